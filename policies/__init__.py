@@ -1,0 +1,13 @@
+"""Meta-RL methods: one file each, readable top to bottom, over a few shared parts."""
+
+from robots.registry import Registry
+
+METHODS = Registry(
+    "method",
+    {
+        "blind": "policies.blind:Blind",
+        "oracle": "policies.oracle:Oracle",
+        "pearl": "policies.pearl:Pearl",
+        "context_mpc": "policies.context_mpc:ContextMPC",
+    },
+)

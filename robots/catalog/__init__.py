@@ -1,0 +1,5 @@
+"""The arms: a folder each, numbers with their source and one URDF."""
+
+from robots.registry import Registry
+
+ARMS = Registry("arm", {"panda": "robots.catalog.panda:PANDA"})

@@ -1,0 +1,60 @@
+"""What a physics engine promises, and the scene it is given. Axes: n worlds, j joints."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from numpy.typing import NDArray
+
+import numpy as np
+
+from robots.arm import Body, Setpoint
+from robots.signals import Array, Signals
+from robots.world import Start, Task
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A body, and perhaps one loose object on a table whose surface is the plane z = 0."""
+
+    body: Body
+    loose_object: bool = False
+    timestep: float = 0.002  # s of one physics substep
+
+
+class Engine(Protocol):
+    """n independent simulations of one scene, each with its own task parameters.
+
+    The contract, tested for every registered engine: ``read`` is always fresh (after ``reset``, ``write`` and
+    ``step`` alike); worlds do not influence each other; the same calls give the same numbers; an error or a NaN
+    in one world leaves the others alone and is reported by ``diverged`` until that world is reset.
+    """
+
+    n: int
+    scene: Scene
+
+    def load(self, scene: Scene, n: int) -> None:
+        """Build n simulations; called once."""
+        ...
+
+    def write(self, task: Task) -> None:
+        """Set each world's ``object.*``, ``joint.*`` and ``actuator.*``, from defaults; other names are ignored."""
+        ...
+
+    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
+        """Put some worlds (all, without a mask) at rest at rows of ``start`` and their clocks at zero."""
+        ...
+
+    def step(self, setpoint: Setpoint, substeps: int) -> None:
+        """Hold the joint targets (n, j) for some substeps."""
+        ...
+
+    def read(self) -> Signals:
+        """Fresh measurements; ``marker`` is NaN, an engine knows of no targets."""
+        ...
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Worlds whose physics broke down since their last reset, (n,)."""
+        ...
+
+    def close(self) -> None: ...
