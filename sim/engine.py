@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-import numpy as np
-
 from robots.arm import Body, Setpoint
-from robots.signals import Array, Signals
+from robots.signals import Signals
 from robots.world import Start, Task
 
 
