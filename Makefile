@@ -1,0 +1,32 @@
+# Every target sets up what it needs; set-up lives in the rule for $(READY) and nowhere else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+READY  := $(VENV)/ready
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
+	rm -rf runs/demo
+	$(BIN)/pliant train pearl --family slide --out runs/demo
+	$(BIN)/pliant trial runs/demo --arm panda --driver twin --objects 20 --episodes 3 --wall-episodes 1
+	$(BIN)/pliant report runs/demo/trial
+
+test: check  ## lint, types and every test
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## speed against peers and limits, each a ratio from one run
+	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info
