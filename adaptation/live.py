@@ -65,7 +65,7 @@ def live(
             if on_tick is not None:
                 on_tick(e, t, step)
             ticks.append(tick)
-            success = torch.where(tick.valid, torch.as_tensor(step.success), success)
+            success = torch.where(tick.valid, _flags(step.success), success)
             alive = tick.valid & ~tick.terminated & ~tick.truncated
             obs = tick.next_obs
             if not alive.any():
@@ -81,15 +81,15 @@ def live(
 
 
 def _transition(obs: Tensor, action: Tensor, step: Step, first: bool, alive: Tensor) -> Transition:
-    diverged = torch.as_tensor((step.verdict & int(Verdict.DIVERGED)) != 0)
+    diverged = _flags(step.verdict & int(Verdict.DIVERGED))
     return Transition(
         obs=obs,
         action=action,
         applied=_tensor(step.applied),
         reward=_tensor(step.reward),
         next_obs=_tensor(step.obs),
-        terminated=torch.as_tensor(step.terminated),
-        truncated=torch.as_tensor(step.truncated),
+        terminated=_flags(step.terminated),
+        truncated=_flags(step.truncated),
         first=torch.full_like(alive, first),
         valid=alive & ~diverged,
     )
@@ -97,3 +97,7 @@ def _transition(obs: Tensor, action: Tensor, step: Step, first: bool, alive: Ten
 
 def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def _flags(array: Any) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.bool_))

@@ -1,0 +1,127 @@
+"""The only place where methods are built, saved and loaded."""
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import numpy as np
+
+from adaptation import archive
+from adaptation.archive import DamagedError
+from adaptation.contract import TOLERANCE, Contract, RefusedError, describe, differences, record, replay
+from policies import METHODS
+from policies.method import Method, Problem, Trial
+from robots.catalog import ARMS
+from robots.world import Family
+from sim.families import FAMILIES
+
+WEIGHTS, STATE, CONTRACT = "weights.safetensors", "state.json", "contract.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A method as it was saved, the family it was trained for, and what its trainer needs to go on."""
+
+    method: Method
+    family: Family
+    contract: Contract
+    trainer: dict[str, Any]
+
+
+@cache
+def family_named(name: str) -> Family:
+    """The family of this name; KeyError names what exists."""
+    family: Family = FAMILIES[name]()
+    return family
+
+
+def problem_of(family: Family) -> Problem:
+    """What a method may know of a family; the tasks' training ranges are those of 4096 samples."""
+    values = family.sample(np.random.default_rng(0), 4096).values
+    low, high = values.min(0), values.max(0)
+    return Problem(
+        family=family.name,
+        obs_names=tuple(family.obs.names),
+        obs_low=tuple(map(float, family.obs.low)),
+        obs_high=tuple(map(float, family.obs.high)),
+        action_names=tuple(family.action.spec.names),
+        horizon=family.horizon,
+        episodes=family.episodes,
+        task_names=tuple(family.task_names),
+        task_low=tuple(map(float, low)),
+        task_high=tuple(map(float, np.where(high > low, high, low + 1.0))),
+        reward=None if family.hidden_reward else family.reward,
+    )
+
+
+def config_type(name: str) -> type:
+    """The config dataclass of a method: what its constructor's ``config`` is typed as."""
+    kind: type = get_type_hints(METHODS[name].__init__)["config"]
+    return kind
+
+
+def build(name: str, family: Family, seed: int, config: Any = None) -> Method:
+    """A method that has learnt nothing yet; ``config`` is its dataclass, or None for its defaults."""
+    method: Method = METHODS[name](problem_of(family), config_type(name)() if config is None else config, seed)
+    return method
+
+
+def save(folder: Path, name: str, method: Method, family: Family, trial: Trial, trainer: dict[str, Any]) -> None:
+    """Write a checkpoint; ``trial`` gives the decisions that loading will make again.
+
+    They are recorded from a second method built from the state just packed, so that the training one is not
+    touched, and so that a state which cannot be loaded never replaces one which can.
+    """
+    state = method.state_dict()
+    twin = _revive(name, family, method.config, state)
+    tree = {"method": state, "trainer": trainer, "examples": record(twin, trial)}
+    weights, form = archive.pack(tree)
+    contract = describe(family, family.body, name, twin, sha256(weights).hexdigest())
+    archive.write(folder, {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)})
+
+
+def load(folder: Path, arm: str | None = None, family: str | None = None) -> Checkpoint:
+    """Read a checkpoint, for the arm it is to drive if one is named.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedError: its bytes are not what was written.
+        RefusedError: it was made for something else, or decides otherwise than when it was saved.
+    """
+    files = archive.read(folder)
+    contract = _contract(folder, files)
+    asked = family or contract.family
+    if asked != contract.family:
+        raise RefusedError(f"{folder}: family: trained for {contract.family!r}, asked for {asked!r}")
+    here = family_named(asked)
+    body = here.body if arm is None else ARMS[arm]
+    if body.name != contract.arm:
+        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {body.name!r}")
+    tree = archive.unpack(files[WEIGHTS], files[STATE])
+    config: Any = msgspec.convert(contract.config, config_type(contract.method))
+    method = _revive(contract.method, here, config, tree["method"])
+    now = describe(here, body, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
+    if unlike := differences(contract, now):
+        raise RefusedError("\n  ".join([f"{folder} does not fit:", *unlike]))
+    if not (error := replay(method, tree["examples"])) <= TOLERANCE:
+        raise RefusedError(f"{folder}: actions differ by up to {error:.2g} from the ones recorded when it was saved")
+    method.load_state_dict(tree["method"])  # replaying may have drawn random numbers
+    return Checkpoint(method, here, contract, tree["trainer"])
+
+
+def _contract(folder: Path, files: dict[str, bytes]) -> Contract:
+    if missing := {WEIGHTS, STATE, CONTRACT} - set(files):
+        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    try:
+        return msgspec.json.decode(files[CONTRACT], type=Contract)
+    except msgspec.DecodeError as error:
+        raise RefusedError(f"{folder / CONTRACT}: {error}") from error
+
+
+def _revive(name: str, family: Family, config: Any, state: dict[str, Any]) -> Method:
+    method = build(name, family, seed=0, config=config)
+    method.load_state_dict(state)
+    return method
