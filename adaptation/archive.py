@@ -13,12 +13,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from adaptation.errors import DamagedError
+
 MANIFEST = "manifest.json"
 EXACT = 2**53  # above this, readers of JSON differ on what an integer is
-
-
-class DamagedError(Exception):
-    """A folder that is not, byte for byte, what was once written."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

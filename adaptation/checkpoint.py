@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from adaptation import archive
-from adaptation.archive import DamagedError
-from adaptation.contract import TOLERANCE, Contract, RefusedError, describe, differences, record, replay
+from adaptation.contract import TOLERANCE, Contract, describe, differences, record, replay
+from adaptation.errors import BadArgumentError, DamagedError, RefusedError
 from policies import METHODS
 from policies.method import Method, Problem, Trial
 from robots.catalog import ARMS
@@ -57,10 +57,26 @@ def problem_of(family: Family) -> Problem:
     )
 
 
-def config_type(name: str) -> type:
+def config_type(name: str) -> Any:
     """The config dataclass of a method: what its constructor's ``config`` is typed as."""
-    kind: type = get_type_hints(METHODS[name].__init__)["config"]
-    return kind
+    return get_type_hints(METHODS[name].__init__)["config"]
+
+
+def configured(name: str, settings: dict[str, Any]) -> Any:
+    """The config of a method, its defaults overridden by some settings.
+
+    Raises:
+        BadArgumentError: a setting it does not have, or of another type; what there is is named.
+    """
+    kind = config_type(name)
+    if unknown := set(settings) - set(kind.__dataclass_fields__):
+        raise BadArgumentError(
+            f"{name} has no setting {', '.join(sorted(unknown))}; there are: {', '.join(kind.__dataclass_fields__)}"
+        )
+    try:
+        return msgspec.convert(settings, kind)
+    except msgspec.ValidationError as error:
+        raise BadArgumentError(f"{name}: {error}") from error
 
 
 def build(name: str, family: Family, seed: int, config: Any = None) -> Method:

@@ -22,10 +22,6 @@ EXAMPLES = 10
 TOLERANCE = 1e-4  # of an action in [-1, 1]: other processors round differently, another policy differs by more
 
 
-class RefusedError(Exception):
-    """A checkpoint that does not fit what it was loaded for; the message names every difference."""
-
-
 class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Named numbers, in order, with units and bounds."""
 

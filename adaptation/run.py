@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from adaptation.errors import DamagedError
+
 REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
 
 
@@ -59,7 +61,7 @@ def read_config(run: Path) -> RunConfig:
 
     Raises:
         FileNotFoundError: this is no run folder.
-        ValueError: its config was not written by this version.
+        DamagedError: its config was not written by this version.
     """
     path = run / "config.json"
     if not path.is_file():
@@ -67,7 +69,7 @@ def read_config(run: Path) -> RunConfig:
     try:
         return msgspec.convert(msgspec.json.decode(path.read_bytes())["config"], RunConfig)
     except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise DamagedError(f"{path}: {error}") from error
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -30,6 +30,9 @@ class Registry(Mapping[str, Any]):
                 raise
             raise ImportError(f"{self.kind} {name!r} needs an extra: pip install 'pliant[{extra}]'") from missing
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries  # without importing it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

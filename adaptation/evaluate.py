@@ -1,0 +1,61 @@
+"""Judge a run in simulation: adapted, frozen, blind and oracle, on the same tasks under the same seeds."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sim.vec_world import VecWorld
+
+from adaptation import archive, checkpoint
+from adaptation.live import live
+from adaptation.progress import Show
+from adaptation.run import checkpoint_folder, read_config
+from adaptation.statistics import judge
+from policies.method import Method
+
+EVALUATION = 77_003  # begins every evaluation's seeds, so that no training draws the same
+
+
+def evaluate(
+    run: Path,
+    tasks: int = 64,
+    episodes: int | None = None,
+    split: str = "heldout",
+    engine: str = "mujoco",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Returns and success of each policy, as ``judge`` gives them, and ``seconds``."""
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    family = checkpoint.family_named(read_config(run).family)
+    episodes = episodes or family.episodes
+    task = family.sample(np.random.default_rng([EVALUATION, seed]), tasks, split)
+    returns, success = {}, {}
+    world = VecWorld(family, engine, tasks, seed=seed)
+    try:
+        with Show(f"evaluating {run.name}") as show:
+            for i, (name, method, frozen) in enumerate(policies(run)):
+                world.rng = np.random.default_rng([EVALUATION, seed, 1])
+                trial = live(world, method, task, episodes, explores(episodes), frozen=frozen)
+                returns[name], success[name] = trial.returns.double().numpy(), trial.success.double().numpy()
+                show((i + 1) / 4, name)
+    finally:
+        world.close()
+    return {**judge(returns, success), "seconds": time.monotonic() - began, "split": split, "engine": engine}
+
+
+def explores(episodes: int) -> list[bool]:
+    """A trial explores until its last episode, the one that is judged."""
+    return [False] * episodes
+
+
+def policies(run: Path, arm: str | None = None) -> Iterator[tuple[str, Method, bool]]:
+    """(name, method, frozen) of every policy a run has, freshly loaded, for the arm it is to drive if one is named."""
+    config = read_config(run)
+    for name, role in (("method", "method"), ("frozen", "method"), ("blind", "blind"), ("oracle", "oracle")):
+        folder = checkpoint_folder(run, config, role)
+        if role == "method" or archive.exists(folder):
+            yield name, checkpoint.load(folder, arm, config.family).method, name == "frozen"
