@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -57,31 +57,40 @@ def problem_of(family: Family) -> Problem:
     )
 
 
-def config_type(name: str) -> Any:
-    """The config dataclass of a method: what its constructor's ``config`` is typed as."""
-    return get_type_hints(METHODS[name].__init__)["config"]
-
-
-def configured(name: str, settings: dict[str, Any]) -> Any:
-    """The config of a method, its defaults overridden by some settings.
+def configured(name: str, family: str, settings: dict[str, Any]) -> Any:
+    """The config a method has for a family, with some settings in place of its own; ``"sac.lr"`` is a nested one.
 
     Raises:
         BadArgumentError: a setting it does not have, or of another type; what there is is named.
     """
-    kind = config_type(name)
-    if unknown := set(settings) - set(kind.__dataclass_fields__):
-        raise BadArgumentError(
-            f"{name} has no setting {', '.join(sorted(unknown))}; there are: {', '.join(kind.__dataclass_fields__)}"
-        )
+    kind = METHODS[name].Config
+    tree = msgspec.to_builtins(kind.for_family(family))
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        place = tree
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {', '.join(_paths(tree))}")
+        place[last] = value
     try:
-        return msgspec.convert(settings, kind)
+        return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         raise BadArgumentError(f"{name}: {error}") from error
 
 
+def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
+    return [
+        path
+        for key, value in tree.items()
+        for path in (_paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key])
+    ]
+
+
 def build(name: str, family: Family, seed: int, config: Any = None) -> Method:
-    """A method that has learnt nothing yet; ``config`` is its dataclass, or None for its defaults."""
-    method: Method = METHODS[name](problem_of(family), config_type(name)() if config is None else config, seed)
+    """A method that has learnt nothing yet; without a config, with the one it has for this family."""
+    config = METHODS[name].Config.for_family(family.name) if config is None else config
+    method: Method = METHODS[name](problem_of(family), config, seed)
     return method
 
 
@@ -117,7 +126,7 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
     if body.name != contract.arm:
         raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {body.name!r}")
     tree = archive.unpack(files[WEIGHTS], files[STATE])
-    config: Any = msgspec.convert(contract.config, config_type(contract.method))
+    config: Any = msgspec.convert(contract.config, METHODS[contract.method].Config)
     method = _revive(contract.method, here, config, tree["method"])
     now = describe(here, body, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
     if unlike := differences(contract, now):

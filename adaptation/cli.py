@@ -69,7 +69,7 @@ class Train:
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     set: tuple[str, ...] = ()
-    """Settings of the method, each NAME=VALUE."""
+    """Settings of the method, each NAME=VALUE, nested ones as in sac.lr=0.0003."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Train:
         from adaptation.meta_train import train
         from adaptation.run import RunConfig
 
-        configured(self.method, settings)  # refuses an unknown one before anything is written
+        configured(self.method, self.family, settings)  # refuses an unknown one before anything is written
         out = self.out or Path("runs") / f"{self.method}-{self.family}-{self.seed}"
         config = RunConfig(
             method=self.method,

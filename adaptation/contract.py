@@ -50,7 +50,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizon: int
     episodes: int
     disturbances: Columns  # latency, noise, quantisation it was trained under
-    normaliser: Columns  # the bounds observations are scaled by before they are learnt from
+    normaliser: dict[str, tuple[float, ...]]  # learnt shifts and scales of what the networks read
     limits: dict[str, Any]
     method: str
     config: dict[str, Any]
@@ -83,7 +83,7 @@ def describe(family: Family, body: Body, name: str, method: Method, sha256: str)
         horizon=family.horizon,
         episodes=family.episodes,
         disturbances=Columns(*(tuple(x[i] for i in wires) for x in _ranges(p))),
-        normaliser=Columns(p.obs_names, tuple(family.obs.units), p.obs_low, p.obs_high),
+        normaliser=_normaliser(method.state_dict()),
         limits={f.name: np.asarray(getattr(body.limits, f.name)).tolist() for f in fields(body.limits)},
         method=name,
         config=msgspec.json.decode(msgspec.json.encode(method.config)),
@@ -135,11 +135,12 @@ def drives(family: Family, body: Body) -> tuple[tuple[float, ...], ...]:
 
 
 def record(method: Method, trial: Trial) -> list[dict[str, Any]]:
-    """Decisions of a trial's first world: observation, belief, and the action taken without exploration."""
-    ticks = trial.ticks.map(lambda t: t[:, :, :1].flatten(0, 1))  # (E·H, 1, ...)
+    """Decisions in the world that lasted longest: observation, belief, and the action taken without exploration."""
+    world = int(trial.ticks.valid.sum((0, 1)).argmax())
+    ticks = trial.ticks.map(lambda x: x[:, :, world : world + 1].flatten(0, 1))  # (E·H, 1, ...)
     usable = ticks.valid[:, 0].nonzero().flatten().tolist()
     chosen = [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
-    belief = method.prior(1, trial.task[:1] if method.privileged else None)
+    belief = method.prior(1, trial.task[world : world + 1] if method.privileged else None)
     found: dict[int, dict[str, Any]] = {}
     with torch.no_grad():
         for t in range(max(chosen) + 1):
@@ -190,6 +191,11 @@ def _children(tree: Any) -> dict[Any, Any]:
     if isinstance(tree, dict):
         return tree
     return dict(enumerate(tree)) if isinstance(tree, (list, tuple)) else {}
+
+
+def _normaliser(state: dict[str, Any]) -> dict[str, tuple[float, ...]]:
+    learnt = {path: t for path, t in tensors(state).items() if path.endswith((".shift", ".scale"))}
+    return {path: _numbers(t) for path, t in learnt.items()}
 
 
 def _columns(spec: Spec) -> Columns:

@@ -15,6 +15,7 @@ from adaptation.progress import Show
 from adaptation.run import checkpoint_folder, read_config
 from adaptation.statistics import judge
 from policies.method import Method
+from robots.world import Family
 
 EVALUATION = 77_003  # begins every evaluation's seeds, so that no training draws the same
 
@@ -39,7 +40,7 @@ def evaluate(
         with Show(f"evaluating {run.name}") as show:
             for i, (name, method, frozen) in enumerate(policies(run)):
                 world.rng = np.random.default_rng([EVALUATION, seed, 1])
-                trial = live(world, method, task, episodes, explores(episodes), frozen=frozen)
+                trial = live(world, method, task, episodes, explores(family, episodes), frozen=frozen)
                 returns[name], success[name] = trial.returns.double().numpy(), trial.success.double().numpy()
                 show((i + 1) / 4, name)
     finally:
@@ -47,9 +48,9 @@ def evaluate(
     return {**judge(returns, success), "seconds": time.monotonic() - began, "split": split, "engine": engine}
 
 
-def explores(episodes: int) -> list[bool]:
-    """A trial explores until its last episode, the one that is judged."""
-    return [False] * episodes
+def explores(family: Family, episodes: int) -> list[bool]:
+    """A trial explores in all but the last of the family's episodes, and in none after them."""
+    return [episode < min(family.episodes, episodes) - 1 for episode in range(episodes)]
 
 
 def policies(run: Path, arm: str | None = None) -> Iterator[tuple[str, Method, bool]]:

@@ -133,7 +133,7 @@ def _begin(config: RunConfig, role: str, folder: Path, family: Family) -> tuple[
         found = checkpoint.load(folder, family=config.family)
         return found.method, found.trainer
     name = name_of(config, role)
-    settings = checkpoint.configured(name, config.settings if role == "method" else {})
+    settings = checkpoint.configured(name, config.family, config.settings if role == "method" else {})
     nothing = {"iteration": 0, "steps": 0, "seconds": 0.0, "log_bytes": 0}
     return checkpoint.build(name, family, config.seed, settings), nothing
 
