@@ -1,0 +1,250 @@
+"""Try a run on new objects through an arm: adapted, frozen, blind and oracle, one object after another.
+
+A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (a line per episode, on disk before the
+next visit), and ``result.json`` (the statistics). A trial that was stopped goes on at the visit where it was.
+
+A line: ``object`` (int), ``policy``, ``episode`` (from 0), ``clock``, ``return``, ``success``, ``ticks``,
+``verdicts`` {flag: ticks}, ``task`` {parameter: value or null}, ``timing`` (of the loop, at the wall's pace, else
+null), ``trace`` {field: a row per tick} of what was measured: t (s), q (rad), object_pos (m), object_quat, marker (m).
+"""
+
+import math
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from adaptation import checkpoint
+from adaptation.errors import BadArgumentError, PliantError
+from adaptation.evaluate import EVALUATION, explores, policies
+from adaptation.live import live
+from adaptation.progress import Show
+from adaptation.run import Log, read_config, read_log, replace_file
+from adaptation.statistics import POLICIES, judge
+from hw_interface.arm_world import ArmWorld
+from policies.method import Method
+from robots.catalog import ARMS
+from robots.signals import Array
+from robots.world import Family, Step, Task, Verdict
+
+TRACE = ("q", "object_pos", "object_quat", "marker")
+
+
+class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what a trial does."""
+
+    run: str
+    arm: str
+    driver: str = "twin"
+    objects: int = 20
+    episodes: int | None = None  # per object; None: the family's number
+    clock: str = "lockstep"
+    wall_episodes: int = 0  # more episodes, at the wall's pace
+    seed: int = 0
+
+
+class Notes:
+    """What happened tick by tick in one visit to an object."""
+
+    def __init__(self, world: ArmWorld) -> None:
+        self.world = world
+        self.verdicts: dict[int, Counter[str]] = {}
+        self.traces: dict[int, dict[str, list[Any]]] = {}
+
+    def __call__(self, episode: int, tick: int, step: Step) -> None:
+        """Called by ``live`` after every tick."""
+        self.verdicts.setdefault(episode, Counter()).update(flags(int(step.verdict[0])))
+        trace = self.traces.setdefault(episode, {name: [] for name in ("t", *TRACE)})
+        trace["t"].append(round(float(step.stamp[0]), 4))
+        for name in TRACE:
+            trace[name].append([round(float(x), 5) for x in getattr(self.world.signals, name)[0]])
+
+
+def flags(verdict: int) -> list[str]:
+    """The names of the flags that are set."""
+    return [flag.name or "" for flag in Verdict if flag and flag.value & verdict]
+
+
+def trial(config: TrialConfig, folder: Path, workers: int = 1) -> dict[str, Any]:
+    """Run what is left of a trial, and judge it as ``statistics.judge`` does.
+
+    Raises:
+        BadArgumentError: the folder holds another trial.
+        RefusedError: the run was not trained for this arm.
+        PliantError: a worker failed; what it said is on standard error.
+    """
+    began = time.monotonic()
+    for _ in policies(Path(config.run), config.arm):
+        pass  # a run that does not fit is refused before anything is written or moves
+    claim(config, folder)
+    workers = min(workers, config.objects) if config.clock == "lockstep" else 1
+    spawn = multiprocessing.get_context("spawn")
+    jobs = [spawn.Process(target=visit_all, args=(config, folder, i, workers)) for i in range(1, workers)]
+    for job in jobs:
+        job.start()
+    visit_all(config, folder, 0, workers)
+    if config.wall_episodes and not [line for line in lines_of(folder) if line["clock"] != config.clock]:
+        prove_pace(config, folder)
+    for job in jobs:
+        job.join()
+    if any(job.exitcode for job in jobs):
+        raise PliantError(f"a worker failed; start the trial again to go on with what is in {folder}")
+    result = {**conclude(config, lines_of(folder)), "seconds": time.monotonic() - began}
+    replace_file(folder / "result.json", msgspec.json.encode(result))
+    return result
+
+
+def claim(config: TrialConfig, folder: Path) -> None:
+    """Make the folder this trial's own; refuse another's."""
+    path = folder / "trial.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
+    was, now = msgspec.json.decode(path.read_bytes()), msgspec.to_builtins(config)
+    if unlike := [f"{key} {was.get(key)!r}, not {now[key]!r}" for key in now if was.get(key) != now[key]]:
+        raise BadArgumentError(f"{folder} holds another trial ({'; '.join(unlike)}): name another with --out")
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """All episodes of a trial so far."""
+    return [line for path in sorted(folder.glob("episodes-*.jsonl")) for line in read_log(path)]
+
+
+def objects_of(config: TrialConfig) -> tuple[Family, Task]:
+    """The held-out objects, the same for every policy; on an arm their physics are not known, NaN."""
+    family = checkpoint.family_named(read_config(Path(config.run)).family)
+    task = family.sample(np.random.default_rng([EVALUATION, config.seed, 2]), config.objects, "heldout")
+    if tells_truth(config):
+        return family, task
+    known = [name.startswith(("goal.", "marker.")) for name in task.names]
+    return family, replace(task, values=np.where(known, task.values, np.nan))
+
+
+def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
+    """Visit every ``workers``-th object with every policy, leaving out what is done."""
+    torch.set_num_threads(1)
+    family, tasks = objects_of(config)
+    explore = explores(family, config.episodes or family.episodes)
+    done = {(line["object"], line["policy"], line["episode"]) for line in lines_of(folder)}
+    found = [(*p, p[1].state_dict()) for p in policies(Path(config.run), config.arm)]
+    mine = range(worker, config.objects, workers)
+    log = Log(folder / f"episodes-{worker}.jsonl")
+    world = world_of(config, family, config.clock)
+    try:
+        with Show(f"trial {worker + 1}/{workers}") as show:
+            for i, k in enumerate(mine):
+                for name, method, frozen, state in found:
+                    if (k, name, len(explore) - 1) in done or (name == "oracle" and not tells_truth(config)):
+                        continue
+                    method.load_state_dict(state)
+                    draw_apart(method, k)
+                    for line in visit(world, method, tasks.take([k]), explore, frozen):
+                        log.write({"object": k, "policy": name, "clock": config.clock, **line})
+                show((i + 1) / len(mine), f"object {i + 1} of {len(mine)}")
+    finally:
+        world.close()
+        log.close()
+
+
+def draw_apart(method: Method, k: int) -> None:
+    """Move a method's random stream on, so that each object meets other draws, whatever was visited before."""
+    method.prior(k + 2, torch.zeros(k + 2, len(method.problem.task_names)) if method.privileged else None)
+
+
+def visit(
+    world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Live through one object's episodes; a line for each."""
+    notes = Notes(world)
+    told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
+    lived = live(world, method, task, len(explore), explore, on_tick=notes, frozen=frozen)
+    for e in range(len(explore)):
+        yield {
+            "episode": e,
+            "return": float(lived.returns[e, 0]),
+            "success": bool(lived.success[e, 0]),
+            "ticks": int(lived.ticks.valid[e].sum()),
+            "verdicts": dict(notes.verdicts[e]),
+            "task": told,
+            "timing": world.timing(),
+            "trace": notes.traces[e],
+        }
+
+
+def prove_pace(config: TrialConfig, folder: Path) -> None:
+    """Some episodes with the adapting method at the wall's pace: the same code against the other clock."""
+    family, tasks = objects_of(config)
+    _, method, _ = next(policies(Path(config.run), config.arm))
+    log = Log(folder / "episodes-wall.jsonl")
+    world = world_of(config, family, "wall")
+    try:
+        for line in visit(world, method, tasks.take([0]), explores(family, config.wall_episodes)):
+            log.write({"object": 0, "policy": "method", "clock": "wall", **line})
+    finally:
+        world.close()
+        log.close()
+
+
+def conclude(config: TrialConfig, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The statistics of all lines at the trial's own clock, and what the gate and the loop did."""
+    at = {(line["policy"], line["episode"], line["object"]): line for line in lines if line["clock"] == config.clock}
+    episodes = 1 + max(episode for _, episode, _ in at)
+
+    def grid(policy: str, key: str) -> Array:
+        return np.array([[at[policy, e, k][key] for k in range(config.objects)] for e in range(episodes)], dtype=float)
+
+    there = [policy for policy in POLICIES if any(key[0] == policy for key in at)]
+    timings = [line["timing"] for line in lines if line["timing"]]
+    verdicts: Counter[str] = Counter()
+    for line in lines:
+        verdicts.update(line["verdicts"])
+    return {
+        **judge({p: grid(p, "return") for p in there}, {p: grid(p, "success") for p in there}),
+        "arm": config.arm,
+        "driver": config.driver,
+        "verdicts": dict(verdicts),
+        "timing": timings[-1] if timings else None,
+    }
+
+
+def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: int) -> dict[str, Any]:
+    """Drive an arm for some time, adapting all along, and say what the gate did and how the loop kept time."""
+    torch.set_num_threads(1)
+    config = TrialConfig(str(run), arm, driver, objects=1, clock=clock, seed=seed)
+    _, method, _ = next(policies(run, arm))
+    family, tasks = objects_of(config)
+    episodes = max(1, round(seconds / (family.horizon * family.dt)))
+    began = time.monotonic()
+    world = world_of(config, family, clock)
+    try:
+        lines = list(visit(world, method, tasks, explores(family, episodes)))
+    finally:
+        world.close()
+    verdicts: Counter[str] = Counter()
+    for line in lines:
+        verdicts.update(line["verdicts"])
+    return {
+        "episodes": episodes,
+        "returns": [line["return"] for line in lines],
+        "success": [line["success"] for line in lines],
+        "verdicts": dict(verdicts),
+        "timing": lines[-1]["timing"],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def world_of(config: TrialConfig, family: Family, clock: str) -> ArmWorld:
+    """The arm, or its twin."""
+    return ArmWorld(family, ARMS[config.arm], driver=config.driver, clock=clock)
+
+
+def tells_truth(config: TrialConfig) -> bool:
+    """Only a twin knows its objects; on an arm there is no oracle."""
+    return config.driver == "twin"
