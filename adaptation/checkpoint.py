@@ -71,7 +71,7 @@ def configured(name: str, family: str, settings: dict[str, Any]) -> Any:
         for parent in parents:
             place = place.get(parent) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place:
-            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {', '.join(_paths(tree))}")
+            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {', '.join(setting_names(name))}")
         place[last] = value
     try:
         return msgspec.convert(tree, kind)
@@ -79,12 +79,16 @@ def configured(name: str, family: str, settings: dict[str, Any]) -> Any:
         raise BadArgumentError(f"{name}: {error}") from error
 
 
+def setting_names(name: str) -> list[str]:
+    """Every number of a method's config, nested ones as ``"sac.lr"``."""
+    return _paths(msgspec.to_builtins(METHODS[name].Config()))
+
+
 def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
-    return [
-        path
-        for key, value in tree.items()
-        for path in (_paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key])
-    ]
+    found = []
+    for key, value in tree.items():
+        found += _paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key]
+    return found
 
 
 def build(name: str, family: Family, seed: int, config: Any = None) -> Method:

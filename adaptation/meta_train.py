@@ -104,7 +104,7 @@ def train_role(
     saved = time.monotonic()
     try:
         for iteration in range(at["iteration"], total or 2**62):
-            if minutes is not None and time.monotonic() - began >= 60 * minutes:
+            if minutes is not None and iteration > 0 and time.monotonic() - began >= 60 * minutes:
                 break
             trial = gather(world, method, config.seed, iteration)
             lesson = method.learn(trial)
@@ -160,6 +160,6 @@ def curve(trial: Trial) -> dict[str, list[float]]:
 def _plot(curves: SummaryWriter, line: dict[str, Any]) -> None:
     for kind in ("return", "success"):
         for episode, value in enumerate(line[kind]):
-            curves.add_scalar(f"{kind}/episode {episode + 1}", value, line["iteration"])
+            curves.add_scalar(f"{kind}/{episode + 1}", value, line["iteration"])
     for name, value in line["learn"].items():
         curves.add_scalar(f"learn/{name}", value, line["iteration"])

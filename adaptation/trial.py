@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from hw_interface.arm_world import ArmWorld
 
 from adaptation import checkpoint
 from adaptation.errors import BadArgumentError, PliantError
@@ -28,7 +29,6 @@ from adaptation.live import live
 from adaptation.progress import Show
 from adaptation.run import Log, read_config, read_log, replace_file
 from adaptation.statistics import POLICIES, judge
-from hw_interface.arm_world import ArmWorld
 from policies.method import Method
 from robots.catalog import ARMS
 from robots.signals import Array

@@ -73,6 +73,26 @@ class Script:
     def close(self) -> None: ...
 
 
+class World(Script):
+    """The family's true world, built as ``VecWorld`` is: a point that moves as it is told, from a random start."""
+
+    def __init__(self, family: Tiny, engine: str, n: int, seed: int) -> None:
+        super().__init__(n)
+        self.rng = np.random.default_rng(seed)
+
+    def reset(self, task: Task) -> Array:
+        self.tick, self.goal = 0, task.columns("goal.x", "goal.y")
+        self.at = self.rng.normal(size=(self.n, 2))
+        return self.at.copy()
+
+    def step(self, action: Array) -> Step:
+        self.tick += 1
+        self.at = self.at + 0.3 * action
+        far = np.linalg.norm(self.at - self.goal, axis=1)
+        over = np.full(self.n, self.tick == self.family.horizon)
+        return answer(self.n, obs=self.at, reward=-far, success=far < 0.3, truncated=over, applied=action)
+
+
 @dataclass(frozen=True)
 class Count:
     """How often each world was seen, and what was last seen there."""
