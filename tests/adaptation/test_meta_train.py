@@ -1,6 +1,7 @@
 """Training goes on after a kill as if nothing had been."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -38,9 +39,9 @@ def same(a: Any, b: Any) -> bool:
 
 def child(run: Path, method: str, *when: str) -> int:
     script = Path(__file__).parent / "dying.py"
-    return subprocess.run(
-        [sys.executable, str(script), str(run), str(ITERATIONS), method, *when], timeout=120
-    ).returncode
+    command = [sys.executable, str(script), str(run), str(ITERATIONS), method, *when]
+    path = os.pathsep.join([str(script.parents[1]), *sys.path])
+    return subprocess.run(command, timeout=120, env={**os.environ, "PYTHONPATH": path}).returncode
 
 
 @pytest.fixture(scope="module")
