@@ -158,3 +158,9 @@ class Counter:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.net = dict(state["net"])
         self.generator.set_state(state["generator"])
+
+
+class Told(Counter):
+    """The same, but told the task."""
+
+    privileged = True

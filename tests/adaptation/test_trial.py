@@ -1,0 +1,139 @@
+"""A trial visits every object with every policy once, however often it was stopped."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+from adaptation import meta_train, trial
+from adaptation.errors import BadArgumentError, RefusedError
+from adaptation.run import RunConfig, read_log
+from policies import METHODS
+from robots.signals import Array
+from robots.world import Step, Task, Verdict
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+
+class Arm(tiny.World):
+    """An arm in a few lines; ``strength`` is how many ticks it lasts before the power is cut."""
+
+    strength = 10**9
+    opened: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def __init__(self, family: Any, arm: Any, **how: Any) -> None:
+        super().__init__(family, "", 1, 0)
+        Arm.opened.append({"arm": arm.name, **how})
+        self.clock = how["clock"]
+
+    def reset(self, task: Task) -> Array:
+        self.rng = np.random.default_rng(int(task.ids[0]))
+        return super().reset(task)
+
+    def step(self, action: Array) -> Step:
+        Arm.strength -= 1
+        if Arm.strength < 0:
+            raise KeyboardInterrupt
+        return replace(super().step(action), verdict=np.array([int(Verdict.LIMITED | Verdict.HELD)]))
+
+    @property
+    def signals(self) -> Any:
+        return SimpleNamespace(
+            q=self.at, object_pos=np.zeros((1, 3)), object_quat=np.eye(4)[:1], marker=np.ones((1, 3))
+        )
+
+    def timing(self) -> dict[str, float] | None:
+        return {"p99": 0.001} if self.clock == "wall" else None
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(meta_train, "VecWorld", tiny.World)
+    monkeypatch.setattr(trial, "ArmWorld", Arm)
+    monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
+    monkeypatch.setitem(METHODS._entries, "oracle", "tiny:Told")
+    monkeypatch.setattr(Arm, "strength", 10**9)
+    monkeypatch.setattr(Arm, "opened", [])
+    config = RunConfig("counter", "tiny", iterations=1, references=False)
+    meta_train.train(tmp_path / "run", config)
+    for role in ("blind", "oracle"):
+        meta_train.train_role(tmp_path / "run", config, role, None, lambda share, line: None)
+    return tmp_path / "run"
+
+
+def asked(run: Path, **changes: Any) -> trial.TrialConfig:
+    return trial.TrialConfig(**{"run": str(run), "arm": "tiny-arm", "objects": 4, **changes})
+
+
+def test_every_policy_meets_every_object(run: Path) -> None:
+    result = trial.trial(asked(run), run / "trial")
+    lines = trial.lines_of(run / "trial")
+    assert Counter((line["policy"], line["object"]) for line in lines) == {
+        (policy, k): 3 for policy in ("method", "frozen", "blind", "oracle") for k in range(4)
+    }
+    of_an_object = {k: {json.dumps(x["task"]) for x in lines if x["object"] == k} for k in range(4)}
+    assert all(len(same) == 1 for same in of_an_object.values())
+    assert len(set.union(*of_an_object.values())) == 4
+    assert (result["tasks"], result["episodes"]) == (4, 3)
+    assert result["verdicts"] == {"LIMITED": 4 * 4 * 3 * 5, "HELD": 4 * 4 * 3 * 5}
+    by_hand = np.mean([x["return"] for x in lines if x["policy"] == "method" and x["episode"] == 2])
+    assert result["method"][2] == pytest.approx(by_hand)
+    assert all(len(x["trace"]["q"]) == len(x["trace"]["t"]) == x["ticks"] == 5 for x in lines)
+    assert json.loads((run / "trial" / "result.json").read_bytes()) == result
+
+
+def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(run: Path, tmp_path: Path) -> None:
+    whole = trial.trial(asked(run), tmp_path / "whole")
+    Arm.strength = 100  # six visits of 15 ticks, and a bit
+    with pytest.raises(KeyboardInterrupt):
+        trial.trial(asked(run), tmp_path / "parts")
+    first = read_log(tmp_path / "parts" / "episodes-0.jsonl")
+    assert len(first) == 6 * 3
+    Arm.strength = 10 * 15  # just enough for the ten that are left
+    parts = trial.trial(asked(run), tmp_path / "parts")
+    assert trial.lines_of(tmp_path / "parts")[: len(first)] == first
+    assert parts | {"seconds": 0} == whole | {"seconds": 0}
+
+
+def test_another_trial_is_not_mixed_in(run: Path) -> None:
+    trial.trial(asked(run), run / "trial")
+    with pytest.raises(BadArgumentError, match="objects 4, not 5"):
+        trial.trial(asked(run, objects=5), run / "trial")
+
+
+def test_another_arm_is_refused_before_anything_moves(run: Path) -> None:
+    with pytest.raises(RefusedError, match="asked to drive 'panda'"):
+        trial.trial(asked(run, arm="panda"), run / "trial")
+    assert not Arm.opened
+    assert not (run / "trial").exists()
+
+
+def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
+    result = trial.trial(asked(run, wall_episodes=2), run / "trial")
+    assert [how["clock"] for how in Arm.opened] == ["lockstep", "wall"]
+    assert result["timing"] == {"p99": 0.001}
+    assert result["episodes"] == 3
+    again = trial.trial(asked(run, wall_episodes=2), run / "trial")
+    assert len([line for line in trial.lines_of(run / "trial") if line["clock"] == "wall"]) == 2
+    assert again["timing"] == {"p99": 0.001}
+
+
+def test_on_an_arm_nobody_knows_the_object(run: Path) -> None:
+    result = trial.trial(asked(run, driver="real"), run / "trial")
+    assert result["oracle"] is result["gap_closed"] is None
+    assert result["gain"] is not None
+    assert {line["task"]["disturbance.latency"] for line in trial.lines_of(run / "trial")} == {None}
+
+
+def test_deploying_drives_for_about_as_long_as_asked(run: Path) -> None:
+    result = trial.deploy(run, "tiny-arm", "twin", seconds=2.0, clock="wall", seed=0)
+    assert result["episodes"] == 4  # of 5 actions, 0.1 s each
+    assert len(result["returns"]) == 4
+    assert result["verdicts"] == {"LIMITED": 20, "HELD": 20}
+    assert result["timing"] == {"p99": 0.001}
