@@ -298,6 +298,8 @@ def main(argv: list[str] | None = None) -> int:
         status = getattr(failure, "status", 2)
         answer = {"error": str(failure)}
         print(f"pliant: error: {failure}", file=sys.stderr)
+    except KeyboardInterrupt:
+        status, answer = 130, {"error": "interrupted"}
     if asked.as_json:
         print(json.dumps(answer, allow_nan=False))
     return status

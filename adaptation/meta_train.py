@@ -95,8 +95,9 @@ def train_role(
     torch.set_num_threads(1)  # small networks gain nothing from a second core, and the result stays the same on any
     folder = checkpoint_folder(run, config, role)
     family = checkpoint.family_named(config.family)
+    log = Log(log_file(run, role))  # the role is ours
     method, at = _begin(config, role, folder, family)
-    log = Log(log_file(run, role), keep=at["log_bytes"])
+    log.cut(at["log_bytes"])
     curves = SummaryWriter(str(run / "events" / role), purge_step=at["iteration"])
     world = VecWorld(family, config.engine, method.rhythm.tasks, seed=config.seed)
     total = config.iterations or (method.rhythm.iterations if minutes is None else None)

@@ -1,16 +1,19 @@
 """A run folder: what was asked for, the checkpoints, and a log that a kill cannot break."""
 
+import fcntl
 import os
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from adaptation.errors import DamagedError
+from adaptation.errors import DamagedError, PliantError
 
+PATIENCE = 10.0  # s: the references of a killed training notice within one iteration that they are alone
 REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
 
 
@@ -92,13 +95,29 @@ def _commit() -> str | None:
 
 
 class Log:
-    """JSON lines on disk, each there for good when ``write`` returns."""
+    """JSON lines on disk, each there for good when ``write`` returns; one process writes at a time."""
 
-    def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Open for appending, after the first ``keep`` bytes or, without, after the last whole line."""
+    def __init__(self, path: Path) -> None:
+        """Open for appending after the last whole line; PliantError while another process is writing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "ab")  # noqa: SIM115
-        self._file.truncate(path.read_bytes().rfind(b"\n") + 1 if keep is None else keep)
+        self._claim(path)
+        self.cut(path.read_bytes().rfind(b"\n") + 1)
+
+    def _claim(self, path: Path) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > give_up:
+                    self.close()
+                    raise PliantError(f"{path} is being written by another process") from error
+                time.sleep(0.1)
+
+    def cut(self, size: int) -> None:
+        """Forget all but the first ``size`` bytes."""
+        self._file.truncate(size)
         self._file.seek(0, os.SEEK_END)
 
     @property

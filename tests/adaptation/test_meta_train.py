@@ -13,7 +13,7 @@ import tiny
 import torch
 
 from adaptation import archive, checkpoint, meta_train
-from adaptation.errors import DamagedError
+from adaptation.errors import DamagedError, PliantError
 from adaptation.run import Log, RunConfig, read_config, read_log
 from policies import METHODS
 
@@ -127,8 +127,21 @@ def test_a_log_keeps_whole_lines_only(tmp_path: Path) -> None:
     log.write({"a": 4})
     log.close()
     assert [line["a"] for line in read_log(path)] == [1, None, 4]
-    Log(path, keep=kept).close()
+    log = Log(path)
+    log.cut(kept)
+    log.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}]
+
+
+def test_two_processes_never_write_one_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adaptation.run.PATIENCE", 0.0)
+    first = Log(tmp_path / "log.jsonl")
+    first.write({"a": 1})
+    with pytest.raises(PliantError, match="is being written by another process"):
+        Log(tmp_path / "log.jsonl")
+    first.close()
+    Log(tmp_path / "log.jsonl").close()
+    assert read_log(tmp_path / "log.jsonl") == [{"a": 1}]
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
