@@ -1,6 +1,6 @@
 """A body's fixed numbers, what it measures and what it is told, and the verbs of whatever drives it."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +42,12 @@ class Limits:
             raise ValueError(f"limits differ in shape: {joints}, tool_box {self.tool_box.shape}")
         if not (self.q_low < self.q_high).all() or not (self.tool_box[:, 0] < self.tool_box[:, 1]).all():
             raise ValueError("a lower limit lies above its upper limit")
+
+    def narrowed(self, tool_box: Array) -> "Limits":
+        """The same limits with a smaller box for the tool, (3, 2) m; a wider one is refused."""
+        if (tool_box[:, 0] < self.tool_box[:, 0]).any() or (tool_box[:, 1] > self.tool_box[:, 1]).any():
+            raise ValueError(f"the box {tool_box.tolist()} reaches out of {self.tool_box.tolist()}")
+        return replace(self, tool_box=tool_box)
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ class Driver(Protocol):
 
 
 class ActionMap(Protocol):
-    """Turns an action in [-1, 1] into joint velocities, from where the joints are told to be."""
+    """Turns actions (n, a) in [-1, 1] into joint velocities (n, j), from where the joints are told to be."""
 
     spec: "Spec"
 

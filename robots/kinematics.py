@@ -1,0 +1,187 @@
+"""Geometry and gravity of a serial arm from its URDF: batched NumPy, exact, and fast enough for every tick.
+
+Axes: n configurations, j joints. Frames: everything in the arm's base frame.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from robots.arm import ArmSpec
+from robots.signals import Array
+
+GRAVITY = 9.81  # m/s²
+
+
+class Kinematics:
+    """Forward kinematics, Jacobian, gravity torque and inverse kinematics of one arm."""
+
+    def __init__(self, arm: ArmSpec) -> None:
+        self.arm = arm
+        root = ElementTree.parse(arm.urdf).getroot()
+        links = {link.attrib["name"]: link for link in root.iter("link")}
+        chain = _chain({joint.find("child").attrib["link"]: joint for joint in root.iter("joint")}, arm)  # type: ignore[union-attr]
+
+        fixed, self._mass, self._com = np.eye(4), [], []
+        before, axes = [], []
+        for joint in chain:
+            fixed = fixed @ _origin(joint)
+            if joint.attrib["type"] != "fixed":
+                axis = joint.find("axis")
+                before.append(fixed)
+                axes.append(_vector(axis.attrib["xyz"] if axis is not None else "1 0 0"))
+                fixed = np.eye(4)
+                self._mass.append(0.0)
+                self._com.append(np.zeros(3))
+            mass, com = _inertial(links[joint.find("child").attrib["link"]])  # type: ignore[union-attr]
+            if mass and self._mass:  # what a fixed joint carries belongs to the last moving link
+                com = fixed[:3, :3] @ com + fixed[:3, 3]
+                total = self._mass[-1] + mass
+                self._com[-1] = (self._mass[-1] * self._com[-1] + mass * com) / total
+                self._mass[-1] = total
+        self._tool = fixed
+        # Rodrigues: each link's transform is constant + sin(q)·first + (1 - cos(q))·second
+        skew = np.stack([_skew(axis) for axis in axes])
+        self._constant = np.stack(before)  # (j, 4, 4)
+        self._first, self._second = np.zeros_like(self._constant), np.zeros_like(self._constant)
+        self._first[:, :3, :3] = self._constant[:, :3, :3] @ skew
+        self._second[:, :3, :3] = self._constant[:, :3, :3] @ skew @ skew
+        self._axes = np.stack(axes)  # (j, 3) in the links' frames
+
+    def frames(self, q: Array) -> Array:
+        """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4)."""
+        sin, cos = np.sin(q)[..., None, None], np.cos(q)[..., None, None]
+        local = self._constant + sin * self._first + (1 - cos) * self._second  # (n, j, 4, 4)
+        out = np.empty((len(q), len(self._axes) + 1, 4, 4))
+        out[:, 0] = local[:, 0]
+        for i in range(1, local.shape[1]):
+            np.matmul(out[:, i - 1], local[:, i], out=out[:, i])
+        np.matmul(out[:, -2], self._tool, out=out[:, -1])
+        return out
+
+    def position(self, q: Array) -> Array:
+        """Where the tool is, (n, 3) m."""
+        return self.frames(q)[:, -1, :3, 3]
+
+    def forward(self, q: Array) -> tuple[Array, Array]:
+        """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
+        tool = self.frames(q)[:, -1]
+        return tool[:, :3, 3], quaternion(tool[:, :3, :3])
+
+    def forward_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
+        """Tool position (n, 3), rotation (n, 3, 3) and geometric Jacobian (n, 6, j): linear rows, then angular."""
+        frames = self.frames(q)
+        tool, links = frames[:, -1], frames[:, :-1]
+        axes = np.einsum("nkab,kb->nak", links[..., :3, :3], self._axes)  # (n, 3, j)
+        lever = tool[:, :3, 3, None] - links[..., :3, 3].swapaxes(1, 2)
+        jacobian = np.empty((len(q), 6, links.shape[1]))
+        for i, (a, b) in enumerate(((1, 2), (2, 0), (0, 1))):  # a cross product, by components
+            jacobian[:, i] = axes[:, a] * lever[:, b] - axes[:, b] * lever[:, a]
+        jacobian[:, 3:] = axes
+        return tool[:, :3, 3], tool[:, :3, :3], jacobian
+
+    def jacobian(self, q: Array) -> Array:
+        """Geometric Jacobian of the tool, (n, 6, j)."""
+        return self.forward_jacobian(q)[2]
+
+    def gravity(self, q: Array) -> Array:
+        """Torques that hold the arm still against gravity, (n, j) N·m."""
+        links = self.frames(q)[:, :-1]
+        axes = np.einsum("nkab,kb->nka", links[..., :3, :3], self._axes)
+        mass = np.asarray(self._mass)
+        com = np.einsum("nkab,kb->nka", links[..., :3, :3], np.stack(self._com)) + links[..., :3, 3]
+        carried = np.cumsum((mass[:, None] * com)[:, ::-1], 1)[:, ::-1]  # Σ of what lies beyond each joint
+        lever = carried - np.cumsum(mass[::-1])[::-1, None] * links[..., :3, 3]
+        return GRAVITY * (axes[..., 0] * lever[..., 1] - axes[..., 1] * lever[..., 0])
+
+    @cached_property
+    def _model(self) -> Any:
+        import mujoco
+
+        spec = mujoco.MjSpec.from_file(str(self.arm.urdf))
+        spec.compiler.fusestatic = False
+        return spec.compile()
+
+    def inverse(self, pos: Array, quat: Array | None = None, q0: Array | None = None, steps: int = 300) -> Array:
+        """Joint positions (j,) that bring the tool to a pose, within limits, near ``q0`` (home by default).
+
+        Without ``quat`` only the position counts. Raises ValueError where the pose cannot be reached to 0.1 mm
+        and 1 mrad. Differential inverse kinematics by mink.
+        """
+        import mink
+
+        configuration = mink.Configuration(self._model)
+        configuration.update(np.array(self.arm.home if q0 is None else q0, dtype=np.float64))
+        rotation = mink.SO3(np.array([1.0, 0, 0, 0] if quat is None else quat, dtype=np.float64))
+        goal = mink.SE3.from_rotation_and_translation(rotation, np.asarray(pos, dtype=np.float64))
+        tool = mink.FrameTask(self.arm.tool, "body", 1.0, 0.0 if quat is None else 1.0, lm_damping=1e-6)
+        tool.set_target(goal)
+        posture = mink.PostureTask(self._model, cost=1e-4)
+        posture.set_target_from_configuration(configuration)
+        limits = [mink.ConfigurationLimit(self._model)]
+        for _ in range(steps):
+            velocity = mink.solve_ik(configuration, [tool, posture], 1.0, "daqp", damping=1e-9, limits=limits)
+            configuration.integrate_inplace(velocity, 1.0)
+            error = tool.compute_error(configuration)
+            if np.linalg.norm(error[:3]) < 1e-4 and (quat is None or np.linalg.norm(error[3:]) < 1e-3):
+                return np.array(configuration.q)
+        raise ValueError(f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}")
+
+
+def quaternion(rotation: Array) -> Array:
+    """Unit quaternions (n, 4) w, x, y, z of rotation matrices (n, 3, 3), w >= 0.
+
+    Takes the largest component first, as in Shepperd, J. Guidance and Control 1(3), 1978.
+    """
+    r = rotation
+    trace = np.stack([r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]], -1)
+    squares = 1 + np.stack([trace.sum(-1), *(2 * trace - trace.sum(-1, keepdims=True)).T], -1)  # 4·(w, x, y, z)²
+    wx, wy, wz = (r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1])
+    xy, xz, yz = (r[:, 0, 1] + r[:, 1, 0], r[:, 0, 2] + r[:, 2, 0], r[:, 1, 2] + r[:, 2, 1])
+    s0, s1, s2, s3 = squares.T
+    rows = np.stack([s0, wx, wy, wz, wx, s1, xy, xz, wy, xy, s2, yz, wz, xz, yz, s3], -1).reshape(-1, 4, 4)
+    best = rows[np.arange(len(r)), squares.argmax(-1)]
+    best = best / np.linalg.norm(best, axis=-1, keepdims=True)
+    return np.where(best[:, :1] < 0, -best, best)
+
+
+def _chain(parents: dict[str, ElementTree.Element], arm: ArmSpec) -> list[ElementTree.Element]:
+    """The joints from the base to the tool, checked against the arm's names."""
+    chain, link = [], arm.tool
+    while link in parents:
+        chain.append(parents[link])
+        link = parents[link].find("parent").attrib["link"]  # type: ignore[union-attr]
+    chain.reverse()
+    moving = tuple(joint.attrib["name"] for joint in chain if joint.attrib["type"] != "fixed")
+    if moving != arm.joints:
+        raise ValueError(f"{arm.urdf.name} has the joints {moving} up to {arm.tool!r}, {arm.name} names {arm.joints}")
+    return chain
+
+
+def _vector(text: str) -> Array:
+    return np.array([float(x) for x in text.split()])
+
+
+def _skew(v: Array) -> Array:
+    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+
+
+def _origin(element: ElementTree.Element) -> Array:
+    """The transform of an <origin>, roll-pitch-yaw about fixed axes, (4, 4)."""
+    origin, out = element.find("origin"), np.eye(4)
+    if origin is not None:
+        out[:3, 3] = _vector(origin.attrib.get("xyz", "0 0 0"))
+        for axis, angle in zip(np.eye(3), _vector(origin.attrib.get("rpy", "0 0 0")), strict=True):
+            k = _skew(axis)
+            out[:3, :3] = (np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k) @ out[:3, :3]
+    return out
+
+
+def _inertial(link: ElementTree.Element) -> tuple[float, Array]:
+    """Mass kg and centre of mass (3,) m in the link's frame."""
+    inertial = link.find("inertial")
+    if inertial is None:
+        return 0.0, np.zeros(3)
+    return float(inertial.find("mass").attrib["value"]), _origin(inertial)[:3, 3]  # type: ignore[union-attr]

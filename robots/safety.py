@@ -1,0 +1,104 @@
+"""The gate: the one way from a wish to the joints. Batched, and the same in simulation and on the arm.
+
+Axes: n arms, j joints. It limits; it performs no safety function.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.arm import Limits, Setpoint
+from robots.kinematics import Kinematics
+from robots.signals import Array
+from robots.world import Verdict
+
+
+class SafetyGate:
+    """Turns wished joint velocities into setpoints that keep every limit, tick by tick.
+
+    Position, velocity, acceleration, jerk and the tool's box hold for every setpoint it ever gives, as long as the
+    first one, given by ``reset``, lies inside. Steps are taken from the last setpoint, never from a measurement.
+    """
+
+    def __init__(self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None) -> None:
+        """``dt`` s is the tick; without ``kinematics`` there is no tool, and its box is not checked."""
+        if not (np.isfinite(dt) and dt > 0):
+            raise ValueError(f"the gate's tick must be finite and positive, got {dt} s")
+        self.limits, self.dt, self.kinematics = limits, dt, kinematics
+        zeros = np.zeros((n, len(limits.dq)))
+        self._q, self._dq, self._ddq = zeros, zeros, zeros
+        # a joint that brakes travels dq²/(2·ddq) and, until its deceleration has built up, this long at dq besides
+        self._lag = limits.ddq / limits.jerk + 3 * dt
+
+    @property
+    def setpoint(self) -> Setpoint:
+        """Where the joints were told to be last, (n, j)."""
+        return Setpoint(self._q, self._dq, self._ddq)
+
+    def reset(self, q: Array, mask: NDArray[np.bool_] | None = None) -> None:
+        """Begin at rest at ``q`` (n, j), for all arms or those in ``mask``; ValueError outside the limits."""
+        rows = np.ones(len(self._q), dtype=bool) if mask is None else mask
+        q = np.asarray(q, dtype=np.float64)
+        outside = ~((q >= self.limits.q_low) & (q <= self.limits.q_high))  # NaN is outside
+        if outside[rows].any():
+            joint = int(np.nonzero(outside[rows])[1][0])
+            low, high = self.limits.q_low[joint], self.limits.q_high[joint]
+            raise ValueError(f"joint {joint} cannot start at {q[rows][:, joint]}: allowed are {low} to {high}")
+        self._q = np.where(rows[:, None], q, self._q)
+        self._dq = np.where(rows[:, None], 0.0, self._dq)
+        self._ddq = np.where(rows[:, None], 0.0, self._ddq)
+
+    def __call__(self, target: Array) -> tuple[Setpoint, NDArray[np.int64]]:
+        """One tick towards joint velocities ``target`` (n, j) rad/s; returns the setpoint and Verdict flags (n,)."""
+        target = np.asarray(target, dtype=np.float64)
+        if target.shape != self._q.shape:
+            raise ValueError(f"the gate takes targets of shape {self._q.shape}, got {target.shape}")
+        finite = np.isfinite(target).all(-1, keepdims=True)
+        wish = np.where(finite, target, 0.0)
+        low = -self._brakeable(self._q - self.limits.q_low)
+        high = self._brakeable(self.limits.q_high - self._q)
+        allowed = np.clip(wish, low, high)
+        limited = (np.abs(allowed - wish) > 1e-9).any(-1, keepdims=True)
+        urgent = limited | ((self._dq < low) | (self._dq > high)).any(-1, keepdims=True)
+
+        q, dq, ddq = self._towards(allowed, urgent)
+        held = ~finite
+        if self.kinematics is not None and (leaves := self._leaves_box(q, dq)[:, None]).any():
+            braked = self._towards(np.zeros_like(allowed), urgent)
+            q, dq, ddq = (np.where(leaves, a, b) for a, b in zip(braked, (q, dq, ddq), strict=True))
+            held, limited = held | leaves, limited | leaves
+        self._q, self._dq, self._ddq = q, dq, ddq
+        verdict = ~finite * int(Verdict.DROPPED) | held * int(Verdict.HELD) | limited * int(Verdict.LIMITED)
+        return self.setpoint, verdict[:, 0]
+
+    def _brakeable(self, distance: Array) -> Array:
+        """The speed from which a joint still stops within ``distance``: v²/(2·ddq) + v·lag = distance."""
+        a, lag = self.limits.ddq, self._lag
+        speed = a * (np.sqrt(lag**2 + 2 * np.maximum(distance, 0) / a) - lag)
+        return np.minimum(speed, self.limits.dq)
+
+    def _towards(self, target: Array, urgent: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """The fastest next tick to ``target`` (n, j) that acceleration and jerk allow without overshoot.
+
+        From an acceleration a, ramped down by δ = jerk·dt a tick, velocity still grows by
+        dt·((m + 1)·a - δ·m·(m + 1)/2) with m = ⌊a/δ⌋; solved for the a that ends exactly at the target.
+        The joints of an arm change together, so that the tool keeps its direction, unless it is ``urgent`` (n, 1).
+        """
+        step = self.limits.jerk * self.dt
+        low = np.maximum(self._ddq - step, -self.limits.ddq)
+        high = np.minimum(self._ddq + step, self.limits.ddq)
+        error = (target - self._dq) / self.dt
+        size = np.maximum(np.abs(error), 1e-12)
+        m = np.floor((np.sqrt(1 + 8 * size / step) - 1) / 2)
+        fastest = np.clip(np.sign(error) * (size / (m + 1) + step * m / 2), low, high)
+        share = np.maximum((fastest * np.sign(error) / size).min(-1, keepdims=True, where=error != 0, initial=1), 0)
+        ddq = np.where(urgent, fastest, np.clip(share * error, low, high))
+        dq = self._dq + ddq * self.dt
+        return self._q + dq * self.dt, dq, ddq
+
+    def _leaves_box(self, q: Array, dq: Array) -> NDArray[np.bool_]:
+        """Whether the tool, braking from (q, dq), would come to rest outside its box and further out than now."""
+        braking = (np.abs(dq) / (2 * self.limits.ddq) + self._lag).max(-1, keepdims=True)  # s at dq, all together
+        tool = self.kinematics.position(np.concatenate([q + dq * braking, self._q]))  # type: ignore[union-attr]
+        box = self.limits.tool_box
+        outside = np.maximum(np.maximum(box[:, 0] - tool, tool - box[:, 1]), 0.0)
+        return np.asarray((outside[: len(q)] > outside[len(q) :] + 1e-9).any(-1))
