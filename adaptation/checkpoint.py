@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from adaptation import archive
-from adaptation.contract import TOLERANCE, Contract, describe, differences, record, replay
+from adaptation.contract import TOLERANCE, Contract, describe, differences, narrower, record, replay
 from adaptation.errors import BadArgumentError, DamagedError, RefusedError
 from policies import METHODS
 from policies.method import Method, Problem, Trial
@@ -108,7 +108,7 @@ def save(folder: Path, name: str, method: Method, family: Family, trial: Trial, 
     twin = _revive(name, family, method.config, state)
     tree = {"method": state, "trainer": trainer, "examples": record(twin, trial)}
     weights, form = archive.pack(tree)
-    contract = describe(family, family.body, name, twin, sha256(weights).hexdigest())
+    contract = describe(family, name, twin, sha256(weights).hexdigest())
     archive.write(folder, {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)})
 
 
@@ -126,14 +126,13 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
     if asked != contract.family:
         raise RefusedError(f"{folder}: family: trained for {contract.family!r}, asked for {asked!r}")
     here = family_named(asked)
-    body = here.body if arm is None else ARMS[arm]
-    if body.name != contract.arm:
-        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {body.name!r}")
+    if arm is not None and (name := ARMS[arm].name) != contract.arm:
+        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {name!r}")
     tree = archive.unpack(files[WEIGHTS], files[STATE])
     config: Any = msgspec.convert(contract.config, METHODS[contract.method].Config)
     method = _revive(contract.method, here, config, tree["method"])
-    now = describe(here, body, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
-    if unlike := differences(contract, now):
+    now = describe(here, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
+    if unlike := differences(contract, now) + (narrower(here.body, ARMS[arm]) if arm else []):
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *unlike]))
     if not (error := replay(method, tree["examples"])) <= TOLERANCE:
         raise RefusedError(f"{folder}: actions differ by up to {error:.2g} from the ones recorded when it was saved")

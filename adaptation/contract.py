@@ -60,9 +60,9 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str  # of the weights
 
 
-def describe(family: Family, body: Body, name: str, method: Method, sha256: str) -> Contract:
-    """The contract of a method for a family on a body, as things are now."""
-    p = method.problem
+def describe(family: Family, name: str, method: Method, sha256: str) -> Contract:
+    """The contract of a method for a family, as things are now."""
+    p, body = method.problem, family.body
     told = p.task_names if method.privileged else ()
     prior = method.prior(1, torch.zeros(1, len(p.task_names)) if method.privileged else None)
     wires = [i for i, name in enumerate(p.task_names) if name.startswith("disturbance.")]
@@ -78,7 +78,7 @@ def describe(family: Family, body: Body, name: str, method: Method, sha256: str)
         observed=1,
         action=_columns(family.action.spec),
         action_map=type(family.action).__name__,
-        drives=drives(family, body),
+        drives=drives(family),
         dt=family.dt,
         horizon=family.horizon,
         episodes=family.episodes,
@@ -99,6 +99,19 @@ def differences(was: Contract, now: Contract) -> list[str]:
     found: list[str] = []
     for name in Contract.__struct_fields__:
         _compare(name, msgspec.to_builtins(getattr(was, name)), msgspec.to_builtins(getattr(now, name)), found)
+    return found
+
+
+def narrower(body: Body, arm: Body) -> list[str]:
+    """Where an arm is not the body trained for, or has less room than that body was given."""
+    if body.joints != arm.joints:
+        return [f"joints: trained with {body.joints}, the arm has {arm.joints}"]
+    found = []
+    for name in (f.name for f in fields(body.limits)):
+        was, has = (np.asarray(getattr(x.limits, name)) for x in (body, arm))
+        outward = {"q_low": -1, "tool_box": np.array([-1, 1])}.get(name, 1)
+        if ((has - was) * outward < -1e-9).any():
+            found.append(f"limits.{name}: trained with {_show(was.tolist())}, the arm has {_show(has.tolist())}")
     return found
 
 
@@ -126,12 +139,12 @@ def _show(value: Any) -> str:
     )
 
 
-def drives(family: Family, body: Body) -> tuple[tuple[float, ...], ...]:
+def drives(family: Family) -> tuple[tuple[float, ...], ...]:
     """What each action does to the joints, measured and not declared: a scale, a unit or an order cannot hide."""
-    n = len(family.action.spec)
-    zero = np.zeros((n, len(body.joints)))
-    home = Setpoint(np.tile(np.asarray(body.home, dtype=np.float64), (n, 1)), zero, zero)
-    return tuple(_numbers(row) for row in np.round(family.action(np.eye(n), home), 9))
+    n, home = len(family.action.spec), np.asarray(family.body.home, dtype=np.float64)
+    zero = np.zeros((n, len(home)))
+    rest = Setpoint(np.tile(home, (n, 1)), zero, zero)
+    return tuple(_numbers(row) for row in np.round(family.action(np.eye(n), rest), 9))
 
 
 def record(method: Method, trial: Trial) -> list[dict[str, Any]]:

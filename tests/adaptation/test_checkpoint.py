@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,21 @@ def test_a_run_for_another_arm_or_family_is_refused_by_name(saved: Path) -> None
         del ARMS._entries["other"]
     with pytest.raises(RefusedError, match="trained for 'tiny', asked for 'slide'"):
         checkpoint.load(saved, family="slide")
+
+
+@pytest.mark.parametrize(("narrow", "refused"), [("dq", 0.5), ("q_low", -2.0), ("q_high", 4.0), ("tool_box", 0.9)])
+def test_an_arm_may_have_more_room_than_was_trained_with_but_not_less(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, narrow: str, refused: float
+) -> None:
+    value = getattr(tiny.LIMITS, narrow)
+    edge = np.sign(value) * abs(refused)
+    body = replace(tiny.BODY, limits=replace(tiny.LIMITS, **{narrow: edge}))
+    monkeypatch.setattr(tiny, "BODY", body)  # the arm; the family keeps its own
+    if (abs(edge) > abs(value)).all():
+        checkpoint.load(saved, arm="tiny-arm")
+    else:
+        with pytest.raises(RefusedError, match=f"limits.{narrow}: trained with"):
+            checkpoint.load(saved, arm="tiny-arm")
 
 
 def test_weights_that_decide_otherwise_are_refused(saved: Path) -> None:
