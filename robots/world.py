@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ActionMap, Body
+from robots.arm import ActionMap, Body, Limits
 from robots.signals import Array, Signals
 
 
@@ -115,10 +115,13 @@ class Family(Protocol):
 
     name: str
     body: Body
+    limits: Limits  # the body's, perhaps with a smaller box for the tool
     scene: Any  # sim.engine.Scene
+    engines: tuple[str, ...]  # that can carry it, the best first
     action: ActionMap
     obs: Spec
     dt: float  # s between two actions
+    tick: float  # s between two setpoints, in simulation
     horizon: int  # actions per episode
     episodes: int  # episodes per trial
     task_names: tuple[str, ...]

@@ -6,6 +6,7 @@ FAMILIES = Registry(
     "family",
     {
         "point": "sim.families.point:Point",
+        "point_sparse": "sim.families.point:SparsePoint",
         "reach": "sim.families.reach:Reach",
         "slide": "sim.families.slide:Slide",
     },

@@ -1,0 +1,97 @@
+"""n simulated tasks acted in at once: a World over any engine, through the gate that an arm has too."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from robots.arm import ArmSpec
+from robots.kinematics import Kinematics
+from robots.safety import SafetyGate
+from robots.signals import Array, Signals
+from robots.world import Family, Step, Task, Verdict
+from sim import ENGINES
+from sim.disturbances import Disturbances
+from sim.engine import Engine
+
+
+class VecWorld:
+    """A World whose worlds all begin and end together; each has its own task, and all their own physics."""
+
+    signals: Signals  # of the last step, undisturbed and with the marker: for viewers
+
+    def __init__(self, family: Family, engine: str | Engine | None = None, n: int = 1, seed: int = 0) -> None:
+        """``engine`` is a registered name, or the family's own choice; ValueError where it cannot carry the family."""
+        name = engine if isinstance(engine, str) else family.engines[0]
+        if isinstance(engine, str) and name not in family.engines:
+            raise ValueError(f"{family.name} runs on {', '.join(family.engines)}, not on {name}")
+        self.family, self.n, self.dt = family, n, family.dt
+        self.rng = np.random.default_rng(seed)
+        self.engine: Engine = ENGINES[name]() if engine is None or isinstance(engine, str) else engine
+        self.engine.load(family.scene, n)
+        self.tick = family.tick
+        self._ticks, self._substeps = _whole(family.dt, self.tick), _whole(self.tick, family.scene.timestep)
+        body = family.body
+        kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
+        self.gate = SafetyGate(family.limits, self.tick, n, kinematics)
+
+    def reset(self, task: Task) -> Array:
+        """Begin an episode of n tasks; returns observations (n, o)."""
+        if len(task) != self.n:
+            raise ValueError(f"{len(task)} tasks do not fit a world of {self.n}")
+        start = self.family.start(self.rng, task)
+        self.task, self._age = task, 0
+        self.engine.write(task)
+        self.engine.reset(start)
+        self.gate.reset(start.q)
+        self._wires = Disturbances(task, self.family.obs, len(self.family.action.spec), self.dt)
+        self._marker = self.family.marker(task)
+        self._true = self._look()
+        return self._wires.observation(self._true, self.rng)
+
+    def step(self, action: Array) -> Step:
+        """One control period of n actions in [-1, 1], (n, a)."""
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (self.n, len(self.family.action.spec)):
+            raise ValueError(f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}")
+        self._wires.post(action)
+        applied, verdict = np.zeros_like(action), np.zeros(self.n, dtype=np.int64)
+        for k in range(self._ticks):
+            now = self._wires.action(k * self.tick)
+            applied += now
+            setpoint, flags = self.gate(self.family.action(now, self.gate.setpoint))
+            verdict |= flags
+            self.engine.step(setpoint, self._substeps)
+        applied = np.clip(np.nan_to_num(applied / self._ticks), -1, 1)
+        self._age += 1
+
+        seen = self._look()
+        broken = self.engine.diverged | ~np.isfinite(seen).all(-1)
+        seen = np.where(broken[:, None], self._true, seen)
+        reward = self.family.reward(self._true, applied, seen, self.task.values)
+        self._true = seen
+        return Step(
+            obs=self._wires.observation(seen, self.rng),
+            reward=np.where(broken, 0.0, reward),
+            terminated=self.family.terminated(seen) & ~broken,
+            truncated=np.full(self.n, self._age >= self.family.horizon),
+            success=self.family.success(seen, self.task.values) & ~broken,
+            applied=applied,
+            verdict=verdict | np.where(broken, int(Verdict.DIVERGED), 0),
+            stamp=np.full(self.n, self._age * self.dt),
+        )
+
+    def _look(self) -> Array:
+        self.signals = replace(self.engine.read(), marker=self._marker)
+        return self.family.observe(self.signals)
+
+    def close(self) -> None:
+        """Release the engine."""
+        self.engine.close()
+
+
+def _whole(long: float, short: float) -> int:
+    """How often ``short`` goes into ``long``; ValueError unless it does exactly."""
+    times = round(long / short)
+    if times < 1 or abs(times * short - long) > 1e-9:
+        raise ValueError(f"{long} s is not a whole number of {short} s")
+    return times
