@@ -38,6 +38,13 @@ def family_named(name: str) -> Family:
     return family
 
 
+def engine_for(family: Family, name: str | None) -> str:
+    """The physics to run a family in: its own choice, or another it can run in; else BadArgumentError."""
+    if name is not None and name not in family.engines:
+        raise BadArgumentError(f"{family.name} runs in {', '.join(family.engines)}, not in {name!r}")
+    return name or family.engines[0]
+
+
 def problem_of(family: Family) -> Problem:
     """What a method may know of a family; the tasks' training ranges are those of 4096 samples."""
     values = family.sample(np.random.default_rng(0), 4096).values
@@ -132,7 +139,7 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
     config: Any = msgspec.convert(contract.config, METHODS[contract.method].Config)
     method = _revive(contract.method, here, config, tree["method"])
     now = describe(here, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
-    if unlike := differences(contract, now) + (narrower(here.body, ARMS[arm]) if arm else []):
+    if unlike := differences(contract, now) + (narrower(here, ARMS[arm]) if arm else []):
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *unlike]))
     if not (error := replay(method, tree["examples"])) <= TOLERANCE:
         raise RefusedError(f"{folder}: actions differ by up to {error:.2g} from the ones recorded when it was saved")

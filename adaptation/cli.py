@@ -62,8 +62,8 @@ class Train:
     """Stop after so many lessons."""
     minutes: float | None = None
     """Stop after so much wall time."""
-    engine: str = "mujoco"
-    """The physics to train in."""
+    engine: str | None = None
+    """The physics to train in; the family's own unless given."""
     references: bool = True
     """Also train the blind and oracle policies that results are judged between."""
     save_seconds: float = 20.0
@@ -84,14 +84,16 @@ class Train:
             raise BadArgumentError("train needs a METHOD and --family FAMILY, or --resume --out RUN")
         known(METHODS, self.method)
         known(FAMILIES, self.family)
-        known(ENGINES, self.engine)
+        if self.engine is not None:
+            known(ENGINES, self.engine)
         positive(iterations=self.iterations, minutes=self.minutes, save_seconds=self.save_seconds)
         settings = _settings(self.set)
-        from adaptation.checkpoint import configured
+        from adaptation.checkpoint import configured, engine_for, family_named
         from adaptation.meta_train import train
         from adaptation.run import RunConfig
 
-        configured(self.method, self.family, settings)  # refuses an unknown one before anything is written
+        configured(self.method, self.family, settings)  # refuses what is impossible before anything is written
+        engine_for(family_named(self.family), self.engine)
         out = self.out or Path("runs") / f"{self.method}-{self.family}-{self.seed}"
         config = RunConfig(
             method=self.method,
@@ -121,15 +123,16 @@ class Evaluate:
     """Episodes per task; the family's number unless given."""
     split: Literal["train", "heldout"] = "heldout"
     """Whether the tasks come from the training ranges or from outside them."""
-    engine: str = "mujoco"
-    """The physics to judge in."""
+    engine: str | None = None
+    """The physics to judge in; the family's own unless given."""
     seed: int = 0
     """Of the tasks and their disturbances."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:
         """Evaluate and print the table."""
-        known(ENGINES, self.engine)
+        if self.engine is not None:
+            known(ENGINES, self.engine)
         positive(tasks=self.tasks, episodes=self.episodes)
         from adaptation.evaluate import evaluate
         from adaptation.statistics import table

@@ -47,6 +47,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action_map: str
     drives: tuple[tuple[float, ...], ...]  # rad/s of each joint, at home, for each action at 1, the others at 0
     dt: float  # s between two actions
+    tick: float  # s between two commands to the joints
     horizon: int
     episodes: int
     disturbances: Columns  # latency, noise, quantisation it was trained under
@@ -80,11 +81,12 @@ def describe(family: Family, name: str, method: Method, sha256: str) -> Contract
         action_map=type(family.action).__name__,
         drives=drives(family),
         dt=family.dt,
+        tick=family.tick,
         horizon=family.horizon,
         episodes=family.episodes,
         disturbances=Columns(*(tuple(x[i] for i in wires) for x in _ranges(p))),
         normaliser=_normaliser(method.state_dict()),
-        limits={f.name: np.asarray(getattr(body.limits, f.name)).tolist() for f in fields(body.limits)},
+        limits={f.name: np.asarray(getattr(family.limits, f.name)).tolist() for f in fields(family.limits)},
         method=name,
         config=msgspec.json.decode(msgspec.json.encode(method.config)),
         told=told,
@@ -102,13 +104,13 @@ def differences(was: Contract, now: Contract) -> list[str]:
     return found
 
 
-def narrower(body: Body, arm: Body) -> list[str]:
-    """Where an arm is not the body trained for, or has less room than that body was given."""
-    if body.joints != arm.joints:
-        return [f"joints: trained with {body.joints}, the arm has {arm.joints}"]
+def narrower(family: Family, arm: Body) -> list[str]:
+    """Where an arm is not the body trained for, or has less room than it was given."""
+    if family.body.joints != arm.joints:
+        return [f"joints: trained with {family.body.joints}, the arm has {arm.joints}"]
     found = []
-    for name in (f.name for f in fields(body.limits)):
-        was, has = (np.asarray(getattr(x.limits, name)) for x in (body, arm))
+    for name in (f.name for f in fields(family.limits)):
+        was, has = (np.asarray(getattr(x.limits, name)) for x in (family, arm))
         outward = {"q_low": -1, "tool_box": np.array([-1, 1])}.get(name, 1)
         if ((has - was) * outward < -1e-9).any():
             found.append(f"limits.{name}: trained with {_show(was.tolist())}, the arm has {_show(has.tolist())}")

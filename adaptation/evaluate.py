@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sim.vec_world import VecWorld
 
 from adaptation import archive, checkpoint
 from adaptation.live import live
@@ -16,6 +15,7 @@ from adaptation.run import checkpoint_folder, read_config
 from adaptation.statistics import judge
 from policies.method import Method
 from robots.world import Family
+from sim.vec_world import VecWorld
 
 EVALUATION = 77_003  # begins every evaluation's seeds, so that no training draws the same
 
@@ -25,13 +25,14 @@ def evaluate(
     tasks: int = 64,
     episodes: int | None = None,
     split: str = "heldout",
-    engine: str = "mujoco",
+    engine: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Returns and success of each policy, as ``judge`` gives them, and ``seconds``."""
     torch.set_num_threads(1)
     began = time.monotonic()
     family = checkpoint.family_named(read_config(run).family)
+    engine = checkpoint.engine_for(family, engine)
     episodes = episodes or family.episodes
     task = family.sample(np.random.default_rng([EVALUATION, seed]), tasks, split)
     returns, success = {}, {}

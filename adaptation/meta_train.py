@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sim.vec_world import VecWorld
 from tensorboardX import SummaryWriter
 
 from adaptation import archive, checkpoint
@@ -35,6 +34,7 @@ from adaptation.run import (
 )
 from policies.method import Method, Trial
 from robots.world import Family
+from sim.vec_world import VecWorld
 
 OnIteration = Callable[[float, dict[str, Any]], None]  # share done, line of the log
 
@@ -99,7 +99,7 @@ def train_role(
     method, at = _begin(config, role, folder, family)
     log.cut(at["log_bytes"])
     curves = SummaryWriter(str(run / "events" / role), purge_step=at["iteration"])
-    world = VecWorld(family, config.engine, method.rhythm.tasks, seed=config.seed)
+    world = VecWorld(family, checkpoint.engine_for(family, config.engine), method.rhythm.tasks, seed=config.seed)
     total = config.iterations or (method.rhythm.iterations if minutes is None else None)
     began = time.monotonic() - at["seconds"]
     saved = time.monotonic()

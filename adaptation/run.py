@@ -22,7 +22,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: str
     family: str
-    engine: str = "mujoco"
+    engine: str | None = None  # None: the family's own
     seed: int = 0
     iterations: int | None = None  # calls of ``learn``; None: the method's own number, or no bound if minutes are set
     minutes: float | None = None  # of wall time

@@ -57,6 +57,7 @@ def test_every_command_helps(capsys: pytest.CaptureFixture[str], command: str) -
         (["train", "perl", "--family", "slide"], "no method named 'perl'; there are: blind"),
         (["train", "pearl", "--family", "skate"], "no family named 'skate'; there are:"),
         (["train", "pearl", "--family", "slide", "--engine", "ode"], "no engine named 'ode'; there are:"),
+        (["train", "pearl", "--family", "point", "--engine", "bullet"], "point runs in ideal, not in 'bullet'"),
         (["train", "pearl"], "needs a METHOD and --family"),
         (["train", "--resume"], "--resume needs --out"),
         (["train", "--resume", "--out", "nowhere"], "nowhere is no run folder"),

@@ -29,10 +29,13 @@ class Tiny:
 
     name = "tiny"
     body = BODY
+    limits = LIMITS
     scene = None
+    engines = ("ideal",)
     action = Velocity()
     obs = Spec(("x", "y"), -3 * J, 3 * J, ("rad", "rad"))
     dt = 0.1
+    tick = 0.05
     horizon = 5
     episodes = 3
     task_names = ("goal.x", "goal.y", "disturbance.latency")
