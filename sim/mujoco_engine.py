@@ -1,0 +1,204 @@
+"""Physics by MuJoCo: n simulations with models of their own, stepped on a thread pool by ``mujoco.batch.Batch``."""
+
+import os
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch, SimulationError
+from numpy.typing import NDArray
+
+from robots.arm import ArmSpec, Setpoint
+from robots.signals import Array, Signals
+from robots.world import Start, Task
+from sim import objects
+from sim.engine import Scene
+
+PARTS = ("object_box", "object_bar", "object_disc")
+TYPES = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER)
+# MuJoCo goes on after these, with a zeroed command or a state that has been reset: the world's numbers are lost
+FATAL = [
+    int(w)
+    for w in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+        mujoco.mjtWarning.mjWARN_BADCTRL,
+    )
+]
+STRIKE_TIME = 0.010  # s, half a period of the contact's spring: five steps of 2 ms resolve it
+TABLE = (0.004, 1.0)  # solref of the object on the table: stiff, critically damped
+
+
+class MujocoEngine:
+    """An Engine; joint servos are spring and damper to the setpoint, gravity is compensated, torque is clipped."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """``threads`` defaults to the cores this process may use."""
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self.n = 0
+
+    def load(self, scene: Scene, n: int) -> None:
+        """Compile the scene and make n simulations of it."""
+        if not isinstance(scene.body, ArmSpec):
+            raise ValueError(f"{scene.body.name} has no model for MuJoCo: it is not an arm")
+        self.scene, self.n, self._arm = scene, n, scene.body
+        model = build(scene)
+        self._batch = Batch(model, n, nthread=min(self._threads, n))
+        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
+        self._ctrl, self._time = self._batch.bind("ctrl"), self._batch.bind("time")
+        self._force, self._sensors = self._batch.bind("actuator_force"), self._batch.bind("sensordata")
+        tool = model.body(self._arm.tool).id
+        self._tool_pos, self._tool_quat = self._batch.bind("xpos")[:, tool], self._batch.bind("xquat")[:, tool]
+        self._j = len(self._arm.joints)
+        self._warned = self._batch.warning.copy()
+        self._broken = np.zeros(n, dtype=bool)
+        self._defaults = {
+            name: (self._batch.expand(name), getattr(model, name).copy())
+            for name in (*OBJECT_FIELDS, *JOINT_FIELDS)
+            if scene.loose_object or name in JOINT_FIELDS
+        }
+
+    def write(self, task: Task) -> None:
+        """Set every world's physics, starting from the model's own."""
+        for field, default in self._defaults.values():
+            field[:] = default
+        if "joint.damping" in task.names:  # N·m·s/rad, of every joint
+            self._field("dof_damping")[:, : self._j] += task["joint.damping"][:, None]
+        if "actuator.strength" in task.names:  # share of the torque that arrives
+            strength = task["actuator.strength"][:, None, None]
+            self._field("actuator_gainprm")[:] *= strength
+            self._field("actuator_biasprm")[:] *= strength
+        if self.scene.loose_object:
+            self._write_object(task)
+        self._batch.set_const()
+
+    def _field(self, name: str) -> Array:
+        return self._defaults[name][0]
+
+    def _write_object(self, task: Task) -> None:
+        p = objects.parameters(task)
+        made_of = objects.parts(p)
+        weight = objects.inertia(p, made_of)
+        model = self._batch.model
+        body, geoms = model.body("object").id, [model.geom(name).id for name in PARTS]
+        self._field("geom_size")[:, geoms] = made_of.size
+        self._field("geom_pos")[:, geoms] = made_of.pos
+        half = np.concatenate([made_of.size[:, :2], made_of.size[:, 2:][..., [0, 0, 1]]], 1)
+        self._field("geom_aabb")[:, geoms, 3:] = half
+        self._field("geom_rbound")[:, geoms] = np.linalg.norm(half, axis=-1)
+        self._field("body_mass")[:, body] = weight.mass
+        self._field("body_ipos")[:, body] = weight.com
+        self._field("body_inertia")[:, body] = weight.moments
+        self._field("body_iquat")[:, body] = weight.quat
+        self._field("pair_friction")[:, :, :2] = p["object.friction"][:, None, None]
+        ratio = objects.damping_ratio(p["object.restitution"])
+        omega = np.pi / STRIKE_TIME / np.sqrt(1 - ratio**2)
+        blow = self._field("pair_solref")[:, len(PARTS) :]  # direct form: -stiffness, -damping per unit mass
+        blow[..., 0], blow[..., 1] = -(omega**2)[:, None], -(2 * ratio * omega)[:, None]
+
+    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
+        """Put some worlds at rest at their start."""
+        rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
+        if not len(rows):
+            return
+        self._batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self._qpos[rows, : self._j] = start.q[rows]
+        if self.scene.loose_object:
+            self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
+            self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
+        self._ctrl[rows] = start.q[rows]
+        self._batch.forward(rows, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+        self._warned[rows] = self._batch.warning[rows]
+        self._broken[rows] = False
+
+    def step(self, setpoint: Setpoint, substeps: int) -> None:
+        """Hold the joint targets for some substeps; a world that breaks down stays so until it is reset."""
+        self._ctrl[:] = setpoint.q + setpoint.dq * (self._arm.damping / self._arm.stiffness)  # damp towards dq
+        try:
+            self._batch.step(nstep=substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+        except SimulationError as error:
+            self._broken[np.asarray(error.ids)] = True
+        self._broken |= (self._batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
+
+    def read(self) -> Signals:
+        """Fresh: the sensors were computed after the last substep."""
+        nowhere = np.full((self.n, 3), np.nan)
+        loose = self.scene.loose_object
+        return Signals(
+            q=self._qpos[:, : self._j].copy(),
+            dq=self._qvel[:, : self._j].copy(),
+            tau=self._force.copy(),
+            tool_pos=self._tool_pos.copy(),
+            tool_quat=self._tool_quat.copy(),
+            tool_vel=self._sensors[:, :3].copy(),
+            object_pos=self._qpos[:, self._j : self._j + 3].copy() if loose else nowhere,
+            object_quat=self._qpos[:, self._j + 3 :].copy() if loose else np.full((self.n, 4), np.nan),
+            object_vel=self._sensors[:, 3:9].copy() if loose else np.full((self.n, 6), np.nan),
+            marker=nowhere,
+            stamp=self._time.reshape(self.n).copy(),
+        )
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Worlds whose physics broke down since their last reset."""
+        return self._broken.copy()
+
+    def close(self) -> None:
+        """Nothing outlives the batch."""
+
+
+OBJECT_FIELDS = (
+    "geom_size",
+    "geom_pos",
+    "geom_aabb",
+    "geom_rbound",
+    "body_mass",
+    "body_ipos",
+    "body_inertia",
+    "body_iquat",
+    "pair_friction",
+    "pair_solref",
+)
+JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm")
+
+
+def build(scene: Scene) -> mujoco.MjModel:
+    """The scene as a model: the arm's URDF with servos, and the loose object on a table at z = 0."""
+    arm = scene.body
+    assert isinstance(arm, ArmSpec)
+    spec = mujoco.MjSpec.from_file(str(arm.urdf))
+    spec.compiler.fusestatic = False
+    spec.option.timestep = scene.timestep
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    for body in spec.bodies[1:]:
+        body.gravcomp = 1
+    for geom in spec.geoms:
+        geom.contype = geom.conaffinity = 0  # only the pairs below collide
+        geom.name = "tip"
+    for i, name in enumerate(arm.joints):
+        spec.joint(name).armature = arm.armature[i]
+        servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        servo.gaintype, servo.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
+        servo.gainprm[0] = arm.stiffness[i]
+        servo.biasprm[1:3] = -arm.stiffness[i], -arm.damping[i]
+        servo.forcelimited, servo.forcerange = True, [-arm.limits.tau[i], arm.limits.tau[i]]
+    frame = int(mujoco.mjtObj.mjOBJ_XBODY)
+    linear, angular = mujoco.mjtSensor.mjSENS_FRAMELINVEL, mujoco.mjtSensor.mjSENS_FRAMEANGVEL
+    spec.add_sensor(name="tool_vel", type=linear, objtype=frame, objname=arm.tool)
+    if scene.loose_object:
+        spec.worldbody.add_geom(
+            name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[3, 3, 0.1], contype=0, conaffinity=0
+        )
+        body = spec.worldbody.add_body(name="object", pos=[0.5, 0, 0.02])
+        body.add_freejoint()
+        body.mass, body.inertia, body.explicitinertial, body.ipos = 0.3, [1e-3, 1.1e-3, 1.2e-3], True, [1e-3, 0, 0]
+        for name, kind in zip(PARTS, TYPES, strict=True):
+            body.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
+        for other, solref in (("table", TABLE), ("tip", TABLE)):
+            for name in PARTS:
+                pair = spec.add_pair(name=f"{name}_{other}", geomname1=name, geomname2=other, condim=3)
+                pair.solref = solref
+        spec.add_sensor(name="object_vel", type=linear, objtype=frame, objname="object")
+        spec.add_sensor(name="object_spin", type=angular, objtype=frame, objname="object")
+    return spec.compile()
