@@ -1,0 +1,208 @@
+"""Physics by PyBullet: one client per world, torque-driven joints, the same contract as every engine."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.arm import ArmSpec, Setpoint
+from robots.kinematics import Kinematics
+from robots.signals import Array, Signals
+from robots.world import Start, Task
+from sim import objects
+from sim.engine import Scene
+
+
+class BulletEngine:
+    """An Engine; joint servos are spring and damper to the setpoint, gravity is compensated, torque is clipped."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """``threads`` is for symmetry with other engines: PyBullet steps one world after another."""
+        self.n = 0
+
+    def load(self, scene: Scene, n: int) -> None:
+        """Start n clients with the arm in each."""
+        if not isinstance(scene.body, ArmSpec):
+            raise ValueError(f"{scene.body.name} has no model for PyBullet: it is not an arm")
+        self.scene, self.n = scene, n
+        self._kinematics = Kinematics(scene.body)
+        self._worlds = [_World(scene) for _ in range(n)]
+        self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
+
+    def write(self, task: Task) -> None:
+        """Set every world's physics; a loose object is made anew."""
+        p = objects.parameters(task)
+        made_of = objects.parts(p)
+        weight = objects.inertia(p, made_of)
+        ones, zeros = np.ones(self.n), np.zeros(self.n)
+        damping = task["joint.damping"] if "joint.damping" in task.names else zeros
+        strength = task["actuator.strength"] if "actuator.strength" in task.names else ones
+        for i, world in enumerate(self._worlds):
+            world.damping, world.strength = float(damping[i]), float(strength[i])
+            if self.scene.loose_object:
+                row = {name: float(values[i]) for name, values in p.items()}
+                world.make_object(row, made_of, weight, i)
+
+    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
+        """Put some worlds at rest at their start."""
+        rows = range(self.n) if mask is None else np.flatnonzero(mask)
+        for i in rows:
+            self._worlds[i].place(start.q[i], start.object_pos[i], start.object_quat[i])
+            self._time[i], self._broken[i] = 0.0, False
+
+    def step(self, setpoint: Setpoint, substeps: int) -> None:
+        """Hold the joint targets for some substeps; a world that is told or becomes something not finite stops."""
+        told = np.isfinite(setpoint.q).all(-1) & np.isfinite(setpoint.dq).all(-1)
+        self._broken |= ~told
+        gravity = self._kinematics.gravity(np.stack([world.q for world in self._worlds]))
+        for i in np.flatnonzero(~self._broken):
+            if not self._worlds[i].step(setpoint.q[i], setpoint.dq[i], gravity[i], substeps):
+                self._broken[i] = True
+        self._time += substeps * self.scene.timestep
+
+    def read(self) -> Signals:
+        """Fresh: kinematics from the joints, the object from its body."""
+        q, dq = np.stack([world.q for world in self._worlds]), np.stack([world.dq for world in self._worlds])
+        pos, quat = self._kinematics.forward(q)
+        jacobian = self._kinematics.jacobian(q)
+        pose = np.array([world.object_state() for world in self._worlds])  # (n, 13)
+        return Signals(
+            q=q,
+            dq=dq,
+            tau=np.stack([world.tau for world in self._worlds]),
+            tool_pos=pos,
+            tool_quat=quat,
+            tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
+            object_pos=pose[:, :3],
+            object_quat=pose[:, 3:7],
+            object_vel=pose[:, 7:],
+            marker=np.full((self.n, 3), np.nan),
+            stamp=self._time.copy(),
+        )
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Worlds whose physics broke down since their last reset."""
+        return self._broken.copy()
+
+    def close(self) -> None:
+        """End the clients."""
+        for world in self._worlds:
+            world.close()
+        self._worlds = []
+
+
+class _World:
+    """One client: an arm whose base is fixed, and perhaps an object on a plane."""
+
+    def __init__(self, scene: Scene) -> None:
+        import pybullet
+        from pybullet_utils.bullet_client import BulletClient
+
+        assert isinstance(scene.body, ArmSpec)
+        self._arm, self._p, self._dt = scene.body, pybullet, scene.timestep
+        self._client = client = BulletClient(pybullet.DIRECT)
+        client.setPhysicsEngineParameter(
+            fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
+        )
+        client.setGravity(0, 0, -9.81)
+        flags = pybullet.URDF_USE_INERTIA_FROM_FILE
+        self._body = client.loadURDF(str(scene.body.urdf), useFixedBase=True, flags=flags)
+        index = {client.getJointInfo(self._body, i)[1].decode(): i for i in range(client.getNumJoints(self._body))}
+        links = {client.getJointInfo(self._body, i)[12].decode(): i for i in range(client.getNumJoints(self._body))}
+        self._joints = [index[name] for name in scene.body.joints]
+        self._striker = links.get("striker", links[scene.body.tool])
+        for i in range(-1, client.getNumJoints(self._body)):
+            client.changeDynamics(self._body, i, linearDamping=0, angularDamping=0, jointDamping=0)
+        client.setJointMotorControlArray(
+            self._body, self._joints, pybullet.VELOCITY_CONTROL, forces=[0.0] * len(self._joints)
+        )
+        self._table = None
+        if scene.loose_object:
+            plane = client.createCollisionShape(pybullet.GEOM_PLANE)
+            self._table = client.createMultiBody(0, plane)
+            client.changeDynamics(self._table, -1, lateralFriction=1.0, restitution=0.0)
+            client.setCollisionFilterGroupMask(self._table, -1, 1, 1)
+        self._object: int | None = None
+        self.damping, self.strength = 0.0, 1.0
+        self.tau = np.zeros(len(self._joints))
+        self._measure()
+
+    def make_object(self, p: dict[str, float], made_of: objects.Parts, weight: objects.Inertia, i: int) -> None:
+        """Make the i-th object of a batch, in the place of the last one."""
+        client, bullet = self._client, self._p
+        if self._object is not None:
+            client.removeBody(self._object)
+        used = np.flatnonzero(made_of.used[i])
+        kinds: dict[str, list[Any]] = {"shapeTypes": [], "halfExtents": [], "radii": [], "lengths": []}
+        for k in used:
+            size = made_of.size[i, k]
+            kinds["shapeTypes"].append(bullet.GEOM_BOX if k < 2 else bullet.GEOM_CYLINDER)
+            kinds["halfExtents"].append(size.tolist() if k < 2 else [0.0] * 3)
+            kinds["radii"].append(0.0 if k < 2 else size[0])
+            kinds["lengths"].append(0.0 if k < 2 else 2 * size[1])
+        shape = client.createCollisionShapeArray(
+            **kinds, collisionFramePositions=[made_of.pos[i, k].tolist() for k in used]
+        )
+        self._com = weight.com[i]
+        self._object = client.createMultiBody(
+            baseMass=p["object.mass"], baseCollisionShapeIndex=shape, baseInertialFramePosition=self._com.tolist()
+        )
+        client.changeDynamics(
+            self._object,
+            -1,
+            lateralFriction=p["object.friction"],
+            restitution=p["object.restitution"],
+            spinningFriction=0.0,
+            rollingFriction=0.0,
+            linearDamping=0.0,
+            angularDamping=0.0,
+            localInertiaDiagonal=weight.moments[i].tolist(),
+            activationState=bullet.ACTIVATION_STATE_DISABLE_SLEEPING,
+            contactProcessingThreshold=0.0,
+        )
+        client.changeDynamics(self._body, self._striker, lateralFriction=1.0, restitution=1.0)
+
+    def place(self, q: Array, pos: Array, quat: Array) -> None:
+        """Everything at rest at its start."""
+        for joint, angle in zip(self._joints, q, strict=True):
+            self._client.resetJointState(self._body, joint, float(angle), 0.0)
+        if self._object is not None:
+            w, x, y, z = quat
+            centre, turn = self._client.multiplyTransforms(pos.tolist(), [x, y, z, w], self._com.tolist(), [0, 0, 0, 1])
+            self._client.resetBasePositionAndOrientation(self._object, centre, turn)
+            self._client.resetBaseVelocity(self._object, [0, 0, 0], [0, 0, 0])
+        self._measure()
+
+    def step(self, q: Array, dq: Array, gravity: Array, substeps: int) -> bool:
+        """Some substeps; False when something is no longer finite."""
+        arm, client = self._arm, self._client
+        for _ in range(substeps):
+            servo = arm.stiffness * (q - self.q) + arm.damping * (dq - self.dq)
+            self.tau = np.clip(self.strength * servo, -arm.limits.tau, arm.limits.tau)
+            force = self.tau + gravity - self.damping * self.dq
+            client.setJointMotorControlArray(self._body, self._joints, self._p.TORQUE_CONTROL, forces=force.tolist())
+            client.stepSimulation()
+            self._measure()
+        return bool(np.isfinite(self.q).all())
+
+    def _measure(self) -> None:
+        states = self._client.getJointStates(self._body, self._joints)
+        self.q = np.array([state[0] for state in states])
+        self.dq = np.array([state[1] for state in states])
+
+    def object_state(self) -> Array:
+        """Position, quaternion w x y z, linear and angular velocity of the object's frame, (13,)."""
+        if self._object is None:
+            return np.full(13, np.nan)
+        centre, turn = self._client.getBasePositionAndOrientation(self._object)
+        back = (-self._com).tolist()
+        pos, (x, y, z, w) = self._client.multiplyTransforms(centre, turn, back, [0, 0, 0, 1])
+        velocity, spin = self._client.getBaseVelocity(self._object)
+        lever = np.subtract(pos, centre)
+        velocity = np.add(velocity, np.cross(spin, lever))
+        return np.array([*pos, w, x, y, z, *velocity, *spin])
+
+    def close(self) -> None:
+        """End the client."""
+        self._client.disconnect()
