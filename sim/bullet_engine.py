@@ -12,9 +12,14 @@ from robots.world import Start, Task
 from sim import objects
 from sim.engine import Scene
 
+STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
+
 
 class BulletEngine:
-    """An Engine; joint servos are spring and damper to the setpoint, gravity is compensated, torque is clipped."""
+    """An Engine; joint servos are velocity constraints that also close the position error, within torque limits.
+
+    Other servos than MuJoCo's springs and dampers, by intention: a second physics is worth most where it differs.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
         """``threads`` is for symmetry with other engines: PyBullet steps one world after another."""
@@ -38,7 +43,7 @@ class BulletEngine:
         damping = task["joint.damping"] if "joint.damping" in task.names else zeros
         strength = task["actuator.strength"] if "actuator.strength" in task.names else ones
         for i, world in enumerate(self._worlds):
-            world.damping, world.strength = float(damping[i]), float(strength[i])
+            world.set_arm(float(damping[i]), float(strength[i]))
             if self.scene.loose_object:
                 row = {name: float(values[i]) for name, values in p.items()}
                 world.make_object(row, made_of, weight, i)
@@ -54,9 +59,8 @@ class BulletEngine:
         """Hold the joint targets for some substeps; a world that is told or becomes something not finite stops."""
         told = np.isfinite(setpoint.q).all(-1) & np.isfinite(setpoint.dq).all(-1)
         self._broken |= ~told
-        gravity = self._kinematics.gravity(np.stack([world.q for world in self._worlds]))
         for i in np.flatnonzero(~self._broken):
-            if not self._worlds[i].step(setpoint.q[i], setpoint.dq[i], gravity[i], substeps):
+            if not self._worlds[i].step(setpoint.q[i], setpoint.dq[i], substeps):
                 self._broken[i] = True
         self._time += substeps * self.scene.timestep
 
@@ -114,9 +118,6 @@ class _World:
         self._striker = links.get("striker", links[scene.body.tool])
         for i in range(-1, client.getNumJoints(self._body)):
             client.changeDynamics(self._body, i, linearDamping=0, angularDamping=0, jointDamping=0)
-        client.setJointMotorControlArray(
-            self._body, self._joints, pybullet.VELOCITY_CONTROL, forces=[0.0] * len(self._joints)
-        )
         self._table = None
         if scene.loose_object:
             plane = client.createCollisionShape(pybullet.GEOM_PLANE)
@@ -124,9 +125,14 @@ class _World:
             client.changeDynamics(self._table, -1, lateralFriction=1.0, restitution=0.0)
             client.setCollisionFilterGroupMask(self._table, -1, 1, 1)
         self._object: int | None = None
-        self.damping, self.strength = 0.0, 1.0
-        self.tau = np.zeros(len(self._joints))
+        self.strength = 1.0
         self._measure()
+
+    def set_arm(self, damping: float, strength: float) -> None:
+        """Joint damping N·m·s/rad, and the share of the torque limits that is there."""
+        self.strength = strength
+        for joint in self._joints:
+            self._client.changeDynamics(self._body, joint, jointDamping=damping)
 
     def make_object(self, p: dict[str, float], made_of: objects.Parts, weight: objects.Inertia, i: int) -> None:
         """Make the i-th object of a batch, in the place of the last one."""
@@ -174,22 +180,28 @@ class _World:
             self._client.resetBaseVelocity(self._object, [0, 0, 0], [0, 0, 0])
         self._measure()
 
-    def step(self, q: Array, dq: Array, gravity: Array, substeps: int) -> bool:
+    def step(self, q: Array, dq: Array, substeps: int) -> bool:
         """Some substeps; False when something is no longer finite."""
-        arm, client = self._arm, self._client
+        self._client.setJointMotorControlArray(
+            self._body,
+            self._joints,
+            self._p.POSITION_CONTROL,
+            targetPositions=q.tolist(),
+            targetVelocities=dq.tolist(),
+            forces=(self.strength * self._arm.limits.tau).tolist(),
+            positionGains=[STIFFNESS] * len(q),
+            velocityGains=[1.0] * len(q),
+        )
         for _ in range(substeps):
-            servo = arm.stiffness * (q - self.q) + arm.damping * (dq - self.dq)
-            self.tau = np.clip(self.strength * servo, -arm.limits.tau, arm.limits.tau)
-            force = self.tau + gravity - self.damping * self.dq
-            client.setJointMotorControlArray(self._body, self._joints, self._p.TORQUE_CONTROL, forces=force.tolist())
-            client.stepSimulation()
-            self._measure()
+            self._client.stepSimulation()
+        self._measure()
         return bool(np.isfinite(self.q).all())
 
     def _measure(self) -> None:
         states = self._client.getJointStates(self._body, self._joints)
         self.q = np.array([state[0] for state in states])
         self.dq = np.array([state[1] for state in states])
+        self.tau = np.array([state[3] for state in states])
 
     def object_state(self) -> Array:
         """Position, quaternion w x y z, linear and angular velocity of the object's frame, (13,)."""
