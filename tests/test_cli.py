@@ -59,7 +59,8 @@ def test_every_command_helps(capsys: pytest.CaptureFixture[str], command: str) -
         (["train", "pearl", "--family", "slide", "--engine", "ode"], "no engine named 'ode'; there are:"),
         (["train", "pearl", "--family", "point", "--engine", "bullet"], "point runs in ideal, not in 'bullet'"),
         (["train", "pearl"], "needs a METHOD and --family"),
-        (["train", "--resume"], "--resume needs --out"),
+        (["train", "--resume"], "or --resume --out RUN"),
+        (["train", "pearl", "--family", "point", "--resume"], "runs/pearl-point-0 is no run folder"),
         (["train", "--resume", "--out", "nowhere"], "nowhere is no run folder"),
         (["train", "pearl", "--family", "point", "--iterations", "0"], "--iterations must be above 0, got 0"),
         (["train", "pearl", "--family", "point", "--minutes", "nan"], "--minutes must be above 0, got nan"),
@@ -108,6 +109,11 @@ def test_train_resume_and_evaluate(
     assert status == 2
     assert "holds a run already" in complaint
     assert pliant(capsys, "train", "--resume", "--out", out)[0] == 0
+    assert pliant(capsys, *train, "--resume")[0] == 0
+    for other in (["pearl"], ["--seed", "3"], ["--iterations", "9"], ["--set", "gain=1"]):
+        status, _, complaint = pliant(capsys, "train", *other, "--resume", "--out", out)
+        assert status == 2
+        assert "was begun with" in complaint
 
     status, judged, _ = pliant(capsys, "evaluate", out, "--tasks", "5", "--episodes", "4")
     assert status == 0
