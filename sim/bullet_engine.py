@@ -182,17 +182,13 @@ class _World:
 
     def step(self, q: Array, dq: Array, substeps: int) -> bool:
         """Some substeps; False when something is no longer finite."""
-        self._client.setJointMotorControlArray(
-            self._body,
-            self._joints,
-            self._p.POSITION_CONTROL,
-            targetPositions=q.tolist(),
-            targetVelocities=dq.tolist(),
-            forces=(self.strength * self._arm.limits.tau).tolist(),
-            positionGains=[STIFFNESS] * len(q),
-            velocityGains=[1.0] * len(q),
-        )
-        for _ in range(substeps):
+        most = (self.strength * self._arm.limits.tau).tolist()
+        gains, ones = [STIFFNESS] * len(q), [1.0] * len(q)
+        for left in range(substeps - 1, -1, -1):
+            target = (q - left * self._dt * dq).tolist()  # the setpoint is where to be when the tick ends
+            self._client.setJointMotorControlArray(
+                self._body, self._joints, self._p.POSITION_CONTROL, target, dq.tolist(), most, gains, ones
+            )
             self._client.stepSimulation()
         self._measure()
         return bool(np.isfinite(self.q).all())

@@ -113,7 +113,9 @@ class MujocoEngine:
 
     def step(self, setpoint: Setpoint, substeps: int) -> None:
         """Hold the joint targets for some substeps; a world that breaks down stays so until it is reset."""
-        self._ctrl[:] = setpoint.q + setpoint.dq * (self._arm.damping / self._arm.stiffness)  # damp towards dq
+        # the setpoint is where to be when the tick ends, so on average half a tick behind; and damp towards dq
+        lead = self._arm.damping / self._arm.stiffness - (substeps - 1) / 2 * self.scene.timestep
+        self._ctrl[:] = setpoint.q + setpoint.dq * lead
         try:
             self._batch.step(nstep=substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
         except SimulationError as error:
