@@ -1,0 +1,174 @@
+"""Soft actor-critic (Haarnoja et al. 2018b) with twin critics, as losses of a batch under a condition.
+
+The condition z (b, l) is whatever a method knows of the task: nothing, the truth, or a belief. Which network a
+loss may change is decided here: the critic's loss reaches the critics and z; the actor's loss the actor alone; the
+temperature's loss the temperature alone.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from policies.method import Problem, Rhythm, Transition, Trial
+from policies.parts.nets import Ensemble, mlp
+from policies.parts.normalise import Moments
+from policies.parts.replay import Replay
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """The numbers of the learner."""
+
+    hidden: tuple[int, ...] = (128, 128)  # PEARL has 3 × 300; this is what a CPU core can train in two minutes
+    lr: float = 1e-3  # PEARL has 3e-4 for a million steps; here there are a few thousand
+    gamma: float = 0.97  # horizons are about 20 ticks
+    tau: float = 0.01  # PEARL has 0.005; larger, for few steps
+    reward_scale: float = 1.0
+    entropy: float = -1.0  # target, nats per action dimension (Haarnoja et al. 2018b)
+    temperature: float = 0.1  # where its adaptation starts
+    tasks: int = 16  # meta-batch (PEARL)
+    each: int = 32  # transitions of each task
+    updates: int = 64  # gradient steps per lesson
+    capacity: int = 2048  # tasks in the replay
+    rhythm: Rhythm = Rhythm(tasks=32, episodes=2, warmup=4, iterations=50)
+
+    @classmethod
+    def for_family(cls, name: str) -> "SacConfig":
+        """The numbers a family is trained with when nothing else is asked for."""
+        return PRESETS.get(name, cls())
+
+
+PRESETS = {
+    "point": SacConfig(),
+}
+
+
+class Sac(nn.Module):
+    """An actor, twin critics, their slow copy, and the temperature. ``inputs`` is o + l."""
+
+    def __init__(self, inputs: int, actions: int, config: SacConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.actor = mlp([inputs, *config.hidden, 2 * actions], generator)
+        self.critic = Ensemble(2, [inputs + actions, *config.hidden, 1], generator)
+        self.target = deepcopy(self.critic).requires_grad_(False)
+        self.log_alpha = nn.Parameter(torch.tensor(log(config.temperature)))
+
+    def policy(self, obs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation before squashing, (b, a) each."""
+        mean, raw = self.actor(torch.cat([obs, z], -1)).chunk(2, -1)
+        return mean, -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
+
+    def sample(self, obs: Tensor, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """An action in (-1, 1), (b, a), and its log-density (b,)."""
+        mean, log_std = self.policy(obs, z)
+        noise = torch.randn(mean.shape, generator=generator)
+        raw = mean + log_std.exp() * noise
+        density = -0.5 * noise.square() - log_std - 0.5 * log(2 * torch.pi)
+        squash = 2 * (log(2) - raw - F.softplus(-2 * raw))  # log(1 - tanh²), stable
+        return torch.tanh(raw), (density - squash).sum(-1)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        """A sample where there is a generator, the mean otherwise, (b, a)."""
+        return torch.tanh(self.policy(obs, z)[0]) if generator is None else self.sample(obs, z, generator)[0]
+
+    @torch.no_grad()
+    def track(self, tau: float) -> None:
+        """Move the slow critics a step of tau towards the critics."""
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), tau)
+
+
+def critic_loss(
+    sac: Sac, t: Transition, obs: Tensor, next_obs: Tensor, z: Tensor, config: SacConfig, generator: torch.Generator
+) -> Tensor:
+    """Twin TD error; ``obs`` and ``next_obs`` (b, o) are normalised. Running out of time is no terminal."""
+    with torch.no_grad():
+        action, log_prob = sac.sample(next_obs, z, generator)
+        value = sac.target(torch.cat([next_obs, z, action], -1)).squeeze(-1).amin(0) - sac.log_alpha.exp() * log_prob
+        goal = config.reward_scale * t.reward + config.gamma * (~t.terminated) * value
+    q = sac.critic(torch.cat([obs, z, t.action], -1)).squeeze(-1)  # (2, b)
+    return (q - goal).square().mean(1).sum()
+
+
+def actor_loss(sac: Sac, obs: Tensor, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Soft value of the policy's own actions, negated, and their log-density (b,); the critics are left alone."""
+    z = z.detach()
+    action, log_prob = sac.sample(obs, z, generator)
+    q = sac.critic(torch.cat([obs, z, action], -1), frozen=True).squeeze(-1).amin(0)
+    return (sac.log_alpha.exp().detach() * log_prob - q).mean(), log_prob
+
+
+def temperature_loss(sac: Sac, log_prob: Tensor, target: float) -> Tensor:
+    """Raises the temperature while the policy's entropy lies below ``target`` nats."""
+    return -sac.log_alpha * (log_prob.detach().mean() + target)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A belief that no experience changes."""
+
+    z: Tensor  # (n, l)
+
+
+class Learner:
+    """Soft actor-critic under a condition that is known from the task: z = ``condition(task)``, (n, p) -> (n, l)."""
+
+    def __init__(
+        self, problem: Problem, width: int, condition: Callable[[Tensor], Tensor], config: SacConfig, seed: int
+    ) -> None:
+        g = torch.Generator().manual_seed(seed)
+        self.problem, self.condition, self.config, self.generator = problem, condition, config, g
+        self.replay = Replay(config.capacity)
+        self.obs = Moments(problem.obs_dim)
+        self.sac = Sac(problem.obs_dim + width, problem.action_dim, config, g)
+        self.net = nn.ModuleDict({"obs": self.obs, "sac": self.sac})
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(trained, lr=config.lr, fused=True)
+
+    def act(self, obs: Tensor, belief: Known, explore: bool) -> Tensor:
+        """A sample of the policy, or its mean."""
+        return self.sac.act(self.obs(obs), belief.z, self.generator if explore else None)
+
+    def learn(self, trial: Trial) -> dict[str, float]:
+        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
+        self.obs.update(self.replay.add(trial).obs)
+        logs = [self.step() for _ in range(self.config.updates)]
+        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on everything."""
+        c, g, sac = self.config, self.generator, self.sac
+        slots = self.replay.tasks(c.tasks, g)
+        z = self.condition(self.replay.task[slots]).repeat_interleave(c.each, 0)
+        batch = self.replay.transitions(slots, c.each, g).map(lambda x: x.flatten(0, 1))
+        obs, next_obs = self.obs(batch.obs), self.obs(batch.next_obs)
+        critic = critic_loss(sac, batch, obs, next_obs, z, c, g)
+        actor, log_prob = actor_loss(sac, obs, z, g)
+        temperature = temperature_loss(sac, log_prob, c.entropy * self.problem.action_dim)
+        self.optimiser.zero_grad()
+        (critic + actor + temperature).backward()
+        self.optimiser.step()
+        sac.track(c.tau)
+        return {"critic": critic.detach(), "actor": actor.detach(), "alpha": sac.log_alpha.detach().exp()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, statistics, optimiser, replay and random stream."""
+        return {
+            "net": dict(self.net.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "replay": self.replay.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as if never stopped."""
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.replay.load_state_dict(state["replay"])
+        self.generator.set_state(state["generator"])
