@@ -66,14 +66,14 @@ class BulletEngine:
 
     def read(self) -> Signals:
         """Fresh: kinematics from the joints, the object from its body."""
-        q, dq = np.stack([world.q for world in self._worlds]), np.stack([world.dq for world in self._worlds])
+        q, dq, tau = self.joints()
         pos, quat = self._kinematics.forward(q)
         jacobian = self._kinematics.jacobian(q)
-        pose = np.array([world.object_state() for world in self._worlds])  # (n, 13)
+        pose = self.poses()
         return Signals(
             q=q,
             dq=dq,
-            tau=np.stack([world.tau for world in self._worlds]),
+            tau=tau,
             tool_pos=pos,
             tool_quat=quat,
             tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
@@ -83,6 +83,15 @@ class BulletEngine:
             marker=np.full((self.n, 3), np.nan),
             stamp=self._time.copy(),
         )
+
+    def joints(self) -> tuple[Array, Array, Array]:
+        """Joint positions, velocities and torques alone, (n, j) each: all that an arm's driver reads every tick."""
+        q, dq, tau = zip(*((world.q, world.dq, world.tau) for world in self._worlds), strict=True)
+        return np.stack(q), np.stack(dq), np.stack(tau)
+
+    def poses(self) -> Array:
+        """Position, quaternion and twist of the objects alone, (n, 13)."""
+        return np.array([world.object_state() for world in self._worlds])
 
     @property
     def diverged(self) -> NDArray[np.bool_]:

@@ -61,11 +61,10 @@ class Slide:
             "object.spin",
             "target.x",
             "target.y",
-            "time",
         ),
-        np.array([0.25, -0.15, -1.2, -0.4, 0.4, -0.3, -1.6, -0.8, -1, -1, -15, 0.85, -0.15, 0]),
-        np.array([0.65, 0.15, 1.2, 0.4, 1.4, 0.3, 1.6, 0.8, 1, 1, 15, 1.1, 0.15, 2]),
-        ("m", "m", "m/s", "m/s", "m", "m", "m/s", "m/s", "1", "1", "rad/s", "m", "m", "s"),
+        np.array([0.25, -0.15, -1.2, -0.4, 0.4, -0.3, -1.6, -0.8, -1, -1, -15, 0.85, -0.15]),
+        np.array([0.65, 0.15, 1.2, 0.4, 1.4, 0.3, 1.6, 0.8, 1, 1, 15, 1.1, 0.15]),
+        ("m", "m", "m/s", "m/s", "m", "m", "m/s", "m/s", "1", "1", "rad/s", "m", "m"),
     )
     rest = 0.05  # m, this close to the target is a success
     far = 0.6  # m, further off counts the same: a reward stays bounded
@@ -110,7 +109,7 @@ class Slide:
         return np.concatenate([task.columns("marker.x", "marker.y"), np.zeros((len(task), 1))], 1)
 
     def observe(self, signals: Signals) -> Array:
-        """Tool, object and target in the plane, (n, 14)."""
+        """Tool, object and target in the plane, (n, 13)."""
         s, (_, _, _, z) = signals, signals.object_quat.T
         w = s.object_quat[:, 0]
         yaw = 2 * np.arctan2(z, w)
@@ -121,7 +120,6 @@ class Slide:
             s.object_vel[:, :2],
             np.stack([np.sin(yaw), np.cos(yaw), s.object_vel[:, 5]], 1),
             s.marker[:, :2],
-            s.stamp[:, None],
         )
         return np.concatenate(columns, 1)
 

@@ -1,0 +1,231 @@
+"""One arm as a World: the policy's side of the servo process."""
+
+import functools
+import multiprocessing
+import time
+from typing import Any
+
+import numpy as np
+
+from hw_interface.drivers import DRIVERS
+from hw_interface.servo import ServoConfig, Verb, serve
+from hw_interface.shared_state import EVENTS, LATENESS, SharedState
+from hw_interface.watchdog import Event, Mode
+from robots.arm import ArmSpec, Driver
+from robots.kinematics import Kinematics
+from robots.signals import Array, Signals
+from robots.world import Family, Step, Task
+
+CLOCKS = ("lockstep", "wall")
+PATIENCE = 20.0  # s, for the servo to answer
+
+
+class ArmError(RuntimeError):
+    """The arm cannot go on; the message says in which state it is and what happened."""
+
+
+class ArmWorld:
+    """A World with n = 1 over the servo process; against a twin it can run as fast as the physics goes."""
+
+    n = 1
+
+    def __init__(
+        self,
+        family: Family,
+        arm: ArmSpec,
+        driver: str = "twin",
+        driver_options: dict[str, Any] | None = None,
+        clock: str = "lockstep",
+        seed: int = 0,
+    ) -> None:
+        """Start the servo process and wait until it is connected.
+
+        Raises:
+            ValueError: an unknown clock, or a body that is not this arm.
+            ArmError: the driver did not come up.
+        """
+        if clock not in CLOCKS:
+            raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+        if not isinstance(family.body, ArmSpec) or family.body.name != arm.name:
+            raise ValueError(f"{family.name} is a task for {family.body.name!r}, which is not the arm {arm.name!r}")
+        self.family, self.dt, self.clock = family, family.dt, clock
+        self.rng = np.random.default_rng(seed)
+        self._kinematics = Kinematics(arm)
+        self._shared = SharedState(len(arm.joints), len(family.action.spec))
+        self._shared.beat(time.monotonic())
+        make = functools.partial(_make_driver, driver, arm, family, dict(driver_options or {}))
+        config = ServoConfig(family, make, clock == "lockstep", self._shared.name)
+        self._process = multiprocessing.get_context("spawn").Process(target=serve, args=(config,), daemon=True)
+        self._process.start()
+        self._number = self._requests = 0
+        self._thinking: list[float] = []  # s, from an observation to its action
+        try:
+            self._await(lambda s: s["mode"] != Mode.DISCONNECTED, "connect")
+        except ArmError:
+            self.close()
+            raise
+
+    def reset(self, task: Task) -> Array:
+        """Go to an episode's start and have the object placed; ArmError where the arm will not."""
+        if len(task) != 1:
+            raise ValueError(f"an arm takes one task at a time, got {len(task)}")
+        start = self.family.start(self.rng, task)
+        self._task, self._age, self._marker = task, 0, self.family.marker(task)
+        pose = np.concatenate([start.object_pos[0], start.object_quat[0]])
+        known = np.zeros(64)
+        known[: len(task.names)] = task.values[0]
+        self._ask(Verb.BEGIN, q=start.q[0], pose=pose, task=known)
+        state = self._await(lambda s: s["mode"] not in (Mode.IDLE, Mode.HOLD, Mode.RUNNING), "reach the start")
+        if state["mode"] != Mode.ARMED:
+            raise ArmError(f"the arm is in {self.mode.name}: {self._latest()}")
+        self._began = float(state["stamp"])
+        self._due = time.monotonic()
+        return self._look(state)
+
+    def step(self, action: Array) -> Step:
+        """Post an action (1, a), and wait for its control period to pass."""
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (1, len(self.family.action.spec)):
+            raise ValueError(f"an arm takes actions of {(1, len(self.family.action.spec))}, got {action.shape}")
+        self._thinking.append(time.monotonic() - self._seen)
+        before, self._number = self._obs, self._number + 1
+        self._shared.beat(time.monotonic())
+        self._shared.action.write(number=self._number, stamp=time.monotonic(), action=action[0])
+        if self.clock == "wall":
+            self._due = max(self._due + self.dt, time.monotonic())
+            time.sleep(max(0.0, self._due - time.monotonic()))
+            state = self._shared.state.read()
+        else:
+            state = self._await(lambda s: s["action"] == self._number and s["done"] >= s["action"] * self.ticks, "act")
+        self._age += 1
+        obs = self._look(state)
+        applied = np.clip(np.nan_to_num(action), -1, 1)
+        return Step(
+            obs=obs,
+            reward=self.family.reward(before, applied, obs, self._task.values),
+            terminated=np.asarray(self.family.terminated(obs)),
+            truncated=np.array([self._age >= self.family.horizon]),
+            success=np.asarray(self.family.success(obs, self._task.values)),
+            applied=applied,
+            verdict=np.array([int(state["verdict"])]),
+            stamp=np.array([self._age * self.dt]),
+        )
+
+    @property
+    def ticks(self) -> int:
+        """Servo ticks per action."""
+        return round(self.dt * float(self._shared.state.read()["rate"]))
+
+    @property
+    def mode(self) -> Mode:
+        """The state the servo is in."""
+        return Mode(int(self._shared.state.read()["mode"]))
+
+    def hold(self) -> None:
+        """Brake to a standstill; the next action resumes."""
+        self._ask(Verb.HOLD)
+
+    def stop(self) -> None:
+        """Controlled stop, latched until ``clear``."""
+        self._ask(Verb.STOP)
+
+    def clear(self) -> None:
+        """An operator's word after a fault: back to idle."""
+        self._ask(Verb.CLEAR)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the watchdog reported, oldest first; the newest 256."""
+        count = int(self._shared.state.read()["events"])
+        rows = [self._shared.events[i % EVENTS] for i in range(max(0, count - EVENTS), count)]
+        return [
+            {"event": Event(int(r["kind"])).name, "stamp": float(r["stamp"]), "detail": float(r["detail"])}
+            for r in rows
+        ]
+
+    def timing(self) -> dict[str, Any] | None:
+        """How the servo kept time and how long the policy thought, ms; None in lockstep, where time is not real."""
+        if self.clock != "wall":
+            return None
+        state = self._shared.state.read()
+        late = 1e3 * self._shared.lateness[: min(int(state["tick"]), LATENESS)].astype(np.float64)
+        thought = 1e3 * np.array(self._thinking)
+        return {
+            "rate_hz": float(state["rate"]),
+            "ticks": int(state["tick"]),
+            "missed": int(state["missed"]),
+            "realtime": bool(state["realtime"]),
+            "lateness_ms": _quantiles(late),
+            "policy_ms": _quantiles(thought),
+        }
+
+    def close(self) -> None:
+        """Stop the arm and end the servo process."""
+        if self._process.is_alive():
+            self._post(Verb.QUIT)
+            self._process.join(5.0)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join()
+        self._shared.close()
+
+    def _look(self, state: Any) -> Array:
+        q, dq, seen = state["q"][None], state["dq"][None], state["object"][None]
+        pos, quat = self._kinematics.forward(q)
+        jacobian = self._kinematics.jacobian(q)
+        self.signals = Signals(
+            q=q,
+            dq=dq,
+            tau=state["tau"][None],
+            tool_pos=pos,
+            tool_quat=quat,
+            tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
+            object_pos=seen[:, :3],
+            object_quat=seen[:, 3:7],
+            object_vel=seen[:, 7:],
+            marker=self._marker,
+            stamp=np.array([self._age * self.dt]),
+        )
+        self._obs = self.family.observe(self.signals)
+        self._seen = time.monotonic()
+        return self._obs
+
+    def _post(self, verb: Verb, **values: Any) -> None:
+        self._requests += 1
+        self._shared.beat(time.monotonic())
+        self._shared.request.write(number=self._requests, verb=int(verb), **values)
+
+    def _ask(self, verb: Verb, **values: Any) -> None:
+        """Post a request and wait until it was heard; ArmError where it is refused."""
+        self._post(verb, **values)
+        state = self._await(lambda s: s["request"] >= self._requests, verb.name.lower())
+        if state["refused"] == self._requests:
+            raise ArmError(f"{verb.name.lower()} was refused, the arm is in {self.mode.name}: {self._latest()}")
+
+    def _await(self, ready: Any, what: str) -> Any:
+        """The first published state for which ``ready``; ArmError when it does not come."""
+        until = time.monotonic() + PATIENCE
+        while not ready(state := self._shared.state.read()):
+            if not self._process.is_alive():
+                raise ArmError(f"the servo process ended before it could {what}")
+            if time.monotonic() > until:
+                raise ArmError(f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}")
+            self._shared.beat(time.monotonic())
+            time.sleep(2e-5)
+        return state
+
+    def _latest(self) -> str:
+        return self.events[-1]["event"] if self.events else "no event"
+
+
+def _make_driver(name: str, arm: ArmSpec, family: Family, options: dict[str, Any]) -> Driver:
+    """Built in the servo's process; what it is given depends on the driver alone."""
+    kind = DRIVERS[name]
+    driver: Driver = kind(arm, family.scene, kind.Options(**options))
+    return driver
+
+
+def _quantiles(x: Array) -> dict[str, float]:
+    if not len(x):
+        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    return {"p50": float(np.quantile(x, 0.5)), "p99": float(np.quantile(x, 0.99)), "max": float(x.max())}

@@ -1,0 +1,342 @@
+"""The fast process: it alone owns the driver and the gate, and turns the policy's actions into joint commands.
+
+Every tick: read the arm, judge, turn the newest action into joint velocities, pass them through the gate, write.
+At the wall's pace it sleeps to absolute times, under SCHED_FIFO where that is allowed; in lockstep it runs one
+control period as soon as an action is there. Nothing else differs between the two.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from hw_interface.shared_state import EVENTS, LATENESS, SharedState
+from hw_interface.watchdog import Event, Mode, Watchdog, WatchdogConfig
+from robots.arm import Command, Driver
+from robots.kinematics import Kinematics
+from robots.motion import Move
+from robots.safety import SafetyGate
+from robots.signals import Array
+from robots.world import Family, Start, Task, Verdict
+
+PRIORITY = 50  # of SCHED_FIFO, below the kernel's own threads
+ORPHANED = 60.0  # s without a sign of life from the policy's process, which may be thinking hard
+
+
+class Verb(IntEnum):
+    """What the policy's process may ask of the servo."""
+
+    BEGIN = 1  # go to the episode's start, have the object placed, arm
+    HOLD = 2
+    STOP = 3  # controlled stop, latched
+    CLEAR = 4  # the operator's word after a fault
+    QUIT = 5
+
+
+@dataclass(frozen=True)
+class ServoConfig:
+    """Everything the process needs; sent to it once."""
+
+    family: Family
+    make_driver: Callable[[], Driver]
+    lockstep: bool
+    shared: str  # the shared memory's name
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
+
+
+class Servo:
+    """One arm's control, tick by tick; knows no clock but the time it is told."""
+
+    def __init__(self, family: Family, driver: Driver, report: Callable[[Event, float], None], config: WatchdogConfig):
+        self.family, self.driver = family, driver
+        limits = family.limits
+        self.gate = SafetyGate(limits, driver.dt, 1, Kinematics(driver.arm))
+        self.watchdog = Watchdog(limits, config, report)
+        self.verdict = 0  # flags since the newest action
+        self.state: Any = None  # the last reading
+        self.object = np.full(13, np.nan)
+        self._action: Array | None = None
+        self._move: tuple[Move, float] | None = None
+        self._stopped = False  # the driver has been told to stop
+
+    def start(self) -> None:
+        """Connect and enable, at rest where the arm is."""
+        self.driver.connect()
+        self.driver.enable()
+        self.state = self.driver.read()
+        self.gate.reset(self.state.q[None])
+        self.watchdog.mode = Mode.IDLE
+
+    def begin(self, q: Array, now: float) -> None:
+        """Start going to joint positions ``q`` (j,); refused while a fault is latched."""
+        if self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+            raise ValueError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
+        if self._stopped:
+            self.driver.enable()
+            self._stopped = False
+        self.watchdog.mode, self._action = Mode.IDLE, None
+        self._move = (Move(self.family.limits, self.gate.setpoint.q[0], q), now)
+
+    @property
+    def going(self) -> bool:
+        """Whether a move to an episode's start is under way."""
+        return self._move is not None
+
+    def follow(self, number: int, stamp: float, action: Array) -> None:
+        """A newly posted action (a,)."""
+        self.verdict = 0
+        if self.watchdog.accept(number, stamp, action):
+            self._action = action[None]
+        else:
+            self.verdict |= int(Verdict.DROPPED)
+
+    def tick(self, now: float) -> None:
+        """One period of the driver, at monotonic time ``now`` s."""
+        dog = self.watchdog
+        try:
+            self.state = self.driver.read()
+        except Exception:
+            dog.fault(Event.DRIVER_FAILED)
+            self._stopped = True  # it can be told nothing any more
+        else:
+            dog.check_state(self.state, self.gate.setpoint.q[0])
+        dog.check_age(now)
+        setpoint, flags = self.gate(self._wish(now))
+        self.verdict |= int(flags[0]) | self._flags()
+        if self._stopped or dog.mode is Mode.EXTERNAL_STOP:
+            return
+        if dog.mode is Mode.FAULT and not np.any(setpoint.dq):
+            self._guard(self.driver.stop)  # at a standstill, nothing more is written
+            self._stopped = True
+            return
+        self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            self.watchdog.fault(Event.DRIVER_FAILED)
+            self._stopped = True
+
+    def _wish(self, now: float) -> Array:
+        """Joint velocities (1, j) before the gate."""
+        setpoint, still = self.gate.setpoint, np.zeros((1, len(self.driver.arm.joints)))
+        if self._move is not None:
+            move, since = self._move
+            if self.watchdog.mode is not Mode.IDLE or move.arrived(now - since, setpoint):
+                self._move = None
+                return still
+            return move(now - since, setpoint)
+        if self.watchdog.mode is Mode.RUNNING and self._action is not None:
+            return self.family.action(self._action, setpoint)
+        return still
+
+    def _flags(self) -> int:
+        mode = self.watchdog.mode
+        if mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+            return int(Verdict.FAULT | Verdict.STOPPED)
+        return int(Verdict.HELD) if mode is Mode.HOLD else 0
+
+    def look(self) -> None:
+        """Ask the tracker, where the driver has one."""
+        if hasattr(self.driver, "track"):
+            try:
+                seen = self.driver.track()
+                self.object = np.concatenate([seen.pos, seen.quat, seen.vel])
+            except Exception:
+                self.watchdog.hold()
+                self.object = np.full(13, np.nan)
+
+    def place(self, task: Task, start: Start) -> None:
+        """Have the object placed, by whatever can."""
+        if hasattr(self.driver, "place"):
+            self.driver.place(task, start)
+
+
+class _Loop:
+    """The servo in its process: requests, pacing, publishing."""
+
+    def __init__(self, config: ServoConfig) -> None:
+        self.config = config
+        family = config.family
+        self.shared = SharedState(len(family.body.joints), len(family.action.spec), config.shared)
+        self.driver = config.make_driver()
+        self.servo = Servo(family, self.driver, self.report, config.watchdog)
+        self.dt = self.driver.dt
+        self.period = round(family.dt / self.dt)  # ticks per action
+        self.ticks, self.events, self.missed, self.worst = 0, 0, 0, 0.0
+        self.followed = self.done = self.answered = self.refused = 0
+        self.realtime = False
+        self.begun: tuple[Task, Start] | None = None
+        self.clock = 0.0  # s, in lockstep
+
+    def report(self, event: Event, detail: float) -> None:
+        """Called by the watchdog, once an event."""
+        self.shared.events[self.events % EVENTS] = (int(event), self.now(), detail)
+        self.events += 1
+
+    def now(self) -> float:
+        """Monotonic time, s; in lockstep it is the number of ticks that counts."""
+        return self.clock if self.config.lockstep else time.monotonic()
+
+    def run(self) -> None:
+        """Until told to quit, or until the policy's process is gone and the arm has stopped."""
+        self.servo.start()
+        self.publish()
+        gc.disable()
+        self.realtime = not self.config.lockstep and _become_realtime()
+        due = time.monotonic()
+        try:
+            while self.requests():
+                if self.config.lockstep and not self.busy():
+                    if self.orphaned():
+                        return
+                    time.sleep(2e-5)
+                    continue
+                if not self.config.lockstep:
+                    due = self.sleep_until(due + self.dt)
+                self.tick()
+        finally:
+            with contextlib.suppress(Exception):
+                self.servo.driver.stop()
+            with contextlib.suppress(Exception):
+                self.servo.driver.disconnect()
+            self.shared.close()
+
+    def busy(self) -> bool:
+        """In lockstep: whether there is something to pass the time for."""
+        if int(self.shared.action.read()["number"]) > self.followed:
+            return True
+        return self.servo.going or self.done < self.followed * self.period or self.stopping()
+
+    def stopping(self) -> bool:
+        """Whether the arm still has to come to rest."""
+        return self.servo.watchdog.mode is Mode.FAULT and bool(np.any(self.servo.gate.setpoint.dq))
+
+    def tick(self) -> None:
+        """One tick of the servo, and what it needs before and tells after."""
+        self.clock += self.dt
+        posted = self.shared.action.read()
+        number, now = int(posted["number"]), self.now()
+        if number > self.followed and self.done >= self.followed * self.period:
+            self.followed = number
+            self.done = (number - 1) * self.period
+            stamp = now if self.config.lockstep else float(posted["stamp"])
+            self.servo.follow(number, stamp, posted["action"].copy())
+        if self.servo.watchdog.moving and self.orphaned():
+            self.servo.watchdog.fault(Event.POLICY_DIED)
+        going = self.servo.going
+        self.servo.tick(now)
+        self.ticks += 1
+        self.done = min(self.done + 1, self.followed * self.period)
+        if going and not self.servo.going:
+            self.arrive(now)
+        if self.done % self.period == 0 or self.ticks % 10 == 0:
+            self.servo.look()
+            self.publish()
+
+    def arrive(self, now: float) -> None:
+        """At the start of an episode: place the object and be ready."""
+        if self.begun is not None and self.servo.watchdog.mode is Mode.IDLE:
+            self.servo.place(*self.begun)
+            self.servo.watchdog.arm(now)
+            self.servo.look()
+        self.begun = None
+
+    def requests(self) -> bool:
+        """Obey what was asked since the last tick; False to quit."""
+        asked = self.shared.request.read()
+        number = int(asked["number"])
+        if number == self.answered:
+            return True
+        self.answered, verb = number, Verb(int(asked["verb"]))
+        if verb is Verb.QUIT:
+            return False
+        if verb is Verb.BEGIN:
+            self.begin(asked)
+        elif verb is Verb.HOLD:
+            self.servo.watchdog.hold()
+        elif verb is Verb.STOP:
+            self.servo.watchdog.fault(Event.OPERATOR_STOP)
+        elif verb is Verb.CLEAR:
+            self.servo.watchdog.clear()
+        self.publish()
+        return True
+
+    def begin(self, asked: Any) -> None:
+        """Start an episode, or say that it was refused."""
+        names = self.config.family.task_names
+        task = Task(names, asked["task"][None, : len(names)].copy(), np.zeros(1, dtype=np.int64))
+        start = Start(asked["q"][None].copy(), asked["pose"][None, :3].copy(), asked["pose"][None, 3:].copy())
+        try:
+            self.servo.begin(start.q[0], self.now())
+            self.begun = (task, start)
+        except ValueError:
+            self.refused = self.answered
+
+    def orphaned(self) -> bool:
+        """Whether the policy's process has not been heard of for long, or is gone."""
+        return os.getppid() == 1 or time.monotonic() - self.shared.beaten > ORPHANED
+
+    def sleep_until(self, due: float) -> float:
+        """Sleep to an absolute time; counts lateness, and never makes up for lost ticks in a burst."""
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(left)
+        late = time.monotonic() - due
+        self.shared.lateness[self.ticks % LATENESS] = late
+        self.worst = max(self.worst, late)
+        if late > self.dt:
+            self.missed += int(late / self.dt)
+            due += int(late / self.dt) * self.dt
+            if late > self.config.watchdog.overrun:
+                self.servo.watchdog.fault(Event.OVERRUN, late)
+        return due
+
+    def publish(self) -> None:
+        """Tell what is."""
+        servo, setpoint = self.servo, self.servo.gate.setpoint
+        state = servo.state
+        self.shared.state.write(
+            tick=self.ticks,
+            stamp=self.now(),
+            mode=int(servo.watchdog.mode),
+            verdict=servo.verdict,
+            condition=int(state.condition),
+            q=state.q,
+            dq=state.dq,
+            tau=state.tau,
+            q_set=setpoint.q[0],
+            dq_set=setpoint.dq[0],
+            object=servo.object,
+            action=self.followed,
+            done=self.done,
+            request=self.answered,
+            refused=self.refused,
+            events=self.events,
+            missed=self.missed,
+            worst=self.worst,
+            realtime=self.realtime,
+            rate=1 / self.dt,
+        )
+
+
+def serve(config: ServoConfig) -> None:
+    """The process's whole life."""
+    _Loop(config).run()
+
+
+def _become_realtime() -> bool:
+    """SCHED_FIFO and locked memory; False where that is not allowed."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except (PermissionError, OSError):
+        return False
+    ctypes.CDLL(None, use_errno=True).mlockall(3)  # MCL_CURRENT | MCL_FUTURE; a page fault costs more than refusal
+    return True

@@ -1,0 +1,109 @@
+"""Lock-free hand-over between the servo process and the policy: shared memory with one writer for each slot.
+
+A slot is a record behind a sequence number, odd while it is being written (a seqlock): a reader never sees half of
+two records, and a writer never waits for a reader.
+"""
+
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EVENTS = 256  # newest events kept
+LATENESS = 60_000  # newest ticks' lateness kept: two minutes at 500 Hz
+
+
+class Slot:
+    """One record, written by one process and read by any."""
+
+    def __init__(self, memory: NDArray[Any]) -> None:
+        """``memory`` is a 0-d structured array with the fields ``sequence`` (uint64) and ``record``."""
+        self._sequence, self._record = memory["sequence"], memory["record"]
+
+    def write(self, **values: Any) -> None:
+        """Set fields of the record."""
+        self._sequence[...] += 1
+        for name, value in values.items():
+            self._record[name][...] = value
+        self._sequence[...] += 1
+
+    def read(self) -> NDArray[Any]:
+        """A consistent copy of the record, () structured; waits only while a write is under way."""
+        while True:
+            before = int(self._sequence)
+            copy = self._record.copy()
+            if before % 2 == 0 and before == int(self._sequence):
+                return copy
+
+
+def _slot(fields: list[Any]) -> Any:
+    return [("sequence", "u8"), ("record", fields)]
+
+
+def layout(joints: int, actions: int) -> np.dtype[Any]:
+    """All that is shared, for an arm of so many joints and a policy of so many actions."""
+    j, f = (joints,), "f8"
+    state = [
+        ("tick", "i8"), ("stamp", f), ("mode", "i8"), ("verdict", "i8"), ("condition", "i8"),
+        ("q", f, j), ("dq", f, j), ("tau", f, j), ("q_set", f, j), ("dq_set", f, j),
+        ("object", f, (13,)), ("action", "i8"), ("done", "i8"), ("request", "i8"), ("refused", "i8"),
+        ("events", "i8"), ("missed", "i8"), ("worst", f), ("realtime", "?"), ("rate", f),
+    ]  # fmt: skip
+    action = [("number", "i8"), ("stamp", f), ("action", f, (actions,))]
+    request = [("number", "i8"), ("verb", "i8"), ("q", f, j), ("pose", f, (7,)), ("task", f, (64,))]
+    event = [("kind", "i8"), ("stamp", f), ("detail", f)]
+    return np.dtype(
+        [
+            ("state", _slot(state)),
+            ("action", _slot(action)),
+            ("request", _slot(request)),
+            ("events", event, (EVENTS,)),
+            ("lateness", "f4", (LATENESS,)),
+            ("alive", f),
+        ]
+    )
+
+
+class SharedState:
+    """The shared memory of one arm: ``state`` is the servo's, ``action`` and ``request`` are the policy's."""
+
+    def __init__(self, joints: int, actions: int, name: str | None = None) -> None:
+        """Attach to ``name``; without one make it, and own it."""
+        kind = layout(joints, actions)
+        self.owner = name is None
+        self._memory = SharedMemory(name, create=True, size=kind.itemsize) if name is None else _attach(name)
+        whole: NDArray[Any] = np.ndarray((), dtype=kind, buffer=self._memory.buf)
+        if self.owner:
+            whole[...] = np.zeros((), dtype=kind)
+        self.name = self._memory.name
+        self.state, self.action, self.request = (Slot(whole[part]) for part in ("state", "action", "request"))
+        self.events, self.lateness, self._alive = whole["events"], whole["lateness"], whole["alive"]
+
+    def beat(self, now: float) -> None:
+        """The policy's process is alive at monotonic time ``now`` s."""
+        self._alive[...] = now
+
+    @property
+    def beaten(self) -> float:
+        """When the policy's process was last alive, s."""
+        return float(self._alive)
+
+    def close(self) -> None:
+        """Let go; the owner removes the memory."""
+        del self.state, self.action, self.request, self.events, self.lateness, self._alive
+        self._memory.close()
+        if self.owner:
+            self._memory.unlink()
+
+
+def _attach(name: str) -> SharedMemory:
+    """Attach without the tracker of this process, which would remove the memory when it ends (Python < 3.13)."""
+    from multiprocessing import resource_tracker
+
+    register = resource_tracker.register
+    resource_tracker.register = lambda *_: None
+    try:
+        return SharedMemory(name)
+    finally:
+        resource_tracker.register = register

@@ -1,0 +1,156 @@
+"""What is done when something is wrong: one state machine, one table of faults, no clocks and no hardware inside.
+
+DISCONNECTED -> IDLE -> ARMED -> RUNNING <-> HOLD -> FAULT (latched), and EXTERNAL_STOP (latched)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from robots.arm import Condition, JointState, Limits
+from robots.signals import Array
+
+
+class Mode(IntEnum):
+    """The states; only RUNNING follows the policy."""
+
+    DISCONNECTED = 0
+    IDLE = 1
+    ARMED = 2  # driver enabled, at rest, no action yet
+    RUNNING = 3
+    HOLD = 4  # braking to, or at, a standstill; a fresh action resumes
+    FAULT = 5  # latched: standstill, then nothing more is written
+    EXTERNAL_STOP = 6  # latched: the arm's own safety controller has stopped it
+
+
+class Event(IntEnum):
+    """What happened; the detail beside it is a number."""
+
+    NOT_FINITE = 1  # an action with NaN or infinity: dropped; detail: how many in a row
+    OUT_OF_ORDER = 2  # an action older than the last: dropped; detail: its number
+    STALE = 3  # no action within the deadline: hold; detail: age s
+    SILENT = 4  # none for long: fault; detail: age s
+    LINK_LOST = 5  # the controller's stamp does not move: fault; detail: stamp s
+    DRIVER_FAILED = 6  # the driver raised: fault
+    NOT_TRACKING = 7  # joints far from their setpoint: fault; detail: rad
+    ARM_ERROR = 8  # the controller reports an error: fault
+    ARM_STOPPED = 9  # emergency or protective stop at the arm
+    OPERATOR_HOLD = 10
+    OPERATOR_STOP = 11  # controlled stop, then fault
+    POLICY_DIED = 12  # its process is gone: fault
+    NOT_A_NUMBER_READ = 13  # a measurement that is not finite: fault
+    OVERRUN = 14  # the servo loop itself was later than its budget: fault; detail: s
+    CLEARED = 15  # an operator's word
+    OBJECT_LOST = 16  # the tracker failed: hold
+
+
+@dataclass(frozen=True)
+class WatchdogConfig:
+    """When a disturbance becomes a fault."""
+
+    not_finite: int = 3  # actions in a row (ecosystem practice: the third NaN is no accident)
+    silent: float = 4.0  # deadlines without an action, before a hold becomes a fault
+    frozen: int = 3  # periods with an unmoved stamp
+    tracking: float = 0.15  # rad between setpoint and joint
+    tracking_ticks: int = 5  # in a row
+    overrun: float = 0.1  # s the servo may be late
+
+
+class Watchdog:
+    """Judges actions and measurements; the servo obeys its ``mode``."""
+
+    def __init__(
+        self, limits: Limits, dt: float, config: WatchdogConfig, report: Callable[[Event, float], None]
+    ) -> None:
+        """``report`` is told every event once, with its detail."""
+        self.limits, self.config, self._report = limits, config, report
+        self.mode = Mode.DISCONNECTED
+        self._heard = 0.0  # s, when the newest action was posted
+        self._number = 0
+        self._not_finite = self._unmoved = self._astray = 0
+        self._stamp = -np.inf
+
+    @property
+    def moving(self) -> bool:
+        """Whether the policy is in charge."""
+        return self.mode in (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
+
+    def arm(self, now: float) -> None:
+        """Ready to follow; what was posted before counts for nothing."""
+        self.mode, self._heard = Mode.ARMED, now
+        self._not_finite = self._unmoved = self._astray = 0
+        self._stamp = -np.inf
+
+    def accept(self, number: int, stamp: float, action: Array) -> bool:
+        """Whether a newly posted action is to be followed."""
+        if number <= self._number:
+            self._report(Event.OUT_OF_ORDER, number)
+            return False
+        self._number = number
+        if not np.isfinite(action).all():
+            self._not_finite += 1
+            self._report(Event.NOT_FINITE, self._not_finite)
+            if self.moving:
+                self.mode = Mode.HOLD
+            if self._not_finite >= self.config.not_finite:
+                self.fault()
+            self._heard = stamp
+            return False
+        self._not_finite, self._heard = 0, stamp
+        if not self.moving:
+            return False
+        self.mode = Mode.RUNNING
+        return True
+
+    def check_age(self, now: float) -> None:
+        """A policy that is late is held; one that is silent is a fault."""
+        if self.mode not in (Mode.RUNNING, Mode.HOLD):
+            return
+        age = now - self._heard
+        if age > self.config.silent * self.limits.deadline:
+            self.fault(Event.SILENT, age)
+        elif age > self.limits.deadline and self.mode is Mode.RUNNING:
+            self.mode = Mode.HOLD
+            self._report(Event.STALE, age)
+
+    def check_state(self, state: JointState, setpoint: Array) -> None:
+        """A measurement that is not finite, does not move, is astray, or reports a stop."""
+        if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
+            return self.fault(Event.NOT_A_NUMBER_READ)
+        self._unmoved = self._unmoved + 1 if state.stamp <= self._stamp else 0
+        self._stamp = max(self._stamp, state.stamp)
+        astray = float(np.abs(state.q - setpoint).max())
+        self._astray = self._astray + 1 if astray > self.config.tracking else 0
+        if state.condition is Condition.EXTERNAL_STOP:
+            if self.mode is not Mode.EXTERNAL_STOP:
+                self.mode = Mode.EXTERNAL_STOP
+                self._report(Event.ARM_STOPPED, 0.0)
+        elif state.condition is Condition.ERROR:
+            self.fault(Event.ARM_ERROR)
+        elif self._unmoved >= self.config.frozen:
+            self.fault(Event.LINK_LOST, state.stamp)
+        elif self._astray >= self.config.tracking_ticks:
+            self.fault(Event.NOT_TRACKING, astray)
+        return None
+
+    def hold(self) -> None:
+        """The operator's hold; the next action resumes."""
+        if self.moving:
+            self.mode = Mode.HOLD
+            self._report(Event.OPERATOR_HOLD, 0.0)
+
+    def fault(self, event: Event | None = None, detail: float = 0.0) -> None:
+        """Latch; only ``clear`` leaves it."""
+        if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+            return
+        self.mode = Mode.FAULT
+        if event is not None:
+            self._report(event, detail)
+
+    def clear(self) -> None:
+        """An operator's word: back to idle, at rest; nothing moves until armed again."""
+        if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+            self.mode = Mode.IDLE
+            self._report(Event.CLEARED, 0.0)

@@ -1,0 +1,84 @@
+"""The arm that is not there: a driver over PyBullet, another physics than the one trained in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robots.arm import ArmSpec, Command, Condition, JointState, ObjectState, Setpoint
+from robots.world import Start, Task
+from sim.bullet_engine import BulletEngine
+from sim.engine import Scene
+
+
+@dataclass(frozen=True)
+class TwinOptions:
+    """How the twin differs from an ideal arm."""
+
+    latency: float = 0.004  # s, from a command to the joints; ours, of the order measured on industrial controllers
+    noise: float = 5e-5  # rad, of a joint reading; ours, below the encoders' resolution after the gears
+    tracker_noise: float = 5e-4  # m, of the object's position; ours, of a good camera
+    seed: int = 0
+
+
+class Twin:
+    """A Driver that also tracks the object, and can place it: what a person does at a real arm."""
+
+    Options = TwinOptions
+    dt = 0.002  # s
+
+    def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
+        """``scene`` is the family's; its time step becomes the driver's."""
+        self.arm, self.options = arm, options or TwinOptions()
+        self._scene = Scene(scene.body, scene.loose_object, self.dt)
+        self._rng = np.random.default_rng(self.options.seed)
+        self._engine = BulletEngine()
+        self._enabled, self._time = False, 0.0
+        self._queue: list[Setpoint] = []
+
+    def connect(self) -> None:
+        """Start the physics with the arm at home."""
+        self._engine.load(self._scene, 1)
+        away = np.array([[0.5, 0.0, 0.05]])
+        self._engine.reset(Start(self.arm.home[None], away, np.array([[1.0, 0, 0, 0]])))
+
+    def enable(self) -> None:
+        """Let commands through."""
+        self._enabled = True
+
+    def place(self, task: Task, start: Start) -> None:
+        """Put a task's object at its start; the arm stays where it is."""
+        self._engine.write(task)
+        here, _, _ = self._engine.joints()
+        self._engine.reset(Start(here, start.object_pos, start.object_quat))
+        self._queue.clear()
+
+    def read(self) -> JointState:
+        """What the encoders say."""
+        (q,), (dq,), (tau,) = self._engine.joints()
+        q = q + self._rng.normal(0, self.options.noise, len(q))
+        condition = Condition.READY if self._enabled else Condition.DISABLED
+        return JointState(q, dq, tau, self._time, condition)
+
+    def track(self) -> ObjectState:
+        """What the tracker says."""
+        (pose,) = self._engine.poses()
+        pos = pose[:3] + self._rng.normal(0, self.options.tracker_noise, 3)
+        return ObjectState(pos, pose[3:7], pose[7:], self._time)
+
+    def write(self, command: Command) -> None:
+        """Take a command, and let one tick of physics pass with the one that has arrived by now."""
+        self._queue.append(Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None])))
+        late = round(self.options.latency / self.dt)
+        arrived = self._queue[0] if len(self._queue) <= late else self._queue.pop(0)
+        if self._enabled:
+            self._engine.step(arrived, 1)
+        self._time += self.dt
+
+    def stop(self) -> None:
+        """Take no more commands; the joints hold."""
+        self._enabled = False
+
+    def disconnect(self) -> None:
+        """End the physics."""
+        self._enabled = False
+        self._engine.close()
