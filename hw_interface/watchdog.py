@@ -61,9 +61,7 @@ class WatchdogConfig:
 class Watchdog:
     """Judges actions and measurements; the servo obeys its ``mode``."""
 
-    def __init__(
-        self, limits: Limits, dt: float, config: WatchdogConfig, report: Callable[[Event, float], None]
-    ) -> None:
+    def __init__(self, limits: Limits, config: WatchdogConfig, report: Callable[[Event, float], None]) -> None:
         """``report`` is told every event once, with its detail."""
         self.limits, self.config, self._report = limits, config, report
         self.mode = Mode.DISCONNECTED
