@@ -3,11 +3,13 @@
 import functools
 import multiprocessing
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hw_interface.drivers import DRIVERS
+from hw_interface.recorder import record
 from hw_interface.servo import ServoConfig, Verb, serve
 from hw_interface.shared_state import EVENTS, LATENESS, SharedState
 from hw_interface.watchdog import Event, Mode
@@ -36,9 +38,10 @@ class ArmWorld:
         driver: str = "twin",
         driver_options: dict[str, Any] | None = None,
         clock: str = "lockstep",
+        record_to: Path | None = None,
         seed: int = 0,
     ) -> None:
-        """Start the servo process and wait until it is connected.
+        """Start the servo process, and the recorder's if there is a file to record to; wait for the driver.
 
         Raises:
             ValueError: an unknown clock, or a body that is not this arm.
@@ -55,8 +58,14 @@ class ArmWorld:
         self._shared.beat(time.monotonic())
         make = functools.partial(_make_driver, driver, arm, family, dict(driver_options or {}))
         config = ServoConfig(family, make, clock == "lockstep", self._shared.name)
-        self._process = multiprocessing.get_context("spawn").Process(target=serve, args=(config,), daemon=True)
+        spawn = multiprocessing.get_context("spawn")
+        self._process = spawn.Process(target=serve, args=(config,), daemon=True)
         self._process.start()
+        self._recorder = None
+        if record_to is not None:
+            what = (record_to, arm.joints, len(family.action.spec), self._shared.name)
+            self._recorder = spawn.Process(target=record, args=what, daemon=True)
+            self._recorder.start()
         self._number = self._requests = 0
         self._thinking: list[float] = []  # s, from an observation to its action
         try:
@@ -167,6 +176,9 @@ class ArmWorld:
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
+        self._shared.finish()
+        if self._recorder is not None:
+            self._recorder.join(10.0)
         self._shared.close()
 
     def _look(self, state: Any) -> Array:

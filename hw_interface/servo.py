@@ -208,6 +208,7 @@ class _Loop:
                 self.servo.driver.stop()
             with contextlib.suppress(Exception):
                 self.servo.driver.disconnect()
+            self.shared.finish()
             self.shared.close()
 
     def busy(self) -> bool:
@@ -241,6 +242,10 @@ class _Loop:
         if self.done % self.period == 0 or self.ticks % 10 == 0:
             self.servo.look()
             self.publish()
+        servo, setpoint = self.servo, self.servo.gate.setpoint
+        numbers = (int(servo.watchdog.mode), servo.verdict, self.followed)
+        state = servo.state
+        self.shared.push((now,), state.q, state.dq, state.tau, setpoint.q[0], setpoint.dq[0], servo.object, numbers)
 
     def arrive(self, now: float) -> None:
         """At the start of an episode: place the object and be ready."""

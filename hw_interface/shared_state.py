@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 EVENTS = 256  # newest events kept
 LATENESS = 60_000  # newest ticks' lateness kept: two minutes at 500 Hz
+RING = 4096  # newest ticks kept for the recorder: eight seconds at 500 Hz
 
 
 class Slot:
@@ -41,6 +42,14 @@ def _slot(fields: list[Any]) -> Any:
     return [("sequence", "u8"), ("record", fields)]
 
 
+def ring_columns(joints: int) -> dict[str, slice]:
+    """Where a tick's numbers stand in a row of the ring."""
+    widths = {"stamp": 1, "q": joints, "dq": joints, "tau": joints, "q_set": joints, "dq_set": joints}
+    widths |= {"object": 13, "servo": 3}  # servo: mode, verdict, action
+    ends = np.cumsum(list(widths.values())).tolist()
+    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+
+
 def layout(joints: int, actions: int) -> np.dtype[Any]:
     """All that is shared, for an arm of so many joints and a policy of so many actions."""
     j, f = (joints,), "f8"
@@ -61,6 +70,9 @@ def layout(joints: int, actions: int) -> np.dtype[Any]:
             ("events", event, (EVENTS,)),
             ("lateness", "f4", (LATENESS,)),
             ("alive", f),
+            ("finished", "?"),
+            ("head", "u8"),
+            ("ring", f, (RING, ring_columns(joints)["servo"].stop)),
         ]
     )
 
@@ -79,6 +91,7 @@ class SharedState:
         self.name = self._memory.name
         self.state, self.action, self.request = (Slot(whole[part]) for part in ("state", "action", "request"))
         self.events, self.lateness, self._alive = whole["events"], whole["lateness"], whole["alive"]
+        self._finished, self._head, self._ring = whole["finished"], whole["head"], whole["ring"]
 
     def beat(self, now: float) -> None:
         """The policy's process is alive at monotonic time ``now`` s."""
@@ -89,9 +102,33 @@ class SharedState:
         """When the policy's process was last alive, s."""
         return float(self._alive)
 
+    def push(self, *numbers: Any) -> None:
+        """One tick for the recorder, in the order of ``ring_columns``; never waits, the oldest row gives way."""
+        head = int(self._head)
+        np.concatenate(numbers, out=self._ring[head % RING])
+        self._head[...] = head + 1
+
+    def drain(self, tail: int) -> tuple[NDArray[np.float64], int, int]:
+        """Rows since ``tail``, the new tail, and how many rows were overwritten before they were read."""
+        head = int(self._head)
+        first = max(tail, head - RING + 1)
+        rows = self._ring[np.arange(first, head) % RING]
+        spoiled = max(0, int(self._head) - RING + 1 - first)  # overwritten while they were copied
+        return rows[spoiled:], head, first - tail + min(spoiled, len(rows))
+
+    def finish(self) -> None:
+        """No more rows will come."""
+        self._finished[...] = True
+
+    @property
+    def finished(self) -> bool:
+        """Whether the servo has ended."""
+        return bool(self._finished)
+
     def close(self) -> None:
         """Let go; the owner removes the memory."""
         del self.state, self.action, self.request, self.events, self.lateness, self._alive
+        del self._finished, self._head, self._ring
         self._memory.close()
         if self.owner:
             self._memory.unlink()
