@@ -12,6 +12,7 @@ from robots.arm import Body, Limits
 from robots.signals import Array, Signals
 from robots.world import Spec, Start, Task
 from sim.engine import Scene
+from sim.splits import chequered
 
 ONE = np.ones(2)
 POINT = Body(
@@ -51,8 +52,8 @@ class Point:
     reached = 0.2  # m
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Goals, uniform; held-out ones are other draws of the same square."""
-        return Task(self.task_names, rng.uniform(-1, 1, (n, 2)), np.arange(n))
+        """Goals all over the square; held-out ones in fields of a chequerboard that no training goal lies in."""
+        return Task(self.task_names, 2 * chequered(rng, n, 2, split) - 1, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Anywhere in the square."""
@@ -85,8 +86,8 @@ class SparsePoint(Point):
     name = "point_sparse"
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Goals, uniform on the half circle."""
-        angle = rng.uniform(0, np.pi, n)
+        """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""
+        angle = np.pi * chequered(rng, n, 1, split)[:, 0]
         return Task(self.task_names, np.stack([np.cos(angle), np.sin(angle)], -1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
