@@ -4,8 +4,9 @@ A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (a li
 next visit), and ``result.json`` (the statistics). A trial that was stopped goes on at the visit where it was.
 
 A line: ``object`` (int), ``policy``, ``episode`` (from 0), ``clock``, ``return``, ``success``, ``ticks``,
-``verdicts`` {flag: ticks}, ``task`` {parameter: value or null}, ``timing`` (of the loop, at the wall's pace, else
-null), ``trace`` {field: a row per tick} of what was measured: t (s), q (rad), object_pos (m), object_quat, marker (m).
+``verdicts`` {flag: ticks}, ``events`` (of the whole visit), ``task`` {parameter: value or null}, ``timing`` (of the
+loop, at the wall's pace, else null), ``trace`` {field: a row per tick} of what was measured: t (s), q (rad),
+object_pos (m), object_quat, marker (m).
 """
 
 import math
@@ -13,6 +14,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from hw_interface.arm_world import ArmWorld
 
 from adaptation import checkpoint
 from adaptation.errors import BadArgumentError, PliantError
@@ -29,6 +30,8 @@ from adaptation.live import live
 from adaptation.progress import Show
 from adaptation.run import Log, read_config, read_log, replace_file
 from adaptation.statistics import POLICIES, judge
+from hw_interface.arm_world import ArmError, ArmWorld
+from hw_interface.drivers import DRIVERS
 from policies.method import Method
 from robots.catalog import ARMS
 from robots.signals import Array
@@ -136,21 +139,18 @@ def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> N
     found = [(*p, p[1].state_dict()) for p in policies(Path(config.run), config.arm)]
     mine = range(worker, config.objects, workers)
     log = Log(folder / f"episodes-{worker}.jsonl")
-    world = world_of(config, family, config.clock)
-    try:
-        with Show(f"trial {worker + 1}/{workers}") as show:
-            for i, k in enumerate(mine):
-                for name, method, frozen, state in found:
-                    if (k, name, len(explore) - 1) in done or (name == "oracle" and not tells_truth(config)):
-                        continue
-                    method.load_state_dict(state)
-                    draw_apart(method, k)
-                    for line in visit(world, method, tasks.take([k]), explore, frozen):
-                        log.write({"object": k, "policy": name, "clock": config.clock, **line})
-                show((i + 1) / len(mine), f"object {i + 1} of {len(mine)}")
-    finally:
-        world.close()
-        log.close()
+    with the_arm(config, family, config.clock, folder) as world, Show(f"trial {worker + 1}/{workers}") as show:
+        for i, k in enumerate(mine):
+            for name, method, frozen, state in found:
+                if (k, name, len(explore) - 1) in done or (name == "oracle" and not tells_truth(config)):
+                    continue
+                method.load_state_dict(state)
+                draw_apart(method, k)
+                world.rng = np.random.default_rng([EVALUATION, config.seed, 3, k])
+                for line in visit(world, method, tasks.take([k]), explore, frozen):
+                    log.write({"object": k, "policy": name, "clock": config.clock, **line})
+            show((i + 1) / len(mine), f"object {i + 1} of {len(mine)}")
+    log.close()
 
 
 def draw_apart(method: Method, k: int) -> None:
@@ -162,9 +162,10 @@ def visit(
     world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Live through one object's episodes; a line for each."""
-    notes = Notes(world)
+    notes, before = Notes(world), len(world.events)
     told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
     lived = live(world, method, task, len(explore), explore, on_tick=notes, frozen=frozen)
+    happened = [event["event"] for event in world.events]
     for e in range(len(explore)):
         yield {
             "episode": e,
@@ -173,6 +174,7 @@ def visit(
             "ticks": int(lived.ticks.valid[e].sum()),
             "verdicts": dict(notes.verdicts[e]),
             "task": told,
+            "events": happened[before:],
             "timing": world.timing(),
             "trace": notes.traces[e],
         }
@@ -183,13 +185,10 @@ def prove_pace(config: TrialConfig, folder: Path) -> None:
     family, tasks = objects_of(config)
     _, method, _ = next(policies(Path(config.run), config.arm))
     log = Log(folder / "episodes-wall.jsonl")
-    world = world_of(config, family, "wall")
-    try:
+    with the_arm(config, family, "wall", folder) as world:
         for line in visit(world, method, tasks.take([0]), explores(family, config.wall_episodes)):
             log.write({"object": 0, "policy": "method", "clock": "wall", **line})
-    finally:
-        world.close()
-        log.close()
+    log.close()
 
 
 def conclude(config: TrialConfig, lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -222,11 +221,8 @@ def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: i
     family, tasks = objects_of(config)
     episodes = max(1, round(seconds / (family.horizon * family.dt)))
     began = time.monotonic()
-    world = world_of(config, family, clock)
-    try:
+    with the_arm(config, family, clock, run) as world:
         lines = list(visit(world, method, tasks, explores(family, episodes)))
-    finally:
-        world.close()
     verdicts: Counter[str] = Counter()
     for line in lines:
         verdicts.update(line["verdicts"])
@@ -235,16 +231,28 @@ def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: i
         "returns": [line["return"] for line in lines],
         "success": [line["success"] for line in lines],
         "verdicts": dict(verdicts),
+        "events": lines[-1]["events"],
         "timing": lines[-1]["timing"],
         "seconds": time.monotonic() - began,
     }
 
 
-def world_of(config: TrialConfig, family: Family, clock: str) -> ArmWorld:
-    """The arm, or its twin."""
-    return ArmWorld(family, ARMS[config.arm], driver=config.driver, clock=clock)
+@contextmanager
+def the_arm(config: TrialConfig, family: Family, clock: str, folder: Path) -> Iterator[ArmWorld]:
+    """The arm or its twin, for a while; at the wall's pace all is recorded. PliantError where it will not go on."""
+    options = {"seed": config.seed} if tells_truth(config) else {}
+    taken = len(list(folder.glob("recording-*.mcap")))
+    record_to = folder / f"recording-{taken}.mcap" if clock == "wall" else None
+    try:
+        world = ArmWorld(family, ARMS[config.arm], config.driver, options, clock, record_to)
+        try:
+            yield world
+        finally:
+            world.close()
+    except ArmError as error:
+        raise PliantError(str(error)) from error
 
 
 def tells_truth(config: TrialConfig) -> bool:
-    """Only a twin knows its objects; on an arm there is no oracle."""
-    return config.driver == "twin"
+    """Who places the object knows it: a twin does, and at an arm there is no oracle."""
+    return hasattr(DRIVERS[config.driver], "place")

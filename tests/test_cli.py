@@ -1,6 +1,7 @@
 """The command line: answers, refusals and exit statuses as a script sees them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,14 +19,18 @@ from sim.families import FAMILIES
 COMMANDS = ("list", "train", "evaluate", "deploy", "trial", "report", "view", "recover")
 
 
-def pliant(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
+def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
     """Exit status, the object on the last line, and what was said on standard error."""
-    capsys.readouterr()
+    capfd.readouterr()
+    stdout = os.dup(1)  # a command that answers in JSON gives it up, for its process is about to end
     try:
         status = cli.main([*words, "--json"])
     except SystemExit as ended:
-        return int(ended.code or 0), {}, capsys.readouterr().err
-    said = capsys.readouterr()
+        return int(ended.code or 0), {}, capfd.readouterr().err
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+    said = capfd.readouterr()
     return status, json.loads(said.out.splitlines()[-1]), said.err
 
 
@@ -44,11 +49,11 @@ def test_list_names_what_is_registered_without_importing_it() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_helps(capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_every_command_helps(capfd: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
     assert ended.value.code == 0
-    assert "--json" in capsys.readouterr().out
+    assert "--json" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -83,10 +88,10 @@ def test_every_command_helps(capsys: pytest.CaptureFixture[str], command: str) -
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
 def test_what_is_impossible_is_refused_with_status_2(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], said: str
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status, answer, complaint = pliant(capsys, *words)
+    status, answer, complaint = pliant(capfd, *words)
     assert status == 2
     assert said in complaint
     assert not answer or said in answer["error"]
@@ -96,52 +101,52 @@ def test_what_is_impossible_is_refused_with_status_2(
 
 @pytest.mark.usefixtures("registered")
 def test_train_resume_and_evaluate(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for module in (meta_train, evaluate):
         monkeypatch.setattr(module, "VecWorld", tiny.World)
     out = str(tmp_path / "run")
     train = ("train", "counter", "--family", "tiny", "--out", out, "--iterations", "2", "--no-references")
-    status, trained, _ = pliant(capsys, *train, "--set", "gain=0.25")
+    status, trained, _ = pliant(capfd, *train, "--set", "gain=0.25")
     assert (status, trained["iteration"], trained["run"]) == (0, 2, out)
     assert json.loads((tmp_path / "run/method/contract.json").read_bytes())["config"]["gain"] == 0.25
-    status, _, complaint = pliant(capsys, *train)
+    status, _, complaint = pliant(capfd, *train)
     assert status == 2
     assert "holds a run already" in complaint
-    assert pliant(capsys, "train", "--resume", "--out", out)[0] == 0
-    assert pliant(capsys, *train, "--resume")[0] == 0
+    assert pliant(capfd, "train", "--resume", "--out", out)[0] == 0
+    assert pliant(capfd, *train, "--resume")[0] == 0
     for other in (["pearl"], ["--seed", "3"], ["--iterations", "9"], ["--set", "gain=1"]):
-        status, _, complaint = pliant(capsys, "train", *other, "--resume", "--out", out)
+        status, _, complaint = pliant(capfd, "train", *other, "--resume", "--out", out)
         assert status == 2
         assert "was begun with" in complaint
 
-    status, judged, _ = pliant(capsys, "evaluate", out, "--tasks", "5", "--episodes", "4")
+    status, judged, _ = pliant(capfd, "evaluate", out, "--tasks", "5", "--episodes", "4")
     assert status == 0
     assert len(judged["method"]) == len(judged["success"]) == len(judged["frozen"]) == 4
     assert (judged["tasks"], judged["episodes"]) == (5, 4)
     assert judged["blind"] is judged["oracle"] is judged["gap_closed"] is judged["interval"] is None
     assert judged["seconds"] > 0
-    assert pliant(capsys, "evaluate", out, "--tasks", "5", "--episodes", "4")[1] | {"seconds": 0} == judged | {
+    assert pliant(capfd, "evaluate", out, "--tasks", "5", "--episodes", "4")[1] | {"seconds": 0} == judged | {
         "seconds": 0
     }
 
     weights = tmp_path / "run/method/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    status, answer, complaint = pliant(capsys, "evaluate", out)
+    status, answer, complaint = pliant(capfd, "evaluate", out)
     assert status == 1
     assert "is not what was written" in complaint
     assert "is not what was written" in answer["error"]
 
 
 def test_a_short_training_with_references_is_judged_between_them(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "run")
-    assert pliant(capsys, "train", "pearl", "--family", "point", "--out", out, "--iterations", "1")[0] == 0
+    assert pliant(capfd, "train", "pearl", "--family", "point", "--out", out, "--iterations", "1")[0] == 0
     assert {"config.json", "method", "blind", "oracle", "log.jsonl"} <= {p.name for p in (tmp_path / "run").iterdir()}
-    status, judged, _ = pliant(capsys, "evaluate", out, "--tasks", "4")
+    status, judged, _ = pliant(capfd, "evaluate", out, "--tasks", "4")
     assert status == 0
     assert all(len(judged[name]) == judged["episodes"] for name in ("method", "frozen", "blind", "oracle", "success"))
-    status, _, complaint = pliant(capsys, "deploy", out, "--arm", "panda")
+    status, _, complaint = pliant(capfd, "deploy", out, "--arm", "panda")
     assert status == 2
     assert "asked to drive 'panda'" in complaint

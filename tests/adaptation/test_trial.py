@@ -14,9 +14,10 @@ import tiny
 from adaptation import meta_train, trial
 from adaptation.errors import BadArgumentError, RefusedError
 from adaptation.run import RunConfig, read_log
+from hw_interface.drivers import DRIVERS
 from policies import METHODS
 from robots.signals import Array
-from robots.world import Step, Task, Verdict
+from robots.world import Step, Verdict
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -27,14 +28,10 @@ class Arm(tiny.World):
     strength = 10**9
     opened: list[dict[str, Any]] = []  # noqa: RUF012
 
-    def __init__(self, family: Any, arm: Any, **how: Any) -> None:
+    def __init__(self, family: Any, arm: Any, driver: str, options: dict, clock: str, record_to: Path | None) -> None:
         super().__init__(family, "", 1, 0)
-        Arm.opened.append({"arm": arm.name, **how})
-        self.clock = how["clock"]
-
-    def reset(self, task: Task) -> Array:
-        self.rng = np.random.default_rng(int(task.ids[0]))
-        return super().reset(task)
+        Arm.opened.append((arm.name, driver, clock, record_to and record_to.name))
+        self.clock, self.events = clock, []
 
     def step(self, action: Array) -> Step:
         Arm.strength -= 1
@@ -116,7 +113,10 @@ def test_another_arm_is_refused_before_anything_moves(run: Path) -> None:
 
 def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
     result = trial.trial(asked(run, wall_episodes=2), run / "trial")
-    assert [how["clock"] for how in Arm.opened] == ["lockstep", "wall"]
+    assert Arm.opened == [
+        ("tiny-arm", "twin", "lockstep", None),
+        ("tiny-arm", "twin", "wall", "recording-0.mcap"),
+    ]
     assert result["timing"] == {"p99": 0.001}
     assert result["episodes"] == 3
     again = trial.trial(asked(run, wall_episodes=2), run / "trial")
@@ -124,7 +124,8 @@ def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
     assert again["timing"] == {"p99": 0.001}
 
 
-def test_on_an_arm_nobody_knows_the_object(run: Path) -> None:
+def test_on_an_arm_nobody_knows_the_object(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Velocity")  # which places no objects
     result = trial.trial(asked(run, driver="real"), run / "trial")
     assert result["oracle"] is result["gap_closed"] is None
     assert result["gain"] is not None
