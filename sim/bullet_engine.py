@@ -1,12 +1,16 @@
 """Physics by PyBullet: one client per world, torque-driven joints, the same contract as every engine."""
 
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec, Setpoint
-from robots.kinematics import Kinematics
+from robots.kinematics import Kinematics, quaternion
 from robots.signals import Array, Signals
 from robots.world import Start, Task
 from sim import objects
@@ -34,24 +38,24 @@ class BulletEngine:
         self._worlds = [_World(scene) for _ in range(n)]
         self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
 
-    def write(self, task: Task) -> None:
-        """Set every world's physics; a loose object is made anew."""
+    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
+        """Set some worlds' physics; a loose object is made anew."""
         p = objects.parameters(task)
         made_of = objects.parts(p)
         weight = objects.inertia(p, made_of)
         ones, zeros = np.ones(self.n), np.zeros(self.n)
         damping = task["joint.damping"] if "joint.damping" in task.names else zeros
         strength = task["actuator.strength"] if "actuator.strength" in task.names else ones
-        for i, world in enumerate(self._worlds):
-            world.set_arm(float(damping[i]), float(strength[i]))
+        for i in _rows(mask, self.n):
+            world = self._worlds[i]
+            world.damping, world.strength = float(damping[i]), float(strength[i])
             if self.scene.loose_object:
                 row = {name: float(values[i]) for name, values in p.items()}
                 world.make_object(row, made_of, weight, i)
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
         """Put some worlds at rest at their start."""
-        rows = range(self.n) if mask is None else np.flatnonzero(mask)
-        for i in rows:
+        for i in _rows(mask, self.n):
             self._worlds[i].place(start.q[i], start.object_pos[i], start.object_quat[i])
             self._time[i], self._broken[i] = 0.0, False
 
@@ -67,15 +71,14 @@ class BulletEngine:
     def read(self) -> Signals:
         """Fresh: kinematics from the joints, the object from its body."""
         q, dq, tau = self.joints()
-        pos, quat = self._kinematics.forward(q)
-        jacobian = self._kinematics.jacobian(q)
+        pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
         pose = self.poses()
         return Signals(
             q=q,
             dq=dq,
             tau=tau,
             tool_pos=pos,
-            tool_quat=quat,
+            tool_quat=quaternion(rotation),
             tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
             object_pos=pose[:, :3],
             object_quat=pose[:, 3:7],
@@ -105,6 +108,26 @@ class BulletEngine:
         self._worlds = []
 
 
+def _rows(mask: NDArray[np.bool_] | None, n: int) -> list[int]:
+    return list(range(n)) if mask is None else np.flatnonzero(mask).tolist()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallow PyBullet's greeting: standard output belongs to whoever called us, and C prints it as late as at exit."""
+    libc = ctypes.CDLL(None)
+    libc.fflush(None)
+    out, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(out, 1)
+        os.close(out)
+        os.close(nowhere)
+
+
 class _World:
     """One client: an arm whose base is fixed, and perhaps an object on a plane."""
 
@@ -114,7 +137,8 @@ class _World:
 
         assert isinstance(scene.body, ArmSpec)
         self._arm, self._p, self._dt = scene.body, pybullet, scene.timestep
-        self._client = client = BulletClient(pybullet.DIRECT)
+        with _quiet():
+            self._client = client = BulletClient(pybullet.DIRECT)
         client.setPhysicsEngineParameter(
             fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
         )
@@ -134,14 +158,8 @@ class _World:
             client.changeDynamics(self._table, -1, lateralFriction=1.0, restitution=0.0)
             client.setCollisionFilterGroupMask(self._table, -1, 1, 1)
         self._object: int | None = None
-        self.strength = 1.0
+        self.damping, self.strength = 0.0, 1.0
         self._measure()
-
-    def set_arm(self, damping: float, strength: float) -> None:
-        """Joint damping N·m·s/rad, and the share of the torque limits that is there."""
-        self.strength = strength
-        for joint in self._joints:
-            self._client.changeDynamics(self._body, joint, jointDamping=damping)
 
     def make_object(self, p: dict[str, float], made_of: objects.Parts, weight: objects.Inertia, i: int) -> None:
         """Make the i-th object of a batch, in the place of the last one."""
@@ -191,7 +209,9 @@ class _World:
 
     def step(self, q: Array, dq: Array, substeps: int) -> bool:
         """Some substeps; False when something is no longer finite."""
-        most = (self.strength * self._arm.limits.tau).tolist()
+        # damping takes torque from a servo that speeds up and lends it to one that brakes; Bullet's own blows up
+        push = np.sign(dq + STIFFNESS * (q - self.q) / self._dt - self.dq)
+        most = np.maximum(self.strength * self._arm.limits.tau - self.damping * push * self.dq, 0.0).tolist()
         gains, ones = [STIFFNESS] * len(q), [1.0] * len(q)
         for left in range(substeps - 1, -1, -1):
             target = (q - left * self._dt * dq).tolist()  # the setpoint is where to be when the tick ends

@@ -9,26 +9,34 @@ Each is part of the task, and absent where the task does not name it:
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.signals import Array
 from robots.world import Spec, Task
 
 
 class Disturbances:
-    """The wires of n worlds for one episode."""
+    """The wires of n worlds."""
 
-    def __init__(self, task: Task, obs: Spec, actions: int, dt: float) -> None:
+    def __init__(self, n: int, obs: Spec, actions: int, dt: float) -> None:
         """``dt`` s is the time between two actions."""
+        self._dt, self._scale = dt, (np.asarray(obs.high) - np.asarray(obs.low)) / 2
+        self._posted = np.zeros((1, n, actions))  # newest first
+        self._last = np.full((n, len(obs)), np.nan)
+        self._rows = np.arange(n)
+
+    def begin(self, task: Task, rows: NDArray[np.bool_]) -> None:
+        """Forget what some worlds (n,) posted and saw; ValueError for a disturbance that is negative."""
         self._latency, self._noise, self._quantum, self._dropout = (
             task[name] if (name := f"disturbance.{kind}") in task.names else np.zeros(len(task))
             for kind in ("latency", "noise", "quantum", "dropout")
         )
         if any((x < 0).any() for x in (self._latency, self._noise, self._quantum, self._dropout)):
             raise ValueError("a disturbance must not be negative")
-        self._dt, self._scale = dt, (np.asarray(obs.high) - np.asarray(obs.low)) / 2
-        self._posted = np.zeros((1 + int(np.ceil(self._latency.max(initial=0.0) / dt)), len(task), actions))
-        self._rows = np.arange(len(task))
-        self._last: Array | None = None
+        kept = 1 + int(np.ceil(self._latency.max(initial=0.0) / self._dt))
+        more = np.zeros((max(0, kept - len(self._posted)), *self._posted.shape[1:]))
+        self._posted = np.concatenate([self._posted, more])[:kept]
+        self._posted[:, rows], self._last[rows] = 0.0, np.nan
         self._late = bool(self._latency.any())
         self._blurred = bool(self._noise.any() or self._quantum.any() or self._dropout.any())
 
@@ -51,7 +59,6 @@ class Disturbances:
         seen = obs + rng.standard_normal(obs.shape) * self._noise[:, None] * self._scale
         step = self._quantum[:, None] * self._scale
         seen = np.where(step > 0, np.round(seen / np.where(step > 0, step, 1)) * step, seen)
-        if self._last is not None:
-            seen = np.where(rng.random(len(obs))[:, None] < self._dropout[:, None], self._last, seen)
-        self._last = seen
-        return seen
+        lost = (rng.random(len(obs)) < self._dropout) & np.isfinite(self._last).all(-1)
+        self._last = np.where(lost[:, None], self._last, seen)
+        return self._last.copy()

@@ -35,8 +35,8 @@ class Engine(Protocol):
         """Build n simulations; called once."""
         ...
 
-    def write(self, task: Task) -> None:
-        """Set each world's ``object.*``, ``joint.*`` and ``actuator.*``, from defaults; other names are ignored."""
+    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
+        """Set some worlds' ``object.*``, ``joint.*`` and ``actuator.*``, from defaults; other names are ignored."""
         ...
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:

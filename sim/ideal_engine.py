@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec, Setpoint
-from robots.kinematics import Kinematics
+from robots.kinematics import Kinematics, quaternion
 from robots.signals import Array, Signals
 from robots.world import Start, Task
 from sim.engine import Scene
@@ -24,9 +24,8 @@ class IdealEngine:
         self._q = np.tile(np.asarray(body.home, dtype=np.float64), (n, 1))
         self._dq = np.zeros_like(self._q)
         self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
-        self._start = Start(self._q, np.full((n, 3), np.nan), np.full((n, 4), np.nan))
 
-    def write(self, task: Task) -> None:
+    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
         """Nothing here depends on the task."""
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
@@ -45,17 +44,17 @@ class IdealEngine:
     def read(self) -> Signals:
         """Where everything is."""
         nowhere, unturned = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan)
-        tool = (self._plane(self._q), unturned, self._plane(self._dq))
+        tool_pos, tool_quat, tool_vel = self._plane(self._q), unturned, self._plane(self._dq)
         if self._kinematics is not None:
-            _, _, jacobian = self._kinematics.forward_jacobian(self._q)
-            tool = (*self._kinematics.forward(self._q), np.einsum("nij,nj->ni", jacobian[:, :3], self._dq))
+            tool_pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
+            tool_quat, tool_vel = quaternion(rotation), np.einsum("nij,nj->ni", jacobian[:, :3], self._dq)
         return Signals(
             q=self._q.copy(),
             dq=self._dq.copy(),
             tau=np.zeros_like(self._q),
-            tool_pos=tool[0],
-            tool_quat=tool[1],
-            tool_vel=tool[2],
+            tool_pos=tool_pos,
+            tool_quat=tool_quat,
+            tool_vel=tool_vel,
             object_pos=nowhere,
             object_quat=unturned,
             object_vel=np.full((self.n, 6), np.nan),

@@ -52,48 +52,48 @@ class MujocoEngine:
         self._j = len(self._arm.joints)
         self._warned = self._batch.warning.copy()
         self._broken = np.zeros(n, dtype=bool)
-        self._defaults = {
+        self._fields = {
             name: (self._batch.expand(name), getattr(model, name).copy())
             for name in (*OBJECT_FIELDS, *JOINT_FIELDS)
             if scene.loose_object or name in JOINT_FIELDS
         }
 
-    def write(self, task: Task) -> None:
-        """Set every world's physics, starting from the model's own."""
-        for field, default in self._defaults.values():
-            field[:] = default
+    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
+        """Set some worlds' physics, starting from the model's own."""
+        rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
+        if not len(rows):
+            return
+        task = task.take(rows)
+        values = {name: np.repeat(default[None], len(rows), 0) for name, (_, default) in self._fields.items()}
         if "joint.damping" in task.names:  # N·m·s/rad, of every joint
-            self._field("dof_damping")[:, : self._j] += task["joint.damping"][:, None]
+            values["dof_damping"][:, : self._j] += task["joint.damping"][:, None]
         if "actuator.strength" in task.names:  # share of the torque that arrives
-            strength = task["actuator.strength"][:, None, None]
-            self._field("actuator_gainprm")[:] *= strength
-            self._field("actuator_biasprm")[:] *= strength
+            for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+                values[name] *= task["actuator.strength"][:, None, None]
         if self.scene.loose_object:
-            self._write_object(task)
-        self._batch.set_const()
+            self._set_object(values, objects.parameters(task))
+        for name, (field, _) in self._fields.items():
+            field[rows] = values[name]
+        self._batch.set_const(rows)
 
-    def _field(self, name: str) -> Array:
-        return self._defaults[name][0]
-
-    def _write_object(self, task: Task) -> None:
-        p = objects.parameters(task)
+    def _set_object(self, values: dict[str, Array], p: dict[str, Array]) -> None:
         made_of = objects.parts(p)
         weight = objects.inertia(p, made_of)
         model = self._batch.model
         body, geoms = model.body("object").id, [model.geom(name).id for name in PARTS]
-        self._field("geom_size")[:, geoms] = made_of.size
-        self._field("geom_pos")[:, geoms] = made_of.pos
+        values["geom_size"][:, geoms] = made_of.size
+        values["geom_pos"][:, geoms] = made_of.pos
         half = np.concatenate([made_of.size[:, :2], made_of.size[:, 2:][..., [0, 0, 1]]], 1)
-        self._field("geom_aabb")[:, geoms, 3:] = half
-        self._field("geom_rbound")[:, geoms] = np.linalg.norm(half, axis=-1)
-        self._field("body_mass")[:, body] = weight.mass
-        self._field("body_ipos")[:, body] = weight.com
-        self._field("body_inertia")[:, body] = weight.moments
-        self._field("body_iquat")[:, body] = weight.quat
-        self._field("pair_friction")[:, :, :2] = p["object.friction"][:, None, None]
+        values["geom_aabb"][:, geoms, 3:] = half
+        values["geom_rbound"][:, geoms] = np.linalg.norm(half, axis=-1)
+        values["body_mass"][:, body] = weight.mass
+        values["body_ipos"][:, body] = weight.com
+        values["body_inertia"][:, body] = weight.moments
+        values["body_iquat"][:, body] = weight.quat
+        values["pair_friction"][:, :, :2] = p["object.friction"][:, None, None]
         ratio = objects.damping_ratio(p["object.restitution"])
         omega = np.pi / STRIKE_TIME / np.sqrt(1 - ratio**2)
-        blow = self._field("pair_solref")[:, len(PARTS) :]  # direct form: -stiffness, -damping per unit mass
+        blow = values["pair_solref"][:, len(PARTS) :]  # direct form: -stiffness, -damping per unit mass
         blow[..., 0], blow[..., 1] = -(omega**2)[:, None], -(2 * ratio * omega)[:, None]
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
@@ -161,7 +161,7 @@ OBJECT_FIELDS = (
     "pair_friction",
     "pair_solref",
 )
-JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm")
+JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 
 
 def build(scene: Scene) -> mujoco.MjModel:

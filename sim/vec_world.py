@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
 from robots.kinematics import Kinematics
@@ -15,7 +16,7 @@ from sim.engine import Engine
 
 
 class VecWorld:
-    """A World whose worlds all begin and end together; each has its own task, and all their own physics."""
+    """A World of n worlds, each with a task and physics of its own."""
 
     signals: Signals  # of the last step, undisturbed and with the marker: for viewers
 
@@ -33,23 +34,35 @@ class VecWorld:
         body = family.body
         kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
         self.gate = SafetyGate(family.limits, self.tick, n, kinematics)
+        self._wires = Disturbances(n, family.obs, len(family.action.spec), self.dt)
+        self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
+        self.task: Task | None = None
 
-    def reset(self, task: Task) -> Array:
-        """Begin an episode of n tasks; returns observations (n, o)."""
+    def reset(self, task: Task, mask: NDArray[np.bool_] | None = None) -> Array:
+        """Begin an episode of n tasks, or of those in ``mask`` (n,) alone; returns observations (n, o)."""
         if len(task) != self.n:
             raise ValueError(f"{len(task)} tasks do not fit a world of {self.n}")
+        rows = np.ones(self.n, dtype=bool) if mask is None or self.task is None else np.asarray(mask, dtype=bool)
+        if self.task is not None and not rows.all():
+            task = Task(
+                task.names,
+                np.where(rows[:, None], task.values, self.task.values),
+                np.where(rows, task.ids, self.task.ids),
+            )
         start = self.family.start(self.rng, task)
-        self.task, self._age = task, 0
-        self.engine.write(task)
-        self.engine.reset(start)
-        self.gate.reset(start.q)
-        self._wires = Disturbances(task, self.family.obs, len(self.family.action.spec), self.dt)
+        self.task, self._age = task, np.where(rows, 0, self._age)
         self._marker = self.family.marker(task)
+        self.engine.write(task, rows)
+        self.engine.reset(start, rows)
+        self.gate.reset(start.q, rows)
+        self._wires.begin(task, rows)
         self._true = self._look()
         return self._wires.observation(self._true, self.rng)
 
     def step(self, action: Array) -> Step:
         """One control period of n actions in [-1, 1], (n, a)."""
+        if self.task is None:
+            raise RuntimeError("reset the world before its first step")
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (self.n, len(self.family.action.spec)):
             raise ValueError(f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}")
@@ -73,11 +86,11 @@ class VecWorld:
             obs=self._wires.observation(seen, self.rng),
             reward=np.where(broken, 0.0, reward),
             terminated=self.family.terminated(seen) & ~broken,
-            truncated=np.full(self.n, self._age >= self.family.horizon),
+            truncated=self._age >= self.family.horizon,
             success=self.family.success(seen, self.task.values) & ~broken,
             applied=applied,
             verdict=verdict | np.where(broken, int(Verdict.DIVERGED), 0),
-            stamp=np.full(self.n, self._age * self.dt),
+            stamp=np.asarray(self._age * self.dt, dtype=np.float64),
         )
 
     def _look(self) -> Array:

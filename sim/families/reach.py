@@ -26,7 +26,7 @@ class Reach:
     limits = PANDA.limits.narrowed(np.stack([START - SPAN - MARGIN, START + SPAN + MARGIN], -1))
     scene = Scene(PANDA, timestep=0.002)
     engines = ("mujoco", "bullet", "ideal")
-    action = ToolVelocity(PANDA, limits, {"x": (-SPEED, SPEED), "y": (-SPEED, SPEED), "z": (-SPEED, SPEED)}, START)
+    action = ToolVelocity(PANDA, limits, dict.fromkeys("xyz", (-SPEED, SPEED)), START.tolist())
     obs = Spec(
         ("tool.x", "tool.y", "tool.z", "tool.vx", "tool.vy", "tool.vz"),
         np.concatenate([START - SPAN - MARGIN, np.full(3, -SPEED)]),
