@@ -46,8 +46,9 @@ def engine_for(family: Family, name: str | None) -> str:
 
 
 def problem_of(family: Family) -> Problem:
-    """What a method may know of a family; the tasks' training ranges are those of 4096 samples."""
-    values = family.sample(np.random.default_rng(0), 4096).values
+    """What a method may know of a family; the tasks' ranges are those of 4096 samples of each split."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([family.sample(rng, 4096, split).values for split in ("train", "heldout")])
     low, high = values.min(0), values.max(0)
     return Problem(
         family=family.name,

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from adaptation.run import (
     write_config,
 )
 from policies.method import Method, Trial
-from robots.world import Family
+from robots.world import Family, Task
 from sim.vec_world import VecWorld
 
 OnIteration = Callable[[float, dict[str, Any]], None]  # share done, line of the log
@@ -144,13 +145,24 @@ def gather(world: VecWorld, method: Method, seed: int, iteration: int) -> Trial:
     rng = np.random.default_rng([seed, iteration])
     world.rng = np.random.default_rng([seed, iteration, 1])
     rhythm, family = method.rhythm, world.family
-    lesson = live(world, method, family.sample(rng, world.n), rhythm.episodes)
+    lesson = live(world, method, lesson_tasks(family, method, rng, world.n), rhythm.episodes)
     if iteration > 0 or rhythm.warmup == 0:
         return lesson
     generator = torch.Generator().manual_seed(seed)
     stumble: Any = Uniform(method.problem.action_dim, generator)
-    trials = [live(world, stumble, family.sample(rng, world.n), rhythm.episodes) for _ in range(rhythm.warmup)]
+    trials = [
+        live(world, stumble, lesson_tasks(family, method, rng, world.n), rhythm.episodes) for _ in range(rhythm.warmup)
+    ]
     return join([*trials, lesson])
+
+
+def lesson_tasks(family: Family, method: Method, rng: np.random.Generator, n: int) -> Task:
+    """Tasks to learn from: of the training split, and for a ceiling, which is to know every task, of both."""
+    train = family.sample(rng, n)
+    if not method.privileged:
+        return train
+    heldout, odd = family.sample(rng, n, "heldout"), (np.arange(n) % 2 == 1)[:, None]
+    return replace(train, values=np.where(odd, heldout.values, train.values))
 
 
 def curve(trial: Trial) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (a li
 next visit), and ``result.json`` (the statistics). A trial that was stopped goes on at the visit where it was.
 
 A line: ``object`` (int), ``policy``, ``episode`` (from 0), ``clock``, ``return``, ``success``, ``ticks``,
-``verdicts`` {flag: ticks}, ``events`` (of the whole visit), ``task`` {parameter: value or null}, ``timing`` (of the
+``verdicts`` {flag: ticks}, ``events`` (of the watchdog), ``task`` {parameter: value or null}, ``timing`` (of the
 loop, at the wall's pace, else null), ``trace`` {field: a row per tick} of what was measured: t (s), q (rad),
 object_pos (m), object_quat, marker (m).
 """
@@ -54,20 +54,28 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Notes:
-    """What happened tick by tick in one visit to an object."""
+    """What happened tick by tick in one visit to an object; a list item for each episode."""
 
     def __init__(self, world: ArmWorld) -> None:
         self.world = world
-        self.verdicts: dict[int, Counter[str]] = {}
-        self.traces: dict[int, dict[str, list[Any]]] = {}
+        self.verdicts: list[Counter[str]] = []
+        self.events: list[list[str]] = []
+        self.traces: list[dict[str, list[Any]]] = []
+        self._known = len(world.events)
 
     def __call__(self, episode: int, tick: int, step: Step) -> None:
         """Called by ``live`` after every tick."""
-        self.verdicts.setdefault(episode, Counter()).update(flags(int(step.verdict[0])))
-        trace = self.traces.setdefault(episode, {name: [] for name in ("t", *TRACE)})
-        trace["t"].append(round(float(step.stamp[0]), 4))
+        if tick == 0:
+            self.verdicts.append(Counter())
+            self.events.append([])
+            self.traces.append({name: [] for name in ("t", *TRACE)})
+        self.verdicts[-1].update(flags(int(step.verdict[0])))
+        new = self.world.events[self._known :]
+        self._known += len(new)
+        self.events[-1] += [event["event"] for event in new]
+        self.traces[-1]["t"].append(round(float(step.stamp[0]), 4))
         for name in TRACE:
-            trace[name].append([round(float(x), 5) for x in getattr(self.world.signals, name)[0]])
+            self.traces[-1][name].append([round(float(x), 5) for x in getattr(self.world.signals, name)[0]])
 
 
 def flags(verdict: int) -> list[str]:
@@ -162,10 +170,9 @@ def visit(
     world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Live through one object's episodes; a line for each."""
-    notes, before = Notes(world), len(world.events)
+    notes = Notes(world)
     told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
     lived = live(world, method, task, len(explore), explore, on_tick=notes, frozen=frozen)
-    happened = [event["event"] for event in world.events]
     for e in range(len(explore)):
         yield {
             "episode": e,
@@ -174,7 +181,7 @@ def visit(
             "ticks": int(lived.ticks.valid[e].sum()),
             "verdicts": dict(notes.verdicts[e]),
             "task": told,
-            "events": happened[before:],
+            "events": notes.events[e],
             "timing": world.timing(),
             "trace": notes.traces[e],
         }
@@ -231,7 +238,7 @@ def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: i
         "returns": [line["return"] for line in lines],
         "success": [line["success"] for line in lines],
         "verdicts": dict(verdicts),
-        "events": lines[-1]["events"],
+        "events": [event for line in lines for event in line["events"]],
         "timing": lines[-1]["timing"],
         "seconds": time.monotonic() - began,
     }

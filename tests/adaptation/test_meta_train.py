@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -112,6 +114,18 @@ def test_the_warm_up_is_part_of_the_first_lesson() -> None:
     first, second = (meta_train.gather(world, method, 0, i) for i in range(2))
     assert first.ticks.reward.shape == (2, 5, 16)
     assert second.ticks.reward.shape == (2, 5, 4)
+
+
+def test_only_a_ceiling_learns_from_held_out_tasks() -> None:
+    class Apart(tiny.Tiny):
+        def sample(self, rng: Any, n: int, split: str = "train") -> Any:
+            task = super().sample(rng, n, split)
+            return replace(task, values=task.values + 10 * (split == "heldout"))
+
+    for kind, held_out in ((tiny.Counter, 0), (tiny.Told, 4)):
+        method = kind(checkpoint.problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
+        tasks = meta_train.lesson_tasks(Apart(), method, np.random.default_rng(0), 8)
+        assert (tasks["goal.x"] > 5).sum() == held_out
 
 
 def test_a_log_keeps_whole_lines_only(tmp_path: Path) -> None:
