@@ -20,6 +20,7 @@ from robots.world import Family, Step, Task
 
 CLOCKS = ("lockstep", "wall")
 PATIENCE = 20.0  # s, for the servo to answer
+POLL = 2e-4  # s between two looks at what the servo publishes
 
 
 class ArmError(RuntimeError):
@@ -223,7 +224,7 @@ class ArmWorld:
             if time.monotonic() > until:
                 raise ArmError(f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}")
             self._shared.beat(time.monotonic())
-            time.sleep(2e-5)
+            time.sleep(POLL)
         return state
 
     def _latest(self) -> str:

@@ -22,12 +22,12 @@ class Kinematics:
         self.arm = arm
         root = ElementTree.parse(arm.urdf).getroot()
         links = {link.attrib["name"]: link for link in root.iter("link")}
-        chain = _chain({joint.find("child").attrib["link"]: joint for joint in root.iter("joint")}, arm)  # type: ignore[union-attr]
+        chain = _chain(_parents(root), arm)
 
         fixed, self._mass, self._com = np.eye(4), [], []
         before, axes = [], []
         for joint in chain:
-            fixed = fixed @ _origin(joint)
+            fixed = fixed @ origin(joint)
             if joint.attrib["type"] != "fixed":
                 axis = joint.find("axis")
                 before.append(fixed)
@@ -160,6 +160,23 @@ def _chain(parents: dict[str, ElementTree.Element], arm: ArmSpec) -> list[Elemen
     return chain
 
 
+def link_frames(root: ElementTree.Element, arm: ArmSpec) -> dict[str, tuple[int, Array]]:
+    """Every link of the chain: the moving link that carries it, -1 for the base, and its pose in that frame."""
+    chain = _chain(_parents(root), arm)
+    index, pose = -1, np.eye(4)
+    found = {chain[0].find("parent").attrib["link"]: (index, pose)}  # type: ignore[union-attr]
+    for joint in chain:
+        pose = pose @ origin(joint)
+        if joint.attrib["type"] != "fixed":
+            index, pose = index + 1, np.eye(4)
+        found[joint.find("child").attrib["link"]] = (index, pose)  # type: ignore[union-attr]
+    return found
+
+
+def _parents(root: ElementTree.Element) -> dict[str, ElementTree.Element]:
+    return {joint.find("child").attrib["link"]: joint for joint in root.iter("joint")}  # type: ignore[union-attr]
+
+
 def _vector(text: str) -> Array:
     return np.array([float(x) for x in text.split()])
 
@@ -168,7 +185,7 @@ def _skew(v: Array) -> Array:
     return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
 
 
-def _origin(element: ElementTree.Element) -> Array:
+def origin(element: ElementTree.Element) -> Array:
     """The transform of an <origin>, roll-pitch-yaw about fixed axes, (4, 4)."""
     origin, out = element.find("origin"), np.eye(4)
     if origin is not None:
@@ -184,4 +201,4 @@ def _inertial(link: ElementTree.Element) -> tuple[float, Array]:
     inertial = link.find("inertial")
     if inertial is None:
         return 0.0, np.zeros(3)
-    return float(inertial.find("mass").attrib["value"]), _origin(inertial)[:3, 3]  # type: ignore[union-attr]
+    return float(inertial.find("mass").attrib["value"]), origin(inertial)[:3, 3]  # type: ignore[union-attr]
