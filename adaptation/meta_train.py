@@ -6,7 +6,6 @@ however often it was killed and resumed. One bounded by wall time ends where the
 """
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +28,7 @@ from adaptation.run import (
     checkpoint_folder,
     log_file,
     name_of,
+    orphaned,
     read_config,
     read_log,
     write_config,
@@ -70,10 +70,9 @@ def train(run: Path, config: RunConfig | None = None) -> dict[str, Any]:
 
 def _train_beside(run: Path, roles: list[str]) -> None:
     config = read_config(run)
-    parent = os.getppid()
 
     def alive(share: float, line: dict[str, Any]) -> None:
-        if os.getppid() != parent:  # killed: nobody would ever collect us
+        if orphaned():
             raise SystemExit("the training this one belongs to is gone")
         show(share, said(line))
 

@@ -1,6 +1,7 @@
 """A run folder: what was asked for, the checkpoints, and a log that a kill cannot break."""
 
 import fcntl
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -13,7 +14,7 @@ import msgspec
 
 from adaptation.errors import DamagedError, PliantError
 
-PATIENCE = 10.0  # s: the references of a killed training notice within one iteration that they are alone
+PATIENCE = 15.0  # s: the helpers of a killed process notice within an iteration or a visit that they are alone
 REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
 
 
@@ -83,6 +84,12 @@ def replace_file(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def orphaned() -> bool:
+    """Whether the process that started this one, to share its work, is gone: nobody would ever collect the result."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def _commit() -> str | None:

@@ -28,7 +28,7 @@ from adaptation.errors import BadArgumentError, PliantError
 from adaptation.evaluate import EVALUATION, explores, policies
 from adaptation.live import live
 from adaptation.progress import Show
-from adaptation.run import Log, read_config, read_log, replace_file
+from adaptation.run import Log, orphaned, read_config, read_log, replace_file
 from adaptation.statistics import POLICIES, judge
 from hw_interface.arm_world import ArmError, ArmWorld
 from hw_interface.drivers import DRIVERS
@@ -152,6 +152,8 @@ def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> N
             for name, method, frozen, state in found:
                 if (k, name, len(explore) - 1) in done or (name == "oracle" and not tells_truth(config)):
                     continue
+                if orphaned():
+                    raise SystemExit("the trial this one belongs to is gone")
                 method.load_state_dict(state)
                 draw_apart(method, k)
                 world.rng = np.random.default_rng([EVALUATION, config.seed, 3, k])
