@@ -51,6 +51,7 @@ class VecWorld:
             )
         start = self.family.start(self.rng, task)
         self.task, self._age = task, np.where(rows, 0, self._age)
+        self._values = task.columns(*self.family.task_names)  # what the family reads, whatever else a task names
         self._marker = self.family.marker(task)
         self.engine.write(task, rows)
         self.engine.reset(start, rows)
@@ -80,14 +81,14 @@ class VecWorld:
         seen = self._look()
         broken = self.engine.diverged | ~np.isfinite(seen).all(-1)
         seen = np.where(broken[:, None], self._true, seen)
-        reward = self.family.reward(self._true, applied, seen, self.task.values)
+        reward = self.family.reward(self._true, applied, seen, self._values)
         self._true = seen
         return Step(
             obs=self._wires.observation(seen, self.rng),
             reward=np.where(broken, 0.0, reward),
             terminated=self.family.terminated(seen) & ~broken,
             truncated=self._age >= self.family.horizon,
-            success=self.family.success(seen, self.task.values) & ~broken,
+            success=self.family.success(seen, self._values) & ~broken,
             applied=applied,
             verdict=verdict | np.where(broken, int(Verdict.DIVERGED), 0),
             stamp=np.asarray(self._age * self.dt, dtype=np.float64),

@@ -1,0 +1,169 @@
+"""VecWorld: what happens between a policy and an engine."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robots.arm import Setpoint
+from robots.signals import Signals
+from robots.world import Task, Verdict
+from sim.families import FAMILIES
+from sim.ideal_engine import IdealEngine
+from sim.vec_world import VecWorld
+
+N = 3
+
+
+def point(n: int = N, names: dict[str, float] | None = None, **world: object) -> tuple[VecWorld, Task]:
+    """A world of points and tasks for it, with some disturbances."""
+    family = FAMILIES["point"]()
+    task = family.sample(np.random.default_rng(0), n)
+    for name, value in (names or {}).items():
+        column = np.full((n, 1), value)
+        task = Task((*task.names, name), np.concatenate([task.values, column], 1), task.ids)
+    return VecWorld(family, n=n, **world), task  # type: ignore[arg-type]
+
+
+class Breaking(IdealEngine):
+    """Physics of which one world breaks down at its third step, or shows a NaN without saying so."""
+
+    silent, steps = False, 0
+
+    def step(self, setpoint: Setpoint, substeps: int) -> None:
+        super().step(setpoint, substeps)
+        self.steps += 1
+        if self.steps == 3 and not self.silent:
+            self._broken[1] = True
+
+    def read(self) -> Signals:
+        signals = super().read()
+        if self.steps == 3 and self.silent:
+            signals.q[1] = np.nan
+        return signals
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_world_that_breaks_down_is_reported_and_paid_nothing(silent: bool) -> None:
+    engine = Breaking()
+    engine.silent = silent
+    world, task = point(engine=engine)
+    before, action = world.reset(task), np.full((N, 2), 0.5)
+    for k in range(4):
+        step = world.step(action)
+        broken = k == 2 or (k > 2 and not silent)
+        assert ((step.verdict & int(Verdict.DIVERGED)) > 0).tolist() == [False, broken, False]
+        if broken:
+            assert step.reward[1] == 0
+            assert not step.success[1]
+            np.testing.assert_array_equal(step.obs[1], before[1])
+        assert np.isfinite(step.obs).all()
+        before = step.obs
+    assert world.reset(task)[1] is not None
+    assert not (world.step(action).verdict & int(Verdict.DIVERGED)).any()
+
+
+def test_a_point_moves_by_what_it_is_told_times_the_time() -> None:
+    world, task = point()
+    before = world.reset(task)
+    step = world.step(np.tile([1.0, -0.5], (N, 1)))
+    np.testing.assert_allclose(step.obs - before, np.tile([0.1, -0.05], (N, 1)), atol=1e-9)
+
+
+def test_an_action_outside_its_range_counts_as_the_nearest_inside() -> None:
+    (a, task), (b, _) = point(), point()
+    a.reset(task)
+    b.reset(task)
+    x, y = a.step(np.full((N, 2), 7.0)), b.step(np.ones((N, 2)))
+    np.testing.assert_array_equal(x.obs, y.obs)
+    np.testing.assert_array_equal(x.applied, np.ones((N, 2)))
+
+
+def test_late_actions_arrive_late_and_are_applied_as_they_arrive() -> None:
+    world, task = point(names={"disturbance.latency": 0.2})
+    start = world.reset(task)
+    actions = [np.full((N, 2), a) for a in (0.5, -0.25, 1.0, 0.0, 0.0)]
+    steps = [world.step(a) for a in actions]
+    assert [step.applied[0, 0] for step in steps] == [0, 0, 0.5, -0.25, 1.0]
+    np.testing.assert_allclose(steps[1].obs, start, atol=1e-12)
+    assert (np.abs(steps[2].obs - start) > 0.01).all()
+
+
+def test_a_latency_of_less_than_a_control_period_holds_the_action_back_for_some_ticks() -> None:
+    family = FAMILIES["reach"]()
+    task = family.sample(np.random.default_rng(0), 2)
+    late = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 0.04]], task.ids)
+    world = VecWorld(family, "ideal", 2)
+    world.reset(late)
+    step = world.step(np.ones((2, 3)))
+    np.testing.assert_allclose(step.applied[:, 0], [1.0, 0.6])
+    assert step.obs[1, 0] < step.obs[0, 0]
+
+
+def test_noise_has_its_size_and_reward_does_not_see_it() -> None:
+    n = 2000
+    (noisy, task), (clean, plain) = point(n, {"disturbance.noise": 0.1}), point(n)
+    a, b = noisy.reset(task), clean.reset(plain)
+    assert np.std(a - b) == pytest.approx(0.1 * 2, rel=0.1)  # of half the range, 2 m
+    x, y = noisy.step(np.zeros((n, 2))), clean.step(np.zeros((n, 2)))
+    np.testing.assert_array_equal(x.reward, y.reward)
+    assert (x.obs != y.obs).all()
+
+
+def test_a_coarse_observation_lies_on_its_grid() -> None:
+    world, task = point(100, {"disturbance.quantum": 0.05})
+    seen = world.reset(task) / (0.05 * 2)
+    np.testing.assert_allclose(seen, np.round(seen), atol=1e-9)
+    assert len(np.unique(np.round(seen))) > 5
+
+
+def test_a_lost_observation_repeats_the_last_one() -> None:
+    n = 1000
+    world, task = point(n, {"disturbance.dropout": 0.3})
+    before = world.reset(task)
+    step = world.step(np.ones((n, 2)))
+    lost = (step.obs == before).all(-1)
+    assert lost.mean() == pytest.approx(0.3, abs=0.05)
+    certain, task = point(2, {"disturbance.dropout": 1.0})
+    first = certain.reset(task)
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(certain.step(np.ones((2, 2))).obs, first)
+
+
+def test_worlds_can_begin_anew_one_by_one() -> None:
+    world, task = point(names={"disturbance.latency": 0.1})
+    world.reset(task)
+    for _ in range(3):
+        last = world.step(np.ones((N, 2)))
+    fresh, mask = replace(task, values=task.values[::-1].copy()), np.array([False, True, False])
+    obs = world.reset(fresh, mask)
+    np.testing.assert_array_equal(obs[~mask], last.obs[~mask])
+    assert world.task is not None
+    np.testing.assert_array_equal(world.task.values[~mask], task.values[~mask])
+    np.testing.assert_array_equal(world.task.values[mask], fresh.values[mask])
+    step = world.step(np.ones((N, 2)))
+    np.testing.assert_allclose(step.stamp, [0.4, 0.1, 0.4])
+    assert step.applied[:, 0].tolist() == [1, 0, 1]  # what the old episode posted is forgotten
+
+
+def test_what_does_not_fit_is_refused_in_words() -> None:
+    world, task = point()
+    with pytest.raises(RuntimeError, match="reset"):
+        world.step(np.zeros((N, 2)))
+    with pytest.raises(ValueError, match="2 tasks"):
+        world.reset(task.take([0, 1]))
+    world.reset(task)
+    with pytest.raises(ValueError, match=r"\(3, 2\)"):
+        world.step(np.zeros((N, 3)))
+    with pytest.raises(ValueError, match="runs on ideal"):
+        point(engine="mujoco")
+    negative, task = point(names={"disturbance.noise": -1.0})
+    with pytest.raises(ValueError, match="negative"):
+        negative.reset(task)
+
+
+def test_a_tick_that_does_not_divide_the_control_period_is_refused() -> None:
+    family = FAMILIES["point"]()
+    family.tick = 0.03
+    with pytest.raises(ValueError, match=r"0\.1 s is not a whole number of 0\.03 s"):
+        VecWorld(family, n=1)
