@@ -26,7 +26,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
 
 
 class Ensemble(nn.Module):
-    """m networks of one shape, evaluated by one batched product per layer: (b, i) -> (m, b, k)."""
+    """m networks of one shape, evaluated by one batched product per layer: (b, i) or (m, b, i) -> (m, b, k)."""
 
     def __init__(self, members: int, sizes: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
         """All members' outputs (m, b, k); ``frozen`` passes gradients to x but not to the weights."""
-        h = x.expand(self.members, *x.shape)
+        h = x if x.dim() == 3 else x.expand(self.members, *x.shape)
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             h = torch.baddbmm(bias.detach(), h, weight.detach()) if frozen else torch.baddbmm(bias, h, weight)

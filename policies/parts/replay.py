@@ -71,6 +71,11 @@ class Replay:
         size = 1 + (torch.rand(n, 1, generator=generator) * length.clamp(max=most)).long()
         return self._take(slots, columns), torch.arange(columns.shape[1]) < size
 
+    def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
+        """All transitions of some tasks, in time order: (n, L, ...) and which of them there are, (n, L)."""
+        columns = torch.arange(self.data.shape[1]).expand(len(slots), -1)
+        return self._take(slots, columns), columns < self.length[slots, None]
+
     def _take(self, slots: Tensor, columns: Tensor) -> Transition:
         flat = (slots[:, None] * self.data.shape[1] + columns).flatten()
         rows = self.data.flatten(0, 1).index_select(0, flat).view(*columns.shape, -1)

@@ -1,0 +1,167 @@
+"""Model-predictive control with probabilistic context dynamics: infer a latent task from transitions, plan under it.
+
+The model is an ensemble of Gaussians under a latent z whose belief is a product of one factor per transition (in the
+line of CaDM, Lee et al. 2020, and of PEARL's encoder); the planner is iCEM. The reward is the family's own, taken of
+predicted observations, or learnt where it depends on what is hidden. Planning is a part of the belief: what is
+intended next is found when an observation comes in, from what was intended before.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policies.method import Problem, Rhythm, Transition, Trial
+from policies.parts.dynamics import Dynamics, DynamicsConfig
+from policies.parts.planner import Plan, Planner, PlannerConfig, coloured, shifted
+from policies.parts.posterior import Posterior, prior
+from policies.parts.replay import Replay
+
+
+@dataclass(frozen=True)
+class ContextMpcConfig:
+    """The numbers of the method; presets per family below."""
+
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    lr: float = 1e-3  # CaDM
+    average: float = 0.005  # step of the slow copy of the model, which is the one that is acted by
+    tasks: int = 16  # in a batch
+    updates: int = 300  # gradient steps per lesson
+    capacity: int = 4096  # tasks in the replay
+    noise: float = 0.3  # deviation of the exploring actions' coloured noise
+    spread: float = 1.0  # deviations from the belief's mean at which the members' hypotheses lie
+    rhythm: Rhythm = Rhythm(tasks=32, episodes=3, warmup=8, iterations=12)
+
+    @classmethod
+    def for_family(cls, name: str) -> "ContextMpcConfig":
+        """The numbers a family is trained with when nothing else is asked for."""
+        return PRESETS.get(name, cls())
+
+
+PRESETS: dict[str, ContextMpcConfig] = {}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """The belief: what the task is, and what is to be done about it."""
+
+    posterior: Posterior
+    plan: Plan
+    at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
+    tick: Tensor  # (n,) int64, actions since the episode began
+    dither: Tensor  # (n, H, a) this episode's exploration
+
+
+class ContextMPC:
+    """A tick adds one factor, O(1), and searches on from the plan; an episode leaves the posterior as it is."""
+
+    Config = ContextMpcConfig
+    privileged = False
+
+    def __init__(self, problem: Problem, config: ContextMpcConfig, seed: int) -> None:
+        g = torch.Generator().manual_seed(seed)
+        self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.rhythm
+        self.replay = Replay(config.capacity)
+        sizes = problem.obs_dim, problem.action_dim, problem.reward is None, config.dynamics
+        self.model, self.slow = Dynamics(*sizes, g), Dynamics(*sizes, g).requires_grad_(False)
+        self.slow.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
+        self.planner = Planner(config.planner, problem.action_dim, fixed)
+        spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed)
+        self.spread = config.spread * (spread - spread.mean(0))
+
+    def prior(self, n: int, task: Tensor | None = None) -> Intent:
+        """N(0, I), and no plan."""
+        posterior = prior(n, self.config.dynamics.latent, self.generator)
+        nowhere = torch.full((n, self.problem.obs_dim), torch.nan)
+        return Intent(posterior, self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), self._dither(n))
+
+    def act(self, obs: Tensor, belief: Intent, explore: bool) -> Tensor:
+        """The plan's first action; where there is no plan for this observation, it is made here."""
+        ready = (belief.at == obs).all(-1, keepdim=True)
+        action = belief.plan.action
+        if not ready.all():
+            cold = self._search(obs, belief, self.planner.cold(len(obs)), self.config.planner.cold)
+            action = torch.where(ready, action, cold.action)
+        if explore:
+            action = action + belief.dither[torch.arange(len(obs)), belief.tick.clamp(max=self.problem.horizon - 1)]
+        return action.clamp(-1, 1)
+
+    @torch.no_grad()
+    def observe(self, belief: Intent, transition: Transition) -> Intent:
+        """One more factor, and the plan for what is seen now."""
+        posterior = self.slow.observe(belief.posterior, transition)
+        seen = replace(belief, posterior=posterior, tick=belief.tick + transition.valid)
+        planned = ~belief.at.isnan().any(-1)  # else this was the episode's first tick
+        start = belief.plan if planned.all() else self.planner.cold(len(planned))
+        plan = self._search(transition.next_obs, seen, shifted(start), self.config.planner.rounds)
+        return replace(seen, plan=plan, at=transition.next_obs)
+
+    def adapt(self, belief: Intent, episode: Transition) -> Intent:
+        """What was learnt of the task stays; plans begin anew."""
+        n = len(belief.tick)
+        fresh = self.prior(n)
+        return replace(fresh, posterior=belief.posterior)
+
+    def _dither(self, n: int) -> Tensor:
+        shape = n, self.problem.horizon, self.problem.action_dim
+        return self.config.noise * coloured(shape, self.config.planner.colour, self.generator)
+
+    @torch.inference_mode()
+    def _search(self, obs: Tensor, belief: Intent, start: Plan, rounds: int) -> Plan:
+        left = (self.problem.horizon - belief.tick).clamp(1, self.config.planner.horizon)  # (n,)
+        steps = int(left.max())
+        counts = (torch.arange(steps)[:, None] < left)[:, None, :, None]  # (H, 1, n, 1)
+        z = self.slow.hypotheses(belief.posterior, self.spread)
+        unknown = torch.full((len(self.problem.task_names),), torch.nan)
+
+        def score(candidates: Tensor) -> Tensor:
+            tried = candidates[:, :, :steps]
+            states, reward = self.slow.rollout(obs, tried, z)
+            if self.problem.reward is None:
+                reward = reward[..., 0]
+            else:
+                reward = self.problem.reward(states[:-1], tried.permute(2, 0, 1, 3)[:, None], states[1:], unknown)
+            return (reward * counts).sum(0).mean(0)
+
+        return self.planner.improve(start, score, rounds)
+
+    def learn(self, trial: Trial) -> dict[str, float]:
+        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
+        new = self.replay.add(trial)
+        self.model.update(new)
+        logs = [self.step() for _ in range(self.config.updates)]
+        for slow, now in zip(self.slow.buffers(), self.model.buffers(), strict=True):
+            slow.copy_(now)
+        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step."""
+        slots = self.replay.tasks(self.config.tasks, self.generator)
+        losses = self.model.loss(*self.replay.trials(slots), self.generator)
+        self.optimiser.zero_grad()
+        (losses["nll"] + losses["kl"]).backward()
+        self.optimiser.step()
+        torch._foreach_lerp_(list(self.slow.parameters()), list(self.model.parameters()), self.config.average)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both models, optimiser, replay and random stream."""
+        return {
+            "model": dict(self.model.state_dict()),
+            "slow": dict(self.slow.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "replay": self.replay.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as if never stopped."""
+        self.model.load_state_dict(state["model"])
+        self.slow.load_state_dict(state["slow"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.replay.load_state_dict(state["replay"])
+        self.generator.set_state(state["generator"])

@@ -1,0 +1,153 @@
+"""What happens next, given what was done and a belief about the task: an ensemble of Gaussians under a latent z.
+
+A context encoder gives one Gaussian factor per transition (as PEARL); an ensemble of networks (PE-TS, Chua et al.
+2018) predicts the change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020).
+Axes: m members, n worlds, b a batch, w windows, L transitions of a task, o observation, a action, l latent, r = 1
+where the reward is predicted too, else 0.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policies.method import Transition
+from policies.parts.nets import Ensemble
+from policies.parts.normalise import Moments
+from policies.parts.posterior import Encoder, Posterior, context, kl_to_prior, multiply, sample
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """The numbers of the model."""
+
+    members: int = 3  # PE-TS has 5
+    hidden: tuple[int, ...] = (128, 128)  # CaDM has 4 × 200; this is what a CPU core can plan with
+    latent: int = 4
+    encoder: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
+    unroll: int = 4  # steps predicted in training (CaDM has 10)
+    windows: int = 16  # of each task and member in a batch
+    kl: float = 0.02  # nats of belief per nat of one transition: about one over the transitions of a trial
+    trust: float = 0.5  # β of the β-NLL (Seitzer et al. 2022): 0 likelihood, 1 squared error
+
+
+class Dynamics(nn.Module):
+    """Encoder, ensemble and the statistics of what they read and predict."""
+
+    def __init__(
+        self, obs: int, actions: int, rewarded: bool, config: DynamicsConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
+        self.obs, self.change, self.context = Moments(obs), Moments(obs + rewarded), Moments(2 * obs + actions + 1)
+        self.encoder = Encoder(2 * obs + actions + 1, config.encoder, config.latent, generator)
+        sizes = [obs + actions + config.latent, *config.hidden, 2 * self.width]
+        self.ensemble = Ensemble(config.members, sizes, generator)
+
+    def update(self, t: Transition) -> None:
+        """Take transitions (b, ...) into the statistics."""
+        self.obs.update(t.obs)
+        self.change.update(self.outcome(t, t.obs))
+        self.context.update(context(t))
+
+    def outcome(self, t: Transition, obs: Tensor) -> Tensor:
+        """What is predicted, (..., o + r): the change from ``obs``, and the reward where the model has to know it."""
+        change = t.next_obs - obs
+        return torch.cat([change, t.reward[..., None]], -1) if self.rewarded else change
+
+    def unit(self) -> Tensor:
+        """Deviation of what is predicted, (o + r,); 0 for what never changes."""
+        return (self.change.square / self.change.count.clamp(min=1)).sqrt().float()
+
+    def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
+        """A factor per transition, as precision and precision-weighted mean (..., l)."""
+        factor: tuple[Tensor, Tensor] = self.encoder(self.context(context(t)))
+        return factor
+
+    @torch.no_grad()
+    def observe(self, belief: Posterior, t: Transition) -> Posterior:
+        """One more transition of n worlds: O(1)."""
+        return multiply(belief, *self.evidence(t), t.valid)
+
+    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the outcome and its log-variance in units of ``unit``, (m, b, o + r), from (m, b, ...)."""
+        mean, raw = self.ensemble(torch.cat([self.obs(obs), applied, z], -1)).chunk(2, -1)
+        return self.change.shift + self.unit() * mean, -4 + 5 * torch.tanh(raw)  # deviations of e^-4.5 to e^0.5
+
+    def loss(self, t: Transition, there: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Minus the evidence lower bound of what comes after a belief, from trials (b, L, ...), a step's mean.
+
+        Each member gets windows of its own. The belief is that of a tick no later than the window's start: nothing
+        is predicted from a context that holds it. A window ends with its episode.
+        """
+        c, (b, length) = self.config, there.shape
+        precision, weighted = (
+            torch.cat([torch.zeros(b, 1, c.latent), (x * there[..., None]).cumsum(1)], 1) for x in self.evidence(t)
+        )  # (b, L + 1, l) after each number of transitions
+        shape = c.members, b, c.windows
+        start = (torch.rand(shape, generator=generator) * there.sum(1)[:, None]).long()
+        seen = (torch.rand(shape, generator=generator) * (start + 1)).long()
+        rows = torch.arange(b)[:, None].expand(shape)
+        var = (1 + precision[rows, seen]).reciprocal()
+        mean = weighted[rows, seen] * var
+        z = sample(mean, var, generator).flatten(1, 2)  # (m, b·w, l)
+
+        unit = self.unit()
+        moves = unit > 0
+        alive = torch.ones(z.shape[:2], dtype=torch.bool)
+        nll, count = torch.zeros(()), torch.zeros(())
+        obs = before = t.obs[rows, start].flatten(1, 2)
+        for k in range(c.unroll):
+            column = (start + k).clamp(max=length - 1)
+            now = t.map(lambda x, at=column: x[rows, at].flatten(1, 2))  # type: ignore[misc]
+            inside = (start + k < there.sum(1)[:, None]).flatten(1, 2)
+            alive = alive & inside & (now.obs == before).all(-1)
+            outcome, log_var = self.predict(obs, now.applied, z)
+            error = (self.outcome(now, obs) - outcome)[..., moves] / unit[moves]
+            log_var = log_var[..., moves]
+            each = 0.5 * (error.square() * (-log_var).exp() + log_var) * (c.trust * log_var.detach()).exp()
+            nll = nll + (each.sum(-1) * alive).sum()
+            count = count + alive.sum()
+            obs, before = obs + outcome[..., : obs.shape[-1]], now.next_obs
+        kl = kl_to_prior(mean, var).sum(-1).mean()
+        return {"nll": nll / count.clamp(min=1), "kl": c.kl * kl}
+
+    def hypotheses(self, belief: Posterior, spread: Tensor) -> Tensor:
+        """One z for each member, (m, n, l), ``spread`` (m, l) deviations from the belief's mean."""
+        return belief.mean + belief.var.sqrt() * spread[:, None]
+
+    def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What each member expects of candidates (n, P, H, a) from (n, o) under z (m, n, l).
+
+        Returns:
+            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r): the same as
+            ``predict`` step by step.
+        """
+        (n, many, steps, a), (m, _, _), o = actions.shape, z.shape, obs.shape[-1]
+        *layers, (weight, bias) = self._folded()
+        states = obs.new_empty(steps + 1, m, n * many, o)
+        rewards = obs.new_empty(steps, m, n * many, self.width - o)
+        x = obs.new_empty(m, n * many, o + a + z.shape[-1])  # what the first layer reads
+        x[..., :o] = states[0] = obs.repeat_interleave(many, 0)
+        x[..., o + a :] = z.repeat_interleave(many, 1)
+        for t, applied in enumerate(actions.flatten(0, 1).transpose(0, 1)):
+            x[..., o : o + a] = applied
+            h = x
+            for w, b in layers:
+                h = torch.baddbmm(b, h, w).relu_()
+            outcome = torch.baddbmm(bias, h, weight)
+            x[..., :o] = torch.add(states[t], outcome[..., :o], out=states[t + 1])
+            rewards[t] = outcome[..., o:]
+        return states.unflatten(2, (n, many)), rewards.unflatten(2, (n, many))
+
+    def _folded(self) -> list[tuple[Tensor, Tensor]]:
+        """The ensemble's layers, means only, with the statistics folded into the first and the last."""
+        layers = list(zip(self.ensemble.weights, self.ensemble.biases, strict=True))
+        (first, first_bias), (last, last_bias) = layers[0], layers[-1]
+        rest = first.shape[1] - len(self.obs.scale)
+        scale = torch.cat([self.obs.scale, torch.ones(rest)])[:, None]
+        shift = torch.cat([self.obs.shift, torch.zeros(rest)])[:, None]
+        layers[0] = first * scale, first_bias - (shift * scale * first).sum(1, keepdim=True)
+        unit = self.unit()
+        layers[-1] = last[..., : self.width] * unit, last_bias[..., : self.width] * unit + self.change.shift
+        return layers
