@@ -15,8 +15,9 @@ from robots.world import Verdict
 class SafetyGate:
     """Turns wished joint velocities into setpoints that keep every limit, tick by tick.
 
-    Position, velocity, acceleration, jerk and the tool's box hold for every setpoint it ever gives, as long as the
-    first one, given by ``reset``, lies inside. Steps are taken from the last setpoint, never from a measurement.
+    Position, velocity, acceleration and jerk hold for every setpoint it ever gives, as long as the first one, given
+    by ``reset``, lies inside; the tool's box holds to a centimetre, since what is predicted is where braking
+    ends, not the way there. Steps are taken from the last setpoint, never from a measurement.
     """
 
     def __init__(self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None) -> None:
@@ -27,7 +28,7 @@ class SafetyGate:
         zeros = np.zeros((n, len(limits.dq)))
         self._q, self._dq, self._ddq = zeros, zeros, zeros
         # a joint that brakes travels dq²/(2·ddq) and, until its deceleration has built up, this long at dq besides
-        self._lag = limits.ddq / limits.jerk + 3 * dt
+        self._lag = 2 * limits.ddq / limits.jerk + 3 * dt
 
     @property
     def setpoint(self) -> Setpoint:
@@ -57,12 +58,13 @@ class SafetyGate:
         low = -self._brakeable(self._q - self.limits.q_low)
         high = self._brakeable(self.limits.q_high - self._q)
         allowed = np.clip(wish, low, high)
-        limited = (np.abs(allowed - wish) > 1e-9).any(-1, keepdims=True)
-        urgent = limited | ((self._dq < low) | (self._dq > high)).any(-1, keepdims=True)
+        cut = np.abs(allowed - wish) > 1e-9
+        urgent = cut | (self._dq < low) | (self._dq > high)
+        limited = cut.any(-1, keepdims=True)
 
         q, dq, ddq = self._towards(allowed, urgent)
         held = ~finite
-        if self.kinematics is not None and (leaves := self._leaves_box(q, dq)[:, None]).any():
+        if self.kinematics is not None and (leaves := self._leaves_box(q, dq, urgent)[:, None]).any():
             braked = self._towards(np.zeros_like(allowed), urgent)
             q, dq, ddq = (np.where(leaves, a, b) for a, b in zip(braked, (q, dq, ddq), strict=True))
             held, limited = held | leaves, limited | leaves
@@ -81,7 +83,8 @@ class SafetyGate:
 
         From an acceleration a, ramped down by δ = jerk·dt a tick, velocity still grows by
         dt·((m + 1)·a - δ·m·(m + 1)/2) with m = ⌊a/δ⌋; solved for the a that ends exactly at the target.
-        The joints of an arm change together, so that the tool keeps its direction, unless it is ``urgent`` (n, 1).
+        The joints change together, so that the tool keeps its direction; those that are ``urgent`` (n, j), near
+        their bounds, do so each for itself.
         """
         step = self.limits.jerk * self.dt
         low = np.maximum(self._ddq - step, -self.limits.ddq)
@@ -95,9 +98,10 @@ class SafetyGate:
         dq = self._dq + ddq * self.dt
         return self._q + dq * self.dt, dq, ddq
 
-    def _leaves_box(self, q: Array, dq: Array) -> NDArray[np.bool_]:
+    def _leaves_box(self, q: Array, dq: Array, urgent: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether the tool, braking from (q, dq), would come to rest outside its box and further out than now."""
-        braking = (np.abs(dq) / (2 * self.limits.ddq) + self._lag).max(-1, keepdims=True)  # s at dq, all together
+        apart = np.abs(dq) / (2 * self.limits.ddq) + self._lag  # s at dq, each joint for itself
+        braking = np.where(urgent, apart, apart.max(-1, keepdims=True))
         tool = self.kinematics.position(np.concatenate([q + dq * braking, self._q]))  # type: ignore[union-attr]
         box = self.limits.tool_box
         outside = np.maximum(np.maximum(box[:, 0] - tool, tool - box[:, 1]), 0.0)
