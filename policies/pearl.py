@@ -34,7 +34,10 @@ class PearlConfig:
         return PRESETS.get(name, cls())
 
 
-PRESETS: dict[str, PearlConfig] = {}
+PRESETS = {
+    # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
+    "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl=0.002),
+}
 
 
 class Pearl:

@@ -45,7 +45,14 @@ class SacConfig:
 
 
 PRESETS = {
-    "point": SacConfig(),
+    "slide": SacConfig(
+        reward_scale=5.0,  # returns are at most 1
+        tau=0.02,  # the reward of a strike comes over the dozen ticks after it
+        entropy=-2.0,  # a strike is aimed to a few percent of its speed
+        temperature=0.03,
+        updates=128,
+        rhythm=Rhythm(tasks=32, episodes=2, warmup=4, iterations=100),
+    ),
 }
 
 
