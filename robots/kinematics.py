@@ -44,26 +44,36 @@ class Kinematics:
         self._tool = fixed
         # Rodrigues: each link's transform is constant + sin(q)·first + (1 - cos(q))·second
         skew = np.stack([_skew(axis) for axis in axes])
-        self._constant = np.stack(before)  # (j, 4, 4)
-        self._first, self._second = np.zeros_like(self._constant), np.zeros_like(self._constant)
-        self._first[:, :3, :3] = self._constant[:, :3, :3] @ skew
-        self._second[:, :3, :3] = self._constant[:, :3, :3] @ skew @ skew
+        constant = np.stack(before)  # (j, 4, 4)
+        first, second = np.zeros_like(constant), np.zeros_like(constant)
+        first[:, :3, :3] = constant[:, :3, :3] @ skew
+        second[:, :3, :3] = constant[:, :3, :3] @ skew @ skew
+        self._basis = np.stack([constant + second, first, -second], 1).reshape(-1, 3, 16)  # of 1, sin and cos
         self._axes = np.stack(axes)  # (j, 3) in the links' frames
 
     def frames(self, q: Array) -> Array:
         """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4)."""
-        sin, cos = np.sin(q)[..., None, None], np.cos(q)[..., None, None]
-        local = self._constant + sin * self._first + (1 - cos) * self._second  # (n, j, 4, 4)
-        out = np.empty((len(q), len(self._axes) + 1, 4, 4))
-        out[:, 0] = local[:, 0]
-        for i in range(1, local.shape[1]):
-            np.matmul(out[:, i - 1], local[:, i], out=out[:, i])
-        np.matmul(out[:, -2], self._tool, out=out[:, -1])
-        return out
+        local = self._local(q)
+        out = np.empty((len(local) + 1, len(q), 4, 4))
+        out[0] = local[0]
+        for i in range(1, len(local)):
+            np.matmul(out[i - 1], local[i], out=out[i])
+        np.matmul(out[-2], self._tool, out=out[-1])
+        return out.swapaxes(0, 1)
+
+    def _local(self, q: Array) -> Array:
+        """Poses of the moving links in their parents, (j, n, 4, 4): one product with what does not change."""
+        wave = np.ones((q.shape[1], len(q), 3))
+        np.sin(q.T, out=wave[..., 1])
+        np.cos(q.T, out=wave[..., 2])
+        return (wave @ self._basis).reshape(*wave.shape[:2], 4, 4)
 
     def position(self, q: Array) -> Array:
         """Where the tool is, (n, 3) m."""
-        return self.frames(q)[:, -1, :3, 3]
+        point = self._tool[:, 3:]
+        for local in self._local(q)[::-1]:
+            point = local @ point  # (n, 4, 1)
+        return point[:, :3, 0]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
@@ -74,7 +84,7 @@ class Kinematics:
         """Tool position (n, 3), rotation (n, 3, 3) and geometric Jacobian (n, 6, j): linear rows, then angular."""
         frames = self.frames(q)
         tool, links = frames[:, -1], frames[:, :-1]
-        axes = np.einsum("nkab,kb->nak", links[..., :3, :3], self._axes)  # (n, 3, j)
+        axes = (links[..., :3, :3] @ self._axes[:, :, None])[..., 0].swapaxes(1, 2)  # (n, 3, j)
         lever = tool[:, :3, 3, None] - links[..., :3, 3].swapaxes(1, 2)
         jacobian = np.empty((len(q), 6, links.shape[1]))
         for i, (a, b) in enumerate(((1, 2), (2, 0), (0, 1))):  # a cross product, by components

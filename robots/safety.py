@@ -102,7 +102,12 @@ class SafetyGate:
         """Whether the tool, braking from (q, dq), would come to rest outside its box and further out than now."""
         apart = np.abs(dq) / (2 * self.limits.ddq) + self._lag  # s at dq, each joint for itself
         braking = np.where(urgent, apart, apart.max(-1, keepdims=True))
-        tool = self.kinematics.position(np.concatenate([q + dq * braking, self._q]))  # type: ignore[union-attr]
-        box = self.limits.tool_box
-        outside = np.maximum(np.maximum(box[:, 0] - tool, tool - box[:, 1]), 0.0)
-        return np.asarray((outside[: len(q)] > outside[len(q) :] + 1e-9).any(-1))
+        outside = self._outside(q + dq * braking)
+        if not outside.any():
+            return np.zeros(len(q), dtype=bool)
+        return np.asarray((outside > self._outside(self._q) + 1e-9).any(-1))
+
+    def _outside(self, q: Array) -> Array:
+        """How far the tool at ``q`` (n, j) is outside its box along each axis, (n, 3) m."""
+        tool, box = self.kinematics.position(q), self.limits.tool_box  # type: ignore[union-attr]
+        return np.maximum(np.maximum(box[:, 0] - tool, tool - box[:, 1]), 0.0)
