@@ -1,6 +1,8 @@
 """Physics by MuJoCo: n simulations with models of their own, stepped on a thread pool by ``mujoco.batch.Batch``."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mujoco
 import numpy as np
@@ -42,14 +44,15 @@ class MujocoEngine:
         if not isinstance(scene.body, ArmSpec):
             raise ValueError(f"{scene.body.name} has no model for MuJoCo: it is not an arm")
         self.scene, self.n, self._arm = scene, n, scene.body
-        model = build(scene)
+        model = build(scene).compile()
         self._batch = Batch(model, n, nthread=min(self._threads, n))
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._ctrl, self._time = self._batch.bind("ctrl"), self._batch.bind("time")
-        self._force, self._sensors = self._batch.bind("actuator_force"), self._batch.bind("sensordata")
+        self._sensors = self._batch.bind("sensordata")
         tool = model.body(self._arm.tool).id
         self._tool_pos, self._tool_quat = self._batch.bind("xpos")[:, tool], self._batch.bind("xquat")[:, tool]
         self._j = len(self._arm.joints)
+        self._tau, self._stale = np.zeros((n, self._j)), True
         self._warned = self._batch.warning.copy()
         self._broken = np.zeros(n, dtype=bool)
         self._fields = {
@@ -106,30 +109,31 @@ class MujocoEngine:
         if self.scene.loose_object:
             self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
             self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
-        self._ctrl[rows] = start.q[rows]
-        self._batch.forward(rows, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
         self._warned[rows] = self._batch.warning[rows]
-        self._broken[rows] = False
+        self._tau[rows], self._broken[rows], self._stale = 0.0, False, True
 
     def step(self, setpoint: Setpoint, substeps: int) -> None:
         """Hold the joint targets for some substeps; a world that breaks down stays so until it is reset."""
-        # the setpoint is where to be when the tick ends, so on average half a tick behind; and damp towards dq
-        lead = self._arm.damping / self._arm.stiffness - (substeps - 1) / 2 * self.scene.timestep
-        self._ctrl[:] = setpoint.q + setpoint.dq * lead
-        try:
-            self._batch.step(nstep=substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
-        except SimulationError as error:
-            self._broken[np.asarray(error.ids)] = True
+        # the setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for
+        ahead = self._arm.damping / self._arm.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
+        control = setpoint.q[:, None] + setpoint.dq[:, None] * ahead  # (n, substeps, j)
+        with self._reported():
+            self._tau = self._batch.rollout(substeps, control, record=("actuator_force",))["actuator_force"][:, -1]
         self._broken |= (self._batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
+        self._stale = True
 
     def read(self) -> Signals:
-        """Fresh: the sensors were computed after the last substep."""
+        """Fresh: whatever follows from positions and velocities is computed anew, once."""
+        if self._stale:
+            with self._reported():
+                self._batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+            self._stale = False
         nowhere = np.full((self.n, 3), np.nan)
         loose = self.scene.loose_object
         return Signals(
             q=self._qpos[:, : self._j].copy(),
             dq=self._qvel[:, : self._j].copy(),
-            tau=self._force.copy(),
+            tau=self._tau.copy(),
             tool_pos=self._tool_pos.copy(),
             tool_quat=self._tool_quat.copy(),
             tool_vel=self._sensors[:, :3].copy(),
@@ -139,6 +143,14 @@ class MujocoEngine:
             marker=nowhere,
             stamp=self._time.reshape(self.n).copy(),
         )
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """An error in some worlds, which stay as they were, breaks those alone: the others have run to the end."""
+        try:
+            yield
+        except SimulationError as error:
+            self._broken[np.asarray(error.ids)] = True
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
@@ -164,8 +176,8 @@ OBJECT_FIELDS = (
 JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 
 
-def build(scene: Scene) -> mujoco.MjModel:
-    """The scene as a model: the arm's URDF with servos, and the loose object on a table at z = 0."""
+def build(scene: Scene) -> mujoco.MjSpec:
+    """The scene, to be compiled: the arm's URDF with servos, and the loose object on a table at z = 0."""
     arm = scene.body
     assert isinstance(arm, ArmSpec)
     spec = mujoco.MjSpec.from_file(str(arm.urdf))
@@ -203,4 +215,4 @@ def build(scene: Scene) -> mujoco.MjModel:
                 pair.solref = solref
         spec.add_sensor(name="object_vel", type=linear, objtype=frame, objname="object")
         spec.add_sensor(name="object_spin", type=angular, objtype=frame, objname="object")
-    return spec.compile()
+    return spec

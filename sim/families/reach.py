@@ -34,7 +34,7 @@ class Reach:
         ("m", "m", "m", "m/s", "m/s", "m/s"),
     )
     dt = 0.1
-    tick = 0.02
+    tick = 0.05
     horizon = 20
     episodes = 3
     task_names = ("goal.x", "goal.y", "goal.z")

@@ -92,11 +92,11 @@ def test_late_actions_arrive_late_and_are_applied_as_they_arrive() -> None:
 def test_a_latency_of_less_than_a_control_period_holds_the_action_back_for_some_ticks() -> None:
     family = FAMILIES["reach"]()
     task = family.sample(np.random.default_rng(0), 2)
-    late = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 0.04]], task.ids)
+    late = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, family.tick]], task.ids)
     world = VecWorld(family, "ideal", 2)
     world.reset(late)
     step = world.step(np.ones((2, 3)))
-    np.testing.assert_allclose(step.applied[:, 0], [1.0, 0.6])
+    np.testing.assert_allclose(step.applied[:, 0], [1.0, 1 - family.tick / family.dt])
     assert step.obs[1, 0] < step.obs[0, 0]
 
 
