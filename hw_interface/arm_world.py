@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hw_interface.watchdog import Event, Mode
 from robots.arm import ArmSpec, Driver
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals
-from robots.world import Family, Step, Task
+from robots.world import Family, Start, Step, Task
 
 CLOCKS = ("lockstep", "wall")
 PATIENCE = 20.0  # s, for the servo to answer
@@ -41,22 +42,29 @@ class ArmWorld:
         clock: str = "lockstep",
         record_to: Path | None = None,
         seed: int = 0,
+        place: Callable[[Task, Start], None] | None = None,
     ) -> None:
         """Start the servo process, and the recorder's if there is a file to record to; wait for the driver.
 
+        ``place`` has a person put the object at its start, and returns when it is there; a twin does it itself.
+
         Raises:
-            ValueError: an unknown clock, or a body that is not this arm.
+            ValueError: an unknown clock, a body that is not this arm, or what only an arm that is not there can do.
             ArmError: the driver did not come up.
         """
         if clock not in CLOCKS:
             raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
         if not isinstance(family.body, ArmSpec) or family.body.name != arm.name:
             raise ValueError(f"{family.name} is a task for {family.body.name!r}, which is not the arm {arm.name!r}")
-        self.family, self.dt, self.clock = family, family.dt, clock
+        if not hasattr(DRIVERS[driver], "place"):
+            if clock == "lockstep":
+                raise ValueError(f"time does not wait at an arm: with the driver {driver!r} the clock must be wall")
+            if family.scene.loose_object and place is None:
+                raise ValueError(f"the driver {driver!r} cannot place an object: give a function that has it placed")
+        self.family, self.dt, self.clock, self._place = family, family.dt, clock, place
         self.rng = np.random.default_rng(seed)
         self._kinematics = Kinematics(arm)
         self._shared = SharedState(len(arm.joints), len(family.action.spec))
-        self._shared.beat(time.monotonic())
         make = functools.partial(_make_driver, driver, arm, family, dict(driver_options or {}))
         config = ServoConfig(family, make, clock == "lockstep", self._shared.name)
         spawn = multiprocessing.get_context("spawn")
@@ -86,9 +94,11 @@ class ArmWorld:
         known[: len(task.names)] = task.values[0]
         self._ask(Verb.BEGIN, q=start.q[0], pose=pose, task=known)
         state = self._await(lambda s: s["mode"] not in (Mode.IDLE, Mode.HOLD, Mode.RUNNING), "reach the start")
+        if self._place is not None and state["mode"] == Mode.ARMED:
+            self._place(task, start)
+            state = self._shared.state.read()
         if state["mode"] != Mode.ARMED:
             raise ArmError(f"the arm is in {self.mode.name}: {self._latest()}")
-        self._began = float(state["stamp"])
         self._due = time.monotonic()
         return self._look(state)
 
@@ -99,22 +109,24 @@ class ArmWorld:
             raise ValueError(f"an arm takes actions of {(1, len(self.family.action.spec))}, got {action.shape}")
         self._thinking.append(time.monotonic() - self._seen)
         before, self._number = self._obs, self._number + 1
-        self._shared.beat(time.monotonic())
         self._shared.action.write(number=self._number, stamp=time.monotonic(), action=action[0])
         if self.clock == "wall":
             self._due = max(self._due + self.dt, time.monotonic())
             time.sleep(max(0.0, self._due - time.monotonic()))
-            state = self._shared.state.read()
+            state = self._await(lambda s: s["stamp"] >= self._due, "act")
         else:
             state = self._await(lambda s: s["action"] == self._number and s["done"] >= s["action"] * self.ticks, "act")
         self._age += 1
         obs = self._look(state)
+        terminated, truncated = np.asarray(self.family.terminated(obs)), np.array([self._age >= self.family.horizon])
+        if terminated[0] or truncated[0]:
+            self._ask(Verb.REST)  # nobody acts between episodes
         applied = np.clip(np.nan_to_num(action), -1, 1)
         return Step(
             obs=obs,
             reward=self.family.reward(before, applied, obs, self._task.values),
-            terminated=np.asarray(self.family.terminated(obs)),
-            truncated=np.array([self._age >= self.family.horizon]),
+            terminated=terminated,
+            truncated=truncated,
             success=np.asarray(self.family.success(obs, self._task.values)),
             applied=applied,
             verdict=np.array([int(state["verdict"])]),
@@ -205,7 +217,6 @@ class ArmWorld:
 
     def _post(self, verb: Verb, **values: Any) -> None:
         self._requests += 1
-        self._shared.beat(time.monotonic())
         self._shared.request.write(number=self._requests, verb=int(verb), **values)
 
     def _ask(self, verb: Verb, **values: Any) -> None:
@@ -223,7 +234,6 @@ class ArmWorld:
                 raise ArmError(f"the servo process ended before it could {what}")
             if time.monotonic() > until:
                 raise ArmError(f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}")
-            self._shared.beat(time.monotonic())
             time.sleep(POLL)
         return state
 

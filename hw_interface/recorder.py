@@ -7,6 +7,7 @@ The servo fills a ring in shared memory and never waits; this process empties it
 import io
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class Recording:
 
 def record(path: Path, joints: tuple[str, ...], actions: int, shared: str) -> None:
     """The recorder's process: empty the ring until the servo has said that it is done, or its world is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is announced in the memory
     memory = SharedState(len(joints), actions, shared)
     recording = Recording(path, joints)
     tail = told = 0
@@ -128,7 +130,7 @@ def record(path: Path, joints: tuple[str, ...], actions: int, shared: str) -> No
             for row in rows:
                 recording.row(row)
             if lost:
-                recording.lost(lost, float(rows[-1][0]))
+                recording.lost(lost, float(rows[-1][0]) if len(rows) else 0.0)
             count = int(memory.state.read()["events"])
             for i in range(max(told, count - EVENTS), count):
                 recording.event(*memory.events[i % EVENTS].tolist())

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from robots.signals import Array
 from robots.world import Family, Start, Task, Verdict
 
 PRIORITY = 50  # of SCHED_FIFO, below the kernel's own threads
-ORPHANED = 60.0  # s without a sign of life from the policy's process, which may be thinking hard
+STILL = 1e-6  # rad/s, slower is a standstill
 
 
 class Verb(IntEnum):
@@ -37,7 +38,8 @@ class Verb(IntEnum):
     HOLD = 2
     STOP = 3  # controlled stop, latched
     CLEAR = 4  # the operator's word after a fault
-    QUIT = 5
+    REST = 5  # the episode is over: brake, and follow nobody
+    QUIT = 6  # come to rest, then end
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,43 @@ class Servo:
         if self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
             raise ValueError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
         if self._stopped:
-            self.driver.enable()
-            self._stopped = False
-        self.watchdog.mode, self._action = Mode.IDLE, None
+            self._guard(self._recover)
+        if self.watchdog.mode is Mode.FAULT:
+            raise ValueError("the arm cannot be enabled where it is")
         self._move = (Move(self.family.limits, self.gate.setpoint.q[0], q), now)
+        self.watchdog.mode, self._action = Mode.IDLE, None
+
+    def _recover(self) -> None:
+        """Enable again; the first command starts from what the arm does now, not from what it was told before."""
+        self.driver.enable()
+        self.state = self.driver.read()
+        self.gate.reset(self.state.q[None])
+        self._stopped = False
 
     @property
     def going(self) -> bool:
         """Whether a move to an episode's start is under way."""
         return self._move is not None
+
+    @property
+    def resting(self) -> bool:
+        """Whether the arm is told to stand still and, after a fault, the driver has been told to stop."""
+        faulty = self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
+        return self._stopped or (not faulty and self._still)
+
+    @property
+    def _still(self) -> bool:
+        return bool(np.abs(self.gate.setpoint.dq).max() < STILL)
+
+    def hold(self) -> None:
+        """Brake; the next action resumes, a move to a start does not."""
+        self.watchdog.hold()
+        self._move = None
+
+    def rest(self) -> None:
+        """Brake, and follow nobody until begun again."""
+        self.watchdog.rest()
+        self._move = None
 
     def follow(self, number: int, stamp: float, action: Array) -> None:
         """A newly posted action (a,)."""
@@ -100,30 +130,35 @@ class Servo:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         dog = self.watchdog
-        try:
-            self.state = self.driver.read()
-        except Exception:
-            dog.fault(Event.DRIVER_FAILED)
-            self._stopped = True  # it can be told nothing any more
-        else:
-            dog.check_state(self.state, self.gate.setpoint.q[0])
+        self._guard(self._read)
         dog.check_age(now)
         setpoint, flags = self.gate(self._wish(now))
         self.verdict |= int(flags[0]) | self._flags()
-        if self._stopped or dog.mode is Mode.EXTERNAL_STOP:
+        if self._stopped:
             return
-        if dog.mode is Mode.FAULT and not np.any(setpoint.dq):
-            self._guard(self.driver.stop)  # at a standstill, nothing more is written
+        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and self._still):
+            self.stop()
+        else:
+            self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))
+
+    def stop(self) -> None:
+        """Tell the driver to stop; nothing is written after it."""
+        if not self._stopped:
             self._stopped = True
-            return
-        self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))
+            with contextlib.suppress(Exception):
+                self.driver.stop()
+
+    def _read(self) -> None:
+        self.state = self.driver.read()
+        self.watchdog.check_state(self.state, self.state.q if self._stopped else self.gate.setpoint.q[0])
 
     def _guard(self, call: Callable[[], None]) -> None:
+        """Call what the driver does; one that fails is stopped at once, for its next word may not come through."""
         try:
             call()
         except Exception:
             self.watchdog.fault(Event.DRIVER_FAILED)
-            self._stopped = True
+            self.stop()
 
     def _wish(self, now: float) -> Array:
         """Joint velocities (1, j) before the gate."""
@@ -151,13 +186,15 @@ class Servo:
                 seen = self.driver.track()
                 self.object = np.concatenate([seen.pos, seen.quat, seen.vel])
             except Exception:
-                self.watchdog.hold()
                 self.object = np.full(13, np.nan)
+            if not np.isfinite(self.object).all():
+                self.watchdog.hold(Event.OBJECT_LOST)
 
     def place(self, task: Task, start: Start) -> None:
-        """Have the object placed, by whatever can."""
-        if hasattr(self.driver, "place"):
-            self.driver.place(task, start)
+        """Have the object placed, where the driver can do so; elsewhere a person does."""
+        place = getattr(self.driver, "place", None)
+        if place is not None:
+            self._guard(lambda: place(task, start))
 
 
 class _Loop:
@@ -175,7 +212,10 @@ class _Loop:
         self.followed = self.done = self.answered = self.refused = 0
         self.realtime = False
         self.begun: tuple[Task, Start] | None = None
-        self.clock = 0.0  # s, in lockstep
+        self.clock = self.due = 0.0  # s, in lockstep and at the wall's pace
+        self.parent, self.ending = os.getppid(), False
+        if abs(family.dt / self.dt - self.period) > 1e-6:
+            raise ValueError(f"{family.name} acts every {family.dt} s, which is no multiple of the arm's {self.dt} s")
 
     def report(self, event: Event, detail: float) -> None:
         """Called by the watchdog, once an event."""
@@ -187,27 +227,28 @@ class _Loop:
         return self.clock if self.config.lockstep else time.monotonic()
 
     def run(self) -> None:
-        """Until told to quit, or until the policy's process is gone and the arm has stopped."""
+        """Until told to quit, or until the policy's process is gone; and then until the arm stands still."""
         self.servo.start()
         self.publish()
         gc.disable()
         self.realtime = not self.config.lockstep and _become_realtime()
-        due = time.monotonic()
+        self.due = time.monotonic()
         try:
-            while self.requests():
+            while not (self.ending and self.servo.resting):
+                self.requests()
+                if not self.ending and os.getppid() != self.parent:
+                    self.servo.watchdog.fault(Event.POLICY_DIED)
+                    self.ending = True
                 if self.config.lockstep and not self.busy():
-                    if self.orphaned():
-                        return
                     time.sleep(2e-5)
                     continue
                 if not self.config.lockstep:
-                    due = self.sleep_until(due + self.dt)
+                    self.sleep()
                 self.tick()
         finally:
+            self.servo.stop()
             with contextlib.suppress(Exception):
-                self.servo.driver.stop()
-            with contextlib.suppress(Exception):
-                self.servo.driver.disconnect()
+                self.driver.disconnect()
             self.shared.finish()
             self.shared.close()
 
@@ -215,11 +256,14 @@ class _Loop:
         """In lockstep: whether there is something to pass the time for."""
         if int(self.shared.action.read()["number"]) > self.followed:
             return True
-        return self.servo.going or self.done < self.followed * self.period or self.stopping()
+        if self.servo.going or self.done < self.followed * self.period:
+            return True
+        return not self.servo.resting and (self.ending or self.servo.watchdog.mode is Mode.FAULT)
 
-    def stopping(self) -> bool:
-        """Whether the arm still has to come to rest."""
-        return self.servo.watchdog.mode is Mode.FAULT and bool(np.any(self.servo.gate.setpoint.dq))
+    def end(self) -> None:
+        """Come to rest, then end."""
+        self.servo.rest()
+        self.ending = True
 
     def tick(self) -> None:
         """One tick of the servo, and what it needs before and tells after."""
@@ -231,17 +275,14 @@ class _Loop:
             self.done = (number - 1) * self.period
             stamp = now if self.config.lockstep else float(posted["stamp"])
             self.servo.follow(number, stamp, posted["action"].copy())
-        if self.servo.watchdog.moving and self.orphaned():
-            self.servo.watchdog.fault(Event.POLICY_DIED)
         going = self.servo.going
         self.servo.tick(now)
         self.ticks += 1
         self.done = min(self.done + 1, self.followed * self.period)
         if going and not self.servo.going:
             self.arrive(now)
-        if self.done % self.period == 0 or self.ticks % 10 == 0:
-            self.servo.look()
-            self.publish()
+        self.servo.look()
+        self.publish()
         servo, setpoint = self.servo, self.servo.gate.setpoint
         numbers = (int(servo.watchdog.mode), servo.verdict, self.followed)
         state = servo.state
@@ -251,29 +292,31 @@ class _Loop:
         """At the start of an episode: place the object and be ready."""
         if self.begun is not None and self.servo.watchdog.mode is Mode.IDLE:
             self.servo.place(*self.begun)
-            self.servo.watchdog.arm(now)
-            self.servo.look()
+            self.due = time.monotonic()  # building an object is no part of the loop
+            if self.servo.watchdog.mode is Mode.IDLE:
+                self.servo.watchdog.arm(now)
         self.begun = None
 
-    def requests(self) -> bool:
-        """Obey what was asked since the last tick; False to quit."""
+    def requests(self) -> None:
+        """Obey what was asked since the last tick."""
         asked = self.shared.request.read()
         number = int(asked["number"])
         if number == self.answered:
-            return True
+            return
         self.answered, verb = number, Verb(int(asked["verb"]))
         if verb is Verb.QUIT:
-            return False
-        if verb is Verb.BEGIN:
+            self.end()
+        elif verb is Verb.REST:
+            self.servo.rest()
+        elif verb is Verb.BEGIN:
             self.begin(asked)
         elif verb is Verb.HOLD:
-            self.servo.watchdog.hold()
+            self.servo.hold()
         elif verb is Verb.STOP:
             self.servo.watchdog.fault(Event.OPERATOR_STOP)
         elif verb is Verb.CLEAR:
             self.servo.watchdog.clear()
         self.publish()
-        return True
 
     def begin(self, asked: Any) -> None:
         """Start an episode, or say that it was refused."""
@@ -286,23 +329,19 @@ class _Loop:
         except ValueError:
             self.refused = self.answered
 
-    def orphaned(self) -> bool:
-        """Whether the policy's process has not been heard of for long, or is gone."""
-        return os.getppid() == 1 or time.monotonic() - self.shared.beaten > ORPHANED
-
-    def sleep_until(self, due: float) -> float:
-        """Sleep to an absolute time; counts lateness, and never makes up for lost ticks in a burst."""
-        while (left := due - time.monotonic()) > 0:
+    def sleep(self) -> None:
+        """Sleep until the next tick is due; counts lateness, and never makes up for lost ticks in a burst."""
+        self.due += self.dt
+        while (left := self.due - time.monotonic()) > 0:
             time.sleep(left)
-        late = time.monotonic() - due
+        late = time.monotonic() - self.due
         self.shared.lateness[self.ticks % LATENESS] = late
         self.worst = max(self.worst, late)
         if late > self.dt:
             self.missed += int(late / self.dt)
-            due += int(late / self.dt) * self.dt
+            self.due += int(late / self.dt) * self.dt
             if late > self.config.watchdog.overrun:
                 self.servo.watchdog.fault(Event.OVERRUN, late)
-        return due
 
     def publish(self) -> None:
         """Tell what is."""
@@ -333,8 +372,11 @@ class _Loop:
 
 
 def serve(config: ServoConfig) -> None:
-    """The process's whole life."""
-    _Loop(config).run()
+    """The process's whole life; a key pressed in its terminal is for the policy's process to judge."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop = _Loop(config)
+    signal.signal(signal.SIGTERM, lambda *_: loop.end())
+    loop.run()
 
 
 def _become_realtime() -> bool:

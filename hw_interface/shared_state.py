@@ -1,7 +1,7 @@
 """Lock-free hand-over between the servo process and the policy: shared memory with one writer for each slot.
 
 A slot is a record behind a sequence number, odd while it is being written (a seqlock): a reader never sees half of
-two records, and a writer never waits for a reader.
+two records, and nobody ever waits.
 """
 
 from multiprocessing.shared_memory import SharedMemory
@@ -21,21 +21,26 @@ class Slot:
     def __init__(self, memory: NDArray[Any]) -> None:
         """``memory`` is a 0-d structured array with the fields ``sequence`` (uint64) and ``record``."""
         self._sequence, self._record = memory["sequence"], memory["record"]
+        self._fields = {name: self._record[name] for name in self._record.dtype.names or ()}
+        self._last: NDArray[Any] = np.zeros_like(self._record)
 
     def write(self, **values: Any) -> None:
         """Set fields of the record."""
         self._sequence[...] += 1
         for name, value in values.items():
-            self._record[name][...] = value
+            self._fields[name][...] = value
         self._sequence[...] += 1
 
     def read(self) -> NDArray[Any]:
-        """A consistent copy of the record, () structured; waits only while a write is under way."""
-        while True:
-            before = int(self._sequence)
-            copy = self._record.copy()
-            if before % 2 == 0 and before == int(self._sequence):
-                return copy
+        """The newest whole record, () structured; while one is being written, the last one that was read.
+
+        It never waits: a reader in real time could keep its writer from ever ending, and a writer can die writing.
+        """
+        before = int(self._sequence)
+        copy = self._record.copy()
+        if before % 2 == 0 and before == int(self._sequence):
+            self._last = copy
+        return self._last
 
 
 def _slot(fields: list[Any]) -> Any:
@@ -69,7 +74,6 @@ def layout(joints: int, actions: int) -> np.dtype[Any]:
             ("request", _slot(request)),
             ("events", event, (EVENTS,)),
             ("lateness", "f4", (LATENESS,)),
-            ("alive", f),
             ("finished", "?"),
             ("head", "u8"),
             ("ring", f, (RING, ring_columns(joints)["servo"].stop)),
@@ -84,23 +88,14 @@ class SharedState:
         """Attach to ``name``; without one make it, and own it."""
         kind = layout(joints, actions)
         self.owner = name is None
-        self._memory = SharedMemory(name, create=True, size=kind.itemsize) if name is None else _attach(name)
+        self._memory = SharedMemory(name, create=self.owner, size=kind.itemsize)
         whole: NDArray[Any] = np.ndarray((), dtype=kind, buffer=self._memory.buf)
         if self.owner:
             whole[...] = np.zeros((), dtype=kind)
         self.name = self._memory.name
         self.state, self.action, self.request = (Slot(whole[part]) for part in ("state", "action", "request"))
-        self.events, self.lateness, self._alive = whole["events"], whole["lateness"], whole["alive"]
+        self.events, self.lateness = whole["events"], whole["lateness"]
         self._finished, self._head, self._ring = whole["finished"], whole["head"], whole["ring"]
-
-    def beat(self, now: float) -> None:
-        """The policy's process is alive at monotonic time ``now`` s."""
-        self._alive[...] = now
-
-    @property
-    def beaten(self) -> float:
-        """When the policy's process was last alive, s."""
-        return float(self._alive)
 
     def push(self, *numbers: Any) -> None:
         """One tick for the recorder, in the order of ``ring_columns``; never waits, the oldest row gives way."""
@@ -127,20 +122,8 @@ class SharedState:
 
     def close(self) -> None:
         """Let go; the owner removes the memory."""
-        del self.state, self.action, self.request, self.events, self.lateness, self._alive
+        del self.state, self.action, self.request, self.events, self.lateness
         del self._finished, self._head, self._ring
         self._memory.close()
         if self.owner:
             self._memory.unlink()
-
-
-def _attach(name: str) -> SharedMemory:
-    """Attach without the tracker of this process, which would remove the memory when it ends (Python < 3.13)."""
-    from multiprocessing import resource_tracker
-
-    register = resource_tracker.register
-    resource_tracker.register = lambda *_: None
-    try:
-        return SharedMemory(name)
-    finally:
-        resource_tracker.register = register

@@ -35,7 +35,7 @@ class Event(IntEnum):
     LINK_LOST = 5  # the controller's stamp does not move: fault; detail: stamp s
     DRIVER_FAILED = 6  # the driver raised: fault
     NOT_TRACKING = 7  # joints far from their setpoint: fault; detail: rad
-    ARM_ERROR = 8  # the controller reports an error: fault
+    ARM_ERROR = 8  # the controller reports an error, or has disabled itself: fault
     ARM_STOPPED = 9  # emergency or protective stop at the arm
     OPERATOR_HOLD = 10
     OPERATOR_STOP = 11  # controlled stop, then fault
@@ -78,6 +78,9 @@ class Watchdog:
     def arm(self, now: float) -> None:
         """Ready to follow; what was posted before counts for nothing."""
         self.mode, self._heard = Mode.ARMED, now
+        self._forget()
+
+    def _forget(self) -> None:
         self._not_finite = self._unmoved = self._astray = 0
         self._stamp = -np.inf
 
@@ -107,7 +110,7 @@ class Watchdog:
         if self.mode not in (Mode.RUNNING, Mode.HOLD):
             return
         age = now - self._heard
-        if age > self.config.silent * self.limits.deadline:
+        if not age <= self.config.silent * self.limits.deadline:  # a stamp that is NaN is no news either
             self.fault(Event.SILENT, age)
         elif age > self.limits.deadline and self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
@@ -117,7 +120,7 @@ class Watchdog:
         """A measurement that is not finite, does not move, is astray, or reports a stop."""
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
             return self.fault(Event.NOT_A_NUMBER_READ)
-        self._unmoved = self._unmoved + 1 if state.stamp <= self._stamp else 0
+        self._unmoved = 0 if state.stamp > self._stamp else self._unmoved + 1
         self._stamp = max(self._stamp, state.stamp)
         astray = float(np.abs(state.q - setpoint).max())
         self._astray = self._astray + 1 if astray > self.config.tracking else 0
@@ -125,7 +128,7 @@ class Watchdog:
             if self.mode is not Mode.EXTERNAL_STOP:
                 self.mode = Mode.EXTERNAL_STOP
                 self._report(Event.ARM_STOPPED, 0.0)
-        elif state.condition is Condition.ERROR:
+        elif state.condition is Condition.ERROR or (state.condition is Condition.DISABLED and self.moving):
             self.fault(Event.ARM_ERROR)
         elif self._unmoved >= self.config.frozen:
             self.fault(Event.LINK_LOST, state.stamp)
@@ -133,11 +136,16 @@ class Watchdog:
             self.fault(Event.NOT_TRACKING, astray)
         return None
 
-    def hold(self) -> None:
-        """The operator's hold; the next action resumes."""
-        if self.moving:
+    def hold(self, event: Event = Event.OPERATOR_HOLD) -> None:
+        """Brake until the next action resumes."""
+        if self.mode in (Mode.ARMED, Mode.RUNNING):
             self.mode = Mode.HOLD
-            self._report(Event.OPERATOR_HOLD, 0.0)
+            self._report(event, 0.0)
+
+    def rest(self) -> None:
+        """Follow nobody any more, until armed again."""
+        if self.moving:
+            self.mode = Mode.IDLE
 
     def fault(self, event: Event | None = None, detail: float = 0.0) -> None:
         """Latch; only ``clear`` leaves it."""
@@ -151,4 +159,5 @@ class Watchdog:
         """An operator's word: back to idle, at rest; nothing moves until armed again."""
         if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
             self.mode = Mode.IDLE
+            self._forget()
             self._report(Event.CLEARED, 0.0)

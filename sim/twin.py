@@ -33,13 +33,14 @@ class Twin:
         self._rng = np.random.default_rng(self.options.seed)
         self._engine = BulletEngine()
         self._enabled, self._time = False, 0.0
-        self._queue: list[Setpoint] = []
+        self._queue: list[Setpoint] = []  # commands under way, the oldest first
 
     def connect(self) -> None:
         """Start the physics with the arm at home."""
         self._engine.load(self._scene, 1)
         away = np.array([[0.5, 0.0, 0.05]])
         self._engine.reset(Start(self.arm.home[None], away, np.array([[1.0, 0, 0, 0]])))
+        self._hold()
 
     def enable(self) -> None:
         """Let commands through."""
@@ -50,10 +51,13 @@ class Twin:
         self._engine.write(task)
         here, _, _ = self._engine.joints()
         self._engine.reset(Start(here, start.object_pos, start.object_quat))
-        self._queue.clear()
+        self._hold()
 
     def read(self) -> JointState:
-        """What the encoders say."""
+        """Let one tick of physics pass with the command that has arrived by now, and say what the encoders say."""
+        late = round(self.options.latency / self.dt)
+        self._engine.step(self._queue[0] if len(self._queue) <= late else self._queue.pop(0), 1)
+        self._time += self.dt
         (q,), (dq,), (tau,) = self._engine.joints()
         q = q + self._rng.normal(0, self.options.noise, len(q))
         condition = Condition.READY if self._enabled else Condition.DISABLED
@@ -66,17 +70,18 @@ class Twin:
         return ObjectState(pos, pose[3:7], pose[7:], self._time)
 
     def write(self, command: Command) -> None:
-        """Take a command, and let one tick of physics pass with the one that has arrived by now."""
-        self._queue.append(Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None])))
-        late = round(self.options.latency / self.dt)
-        arrived = self._queue[0] if len(self._queue) <= late else self._queue.pop(0)
+        """Send a command; one that is not enabled takes none."""
         if self._enabled:
-            self._engine.step(arrived, 1)
-        self._time += self.dt
+            self._queue.append(Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None])))
 
     def stop(self) -> None:
         """Take no more commands; the joints hold."""
         self._enabled = False
+        self._hold()
+
+    def _hold(self) -> None:
+        here, _, _ = self._engine.joints()
+        self._queue = [Setpoint(here, np.zeros_like(here), np.zeros_like(here))]
 
     def disconnect(self) -> None:
         """End the physics."""
