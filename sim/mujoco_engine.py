@@ -45,18 +45,19 @@ class MujocoEngine:
             raise ValueError(f"{scene.body.name} has no model for MuJoCo: it is not an arm")
         self.scene, self.n, self._arm = scene, n, scene.body
         model = build(scene).compile()
-        self._batch = Batch(model, n, nthread=min(self._threads, n))
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
-        self._ctrl, self._time = self._batch.bind("ctrl"), self._batch.bind("time")
-        self._sensors = self._batch.bind("sensordata")
+        self.batch = Batch(model, n, nthread=min(self._threads, n))
+        self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
+        self._ctrl, self._time = self.batch.bind("ctrl"), self.batch.bind("time")
+        self._sensors = self.batch.bind("sensordata")
         tool = model.body(self._arm.tool).id
-        self._tool_pos, self._tool_quat = self._batch.bind("xpos")[:, tool], self._batch.bind("xquat")[:, tool]
+        self._tool_pos, self._tool_quat = self.batch.bind("xpos")[:, tool], self.batch.bind("xquat")[:, tool]
         self._j = len(self._arm.joints)
         self._tau, self._stale = np.zeros((n, self._j)), True
-        self._warned = self._batch.warning.copy()
+        self._ahead: list[Array] = []  # what the servos shall be told, (n, substeps, j) each
+        self._warned = self.batch.warning.copy()
         self._broken = np.zeros(n, dtype=bool)
         self._fields = {
-            name: (self._batch.expand(name), getattr(model, name).copy())
+            name: (self.batch.expand(name), getattr(model, name).copy())
             for name in (*OBJECT_FIELDS, *JOINT_FIELDS)
             if scene.loose_object or name in JOINT_FIELDS
         }
@@ -66,6 +67,7 @@ class MujocoEngine:
         rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
         if not len(rows):
             return
+        self._catch_up()
         task = task.take(rows)
         values = {name: np.repeat(default[None], len(rows), 0) for name, (_, default) in self._fields.items()}
         if "joint.damping" in task.names:  # N·m·s/rad, of every joint
@@ -77,12 +79,12 @@ class MujocoEngine:
             self._set_object(values, objects.parameters(task))
         for name, (field, _) in self._fields.items():
             field[rows] = values[name]
-        self._batch.set_const(rows)
+        self.batch.set_const(rows)
 
     def _set_object(self, values: dict[str, Array], p: dict[str, Array]) -> None:
         made_of = objects.parts(p)
         weight = objects.inertia(p, made_of)
-        model = self._batch.model
+        model = self.batch.model
         body, geoms = model.body("object").id, [model.geom(name).id for name in PARTS]
         values["geom_size"][:, geoms] = made_of.size
         values["geom_pos"][:, geoms] = made_of.pos
@@ -104,29 +106,45 @@ class MujocoEngine:
         rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
         if not len(rows):
             return
-        self._batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self._catch_up()
+        self.batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         self._qpos[rows, : self._j] = start.q[rows]
         if self.scene.loose_object:
             self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
             self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
-        self._warned[rows] = self._batch.warning[rows]
+        self._warned[rows] = self.batch.warning[rows]
         self._tau[rows], self._broken[rows], self._stale = 0.0, False, True
 
     def step(self, setpoint: Setpoint, substeps: int) -> None:
         """Hold the joint targets for some substeps; a world that breaks down stays so until it is reset."""
-        # the setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for
-        ahead = self._arm.damping / self._arm.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
-        control = setpoint.q[:, None] + setpoint.dq[:, None] * ahead  # (n, substeps, j)
+        self._ahead.append(self.control(setpoint, substeps))
+
+    def _catch_up(self) -> None:
+        """Let the physics run that was asked for: one call for many ticks, once somebody looks."""
+        if not self._ahead:
+            return
+        control, self._ahead = np.concatenate(self._ahead, 1), []
+        torque = np.zeros_like(control)
         with self._reported():
-            self._tau = self._batch.rollout(substeps, control, record=("actuator_force",))["actuator_force"][:, -1]
-        self._broken |= (self._batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
+            self.batch.rollout(control.shape[1], control, record=("actuator_force",), out={"actuator_force": torque})
+        self._tau = torque[:, -1]
+        self._broken |= (self.batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
         self._stale = True
+
+    def control(self, setpoint: Setpoint, substeps: int) -> Array:
+        """What the servos are told in each substep, (n, substeps, j) rad.
+
+        The setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for.
+        """
+        ahead = self._arm.damping / self._arm.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
+        return np.asarray(setpoint.q[:, None] + setpoint.dq[:, None] * ahead)
 
     def read(self) -> Signals:
         """Fresh: whatever follows from positions and velocities is computed anew, once."""
+        self._catch_up()
         if self._stale:
             with self._reported():
-                self._batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+                self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
             self._stale = False
         nowhere = np.full((self.n, 3), np.nan)
         loose = self.scene.loose_object
@@ -155,6 +173,7 @@ class MujocoEngine:
     @property
     def diverged(self) -> NDArray[np.bool_]:
         """Worlds whose physics broke down since their last reset."""
+        self._catch_up()
         return self._broken.copy()
 
     def close(self) -> None:
