@@ -56,7 +56,8 @@ class ArmWorld:
             raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
         if not isinstance(family.body, ArmSpec) or family.body.name != arm.name:
             raise ValueError(f"{family.name} is a task for {family.body.name!r}, which is not the arm {arm.name!r}")
-        if not hasattr(DRIVERS[driver], "place"):
+        kind = DRIVERS[driver]
+        if not hasattr(kind, "place"):
             if clock == "lockstep":
                 raise ValueError(f"time does not wait at an arm: with the driver {driver!r} the clock must be wall")
             if family.scene.loose_object and place is None:
@@ -65,7 +66,7 @@ class ArmWorld:
         self.rng = np.random.default_rng(seed)
         self._kinematics = Kinematics(arm)
         self._shared = SharedState(len(arm.joints), len(family.action.spec))
-        make = functools.partial(_make_driver, driver, arm, family, dict(driver_options or {}))
+        make = functools.partial(_make_driver, kind, arm, family, dict(driver_options or {}))
         config = ServoConfig(family, make, clock == "lockstep", self._shared.name)
         spawn = multiprocessing.get_context("spawn")
         self._process = spawn.Process(target=serve, args=(config,), daemon=True)
@@ -241,9 +242,8 @@ class ArmWorld:
         return self.events[-1]["event"] if self.events else "no event"
 
 
-def _make_driver(name: str, arm: ArmSpec, family: Family, options: dict[str, Any]) -> Driver:
+def _make_driver(kind: Any, arm: ArmSpec, family: Family, options: dict[str, Any]) -> Driver:
     """Built in the servo's process; what it is given depends on the driver alone."""
-    kind = DRIVERS[name]
     driver: Driver = kind(arm, family.scene, kind.Options(**options))
     return driver
 

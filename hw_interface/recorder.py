@@ -8,10 +8,12 @@ import io
 import json
 import os
 import signal
+import struct
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
@@ -69,7 +71,7 @@ class Recording:
     def write(self, topic: str, stamp: float, message: dict[str, Any]) -> None:
         """One message at monotonic time ``stamp`` s; a number that is not finite becomes null."""
         at = int((stamp + self._offset) * 1e9)
-        data = json.dumps({"timestamp": {"sec": at // 10**9, "nsec": at % 10**9}, **message}).encode()
+        data = msgspec.json.encode({"timestamp": {"sec": at // 10**9, "nsec": at % 10**9}, **message})
         self._writer.add_message(self._channels[topic], at, data, at, self._count)
         self._count += 1
 
@@ -172,7 +174,7 @@ def recover(path: Path) -> int:
                     channel = channels[record_.channel_id]
                     writer.add_message(channel, record_.log_time, record_.data, record_.publish_time, record_.sequence)
                     count += 1
-    except (McapError, EOFError, ValueError, KeyError) as broken:
+    except (McapError, EOFError, ValueError, KeyError, struct.error) as broken:
         if not count:
             raise ValueError(f"{path} holds no whole message: {broken}") from broken
     writer.finish()

@@ -20,7 +20,7 @@ import numpy as np
 
 from hw_interface.shared_state import EVENTS, LATENESS, SharedState
 from hw_interface.watchdog import Event, Mode, Watchdog, WatchdogConfig
-from robots.arm import Command, Driver
+from robots.arm import Command, Condition, Driver
 from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import SafetyGate
@@ -91,6 +91,8 @@ class Servo:
         """Enable again; the first command starts from what the arm does now, not from what it was told before."""
         self.driver.enable()
         self.state = self.driver.read()
+        if self.state.condition is not Condition.READY:
+            raise RuntimeError(f"the arm is enabled, and yet {self.state.condition.name}")
         self.gate.reset(self.state.q[None])
         self._stopped = False
 
@@ -132,11 +134,12 @@ class Servo:
         dog = self.watchdog
         self._guard(self._read)
         dog.check_age(now)
+        stood = self._still
         setpoint, flags = self.gate(self._wish(now))
         self.verdict |= int(flags[0]) | self._flags()
         if self._stopped:
             return
-        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and self._still):
+        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and stood):
             self.stop()
         else:
             self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))
@@ -180,8 +183,8 @@ class Servo:
         return int(Verdict.HELD) if mode is Mode.HOLD else 0
 
     def look(self) -> None:
-        """Ask the tracker, where the driver has one."""
-        if hasattr(self.driver, "track"):
+        """Ask the tracker, where there is one and something to track."""
+        if self.family.scene.loose_object and hasattr(self.driver, "track"):
             try:
                 seen = self.driver.track()
                 self.object = np.concatenate([seen.pos, seen.quat, seen.vel])

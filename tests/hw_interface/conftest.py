@@ -1,0 +1,1 @@
+"""Puts this folder on the path, so that its tests can use the arm in ``fake``."""
