@@ -4,7 +4,7 @@ VENV   := .venv
 READY  := $(VENV)/ready
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench results clean
 
 demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	rm -rf runs/demo
@@ -22,6 +22,9 @@ check: $(READY)  ## lint and types
 
 bench: $(READY)  ## speed against peers and limits, each a ratio from one run
 	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+results: $(READY)  ## train what docs/results.md claims, and write it anew
+	$(BIN)/python docs/results.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
