@@ -31,8 +31,8 @@ trained from scratch for each seed and judged on 64 held-out tasks in simulation
     pliant evaluate runs/results/METHOD-FAMILY-S --tasks 64 --json
 
 Returns are those of the last episode of a trial, after the exploring ones, as mean over seeds; *not adapted* is the
-same policy with its belief kept at the prior. The gap closed is (adapted − blind) / (oracle − blind), with its lowest and
-highest seed. Training bounded by wall time differs a little from run to run.
+same policy with its belief kept at the prior. The gap closed is (adapted − blind) / (oracle − blind), with its lowest
+and highest seed. Training bounded by wall time differs a little from run to run.
 
 | method | family | seeds | minutes | blind | not adapted | adapted | oracle | success | gap closed |
 |---|---|---|---|---|---|---|---|---|---|

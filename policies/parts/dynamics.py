@@ -27,12 +27,14 @@ class DynamicsConfig:
     encoder: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
     unroll: int = 4  # steps predicted in training (CaDM has 10)
     windows: int = 16  # of each task and member in a batch
-    kl: float = 0.02  # nats of belief per nat of one transition: about one over the transitions of a trial
-    trust: float = 0.5  # β of the β-NLL (Seitzer et al. 2022): 0 likelihood, 1 squared error
+    kl: float = 0.005
+    track: float = 0.02
 
 
 class Dynamics(nn.Module):
     """Encoder, ensemble and the statistics of what they read and predict."""
+
+    noise: Tensor
 
     def __init__(
         self, obs: int, actions: int, rewarded: bool, config: DynamicsConfig, generator: torch.Generator
@@ -41,7 +43,8 @@ class Dynamics(nn.Module):
         self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
         self.obs, self.change, self.context = Moments(obs), Moments(obs + rewarded), Moments(2 * obs + actions + 1)
         self.encoder = Encoder(2 * obs + actions + 1, config.encoder, config.latent, generator)
-        sizes = [obs + actions + config.latent, *config.hidden, 2 * self.width]
+        sizes = [obs + actions + config.latent, *config.hidden, self.width]
+        self.register_buffer("noise", torch.ones(config.members, self.width))
         self.ensemble = Ensemble(config.members, sizes, generator)
 
     def update(self, t: Transition) -> None:
@@ -69,10 +72,10 @@ class Dynamics(nn.Module):
         """One more transition of n worlds: O(1)."""
         return multiply(belief, *self.evidence(t), t.valid)
 
-    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of the outcome and its log-variance in units of ``unit``, (m, b, o + r), from (m, b, ...)."""
-        mean, raw = self.ensemble(torch.cat([self.obs(obs), applied, z], -1)).chunk(2, -1)
-        return self.change.shift + self.unit() * mean, -4 + 5 * torch.tanh(raw)  # deviations of e^-4.5 to e^0.5
+    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
+        """Each member's mean of the outcome, (m, b, o + r), from (m, b, ...)."""
+        out: Tensor = self.ensemble(torch.cat([self.obs(obs), applied, z], -1))
+        return self.change.shift + self.unit() * out
 
     def loss(self, t: Transition, there: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Minus the evidence lower bound of what comes after a belief, from trials (b, L, ...), a step's mean.
@@ -92,25 +95,25 @@ class Dynamics(nn.Module):
         mean = weighted[rows, seen] * var
         z = sample(mean, var, generator).flatten(1, 2)  # (m, b·w, l)
 
-        unit = self.unit()
-        moves = unit > 0
-        alive = torch.ones(z.shape[:2], dtype=torch.bool)
-        nll, count = torch.zeros(()), torch.zeros(())
-        obs = before = t.obs[rows, start].flatten(1, 2)
+        columns = start[..., None] + torch.arange(c.unroll)  # (m, b, w, K)
+        within, rows, columns = columns < there.sum(1)[:, None, None], rows[..., None], columns.clamp(max=length - 1)
+        true = t.map(lambda x: x[rows, columns].flatten(1, 2))  # (m, b·w, K, ...)
+        goes_on = (true.obs[:, :, 1:] == true.next_obs[:, :, :-1]).all(-1)
+        alive = (within.flatten(1, 2) & torch.cat([torch.ones_like(goes_on[:, :, :1]), goes_on], 2)).cumprod(2)
+        obs, errors = true.obs[:, :, 0], []
         for k in range(c.unroll):
-            column = (start + k).clamp(max=length - 1)
-            now = t.map(lambda x, at=column: x[rows, at].flatten(1, 2))  # type: ignore[misc]
-            inside = (start + k < there.sum(1)[:, None]).flatten(1, 2)
-            alive = alive & inside & (now.obs == before).all(-1)
-            outcome, log_var = self.predict(obs, now.applied, z)
-            error = (self.outcome(now, obs) - outcome)[..., moves] / unit[moves]
-            log_var = log_var[..., moves]
-            each = 0.5 * (error.square() * (-log_var).exp() + log_var) * (c.trust * log_var.detach()).exp()
-            nll = nll + (each.sum(-1) * alive).sum()
-            count = count + alive.sum()
-            obs, before = obs + outcome[..., : obs.shape[-1]], now.next_obs
-        kl = kl_to_prior(mean, var).sum(-1).mean()
-        return {"nll": nll / count.clamp(min=1), "kl": c.kl * kl}
+            now = true.map(lambda x, k=k: x[:, :, k])  # type: ignore[misc]
+            outcome = self.predict(obs, now.applied, z)
+            errors.append(self.outcome(now, obs) - outcome)
+            obs = obs + outcome[..., : obs.shape[-1]]
+        moves = self.unit() > 0
+        square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square() * alive[..., None]
+        share = alive.sum().clamp(min=1)
+        mse = square.sum((1, 2)) / share * c.members  # (m, moving)
+        self.noise[:, moves] = self.noise[:, moves].lerp(mse.detach(), self.config.track)
+        noise = self.noise[:, moves]
+        nll = 0.5 * (mse / noise + noise.log()).sum(-1).mean()
+        return {"nll": nll, "kl": c.kl * kl_to_prior(mean, var).sum(-1).mean()}
 
     def hypotheses(self, belief: Posterior, spread: Tensor) -> Tensor:
         """One z for each member, (m, n, l), ``spread`` (m, l) deviations from the belief's mean."""
@@ -149,5 +152,5 @@ class Dynamics(nn.Module):
         shift = torch.cat([self.obs.shift, torch.zeros(rest)])[:, None]
         layers[0] = first * scale, first_bias - (shift * scale * first).sum(1, keepdim=True)
         unit = self.unit()
-        layers[-1] = last[..., : self.width] * unit, last_bias[..., : self.width] * unit + self.change.shift
+        layers[-1] = last * unit, last_bias * unit + self.change.shift
         return layers
