@@ -40,7 +40,15 @@ class ContextMpcConfig:
         return PRESETS.get(name, cls())
 
 
-PRESETS: dict[str, ContextMpcConfig] = {}
+PRESETS = {
+    "slide": ContextMpcConfig(
+        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
+        planner=PlannerConfig(candidates=48),
+        lr=2e-3,
+        updates=600,
+        rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
+    )
+}
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ class DynamicsConfig:
     encoder: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
     unroll: int = 4  # steps predicted in training (CaDM has 10)
     windows: int = 16  # of each task and member in a batch
-    kl: float = 0.005
-    track: float = 0.02
+    kl: float = 0.005  # nats of belief per nat of one step; one over the steps of a trial would be 0.017
+    track: float = 0.02  # how fast the noise, as a variance, follows the errors
 
 
 class Dynamics(nn.Module):
