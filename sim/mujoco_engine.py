@@ -127,7 +127,7 @@ class MujocoEngine:
         torque = np.zeros_like(control)
         with self._reported():
             self.batch.rollout(control.shape[1], control, record=("actuator_force",), out={"actuator_force": torque})
-        self._tau = torque[:, -1]
+        self._tau = torque[:, -1].copy()
         self._broken |= (self.batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
         self._stale = True
 

@@ -1,0 +1,94 @@
+"""What one engine does that the contract of all does not ask for."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mujoco.batch import SimulationError
+
+from robots.arm import Setpoint
+from robots.signals import Signals
+from robots.world import Start
+from sim.families import FAMILIES
+from sim.mujoco_engine import MujocoEngine
+
+
+def begun(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
+    family, rng = FAMILIES["reach"](), np.random.default_rng(0)
+    engine = MujocoEngine(threads)
+    engine.load(family.scene, n)
+    task = family.sample(rng, n)
+    start = family.start(rng, task)
+    engine.write(task)
+    engine.reset(start)
+    return engine, start
+
+
+def towards(start: Start, k: int) -> Setpoint:
+    speed = np.linspace(0.1, 0.3, len(start.q))[:, None] * np.ones(start.q.shape[1])
+    return Setpoint(start.q + 0.01 * (k + 1) * speed, speed, np.zeros_like(speed))
+
+
+def same(a: Signals, b: Signals, rows: slice = slice(None)) -> bool:
+    return all(np.array_equal(getattr(a, k)[rows], getattr(b, k)[rows]) for k in ("q", "dq", "tau", "tool_vel"))
+
+
+def test_the_number_of_threads_changes_nothing_but_time() -> None:
+    (one, start), (three, _) = begun(5, 1), begun(5, 3)
+    for k in range(10):
+        one.step(towards(start, k), 5)
+        three.step(towards(start, k), 5)
+        assert same(one.read(), three.read())
+
+
+def test_looking_after_every_tick_or_after_many_shows_the_same() -> None:
+    (often, start), (seldom, _) = begun(3), begun(3)
+    for k in range(10):
+        often.step(towards(start, k), 5)
+        seldom.step(towards(start, k), 5)
+        seen = often.read()
+    assert same(seen, seldom.read())
+
+
+def test_physics_that_was_asked_for_has_run_before_a_reset_of_other_worlds() -> None:
+    (a, start), (b, _) = begun(3), begun(3)
+    mask = np.array([True, False, False])
+    for k in range(4):
+        a.step(towards(start, k), 5)
+        b.step(towards(start, k), 5)
+    b.read()
+    for engine in (a, b):
+        engine.reset(start, mask)
+    assert same(a.read(), b.read())
+
+
+def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    (hurt, start), (well, _) = begun(3), begun(3)
+    rollout = hurt.batch.rollout
+
+    def failing(*args: object, **options: object) -> None:
+        rollout(*args, **options)
+        raise SimulationError(np.array([1]), "the inertia matrix is not positive definite")
+
+    hurt.step(towards(start, 0), 5)
+    well.step(towards(start, 0), 5)
+    monkeypatch.setattr(hurt.batch, "rollout", failing)
+    assert hurt.diverged.tolist() == [False, True, False]
+    monkeypatch.undo()
+    assert same(hurt.read(), well.read(), slice(0, 1))
+    assert same(hurt.read(), well.read(), slice(2, 3))
+    hurt.reset(start, np.array([False, True, False]))
+    assert not hurt.diverged.any()
+
+
+def test_pybullet_leaves_standard_output_to_the_caller() -> None:
+    code = """
+from sim.bullet_engine import BulletEngine
+from sim.families import FAMILIES
+engine = BulletEngine()
+engine.load(FAMILIES["reach"]().scene, 2)
+print("answer")
+engine.close()
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "answer\n"
