@@ -35,7 +35,7 @@ from hw_interface.drivers import DRIVERS
 from policies.method import Method
 from robots.catalog import ARMS
 from robots.signals import Array
-from robots.world import Family, Step, Task, Verdict
+from robots.world import Family, Start, Step, Task, Verdict
 
 TRACE = ("q", "object_pos", "object_quat", "marker")
 
@@ -59,9 +59,9 @@ class Notes:
     def __init__(self, world: ArmWorld) -> None:
         self.world = world
         self.verdicts: list[Counter[str]] = []
-        self.events: list[list[str]] = []
+        self.events: list[list[dict[str, Any]]] = []
         self.traces: list[dict[str, list[Any]]] = []
-        self._known = len(world.events)
+        self._known = 1 + max((event["number"] for event in world.events), default=-1)
 
     def __call__(self, episode: int, tick: int, step: Step) -> None:
         """Called by ``live`` after every tick."""
@@ -70,9 +70,9 @@ class Notes:
             self.events.append([])
             self.traces.append({name: [] for name in ("t", *TRACE)})
         self.verdicts[-1].update(flags(int(step.verdict[0])))
-        new = self.world.events[self._known :]
+        new = [event for event in self.world.events if event["number"] >= self._known]
         self._known += len(new)
-        self.events[-1] += [event["event"] for event in new]
+        self.events[-1] += new
         self.traces[-1]["t"].append(round(float(step.stamp[0]), 4))
         for name in TRACE:
             self.traces[-1][name].append([round(float(x), 5) for x in getattr(self.world.signals, name)[0]])
@@ -253,13 +253,20 @@ def the_arm(config: TrialConfig, family: Family, clock: str, folder: Path) -> It
     taken = len(list(folder.glob("recording-*.mcap")))
     record_to = folder / f"recording-{taken}.mcap" if clock == "wall" else None
     try:
-        world = ArmWorld(family, ARMS[config.arm], config.driver, options, clock, record_to)
+        place = None if tells_truth(config) else ask_operator
+        world = ArmWorld(family, ARMS[config.arm], config.driver, options, clock, record_to, place=place)
         try:
             yield world
         finally:
             world.close()
     except ArmError as error:
         raise PliantError(str(error)) from error
+
+
+def ask_operator(task: Task, start: Start) -> None:
+    """Have a person put the object at its start, and wait for their word."""
+    x, y = start.object_pos[0, :2]
+    input(f"Put object {int(task.ids[0]) + 1} at x = {x:.3f} m, y = {y:.3f} m before the arm, then press Enter. ")
 
 
 def tells_truth(config: TrialConfig) -> bool:

@@ -158,13 +158,10 @@ class ArmWorld:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What the watchdog reported, oldest first; the newest 256."""
+        """What the watchdog reported, oldest first, each with its number; the newest 256."""
         count = int(self._shared.state.read()["events"])
-        rows = [self._shared.events[i % EVENTS] for i in range(max(0, count - EVENTS), count)]
-        return [
-            {"event": Event(int(r["kind"])).name, "stamp": float(r["stamp"]), "detail": float(r["detail"])}
-            for r in rows
-        ]
+        rows = ((i, *self._shared.events[i % EVENTS].tolist()) for i in range(max(0, count - EVENTS), count))
+        return [{"number": i, "event": Event(kind).name, "stamp": at, "detail": detail} for i, kind, at, detail in rows]
 
     def timing(self) -> dict[str, Any] | None:
         """How the servo kept time and how long the policy thought, ms; None in lockstep, where time is not real."""

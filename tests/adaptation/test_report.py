@@ -42,6 +42,7 @@ def line(k: int, policy: str, episode: int, rng: np.random.Generator) -> dict[st
         "success": policy == "oracle",
         "ticks": 20,
         "verdicts": {"LIMITED": 4},
+        "events": [{"number": 0, "event": "STALE", "stamp": 1.5, "detail": 0.3}] if policy == "blind" else [],
         "task": {"object.shape": float(2 + k % 3), "object.friction": 0.1, "object.mass": 0.2, "evil": None},
         "timing": None,
         "trace": {
@@ -94,6 +95,7 @@ def test_it_says_what_was_measured_and_escapes_what_it_was_told(folder: Path) ->
     assert "<b>bold</b>" not in page
     assert "3 new objects on panda" in page
     assert "0 missed" in page
+    assert "<td>stale</td>" in page
     assert page.count("<svg") >= 1
     for shape in ("cylinder", "L", "T"):
         assert f'<td class="left">{shape}</td>' in page

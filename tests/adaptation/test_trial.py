@@ -36,7 +36,7 @@ class Arm(tiny.World):
     def step(self, action: Array) -> Step:
         Arm.strength -= 1
         if self.tick == 3:
-            self.events.append({"event": "STALE", "stamp": 0.0, "detail": 0.3})
+            self.events.append({"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3})
         if Arm.strength < 0:
             raise KeyboardInterrupt
         return replace(super().step(action), verdict=np.array([int(Verdict.LIMITED | Verdict.HELD)]))
@@ -81,7 +81,7 @@ def test_every_policy_meets_every_object(run: Path) -> None:
     assert len(set.union(*of_an_object.values())) == 4
     assert (result["tasks"], result["episodes"]) == (4, 3)
     assert result["verdicts"] == {"LIMITED": 4 * 4 * 3 * 5, "HELD": 4 * 4 * 3 * 5}
-    assert all(line["events"] == ["STALE"] for line in lines)
+    assert all([event["event"] for event in line["events"]] == ["STALE"] for line in lines)
     by_hand = np.mean([x["return"] for x in lines if x["policy"] == "method" and x["episode"] == 2])
     assert result["method"][2] == pytest.approx(by_hand)
     assert all(len(x["trace"]["q"]) == len(x["trace"]["t"]) == x["ticks"] == 5 for x in lines)
