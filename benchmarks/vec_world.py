@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,8 +142,9 @@ def open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
     return run
 
 
-def gymnasiums(episode: Episode, vector: type) -> Callable[[], float]:
+def gymnasiums(episode: Episode, vector: type, until: ExitStack) -> Callable[[], float]:
     envs = vector([lambda i=i: Single(episode, i) for i in range(len(episode.task))])
+    until.callback(envs.close)
 
     def run() -> float:
         envs.reset()
@@ -160,16 +162,17 @@ def timed(work: Callable[[], Any]) -> float:
 def measure(name: str, n: int, threads: int | None, repeats: int) -> list[dict[str, Any]]:
     """Ours against each peer, every one taking its turn in every repeat."""
     episode = record(FAMILIES[name](), n)
-    runs = {
-        "SyncVectorEnv": gymnasiums(episode, gymnasium.vector.SyncVectorEnv),
-        "AsyncVectorEnv": gymnasiums(episode, gymnasium.vector.AsyncVectorEnv),
-        "open-loop C": open_loop(episode, threads),
-        "VecWorld": ours(episode, threads),
-    }
-    seconds: dict[str, list[float]] = {peer: [] for peer in runs}
-    for _ in range(repeats):
-        for peer, run in runs.items():
-            seconds[peer].append(run())
+    seconds: dict[str, list[float]] = {}
+    with ExitStack() as until:
+        runs = {
+            "SyncVectorEnv": gymnasiums(episode, gymnasium.vector.SyncVectorEnv, until),
+            "AsyncVectorEnv": gymnasiums(episode, gymnasium.vector.AsyncVectorEnv, until),
+            "open-loop C": open_loop(episode, threads),
+            "VecWorld": ours(episode, threads),
+        }
+        for _ in range(repeats):
+            for peer, run in runs.items():
+                seconds.setdefault(peer, []).append(run())
     rate = {peer: n * episode.family.horizon / float(np.median(s)) for peer, s in seconds.items()}
     return [
         {
