@@ -21,7 +21,7 @@ PANDA = ArmSpec(
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
         tau=np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0]),
         tool_box=np.array([[0.2, 0.8], [-0.5, 0.5], [0.02, 1.0]]),  # ours: in front of the base, above the table
-        force=30.0,  # ours: below the 20 N to 100 N collision thresholds in use on this arm
+        force=30.0,  # ours: at the low end of the 20 N to 100 N collision thresholds in use on this arm
         deadline=0.25,  # ours: s, two and a half control periods of 0.1 s
     ),
     urdf=Path(__file__).parent / "panda.urdf",
