@@ -28,7 +28,9 @@ class Arm(tiny.World):
     strength = 10**9
     opened: list[dict[str, Any]] = []  # noqa: RUF012
 
-    def __init__(self, family: Any, arm: Any, driver: str, options: dict, clock: str, record_to: Path | None) -> None:
+    def __init__(
+        self, family: Any, arm: Any, driver: str, options: dict, clock: str, record_to: Path | None, place: Any
+    ) -> None:
         super().__init__(family, "", 1, 0)
         Arm.opened.append((arm.name, driver, clock, record_to and record_to.name))
         self.clock, self.events = clock, []
