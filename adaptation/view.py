@@ -41,13 +41,14 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
             raise BadArgumentError(f"{name} has no arm to show in 3-D; write a .mp4 or .png")
         out.write_text(replay(family.body, clips), encoding="utf-8")
         return out
-    frames = render(family, clips)
     if out.suffix == ".png":
         import matplotlib.image
 
-        matplotlib.image.imsave(out, frames[-1])
+        (last,) = render(family, clips[-1], clips[-1].t[-1:])
+        matplotlib.image.imsave(out, last)
     else:
-        write_video(out, frames)
+        moments = [np.arange(clip.t[0], clip.t[-1], 1 / FRAMES) for clip in clips]
+        write_video(out, [f for clip, t in zip(clips, moments, strict=True) for f in render(family, clip, t)])
     return out
 
 
@@ -73,14 +74,9 @@ def act(family: Family, seed: int) -> list[Clip]:
     return clips
 
 
-def render(family: Family, clips: list[Clip]) -> list[Image]:
-    """Frames (h, w, 3) uint8: an arm by PyBullet's software renderer, which needs no display, a point by a plot."""
-    frames: list[Image] = []
-    for clip in clips:
-        times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
-        drawn = _draw_arm(family.body, clip, times) if isinstance(family.body, ArmSpec) else _draw_plane(clip, times)
-        frames += drawn
-    return frames
+def render(family: Family, clip: Clip, times: Array) -> list[Image]:
+    """Frames at some times: an arm by PyBullet's software renderer, which needs no display, a point by a plot."""
+    return _draw_arm(family.body, clip, times) if isinstance(family.body, ArmSpec) else _draw_plane(clip, times)
 
 
 def _draw_arm(arm: ArmSpec, clip: Clip, times: Array) -> list[Image]:

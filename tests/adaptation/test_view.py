@@ -1,0 +1,40 @@
+"""A family can be seen without a screen."""
+
+from pathlib import Path
+
+import av
+import matplotlib.image
+import numpy as np
+import pytest
+
+from adaptation.errors import BadArgumentError
+from adaptation.view import SIZE, view
+
+
+def test_a_picture_shows_the_arm_the_object_and_the_target(tmp_path: Path) -> None:
+    path = view("slide", tmp_path / "slide.png")
+    assert path is not None
+    pixels = matplotlib.image.imread(path)[..., :3]
+    assert pixels.shape[:2] == SIZE[::-1]
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    assert ((red > 0.6) & (green < 0.5 * red) & (blue < 0.35 * red)).sum() > 10, "the striker's ball"
+    assert ((green > 1.5 * red) & (green > 1.3 * blue)).sum() > 50, "the target"
+
+
+def test_a_video_lasts_as_long_as_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = view("point")
+    assert path == Path("point.mp4")
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert abs(len(frames) / 30 - 3 * 20 * 0.1) < 0.2
+    assert np.abs(frames[0].astype(int) - frames[-1]).max() > 50, "something moved"
+
+
+def test_another_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadArgumentError, match=r"\.mp4"):
+        view("point", tmp_path / "point.avi")
+    with pytest.raises(BadArgumentError, match="no arm"):
+        view("point", tmp_path / "point.html")

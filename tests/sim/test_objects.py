@@ -1,0 +1,74 @@
+"""What an object is made of, and what it weighs, against brute force."""
+
+import numpy as np
+import pytest
+
+from robots.signals import Array
+from sim import objects
+
+
+def of_shape(name: str, **changes: float) -> dict[str, Array]:
+    values = objects.DEFAULTS | {"object.shape": objects.SHAPES.index(name)}
+    values |= {f"object.{key}": value for key, value in changes.items()}
+    return {key: np.array([float(value)]) for key, value in values.items()}
+
+
+def cloud(p: dict[str, Array], n: int = 200_000) -> Array:
+    """Points of uniform density in the footprint of an object; where parts overlap, twice as many."""
+    made, rng = objects.parts(p), np.random.default_rng(0)
+    weight = (objects.area(made.size) * made.used)[0]
+    points = []
+    for k in np.flatnonzero(made.used[0]):
+        size, count = made.size[0, k], int(n * weight[k] / weight.sum())
+        if k < 2:
+            points.append(rng.uniform(-1, 1, (count, 3)) * size + made.pos[0, k])
+        else:
+            angle, radius = rng.uniform(0, 2 * np.pi, count), size[0] * np.sqrt(rng.random(count))
+            flat = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+            points.append(np.concatenate([flat, rng.uniform(-1, 1, (count, 1)) * size[1]], 1) + made.pos[0, k])
+    return np.concatenate(points)
+
+
+@pytest.mark.parametrize("name", objects.SHAPES)
+def test_the_frame_is_the_centroids_and_the_inertia_is_that_of_its_points(name: str) -> None:
+    p = of_shape(name, size_x=0.05, size_y=0.04, size_z=0.02, mass=0.3)
+    points = cloud(p)
+    assert np.abs(points.mean(0)).max() < 3e-4
+    weight = objects.inertia(p, objects.parts(p))
+    squares = (points**2).sum(-1)[:, None, None] * np.eye(3) - points[:, :, None] * points[:, None, :]
+    found = np.sort(np.linalg.eigvalsh(0.3 * squares.mean(0)))
+    assert np.allclose(np.sort(weight.moments[0]), found, rtol=0.01)
+    assert weight.mass[0] == 0.3
+    x, y, z = weight.moments[0]
+    assert x < y + z
+    assert y < x + z
+    assert z < x + y
+
+
+@pytest.mark.parametrize("name", objects.SHAPES)
+def test_it_fills_its_size_and_hides_what_it_does_not_need(name: str) -> None:
+    p = of_shape(name, size_x=0.05, size_y=0.04)
+    made = objects.parts(p)
+    half = np.where(np.arange(3)[None, :, None] < 2, made.size[..., :2], made.size[..., :1])
+    low, high = (made.pos[..., :2] - half)[made.used], (made.pos[..., :2] + half)[made.used]
+    extent = high.max(0) - low.min(0)
+    assert np.allclose(extent, (0.1, 0.1 if name == "cylinder" else 0.08))
+    hidden = ~made.used[0]
+    assert (made.size[0, hidden, :1] <= objects.HIDDEN).all()
+    inside = made.pos[0, made.used[0].argmax()]
+    assert (made.pos[0, hidden] == inside).all()
+
+
+def test_a_shape_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="cylinder"):
+        objects.parts(of_shape("box") | {"object.shape": np.array([9.0])})
+
+
+def test_a_contact_of_the_given_damping_gives_back_its_restitution() -> None:
+    for restitution in (0.2, 0.5, 0.8):
+        ratio = float(objects.damping_ratio(np.array(restitution)))
+        omega, dt, x, v = 300.0, 1e-6, 0.0, -1.0
+        while x <= 0:  # a mass on the spring-damper, from touch to release
+            v += dt * (-2 * ratio * omega * v - omega**2 * x)
+            x += dt * v
+        assert abs(v - restitution) < 0.02
