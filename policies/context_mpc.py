@@ -1,7 +1,7 @@
 """Model-predictive control with probabilistic context dynamics: infer a latent task from transitions, plan under it.
 
-The model is an ensemble of Gaussians under a latent z whose belief is a product of one factor per transition (in the
-line of CaDM, Lee et al. 2020, and of PEARL's encoder); the planner is iCEM. The reward is the family's own, taken of
+The model is an ensemble of Gaussians under a latent z (in the line of CaDM, Lee et al. 2020), of which every
+transition adds linear measurements to a Gaussian belief; the planner is iCEM. The reward is the family's own, taken of
 predicted observations, or learnt where it depends on what is hidden. Planning is a part of the belief: what is
 intended next is found when an observation comes in, from what was intended before.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.dynamics import Dynamics, DynamicsConfig
+from policies.parts.measured import Measured, unmeasured
 from policies.parts.planner import Plan, Planner, PlannerConfig, coloured, shifted
-from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
 
 
@@ -41,13 +41,20 @@ class ContextMpcConfig:
 
 
 PRESETS = {
+    "point": ContextMpcConfig(
+        dynamics=DynamicsConfig(members=2, hidden=(96, 96), latent=6, unroll=2, windows=24),
+        planner=PlannerConfig(horizon=8, candidates=32, elites=6, kept=2, rounds=2),
+        lr=3e-3,
+        updates=300,
+        rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=10),
+    ),
     "slide": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
         planner=PlannerConfig(candidates=48),
         lr=2e-3,
         updates=600,
         rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
-    )
+    ),
 }
 
 
@@ -55,7 +62,7 @@ PRESETS = {
 class Intent:
     """The belief: what the task is, and what is to be done about it."""
 
-    posterior: Posterior
+    posterior: Measured
     plan: Plan
     at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
     tick: Tensor  # (n,) int64, actions since the episode began
@@ -83,7 +90,7 @@ class ContextMPC:
 
     def prior(self, n: int, task: Tensor | None = None) -> Intent:
         """N(0, I), and no plan."""
-        posterior = prior(n, self.config.dynamics.latent, self.generator)
+        posterior = unmeasured(n, self.config.dynamics.latent)
         nowhere = torch.full((n, self.problem.obs_dim), torch.nan)
         return Intent(posterior, self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), self._dither(n))
 
@@ -123,7 +130,7 @@ class ContextMPC:
         left = (self.problem.horizon - belief.tick).clamp(1, self.config.planner.horizon)  # (n,)
         steps = int(left.max())
         counts = (torch.arange(steps)[:, None] < left)[:, None, :, None]  # (H, 1, n, 1)
-        z = self.slow.hypotheses(belief.posterior, self.spread)
+        z = belief.posterior.at(self.spread[:, None])
         unknown = torch.full((len(self.problem.task_names),), torch.nan)
 
         def score(candidates: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
+from policies.parts.measured import Gauge, Measured
 from policies.parts.nets import Ensemble
 from policies.parts.normalise import Moments
-from policies.parts.posterior import Encoder, Posterior, context, kl_to_prior, multiply, sample
+from policies.parts.posterior import context
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class DynamicsConfig:
     members: int = 3  # PE-TS has 5
     hidden: tuple[int, ...] = (128, 128)  # CaDM has 4 × 200; this is what a CPU core can plan with
     latent: int = 4
+    rank: int = 2  # measurements of the latent in a transition
     encoder: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
     unroll: int = 4  # steps predicted in training (CaDM has 10)
     windows: int = 16  # of each task and member in a batch
     kl: float = 0.005  # nats of belief per nat of one step; one over the steps of a trial would be 0.017
+    exact: float = 0.01  # errors below this share of a change's deviation count as none
     track: float = 0.02  # how fast the noise, as a variance, follows the errors
 
 
@@ -42,7 +45,7 @@ class Dynamics(nn.Module):
         super().__init__()
         self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
         self.obs, self.change, self.context = Moments(obs), Moments(obs + rewarded), Moments(2 * obs + actions + 1)
-        self.encoder = Encoder(2 * obs + actions + 1, config.encoder, config.latent, generator)
+        self.encoder = Gauge(2 * obs + actions + 1, config.encoder, config.latent, config.rank, generator)
         sizes = [obs + actions + config.latent, *config.hidden, self.width]
         self.register_buffer("noise", torch.ones(config.members, self.width))
         self.ensemble = Ensemble(config.members, sizes, generator)
@@ -63,14 +66,16 @@ class Dynamics(nn.Module):
         return (self.change.square / self.change.count.clamp(min=1)).sqrt().float()
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
-        """A factor per transition, as precision and precision-weighted mean (..., l)."""
-        factor: tuple[Tensor, Tensor] = self.encoder(self.context(context(t)))
-        return factor
+        """What each transition adds to a belief: precision (..., l, l) and weighted sum (..., l)."""
+        valid = t.valid[..., None]
+        precision, weighted = self.encoder(self.context(context(t)))
+        return precision * valid[..., None], weighted * valid
 
     @torch.no_grad()
-    def observe(self, belief: Posterior, t: Transition) -> Posterior:
+    def observe(self, belief: Measured, t: Transition) -> Measured:
         """One more transition of n worlds: O(1)."""
-        return multiply(belief, *self.evidence(t), t.valid)
+        precision, weighted = self.evidence(t)
+        return Measured(belief.precision + precision, belief.weighted + weighted)
 
     def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
         """Each member's mean of the outcome, (m, b, o + r), from (m, b, ...)."""
@@ -84,16 +89,13 @@ class Dynamics(nn.Module):
         is predicted from a context that holds it. A window ends with its episode.
         """
         c, (b, length) = self.config, there.shape
-        precision, weighted = (
-            torch.cat([torch.zeros(b, 1, c.latent), (x * there[..., None]).cumsum(1)], 1) for x in self.evidence(t)
-        )  # (b, L + 1, l) after each number of transitions
         shape = c.members, b, c.windows
         start = (torch.rand(shape, generator=generator) * there.sum(1)[:, None]).long()
         seen = (torch.rand(shape, generator=generator) * (start + 1)).long()
         rows = torch.arange(b)[:, None].expand(shape)
-        var = (1 + precision[rows, seen]).reciprocal()
-        mean = weighted[rows, seen] * var
-        z = sample(mean, var, generator).flatten(1, 2)  # (m, b·w, l)
+        precision, weighted = (torch.cat([torch.zeros_like(x[:, :1]), x.cumsum(1)], 1) for x in self.evidence(t))
+        belief = Measured(torch.eye(c.latent) + precision[rows, seen], weighted[rows, seen])
+        z = belief.at(torch.randn(*shape, c.latent, generator=generator)).flatten(1, 2)  # (m, b·w, l)
 
         columns = start[..., None] + torch.arange(c.unroll)  # (m, b, w, K)
         within, rows, columns = columns < there.sum(1)[:, None, None], rows[..., None], columns.clamp(max=length - 1)
@@ -110,14 +112,10 @@ class Dynamics(nn.Module):
         square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square() * alive[..., None]
         share = alive.sum().clamp(min=1)
         mse = square.sum((1, 2)) / share * c.members  # (m, moving)
-        self.noise[:, moves] = self.noise[:, moves].lerp(mse.detach(), self.config.track)
+        self.noise[:, moves] = self.noise[:, moves].lerp(mse.detach().clamp(min=c.exact**2), c.track)
         noise = self.noise[:, moves]
         nll = 0.5 * (mse / noise + noise.log()).sum(-1).mean()
-        return {"nll": nll, "kl": c.kl * kl_to_prior(mean, var).sum(-1).mean()}
-
-    def hypotheses(self, belief: Posterior, spread: Tensor) -> Tensor:
-        """One z for each member, (m, n, l), ``spread`` (m, l) deviations from the belief's mean."""
-        return belief.mean + belief.var.sqrt() * spread[:, None]
+        return {"nll": nll, "kl": c.kl * belief.kl().mean()}
 
     def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """What each member expects of candidates (n, P, H, a) from (n, o) under z (m, n, l).
