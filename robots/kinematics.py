@@ -4,7 +4,6 @@ Axes: n configurations, j joints. Frames: everything in the arm's base frame.
 """
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -54,29 +53,26 @@ class Kinematics:
 
     def frames(self, q: Array) -> Array:
         """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4)."""
-        links = list(self._links(q))
-        return np.stack([*links, links[-1] @ self._tool], 1)
+        local = self._local(q)
+        out = np.empty((len(local) + 1, len(q), 4, 4))
+        out[0] = local[0]
+        for i in range(1, len(local)):
+            np.matmul(out[i - 1], local[i], out=out[i])
+        np.matmul(out[-2], self._tool, out=out[-1])
+        return out.swapaxes(0, 1)
 
-    def _links(self, q: Array) -> Iterator[Array]:
-        """Poses of the moving links, one after the other, (n, 4, 4)."""
-        pose: Array | None = None
-        for wave, basis in zip(self._waves(q), self._basis, strict=True):
-            local = (wave @ basis).reshape(-1, 4, 4)
-            pose = local if pose is None else pose @ local
-            yield pose
-
-    def _waves(self, q: Array) -> Array:
-        """1, sin and cos of every joint, (j, n, 3)."""
+    def _local(self, q: Array) -> Array:
+        """Poses of the moving links in their parents, (j, n, 4, 4): one product with what does not change."""
         wave = np.ones((q.shape[1], len(q), 3))
         np.sin(q.T, out=wave[..., 1])
         np.cos(q.T, out=wave[..., 2])
-        return wave
+        return (wave @ self._basis).reshape(*wave.shape[:2], 4, 4)
 
     def position(self, q: Array) -> Array:
         """Where the tool is, (n, 3) m."""
         point = self._tool[:, 3:]
-        for wave, basis in zip(self._waves(q)[::-1], self._basis[::-1], strict=True):
-            point = (wave @ basis).reshape(-1, 4, 4) @ point  # (n, 4, 1)
+        for local in self._local(q)[::-1]:
+            point = local @ point  # (n, 4, 1)
         return point[:, :3, 0]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
@@ -86,15 +82,14 @@ class Kinematics:
 
     def forward_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
         """Tool position (n, 3), rotation (n, 3, 3) and geometric Jacobian (n, 6, j): linear rows, then angular."""
-        axes, origins = np.empty((3, len(self._axes), len(q))), np.empty((3, len(self._axes), len(q)))
-        for i, pose in enumerate(self._links(q)):
-            axes[:, i], origins[:, i] = (pose[:, :3, :3] @ self._axes[i]).T, pose[:, :3, 3].T
-        tool = pose @ self._tool
-        lever = tool[:, :3, 3].T[:, None] - origins  # (3, j, n)
-        jacobian = np.empty((len(q), 6, len(self._axes)))
+        frames = self.frames(q)
+        tool, links = frames[:, -1], frames[:, :-1]
+        axes = (links[..., :3, :3] @ self._axes[:, :, None])[..., 0].swapaxes(1, 2)  # (n, 3, j)
+        lever = tool[:, :3, 3, None] - links[..., :3, 3].swapaxes(1, 2)
+        jacobian = np.empty((len(q), 6, links.shape[1]))
         for i, (a, b) in enumerate(((1, 2), (2, 0), (0, 1))):  # a cross product, by components
-            jacobian[:, i] = (axes[a] * lever[b] - axes[b] * lever[a]).T
-        jacobian[:, 3:] = axes.transpose(2, 0, 1)
+            jacobian[:, i] = axes[:, a] * lever[:, b] - axes[:, b] * lever[:, a]
+        jacobian[:, 3:] = axes
         return tool[:, :3, 3], tool[:, :3, :3], jacobian
 
     def jacobian(self, q: Array) -> Array:
