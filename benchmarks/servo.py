@@ -21,9 +21,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hw_interface import servo
+from hw_interface import process
 from hw_interface.arm_world import ArmWorld
-from hw_interface.servo import ServoConfig, Verb, _Loop
+from hw_interface.process import Loop, ServoConfig, Verb
 from hw_interface.shared_state import LATENESS, SharedState
 from sim.families import FAMILIES
 from sim.twin import Twin
@@ -65,9 +65,9 @@ def same_process(seconds: float, realtime: bool) -> dict[str, Any]:
     """The same loop in a thread beside the training."""
     shared = SharedState(len(FAMILY.body.joints), len(FAMILY.action.spec))
     make = functools.partial(Twin, FAMILY.body, FAMILY.scene)
-    loop = _Loop(ServoConfig(FAMILY, make, lockstep=False, shared=shared.name))
-    ask = servo._become_realtime if realtime else lambda: False
-    with mock.patch.object(servo, "_become_realtime", ask):
+    loop = Loop(ServoConfig(FAMILY, make, lockstep=False, shared=shared.name))
+    ask = process._become_realtime if realtime else lambda: False
+    with mock.patch.object(process, "_become_realtime", ask):
         thread = threading.Thread(target=loop.run)
         thread.start()
         steps = train(seconds)

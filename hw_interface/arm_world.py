@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hw_interface.drivers import DRIVERS
+from hw_interface.process import ServoConfig, Verb, serve
 from hw_interface.recorder import record
-from hw_interface.servo import ServoConfig, Verb, serve
 from hw_interface.shared_state import EVENTS, LATENESS, SharedState
 from hw_interface.watchdog import Event, Mode
 from robots.arm import ArmSpec, Driver
