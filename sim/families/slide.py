@@ -75,11 +75,11 @@ class Slide:
             raise ValueError(f"split must be train or heldout, got {split!r}")
         train = split == "train"
         shape = rng.choice([0, 1] if train else [2, 3, 4], n)
-        low, high = np.log(0.06), np.log(0.16)
+        low, high = np.log(0.05), np.log(0.13)
         friction = rng.uniform(low, high, n)
         if not train:  # outside on either side
             friction = np.where(
-                rng.random(n) < 0.5, rng.uniform(np.log(0.05), low, n), rng.uniform(high, np.log(0.19), n)
+                rng.random(n) < 0.5, rng.uniform(np.log(0.04), low, n), rng.uniform(high, np.log(0.155), n)
             )
         values = np.stack(
             [

@@ -56,7 +56,7 @@ def test_held_out_objects_differ_from_trained_ones() -> None:
 def test_the_same_strike_sends_a_slippery_object_further(engine: str, tasks: Task) -> None:
     values = tasks.values[:4].copy()
     values[:] = values[0]
-    values[:, tasks.names.index("object.friction")] = (0.06, 0.09, 0.13, 0.19)
+    values[:, tasks.names.index("object.friction")] = (0.05, 0.08, 0.11, 0.155)
     obs, world = strike(engine, Task(tasks.names, values, np.arange(4)), np.full(4, 0.3))
     distance = obs[:, 4] - 0.5
     assert (np.diff(distance) < -0.02).all()
