@@ -1,7 +1,8 @@
 """What happens next, given what was done and a belief about the task: an ensemble of Gaussians under a latent z.
 
-A context encoder gives one Gaussian factor per transition (as PEARL); an ensemble of networks (PE-TS, Chua et al.
-2018) predicts the change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020).
+An encoder says what each transition measures of z; an ensemble of networks (PE-TS, Chua et al. 2018) predicts the
+change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020). The Gaussians' noise
+is one variance for each column, that of the errors (the optimal σ of Rybkin et al. 2021).
 Axes: m members, n worlds, b a batch, w windows, L transitions of a task, o observation, a action, l latent, r = 1
 where the reward is predicted too, else 0.
 """
@@ -67,9 +68,9 @@ class Dynamics(nn.Module):
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
         """What each transition adds to a belief: precision (..., l, l) and weighted sum (..., l)."""
-        valid = t.valid[..., None]
         precision, weighted = self.encoder(self.context(context(t)))
-        return precision * valid[..., None], weighted * valid
+        valid = t.valid[..., None]
+        return precision.where(valid[..., None], 0.0), weighted.where(valid, 0.0)
 
     @torch.no_grad()
     def observe(self, belief: Measured, t: Transition) -> Measured:
@@ -88,7 +89,7 @@ class Dynamics(nn.Module):
         Each member gets windows of its own. The belief is that of a tick no later than the window's start: nothing
         is predicted from a context that holds it. A window ends with its episode.
         """
-        c, (b, length) = self.config, there.shape
+        c, b = self.config, len(there)
         shape = c.members, b, c.windows
         start = (torch.rand(shape, generator=generator) * there.sum(1)[:, None]).long()
         seen = (torch.rand(shape, generator=generator) * (start + 1)).long()
@@ -97,11 +98,7 @@ class Dynamics(nn.Module):
         belief = Measured(torch.eye(c.latent) + precision[rows, seen], weighted[rows, seen])
         z = belief.at(torch.randn(*shape, c.latent, generator=generator)).flatten(1, 2)  # (m, b·w, l)
 
-        columns = start[..., None] + torch.arange(c.unroll)  # (m, b, w, K)
-        within, rows, columns = columns < there.sum(1)[:, None, None], rows[..., None], columns.clamp(max=length - 1)
-        true = t.map(lambda x: x[rows, columns].flatten(1, 2))  # (m, b·w, K, ...)
-        goes_on = (true.obs[:, :, 1:] == true.next_obs[:, :, :-1]).all(-1)
-        alive = (within.flatten(1, 2) & torch.cat([torch.ones_like(goes_on[:, :, :1]), goes_on], 2)).cumprod(2)
+        true, alive = _windows(t, there, start, c.unroll)  # (m, b·w, K, ...)
         obs, errors = true.obs[:, :, 0], []
         for k in range(c.unroll):
             now = true.map(lambda x, k=k: x[:, :, k])  # type: ignore[misc]
@@ -110,8 +107,7 @@ class Dynamics(nn.Module):
             obs = obs + outcome[..., : obs.shape[-1]]
         moves = self.unit() > 0
         square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square() * alive[..., None]
-        share = alive.sum().clamp(min=1)
-        mse = square.sum((1, 2)) / share * c.members  # (m, moving)
+        mse = square.sum((1, 2)) / alive.sum((1, 2)).clamp(min=1)[:, None]  # (m, moving)
         self.noise[:, moves] = self.noise[:, moves].lerp(mse.detach().clamp(min=c.exact**2), c.track)
         noise = self.noise[:, moves]
         nll = 0.5 * (mse / noise + noise.log()).sum(-1).mean()
@@ -152,3 +148,14 @@ class Dynamics(nn.Module):
         unit = self.unit()
         layers[-1] = last * unit, last_bias * unit + self.change.shift
         return layers
+
+
+def _windows(t: Transition, there: Tensor, start: Tensor, steps: int) -> tuple[Transition, Tensor]:
+    """Up to ``steps`` transitions from ``start`` (m, b, w) on: (m, b·w, K, ...), and which belong, (m, b·w, K)."""
+    rows = torch.arange(len(there))[:, None, None]
+    columns = start[..., None] + torch.arange(steps)
+    belongs = (columns < there.sum(1)[:, None, None]).flatten(1, 2)
+    columns = columns.clamp(max=there.shape[1] - 1)
+    found = t.map(lambda x: x[rows, columns].flatten(1, 2))
+    belongs[:, :, 1:] &= (found.obs[:, :, 1:] == found.next_obs[:, :, :-1]).all(-1)
+    return found, belongs.cumprod(2)

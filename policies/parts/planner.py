@@ -46,8 +46,8 @@ class Planner:
     """Searches for the actions with the highest score."""
 
     def __init__(self, config: PlannerConfig, actions: int, generator: torch.Generator) -> None:
-        if not 1 <= config.kept <= config.elites <= config.candidates:
-            raise ValueError(f"1 <= kept <= elites <= candidates does not hold for {config}")
+        if not 1 <= config.kept <= config.elites < config.candidates:
+            raise ValueError(f"1 <= kept <= elites < candidates does not hold for {config}")
         self.config = config
         shape = max(config.rounds, config.cold), config.candidates, config.horizon, actions
         self.noise = coloured(shape, config.colour, generator)
