@@ -18,6 +18,8 @@ from policies.parts.nets import Ensemble
 from policies.parts.normalise import Moments
 from policies.parts.posterior import context
 
+BLOCK = 512  # rows predicted at a time: what stays in a core's cache
+
 
 @dataclass(frozen=True)
 class DynamicsConfig:
@@ -127,14 +129,18 @@ class Dynamics(nn.Module):
         x = obs.new_empty(m, n * many, o + a + z.shape[-1])  # what the first layer reads
         x[..., :o] = states[0] = obs.repeat_interleave(many, 0)
         x[..., o + a :] = z.repeat_interleave(many, 1)
-        for t, applied in enumerate(actions.flatten(0, 1).transpose(0, 1)):
-            x[..., o : o + a] = applied
-            h = x
-            for w, b in layers:
-                h = torch.baddbmm(b, h, w).relu_()
-            outcome = torch.baddbmm(bias, h, weight)
-            x[..., :o] = torch.add(states[t], outcome[..., :o], out=states[t + 1])
-            rewards[t] = outcome[..., o:]
+        every = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
+        for rows in map(slice, range(0, n * many, BLOCK), range(BLOCK, n * many + BLOCK, BLOCK)):
+            block = x[:, rows].contiguous()
+            for t in range(steps):
+                block[..., o : o + a] = every[t, rows]
+                h = block
+                for w, b in layers:
+                    h = torch.baddbmm(b, h, w).relu_()
+                outcome = torch.baddbmm(bias, h, weight)
+                block[..., :o] += outcome[..., :o]
+                states[t + 1, :, rows] = block[..., :o]
+                rewards[t, :, rows] = outcome[..., o:]
         return states.unflatten(2, (n, many)), rewards.unflatten(2, (n, many))
 
     def _folded(self) -> list[tuple[Tensor, Tensor]]:
