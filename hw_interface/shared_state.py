@@ -25,11 +25,12 @@ class Slot:
         self._last: NDArray[Any] = np.zeros_like(self._record)
 
     def write(self, **values: Any) -> None:
-        """Set fields of the record."""
-        self._sequence[...] += 1
+        """Set fields of the record; one that was interrupted here leaves it unread until the next is through."""
+        odd = int(self._sequence) | 1  # it is odd already where the last one was interrupted
+        self._sequence[...] = odd
         for name, value in values.items():
             self._fields[name][...] = value
-        self._sequence[...] += 1
+        self._sequence[...] = odd + 1
 
     def read(self) -> NDArray[Any]:
         """The newest whole record, () structured; while one is being written, the last one that was read.

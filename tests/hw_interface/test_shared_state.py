@@ -61,6 +61,24 @@ def test_a_writer_that_died_writing_blocks_nobody(shared: SharedState) -> None:
     assert shared.action.read()["number"] == 1
 
 
+class Interrupted:
+    """A number that is interrupted while it is written."""
+
+    def __array__(self, *_: object) -> np.ndarray:
+        raise KeyboardInterrupt
+
+
+def test_a_writer_that_was_interrupted_is_heard_again_with_its_next_record(shared: SharedState) -> None:
+    shared.action.write(number=1, stamp=2.0, action=np.ones(2))
+    assert shared.action.read()["number"] == 1
+    for k in (2, 3):  # twice, for both parities
+        with pytest.raises(KeyboardInterrupt):
+            shared.action.write(number=k, stamp=Interrupted())
+        assert shared.action.read()["number"] == k - 1
+        shared.action.write(number=k, stamp=2.0)
+        assert shared.action.read()["number"] == k
+
+
 def test_what_was_read_does_not_change_under_its_reader(shared: SharedState) -> None:
     shared.action.write(number=1, action=np.ones(2))
     before = shared.action.read()
