@@ -32,8 +32,9 @@ class Twin:
         self._scene = Scene(scene.body, scene.loose_object, self.dt)
         self._rng = np.random.default_rng(self.options.seed)
         self._engine = BulletEngine()
-        self._enabled, self._time = False, 0.0
-        self._queue: list[Setpoint] = []  # commands under way, the oldest first
+        self._late = round(self.options.latency / self.dt)  # ticks
+        self._enabled, self._tick = False, 0
+        self._queue: list[tuple[int, Setpoint]] = []  # commands under way and when they arrive, the oldest first
 
     def connect(self) -> None:
         """Start the physics with the arm at home."""
@@ -55,24 +56,26 @@ class Twin:
 
     def read(self) -> JointState:
         """Let one tick of physics pass with the command that has arrived by now, and say what the encoders say."""
-        late = round(self.options.latency / self.dt)
-        self._engine.step(self._queue[0] if len(self._queue) <= late else self._queue.pop(0), 1)
-        self._time += self.dt
+        while self._queue and self._queue[0][0] <= self._tick:
+            self._told = self._queue.pop(0)[1]
+        self._engine.step(self._told, 1)
+        self._tick += 1
         (q,), (dq,), (tau,) = self._engine.joints()
         q = q + self._rng.normal(0, self.options.noise, len(q))
         condition = Condition.READY if self._enabled else Condition.DISABLED
-        return JointState(q, dq, tau, self._time, condition)
+        return JointState(q, dq, tau, self._tick * self.dt, condition)
 
     def track(self) -> ObjectState:
         """What the tracker says."""
         (pose,) = self._engine.poses()
         pos = pose[:3] + self._rng.normal(0, self.options.tracker_noise, 3)
-        return ObjectState(pos, pose[3:7], pose[7:], self._time)
+        return ObjectState(pos, pose[3:7], pose[7:], self._tick * self.dt)
 
     def write(self, command: Command) -> None:
         """Send a command; one that is not enabled takes none."""
         if self._enabled:
-            self._queue.append(Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None])))
+            setpoint = Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None]))
+            self._queue.append((self._tick + self._late, setpoint))
 
     def stop(self) -> None:
         """Take no more commands; the joints hold."""
@@ -81,7 +84,7 @@ class Twin:
 
     def _hold(self) -> None:
         here, _, _ = self._engine.joints()
-        self._queue = [Setpoint(here, np.zeros_like(here), np.zeros_like(here))]
+        self._told, self._queue = Setpoint(here, np.zeros_like(here), np.zeros_like(here)), []
 
     def disconnect(self) -> None:
         """End the physics."""
