@@ -2,4 +2,4 @@
 
 from robots.registry import Registry
 
-ARMS = Registry("arm", {"panda": "robots.catalog.panda:PANDA"})
+ARMS = Registry("arm", {"panda": "robots.catalog.panda:PANDA", "viperx": "robots.catalog.viperx:VIPERX"})

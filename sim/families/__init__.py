@@ -5,9 +5,12 @@ from robots.registry import Registry
 FAMILIES = Registry(
     "family",
     {
+        "cheetah_cripple": "sim.families.cheetah:CheetahCripple",
+        "cheetah_vel": "sim.families.cheetah:CheetahVel",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
         "reach": "sim.families.reach:Reach",
+        "reach_viperx": "sim.families.reach:ReachViperx",
         "slide": "sim.families.slide:Slide",
     },
 )
