@@ -79,12 +79,12 @@ class Loop:
 
     def run(self) -> None:
         """Until told to quit, or until the policy's process is gone; and then until the arm stands still."""
-        self.servo.start()
-        self.publish()
-        gc.disable()
-        self.realtime = not self.config.lockstep and _become_realtime()
-        self.due = time.monotonic()
         try:
+            self.servo.start()
+            self.publish()
+            gc.disable()
+            self.realtime = not self.config.lockstep and _become_realtime()
+            self.due = time.monotonic()
             while not (self.ending and self.servo.resting):
                 self.requests()
                 if not self.ending and os.getppid() != self.parent:

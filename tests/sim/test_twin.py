@@ -1,4 +1,4 @@
-"""How the twin differs from an ideal arm; what it shares with every driver is in ``tests/contracts/test_drivers.py``."""
+"""How the twin differs from an ideal arm; what every driver promises is in ``tests/contracts/test_drivers.py``."""
 
 import numpy as np
 import pytest
