@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,13 +68,13 @@ class ArmWorld:
         self._kinematics = Kinematics(arm)
         self._shared = SharedState(len(arm.joints), len(family.action.spec))
         make = functools.partial(_make_driver, kind, arm, family, dict(driver_options or {}))
-        config = ServoConfig(family, make, clock == "lockstep", self._shared.name)
+        config = ServoConfig(family, make, clock == "lockstep", self._shared.name, os.getpid())
         spawn = multiprocessing.get_context("spawn")
         self._process = spawn.Process(target=serve, args=(config,), daemon=True)
         self._process.start()
         self._recorder = None
         if record_to is not None:
-            what = (record_to, arm.joints, len(family.action.spec), self._shared.name)
+            what = (record_to, arm.joints, len(family.action.spec), self._shared.name, os.getpid())
             self._recorder = spawn.Process(target=record, args=what, daemon=True)
             self._recorder.start()
         self._number = self._requests = 0

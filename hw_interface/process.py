@@ -45,6 +45,7 @@ class ServoConfig:
     make_driver: Callable[[], Driver]
     lockstep: bool
     shared: str  # the shared memory's name
+    parent: int  # the policy's process, by its own word: it may be gone before anyone here can ask
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
 
 
@@ -64,7 +65,7 @@ class Loop:
         self.realtime = False
         self.begun: tuple[Task, Start] | None = None
         self.clock = self.due = 0.0  # s, in lockstep and at the wall's pace
-        self.parent, self.ending = os.getppid(), False
+        self.ending = False
         if abs(family.dt / self.dt - self.period) > 1e-6:
             raise ValueError(f"{family.name} acts every {family.dt} s, which is no multiple of the arm's {self.dt} s")
 
@@ -87,7 +88,7 @@ class Loop:
             self.due = time.monotonic()
             while not (self.ending and self.servo.resting):
                 self.requests()
-                if not self.ending and os.getppid() != self.parent:
+                if not self.ending and os.getppid() != self.config.parent:
                     self.servo.watchdog.fault(Event.POLICY_DIED)
                     self.ending = True
                 if self.config.lockstep and not self.busy():

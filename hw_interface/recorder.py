@@ -118,13 +118,13 @@ class Recording:
         self._file.close()
 
 
-def record(path: Path, joints: tuple[str, ...], actions: int, shared: str) -> None:
-    """The recorder's process: empty the ring until the servo has said that it is done, or its world is gone."""
+def record(path: Path, joints: tuple[str, ...], actions: int, shared: str, parent: int) -> None:
+    """The recorder's process: empty the ring until the servo has said that it is done, or ``parent`` is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is announced in the memory
     memory = SharedState(len(joints), actions, shared)
     recording = Recording(path, joints)
     tail = told = 0
-    synced, parent = time.monotonic(), os.getppid()
+    synced = time.monotonic()
     try:
         while True:
             over = memory.finished or os.getppid() != parent

@@ -44,7 +44,7 @@ def actions(path: Path) -> list[int]:
 @pytest.mark.parametrize("seconds", [0.5, 1.1])
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> None:
     path, shared = tmp_path / "cut.mcap", SharedState(7, 2)
-    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name), daemon=True)
+    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True)
     process.start()
     while not path.exists():
         time.sleep(0.01)
@@ -99,7 +99,7 @@ def test_a_recorder_that_comes_late_says_what_it_missed(tmp_path: Path) -> None:
     shared.events[0] = (int(Event.STALE), 0.5, 0.26)
     shared.state.write(events=1)
     shared.finish()
-    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name), daemon=True)
+    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True)
     process.start()
     process.join(30)
     shared.close()
