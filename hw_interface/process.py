@@ -61,7 +61,7 @@ class Loop:
         self.dt = self.driver.dt
         self.period = round(family.dt / self.dt)  # ticks per action
         self.ticks, self.events, self.missed, self.worst = 0, 0, 0, 0.0
-        self.followed = self.done = self.answered = self.refused = 0
+        self.heard = self.followed = self.done = self.answered = self.refused = 0
         self.realtime = False
         self.begun: tuple[Task, Start] | None = None
         self.clock = self.due = 0.0  # s, in lockstep and at the wall's pace
@@ -106,7 +106,7 @@ class Loop:
 
     def busy(self) -> bool:
         """In lockstep: whether there is something to pass the time for."""
-        if int(self.shared.action.read()["number"]) > self.followed:
+        if int(self.shared.action.read()["number"]) != self.heard:
             return True
         if self.servo.going or self.done < self.followed * self.period:
             return True
@@ -122,9 +122,12 @@ class Loop:
         self.clock += self.dt
         posted = self.shared.action.read()
         number, now = int(posted["number"]), self.now()
-        if number > self.followed and self.done >= self.followed * self.period:
-            self.followed = number
-            self.done = (number - 1) * self.period
+        # in lockstep every action has its ticks; at the wall's pace one that waited for them would be late, and so
+        # would all that follow it
+        if number != self.heard and not (self.config.lockstep and self.done < self.followed * self.period):
+            self.heard = number
+            if number > self.followed:
+                self.followed, self.done = number, (number - 1) * self.period
             stamp = now if self.config.lockstep else float(posted["stamp"])
             self.servo.follow(number, stamp, posted["action"].copy())
         going = self.servo.going
