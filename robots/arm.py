@@ -72,6 +72,17 @@ class ArmSpec(Body):
 
 
 @dataclass(frozen=True)
+class Walker(Body):
+    """A body on loose ground, driven by torque: ``joints`` are driven, the ``root``'s place it in the world.
+
+    In signals and starts the root's joints come first: q is (n, r + j).
+    """
+
+    mjcf: Path
+    root: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Setpoint:
     """Where the joints are told to be, and how fast: (n, j) each."""
 
@@ -87,6 +98,13 @@ class Condition(IntEnum):
     DISABLED = 1
     EXTERNAL_STOP = 2  # emergency or protective stop, by the arm's own safety controller
     ERROR = 3  # a servo's hardware error, a reflex
+
+
+@dataclass(frozen=True)
+class Torque:
+    """What the joints are pushed with: (n, j) N·m."""
+
+    tau: Array
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,10 @@ class Driver(Protocol):
 
 
 class ActionMap(Protocol):
-    """Turns actions (n, a) in [-1, 1] into joint velocities (n, j), from where the joints are told to be."""
+    """Turns actions (n, a) in [-1, 1] into what the body's gate takes, (n, j), from where the joints are told to be.
+
+    Joint velocities; torques, of a body that is driven by them.
+    """
 
     spec: "Spec"
 

@@ -12,7 +12,8 @@ Array = NDArray[np.float64]
 class Signals:
     """One fresh reading of n worlds in the arm's base frame, SI units, quaternions (w, x, y, z).
 
-    A body without a tool or a world without an object has NaN there, never a made-up number.
+    A body without a tool or a world without an object has NaN there, never a made-up number. The joints of a walker's
+    root stand before the driven ones in q and dq, which are then (n, r + j).
     """
 
     q: Array  # (n, j) rad or m

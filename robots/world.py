@@ -84,11 +84,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Start:
-    """How an episode begins: joint positions (n, j) and the object's pose (n, 3), (n, 4)."""
+    """How an episode begins: joint positions (n, j), the object's pose (n, 3), (n, 4), and how fast."""
 
     q: Array
     object_pos: Array
     object_quat: Array
+    dq: Array | None = None  # (n, j); at rest, where it is not said
 
 
 @dataclass(frozen=True)

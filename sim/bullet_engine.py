@@ -4,17 +4,20 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Setpoint
+from robots.arm import ArmSpec, Setpoint, Torque, Walker
 from robots.kinematics import Kinematics, quaternion
 from robots.signals import Array, Signals
 from robots.world import Start, Task
 from sim import objects
-from sim.engine import Scene
+from sim.engine import Scene, strength, told
+
+if TYPE_CHECKING:
+    from sim.bullet_walker import BulletWalker
 
 STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
 
@@ -23,6 +26,7 @@ class BulletEngine:
     """An Engine; joint servos are velocity constraints that also close the position error, within torque limits.
 
     Other servos than MuJoCo's springs and dampers, by intention: a second physics is worth most where it differs.
+    A walker is ``sim.bullet_walker``'s.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -30,12 +34,12 @@ class BulletEngine:
         self.n = 0
 
     def load(self, scene: Scene, n: int) -> None:
-        """Start n clients with the arm in each."""
-        if not isinstance(scene.body, ArmSpec):
-            raise ValueError(f"{scene.body.name} has no model for PyBullet: it is not an arm")
+        """Start n clients with the body in each."""
+        if not isinstance(scene.body, ArmSpec | Walker):
+            raise ValueError(f"{scene.body.name} has no model for PyBullet: it is neither an arm nor a walker")
         self.scene, self.n = scene, n
-        self._kinematics = Kinematics(scene.body)
-        self._worlds = [_World(scene) for _ in range(n)]
+        self._kinematics = Kinematics(scene.body) if isinstance(scene.body, ArmSpec) else None
+        self._worlds = [_world(scene) for _ in range(n)]
         self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
 
     def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
@@ -43,43 +47,45 @@ class BulletEngine:
         p = objects.parameters(task)
         made_of = objects.parts(p)
         weight = objects.inertia(p, made_of)
-        ones, zeros = np.ones(self.n), np.zeros(self.n)
-        damping = task["joint.damping"] if "joint.damping" in task.names else zeros
-        strength = task["actuator.strength"] if "actuator.strength" in task.names else ones
+        damping = task["joint.damping"] if "joint.damping" in task.names else np.zeros(self.n)
+        share = strength(task, self.scene.body.joints)
         for i in _rows(mask, self.n):
             world = self._worlds[i]
-            world.damping, world.strength = float(damping[i]), float(strength[i])
-            if self.scene.loose_object:
+            world.damping, world.strength = float(damping[i]), share[i]
+            if self.scene.loose_object and isinstance(world, _World):
                 row = {name: float(values[i]) for name, values in p.items()}
                 world.make_object(row, made_of, weight, i)
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put some worlds at rest at their start."""
+        """Put some worlds at their start."""
         for i in _rows(mask, self.n):
-            self._worlds[i].place(start.q[i], start.object_pos[i], start.object_quat[i])
+            self._worlds[i].place(start, i)
             self._time[i], self._broken[i] = 0.0, False
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
-        """Hold the joint targets for some substeps; a world that is told or becomes something not finite stops."""
-        told = np.isfinite(setpoint.q).all(-1) & np.isfinite(setpoint.dq).all(-1)
-        self._broken |= ~told
-        for i in np.flatnonzero(~self._broken):
-            if not self._worlds[i].step(setpoint.q[i], setpoint.dq[i], substeps):
+    def step(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Hold the command for some substeps; a world that is told or becomes something not finite stops."""
+        for part in vars(command).values():
+            self._broken |= ~np.isfinite(part).all(-1)
+        for i in np.flatnonzero(~self._broken).tolist():
+            if not self._worlds[i].step(command, i, substeps):
                 self._broken[i] = True
         self._time += substeps * self.scene.timestep
 
     def read(self) -> Signals:
         """Fresh: kinematics from the joints, the object from its body."""
         q, dq, tau = self.joints()
-        pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
+        pos, quat, velocity = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan), np.full((self.n, 3), np.nan)
+        if self._kinematics is not None:
+            pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
+            quat, velocity = quaternion(rotation), np.einsum("nij,nj->ni", jacobian[:, :3], dq)
         pose = self.poses()
         return Signals(
             q=q,
             dq=dq,
             tau=tau,
             tool_pos=pos,
-            tool_quat=quaternion(rotation),
-            tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
+            tool_quat=quat,
+            tool_vel=velocity,
             object_pos=pose[:, :3],
             object_quat=pose[:, 3:7],
             object_vel=pose[:, 7:],
@@ -108,6 +114,19 @@ class BulletEngine:
         self._worlds = []
 
 
+def _world(scene: Scene) -> "_World | BulletWalker":
+    from pybullet import DIRECT
+    from pybullet_utils.bullet_client import BulletClient
+
+    with _quiet():
+        client = BulletClient(DIRECT)
+    if isinstance(scene.body, Walker):
+        from sim.bullet_walker import BulletWalker
+
+        return BulletWalker(scene, client)
+    return _World(scene, client)
+
+
 def _rows(mask: NDArray[np.bool_] | None, n: int) -> list[int]:
     return list(range(n)) if mask is None else np.flatnonzero(mask).tolist()
 
@@ -131,14 +150,11 @@ def _quiet() -> Iterator[None]:
 class _World:
     """One client: an arm whose base is fixed, and perhaps an object on a plane."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, client: Any) -> None:
         import pybullet
-        from pybullet_utils.bullet_client import BulletClient
 
         assert isinstance(scene.body, ArmSpec)
-        self._arm, self._p, self._dt = scene.body, pybullet, scene.timestep
-        with _quiet():
-            self._client = client = BulletClient(pybullet.DIRECT)
+        self._arm, self._p, self._dt, self._client = scene.body, pybullet, scene.timestep, client
         client.setPhysicsEngineParameter(
             fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
         )
@@ -158,7 +174,7 @@ class _World:
             client.changeDynamics(self._table, -1, lateralFriction=1.0, restitution=0.0)
             client.setCollisionFilterGroupMask(self._table, -1, 1, 1)
         self._object: int | None = None
-        self.damping, self.strength = 0.0, 1.0
+        self.damping, self.strength = 0.0, np.ones(len(self._joints))
         self._measure()
 
     def make_object(self, p: dict[str, float], made_of: objects.Parts, weight: objects.Inertia, i: int) -> None:
@@ -196,19 +212,22 @@ class _World:
         )
         client.changeDynamics(self._body, self._striker, lateralFriction=1.0, restitution=1.0)
 
-    def place(self, q: Array, pos: Array, quat: Array) -> None:
-        """Everything at rest at its start."""
-        for joint, angle in zip(self._joints, q, strict=True):
-            self._client.resetJointState(self._body, joint, float(angle), 0.0)
+    def place(self, start: Start, i: int) -> None:
+        """Everything as the i-th start says, the object at rest."""
+        speeds = np.zeros_like(start.q) if start.dq is None else start.dq
+        for joint, angle, speed in zip(self._joints, start.q[i], speeds[i], strict=True):
+            self._client.resetJointState(self._body, joint, float(angle), float(speed))
         if self._object is not None:
-            w, x, y, z = quat
+            pos, (w, x, y, z) = start.object_pos[i], start.object_quat[i]
             centre, turn = self._client.multiplyTransforms(pos.tolist(), [x, y, z, w], self._com.tolist(), [0, 0, 0, 1])
             self._client.resetBasePositionAndOrientation(self._object, centre, turn)
             self._client.resetBaseVelocity(self._object, [0, 0, 0], [0, 0, 0])
         self._measure()
 
-    def step(self, q: Array, dq: Array, substeps: int) -> bool:
-        """Some substeps; False when something is no longer finite."""
+    def step(self, command: Setpoint | Torque, i: int, substeps: int) -> bool:
+        """Some substeps to the i-th targets; False when something is no longer finite."""
+        setpoint = told(self._arm, command, Setpoint)
+        q, dq = setpoint.q[i], setpoint.dq[i]
         # damping takes torque from a servo that speeds up and lends it to one that brakes; Bullet's own blows up
         push = np.sign(dq + STIFFNESS * (q - self.q) / self._dt - self.dq)
         most = np.maximum(self.strength * self._arm.limits.tau - self.damping * push * self.dq, 0.0).tolist()

@@ -1,14 +1,16 @@
 """What a physics engine promises, and the scene it is given. Axes: n worlds, j joints."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import Body, Setpoint
-from robots.signals import Signals
+from robots.arm import Body, Setpoint, Torque
+from robots.signals import Array, Signals
 from robots.world import Start, Task
+
+C = TypeVar("C", Setpoint, Torque)
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ class Engine(Protocol):
         ...
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put some worlds (all, without a mask) at rest at rows of ``start`` and their clocks at zero."""
+        """Put some worlds (all, without a mask) at rows of ``start``, their clocks at zero."""
         ...
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
-        """Hold the joint targets (n, j) for some substeps."""
+    def step(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Hold the joint targets (n, j), or a walker's torques, for some substeps."""
         ...
 
     def read(self) -> Signals:
@@ -57,3 +59,21 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def strength(task: Task, joints: tuple[str, ...]) -> Array:
+    """Share of each joint's torque that arrives, (n, j): ``actuator.strength`` of all, ``actuator.JOINT`` of one."""
+    share = np.ones((len(task), len(joints)))
+    if "actuator.strength" in task.names:
+        share *= task["actuator.strength"][:, None]
+    for i, joint in enumerate(joints):
+        if (name := f"actuator.{joint}") in task.names:
+            share[:, i] *= task[name]
+    return share
+
+
+def told(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
+    """The command, of the kind that drives the body; TypeError for the other one."""
+    if not isinstance(command, kind):
+        raise TypeError(f"{body.name} is driven by {kind.__name__}, not by {type(command).__name__}")
+    return command

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Setpoint
+from robots.arm import ArmSpec, Setpoint, Torque, Walker
 from robots.kinematics import Kinematics, quaternion
 from robots.signals import Array, Signals
 from robots.world import Start, Task
-from sim.engine import Scene
+from sim.engine import Scene, told
 
 
 class IdealEngine:
@@ -19,6 +19,8 @@ class IdealEngine:
     def load(self, scene: Scene, n: int) -> None:
         """Build n worlds."""
         body = scene.body
+        if isinstance(body, Walker):
+            raise ValueError(f"{body.name} walks, which takes physics: this engine has none")
         self.scene, self.n = scene, n
         self._kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
         self._q = np.tile(np.asarray(body.home, dtype=np.float64), (n, 1))
@@ -31,11 +33,12 @@ class IdealEngine:
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
         """Put some worlds at rest at their start."""
         rows = np.ones(self.n, dtype=bool) if mask is None else mask
-        self._q[rows], self._dq[rows] = start.q[rows], 0.0
+        self._q[rows], self._dq[rows] = start.q[rows], 0.0 if start.dq is None else start.dq[rows]
         self._time[rows], self._broken[rows] = 0.0, False
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
+    def step(self, command: Setpoint | Torque, substeps: int) -> None:
         """Go to the setpoint; a world that is told to go nowhere finite stays, and is broken."""
+        setpoint = told(self.scene.body, command, Setpoint)
         finite = np.isfinite(setpoint.q).all(-1) & np.isfinite(setpoint.dq).all(-1)
         self._broken |= ~finite
         self._q[finite], self._dq[finite] = setpoint.q[finite], setpoint.dq[finite]

@@ -1,6 +1,7 @@
 """Physics by MuJoCo: n simulations with models of their own, stepped on a thread pool by ``mujoco.batch.Batch``."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,11 +10,11 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Setpoint
+from robots.arm import ArmSpec, Setpoint, Torque, Walker
 from robots.signals import Array, Signals
 from robots.world import Start, Task
 from sim import objects
-from sim.engine import Scene
+from sim.engine import Scene, strength, told
 
 PARTS = ("object_box", "object_bar", "object_disc")
 TYPES = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER)
@@ -32,7 +33,10 @@ TABLE = (0.004, 1.0)  # solref of the object on the table: stiff, critically dam
 
 
 class MujocoEngine:
-    """An Engine; joint servos are spring and damper to the setpoint, gravity is compensated, torque is clipped."""
+    """An Engine; an arm's servos are spring and damper to the setpoint, its gravity is compensated, torque is clipped.
+
+    A walker is as its MJCF says; its motors give the torques they are told.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
         """``threads`` defaults to the cores this process may use."""
@@ -41,18 +45,24 @@ class MujocoEngine:
 
     def load(self, scene: Scene, n: int) -> None:
         """Compile the scene and make n simulations of it."""
-        if not isinstance(scene.body, ArmSpec):
-            raise ValueError(f"{scene.body.name} has no model for MuJoCo: it is not an arm")
-        self.scene, self.n, self._arm = scene, n, scene.body
-        model = build(scene).compile()
+        body = scene.body
+        if not isinstance(body, ArmSpec | Walker):
+            raise ValueError(f"{body.name} has no model for MuJoCo: it is neither an arm nor a walker")
+        self.scene, self.n = scene, n
+        model = compiled(scene)
         self.batch = Batch(model, n, nthread=min(self._threads, n))
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._time = self.batch.bind("ctrl"), self.batch.bind("time")
         self._sensors = self.batch.bind("sensordata")
-        tool = model.body(self._arm.tool).id
-        self._tool_pos, self._tool_quat = self.batch.bind("xpos")[:, tool], self.batch.bind("xquat")[:, tool]
-        self._j = len(self._arm.joints)
-        self._tau, self._stale = np.zeros((n, self._j)), True
+        if isinstance(body, ArmSpec):
+            tool = model.body(body.tool).id
+            self._tool_pos, self._tool_quat = self.batch.bind("xpos")[:, tool], self.batch.bind("xquat")[:, tool]
+        root = body.root if isinstance(body, Walker) else ()
+        self._r, self._j = len(root), len(root) + len(body.joints)
+        if (there := tuple(model.joint(i).name for i in range(self._j))) != root + body.joints:
+            raise ValueError(f"{body.name} has joints {root + body.joints}, its model {there}")
+        self._gear = model.actuator_gear[:, 0].copy()  # N·m a unit of what a motor is told
+        self._tau, self._stale = np.zeros((n, len(body.joints))), True
         self._ahead: list[Array] = []  # what the servos shall be told, (n, substeps, j) each
         self._warned = self.batch.warning.copy()
         self._broken = np.zeros(n, dtype=bool)
@@ -71,10 +81,10 @@ class MujocoEngine:
         task = task.take(rows)
         values = {name: np.repeat(default[None], len(rows), 0) for name, (_, default) in self._fields.items()}
         if "joint.damping" in task.names:  # N·m·s/rad, of every joint
-            values["dof_damping"][:, : self._j] += task["joint.damping"][:, None]
-        if "actuator.strength" in task.names:  # share of the torque that arrives
-            for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
-                values[name] *= task["actuator.strength"][:, None, None]
+            values["dof_damping"][:, self._r : self._j] += task["joint.damping"][:, None]
+        share = strength(task, self.scene.body.joints)
+        for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+            values[name] *= share[..., None]
         if self.scene.loose_object:
             self._set_object(values, objects.parameters(task))
         for name, (field, _) in self._fields.items():
@@ -102,22 +112,24 @@ class MujocoEngine:
         blow[..., 0], blow[..., 1] = -(omega**2)[:, None], -(2 * ratio * omega)[:, None]
 
     def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put some worlds at rest at their start."""
+        """Put some worlds at their start."""
         rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
         if not len(rows):
             return
         self._catch_up()
         self.batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         self._qpos[rows, : self._j] = start.q[rows]
+        if start.dq is not None:
+            self._qvel[rows, : self._j] = start.dq[rows]
         if self.scene.loose_object:
             self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
             self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
         self._warned[rows] = self.batch.warning[rows]
         self._tau[rows], self._broken[rows], self._stale = 0.0, False, True
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
-        """Hold the joint targets for some substeps; a world that breaks down stays so until it is reset."""
-        self._ahead.append(self.control(setpoint, substeps))
+    def step(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Hold the command for some substeps; a world that breaks down stays so until it is reset."""
+        self._ahead.append(self.control(command, substeps))
 
     def _catch_up(self) -> None:
         """Let the physics run that was asked for: one call for many ticks, once somebody looks."""
@@ -127,36 +139,41 @@ class MujocoEngine:
         torque = np.zeros_like(control)
         with self._reported():
             self.batch.rollout(control.shape[1], control, record=("actuator_force",), out={"actuator_force": torque})
-        self._tau = torque[:, -1].copy()
+        self._tau = torque[:, -1] * self._gear
         self._broken |= (self.batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
         self._stale = True
 
-    def control(self, setpoint: Setpoint, substeps: int) -> Array:
-        """What the servos are told in each substep, (n, substeps, j) rad.
+    def control(self, command: Setpoint | Torque, substeps: int) -> Array:
+        """What the actuators are told in each substep, (n, substeps, j): rad, or shares of a walker's gears.
 
-        The setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for.
+        A setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for.
         """
-        ahead = self._arm.damping / self._arm.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
+        body = self.scene.body
+        if not isinstance(body, ArmSpec):
+            return np.repeat((told(body, command, Torque).tau / self._gear)[:, None], substeps, 1)
+        setpoint = told(body, command, Setpoint)
+        ahead = body.damping / body.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
         return np.asarray(setpoint.q[:, None] + setpoint.dq[:, None] * ahead)
 
     def read(self) -> Signals:
-        """Fresh: whatever follows from positions and velocities is computed anew, once."""
+        """Fresh: whatever of an arm follows from positions and velocities is computed anew, once."""
         self._catch_up()
-        if self._stale:
+        arm = isinstance(self.scene.body, ArmSpec)
+        if self._stale and arm:
             with self._reported():
                 self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
             self._stale = False
-        nowhere = np.full((self.n, 3), np.nan)
+        nowhere, unturned = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan)
         loose = self.scene.loose_object
         return Signals(
             q=self._qpos[:, : self._j].copy(),
             dq=self._qvel[:, : self._j].copy(),
             tau=self._tau.copy(),
-            tool_pos=self._tool_pos.copy(),
-            tool_quat=self._tool_quat.copy(),
-            tool_vel=self._sensors[:, :3].copy(),
+            tool_pos=self._tool_pos.copy() if arm else nowhere,
+            tool_quat=self._tool_quat.copy() if arm else unturned,
+            tool_vel=self._sensors[:, :3].copy() if arm else nowhere,
             object_pos=self._qpos[:, self._j : self._j + 3].copy() if loose else nowhere,
-            object_quat=self._qpos[:, self._j + 3 :].copy() if loose else np.full((self.n, 4), np.nan),
+            object_quat=self._qpos[:, self._j + 3 :].copy() if loose else unturned,
             object_vel=self._sensors[:, 3:9].copy() if loose else np.full((self.n, 6), np.nan),
             marker=nowhere,
             stamp=self._time.reshape(self.n).copy(),
@@ -195,9 +212,23 @@ OBJECT_FIELDS = (
 JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 
 
+def compiled(scene: Scene) -> mujoco.MjModel:
+    """The scene's model."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models still say so
+        return build(scene).compile()
+
+
 def build(scene: Scene) -> mujoco.MjSpec:
-    """The scene, to be compiled: the arm's URDF with servos, and the loose object on a table at z = 0."""
+    """The scene, to be compiled: the arm's URDF with servos, and the loose object on a table at z = 0.
+
+    Or the walker's MJCF, which has ground and motors.
+    """
     arm = scene.body
+    if isinstance(arm, Walker):
+        spec = mujoco.MjSpec.from_file(str(arm.mjcf))
+        spec.option.timestep = scene.timestep
+        return spec
     assert isinstance(arm, ArmSpec)
     spec = mujoco.MjSpec.from_file(str(arm.urdf))
     spec.compiler.fusestatic = False

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec
+from robots.arm import ArmSpec, Walker
 from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
 from robots.signals import Array, Signals
+from robots.torque import TorqueGate
 from robots.world import Family, Step, Task, Verdict
 from sim import ENGINES
 from sim.disturbances import Disturbances
@@ -33,7 +34,11 @@ class VecWorld:
         self._ticks, self._substeps = _whole(family.dt, self.tick), _whole(self.tick, family.scene.timestep)
         body = family.body
         kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
-        self.gate = SafetyGate(family.limits, self.tick, n, kinematics)
+        self.gate = (
+            TorqueGate(family.limits, n)
+            if isinstance(body, Walker)
+            else SafetyGate(family.limits, self.tick, n, kinematics)
+        )
         self._wires = Disturbances(n, family.obs, len(family.action.spec), self.dt)
         self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
         self.task: Task | None = None
@@ -72,9 +77,9 @@ class VecWorld:
         for k in range(self._ticks):
             now = self._wires.action(k * self.tick)
             applied += now
-            setpoint, flags = self.gate(self.family.action(now, self.gate.setpoint))
+            command, flags = self.gate(self.family.action(now, self.gate.setpoint))
             verdict |= flags
-            self.engine.step(setpoint, self._substeps)
+            self.engine.step(command, self._substeps)
         applied = np.clip(np.nan_to_num(applied / self._ticks), -1, 1)
         self._age += 1
 
