@@ -59,6 +59,11 @@ class Servo:
         """Enable again; the first command starts from what the arm does now, not from what it was told before."""
         self.driver.enable()
         self.state = self.driver.read()
+        first, tries = self.state.stamp, self.watchdog.config.frozen
+        while not self.state.stamp > first:  # what does not move may be of long ago
+            if not tries:
+                raise RuntimeError(f"the arm is enabled, and yet its stamp stands still at {first} s")
+            self.state, tries = self.driver.read(), tries - 1
         if self.state.condition is not Condition.READY:
             raise RuntimeError(f"the arm is enabled, and yet {self.state.condition.name}")
         self.gate.reset(self.state.q[None])
@@ -107,7 +112,7 @@ class Servo:
         self.verdict |= int(flags[0]) | self._flags()
         if self._stopped:
             return
-        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and stood):
+        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and (stood or dog.cut_off)):
             self.stop()
         else:
             self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))

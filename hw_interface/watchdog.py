@@ -21,7 +21,7 @@ class Mode(IntEnum):
     ARMED = 2  # driver enabled, at rest, no action yet
     RUNNING = 3
     HOLD = 4  # braking to, or at, a standstill; a fresh action resumes
-    FAULT = 5  # latched: standstill, then nothing more is written
+    FAULT = 5  # latched: standstill, where the arm can still be told, then nothing more is written
     EXTERNAL_STOP = 6  # latched: the arm's own safety controller has stopped it
 
 
@@ -74,6 +74,11 @@ class Watchdog:
     def moving(self) -> bool:
         """Whether the policy is in charge."""
         return self.mode in (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the controller's stamp stands still: nobody knows what would come of a command, or when."""
+        return self._unmoved >= self.config.frozen
 
     def arm(self, now: float) -> None:
         """Ready to follow; what was posted before counts for nothing."""
@@ -130,7 +135,7 @@ class Watchdog:
                 self._report(Event.ARM_STOPPED, 0.0)
         elif state.condition is Condition.ERROR or (state.condition is Condition.DISABLED and self.moving):
             self.fault(Event.ARM_ERROR)
-        elif self._unmoved >= self.config.frozen:
+        elif self.cut_off:
             self.fault(Event.LINK_LOST, state.stamp)
         elif self._astray >= self.config.tracking_ticks:
             self.fault(Event.NOT_TRACKING, astray)

@@ -69,8 +69,6 @@ def died(desk: Desk) -> None:
 BRAKED: dict[str, tuple[Callable[[Desk], None], Event]] = {  # a controlled stop, then latched
     "three actions with NaN": (three_nans, Event.NOT_FINITE),
     "silence": (silence, Event.SILENT),
-    "frozen stamp": (frozen, Event.LINK_LOST),
-    "stamp NaN": (misread(stamp=NAN), Event.LINK_LOST),
     "reading NaN": (misread(q=np.full(7, NAN)), Event.NOT_A_NUMBER_READ),
     "velocity NaN": (misread(dq=np.full(7, NAN)), Event.NOT_A_NUMBER_READ),
     "not tracking": (astray, Event.NOT_TRACKING),
@@ -83,6 +81,8 @@ BRAKED: dict[str, tuple[Callable[[Desk], None], Event]] = {  # a controlled stop
 AT_ONCE: dict[str, tuple[Callable[[Desk], None], Event]] = {  # nothing more is written
     "read raises": (broken("read"), Event.DRIVER_FAILED),
     "write raises": (broken("write"), Event.DRIVER_FAILED),
+    "frozen stamp": (frozen, Event.LINK_LOST),
+    "stamp NaN": (misread(stamp=NAN), Event.LINK_LOST),
     "external stop": (misread(condition=Condition.EXTERNAL_STOP), Event.ARM_STOPPED),
 }
 EVERY = BRAKED | AT_ONCE
@@ -126,8 +126,32 @@ def test_where_words_do_not_reach_the_arm_it_is_stopped_at_once(name: str) -> No
     desk.move()
     written = len(desk.driver.told)
     AT_ONCE[name][0](desk)
-    assert len(desk.driver.told) == written
+    stutter = desk.servo.watchdog.config.frozen if AT_ONCE[name][1] is Event.LINK_LOST else 0  # not yet a loss
+    assert len(desk.driver.told) <= written + stutter
     assert desk.driver.calls[-1] == "stop"
+
+
+def test_a_link_that_freezes_while_the_arm_brakes_is_written_to_no_more() -> None:
+    desk = Desk()
+    desk.move()
+    desk.servo.watchdog.fault(Event.OPERATOR_STOP)
+    desk.driver.lie = lying(stamp=desk.driver.clock)
+    desk.ticks(4)
+    assert desk.driver.calls[-1] == "stop"
+    assert not desk.servo._still
+
+
+def test_an_arm_is_not_told_to_start_from_a_reading_that_may_be_old() -> None:
+    desk = Desk()
+    desk.move()
+    frozen(desk)
+    desk.servo.watchdog.clear()
+    written = len(desk.driver.told)
+    with pytest.raises(ValueError, match="cannot be enabled"):
+        desk.servo.begin(READY, desk.now)
+    desk.ticks(20)
+    assert len(desk.driver.told) == written
+    assert desk.mode is Mode.FAULT
 
 
 @every_fault
