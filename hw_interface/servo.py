@@ -126,7 +126,7 @@ class Servo:
 
     def _read(self) -> None:
         self.state = self.driver.read()
-        self.watchdog.check_state(self.state, self.state.q if self._stopped else self.gate.setpoint.q[0])
+        self.watchdog.check_state(self.state, None if self._stopped else self.gate.setpoint.q[0])
 
     def _guard(self, call: Callable[[], None]) -> None:
         """Call what the driver does; one that fails is stopped at once, for its next word may not come through."""

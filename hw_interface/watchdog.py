@@ -121,19 +121,22 @@ class Watchdog:
             self.mode = Mode.HOLD
             self._report(Event.STALE, age)
 
-    def check_state(self, state: JointState, setpoint: Array) -> None:
-        """A measurement that is not finite, does not move, is astray, or reports a stop."""
+    def check_state(self, state: JointState, setpoint: Array | None) -> None:
+        """A measurement that is not finite, does not move, is astray, or reports a stop.
+
+        ``setpoint`` (j,) rad is None while the driver is told nothing: the arm need not be ready, nor anywhere.
+        """
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
             return self.fault(Event.NOT_A_NUMBER_READ)
         self._unmoved = 0 if state.stamp > self._stamp else self._unmoved + 1
         self._stamp = max(self._stamp, state.stamp)
-        astray = float(np.abs(state.q - setpoint).max())
+        astray = 0.0 if setpoint is None else float(np.abs(state.q - setpoint).max())
         self._astray = self._astray + 1 if astray > self.config.tracking else 0
         if state.condition is Condition.EXTERNAL_STOP:
             if self.mode is not Mode.EXTERNAL_STOP:
                 self.mode = Mode.EXTERNAL_STOP
                 self._report(Event.ARM_STOPPED, 0.0)
-        elif state.condition is Condition.ERROR or (state.condition is Condition.DISABLED and self.moving):
+        elif state.condition is Condition.ERROR or (state.condition is Condition.DISABLED and setpoint is not None):
             self.fault(Event.ARM_ERROR)
         elif self.cut_off:
             self.fault(Event.LINK_LOST, state.stamp)

@@ -141,6 +141,26 @@ def test_a_link_that_freezes_while_the_arm_brakes_is_written_to_no_more() -> Non
     assert not desk.servo._still
 
 
+@pytest.mark.parametrize("condition", [Condition.DISABLED, Condition.ERROR, Condition.EXTERNAL_STOP])
+@pytest.mark.parametrize("moving", [True, False])
+def test_an_arm_that_is_not_ready_is_noticed_wherever_it_is_told_something(condition: Condition, moving: bool) -> None:
+    """On the way to an episode's start, and at rest between two."""
+    desk = Desk()
+    if moving:
+        desk.servo.begin(READY + 0.2 * np.array([1, 1, 1, 1, 1, -1, 1]), desk.now)
+    desk.ticks(10)
+    assert desk.servo.going is moving
+    assert desk.mode is Mode.IDLE
+    desk.driver.lie = lying(condition=condition)
+    desk.ticks(1)
+    stopped = condition is Condition.EXTERNAL_STOP
+    assert desk.seen == [Event.ARM_STOPPED if stopped else Event.ARM_ERROR]
+    desk.ticks(200)
+    assert desk.mode is (Mode.EXTERNAL_STOP if stopped else Mode.FAULT)
+    assert desk.driver.calls[-1] == "stop"
+    assert not desk.servo.going
+
+
 def test_an_arm_is_not_told_to_start_from_a_reading_that_may_be_old() -> None:
     desk = Desk()
     desk.move()
