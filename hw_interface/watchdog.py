@@ -44,6 +44,7 @@ class Event(IntEnum):
     OVERRUN = 14  # the servo loop itself was later than its budget: fault; detail: s
     CLEARED = 15  # an operator's word
     OBJECT_LOST = 16  # the tracker failed: hold
+    TORQUE = 17  # a joint's torque lies above its limit: fault; detail: as a share of the limit
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class WatchdogConfig:
     frozen: int = 3  # periods with an unmoved stamp
     tracking: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
+    torque_ticks: int = 10  # in a row above the limit: ours, longer than a blow and shorter than a push
     overrun: float = 0.1  # s the servo may be late
 
 
@@ -67,7 +69,7 @@ class Watchdog:
         self.mode = Mode.DISCONNECTED
         self._heard = 0.0  # s, when the newest action was posted
         self._number = 0
-        self._not_finite = self._unmoved = self._astray = 0
+        self._not_finite = self._unmoved = self._astray = self._pressed = 0
         self._stamp = -np.inf
 
     @property
@@ -86,7 +88,7 @@ class Watchdog:
         self._forget()
 
     def _forget(self) -> None:
-        self._not_finite = self._unmoved = self._astray = 0
+        self._not_finite = self._unmoved = self._astray = self._pressed = 0
         self._stamp = -np.inf
 
     def accept(self, number: int, stamp: float, action: Array) -> bool:
@@ -122,7 +124,7 @@ class Watchdog:
             self._report(Event.STALE, age)
 
     def check_state(self, state: JointState, setpoint: Array | None) -> None:
-        """A measurement that is not finite, does not move, is astray, or reports a stop.
+        """A measurement that is not finite, does not move, is astray, presses, or reports a stop.
 
         ``setpoint`` (j,) rad is None while the driver is told nothing: the arm need not be ready, nor anywhere.
         """
@@ -132,6 +134,9 @@ class Watchdog:
         self._stamp = max(self._stamp, state.stamp)
         astray = 0.0 if setpoint is None else float(np.abs(state.q - setpoint).max())
         self._astray = self._astray + 1 if astray > self.config.tracking else 0
+        share = np.nan_to_num(np.abs(state.tau) / self.limits.tau)  # NaN, of an arm that measures none, is no press
+        pressed = 0.0 if setpoint is None else float(share.max())
+        self._pressed = self._pressed + 1 if pressed > 1 else 0
         if state.condition is Condition.EXTERNAL_STOP:
             if self.mode is not Mode.EXTERNAL_STOP:
                 self.mode = Mode.EXTERNAL_STOP
@@ -142,6 +147,8 @@ class Watchdog:
             self.fault(Event.LINK_LOST, state.stamp)
         elif self._astray >= self.config.tracking_ticks:
             self.fault(Event.NOT_TRACKING, astray)
+        elif self._pressed >= self.config.torque_ticks:
+            self.fault(Event.TORQUE, pressed)
         return None
 
     def hold(self, event: Event = Event.OPERATOR_HOLD) -> None:

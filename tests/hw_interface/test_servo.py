@@ -72,6 +72,7 @@ BRAKED: dict[str, tuple[Callable[[Desk], None], Event]] = {  # a controlled stop
     "reading NaN": (misread(q=np.full(7, NAN)), Event.NOT_A_NUMBER_READ),
     "velocity NaN": (misread(dq=np.full(7, NAN)), Event.NOT_A_NUMBER_READ),
     "not tracking": (astray, Event.NOT_TRACKING),
+    "torque": (misread(tau=1.01 * FAMILY.limits.tau), Event.TORQUE),
     "controller's error": (misread(condition=Condition.ERROR), Event.ARM_ERROR),
     "controller disabled": (misread(condition=Condition.DISABLED), Event.ARM_ERROR),
     "operator's stop": (operator, Event.OPERATOR_STOP),

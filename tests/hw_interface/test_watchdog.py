@@ -1,5 +1,7 @@
 """The watchdog's states, from every one of them, without an arm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake import FAMILY
@@ -100,3 +102,23 @@ def test_a_joint_may_lag_for_a_moment_but_not_for_long() -> None:
     assert watchdog.mode is Mode.RUNNING
     watchdog.check_state(reading(99), far)
     assert seen == [Event.NOT_TRACKING]
+
+
+def test_a_joint_may_be_struck_but_not_pressed() -> None:
+    watchdog, seen = dog(Mode.RUNNING)
+    ticks, limit = watchdog.config.torque_ticks, FAMILY.limits.tau
+    blow, unknown = np.where(np.arange(7) == 3, -1.01 * limit, 0.0), np.full(7, np.nan)
+    readings = [blow] * (ticks - 1) + [-limit] + [blow] * (ticks - 1) + [unknown] + [blow] * (ticks - 1)
+    for k, tau in enumerate(readings):
+        watchdog.check_state(replace(reading(k), tau=tau), np.zeros(7))
+    assert watchdog.mode is Mode.RUNNING
+    watchdog.check_state(replace(reading(999), tau=np.where(blow == 0, np.nan, blow)), np.zeros(7))
+    assert watchdog.mode is Mode.FAULT
+    assert seen == [Event.TORQUE]
+
+
+def test_what_a_joint_is_pressed_with_is_no_matter_while_it_is_told_nothing() -> None:
+    watchdog, seen = dog(Mode.IDLE)
+    for k in range(3 * watchdog.config.torque_ticks):
+        watchdog.check_state(replace(reading(k), tau=2 * FAMILY.limits.tau), None)
+    assert seen == []
