@@ -95,7 +95,7 @@ class ArmWorld:
         known = np.zeros(64)
         known[: len(task.names)] = task.values[0]
         self._ask(Verb.BEGIN, q=start.q[0], pose=pose, task=known)
-        state = self._await(lambda s: s["mode"] not in (Mode.IDLE, Mode.HOLD, Mode.RUNNING), "reach the start")
+        state = self._await(lambda s: s["mode"] != Mode.IDLE, "reach the start")
         if self._place is not None and state["mode"] == Mode.ARMED:
             self._place(task, start)
             state = self._shared.state.read()
@@ -146,8 +146,12 @@ class ArmWorld:
         return Mode(int(self._shared.state.read()["mode"]))
 
     def hold(self) -> None:
-        """Brake to a standstill; the next action resumes."""
+        """An operator's word: brake to a standstill, and stand until ``release``; no episode begins before it."""
         self._ask(Verb.HOLD)
+
+    def release(self) -> None:
+        """An operator's word after ``hold``: the next action resumes."""
+        self._ask(Verb.RELEASE)
 
     def stop(self) -> None:
         """Controlled stop, latched until ``clear``."""

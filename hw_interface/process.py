@@ -30,11 +30,12 @@ class Verb(IntEnum):
     """What the policy's process may ask of the servo."""
 
     BEGIN = 1  # go to the episode's start, have the object placed, arm
-    HOLD = 2
+    HOLD = 2  # the operator's word: move for nobody until released
     STOP = 3  # controlled stop, latched
     CLEAR = 4  # the operator's word after a fault
     REST = 5  # the episode is over: brake, and follow nobody
     QUIT = 6  # come to rest, then end
+    RELEASE = 7  # the operator's word after a hold
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,8 @@ class Loop:
             self.begin(asked)
         elif verb is Verb.HOLD:
             self.servo.hold()
+        elif verb is Verb.RELEASE:
+            self.servo.watchdog.release(self.now())
         elif verb is Verb.STOP:
             self.servo.watchdog.fault(Event.OPERATOR_STOP)
         elif verb is Verb.CLEAR:

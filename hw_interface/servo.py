@@ -45,9 +45,11 @@ class Servo:
         self.watchdog.mode = Mode.IDLE
 
     def begin(self, q: Array, now: float) -> None:
-        """Start going to joint positions ``q`` (j,); refused while a fault is latched."""
+        """Start going to joint positions ``q`` (j,); refused while a fault is latched or an operator holds the arm."""
         if self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
             raise ValueError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
+        if self.watchdog.held:
+            raise ValueError("an operator holds the arm: it must be released first")
         if self._stopped:
             self._guard(self._recover)
         if self.watchdog.mode is Mode.FAULT:
@@ -85,7 +87,7 @@ class Servo:
         return bool(np.abs(self.gate.setpoint.dq).max() < STILL)
 
     def hold(self) -> None:
-        """Brake; the next action resumes, a move to a start does not."""
+        """Brake, until an operator releases the arm; the next action resumes then, a move to a start does not."""
         self.watchdog.hold()
         self._move = None
 
@@ -164,7 +166,7 @@ class Servo:
             except Exception:
                 self.object = np.full(13, np.nan)
             if not np.isfinite(self.object).all():
-                self.watchdog.hold(Event.OBJECT_LOST)
+                self.watchdog.pause(Event.OBJECT_LOST)
 
     def place(self, task: Task, start: Start) -> None:
         """Have the object placed, where the driver can do so; elsewhere a person does."""

@@ -20,7 +20,7 @@ class Mode(IntEnum):
     IDLE = 1
     ARMED = 2  # driver enabled, at rest, no action yet
     RUNNING = 3
-    HOLD = 4  # braking to, or at, a standstill; a fresh action resumes
+    HOLD = 4  # braking to, or at, a standstill; a fresh action resumes, unless an operator holds it
     FAULT = 5  # latched: standstill, where the arm can still be told, then nothing more is written
     EXTERNAL_STOP = 6  # latched: the arm's own safety controller has stopped it
 
@@ -37,7 +37,7 @@ class Event(IntEnum):
     NOT_TRACKING = 7  # joints far from their setpoint: fault; detail: rad
     ARM_ERROR = 8  # the controller reports an error, or has disabled itself: fault
     ARM_STOPPED = 9  # emergency or protective stop at the arm
-    OPERATOR_HOLD = 10
+    OPERATOR_HOLD = 10  # held until RELEASED
     OPERATOR_STOP = 11  # controlled stop, then fault
     POLICY_DIED = 12  # its process is gone: fault
     NOT_A_NUMBER_READ = 13  # a measurement that is not finite: fault
@@ -45,6 +45,7 @@ class Event(IntEnum):
     CLEARED = 15  # an operator's word
     OBJECT_LOST = 16  # the tracker failed: hold
     TORQUE = 17  # a joint's torque lies above its limit: fault; detail: as a share of the limit
+    RELEASED = 18  # an operator's word after their hold
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Watchdog:
         """``report`` is told every event once, with its detail."""
         self.limits, self.config, self._report = limits, config, report
         self.mode = Mode.DISCONNECTED
+        self._after: Mode | None = None  # held by an operator, and this follows their release
         self._heard = 0.0  # s, when the newest action was posted
         self._number = 0
         self._not_finite = self._unmoved = self._astray = self._pressed = 0
@@ -76,6 +78,11 @@ class Watchdog:
     def moving(self) -> bool:
         """Whether the policy is in charge."""
         return self.mode in (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
+
+    @property
+    def held(self) -> bool:
+        """Whether an operator holds the arm."""
+        return self._after is not None
 
     @property
     def cut_off(self) -> bool:
@@ -107,14 +114,14 @@ class Watchdog:
             self._heard = stamp
             return False
         self._not_finite, self._heard = 0, stamp
-        if not self.moving:
+        if not self.moving or self.held:
             return False
         self.mode = Mode.RUNNING
         return True
 
     def check_age(self, now: float) -> None:
-        """A policy that is late is held; one that is silent is a fault."""
-        if self.mode not in (Mode.RUNNING, Mode.HOLD):
+        """A policy that is late is held; one that is silent is a fault, unless an operator has the arm."""
+        if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.held:
             return
         age = now - self._heard
         if not age <= self.config.silent * self.limits.deadline:  # a stamp that is NaN is no news either
@@ -139,7 +146,7 @@ class Watchdog:
         self._pressed = self._pressed + 1 if pressed > 1 else 0
         if state.condition is Condition.EXTERNAL_STOP:
             if self.mode is not Mode.EXTERNAL_STOP:
-                self.mode = Mode.EXTERNAL_STOP
+                self.mode, self._after = Mode.EXTERNAL_STOP, None
                 self._report(Event.ARM_STOPPED, 0.0)
         elif state.condition is Condition.ERROR or (state.condition is Condition.DISABLED and setpoint is not None):
             self.fault(Event.ARM_ERROR)
@@ -151,22 +158,36 @@ class Watchdog:
             self.fault(Event.TORQUE, pressed)
         return None
 
-    def hold(self, event: Event = Event.OPERATOR_HOLD) -> None:
+    def pause(self, event: Event) -> None:
         """Brake until the next action resumes."""
         if self.mode in (Mode.ARMED, Mode.RUNNING):
             self.mode = Mode.HOLD
             self._report(event, 0.0)
 
+    def hold(self) -> None:
+        """An operator's word: brake, and move for nobody until they ``release``."""
+        if (self.moving or self.mode is Mode.IDLE) and not self.held:
+            self.mode, self._after = Mode.HOLD, Mode.HOLD if self.moving else Mode.IDLE
+            self._report(Event.OPERATOR_HOLD, 0.0)
+
+    def release(self, now: float) -> None:
+        """An operator's word: back to idle, or in an episode to where the next action resumes."""
+        if self._after is not None:
+            self.mode, self._after, self._heard = self._after, None, now
+            self._report(Event.RELEASED, 0.0)
+
     def rest(self) -> None:
         """Follow nobody any more, until armed again."""
-        if self.moving:
+        if self.held:
+            self._after = Mode.IDLE
+        elif self.moving:
             self.mode = Mode.IDLE
 
     def fault(self, event: Event | None = None, detail: float = 0.0) -> None:
         """Latch; only ``clear`` leaves it."""
         if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
             return
-        self.mode = Mode.FAULT
+        self.mode, self._after = Mode.FAULT, None
         if event is not None:
             self._report(event, detail)
 

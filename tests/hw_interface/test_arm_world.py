@@ -103,6 +103,19 @@ def test_a_stop_latches_until_cleared(world: ArmWorld) -> None:
     assert len(episode(world)) == FAMILY.horizon
 
 
+def test_a_hold_lasts_until_released(world: ArmWorld) -> None:
+    episode(world, 3)
+    world.hold()
+    held = [world.step(np.array([[1.0, 0.0]])) for _ in range(4)]
+    assert all(Verdict.HELD in Verdict(int(step.verdict[0])) for step in held)
+    np.testing.assert_allclose(held[-1].obs[0, :2], held[-2].obs[0, :2], atol=1e-3)
+    with pytest.raises(ArmError, match=r"refused.*HOLD.*OPERATOR_HOLD"):
+        world.reset(task())
+    world.release()
+    assert Verdict.HELD not in Verdict(int(world.step(np.array([[0.2, 0.0]])).verdict[0]))
+    assert len(episode(world)) == FAMILY.horizon
+
+
 def test_nan_is_reported_and_three_of_them_are_a_fault(world: ArmWorld) -> None:
     episode(world, 3)
     verdicts = [Verdict(int(world.step(np.full((1, 2), np.nan)).verdict[0])) for _ in range(3)]

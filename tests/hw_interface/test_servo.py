@@ -279,21 +279,63 @@ def test_an_action_whose_stamp_is_nan_does_not_keep_the_arm_going() -> None:
     assert desk.mode is Mode.FAULT
 
 
-def test_the_operator_holds_a_strike_and_a_move() -> None:
+def test_an_operators_hold_lasts_until_its_release() -> None:
     desk = Desk()
     desk.move()
     desk.servo.hold()
-    desk.ticks(30)
-    assert desk.seen == [Event.OPERATOR_HOLD]
+    for _ in range(3):
+        desk.act(1.0)  # a policy that goes on posting moves nothing
     assert desk.mode is Mode.HOLD
     assert desk.servo.resting
-    desk.servo.begin(READY, desk.now)
-    desk.ticks(20)
-    assert not desk.servo.resting
+    assert flags(desk) == Verdict.DROPPED | Verdict.HELD
+    silence(desk)
+    assert desk.seen == [Event.OPERATOR_HOLD], "who is held is not late"
+    desk.servo.watchdog.release(desk.now)
+    desk.ticks(5)
+    assert desk.mode is Mode.HOLD
+    assert desk.servo.resting, "a release moves nothing"
+    desk.act()
+    assert desk.mode is Mode.RUNNING
+    assert desk.seen == [Event.OPERATOR_HOLD, Event.RELEASED]
+    assert_within_limits(desk.driver)
+
+
+@pytest.mark.parametrize("when", ["on the way to a start", "at rest", "at the end of an episode"])
+def test_no_episode_begins_while_an_operator_holds_the_arm(when: str) -> None:
+    desk = Desk()
+    if when == "on the way to a start":
+        desk.servo.begin(READY + 0.2 * np.array([1, 1, 1, 1, 1, -1, 1]), desk.now)
+        desk.ticks(20)
+        assert not desk.servo.resting
+    elif when == "at the end of an episode":
+        desk.move()
     desk.servo.hold()
+    desk.servo.hold()
+    desk.servo.rest()
     desk.ticks(50)
     assert desk.servo.resting
     assert not desk.servo.going
+    with pytest.raises(ValueError, match="released first"):
+        desk.servo.begin(READY, desk.now)
+    desk.servo.watchdog.release(desk.now)
+    desk.servo.watchdog.release(desk.now)
+    desk.act(1.0)
+    assert desk.mode is Mode.IDLE
+    assert desk.servo.resting
+    desk.begin()
+    assert desk.seen == [Event.OPERATOR_HOLD, Event.RELEASED]
+    assert_within_limits(desk.driver)
+
+
+def test_a_fault_ends_a_hold_and_is_cleared_as_any() -> None:
+    desk = Desk()
+    desk.move()
+    desk.servo.hold()
+    desk.servo.watchdog.fault(Event.OPERATOR_STOP)
+    desk.servo.watchdog.release(desk.now)
+    assert desk.mode is Mode.FAULT
+    desk.servo.watchdog.clear()
+    desk.begin()
     assert_within_limits(desk.driver)
 
 

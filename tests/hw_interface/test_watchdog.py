@@ -37,6 +37,7 @@ def test_a_latched_state_is_left_by_clear_alone(mode: Mode) -> None:
     watchdog, seen = dog(mode)
     watchdog.accept(1, 0.0, np.zeros(2))
     watchdog.hold()
+    watchdog.release(0.0)
     watchdog.rest()
     watchdog.check_age(1e9)
     watchdog.check_state(reading(), np.zeros(7))
@@ -66,10 +67,11 @@ def test_the_arms_own_stop_outranks_every_state(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", STILL)
-def test_who_does_not_move_cannot_be_late_or_held(mode: Mode) -> None:
+def test_who_does_not_move_cannot_be_late_or_paused(mode: Mode) -> None:
     watchdog, seen = dog(mode)
     watchdog.check_age(1e9)
-    watchdog.hold()
+    watchdog.pause(Event.OBJECT_LOST)
+    watchdog.release(1e9)
     assert watchdog.mode is mode
     assert seen == []
 
