@@ -15,6 +15,7 @@ from hw_interface.process import ServoConfig, Verb, serve
 from hw_interface.recorder import record
 from hw_interface.shared_state import EVENTS, LATENESS, SharedState
 from hw_interface.watchdog import Event, Mode
+from robots.actions import standstill
 from robots.arm import ArmSpec, Driver
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals
@@ -90,10 +91,11 @@ class ArmWorld:
         if len(task) != 1:
             raise ValueError(f"an arm takes one task at a time, got {len(task)}")
         start = self.family.start(self.rng, task)
-        self._task, self._age, self._marker = task, 0, self.family.marker(task)
+        self._values = task.columns(*self.family.task_names)  # what the family reads, whatever else a task names
+        self._age, self._marker = 0, self.family.marker(task)
         pose = np.concatenate([start.object_pos[0], start.object_quat[0]])
         known = np.zeros(64)
-        known[: len(task.names)] = task.values[0]
+        known[: self._values.shape[1]] = self._values[0]
         self._ask(Verb.BEGIN, q=start.q[0], pose=pose, task=known)
         state = self._await(lambda s: s["mode"] != Mode.IDLE, "reach the start")
         if self._place is not None and state["mode"] == Mode.ARMED:
@@ -110,7 +112,7 @@ class ArmWorld:
         if action.shape != (1, len(self.family.action.spec)):
             raise ValueError(f"an arm takes actions of {(1, len(self.family.action.spec))}, got {action.shape}")
         self._thinking.append(time.monotonic() - self._seen)
-        before, self._number = self._obs, self._number + 1
+        before, told, self._number = self._obs, self._told, self._number + 1
         self._shared.action.write(number=self._number, stamp=time.monotonic(), action=action[0])
         if self.clock == "wall":
             self._due = max(self._due + self.dt, time.monotonic())
@@ -119,17 +121,16 @@ class ArmWorld:
         else:
             state = self._await(lambda s: s["action"] == self._number and s["done"] >= s["action"] * self.ticks, "act")
         self._age += 1
-        obs = self._look(state)
+        obs, applied = self._look(state), self._applied(told)
         terminated, truncated = np.asarray(self.family.terminated(obs)), np.array([self._age >= self.family.horizon])
         if terminated[0] or truncated[0]:
             self._ask(Verb.REST)  # nobody acts between episodes
-        applied = np.clip(np.nan_to_num(action), -1, 1)
         return Step(
             obs=obs,
-            reward=self.family.reward(before, applied, obs, self._task.values),
+            reward=self.family.reward(before, applied, obs, self._values),
             terminated=terminated,
             truncated=truncated,
-            success=np.asarray(self.family.success(obs, self._task.values)),
+            success=np.asarray(self.family.success(obs, self._values)),
             applied=applied,
             verdict=np.array([int(state["verdict"])]),
             stamp=np.array([self._age * self.dt]),
@@ -214,9 +215,16 @@ class ArmWorld:
             marker=self._marker,
             stamp=np.array([self._age * self.dt]),
         )
-        self._obs = self.family.observe(self.signals)
+        self._obs, self._told = self.family.observe(self.signals), (state["applied"].copy(), int(state["acted"]))
         self._seen = time.monotonic()
         return self._obs
+
+    def _applied(self, before: tuple[Array, int]) -> Array:
+        """What was followed since ``before``, on average (1, a): a dropped action is none, and who is held stands."""
+        ticks = self._told[1] - before[1]
+        if not ticks:
+            return standstill(self.family.action.spec)[None]
+        return np.clip((self._told[0] - before[0]) / ticks, -1, 1)[None]
 
     def _post(self, verb: Verb, **values: Any) -> None:
         self._requests += 1

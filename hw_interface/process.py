@@ -226,6 +226,8 @@ class Loop:
             worst=self.worst,
             realtime=self.realtime,
             rate=1 / self.dt,
+            applied=servo.applied,
+            acted=servo.acted,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw_interface.watchdog import Event, Mode, Watchdog, WatchdogConfig
+from robots.actions import standstill
 from robots.arm import Command, Condition, Driver
 from robots.kinematics import Kinematics
 from robots.motion import Move
@@ -32,7 +33,10 @@ class Servo:
         self.verdict = 0  # flags since the newest action
         self.state: Any = None  # the last reading
         self.object = np.full(13, np.nan)
-        self._action: Array | None = None
+        self.applied = np.zeros(len(family.action.spec))  # (a,) the sum of what was followed, and of how many ticks
+        self.acted = 0  # since the episode's first action
+        self._action: Array | None = None  # (1, a) in [-1, 1]
+        self._still_action = standstill(family.action.spec)
         self._move: tuple[Move, float] | None = None
         self._stopped = False  # the driver has been told to stop
 
@@ -56,6 +60,7 @@ class Servo:
             raise ValueError("the arm cannot be enabled where it is")
         self._move = (Move(self.family.limits, self.gate.setpoint.q[0], q), now)
         self.watchdog.mode, self._action = Mode.IDLE, None
+        self.applied, self.acted = np.zeros_like(self.applied), 0
 
     def _recover(self) -> None:
         """Enable again; the first command starts from what the arm does now, not from what it was told before."""
@@ -100,7 +105,7 @@ class Servo:
         """A newly posted action (a,)."""
         self.verdict = 0
         if self.watchdog.accept(number, stamp, action):
-            self._action = action[None]
+            self._action = np.clip(action[None], -1, 1)
         else:
             self.verdict |= int(Verdict.DROPPED)
 
@@ -147,9 +152,12 @@ class Servo:
                 self._move = None
                 return still
             return move(now - since, setpoint)
-        if self.watchdog.mode is Mode.RUNNING and self._action is not None:
-            return self.family.action(self._action, setpoint)
-        return still
+        if self._action is None:
+            return still
+        followed = self.watchdog.mode is Mode.RUNNING
+        self.applied = self.applied + (self._action[0] if followed else self._still_action)
+        self.acted += 1
+        return self.family.action(self._action, setpoint) if followed else still
 
     def _flags(self) -> int:
         mode = self.watchdog.mode

@@ -64,6 +64,7 @@ def layout(joints: int, actions: int) -> np.dtype[Any]:
         ("q", f, j), ("dq", f, j), ("tau", f, j), ("q_set", f, j), ("dq_set", f, j),
         ("object", f, (13,)), ("action", "i8"), ("done", "i8"), ("request", "i8"), ("refused", "i8"),
         ("events", "i8"), ("missed", "i8"), ("worst", f), ("realtime", "?"), ("rate", f),
+        ("applied", f, (actions,)), ("acted", "i8"),
     ]  # fmt: skip
     action = [("number", "i8"), ("stamp", f), ("action", f, (actions,))]
     request = [("number", "i8"), ("verb", "i8"), ("q", f, j), ("pose", f, (7,)), ("task", f, (64,))]

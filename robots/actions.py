@@ -12,6 +12,11 @@ from robots.world import Spec
 AXES = ("x", "y", "z")
 
 
+def standstill(spec: Spec) -> Array:
+    """The action (a,) in [-1, 1] that asks for a speed of zero, or for the least there is."""
+    return np.clip((spec.high + spec.low) / (spec.low - spec.high), -1, 1)
+
+
 class JointVelocity:
     """Each joint's velocity, as a share of ``scale`` (j,) rad/s."""
 

@@ -116,6 +116,39 @@ def test_a_hold_lasts_until_released(world: ArmWorld) -> None:
     assert len(episode(world)) == FAMILY.horizon
 
 
+def test_applied_is_what_the_arm_followed_not_what_it_was_asked(world: ArmWorld) -> None:
+    still = np.array([[-1.0, 0.0]])  # slide's tool moves forward or stands
+    world.reset(task())
+
+    def applied(x: float, y: float) -> np.ndarray:
+        return world.step(np.array([[x, y]])).applied
+
+    np.testing.assert_allclose(applied(np.nan, 0.3), still)
+    np.testing.assert_allclose(applied(0.4, 0.1), [[0.4, 0.1]])
+    np.testing.assert_allclose(applied(0.4, -9.0), [[0.4, -1.0]])
+    np.testing.assert_allclose(applied(0.4, np.nan), still)
+    world.hold()
+    np.testing.assert_allclose(applied(0.4, 0.0), still)
+    world.release()
+    np.testing.assert_allclose(applied(-0.9, 0.0), [[-0.9, 0.0]])
+    world.stop()
+    np.testing.assert_allclose(applied(0.4, 0.0), still)
+
+
+def test_a_task_may_name_more_than_its_family_reads_in_any_order(world: ArmWorld) -> None:
+    plain = task()
+    names = ("disturbance.drop", *reversed(plain.names))
+    values = np.concatenate([np.full((1, 1), 7.0), plain.values[:, ::-1]], axis=1)
+    told: list[list[Any]] = []
+    for asked in (plain, Task(names, values, plain.ids)):
+        world.rng = np.random.default_rng(0)
+        world.reset(asked)
+        told.append([world.step(np.array([[0.4 if k < 6 else -1.0, 0.1]])) for k in range(12)])
+    reward = [[float(step.reward[0]) for step in steps] for steps in told]
+    assert np.abs(reward[0]).max() > 0.01
+    np.testing.assert_allclose(*reward, atol=0.02)  # the tracker's noise
+
+
 def test_nan_is_reported_and_three_of_them_are_a_fault(world: ArmWorld) -> None:
     episode(world, 3)
     verdicts = [Verdict(int(world.step(np.full((1, 2), np.nan)).verdict[0])) for _ in range(3)]
