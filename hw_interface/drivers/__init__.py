@@ -1,8 +1,14 @@
 """Drivers of arms: one file per controller family, each behind the verbs of ``robots.arm.Driver``.
 
+A driver is built as ``kind(arm, scene, kind.Options(**options))``; ``Options`` is a dataclass, and what it names can be
+given on the command line. Building one raises ValueError for options that make no sense, and touches no hardware.
 The twin is named by its path and never imported here: it is the one driver that has a simulator inside.
 """
 
 from robots.registry import Registry
 
-DRIVERS = Registry("driver", {"twin": "sim.twin:Twin"})
+DRIVERS = Registry(
+    "driver",
+    {"dynamixel": "hw_interface.drivers.dynamixel:Dynamixel", "twin": "sim.twin:Twin"},
+    extras={"dynamixel": "dynamixel"},
+)
