@@ -137,7 +137,7 @@ class Loop:
         self.done = min(self.done + 1, self.followed * self.period)
         if going and not self.servo.going:
             self.arrive(now)
-        self.servo.look()
+        self.servo.look(now)
         self.publish()
         servo, setpoint = self.servo, self.servo.gate.setpoint
         numbers = (int(servo.watchdog.mode), servo.verdict, self.followed)

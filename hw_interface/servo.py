@@ -165,16 +165,15 @@ class Servo:
             return int(Verdict.FAULT | Verdict.STOPPED)
         return int(Verdict.HELD) if mode is Mode.HOLD else 0
 
-    def look(self) -> None:
-        """Ask the tracker, where there is one and something to track."""
+    def look(self, now: float) -> None:
+        """Ask the tracker, where there is one and something to track; an object nobody sees is NaN."""
         if self.family.scene.loose_object and hasattr(self.driver, "track"):
-            try:
+            nothing = np.full(13, np.nan)
+            pose, stamp = nothing, np.nan
+            with contextlib.suppress(Exception):
                 seen = self.driver.track()
-                self.object = np.concatenate([seen.pos, seen.quat, seen.vel])
-            except Exception:
-                self.object = np.full(13, np.nan)
-            if not np.isfinite(self.object).all():
-                self.watchdog.pause(Event.OBJECT_LOST)
+                pose, stamp = np.concatenate([seen.pos, seen.quat, seen.vel]), seen.stamp
+            self.object = pose if self.watchdog.check_object(pose, stamp, now) else nothing
 
     def place(self, task: Task, start: Start) -> None:
         """Have the object placed, where the driver can do so; elsewhere a person does."""

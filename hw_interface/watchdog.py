@@ -46,6 +46,7 @@ class Event(IntEnum):
     OBJECT_LOST = 16  # the tracker failed: hold
     TORQUE = 17  # a joint's torque lies above its limit: fault; detail: as a share of the limit
     RELEASED = 18  # an operator's word after their hold
+    OBJECT_STALE = 19  # the tracker repeats an old pose: hold; detail: age s
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class WatchdogConfig:
     tracking: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
     torque_ticks: int = 10  # in a row above the limit: ours, longer than a blow and shorter than a push
+    unseen: float = 0.25  # s without a new pose of the object: ours, seven of a camera's pictures
     overrun: float = 0.1  # s the servo may be late
 
 
@@ -73,6 +75,7 @@ class Watchdog:
         self._number = 0
         self._not_finite = self._unmoved = self._astray = self._pressed = 0
         self._stamp = -np.inf
+        self._seen, self._looked = -np.inf, 0.0  # s, the newest pose's own stamp, and when it came
 
     @property
     def moving(self) -> bool:
@@ -158,11 +161,23 @@ class Watchdog:
             self.fault(Event.TORQUE, pressed)
         return None
 
-    def pause(self, event: Event) -> None:
-        """Brake until the next action resumes."""
-        if self.mode in (Mode.ARMED, Mode.RUNNING):
+    def check_object(self, pose: Array, stamp: float, now: float) -> bool:
+        """Whether a tracker's pose and velocity (13,) are to be believed; the arm is held where they are not."""
+        if not np.isfinite(pose).all():
+            self.pause(Event.OBJECT_LOST)
+            return False
+        if stamp > self._seen:
+            self._seen, self._looked = stamp, now
+        age = now - self._looked
+        if age > self.config.unseen:
+            self.pause(Event.OBJECT_STALE, age)
+        return age <= self.config.unseen
+
+    def pause(self, event: Event, detail: float = 0.0) -> None:
+        """Brake until the next action resumes; who stands, armed, has nothing to brake."""
+        if self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
-            self._report(event, 0.0)
+            self._report(event, detail)
 
     def hold(self) -> None:
         """An operator's word: brake, and move for nobody until they ``release``."""

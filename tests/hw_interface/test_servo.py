@@ -397,7 +397,7 @@ class _Tracked:
     """A tracker in front of the fake arm."""
 
     def __init__(self, desk: Desk) -> None:
-        self.pos = np.zeros(3)
+        self.pos, self.stamp = np.zeros(3), 0.0
         desk.driver.track = lambda: self  # type: ignore[attr-defined]
         self.quat, self.vel = np.array([1.0, 0, 0, 0]), np.zeros(6)
 
@@ -406,19 +406,66 @@ def test_a_lost_object_is_held_until_an_action_follows() -> None:
     desk = Desk()
     tracker = _Tracked(desk)
     desk.move()
-    desk.servo.look()
+    desk.servo.look(desk.now)
     assert np.isfinite(desk.servo.object).all()
     assert desk.mode is Mode.RUNNING
     tracker.pos = np.full(3, NAN)
-    desk.servo.look()
-    desk.servo.look()
+    desk.servo.look(desk.now)
+    desk.servo.look(desk.now)
     assert desk.mode is Mode.HOLD
     assert desk.seen == [Event.OBJECT_LOST]
-    del tracker.pos
+    desk.driver.track = None  # type: ignore[attr-defined]
     desk.act()
-    desk.servo.look()
+    desk.servo.look(desk.now)
     assert desk.seen == [Event.OBJECT_LOST] * 2
     assert np.isnan(desk.servo.object).all()
+
+
+def test_a_tracker_that_repeats_an_old_pose_is_as_lost_as_its_object() -> None:
+    desk = Desk()
+    tracker = _Tracked(desk)
+    desk.move()
+
+    def watched(ticks: int, fresh: bool) -> None:
+        for k in range(ticks):
+            tracker.stamp += fresh * desk.driver.dt
+            desk.act(-0.4, ticks=1)
+            desk.servo.look(desk.now)
+            assert np.isfinite(desk.servo.object).all(), k
+
+    late = round(desk.servo.watchdog.config.unseen / desk.driver.dt)
+    watched(3 * late, fresh=True)
+    watched(late - 1, fresh=False)  # a slow camera is no old pose
+    watched(1, fresh=True)
+    assert desk.mode is Mode.RUNNING
+    watched(late - 1, fresh=False)
+    desk.ticks(2)
+    desk.servo.look(desk.now)
+    desk.servo.look(desk.now)
+    assert np.isnan(desk.servo.object).all()
+    assert desk.mode is Mode.HOLD
+    assert desk.seen == [Event.OBJECT_STALE]
+    tracker.stamp += 1.0
+    desk.servo.look(desk.now)
+    assert np.isfinite(desk.servo.object).all()
+    desk.act(-0.4)
+    assert desk.mode is Mode.RUNNING
+
+
+def test_an_armed_arm_waits_for_whoever_places_the_object_with_their_hands_before_the_camera() -> None:
+    desk = Desk()
+    tracker = _Tracked(desk)
+    desk.begin()
+    tracker.pos = np.full(3, NAN)
+    for _ in range(1000):
+        desk.ticks(1)
+        desk.servo.look(desk.now)
+    assert desk.mode is Mode.ARMED
+    assert desk.seen == []
+    desk.act()
+    desk.servo.look(desk.now)
+    assert desk.mode is Mode.HOLD
+    assert desk.seen == [Event.OBJECT_LOST]
 
 
 def test_whatever_is_posted_stays_inside_the_limits() -> None:
