@@ -1,4 +1,4 @@
-"""The command line: ``pliant list | train | evaluate | deploy | trial | report | view | recover``.
+"""The command line: ``pliant list | train | evaluate | deploy | trial | report | view | recover | emulate``.
 
 Answers go to standard output, progress and errors to standard error; with --json the answer is one object, and all
 else goes to standard error. Exit status: 0 when what was asked was done, 2 for arguments that ask for something

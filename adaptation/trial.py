@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str = "lockstep"
     wall_episodes: int = 0  # more episodes, at the wall's pace
     seed: int = 0
+    options: dict[str, str] = {}  # of the driver: how the arm is reached, which may change between two starts
 
 
 class Notes:
@@ -87,13 +88,14 @@ def trial(config: TrialConfig, folder: Path, workers: int = 1) -> dict[str, Any]
     """Run what is left of a trial, and judge it as ``statistics.judge`` does.
 
     Raises:
-        BadArgumentError: the folder holds another trial.
+        BadArgumentError: the folder holds another trial, or the driver cannot be had as asked.
         RefusedError: the run was not trained for this arm.
         PliantError: a worker failed; what it said is on standard error.
     """
     began = time.monotonic()
     for _ in policies(Path(config.run), config.arm):
         pass  # a run that does not fit is refused before anything is written or moves
+    check_driver(config)
     claim(config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     spawn = multiprocessing.get_context("spawn")
@@ -119,7 +121,8 @@ def claim(config: TrialConfig, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
     was, now = msgspec.json.decode(path.read_bytes()), msgspec.to_builtins(config)
-    if unlike := [f"{key} {was.get(key)!r}, not {now[key]!r}" for key in now if was.get(key) != now[key]]:
+    same = [key for key in now if key != "options"]
+    if unlike := [f"{key} {was.get(key)!r}, not {now[key]!r}" for key in same if was.get(key) != now[key]]:
         raise BadArgumentError(f"{folder} holds another trial ({'; '.join(unlike)}): name another with --out")
 
 
@@ -222,11 +225,14 @@ def conclude(config: TrialConfig, lines: list[dict[str, Any]]) -> dict[str, Any]
     }
 
 
-def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: int) -> dict[str, Any]:
+def deploy(
+    run: Path, arm: str, driver: str, seconds: float, clock: str, seed: int, options: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Drive an arm for some time, adapting all along, and say what the gate did and how the loop kept time."""
     torch.set_num_threads(1)
-    config = TrialConfig(str(run), arm, driver, objects=1, clock=clock, seed=seed)
+    config = TrialConfig(str(run), arm, driver, objects=1, clock=clock, seed=seed, options=options or {})
     _, method, _ = next(policies(run, arm))
+    check_driver(config)
     family, tasks = objects_of(config)
     episodes = max(1, round(seconds / (family.horizon * family.dt)))
     began = time.monotonic()
@@ -249,11 +255,11 @@ def deploy(run: Path, arm: str, driver: str, seconds: float, clock: str, seed: i
 @contextmanager
 def the_arm(config: TrialConfig, family: Family, clock: str, folder: Path) -> Iterator[ArmWorld]:
     """The arm or its twin, for a while; at the wall's pace all is recorded. PliantError where it will not go on."""
-    options = {"seed": config.seed} if tells_truth(config) else {}
+    options = driver_options(config)
     taken = len(list(folder.glob("recording-*.mcap")))
     record_to = folder / f"recording-{taken}.mcap" if clock == "wall" else None
     try:
-        place = None if tells_truth(config) else ask_operator
+        place = ask_operator if family.scene.loose_object and not tells_truth(config) else None
         world = ArmWorld(family, ARMS[config.arm], config.driver, options, clock, record_to, place=place)
         try:
             yield world
@@ -269,6 +275,45 @@ def ask_operator(task: Task, start: Start) -> None:
     input(f"Put object {int(task.ids[0]) + 1} at x = {x:.3f} m, y = {y:.3f} m before the arm, then press Enter. ")
 
 
+def driver_options(config: TrialConfig) -> dict[str, Any]:
+    """What the driver is built with: what was given, and a twin's draws."""
+    return ({"seed": config.seed} if tells_truth(config) else {}) | config.options
+
+
+def check_driver(config: TrialConfig) -> None:
+    """Build the driver once, without connecting it: what it cannot be is refused before anything moves.
+
+    Raises:
+        PliantError: it needs a package that is not installed.
+        BadArgumentError: it has no such option, needs another one, or its time does not wait.
+    """
+    kind, options = driver_kind(config.driver), driver_options(config)
+    there = [field.name for field in fields(kind.Options)]
+    if unknown := [name for name in options if name not in there]:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise BadArgumentError(f"the driver {config.driver!r} has no option {unknown[0]!r}; {has}")
+    if config.clock == "lockstep" and not tells_truth(config):
+        raise BadArgumentError(f"time does not wait at an arm: with {config.driver!r} the clock must be wall")
+    family = checkpoint.family_named(read_config(Path(config.run)).family)
+    try:
+        kind(ARMS[config.arm], family.scene, kind.Options(**options))
+    except ValueError as error:
+        raise BadArgumentError(str(error)) from error
+
+
+def driver_kind(name: str) -> Any:
+    """The driver's class; PliantError where it needs a package that is not installed."""
+    try:
+        return DRIVERS[name]
+    except ImportError as error:
+        raise PliantError(str(error)) from error
+
+
+def own_clock(driver: str) -> str:
+    """At whose pace a trial goes unless it is told: a twin's time waits, an arm's does not."""
+    return "lockstep" if hasattr(driver_kind(driver), "place") else "wall"
+
+
 def tells_truth(config: TrialConfig) -> bool:
     """Who places the object knows it: a twin does, and at an arm there is no oracle."""
-    return hasattr(DRIVERS[config.driver], "place")
+    return own_clock(config.driver) == "lockstep"

@@ -45,9 +45,9 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {servo.shadow: i for i, servo in enumerate(self.servos) if servo.shadow is not None}
 
 
-def read_calibration(path: Path | None, arm: ArmSpec) -> Calibration:
+def read_calibration(file: str, arm: ArmSpec) -> Calibration:
     """The file's, or without one the wiring that the arm comes with from its maker; ValueError says what is wrong."""
-    path = arm.urdf.with_name("dynamixel.json") if path is None else path
+    path = Path(file) if file else arm.urdf.with_name("dynamixel.json")
     if not path.is_file():
         raise ValueError(f"no calibration file {path}")
     try:

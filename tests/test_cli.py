@@ -16,7 +16,7 @@ from robots.catalog import ARMS
 from sim import ENGINES
 from sim.families import FAMILIES
 
-COMMANDS = ("list", "train", "evaluate", "deploy", "trial", "report", "view", "recover")
+COMMANDS = ("list", "train", "evaluate", "deploy", "trial", "report", "view", "recover", "emulate")
 
 
 def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
@@ -43,7 +43,7 @@ def test_list_names_what_is_registered_without_importing_it() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0
     found = json.loads(answer.stdout.splitlines()[-1])
-    assert set(found) == {"families", "methods", "arms", "engines", "drivers"}
+    assert set(found) == {"families", "methods", "arms", "engines", "drivers", "emulators"}
     for kind, table in (("families", FAMILIES), ("methods", METHODS), ("arms", ARMS), ("engines", ENGINES)):
         assert found[kind] == sorted(table)
 
@@ -82,6 +82,9 @@ def test_every_command_helps(capfd: pytest.CaptureFixture[str], command: str) ->
         (["report", "nowhere"], "no folder nowhere"),
         (["view", "skate"], "no family named 'skate'"),
         (["recover", "nowhere.mcap"], "no file nowhere.mcap"),
+        (["emulate", "pigeon", "--arm", "viperx"], "no emulator named 'pigeon'; there are: dynamixel"),
+        (["emulate", "dynamixel", "--arm", "hand"], "no arm named 'hand'"),
+        (["emulate", "dynamixel", "--arm", "panda"], "no calibration file"),
         (["conquer"], "conquer"),
         ([], "list"),
     ],

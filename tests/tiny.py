@@ -10,6 +10,7 @@ from policies.method import Problem, Rhythm, Transition, Trial
 from robots.arm import Body, Limits, Setpoint
 from robots.signals import Array
 from robots.world import Spec, Step, Task, Verdict
+from sim.engine import Scene
 
 J = np.ones(2)
 LIMITS = Limits(-3 * J, 3 * J, J, 10 * J, 100 * J, J, np.array([[-1.0, 1.0]] * 3), 10.0, 0.1)
@@ -24,13 +25,28 @@ class Velocity:
         return 0.5 * action
 
 
+@dataclass(frozen=True)
+class ElsewhereOptions:
+    port: str = "here"
+
+
+class Elsewhere:
+    """A driver of an arm that is somewhere else: it cannot place an object."""
+
+    Options = ElsewhereOptions
+
+    def __init__(self, arm: Body, scene: Any, options: ElsewhereOptions) -> None:
+        if options.port == "nowhere":
+            raise ValueError("nothing is nowhere")
+
+
 class Tiny:
     """Move a point in the plane to a hidden goal."""
 
     name = "tiny"
     body = BODY
     limits = LIMITS
-    scene = None
+    scene = Scene(BODY, loose_object=True)
     engines = ("ideal",)
     action = Velocity()
     obs = Spec(("x", "y"), -3 * J, 3 * J, ("rad", "rad"))

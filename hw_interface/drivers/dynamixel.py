@@ -12,7 +12,6 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import dynamixel_sdk as sdk
@@ -54,7 +53,7 @@ class DynamixelOptions:
     """How the arm is reached."""
 
     port: str = ""  # the serial port
-    calibration: Path | None = None  # a file; without one, the wiring that the arm comes with
+    calibration: str = ""  # a file; without one, the wiring that the arm comes with
 
 
 class _Port(sdk.PortHandler):

@@ -14,7 +14,6 @@ import tty
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -40,7 +39,7 @@ IDLE = 0.004  # s, how long at most nothing is looked at
 class BusOptions:
     """How the bus is wired, and whether it takes the time that a wire does."""
 
-    calibration: Path | None = None
+    calibration: str = ""  # a file; without one, the wiring that the arm comes with
     wire: bool = True
 
 
