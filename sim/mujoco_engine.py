@@ -150,7 +150,9 @@ class MujocoEngine:
         """
         body = self.scene.body
         if not isinstance(body, ArmSpec):
-            return np.repeat((told(body, command, Torque).tau / self._gear)[:, None], substeps, 1)
+            share = told(body, command, Torque).tau / self._gear
+            share = np.where(np.isfinite(share), share, np.nan)  # MuJoCo would cut an infinite one to 1
+            return np.repeat(share[:, None], substeps, 1)
         setpoint = told(body, command, Setpoint)
         ahead = body.damping / body.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
         return np.asarray(setpoint.q[:, None] + setpoint.dq[:, None] * ahead)

@@ -1,12 +1,11 @@
 """What every engine promises, for each registered one: a new engine is tested by being registered."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from robots.arm import Setpoint
-from robots.catalog.panda import PANDA
+from robots.arm import ArmSpec, Body, Setpoint, Torque, Walker
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals
 from robots.world import Family, Start, Task
@@ -15,21 +14,29 @@ from sim.engine import Engine
 from sim.families import FAMILIES
 
 SUBSTEPS = 5
+CARRIED = [
+    (name, kind)
+    for name in sorted(ENGINES)
+    for kind in (ArmSpec, Walker)
+    if any(name in family.engines and isinstance(family().body, kind) for family in FAMILIES.values())
+]
 every_engine = pytest.mark.parametrize("name", sorted(ENGINES))
+every_body = pytest.mark.parametrize(
+    ("name", "kind"), CARRIED, ids=[f"{name}-{kind.__name__}" for name, kind in CARRIED]
+)
 PHYSICS = sorted(name for name in ENGINES if name != "ideal")
 every_physics = pytest.mark.parametrize("name", PHYSICS)
 
 
-def family_of(name: str, loose_object: bool | None = None) -> Family:
-    """Some family that the engine carries, with an arm where there is one."""
+def family_of(name: str, kind: type[Body]) -> Family:
+    """Some family that the engine carries, of a kind of body, with a loose object where there is one."""
     carried = [family() for family in FAMILIES.values() if name in family.engines]
-    fitting = [f for f in carried if loose_object in (None, f.scene.loose_object)]
-    return sorted(fitting, key=lambda f: (not isinstance(f.body, type(PANDA)), not f.scene.loose_object))[0]
+    return sorted((f for f in carried if isinstance(f.body, kind)), key=lambda f: not f.scene.loose_object)[0]
 
 
-def loaded(name: str, n: int, loose_object: bool | None = None, seed: int = 0) -> tuple[Engine, Task, Start]:
+def loaded(name: str, n: int, kind: type[Body] = ArmSpec, seed: int = 0) -> tuple[Engine, Task, Start]:
     """An engine with n different tasks, at their start."""
-    family = family_of(name, loose_object)
+    family = family_of(name, kind)
     engine: Engine = ENGINES[name]()
     engine.load(family.scene, n)
     rng = np.random.default_rng(seed)
@@ -49,10 +56,19 @@ def swing(start: Start, tick: int, amplitude: float = 0.1, rate: float = 2.0) ->
     return Setpoint(q, dq, np.zeros_like(q))
 
 
+def told(engine: Engine, start: Start, tick: int) -> Setpoint | Torque:
+    """A command that moves whatever the body is."""
+    body = engine.scene.body
+    if not isinstance(body, Walker):
+        return swing(start, tick)
+    push = body.limits.tau * np.sin(0.5 * tick + np.arange(len(body.joints)))
+    return Torque(np.tile(push, (len(start.q), 1)))
+
+
 def run(engine: Engine, start: Start, ticks: int = 20) -> list[Signals]:
     out = []
     for k in range(ticks):
-        engine.step(swing(start, k), SUBSTEPS)
+        engine.step(told(engine, start, k), SUBSTEPS)
         out.append(engine.read())
     return out
 
@@ -63,25 +79,33 @@ def numbers(signals: Signals) -> Array:
     return np.concatenate([*parts, s.stamp[:, None]], 1)
 
 
-@every_engine
-def test_signals_have_their_shapes_and_a_clock(name: str) -> None:
-    engine, _, start = loaded(name, 3)
+@every_body
+def test_signals_have_their_shapes_and_a_clock(name: str, kind: type[Body]) -> None:
+    engine, _, start = loaded(name, 3, kind)
     signals = run(engine, start, 2)[-1]
     j = start.q.shape[1]
-    shapes = {"q": j, "dq": j, "tau": j, "tool_pos": 3, "tool_quat": 4, "tool_vel": 3, "marker": 3}
+    shapes = {
+        "q": j,
+        "dq": j,
+        "tau": len(engine.scene.body.joints),
+        "tool_pos": 3,
+        "tool_quat": 4,
+        "tool_vel": 3,
+        "marker": 3,
+    }
     shapes |= {"object_pos": 3, "object_quat": 4, "object_vel": 6}
     assert {k: getattr(signals, k).shape for k in shapes} == {k: (3, width) for k, width in shapes.items()}
     assert signals.stamp == pytest.approx(2 * SUBSTEPS * engine.scene.timestep)
     assert np.isnan(signals.marker).all()
     assert np.isfinite(signals.q).all()
-    assert np.isfinite(signals.tool_pos).all()
+    assert np.isfinite(signals.tool_pos).all() == (kind is not Walker)
     assert np.isfinite(signals.object_pos).all() == engine.scene.loose_object
     engine.close()
 
 
-@every_engine
-def test_what_was_read_does_not_change_afterwards(name: str) -> None:
-    engine, _, start = loaded(name, 2)
+@every_body
+def test_what_was_read_does_not_change_afterwards(name: str, kind: type[Body]) -> None:
+    engine, _, start = loaded(name, 2, kind)
     before = engine.read()
     kept = numbers(before).copy()
     run(engine, start, 3)
@@ -89,18 +113,18 @@ def test_what_was_read_does_not_change_afterwards(name: str) -> None:
     engine.close()
 
 
-@every_engine
-def test_the_same_calls_give_the_same_numbers(name: str) -> None:
-    (a, _, start), (b, _, _) = loaded(name, 3), loaded(name, 3)
+@every_body
+def test_the_same_calls_give_the_same_numbers(name: str, kind: type[Body]) -> None:
+    (a, _, start), (b, _, _) = loaded(name, 3, kind), loaded(name, 3, kind)
     for x, y in zip(run(a, start), run(b, start), strict=True):
         np.testing.assert_array_equal(numbers(x), numbers(y))
     a.close()
     b.close()
 
 
-@every_engine
-def test_an_episode_leaves_no_trace_in_the_next(name: str) -> None:
-    engine, task, start = loaded(name, 2)
+@every_body
+def test_an_episode_leaves_no_trace_in_the_next(name: str, kind: type[Body]) -> None:
+    engine, task, start = loaded(name, 2, kind)
     first = run(engine, start)
     engine.write(task)
     engine.reset(start)
@@ -109,9 +133,9 @@ def test_an_episode_leaves_no_trace_in_the_next(name: str) -> None:
     engine.close()
 
 
-@every_engine
-def test_writing_a_task_twice_is_writing_it_once(name: str) -> None:
-    (a, task, start), (b, _, _) = loaded(name, 3), loaded(name, 3)
+@every_body
+def test_writing_a_task_twice_is_writing_it_once(name: str, kind: type[Body]) -> None:
+    (a, task, start), (b, _, _) = loaded(name, 3, kind), loaded(name, 3, kind)
     b.write(task.take([2, 0, 1]))
     for _ in range(2):
         b.write(task)
@@ -122,13 +146,13 @@ def test_writing_a_task_twice_is_writing_it_once(name: str) -> None:
     b.close()
 
 
-@every_engine
-def test_a_world_is_what_it_is_without_the_others(name: str) -> None:
-    several, task, start = loaded(name, 3)
+@every_body
+def test_a_world_is_what_it_is_without_the_others(name: str, kind: type[Body]) -> None:
+    several, task, start = loaded(name, 3, kind)
     alone: Engine = ENGINES[name]()
     alone.load(several.scene, 1)
     alone.write(task.take([1]))
-    only = Start(start.q[1:2], start.object_pos[1:2], start.object_quat[1:2])
+    only = Start(**{f.name: x if (x := getattr(start, f.name)) is None else x[1:2] for f in fields(start)})
     alone.reset(only)
     for x, y in zip(run(several, start), run(alone, only), strict=True):
         np.testing.assert_array_equal(numbers(x)[1], numbers(y)[0])
@@ -136,9 +160,9 @@ def test_a_world_is_what_it_is_without_the_others(name: str) -> None:
     alone.close()
 
 
-@every_engine
-def test_reset_and_write_touch_only_the_worlds_they_are_told_to(name: str) -> None:
-    engine, task, start = loaded(name, 3)
+@every_body
+def test_reset_and_write_touch_only_the_worlds_they_are_told_to(name: str, kind: type[Body]) -> None:
+    engine, task, start = loaded(name, 3, kind)
     run(engine, start, 5)
     before, mask = numbers(engine.read()), np.array([False, True, False])
     engine.write(task, mask)
@@ -147,23 +171,26 @@ def test_reset_and_write_touch_only_the_worlds_they_are_told_to(name: str) -> No
     np.testing.assert_array_equal(after[~mask], before[~mask])
     j = start.q.shape[1]
     np.testing.assert_allclose(after[mask, :j], start.q[mask], atol=1e-12)
-    assert (after[mask, j : 2 * j] == 0).all()
+    np.testing.assert_allclose(after[mask, j : 2 * j], 0 if start.dq is None else start.dq[mask], atol=1e-12)
     assert (after[mask, -1] == 0).all()
     engine.close()
 
 
-@every_engine
+@every_body
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(name: str, bad: float) -> None:
-    (hurt, task, start), (well, _, _) = loaded(name, 3), loaded(name, 3)
+def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(
+    name: str, kind: type[Body], bad: float
+) -> None:
+    (hurt, task, start), (well, _, _) = loaded(name, 3, kind), loaded(name, 3, kind)
     for k in range(6):
-        setpoint = swing(start, k)
-        well.step(setpoint, SUBSTEPS)
+        command = told(well, start, k)
+        well.step(command, SUBSTEPS)
         if k == 2:
-            q = setpoint.q.copy()
-            q[1, 0] = bad
-            setpoint = replace(setpoint, q=q)
-        hurt.step(setpoint, SUBSTEPS)
+            first = fields(command)[0].name
+            wrong = getattr(command, first).copy()
+            wrong[1, 0] = bad
+            command = replace(command, **{first: wrong})
+        hurt.step(command, SUBSTEPS)
         assert hurt.diverged.tolist() == [False, k >= 2, False]
     others = np.array([True, False, True])
     np.testing.assert_array_equal(numbers(hurt.read())[others], numbers(well.read())[others])
@@ -171,7 +198,7 @@ def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(name:
     hurt.reset(start, ~others)
     assert not hurt.diverged.any()
     assert np.isfinite(hurt.read().q).all()
-    hurt.step(swing(start, 0), SUBSTEPS)
+    hurt.step(told(hurt, start, 0), SUBSTEPS)
     assert not hurt.diverged.any()
     hurt.close()
     well.close()
@@ -180,7 +207,7 @@ def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(name:
 @every_engine
 def test_a_reading_is_fresh_after_reset_and_after_every_step(name: str) -> None:
     engine, _, start = loaded(name, 2)
-    if not isinstance(engine.scene.body, type(PANDA)):
+    if not isinstance(engine.scene.body, ArmSpec):
         pytest.skip("a body without a tool of its own")
     kinematics = Kinematics(engine.scene.body)
     for signals in (engine.read(), *run(engine, start, 8)):
@@ -249,8 +276,40 @@ def test_a_parameter_of_the_arm_makes_it_lag_in_its_world_alone(name: str, param
 
 @every_engine
 def test_a_body_it_cannot_carry_is_refused_by_name(name: str) -> None:
+    scenes = [family().scene for family in FAMILIES.values() if name not in family.engines]
+    wrong = {scene.body.name: scene for scene in scenes if (name, type(scene.body)) not in CARRIED}
+    assert wrong
+    for body, scene in wrong.items():
+        with pytest.raises(ValueError, match=body):
+            ENGINES[name]().load(scene, 1)
+
+
+@every_body
+def test_a_command_that_does_not_drive_the_body_is_refused_by_name(name: str, kind: type[Body]) -> None:
+    engine, _, start = loaded(name, 2, kind)
+    other: Setpoint | Torque = Torque(start.q) if kind is ArmSpec else Setpoint(start.q, start.q, start.q)
+    with pytest.raises(TypeError, match=engine.scene.body.name):
+        engine.step(other, SUBSTEPS)
+    engine.close()
+
+
+@every_body
+def test_a_dead_actuator_gives_no_torque_in_its_world_alone(name: str, kind: type[Body]) -> None:
     if name == "ideal":
-        pytest.skip("carries every body")
-    scene = FAMILIES["point"]().scene
-    with pytest.raises(ValueError, match="point"):
-        ENGINES[name]().load(scene, 1)
+        pytest.skip("has no torques")
+    (engine, task, start), (plain, _, _) = loaded(name, 3, kind), loaded(name, 3, kind)
+    parameter = f"actuator.{engine.scene.body.joints[1]}"
+    kept = [i for i, x in enumerate(task.names) if not x.startswith("actuator.")]
+    names, values = tuple(task.names[i] for i in kept), task.values[:, kept]
+    for each, shares in ((engine, [1.0, 0.0, 0.5]), (plain, [1.0, 1.0, 1.0])):
+        each.write(Task((*names, parameter), np.c_[values, shares], task.ids))
+        each.reset(start)
+        each.step(told(each, start, 1), 1)
+    tau, whole = engine.read().tau, plain.read().tau
+    np.testing.assert_array_equal(tau[0], whole[0])
+    assert tau[1, 1] == pytest.approx(0, abs=1e-12)
+    assert (np.abs(tau[1, [0, *range(2, tau.shape[1])]]) > 0).all()
+    if kind is Walker:  # an arm's servos push back less, and differently from then on
+        np.testing.assert_allclose(tau[2] / whole[2], [1, 0.5, *[1] * (tau.shape[1] - 2)], rtol=1e-12)
+    engine.close()
+    plain.close()
