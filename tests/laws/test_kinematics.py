@@ -1,5 +1,9 @@
 """One description, three readers: MuJoCo, PyBullet and our own kinematics agree on every arm."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pybullet
@@ -90,6 +94,34 @@ def test_the_jacobian_is_the_derivative_of_the_pose(arm: ArmSpec) -> None:
         spin = (turned - rotation) / h @ rotation.swapaxes(1, 2)
         found = np.stack([spin[:, 2, 1], spin[:, 0, 2], spin[:, 1, 0]], -1)
         assert np.allclose(found, jacobian[:, 3:, j], atol=1e-4)
+
+
+def test_axes_may_point_anywhere(arm: ArmSpec, tmp_path: Path) -> None:
+    rng, text = np.random.default_rng(2), arm.urdf.read_text()
+    tilted = tmp_path / "tilted.urdf"
+    tilted.write_text(re.sub(r'<axis xyz="[^"]*"', lambda _: '<axis xyz="{} {} {}"'.format(*unit(rng)), text))
+    spec = mujoco.MjSpec.from_string(re.sub(r"<(visual|collision).*?</\1>", "", tilted.read_text(), flags=re.DOTALL))
+    spec.compiler.fusestatic = False
+    model, q = spec.compile(), some(arm, 20)
+    data, kinematics = mujoco.MjData(model), Kinematics(replace(arm, urdf=tilted))
+    pos, quat = kinematics.forward(q)
+    for i, row in enumerate(q):
+        data.qpos[:] = row
+        mujoco.mj_forward(model, data)
+        tool = data.body(arm.tool)
+        assert np.allclose(pos[i], tool.xpos, atol=1e-6)
+        assert angle(quat[i], tool.xquat) < 1e-5
+    links = kinematics.frames(q)[-1, :-1]
+    for link, joint in zip(links, arm.joints, strict=True):
+        body = data.body(model.joint(joint).bodyid[0])
+        assert np.allclose(link[:3], np.column_stack([body.xmat.reshape(3, 3), body.xpos]), atol=1e-6)
+    assert np.allclose(kinematics.position(q), pos, atol=1e-14)
+    assert np.allclose(kinematics.gravity(q)[-1], data.qfrc_bias, atol=1e-3)
+
+
+def unit(rng: np.random.Generator) -> Array:
+    v = rng.normal(size=3)
+    return np.asarray(v / np.linalg.norm(v))
 
 
 def test_inverse_brings_the_tool_where_it_was_asked(arm: ArmSpec) -> None:
