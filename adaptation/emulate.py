@@ -1,5 +1,7 @@
 """An emulator before the simulated physics of an arm, on this machine's desk."""
 
+import contextlib
+import os
 import threading
 from typing import Any
 
@@ -7,6 +9,8 @@ from adaptation.errors import BadArgumentError
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
 from sim.plant import Plant
+
+PRIORITY = 40  # of SCHED_FIFO, below the servo process
 
 
 def emulate(name: str, arm: str, calibration: str = "", seconds: float | None = None) -> dict[str, Any]:
@@ -18,6 +22,8 @@ def emulate(name: str, arm: str, calibration: str = "", seconds: float | None = 
         BadArgumentError: the arm has no such controller, or the calibration does not fit it.
     """
     kind = EMULATORS[name]
+    with contextlib.suppress(OSError):  # servos do not wait for what else a computer has to do
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     try:
         made = kind(ARMS[arm], Plant(ARMS[arm]), kind.Options(calibration=calibration))
     except ValueError as error:

@@ -59,7 +59,7 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
     joints = tuple(servo.joint for servo in found.servos)
     if joints != arm.joints:
         raise ValueError(f"{path}: names the joints {', '.join(joints)}; {arm.name} has {', '.join(arm.joints)}")
-    ids = [*found.ids, *found.shadows]
+    ids = [*found.ids, *(servo.shadow for servo in found.servos if servo.shadow is not None)]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise ValueError(f"{path}: id {min(twice)} stands twice")
     for servo, *bounds in zip(found.servos, arm.limits.q_low, arm.limits.q_high, strict=True):

@@ -60,10 +60,10 @@ def patient(ms: float = 2000.0) -> Iterator[None]:
 
 
 @contextmanager
-def driven() -> Iterator[tuple[Paced, Bus]]:
+def driven(**options: Any) -> Iterator[tuple[Paced, Bus]]:
     """A driver that is not yet connected, and its bus; no goal beyond the limits may ever have reached it."""
-    with patient(), bus() as (made, clock):
-        driver = Paced(VIPERX, None, dynamixel.DynamixelOptions(port=made.port))
+    with patient(), bus(**options) as (made, clock):
+        driver = Paced(VIPERX, None, dynamixel.DynamixelOptions(made.port, options.get("calibration", "")))
         driver.clock = clock
         yield driver, made
         assert made.outside == 0

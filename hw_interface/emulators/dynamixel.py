@@ -76,6 +76,7 @@ class Bus:
         self._joints = [self.servos[w.id] for w in wiring.servos]
         self._leaders = {**{w.id: w.id for w in wiring.servos}, **{s.number: s.secondary for s in shadows}}
         self.goals, self.outside = 0, 0  # goal positions that arrived, and those of them beyond the arm's limits
+        self.carried = 0  # bytes, both ways
         self.recent: deque[tuple[float, int, int]] = deque(maxlen=100_000)  # s, id, ticks
         self._parser, self._now, self._free = Parser(), clock(), 0.0
         self._master, self._slave = os.openpty()
@@ -214,6 +215,7 @@ class Bus:
 
     def _wire(self, size: int) -> None:
         """The bus is taken for as long as so many bytes need."""
+        self.carried += size
         self._free = max(self._free, self._now) + 10 * size / self.baud
 
     def _send(self, told: bytes) -> None:
