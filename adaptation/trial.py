@@ -174,10 +174,13 @@ def draw_apart(method: Method, k: int) -> None:
 def visit(
     world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Live through one object's episodes; a line for each."""
+    """Live through one object's episodes; a line for each. PliantError where a fault cut one short."""
     notes = Notes(world)
     told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
     lived = live(world, method, task, len(explore), explore, on_tick=notes, frozen=frozen)
+    if any("FAULT" in verdicts for verdicts in notes.verdicts):
+        said = ", ".join(event["event"] for events in notes.events for event in events)
+        raise PliantError(f"the arm is in FAULT, and this visit does not count: {said}")
     for e in range(len(explore)):
         yield {
             "episode": e,

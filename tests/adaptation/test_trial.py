@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tiny
 
-from adaptation import meta_train, trial
+from adaptation import cli, meta_train, trial
 from adaptation.errors import BadArgumentError, RefusedError
 from adaptation.run import RunConfig, read_log
+from hw_interface.arm_world import ArmError
 from hw_interface.drivers import DRIVERS
 from policies import METHODS
 from robots.signals import Array
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("registered")
 
 
 class Arm(tiny.World):
-    """An arm in a few lines; ``strength`` is how many ticks it lasts before the power is cut."""
+    """An arm in a few lines; so many ticks until the power is cut (``strength``) or a fault latches (``health``)."""
 
-    strength = 10**9
+    strength = health = 10**9
     opened: list[dict[str, Any]] = []  # noqa: RUF012
 
     def __init__(
@@ -35,13 +36,19 @@ class Arm(tiny.World):
         Arm.opened.append((arm.name, driver, clock, record_to and record_to.name))
         self.clock, self.events = clock, []
 
+    def reset(self, task: Any) -> Array:
+        if Arm.health <= 0:
+            raise ArmError("begin was refused, the arm is in FAULT: OPERATOR_STOP")
+        return super().reset(task)
+
     def step(self, action: Array) -> Step:
-        Arm.strength -= 1
+        Arm.strength, Arm.health = Arm.strength - 1, Arm.health - 1
         if self.tick == 3:
             self.events.append({"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3})
         if Arm.strength < 0:
             raise KeyboardInterrupt
-        return replace(super().step(action), verdict=np.array([int(Verdict.LIMITED | Verdict.HELD)]))
+        verdict = Verdict.LIMITED | Verdict.HELD | (Verdict.FAULT if Arm.health <= 0 else Verdict.OK)
+        return replace(super().step(action), verdict=np.array([int(verdict)]))
 
     @property
     def signals(self) -> Any:
@@ -60,6 +67,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
     monkeypatch.setitem(METHODS._entries, "oracle", "tiny:Told")
     monkeypatch.setattr(Arm, "strength", 10**9)
+    monkeypatch.setattr(Arm, "health", 10**9)
     monkeypatch.setattr(Arm, "opened", [])
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     meta_train.train(tmp_path / "run", config)
@@ -103,6 +111,23 @@ def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(run: P
     assert parts | {"seconds": 0} == whole | {"seconds": 0}
 
 
+@pytest.mark.parametrize("tick", [2 * 15 + 3, 3 * 15])
+def test_a_latched_fault_fails_the_trial_which_then_goes_on_with_that_visit(
+    run: Path, capfd: pytest.CaptureFixture[str], tick: int
+) -> None:
+    """In the midst of a visit, and at its last tick, after which nobody asks the arm for more."""
+    command = ["trial", str(run), "--arm", "tiny-arm", "--objects", "2", "--workers", "1"]
+    Arm.health = tick
+    assert cli.main(command) == 1
+    assert "FAULT" in capfd.readouterr().err
+    assert len(trial.lines_of(run / "trial")) == 2 * 3, "a visit that a fault cut short is no measurement"
+    Arm.health = 10**9  # an operator has looked, and starts it again
+    assert cli.main(command) == 0
+    lines = trial.lines_of(run / "trial")
+    assert len(lines) == len({(x["object"], x["policy"], x["episode"]) for x in lines}) == 2 * 4 * 3
+    assert not any("FAULT" in x["verdicts"] for x in lines)
+
+
 def test_another_trial_is_not_mixed_in(run: Path) -> None:
     trial.trial(asked(run), run / "trial")
     with pytest.raises(BadArgumentError, match="objects 4, not 5"):
@@ -130,11 +155,36 @@ def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
 
 
 def test_on_an_arm_nobody_knows_the_object(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Velocity")  # which places no objects
-    result = trial.trial(asked(run, driver="real"), run / "trial")
+    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")  # which places no objects
+    result = trial.trial(asked(run, driver="real", clock="wall"), run / "trial")
     assert result["oracle"] is result["gap_closed"] is None
     assert result["gain"] is not None
     assert {line["task"]["disturbance.latency"] for line in trial.lines_of(run / "trial")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"options": {"port": "x"}}, "the driver 'twin' has no option 'port'; it has latency, noise"),
+        ({"driver": "real", "options": {"color": "red"}}, "no option 'color'; it has port"),
+        ({"driver": "real", "clock": "wall", "options": {"port": "nowhere"}}, "nothing is nowhere"),
+        ({"driver": "real"}, "the clock must be wall"),
+    ],
+)
+def test_a_driver_that_cannot_be_is_refused_before_anything_moves(
+    run: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")
+    with pytest.raises(BadArgumentError, match=said):
+        trial.trial(asked(run, **changes), run / "trial")
+    assert not Arm.opened
+    assert not (run / "trial").exists()
+
+
+def test_an_arm_may_be_plugged_in_elsewhere_when_a_trial_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")
+    for port in ("here", "there"):
+        trial.trial(asked(run, driver="real", clock="wall", options={"port": port}), run / "trial")
 
 
 def test_deploying_drives_for_about_as_long_as_asked(run: Path) -> None:
