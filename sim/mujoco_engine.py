@@ -136,7 +136,7 @@ class MujocoEngine:
         if not self._ahead:
             return
         control, self._ahead = np.concatenate(self._ahead, 1), []
-        torque = np.zeros_like(control)
+        torque = np.zeros(control.shape)  # in rows, whatever the order of the control
         with self._reported():
             self.batch.rollout(control.shape[1], control, record=("actuator_force",), out={"actuator_force": torque})
         self._tau = torque[:, -1] * self._gear
