@@ -11,6 +11,7 @@ import functools
 import gc
 import itertools
 import json
+import os
 import threading
 import time
 from typing import Any
@@ -65,7 +66,7 @@ def same_process(seconds: float, realtime: bool) -> dict[str, Any]:
     """The same loop in a thread beside the training."""
     shared = SharedState(len(FAMILY.body.joints), len(FAMILY.action.spec))
     make = functools.partial(Twin, FAMILY.body, FAMILY.scene)
-    loop = Loop(ServoConfig(FAMILY, make, lockstep=False, shared=shared.name))
+    loop = Loop(ServoConfig(FAMILY, make, lockstep=False, shared=shared.name, parent=os.getppid()))
     ask = process._become_realtime if realtime else lambda: False
     with mock.patch.object(process, "_become_realtime", ask):
         thread = threading.Thread(target=loop.run)
