@@ -14,6 +14,7 @@ from adaptation.contract import TOLERANCE, Contract, describe, differences, narr
 from adaptation.errors import BadArgumentError, DamagedError, RefusedError
 from policies import METHODS
 from policies.method import Method, Problem, Trial
+from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.world import Family
 from sim.families import FAMILIES
@@ -135,7 +136,8 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
         raise RefusedError(f"{folder}: family: trained for {contract.family!r}, asked for {asked!r}")
     here = family_named(asked)
     if arm is not None and (name := ARMS[arm].name) != contract.arm:
-        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {name!r}")
+        why = "" if isinstance(here.body, ArmSpec) else f": {contract.arm} is no arm, and runs in simulation alone"
+        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {name!r}{why}")
     tree = archive.unpack(files[WEIGHTS], files[STATE])
     config: Any = msgspec.convert(contract.config, METHODS[contract.method].Config)
     method = _revive(contract.method, here, config, tree["method"])

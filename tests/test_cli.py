@@ -154,3 +154,18 @@ def test_a_short_training_with_references_is_judged_between_them(
     status, _, complaint = pliant(capfd, "deploy", out, "--arm", "panda")
     assert status == 2
     assert "asked to drive 'panda'" in complaint
+
+
+def test_a_body_that_is_no_arm_is_refused_by_name(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    small = [f"--set=rhythm.{name}=1" for name in ("episodes", "warmup")] + ["--set=rhythm.tasks=2", "--set=updates=1"]
+    train = ("train", "blind", "--family", "cheetah_vel", "--out", out, "--iterations", "1", "--no-references")
+    assert pliant(capfd, *train, *small)[0] == 0
+    there = sorted(tmp_path.rglob("*"))
+    for command in ("deploy", "trial"):
+        status, answer, complaint = pliant(capfd, command, out, "--arm", "panda")
+        assert status == 2
+        assert "half_cheetah is no arm" in complaint
+        assert "half_cheetah is no arm" in answer["error"]
+        assert "Traceback" not in complaint
+    assert sorted(tmp_path.rglob("*")) == there
