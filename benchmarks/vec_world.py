@@ -7,6 +7,8 @@ observation and reward. The servo commands it gave are then replayed, from the s
 - in Gymnasium's SyncVectorEnv and AsyncVectorEnv over environments that step MuJoCo from Python, one world each, and
   compute the same observation and reward. They are spared the action map and the gate.
 
+The half-cheetah is Gymnasium's: there, its own ``make_vec("HalfCheetah-v5")`` is the peer, which knows of no tasks.
+
 All take turns in one run; ratios are of medians. Unit: control steps per second, over all worlds.
 """
 
@@ -25,7 +27,7 @@ from gymnasium.spaces import Box
 from rich.console import Console
 from rich.table import Table
 
-from robots.arm import Setpoint
+from robots.arm import Setpoint, Torque, Walker
 from robots.signals import Array, Signals
 from robots.world import Family, Task
 from sim.families import FAMILIES
@@ -40,9 +42,9 @@ class Recorded(MujocoEngine):
         super().load(scene, n)
         self.told: list[Array] = []
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
-        self.told.append(self.control(setpoint, substeps))
-        super().step(setpoint, substeps)
+    def step(self, command: Setpoint | Torque, substeps: int) -> None:
+        self.told.append(self.control(command, substeps))
+        super().step(command, substeps)
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,12 @@ def open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
     return run
 
 
-def gymnasiums(episode: Episode, vector: type, until: ExitStack) -> Callable[[], float]:
-    envs = vector([lambda i=i: Single(episode, i) for i in range(len(episode.task))])
+def gymnasiums(episode: Episode, mode: str, until: ExitStack) -> Callable[[], float]:
+    if isinstance(episode.family.body, Walker):
+        envs: Any = gymnasium.make_vec("HalfCheetah-v5", len(episode.task), mode)
+    else:
+        vector = {"sync": gymnasium.vector.SyncVectorEnv, "async": gymnasium.vector.AsyncVectorEnv}[mode]
+        envs = vector([lambda i=i: Single(episode, i) for i in range(len(episode.task))])
     until.callback(envs.close)
 
     def run() -> float:
@@ -165,8 +171,8 @@ def measure(name: str, n: int, threads: int | None, repeats: int) -> list[dict[s
     seconds: dict[str, list[float]] = {}
     with ExitStack() as until:
         runs = {
-            "SyncVectorEnv": gymnasiums(episode, gymnasium.vector.SyncVectorEnv, until),
-            "AsyncVectorEnv": gymnasiums(episode, gymnasium.vector.AsyncVectorEnv, until),
+            "SyncVectorEnv": gymnasiums(episode, "sync", until),
+            "AsyncVectorEnv": gymnasiums(episode, "async", until),
             "open-loop C": open_loop(episode, threads),
             "VecWorld": ours(episode, threads),
         }
@@ -189,7 +195,7 @@ def measure(name: str, n: int, threads: int | None, repeats: int) -> list[dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["reach", "slide"], help="that run on MuJoCo")
+    parser.add_argument("--families", nargs="+", default=["reach", "slide", "cheetah_vel"], help="that run on MuJoCo")
     parser.add_argument("--worlds", type=int, default=64)
     parser.add_argument("--threads", type=int, help="of the engine; all cores, where it is not said")
     parser.add_argument("--repeats", type=int, default=7)
