@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from adaptation.errors import BadArgumentError
 from adaptation.replay import FRAMES, Clip, object_shapes, replay
 from robots.appearance import placed, shapes
-from robots.arm import ArmSpec
+from robots.arm import ArmSpec, Walker
 from robots.kinematics import quaternion
 from robots.signals import Array
 from robots.world import Family
@@ -75,7 +75,9 @@ def act(family: Family, seed: int) -> list[Clip]:
 
 
 def render(family: Family, clip: Clip, times: Array) -> list[Image]:
-    """Frames at some times: an arm by PyBullet's software renderer, which needs no display, a point by a plot."""
+    """Frames at some times: a body by PyBullet's software renderer, which needs no display, a point by a plot."""
+    if isinstance(family.body, Walker):
+        return _draw_walker(family, clip, times)
     return _draw_arm(family.body, clip, times) if isinstance(family.body, ArmSpec) else _draw_plane(clip, times)
 
 
@@ -105,11 +107,49 @@ def _draw_arm(arm: ArmSpec, clip: Clip, times: Array) -> list[Image]:
                 frame[:3, :3] = np.reshape(p.getMatrixFromQuaternion((x, y, z, w)), (3, 3))
                 frame[:3, 3] = pos[i]
                 _move(p, body, frame @ shape.pose)
-            image = p.getCameraImage(*SIZE, eye, lens, shadow=1, renderer=p.ER_TINY_RENDERER)
-            frames.append(np.reshape(np.asarray(image[2], dtype=np.uint8), (SIZE[1], SIZE[0], 4))[..., :3])
+            frames.append(_photograph(p, eye, lens))
         return frames
     finally:
         p.disconnect(client)
+
+
+def _draw_walker(family: Family, clip: Clip, times: Array) -> list[Image]:
+    """The walker's capsules, placed by MuJoCo, from a camera that runs beside it past a stripe every metre."""
+    import mujoco
+    import pybullet as p
+
+    from sim.mujoco_engine import compiled
+
+    model = compiled(family.scene)
+    data = mujoco.MjData(model)
+    client = p.connect(p.DIRECT)
+    try:
+        q = _at(times, clip.t, clip.q)
+        _solid(p, "box", (200, 2.0, 0.02), (0.73, 0.75, 0.77), (0, 0, -0.011))
+        for x in range(int(q[:, 0].min()) - 4, int(q[:, 0].max()) + 5):
+            _solid(p, "box", (0.04, 2.0, 0.002), (0.55, 0.58, 0.62), (x, 0, 0))
+        limbs = [g for g in range(model.ngeom) if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_CAPSULE]
+        sizes = [(model.geom_size[g, 0], 2 * model.geom_size[g, 1]) for g in limbs]
+        solids = [_solid(p, "capsule", size, (0.85, 0.33, 0.12)) for size in sizes]
+        lens = p.computeProjectionMatrixFOV(38, SIZE[0] / SIZE[1], 0.1, 12)
+        frames = []
+        for row in q:
+            data.qpos[:] = row
+            mujoco.mj_kinematics(model, data)
+            for g, solid in zip(limbs, solids, strict=True):
+                pose = np.eye(4)
+                pose[:3, :3], pose[:3, 3] = data.geom_xmat[g].reshape(3, 3), data.geom_xpos[g]
+                _move(p, solid, pose)
+            eye = p.computeViewMatrix((row[0], -3.2, 0.9), (row[0], 0, 0.5), (0, 0, 1))
+            frames.append(_photograph(p, eye, lens))
+        return frames
+    finally:
+        p.disconnect(client)
+
+
+def _photograph(p: Any, eye: Any, lens: Any) -> Image:
+    image = p.getCameraImage(*SIZE, eye, lens, shadow=1, renderer=p.ER_TINY_RENDERER)
+    return np.reshape(np.asarray(image[2], dtype=np.uint8), (SIZE[1], SIZE[0], 4))[..., :3]
 
 
 def _solid(p: Any, kind: str, size: Any, colour: Any, pos: Any = (0, 0, 0)) -> int:
@@ -119,7 +159,8 @@ def _solid(p: Any, kind: str, size: Any, colour: Any, pos: Any = (0, 0, 0)) -> i
     elif kind == "sphere":
         shape = p.createVisualShape(p.GEOM_SPHERE, radius=size[0], rgbaColor=rgba)
     else:
-        shape = p.createVisualShape(p.GEOM_CYLINDER, radius=size[0], length=size[1], rgbaColor=rgba)
+        round_ = p.GEOM_CAPSULE if kind == "capsule" else p.GEOM_CYLINDER
+        shape = p.createVisualShape(round_, radius=size[0], length=size[1], rgbaColor=rgba)
     return int(p.createMultiBody(0, -1, shape, pos))
 
 
@@ -174,10 +215,10 @@ def _window(family: Family, seed: int) -> None:
 
     from sim.mujoco_engine import build
 
-    if not isinstance(family.body, ArmSpec):
-        raise BadArgumentError(f"{family.name} has no arm to show in a window; name a .mp4 or .png with --out")
+    if not isinstance(family.body, ArmSpec | Walker):
+        raise BadArgumentError(f"{family.name} has nothing to show in a window; name a .mp4 or .png with --out")
     spec, kinds = build(family.scene), mujoco.mjtGeom
-    for shape in shapes(family.body):
+    for shape in shapes(family.body) if isinstance(family.body, ArmSpec) else []:
         body = spec.joint(family.body.joints[shape.link]).parent if shape.link >= 0 else spec.worldbody
         kind = kinds.mjGEOM_SPHERE if shape.kind == "sphere" else kinds.mjGEOM_CYLINDER
         size = (*shape.size[:1], *(s / 2 for s in shape.size[1:]), 0, 0)[:3]

@@ -21,6 +21,16 @@ def test_a_picture_shows_the_arm_the_object_and_the_target(tmp_path: Path) -> No
     assert ((green > 1.5 * red) & (green > 1.3 * blue)).sum() > 50, "the target"
 
 
+def test_a_picture_shows_the_body_that_runs(tmp_path: Path) -> None:
+    path = view("cheetah_cripple", tmp_path / "cheetah.png")
+    assert path is not None
+    red, green, blue = np.moveaxis(matplotlib.image.imread(path)[..., :3], -1, 0)
+    rows, columns = np.nonzero((red > 0.35) & (green < 0.6 * red) & (blue < 0.4 * red))
+    assert len(rows) > 3000
+    assert abs(columns.mean() - SIZE[0] / 2) < 100, "the camera runs beside it"
+    assert np.ptp(columns) > 2 * np.ptp(rows) > 60, "longer than high, and on legs"
+
+
 def test_a_video_lasts_as_long_as_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
