@@ -4,8 +4,8 @@ The model is the installed package's own file. Five steps of 10 ms are an action
 is its too, and so is what is observed (qpos without the root's x, then qvel), but for the x of the root, which comes
 last: velocity in a reward is (x after - x before) / dt, and both are observed, as in PEARL's and GrBAL's code.
 
-In MuJoCo the physics are Gymnasium's to the bit. PyBullet has the same masses, joints and springs, but hard ground and
-no inertia of rotors: see ``sim.bullet_walker``.
+In MuJoCo the physics are Gymnasium's, to 1e-9 over an episode. PyBullet has the same masses, joints and springs, but
+hard ground and no inertia of rotors: see ``sim.bullet_walker``.
 """
 
 from importlib.util import find_spec
