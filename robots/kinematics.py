@@ -139,8 +139,8 @@ class Kinematics:
 
 def _turns(q: Array) -> NDArray[np.complex128]:
     """exp(iq), (j, n), as (1 + i·tan(q/2)) / (1 - i·tan(q/2)): NumPy's tangent is far faster than its sine."""
-    half = np.ones(q.T.shape, np.complex128)
-    np.tan(0.5 * q.T, half.imag)
+    half = np.empty(q.T.shape, np.complex128)
+    half.real, half.imag = 1.0, np.tan(0.5 * q.T)
     return half / half.conj()
 
 
