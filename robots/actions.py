@@ -10,6 +10,7 @@ from robots.signals import Array
 from robots.world import Spec
 
 AXES = ("x", "y", "z")
+DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares
 
 
 def standstill(spec: Spec) -> Array:
@@ -49,29 +50,45 @@ class ToolVelocity:
         """``bounds`` gives each moved axis its m/s at -1 and 1; ``hold`` (3,) m is where the other axes stay."""
         if not bounds or set(bounds) - set(AXES):
             raise ValueError(f"axes {tuple(bounds)} are not some of {AXES}")
-        self.kinematics, self.limits, self.home = Kinematics(arm), limits, arm.home
+        self.kinematics = Kinematics(arm)
         self.moved = [AXES.index(axis) for axis in bounds]
-        self.hold = np.asarray(hold, dtype=np.float64)
         low, high = np.array(list(bounds.values()), dtype=np.float64).T
         self.spec = Spec(tuple(f"tool.v{axis}" for axis in bounds), low, high, ("m/s",) * len(low))
-        self._weights = limits.dq**2
+        # all as columns, for arms come last inside
+        self._middle, self._reach = (low + high)[:, None] / 2, (high - low)[:, None] / 2
+        self._hold, (self._low, self._high) = np.array(hold, dtype=np.float64)[:, None], limits.tool_box.T[..., None]
+        self._home, self._top = arm.home[:, None], limits.dq[:, None]
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """(n, a) in [-1, 1] to joint velocities rad/s (n, j), none above its limit, the direction kept."""
         pos, _, jacobian = self.kinematics.forward_jacobian(setpoint.q)
-        velocity = self.HOLD * (self.hold - pos)
-        share = (np.clip(action, -1, 1) + 1) / 2
-        velocity[:, self.moved] = self.spec.low + share * (self.spec.high - self.spec.low)
-        box = self.limits.tool_box
-        velocity = np.clip(velocity, -self._brakeable(pos - box[:, 0]), self._brakeable(box[:, 1] - pos))
+        pos, linear = pos.T, jacobian.T[:, :3]  # (3, n), (j, 3, n)
+        velocity = self.HOLD * (self._hold - pos)
+        velocity[self.moved] = self._middle + self._reach * np.minimum(np.maximum(action.T, -1.0), 1.0)
+        velocity = np.maximum(velocity, -self._brakeable(pos - self._low))
+        velocity = np.minimum(velocity, self._brakeable(self._high - pos))
 
-        linear = jacobian[:, :3]
-        posture = self.POSTURE * (self.home - setpoint.q)
-        weighted = self._weights[:, None] * linear.swapaxes(1, 2)  # (n, j, 3)
-        gram = linear @ weighted + 1e-6 * np.eye(3)
-        missing = velocity[..., None] - linear @ posture[..., None]
-        dq = posture + (weighted @ np.linalg.solve(gram, missing))[..., 0]
-        return dq / np.maximum(1.0, (np.abs(dq) / self.limits.dq).max(-1, keepdims=True))
+        # in shares of the joints' top speeds: how they move the tool, and where the posture draws them
+        share = np.empty((len(linear), 4, len(action)))
+        np.multiply(linear, self._top[:, None], share[:, :3])
+        np.multiply(self.POSTURE / self._top, self._home - setpoint.q.T, share[:, 3])
+        system = np.einsum("jan,jbn->abn", share[:, :3], share)
+        system[:, :3] += DAMPING
+        system[:, 3] = velocity - system[:, 3]
+        speed = share[:, 3] + (share[:, :3] * _solve(system)).sum(1)
+        return (speed * (self._top / np.maximum(np.abs(speed).max(0), 1.0))).T
 
     def _brakeable(self, distance: Array) -> Array:
         return np.sqrt(2 * self.BRAKE * np.maximum(distance, 0.0))
+
+
+def _solve(system: Array) -> Array:
+    """x (k, n) of a·x = b, given a and b side by side, (k, k + 1, n), and a positive definite.
+
+    By Gauss and Jordan, who need no pivots for such: for many small systems far faster than LAPACK.
+    """
+    for i in range(len(system)):
+        row = system[i] / system[i, i]
+        system = system - system[:, i, None] * row
+        system[i] = row
+    return system[:, -1]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robots.actions import JointVelocity, ToolVelocity
-from robots.arm import ArmSpec, Limits
+from robots.arm import ArmSpec, Limits, Setpoint
 from robots.catalog import ARMS
 from robots.kinematics import Kinematics
 from robots.motion import Move
@@ -162,6 +162,21 @@ def test_the_tool_stays_in_its_box(arm: ArmSpec, dt: float, way: str) -> None:
     outside = np.maximum(box[:, 0] - np.array(seen), np.array(seen) - box[:, 1])
     assert outside.max() < 0.002
     assert np.ptp(np.array(seen), axis=0).max() > 0.1, "and it was not simply held still"
+
+
+def test_the_tool_is_sent_as_it_was_asked_along_the_axes_it_moves(arm: ArmSpec) -> None:
+    kinematics, n, rng = Kinematics(arm), 20, np.random.default_rng(5)
+    tool = ToolVelocity(arm, arm.limits, {"z": (0.0, 0.2), "x": (-0.2, 0.0)}, (0, 0.02, 0))
+    still = np.zeros((n, len(arm.joints)))
+    setpoint = Setpoint(arm.home + rng.normal(0, 0.02, still.shape), still, still)
+    action = rng.uniform(-1, 1, (n, 2))
+    dq = tool(action, setpoint)
+    pos, _, jacobian = kinematics.forward_jacobian(setpoint.q)
+    moves = np.einsum("naj,nj->na", jacobian[:, :3], dq)
+    asked = np.stack([0.1 * action[:, 1] - 0.1, tool.HOLD * (0.02 - pos[:, 1]), 0.1 * action[:, 0] + 0.1], 1)
+    assert (np.abs(dq) < arm.limits.dq).all()
+    assert np.allclose(moves, asked, atol=1e-5)
+    assert np.allclose(tool(action[:1], replace(setpoint, q=setpoint.q[:1])), dq[:1], atol=1e-12)
 
 
 def test_a_strike_keeps_its_height_and_line(arm: ArmSpec) -> None:
