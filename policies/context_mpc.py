@@ -14,8 +14,8 @@ from torch import Tensor
 
 from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.dynamics import Dynamics, DynamicsConfig
-from policies.parts.measured import Measured, unmeasured
 from policies.parts.planner import Plan, Planner, PlannerConfig, coloured, shifted
+from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
 
 
@@ -62,7 +62,7 @@ PRESETS = {
 class Intent:
     """The belief: what the task is, and what is to be done about it."""
 
-    posterior: Measured
+    posterior: Posterior
     plan: Plan
     at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
     tick: Tensor  # (n,) int64, actions since the episode began
@@ -90,7 +90,7 @@ class ContextMPC:
 
     def prior(self, n: int, task: Tensor | None = None) -> Intent:
         """N(0, I), and no plan."""
-        posterior = unmeasured(n, self.config.dynamics.latent)
+        posterior = prior(n, self.config.dynamics.latent)
         nowhere = torch.full((n, self.problem.obs_dim), torch.nan)
         return Intent(posterior, self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), self._dither(n))
 

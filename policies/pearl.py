@@ -1,10 +1,13 @@
 """PEARL (Rakelly et al. 2019): infer a latent task from transitions, act under a sample of it, learn off-policy.
 
-Differences from the published code, all for a CPU and short training: twin critics with automatic temperature and
-no value network; every trial is a new task, so that "recent context" is the ring of the newest tasks; the prior is
-one factor of the product, and the context's length is drawn afresh for every task of every step.
+Differences from the published code: a transition's factor is a Gaussian of few directions of z, not of independent
+axes (see ``posterior``), which tells a goal from distances in a seventh of the error. For a CPU and short training:
+twin critics with automatic temperature and no value network; slow copies of encoder and actor are acted by, instead
+of a schedule for the learning rate; every trial is a new task, so that "recent context" is the ring of the newest
+tasks; the context's length is drawn afresh for every task of every step.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,9 +16,9 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition, Trial
 from policies.parts.normalise import Moments
-from policies.parts.posterior import Encoder, Posterior, context, kl_to_prior, multiply, prior, sample
+from policies.parts.posterior import Encoder, Posterior, context, prior
 from policies.parts.replay import Replay
-from policies.parts.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
+from policies.parts.sac import Sac, SacConfig, actor_loss, critic_loss, follow, temperature_loss
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class PearlConfig:
 
     sac: SacConfig = field(default_factory=SacConfig)
     latent: int = 5  # PEARL
-    encoder: tuple[int, ...] = (128, 128)  # PEARL has 3 × 200
-    kl: float = 0.1  # PEARL, there summed over the meta-batch; here per task
+    rank: int = 1  # directions of z that a transition measures
+    encoder: tuple[int, ...] = (64, 64)  # PEARL has 3 × 200; better many tasks in a batch than a wide encoder
+    encoder_lr: float = 3e-3  # PEARL has 3e-4; its averaged copy is what is acted by
+    kl: float = 0.001  # PEARL has 0.1 summed over the meta-batch, against rewards five times as large; here per task
     context: int = 40  # most transitions in a context; PEARL has 100 of episodes ten times as long
 
     @classmethod
@@ -35,13 +40,23 @@ class PearlConfig:
 
 
 PRESETS = {
+    "point": PearlConfig(sac=SacConfig.for_family("point")),
+    "reach": PearlConfig(sac=SacConfig.for_family("reach"), kl=0.0003),  # a goal is to be known to 2 % of its range
     # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
     "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl=0.002),
 }
 
 
+@dataclass(frozen=True)
+class Hypothesis:
+    """The belief: what z may be, and the one that is acted under."""
+
+    posterior: Posterior
+    z: Tensor  # (n, l) a sample, held for an episode
+
+
 class Pearl:
-    """Belief: the posterior over z. Acts under a z drawn once per episode; a tick adds one factor, O(1)."""
+    """Acts under a z drawn once per episode; a tick adds one factor to the posterior, O(1)."""
 
     Config = PearlConfig
     privileged = False
@@ -51,31 +66,41 @@ class Pearl:
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.sac.rhythm
         self.replay = Replay(config.sac.capacity)
         self.obs, self.context = Moments(o), Moments(2 * o + a + 1)
-        self.encoder = Encoder(2 * o + a + 1, config.encoder, config.latent, g)
+        self.encoder = Encoder(2 * o + a + 1, config.encoder, config.latent, config.rank, g)
+        self.slow = deepcopy(self.encoder).requires_grad_(False)  # what beliefs are built by
         self.sac = Sac(o + config.latent, a, config.sac, g)
-        self.net = nn.ModuleDict({"obs": self.obs, "context": self.context, "encoder": self.encoder, "sac": self.sac})
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(trained, lr=config.sac.lr, fused=True)
+        parts = {"obs": self.obs, "context": self.context, "encoder": self.encoder, "slow": self.slow, "sac": self.sac}
+        self.net = nn.ModuleDict(parts)
+        trained = [p for p in self.sac.parameters() if p.requires_grad]
+        groups = [
+            {"params": trained, "lr": config.sac.lr},
+            {"params": self.encoder.parameters(), "lr": config.encoder_lr},
+        ]
+        self.optimiser = torch.optim.Adam(groups, fused=True)
 
-    def prior(self, n: int, task: Tensor | None = None) -> Posterior:
+    def prior(self, n: int, task: Tensor | None = None) -> Hypothesis:
         """N(0, I), and a z drawn from it."""
-        return prior(n, self.config.latent, self.generator)
+        return self.draw(prior(n, self.config.latent))
 
-    def act(self, obs: Tensor, belief: Posterior, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: Hypothesis, explore: bool) -> Tensor:
         """Exploring, a sample of the policy under z; else its mean, under the mean of z once there is evidence."""
-        seen = (belief.count > 0)[:, None]
-        z = belief.z if explore else torch.where(seen, belief.mean, belief.z)
+        seen = belief.posterior.weighted.any(-1, keepdim=True)
+        z = belief.z if explore else torch.where(seen, belief.posterior.mean, belief.z)
         return self.sac.act(self.obs(obs), z, self.generator if explore else None)
 
     @torch.no_grad()
-    def observe(self, belief: Posterior, transition: Transition) -> Posterior:
+    def observe(self, belief: Hypothesis, transition: Transition) -> Hypothesis:
         """Multiply by one factor."""
-        precision, weighted = self.encoder(self.context(context(transition)))
-        return multiply(belief, precision, weighted, transition.valid)
+        factor = self.slow(self.context(context(transition)), transition.valid)
+        return replace(belief, posterior=belief.posterior.times(*factor))
 
-    def adapt(self, belief: Posterior, episode: Transition) -> Posterior:
+    def adapt(self, belief: Hypothesis, episode: Transition) -> Hypothesis:
         """Posterior sampling: draw the z of the next episode."""
-        return replace(belief, z=sample(belief.mean, belief.var, self.generator))
+        return self.draw(belief.posterior)
+
+    def draw(self, posterior: Posterior) -> Hypothesis:
+        """A belief that acts under a sample."""
+        return Hypothesis(posterior, posterior.at(torch.randn(posterior.weighted.shape, generator=self.generator)))
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
@@ -85,30 +110,26 @@ class Pearl:
         logs = [self.step() for _ in range(self.config.sac.updates)]
         return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
 
-    def infer(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (n, l) of the posterior of some tasks, from contexts of random length."""
+    def infer(self, slots: Tensor) -> Posterior:
+        """What is believed of some tasks, (n,), from contexts of random length."""
         ticks, counts = self.replay.contexts(slots, self.config.context, self.generator)
-        precision, weighted = self.encoder(self.context(context(ticks)))
-        counts = counts[..., None]
-        total = 1 + (precision * counts).sum(1)
-        return (weighted * counts).sum(1) / total, total.reciprocal()
+        precision, weighted = self.encoder(self.context(context(ticks)), counts)
+        return prior(len(slots), self.config.latent).times(precision.sum(1), weighted.sum(1))
 
     def losses(self) -> dict[str, Tensor]:
         """One batch's losses; encoder gradients come from "critic" and "kl" alone."""
         c, g, sac = self.config.sac, self.generator, self.sac
         slots = self.replay.tasks(c.tasks, g)
-        mean, var = self.infer(slots)
-        z = sample(mean, var, g).repeat_interleave(c.each, 0)  # (b, l)
+        posterior = self.infer(slots)
+        z = self.draw(posterior).z.repeat_interleave(c.each, 0)  # (b, l)
         batch = self.replay.transitions(slots, c.each, g).map(lambda x: x.flatten(0, 1))  # (b, ...)
         obs, next_obs = self.obs(batch.obs), self.obs(batch.next_obs)
         actor, log_prob = actor_loss(sac, obs, z, g)
-        kl = kl_to_prior(mean, var).mean(0)  # (l,)
         return {
             "critic": critic_loss(sac, batch, obs, next_obs, z, c, g),
-            "kl": self.config.kl * kl.sum(),
+            "kl": self.config.kl * posterior.kl().mean(),
             "actor": actor,
             "temperature": temperature_loss(sac, log_prob, c.entropy * self.problem.action_dim),
-            **{f"kl_{i}": k for i, k in enumerate(kl.detach())},
         }
 
     def step(self) -> dict[str, Tensor]:
@@ -117,7 +138,8 @@ class Pearl:
         self.optimiser.zero_grad()
         (losses["critic"] + losses["kl"] + losses["actor"] + losses["temperature"]).backward()
         self.optimiser.step()
-        self.sac.track(self.config.sac.tau)
+        self.sac.track(self.config.sac)
+        follow(self.slow, self.encoder, self.config.sac.average)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.parts.measured import Gauge, Measured
 from policies.parts.nets import Ensemble
 from policies.parts.normalise import Moments
-from policies.parts.posterior import context
+from policies.parts.posterior import Encoder, Posterior, context
 
 BLOCK = 512  # rows predicted at a time: what stays in a core's cache
 
@@ -48,7 +47,7 @@ class Dynamics(nn.Module):
         super().__init__()
         self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
         self.obs, self.change, self.context = Moments(obs), Moments(obs + rewarded), Moments(2 * obs + actions + 1)
-        self.encoder = Gauge(2 * obs + actions + 1, config.encoder, config.latent, config.rank, generator)
+        self.encoder = Encoder(2 * obs + actions + 1, config.encoder, config.latent, config.rank, generator)
         sizes = [obs + actions + config.latent, *config.hidden, self.width]
         self.register_buffer("noise", torch.ones(config.members, self.width))
         self.ensemble = Ensemble(config.members, sizes, generator)
@@ -70,15 +69,13 @@ class Dynamics(nn.Module):
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
         """What each transition adds to a belief: precision (..., l, l) and weighted sum (..., l)."""
-        precision, weighted = self.encoder(self.context(context(t)))
-        valid = t.valid[..., None]
-        return precision.where(valid[..., None], 0.0), weighted.where(valid, 0.0)
+        found: tuple[Tensor, Tensor] = self.encoder(self.context(context(t)), t.valid)
+        return found
 
     @torch.no_grad()
-    def observe(self, belief: Measured, t: Transition) -> Measured:
+    def observe(self, belief: Posterior, t: Transition) -> Posterior:
         """One more transition of n worlds: O(1)."""
-        precision, weighted = self.evidence(t)
-        return Measured(belief.precision + precision, belief.weighted + weighted)
+        return belief.times(*self.evidence(t))
 
     def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
         """Each member's mean of the outcome, (m, b, o + r), from (m, b, ...)."""
@@ -97,7 +94,7 @@ class Dynamics(nn.Module):
         seen = (torch.rand(shape, generator=generator) * (start + 1)).long()
         rows = torch.arange(b)[:, None].expand(shape)
         precision, weighted = (torch.cat([torch.zeros_like(x[:, :1]), x.cumsum(1)], 1) for x in self.evidence(t))
-        belief = Measured(torch.eye(c.latent) + precision[rows, seen], weighted[rows, seen])
+        belief = Posterior(torch.eye(c.latent) + precision[rows, seen], weighted[rows, seen])
         z = belief.at(torch.randn(*shape, c.latent, generator=generator)).flatten(1, 2)  # (m, b·w, l)
 
         true, alive = _windows(t, there, start, c.unroll)  # (m, b·w, K, ...)

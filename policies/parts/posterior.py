@@ -1,9 +1,14 @@
-"""A Gaussian belief as a product of Gaussian factors, one per transition, kept as sums (Rakelly et al. 2019)."""
+"""A Gaussian belief about a latent task to which every transition adds linear measurements: y = φ·z + N(0, 1).
 
-from dataclasses import dataclass, replace
+A product of Gaussian factors, as in PEARL (Rakelly et al. 2019), kept as sums: Bayesian linear regression. PEARL's
+factors have independent axes; these have not, so that one transition may tell of a direction of z and leave the rest
+open, as a distance tells of a goal.
+Axes: n beliefs, l latent, r measurements of one transition.
+"""
+
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policies.method import Transition
@@ -12,49 +17,39 @@ from policies.parts.nets import mlp
 
 @dataclass(frozen=True)
 class Posterior:
-    """N(0, I) times one factor per transition, and the hypothesis z that is acted under."""
+    """N(0, I) times one factor per measurement."""
 
-    precision: Tensor  # (n, l) 1 + Σ 1/var
-    weighted: Tensor  # (n, l) Σ mean/var
-    count: Tensor  # (n,) int64, factors so far
-    z: Tensor  # (n, l) a sample, held for an episode
+    precision: Tensor  # (n, l, l) I + Σ φφᵀ
+    weighted: Tensor  # (n, l) Σ φ·y
 
     @property
     def mean(self) -> Tensor:
         """(n, l)"""
-        return self.weighted / self.precision
+        root = torch.linalg.cholesky(self.precision)
+        return torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
 
-    @property
-    def var(self) -> Tensor:
-        """(n, l)"""
-        return self.precision.reciprocal()
+    def at(self, noise: Tensor) -> Tensor:
+        """The mean plus ``noise`` (..., n, l) standard deviations: a draw, where the noise is N(0, I)."""
+        root = torch.linalg.cholesky(self.precision)
+        half = torch.linalg.solve_triangular(root, self.weighted[..., None], upper=False)
+        return torch.linalg.solve_triangular(root.mT, half + noise[..., None], upper=True)[..., 0]
 
+    def times(self, precision: Tensor, weighted: Tensor) -> "Posterior":
+        """The belief after more factors: O(1), however long the past."""
+        return Posterior(self.precision + precision, self.weighted + weighted)
 
-def prior(n: int, latent: int, generator: torch.Generator) -> Posterior:
-    """N(0, I), with z drawn from it."""
-    z = torch.randn(n, latent, generator=generator)
-    return Posterior(torch.ones(n, latent), torch.zeros(n, latent), torch.zeros(n, dtype=torch.int64), z)
-
-
-def multiply(belief: Posterior, precision: Tensor, weighted: Tensor, valid: Tensor) -> Posterior:
-    """One more factor each, given as 1/var and mean/var (n, l), where ``valid`` (n,): O(1) however long the past."""
-    some = valid[:, None]
-    return replace(
-        belief,
-        precision=belief.precision + torch.where(some, precision, torch.zeros_like(precision)),
-        weighted=belief.weighted + torch.where(some, weighted, torch.zeros_like(weighted)),
-        count=belief.count + valid,
-    )
+    def kl(self) -> Tensor:
+        """KL(belief ‖ N(0, I)), (n,), nats."""
+        root = torch.linalg.cholesky(self.precision)
+        mean = torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
+        spread = torch.cholesky_inverse(root).diagonal(dim1=-2, dim2=-1).sum(-1)
+        log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return 0.5 * (spread + mean.square().sum(-1) - mean.shape[-1] + log_det)
 
 
-def sample(mean: Tensor, var: Tensor, generator: torch.Generator) -> Tensor:
-    """A reparametrised draw (n, l): gradients reach mean and var."""
-    return mean + var.sqrt() * torch.randn(mean.shape, generator=generator)
-
-
-def kl_to_prior(mean: Tensor, var: Tensor) -> Tensor:
-    """KL(N(mean, var) ‖ N(0, 1)) of each dimension, (n, l), nats."""
-    return 0.5 * (mean.square() + var - 1 - var.log())
+def prior(n: int, latent: int) -> Posterior:
+    """N(0, I)."""
+    return Posterior(torch.eye(latent).expand(n, latent, latent).clone(), torch.zeros(n, latent))
 
 
 def context(t: Transition) -> Tensor:
@@ -66,14 +61,17 @@ def context(t: Transition) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """One Gaussian factor per transition: (..., c) -> 1/var and mean/var, (..., l) each."""
+    """What a transition measures: (..., c) -> its share of the precision (..., l, l) and weighted sum (..., l)."""
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...], latent: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, inputs: int, hidden: tuple[int, ...], latent: int, rank: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
-        self.net = mlp([inputs, *hidden, 2 * latent], generator)
+        self.latent, self.rank = latent, rank
+        self.net = mlp([inputs, *hidden, rank * (latent + 1)], generator)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The network gives the precision (softplus, variance never below 1e-7), so that knowing nothing is 0."""
-        mean, raw = self.net(x).chunk(2, -1)
-        precision = F.softplus(raw - 2).clamp(max=1e7)  # -2: at first a transition weighs about 1/8 of the prior
-        return precision, precision * mean
+    def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """φφᵀ and φ·y, summed over the measurements; nothing where ``valid`` (...) is not set."""
+        out = self.net(x).unflatten(-1, (self.rank, self.latent + 1)).where(valid[..., None, None], 0.0)
+        direction, value = out[..., : self.latent], out[..., self.latent :]
+        return direction.mT @ direction, (direction.mT @ value)[..., 0]

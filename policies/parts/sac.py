@@ -27,16 +27,17 @@ class SacConfig:
 
     hidden: tuple[int, ...] = (128, 128)  # PEARL has 3 × 300; this is what a CPU core can train in two minutes
     lr: float = 1e-3  # PEARL has 3e-4 for a million steps; here there are a few thousand
-    gamma: float = 0.97  # horizons are about 20 ticks
+    gamma: float = 0.95  # horizons are about 20 ticks
     tau: float = 0.01  # PEARL has 0.005; larger, for few steps
+    average: float = 0.005  # step of the slow copies that are acted by: Polyak averaging, instead of a schedule for lr
     reward_scale: float = 1.0
     entropy: float = -1.0  # target, nats per action dimension (Haarnoja et al. 2018b)
     temperature: float = 0.1  # where its adaptation starts
-    tasks: int = 16  # meta-batch (PEARL)
-    each: int = 32  # transitions of each task
+    tasks: int = 64  # meta-batch; PEARL has 16 of 256 transitions, but it is tasks that beliefs are learnt from
+    each: int = 8  # transitions of each task
     updates: int = 64  # gradient steps per lesson
     capacity: int = 2048  # tasks in the replay
-    rhythm: Rhythm = Rhythm(tasks=32, episodes=2, warmup=4, iterations=50)
+    rhythm: Rhythm = Rhythm(tasks=64, episodes=2, warmup=4, iterations=60)
 
     @classmethod
     def for_family(cls, name: str) -> "SacConfig":
@@ -45,7 +46,16 @@ class SacConfig:
 
 
 PRESETS = {
+    # each tick's reward tells the way: values of few ticks are the best, and the sharpest about the goal
+    "point": SacConfig(gamma=0.5),
+    "reach": SacConfig(
+        gamma=0.5,
+        reward_scale=5.0,  # distances are of centimetres
+        temperature=0.05,
+        rhythm=Rhythm(tasks=64, episodes=2, warmup=4, iterations=250),
+    ),
     "slide": SacConfig(
+        gamma=0.97,
         reward_scale=5.0,  # returns are at most 1
         tau=0.02,  # the reward of a strike comes over the dozen ticks after it
         entropy=-2.0,  # a strike is aimed to a few percent of its speed
@@ -57,23 +67,19 @@ PRESETS = {
 
 
 class Sac(nn.Module):
-    """An actor, twin critics, their slow copy, and the temperature. ``inputs`` is o + l."""
+    """An actor, twin critics, slow copies of both, and the temperature. ``inputs`` is o + l."""
 
     def __init__(self, inputs: int, actions: int, config: SacConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.actor = mlp([inputs, *config.hidden, 2 * actions], generator)
         self.critic = Ensemble(2, [inputs + actions, *config.hidden, 1], generator)
         self.target = deepcopy(self.critic).requires_grad_(False)
+        self.slow = deepcopy(self.actor).requires_grad_(False)  # what is acted by
         self.log_alpha = nn.Parameter(torch.tensor(log(config.temperature)))
 
-    def policy(self, obs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation before squashing, (b, a) each."""
-        mean, raw = self.actor(torch.cat([obs, z], -1)).chunk(2, -1)
-        return mean, -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
-
     def sample(self, obs: Tensor, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """An action in (-1, 1), (b, a), and its log-density (b,)."""
-        mean, log_std = self.policy(obs, z)
+        """The actor's action in (-1, 1), (b, a), and its log-density (b,)."""
+        mean, log_std = _gaussian(self.actor, obs, z)
         noise = torch.randn(mean.shape, generator=generator)
         raw = mean + log_std.exp() * noise
         density = -0.5 * noise.square() - log_std - 0.5 * log(2 * torch.pi)
@@ -82,13 +88,28 @@ class Sac(nn.Module):
 
     @torch.no_grad()
     def act(self, obs: Tensor, z: Tensor, generator: torch.Generator | None) -> Tensor:
-        """A sample where there is a generator, the mean otherwise, (b, a)."""
-        return torch.tanh(self.policy(obs, z)[0]) if generator is None else self.sample(obs, z, generator)[0]
+        """A sample of the slow actor where there is a generator, its mean otherwise, (b, a)."""
+        mean, log_std = _gaussian(self.slow, obs, z)
+        if generator is not None:
+            mean = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
+        return torch.tanh(mean)
 
-    @torch.no_grad()
-    def track(self, tau: float) -> None:
-        """Move the slow critics a step of tau towards the critics."""
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), tau)
+    def track(self, config: SacConfig) -> None:
+        """Move the slow copies a step towards what they copy."""
+        follow(self.target, self.critic, config.tau)
+        follow(self.slow, self.actor, config.average)
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, fast: nn.Module, step: float) -> None:
+    """Move every parameter of ``slow`` a share ``step`` of the way to ``fast``."""
+    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), step)
+
+
+def _gaussian(actor: nn.Module, obs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation before squashing, (b, a) each."""
+    mean, raw = actor(torch.cat([obs, z], -1)).chunk(2, -1)
+    return mean, -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
 
 
 def critic_loss(
@@ -161,7 +182,7 @@ class Learner:
         self.optimiser.zero_grad()
         (critic + actor + temperature).backward()
         self.optimiser.step()
-        sac.track(c.tau)
+        sac.track(c)
         return {"critic": critic.detach(), "actor": actor.detach(), "alpha": sac.log_alpha.detach().exp()}
 
     def state_dict(self) -> dict[str, Any]:

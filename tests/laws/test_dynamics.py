@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from policies.method import Transition
 from policies.parts.dynamics import Dynamics, DynamicsConfig
-from policies.parts.measured import Measured, unmeasured
+from policies.parts.posterior import Posterior, prior
 
 OBS, A = 3, 2
 CONFIG = DynamicsConfig(members=3, hidden=(16, 16), latent=4, encoder=(16,), unroll=3, windows=5)
@@ -53,17 +53,17 @@ def at(t: Transition, i: int) -> Transition:
 @given(seed=st.integers(0, 1000), length=st.integers(1, 8))
 def test_evidence_one_by_one_is_evidence_all_at_once_in_any_order(seed: int, length: int) -> None:
     m, t = model(), ticks((2, length), seed)
-    one_by_one, backwards = unmeasured(2, 4), unmeasured(2, 4)
+    one_by_one, backwards = prior(2, 4), prior(2, 4)
     for i in range(length):
         one_by_one = m.observe(one_by_one, at(t, i))
         backwards = m.observe(backwards, at(t, length - 1 - i))
     with torch.no_grad():
         precision, weighted = m.evidence(t)
-    whole = Measured(torch.eye(4) + precision.sum(1), weighted.sum(1))
+    whole = Posterior(torch.eye(4) + precision.sum(1), weighted.sum(1))
     for belief in (one_by_one, backwards):
         torch.testing.assert_close(belief.precision, whole.precision, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(belief.mean, whole.mean, atol=1e-4, rtol=1e-4)
-    before = torch.linalg.eigvalsh(unmeasured(2, 4).precision)
+    before = torch.linalg.eigvalsh(prior(2, 4).precision)
     assert (torch.linalg.eigvalsh(whole.precision) >= before - 1e-4).all()  # nobody knows less for having seen more
 
 
@@ -72,7 +72,7 @@ def test_an_invalid_transition_is_no_evidence() -> None:
     broken = at(t, 0).map(lambda x: x.clone())
     broken.valid[0] = False
     broken.next_obs[0] = torch.nan
-    belief = m.observe(unmeasured(2, 4), broken)
+    belief = m.observe(prior(2, 4), broken)
     assert torch.equal(belief.precision[0], torch.eye(4))
     assert torch.equal(belief.weighted[0], torch.zeros(4))
     assert not torch.equal(belief.precision[1], torch.eye(4))
@@ -85,15 +85,15 @@ def test_measurements_are_bayesian_linear_regression(seed: int, many: int) -> No
     g = random(seed)
     phi = torch.randn(many, 3, generator=g, dtype=torch.float64)
     y = torch.randn(many, generator=g, dtype=torch.float64)
-    belief = Measured((torch.eye(3) + phi.T @ phi)[None], (phi.T @ y)[None])
+    belief = Posterior((torch.eye(3) + phi.T @ phi)[None], (phi.T @ y)[None])
     gain = phi.T @ torch.linalg.inv(phi @ phi.T + torch.eye(many))
     mean, covariance = gain @ y, torch.eye(3, dtype=torch.float64) - gain @ phi
     torch.testing.assert_close(belief.mean[0], mean)
     draws = belief.at(torch.randn(200_000, 1, 3, generator=g, dtype=torch.float64))[:, 0]
     torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
     torch.testing.assert_close(draws.T.cov(), covariance, atol=0.02, rtol=0)
-    prior = MultivariateNormal(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
-    torch.testing.assert_close(belief.kl()[0], kl_divergence(MultivariateNormal(mean, covariance), prior))
+    nothing = MultivariateNormal(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(belief.kl()[0], kl_divergence(MultivariateNormal(mean, covariance), nothing))
 
 
 @pytest.mark.parametrize("rewarded", [False, True])
@@ -172,9 +172,9 @@ def test_nothing_is_predicted_from_a_context_that_holds_it() -> None:
     contexts: list[Tensor] = []
     encoder = m.encoder.forward
 
-    def watched(x: Tensor) -> tuple[Tensor, Tensor]:
+    def watched(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         contexts.append(x.requires_grad_())
-        return encoder(x)
+        return encoder(x, valid)
 
     m.encoder.forward = watched  # type: ignore[method-assign]
     m.loss(t, torch.ones(1, 6, dtype=torch.bool), random(0))["nll"].backward()

@@ -9,8 +9,8 @@ from torch import Tensor
 from policies.context_mpc import ContextMPC, ContextMpcConfig
 from policies.method import Problem, Rhythm, Transition, Trial, stack
 from policies.parts.dynamics import DynamicsConfig
-from policies.parts.measured import Measured, unmeasured
 from policies.parts.planner import PlannerConfig
+from policies.parts.posterior import Posterior, prior
 
 N, HORIZON = 32, 8
 CONFIG = ContextMpcConfig(
@@ -94,8 +94,8 @@ def gains() -> tuple[ContextMPC, list[dict[str, float]]]:
     return taught()
 
 
-def beliefs(method: ContextMPC, ticks: Transition, many: int) -> Measured:
-    belief = unmeasured(ticks.obs.shape[1], CONFIG.dynamics.latent)
+def beliefs(method: ContextMPC, ticks: Transition, many: int) -> Posterior:
+    belief = prior(ticks.obs.shape[1], CONFIG.dynamics.latent)
     for t in range(many):
         belief = method.slow.observe(belief, ticks.map(lambda x, t=t: x[t]))
     return belief
