@@ -34,7 +34,7 @@ class Replay:
         ticks = trial.ticks.map(lambda x: x.flatten(0, 1).transpose(0, 1))  # (n, L, ...)
         columns = [getattr(ticks, f.name) for f in fields(Transition)]
         columns = [(c if c.dim() == 3 else c[..., None]).float() for c in columns]
-        rows = torch.cat(columns, -1)
+        rows = torch.cat(columns, -1).where(ticks.valid[..., None], 0.0)  # a mask does not keep NaN out of gradients
         if not self.widths:
             self.widths = [c.shape[-1] for c in columns]
             self.data = torch.zeros(self.capacity, *rows.shape[1:])
