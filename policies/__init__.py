@@ -9,6 +9,7 @@ METHODS = Registry(
         "oracle": "policies.oracle:Oracle",
         "pearl": "policies.pearl:Pearl",
         "context_mpc": "policies.context_mpc:ContextMPC",
+        "grbal": "policies.grbal:Grbal",
         "rl2": "policies.rl2:Rl2",
         "maml": "policies.maml:Maml",
     },
