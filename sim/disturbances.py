@@ -18,10 +18,11 @@ from robots.world import Spec, Task
 class Disturbances:
     """The wires of n worlds."""
 
-    def __init__(self, n: int, obs: Spec, actions: int, dt: float) -> None:
-        """``dt`` s is the time between two actions."""
+    def __init__(self, n: int, obs: Spec, still: Array, dt: float) -> None:
+        """``still`` (a,) is in effect until the first action arrives; ``dt`` s is the time between two actions."""
         self._dt, self._scale = dt, (np.asarray(obs.high) - np.asarray(obs.low)) / 2
-        self._posted = np.zeros((1, n, actions))  # newest first
+        self._still = still
+        self._posted = np.tile(still, (1, n, 1))  # newest first
         self._last = np.full((n, len(obs)), np.nan)
         self._rows = np.arange(n)
 
@@ -34,9 +35,9 @@ class Disturbances:
         if any((x < 0).any() for x in (self._latency, self._noise, self._quantum, self._dropout)):
             raise ValueError("a disturbance must not be negative")
         kept = 1 + int(np.ceil(self._latency.max(initial=0.0) / self._dt))
-        more = np.zeros((max(0, kept - len(self._posted)), *self._posted.shape[1:]))
+        more = np.tile(self._still, (max(0, kept - len(self._posted)), self._posted.shape[1], 1))
         self._posted = np.concatenate([self._posted, more])[:kept]
-        self._posted[:, rows], self._last[rows] = 0.0, np.nan
+        self._posted[:, rows], self._last[rows] = self._still, np.nan
         self._late = bool(self._latency.any())
         self._blurred = bool(self._noise.any() or self._quantum.any() or self._dropout.any())
 
@@ -46,7 +47,7 @@ class Disturbances:
         self._posted[0] = action
 
     def action(self, since: float) -> Array:
-        """The actions (n, a) in effect ``since`` s after the newest was posted; zero before the first arrives."""
+        """The actions (n, a) in effect ``since`` s after the newest was posted."""
         if not self._late:
             return self._posted[0]
         age = np.ceil(np.maximum(self._latency - since, 0) / self._dt - 1e-9).astype(int)

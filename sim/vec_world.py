@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.actions import standstill
 from robots.arm import ArmSpec, Walker
 from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
@@ -39,7 +40,8 @@ class VecWorld:
             if isinstance(body, Walker)
             else SafetyGate(family.limits, self.tick, n, kinematics)
         )
-        self._wires = Disturbances(n, family.obs, len(family.action.spec), self.dt)
+        self._still = standstill(family.action.spec)
+        self._wires = Disturbances(n, family.obs, self._still, self.dt)
         self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
         self.task: Task | None = None
 
@@ -66,21 +68,21 @@ class VecWorld:
         return self._wires.observation(self._true, self.rng)
 
     def step(self, action: Array) -> Step:
-        """One control period of n actions in [-1, 1], (n, a)."""
+        """One control period of n actions in [-1, 1], (n, a); the gate drops an action that is NaN."""
         if self.task is None:
             raise RuntimeError("reset the world before its first step")
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (self.n, len(self.family.action.spec)):
             raise ValueError(f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}")
-        self._wires.post(action)
+        self._wires.post(np.clip(action, -1, 1))
         applied, verdict = np.zeros_like(action), np.zeros(self.n, dtype=np.int64)
         for k in range(self._ticks):
             now = self._wires.action(k * self.tick)
-            applied += now
+            applied += np.where(np.isnan(now).any(-1, keepdims=True), self._still, now)
             command, flags = self.gate(self.family.action(now, self.gate.setpoint))
             verdict |= flags
             self.engine.step(command, self._substeps)
-        applied = np.clip(np.nan_to_num(applied / self._ticks), -1, 1)
+        applied /= self._ticks
         self._age += 1
 
         seen = self._look()

@@ -79,6 +79,35 @@ def test_an_action_outside_its_range_counts_as_the_nearest_inside() -> None:
     np.testing.assert_array_equal(x.applied, np.ones((N, 2)))
 
 
+@pytest.mark.parametrize("bad", [(np.nan, np.nan), (np.nan, 0.5)])
+def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alone(bad: tuple[float, float]) -> None:
+    family = FAMILIES["slide"]()  # whose tool has no zero speed amid its range: an action of 0 pushes on
+    task = family.sample(np.random.default_rng(0), 3)
+    world = VecWorld(family, "mujoco", 3)
+    world.reset(task)
+    for _ in range(2):
+        step = world.step(np.array([(0.2, 0.3), bad, (9.0, -np.inf)]))
+        np.testing.assert_allclose(step.applied, [(0.2, 0.3), (-1, 0), (1, -1)])
+        dropped = (step.verdict & int(Verdict.DROPPED)) > 0
+        assert dropped.tolist() == [False, True, False]
+    assert np.isfinite(step.obs).all()
+    assert np.abs(step.obs[1, 2:4]).max() < 0.01 < step.obs[0, 2]
+    world.close()
+
+
+def test_until_its_first_action_arrives_an_arm_stands() -> None:
+    family = FAMILIES["slide"]()
+    task = family.sample(np.random.default_rng(0), 2)
+    task = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 2 * family.dt]], task.ids)
+    world = VecWorld(family, "mujoco", 2)
+    for _ in range(2):  # what an earlier episode posted is forgotten
+        world.reset(task)
+        steps = [world.step(np.full((2, 2), 0.5)) for _ in range(3)]
+        np.testing.assert_allclose([s.applied[1] for s in steps], [(-1, 0), (-1, 0), (0.5, 0.5)])
+        assert np.abs(steps[1].obs[1, 2:4]).max() < 0.01 < steps[1].obs[0, 2]
+    world.close()
+
+
 def test_late_actions_arrive_late_and_are_applied_as_they_arrive() -> None:
     world, task = point(names={"disturbance.latency": 0.2})
     start = world.reset(task)
