@@ -3,24 +3,21 @@
 They import what they need when they run, so that help and ``list`` come at once.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from adaptation.arguments import Json, known, named_values, positive
+from adaptation.arm_commands import Deploy, Emulate, Trial
 from adaptation.errors import BadArgumentError
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from policies import METHODS
 from robots.catalog import ARMS
-from robots.registry import Registry
 from sim import ENGINES
 from sim.families import FAMILIES
-
-Json = Annotated[bool, arg(name="json", help="Print one JSON object as the last line.")]
-Clock = Literal["lockstep", "wall"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Train:
             if name is not None:
                 known(table, name)
         positive(iterations=self.iterations, minutes=self.minutes, save_seconds=self.save_seconds)
-        return _settings(self.set)
+        return named_values(self.set)
 
     def _agree(self, out: Path, settings: dict[str, Any]) -> None:
         """Refuse to go on with a run as something that it is not."""
@@ -137,100 +134,6 @@ class Evaluate:
         from adaptation.statistics import table
 
         result = evaluate(self.folder, self.tasks, self.episodes, self.split, self.engine, self.seed)
-        print(table(result))
-        return result
-
-
-@dataclass(frozen=True)
-class AtArm:
-    """What every command says that drives an arm."""
-
-    folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
-    """The run folder."""
-    arm: str
-    """The arm to drive."""
-    driver: str = "twin"
-    """What stands between us and the arm."""
-    port: str | None = None
-    """Where the arm is plugged in, for a driver that asks."""
-    calibration: Path | None = None
-    """How its servos are wired and where their zeros lie, for a driver that asks; as it left its maker unless given."""
-
-    @property
-    def options(self) -> dict[str, str]:
-        """The driver's options, those that were given."""
-        given = {"port": self.port, "calibration": self.calibration}
-        return {name: str(value) for name, value in given.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class Deploy(AtArm):
-    """Let a trained policy drive an arm, adapting as it goes, inside the arm's limits."""
-
-    seconds: float = 10.0
-    """How long, s."""
-    clock: Clock = "wall"
-    """Whose time: the wall's, or as fast as the twin's physics goes."""
-    seed: int = 0
-    """Of the object that the twin draws."""
-    as_json: Json = False
-
-    def run(self) -> dict[str, Any]:
-        """Drive, and say what the gate did and how the loop kept time."""
-        known(ARMS, self.arm)
-        known(DRIVERS, self.driver)
-        positive(seconds=self.seconds)
-        from adaptation.trial import deploy
-
-        result = deploy(self.folder, self.arm, self.driver, self.seconds, self.clock, self.seed, self.options)
-        print(f"{result['episodes']} episodes, {result['seconds']:.1f} s, verdicts {result['verdicts'] or 'none'}")
-        print(f"loop: {result['timing']}")
-        return result
-
-
-@dataclass(frozen=True)
-class Trial(AtArm):
-    """Try a run on new objects through an arm, one after another, with and without adaptation.
-
-    A trial that was stopped goes on where it was when started again with the same arguments.
-    """
-
-    objects: int = 20
-    """How many held-out objects."""
-    episodes: int | None = None
-    """Episodes per object; the family's number unless given."""
-    clock: Clock | None = None
-    """Whose time: the wall's, or as fast as the twin's physics goes, which a twin does unless told."""
-    wall_episodes: int = 0
-    """With --clock lockstep: also run so many episodes at the wall's pace, to prove the rates."""
-    workers: int = 2
-    """Processes that share the objects in lockstep, each with a twin of its own."""
-    seed: int = 0
-    """Of the objects."""
-    out: Path | None = None
-    """The trial folder; RUN/trial unless given."""
-    as_json: Json = False
-
-    def run(self) -> dict[str, Any]:
-        """Run the trial and print its table."""
-        known(ARMS, self.arm)
-        known(DRIVERS, self.driver)
-        positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
-        from adaptation.statistics import table
-        from adaptation.trial import TrialConfig, own_clock, trial
-
-        config = TrialConfig(
-            run=str(self.folder),
-            arm=self.arm,
-            driver=self.driver,
-            objects=self.objects,
-            episodes=self.episodes,
-            clock=self.clock or own_clock(self.driver),
-            wall_episodes=self.wall_episodes,
-            seed=self.seed,
-            options=self.options,
-        )
-        result = trial(config, self.out or self.folder / "trial", self.workers)
         print(table(result))
         return result
 
@@ -296,57 +199,4 @@ class Recover:
         return {"file": str(self.file), "messages": messages}
 
 
-@dataclass(frozen=True)
-class Emulate:
-    """Stand in for an arm's controller: its protocol before simulated physics, for whoever has no arm on the desk."""
-
-    emulator: Positional[str]
-    """The protocol; `pliant list` names them."""
-    arm: str
-    """The arm to be."""
-    calibration: Path | None = None
-    """How its servos are wired and where their zeros lie; as it left its maker unless given."""
-    seconds: float | None = None
-    """For how long, s; until Ctrl-C unless given."""
-    as_json: Json = False
-
-    def run(self) -> dict[str, Any]:
-        """Serve, and count what came."""
-        known(EMULATORS, self.emulator)
-        known(ARMS, self.arm)
-        positive(seconds=self.seconds)
-        from adaptation.emulate import emulate
-
-        calibration = str(self.calibration) if self.calibration else ""
-        result = emulate(self.emulator, self.arm, calibration, self.seconds)
-        print(f"{result['goals']} goals came, {result['outside']} of them beyond the arm's limits")
-        return result
-
-
 COMMANDS = (List, Train, Evaluate, Deploy, Trial, Report, View, Recover, Emulate)
-
-
-def known(table: Registry, name: str) -> None:
-    """Refuse a name that is not in a registry, naming what is."""
-    if name not in table:
-        raise BadArgumentError(f"no {table.kind} named {name!r}; there are: {', '.join(sorted(table))}")
-
-
-def positive(**numbers: float | None) -> None:
-    """Refuse a number that is not above zero."""
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise BadArgumentError(f"--{name.replace('_', '-')} must be above 0, got {value}")
-
-
-def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadArgumentError(f"--set takes NAME=VALUE, got {pair!r}")
-        try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name] = value
-    return settings

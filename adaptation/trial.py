@@ -1,15 +1,10 @@
 """Try a run on new objects through an arm: adapted, frozen, blind and oracle, one object after another.
 
 A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (a line per episode, on disk before the
-next visit), and ``result.json`` (the statistics). A trial that was stopped goes on at the visit where it was.
-
-A line: ``object`` (int), ``policy``, ``episode`` (from 0), ``clock``, ``return``, ``success``, ``ticks``,
-``verdicts`` {flag: ticks}, ``events`` (of the watchdog), ``task`` {parameter: value or null}, ``timing`` (of the
-loop, at the wall's pace, else null), ``trace`` {field: a row per tick} of what was measured: t (s), q (rad),
-object_pos (m), object_quat, marker (m).
+next visit; see ``visit``), and ``result.json`` (the statistics). A trial that was stopped goes on at the visit where
+it was.
 """
 
-import math
 import multiprocessing
 import time
 from collections import Counter
@@ -26,18 +21,16 @@ import torch
 from adaptation import checkpoint
 from adaptation.errors import BadArgumentError, PliantError
 from adaptation.evaluate import EVALUATION, explores, policies
-from adaptation.live import live
 from adaptation.progress import Show
 from adaptation.run import Log, orphaned, read_config, read_log, replace_file
 from adaptation.statistics import POLICIES, judge
+from adaptation.visit import visit
 from hw_interface.arm_world import ArmError, ArmWorld
 from hw_interface.drivers import DRIVERS
 from policies.method import Method
 from robots.catalog import ARMS
 from robots.signals import Array
-from robots.world import Family, Start, Step, Task, Verdict
-
-TRACE = ("q", "object_pos", "object_quat", "marker")
+from robots.world import Family, Start, Task
 
 
 class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,36 +45,6 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wall_episodes: int = 0  # more episodes, at the wall's pace
     seed: int = 0
     options: dict[str, str] = {}  # of the driver: how the arm is reached, which may change between two starts
-
-
-class Notes:
-    """What happened tick by tick in one visit to an object; a list item for each episode."""
-
-    def __init__(self, world: ArmWorld) -> None:
-        self.world = world
-        self.verdicts: list[Counter[str]] = []
-        self.events: list[list[dict[str, Any]]] = []
-        self.traces: list[dict[str, list[Any]]] = []
-        self._known = 1 + max((event["number"] for event in world.events), default=-1)
-
-    def __call__(self, episode: int, tick: int, step: Step) -> None:
-        """Called by ``live`` after every tick."""
-        if tick == 0:
-            self.verdicts.append(Counter())
-            self.events.append([])
-            self.traces.append({name: [] for name in ("t", *TRACE)})
-        self.verdicts[-1].update(flags(int(step.verdict[0])))
-        new = [event for event in self.world.events if event["number"] >= self._known]
-        self._known += len(new)
-        self.events[-1] += new
-        self.traces[-1]["t"].append(round(float(step.stamp[0]), 4))
-        for name in TRACE:
-            self.traces[-1][name].append([round(float(x), 5) for x in getattr(self.world.signals, name)[0]])
-
-
-def flags(verdict: int) -> list[str]:
-    """The names of the flags that are set."""
-    return [flag.name or "" for flag in Verdict if flag and flag.value & verdict]
 
 
 def trial(config: TrialConfig, folder: Path, workers: int = 1) -> dict[str, Any]:
@@ -169,30 +132,6 @@ def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> N
 def draw_apart(method: Method, k: int) -> None:
     """Move a method's random stream on, so that each object meets other draws, whatever was visited before."""
     method.prior(k + 2, torch.zeros(k + 2, len(method.problem.task_names)) if method.privileged else None)
-
-
-def visit(
-    world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Live through one object's episodes; a line for each. PliantError where a fault cut one short."""
-    notes = Notes(world)
-    told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
-    lived = live(world, method, task, len(explore), explore, on_tick=notes, frozen=frozen)
-    if any("FAULT" in verdicts for verdicts in notes.verdicts):
-        said = ", ".join(event["event"] for events in notes.events for event in events)
-        raise PliantError(f"the arm is in FAULT, and this visit does not count: {said}")
-    for e in range(len(explore)):
-        yield {
-            "episode": e,
-            "return": float(lived.returns[e, 0]),
-            "success": bool(lived.success[e, 0]),
-            "ticks": int(lived.ticks.valid[e].sum()),
-            "verdicts": dict(notes.verdicts[e]),
-            "task": told,
-            "events": notes.events[e],
-            "timing": world.timing(),
-            "trace": notes.traces[e],
-        }
 
 
 def prove_pace(config: TrialConfig, folder: Path) -> None:
