@@ -145,11 +145,11 @@ def main() -> None:
     if asked.json:
         print("\n".join(json.dumps(row) for row in rows))
         return
-    table = Table("benchmark", "ratio", "blind", "oracle", "success", "oracle's", "r", "distances", title="returns")
-    table.columns[0].no_wrap = True
+    table = Table("benchmark", "ratio", "blind", "oracle", "success", "r", "distances", title="returns")
     for row in rows:
-        numbers = (row["ratio"], row["ours"], row["peer"], *row["success"], row["r"], row["distances"])
-        table.add_row(row["name"], *(f"{x:.2f}" for x in numbers))
+        blind, oracle = row["success"]
+        numbers = [f"{row[key]:.2f}" for key in ("ratio", "ours", "peer", "r", "distances")]
+        table.add_row(row["name"], *numbers[:3], f"{blind:.2f}, {oracle:.2f}", *numbers[3:])
     Console().print(table)
 
 
