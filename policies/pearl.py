@@ -42,6 +42,7 @@ class PearlConfig:
 PRESETS = {
     "point": PearlConfig(sac=SacConfig.for_family("point")),
     "reach": PearlConfig(sac=SacConfig.for_family("reach"), kl=0.0003),  # a goal is to be known to 2 % of its range
+    "cheetah_vel": PearlConfig(sac=SacConfig.for_family("cheetah_vel"), kl=0.003, context=64),
     # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
     "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl=0.002),
 }

@@ -54,6 +54,13 @@ PRESETS = {
         temperature=0.05,
         rhythm=Rhythm(tasks=64, episodes=2, warmup=4, iterations=250),
     ),
+    "cheetah_vel": SacConfig(
+        gamma=0.97,
+        tasks=32,
+        each=16,
+        updates=200,  # to 12 800 new transitions
+        rhythm=Rhythm(tasks=32, episodes=2, warmup=1, iterations=60),
+    ),
     "slide": SacConfig(
         gamma=0.97,
         reward_scale=5.0,  # returns are at most 1
