@@ -69,6 +69,7 @@ def _trial(folder: Path) -> dict[str, Any]:
         "curve": adaptation_curve(grids),
         "objects": _objects(told),
         "timing": timed[-1]["timing"] if timed else None,
+        "most_stale": max((line.get("most_stale", 0) for line in timed), default=0),
         "events": [event for line in lines for event in line.get("events", [])],
         "ticks": sum(line["ticks"] for line in lines),
         "replay": base64.b64encode(page.encode()).decode() if page else None,
