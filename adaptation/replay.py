@@ -1,5 +1,6 @@
 """A scrubbable 3-D replay of an arm's episodes: one HTML page by viser, without a server or a network."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from sim import objects
 
 FRAMES = 30  # a second
 PAUSE = 0.8  # s at the end of a clip
+EYE, AT, FIELD = (1.45, -1.05, 0.75), (0.52, 0.0, 0.25), 0.7  # m; rad, vertically
+TABLE = (1.5, 0.9, 0.02)  # m
 TARGET, PUCK = (64, 160, 96), (226, 136, 42)
 
 
@@ -30,45 +33,50 @@ class Clip:
 
 
 def replay(arm: ArmSpec, clips: list[Clip], dark: bool = False) -> str:
-    """The page; clips follow one another, each with its title over the table."""
+    """The page; clips, of which there is at least one, follow one another, each with its title over the table."""
     import viser
 
     server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        scene = server.scene
+        scene, camera = server.scene, server.initial_camera
+        recording: Any = None
         scene.set_up_direction("+z")
-        server.initial_camera.position = (1.55, -1.25, 0.95)
-        server.initial_camera.look_at = (0.6, 0.0, 0.12)
-        scene.add_box("/table", (186, 190, 196), (2.0, 1.2, 0.02), position=(0.75, 0.0, -0.011))
+        camera.position, camera.look_at, camera.fov = EYE, AT, FIELD
+        scene.add_box("/table", (186, 190, 196), TABLE, position=(0.6, 0.0, -TABLE[2] / 2 - 1e-3), cast_shadow=False)
         links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(1 + len(arm.joints))]
         for i, shape in enumerate(shapes(arm)):
             _add(scene, f"/arm/{shape.link + 1}/{i}", shape)
-        serializer = server.get_scene_serializer()
         for number, clip in enumerate(clips):
-            _play(scene, serializer, arm, links, clip, f"/clip{number}")
-        return str(serializer.as_html(dark_mode=dark))
+            puck, *rest = _enter(scene, clip, f"/clip{number}")
+            for frame in _frames(arm, clip):
+                for handle, (pos, quat) in zip((*links, puck), frame, strict=True):
+                    handle.position, handle.wxyz = pos, quat
+                recording = recording or server.get_scene_serializer()  # begins with all that is there by now
+                recording.insert_sleep(1 / FRAMES)
+            recording.insert_sleep(PAUSE)
+            for handle in (puck, *rest):
+                handle.remove()
+        return str(recording.as_html(dark_mode=dark))
     finally:
         server.stop()
 
 
-def _play(scene: Any, serializer: Any, arm: ArmSpec, links: list[Any], clip: Clip, name: str) -> None:
-    times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
-    q, pos, quat = (_resample(times, clip.t, x) for x in (clip.q, clip.object_pos, clip.object_quat))
-    poses = placed(arm, q)
-    title = scene.add_label(f"{name}/title", clip.title, position=(0.75, 0.0, 0.62))
-    ring = scene.add_cylinder(f"{name}/target", 0.05, 0.002, TARGET, position=(*clip.marker[:2], 0.001))
+def _enter(scene: Any, clip: Clip, name: str) -> tuple[Any, Any, Any]:
+    """The object, its target and the title."""
     puck = scene.add_frame(f"{name}/object", show_axes=False)
     for i, part in enumerate(object_shapes(clip.task)):
         _add(scene, f"{name}/object/{i}", part)
-    for frame in range(len(times)):
-        turns = quaternion(poses[frame, :, :3, :3])
-        for link, pose, turn in zip(links, poses[frame], turns, strict=True):
-            link.position, link.wxyz = pose[:3, 3], turn
-        puck.position, puck.wxyz = pos[frame], quat[frame] / np.linalg.norm(quat[frame])
-        serializer.insert_sleep(1 / FRAMES)
-    serializer.insert_sleep(PAUSE)
-    for handle in (title, ring, puck):
-        handle.remove()
+    target = scene.add_cylinder(f"{name}/target", 0.05, 0.002, TARGET, position=(*clip.marker[:2], 0.001))
+    return puck, target, scene.add_label(f"{name}/title", clip.title, position=(0.6, 0.0, 0.75))
+
+
+def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[tuple[Array, Array]]]:
+    """Places and turns of the links and, last, of the object, for every moment that is shown."""
+    times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
+    q, pos, quat = (_resample(times, clip.t, x) for x in (clip.q, clip.object_pos, clip.object_quat))
+    for poses, where, turn in zip(placed(arm, q), pos, quat, strict=True):
+        links = zip(poses[:, :3, 3], quaternion(poses[:, :3, :3]), strict=True)
+        yield [*links, (where, turn / np.linalg.norm(turn))]
 
 
 def object_shapes(task: dict[str, float]) -> list[Shape]:

@@ -166,12 +166,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     opened.close()
 
 
-def colours(picture: bytes) -> int:
-    """How many different colours a PNG has, roughly."""
+def shown(picture: bytes) -> tuple[bool, bool, bool]:
+    """Whether a PNG has an arm's darkest parts, an orange object and a green target in it."""
     import matplotlib.image
 
-    pixels = (matplotlib.image.imread(io.BytesIO(picture))[..., :3] * 15).astype(int).reshape(-1, 3)
-    return len(np.unique(pixels, axis=0))
+    red, green, blue = np.moveaxis(matplotlib.image.imread(io.BytesIO(picture))[..., :3], -1, 0)
+    dark = (red < 0.3) & (green < 0.3) & (blue < 0.35)
+    orange = (red > 0.5) & (red > 1.3 * green) & (green > 1.3 * blue)
+    lush = (green > 1.2 * red) & (green > 1.1 * blue)
+    return bool(dark.sum() > 500), bool(orange.sum() > 50), bool(lush.sum() > 100)
 
 
 @pytest.mark.timeout(180)
@@ -186,11 +189,11 @@ def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(folder: Pa
     assert not browser.evaluate("document.documentElement.scrollWidth > innerWidth"), "it scrolls sideways"
 
     browser.evaluate("document.getElementById('play').click(); document.querySelector('iframe').scrollIntoView()")
-    drawn, until = 0, time.monotonic() + 90
-    while drawn < 12 and time.monotonic() < until:
+    drawn, until = (False,) * 3, time.monotonic() + 90
+    while not all(drawn) and time.monotonic() < until:
         time.sleep(2)
-        drawn = colours(browser.picture("iframe"))
-    assert drawn >= 12, "the 3-D replay stayed blank"
+        drawn = shown(browser.picture("iframe"))
+    assert all(drawn), f"arm, object and target in the 3-D replay: {drawn}"
 
     asked = [x["params"]["request"]["url"] for x in browser.heard if x["method"] == "Network.requestWillBeSent"]
     assert asked
