@@ -170,7 +170,7 @@ def _move(p: Any, body: int, pose: Array) -> None:
 
 
 def _draw_plane(clip: Clip, times: Array) -> list[Image]:
-    """A point in the plane, its way so far and its goal."""
+    """A point in the plane or on a line, its way so far and its goal."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -179,8 +179,8 @@ def _draw_plane(clip: Clip, times: Array) -> list[Image]:
     axes.set(xlim=(-3, 3), ylim=(-1.7, 1.7), aspect="equal", title=clip.title)
     (way,) = axes.plot([], [], color="#8a8f98")
     (here,) = axes.plot([], [], "o", color="#d9541e")
-    axes.plot(clip.task["goal.x"], clip.task["goal.y"], "x", color="#2f7d4f")
-    q, frames = _at(times, clip.t, clip.q), []
+    axes.plot(clip.task.get("goal.x", 0), clip.task.get("goal.y", 0), "x", color="#2f7d4f")
+    q, frames = np.pad(_at(times, clip.t, clip.q), ((0, 0), (0, 1))), []  # a line's y is 0
     for i in range(len(times)):
         way.set_data(q[: i + 1, 0], q[: i + 1, 1])
         here.set_data(q[i : i + 1, 0], q[i : i + 1, 1])

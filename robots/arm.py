@@ -1,6 +1,6 @@
 """A body's fixed numbers, what it measures and what it is told, and the verbs of whatever drives it."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -68,7 +68,7 @@ class ArmSpec(Body):
     tool: str  # link whose origin is the tool frame
     stiffness: Array  # (j,) N·m/rad of the joint servos in simulation
     damping: Array  # (j,) N·m·s/rad
-    armature: Array = field(default_factory=lambda: np.zeros(0))  # (j,) kg·m², reflected rotor inertia
+    armature: Array  # (j,) kg·m², reflected rotor inertia
 
 
 @dataclass(frozen=True)

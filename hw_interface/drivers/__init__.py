@@ -9,6 +9,9 @@ from robots.registry import Registry
 
 DRIVERS = Registry(
     "driver",
-    {"dynamixel": "hw_interface.drivers.dynamixel:Dynamixel", "twin": "sim.twin:Twin"},
+    {
+        "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
+        "twin": "sim.twin:Twin",
+    },
     extras={"dynamixel": "dynamixel"},
 )

@@ -2,4 +2,10 @@
 
 from robots.registry import Registry
 
-ARMS = Registry("arm", {"panda": "robots.catalog.panda:PANDA", "viperx": "robots.catalog.viperx:VIPERX"})
+ARMS = Registry(
+    "arm",
+    {
+        "panda": "robots.catalog.panda:PANDA",
+        "viperx": "robots.catalog.viperx:VIPERX",
+    },
+)

@@ -128,11 +128,12 @@ def test_inverse_brings_the_tool_where_it_was_asked(arm: ArmSpec) -> None:
     kinematics = Kinematics(arm)
     pos, quat = kinematics.forward(arm.home[None])
     there = pos[0] + (0.05, -0.04, 0.03)
-    q = kinematics.inverse(there, quat[0])
+    turnable = len(arm.joints) >= 6  # fewer joints have no say in the orientation
+    q = kinematics.inverse(there, quat[0] if turnable else None)
     assert ((q >= arm.limits.q_low) & (q <= arm.limits.q_high)).all()
     found, turned = kinematics.forward(q[None])
     assert np.linalg.norm(found - there) < 1e-4
-    assert angle(turned, quat).max() < 2e-3
+    assert not turnable or angle(turned, quat).max() < 2e-3
     with pytest.raises(ValueError, match="cannot bring its tool"):
         kinematics.inverse(np.array([3.0, 0, 0]))
 
