@@ -26,6 +26,10 @@ from policies.parts.replay import Replay
 
 BLOCK = 512  # rows predicted at a time: what stays in a core's cache
 
+Step = tuple[
+    Tensor, Tensor, Tensor
+]  # of one layer: its inputs transposed (n, i, M), errors (n, M, k), bias's step size
+
 
 @dataclass(frozen=True)
 class GrbalConfig:
@@ -54,9 +58,10 @@ class GrbalConfig:
 PRESETS = {
     "cheetah_cripple": GrbalConfig(
         hidden=(200, 200),
-        planner=PlannerConfig(horizon=12, candidates=48),
-        updates=600,
-        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=12),
+        planner=PlannerConfig(horizon=10, elites=4, kept=2, colour=1.0),
+        noise=0.2,
+        updates=250,
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
     ),
 }
 
@@ -136,19 +141,21 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor, fast: FastWeights | None = None) -> Tensor:
         """Standardised outcomes (n, b, o + r) of (n, b, o + a), each world by its own step; without one, by none."""
-        h, last = x, len(self.fan_in) - 1
-        steps = [] if fast is None else self._by_layer(fast)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+        return self._predict(x, [None] * len(self.fan_in) if fast is None else self._by_layer(fast))
+
+    def _by_layer(self, fast: FastWeights) -> list[Step | None]:
+        inputs, errors = fast.inputs.mT.split(self.fan_in, 1), fast.errors.split(self.fan_out, -1)
+        return list(zip(inputs, errors, self.log_rates[:, 1].exp()[:, None, None, None], strict=True))
+
+    def _predict(self, x: Tensor, steps: list[Step | None]) -> Tensor:
+        h, last = x, len(steps) - 1
+        for layer, (weight, bias, step) in enumerate(zip(self.weights, self.biases, steps, strict=True)):
             out = torch.addmm(bias, h.flatten(0, 1), weight).view(*h.shape[:2], -1)
-            if steps:
-                inputs, errors, bias_rate = steps[layer]
+            if step is not None:
+                inputs, errors, bias_rate = step
                 out = torch.baddbmm(out, torch.baddbmm(bias_rate, h, inputs), errors, alpha=-1)
             h = out if layer == last else torch.relu_(out)
         return h
-
-    def _by_layer(self, fast: FastWeights) -> list[tuple[Tensor, Tensor, Tensor]]:
-        inputs, errors = fast.inputs.mT.split(self.fan_in, 1), fast.errors.split(self.fan_out, -1)
-        return list(zip(inputs, errors, self.log_rates[:, 1].exp()[:, None, None, None], strict=True))
 
     def loss(self, t: Transition, belongs: Tensor) -> dict[str, Tensor]:
         """Squared errors of the last K of windows (b, M + K, ...) after a step on the first M, and without one."""
@@ -176,10 +183,10 @@ class Model(nn.Module):
         states[0] = obs[:, None]
         few = max(1, BLOCK // many)
         for worlds in (slice(i, i + few) for i in range(0, n, few)):
-            step = FastWeights(fast.inputs[worlds], fast.errors[worlds])
+            layers = self._by_layer(FastWeights(fast.inputs[worlds], fast.errors[worlds]))
             for t in range(steps):
                 x = torch.cat([self.obs(states[t, worlds]), actions[worlds, :, t]], -1)
-                outcome = self.outcome.shift + unit * self(x, step)
+                outcome = self.outcome.shift + unit * self._predict(x, layers)
                 torch.add(states[t, worlds], outcome[..., :o], out=states[t + 1, worlds])
                 rewards[t, worlds] = outcome[..., o:]
         return states, rewards
