@@ -1,10 +1,10 @@
 """How fast GrBAL adapts, predicts and learns: in the low-rank form of its step, against weights of each world's own.
 
-Both give the same numbers, which is checked first. Peers are written with torch.func as it is meant to be used,
-``grad`` under ``vmap`` for n worlds' steps and ``functional_call`` under ``vmap`` with the weights that come out; and as
-most scripts have it, a Python loop over worlds with ``torch.autograd.grad``. Measured are a step; a step and what a plan
-asks for, all candidates rolled out in every round; and a meta-step, whose gradient goes back through the step. All take
-turns in one run on one core; ratios are of medians.
+Both give the same numbers, which is checked first. Peers are written with torch.func as it is meant to be used
+(``grad`` under ``vmap`` for n worlds' steps, ``functional_call`` under ``vmap`` with the weights that come out), and as
+most scripts have it, a Python loop over worlds with ``torch.autograd.grad``. Measured are a step; a step and what a
+plan asks for, all candidates rolled out in every round; and a meta-step, whose gradient goes back through the step.
+All take turns in one run on one core; ratios are of medians.
 """
 
 import argparse

@@ -55,6 +55,13 @@ PRESETS = {
         updates=600,
         rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
     ),
+    "cheetah_cripple": ContextMpcConfig(
+        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
+        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=1.0),
+        noise=0.2,
+        updates=250,
+        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=14),
+    ),
 }
 
 
