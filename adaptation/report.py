@@ -99,10 +99,11 @@ def _shape(task: dict[str, float | None]) -> str:
 
 
 def _miss(line: dict[str, Any]) -> float | None:
-    """How far from the target the object came to rest, m."""
+    """How far from the target the object came to rest, m; None where there is no object, or no target."""
     if not line["trace"]["object_pos"]:
         return None
-    miss = np.subtract(line["trace"]["object_pos"][-1][:2], line["trace"]["marker"][-1][:2])
+    end, target = (np.array(line["trace"][name][-1][:2], dtype=np.float64) for name in ("object_pos", "marker"))
+    miss = end - target  # NaN, for null
     return float(np.hypot(*miss)) if np.isfinite(miss).all() else None
 
 

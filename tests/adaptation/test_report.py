@@ -101,6 +101,21 @@ def test_it_says_what_was_measured_and_escapes_what_it_was_told(folder: Path) ->
         assert f'<td class="left">{shape}</td>' in page
 
 
+def test_a_trial_without_an_object_has_a_report_too(folder: Path) -> None:
+    """What is not measured is NaN, and null in a log."""
+    log = folder / "episodes-0.jsonl"
+    lines = [json.loads(row) for row in log.read_text().splitlines()]
+    for row in lines:
+        row["task"] = {"goal.x": 0.5}
+        for name in ("object_pos", "object_quat", "marker"):
+            row["trace"][name] = [[None] * len(x) for x in row["trace"][name]]
+    log.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    (folder / "episodes-wall.jsonl").unlink()
+    page = report(folder, folder / "report.html").read_text()
+    assert "3 new objects on panda" in page
+    assert 'id="scene"' not in page
+
+
 class Browser:
     """Headless Chromium over its DevTools protocol, on loopback."""
 
