@@ -14,7 +14,7 @@ from sim import objects
 
 FRAMES = 30  # a second
 PAUSE = 0.8  # s at the end of a clip
-EYE, AT, FIELD = (1.45, -1.05, 0.75), (0.52, 0.0, 0.25), 0.7  # m; rad, vertically
+EYE, AT, FIELD = (1.55, -1.1, 0.8), (0.55, 0.0, 0.3), 0.7  # m; rad, vertically
 TABLE = (1.5, 0.9, 0.02)  # m
 TARGET, PUCK = (64, 160, 96), (226, 136, 42)
 
@@ -62,9 +62,9 @@ def replay(arm: ArmSpec, clips: list[Clip], dark: bool = False) -> str:
 
 
 def _enter(scene: Any, clip: Clip, name: str) -> tuple[Any, Any, Any]:
-    """The object, its target and the title."""
+    """The object, its target and the title; what was not measured is not there to be seen."""
     puck = scene.add_frame(f"{name}/object", show_axes=False)
-    for i, part in enumerate(object_shapes(clip.task)):
+    for i, part in enumerate(object_shapes(clip.task) if np.isfinite(clip.object_pos).all() else []):
         _add(scene, f"{name}/object/{i}", part)
     target = scene.add_cylinder(f"{name}/target", 0.05, 0.002, TARGET, position=(*clip.marker[:2], 0.001))
     return puck, target, scene.add_label(f"{name}/title", clip.title, position=(0.6, 0.0, 0.75))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptation.errors import BadArgumentError
-from adaptation.replay import FRAMES, Clip, object_shapes, replay
+from adaptation.replay import AT, EYE, FIELD, FRAMES, TABLE, Clip, object_shapes, replay
 from robots.appearance import placed, shapes
 from robots.arm import ArmSpec, Walker
 from robots.kinematics import quaternion
@@ -19,7 +19,6 @@ from sim.vec_world import VecWorld
 
 Image = NDArray[np.uint8]  # (h, w, 3)
 SIZE = (640, 368)  # pixels, even numbers as H.264 wants them
-EYE, AT = (1.75, -1.45, 0.95), (0.6, 0.0, 0.15)  # m
 
 
 def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
@@ -87,14 +86,14 @@ def _draw_arm(arm: ArmSpec, clip: Clip, times: Array) -> list[Image]:
 
     client = p.connect(p.DIRECT)
     try:
-        _solid(p, "box", (2.0, 1.2, 0.02), (0.73, 0.75, 0.77), (0.75, 0.0, -0.011))
+        _solid(p, "box", TABLE, (0.73, 0.75, 0.77), (0.6, 0.0, -TABLE[2] / 2 - 1e-3))
         if np.isfinite(clip.marker).all():
             _solid(p, "cylinder", (0.05, 0.002), (0.25, 0.63, 0.38), tuple(clip.marker))
         arm_shapes = [(s, _solid(p, s.kind, s.size, s.colour)) for s in shapes(arm)]
         puck = object_shapes(clip.task) if np.isfinite(clip.object_pos).all() else []
         puck_bodies = [(s, _solid(p, s.kind, s.size, s.colour)) for s in puck]
         eye = p.computeViewMatrix(EYE, AT, (0, 0, 1))
-        lens = p.computeProjectionMatrixFOV(38, SIZE[0] / SIZE[1], 0.1, 5)
+        lens = p.computeProjectionMatrixFOV(np.degrees(FIELD), SIZE[0] / SIZE[1], 0.1, 5)
         poses = placed(arm, _at(times, clip.t, clip.q))
         pos, quat = _at(times, clip.t, clip.object_pos), _at(times, clip.t, clip.object_quat)
         frames = []
