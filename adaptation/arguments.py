@@ -24,13 +24,13 @@ def positive(**numbers: float | None) -> None:
             raise BadArgumentError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-def named_values(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE each, a value read as JSON where it is some."""
+def named_values(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """What an option was given as NAME=VALUE each, a value read as JSON where it is some."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise BadArgumentError(f"--set takes NAME=VALUE, got {pair!r}")
+            raise BadArgumentError(f"{option} takes NAME=VALUE, got {pair!r}")
         try:
             found[name] = json.loads(value)
         except json.JSONDecodeError:

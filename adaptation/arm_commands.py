@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from adaptation.arguments import Json, known, positive
+from adaptation.arguments import Json, known, named_values, positive
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
@@ -29,11 +29,14 @@ class AtArm:
     calibration: Path | None = None
     """How its servos are wired and where their zeros lie, for a driver that asks; as it left its maker unless given."""
 
+    driver_set: tuple[str, ...] = ()
+    """Other options of the driver, each NAME=VALUE, as in latency=0.01 of the twin."""
+
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """The driver's options, those that were given."""
-        given = {"port": self.port, "calibration": self.calibration}
-        return {name: str(value) for name, value in given.items() if value is not None}
+        given = {"port": self.port, "calibration": self.calibration and str(self.calibration)}
+        return {k: v for k, v in given.items() if v is not None} | named_values("--driver-set", self.driver_set)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Train:
             if name is not None:
                 known(table, name)
         positive(iterations=self.iterations, minutes=self.minutes, save_seconds=self.save_seconds)
-        return named_values(self.set)
+        return named_values("--set", self.set)
 
     def _agree(self, out: Path, settings: dict[str, Any]) -> None:
         """Refuse to go on with a run as something that it is not."""

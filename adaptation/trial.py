@@ -44,7 +44,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str = "lockstep"
     wall_episodes: int = 0  # more episodes, at the wall's pace
     seed: int = 0
-    options: dict[str, str] = {}  # of the driver: how the arm is reached, which may change between two starts
+    options: dict[str, Any] = {}  # of the driver: how the arm is reached, which may change between two starts
 
 
 def trial(config: TrialConfig, folder: Path, workers: int = 1) -> dict[str, Any]:
@@ -218,8 +218,22 @@ def ask_operator(task: Task, start: Start) -> None:
 
 
 def driver_options(config: TrialConfig) -> dict[str, Any]:
-    """What the driver is built with: what was given, and a twin's draws."""
-    return ({"seed": config.seed} if tells_truth(config) else {}) | config.options
+    """What the driver is built with: what was given, and the trial's seed where it draws anything itself.
+
+    Raises:
+        BadArgumentError: it has no such option, or the option is no such thing.
+    """
+    kind = driver_kind(config.driver)
+    there = [field.name for field in fields(kind.Options)]
+    if unknown := [name for name in config.options if name not in there]:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise BadArgumentError(f"the driver {config.driver!r} has no option {unknown[0]!r}; {has}")
+    given = ({"seed": config.seed} if "seed" in there else {}) | config.options
+    try:
+        msgspec.convert(given, kind.Options)
+    except msgspec.ValidationError as error:
+        raise BadArgumentError(f"options of the driver {config.driver!r}: {error}") from error
+    return given
 
 
 def check_driver(config: TrialConfig) -> None:
@@ -230,10 +244,6 @@ def check_driver(config: TrialConfig) -> None:
         BadArgumentError: it has no such option, needs another one, or its time does not wait.
     """
     kind, options = driver_kind(config.driver), driver_options(config)
-    there = [field.name for field in fields(kind.Options)]
-    if unknown := [name for name in options if name not in there]:
-        has = f"it has {', '.join(there)}" if there else "it has none"
-        raise BadArgumentError(f"the driver {config.driver!r} has no option {unknown[0]!r}; {has}")
     if config.clock == "lockstep" and not tells_truth(config):
         raise BadArgumentError(f"time does not wait at an arm: with {config.driver!r} the clock must be wall")
     family = checkpoint.family_named(read_config(Path(config.run)).family)

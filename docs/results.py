@@ -21,7 +21,7 @@ RUNS = HERE.parent / "runs" / "results"
 CLAIMS = {
     f"{method}-{family}": (method, family)
     for family, methods in {
-        "point": ("pearl", "rl2", "maml"),
+        "point": ("pearl", "rl2", "maml", "fomaml"),
         "reach": ("pearl",),
         "slide": ("pearl", "context_mpc"),
         "cheetah_vel": ("pearl",),

@@ -12,5 +12,6 @@ METHODS = Registry(
         "grbal": "policies.grbal:Grbal",
         "rl2": "policies.rl2:Rl2",
         "maml": "policies.maml:Maml",
+        "fomaml": "policies.maml:Fomaml",
     },
 )

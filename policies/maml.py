@@ -46,6 +46,18 @@ class MamlConfig:
         return PRESETS.get(name, cls())
 
 
+@dataclass(frozen=True)
+class FomamlConfig(MamlConfig):
+    """MAML's numbers but for one."""
+
+    order: int = 1
+
+    @classmethod
+    def for_family(cls, name: str) -> "FomamlConfig":
+        """MAML's, of the first order."""
+        return cls(**{**vars(MamlConfig.for_family(name)), "order": 1})
+
+
 PRESETS = {
     # a reward is minus the distance, so that one step shows which way is right, and what follows it is noise
     name: MamlConfig(inner_gamma=0.0)
@@ -224,3 +236,9 @@ class Maml:
         self.obs.load_state_dict(state["obs"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
+
+
+class Fomaml(Maml):
+    """The preset without second derivatives."""
+
+    Config = FomamlConfig

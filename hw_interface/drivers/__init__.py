@@ -1,7 +1,8 @@
 """Drivers of arms: one file per controller family, each behind the verbs of ``robots.arm.Driver``.
 
 A driver is built as ``kind(arm, scene, kind.Options(**options))``; ``Options`` is a dataclass, and what it names can be
-given on the command line. Building one raises ValueError for options that make no sense, and touches no hardware.
+given on the command line (``--driver-set NAME=VALUE``). Building one raises ValueError for options that make no sense,
+and touches no hardware.
 The twin is named by its path and never imported here: it is the one driver that has a simulator inside.
 """
 

@@ -165,6 +165,7 @@ def test_on_an_arm_nobody_knows_the_object(run: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"options": {"latency": "soon"}}, "options of the driver 'twin': Expected `float`, got `str`"),
         ({"options": {"port": "x"}}, "the driver 'twin' has no option 'port'; it has latency, noise"),
         ({"driver": "real", "options": {"color": "red"}}, "no option 'color'; it has port"),
         ({"driver": "real", "clock": "wall", "options": {"port": "nowhere"}}, "nothing is nowhere"),
