@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from policies.method import Problem, Transition, Trial
+from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.normalise import Moments
 from policies.parts.posterior import Encoder, Posterior, context, prior
 from policies.parts.replay import Replay
@@ -41,7 +41,16 @@ class PearlConfig:
 
 PRESETS = {
     "point": PearlConfig(sac=SacConfig.for_family("point")),
-    "reach": PearlConfig(sac=SacConfig.for_family("reach"), kl=0.0003),  # a goal is to be known to 2 % of its range
+    "reach": PearlConfig(
+        sac=replace(
+            SacConfig.for_family("reach"),
+            gamma=0.3,
+            tasks=128,
+            each=4,
+            rhythm=Rhythm(tasks=64, episodes=2, warmup=4, iterations=350),
+        ),
+        kl=0.0003,  # a goal is to be known to a fiftieth of its range
+    ),
     "cheetah_vel": PearlConfig(sac=SacConfig.for_family("cheetah_vel"), kl=0.003, context=64),
     # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
     "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl=0.002),

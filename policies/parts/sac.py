@@ -52,7 +52,7 @@ PRESETS = {
         gamma=0.5,
         reward_scale=5.0,  # distances are of centimetres
         temperature=0.05,
-        rhythm=Rhythm(tasks=64, episodes=2, warmup=4, iterations=250),
+        rhythm=Rhythm(tasks=64, episodes=2, warmup=4, iterations=150),
     ),
     "cheetah_vel": SacConfig(
         gamma=0.97,
