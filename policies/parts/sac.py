@@ -59,7 +59,7 @@ PRESETS = {
         tasks=32,
         each=16,
         updates=200,  # to 12 800 new transitions
-        rhythm=Rhythm(tasks=32, episodes=2, warmup=1, iterations=60),
+        rhythm=Rhythm(tasks=32, episodes=2, warmup=1, iterations=100),
     ),
     "slide": SacConfig(
         gamma=0.97,
