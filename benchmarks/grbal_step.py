@@ -48,6 +48,8 @@ class LowRank:
 class PerWorld:
     """A step on one world's window, by autograd, as a function of the parameters."""
 
+    predict: Callable[[Any, Tensor], Tensor]  # every subclass its own way
+
     def __init__(self, model: Model) -> None:
         self.model = model
         self.names = [name for name, _ in model.named_parameters() if name != "log_rates"]
@@ -68,9 +70,6 @@ class PerWorld:
             x = torch.cat([model.obs(state), action], -1)
             state = state + model.outcome.shift + self.predict(weights, x) / model.outcome.scale
         return state
-
-    def predict(self, weights: Any, x: Tensor) -> Tensor:
-        raise NotImplementedError
 
     @property
     def weights(self) -> Weights:

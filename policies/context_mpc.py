@@ -14,7 +14,8 @@ from torch import Tensor
 
 from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.dynamics import Dynamics, DynamicsConfig
-from policies.parts.planner import Plan, Planner, PlannerConfig, coloured, shifted
+from policies.parts.intent import Intent, Planning
+from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
 
@@ -66,14 +67,10 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Intent:
-    """The belief: what the task is, and what is to be done about it."""
+class Believed(Intent):
+    """The belief: what is to be done, and what the task is."""
 
     posterior: Posterior
-    plan: Plan
-    at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
-    tick: Tensor  # (n,) int64, actions since the episode began
-    dither: Tensor  # (n, H, a) this episode's exploration
 
 
 class ContextMPC:
@@ -92,28 +89,20 @@ class ContextMPC:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
+        self.planning = Planning(problem, self.planner, config.noise, g)
         spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed)
         self.spread = config.spread * (spread - spread.mean(0))
 
-    def prior(self, n: int, task: Tensor | None = None) -> Intent:
+    def prior(self, n: int, task: Tensor | None = None) -> Believed:
         """N(0, I), and no plan."""
-        posterior = prior(n, self.config.dynamics.latent)
-        nowhere = torch.full((n, self.problem.obs_dim), torch.nan)
-        return Intent(posterior, self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), self._dither(n))
+        return Believed(**vars(self.planning.begin(n)), posterior=prior(n, self.config.dynamics.latent))
 
-    def act(self, obs: Tensor, belief: Intent, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: Believed, explore: bool) -> Tensor:
         """The plan's first action; where there is no plan for this observation, it is made here."""
-        ready = (belief.at == obs).all(-1, keepdim=True)
-        action = belief.plan.action
-        if not ready.all():
-            cold = self._search(obs, belief, self.planner.cold(len(obs)), self.config.planner.cold)
-            action = torch.where(ready, action, cold.action)
-        if explore:
-            action = action + belief.dither[torch.arange(len(obs)), belief.tick.clamp(max=self.problem.horizon - 1)]
-        return action.clamp(-1, 1)
+        return self.planning.act(obs, belief, explore, self._search)
 
     @torch.no_grad()
-    def observe(self, belief: Intent, transition: Transition) -> Intent:
+    def observe(self, belief: Believed, transition: Transition) -> Believed:
         """One more factor, and the plan for what is seen now."""
         posterior = self.slow.observe(belief.posterior, transition)
         seen = replace(belief, posterior=posterior, tick=belief.tick + transition.valid)
@@ -122,34 +111,14 @@ class ContextMPC:
         plan = self._search(transition.next_obs, seen, shifted(start), self.config.planner.rounds)
         return replace(seen, plan=plan, at=transition.next_obs)
 
-    def adapt(self, belief: Intent, episode: Transition) -> Intent:
+    def adapt(self, belief: Believed, episode: Transition) -> Believed:
         """What was learnt of the task stays; plans begin anew."""
-        n = len(belief.tick)
-        fresh = self.prior(n)
-        return replace(fresh, posterior=belief.posterior)
-
-    def _dither(self, n: int) -> Tensor:
-        shape = n, self.problem.horizon, self.problem.action_dim
-        return self.config.noise * coloured(shape, self.config.planner.colour, self.generator)
+        return replace(self.prior(len(belief.tick)), posterior=belief.posterior)
 
     @torch.inference_mode()
-    def _search(self, obs: Tensor, belief: Intent, start: Plan, rounds: int) -> Plan:
-        left = (self.problem.horizon - belief.tick).clamp(1, self.config.planner.horizon)  # (n,)
-        steps = int(left.max())
-        counts = (torch.arange(steps)[:, None] < left)[:, None, :, None]  # (H, 1, n, 1)
+    def _search(self, obs: Tensor, belief: Believed, start: Plan, rounds: int) -> Plan:
         z = belief.posterior.at(self.spread[:, None])
-        unknown = torch.full((len(self.problem.task_names),), torch.nan)
-
-        def score(candidates: Tensor) -> Tensor:
-            tried = candidates[:, :, :steps]
-            states, reward = self.slow.rollout(obs, tried, z)
-            if self.problem.reward is None:
-                reward = reward[..., 0]
-            else:
-                reward = self.problem.reward(states[:-1], tried.permute(2, 0, 1, 3)[:, None], states[1:], unknown)
-            return (reward * counts).sum(0).mean(0)
-
-        return self.planner.improve(start, score, rounds)
+        return self.planning.improve(belief, start, rounds, lambda tried: self.slow.rollout(obs, tried, z))
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Problem, Rhythm, Transition, Trial, where
+from policies.parts.intent import Intent, Planning
 from policies.parts.nets import init_
 from policies.parts.normalise import Moments
-from policies.parts.planner import Plan, Planner, PlannerConfig, coloured, shifted
+from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.replay import Replay
 
 BLOCK = 512  # rows predicted at a time: what stays in a core's cache
 
-Step = tuple[
-    Tensor, Tensor, Tensor
-]  # of one layer: its inputs transposed (n, i, M), errors (n, M, k), bias's step size
+# of one layer: its inputs transposed (n, i, M), errors (n, M, k), bias's step size
+Step = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,11 @@ class FastWeights:
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """The belief: the last moments, the dynamics after a step on them, and what is to be done about it."""
+class Adapted(Intent):
+    """The belief: what is to be done, the last moments, and the dynamics after a step on them."""
 
     window: Window
     fast: FastWeights
-    plan: Plan
-    at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
-    tick: Tensor  # (n,) int64, actions since the episode began
-    dither: Tensor  # (n, H, a) this episode's exploration
 
 
 class Model(nn.Module):
@@ -210,6 +206,7 @@ class Grbal:
         self.optimiser = torch.optim.Adam(groups)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
+        self.planning = Planning(problem, self.planner, config.noise, g)
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> Adapted:
@@ -220,21 +217,12 @@ class Grbal:
             torch.zeros(n, m, p.obs_dim + p.action_dim), torch.zeros(n, m, width), torch.zeros(n, m, dtype=torch.bool)
         )
         unmoved = FastWeights(torch.zeros(n, m, sum(model.fan_in)), torch.zeros(n, m, sum(model.fan_out)))
-        dither = self.config.noise * coloured((n, p.horizon, p.action_dim), self.config.planner.colour, self.generator)
-        nowhere, begin = torch.full((n, p.obs_dim), torch.nan), torch.zeros(n, dtype=torch.int64)
-        return Adapted(nothing, unmoved, self.planner.cold(n), nowhere, begin, dither)
+        return Adapted(**vars(self.planning.begin(n)), window=nothing, fast=unmoved)
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: Adapted, explore: bool) -> Tensor:
         """The plan's first action; where there is no plan for this observation, it is made here."""
-        ready = (belief.at == obs).all(-1, keepdim=True)
-        action = belief.plan.action
-        if not ready.all():
-            cold = self._search(obs, belief, self.planner.cold(len(obs)), self.config.planner.cold)
-            action = torch.where(ready, action, cold.action)
-        if explore:
-            action = action + belief.dither[torch.arange(len(obs)), belief.tick.clamp(max=self.problem.horizon - 1)]
-        return action.clamp(-1, 1)
+        return self.planning.act(obs, belief, explore, self._search)
 
     @torch.no_grad()
     def observe(self, belief: Adapted, transition: Transition) -> Adapted:
@@ -267,21 +255,11 @@ class Grbal:
         return -(self.model(x, belief.fast) - y).square().mean((1, 2))
 
     def _search(self, obs: Tensor, belief: Adapted, start: Plan, rounds: int) -> Plan:
-        left = (self.problem.horizon - belief.tick).clamp(1, self.config.planner.horizon)  # (n,)
-        steps = int(left.max())
-        counts = (torch.arange(steps)[:, None] < left)[..., None]  # (H, n, 1)
-        unknown = torch.full((len(self.problem.task_names),), torch.nan)
+        def imagine(tried: Tensor) -> tuple[Tensor, Tensor]:
+            states, rewards = self.model.rollout(obs, tried, belief.fast)
+            return states[:, None], rewards[:, None]  # one hypothesis
 
-        def score(candidates: Tensor) -> Tensor:
-            tried = candidates[:, :, :steps]
-            states, reward = self.model.rollout(obs, tried, belief.fast)
-            if self.problem.reward is None:
-                reward = reward[..., 0]
-            else:
-                reward = self.problem.reward(states[:-1], tried.permute(2, 0, 1, 3), states[1:], unknown)
-            return (reward * counts).sum(0)
-
-        return self.planner.improve(start, score, rounds)
+        return self.planning.improve(belief, start, rounds, imagine)
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""

@@ -1,0 +1,75 @@
+"""Planning as a part of a belief: what is to be done next is found when an observation comes in, from what was before.
+
+Axes: n worlds, m hypotheses, P candidates, H steps, o observation, a action, r = 1 where the reward is learnt, else 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policies.method import Problem
+from policies.parts.planner import Plan, Planner, coloured
+
+Search = Callable[[Tensor, Any, Plan, int], Plan]  # from an observation (n, o), a belief and a plan, in some rounds
+# candidates (n, P, H, a) -> states (H + 1, m, n, P, o), rewards (H, m, n, P, r)
+Imagine = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is to be done; a method's belief adds what it knows."""
+
+    plan: Plan
+    at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
+    tick: Tensor  # (n,) int64, actions since the episode began
+    dither: Tensor  # (n, H, a) this episode's exploration
+
+
+class Planning:
+    """What methods that plan share; each says what a plan would lead to, and when to search on from the last one."""
+
+    def __init__(self, problem: Problem, planner: Planner, noise: float, generator: torch.Generator) -> None:
+        """``noise`` is the deviation of the exploring actions' coloured noise, drawn from ``generator``."""
+        self.problem, self.planner, self.noise, self.generator = problem, planner, noise, generator
+
+    def begin(self, n: int) -> Intent:
+        """No plan, and an episode's exploration."""
+        p, config = self.problem, self.planner.config
+        dither = self.noise * coloured((n, p.horizon, p.action_dim), config.colour, self.generator)
+        nowhere = torch.full((n, p.obs_dim), torch.nan)
+        return Intent(self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), dither)
+
+    def act(self, obs: Tensor, intent: Intent, explore: bool, search: Search) -> Tensor:
+        """The plan's first action; where there is no plan for this observation, it is made here."""
+        ready = (intent.at == obs).all(-1, keepdim=True)
+        action = intent.plan.action
+        if not ready.all():
+            cold = search(obs, intent, self.planner.cold(len(obs)), self.planner.config.cold)
+            action = torch.where(ready, action, cold.action)
+        if explore:
+            action = action + intent.dither[torch.arange(len(obs)), intent.tick.clamp(max=self.problem.horizon - 1)]
+        return action.clamp(-1, 1)
+
+    def improve(self, intent: Intent, start: Plan, rounds: int, imagine: Imagine) -> Plan:
+        """Search for the most reward until the episode ends, the mean of the hypotheses.
+
+        The reward is the family's own, of imagined observations, or learnt where it depends on what is hidden.
+        """
+        left = (self.problem.horizon - intent.tick).clamp(1, self.planner.config.horizon)  # (n,)
+        steps = int(left.max())
+        counts = (torch.arange(steps)[:, None] < left)[:, None, :, None]  # (H, 1, n, 1)
+        unknown = torch.full((len(self.problem.task_names),), torch.nan)
+
+        def score(candidates: Tensor) -> Tensor:
+            tried = candidates[:, :, :steps]
+            states, reward = imagine(tried)
+            if self.problem.reward is None:
+                reward = reward[..., 0]
+            else:
+                reward = self.problem.reward(states[:-1], tried.permute(2, 0, 1, 3)[:, None], states[1:], unknown)
+            return (reward * counts).sum(0).mean(0)
+
+        return self.planner.improve(start, score, rounds)
