@@ -19,10 +19,12 @@ def shared() -> Iterator[SharedState]:
 
 
 def hammer(name: str) -> None:
-    """Write records whose numbers all agree, as fast as possible, until told to end."""
+    """Write records whose numbers all agree, in bursts as fast as possible, until told to end."""
     shared, k = SharedState(7, 2, name), 0
     while not shared.finished:
         k += 1
+        if k % 100 == 0:
+            time.sleep(0.0005)  # else nobody may ever find a record that is not being written
         shared.state.write(tick=k, q=k, dq=k, tau=k, q_set=k, dq_set=k, object=k, worst=k, rate=k)
     shared.close()
 
@@ -45,7 +47,7 @@ def test_no_reader_sees_half_of_two_records(shared: SharedState) -> None:
             assert (record[name] == tick).all()
         seen.append(tick)
         if len(seen) % 50 == 0:
-            time.sleep(0.001)  # one core is enough for both
+            time.sleep(0.0005)  # one core is enough for both
     shared.finish()
     writer.join(10)
     assert writer.exitcode == 0
