@@ -7,16 +7,12 @@ plan asks for, all candidates rolled out in every round; and a meta-step, whose 
 All take turns in one run on one core; ratios are of medians.
 """
 
-import argparse
-import json
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from peers import Row, arguments, compare, show, timed
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
@@ -153,39 +149,18 @@ def learning(kind: Any, n: int) -> Callable[[], Tensor]:
     return run
 
 
-def measure(
-    name: str, unit: str, many: int, runs: dict[str, Callable[[], Tensor]], repeats: int
-) -> list[dict[str, Any]]:
+def measure(name: str, unit: str, many: int, runs: dict[str, Callable[[], Tensor]], repeats: int) -> list[Row]:
     """A row against each peer, once all have given the same."""
-    answers = {kind: run() for kind, run in runs.items()}
-    for answer in answers.values():
-        torch.testing.assert_close(answer, answers["ours"], atol=1e-4, rtol=1e-3)
-    seconds: dict[str, list[float]] = {}
-    for _ in range(repeats):
-        for kind, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            seconds.setdefault(kind, []).append(time.perf_counter() - begin)
-    rate = {kind: many / float(np.median(s)) for kind, s in seconds.items()}
-    return [
-        {
-            "name": f"{name} against {kind}",
-            "ratio": rate["ours"] / rate[kind],
-            "ours": rate["ours"],
-            "peer": rate[kind],
-            "unit": unit,
-        }
-        for kind in rate
-        if kind != "ours"
-    ]
+    for answer in [run() for run in runs.values()]:
+        torch.testing.assert_close(answer, runs["ours"](), atol=1e-4, rtol=1e-3)
+    turns = {kind: partial(timed, run) for kind, run in runs.items()}
+    return compare(lambda peer: f"{name} against {peer}", unit, many, turns, repeats)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, repeats=9)
     parser.add_argument("--worlds", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--windows", nargs="+", type=int, default=[10, 64], help="in a meta-step")
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
@@ -196,13 +171,7 @@ def main() -> None:
     for n in asked.windows:
         runs = {kind: learning(build, n) for kind, build in KINDS.items()}
         rows += measure(f"meta-step of {n} windows", "meta-steps/s", 1, runs, asked.repeats)
-    if asked.json:
-        print("\n".join(json.dumps(row) for row in rows))
-        return
-    table = Table("benchmark", "ratio", "ours", "peer", "unit", title="GrBAL's step")
-    for row in rows:
-        table.add_row(row["name"], f"{row['ratio']:.2f}", f"{row['ours']:,.1f}", f"{row['peer']:,.1f}", row["unit"])
-    Console(width=120).print(table)
+    show(rows, asked.json)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ backward pass after the other, targets moved parameter by parameter. Sizes, post
 both have one thread and take turns, and the ratio is of medians. Unit: gradient steps per second.
 """
 
-import argparse
-import json
-import time
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 from math import log
@@ -17,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.table import Table
+from peers import arguments, compare, show, timed
 from torch import Tensor, nn
 
 from policies.method import Problem, Transition, Trial
@@ -150,40 +147,22 @@ class Plain:
                     a.copy_((1 - share) * a + share * b)
 
 
-def measure(repeats: int, steps: int) -> list[dict[str, Any]]:
-    config, trial = PearlConfig.for_family("slide"), experience(TASKS)
-    ours, plain = Pearl(problem(), config, seed=0), Plain(config, trial)
-    ours.replay.add(trial)
-    seconds: dict[str, list[float]] = {"ours": [], "peer": []}
-    for repeat in range(1 + repeats):
-        for name, step in (("ours", ours.step), ("peer", plain.step)):
-            began = time.perf_counter()
-            for _ in range(steps):
-                step()
-            if repeat:  # the first warms up
-                seconds[name].append((time.perf_counter() - began) / steps)
-    rate = {name: 1 / float(np.median(taken)) for name, taken in seconds.items()}
-    name = "PEARL's step over plain"
-    return [{"name": name, "ratio": rate["ours"] / rate["peer"], **rate, "unit": "gradient steps/s"}]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser = arguments(__doc__, repeats=9)
     parser.add_argument("--steps", type=int, default=10, help="gradient steps in a repeat")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = measure(asked.repeats, asked.steps)
-    if asked.json:
-        print("\n".join(json.dumps(row) for row in rows))
-        return
-    table = Table("benchmark", "ratio", "ours", "peer", "ours, ms a step", title="gradient steps per second")
-    for row in rows:
-        numbers = (f"{row['ratio']:.2f}", f"{row['ours']:,.1f}", f"{row['peer']:,.1f}", f"{1e3 / row['ours']:.2f}")
-        table.add_row(row["name"], *numbers)
-    Console().print(table)
+    config, trial = PearlConfig.for_family("slide"), experience(TASKS)
+    ours, plain = Pearl(problem(), config, seed=0), Plain(config, trial)
+    ours.replay.add(trial)
+
+    def some(step: Callable[[], Any]) -> Callable[[], float]:
+        return lambda: timed(lambda: [step() for _ in range(asked.steps)])
+
+    runs = {"plain": some(plain.step), "ours": some(ours.step)}
+    rows = compare(lambda peer: f"PEARL's step over {peer}", "gradient steps/s", asked.steps, runs, asked.repeats)
+    show(rows, asked.json)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,16 @@ scripts write it: a loop over steps that normalises, concatenates, predicts and 
 the other; ours for all at once. All take turns in one run; ratios are of medians. Unit: plans per second.
 """
 
-import argparse
 import importlib.util
 import itertools
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from peers import Row, arguments, compare, show, timed
 from torch import Tensor, nn
 
 from policies.context_mpc import PRESETS, ContextMPC
@@ -151,49 +148,19 @@ def plain(search: PlannerConfig, n: int) -> Callable[[], Any]:
 PLANNERS = {"mbrl-lib": mbrl, "plain PyTorch": plain, "ours": ours}
 
 
-def measure(name: str, n: int, repeats: int) -> list[dict[str, Any]]:
+def measure(name: str, n: int, repeats: int) -> list[Row]:
     there = {k: f for k, f in PLANNERS.items() if k != "mbrl-lib" or importlib.util.find_spec("mbrl")}
-    runs = {kind: build(SEARCHES[name], n) for kind, build in there.items()}
-    seconds: dict[str, list[float]] = {}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        for kind, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            seconds.setdefault(kind, []).append(time.perf_counter() - begin)
-    rate = {kind: n / float(np.median(s)) for kind, s in seconds.items()}
-    return [
-        {
-            "name": f"{name} over {kind}, {n} world{'s' * (n > 1)}",
-            "ratio": rate["ours"] / rate[kind],
-            "ours": rate["ours"],
-            "peer": rate[kind],
-            "unit": "plans/s",
-        }
-        for kind in rate
-        if kind != "ours"
-    ]
+    runs = {kind: partial(timed, build(SEARCHES[name], n)) for kind, build in there.items()}
+    return compare(lambda peer: f"{name} over {peer}, {n} world{'s' * (n > 1)}", "plans/s", n, runs, repeats)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("--worlds", nargs="+", type=int, default=[1, 64])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = [row for name in SEARCHES for n in asked.worlds for row in measure(name, n, asked.repeats)]
-    if asked.json:
-        print("\n".join(json.dumps(row) for row in rows))
-        return
-    table = Table("benchmark", "ratio", "ours", "peer", "ours, ms a plan", title="plans per second")
-    for row in rows:
-        table.add_row(
-            row["name"], f"{row['ratio']:.2f}", f"{row['ours']:,.1f}", f"{row['peer']:,.1f}", f"{1e3 / row['ours']:.2f}"
-        )
-    Console().print(table)
+    show([row for name in SEARCHES for n in asked.worlds for row in measure(name, n, asked.repeats)], asked.json)
 
 
 if __name__ == "__main__":

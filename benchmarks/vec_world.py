@@ -12,9 +12,6 @@ The half-cheetah is Gymnasium's: there, its own ``make_vec("HalfCheetah-v5")`` i
 All take turns in one run; ratios are of medians. Unit: control steps per second, over all worlds.
 """
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,8 +21,7 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.spaces import Box
-from rich.console import Console
-from rich.table import Table
+from peers import Row, arguments, compare, show, timed
 
 from robots.arm import Setpoint, Torque, Walker
 from robots.signals import Array, Signals
@@ -159,56 +155,28 @@ def gymnasiums(episode: Episode, mode: str, until: ExitStack) -> Callable[[], fl
     return run
 
 
-def timed(work: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def measure(name: str, n: int, threads: int | None, repeats: int) -> list[dict[str, Any]]:
-    """Ours against each peer, every one taking its turn in every repeat."""
+def measure(name: str, n: int, threads: int | None, repeats: int) -> list[Row]:
+    """Ours against each peer."""
     episode = record(FAMILIES[name](), n)
-    seconds: dict[str, list[float]] = {}
     with ExitStack() as until:
         runs = {
             "SyncVectorEnv": gymnasiums(episode, "sync", until),
             "AsyncVectorEnv": gymnasiums(episode, "async", until),
             "open-loop C": open_loop(episode, threads),
-            "VecWorld": ours(episode, threads),
+            "ours": ours(episode, threads),
         }
-        for _ in range(repeats):
-            for peer, run in runs.items():
-                seconds.setdefault(peer, []).append(run())
-    rate = {peer: n * episode.family.horizon / float(np.median(s)) for peer, s in seconds.items()}
-    return [
-        {
-            "name": f"VecWorld {name} over {peer}, {n} worlds",
-            "ratio": rate["VecWorld"] / rate[peer],
-            "ours": rate["VecWorld"],
-            "peer": rate[peer],
-            "unit": "control steps/s",
-        }
-        for peer in rate
-        if peer != "VecWorld"
-    ]
+        steps = n * episode.family.horizon
+        return compare(lambda peer: f"VecWorld {name} over {peer}, {n} worlds", "steps/s", steps, runs, repeats)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("--families", nargs="+", default=["reach", "slide", "cheetah_vel"], help="that run on MuJoCo")
     parser.add_argument("--worlds", type=int, default=64)
     parser.add_argument("--threads", type=int, help="of the engine; all cores, where it is not said")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
     rows = [row for name in asked.families for row in measure(name, asked.worlds, asked.threads, asked.repeats)]
-    if asked.json:
-        print("\n".join(json.dumps(row) for row in rows))
-        return
-    table = Table("benchmark", "ratio", "ours", "peer", title="control steps per second")
-    for row in rows:
-        table.add_row(row["name"], f"{row['ratio']:.2f}", f"{row['ours']:,.0f}", f"{row['peer']:,.0f}")
-    Console().print(table)
+    show(rows, asked.json)
 
 
 if __name__ == "__main__":
