@@ -55,6 +55,7 @@ PRESETS = {
     # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
     "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl=0.002),
 }
+PRESETS["reach_viperx"] = PRESETS["reach"]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,13 @@ PRESETS = {
         updates=200,  # to 12 800 new transitions
         rhythm=Rhythm(tasks=32, episodes=2, warmup=1, iterations=100),
     ),
+    "cheetah_cripple": SacConfig(  # as many steps of the world as the methods that plan, and as many of gradients
+        gamma=0.97,
+        tasks=32,
+        each=16,
+        updates=250,
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
+    ),
     "slide": SacConfig(
         gamma=0.97,
         reward_scale=5.0,  # returns are at most 1
@@ -71,6 +78,7 @@ PRESETS = {
         rhythm=Rhythm(tasks=32, episodes=2, warmup=4, iterations=100),
     ),
 }
+PRESETS["reach_viperx"] = PRESETS["reach"]
 
 
 class Sac(nn.Module):
