@@ -12,63 +12,43 @@ import numpy as np
 from robots.arm import Setpoint, Torque, Walker
 from robots.signals import Array
 from robots.world import Start
+from sim.bullet_body import BulletBody
 from sim.engine import Scene, told
 from sim.mujoco_engine import compiled
 
 
-class BulletWalker:
+class BulletWalker(BulletBody):
     """One world: the walker and its ground."""
 
     def __init__(self, scene: Scene, client: Any) -> None:
         """``client`` is a fresh BulletClient."""
+        super().__init__(scene, client)
         assert isinstance(scene.body, Walker)
-        self._walker, self._client, model = scene.body, client, compiled(scene)
-        client.setPhysicsEngineParameter(
-            fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
-        )
+        self._walker, model = scene.body, compiled(scene)
         client.setGravity(*model.opt.gravity.tolist())
-        self._body = _assembled(client, model)
-        self._joints = list(range(model.njnt))
-        client.setJointMotorControlArray(self._body, self._joints, client.VELOCITY_CONTROL, forces=[0.0] * model.njnt)
+        self.body, self.joints = _assembled(client, model), list(range(model.njnt))
+        client.setJointMotorControlArray(self.body, self.joints, client.VELOCITY_CONTROL, forces=[0.0] * model.njnt)
         self._spring, self._damper = model.jnt_stiffness.copy(), model.dof_damping.copy()
-        self._r = len(scene.body.root)
-        self.damping, self.strength = 0.0, np.ones(model.njnt - self._r)
-        self.tau = np.zeros(model.njnt - self._r)
-        self._measure()
+        self._rootless = np.zeros(len(scene.body.root))
+        self.measure()
 
     def place(self, start: Start, i: int) -> None:
-        """The walker as the i-th start says."""
-        speeds = np.zeros_like(start.q) if start.dq is None else start.dq
-        for joint, angle, speed in zip(self._joints, start.q[i], speeds[i], strict=True):
-            self._client.resetJointState(self._body, joint, float(angle), float(speed))
+        """The walker as the i-th start says, under no torque yet."""
+        super().place(start, i)
         self.tau = np.zeros_like(self.tau)
-        self._measure()
 
     def step(self, command: Setpoint | Torque, i: int, substeps: int) -> bool:
         """Some substeps under the i-th torques; False when something is no longer finite."""
         self.tau = self.strength * told(self._walker, command, Torque).tau[i]
-        damper = self._damper + np.r_[np.zeros(self._r), np.full(len(self.tau), self.damping)]
+        damper = self._damper + np.r_[self._rootless, np.full(len(self.tau), self.damping)]
         for _ in range(substeps):
-            push = np.r_[np.zeros(self._r), self.tau] - self._spring * self.q - damper * self.dq
-            self._client.setJointMotorControlArray(
-                self._body, self._joints, self._client.TORQUE_CONTROL, forces=push.tolist()
+            push = np.r_[self._rootless, self.tau] - self._spring * self.q - damper * self.dq
+            self.client.setJointMotorControlArray(
+                self.body, self.joints, self.client.TORQUE_CONTROL, forces=push.tolist()
             )
-            self._client.stepSimulation()
-            self._measure()
+            self.client.stepSimulation()
+            self.measure()
         return bool(np.isfinite(self.q).all())
-
-    def _measure(self) -> None:
-        states = self._client.getJointStates(self._body, self._joints)
-        self.q = np.array([state[0] for state in states])
-        self.dq = np.array([state[1] for state in states])
-
-    def object_state(self) -> Array:
-        """There is no object: NaN, (13,)."""
-        return np.full(13, np.nan)
-
-    def close(self) -> None:
-        """End the client."""
-        self._client.disconnect()
 
 
 def _assembled(client: Any, model: mujoco.MjModel) -> int:
