@@ -43,7 +43,7 @@ class Disturbances:
 
     def post(self, action: Array) -> None:
         """The policy's newest actions (n, a)."""
-        self._posted = np.roll(self._posted, 1, axis=0)
+        self._posted[1:] = self._posted[:-1].copy()
         self._posted[0] = action
 
     def action(self, since: float) -> Array:
