@@ -50,18 +50,19 @@ PRESETS = {
         rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=10),
     ),
     "slide": ContextMpcConfig(
-        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
-        planner=PlannerConfig(candidates=48),
+        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8, kl=0.01),
+        planner=PlannerConfig(candidates=48, rounds=4),
         lr=2e-3,
+        noise=0.1,  # a strike is aimed to a few percent: more noise, and nothing is learnt of those that are
         updates=600,
-        rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
+        rhythm=Rhythm(tasks=64, episodes=2, warmup=16, iterations=10),  # rather many objects than many strikes at each
     ),
     "cheetah_cripple": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
-        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=1.0),
+        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=0.5),
         noise=0.2,
-        updates=250,
-        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=14),
+        updates=500,
+        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=6),
     ),
 }
 

@@ -61,12 +61,12 @@ PRESETS = {
         updates=200,  # to 12 800 new transitions
         rhythm=Rhythm(tasks=32, episodes=2, warmup=1, iterations=100),
     ),
-    "cheetah_cripple": SacConfig(  # as many steps of the world as the methods that plan, and as many of gradients
+    "cheetah_cripple": SacConfig(  # as many steps of the world and of gradients as the methods that plan
         gamma=0.97,
         tasks=32,
         each=16,
         updates=250,
-        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=12),
     ),
     "slide": SacConfig(
         gamma=0.97,
