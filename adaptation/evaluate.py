@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from adaptation import archive, checkpoint
+from adaptation.frozen import Frozen
 from adaptation.live import live
 from adaptation.progress import Show
 from adaptation.run import checkpoint_folder, read_config
@@ -39,9 +40,9 @@ def evaluate(
     world = VecWorld(family, engine, tasks, seed=seed)
     try:
         with Show(f"evaluating {run.name}") as show:
-            for i, (name, method, frozen) in enumerate(policies(run)):
+            for i, (name, method) in enumerate(policies(run)):
                 world.rng = np.random.default_rng([EVALUATION, seed, 1])
-                trial = live(world, method, task, episodes, explores(family, episodes), frozen=frozen)
+                trial = live(world, method, task, episodes, explores(family, episodes))
                 returns[name], success[name] = trial.returns.double().numpy(), trial.success.double().numpy()
                 show((i + 1) / 4, name)
     finally:
@@ -54,10 +55,11 @@ def explores(family: Family, episodes: int) -> list[bool]:
     return [episode < min(family.episodes, episodes) - 1 for episode in range(episodes)]
 
 
-def policies(run: Path, arm: str | None = None) -> Iterator[tuple[str, Method, bool]]:
-    """(name, method, frozen) of every policy a run has, freshly loaded, for the arm it is to drive if one is named."""
+def policies(run: Path, arm: str | None = None) -> Iterator[tuple[str, Method]]:
+    """(name, method) of every policy a run has, freshly loaded, for the arm it is to drive if one is named."""
     config = read_config(run)
     for name, role in (("method", "method"), ("frozen", "method"), ("blind", "blind"), ("oracle", "oracle")):
         folder = checkpoint_folder(run, config, role)
         if role == "method" or archive.exists(folder):
-            yield name, checkpoint.load(folder, arm, config.family).method, name == "frozen"
+            method = checkpoint.load(folder, arm, config.family).method
+            yield name, Frozen(method) if name == "frozen" else method

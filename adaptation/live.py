@@ -25,7 +25,6 @@ def live(
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
-    frozen: bool = False,
 ) -> Trial:
     """Visit n tasks for some episodes, the belief carried over from one to the next.
 
@@ -33,7 +32,6 @@ def live(
         task: n tasks; only a privileged method is shown them before it acts.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
-        frozen: keep the belief at the prior, "no adaptation".
 
     Returns:
         What happened, (E, H, n, ...). Ticks after a world has ended are there, with ``valid`` False; a world
@@ -60,8 +58,7 @@ def live(
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
             tick = _transition(obs, action, step, first=e == t == 0, alive=alive)
-            if not frozen:
-                belief = method.observe(belief, tick)
+            belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
             ticks.append(tick)
@@ -73,8 +70,7 @@ def live(
         nothing = replace(ticks[-1], valid=torch.zeros_like(alive), first=torch.zeros_like(alive))
         ticks += [nothing] * (world.family.horizon - len(ticks))
         episode = stack(ticks)  # (H, n, ...)
-        if not frozen:
-            belief = method.adapt(belief, episode)
+        belief = method.adapt(belief, episode)
         happened.append(episode)
         successes.append(success)
     return Trial(stack(happened), truth, torch.as_tensor(task.ids), torch.stack(successes))

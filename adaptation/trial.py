@@ -115,7 +115,7 @@ def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> N
     log = Log(folder / f"episodes-{worker}.jsonl")
     with the_arm(config, family, config.clock, folder) as world, Show(f"trial {worker + 1}/{workers}") as show:
         for i, k in enumerate(mine):
-            for name, method, frozen, state in found:
+            for name, method, state in found:
                 if (k, name, len(explore) - 1) in done or (name == "oracle" and not tells_truth(config)):
                     continue
                 if orphaned():
@@ -123,7 +123,7 @@ def visit_all(config: TrialConfig, folder: Path, worker: int, workers: int) -> N
                 method.load_state_dict(state)
                 draw_apart(method, k)
                 world.rng = np.random.default_rng([EVALUATION, config.seed, 3, k])
-                for line in visit(world, method, tasks.take([k]), explore, frozen):
+                for line in visit(world, method, tasks.take([k]), explore):
                     log.write({"object": k, "policy": name, "clock": config.clock, **line})
             show((i + 1) / len(mine), f"object {i + 1} of {len(mine)}")
     log.close()
@@ -137,7 +137,7 @@ def draw_apart(method: Method, k: int) -> None:
 def prove_pace(config: TrialConfig, folder: Path) -> None:
     """Some episodes with the adapting method at the wall's pace: the same code against the other clock."""
     family, tasks = objects_of(config)
-    _, method, _ = next(policies(Path(config.run), config.arm))
+    _, method = next(policies(Path(config.run), config.arm))
     log = Log(folder / "episodes-wall.jsonl")
     with the_arm(config, family, "wall", folder) as world:
         for line in visit(world, method, tasks.take([0]), explores(family, config.wall_episodes)):
@@ -173,7 +173,7 @@ def deploy(
     """Drive an arm for some time, adapting all along, and say what the gate did and how the loop kept time."""
     torch.set_num_threads(1)
     config = TrialConfig(str(run), arm, driver, objects=1, clock=clock, seed=seed, options=options or {})
-    _, method, _ = next(policies(run, arm))
+    _, method = next(policies(run, arm))
     check_driver(config)
     family, tasks = objects_of(config)
     episodes = max(1, round(seconds / (family.horizon * family.dt)))

@@ -24,14 +24,12 @@ PATIENCE = 0.5  # of a control period: how long a tick waits for its own update 
 TRACE = ("q", "object_pos", "object_quat", "marker")
 
 
-def visit(
-    world: ArmWorld, method: Method, task: Task, explore: list[bool], frozen: bool = False
-) -> Iterator[dict[str, Any]]:
+def visit(world: ArmWorld, method: Method, task: Task, explore: list[bool]) -> Iterator[dict[str, Any]]:
     """Live through one object's episodes; a line for each. PliantError where a fault cut one short."""
     told = {name: None if math.isnan(x) else float(x) for name, x in zip(task.names, task.values[0], strict=True)}
     with paced(method, world) as adapting:
         notes = Notes(world, adapting)
-        lived = live(world, adapting, task, len(explore), explore, on_tick=notes, frozen=frozen)
+        lived = live(world, adapting, task, len(explore), explore, on_tick=notes)
         notes.hear()
     if any("FAULT" in verdicts for verdicts in notes.verdicts):
         said = ", ".join(event["event"] for events in notes.events for event in events)

@@ -106,7 +106,12 @@ class ContextMPC:
     def observe(self, belief: Believed, transition: Transition) -> Believed:
         """One more factor, and the plan for what is seen now."""
         posterior = self.slow.observe(belief.posterior, transition)
-        seen = replace(belief, posterior=posterior, tick=belief.tick + transition.valid)
+        return self.replan(replace(belief, posterior=posterior), transition)
+
+    @torch.no_grad()
+    def replan(self, belief: Believed, transition: Transition) -> Believed:
+        """The plan for what is seen now, by what was known before."""
+        seen = replace(belief, tick=belief.tick + transition.valid)
         planned = ~belief.at.isnan().any(-1)  # else this was the episode's first tick
         start = belief.plan if planned.all() else self.planner.cold(len(planned))
         plan = self._search(transition.next_obs, seen, shifted(start), self.config.planner.rounds)

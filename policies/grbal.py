@@ -239,10 +239,17 @@ class Grbal:
             torch.cat([old.y[:, 1:], y[:, None]], 1),
             torch.cat([old.there[:, 1:] & follows[:, None], here], 1),
         )
-        seen = replace(belief, window=window, fast=self.model.adapt(window), tick=belief.tick + 1)
-        start = where(follows, shifted(belief.plan), self.planner.cold(len(usable)))
+        seen = replace(belief, window=window, fast=self.model.adapt(window))
+        return where(usable, self.replan(seen, transition), belief)
+
+    @torch.no_grad()
+    def replan(self, belief: Adapted, transition: Transition) -> Adapted:
+        """The plan for what is seen now, by the dynamics that the belief has."""
+        follows = (belief.at == transition.obs).all(-1)
+        start = where(follows, shifted(belief.plan), self.planner.cold(len(follows)))
+        seen = replace(belief, tick=belief.tick + 1)
         plan = self._search(transition.next_obs, seen, start, self.config.planner.rounds)
-        return where(usable, replace(seen, plan=plan, at=transition.next_obs), belief)
+        return where(transition.valid, replace(seen, plan=plan, at=transition.next_obs), belief)
 
     def adapt(self, belief: Adapted, episode: Transition) -> Adapted:
         """The last moments are over, and with them what was learnt."""

@@ -13,6 +13,7 @@ import torch
 from adaptation import checkpoint
 from adaptation.background import BACKLOG, Background
 from adaptation.checkpoint import problem_of
+from adaptation.frozen import Frozen
 from adaptation.live import live
 from adaptation.visit import paced
 from policies.method import Transition, Trial
@@ -51,10 +52,10 @@ class Watched(tiny.Counter):
         return self.during("adapt", replace(belief, ticks=belief.ticks + 100))
 
 
-def lives(background: Background, episodes: int = E, n: int = 1, on_tick: Any = None, frozen: bool = False) -> Trial:
+def lives(background: Any, episodes: int = E, n: int = 1, on_tick: Any = None) -> Trial:
     family = tiny.Tiny()
     task = family.sample(np.random.default_rng(0), n)
-    return live(tiny.Script(n), background, task, episodes, on_tick=on_tick, frozen=frozen)
+    return live(tiny.Script(n), background, task, episodes, on_tick=on_tick)
 
 
 class Gate:
@@ -136,7 +137,7 @@ def test_a_new_trial_begins_at_the_prior_whatever_was_under_way() -> None:
         assert gate.entered.wait(LONG)
         threading.Timer(0.05, gate.open.set).start()
         method.acted_by.clear()
-        lives(background, frozen=True)
+        lives(Frozen(background))
     assert set(method.acted_by) == {0.0}
 
 

@@ -1,10 +1,13 @@
 """Every registered method keeps its contract on every registered family."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from adaptation import checkpoint
+from adaptation.frozen import Frozen
 from policies import METHODS
 from policies.method import Transition, Trial
 from robots.catalog import ARMS
@@ -59,3 +62,26 @@ def test_every_method_is_saved_and_loaded_for_every_family(tmp_path, name: str, 
             decisions.append([each.act(trial.ticks.obs[0, t], belief, explore) for t in (0, 3) for explore in (0, 1)])
     assert all(map(torch.equal, *decisions))
     assert all(action.abs().max() <= 1 for action in decisions[0])
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_what_is_frozen_acts_alike_whatever_it_was_told(name: str) -> None:
+    """Two tasks that look the same while they pay and move otherwise are one to it; its plans go on nevertheless."""
+    family = checkpoint.family_named("point")
+    method, trial = checkpoint.build(name, family, seed=3), imagined("point")
+    state, decisions = method.state_dict(), []
+    for told in (1.0, -1.0):
+        method.load_state_dict(state)
+        frozen = Frozen(method)
+        ticks = replace(trial.ticks, reward=told * trial.ticks.reward, applied=told * trial.ticks.applied)
+        with torch.no_grad():
+            belief = frozen.prior(N, trial.task if method.privileged else None)
+            for t in range(8):
+                belief = frozen.observe(belief, ticks.map(lambda x, t=t: x[0, t]))
+            if hasattr(method, "replan"):
+                assert torch.equal(belief.at, ticks.next_obs[0, 7]), "there is a plan for what is seen now"
+            decisions.append(frozen.act(ticks.next_obs[0, 7], belief, False))
+            belief = frozen.adapt(belief, ticks.map(lambda x: x[0]))
+            decisions.append(frozen.act(ticks.obs[1, 0], belief, False))
+    assert torch.equal(decisions[0], decisions[2])
+    assert torch.equal(decisions[1], decisions[3])

@@ -11,6 +11,7 @@ from tiny import Tiny
 
 from adaptation import checkpoint
 from adaptation.checkpoint import problem_of
+from adaptation.frozen import Frozen
 from adaptation.live import live
 from policies.maml import FastWeights, Lesson, Maml, MamlConfig, baseline
 from policies.method import Trial
@@ -209,5 +210,5 @@ def test_steps_and_the_start_are_learnt_until_a_step_helps() -> None:
     for _ in range(12):
         method.learn(live(world, method, family.sample(rng, 128), E))
     heldout = family.sample(rng, 128, "heldout")
-    adapted, frozen = (live(world, method, heldout, E, frozen=frozen).returns.mean(1) for frozen in (False, True))
+    adapted, frozen = (live(world, m, heldout, E).returns.mean(1) for m in (method, Frozen(method)))
     assert adapted[2] > frozen[2] + 3

@@ -7,6 +7,7 @@ from tiny import Counter, CounterConfig, Script, Tiny
 
 from adaptation.checkpoint import problem_of
 from adaptation.experience import Uniform, join
+from adaptation.frozen import Frozen
 from adaptation.live import live
 
 FAMILY = Tiny()
@@ -70,7 +71,7 @@ def test_nothing_is_done_in_a_world_after_all_have_ended() -> None:
 def test_the_belief_is_carried_over_and_a_frozen_one_is_not() -> None:
     adapting, frozen = Script(1), Script(1)
     live(adapting, counter(), tasks(1), episodes=2, explore=False)
-    live(frozen, counter(), tasks(1), episodes=2, explore=False, frozen=True)
+    live(frozen, Frozen(counter()), tasks(1), episodes=2, explore=False)
     assert not np.array_equal(adapting.actions[0], adapting.actions[5])
     assert np.array_equal(frozen.actions[0], frozen.actions[5])
     assert np.array_equal(adapting.actions[0], frozen.actions[0])
@@ -81,7 +82,7 @@ def test_exploration_can_be_chosen_per_episode() -> None:
     for world in worlds:
         method = counter()
         method.generator.manual_seed(worlds.index(world))
-        live(world, method, tasks(1), episodes=2, explore=[True, False], frozen=True)
+        live(world, Frozen(method), tasks(1), episodes=2, explore=[True, False])
     first, second = (np.array(world.actions) for world in worlds)
     assert not np.array_equal(first[:5], second[:5])
     assert np.array_equal(first[5:], second[5:])

@@ -1,10 +1,13 @@
 """Short trainings on ``point``, judged on goals that were never trained on, against what cannot know the goal."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from adaptation import checkpoint
 from adaptation.evaluate import explores
+from adaptation.frozen import Frozen
 from adaptation.live import live
 from adaptation.meta_train import gather
 from policies.method import Method
@@ -21,11 +24,11 @@ def trained(name: str, iterations: int) -> Method:
     return method
 
 
-def judged(method: Method, frozen: bool = False) -> np.ndarray:
+def judged(method: Any) -> np.ndarray:
     """Returns (E, n) of a trial on held-out goals."""
     family, n = FAMILIES["point"](), 100
     task = family.sample(np.random.default_rng(1), n, "heldout")
-    trial = live(VecWorld(family, n=n, seed=2), method, task, 3, explores(family, 3), frozen=frozen)
+    trial = live(VecWorld(family, n=n, seed=2), method, task, 3, explores(family, 3))
     return trial.returns.double().numpy()
 
 
@@ -36,7 +39,7 @@ def blind() -> np.ndarray:
 
 def test_pearl_finds_hidden_goals_that_a_blind_policy_cannot(blind: np.ndarray) -> None:
     method = trained("pearl", 25)
-    adapted, frozen = judged(method), judged(method, frozen=True)
+    adapted, frozen = judged(method), judged(Frozen(method))
     error = (adapted[-1] - blind[-1]).std() / np.sqrt(adapted.shape[1])
     assert adapted[-1].mean() > blind[-1].mean() + 5 + 3 * error  # an oracle does better by about ten
     assert adapted[-1].mean() > adapted[0].mean() + 5  # it learns within the trial, and only by what it sees:

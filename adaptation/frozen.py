@@ -1,0 +1,35 @@
+"""A method that does not adapt: what every judgement of a method that does is compared with."""
+
+from typing import Any
+
+from torch import Tensor
+
+from policies.method import Method, Transition
+
+
+class Frozen:
+    """The method, but nothing that happens tells it of the task: its belief knows what the prior does.
+
+    Of methods whose belief holds a plan, the plan goes on: they have the verb ``replan(belief, transition)``, which is
+    ``observe`` without the knowledge.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)
+
+    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+        """As the method does."""
+        return self._method.act(obs, belief, explore)
+
+    def observe(self, belief: Any, transition: Transition) -> Any:
+        """The same belief; where there is a plan in it, one for what is seen now."""
+        replan = getattr(self._method, "replan", None)
+        return belief if replan is None else replan(belief, transition)
+
+    def adapt(self, belief: Any, episode: Transition) -> Any:
+        """The same belief; where there is a plan in it, none."""
+        n = episode.reward.shape[1]
+        return self._method.prior(n) if hasattr(self._method, "replan") else belief
