@@ -242,7 +242,8 @@ class ArmWorld:
         until = time.monotonic() + PATIENCE
         while not ready(state := self._shared.state.read()):
             if not self._process.is_alive():
-                raise ArmError(f"the servo process ended before it could {what}")
+                why = self._shared.last_words or "see what it said on standard error"
+                raise ArmError(f"the servo process ended before it could {what}: {why}")
             if time.monotonic() > until:
                 raise ArmError(f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}")
             time.sleep(POLL)

@@ -82,7 +82,7 @@ class Loop:
     def run(self) -> None:
         """Until told to quit, or until the policy's process is gone; and then until the arm stands still."""
         try:
-            self.servo.start()
+            self.start()
             self.publish()
             gc.disable()
             self.realtime = not self.config.lockstep and _become_realtime()
@@ -104,6 +104,14 @@ class Loop:
                 self.driver.disconnect()
             self.shared.finish()
             self.shared.close()
+
+    def start(self) -> None:
+        """Connect and enable the arm; what stands in the way is the policy's process' to say."""
+        try:
+            self.servo.start()
+        except (OSError, RuntimeError, ValueError) as error:
+            self.shared.last_words = str(error)
+            raise SystemExit(1) from error
 
     def busy(self) -> bool:
         """In lockstep: whether there is something to pass the time for."""

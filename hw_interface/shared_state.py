@@ -77,6 +77,7 @@ def layout(joints: int, actions: int) -> np.dtype[Any]:
             ("events", event, (EVENTS,)),
             ("lateness", "f4", (LATENESS,)),
             ("finished", "?"),
+            ("last_words", "S400"),
             ("head", "u8"),
             ("ring", f, (RING, ring_columns(joints)["servo"].stop)),
         ]
@@ -98,6 +99,7 @@ class SharedState:
         self.state, self.action, self.request = (Slot(whole[part]) for part in ("state", "action", "request"))
         self.events, self.lateness = whole["events"], whole["lateness"]
         self._finished, self._head, self._ring = whole["finished"], whole["head"], whole["ring"]
+        self._last_words = whole["last_words"]
 
     def push(self, *numbers: Any) -> None:
         """One tick for the recorder, in the order of ``ring_columns``; never waits, the oldest row gives way."""
@@ -118,6 +120,15 @@ class SharedState:
         self._finished[...] = True
 
     @property
+    def last_words(self) -> str:
+        """Why the servo ended, where it could not begin."""
+        return bytes(self._last_words[()]).decode(errors="replace")
+
+    @last_words.setter
+    def last_words(self, why: str) -> None:
+        self._last_words[...] = why.encode()
+
+    @property
     def finished(self) -> bool:
         """Whether the servo has ended."""
         return bool(self._finished)
@@ -125,7 +136,7 @@ class SharedState:
     def close(self) -> None:
         """Let go; the owner removes the memory."""
         del self.state, self.action, self.request, self.events, self.lateness
-        del self._finished, self._head, self._ring
+        del self._finished, self._last_words, self._head, self._ring
         self._memory.close()
         if self.owner:
             self._memory.unlink()

@@ -239,6 +239,13 @@ def policy(pipe: Connection, clock: str) -> None:
     time.sleep(60)
 
 
+def test_what_stands_in_the_way_of_a_driver_is_said(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    family, port = FAMILIES["reach_viperx"](), str(tmp_path / "nothing")
+    with pytest.raises(ArmError, match=f"before it could connect: .*could not open port {port}"):
+        build(family, driver="dynamixel", driver_options={"port": port}, clock="wall")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("clock", ["lockstep", "wall"])
 def test_the_servo_ends_by_itself_when_its_policy_is_killed(clock: str) -> None:
     mine, theirs = SPAWN.Pipe()
