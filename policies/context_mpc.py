@@ -59,10 +59,10 @@ PRESETS = {
     ),
     "cheetah_cripple": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
-        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=0.5),
+        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=1.0),
         noise=0.2,
         updates=500,
-        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=6),
+        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=15),
     ),
 }
 

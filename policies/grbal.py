@@ -58,10 +58,10 @@ class GrbalConfig:
 PRESETS = {
     "cheetah_cripple": GrbalConfig(
         hidden=(200, 200),
-        planner=PlannerConfig(horizon=10, elites=4, kept=2, colour=0.5),
+        planner=PlannerConfig(horizon=10, elites=4, kept=2, colour=1.0),
         noise=0.2,
         updates=250,
-        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=12),
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
     ),
 }
 

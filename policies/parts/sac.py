@@ -66,7 +66,7 @@ PRESETS = {
         tasks=32,
         each=16,
         updates=250,
-        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=12),
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
     ),
     "slide": SacConfig(
         gamma=0.97,
