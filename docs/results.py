@@ -20,8 +20,8 @@ import tyro
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "results"
 PLIANT = Path(sys.executable).with_name("pliant")
-CLAIMS = {  # name: method, family, of which length
-    f"{method}-{family}{length}": (method, family, length)
+CLAIMS = {
+    f"{method}-{family}": (method, family)
     for family, methods in {
         "point": ("pearl", "rl2", "maml", "fomaml"),
         "reach": ("pearl",),
@@ -29,10 +29,8 @@ CLAIMS = {  # name: method, family, of which length
         "cheetah_vel": ("pearl",),
         "cheetah_cripple": ("grbal", "context_mpc"),
     }.items()
-    for length in (("-38k", "") if family == "cheetah_cripple" else ("",))
     for method in methods
 }
-SHORT = {"grbal": 8, "context_mpc": 4, "oracle": 8}  # iterations of 38 400 steps on cheetah_cripple
 TRIALS = {  # name: method, family, arm, driver, objects
     **{
         f"{method}-reach-twin": (method, "reach", "panda", "twin", 20)
@@ -57,9 +55,7 @@ same policy with its belief kept at the prior. The gap closed is (adapted − bl
 and highest seed; *at least* is how much adapted is above blind, at the low end of the 95 % interval of the worst seed.
 Minutes are of one core, shared or not as it was.
 
-On `cheetah_cripple` the references have as many steps as the methods that plan. Learning a model and planning is what
-one does with few: there are trainings of 38 400 steps (`--iterations 8`, 4 for `context_mpc`), and the family's own,
-three times as long, by which time soft actor-critic has overtaken them.
+On `cheetah_cripple` the references have as many steps as the methods that plan.
 
 """
 
@@ -103,22 +99,21 @@ def train(run: Path, method: str, family: str, seed: int, *more: str) -> None:
     """Train a run to its end, from where it is."""
     if not (run / "done").exists():
         new = ("train", method, "--family", family, "--seed", str(seed), *more)
-        new += ("--iterations", str(SHORT[method])) if "-38k-" in run.name else ()
         pliant(*(("train", "--resume") if (run / "config.json").exists() else new), "--out", str(run))
         (run / "done").touch()
 
 
-def with_references(method: str, family: str, length: str, seed: int) -> Path:
+def with_references(method: str, family: str, seed: int) -> Path:
     """A trained run, its references beside it."""
-    run, references = RUNS / f"{method}-{family}{length}-{seed}", RUNS / f"{family}{length}-{seed}"
+    run, references = RUNS / f"{method}-{family}-{seed}", RUNS / f"{family}-{seed}"
     for role, folder in (("oracle", "method"), ("blind", "blind")):
         shutil.copytree(references / folder, run / role, dirs_exist_ok=True)
     return run
 
 
-def judged(method: str, family: str, length: str, seed: int) -> dict[str, Any]:
+def judged(method: str, family: str, seed: int) -> dict[str, Any]:
     """What came of one seed of a claim, beside the family's references."""
-    run = with_references(method, family, length, seed)
+    run = with_references(method, family, seed)
     last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     found = pliant("evaluate", str(run), "--tasks", str(TASKS.get(family, 100)))
     return {**found, "steps": last["steps"], "minutes": last["seconds"] / 60}
@@ -126,7 +121,7 @@ def judged(method: str, family: str, length: str, seed: int) -> dict[str, Any]:
 
 def tried(method: str, family: str, arm: str, driver: str, objects: int) -> dict[str, Any]:
     """What came of a trial."""
-    run = with_references(method, family, "", 0)
+    run = with_references(method, family, 0)
     words = ["trial", str(run), "--arm", arm, "--driver", driver, "--objects", str(objects), "--episodes", "3"]
     if driver == "twin":
         return pliant(*words, "--wall-episodes", "1")
@@ -144,7 +139,7 @@ def tried(method: str, family: str, arm: str, driver: str, objects: int) -> dict
 
 def row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     """A claim as a row of its table."""
-    method, family, _ = CLAIMS[name]
+    method, family = CLAIMS[name]
     last = {key: np.mean([f[key][-1] for f in found]) for key in (*RETURNS.values(), "success")}
     gaps = [100 * f["gap_closed"] for f in found]
     return {
@@ -204,11 +199,11 @@ def main(ask: Results) -> None:
     if unknown := set(ask.only) - CLAIMS.keys() - TRIALS.keys():
         raise SystemExit(f"nothing is called {', '.join(sorted(unknown))}; there are {', '.join((*CLAIMS, *TRIALS))}")
     runs = {(*CLAIMS[name], seed) for name in ask.only if name in CLAIMS for seed in range(ask.seeds)}
-    runs |= {(*TRIALS[name][:2], "", 0) for name in ask.only if name in TRIALS}
+    runs |= {(*TRIALS[name][:2], 0) for name in ask.only if name in TRIALS}
     with ThreadPoolExecutor(2) as pool:  # a core each; the references are two of their own
-        jobs = [pool.submit(train, RUNS / f"{m}-{f}{k}-{s}", m, f, s, "--no-references") for m, f, k, s in sorted(runs)]
+        jobs = [pool.submit(train, RUNS / f"{m}-{f}-{s}", m, f, s, "--no-references") for m, f, s in sorted(runs)]
         pairs = sorted({run[1:] for run in runs})
-        jobs += [pool.submit(train, RUNS / f"{f}{k}-{s}", "oracle", f, s) for f, k, s in pairs]
+        jobs += [pool.submit(train, RUNS / f"{f}-{s}", "oracle", f, s) for f, s in pairs]
         for job in jobs:
             job.result()
     store = HERE / "results.json"
