@@ -57,7 +57,7 @@ PRESETS = {
         rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=30),
     ),
     "slide": ContextMpcConfig(
-        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8, kl=0.01),
+        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
         planner=PlannerConfig(candidates=48, rounds=4),
         lr=2e-3,
         noise=0.1,  # a strike is aimed to a few percent: more noise, and nothing is learnt of those that are
