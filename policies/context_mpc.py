@@ -58,11 +58,10 @@ PRESETS = {
     ),
     "slide": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
-        planner=PlannerConfig(candidates=48, rounds=4),
+        planner=PlannerConfig(candidates=48),
         lr=2e-3,
-        noise=0.1,  # a strike is aimed to a few percent: more noise, and nothing is learnt of those that are
         updates=600,
-        rhythm=Rhythm(tasks=64, episodes=2, warmup=16, iterations=10),  # rather many objects than many strikes at each
+        rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
     ),
     "cheetah_cripple": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
