@@ -50,6 +50,10 @@ class ServoConfig:
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
 
 
+class NotUpError(Exception):
+    """The arm could not be had."""
+
+
 class Loop:
     """The servo in its process: requests, pacing, publishing."""
 
@@ -106,12 +110,12 @@ class Loop:
             self.shared.close()
 
     def start(self) -> None:
-        """Connect and enable the arm; what stands in the way is the policy's process' to say."""
+        """Connect and enable the arm; tells the policy's process what stands in the way."""
         try:
             self.servo.start()
         except (OSError, RuntimeError, ValueError) as error:
             self.shared.last_words = str(error)
-            raise SystemExit(1) from error
+            raise NotUpError(str(error)) from error
 
     def busy(self) -> bool:
         """In lockstep: whether there is something to pass the time for."""
@@ -244,7 +248,10 @@ def serve(config: ServoConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     loop = Loop(config)
     signal.signal(signal.SIGTERM, lambda *_: loop.end())
-    loop.run()
+    try:
+        loop.run()
+    except NotUpError:
+        raise SystemExit(1) from None  # the policy's process says why
 
 
 def _become_realtime() -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake import FAMILY, PERIOD, Fake
 
-from hw_interface.process import Loop, ServoConfig
+from hw_interface.process import Loop, NotUpError, ServoConfig
 from hw_interface.shared_state import SharedState
 from hw_interface.watchdog import Event, Mode
 from robots.world import Verdict
@@ -32,8 +32,9 @@ def loop_over(driver: Fake, shared: SharedState, **config: Any) -> Loop:
 def test_a_driver_that_fails_while_it_comes_up_is_let_go(shared: SharedState, verb: str) -> None:
     driver = Fake(FAMILY.body)  # type: ignore[arg-type]
     driver.broken = {verb}
-    with pytest.raises(OSError, match=verb):
+    with pytest.raises(NotUpError, match=verb):
         loop_over(driver, shared).run()
+    assert verb in shared.last_words
     assert driver.calls[-2:] == ["stop", "disconnect"]
     assert shared.finished
 
