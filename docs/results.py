@@ -125,11 +125,11 @@ def tried(method: str, family: str, arm: str, driver: str, objects: int) -> dict
     words = ["trial", str(run), "--arm", arm, "--driver", driver, "--objects", str(objects), "--episodes", "3"]
     if driver == "twin":
         return pliant(*words, "--wall-episodes", "1")
-    with subprocess.Popen(
-        [str(PLIANT), "emulate", driver, "--arm", arm, "--json"], stdout=subprocess.PIPE, text=True
-    ) as emulator:
+    command = [str(PLIANT), "emulate", driver, "--arm", arm, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as emulator:
         assert emulator.stdout is not None
-        port = emulator.stdout.readline().split(" on ")[1].split(";")[0]
+        assert emulator.stderr is not None
+        port = emulator.stderr.readline().split(" on ")[1].split(";")[0]  # what is said to a person
         try:
             found = pliant(*words, "--port", port)
         finally:
