@@ -15,7 +15,7 @@ class Frozen:
     """
 
     def __init__(self, method: Method) -> None:
-        self._method = method
+        self._method, self._replan = method, getattr(method, "replan", None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method, name)
@@ -26,10 +26,8 @@ class Frozen:
 
     def observe(self, belief: Any, transition: Transition) -> Any:
         """The same belief; where there is a plan in it, one for what is seen now."""
-        replan = getattr(self._method, "replan", None)
-        return belief if replan is None else replan(belief, transition)
+        return belief if self._replan is None else self._replan(belief, transition)
 
     def adapt(self, belief: Any, episode: Transition) -> Any:
         """The same belief; where there is a plan in it, none."""
-        n = episode.reward.shape[1]
-        return self._method.prior(n) if hasattr(self._method, "replan") else belief
+        return belief if self._replan is None else self._method.prior(episode.reward.shape[1])

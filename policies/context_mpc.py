@@ -49,13 +49,6 @@ PRESETS = {
         updates=300,
         rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=10),
     ),
-    "reach": ContextMpcConfig(
-        dynamics=DynamicsConfig(members=2, hidden=(96, 96), latent=6, unroll=2, windows=24),
-        planner=PlannerConfig(horizon=8, candidates=32, elites=6, kept=2, rounds=2),
-        lr=3e-3,
-        updates=300,
-        rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=30),
-    ),
     "slide": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=8, windows=8),
         planner=PlannerConfig(candidates=48),
@@ -71,6 +64,7 @@ PRESETS = {
         rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=15),
     ),
 }
+PRESETS["reach"] = replace(PRESETS["point"], rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=30))
 
 
 @dataclass(frozen=True)

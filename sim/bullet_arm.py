@@ -27,6 +27,7 @@ class BulletArm(BulletBody):
         super().__init__(scene, client)
         assert isinstance(scene.body, ArmSpec)
         self._arm, self._dt = scene.body, scene.timestep
+        client.setGravity(0, 0, -9.81)
         flags = pybullet.URDF_USE_INERTIA_FROM_FILE
         self.body = client.loadURDF(str(scene.body.urdf), useFixedBase=True, flags=flags)
         index = {client.getJointInfo(self.body, i)[1].decode(): i for i in range(client.getNumJoints(self.body))}

@@ -1,5 +1,6 @@
 """What PyBullet's arms and walkers share: joints in a client of their own, put somewhere and measured."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from robots.world import Start
 from sim.engine import Scene
 
 
-class BulletBody:
+class BulletBody(ABC):
     """One world. A subclass builds its body, ``self.body``, and says which of its joints are ``self.joints``."""
 
     body: int
@@ -22,7 +23,6 @@ class BulletBody:
         client.setPhysicsEngineParameter(
             fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
         )
-        client.setGravity(0, 0, -9.81)
         driven = len(scene.body.joints)
         self.damping, self.strength = 0.0, np.ones(driven)  # N·m·s/rad of every joint; share of torque that arrives
         self.tau = np.zeros(driven)
@@ -34,9 +34,9 @@ class BulletBody:
             self.client.resetJointState(self.body, joint, float(angle), float(speed))
         self.measure()
 
+    @abstractmethod
     def step(self, command: Setpoint | Torque, i: int, substeps: int) -> bool:
         """Some substeps under the i-th command; False when something is no longer finite."""
-        raise NotImplementedError
 
     def measure(self) -> list[Any]:
         """Read positions and velocities; all that Bullet says of the joints."""
