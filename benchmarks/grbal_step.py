@@ -48,16 +48,13 @@ class PerWorld:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.names = [name for name, _ in model.named_parameters() if name != "log_rates"]
 
     def loss(self, weights: Weights, x: Tensor, y: Tensor, there: Tensor) -> Tensor:
         error = (functional_call(self.model, weights, (x[None],))[0] - y) * there[:, None]
         return 0.5 * error.square().sum() / len(x)
 
     def moved(self, weights: Weights, gradient: Weights) -> Weights:
-        rates = dict(zip(("weights", "biases"), self.model.log_rates.exp().unbind(1), strict=True))
-        kinds = {name: name.split(".") for name in self.names}
-        return {k: weights[k] - rates[kinds[k][0]][int(kinds[k][1])] * gradient[k] for k in self.names}
+        return {name: weights[name] - rate * gradient[name] for name, rate in self.model.rates().items()}
 
     def rollout(self, weights: Any, obs: Tensor, actions: Tensor) -> Tensor:
         """Where all candidates (n, P, H, a) end, (n, P, o)."""
@@ -70,7 +67,7 @@ class PerWorld:
     @property
     def weights(self) -> Weights:
         found = dict(self.model.named_parameters())
-        return {name: found[name] for name in self.names}
+        return {name: found[name] for name in self.model.rates()}
 
 
 class Func(PerWorld):
@@ -98,7 +95,7 @@ class Loop(PerWorld):
                 again = torch.is_grad_enabled() and self.model.log_rates.requires_grad
                 loss = self.loss(self.weights, x, y, there)
                 gradient = torch.autograd.grad(loss, list(self.weights.values()), create_graph=again)
-            found.append(self.moved(self.weights, dict(zip(self.names, gradient, strict=True))))
+            found.append(self.moved(self.weights, dict(zip(self.weights, gradient, strict=True))))
         return found
 
     def predict(self, weights: list[Weights], x: Tensor) -> Tensor:

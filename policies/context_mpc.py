@@ -14,10 +14,12 @@ from torch import Tensor
 
 from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.dynamics import Dynamics, DynamicsConfig
+from policies.parts.guide import Guide
 from policies.parts.intent import Intent, Planning
 from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
+from policies.parts.sac import SacConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ContextMpcConfig:
     tasks: int = 16  # in a batch
     updates: int = 300  # gradient steps per lesson
     capacity: int = 4096  # tasks in the replay
+    guide: SacConfig | None = None  # of what comes after a plan; without one, nothing does
     noise: float = 0.3  # deviation of the exploring actions' coloured noise
     spread: float = 1.0  # deviations from the belief's mean at which the members' hypotheses lie
     rhythm: Rhythm = Rhythm(tasks=32, episodes=3, warmup=8, iterations=12)
@@ -58,10 +61,11 @@ PRESETS = {
     ),
     "cheetah_cripple": ContextMpcConfig(
         dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
-        planner=PlannerConfig(horizon=10, candidates=40, elites=4, kept=2, colour=1.0),
+        planner=PlannerConfig(horizon=3, elites=4, kept=2, colour=1.0, std=0.3),
+        guide=SacConfig.for_family("cheetah_cripple"),
         noise=0.2,
-        updates=500,
-        rhythm=Rhythm(tasks=16, episodes=2, warmup=2, iterations=15),
+        updates=250,
+        rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
     ),
 }
 PRESETS["reach"] = replace(PRESETS["point"], rhythm=Rhythm(tasks=32, episodes=2, warmup=32, iterations=30))
@@ -90,7 +94,8 @@ class ContextMPC:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
-        self.planning = Planning(problem, self.planner, config.noise, g)
+        self.guide = Guide(problem, config.guide, seed) if config.guide else None
+        self.planning = Planning(problem, self.planner, config.noise, g, self.guide)
         spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed)
         self.spread = config.spread * (spread - spread.mean(0))
 
@@ -124,16 +129,17 @@ class ContextMPC:
     @torch.inference_mode()
     def _search(self, obs: Tensor, belief: Believed, start: Plan, rounds: int) -> Plan:
         z = belief.posterior.at(self.spread[:, None])
-        return self.planning.improve(belief, start, rounds, lambda tried: self.slow.rollout(obs, tried, z))
+        return self.planning.improve(obs, belief, start, rounds, lambda obs, tried: self.slow.rollout(obs, tried, z))
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
         new = self.replay.add(trial)
         self.model.update(new)
+        guided = self.guide.learn(trial) if self.guide else {}
         logs = [self.step() for _ in range(self.config.updates)]
         for slow, now in zip(self.slow.buffers(), self.model.buffers(), strict=True):
             slow.copy_(now)
-        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
+        return guided | {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step."""
@@ -146,10 +152,11 @@ class ContextMPC:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Both models, optimiser, replay and random stream."""
+        """Both models, guide, optimiser, replay and random stream."""
         return {
             "model": dict(self.model.state_dict()),
             "slow": dict(self.slow.state_dict()),
+            "guide": self.guide.state_dict() if self.guide else {},
             "optimiser": self.optimiser.state_dict(),
             "replay": self.replay.state_dict(),
             "generator": self.generator.get_state(),
@@ -159,6 +166,8 @@ class ContextMPC:
         """Go on as if never stopped."""
         self.model.load_state_dict(state["model"])
         self.slow.load_state_dict(state["slow"])
+        if self.guide:
+            self.guide.load_state_dict(state["guide"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.replay.load_state_dict(state["replay"])
         self.generator.set_state(state["generator"])

@@ -5,6 +5,7 @@ from the meta-learnt weights, and iCEM plans with what comes out, through the fa
 predicted and adapted too. It is meta-learnt by how well the next K transitions of the same episode are predicted
 after the step, differentiated through it. Step sizes are learnt, one per group of parameters (Li et al. 2017).
 
+Ahead of the network's layers every input has a gain, so that an actuator that stopped working is one number off.
 On M rows x the gradient of a linear layer is xᵀδ, of rank M. The layer after a step of size α is therefore
 h·W + b - (α_W·h·xᵀ + α_b)·δ exactly: no world has weights of its own, and the planner's batch shares W.
 Axes: n worlds, M transitions of a window, b rows, P candidates, H steps, o observation, a action, r = 1 where the
@@ -19,11 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Problem, Rhythm, Transition, Trial, where
+from policies.parts.guide import Guide
 from policies.parts.intent import Intent, Planning
 from policies.parts.nets import init_
 from policies.parts.normalise import Moments
 from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.replay import Replay
+from policies.parts.sac import SacConfig
 
 BLOCK = 512  # rows predicted at a time: what stays in a core's cache
 
@@ -46,6 +49,7 @@ class GrbalConfig:
     windows: int = 4  # of each of them; the source has 10 windows in all
     updates: int = 300  # gradient steps per lesson
     capacity: int = 4096  # tasks in the replay
+    guide: SacConfig | None = None  # of what comes after a plan; without one, nothing does (source)
     noise: float = 0.3  # deviation of the exploring actions' coloured noise
     rhythm: Rhythm = Rhythm(tasks=32, episodes=3, warmup=8, iterations=12)
 
@@ -58,7 +62,8 @@ class GrbalConfig:
 PRESETS = {
     "cheetah_cripple": GrbalConfig(
         hidden=(200, 200),
-        planner=PlannerConfig(horizon=10, elites=4, kept=2, colour=1.0),
+        planner=PlannerConfig(horizon=3, elites=4, kept=2, colour=1.0, std=0.3),
+        guide=SacConfig.for_family("cheetah_cripple"),
         noise=0.2,
         updates=250,
         rhythm=Rhythm(tasks=16, episodes=1, warmup=4, iterations=30),
@@ -79,6 +84,7 @@ class Window:
 class FastWeights:
     """What one gradient step changes of every layer, in the form that it has: of rank M."""
 
+    gains: Tensor  # (n, o + a) after the step
     inputs: Tensor  # (n, M, i) of every layer, times the step size of its weights
     errors: Tensor  # (n, M, k) derivative of the loss by every layer's output
 
@@ -96,15 +102,26 @@ class Model(nn.Module):
 
     def __init__(self, obs: int, actions: int, rewarded: bool, config: GrbalConfig, generator: torch.Generator) -> None:
         super().__init__()
-        self.rewarded, self.past = rewarded, config.past
+        self.rewarded, self.past, self.columns = rewarded, config.past, (obs, actions)
         sizes = [obs + actions, *config.hidden, obs + rewarded]
         self.fan_in, self.fan_out = sizes[:-1], sizes[1:]
         self.obs, self.outcome = Moments(obs), Moments(obs + rewarded)
+        self.gains = nn.Parameter(torch.ones(obs + actions))
         self.weights = nn.ParameterList(torch.empty(i, k) for i, k in pairwise(sizes))
         self.biases = nn.ParameterList(torch.empty(k) for k in self.fan_out)
         for weight, bias in zip(self.weights, self.biases, strict=True):
             init_(weight, bias, len(weight), generator)
         self.log_rates = nn.Parameter(torch.full((len(self.fan_in), 2), config.inner_lr).log())  # weights, biases
+        self.log_gain_rates = nn.Parameter(torch.full((2,), config.inner_lr).log())  # observations', actions'
+
+    def rates(self) -> dict[str, Tensor]:
+        """The step size of each parameter, by its name; of the gains, of each (o + a,)."""
+        layers = {
+            f"{kind}.{layer}": rate
+            for layer, row in enumerate(self.log_rates.exp())
+            for kind, rate in zip(("weights", "biases"), row, strict=True)
+        }
+        return {"gains": self.log_gain_rates.exp().repeat_interleave(torch.tensor(self.columns))} | layers
 
     def update(self, t: Transition) -> None:
         """Take transitions (b, ...) into the statistics, which stand still in between."""
@@ -124,27 +141,30 @@ class Model(nn.Module):
 
         Every operation is differentiable: so is the step, by the weights and by the step sizes.
         """
-        inputs = [window.x]
+        inputs = [window.x * self.gains]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             inputs.append(torch.relu(inputs[-1] @ weight + bias))
         error = inputs[-1] @ self.weights[-1] + self.biases[-1] - window.y
         errors = [error * (window.there[..., None] / self.past)]
         for weight, h in zip(reversed(self.weights[1:]), reversed(inputs[1:]), strict=True):
             errors.append(errors[-1] @ weight.T * (h > 0))
-        rates = self.log_rates[:, 0].exp()
-        scaled = [rate * x for rate, x in zip(rates, inputs, strict=True)]
-        return FastWeights(torch.cat(scaled, -1), torch.cat(errors[::-1], -1))
+        slope = (errors[-1] @ self.weights[0].T * window.x).sum(1)
+        rates = self.rates()
+        scaled = [rates[f"weights.{layer}"] * x for layer, x in enumerate(inputs)]
+        return FastWeights(self.gains - rates["gains"] * slope, torch.cat(scaled, -1), torch.cat(errors[::-1], -1))
 
     def forward(self, x: Tensor, fast: FastWeights | None = None) -> Tensor:
         """Standardised outcomes (n, b, o + r) of (n, b, o + a), each world by its own step; without one, by none."""
-        return self._predict(x, [None] * len(self.fan_in) if fast is None else self._by_layer(fast))
+        if fast is None:
+            return self._predict(x * self.gains, [None] * len(self.fan_in))
+        return self._predict(x * fast.gains[:, None], self._by_layer(fast))
 
     def _by_layer(self, fast: FastWeights) -> list[Step | None]:
         inputs, errors = fast.inputs.mT.split(self.fan_in, 1), fast.errors.split(self.fan_out, -1)
         return list(zip(inputs, errors, self.log_rates[:, 1].exp()[:, None, None, None], strict=True))
 
     def _predict(self, x: Tensor, steps: list[Step | None]) -> Tensor:
-        h, last = x, len(steps) - 1
+        h, last = x, len(steps) - 1  # the gains are in x
         for layer, (weight, bias, step) in enumerate(zip(self.weights, self.biases, steps, strict=True)):
             out = torch.addmm(bias, h.flatten(0, 1), weight).view(*h.shape[:2], -1)
             if step is not None:
@@ -179,10 +199,11 @@ class Model(nn.Module):
         states[0] = obs[:, None]
         few = max(1, BLOCK // many)
         for worlds in (slice(i, i + few) for i in range(0, n, few)):
-            layers = self._by_layer(FastWeights(fast.inputs[worlds], fast.errors[worlds]))
+            gains = fast.gains[worlds, None]
+            layers = self._by_layer(FastWeights(gains, fast.inputs[worlds], fast.errors[worlds]))
             for t in range(steps):
                 x = torch.cat([self.obs(states[t, worlds]), actions[worlds, :, t]], -1)
-                outcome = self.outcome.shift + unit * self._predict(x, layers)
+                outcome = self.outcome.shift + unit * self._predict(x * gains, layers)
                 torch.add(states[t, worlds], outcome[..., :o], out=states[t + 1, worlds])
                 rewards[t, worlds] = outcome[..., o:]
         return states, rewards
@@ -200,13 +221,14 @@ class Grbal:
         self.replay = Replay(config.capacity)
         self.model = Model(problem.obs_dim, problem.action_dim, problem.reward is None, config, g)
         groups: list[dict[str, Any]] = [
-            {"params": [*self.model.weights, *self.model.biases], "lr": config.lr},
-            {"params": [self.model.log_rates], "lr": config.rate_lr},
+            {"params": [self.model.gains, *self.model.weights, *self.model.biases], "lr": config.lr},
+            {"params": [self.model.log_rates, self.model.log_gain_rates], "lr": config.rate_lr},
         ]
         self.optimiser = torch.optim.Adam(groups)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
-        self.planning = Planning(problem, self.planner, config.noise, g)
+        self.guide = Guide(problem, config.guide, seed) if config.guide else None
+        self.planning = Planning(problem, self.planner, config.noise, g, self.guide)
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> Adapted:
@@ -216,7 +238,8 @@ class Grbal:
         nothing = Window(
             torch.zeros(n, m, p.obs_dim + p.action_dim), torch.zeros(n, m, width), torch.zeros(n, m, dtype=torch.bool)
         )
-        unmoved = FastWeights(torch.zeros(n, m, sum(model.fan_in)), torch.zeros(n, m, sum(model.fan_out)))
+        still = (torch.zeros(n, m, sum(model.fan_in)), torch.zeros(n, m, sum(model.fan_out)))
+        unmoved = FastWeights(model.gains.expand(n, -1), *still)
         return Adapted(**vars(self.planning.begin(n)), window=nothing, fast=unmoved)
 
     @torch.no_grad()
@@ -262,19 +285,21 @@ class Grbal:
         return -(self.model(x, belief.fast) - y).square().mean((1, 2))
 
     def _search(self, obs: Tensor, belief: Adapted, start: Plan, rounds: int) -> Plan:
-        def imagine(tried: Tensor) -> tuple[Tensor, Tensor]:
+        def imagine(obs: Tensor, tried: Tensor) -> tuple[Tensor, Tensor]:
             states, rewards = self.model.rollout(obs, tried, belief.fast)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        return self.planning.improve(belief, start, rounds, imagine)
+        return self.planning.improve(obs, belief, start, rounds, imagine)
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
         self.model.update(self.replay.add(trial))
+        guided = self.guide.learn(trial) if self.guide else {}
         logs = [self.step() for _ in range(self.config.updates)]
-        rates = self.model.log_rates.detach().exp().mean(0).tolist()
+        rates = [*self.model.log_gain_rates.detach().exp(), *self.model.log_rates.detach().exp().mean(0)]
         means = {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
-        return means | dict(zip(("rate_weights", "rate_biases"), rates, strict=True))
+        names = ("rate_observations", "rate_actions", "rate_weights", "rate_biases")
+        return guided | means | {name: rate.item() for name, rate in zip(names, rates, strict=True)}
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the weights and step sizes."""
@@ -288,9 +313,10 @@ class Grbal:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, optimiser, replay and random stream."""
+        """Model, guide, optimiser, replay and random stream."""
         return {
             "model": dict(self.model.state_dict()),
+            "guide": self.guide.state_dict() if self.guide else {},
             "optimiser": self.optimiser.state_dict(),
             "replay": self.replay.state_dict(),
             "generator": self.generator.get_state(),
@@ -299,6 +325,8 @@ class Grbal:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as if never stopped."""
         self.model.load_state_dict(state["model"])
+        if self.guide:
+            self.guide.load_state_dict(state["guide"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.replay.load_state_dict(state["replay"])
         self.generator.set_state(state["generator"])

@@ -53,7 +53,7 @@ class MujocoEngine:
         self.batch = Batch(model, n, nthread=min(self._threads, n))
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._time = self.batch.bind("ctrl"), self.batch.bind("time")
-        self._sensors = self.batch.bind("sensordata")
+        self._sensors, self._force = self.batch.bind("sensordata"), self.batch.bind("actuator_force")
         if isinstance(body, ArmSpec):
             tool = model.body(body.tool).id
             self._tool_pos, self._tool_quat = self.batch.bind("xpos")[:, tool], self.batch.bind("xquat")[:, tool]
@@ -136,10 +136,9 @@ class MujocoEngine:
         if not self._ahead:
             return
         control, self._ahead = np.concatenate(self._ahead, 1), []
-        torque = np.zeros(control.shape)  # in rows, whatever the order of the control
         with self._reported():
-            self.batch.rollout(control.shape[1], control, record=("actuator_force",), out={"actuator_force": torque})
-        self._tau = torque[:, -1] * self._gear
+            self.batch.rollout(control.shape[1], control, record=())
+        self._tau = self._force * self._gear
         self._broken |= (self.batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
         self._stale = True
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem
+from policies.parts.guide import Guide
 from policies.parts.planner import Plan, Planner, coloured
 
 Search = Callable[[Tensor, Any, Plan, int], Plan]  # from an observation (n, o), a belief and a plan, in some rounds
-# candidates (n, P, H, a) -> states (H + 1, m, n, P, o), rewards (H, m, n, P, r)
-Imagine = Callable[[Tensor], tuple[Tensor, Tensor]]
+# from (n, o), candidates (n, P, H, a) -> states (H + 1, m, n, P, o), rewards (H, m, n, P, r)
+Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,17 @@ class Intent:
 class Planning:
     """What methods that plan share; each says what a plan would lead to, and when to search on from the last one."""
 
-    def __init__(self, problem: Problem, planner: Planner, noise: float, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        planner: Planner,
+        noise: float,
+        generator: torch.Generator,
+        guide: Guide | None = None,
+    ) -> None:
         """``noise`` is the deviation of the exploring actions' coloured noise, drawn from ``generator``."""
         self.problem, self.planner, self.noise, self.generator = problem, planner, noise, generator
+        self.guide = guide
 
     def begin(self, n: int) -> Intent:
         """No plan, and an episode's exploration."""
@@ -53,23 +62,34 @@ class Planning:
             action = action + intent.dither[torch.arange(len(obs)), intent.tick.clamp(max=self.problem.horizon - 1)]
         return action.clamp(-1, 1)
 
-    def improve(self, intent: Intent, start: Plan, rounds: int, imagine: Imagine) -> Plan:
-        """Search for the most reward until the episode ends, the mean of the hypotheses.
+    def improve(self, obs: Tensor, intent: Intent, start: Plan, rounds: int, imagine: Imagine) -> Plan:
+        """Search for the most reward, the mean of the hypotheses, from observations (n, o) on.
 
-        The reward is the family's own, of imagined observations, or learnt where it depends on what is hidden.
+        The reward is the family's own, of imagined observations, or learnt where it depends on what is hidden. It is
+        summed until the episode ends; with a guide discounted, and followed by the guide's value of the last state.
         """
-        left = (self.problem.horizon - intent.tick).clamp(1, self.planner.config.horizon)  # (n,)
-        steps = int(left.max())
-        counts = (torch.arange(steps)[:, None] < left)[:, None, :, None]  # (H, 1, n, 1)
-        unknown = torch.full((len(self.problem.task_names),), torch.nan)
+        guide, worth = self.guide, self._worth(intent)  # (H, n)
+        steps, unknown = len(worth), torch.full((len(self.problem.task_names),), torch.nan)
 
         def score(candidates: Tensor) -> Tensor:
             tried = candidates[:, :, :steps]
-            states, reward = imagine(tried)
+            states, reward = imagine(obs, tried)
             if self.problem.reward is None:
                 reward = reward[..., 0]
             else:
                 reward = self.problem.reward(states[:-1], tried.permute(2, 0, 1, 3)[:, None], states[1:], unknown)
-            return (reward * counts).sum(0).mean(0)
+            total = (reward * worth[:, None, :, None]).sum(0)  # (m, n, P)
+            if guide is not None:
+                total = total + guide.config.gamma**steps * guide.value(states[-1])
+            return total.mean(0)
 
-        return self.planner.improve(start, score, rounds)
+        proposal = None if guide is None else guide.plan(obs, steps, imagine)
+        return self.planner.improve(start, score, rounds, proposal)
+
+    def _worth(self, intent: Intent) -> Tensor:
+        """What a reward counts, by how many steps ahead it is and by world."""
+        ahead = torch.arange(self.planner.config.horizon)[:, None]
+        if self.guide is not None:
+            return (self.guide.config.gamma**ahead).expand(-1, len(intent.tick))
+        left = self.problem.horizon - intent.tick
+        return (ahead[: int(left.clamp(min=1).max())] < left.clamp(min=1)).float()

@@ -57,14 +57,19 @@ class Planner:
         few = (self.config.std * self.noise[-1, -self.config.kept :]).clamp(-1, 1)
         return Plan(torch.zeros(n, *few.shape[1:]), few.expand(n, *few.shape))
 
-    def improve(self, plan: Plan, score: Score, rounds: int) -> Plan:
-        """Some rounds of search from a plan. The best score never falls: the best stay candidates."""
+    def improve(self, plan: Plan, score: Score, rounds: int, proposal: Tensor | None = None) -> Plan:
+        """Some rounds of search from a plan. The best score never falls: the best stay candidates.
+
+        A ``proposal`` (n, H, a) is one of them from the first round on.
+        """
         c, mean, kept = self.config, plan.mean, plan.best
         std = torch.full_like(mean, c.std)
         for noise in self.noise[:rounds]:
             drawn = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)  # (n, P, H, a)
             drawn[:, : c.kept] = kept
             drawn[:, c.kept] = mean
+            if proposal is not None:
+                drawn[:, -1] = proposal
             values = score(drawn).nan_to_num(nan=-torch.inf)
             order = values.topk(c.elites, 1).indices  # (n, elites), the best first
             elites = drawn.gather(1, order[..., None, None].expand(-1, -1, *drawn.shape[2:]))

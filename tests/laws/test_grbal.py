@@ -104,7 +104,8 @@ def exact(rewarded: bool, seed: int) -> tuple[Model, Window, Tensor, Tensor]:
     """A model in double precision, a window with gaps, and rows to predict with what they ought to give."""
     model = Model(OBS, A, rewarded, CONFIG, random(seed)).double()
     g = random(seed + 1)
-    model.log_rates.data += torch.randn(model.log_rates.shape, generator=g, dtype=torch.float64)
+    for rates in (model.log_rates, model.log_gain_rates):
+        rates.data += torch.randn(rates.shape, generator=g, dtype=torch.float64)
     widths = OBS + A, OBS + rewarded
     x, y, new, truth = (torch.randn(N, b, w, generator=g, dtype=torch.float64) for b in (M, 5) for w in widths)
     return model, Window(x, y, torch.rand(N, M, generator=g) < 0.7), new, truth
@@ -115,14 +116,9 @@ def stepped(model: Model, window: Window, world: int) -> dict[str, Tensor]:
     there = window.there[world, :, None]
     error = (model(window.x[world : world + 1])[0] - window.y[world]) * there
     loss = 0.5 * error.square().sum() / M
-    names = [name for name, _ in model.named_parameters() if name != "log_rates"]
-    found = dict(model.named_parameters())
-    gradients = torch.autograd.grad(loss, [found[name] for name in names], create_graph=True)
-    rates = {"weights": model.log_rates[:, 0].exp(), "biases": model.log_rates[:, 1].exp()}
-    return {
-        name: found[name] - rates[name.split(".")[0]][int(name.split(".")[1])] * gradient
-        for name, gradient in zip(names, gradients, strict=True)
-    }
+    found, rates = dict(model.named_parameters()), model.rates()
+    gradients = torch.autograd.grad(loss, [found[name] for name in rates], create_graph=True)
+    return {name: found[name] - rates[name] * gradient for name, gradient in zip(rates, gradients, strict=True)}
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
