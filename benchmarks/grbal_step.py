@@ -16,7 +16,8 @@ from peers import Row, arguments, compare, show, timed
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from policies.grbal import PRESETS, FastWeights, Model, Window
+from policies.grbal import PRESETS
+from policies.parts.fast_dynamics import FastDynamics, FastWeights, Window
 
 OBS, ACTION = 18, 6  # those of cheetah_cripple
 PRESET = PRESETS["cheetah_cripple"]
@@ -27,7 +28,7 @@ Weights = dict[str, Tensor]
 class LowRank:
     """Ours: no world has weights of its own."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: FastDynamics) -> None:
         self.model = model
 
     def step(self, window: Window) -> FastWeights:
@@ -46,7 +47,7 @@ class PerWorld:
 
     predict: Callable[[Any, Tensor], Tensor]  # every subclass its own way
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: FastDynamics) -> None:
         self.model = model
 
     def loss(self, weights: Weights, x: Tensor, y: Tensor, there: Tensor) -> Tensor:
@@ -106,10 +107,11 @@ class Loop(PerWorld):
 KINDS: dict[str, Any] = {"a loop over worlds": Loop, "torch.func": Func, "ours": LowRank}
 
 
-def drawn(n: int) -> tuple[Model, Window, torch.Generator]:
+def drawn(n: int) -> tuple[FastDynamics, Window, torch.Generator]:
     """A model, and windows full of transitions."""
     g = torch.Generator().manual_seed(0)
-    model, m = Model(OBS, ACTION, False, PRESET, g), PRESET.past
+    m = PRESET.past
+    model = FastDynamics(OBS, ACTION, False, PRESET.hidden, m, PRESET.inner_lr, g)
     model.outcome.update(torch.randn(1000, OBS, generator=g))
     x, y = torch.randn(n, m, OBS + ACTION, generator=g), torch.randn(n, m, OBS, generator=g)
     return model, Window(x, y, torch.ones(n, m, dtype=torch.bool)), g

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 
-from policies.grbal import Adapted, Grbal, GrbalConfig, Model, Window, windows
+from policies.grbal import Adapted, Grbal, GrbalConfig
 from policies.method import Problem, Rhythm, Transition, Trial, stack
+from policies.parts.fast_dynamics import FastDynamics, Window, windows
 from policies.parts.planner import PlannerConfig
 
 N, M, K, OBS, A, HORIZON = 3, 4, 3, 3, 2, 8
@@ -100,9 +101,9 @@ def same(a: Adapted, b: Adapted) -> bool:
 # ---- the step ----
 
 
-def exact(rewarded: bool, seed: int) -> tuple[Model, Window, Tensor, Tensor]:
+def exact(rewarded: bool, seed: int) -> tuple[FastDynamics, Window, Tensor, Tensor]:
     """A model in double precision, a window with gaps, and rows to predict with what they ought to give."""
-    model = Model(OBS, A, rewarded, CONFIG, random(seed)).double()
+    model = FastDynamics(OBS, A, rewarded, CONFIG.hidden, M, CONFIG.inner_lr, random(seed)).double()
     g = random(seed + 1)
     for rates in (model.log_rates, model.log_gain_rates):
         rates.data += torch.randn(rates.shape, generator=g, dtype=torch.float64)
@@ -111,7 +112,7 @@ def exact(rewarded: bool, seed: int) -> tuple[Model, Window, Tensor, Tensor]:
     return model, Window(x, y, torch.rand(N, M, generator=g) < 0.7), new, truth
 
 
-def stepped(model: Model, window: Window, world: int) -> dict[str, Tensor]:
+def stepped(model: FastDynamics, window: Window, world: int) -> dict[str, Tensor]:
     """All the parameters of one world after a step, by autograd."""
     there = window.there[world, :, None]
     error = (model(window.x[world : world + 1])[0] - window.y[world]) * there
