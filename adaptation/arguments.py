@@ -3,12 +3,13 @@
 import json
 from typing import Annotated, Any
 
-from tyro.conf import arg
+from tyro.conf import UseAppendAction, arg
 
 from adaptation.errors import BadArgumentError
 from robots.registry import Registry
 
 Json = Annotated[bool, arg(name="json", help="Print one JSON object as the last line.")]
+Pairs = Annotated[tuple[str, ...], UseAppendAction]  # NAME=VALUE, the option again for each
 
 
 def known(table: Registry, name: str) -> None:
@@ -24,7 +25,7 @@ def positive(**numbers: float | None) -> None:
             raise BadArgumentError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-def named_values(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+def named_values(option: str, pairs: Pairs) -> dict[str, Any]:
     """What an option was given as NAME=VALUE each, a value read as JSON where it is some."""
     found = {}
     for pair in pairs:

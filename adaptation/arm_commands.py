@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from adaptation.arguments import Json, known, named_values, positive
+from adaptation.arguments import Json, Pairs, known, named_values, positive
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
@@ -29,8 +29,8 @@ class AtArm:
     calibration: Path | None = None
     """How its servos are wired and where their zeros lie, for a driver that asks; as it left its maker unless given."""
 
-    driver_set: tuple[str, ...] = ()
-    """Other options of the driver, each NAME=VALUE, as in latency=0.01 of the twin."""
+    driver_set: Pairs = ()
+    """Another option of the driver, NAME=VALUE, as in latency=0.01 of the twin; again for each."""
 
     @property
     def options(self) -> dict[str, Any]:

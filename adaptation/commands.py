@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from adaptation.arguments import Json, known, named_values, positive
+from adaptation.arguments import Json, Pairs, known, named_values, positive
 from adaptation.arm_commands import Deploy, Emulate, Trial
 from adaptation.errors import BadArgumentError
 from hw_interface.drivers import DRIVERS
@@ -63,8 +63,8 @@ class Train:
     """Also train the blind and oracle policies that results are judged between."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
-    set: tuple[str, ...] = ()
-    """Settings of the method, each NAME=VALUE, nested ones as in sac.lr=0.0003."""
+    set: Pairs = ()
+    """A setting of the method, NAME=VALUE, a nested one as in sac.lr=0.0003; again for each."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:

@@ -110,9 +110,10 @@ def test_train_resume_and_evaluate(
         monkeypatch.setattr(module, "VecWorld", tiny.World)
     out = str(tmp_path / "run")
     train = ("train", "counter", "--family", "tiny", "--out", out, "--iterations", "2", "--no-references")
-    status, trained, _ = pliant(capfd, *train, "--set", "gain=0.25")
+    status, trained, _ = pliant(capfd, *train, "--set", "gain=0.25", "--set", "rhythm.episodes=3")
     assert (status, trained["iteration"], trained["run"]) == (0, 2, out)
-    assert json.loads((tmp_path / "run/method/contract.json").read_bytes())["config"]["gain"] == 0.25
+    config = json.loads((tmp_path / "run/method/contract.json").read_bytes())["config"]
+    assert (config["gain"], config["rhythm"]["episodes"]) == (0.25, 3)
     status, _, complaint = pliant(capfd, *train)
     assert status == 2
     assert "holds a run already" in complaint
