@@ -5,6 +5,9 @@ one particle of each candidate for each member, by the same reward, on one core.
 as it is: its ``ICEMOptimizer`` or ``CEMOptimizer`` over its ``ModelEnv``. The plain one is the same search as most
 scripts write it: a loop over steps that normalises, concatenates, predicts and rewards. Peers plan for one world after
 the other; ours for all at once. All take turns in one run; ratios are of medians. Unit: plans per second.
+
+mbrl-lib asks for a Gymnasium of 2022, so install it without what it asks for:
+``pip install --no-deps mbrl hydra-core omegaconf "antlr4-python3-runtime==4.9.*" termcolor``.
 """
 
 import importlib.util

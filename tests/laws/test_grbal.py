@@ -13,6 +13,7 @@ from policies.grbal import Adapted, Grbal, GrbalConfig
 from policies.method import Problem, Rhythm, Transition, Trial, stack
 from policies.parts.fast_dynamics import FastDynamics, Window, windows
 from policies.parts.planner import PlannerConfig
+from policies.parts.sac import SacConfig
 
 N, M, K, OBS, A, HORIZON = 3, 4, 3, 3, 2, 8
 CONFIG = GrbalConfig(
@@ -267,15 +268,20 @@ def test_it_learns_to_learn(hidden_reward: bool, share: float) -> None:
     assert adapted < share * unadapted
 
 
-def test_a_resumed_training_is_an_unbroken_one() -> None:
+@pytest.mark.parametrize("guide", [None, SacConfig(hidden=(8,), tasks=4, updates=2)])
+def test_a_resumed_training_is_an_unbroken_one(guide: SacConfig | None) -> None:
     trials = [lived(16, seed=i) for i in range(3)]
-    unbroken, broken = (Grbal(problem(), CONFIG, seed=1) for _ in range(2))
+    config = replace(CONFIG, guide=guide)
+    unbroken, broken = (Grbal(problem(), config, seed=1) for _ in range(2))
     for trial in trials:
         unbroken.learn(trial)
     broken.learn(trials[0])
-    resumed = Grbal(problem(), CONFIG, seed=2)
+    resumed = Grbal(problem(), config, seed=2)
     resumed.load_state_dict(broken.state_dict())
     for trial in trials[1:]:
         resumed.learn(trial)
-    for name, tensor in unbroken.state_dict()["model"].items():
-        assert torch.equal(tensor, resumed.state_dict()["model"][name]), name
+    whole, again = (it.state_dict() for it in (unbroken, resumed))
+    for name, tensor in whole["model"].items():
+        assert torch.equal(tensor, again["model"][name]), name
+    for name, tensor in whole["guide"].get("net", {}).items():
+        assert torch.equal(tensor, again["guide"]["net"][name]), name
