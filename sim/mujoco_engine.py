@@ -238,9 +238,10 @@ def build(scene: Scene) -> mujoco.MjSpec:
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     for body in spec.bodies[1:]:
         body.gravcomp = 1
-    for geom in spec.geoms:
+    strikers = [f"{arm.name}_{i}" for i in range(len(spec.geoms))]
+    for geom, name in zip(spec.geoms, strikers, strict=True):
         geom.contype = geom.conaffinity = 0  # only the pairs below collide
-        geom.name = "tip"
+        geom.name = name
     for i, name in enumerate(arm.joints):
         spec.joint(name).armature = arm.armature[i]
         servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
@@ -260,10 +261,10 @@ def build(scene: Scene) -> mujoco.MjSpec:
         body.mass, body.inertia, body.explicitinertial, body.ipos = 0.3, [1e-3, 1.1e-3, 1.2e-3], True, [1e-3, 0, 0]
         for name, kind in zip(PARTS, TYPES, strict=True):
             body.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
-        for other, solref in (("table", TABLE), ("tip", TABLE)):
+        for other in ("table", *strikers):
             for name in PARTS:
                 pair = spec.add_pair(name=f"{name}_{other}", geomname1=name, geomname2=other, condim=3)
-                pair.solref = solref
+                pair.solref = TABLE
         spec.add_sensor(name="object_vel", type=linear, objtype=frame, objname="object")
         spec.add_sensor(name="object_spin", type=angular, objtype=frame, objname="object")
     return spec

@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mujoco.batch import SimulationError
 
 from robots.arm import Setpoint
+from robots.catalog.panda import PANDA
 from robots.signals import Signals
 from robots.world import Start
 from sim.families import FAMILIES
-from sim.mujoco_engine import MujocoEngine
+from sim.mujoco_engine import PARTS, MujocoEngine, compiled
 
 
 def begun(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
@@ -92,3 +95,13 @@ print("answer")
 engine.close()
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "answer\n"
+
+
+def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
+    scene = FAMILIES["slide"]().scene
+    heel = '<collision name="heel"><geometry><sphere radius="0.05"/></geometry></collision>'
+    heeled = tmp_path / "panda.urdf"
+    heeled.write_text(PANDA.urdf.read_text().replace('<collision name="tip">', heel + '<collision name="tip">'))
+    model = compiled(replace(scene, body=replace(PANDA, urdf=heeled)))
+    pairs = {(a, b) for a, b in zip(model.pair_geom1, model.pair_geom2, strict=True)}
+    assert len(pairs) == compiled(scene).npair + len(PARTS)
