@@ -75,12 +75,13 @@ class FastDynamics(nn.Module):
 
     def rates(self) -> dict[str, Tensor]:
         """The step size of each parameter, by its name; of the gains, of each (o + a,)."""
-        layers = {
-            f"{kind}.{layer}": rate
-            for layer, row in enumerate(self.log_rates.exp())
-            for kind, rate in zip(("weights", "biases"), row, strict=True)
-        }
-        return {"gains": self.log_gain_rates.exp().repeat_interleave(torch.tensor(self.columns))} | layers
+        weights, biases = self.log_rates.exp().unbind(1)
+        layers = {f"weights.{i}": rate for i, rate in enumerate(weights)}
+        return {"gains": self._gain_rates()} | layers | {f"biases.{i}": rate for i, rate in enumerate(biases)}
+
+    def _gain_rates(self) -> Tensor:
+        rates = self.log_gain_rates.exp()
+        return torch.cat([rate.expand(many) for rate, many in zip(rates, self.columns, strict=True)])
 
     def update(self, t: Transition) -> None:
         """Take transitions (b, ...) into the statistics, which stand still in between."""
@@ -108,9 +109,9 @@ class FastDynamics(nn.Module):
         for weight, h in zip(reversed(self.weights[1:]), reversed(inputs[1:]), strict=True):
             errors.append(errors[-1] @ weight.T * (h > 0))
         slope = (errors[-1] @ self.weights[0].T * window.x).sum(1)
-        rates = self.rates()
-        scaled = [rates[f"weights.{layer}"] * x for layer, x in enumerate(inputs)]
-        return FastWeights(self.gains - rates["gains"] * slope, torch.cat(scaled, -1), torch.cat(errors[::-1], -1))
+        gains = self.gains - self._gain_rates() * slope
+        scaled = [rate * x for rate, x in zip(self.log_rates[:, 0].exp(), inputs, strict=True)]
+        return FastWeights(gains, torch.cat(scaled, -1), torch.cat(errors[::-1], -1))
 
     def forward(self, x: Tensor, fast: FastWeights | None = None) -> Tensor:
         """Standardised outcomes (n, b, o + r) of (n, b, o + a), each world by its own step; without one, by none."""
