@@ -7,7 +7,6 @@ intended next is found when an observation comes in, from what was intended befo
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
 from policies.parts.sac import SacConfig
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,12 @@ class Believed(Intent):
     posterior: Posterior
 
 
-class ContextMPC:
+class ContextMPC(Stateful):
     """A tick adds one factor, O(1), and searches on from the plan; an episode leaves the posterior as it is."""
 
     Config = ContextMpcConfig
     privileged = False
+    kept = ("model", "slow", "guide", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: ContextMpcConfig, seed: int) -> None:
         g = torch.Generator().manual_seed(seed)
@@ -150,24 +151,3 @@ class ContextMPC:
         self.optimiser.step()
         torch._foreach_lerp_(list(self.slow.parameters()), list(self.model.parameters()), self.config.average)
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Both models, guide, optimiser, replay and random stream."""
-        return {
-            "model": dict(self.model.state_dict()),
-            "slow": dict(self.slow.state_dict()),
-            "guide": self.guide.state_dict() if self.guide else {},
-            "optimiser": self.optimiser.state_dict(),
-            "replay": self.replay.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.model.load_state_dict(state["model"])
-        self.slow.load_state_dict(state["slow"])
-        if self.guide:
-            self.guide.load_state_dict(state["guide"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.replay.load_state_dict(state["replay"])
-        self.generator.set_state(state["generator"])

@@ -19,6 +19,7 @@ from policies.parts.intent import Intent, Planning
 from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.replay import Replay
 from policies.parts.sac import SacConfig
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ class Adapted(Intent):
     fast: FastWeights
 
 
-class Grbal:
+class Grbal(Stateful):
     """A tick is one inner step and a search on from the plan; an episode leaves nothing."""
 
     Config = GrbalConfig
     privileged = False
+    kept = ("model", "guide", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: GrbalConfig, seed: int) -> None:
         g = torch.Generator().manual_seed(seed)
@@ -169,22 +171,3 @@ class Grbal:
         losses["error"].backward()
         self.optimiser.step()
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Model, guide, optimiser, replay and random stream."""
-        return {
-            "model": dict(self.model.state_dict()),
-            "guide": self.guide.state_dict() if self.guide else {},
-            "optimiser": self.optimiser.state_dict(),
-            "replay": self.replay.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.model.load_state_dict(state["model"])
-        if self.guide:
-            self.guide.load_state_dict(state["guide"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.replay.load_state_dict(state["replay"])
-        self.generator.set_state(state["generator"])

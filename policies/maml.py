@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts import ppo
 from policies.parts.nets import init_
 from policies.parts.normalise import Moments
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,12 @@ def baseline(obs: Tensor, returns: Tensor, valid: Tensor, ridge: float) -> Tenso
     return (x @ weights)[..., 0].T
 
 
-class Maml:
+class Maml(Stateful):
     """Nothing is learnt within an episode; a step is taken after it."""
 
     Config = MamlConfig
     privileged = False
+    kept = ("net", "obs", "optimiser", "generator")
 
     def __init__(self, problem: Problem, config: MamlConfig, seed: int) -> None:
         if config.rhythm.episodes < 2:
@@ -220,22 +221,6 @@ class Maml:
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.gradient)
         self.optimiser.step()
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters, step sizes, statistics, optimiser and random stream."""
-        return {
-            "net": dict(self.net.state_dict()),
-            "obs": dict(self.obs.state_dict()),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.net.load_state_dict(state["net"])
-        self.obs.load_state_dict(state["obs"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
 
 
 class Fomaml(Maml):

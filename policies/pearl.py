@@ -9,7 +9,6 @@ tasks; the context's length is drawn afresh for every task of every step.
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from policies.parts.normalise import Moments
 from policies.parts.posterior import Encoder, Posterior, context, prior
 from policies.parts.replay import Replay
 from policies.parts.sac import Sac, SacConfig, actor_loss, critic_loss, follow, temperature_loss
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,12 @@ class Hypothesis:
     z: Tensor  # (n, l) a sample, held for an episode
 
 
-class Pearl:
+class Pearl(Stateful):
     """Acts under a z drawn once per episode; a tick adds one factor to the posterior, O(1)."""
 
     Config = PearlConfig
     privileged = False
+    kept = ("net", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: PearlConfig, seed: int) -> None:
         o, a, g = problem.obs_dim, problem.action_dim, torch.Generator().manual_seed(seed)
@@ -152,19 +153,3 @@ class Pearl:
         self.sac.track(self.config.sac)
         follow(self.slow, self.encoder, self.config.sac.average)
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Networks, statistics, optimiser, replay and random stream."""
-        return {
-            "net": dict(self.net.state_dict()),
-            "optimiser": self.optimiser.state_dict(),
-            "replay": self.replay.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.replay.load_state_dict(state["replay"])
-        self.generator.set_state(state["generator"])

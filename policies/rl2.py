@@ -7,7 +7,6 @@ with the first observation of the next. A trial is one return: what is found out
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from policies.method import Problem, Rhythm, Transition, Trial, where
 from policies.parts import ppo
 from policies.parts.nets import mlp
 from policies.parts.normalise import Moments
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def sequences(trial: Trial) -> tuple[Transition, Tensor]:
     return ticks.map(lambda x: x[order, worlds]), (episode != before).float()
 
 
-class Rl2:
+class Rl2(Stateful):
     """A tick is folded into the memory, O(1); between episodes only a flag is set."""
 
     Config = Rl2Config
     privileged = False
+    kept = ("net", "optimiser", "generator")
 
     def __init__(self, problem: Problem, config: Rl2Config, seed: int) -> None:
         g = torch.Generator().manual_seed(seed)
@@ -189,20 +190,6 @@ class Rl2:
     def _minibatches(self, n: int) -> Iterator[Tensor]:
         for _ in range(self.config.epochs):
             yield from torch.randperm(n, generator=self.generator).chunk(self.config.minibatches)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Network with its statistics, optimiser and random stream."""
-        return {
-            "net": dict(self.net.state_dict()),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
 
 
 def _tick(memory: Memory) -> Memory:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.nets import Ensemble, mlp
 from policies.parts.normalise import Moments
 from policies.parts.replay import Replay
+from policies.parts.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,10 @@ class Known:
     z: Tensor  # (n, l)
 
 
-class Learner:
+class Learner(Stateful):
     """Soft actor-critic under a condition that is known from the task: z = ``condition(task)``, (n, p) -> (n, l)."""
+
+    kept = ("net", "optimiser", "replay", "generator")
 
     def __init__(
         self, problem: Problem, width: int, condition: Callable[[Tensor], Tensor], config: SacConfig, seed: int
@@ -199,19 +201,3 @@ class Learner:
         self.optimiser.step()
         sac.track(c)
         return {"critic": critic.detach(), "actor": actor.detach(), "alpha": sac.log_alpha.detach().exp()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Networks, statistics, optimiser, replay and random stream."""
-        return {
-            "net": dict(self.net.state_dict()),
-            "optimiser": self.optimiser.state_dict(),
-            "replay": self.replay.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.replay.load_state_dict(state["replay"])
-        self.generator.set_state(state["generator"])
