@@ -111,7 +111,7 @@ def lateness(late: Array) -> dict[str, float]:
 
 
 def judge(shared: SharedState, steps: int) -> dict[str, Any]:
-    state = shared.state.read()
+    state = shared.state.fresh()
     late = 1e3 * shared.lateness[: min(int(state["tick"]), LATENESS)].astype(np.float64)
     return {
         **lateness(late),

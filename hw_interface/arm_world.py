@@ -100,7 +100,7 @@ class ArmWorld:
         state = self._await(lambda s: s["mode"] != Mode.IDLE, "reach the start")
         if self._place is not None and state["mode"] == Mode.ARMED:
             self._place(task, start)
-            state = self._shared.state.read()
+            state = self._shared.state.fresh()
         if state["mode"] != Mode.ARMED:
             raise ArmError(f"the arm is in {self.mode.name}: {self._latest()}")
         self._due = time.monotonic()
@@ -139,12 +139,12 @@ class ArmWorld:
     @property
     def ticks(self) -> int:
         """Servo ticks per action."""
-        return round(self.dt * float(self._shared.state.read()["rate"]))
+        return round(self.dt * float(self._shared.state.fresh()["rate"]))
 
     @property
     def mode(self) -> Mode:
         """The state the servo is in."""
-        return Mode(int(self._shared.state.read()["mode"]))
+        return Mode(int(self._shared.state.fresh()["mode"]))
 
     def hold(self) -> None:
         """An operator's word: brake to a standstill, and stand until ``release``; no episode begins before it."""
@@ -165,7 +165,7 @@ class ArmWorld:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What the watchdog reported, oldest first, each with its number; the newest 256."""
-        count = int(self._shared.state.read()["events"])
+        count = int(self._shared.state.fresh()["events"])
         rows = ((i, *self._shared.events[i % EVENTS].tolist()) for i in range(max(0, count - EVENTS), count))
         return [{"number": i, "event": Event(kind).name, "stamp": at, "detail": detail} for i, kind, at, detail in rows]
 
@@ -173,7 +173,7 @@ class ArmWorld:
         """How the servo kept time and how long the policy thought, ms; None in lockstep, where time is not real."""
         if self.clock != "wall":
             return None
-        state = self._shared.state.read()
+        state = self._shared.state.fresh()
         late = 1e3 * self._shared.lateness[: min(int(state["tick"]), LATENESS)].astype(np.float64)
         thought = 1e3 * np.array(self._thinking)
         return {

@@ -1,9 +1,10 @@
 """Lock-free hand-over between the servo process and the policy: shared memory with one writer for each slot.
 
 A slot is a record behind a sequence number, odd while it is being written (a seqlock): a reader never sees half of
-two records, and nobody ever waits.
+two records, and the servo never waits.
 """
 
+import time
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EVENTS = 256  # newest events kept
+WRITING = 0.005  # s, after which a record that is still being written never will be
 LATENESS = 60_000  # newest ticks' lateness kept: two minutes at 500 Hz
 RING = 4096  # newest ticks kept for the recorder: eight seconds at 500 Hz
 
@@ -37,11 +39,26 @@ class Slot:
 
         It never waits: a reader in real time could keep its writer from ever ending, and a writer can die writing.
         """
+        self._renew()
+        return self._last
+
+    def fresh(self) -> NDArray[Any]:
+        """The newest whole record, for who reads seldom and may wait for one that is being written.
+
+        A writer that died writing is not waited for: of it there is only the last record that was read.
+        """
+        until = time.monotonic() + WRITING
+        while not self._renew() and time.monotonic() < until:
+            time.sleep(1e-4)
+        return self._last
+
+    def _renew(self) -> bool:
         before = int(self._sequence)
         copy = self._record.copy()
-        if before % 2 == 0 and before == int(self._sequence):
+        whole = before % 2 == 0 and before == int(self._sequence)
+        if whole:
             self._last = copy
-        return self._last
+        return whole
 
 
 def _slot(fields: list[Any]) -> Any:

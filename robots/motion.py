@@ -1,6 +1,7 @@
 """Joint moves between rest and rest, planned inside the limits; they pass through the gate like everything else."""
 
 import numpy as np
+import ruckig
 
 from robots.arm import Limits, Setpoint
 from robots.signals import Array
@@ -15,8 +16,6 @@ class Move:
 
     def __init__(self, limits: Limits, start: Array, goal: Array) -> None:
         """``start`` and ``goal`` (j,) rad; ValueError for a goal outside the limits."""
-        import ruckig
-
         if not ((goal >= limits.q_low) & (goal <= limits.q_high)).all():
             raise ValueError(f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}")
         j = len(goal)

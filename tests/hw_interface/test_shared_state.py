@@ -8,6 +8,7 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import pytest
 
+from hw_interface import shared_state
 from hw_interface.shared_state import RING, SharedState, ring_columns
 
 
@@ -61,6 +62,18 @@ def test_a_writer_that_died_writing_blocks_nobody(shared: SharedState) -> None:
     shared.action._sequence[...] += 1
     shared.action._fields["number"][...] = 99
     assert shared.action.read()["number"] == 1
+    assert shared.action.fresh()["number"] == 1
+
+
+def test_who_reads_seldom_gets_the_record_that_is_being_written(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the one that it read last, however long ago that was."""
+    shared.action.write(number=1)
+    assert shared.action.fresh()["number"] == 1
+    shared.action._sequence[...] += 1  # as in the middle of a write, which goes on while the reader sleeps
+    monkeypatch.setattr(shared_state.time, "sleep", lambda _: shared.action.write(number=2))
+    assert shared.action.fresh()["number"] == 2
 
 
 class Interrupted:
