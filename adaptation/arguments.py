@@ -25,7 +25,7 @@ def positive(**numbers: float | None) -> None:
             raise BadArgumentError(f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
-def named_values(option: str, pairs: Pairs) -> dict[str, Any]:
+def named_values(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     """What an option was given as NAME=VALUE each, a value read as JSON where it is some."""
     found = {}
     for pair in pairs:

@@ -95,7 +95,7 @@ class ContextMPC(Stateful):
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
-        self.guide = Guide(problem, config.guide, seed) if config.guide else None
+        self.guide = Guide(problem, config.guide, seed, self.replay) if config.guide else None
         self.planning = Planning(problem, self.planner, config.noise, g, self.guide)
         spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed)
         self.spread = config.spread * (spread - spread.mean(0))
@@ -136,7 +136,7 @@ class ContextMPC(Stateful):
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
         new = self.replay.add(trial)
         self.model.update(new)
-        guided = self.guide.learn(trial) if self.guide else {}
+        guided = self.guide.lesson(new) if self.guide else {}
         logs = [self.step() for _ in range(self.config.updates)]
         for slow, now in zip(self.slow.buffers(), self.model.buffers(), strict=True):
             slow.copy_(now)

@@ -87,7 +87,7 @@ class Grbal(Stateful):
         self.optimiser = torch.optim.Adam(groups)
         fixed = torch.Generator().manual_seed(0)  # the same for every seed: plans are a function of the belief
         self.planner = Planner(config.planner, problem.action_dim, fixed)
-        self.guide = Guide(problem, config.guide, seed) if config.guide else None
+        self.guide = Guide(problem, config.guide, seed, self.replay) if config.guide else None
         self.planning = Planning(problem, self.planner, config.noise, g, self.guide)
 
     @torch.no_grad()
@@ -153,8 +153,9 @@ class Grbal(Stateful):
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
-        self.model.update(self.replay.add(trial))
-        guided = self.guide.learn(trial) if self.guide else {}
+        new = self.replay.add(trial)
+        self.model.update(new)
+        guided = self.guide.lesson(new) if self.guide else {}
         logs = [self.step() for _ in range(self.config.updates)]
         rates = [*self.model.log_gain_rates.detach().exp(), *self.model.log_rates.detach().exp().mean(0)]
         means = {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}

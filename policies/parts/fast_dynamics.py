@@ -159,8 +159,8 @@ class FastDynamics(nn.Module):
         states[0] = obs[:, None]
         few = max(1, BLOCK // many)
         for worlds in (slice(i, i + few) for i in range(0, n, few)):
-            gains = fast.gains[worlds, None]
-            layers = self._by_layer(FastWeights(gains, fast.inputs[worlds], fast.errors[worlds]))
+            block = FastWeights(fast.gains[worlds], fast.inputs[worlds], fast.errors[worlds])
+            gains, layers = block.gains[:, None], self._by_layer(block)
             for t in range(steps):
                 x = torch.cat([self.obs(states[t, worlds]), actions[worlds, :, t]], -1)
                 outcome = self.outcome.shift + unit * self._predict(x * gains, layers)

@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem
+from policies.parts.replay import Replay
 from policies.parts.sac import Learner, SacConfig
 
 
 class Guide(Learner):
-    """Soft actor-critic without a condition; it acts by its mean."""
+    """Soft actor-critic without a condition, from the replay of the method that plans; it acts by its mean."""
 
-    def __init__(self, problem: Problem, config: SacConfig, seed: int) -> None:
-        super().__init__(problem, 0, lambda task: task[:, :0], config, seed)
+    kept = ("net", "optimiser", "generator")  # the replay is the method's to keep
+
+    def __init__(self, problem: Problem, config: SacConfig, seed: int, replay: Replay) -> None:
+        super().__init__(problem, 0, lambda task: task[:, :0], config, seed, replay)
 
     @torch.no_grad()
     def value(self, obs: Tensor) -> Tensor:

@@ -91,5 +91,5 @@ class Planning:
         ahead = torch.arange(self.planner.config.horizon)[:, None]
         if self.guide is not None:
             return (self.guide.config.gamma**ahead).expand(-1, len(intent.tick))
-        left = self.problem.horizon - intent.tick
-        return (ahead[: int(left.clamp(min=1).max())] < left.clamp(min=1)).float()
+        left = (self.problem.horizon - intent.tick).clamp(min=1)  # (n,)
+        return (ahead[: int(left.max())] < left).float()

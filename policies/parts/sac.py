@@ -9,6 +9,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from math import log
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -162,14 +163,21 @@ class Known:
 class Learner(Stateful):
     """Soft actor-critic under a condition that is known from the task: z = ``condition(task)``, (n, p) -> (n, l)."""
 
-    kept = ("net", "optimiser", "replay", "generator")
+    kept: ClassVar[tuple[str, ...]] = ("net", "optimiser", "replay", "generator")
 
     def __init__(
-        self, problem: Problem, width: int, condition: Callable[[Tensor], Tensor], config: SacConfig, seed: int
+        self,
+        problem: Problem,
+        width: int,
+        condition: Callable[[Tensor], Tensor],
+        config: SacConfig,
+        seed: int,
+        replay: Replay | None = None,
     ) -> None:
+        """``replay`` is another's, who fills it and calls ``lesson``; without one, ``learn`` fills its own."""
         g = torch.Generator().manual_seed(seed)
         self.problem, self.condition, self.config, self.generator = problem, condition, config, g
-        self.replay = Replay(config.capacity)
+        self.replay = Replay(config.capacity) if replay is None else replay
         self.obs = Moments(problem.obs_dim)
         self.sac = Sac(problem.obs_dim + width, problem.action_dim, config, g)
         self.net = nn.ModuleDict({"obs": self.obs, "sac": self.sac})
@@ -182,7 +190,11 @@ class Learner(Stateful):
 
     def learn(self, trial: Trial) -> dict[str, float]:
         """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
-        self.obs.update(self.replay.add(trial).obs)
+        return self.lesson(self.replay.add(trial))
+
+    def lesson(self, new: Transition) -> dict[str, float]:
+        """The gradient steps after transitions (b, ...) that the replay has just got."""
+        self.obs.update(new.obs)
         logs = [self.step() for _ in range(self.config.updates)]
         return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
 

@@ -10,6 +10,7 @@ from policies.method import Problem, Transition, Trial, stack
 from policies.parts.guide import Guide
 from policies.parts.intent import Planning
 from policies.parts.planner import Planner, PlannerConfig
+from policies.parts.replay import Replay
 from policies.parts.sac import SacConfig
 
 N, H = 4, 3
@@ -49,7 +50,7 @@ def lived(n: int, generator: torch.Generator) -> Trial:
 
 
 def test_a_value_is_the_discounted_reward_in_the_rewards_own_unit() -> None:
-    guide, g = Guide(PROBLEM, SAC, seed=0), torch.Generator().manual_seed(1)
+    guide, g = Guide(PROBLEM, SAC, 0, Replay(512)), torch.Generator().manual_seed(1)
     for _ in range(5):
         guide.learn(lived(64, g))
     value = guide.value(torch.rand(5, 2, 3, 2, generator=g) * 2 - 1)
@@ -58,7 +59,7 @@ def test_a_value_is_the_discounted_reward_in_the_rewards_own_unit() -> None:
 
 
 def test_its_plan_is_what_the_policy_does_where_the_hypotheses_mean_leads_it() -> None:
-    guide, obs = Guide(PROBLEM, SAC, seed=0), torch.randn(N, 2, generator=torch.Generator().manual_seed(0))
+    guide, obs = Guide(PROBLEM, SAC, 0, Replay(512)), torch.randn(N, 2, generator=torch.Generator().manual_seed(0))
     plan = guide.plan(obs, H, imagine)
     assert plan.shape == (N, H, 2)
     for step in plan.unbind(1):
@@ -88,7 +89,7 @@ def test_a_search_ends_with_the_guides_value_even_where_the_time_is_up(tick: int
     g = torch.Generator().manual_seed(0)
     planner = Planner(PlannerConfig(horizon=H), 2, g)
     blind = Planning(PROBLEM, planner, 0.1, g)
-    guided = Planning(PROBLEM, planner, 0.1, g, Northward(PROBLEM, SAC, 0))
+    guided = Planning(PROBLEM, planner, 0.1, g, Northward(PROBLEM, SAC, 0, Replay(1)))
     nothing = PROBLEM.reward
     assert searched(guided, nothing, tick)[..., 1].mean() > 0.8
     assert searched(blind, nothing, tick)[..., 1].mean().abs() < 0.5
@@ -97,7 +98,7 @@ def test_a_search_ends_with_the_guides_value_even_where_the_time_is_up(tick: int
 
 def test_what_the_guide_would_do_is_found_where_nothing_else_is_worth_anything() -> None:
     g = torch.Generator().manual_seed(0)
-    planning = Planning(PROBLEM, Planner(PlannerConfig(horizon=H), 2, g), 0.1, g, Northward(PROBLEM, SAC, 0))
+    planning = Planning(PROBLEM, Planner(PlannerConfig(horizon=H), 2, g), 0.1, g, Northward(PROBLEM, SAC, 0, Replay(1)))
 
     def exactly(obs: Tensor, applied: Tensor, next_obs: Tensor, task: Tensor) -> Tensor:
         return 100.0 * (applied == torch.tensor([0.25, -1.0])).all(-1)
