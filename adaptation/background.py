@@ -2,8 +2,9 @@
 
 Beliefs are immutable, so that publishing one is handing over a reference, at the beginning or the end of a tick.
 ``Background`` stands for the method it wraps, and ``live`` does not notice: what is quick enough is done in the tick it
-belongs to, the rest when it is done. What comes out is watched. A belief that is not finite, or that predicts the
-latest transitions worse than the prior does, where the method can tell, is dropped for the last good one.
+belongs to, the rest when it is done; on the GPU where there is one. What comes out is watched. A belief that is not
+finite, or that predicts the latest transitions worse than the prior does, where the method can tell, is dropped for the
+last good one.
 """
 
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adaptation.accelerator import accelerator, updates
 from adaptation.contract import tensors
 from policies.method import Method, Transition, stack
 
@@ -37,6 +39,7 @@ class Background:
 
     def __init__(self, method: Method, patience: float) -> None:
         self.method, self.patience, self.privileged = method, patience, method.privileged
+        self._updates = updates(method, accelerator())
         self.events: list[dict[str, Any]] = []
         self.most_stale = 0
         self._began, self._wrong = time.monotonic(), ""
@@ -107,7 +110,7 @@ class Background:
                     return
                 (verb, ticks), self._busy = self._jobs.popleft(), True
             try:
-                self._judge(getattr(self.method, verb)(self._good, ticks), verb, ticks)
+                self._judge(getattr(self._updates, verb)(self._good, ticks), verb, ticks)
             except Exception as error:  # the loop raises it: an adaptation that fails is a fault, and no news
                 self._error = error
             with self._changed:

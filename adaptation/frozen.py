@@ -15,14 +15,14 @@ class Frozen:
     """
 
     def __init__(self, method: Method) -> None:
-        self._method, self._replan = method, getattr(method, "replan", None)
+        self.method, self._replan = method, getattr(method, "replan", None)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._method, name)
+        return getattr(self.method, name)
 
     def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
         """As the method does."""
-        return self._method.act(obs, belief, explore)
+        return self.method.act(obs, belief, explore)
 
     def observe(self, belief: Any, transition: Transition) -> Any:
         """The same belief; where there is a plan in it, one for what is seen now."""
@@ -30,4 +30,4 @@ class Frozen:
 
     def adapt(self, belief: Any, episode: Transition) -> Any:
         """The same belief; where there is a plan in it, none."""
-        return belief if self._replan is None else self._method.prior(episode.reward.shape[1])
+        return belief if self._replan is None else self.method.prior(episode.reward.shape[1])

@@ -19,7 +19,7 @@ from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.posterior import Posterior, prior
 from policies.parts.replay import Replay
 from policies.parts.sac import SacConfig
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ContextMPC(Stateful):
     kept = ("model", "slow", "guide", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: ContextMpcConfig, seed: int) -> None:
-        g = torch.Generator().manual_seed(seed)
+        g = stream(seed)
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.rhythm
         self.replay = Replay(config.capacity)
         sizes = problem.obs_dim, problem.action_dim, problem.reward is None, config.dynamics
@@ -97,8 +97,8 @@ class ContextMPC(Stateful):
         self.planner = Planner(config.planner, problem.action_dim, fixed)
         self.guide = Guide(problem, config.guide, seed, self.replay) if config.guide else None
         self.planning = Planning(problem, self.planner, config.noise, g, self.guide)
-        spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed)
-        self.spread = config.spread * (spread - spread.mean(0))
+        spread = torch.randn(config.dynamics.members, config.dynamics.latent, generator=fixed, device=fixed.device)
+        self.spread = (config.spread * (spread - spread.mean(0))).to(torch.get_default_device())
 
     def prior(self, n: int, task: Tensor | None = None) -> Believed:
         """N(0, I), and no plan."""

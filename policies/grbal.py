@@ -19,7 +19,7 @@ from policies.parts.intent import Intent, Planning
 from policies.parts.planner import Plan, Planner, PlannerConfig, shifted
 from policies.parts.replay import Replay
 from policies.parts.sac import SacConfig
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Grbal(Stateful):
     kept = ("model", "guide", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: GrbalConfig, seed: int) -> None:
-        g = torch.Generator().manual_seed(seed)
+        g = stream(seed)
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.rhythm
         self.replay = Replay(config.capacity)
         sizes = problem.obs_dim, problem.action_dim, problem.reward is None, config.hidden

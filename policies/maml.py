@@ -18,7 +18,7 @@ from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts import ppo
 from policies.parts.nets import init_
 from policies.parts.normalise import Moments
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Maml(Stateful):
             raise ValueError(
                 f"maml is judged after a step: a trial needs at least 2 episodes, got {config.rhythm.episodes}"
             )
-        g = torch.Generator().manual_seed(seed)
+        g = stream(seed)
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.rhythm
         self.policy = Policy((problem.obs_dim, *config.hidden, problem.action_dim))
         theta = self.policy.initial(config.deviation, g)

@@ -5,7 +5,7 @@ torch on one device; NumPy ends at the loop that calls it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -104,11 +104,21 @@ def where(mask: Tensor, new: B, old: B) -> B:
     return replace(new, **{name: pick(getattr(new, name), getattr(old, name)) for name in names})  # type: ignore[type-var]
 
 
+def mapped(belief: B, f: Callable[[Tensor], Tensor]) -> B:
+    """The same function on every tensor of any belief dataclass."""
+
+    def of(x: Any) -> Any:
+        return f(x) if isinstance(x, Tensor) else mapped(x, f) if is_dataclass(x) else x
+
+    return replace(belief, **{name: of(x) for name, x in vars(belief).items()})  # type: ignore[type-var]
+
+
 class Method(Protocol):
     """policy = f(belief, obs); belief = f(past).
 
-    A method is built as ``Method(problem, config, seed)``; all its randomness comes from generators it seeds
-    itself, and all its state, those included, goes through ``state_dict``, so that a run resumes bit for bit.
+    A method is built as ``Method(problem, config, seed)``, on the device that torch makes tensors on; all its
+    randomness comes from generators it seeds itself, and all its state, those included, goes through ``state_dict``,
+    so that a run resumes bit for bit.
     """
 
     problem: Problem

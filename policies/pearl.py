@@ -18,7 +18,7 @@ from policies.parts.normalise import Moments
 from policies.parts.posterior import Encoder, Posterior, context, prior
 from policies.parts.replay import Replay
 from policies.parts.sac import Sac, SacConfig, actor_loss, critic_loss, follow, temperature_loss
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Pearl(Stateful):
     kept = ("net", "optimiser", "replay", "generator")
 
     def __init__(self, problem: Problem, config: PearlConfig, seed: int) -> None:
-        o, a, g = problem.obs_dim, problem.action_dim, torch.Generator().manual_seed(seed)
+        o, a, g = problem.obs_dim, problem.action_dim, stream(seed)
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.sac.rhythm
         self.replay = Replay(config.sac.capacity)
         self.obs, self.context = Moments(o), Moments(2 * o + a + 1)

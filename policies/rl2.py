@@ -15,7 +15,7 @@ from policies.method import Problem, Rhythm, Transition, Trial, where
 from policies.parts import ppo
 from policies.parts.nets import mlp
 from policies.parts.normalise import Moments
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Net(nn.Module):
     def __init__(self, obs: int, actions: int, config: Rl2Config, generator: torch.Generator) -> None:
         super().__init__()
         self.obs, self.reward, self.worth = Moments(obs), Moments(1), Moments(1)
-        self.gru = nn.GRU(obs + actions + 2, config.memory, device="meta").to_empty(device="cpu")
+        self.gru = nn.GRU(obs + actions + 2, config.memory, device="meta").to_empty(device=torch.get_default_device())
         for weight in self.gru.parameters():
             nn.init.uniform_(weight, -(config.memory**-0.5), config.memory**-0.5, generator=generator)
         self.actor = mlp([config.memory + obs, config.hidden, actions], generator)
@@ -108,7 +108,7 @@ class Rl2(Stateful):
     kept = ("net", "optimiser", "generator")
 
     def __init__(self, problem: Problem, config: Rl2Config, seed: int) -> None:
-        g = torch.Generator().manual_seed(seed)
+        g = stream(seed)
         self.problem, self.config, self.generator, self.rhythm = problem, config, g, config.rhythm
         self.net = Net(problem.obs_dim, problem.action_dim, config, g)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)

@@ -19,7 +19,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """Linear layers with ReLU between them: (..., sizes[0]) -> (..., sizes[-1])."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=torch.get_default_device())
         init_(linear.weight, linear.bias, inputs, generator)
         layers += [linear, nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])

@@ -50,7 +50,7 @@ class Planner:
             raise ValueError(f"1 <= kept <= elites < candidates does not hold for {config}")
         self.config = config
         shape = max(config.rounds, config.cold), config.candidates, config.horizon, actions
-        self.noise = coloured(shape, config.colour, generator)
+        self.noise = coloured(shape, config.colour, generator).to(torch.get_default_device())
 
     def cold(self, n: int) -> Plan:
         """No idea: the middle of every action, and a few of the candidates around it."""
@@ -90,9 +90,10 @@ def coloured(shape: tuple[int, ...], colour: float, generator: torch.Generator) 
     Timmer and König (1995); the lowest frequency stands in for the mean's, whose power would be infinite.
     """
     *lead, steps, actions = shape
-    frequency = torch.fft.rfftfreq(steps).clamp(min=1 / steps)
+    device = generator.device
+    frequency = torch.fft.rfftfreq(steps, device=device).clamp(min=1 / steps)
     amplitude = frequency ** (-colour / 2)
-    real, imaginary = torch.randn(2, *lead, actions, len(frequency), generator=generator) * amplitude
+    real, imaginary = torch.randn(2, *lead, actions, len(frequency), generator=generator, device=device) * amplitude
     weight = torch.full_like(amplitude, 2.0)  # a frequency and its negative
     ends = [0, -1] if steps % 2 == 0 else [0]  # these stand for themselves
     imaginary[..., ends], weight[ends] = 0, 1.0

@@ -19,7 +19,7 @@ from policies.method import Problem, Rhythm, Transition, Trial
 from policies.parts.nets import Ensemble, mlp
 from policies.parts.normalise import Moments
 from policies.parts.replay import Replay
-from policies.parts.state import Stateful
+from policies.parts.state import Stateful, stream
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Learner(Stateful):
         replay: Replay | None = None,
     ) -> None:
         """``replay`` is another's, who fills it and calls ``lesson``; without one, ``learn`` fills its own."""
-        g = torch.Generator().manual_seed(seed)
+        g = stream(seed)
         self.problem, self.condition, self.config, self.generator = problem, condition, config, g
         self.replay = Replay(config.capacity) if replay is None else replay
         self.obs = Moments(problem.obs_dim)

@@ -1,8 +1,14 @@
-"""What has to be kept to go on as if never stopped."""
+"""What has to be kept to go on as if never stopped, or elsewhere."""
 
 from typing import Any, ClassVar
 
-from torch import Generator
+import torch
+from torch import Generator, nn
+
+
+def stream(seed: int) -> Generator:
+    """Random numbers of one's own, on the device that tensors are made on."""
+    return Generator(torch.get_default_device()).manual_seed(seed)
 
 
 class Stateful:
@@ -24,6 +30,14 @@ class Stateful:
                 part.set_state(state[name])
             else:
                 part.load_state_dict(state[name])
+
+    def resemble(self, other: "Stateful") -> None:
+        """Act and adapt as another one does, which may be on another device: take what its modules have learnt."""
+        for mine, theirs in zip(self._parts().values(), other._parts().values(), strict=True):
+            if isinstance(theirs, nn.Module):
+                mine.load_state_dict(theirs.state_dict())
+            elif isinstance(theirs, Stateful):
+                mine.resemble(theirs)
 
     def _parts(self) -> dict[str, Any]:
         return {name: part for name in self.kept if (part := getattr(self, name)) is not None}
