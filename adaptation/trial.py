@@ -66,12 +66,12 @@ def trial(config: TrialConfig, folder: Path, workers: int = 1) -> dict[str, Any]
     for job in jobs:
         job.start()
     visit_all(config, folder, 0, workers)
-    if config.wall_episodes and not [line for line in lines_of(folder) if line["clock"] != config.clock]:
-        prove_pace(config, folder)
     for job in jobs:
         job.join()
     if any(job.exitcode for job in jobs):
         raise PliantError(f"a worker failed; start the trial again to go on with what is in {folder}")
+    if config.wall_episodes and not [line for line in lines_of(folder) if line["clock"] != config.clock]:
+        prove_pace(config, folder)
     result = {**conclude(config, lines_of(folder)), "seconds": time.monotonic() - began}
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
