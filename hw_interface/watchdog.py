@@ -144,9 +144,9 @@ class Watchdog:
         self._stamp = max(self._stamp, state.stamp)
         astray = 0.0 if setpoint is None else float(np.abs(state.q - setpoint).max())
         self._astray = self._astray + 1 if astray > self.config.tracking else 0
-        share = np.nan_to_num(np.abs(state.tau) / self.limits.tau)  # NaN, of an arm that measures none, is no press
-        pressed = 0.0 if setpoint is None else float(share.max())
-        self._pressed = self._pressed + 1 if pressed > 1 else 0
+        share = np.abs(state.tau) / self.limits.tau
+        pressed = setpoint is not None and (share > 1).any()  # NaN, of an arm that measures none, is no press
+        self._pressed = self._pressed + 1 if pressed else 0
         if state.condition is Condition.EXTERNAL_STOP:
             if self.mode is not Mode.EXTERNAL_STOP:
                 self.mode, self._after = Mode.EXTERNAL_STOP, None
@@ -158,7 +158,7 @@ class Watchdog:
         elif self._astray >= self.config.tracking_ticks:
             self.fault(Event.NOT_TRACKING, astray)
         elif self._pressed >= self.config.torque_ticks:
-            self.fault(Event.TORQUE, pressed)
+            self.fault(Event.TORQUE, np.nanmax(share))
         return None
 
     def check_object(self, pose: Array, stamp: float, now: float) -> bool:

@@ -119,7 +119,7 @@ class BulletArm(BulletBody):
         centre, turn = self.client.getBasePositionAndOrientation(self._object)
         back = (-self._com).tolist()
         pos, (x, y, z, w) = self.client.multiplyTransforms(centre, turn, back, [0, 0, 0, 1])
-        velocity, spin = self.client.getBaseVelocity(self._object)
-        lever = np.subtract(pos, centre)
-        velocity = np.add(velocity, np.cross(spin, lever))
-        return np.array([*pos, w, x, y, z, *velocity, *spin])
+        (vx, vy, vz), (a, b, c) = self.client.getBaseVelocity(self._object)
+        rx, ry, rz = (there - at for there, at in zip(pos, centre, strict=True))
+        velocity = vx + b * rz - c * ry, vy + c * rx - a * rz, vz + a * ry - b * rx
+        return np.array([*pos, w, x, y, z, *velocity, a, b, c])
