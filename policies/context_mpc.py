@@ -147,7 +147,7 @@ class ContextMPC(Stateful):
         slots = self.replay.tasks(self.config.tasks, self.generator)
         losses = self.model.loss(*self.replay.trials(slots), self.generator)
         self.optimiser.zero_grad()
-        (losses["nll"] + losses["kl"]).backward()
+        (losses["soft"] + losses["kl"]).backward()
         self.optimiser.step()
         torch._foreach_lerp_(list(self.slow.parameters()), list(self.model.parameters()), self.config.average)
         return {name: loss.detach() for name, loss in losses.items()}
