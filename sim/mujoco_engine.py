@@ -63,8 +63,9 @@ class MujocoEngine:
             raise ValueError(f"{body.name} has joints {root + body.joints}, its model {there}")
         self._gear = model.actuator_gear[:, 0].copy()  # N·m a unit of what a motor is told
         self._tau, self._stale = np.zeros((n, len(body.joints))), True
+        self._nothing = [np.full((n, k), np.nan) for k in (3, 4, 6)]  # a position, a quaternion, a velocity
         self._ahead: list[Array] = []  # what the servos shall be told, (n, substeps, j) each
-        self._warned = self.batch.warning.copy()
+        self._warned = self._fatal()
         self._broken = np.zeros(n, dtype=bool)
         self._fields = {
             name: (self.batch.expand(name), getattr(model, name).copy())
@@ -124,7 +125,7 @@ class MujocoEngine:
         if self.scene.loose_object:
             self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
             self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
-        self._warned[rows] = self.batch.warning[rows]
+        self._warned[rows] = self._fatal()[rows]
         self._tau[rows], self._broken[rows], self._stale = 0.0, False, True
 
     def step(self, command: Setpoint | Torque, substeps: int) -> None:
@@ -139,8 +140,12 @@ class MujocoEngine:
         with self._reported():
             self.batch.rollout(control.shape[1], control, record=())
         self._tau = self._force * self._gear
-        self._broken |= (self.batch.warning[:, FATAL, 1] > self._warned[:, FATAL, 1]).any(-1)
+        self._broken |= (self._fatal() > self._warned).any(-1)
         self._stale = True
+
+    def _fatal(self) -> NDArray[np.int64]:
+        """How often MuJoCo said that a world's numbers are lost, (n, kinds)."""
+        return np.asarray(self.batch.warning[:, FATAL, 1])
 
     def control(self, command: Setpoint | Torque, substeps: int) -> Array:
         """What the actuators are told in each substep, (n, substeps, j): rad, or shares of a walker's gears.
@@ -164,7 +169,7 @@ class MujocoEngine:
             with self._reported():
                 self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
             self._stale = False
-        nowhere, unturned = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan)
+        nowhere, unturned, unmoved = self._nothing
         loose = self.scene.loose_object
         return Signals(
             q=self._qpos[:, : self._j].copy(),
@@ -175,7 +180,7 @@ class MujocoEngine:
             tool_vel=self._sensors[:, :3].copy() if arm else nowhere,
             object_pos=self._qpos[:, self._j : self._j + 3].copy() if loose else nowhere,
             object_quat=self._qpos[:, self._j + 3 :].copy() if loose else unturned,
-            object_vel=self._sensors[:, 3:9].copy() if loose else np.full((self.n, 6), np.nan),
+            object_vel=self._sensors[:, 3:9].copy() if loose else unmoved,
             marker=nowhere,
             stamp=self._time.reshape(self.n).copy(),
         )
