@@ -1,6 +1,8 @@
 """One self-contained HTML page of a run or a trial: no network, no server."""
 
 import base64
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ def _trial(folder: Path) -> dict[str, Any]:
     grids = {policy: _grid(told, policy) for policy in POLICIES if any(line["policy"] == policy for line in told)}
     timed = [line for line in lines if line["timing"]]
     clips = _clips(told)
-    page = replay(ARMS[asked["arm"]], clips) if clips else ""
+    with redirect_stdout(io.StringIO()):  # viser announces a server that is gone before anybody could look
+        page = replay(ARMS[asked["arm"]], clips) if clips else ""
     return {
         "trial": asked,
         "result": msgspec.json.decode((folder / "result.json").read_bytes()),
