@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
-TESTS = ("tests/contracts", "tests/laws", "tests/adaptation", "tests/conftest.py", "tests/tiny.py", "tests/emulated.py")
+TESTS = ("contracts", "laws", "adaptation", "conftest.py", "tiny.py", "emulated.py", "faraway.py")
 MODULES = {"pliant": "adaptation.cli", "pytest": "pytest"}
 FENCE = re.compile(r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -23,7 +23,7 @@ FENCE = re.compile(r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^`
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The packages and their tests, apart from what is installed."""
-    for name in (*PACKAGES, *TESTS, "pyproject.toml"):
+    for name in (*PACKAGES, *(f"tests/{name}" for name in TESTS), "pyproject.toml"):
         there = tmp_path / name
         there.parent.mkdir(exist_ok=True)
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, there)
