@@ -60,7 +60,7 @@ PRESETS = {
         rhythm=Rhythm(tasks=32, episodes=3, warmup=16, iterations=6),
     ),
     "cheetah_cripple": ContextMpcConfig(
-        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8),
+        dynamics=DynamicsConfig(members=2, hidden=(200, 200), unroll=2, windows=8, earlier=8),
         planner=PlannerConfig(horizon=3, elites=4, kept=2, colour=1.0, std=0.3),
         guide=SacConfig.for_family("cheetah_cripple"),
         noise=0.2,
@@ -147,7 +147,7 @@ class ContextMPC(Stateful):
         slots = self.replay.tasks(self.config.tasks, self.generator)
         losses = self.model.loss(*self.replay.trials(slots), self.generator)
         self.optimiser.zero_grad()
-        (losses["soft"] + losses["kl"]).backward()
+        (losses["nll"] + losses["kl"]).backward()
         self.optimiser.step()
         torch._foreach_lerp_(list(self.slow.parameters()), list(self.model.parameters()), self.config.average)
         return {name: loss.detach() for name, loss in losses.items()}

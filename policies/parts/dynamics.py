@@ -1,18 +1,15 @@
 """What happens next, given what was done and a belief about the task: an ensemble of Gaussians under a latent z.
 
 An encoder says what each transition measures of z; an ensemble of networks (PE-TS, Chua et al. 2018) predicts the
-change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020). A network says how
-sure it is of every column, here and now: what slides is foreseen far better than a blow, and its errors count for more.
-A β (Seitzer et al. 2022) softens that, so that what is hard to foresee is learnt too.
+change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020). The Gaussians' noise
+is one variance for each column, that of the errors (the optimal σ of Rybkin et al. 2021).
 Axes: m members, n worlds, b a batch, w windows, L transitions of a task, o observation, a action, l latent, r = 1
 where the reward is predicted too, else 0.
 """
 
 from dataclasses import dataclass
-from math import log
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policies.method import Transition
@@ -21,7 +18,6 @@ from policies.parts.normalise import Moments
 from policies.parts.posterior import Encoder, Posterior, context
 
 BLOCK = 512  # rows predicted at a time: what stays in a core's cache
-MOST = log(4.0)  # variance, in units: nothing is said to be less sure
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,16 @@ class DynamicsConfig:
     encoder: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
     unroll: int = 4  # steps predicted in training (CaDM has 10)
     windows: int = 16  # of each task and member in a batch
+    earlier: int = 0  # of them, foretold under a belief of an earlier tick: doubt about the task is to be lived with
     kl: float = 0.005  # nats of belief per nat of one step; one over the steps of a trial would be 0.017
-    exact: float = 0.01  # as a share of a change's deviation: nothing is said to be surer than this
-    beta: float = 0.5  # 0 is the likelihood, 1 the squared error (Seitzer et al. 2022: 0.5)
+    exact: float = 0.01  # errors below this share of a change's deviation count as none
+    track: float = 0.02  # how fast the noise, as a variance, follows the errors
 
 
 class Dynamics(nn.Module):
     """Encoder, ensemble and the statistics of what they read and predict."""
+
+    noise: Tensor
 
     def __init__(
         self, obs: int, actions: int, rewarded: bool, config: DynamicsConfig, generator: torch.Generator
@@ -50,7 +49,8 @@ class Dynamics(nn.Module):
         self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
         self.obs, self.change, self.context = Moments(obs), Moments(obs + rewarded), Moments(2 * obs + actions + 1)
         self.encoder = Encoder(2 * obs + actions + 1, config.encoder, config.latent, config.rank, generator)
-        sizes = [obs + actions + config.latent, *config.hidden, 2 * self.width]  # means, logarithms of variances
+        sizes = [obs + actions + config.latent, *config.hidden, self.width]
+        self.register_buffer("noise", torch.ones(config.members, self.width))
         self.ensemble = Ensemble(config.members, sizes, generator)
 
     def update(self, t: Transition) -> None:
@@ -78,40 +78,41 @@ class Dynamics(nn.Module):
         """One more transition of n worlds: O(1)."""
         return belief.times(*self.evidence(t))
 
-    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Each member's mean of the outcome, and its variance in units as a logarithm: (m, b, o + r) of (m, b, ...)."""
-        mean, raw = self.ensemble(torch.cat([self.obs(obs), applied, z], -1)).chunk(2, -1)
-        least = 2 * log(self.config.exact)
-        return self.change.shift + self.unit() * mean, least + F.softplus(MOST - F.softplus(MOST - raw) - least)
+    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
+        """Each member's mean of the outcome, (m, b, o + r), from (m, b, ...)."""
+        out: Tensor = self.ensemble(torch.cat([self.obs(obs), applied, z], -1))
+        return self.change.shift + self.unit() * out
 
     def loss(self, t: Transition, there: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """What comes after a belief, from trials (b, L, ...), a step's mean: "nll" + "kl" is minus the evidence bound.
+        """Minus the evidence lower bound of what comes after a belief, from trials (b, L, ...), a step's mean.
 
-        "soft" + "kl" is what to descend. Each member gets windows of its own. The belief is that of the window's start,
-        as when a plan is made; a window ends with its episode.
+        Each member gets windows of its own. The belief is that of the window's start, as when a plan is made, or of a
+        tick before it: nothing is predicted from a context that holds it. A window ends with its episode.
         """
         c, b = self.config, len(there)
         shape = c.members, b, c.windows
         start = (torch.rand(shape, generator=generator) * there.sum(1)[:, None]).long()
+        seen, some = start.clone(), slice(c.earlier)
+        seen[..., some] = (torch.rand(start[..., some].shape, generator=generator) * (start[..., some] + 1)).long()
         rows = torch.arange(b)[:, None].expand(shape)
         precision, weighted = (torch.cat([torch.zeros_like(x[:, :1]), x.cumsum(1)], 1) for x in self.evidence(t))
-        belief = Posterior(torch.eye(c.latent) + precision[rows, start], weighted[rows, start])
+        belief = Posterior(torch.eye(c.latent) + precision[rows, seen], weighted[rows, seen])
         z = belief.at(torch.randn(*shape, c.latent, generator=generator)).flatten(1, 2)  # (m, b·w, l)
 
         true, alive = _windows(t, there, start, c.unroll)  # (m, b·w, K, ...)
-        obs, errors, variances = true.obs[:, :, 0], [], []
+        obs, errors = true.obs[:, :, 0], []
         for k in range(c.unroll):
             now = true.map(lambda x, k=k: x[:, :, k])  # type: ignore[misc]
-            mean, log_variance = self.predict(obs, now.applied, z)
-            errors.append(self.outcome(now, obs) - mean)
-            variances.append(log_variance)
-            obs = obs + mean[..., : obs.shape[-1]]
+            outcome = self.predict(obs, now.applied, z)
+            errors.append(self.outcome(now, obs) - outcome)
+            obs = obs + outcome[..., : obs.shape[-1]]
         moves = self.unit() > 0
-        square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square()  # (m, b·w, K, moving)
-        log_variance = torch.stack(variances, 2)[..., moves]
-        nll = 0.5 * (square * (-log_variance).exp() + log_variance) * alive[..., None] / alive.sum().clamp(min=1)
-        soft = (nll * (c.beta * log_variance.detach()).exp()).sum()
-        return {"nll": nll.detach().sum(), "soft": soft, "kl": c.kl * belief.kl().mean()}
+        square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square() * alive[..., None]
+        mse = square.sum((1, 2)) / alive.sum((1, 2)).clamp(min=1)[:, None]  # (m, moving)
+        self.noise[:, moves] = self.noise[:, moves].lerp(mse.detach().clamp(min=c.exact**2), c.track)
+        noise = self.noise[:, moves]
+        nll = 0.5 * (mse / noise + noise.log()).sum(-1).mean()
+        return {"nll": nll, "kl": c.kl * belief.kl().mean()}
 
     def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """What each member expects of candidates (n, P, H, a) from (n, o) under z (m, n, l).
@@ -150,7 +151,7 @@ class Dynamics(nn.Module):
         shift = torch.cat([self.obs.shift, torch.zeros(rest)])[:, None]
         layers[0] = first * scale, first_bias - (shift * scale * first).sum(1, keepdim=True)
         unit = self.unit()
-        layers[-1] = last[..., : self.width] * unit, last_bias[..., : self.width] * unit + self.change.shift
+        layers[-1] = last * unit, last_bias * unit + self.change.shift
         return layers
 
 

@@ -130,7 +130,7 @@ def test_prediction_is_better_the_more_was_seen(gains: tuple[ContextMPC, list[di
     with torch.no_grad():
         for many in (0, 1, HORIZON):
             z = beliefs(method, ticks.map(lambda x: x[0]), many).mean.repeat(HORIZON, 1).expand(2, -1, -1)
-            outcome, _ = method.slow.predict(then.obs.expand(2, -1, -1), then.applied.expand(2, -1, -1), z)
+            outcome = method.slow.predict(then.obs.expand(2, -1, -1), then.applied.expand(2, -1, -1), z)
             errors.append((outcome[..., 0] - (then.next_obs - then.obs)[:, 0]).square().mean().sqrt())
     assert errors[2] < errors[1] < errors[0]
     assert errors[2] < 0.3 * errors[0]
