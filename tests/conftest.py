@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from policies import METHODS
 from robots.catalog import ARMS
 from sim.families import FAMILIES
+
+torch.set_num_threads(1)  # as every command does: on a busy machine two wait for each other
 
 
 @pytest.fixture
