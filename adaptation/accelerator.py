@@ -42,8 +42,8 @@ class Elsewhere:
 
     def _there(self, verb: str, belief: Any, ticks: Transition) -> Any:
         with self.device:
-            moved = mapped(belief, lambda x: x.to(self.device)), ticks.map(lambda x: x.to(self.device))
-            return mapped(getattr(self.method, verb)(*moved), lambda x: x.to("cpu"))
+            moved = (mapped(lambda x: x.to(self.device), part) for part in (belief, ticks))
+            return mapped(lambda x: x.to("cpu"), getattr(self.method, verb)(*moved))
 
 
 def updates(method: Method, device: torch.device) -> Any:

@@ -55,7 +55,7 @@ class Transition:
 
     def map(self, f: Callable[[Tensor], Tensor]) -> "Transition":
         """The same function on every field."""
-        return Transition(**{x.name: f(getattr(self, x.name)) for x in fields(self)})
+        return mapped(f, self)
 
 
 def stack(ticks: list[Transition], dim: int = 0) -> Transition:
@@ -92,25 +92,19 @@ class Belief(Protocol):
     """A frozen dataclass whose every tensor leads with n. All adaptation state lives here and nowhere else."""
 
 
+def mapped(f: Callable[..., Tensor], belief: B, *others: B) -> B:
+    """A function of every tensor of a belief, and of the same ones of others, for any belief dataclass."""
+
+    def of(x: Any, *ys: Any) -> Any:
+        return f(x, *ys) if isinstance(x, Tensor) else mapped(f, x, *ys) if is_dataclass(x) else x
+
+    found = {name: of(x, *(getattr(other, name) for other in others)) for name, x in vars(belief).items()}
+    return replace(belief, **found)  # type: ignore[type-var]
+
+
 def where(mask: Tensor, new: B, old: B) -> B:
     """Rows of ``new`` where mask (n,) is set, rows of ``old`` elsewhere, for any belief dataclass."""
-
-    def pick(a: Any, b: Any) -> Any:
-        if isinstance(a, Tensor):
-            return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
-        return where(mask, a, b) if hasattr(a, "__dataclass_fields__") else a
-
-    names = [f.name for f in fields(new)]  # type: ignore[arg-type]
-    return replace(new, **{name: pick(getattr(new, name), getattr(old, name)) for name in names})  # type: ignore[type-var]
-
-
-def mapped(belief: B, f: Callable[[Tensor], Tensor]) -> B:
-    """The same function on every tensor of any belief dataclass."""
-
-    def of(x: Any) -> Any:
-        return f(x) if isinstance(x, Tensor) else mapped(x, f) if is_dataclass(x) else x
-
-    return replace(belief, **{name: of(x) for name, x in vars(belief).items()})  # type: ignore[type-var]
+    return mapped(lambda a, b: torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b), new, old)
 
 
 class Method(Protocol):
