@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adaptation.accelerator import accelerator, updates
-from adaptation.contract import tensors
+from adaptation.device_replica import accelerator, make_updater
+from policies.belief import named_tensors
 from policies.method import Method, Transition, stack
 
 RECENT = 16  # transitions of an episode by which a belief is compared with the prior
@@ -39,7 +39,7 @@ class Background:
 
     def __init__(self, method: Method, patience: float) -> None:
         self.method, self.patience, self.privileged = method, patience, method.privileged
-        self._updates = updates(method, accelerator())
+        self._updates = make_updater(method, accelerator())
         self.events: list[dict[str, Any]] = []
         self.most_stale = 0
         self._began, self._wrong = time.monotonic(), ""
@@ -92,7 +92,9 @@ class Background:
                 self._changed.notify_all()
             else:
                 self._say("BELIEF_STALE", len(self._jobs))
-            finished = self._changed.wait_for(lambda: not (self._jobs or self._busy), min(self.patience, 1e6))
+            finished = self._changed.wait_for(
+                lambda: not (self._jobs or self._busy), min(self.patience, 1e6)
+            )
             self.most_stale = max(self.most_stale, 0 if finished else len(self._jobs) + self._busy)
         return self._newest()
 
@@ -111,7 +113,9 @@ class Background:
                 (verb, ticks), self._busy = self._jobs.popleft(), True
             try:
                 self._judge(getattr(self._updates, verb)(self._good, ticks), verb, ticks)
-            except Exception as error:  # the loop raises it: an adaptation that fails is a fault, and no news
+            except (
+                Exception
+            ) as error:  # the loop raises it: an adaptation that fails is a fault, and no news
                 self._error = error
             with self._changed:
                 self._busy = False
@@ -142,10 +146,20 @@ class Background:
     def _say(self, event: str, detail: float) -> None:
         if event != self._wrong:
             self._wrong, stamp = event, time.monotonic() - self._began
-            self.events.append({"number": len(self.events), "event": event, "stamp": stamp, "detail": float(detail)})
+            self.events.append(
+                {
+                    "number": len(self.events),
+                    "event": event,
+                    "stamp": stamp,
+                    "detail": float(detail),
+                }
+            )
 
 
 def not_finite(belief: Any, prior: Any) -> int:
     """How many numbers of a belief are not finite, but for those that the prior has none for either."""
-    before = tensors(prior)
-    return sum(int((~x.isfinite() & before[path].isfinite()).sum()) for path, x in tensors(belief).items())
+    before = named_tensors(prior)
+    return sum(
+        int((~x.isfinite() & before[path].isfinite()).sum())
+        for path, x in named_tensors(belief).items()
+    )

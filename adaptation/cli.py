@@ -13,13 +13,16 @@ from typing import Annotated, Any, Union
 import tyro
 from tyro.conf import subcommand
 
-from adaptation.commands import COMMANDS
-from adaptation.errors import PliantError
+from adaptation.commands.simulation import COMMANDS
+from robots.errors import PliantError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    named = (Annotated[command, subcommand(command.__name__.lower(), prefix_name=False)] for command in COMMANDS)
+    named = (
+        Annotated[command, subcommand(command.__name__.lower(), prefix_name=False)]
+        for command in COMMANDS
+    )
     union: Any = Union[tuple(named)]  # noqa: UP007
     asked = tyro.cli(union, prog="pliant", description=__doc__, args=argv)
     if asked.as_json:

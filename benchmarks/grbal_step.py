@@ -16,29 +16,33 @@ from peers import Row, arguments, compare, show, timed
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from policies.grbal import PRESETS
-from policies.parts.fast_dynamics import FastDynamics, FastWeights, Window
+from policies.methods.grbal import PRESETS
+from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 
 OBS, ACTION = 18, 6  # those of cheetah_cripple
 PRESET = PRESETS["cheetah_cripple"]
-CANDIDATES, HORIZON, ROUNDS = PRESET.planner.candidates, PRESET.planner.horizon, PRESET.planner.rounds
+CANDIDATES, HORIZON, ROUNDS = (
+    PRESET.planner.num_samples,
+    PRESET.planner.horizon,
+    PRESET.planner.iterations,
+)
 Weights = dict[str, Tensor]
 
 
 class LowRank:
     """Ours: no world has weights of its own."""
 
-    def __init__(self, model: FastDynamics) -> None:
+    def __init__(self, model: GrbalDynamics) -> None:
         self.model = model
 
-    def step(self, window: Window) -> FastWeights:
+    def step(self, window: Window) -> LowRankUpdate:
         return self.model.adapt(window)
 
-    def predict(self, fast: FastWeights, x: Tensor) -> Tensor:
+    def predict(self, fast: LowRankUpdate, x: Tensor) -> Tensor:
         found: Tensor = self.model(x, fast)
         return found
 
-    def rollout(self, fast: FastWeights, obs: Tensor, actions: Tensor) -> Tensor:
+    def rollout(self, fast: LowRankUpdate, obs: Tensor, actions: Tensor) -> Tensor:
         return self.model.rollout(obs, actions, fast)[0][-1]
 
 
@@ -47,7 +51,7 @@ class PerWorld:
 
     predict: Callable[[Any, Tensor], Tensor]  # every subclass its own way
 
-    def __init__(self, model: FastDynamics) -> None:
+    def __init__(self, model: GrbalDynamics) -> None:
         self.model = model
 
     def loss(self, weights: Weights, x: Tensor, y: Tensor, there: Tensor) -> Tensor:
@@ -55,7 +59,9 @@ class PerWorld:
         return 0.5 * error.square().sum() / len(x)
 
     def moved(self, weights: Weights, gradient: Weights) -> Weights:
-        return {name: weights[name] - rate * gradient[name] for name, rate in self.model.rates().items()}
+        return {
+            name: weights[name] - rate * gradient[name] for name, rate in self.model.rates().items()
+        }
 
     def rollout(self, weights: Any, obs: Tensor, actions: Tensor) -> Tensor:
         """Where all candidates (n, P, H, a) end, (n, P, o)."""
@@ -82,7 +88,9 @@ class Func(PerWorld):
         return found
 
     def predict(self, weights: Weights, x: Tensor) -> Tensor:
-        found: Tensor = vmap(lambda w, rows: functional_call(self.model, w, (rows[None],))[0])(weights, x)
+        found: Tensor = vmap(lambda w, rows: functional_call(self.model, w, (rows[None],))[0])(
+            weights, x
+        )
         return found
 
 
@@ -95,7 +103,9 @@ class Loop(PerWorld):
             with torch.enable_grad():
                 again = torch.is_grad_enabled() and self.model.log_rates.requires_grad
                 loss = self.loss(self.weights, x, y, there)
-                gradient = torch.autograd.grad(loss, list(self.weights.values()), create_graph=again)
+                gradient = torch.autograd.grad(
+                    loss, list(self.weights.values()), create_graph=again
+                )
             found.append(self.moved(self.weights, dict(zip(self.weights, gradient, strict=True))))
         return found
 
@@ -107,11 +117,11 @@ class Loop(PerWorld):
 KINDS: dict[str, Any] = {"a loop over worlds": Loop, "torch.func": Func, "ours": LowRank}
 
 
-def drawn(n: int) -> tuple[FastDynamics, Window, torch.Generator]:
+def drawn(n: int) -> tuple[GrbalDynamics, Window, torch.Generator]:
     """A model, and windows full of transitions."""
     g = torch.Generator().manual_seed(0)
     m = PRESET.past
-    model = FastDynamics(OBS, ACTION, False, PRESET.hidden, m, PRESET.inner_lr, g)
+    model = GrbalDynamics(OBS, ACTION, False, PRESET.hidden, m, PRESET.inner_lr, g)
     model.outcome.update(torch.randn(1000, OBS, generator=g))
     x, y = torch.randn(n, m, OBS + ACTION, generator=g), torch.randn(n, m, OBS, generator=g)
     return model, Window(x, y, torch.ones(n, m, dtype=torch.bool)), g
@@ -138,7 +148,10 @@ def learning(kind: Any, n: int) -> Callable[[], Tensor]:
     """The meta-learnt weights' gradient, by the future after a step of n windows."""
     model, window, g = drawn(n)
     it, learnt = kind(model), list(model.parameters())
-    x, y = torch.randn(n, PRESET.future, OBS + ACTION, generator=g), torch.randn(n, PRESET.future, OBS, generator=g)
+    x, y = (
+        torch.randn(n, PRESET.future, OBS + ACTION, generator=g),
+        torch.randn(n, PRESET.future, OBS, generator=g),
+    )
 
     def run() -> Tensor:
         error = it.predict(it.step(window), x) - y
@@ -148,7 +161,9 @@ def learning(kind: Any, n: int) -> Callable[[], Tensor]:
     return run
 
 
-def measure(name: str, unit: str, many: int, runs: dict[str, Callable[[], Tensor]], repeats: int) -> list[Row]:
+def measure(
+    name: str, unit: str, many: int, runs: dict[str, Callable[[], Tensor]], repeats: int
+) -> list[Row]:
     """A row against each peer, once all have given the same."""
     for answer in [run() for run in runs.values()]:
         torch.testing.assert_close(answer, runs["ours"](), atol=1e-4, rtol=1e-3)
@@ -166,7 +181,9 @@ def main() -> None:
     for n in asked.worlds:
         for rounds, what in ((0, "inner step"), (ROUNDS, "inner step and plan")):
             runs = {kind: stepping(build, n, rounds) for kind, build in KINDS.items()}
-            rows += measure(f"{what}, {n} world{'s' * (n > 1)},", "worlds/s", n, runs, asked.repeats)
+            rows += measure(
+                f"{what}, {n} world{'s' * (n > 1)},", "worlds/s", n, runs, asked.repeats
+            )
     for n in asked.windows:
         runs = {kind: learning(build, n) for kind, build in KINDS.items()}
         rows += measure(f"meta-step of {n} windows", "meta-steps/s", 1, runs, asked.repeats)

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from peers import arguments, compare, show, timed
 from torch import Tensor, nn
 
-from policies.method import Problem, Transition, Trial
-from policies.pearl import Pearl, PearlConfig
+from policies.method import Problem, Transition, TrialBatch
+from policies.methods.pearl import Pearl, PearlConfig
 
 OBS, ACTION, TICKS, EPISODES = 13, 2, 20, 2  # those of slide
 TASKS = 512  # in the replay
@@ -28,15 +28,17 @@ TASKS = 512  # in the replay
 def problem() -> Problem:
     names = tuple(f"o{i}" for i in range(OBS))
     ends = ((-1.0,) * OBS, (1.0,) * OBS)
-    return Problem("slide", names, *ends, ("x", "y"), TICKS, EPISODES, ("hidden",), (0.0,), (1.0,), None)
+    return Problem(
+        "slide", names, *ends, ("x", "y"), TICKS, EPISODES, ("hidden",), (0.0,), (1.0,), None
+    )
 
 
-def experience(n: int) -> Trial:
+def experience(n: int) -> TrialBatch:
     lead = (EPISODES, TICKS, n)
     obs, next_obs = torch.randn(2, *lead, OBS).unbind()
     action, no = 2 * torch.rand(*lead, ACTION) - 1, torch.zeros(lead, dtype=torch.bool)
-    ticks = Transition(obs, action, action, torch.randn(lead), next_obs, no, no, no, ~no)
-    return Trial(ticks, torch.zeros(n, 1), torch.arange(n), no[:, 0])
+    ticks = Transition(obs, action, action, torch.randn(lead), next_obs, no, no, no, no, ~no)
+    return TrialBatch(ticks, torch.zeros(n, 1), torch.arange(n), no[:, 0])
 
 
 def layers(*sizes: int) -> nn.Sequential:
@@ -47,12 +49,18 @@ def layers(*sizes: int) -> nn.Sequential:
 class Plain:
     """The same step with a buffer, a network and an optimiser for everything."""
 
-    def __init__(self, config: PearlConfig, trial: Trial) -> None:
+    def __init__(self, config: PearlConfig, trial: TrialBatch) -> None:
         self.config, c, self.rng = config, config.sac, np.random.default_rng(0)
         self.buffers = []
         for i in range(trial.task.shape[0]):
             mine = trial.ticks.map(lambda x, i=i: x[:, :, i].flatten(0, 1))
-            rows = (mine.obs, mine.action, mine.reward[:, None], mine.next_obs, mine.terminated[:, None])
+            rows = (
+                mine.obs,
+                mine.action,
+                mine.reward[:, None],
+                mine.next_obs,
+                mine.terminated[:, None],
+            )
             self.buffers.append([x.float().numpy() for x in rows])
         size = 2 * OBS + ACTION + 1, config.latent + 1  # one measurement a transition
         self.encoder = layers(size[0], *config.encoder, size[1])
@@ -65,10 +73,12 @@ class Plain:
         self.context_mean, self.context_std = torch.zeros(size[0]), torch.ones(size[0])
         self.encoder_optimiser = torch.optim.Adam(self.encoder.parameters(), lr=config.encoder_lr)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=c.lr)
-        self.critic_optimisers = [torch.optim.Adam(net.parameters(), lr=c.lr) for net in self.critics]
+        self.critic_optimisers = [
+            torch.optim.Adam(net.parameters(), lr=c.lr) for net in self.critics
+        ]
         self.alpha_optimiser = torch.optim.Adam([self.log_alpha], lr=c.lr)
 
-    def gather(self, buffer: list[Any], rows: Any) -> list[Tensor]:
+    def collect(self, buffer: list[Any], rows: Any) -> list[Tensor]:
         return [torch.from_numpy(column[rows]) for column in buffer]
 
     def normalised(self, obs: Tensor) -> Tensor:
@@ -95,7 +105,7 @@ class Plain:
     def batch(self, tasks: Any) -> list[Tensor]:
         parts = []
         for task in tasks:
-            rows = self.rng.integers(0, len(self.buffers[task][0]), self.config.sac.each)
+            rows = self.rng.integers(0, len(self.buffers[task][0]), self.config.sac.batch_per_task)
             parts.append(self.gather(self.buffers[task], rows))
         return [torch.cat(column) for column in zip(*parts, strict=True)]
 
@@ -117,22 +127,28 @@ class Plain:
         with torch.no_grad():
             next_action, log_prob = self.act(next_obs, z)
             tried = torch.cat([next_obs, z, next_action], -1)
-            value = torch.min(self.pairs[0][0](tried), self.pairs[1][0](tried)) - self.log_alpha.exp() * log_prob
+            value = (
+                torch.min(self.pairs[0][0](tried), self.pairs[1][0](tried))
+                - self.log_alpha.exp() * log_prob
+            )
             goal = c.reward_scale * reward + c.gamma * (1 - terminated) * value
         taken = torch.cat([obs, z, action], -1)
         self.encoder_optimiser.zero_grad()
-        for optimiser in self.critic_optimisers:
-            optimiser.zero_grad()
-        (sum(F.mse_loss(critic(taken), goal) for critic in self.critics) + self.config.kl * kl).backward()
-        for optimiser in self.critic_optimisers:
-            optimiser.step()
+        for optimizer in self.critic_optimisers:
+            optimizer.zero_grad()
+        (
+            sum(F.mse_loss(critic(taken), goal) for critic in self.critics) + self.config.kl * kl
+        ).backward()
+        for optimizer in self.critic_optimisers:
+            optimizer.step()
         self.encoder_optimiser.step()
 
         z = z.detach()
         mine, log_prob = self.act(obs, z)
         tried = torch.cat([obs, z, mine], -1)
         loss = (
-            self.log_alpha.exp().detach() * log_prob - torch.min(*(critic(tried) for critic in self.critics))
+            self.log_alpha.exp().detach() * log_prob
+            - torch.min(*(critic(tried) for critic in self.critics))
         ).mean()
         self.actor_optimiser.zero_grad()
         loss.backward()
@@ -161,7 +177,13 @@ def main() -> None:
         return lambda: timed(lambda: [step() for _ in range(asked.steps)])
 
     runs = {"plain": some(plain.step), "ours": some(ours.step)}
-    rows = compare(lambda peer: f"PEARL's step over {peer}", "gradient steps/s", asked.steps, runs, asked.repeats)
+    rows = compare(
+        lambda peer: f"PEARL's step over {peer}",
+        "gradient steps/s",
+        asked.steps,
+        runs,
+        asked.repeats,
+    )
     show(rows, asked.json)
 
 

@@ -21,7 +21,11 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def compare(
-    name: Callable[[str], str], unit: str, many: float, runs: dict[str, Callable[[], float]], repeats: int
+    name: Callable[[str], str],
+    unit: str,
+    many: float,
+    runs: dict[str, Callable[[], float]],
+    repeats: int,
 ) -> list[Row]:
     """A row for each peer of "ours": medians of the seconds that ``runs`` say they took for ``many`` of a unit.
 
@@ -30,12 +34,17 @@ def compare(
     turns = [{kind: run() for kind, run in runs.items()} for _ in range(1 + repeats)][1:]
     rate = {kind: many / float(np.median([turn[kind] for turn in turns])) for kind in runs}
     ours = rate.pop("ours")
-    return [{"name": name(peer), "ratio": ours / r, "ours": ours, "peer": r, "unit": unit} for peer, r in rate.items()]
+    return [
+        {"name": name(peer), "ratio": ours / r, "ours": ours, "peer": r, "unit": unit}
+        for peer, r in rate.items()
+    ]
 
 
 def arguments(doc: str | None, repeats: int) -> argparse.ArgumentParser:
     """What every benchmark can be told; ``doc`` is its own."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
@@ -48,5 +57,11 @@ def show(rows: list[Row], as_json: bool) -> None:
         return
     table = Table("benchmark", "ratio", "ours", "peer", "unit")
     for row in rows:
-        table.add_row(row["name"], f"{row['ratio']:.2f}", f"{row['ours']:,.1f}", f"{row['peer']:,.1f}", row["unit"])
+        table.add_row(
+            row["name"],
+            f"{row['ratio']:.2f}",
+            f"{row['ours']:,.1f}",
+            f"{row['peer']:,.1f}",
+            row["unit"],
+        )
     Console(width=120).print(table)

@@ -22,14 +22,16 @@ import torch
 from peers import Row, arguments, compare, show, timed
 from torch import Tensor, nn
 
-from policies.context_mpc import PRESETS, ContextMPC
 from policies.method import Problem
-from policies.parts.planner import PlannerConfig
+from policies.methods.context_mpc import PRESETS, ContextMPC
+from policies.planning.icem import IcemConfig
 
 OBS, ACTION = 13, 2  # those of slide
 SEARCHES = {
     "iCEM": PRESETS["slide"].planner,
-    "CEM": replace(PRESETS["slide"].planner, colour=0.0, kept=1, candidates=200, elites=20, rounds=5, cold=5),
+    "CEM": replace(
+        PRESETS["slide"].planner, color=0.0, kept=1, candidates=200, elites=20, rounds=5, cold=5
+    ),
 }
 
 
@@ -41,17 +43,19 @@ def reward(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
 def problem(horizon: int) -> Problem:
     names = tuple(f"o{i}" for i in range(OBS))
     ends = ((-1.0,) * OBS, (1.0,) * OBS)
-    return Problem("slide", names, *ends, ("x", "y"), horizon, 3, ("hidden",), (0.0,), (1.0,), reward)
+    return Problem(
+        "slide", names, *ends, ("x", "y"), horizon, 3, ("hidden",), (0.0,), (1.0,), reward
+    )
 
 
-def ours(search: PlannerConfig, n: int) -> Callable[[], Any]:
+def ours(search: IcemConfig, n: int) -> Callable[[], Any]:
     method = ContextMPC(problem(search.horizon), replace(PRESETS["slide"], planner=search), seed=0)
     belief, obs = method.prior(n), torch.rand(n, OBS)
-    start = method.planner.cold(n)
+    start = method.planner.cold_iterations(n)
     return lambda: method._search(obs, belief, start, search.rounds)
 
 
-def mbrl(search: PlannerConfig, n: int) -> Callable[[], Any]:
+def mbrl(search: IcemConfig, n: int) -> Callable[[], Any]:
     import gymnasium
     from mbrl.models import GaussianMLP, ModelEnv, OneDTransitionRewardModel
     from mbrl.planning import CEMOptimizer, ICEMOptimizer
@@ -59,7 +63,14 @@ def mbrl(search: PlannerConfig, n: int) -> Callable[[], Any]:
     c, ends = PRESETS["slide"].dynamics, np.ones((search.horizon, ACTION))
     size = OBS + c.latent  # the latent is a part of the observation
     net = GaussianMLP(
-        size + ACTION, size, "cpu", len(c.hidden), c.members, c.hidden[0], True, propagation_method="fixed_model"
+        size + ACTION,
+        size,
+        "cpu",
+        len(c.hidden),
+        c.members,
+        c.hidden[0],
+        True,
+        propagation_method="fixed_model",
     )
 
     class Env:
@@ -74,20 +85,31 @@ def mbrl(search: PlannerConfig, n: int) -> Callable[[], Any]:
         generator=torch.Generator(),
     )
     share = search.elites / search.candidates
-    bounds, device = {"lower_bound": (-ends).tolist(), "upper_bound": ends.tolist()}, torch.device("cpu")
-    if search.colour:
+    bounds, device = (
+        {"lower_bound": (-ends).tolist(), "upper_bound": ends.tolist()},
+        torch.device("cpu"),
+    )
+    if search.color:
         kept = search.kept / search.elites
-        optimiser = ICEMOptimizer(
-            search.rounds, share, search.candidates, 1.0, search.colour, **bounds, keep_elite_frac=kept, alpha=0.1,
+        optimizer = ICEMOptimizer(
+            search.rounds, share, search.candidates, 1.0, search.color, **bounds, keep_elite_frac=kept, alpha=0.1,
             device=device,
         )  # fmt: skip
     else:
-        optimiser = CEMOptimizer(search.rounds, share, search.candidates, **bounds, alpha=0.1, device=device)
-    obs, start = np.random.default_rng(0).uniform(size=(n, size)), torch.zeros(search.horizon, ACTION)
+        optimizer = CEMOptimizer(
+            search.rounds, share, search.candidates, **bounds, alpha=0.1, device=device
+        )
+    obs, start = (
+        np.random.default_rng(0).uniform(size=(n, size)),
+        torch.zeros(search.horizon, ACTION),
+    )
 
     def run() -> None:
         for world in obs:
-            optimiser.optimize(lambda tried, at=world: env.evaluate_action_sequences(tried, at, c.members), x0=start)
+            optimizer.optimize(
+                lambda tried, at=world: env.evaluate_action_sequences(tried, at, c.members),
+                x0=start,
+            )
 
     return run
 
@@ -112,7 +134,7 @@ class Eager(nn.Module):
         return x
 
 
-def plain(search: PlannerConfig, n: int) -> Callable[[], Any]:
+def plain(search: IcemConfig, n: int) -> Callable[[], Any]:
     c = PRESETS["slide"].dynamics
     net = Eager(c.members, OBS + ACTION + c.latent, c.hidden)
     obs, z = torch.rand(n, OBS), torch.zeros(c.members, search.candidates, c.latent)
@@ -129,15 +151,22 @@ def plain(search: PlannerConfig, n: int) -> Callable[[], Any]:
 
     def noise() -> Tensor:
         shape = search.candidates, ACTION, search.horizon
-        power = torch.fft.rfftfreq(search.horizon).clamp(min=1 / search.horizon) ** (-search.colour / 2)
-        spectrum = torch.complex(torch.randn(*shape[:2], len(power)), torch.randn(*shape[:2], len(power)))
+        power = torch.fft.rfftfreq(search.horizon).clamp(min=1 / search.horizon) ** (
+            -search.color / 2
+        )
+        spectrum = torch.complex(
+            torch.randn(*shape[:2], len(power)), torch.randn(*shape[:2], len(power))
+        )
         drawn = torch.fft.irfft(spectrum * power, search.horizon).mT
         return drawn / drawn.std()
 
     @torch.no_grad()
     def run() -> None:
         for world in obs:
-            mean, std = torch.zeros(search.horizon, ACTION), torch.full((search.horizon, ACTION), search.std)
+            mean, std = (
+                torch.zeros(search.horizon, ACTION),
+                torch.full((search.horizon, ACTION), search.std),
+            )
             elites = torch.zeros(0, search.horizon, ACTION)
             for _ in range(search.rounds):
                 drawn = (mean + std * noise()).clamp(-1, 1)
@@ -152,9 +181,13 @@ PLANNERS = {"mbrl-lib": mbrl, "plain PyTorch": plain, "ours": ours}
 
 
 def measure(name: str, n: int, repeats: int) -> list[Row]:
-    there = {k: f for k, f in PLANNERS.items() if k != "mbrl-lib" or importlib.util.find_spec("mbrl")}
+    there = {
+        k: f for k, f in PLANNERS.items() if k != "mbrl-lib" or importlib.util.find_spec("mbrl")
+    }
     runs = {kind: partial(timed, build(SEARCHES[name], n)) for kind, build in there.items()}
-    return compare(lambda peer: f"{name} over {peer}, {n} world{'s' * (n > 1)}", "plans/s", n, runs, repeats)
+    return compare(
+        lambda peer: f"{name} over {peer}, {n} world{'s' * (n > 1)}", "plans/s", n, runs, repeats
+    )
 
 
 def main() -> None:
@@ -163,7 +196,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    show([row for name in SEARCHES for n in asked.worlds for row in measure(name, n, asked.repeats)], asked.json)
+    show(
+        [row for name in SEARCHES for n in asked.worlds for row in measure(name, n, asked.repeats)],
+        asked.json,
+    )
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hw_interface import process
 from hw_interface.arm_world import ArmWorld
-from hw_interface.process import Loop, ServoConfig, Verb
-from hw_interface.shared_state import LATENESS, SharedState
+from hw_interface.control import process
+from hw_interface.control.process import ControlConfig, ControlLoop, Verb
+from hw_interface.control.shared_state import LATENESS, SharedState
 from robots.signals import Array
 from sim.families import FAMILIES
 from sim.twin import Twin
@@ -41,7 +41,9 @@ BATCH, WIDTH = 256, 256  # of an ordinary soft actor-critic
 def train(seconds: float) -> int:
     """Gradient steps on a network of the usual size, for some time; how many."""
     sizes = (len(FAMILY.obs), WIDTH, WIDTH, 1)
-    layers = [m for a, b in itertools.pairwise(sizes) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    layers = [
+        m for a, b in itertools.pairwise(sizes) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())
+    ]
     net = torch.nn.Sequential(*layers[:-1])
     adam = torch.optim.Adam(net.parameters())
     rng = np.random.default_rng(0)
@@ -65,7 +67,7 @@ def own_process(seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
             world.reset(FAMILY.sample(np.random.default_rng(0), 1))
             timer = pool.submit(only_sleep, seconds)
             steps = train(seconds)
-            return judge(world._shared, steps), timer.result() | {"training": steps}
+            return compare_policies(world._shared, steps), timer.result() | {"training": steps}
         finally:
             world.close()
 
@@ -74,13 +76,15 @@ def same_process(seconds: float, realtime: bool) -> dict[str, Any]:
     """The same loop in a thread beside the training."""
     shared = SharedState(len(FAMILY.body.joints), len(FAMILY.action.spec))
     make = functools.partial(Twin, FAMILY.body, FAMILY.scene)
-    loop = Loop(ServoConfig(FAMILY, make, lockstep=False, shared=shared.name, parent=os.getppid()))
+    loop = ControlLoop(
+        ControlConfig(FAMILY, make, lockstep=False, shared=shared.name, parent=os.getppid())
+    )
     ask = process._become_realtime if realtime else lambda: False
     with mock.patch.object(process, "_become_realtime", ask):
         thread = threading.Thread(target=loop.run)
         thread.start()
         steps = train(seconds)
-        result = judge(shared, steps)
+        result = compare_policies(shared, steps)
         shared.request.write(number=1, verb=int(Verb.QUIT))
         thread.join()
     gc.enable()
@@ -97,17 +101,23 @@ def only_sleep(seconds: float) -> dict[str, Any]:
         due += Twin.dt
         time.sleep(max(due - time.monotonic(), 0.0))
         late[tick] = time.monotonic() - due
-        due += Twin.dt * (late[tick] // Twin.dt)  # as the servo does: what was missed is not caught up
+        due += Twin.dt * (
+            late[tick] // Twin.dt
+        )  # as the servo does: what was missed is not caught up
     missed = int((late // Twin.dt).sum())
     return lateness(1e3 * late) | {"ticks": len(late), "missed": missed, "realtime": realtime}
 
 
 def lateness(late: Array) -> dict[str, float]:
     """Of ticks, in ms."""
-    return {"p50": float(np.quantile(late, 0.5)), "p99": float(np.quantile(late, 0.99)), "max": float(late.max())}
+    return {
+        "p50": float(np.quantile(late, 0.5)),
+        "p99": float(np.quantile(late, 0.99)),
+        "max": float(late.max()),
+    }
 
 
-def judge(shared: SharedState, steps: int) -> dict[str, Any]:
+def compare_policies(shared: SharedState, steps: int) -> dict[str, Any]:
     state = shared.state.fresh()
     late = 1e3 * shared.lateness[: min(int(state["tick"]), LATENESS)].astype(np.float64)
     return {
@@ -134,14 +144,40 @@ def main() -> None:
     if asked.json:
         for peer, row in peers.items():
             name, ratio = f"p99 lateness of the servo over {peer}", row["p99"] / ours["p99"]
-            print(json.dumps({"name": name, "ratio": ratio, "ours": ours["p99"], "peer": row["p99"], "unit": "ms"}))
+            print(
+                json.dumps(
+                    {
+                        "name": name,
+                        "ratio": ratio,
+                        "ours": ours["p99"],
+                        "peer": row["p99"],
+                        "unit": "ms",
+                    }
+                )
+            )
         return
     title = f"500 Hz servo beside a training network, {asked.seconds:g} s each; lateness in ms"
-    table = Table("servo in", "p50", "p99", "max", "missed", "ticks", "FIFO", "gradient steps", "ratio", title=title)
+    table = Table(
+        "servo in",
+        "p50",
+        "p99",
+        "max",
+        "missed",
+        "ticks",
+        "FIFO",
+        "gradient steps",
+        "ratio",
+        title=title,
+    )
     for name, row in ({"a process of its own": ours} | peers).items():
         late = [f"{row[key]:.3f}" for key in ("p50", "p99", "max")]
-        fifo, counts = "yes" if row["realtime"] else "no", [str(row[key]) for key in ("missed", "ticks")]
-        table.add_row(name, *late, *counts, fifo, str(row["training"]), f"{row['p99'] / ours['p99']:.1f}")
+        fifo, counts = (
+            "yes" if row["realtime"] else "no",
+            [str(row[key]) for key in ("missed", "ticks")],
+        )
+        table.add_row(
+            name, *late, *counts, fifo, str(row["training"]), f"{row['p99'] / ours['p99']:.1f}"
+        )
     Console(width=120).print(table)
 
 

@@ -27,15 +27,18 @@ from rich.table import Table
 
 from robots.signals import Array
 from robots.world import Task
+from sim.engines.mujoco import MujocoEngine
 from sim.families.slide import START, Slide
-from sim.mujoco_engine import MujocoEngine
-from sim.splits import SPLITS
+from sim.families.splits import SPLITS
 from sim.vec_world import VecWorld
 
 FAMILY = Slide()
 AIM = 2  # actions before the blow: the tool travels towards the object
 SPREAD = (0.15, 0.05)  # of the two refinements around the best strike
-RANGE = ((-0.8, -0.6, -0.6), (1.0, 0.6, 0.6))  # of the common strikes: further aside, and the tool passes by
+RANGE = (
+    (-0.8, -0.6, -0.6),
+    (1.0, 0.6, 0.6),
+)  # of the common strikes: further aside, and the tool passes by
 MOVED = 0.05  # m: an object that went less was hardly touched
 LIMIT = 64  # objects that are drawn, whatever share of them is played
 
@@ -70,13 +73,21 @@ def worth(obs: Array, task: Task) -> tuple[Array, Array]:
 def run(engine: str, split: str, tasks: int, strikes: int, refinements: int) -> Played:
     """Play the common strikes, then each task's own; one process's work."""
     rng = np.random.default_rng(SPLITS.index(split))
-    task = FAMILY.sample(rng, LIMIT, split).take(slice(tasks))  # the same objects in both engines, however many
-    world = VecWorld(FAMILY, MujocoEngine(threads=1) if engine == "mujoco" else engine, tasks, seed=0)
-    told = np.random.default_rng(7).uniform(*RANGE, (strikes, 1, 3)).repeat(tasks, 1)  # of fewer, the first ones
+    task = FAMILY.sample(rng, LIMIT, split).take(
+        slice(tasks)
+    )  # the same objects in both engines, however many
+    world = VecWorld(
+        FAMILY, MujocoEngine(threads=1) if engine == "mujoco" else engine, tasks, seed=0
+    )
+    told = (
+        np.random.default_rng(7).uniform(*RANGE, (strikes, 1, 3)).repeat(tasks, 1)
+    )  # of fewer, the first ones
     ends = [play(world, task, strike) for strike in told]
     for spread in SPREAD:
         best = worth(np.stack(ends, 1), task)[0].argmax(1)
-        around = rng.normal(told[best, np.arange(tasks)], spread, (refinements, tasks, 3)).clip(-1, 1)
+        around = rng.normal(told[best, np.arange(tasks)], spread, (refinements, tasks, 3)).clip(
+            -1, 1
+        )
         ends += [play(world, task, strike) for strike in around]
         told = np.concatenate([told, around])
     world.close()
@@ -101,15 +112,21 @@ def agreement(a: Played, b: Played) -> tuple[float, float]:
     n, k = min(len(a.task), len(b.task)), min(a.common, b.common)
     far, near = (np.linalg.norm(x.obs[:n, :k, 4:6] - START, axis=-1).ravel() for x in (a, b))
     moved = (far > MOVED) & (near > MOVED)
-    return float(np.corrcoef(far[moved], near[moved])[0, 1]), float(np.median(near[moved] / far[moved]))
+    return float(np.corrcoef(far[moved], near[moved])[0, 1]), float(
+        np.median(near[moved] / far[moved])
+    )
 
 
 def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[str, Any]]:
     """All rows, given each engine's numbers of objects and common strikes."""
-    jobs = [(engine, split, *size, refinements) for engine, size in sizes.items() for split in SPLITS]
+    jobs = [
+        (engine, split, *size, refinements) for engine, size in sizes.items() for split in SPLITS
+    ]
     cores = min(len(jobs), len(os.sched_getaffinity(0)))
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
-        played = dict(zip([job[:2] for job in jobs], pool.map(run, *zip(*jobs, strict=True)), strict=True))
+        played = dict(
+            zip([job[:2] for job in jobs], pool.map(run, *zip(*jobs, strict=True)), strict=True)
+        )
     rows = []
     for (engine, split), judged in played.items():
         returns, success = worth(judged.obs, judged.task)
@@ -133,19 +150,29 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mujoco", type=int, nargs=2, default=(24, 96), help="objects, strikes")
     parser.add_argument("--bullet", type=int, nargs=2, default=(12, 96), help="objects, strikes")
-    parser.add_argument("--refinements", type=int, default=10, help="strikes around each task's best, twice")
+    parser.add_argument(
+        "--refinements", type=int, default=10, help="strikes around each task's best, twice"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
-    if any(not 1 < objects <= LIMIT or strikes < 1 for objects, strikes in (asked.mujoco, asked.bullet)):
+    if any(
+        not 1 < objects <= LIMIT or strikes < 1 for objects, strikes in (asked.mujoco, asked.bullet)
+    ):
         parser.error(f"there must be 2 to {LIMIT} objects and a strike")
-    rows = measure({"bullet": asked.bullet, "mujoco": asked.mujoco}, asked.refinements)  # the slower one first
+    rows = measure(
+        {"bullet": asked.bullet, "mujoco": asked.mujoco}, asked.refinements
+    )  # the slower one first
     if asked.json:
         print("\n".join(json.dumps(row) for row in rows))
         return
-    table = Table("benchmark", "ratio", "blind", "oracle", "success", "r", "distances", title="returns")
+    table = Table(
+        "benchmark", "ratio", "blind", "oracle", "success", "r", "distances", title="returns"
+    )
     for row in rows:
         blind, oracle = row["success"]
         numbers = [f"{row[key]:.2f}" for key in ("ratio", "ours", "peer", "r", "distances")]

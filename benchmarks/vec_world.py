@@ -23,11 +23,11 @@ import numpy as np
 from gymnasium.spaces import Box
 from peers import Row, arguments, compare, show, timed
 
-from robots.arm import Setpoint, Torque, Walker
-from robots.signals import Array, Signals
+from robots.arm import Walker
+from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Family, Task
+from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
-from sim.mujoco_engine import MujocoEngine
 from sim.vec_world import VecWorld
 
 
@@ -81,10 +81,15 @@ class Single(gymnasium.Env):
         self.tool, self.values = self.model.body(family.body.tool).id, episode.task.values[i]
         self.marker = family.marker(episode.task)[i : i + 1]
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
         mujoco.mj_resetData(self.model, self.data)
         nq = self.model.nq
-        self.data.qpos[:], self.data.qvel[:] = self.episode.state[self.i, :nq], self.episode.state[self.i, nq:]
+        self.data.qpos[:], self.data.qvel[:] = (
+            self.episode.state[self.i, :nq],
+            self.episode.state[self.i, nq:],
+        )
         self.k = 0
         self.obs = self._look()
         return self.obs, {}
@@ -135,7 +140,9 @@ def open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
 
     def run() -> float:
         world.reset(episode.task)
-        return timed(lambda: engine.batch.rollout(episode.control.shape[1], episode.control, record=()))
+        return timed(
+            lambda: engine.batch.rollout(episode.control.shape[1], episode.control, record=())
+        )
 
     return run
 
@@ -144,7 +151,9 @@ def gymnasiums(episode: Episode, mode: str, until: ExitStack) -> Callable[[], fl
     if isinstance(episode.family.body, Walker):
         envs: Any = gymnasium.make_vec("HalfCheetah-v5", len(episode.task), mode)
     else:
-        vector = {"sync": gymnasium.vector.SyncVectorEnv, "async": gymnasium.vector.AsyncVectorEnv}[mode]
+        vector = {"sync": gymnasium.vector.SyncVectorEnv, "async": gymnasium.vector.AsyncVectorEnv}[
+            mode
+        ]
         envs = vector([lambda i=i: Single(episode, i) for i in range(len(episode.task))])
     until.callback(envs.close)
 
@@ -166,16 +175,29 @@ def measure(name: str, n: int, threads: int | None, repeats: int) -> list[Row]:
             "ours": ours(episode, threads),
         }
         steps = n * episode.family.horizon
-        return compare(lambda peer: f"VecWorld {name} over {peer}, {n} worlds", "steps/s", steps, runs, repeats)
+        return compare(
+            lambda peer: f"VecWorld {name} over {peer}, {n} worlds", "steps/s", steps, runs, repeats
+        )
 
 
 def main() -> None:
     parser = arguments(__doc__, repeats=7)
-    parser.add_argument("--families", nargs="+", default=["reach", "slide", "cheetah_vel"], help="that run on MuJoCo")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        default=["reach", "slide", "cheetah_vel"],
+        help="that run on MuJoCo",
+    )
     parser.add_argument("--worlds", type=int, default=64)
-    parser.add_argument("--threads", type=int, help="of the engine; all cores, where it is not said")
+    parser.add_argument(
+        "--threads", type=int, help="of the engine; all cores, where it is not said"
+    )
     asked = parser.parse_args()
-    rows = [row for name in asked.families for row in measure(name, asked.worlds, asked.threads, asked.repeats)]
+    rows = [
+        row
+        for name in asked.families
+        for row in measure(name, asked.worlds, asked.threads, asked.repeats)
+    ]
     show(rows, asked.json)
 
 

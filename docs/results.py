@@ -99,7 +99,9 @@ def train(run: Path, method: str, family: str, seed: int, *more: str) -> None:
     """Train a run to its end, from where it is."""
     if not (run / "done").exists():
         new = ("train", method, "--family", family, "--seed", str(seed), *more)
-        pliant(*(("train", "--resume") if (run / "config.json").exists() else new), "--out", str(run))
+        pliant(
+            *(("train", "--resume") if (run / "config.json").exists() else new), "--out", str(run)
+        )
         (run / "done").touch()
 
 
@@ -122,11 +124,24 @@ def judged(method: str, family: str, seed: int) -> dict[str, Any]:
 def tried(method: str, family: str, arm: str, driver: str, objects: int) -> dict[str, Any]:
     """What came of a trial."""
     run = with_references(method, family, 0)
-    words = ["trial", str(run), "--arm", arm, "--driver", driver, "--objects", str(objects), "--episodes", "3"]
+    words = [
+        "trial",
+        str(run),
+        "--arm",
+        arm,
+        "--driver",
+        driver,
+        "--objects",
+        str(objects),
+        "--episodes",
+        "3",
+    ]
     if driver == "twin":
         return pliant(*words, "--wall-episodes", "1")
     command = [str(PLIANT), "emulate", driver, "--arm", arm, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as emulator:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as emulator:
         assert emulator.stdout is not None
         assert emulator.stderr is not None
         port = emulator.stderr.readline().split(" on ")[1].split(";")[0]  # what is said to a person
@@ -134,7 +149,11 @@ def tried(method: str, family: str, arm: str, driver: str, objects: int) -> dict
             found = pliant(*words, "--port", port)
         finally:
             emulator.send_signal(signal.SIGINT)
-        return found | {key: n for key, n in json.loads(emulator.stdout.readlines()[-1]).items() if key != "port"}
+        return found | {
+            key: n
+            for key, n in json.loads(emulator.stdout.readlines()[-1]).items()
+            if key != "port"
+        }
 
 
 def row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -197,11 +216,18 @@ def page(found: dict[str, Any]) -> str:
 def main(ask: Results) -> None:
     """Renew what was asked for, and write the page."""
     if unknown := set(ask.only) - CLAIMS.keys() - TRIALS.keys():
-        raise SystemExit(f"nothing is called {', '.join(sorted(unknown))}; there are {', '.join((*CLAIMS, *TRIALS))}")
-    runs = {(*CLAIMS[name], seed) for name in ask.only if name in CLAIMS for seed in range(ask.seeds)}
+        raise SystemExit(
+            f"nothing is called {', '.join(sorted(unknown))}; there are {', '.join((*CLAIMS, *TRIALS))}"
+        )
+    runs = {
+        (*CLAIMS[name], seed) for name in ask.only if name in CLAIMS for seed in range(ask.seeds)
+    }
     runs |= {(*TRIALS[name][:2], 0) for name in ask.only if name in TRIALS}
     with ThreadPoolExecutor(2) as pool:  # a core each; the references are two of their own
-        jobs = [pool.submit(train, RUNS / f"{m}-{f}-{s}", m, f, s, "--no-references") for m, f, s in sorted(runs)]
+        jobs = [
+            pool.submit(train, RUNS / f"{m}-{f}-{s}", m, f, s, "--no-references")
+            for m, f, s in sorted(runs)
+        ]
         pairs = sorted({run[1:] for run in runs})
         jobs += [pool.submit(train, RUNS / f"{f}-{s}", "oracle", f, s) for f, s in pairs]
         for job in jobs:
@@ -209,8 +235,12 @@ def main(ask: Results) -> None:
     store = HERE / "results.json"
     found = json.loads(store.read_text()) if store.exists() else {}
     for name in ask.only:
-        claim = name in CLAIMS
-        found[name] = [judged(*CLAIMS[name], s) for s in range(ask.seeds)] if claim else tried(*TRIALS[name])
+        open_or_resume = name in CLAIMS
+        found[name] = (
+            [judged(*CLAIMS[name], s) for s in range(ask.seeds)]
+            if open_or_resume
+            else tried(*TRIALS[name])
+        )
         store.write_text(json.dumps(found, indent=1) + "\n")
         (HERE / "results.md").write_text(page(found))
 

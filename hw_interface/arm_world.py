@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from hw_interface.control.process import ControlConfig, Verb, serve
+from hw_interface.control.shared_state import EVENTS, LATENESS, SharedState
+from hw_interface.control.watchdog import Event, Mode
 from hw_interface.drivers import DRIVERS
-from hw_interface.process import ServoConfig, Verb, serve
-from hw_interface.recorder import record
-from hw_interface.shared_state import EVENTS, LATENESS, SharedState
-from hw_interface.watchdog import Event, Mode
+from hw_interface.recording.recorder import record
 from robots.actions import standstill
-from robots.arm import ArmSpec, Driver
+from robots.arm import ArmSpec
+from robots.driver import Driver
+from robots.errors import ArmError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals
 from robots.world import Family, Start, Step, Task
@@ -24,10 +26,6 @@ from robots.world import Family, Start, Step, Task
 CLOCKS = ("lockstep", "wall")
 PATIENCE = 20.0  # s, for the servo to answer
 POLL = 2e-4  # s between two looks at what the servo publishes
-
-
-class ArmError(RuntimeError):
-    """The arm cannot go on; the message says in which state it is and what happened."""
 
 
 class ArmWorld:
@@ -57,19 +55,25 @@ class ArmWorld:
         if clock not in CLOCKS:
             raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
         if not isinstance(family.body, ArmSpec) or family.body.name != arm.name:
-            raise ValueError(f"{family.name} is a task for {family.body.name!r}, which is not the arm {arm.name!r}")
+            raise ValueError(
+                f"{family.name} is a task for {family.body.name!r}, which is not the arm {arm.name!r}"
+            )
         kind = DRIVERS[driver]
         if not hasattr(kind, "place"):
             if clock == "lockstep":
-                raise ValueError(f"time does not wait at an arm: with the driver {driver!r} the clock must be wall")
+                raise ValueError(
+                    f"time does not wait at an arm: with the driver {driver!r} the clock must be wall"
+                )
             if family.scene.loose_object and place is None:
-                raise ValueError(f"the driver {driver!r} cannot place an object: give a function that has it placed")
+                raise ValueError(
+                    f"the driver {driver!r} cannot place an object: give a function that has it placed"
+                )
         self.family, self.dt, self.clock, self._place = family, family.dt, clock, place
         self.rng = np.random.default_rng(seed)
         self._kinematics = Kinematics(arm)
         self._shared = SharedState(len(arm.joints), len(family.action.spec))
         make = functools.partial(_make_driver, kind, arm, family, dict(driver_options or {}))
-        config = ServoConfig(family, make, clock == "lockstep", self._shared.name, os.getpid())
+        config = ControlConfig(family, make, clock == "lockstep", self._shared.name, os.getpid())
         spawn = multiprocessing.get_context("spawn")
         self._process = spawn.Process(target=serve, args=(config,), daemon=True)
         self._process.start()
@@ -91,9 +95,13 @@ class ArmWorld:
         if len(task) != 1:
             raise ValueError(f"an arm takes one task at a time, got {len(task)}")
         start = self.family.start(self.rng, task)
-        self._values = task.columns(*self.family.task_names)  # what the family reads, whatever else a task names
+        self._values = task.columns(
+            *self.family.task_names
+        )  # what the family reads, whatever else a task names
         self._age, self._marker = 0, self.family.marker(task)
-        pose = np.concatenate([start.object_pos[0], start.object_quat[0]])
+        pose = np.full(7, np.nan)
+        if start.object_pos is not None and start.object_quat is not None:
+            pose = np.concatenate([start.object_pos[0], start.object_quat[0]])
         known = np.zeros(64)
         known[: self._values.shape[1]] = self._values[0]
         self._ask(Verb.BEGIN, q=start.q[0], pose=pose, task=known)
@@ -110,7 +118,9 @@ class ArmWorld:
         """Post an action (1, a), and wait for its control period to pass."""
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (1, len(self.family.action.spec)):
-            raise ValueError(f"an arm takes actions of {(1, len(self.family.action.spec))}, got {action.shape}")
+            raise ValueError(
+                f"an arm takes actions of {(1, len(self.family.action.spec))}, got {action.shape}"
+            )
         self._thinking.append(time.monotonic() - self._seen)
         before, told, self._number = self._obs, self._told, self._number + 1
         self._shared.action.write(number=self._number, stamp=time.monotonic(), action=action[0])
@@ -119,10 +129,16 @@ class ArmWorld:
             time.sleep(max(0.0, self._due - time.monotonic()))
             state = self._await(lambda s: s["stamp"] >= self._due, "act")
         else:
-            state = self._await(lambda s: s["action"] == self._number and s["done"] >= s["action"] * self.ticks, "act")
+            state = self._await(
+                lambda s: s["action"] == self._number and s["done"] >= s["action"] * self.ticks,
+                "act",
+            )
         self._age += 1
         obs, applied = self._look(state), self._applied(told)
-        terminated, truncated = np.asarray(self.family.terminated(obs)), np.array([self._age >= self.family.horizon])
+        terminated, truncated = (
+            np.asarray(self.family.terminated(obs)),
+            np.array([self._age >= self.family.horizon]),
+        )
         if terminated[0] or truncated[0]:
             self._ask(Verb.REST)  # nobody acts between episodes
         return Step(
@@ -166,8 +182,14 @@ class ArmWorld:
     def events(self) -> list[dict[str, Any]]:
         """What the watchdog reported, oldest first, each with its number; the newest 256."""
         count = int(self._shared.state.fresh()["events"])
-        rows = ((i, *self._shared.events[i % EVENTS].tolist()) for i in range(max(0, count - EVENTS), count))
-        return [{"number": i, "event": Event(kind).name, "stamp": at, "detail": detail} for i, kind, at, detail in rows]
+        rows = (
+            (i, *self._shared.events[i % EVENTS].tolist())
+            for i in range(max(0, count - EVENTS), count)
+        )
+        return [
+            {"number": i, "event": Event(kind).name, "stamp": at, "detail": detail}
+            for i, kind, at, detail in rows
+        ]
 
     def timing(self) -> dict[str, Any] | None:
         """How the servo kept time and how long the policy thought, ms; None in lockstep, where time is not real."""
@@ -215,7 +237,10 @@ class ArmWorld:
             marker=self._marker,
             stamp=np.array([self._age * self.dt]),
         )
-        self._obs, self._told = self.family.observe(self.signals), (state["applied"].copy(), int(state["acted"]))
+        self._obs, self._told = (
+            self.family.observe(self.signals),
+            (state["applied"].copy(), int(state["acted"])),
+        )
         self._seen = time.monotonic()
         return self._obs
 
@@ -235,7 +260,9 @@ class ArmWorld:
         self._post(verb, **values)
         state = self._await(lambda s: s["request"] >= self._requests, verb.name.lower())
         if state["refused"] == self._requests:
-            raise ArmError(f"{verb.name.lower()} was refused, the arm is in {self.mode.name}: {self._latest()}")
+            raise ArmError(
+                f"{verb.name.lower()} was refused, the arm is in {self.mode.name}: {self._latest()}"
+            )
 
     def _await(self, ready: Any, what: str) -> Any:
         """The first published state for which ``ready``; ArmError when it does not come."""
@@ -245,7 +272,9 @@ class ArmWorld:
                 why = self._shared.last_words or "see what it said on standard error"
                 raise ArmError(f"the servo process ended before it could {what}: {why}")
             if time.monotonic() > until:
-                raise ArmError(f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}")
+                raise ArmError(
+                    f"the arm did not {what} within {PATIENCE} s; it is in {self.mode.name}"
+                )
             time.sleep(POLL)
         return state
 
@@ -262,4 +291,8 @@ def _make_driver(kind: Any, arm: ArmSpec, family: Family, options: dict[str, Any
 def _quantiles(x: Array) -> dict[str, float]:
     if not len(x):
         return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    return {"p50": float(np.quantile(x, 0.5)), "p99": float(np.quantile(x, 0.99)), "max": float(x.max())}
+    return {
+        "p50": float(np.quantile(x, 0.5)),
+        "p99": float(np.quantile(x, 0.99)),
+        "max": float(x.max()),
+    }

@@ -1,22 +1,36 @@
 """What every method promises: a belief about the task, acted under and updated from experience.
 
-Axes: n worlds, E episodes, H steps, o observation, a action, p task parameters. Everything in this package is
-torch on one device; NumPy ends at the loop that calls it.
+Axes: n worlds, E episodes, H steps, o observation, a action, p task parameters. Everything in this
+package is torch on one device; NumPy ends at the loop that calls it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
+from policies.belief import map_tensors
+from robots.signals import ArrayLike
+
 B = TypeVar("B")
+
+
+class Reward(Protocol):
+    """A family's reward as a function of data."""
+
+    def __call__(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """Rewards (...,) of transitions (..., k) and task parameters (..., p)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Problem:
-    """All that a method knows of a family before it has seen it: shapes, horizon, and what is hidden."""
+    """All that a method knows about a family in advance: shapes, horizon, and what is hidden."""
 
     family: str
     obs_names: tuple[str, ...]
@@ -26,49 +40,69 @@ class Problem:
     horizon: int
     episodes: int
     task_names: tuple[str, ...]
-    task_low: tuple[float, ...]  # the training range, to scale what an oracle is told
+    task_low: tuple[float, ...]  # range over both splits, to scale what an oracle is given
     task_high: tuple[float, ...]
-    reward: Callable[..., Any] | None  # the family's own, of (obs, applied, next_obs, task); None where it is hidden
+    reward: Reward | None  # the family's own; None where it depends on hidden parameters
 
     @property
     def obs_dim(self) -> int:
+        """o"""
         return len(self.obs_names)
 
     @property
     def action_dim(self) -> int:
+        """a"""
         return len(self.action_names)
+
+    @property
+    def task_dim(self) -> int:
+        """p"""
+        return len(self.task_names)
 
 
 @dataclass(frozen=True)
 class Transition:
-    """One tick of n worlds, or any stack of ticks with the same leading axes everywhere."""
+    """One tick of n worlds, or any stack of ticks: all fields share their leading axes."""
 
     obs: Tensor  # (..., o)
-    action: Tensor  # (..., a) what the policy chose: for likelihood ratios
-    applied: Tensor  # (..., a) what the gate let through: for dynamics and context
+    action: Tensor  # (..., a) as the policy chose it: for likelihood ratios
+    applied: Tensor  # (..., a) as it passed the gate: for dynamics and context
     reward: Tensor  # (...,)
     next_obs: Tensor  # (..., o)
     terminated: Tensor  # (...,) bool, the task ended: no value follows
     truncated: Tensor  # (...,) bool, only the time was up
-    first: Tensor  # (...,) bool, the first tick of a new task (not of an episode)
+    first: Tensor  # (...,) bool, first tick of a new task (not of an episode)
+    begins: Tensor  # (...,) bool, first tick of an episode
     valid: Tensor  # (...,) bool, False after a world ended early or its physics diverged
 
-    def map(self, f: Callable[[Tensor], Tensor]) -> "Transition":
-        """The same function on every field."""
-        return mapped(f, self)
+    def __getitem__(self, index: Any) -> Self:
+        """Index the leading axes: ``ticks[0]``, ``ticks[:, rows]``, ``ticks[mask]``."""
+        return map_tensors(lambda x: x[index], self)
+
+    def map(self, f: Any) -> Self:  # TODO: goes when its last caller indexes
+        return map_tensors(f, self)
+
+    def flatten(self, start: int, end: int) -> Self:
+        """Merge the leading axes from ``start`` to ``end``, both included."""
+        return map_tensors(lambda x: x.flatten(start, end), self)
+
+    def transpose(self, first: int, second: int) -> Self:
+        """Swap two leading axes."""
+        return map_tensors(lambda x: x.transpose(first, second), self)
 
 
-def stack(ticks: list[Transition], dim: int = 0) -> Transition:
+def stack(ticks: Sequence[Transition], dim: int = 0) -> Transition:
     """Ticks (n, ...) to one Transition (H, n, ...)."""
-    return Transition(**{f.name: torch.stack([getattr(t, f.name) for t in ticks], dim) for f in fields(Transition)})
+    columns = {f.name: [getattr(tick, f.name) for tick in ticks] for f in fields(Transition)}
+    return Transition(**{name: torch.stack(column, dim) for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What one visit to n tasks gave: E episodes of H ticks with the belief carried over between them."""
+class TrialBatch:
+    """One trial of n tasks: E episodes of H ticks with the belief carried over between them."""
 
     ticks: Transition  # every field leads with (E, H, n)
-    task: Tensor  # (n, p) true parameters; NaN on an arm. Only privileged methods may read them to act
+    task: Tensor  # (n, p) true parameters; NaN where unknown. Only privileged methods act on them
     task_ids: Tensor  # (n,)
     success: Tensor  # (E, n) bool, in the last valid state of each episode
 
@@ -79,69 +113,74 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Rhythm:
-    """What a trainer gathers between two calls of ``learn``."""
+class CollectionSchedule:
+    """What training collects between two calls of ``learn``."""
 
-    tasks: int  # worlds acted in at once, each with a task of its own
-    episodes: int  # per trial
-    warmup: int = 0  # trials with uniformly random actions, before the first ``learn``
+    meta_batch: int  # worlds acted in at once, each with a task of its own
+    episodes_per_trial: int
+    random_trials: int = 0  # trials with uniformly random actions before the first ``learn``
     iterations: int = 100  # calls of ``learn`` in a full training
 
 
-class Belief(Protocol):
-    """A frozen dataclass whose every tensor leads with n. All adaptation state lives here and nowhere else."""
-
-
-def mapped(f: Callable[..., Tensor], belief: B, *others: B) -> B:
-    """A function of every tensor of a belief, and of the same ones of others, for any belief dataclass."""
-
-    def of(x: Any, *ys: Any) -> Any:
-        return f(x, *ys) if isinstance(x, Tensor) else mapped(f, x, *ys) if is_dataclass(x) else x
-
-    found = {name: of(x, *(getattr(other, name) for other in others)) for name, x in vars(belief).items()}
-    return replace(belief, **found)  # type: ignore[type-var]
-
-
-def where(mask: Tensor, new: B, old: B) -> B:
-    """Rows of ``new`` where mask (n,) is set, rows of ``old`` elsewhere, for any belief dataclass."""
-    return mapped(lambda a, b: torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b), new, old)
-
-
-class Method(Protocol):
+class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
-    A method is built as ``Method(problem, config, seed)``, on the device that torch makes tensors on; all its
-    randomness comes from generators it seeds itself, and all its state, those included, goes through ``state_dict``,
-    so that a run resumes bit for bit.
+    Built as ``Method(problem, config, seed, device)``. All randomness comes from generators seeded
+    with ``seed``; all state, generators included, passes through ``state_dict``, so that a run
+    resumes bit for bit.
     """
 
     problem: Problem
-    config: Any  # a frozen dataclass
-    privileged: bool  # reads the true task parameters: a ceiling, not a policy for an arm
-    rhythm: Rhythm
+    config: Any  # a frozen dataclass with the class method ``for_problem(problem)``
+    privileged: bool  # reads the true task parameters: a reference, not a policy for an arm
+    schedule: CollectionSchedule
+    device: torch.device
 
-    def prior(self, n: int, task: Tensor | None = None) -> Any:
-        """The belief before any experience; only a privileged method reads ``task`` (n, p)."""
+    def prior(self, n: int, task: Tensor | None = None) -> B:
+        """The belief of n worlds before any experience.
+
+        Args:
+            n: number of worlds.
+            task: (n, p) true parameters; only a privileged method reads them, and needs them.
+        """
         ...
 
-    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         ...
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
-        """The belief after one more tick of n worlds; rows with ``valid`` False are left as they were."""
+    def observe(self, belief: B, transition: Transition) -> B:
+        """The belief after one more tick of n worlds; rows that are not valid stay as they were."""
         ...
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
-        """The belief at the end of an episode, whose ticks are (H, n, ...): resample, take a gradient step."""
+    def adapt(self, belief: B, episode: Transition) -> B:
+        """The belief after an episode (H, n, ...): draw a new sample, take a gradient step."""
         ...
 
-    def learn(self, trial: Trial) -> dict[str, float]:
-        """Keep a trial's experience and improve on it; returns what to log."""
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store a trial and improve; returns numbers for the log."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Nested dicts of tensors and plain numbers: everything needed to go on as if never stopped."""
+        """Nested dicts of tensors and plain numbers: everything needed to resume exactly."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from a state; the inverse of ``state_dict``."""
+        ...
+
+
+class Replans(ABC, Generic[B]):
+    """A method whose belief holds a plan, which goes on even where the belief is kept fixed."""
+
+    @abstractmethod
+    def replan(self, belief: B, transition: Transition) -> B:
+        """``observe`` without learning about the task: only the plan is updated."""
+
+
+class Scores(ABC, Generic[B]):
+    """A method that can tell how well a belief predicts."""
+
+    @abstractmethod
+    def score(self, belief: B, ticks: Transition) -> Tensor:
+        """How well a belief predicts transitions (H, n, ...), (n,): higher is better."""

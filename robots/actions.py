@@ -1,13 +1,13 @@
 """What an action means: maps from [-1, 1] to joint velocities, given where the joints are told to be."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from robots.arm import ArmSpec, Body, Limits, Setpoint
+from robots.arm import ArmSpec, Body, Limits
 from robots.kinematics import Kinematics
-from robots.signals import Array
-from robots.world import Spec
+from robots.signals import Array, Setpoint, Spec
 
 AXES = ("x", "y", "z")
 DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares
@@ -22,9 +22,13 @@ class JointVelocity:
     """Each joint's velocity, as a share of ``scale`` (j,) rad/s."""
 
     def __init__(self, body: Body, scale: Array | float | None = None) -> None:
-        self.scale = np.broadcast_to(body.limits.dq if scale is None else scale, body.limits.dq.shape)
+        self.scale = np.broadcast_to(
+            body.limits.dq if scale is None else scale, body.limits.dq.shape
+        )
         if (self.scale > body.limits.dq).any():
-            raise ValueError(f"a scale of {self.scale} lies above the velocity limits {body.limits.dq}")
+            raise ValueError(
+                f"a scale of {self.scale} lies above the velocity limits {body.limits.dq}"
+            )
         names = tuple(f"{joint}.velocity" for joint in body.joints)
         self.spec = Spec(names, -self.scale, self.scale, ("rad/s",) * len(names))
 
@@ -45,7 +49,11 @@ class ToolVelocity:
     POSTURE = 1.0  # 1/s, how fast the posture returns
 
     def __init__(
-        self, arm: ArmSpec, limits: Limits, bounds: dict[str, tuple[float, float]], hold: Sequence[float]
+        self,
+        arm: ArmSpec,
+        limits: Limits,
+        bounds: dict[str, tuple[float, float]],
+        hold: Sequence[float],
     ) -> None:
         """``bounds`` gives each moved axis its m/s at -1 and 1; ``hold`` (3,) m is where the other axes stay."""
         if not bounds or set(bounds) - set(AXES):
@@ -56,7 +64,10 @@ class ToolVelocity:
         self.spec = Spec(tuple(f"tool.v{axis}" for axis in bounds), low, high, ("m/s",) * len(low))
         # all as columns, for arms come last inside
         self._middle, self._reach = (low + high)[:, None] / 2, (high - low)[:, None] / 2
-        self._hold, (self._low, self._high) = np.array(hold, dtype=np.float64)[:, None], limits.tool_box.T[..., None]
+        self._hold, (self._low, self._high) = (
+            np.array(hold, dtype=np.float64)[:, None],
+            limits.tool_box.T[..., None],
+        )
         self._home, self._top = arm.home[:, None], limits.dq[:, None]
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
@@ -64,7 +75,9 @@ class ToolVelocity:
         pos, _, jacobian = self.kinematics.forward_jacobian(setpoint.q)
         pos, linear = pos.T, jacobian.T[:, :3]  # (3, n), (j, 3, n)
         velocity = self.HOLD * (self._hold - pos)
-        velocity[self.moved] = self._middle + self._reach * np.minimum(np.maximum(action.T, -1.0), 1.0)
+        velocity[self.moved] = self._middle + self._reach * np.minimum(
+            np.maximum(action.T, -1.0), 1.0
+        )
         velocity = np.maximum(velocity, -self._brakeable(pos - self._low))
         velocity = np.minimum(velocity, self._brakeable(self._high - pos))
 
@@ -92,3 +105,27 @@ def _solve(system: Array) -> Array:
         system = system - system[:, i, None] * row
         system[i] = row
     return system[:, -1]
+
+
+class ActionMap(Protocol):
+    """Turns actions (n, a) in [-1, 1] into what the body's gate takes, (n, j), from where the joints are told to be.
+
+    Joint velocities; torques, of a body that is driven by them.
+    """
+
+    spec: "Spec"
+
+    def __call__(self, action: Array, setpoint: Setpoint) -> Array: ...
+
+
+class JointTorque:
+    """Each joint's torque, as a share of its limit."""
+
+    def __init__(self, body: Body) -> None:
+        self.scale = body.limits.tau
+        names = tuple(f"{joint}.torque" for joint in body.joints)
+        self.spec = Spec(names, -self.scale, self.scale, ("N·m",) * len(names))
+
+    def __call__(self, action: Array, setpoint: Setpoint) -> Array:
+        """(n, a) in [-1, 1] to N·m (n, j)."""
+        return np.clip(action, -1, 1) * self.scale

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.arm import ArmSpec
-from robots.kinematics import Kinematics, link_frames, origin
+from robots.kinematics import Kinematics
 from robots.signals import Array
+from robots.urdf import link_frames, origin
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,13 @@ class Shape:
     size: tuple[float, ...]
     link: int  # which of the arm's moving links carries it, -1 for the base
     pose: Array  # (4, 4) in that link's frame
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
 
 
 def shapes(arm: ArmSpec) -> list[Shape]:
     """Everything visible of an arm."""
     root = ElementTree.parse(arm.urdf).getroot()
-    colours = {m.attrib["name"]: _colour(m) for m in root.findall("material")}
+    colors = {m.attrib["name"]: _colour(m) for m in root.findall("material")}
     found = []
     for name, (link, pose) in link_frames(root, arm).items():
         element = next(x for x in root.iter("link") if x.attrib["name"] == name)
@@ -33,9 +34,13 @@ def shapes(arm: ArmSpec) -> list[Shape]:
             assert geometry is not None
             assert material is not None
             solid = geometry[0]
-            numbers = solid.attrib["size"].split() if solid.tag == "box" else list(solid.attrib.values())
-            colour = colours[material.attrib["name"]]
-            found.append(Shape(solid.tag, tuple(map(float, numbers)), link, pose @ origin(visual), colour))
+            numbers = (
+                solid.attrib["size"].split() if solid.tag == "box" else list(solid.attrib.values())
+            )
+            color = colors[material.attrib["name"]]
+            found.append(
+                Shape(solid.tag, tuple(map(float, numbers)), link, pose @ origin(visual), color)
+            )
     return found
 
 
@@ -47,6 +52,8 @@ def placed(arm: ArmSpec, q: Array) -> Array:
 
 
 def _colour(material: ElementTree.Element) -> tuple[float, float, float]:
-    colour = material.find("color")
-    red, green, blue = (float(x) for x in (colour.attrib["rgba"] if colour is not None else ".5 .5 .5").split()[:3])
+    color = material.find("color")
+    red, green, blue = (
+        float(x) for x in (color.attrib["rgba"] if color is not None else ".5 .5 .5").split()[:3]
+    )
     return red, green, blue

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
+from robots.rotations import quaternion
 from robots.signals import Array
+from robots.urdf import (
+    joint_chain,
+    mass_and_center,
+    numbers,
+    origin,
+    parent_joints,
+    rotation_to_axis,
+)
 
 GRAVITY = 9.81  # m/s²
 
@@ -23,7 +32,7 @@ class Kinematics:
         self.arm = arm
         root = ElementTree.parse(arm.urdf).getroot()
         links = {link.attrib["name"]: link for link in root.iter("link")}
-        chain = _chain(_parents(root), arm)
+        chain = joint_chain(parent_joints(root), arm)
 
         # Each moving link's frame is tilted so that its joint's axis is z: a joint then multiplies x + iy, of a point
         # or of the frame's own axes, by exp(iq), and all else is constant.
@@ -33,13 +42,15 @@ class Kinematics:
             fixed = fixed @ origin(joint)
             if joint.attrib["type"] != "fixed":
                 axis = joint.find("axis")
-                tilt = _tilt(_vector(axis.attrib["xyz"] if axis is not None else "1 0 0"))
+                tilt = rotation_to_axis(
+                    numbers(axis.attrib["xyz"] if axis is not None else "1 0 0")
+                )
                 self._fixed.append(fixed @ tilt)
                 self._upright.insert(-1, tilt.T)
                 fixed = tilt.T
                 self._mass.append(0.0)
                 self._com.append(np.zeros(3))
-            mass, com = _inertial(links[joint.find("child").attrib["link"]])  # type: ignore[union-attr]
+            mass, com = mass_and_center(links[joint.find("child").attrib["link"]])  # type: ignore[union-attr]
             if mass and self._mass:  # what a fixed joint carries belongs to the last moving link
                 com = fixed[:3, :3] @ com + fixed[:3, 3]
                 total = self._mass[-1] + mass
@@ -64,12 +75,16 @@ class Kinematics:
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))
         poses[0] = self._base
-        _through(poses.reshape(j + 1, -1, 4), _turns(-q).repeat(5, 0).reshape(j, -1), self._outwards)
+        _through(
+            poses.reshape(j + 1, -1, 4), _turns(-q).repeat(5, 0).reshape(j, -1), self._outwards
+        )
         return poses
 
     def position(self, q: Array) -> Array:
         """Where the tool is, (n, 3) m."""
-        points = np.empty((q.shape[1] + 1, len(q), 4))  # the tool in the last link's frame, and so on to the base
+        points = np.empty(
+            (q.shape[1] + 1, len(q), 4)
+        )  # the tool in the last link's frame, and so on to the base
         points[0] = self._outwards[-1][:, 3]
         _through(points, _turns(q)[::-1], self._inwards)
         return points[-1, :, :3]
@@ -99,7 +114,9 @@ class Kinematics:
         links = self._poses(q)[:-1, :3].transpose(2, 0, 1, 3)  # (n, j, 3, 4)
         com = np.einsum("nkab,kb->nka", links[..., :3], np.stack(self._com)) + links[..., 3]
         mass = np.asarray(self._mass)
-        carried = np.cumsum((mass[:, None] * com)[:, ::-1], 1)[:, ::-1]  # Σ of what lies beyond each joint
+        carried = np.cumsum((mass[:, None] * com)[:, ::-1], 1)[
+            :, ::-1
+        ]  # Σ of what lies beyond each joint
         lever = carried - np.cumsum(mass[::-1])[::-1, None] * links[..., 3]
         return GRAVITY * (links[..., 0, 2] * lever[..., 1] - links[..., 1, 2] * lever[..., 0])
 
@@ -111,7 +128,9 @@ class Kinematics:
         spec.compiler.fusestatic = False
         return spec.compile()
 
-    def inverse(self, pos: Array, quat: Array | None = None, q0: Array | None = None, steps: int = 300) -> Array:
+    def inverse(
+        self, pos: Array, quat: Array | None = None, q0: Array | None = None, steps: int = 300
+    ) -> Array:
         """Joint positions (j,) that bring the tool to a pose, within limits, near ``q0`` (home by default).
 
         Without ``quat`` only the position counts. Raises ValueError where the pose cannot be reached to 0.1 mm
@@ -123,16 +142,22 @@ class Kinematics:
         configuration.update(np.array(self.arm.home if q0 is None else q0, dtype=np.float64))
         rotation = mink.SO3(np.array([1.0, 0, 0, 0] if quat is None else quat, dtype=np.float64))
         goal = mink.SE3.from_rotation_and_translation(rotation, np.asarray(pos, dtype=np.float64))
-        tool = mink.FrameTask(self.arm.tool, "body", 1.0, 0.0 if quat is None else 1.0, lm_damping=1e-6)
+        tool = mink.FrameTask(
+            self.arm.tool, "body", 1.0, 0.0 if quat is None else 1.0, lm_damping=1e-6
+        )
         tool.set_target(goal)
         posture = mink.PostureTask(self._model, cost=1e-4)
         posture.set_target_from_configuration(configuration)
         limits = [mink.ConfigurationLimit(self._model)]
         for _ in range(steps):
-            velocity = mink.solve_ik(configuration, [tool, posture], 1.0, "daqp", damping=1e-9, limits=limits)
+            velocity = mink.solve_ik(
+                configuration, [tool, posture], 1.0, "daqp", damping=1e-9, limits=limits
+            )
             configuration.integrate_inplace(velocity, 1.0)
             error = tool.compute_error(configuration)
-            if np.linalg.norm(error[:3]) < 1e-4 and (quat is None or np.linalg.norm(error[3:]) < 1e-3):
+            if np.linalg.norm(error[:3]) < 1e-4 and (
+                quat is None or np.linalg.norm(error[3:]) < 1e-3
+            ):
                 return np.array(configuration.q)
         raise ValueError(f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}")
 
@@ -153,87 +178,3 @@ def _through(rows: Array, turns: NDArray[np.complex128], fixed: list[Array]) -> 
     for flat, turn, row, after, following in zip(flats, turns, rows, fixed, rows[1:], strict=False):
         np.multiply(flat, turn, flat)
         np.dot(row, after, following)
-
-
-def quaternion(rotation: Array) -> Array:
-    """Unit quaternions (n, 4) w, x, y, z of rotation matrices (n, 3, 3), w >= 0.
-
-    Takes the largest component first, as in Shepperd, J. Guidance and Control 1(3), 1978.
-    """
-    r = rotation
-    trace = np.stack([r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]], -1)
-    squares = 1 + np.stack([trace.sum(-1), *(2 * trace - trace.sum(-1, keepdims=True)).T], -1)  # 4·(w, x, y, z)²
-    wx, wy, wz = (r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1])
-    xy, xz, yz = (r[:, 0, 1] + r[:, 1, 0], r[:, 0, 2] + r[:, 2, 0], r[:, 1, 2] + r[:, 2, 1])
-    s0, s1, s2, s3 = squares.T
-    rows = np.stack([s0, wx, wy, wz, wx, s1, xy, xz, wy, xy, s2, yz, wz, xz, yz, s3], -1).reshape(-1, 4, 4)
-    best = rows[np.arange(len(r)), squares.argmax(-1)]
-    best = best / np.linalg.norm(best, axis=-1, keepdims=True)
-    return np.where(best[:, :1] < 0, -best, best)
-
-
-def _chain(parents: dict[str, ElementTree.Element], arm: ArmSpec) -> list[ElementTree.Element]:
-    """The joints from the base to the tool, checked against the arm's names."""
-    chain, link = [], arm.tool
-    while link in parents:
-        chain.append(parents[link])
-        link = parents[link].find("parent").attrib["link"]  # type: ignore[union-attr]
-    chain.reverse()
-    moving = tuple(joint.attrib["name"] for joint in chain if joint.attrib["type"] != "fixed")
-    if moving != arm.joints:
-        raise ValueError(f"{arm.urdf.name} has the joints {moving} up to {arm.tool!r}, {arm.name} names {arm.joints}")
-    return chain
-
-
-def link_frames(root: ElementTree.Element, arm: ArmSpec) -> dict[str, tuple[int, Array]]:
-    """Every link of the chain: the moving link that carries it, -1 for the base, and its pose in that frame."""
-    chain = _chain(_parents(root), arm)
-    index, pose = -1, np.eye(4)
-    found = {chain[0].find("parent").attrib["link"]: (index, pose)}  # type: ignore[union-attr]
-    for joint in chain:
-        pose = pose @ origin(joint)
-        if joint.attrib["type"] != "fixed":
-            index, pose = index + 1, np.eye(4)
-        found[joint.find("child").attrib["link"]] = (index, pose)  # type: ignore[union-attr]
-    return found
-
-
-def _parents(root: ElementTree.Element) -> dict[str, ElementTree.Element]:
-    return {joint.find("child").attrib["link"]: joint for joint in root.iter("joint")}  # type: ignore[union-attr]
-
-
-def _vector(text: str) -> Array:
-    return np.array([float(x) for x in text.split()])
-
-
-def _tilt(axis: Array) -> Array:
-    """A rotation that takes z to ``axis`` (3,), as a transform (4, 4)."""
-    z = axis / np.linalg.norm(axis)
-    x = np.cross((1.0, 0, 0) if abs(z[1]) > 0.9 else (0, 1.0, 0), z)
-    x /= np.linalg.norm(x)
-    out = np.eye(4)
-    out[:3, :3] = np.stack([x, np.cross(z, x), z], 1)
-    return out
-
-
-def _skew(v: Array) -> Array:
-    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
-
-
-def origin(element: ElementTree.Element) -> Array:
-    """The transform of an <origin>, roll-pitch-yaw about fixed axes, (4, 4)."""
-    origin, out = element.find("origin"), np.eye(4)
-    if origin is not None:
-        out[:3, 3] = _vector(origin.attrib.get("xyz", "0 0 0"))
-        for axis, angle in zip(np.eye(3), _vector(origin.attrib.get("rpy", "0 0 0")), strict=True):
-            k = _skew(axis)
-            out[:3, :3] = (np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k) @ out[:3, :3]
-    return out
-
-
-def _inertial(link: ElementTree.Element) -> tuple[float, Array]:
-    """Mass kg and centre of mass (3,) m in the link's frame."""
-    inertial = link.find("inertial")
-    if inertial is None:
-        return 0.0, np.zeros(3)
-    return float(inertial.find("mass").attrib["value"]), origin(inertial)[:3, 3]  # type: ignore[union-attr]

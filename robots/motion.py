@@ -3,8 +3,8 @@
 import numpy as np
 import ruckig
 
-from robots.arm import Limits, Setpoint
-from robots.signals import Array
+from robots.arm import Limits
+from robots.signals import Array, Setpoint
 
 CALM = 0.5  # share of velocity, acceleration and jerk a planned move uses: nobody waits for homing
 RETURN = 5.0  # 1/s, how fast a move returns to its plan
@@ -17,7 +17,9 @@ class Move:
     def __init__(self, limits: Limits, start: Array, goal: Array) -> None:
         """``start`` and ``goal`` (j,) rad; ValueError for a goal outside the limits."""
         if not ((goal >= limits.q_low) & (goal <= limits.q_high)).all():
-            raise ValueError(f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}")
+            raise ValueError(
+                f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}"
+            )
         j = len(goal)
         wanted = ruckig.InputParameter(j)
         wanted.current_position, wanted.target_position = start.tolist(), goal.tolist()

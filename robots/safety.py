@@ -6,10 +6,9 @@ Axes: n arms, j joints. It limits; it performs no safety function.
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import Limits, Setpoint
+from robots.arm import Limits
 from robots.kinematics import Kinematics
-from robots.signals import Array
-from robots.world import Verdict
+from robots.signals import Array, Setpoint, Torque, Verdict
 
 TINY = 1e-300  # makes 0/0 one, and is nothing beside any other number
 
@@ -26,7 +25,9 @@ class SafetyGate:
     setpoint: Setpoint  # where the joints were told to be last, (n, j)
     EARLY = 0.02  # s, by how much sooner than it must the gate slows down for the tool's box: later, it would chatter
 
-    def __init__(self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None) -> None:
+    def __init__(
+        self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None
+    ) -> None:
         """``dt`` s is the tick; without ``kinematics`` there is no tool, and its box is not checked."""
         if not (np.isfinite(dt) and dt > 0):
             raise ValueError(f"the gate's tick must be finite and positive, got {dt} s")
@@ -39,12 +40,19 @@ class SafetyGate:
         def each(value: Array | float, rows: int = len(limits.dq)) -> Array:
             return np.repeat(np.broadcast_to(value, rows)[:, None], n, 1)
 
-        self._low, self._high, self._dq_top = each(limits.q_low), each(limits.q_high), each(limits.dq)
+        self._low, self._high, self._dq_top = (
+            each(limits.q_low),
+            each(limits.q_high),
+            each(limits.dq),
+        )
         self._ddq_top, self._twice = each(limits.ddq), each(2 * limits.ddq)
         self._step, self._half_step = each(limits.jerk * dt), each(limits.jerk * dt / 2)
-        self._slack, self._slack2 = each(limits.ddq * self._together), each((limits.ddq * self._together) ** 2)
+        self._slack, self._slack2 = (
+            each(limits.ddq * self._together),
+            each((limits.ddq * self._together) ** 2),
+        )
         box = limits.tool_box
-        self._centre, self._half = each(box.mean(1), 3), each((box[:, 1] - box[:, 0]) / 2, 3)
+        self._center, self._half = each(box.mean(1), 3), each((box[:, 1] - box[:, 0]) / 2, 3)
         self._tell(each(0.0), each(0.0), each(0.0))
 
     def _tell(self, q: Array, dq: Array, ddq: Array) -> None:
@@ -60,11 +68,17 @@ class SafetyGate:
         if outside[rows].any():
             joint = int(np.nonzero(outside[rows])[1][0])
             low, high = self.limits.q_low[joint], self.limits.q_high[joint]
-            raise ValueError(f"joint {joint} cannot start at {q[rows][:, joint]}: allowed are {low} to {high}")
+            raise ValueError(
+                f"joint {joint} cannot start at {q[rows][:, joint]}: allowed are {low} to {high}"
+            )
         self._tell(
             *(
                 np.where(rows, a, b)
-                for a, b in ((np.ascontiguousarray(q.T), self._q), (0.0, self._dq), (0.0, self._ddq))
+                for a, b in (
+                    (np.ascontiguousarray(q.T), self._q),
+                    (0.0, self._dq),
+                    (0.0, self._ddq),
+                )
             )
         )
 
@@ -72,7 +86,9 @@ class SafetyGate:
         """One tick towards joint velocities ``target`` (n, j) rad/s; returns the setpoint and Verdict flags (n,)."""
         target = np.asarray(target, dtype=np.float64)
         if target.shape != self.setpoint.q.shape:
-            raise ValueError(f"the gate takes targets of shape {self.setpoint.q.shape}, got {target.shape}")
+            raise ValueError(
+                f"the gate takes targets of shape {self.setpoint.q.shape}, got {target.shape}"
+            )
         wish, verdict = np.ascontiguousarray(target.T), np.zeros(len(target), dtype=np.int64)
         if not (finite := np.isfinite(wish)).all():
             dropped = ~finite.all(0)
@@ -93,7 +109,9 @@ class SafetyGate:
             q, dq, ddq = self._towards(share * allowed, urgent)
             if (leaves := self._leaves_box(self.kinematics, now, q, dq)).any():
                 braked = self._towards(np.zeros_like(allowed), np.zeros_like(urgent))
-                q, dq, ddq = (np.where(leaves, a, b) for a, b in zip(braked, (q, dq, ddq), strict=True))
+                q, dq, ddq = (
+                    np.where(leaves, a, b) for a, b in zip(braked, (q, dq, ddq), strict=True)
+                )
                 verdict |= leaves * int(Verdict.LIMITED | Verdict.HELD)
         self._tell(q, dq, ddq)
         return self.setpoint, verdict | limited * int(Verdict.LIMITED)
@@ -121,7 +139,9 @@ class SafetyGate:
         sign, size = np.sign(error), np.abs(error) + TINY
         ticks = np.floor(np.sqrt(size / half + 0.25) + 0.5)  # m + 1
         fastest = _clip(sign * (size / ticks + (half * ticks - half)), low, high)
-        share = np.maximum(((fastest * sign + TINY) / size).min(0, initial=1.0), 0.0)  # without an error, 1
+        share = np.maximum(
+            ((fastest * sign + TINY) / size).min(0, initial=1.0), 0.0
+        )  # without an error, 1
         ddq = np.where(urgent, fastest, _clip(share * error, low, high))
         dq = self._dq + ddq * self.dt
         return self._q + dq * self.dt, dq, ddq
@@ -140,7 +160,9 @@ class SafetyGate:
         inside, half = f * (time + lag), lag / 2
         return np.where(f < 1, inside / (half + np.sqrt(half**2 + time * inside)), 1.0), now
 
-    def _leaves_box(self, kinematics: Kinematics, now: Array, q: Array, dq: Array) -> NDArray[np.bool_]:
+    def _leaves_box(
+        self, kinematics: Kinematics, now: Array, q: Array, dq: Array
+    ) -> NDArray[np.bool_]:
         """Whether the tool, braking from (q, dq), would pass or rest outside its box and further out than now, (n,)."""
         way = dq * (self._braking(dq) + self._lag)
         passed, rest = np.abs(self._tool(kinematics, q + way / 2, q + way))
@@ -153,9 +175,39 @@ class SafetyGate:
     def _tool(self, kinematics: Kinematics, first: Array, second: Array) -> Array:
         """Where the tool is from the middle of its box at two configurations (j, n) each, (2, 3, n) m."""
         tool = kinematics.position(np.concatenate([first, second], 1).T)
-        return tool.reshape(2, -1, 3).swapaxes(1, 2) - self._centre
+        return tool.reshape(2, -1, 3).swapaxes(1, 2) - self._center
 
 
 def _clip(x: Array, low: Array | float, high: Array | float) -> Array:
     """As np.clip, in half the time."""
     return np.minimum(np.maximum(x, low), high)
+
+
+class TorqueGate:
+    """Keeps torques within their limits; the verbs are the ``SafetyGate``'s."""
+
+    def __init__(self, limits: Limits, n: int) -> None:
+        self.limits = limits
+        self._nowhere = np.full((n, len(limits.tau)), np.nan)
+
+    @property
+    def setpoint(self) -> Setpoint:
+        """Torques tell no joint where to be: NaN, (n, j)."""
+        return Setpoint(self._nowhere, self._nowhere, self._nowhere)
+
+    def reset(self, q: Array, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing: a torque is allowed whatever came before it."""
+
+    def __call__(self, target: Array) -> tuple[Torque, NDArray[np.int64]]:
+        """One tick of torques ``target`` (n, j) N·m; a row that is not finite pushes nothing. Verdict flags (n,)."""
+        target = np.asarray(target, dtype=np.float64)
+        if target.shape != self._nowhere.shape:
+            raise ValueError(
+                f"the gate takes targets of shape {self._nowhere.shape}, got {target.shape}"
+            )
+        finite = np.isfinite(target).all(-1, keepdims=True)
+        wish = np.where(finite, target, 0.0)
+        tau = np.clip(wish, -self.limits.tau, self.limits.tau)
+        limited = (tau != wish).any(-1, keepdims=True)
+        verdict = ~finite * int(Verdict.DROPPED | Verdict.HELD) | limited * int(Verdict.LIMITED)
+        return Torque(tau), verdict[:, 0]

@@ -1,19 +1,89 @@
-"""What can be measured: a simulator gives it, and so does an arm with a tracker."""
+"""What is measured and what is commanded, as data: SI units, quaternions in the order w, x, y, z.
 
+Axes: n worlds, j joints, k named columns.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.errors import BadArgumentError
+
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# A NumPy array or a torch tensor. Rewards are written with the operators that both share, so that
+# the same lines serve simulation, a planner's imagined states and the arm.
+ArrayLike = Any
+
+
+class Verdict(IntFlag):
+    """What was done to a command between the policy and the joints, as flags."""
+
+    OK = 0
+    LIMITED = 1  # changed to stay inside a limit
+    DROPPED = 2  # not finite, stale or out of order: not used
+    HELD = 4  # no usable command: braking to a standstill, or standing
+    STOPPED = 8  # controlled stop requested by the operator or by the software
+    FAULT = 16  # latched; only the operator clears it
+    DIVERGED = 32  # the physics of this world broke down; its numbers mean nothing
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Named columns with bounds and units: an observation or an action."""
+
+    names: tuple[str, ...]
+    low: Array  # (k,)
+    high: Array  # (k,)
+    units: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the columns fit together.
+
+        Raises:
+            BadArgumentError: lengths differ, a name occurs twice, or low is not below high.
+        """
+        if not len(self.names) == len(self.units) == len(self.low) == len(self.high):
+            raise BadArgumentError(f"names, units, low and high differ in length: {self.names}")
+        if len(set(self.names)) < len(self.names):
+            raise BadArgumentError(f"a name occurs twice in {self.names}")
+        if not np.all(np.asarray(self.low) < np.asarray(self.high)):
+            raise BadArgumentError(f"low must be below high for each of {self.names}")
+
+    @classmethod
+    def of(cls, *columns: tuple[str, float, float, str]) -> Self:
+        """Build from rows (name, low, high, unit)."""
+        names = tuple(column[0] for column in columns)
+        low = np.array([column[1] for column in columns], dtype=np.float64)
+        high = np.array([column[2] for column in columns], dtype=np.float64)
+        units = tuple(column[3] for column in columns)
+        return cls(names, low, high, units)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """The column of a name; BadArgumentError lists the names that exist."""
+        if name not in self.names:
+            raise BadArgumentError(f"no column {name!r}; there are: {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """The columns of several names."""
+        return [self.index(name) for name in names]
 
 
 @dataclass(frozen=True)
 class Signals:
-    """One fresh reading of n worlds in the arm's base frame, SI units, quaternions (w, x, y, z).
+    """One fresh reading of n worlds, in the base frame of the arm.
 
-    A body without a tool or a world without an object has NaN there, never a made-up number. The joints of a walker's
-    root stand before the driven ones in q and dq, which are then (n, r + j).
+    A body without a tool and a world without an object have NaN there, never a made-up number.
+    A walker's root joints come before the driven joints in q and dq, which are then (n, r + j).
     """
 
     q: Array  # (n, j) rad or m
@@ -25,12 +95,66 @@ class Signals:
     object_pos: Array  # (n, 3) m
     object_quat: Array  # (n, 4)
     object_vel: Array  # (n, 6) m/s, rad/s
-    marker: Array  # (n, 3) m, where the visible target lies
+    marker: Array  # (n, 3) m, position of the visible target
     stamp: Array  # (n,) s since the episode began
 
     def __len__(self) -> int:
         return len(self.stamp)
 
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Signals":
+    def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The readings of some worlds."""
         return Signals(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Setpoint:
+    """Joint targets as they left the gate, (n, j) each; (k, n, j) for k consecutive ticks."""
+
+    q: Array  # rad
+    dq: Array  # rad/s
+    ddq: Array  # rad/s²
+
+
+@dataclass(frozen=True)
+class Torque:
+    """Joint torques as they left the gate, (n, j) N·m; (k, n, j) for k consecutive ticks."""
+
+    tau: Array
+
+
+class Condition(IntEnum):
+    """What the arm's own controller reports about itself."""
+
+    READY = 0
+    DISABLED = 1
+    EXTERNAL_STOP = 2  # emergency or protective stop by the arm's own safety controller
+    ERROR = 3  # hardware error of a servo, a reflex
+
+
+@dataclass(frozen=True)
+class JointState:
+    """One reading of one arm."""
+
+    q: Array  # (j,) rad
+    dq: Array  # (j,) rad/s
+    tau: Array  # (j,) N·m; NaN where the arm measures none
+    stamp: float  # s, clock of the controller: a stamp that does not advance is a dead link
+    condition: Condition = Condition.READY
+
+
+@dataclass(frozen=True)
+class Command:
+    """One joint position target for one arm, as it left the gate."""
+
+    q: Array  # (j,) rad
+    dq: Array  # (j,) rad/s, feed-forward
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """One reading of the tracked object, in the base frame of the arm."""
+
+    pos: Array  # (3,) m
+    quat: Array  # (4,)
+    vel: Array  # (6,) m/s, rad/s
+    stamp: float  # s, clock of the tracker

@@ -4,47 +4,15 @@ Axes: n worlds, o observation, a action, j joints, p task parameters.
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ActionMap, Body, Limits
-from robots.signals import Array, Signals
-
-
-class Verdict(IntFlag):
-    """What was done to a command between the policy and the joints, as flags."""
-
-    OK = 0
-    LIMITED = 1  # changed to stay inside a limit
-    DROPPED = 2  # not finite, stale or out of order: not used
-    HELD = 4  # no usable command: braking to, or at, a standstill
-    STOPPED = 8  # controlled stop asked for by the operator or by the software
-    FAULT = 16  # latched; only an operator's word clears it
-    DIVERGED = 32  # the physics of this world broke down; its numbers mean nothing
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Named numbers with bounds and units: the columns of an observation or an action."""
-
-    names: tuple[str, ...]
-    low: Array  # (k,)
-    high: Array  # (k,)
-    units: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if not len(self.names) == len(self.units) == len(self.low) == len(self.high):
-            raise ValueError(f"names, units, low and high differ in length for {self.names}")
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f"a name stands twice in {self.names}")
-        if not np.all(np.asarray(self.low) < np.asarray(self.high)):
-            raise ValueError(f"low must lie below high for each of {self.names}")
-
-    def __len__(self) -> int:
-        return len(self.names)
+from robots.actions import ActionMap
+from robots.arm import Body, Limits
+from robots.scene import Scene
+from robots.signals import Array, ArrayLike, Signals, Spec
 
 
 @dataclass(frozen=True)
@@ -62,7 +30,9 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.ids), len(self.names)):
-            raise ValueError(f"values {self.values.shape} do not fit {len(self.ids)} tasks of {self.names}")
+            raise ValueError(
+                f"values {self.values.shape} do not fit {len(self.ids)} tasks of {self.names}"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,12 +54,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Start:
-    """How an episode begins: joint positions (n, j), the object's pose (n, 3), (n, 4), and how fast."""
+    """How an episode begins."""
 
-    q: Array
-    object_pos: Array
-    object_quat: Array
-    dq: Array | None = None  # (n, j); at rest, where it is not said
+    q: Array  # (n, j) rad; a walker's root joints first
+    dq: Array | None = None  # (n, j) rad/s; None: at rest
+    object_pos: Array | None = None  # (n, 3) m; None: there is no object
+    object_quat: Array | None = None  # (n, 4) w, x, y, z; None: not turned
 
 
 @dataclass(frozen=True)
@@ -109,16 +79,15 @@ class Step:
 class Family(Protocol):
     """A distribution of tasks on one body: pure, batched and free of any engine.
 
-    ``reward`` and ``success`` take observations, so that the same lines serve simulation, a planner's imagined
-    states and the arm; they are written with operators that NumPy arrays and torch tensors share, and take any
-    leading axes.
+    ``reward``, ``success``, ``terminated`` and ``metrics`` are functions of observations, so that
+    the same lines serve simulation, a planner's imagined states and the arm. They are written with
+    operators that NumPy arrays and torch tensors share and take any leading axes (..., k).
     """
 
     name: str
     body: Body
-    limits: Limits  # the body's, perhaps with a smaller box for the tool
-    scene: Any  # sim.engine.Scene
-    engines: tuple[str, ...]  # that can carry it, the best first
+    limits: Limits  # those of the body, perhaps with a smaller tool box
+    scene: Scene
     action: ActionMap
     obs: Spec
     dt: float  # s between two actions
@@ -128,30 +97,82 @@ class Family(Protocol):
     task_names: tuple[str, ...]
     hidden_reward: bool  # the reward depends on task parameters that are not observed
 
-    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task: ...
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """Draw n tasks of a split, ``"train"`` or ``"heldout"``.
 
-    def start(self, rng: np.random.Generator, task: Task) -> Start: ...
+        Raises:
+            BadArgumentError: there is no such split.
+        """
+        ...
 
-    def marker(self, task: Task) -> Array: ...
+    def start(self, rng: np.random.Generator, task: Task) -> Start:
+        """Draw how an episode of each task begins."""
+        ...
 
-    def observe(self, signals: Signals) -> Array: ...
+    def marker(self, task: Task) -> Array:
+        """Position of the visible target of each task, (n, 3) m; NaN where nothing shows it."""
+        ...
 
-    def reward(self, obs: Any, applied: Any, next_obs: Any, task: Any) -> Any: ...
+    def observe(self, signals: Signals) -> Array:
+        """The observation (n, o) of a measurement."""
+        ...
 
-    def success(self, obs: Any, task: Any) -> Any: ...
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """Reward (...,) of transitions.
 
-    def terminated(self, obs: Any) -> Any: ...
+        Args:
+            obs: (..., o) before the action.
+            applied: (..., a) the action that reached the joints, in [-1, 1].
+            next_obs: (..., o) after it.
+            task: (..., p) task parameters; NaN where they are unknown.
+        """
+        ...
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Whether the goal is met in the state (..., o), (...,) bool."""
+        ...
+
+    def terminated(self, obs: ArrayLike) -> ArrayLike:
+        """Whether the task itself is over in the state (..., o), (...,) bool."""
+        ...
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Numbers in SI units that people understand, of an episode's last state (..., o).
+
+        The name ends in its unit: ``{"distance_m": ...}``. Each value is (...,).
+        """
+        ...
 
 
 class World(Protocol):
-    """n tasks being acted in: a simulation's batch, or one arm."""
+    """n tasks being acted in: a batch of simulations, or one arm."""
 
     n: int
-    dt: float
+    dt: float  # s between two actions
     family: Family
 
-    def reset(self, task: Task) -> Array: ...
+    def reset(self, task: Task) -> Array:
+        """Begin an episode of n tasks; returns the observations (n, o).
 
-    def step(self, action: Array) -> Step: ...
+        At an arm this blocks until the arm is at its start and the object is placed.
 
-    def close(self) -> None: ...
+        Raises:
+            ArmError: the arm does not reach the start.
+        """
+        ...
+
+    def step(self, action: Array) -> Step:
+        """Act for one control period with actions (n, a) in [-1, 1].
+
+        At an arm this blocks until the control period has passed.
+
+        Raises:
+            ArmError: the arm cannot go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop and release everything; may be called twice."""
+        ...

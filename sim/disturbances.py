@@ -11,8 +11,8 @@ Each is part of the task, and absent where the task does not name it:
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.signals import Array
-from robots.world import Spec, Task
+from robots.signals import Array, Spec
+from robots.world import Task
 
 
 class Disturbances:

@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from robots.signals import Array
-from robots.world import Step, Task, Verdict
+from robots.signals import Array, Verdict
+from robots.world import Step, Task
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
@@ -29,7 +29,12 @@ class FamilyVectorEnv(VectorEnv):
     """
 
     def __init__(
-        self, family: str, num_envs: int = 1, engine: str | None = None, split: str = "train", render_mode: None = None
+        self,
+        family: str,
+        num_envs: int = 1,
+        engine: str | None = None,
+        split: str = "train",
+        render_mode: None = None,
     ) -> None:
         """``split`` is the one tasks are drawn from; nothing is rendered here, ``pliant view`` does."""
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -63,7 +68,11 @@ class FamilyVectorEnv(VectorEnv):
 
     def _begin(self, mask: NDArray[np.bool_], task: Task | None = None) -> Array:
         self.world.rng = self.np_random
-        drawn = self.world.family.sample(self.np_random, self.num_envs, self._split) if task is None else task
+        drawn = (
+            self.world.family.sample(self.np_random, self.num_envs, self._split)
+            if task is None
+            else task
+        )
         self._over = self._over & ~mask
         return _float32(self.world.reset(drawn, mask))
 
@@ -71,7 +80,11 @@ class FamilyVectorEnv(VectorEnv):
         assert self.world.task is not None
         info: dict[str, Any] = {"task": self.world.task.values.copy()}
         if answer is not None:
-            info |= {"success": answer.success, "verdict": answer.verdict, "applied": answer.applied}
+            info |= {
+                "success": answer.success,
+                "verdict": answer.verdict,
+                "applied": answer.applied,
+            }
         everyone = np.ones(self.num_envs, dtype=bool)
         return info | {f"_{key}": everyone for key in info}
 
@@ -83,7 +96,9 @@ class FamilyVectorEnv(VectorEnv):
 class FamilyEnv(gymnasium.Env):
     """One world of a family; the same numbers as a vector of one."""
 
-    def __init__(self, family: str, engine: str | None = None, split: str = "train", render_mode: None = None) -> None:
+    def __init__(
+        self, family: str, engine: str | None = None, split: str = "train", render_mode: None = None
+    ) -> None:
         """As for ``FamilyVectorEnv``."""
         self.metadata = {"render_modes": []}
         self.render_mode = render_mode

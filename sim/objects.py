@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.kinematics import quaternion
+from robots.rotations import quaternion
 from robots.signals import Array
 from robots.world import Task
 
@@ -51,7 +51,8 @@ class Inertia:
 def parameters(task: Task) -> dict[str, Array]:
     """All of ``DEFAULTS``, (n,) each, from the task where it names them."""
     return {
-        name: task[name] if name in task.names else np.full(len(task), default) for name, default in DEFAULTS.items()
+        name: task[name] if name in task.names else np.full(len(task), default)
+        for name, default in DEFAULTS.items()
     }
 
 
@@ -59,7 +60,9 @@ def parts(p: dict[str, Array]) -> Parts:
     """The parts of objects with parameters (n,); ValueError for a shape code that does not exist."""
     code = p["object.shape"].astype(int)
     if ((code < 0) | (code >= len(SHAPES))).any():
-        raise ValueError(f"object.shape must be one of {dict(enumerate(SHAPES))}, got {sorted(set(code.tolist()))}")
+        raise ValueError(
+            f"object.shape must be one of {dict(enumerate(SHAPES))}, got {sorted(set(code.tolist()))}"
+        )
     x, y, z = p["object.size_x"], p["object.size_y"], p["object.size_z"]
     n, zero, no = len(x), np.zeros(len(x)), np.full(len(x), HIDDEN)
     bar_x, bar_y = ARM * x, ARM * y
@@ -74,13 +77,20 @@ def parts(p: dict[str, Array]) -> Parts:
     }
     row = np.stack([np.stack(table[s], 0)[:, i] for i, s in enumerate(shape)])  # (n, 9)
     size, pos = np.empty((n, 3, 3)), np.zeros((n, 3, 3))
-    size[:, 0, :2], pos[:, 0, :2], size[:, 1, :2], pos[:, 1, :2] = row[:, 0:2], row[:, 2:4], row[:, 4:6], row[:, 6:8]
+    size[:, 0, :2], pos[:, 0, :2], size[:, 1, :2], pos[:, 1, :2] = (
+        row[:, 0:2],
+        row[:, 2:4],
+        row[:, 4:6],
+        row[:, 6:8],
+    )
     size[:, 2, 0] = row[:, 8]
     used = size[..., 0] > HIDDEN
     size[:, :2, 2] = np.where(used[:, :2], z[:, None], HIDDEN)
     size[:, 2, 1:] = np.stack([np.where(used[:, 2], z, HIDDEN), zero], -1)
     pos = np.where(used[..., None], pos, pos[np.arange(n), used.argmax(-1)][:, None])
-    centroid = (area(size)[..., None] * used[..., None] * pos).sum(1) / (area(size) * used).sum(1)[:, None]
+    centroid = (area(size)[..., None] * used[..., None] * pos).sum(1) / (area(size) * used).sum(1)[
+        :, None
+    ]
     return Parts(size, pos - centroid[:, None], used)
 
 

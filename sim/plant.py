@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from robots.arm import ArmSpec, Setpoint
-from robots.signals import Array
+from robots.arm import ArmSpec
+from robots.scene import Scene
+from robots.signals import Array, Setpoint
 from robots.world import Start
-from sim.engine import Scene
-from sim.mujoco_engine import MujocoEngine
+from sim.engines.mujoco import MujocoEngine
 
 STEP = 0.001  # s of physics
 
@@ -21,7 +21,7 @@ class Plant:
         self.arm = arm
         self._engine = MujocoEngine(threads=1)
         self._engine.load(Scene(arm, timestep=STEP), 1)
-        self._engine.reset(Start(arm.home[None], np.full((1, 3), np.nan), np.full((1, 4), np.nan)))
+        self._engine.reset(Start(arm.home[None]))
         self._target, self._owed = arm.home.copy(), 0.0
 
     def read(self) -> tuple[Array, Array, Array]:

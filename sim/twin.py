@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robots.arm import ArmSpec, Command, Condition, JointState, ObjectState, Setpoint
+from robots.arm import ArmSpec
+from robots.scene import Scene
+from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
-from sim.bullet_engine import BulletEngine
-from sim.engine import Scene
+from sim.engines.bullet import BulletEngine
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class TwinOptions:
     """How the twin differs from an ideal arm."""
 
     latency: float = 0.004  # s, from a command to the joints; ours, of the order measured on industrial controllers
-    noise: float = 5e-5  # rad, of a joint reading; ours, below the encoders' resolution after the gears
+    noise: float = (
+        5e-5  # rad, of a joint reading; ours, below the encoders' resolution after the gears
+    )
     tracker_noise: float = 5e-4  # m, of the object's position; ours, of a good camera
     seed: int = 0
 
@@ -34,13 +37,15 @@ class Twin:
         self._engine = BulletEngine()
         self._late = round(self.options.latency / self.dt)  # ticks
         self._enabled, self._tick = False, 0
-        self._queue: list[tuple[int, Setpoint]] = []  # commands under way and when they arrive, the oldest first
+        self._queue: list[
+            tuple[int, Setpoint]
+        ] = []  # commands under way and when they arrive, the oldest first
 
     def connect(self) -> None:
         """Start the physics with the arm at home."""
         self._engine.load(self._scene, 1)
         away = np.array([[0.5, 0.0, 0.05]])
-        self._engine.reset(Start(self.arm.home[None], away, np.array([[1.0, 0, 0, 0]])))
+        self._engine.reset(Start(self.arm.home[None], None, away, np.array([[1.0, 0, 0, 0]])))
         self._hold()
 
     def enable(self) -> None:
@@ -51,7 +56,7 @@ class Twin:
         """Put a task's object at its start; the arm stays where it is."""
         self._engine.write(task)
         here, _, _ = self._engine.joints()
-        self._engine.reset(Start(here, start.object_pos, start.object_quat))
+        self._engine.reset(Start(here, None, start.object_pos, start.object_quat))
         self._hold()
 
     def read(self) -> JointState:

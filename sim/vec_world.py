@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from robots.actions import standstill
 from robots.arm import ArmSpec, Walker
 from robots.kinematics import Kinematics
-from robots.safety import SafetyGate
-from robots.signals import Array, Signals
-from robots.torque import TorqueGate
-from robots.world import Family, Step, Task, Verdict
-from sim import ENGINES
+from robots.safety import SafetyGate, TorqueGate
+from robots.signals import Array, Signals, Verdict
+from robots.world import Family, Step, Task
 from sim.disturbances import Disturbances
-from sim.engine import Engine
+from sim.engines import ENGINES
+from sim.engines.base import Engine
 
 
 class VecWorld:
@@ -22,17 +21,24 @@ class VecWorld:
 
     signals: Signals  # of the last step, undisturbed and with the marker: for viewers
 
-    def __init__(self, family: Family, engine: str | Engine | None = None, n: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, family: Family, engine: str | Engine | None = None, n: int = 1, seed: int = 0
+    ) -> None:
         """``engine`` is a registered name, or the family's own choice; ValueError where it cannot carry the family."""
         name = engine if isinstance(engine, str) else family.engines[0]
         if isinstance(engine, str) and name not in family.engines:
             raise ValueError(f"{family.name} runs on {', '.join(family.engines)}, not on {name}")
         self.family, self.n, self.dt = family, n, family.dt
         self.rng = np.random.default_rng(seed)
-        self.engine: Engine = ENGINES[name]() if engine is None or isinstance(engine, str) else engine
+        self.engine: Engine = (
+            ENGINES[name]() if engine is None or isinstance(engine, str) else engine
+        )
         self.engine.load(family.scene, n)
         self.tick = family.tick
-        self._ticks, self._substeps = _whole(family.dt, self.tick), _whole(self.tick, family.scene.timestep)
+        self._ticks, self._substeps = (
+            _whole(family.dt, self.tick),
+            _whole(self.tick, family.scene.timestep),
+        )
         body = family.body
         kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
         self.gate = (
@@ -49,7 +55,11 @@ class VecWorld:
         """Begin an episode of n tasks, or of those in ``mask`` (n,) alone; returns observations (n, o)."""
         if len(task) != self.n:
             raise ValueError(f"{len(task)} tasks do not fit a world of {self.n}")
-        rows = np.ones(self.n, dtype=bool) if mask is None or self.task is None else np.asarray(mask, dtype=bool)
+        rows = (
+            np.ones(self.n, dtype=bool)
+            if mask is None or self.task is None
+            else np.asarray(mask, dtype=bool)
+        )
         if self.task is not None and not rows.all():
             task = Task(
                 task.names,
@@ -58,7 +68,9 @@ class VecWorld:
             )
         start = self.family.start(self.rng, task)
         self.task, self._age = task, np.where(rows, 0, self._age)
-        self._values = task.columns(*self.family.task_names)  # what the family reads, whatever else a task names
+        self._values = task.columns(
+            *self.family.task_names
+        )  # what the family reads, whatever else a task names
         self._marker = self.family.marker(task)
         self.engine.write(task, rows)
         self.engine.reset(start, rows)
@@ -73,7 +85,9 @@ class VecWorld:
             raise RuntimeError("reset the world before its first step")
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (self.n, len(self.family.action.spec)):
-            raise ValueError(f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}")
+            raise ValueError(
+                f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}"
+            )
         self._wires.post(np.clip(action, -1, 1))
         applied, verdict = np.zeros_like(action), np.zeros(self.n, dtype=np.int64)
         for k in range(self._ticks):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from policies import METHODS
+from policies.methods import METHODS
 from robots.catalog import ARMS
 from sim.families import FAMILIES
 
@@ -15,7 +15,11 @@ torch.set_num_threads(1)  # as every command does: on a busy machine two wait fo
 @pytest.fixture
 def registered() -> Iterator[None]:
     """The tiny family, method and arm, under their names in the registries."""
-    tables = ((FAMILIES, "tiny", "tiny:Tiny"), (METHODS, "counter", "tiny:Counter"), (ARMS, "tiny-arm", "tiny:BODY"))
+    tables = (
+        (FAMILIES, "tiny", "tiny:Tiny"),
+        (METHODS, "counter", "tiny:Counter"),
+        (ARMS, "tiny-arm", "tiny:BODY"),
+    )
     for table, name, entry in tables:
         table.add(name, entry)
     yield

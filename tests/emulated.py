@@ -8,8 +8,9 @@ from typing import Any
 from hw_interface.drivers import dynamixel
 from hw_interface.drivers.dynamixel import Dynamixel
 from hw_interface.emulators.dynamixel import Bus, BusOptions
-from robots.arm import ArmSpec, JointState
+from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.signals import JointState
 from sim.plant import Plant
 
 VIPERX: ArmSpec = ARMS["viperx"]
@@ -63,7 +64,9 @@ def patient(ms: float = 2000.0) -> Iterator[None]:
 def driven(**options: Any) -> Iterator[tuple[Paced, Bus]]:
     """A driver that is not yet connected, and its bus; no goal beyond the limits may ever have reached it."""
     with patient(), bus(**options) as (made, clock):
-        driver = Paced(VIPERX, None, dynamixel.DynamixelOptions(made.port, options.get("calibration", "")))
+        driver = Paced(
+            VIPERX, None, dynamixel.DynamixelOptions(made.port, options.get("calibration", ""))
+        )
         driver.clock = clock
         yield driver, made
         assert made.outside == 0

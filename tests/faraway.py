@@ -63,10 +63,16 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors: list[Tensor] = []
     tree_map_only(Tensor, tensors.append, (args, kwargs))
     away = [isinstance(x, Far) for x in tensors]
-    if func not in MOVES and any(away) and any(x.dim() and not far for x, far in zip(tensors, away, strict=True)):
+    if (
+        func not in MOVES
+        and any(away)
+        and any(x.dim() and not far for x, far in zip(tensors, away, strict=True))
+    ):
         raise RuntimeError(f"{func}: tensors on two devices")
     asked = kwargs.get("device")
-    leaves = (any(away[:1]) if func is MOVES[1] else any(away)) if asked is None else asked == FARAWAY
+    leaves = (
+        (any(away[:1]) if func is MOVES[1] else any(away)) if asked is None else asked == FARAWAY
+    )
     here = {} if asked is None else {"device": torch.device("cpu")}
     args, kwargs = tree_map_only(Far, lambda x: x.held, (args, kwargs | here))
     out = func(*args, **kwargs)

@@ -17,7 +17,9 @@ PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
 TESTS = ("contracts", "laws", "adaptation", "conftest.py", "tiny.py", "emulated.py", "faraway.py")
 MODULES = {"pliant": "adaptation.cli", "pytest": "pytest"}
-FENCE = re.compile(r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def copy(tmp_path: Path) -> Path:
 def run(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A Python process that finds the packages in ``where``."""
     env = os.environ | {"PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, *words], cwd=where, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, *words], cwd=where, env=env, capture_output=True, text=True, timeout=120
+    )
 
 
 def write(path: Path, text: str) -> None:
@@ -45,7 +49,9 @@ def write(path: Path, text: str) -> None:
 def insert(path: Path, diff: str) -> None:
     """Add the lines with a plus after those that stand before them."""
     lines = diff.splitlines(keepends=True)
-    before, after = ("".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" ", " +"))
+    before, after = (
+        "".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" ", " +")
+    )
     text = path.read_text(encoding="utf-8")
     assert diff.count("\n+") == 1, "a part is one line in a table"
     assert text.count(before) == 1, f"{path} reads otherwise than {before!r}"
@@ -59,7 +65,9 @@ def follow(where: Path, session: str) -> None:
         name, *words = shlex.split(command)
         done = run(where, "-m", MODULES[name], *words)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert all((where / path).exists() for option, path in pairwise(words) if option == "--out"), command
+        assert all(
+            (where / path).exists() for option, path in pairwise(words) if option == "--out"
+        ), command
         same = doctest.OutputChecker().check_output(
             expected, done.stdout, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         )
@@ -67,7 +75,11 @@ def follow(where: Path, session: str) -> None:
 
 
 def test_the_page_can_be_followed_to_the_letter(copy: Path) -> None:
-    found = run(copy, "-c", f"import {', '.join(PACKAGES)}; print({', '.join(f'{p}.__file__' for p in PACKAGES)})")
+    found = run(
+        copy,
+        "-c",
+        f"import {', '.join(PACKAGES)}; print({', '.join(f'{p}.__file__' for p in PACKAGES)})",
+    )
     assert found.stdout.split() == [str(copy / name / "__init__.py") for name in PACKAGES]
     done = []
     for block in FENCE.finditer(PAGE):

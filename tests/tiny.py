@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from policies.method import Problem, Rhythm, Transition, Trial
-from robots.arm import Body, Limits, Setpoint
-from robots.signals import Array
-from robots.world import Spec, Step, Task, Verdict
-from sim.engine import Scene
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from robots.arm import Body, Limits
+from robots.scene import Scene
+from robots.signals import Array, Setpoint, Spec, Verdict
+from robots.world import Step, Task
 
 J = np.ones(2)
 LIMITS = Limits(-3 * J, 3 * J, J, 10 * J, 100 * J, J, np.array([[-1.0, 1.0]] * 3), 10.0, 0.1)
@@ -30,7 +30,7 @@ class ElsewhereOptions:
     port: str = "here"
 
 
-class Elsewhere:
+class RemoteDriver:
     """A driver of an arm that is somewhere else: it cannot place an object."""
 
     Options = ElsewhereOptions
@@ -64,8 +64,18 @@ class Tiny:
 
 def answer(n: int, **changes: Any) -> Step:
     no = np.zeros(n, dtype=bool)
-    step = {"obs": np.zeros((n, 2)), "reward": np.ones(n), "terminated": no, "truncated": no, "success": no}
-    step |= {"applied": np.zeros((n, 2)), "verdict": np.zeros(n, dtype=np.int64), "stamp": np.zeros(n)}
+    step = {
+        "obs": np.zeros((n, 2)),
+        "reward": np.ones(n),
+        "terminated": no,
+        "truncated": no,
+        "success": no,
+    }
+    step |= {
+        "applied": np.zeros((n, 2)),
+        "verdict": np.zeros(n, dtype=np.int64),
+        "stamp": np.zeros(n),
+    }
     return Step(**(step | changes))
 
 
@@ -84,9 +94,14 @@ class Script:
 
     def step(self, action: Array) -> Step:
         self.actions.append(action.copy())
-        at = {kind: np.array([rows.get(i) == self.tick for i in range(self.n)]) for kind, rows in self.ends.items()}
+        at = {
+            kind: np.array([rows.get(i) == self.tick for i in range(self.n)])
+            for kind, rows in self.ends.items()
+        }
         self.tick += 1
-        verdict = np.where(at.pop("diverged", np.zeros(self.n, dtype=bool)), int(Verdict.DIVERGED), 0)
+        verdict = np.where(
+            at.pop("diverged", np.zeros(self.n, dtype=bool)), int(Verdict.DIVERGED), 0
+        )
         return answer(self.n, obs=np.full((self.n, 2), float(self.tick)), verdict=verdict, **at)
 
     def close(self) -> None: ...
@@ -109,7 +124,9 @@ class World(Script):
         self.at = self.at + 0.3 * action
         far = np.linalg.norm(self.at - self.goal, axis=1)
         over = np.full(self.n, self.tick == self.family.horizon)
-        return answer(self.n, obs=self.at, reward=-far, success=far < 0.3, truncated=over, applied=action)
+        return answer(
+            self.n, obs=self.at, reward=-far, success=far < 0.3, truncated=over, applied=action
+        )
 
 
 @dataclass(frozen=True)
@@ -121,14 +138,14 @@ class Count:
     inner: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-RHYTHM = Rhythm(tasks=4, episodes=2, iterations=3)
+SCHEDULE = CollectionSchedule(meta_batch=4, episodes_per_trial=2, iterations=3)
 
 
 @dataclass(frozen=True)
 class CounterConfig:
     gain: float = 0.5
     sizes: tuple[int, ...] = (2, 3)
-    rhythm: Rhythm = RHYTHM
+    schedule: CollectionSchedule = SCHEDULE
 
     @classmethod
     def for_family(cls, name: str) -> "CounterConfig":
@@ -142,9 +159,13 @@ class Counter:
     privileged = False
 
     def __init__(self, problem: Problem, config: CounterConfig, seed: int) -> None:
-        self.problem, self.config, self.rhythm = problem, config, config.rhythm
+        self.problem, self.config, self.schedule = problem, config, config.schedule
         self.generator = torch.Generator().manual_seed(seed)
-        self.net = {"weight": torch.zeros(2, 2), "obs.shift": torch.zeros(2), "obs.scale": torch.ones(2)}
+        self.net = {
+            "weight": torch.zeros(2, 2),
+            "obs.shift": torch.zeros(2),
+            "obs.scale": torch.ones(2),
+        }
         self.told: Any = "nothing"
 
     def prior(self, n: int, task: torch.Tensor | None = None) -> Count:
@@ -153,17 +174,23 @@ class Counter:
 
     def act(self, obs: torch.Tensor, belief: Count, explore: bool) -> torch.Tensor:
         noise = 0.1 * torch.randn(len(obs), 2, generator=self.generator) if explore else 0.0
-        action = torch.tanh(obs @ self.net["weight"] + self.config.gain * belief.last + 0.01 * belief.ticks[:, None])
+        action = torch.tanh(
+            obs @ self.net["weight"] + self.config.gain * belief.last + 0.01 * belief.ticks[:, None]
+        )
         return (action + noise).clamp(-1, 1)
 
     def observe(self, belief: Count, transition: Transition) -> Count:
         seen = transition.valid
-        return Count(belief.ticks + seen, torch.where(seen[:, None], transition.next_obs, belief.last), belief.inner)
+        return Count(
+            belief.ticks + seen,
+            torch.where(seen[:, None], transition.next_obs, belief.last),
+            belief.inner,
+        )
 
     def adapt(self, belief: Count, episode: Transition) -> Count:
         return Count(belief.ticks + 100, belief.last, belief.inner)
 
-    def learn(self, trial: Trial) -> dict[str, float]:
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
         self.net["weight"] = self.net["weight"] + 0.1 * torch.randn(2, 2, generator=self.generator)
         return {"size": float(self.net["weight"].norm())}
 

@@ -10,6 +10,7 @@ from robots.registry import Registry
 
 DRIVERS = Registry(
     "driver",
+    "pliant.drivers",
     {
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
         "twin": "sim.twin:Twin",

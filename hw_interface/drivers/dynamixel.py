@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import dynamixel_sdk as sdk
 import numpy as np
 
-from hw_interface.calibration import TURN, Calibration, read_calibration
-from robots.arm import ArmSpec, Command, Condition, JointState
-from robots.signals import Array
+from hw_interface.drivers.dynamixel_calibration import TURN, Calibration, read_calibration
+from robots.arm import ArmSpec
+from robots.signals import Array, Command, Condition, JointState
 
 # of the control table: address, bytes
 MODEL, DRIVE_MODE, OPERATING_MODE, HOMING_OFFSET = (0, 2), (10, 1), (11, 1), (20, 4)
@@ -32,7 +32,13 @@ HEALTH = (64, 35)
 TORQUE_ON, HARDWARE_ERROR, WATCHING = 0, 6, 34  # bytes of it
 
 MODES = {"position": 3, "current": 5}
-ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}  # bits
+ERRORS = {
+    0: "input voltage",
+    2: "overheating",
+    3: "encoder",
+    4: "electrical shock",
+    5: "overload",
+}  # bits
 ALERT = 0x80  # of a status: the servo is in hardware error
 TICK = 2 * np.pi / TURN  # rad
 SPEED = 0.229 * 2 * np.pi / 60  # rad/s
@@ -42,7 +48,9 @@ KINDS = {  # model: its number, N·m/A (stall torque over stall current at 12 V)
     "xm430-w350": (1020, 4.1 / 2.3),
     "xm540-w270": (1120, 10.6 / 4.4),
 }
-PATIENCE = 8.0  # ms an answer may take besides its time on the wire; the vendor's client waits for 34 ms
+PATIENCE = (
+    8.0  # ms an answer may take besides its time on the wire; the vendor's client waits for 34 ms
+)
 TRIES = 3
 
 T = TypeVar("T")
@@ -78,22 +86,37 @@ class Dynamixel:
     Options = DynamixelOptions
     dt = 1 / 320  # s
 
-    def __init__(self, arm: ArmSpec, scene: Any = None, options: DynamixelOptions | None = None) -> None:
+    def __init__(
+        self, arm: ArmSpec, scene: Any = None, options: DynamixelOptions | None = None
+    ) -> None:
         """ValueError where the options name no port, or no calibration that fits the arm."""
         self.arm, self.options = arm, options or DynamixelOptions()
         if not self.options.port:
-            raise ValueError("Dynamixel servos are reached by a serial port: give --port, such as /dev/ttyUSB0")
+            raise ValueError(
+                "Dynamixel servos are reached by a serial port: give --port, such as /dev/ttyUSB0"
+            )
         self.wiring: Calibration = read_calibration(self.options.calibration, arm)
         if unknown := {servo.model for servo in self.wiring.servos} - set(KINDS):
-            raise ValueError(f"no servo model {min(unknown)!r} is known; there are: {', '.join(KINDS)}")
+            raise ValueError(
+                f"no servo model {min(unknown)!r} is known; there are: {', '.join(KINDS)}"
+            )
         servos = self.wiring.servos
-        self._sign, self._zero = (np.array([getattr(s, name) for s in servos]) for name in ("sign", "zero"))
-        self._strength = np.array([KINDS[s.model][1] * AMPERE for s in servos])  # N·m of one unit of current
+        self._sign, self._zero = (
+            np.array([getattr(s, name) for s in servos]) for name in ("sign", "zero")
+        )
+        self._strength = np.array(
+            [KINDS[s.model][1] * AMPERE for s in servos]
+        )  # N·m of one unit of current
         ends = self._zero + self._sign * np.stack([arm.limits.q_low, arm.limits.q_high]) / TICK
-        self._first, self._last = np.ceil(ends.min(0)), np.floor(ends.max(0))  # ticks, never rounded past a limit
+        self._first, self._last = (
+            np.ceil(ends.min(0)),
+            np.floor(ends.max(0)),
+        )  # ticks, never rounded past a limit
         self._ids = self.wiring.ids
         self._all = (*self._ids, *self.wiring.shadows)
-        self._watch = int(arm.limits.deadline / WATCH)  # the bus may be silent for as long as a command may be old
+        self._watch = int(
+            arm.limits.deadline / WATCH
+        )  # the bus may be silent for as long as a command may be old
         self._packet = sdk.PacketHandler(2.0)
         self._port: Any = None
         self._enabled, self._tripped = False, False
@@ -118,11 +141,15 @@ class Dynamixel:
                     self._expect(number, servo.joint, "model", MODEL, KINDS[servo.model][0])
             self._expect(servo.id, servo.joint, "drive mode", DRIVE_MODE, servo.drive_mode)
             self._expect(servo.id, servo.joint, "homing offset", HOMING_OFFSET, servo.homing_offset)
-            self._expect(servo.id, servo.joint, "operating mode", OPERATING_MODE, MODES[self.wiring.mode])
+            self._expect(
+                servo.id, servo.joint, "operating mode", OPERATING_MODE, MODES[self.wiring.mode]
+            )
         try:
             self._health()
         except OSError as silent:
-            needs = "the servos answer, but not to a fast sync read: their firmware must be 45 or newer"
+            needs = (
+                "the servos answer, but not to a fast sync read: their firmware must be 45 or newer"
+            )
             raise OSError(needs) from silent
 
     def enable(self) -> None:
@@ -135,11 +162,18 @@ class Dynamixel:
         self._enabled = False
         for number, data in zip(self._all, self._health(), strict=True):
             if error := data[HARDWARE_ERROR]:
-                what = ", ".join(name for bit, name in ERRORS.items() if error >> bit & 1) or f"code {error}"
-                raise RuntimeError(f"servo {number} reports {what}: support the arm, mend the cause, reboot the servo")
+                what = (
+                    ", ".join(name for bit, name in ERRORS.items() if error >> bit & 1)
+                    or f"code {error}"
+                )
+                raise RuntimeError(
+                    f"servo {number} reports {what}: support the arm, mend the cause, reboot the servo"
+                )
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
         speed = np.ceil(self.arm.limits.dq / SPEED).astype(int)
-        self._write_all(PROFILE, [int(v) << 32 for v in speed])  # acceleration 0, that is unbounded, then velocity
+        self._write_all(
+            PROFILE, [int(v) << 32 for v in speed]
+        )  # acceleration 0, that is unbounded, then velocity
         if self.wiring.mode == "current":
             most = np.minimum(self.arm.limits.tau / self._strength, 2047).astype(int)
             self._write_all(GOAL_CURRENT, most.tolist())
@@ -150,15 +184,21 @@ class Dynamixel:
         for number, data in zip(self._all, self._health(), strict=True):
             if (data[TORQUE_ON], data[WATCHING]) != (1, self._watch):
                 shown = f"torque {data[TORQUE_ON]}, bus watchdog {data[WATCHING]}"
-                raise RuntimeError(f"servo {number} is not enabled: it shows {shown}, not 1 and {self._watch}")
+                raise RuntimeError(
+                    f"servo {number} is not enabled: it shows {shown}, not 1 and {self._watch}"
+                )
         self._enabled, self._tripped = True, False
 
     def read(self) -> JointState:
         """What the servos say; of a reading that was lost, the one before."""
         if time.monotonic() - self._spoke > self._watch * WATCH / 2:
             with contextlib.suppress(OSError):
-                self._tripped |= self._enabled and any(data[WATCHING] != self._watch for data in self._health())
-        self._state = self._tried(self._present) if self._state is None else self._present() or self._state
+                self._tripped |= self._enabled and any(
+                    data[WATCHING] != self._watch for data in self._health()
+                )
+        self._state = (
+            self._tried(self._present) if self._state is None else self._present() or self._state
+        )
         return self._state
 
     def write(self, command: Command) -> None:
@@ -242,16 +282,25 @@ class Dynamixel:
         body: list[int] = []
         for number, value in zip(self._ids, values, strict=True):
             body += [number, *value.to_bytes(length, "little")]
-        if self._packet.syncWriteTxOnly(self._port, address, length, body, len(body)) != sdk.COMM_SUCCESS:
+        if (
+            self._packet.syncWriteTxOnly(self._port, address, length, body, len(body))
+            != sdk.COMM_SUCCESS
+        ):
             raise OSError(f"cannot send on {self.options.port}")
 
-    def _expect(self, number: int, joint: str, name: str, register: tuple[int, int], wanted: int) -> None:
+    def _expect(
+        self, number: int, joint: str, name: str, register: tuple[int, int], wanted: int
+    ) -> None:
         for _ in range(TRIES):
             data, result, _ = self._packet.readTxRx(self._port, number, *register)
             if result == sdk.COMM_SUCCESS:
                 break
         else:
-            raise OSError(f"servo {number} ({joint}) does not answer on {self.options.port} at {self.wiring.baud} baud")
+            raise OSError(
+                f"servo {number} ({joint}) does not answer on {self.options.port} at {self.wiring.baud} baud"
+            )
         found = int.from_bytes(bytes(data), "little", signed=register is HOMING_OFFSET)
         if found != wanted:
-            raise RuntimeError(f"servo {number} ({joint}) has the {name} {found}, its calibration {wanted}")
+            raise RuntimeError(
+                f"servo {number} ({joint}) has the {name} {found}, its calibration {wanted}"
+            )

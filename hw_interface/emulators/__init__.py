@@ -9,7 +9,9 @@ from typing import Protocol
 from robots.registry import Registry
 from robots.signals import Array
 
-EMULATORS = Registry("emulator", {"dynamixel": "hw_interface.emulators.dynamixel:Bus"})
+EMULATORS = Registry(
+    "emulator", "pliant.emulators", {"dynamixel": "hw_interface.emulators.dynamixel:Bus"}
+)
 
 
 class Physics(Protocol):

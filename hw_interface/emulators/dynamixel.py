@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw_interface.calibration import ServoWiring, read_calibration
+from hw_interface.drivers.dynamixel_calibration import ServoWiring, read_calibration
 from hw_interface.emulators import Physics
 from hw_interface.emulators.protocol2 import (
     BROADCAST,
@@ -29,7 +29,15 @@ from hw_interface.emulators.protocol2 import (
     fast_status,
     status,
 )
-from hw_interface.emulators.x_series import CURRENT_UNIT, MODELS, MODES, RAD, REGISTERS, SPEED_UNIT, Servo
+from hw_interface.emulators.x_series import (
+    CURRENT_UNIT,
+    MODELS,
+    MODES,
+    RAD,
+    REGISTERS,
+    SPEED_UNIT,
+    EmulatedServo,
+)
 from robots.arm import ArmSpec
 
 IDLE = 0.004  # s, how long at most nothing is looked at
@@ -70,12 +78,22 @@ class Bus:
         mode = MODES[wiring.mode]
         self.arm, self.physics, self.faults, self._clock = arm, physics, Faults(), clock
         self.baud = wiring.baud
-        self.servos = {w.id: Servo(w, w.id, mode) for w in wiring.servos}
-        shadows = [Servo(w, w.shadow, mode, secondary=w.id) for w in wiring.servos if w.shadow is not None]
+        self.servos = {w.id: EmulatedServo(w, w.id, mode) for w in wiring.servos}
+        shadows = [
+            EmulatedServo(w, w.shadow, mode, secondary=w.id)
+            for w in wiring.servos
+            if w.shadow is not None
+        ]
         self.servos |= {servo.number: servo for servo in shadows}
         self._joints = [self.servos[w.id] for w in wiring.servos]
-        self._leaders = {**{w.id: w.id for w in wiring.servos}, **{s.number: s.secondary for s in shadows}}
-        self.goals, self.outside = 0, 0  # goal positions that arrived, and those of them beyond the arm's limits
+        self._leaders = {
+            **{w.id: w.id for w in wiring.servos},
+            **{s.number: s.secondary for s in shadows},
+        }
+        self.goals, self.outside = (
+            0,
+            0,
+        )  # goal positions that arrived, and those of them beyond the arm's limits
         self.carried = 0  # bytes, both ways
         self.recent: deque[tuple[float, int, int]] = deque(maxlen=100_000)  # s, id, ticks
         self._parser, self._now, self._free = Parser(), clock(), 0.0
@@ -119,7 +137,9 @@ class Bus:
         dt, self._now = now - self._now, now
         for servo in self.servos.values():
             servo.pass_time(now, dt)
-        self.physics.write(np.array([_angle(servo.wiring, servo.reference) for servo in self._joints]))
+        self.physics.write(
+            np.array([_angle(servo.wiring, servo.reference) for servo in self._joints])
+        )
         self.physics.advance(dt)
         self._measure()
 
@@ -145,7 +165,7 @@ class Bus:
             answers = [] if number == BROADCAST else answers
         return b"".join(answers)
 
-    def _one(self, servo: Servo, instruction: int, parameters: bytes) -> bytes:
+    def _one(self, servo: EmulatedServo, instruction: int, parameters: bytes) -> bytes:
         error, data = Error.INSTRUCTION | servo.alert, b""
         if instruction == Instruction.PING:
             error, data = servo.alert, bytes(servo.table[0:2]) + bytes(servo.table[6:7])
@@ -172,10 +192,14 @@ class Bus:
             answers.append((number, *self.servos[number].read(address, length)))
         if not fast:
             told = {number: status(number, error, data) for number, error, data in answers}
-            disturbed = {n: _disturbed(told[n], len(told[n]) - 3) for n in self.faults.corrupt if n in told}
+            disturbed = {
+                n: _disturbed(told[n], len(told[n]) - 3) for n in self.faults.corrupt if n in told
+            }
             return b"".join((told | disturbed).values())
         out = fast_status(answers, len(asked))
-        for number in self.faults.corrupt & set(asked):  # what comes after it has the right checksum again
+        for number in self.faults.corrupt & set(
+            asked
+        ):  # what comes after it has the right checksum again
             place = 8 + (4 + length) * asked.index(number) + 1 + length
             out = _disturbed(out, place) if place < len(out) else out
             out = _with_last_checksum(out) if asked[-1] != number else out
@@ -189,12 +213,12 @@ class Bus:
                 if number in (servo.number, servo.secondary):
                     self._write(servo, address, data)
 
-    def _write(self, servo: Servo, address: int, data: bytes) -> int:
+    def _write(self, servo: EmulatedServo, address: int, data: bytes) -> int:
         if address == REGISTERS["goal_position"][0] and servo.secondary == 255:
             self._record(servo, int.from_bytes(data[:4], "little", signed=True))
         return servo.write(address, data)
 
-    def _record(self, servo: Servo, goal: int) -> None:
+    def _record(self, servo: EmulatedServo, goal: int) -> None:
         joint = self._joints.index(servo)
         q, limits = _angle(servo.wiring, goal), self.arm.limits
         self.goals += 1

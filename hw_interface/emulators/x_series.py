@@ -6,7 +6,7 @@ temperatures; gains are kept and change nothing.
 
 import numpy as np
 
-from hw_interface.calibration import TURN, ServoWiring
+from hw_interface.drivers.dynamixel_calibration import TURN, ServoWiring
 from hw_interface.emulators.protocol2 import ALERT, Error
 
 REGISTERS = {  # name: address, bytes, value at the start, lowest, highest; None: read only
@@ -50,7 +50,7 @@ CURRENT_UNIT = 2.69e-3  # A
 OVERLOAD = 0x20
 
 
-class Servo:
+class EmulatedServo:
     """One servo's memory and manners; where its horn stands it is told in ticks."""
 
     def __init__(self, wiring: ServoWiring, number: int, mode: int, secondary: int = 255) -> None:
@@ -60,7 +60,12 @@ class Servo:
         self.heard = 0.0  # s, when the bus last carried an instruction
         for name, (_, _, initial, _, _) in REGISTERS.items():
             self.set(name, initial)
-        fixed = {"model": MODELS[wiring.model][0], "id": number, "secondary_id": secondary, "operating_mode": mode}
+        fixed = {
+            "model": MODELS[wiring.model][0],
+            "id": number,
+            "secondary_id": secondary,
+            "operating_mode": mode,
+        }
         for name, value in (fixed | {"homing_offset": wiring.homing_offset}).items():
             self.set(name, value)
         self.set("drive_mode", wiring.drive_mode)

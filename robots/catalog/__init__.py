@@ -4,6 +4,7 @@ from robots.registry import Registry
 
 ARMS = Registry(
     "arm",
+    "pliant.arms",
     {
         "panda": "robots.catalog.panda:PANDA",
         "viperx": "robots.catalog.viperx:VIPERX",

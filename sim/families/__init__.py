@@ -4,6 +4,7 @@ from robots.registry import Registry
 
 FAMILIES = Registry(
     "family",
+    "pliant.families",
     {
         "cheetah_cripple": "sim.families.cheetah:CheetahCripple",
         "cheetah_vel": "sim.families.cheetah:CheetahVel",

@@ -5,7 +5,7 @@ is its too, and so is what is observed (qpos without the root's x, then qvel), b
 last: velocity in a reward is (x after - x before) / dt, and both are observed, as in PEARL's and GrBAL's code.
 
 In MuJoCo the physics are Gymnasium's, to 1e-9 over an episode. PyBullet has the same masses, joints and springs, but
-hard ground and no inertia of rotors: see ``sim.bullet_walker``.
+hard ground and no inertia of rotors: see ``sim.engines.bullet_walker``.
 """
 
 from importlib.util import find_spec
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from robots.actions import JointTorque
 from robots.arm import Limits, Walker
-from robots.signals import Array, Signals
-from robots.torque import JointTorque
-from robots.world import Spec, Start, Task
-from sim.engine import Scene
-from sim.splits import chequered, heldout
+from robots.scene import Scene
+from robots.signals import Array, Signals, Spec
+from robots.world import Start, Task
+from sim.families.splits import checkerboard, heldout
 
 JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
 ONE = np.ones(6)
@@ -48,10 +48,12 @@ CHEETAH = Walker(
         deadline=0.25,
     ),
     mjcf=_gymnasium("envs/mujoco/assets/half_cheetah.xml"),
-    root=("rootx", "rootz", "rooty"),
+    root_joints=("rootx", "rootz", "rooty"),
 )
 MOVING = (*CHEETAH.root, *JOINTS)
-NOISE = 0.1  # rad or m, uniform to either side; rad/s or m/s, standard deviation (Gymnasium's reset)
+NOISE = (
+    0.1  # rad or m, uniform to either side; rad/s or m/s, standard deviation (Gymnasium's reset)
+)
 EFFORT = 0.05  # price of squared actions, in both families' sources
 VX, X = 8, 17  # columns of the observation
 
@@ -78,7 +80,7 @@ class Cheetah:
         """Gymnasium's: all joints and their velocities a little off."""
         n, k = len(task), len(MOVING)
         q, dq = rng.uniform(-NOISE, NOISE, (n, k)), NOISE * rng.standard_normal((n, k))
-        return Start(q, np.full((n, 3), np.nan), np.full((n, 4), np.nan), dq)
+        return Start(q, dq)
 
     def marker(self, task: Task) -> Array:
         """There is nothing to be seen."""
@@ -112,7 +114,7 @@ class CheetahVel(Cheetah):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Speeds from 0 to 3 m/s."""
-        return Task(self.task_names, self.fastest * chequered(rng, n, 1, split), np.arange(n))
+        return Task(self.task_names, self.fastest * checkerboard(rng, n, 1, split), np.arange(n))
 
     def reward(self, obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
         """-|v - v*| - 0.05·|a|²."""
@@ -132,7 +134,9 @@ class CheetahCripple(Cheetah):
 
     name = "cheetah_cripple"
     episodes = 2
-    task_names = tuple(f"actuator.{joint}" for joint in JOINTS)  # share of the torque that arrives: 0 or 1
+    task_names = tuple(
+        f"actuator.{joint}" for joint in JOINTS
+    )  # share of the torque that arrives: 0 or 1
     hidden_reward = False
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

@@ -9,10 +9,10 @@ import numpy as np
 
 from robots.actions import JointVelocity
 from robots.arm import Body, Limits
-from robots.signals import Array, Signals
-from robots.world import Spec, Start, Task
-from sim.engine import Scene
-from sim.splits import chequered
+from robots.scene import Scene
+from robots.signals import Array, Signals, Spec
+from robots.world import Start, Task
+from sim.families.splits import checkerboard
 
 ONE = np.ones(2)
 POINT = Body(
@@ -53,7 +53,7 @@ class Point:
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the square; held-out ones in fields of a chequerboard that no training goal lies in."""
-        return Task(self.task_names, 2 * chequered(rng, n, 2, split) - 1, np.arange(n))
+        return Task(self.task_names, 2 * checkerboard(rng, n, 2, split) - 1, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Anywhere in the square."""
@@ -87,7 +87,7 @@ class SparsePoint(Point):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""
-        angle = np.pi * chequered(rng, n, 1, split)[:, 0]
+        angle = np.pi * checkerboard(rng, n, 1, split)[:, 0]
         return Task(self.task_names, np.stack([np.cos(angle), np.sin(angle)], -1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -105,4 +105,4 @@ def _distance(obs: Any, task: Any) -> Any:
 
 
 def _begin(q: Array) -> Start:
-    return Start(q, np.full((len(q), 3), np.nan), np.full((len(q), 4), np.nan))
+    return Start(q)

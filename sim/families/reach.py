@@ -8,10 +8,10 @@ from robots.actions import ToolVelocity
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.catalog.viperx import VIPERX
-from robots.signals import Array, Signals
-from robots.world import Spec, Start, Task
-from sim.engine import Scene
-from sim.splits import chequered
+from robots.scene import Scene
+from robots.signals import Array, Signals, Spec
+from robots.world import Start, Task
+from sim.families.splits import checkerboard
 
 MARGIN = 0.05  # m, from the outermost goal to the end of the tool's box
 
@@ -22,7 +22,9 @@ class Reach:
     name = "reach"
     engines = ("mujoco", "bullet", "ideal")
     arm: ArmSpec = PANDA
-    ready = np.array([0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0])  # rad, the tool in the middle, pointing down
+    ready = np.array(
+        [0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0]
+    )  # rad, the tool in the middle, pointing down
     middle = np.array([0.475, 0.0, 0.3])  # m, of the goals
     span = np.array([0.125, 0.25, 0.15])  # m, how far goals lie from it along each axis
     speed = 0.5  # m/s along each axis
@@ -49,13 +51,13 @@ class Reach:
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the box; held-out ones in fields of a chequerboard that no training goal lies in."""
-        goal = self.middle + self.span * (2 * chequered(rng, n, 3, split) - 1)
+        goal = self.middle + self.span * (2 * checkerboard(rng, n, 3, split) - 1)
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The same posture, always."""
         n = len(task)
-        return Start(np.tile(self.ready, (n, 1)), np.full((n, 3), np.nan), np.full((n, 4), np.nan))
+        return Start(np.tile(self.ready, (n, 1)))
 
     def marker(self, task: Task) -> Array:
         """Nothing shows where the goal is."""
@@ -83,7 +85,9 @@ class ReachViperx(Reach):
 
     name = "reach_viperx"
     arm = VIPERX
-    ready = np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0])  # the stylus in the middle, pointing down
+    ready = np.array(
+        [0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0]
+    )  # the stylus in the middle, pointing down
     middle = np.array([0.36, 0.0, 0.2])
     span = np.array([0.1, 0.15, 0.08])
     speed = 0.3

@@ -10,9 +10,9 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.catalog.panda import PANDA
-from robots.signals import Array, Signals
-from robots.world import Spec, Start, Task
-from sim.engine import Scene
+from robots.scene import Scene
+from robots.signals import Array, Signals, Spec
+from robots.world import Start, Task
 
 START = (0.50, 0.0)  # m, where the object stands
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
@@ -79,7 +79,9 @@ class Slide:
         friction = rng.uniform(low, high, n)
         if not train:  # outside on either side
             friction = np.where(
-                rng.random(n) < 0.5, rng.uniform(np.log(0.04), low, n), rng.uniform(high, np.log(0.155), n)
+                rng.random(n) < 0.5,
+                rng.uniform(np.log(0.04), low, n),
+                rng.uniform(high, np.log(0.155), n),
             )
         values = np.stack(
             [
@@ -101,8 +103,10 @@ class Slide:
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object at its mark, to a millimetre; the tool behind it."""
         n = len(task)
-        pos = np.concatenate([START + rng.normal(0, 1e-3, (n, 2)), task.columns("object.size_z")], 1)
-        return Start(np.tile(READY, (n, 1)), pos, np.tile([1.0, 0, 0, 0], (n, 1)))
+        pos = np.concatenate(
+            [START + rng.normal(0, 1e-3, (n, 2)), task.columns("object.size_z")], 1
+        )
+        return Start(np.tile(READY, (n, 1)), None, pos, np.tile([1.0, 0, 0, 0], (n, 1)))
 
     def marker(self, task: Task) -> Array:
         """The target, on the table."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import tiny
 
-from adaptation import archive, meta_train
-from adaptation.checkpoint import setting_names
-from adaptation.run import RunConfig
-from policies import METHODS
+from adaptation.jobs import train as meta_train
+from adaptation.runs import archive
+from adaptation.runs.checkpoint import setting_names
+from adaptation.runs.run import RunConfig
+from policies.methods import METHODS
 from sim.families import FAMILIES
 
 
@@ -41,8 +42,19 @@ def main(run: Path, iterations: int, method: str, where: str = "", when: int = 0
         archive.os = SimpleNamespace(**{**vars(os), "fsync": fsync})  # type: ignore[attr-defined]
     if where == "learn":
         METHODS[method].learn = learn
-    settings = {name: 1 for name in setting_names(method) if name.endswith(("updates", "warmup"))}
-    config = RunConfig(method, "tiny", iterations=iterations, references=False, save_iterations=2, settings=settings)
+    settings = {
+        name: 1
+        for name in setting_names(method)
+        if name.endswith(("gradient_steps", "random_trials"))
+    }
+    config = RunConfig(
+        method,
+        "tiny",
+        iterations=iterations,
+        references=False,
+        save_iterations=2,
+        settings=settings,
+    )
     meta_train.train(run, None if (run / "config.json").exists() else config)
 
 

@@ -10,13 +10,13 @@ import pytest
 import tiny
 import torch
 
-from adaptation import checkpoint
 from adaptation.background import BACKLOG, Background
-from adaptation.checkpoint import problem_of
-from adaptation.frozen import Frozen
-from adaptation.live import live
-from adaptation.visit import paced
-from policies.method import Transition, Trial
+from adaptation.jobs.arm_session import paced
+from adaptation.no_adaptation import NoAdaptation
+from adaptation.rollout import rollout
+from adaptation.runs import checkpoint
+from adaptation.runs.checkpoint import problem_of
+from policies.method import Transition, TrialBatch
 from sim.vec_world import VecWorld
 
 LONG = 20.0  # s, after which a test that hangs fails
@@ -24,7 +24,7 @@ E = 3
 
 
 @dataclass(frozen=True)
-class Known:
+class FixedBelief:
     """What a belief is built on."""
 
     ticks: torch.Tensor  # (n,)
@@ -34,12 +34,14 @@ class Known:
 class Watched(tiny.Counter):
     """Counts ticks, writes down what it acts by, and does as it is told in its slow verbs."""
 
-    def __init__(self, during: Callable[[str, Known], Known] = lambda verb, belief: belief) -> None:
+    def __init__(
+        self, during: Callable[[str, FixedBelief], FixedBelief] = lambda verb, belief: belief
+    ) -> None:
         super().__init__(problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
         self.during, self.acted_by = during, []
 
     def prior(self, n: int, task: torch.Tensor | None = None) -> Any:
-        return Known(torch.zeros(n), torch.full((n,), torch.nan))
+        return FixedBelief(torch.zeros(n), torch.full((n,), torch.nan))
 
     def act(self, obs: torch.Tensor, belief: Any, explore: bool) -> torch.Tensor:
         self.acted_by.append(float(belief.ticks[0]))
@@ -52,19 +54,24 @@ class Watched(tiny.Counter):
         return self.during("adapt", replace(belief, ticks=belief.ticks + 100))
 
 
-def lives(background: Any, episodes: int = E, n: int = 1, on_tick: Any = None) -> Trial:
+def lives(background: Any, episodes: int = E, n: int = 1, on_tick: Any = None) -> TrialBatch:
     family = tiny.Tiny()
     task = family.sample(np.random.default_rng(0), n)
-    return live(tiny.Script(n), background, task, episodes, on_tick=on_tick)
+    return rollout(tiny.Script(n), background, task, episodes, on_tick=on_tick)
 
 
 class Gate:
     """A verb that stays in its first call until it is let go."""
 
     def __init__(self, verb: str) -> None:
-        self.verb, self.open, self.entered, self.hung = verb, threading.Event(), threading.Event(), False
+        self.verb, self.open, self.entered, self.hung = (
+            verb,
+            threading.Event(),
+            threading.Event(),
+            False,
+        )
 
-    def __call__(self, verb: str, belief: Known) -> Known:
+    def __call__(self, verb: str, belief: FixedBelief) -> FixedBelief:
         if verb == self.verb and not self.open.is_set():
             self.entered.set()
             self.hung = not self.open.wait(LONG)
@@ -76,12 +83,12 @@ def test_with_patience_it_is_the_synchronous_loop(name: str) -> None:
     family = checkpoint.family_named("point")
     task = family.sample(np.random.default_rng(0), 2)
 
-    def lived(background: bool) -> Trial:
+    def lived(background: bool) -> TrialBatch:
         world, method = VecWorld(family, n=2, seed=0), checkpoint.build(name, family, seed=0)
         if not background:
-            return live(world, method, task, 2)
+            return rollout(world, method, task, 2)
         with Background(method, torch.inf) as beside:
-            trial = live(world, beside, task, 2)
+            trial = rollout(world, beside, task, 2)
         assert beside.events == []
         assert beside.most_stale == 0
         return trial
@@ -92,7 +99,9 @@ def test_with_patience_it_is_the_synchronous_loop(name: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["observe", "adapt"])
-def test_no_tick_waits_for_a_slow_update_and_it_counts_from_the_tick_after_it_is_done(verb: str) -> None:
+def test_no_tick_waits_for_a_slow_update_and_it_counts_from_the_tick_after_it_is_done(
+    verb: str,
+) -> None:
     """The update is let go from within the loop, ticks after it began: who waited for it would wait for ever."""
     gate = Gate(verb)
     method = Watched(gate)
@@ -104,7 +113,9 @@ def test_no_tick_waits_for_a_slow_update_and_it_counts_from_the_tick_after_it_is
             before.append(len(method.acted_by))
             gate.open.set()
             with background._changed:
-                assert background._changed.wait_for(lambda: not (background._jobs or background._busy), LONG)
+                assert background._changed.wait_for(
+                    lambda: not (background._jobs or background._busy), LONG
+                )
 
     before: list[int] = []
     with Background(method, patience=0.0) as background:
@@ -112,7 +123,9 @@ def test_no_tick_waits_for_a_slow_update_and_it_counts_from_the_tick_after_it_is
     assert not gate.hung
     old, new = method.acted_by[: before[0]], method.acted_by[before[0]]
     assert old == sorted(old)
-    assert max(old) <= (0 if verb == "observe" else 5), "what the update does not have yet is not acted by"
+    assert max(old) <= (0 if verb == "observe" else 5), (
+        "what the update does not have yet is not acted by"
+    )
     assert new == 5 + 100 + 3, "every tick counts once it is known"
     assert background.most_stale >= 3
     assert background.events == []
@@ -137,12 +150,12 @@ def test_a_new_trial_begins_at_the_prior_whatever_was_under_way() -> None:
         assert gate.entered.wait(LONG)
         threading.Timer(0.05, gate.open.set).start()
         method.acted_by.clear()
-        lives(Frozen(background))
+        lives(NoAdaptation(background))
     assert set(method.acted_by) == {0.0}
 
 
 def test_a_belief_that_is_not_finite_is_rolled_back_and_reported_once() -> None:
-    def spoil(verb: str, belief: Known) -> Known:
+    def spoil(verb: str, belief: FixedBelief) -> FixedBelief:
         bad = verb == "observe" and 3 <= calls.bump() < 6
         return replace(belief, ticks=belief.ticks * torch.nan) if bad else belief
 
@@ -150,7 +163,9 @@ def test_a_belief_that_is_not_finite_is_rolled_back_and_reported_once() -> None:
     method = Watched(spoil)
     with Background(method, torch.inf) as background:
         lives(background, episodes=2)
-    assert [(event["event"], event["detail"]) for event in background.events] == [("BELIEF_NOT_FINITE", 1.0)]
+    assert [(event["event"], event["detail"]) for event in background.events] == [
+        ("BELIEF_NOT_FINITE", 1.0)
+    ]
     assert method.acted_by == [0, 1, 2, 2, 2, 102, 103, 104, 105, 106]
 
 
@@ -165,7 +180,7 @@ class Calls:
 
 def test_a_belief_that_predicts_worse_than_the_prior_is_rolled_back_and_reported() -> None:
     class Judged(Watched):
-        def score(self, belief: Known, ticks: Transition) -> torch.Tensor:
+        def score(self, belief: FixedBelief, ticks: Transition) -> torch.Tensor:
             """The fourth tick's belief is bad: by two from what has been seen, (H, n, ...)."""
             assert ticks.obs.dim() == 3
             return torch.where(belief.ticks == 4, -2.0, 0.0)
@@ -190,10 +205,13 @@ def test_who_is_too_slow_for_long_leaves_ticks_out_and_says_so() -> None:
 
 
 def test_an_update_that_fails_fails_the_loop() -> None:
-    def fail(verb: str, belief: Known) -> Known:
+    def fail(verb: str, belief: FixedBelief) -> FixedBelief:
         raise ZeroDivisionError("in the worker")
 
-    with Background(Watched(fail), torch.inf) as background, pytest.raises(ZeroDivisionError, match="in the worker"):
+    with (
+        Background(Watched(fail), torch.inf) as background,
+        pytest.raises(ZeroDivisionError, match="in the worker"),
+    ):
         lives(background)
 
 

@@ -17,10 +17,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptation import archive, checkpoint
-from adaptation.errors import BadArgumentError, DamagedError, RefusedError
-from adaptation.live import live
+from adaptation.rollout import rollout
+from adaptation.runs import archive, checkpoint
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError, DamagedError, RefusedError
 
 pytestmark = pytest.mark.usefixtures("registered")
 FAMILY = tiny.Tiny()
@@ -32,7 +32,7 @@ def counter() -> Any:
 
 def save(folder: Path, method: Any = None, trainer: dict[str, Any] | None = None) -> Any:
     method = method or counter()
-    trial = live(tiny.Script(3), method, FAMILY.sample(np.random.default_rng(0), 3), episodes=2)
+    trial = rollout(tiny.Script(3), method, FAMILY.sample(np.random.default_rng(0), 3), episodes=2)
     method.learn(trial)
     checkpoint.save(folder, "counter", method, FAMILY, trial, trainer or {"iteration": 7})
     return method
@@ -49,7 +49,8 @@ def test_a_loaded_method_goes_on_as_the_saved_one(tmp_path: Path) -> None:
     found = checkpoint.load(tmp_path / "method", arm="tiny-arm", family="tiny")
     assert found.trainer == {"iteration": 3, "seconds": 0.1}
     trials = [
-        live(tiny.Script(2), m, FAMILY.sample(np.random.default_rng(1), 2), episodes=2) for m in (method, found.method)
+        rollout(tiny.Script(2), m, FAMILY.sample(np.random.default_rng(1), 2), episodes=2)
+        for m in (method, found.method)
     ]
     assert torch.equal(trials[0].ticks.action, trials[1].ticks.action)
     assert method.learn(trials[0]) == found.method.learn(trials[1])
@@ -58,7 +59,13 @@ def test_a_loaded_method_goes_on_as_the_saved_one(tmp_path: Path) -> None:
 def test_saving_leaves_the_method_as_it_was(tmp_path: Path) -> None:
     method = counter()
     before = method.generator.get_state()
-    trial = live(tiny.Script(1), method, FAMILY.sample(np.random.default_rng(0), 1), episodes=1, explore=False)
+    trial = rollout(
+        tiny.Script(1),
+        method,
+        FAMILY.sample(np.random.default_rng(0), 1),
+        episodes=1,
+        explore=False,
+    )
     checkpoint.save(tmp_path / "a", "counter", method, FAMILY, trial, {})
     assert torch.equal(method.generator.get_state(), before)
 
@@ -93,26 +100,47 @@ def edit(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
 
 
 EDITS = {
-    "permuted joints": (lambda c: c["joints"].reverse(), "joints: trained with ('elbow', 'shoulder'), here"),
+    "permuted joints": (
+        lambda c: c["joints"].reverse(),
+        "joints: trained with ('elbow', 'shoulder'), here",
+    ),
     "degrees": (
         lambda c: c["observation"].update(units=["deg", "deg"]),
         "observation.units: trained with ('deg', 'deg')",
     ),
-    "another scale": (lambda c: c["drives"][0].__setitem__(0, 28.6), "drives: trained with ((28.6, 0), (0, 0.5))"),
+    "another scale": (
+        lambda c: c["drives"][0].__setitem__(0, 28.6),
+        "drives: trained with ((28.6, 0), (0, 0.5))",
+    ),
     "another rate": (lambda c: c.update(dt=0.05), "dt: trained with 0.05, here 0.1"),
-    "another family": (lambda c: c.update(family="reach"), "family: trained for 'reach', asked for 'tiny'"),
-    "another arm": (lambda c: c.update(arm="ur5e"), "arm: trained for 'ur5e', asked to drive 'tiny-arm'"),
+    "another family": (
+        lambda c: c.update(family="reach"),
+        "family: trained for 'reach', asked for 'tiny'",
+    ),
+    "another arm": (
+        lambda c: c.update(arm="ur5e"),
+        "arm: trained for 'ur5e', asked to drive 'tiny-arm'",
+    ),
     "another version": (lambda c: c.update(pliant="9.9"), "pliant: trained with '9.9', here"),
     "another form": (lambda c: c.update(format=2), "format: trained with 2, here 1"),
-    "another limit": (lambda c: c["limits"]["dq"].__setitem__(1, 2.0), "limits.dq: trained with (1, 2), here (1, 1)"),
+    "another limit": (
+        lambda c: c["limits"]["dq"].__setitem__(1, 2.0),
+        "limits.dq: trained with (1, 2), here (1, 1)",
+    ),
     "another normaliser": (
         lambda c: c["normaliser"].update({"/net/obs.scale": [1, 57.3]}),
         "normaliser./net/obs.scale",
     ),
-    "another belief": (lambda c: c["belief"].update({"/last": [3]}), "belief./last: trained with (3), here (2)"),
+    "another belief": (
+        lambda c: c["belief"].update({"/last": [3]}),
+        "belief./last: trained with (3), here (2)",
+    ),
     "other weights": (lambda c: c.update(sha256="0" * 64), "sha256: trained with"),
     "another history": (lambda c: c.update(observed=4), "observed: trained with 4, here 1"),
-    "another delay": (lambda c: c["disturbances"].update(high=[0.5]), "disturbances.high: trained with (0.5)"),
+    "another delay": (
+        lambda c: c["disturbances"].update(high=[0.5]),
+        "disturbances.high: trained with (0.5)",
+    ),
     "another gain": (lambda c: c["config"].update(gain=0.9), "actions differ by up to"),
     "a missing line": (lambda c: c.pop("dt"), "missing required field `dt`"),
     "an unknown line": (lambda c: c.update(secret=1), "unknown field `secret`"),
@@ -121,7 +149,9 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("change", "said"), EDITS.values(), ids=list(EDITS))
-def test_a_contract_that_does_not_fit_is_refused_by_name(saved: Path, change: Any, said: str) -> None:
+def test_a_contract_that_does_not_fit_is_refused_by_name(
+    saved: Path, change: Any, said: str
+) -> None:
     edit(saved, checkpoint.CONTRACT, change)
     with pytest.raises(RefusedError) as refused:
         checkpoint.load(saved, arm="tiny-arm", family="tiny")
@@ -131,7 +161,9 @@ def test_a_contract_that_does_not_fit_is_refused_by_name(saved: Path, change: An
 def test_a_run_for_another_arm_or_family_is_refused_by_name(saved: Path) -> None:
     ARMS.add("other", "tiny:OTHER")
     try:
-        with pytest.raises(RefusedError, match="trained for 'tiny-arm', asked to drive 'other-arm'"):
+        with pytest.raises(
+            RefusedError, match="trained for 'tiny-arm', asked to drive 'other-arm'"
+        ):
             checkpoint.load(saved, arm="other")
     finally:
         del ARMS._entries["other"]
@@ -139,7 +171,9 @@ def test_a_run_for_another_arm_or_family_is_refused_by_name(saved: Path) -> None
         checkpoint.load(saved, family="slide")
 
 
-@pytest.mark.parametrize(("narrow", "refused"), [("dq", 0.5), ("q_low", -2.0), ("q_high", 4.0), ("tool_box", 0.9)])
+@pytest.mark.parametrize(
+    ("narrow", "refused"), [("dq", 0.5), ("q_low", -2.0), ("q_high", 4.0), ("tool_box", 0.9)]
+)
 def test_an_arm_may_have_more_room_than_was_trained_with_but_not_less(
     saved: Path, monkeypatch: pytest.MonkeyPatch, narrow: str, refused: float
 ) -> None:
@@ -159,9 +193,16 @@ def test_weights_that_decide_otherwise_are_refused(saved: Path) -> None:
     tree = archive.unpack(files[checkpoint.WEIGHTS], files[checkpoint.STATE])
     tree["method"]["net"]["weight"] += 0.5
     weights, form = archive.pack(tree)
-    contract = json.loads(files[checkpoint.CONTRACT]) | {"sha256": hashlib.sha256(weights).hexdigest()}
+    contract = json.loads(files[checkpoint.CONTRACT]) | {
+        "sha256": hashlib.sha256(weights).hexdigest()
+    }
     archive.write(
-        saved, {"weights.safetensors": weights, "state.json": form, "contract.json": json.dumps(contract).encode()}
+        saved,
+        {
+            "weights.safetensors": weights,
+            "state.json": form,
+            "contract.json": json.dumps(contract).encode(),
+        },
     )
     with pytest.raises(RefusedError, match="actions differ by up to"):
         checkpoint.load(saved)
@@ -213,7 +254,7 @@ def test_a_kill_at_any_step_of_writing_leaves_the_old_or_the_new(
             pass
     assert archive.exists(folder)
     assert archive.read(folder) in (old, new)
-    archive.settle(folder)
+    archive.finish_interrupted_write(folder)
     assert archive.read(folder) == new if finished else archive.read(folder) in (old, new)
     assert [p.name for p in tmp_path.iterdir()] == ["method"]
     archive.write(folder, new)
@@ -241,7 +282,9 @@ def test_trees_come_back_as_they_were(tree: Any) -> None:
             return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
         if isinstance(a, (list, tuple)):
             return len(a) == len(b) and all(map(same, a, b))
-        return (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))) and type(a) is type(b)
+        return (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))) and type(
+            a
+        ) is type(b)
 
     back = archive.unpack(*archive.pack(tree))
     assert type(back) is type(tree)
@@ -250,13 +293,22 @@ def test_trees_come_back_as_they_were(tree: Any) -> None:
 
 def test_tensors_come_back_as_they_were() -> None:
     shared = torch.arange(6.0)
-    optimiser = torch.optim.Adam([torch.nn.Parameter(shared.clone())])
-    optimiser.param_groups[0]["params"][0].sum().backward()
-    optimiser.step()
-    tree = {"a": shared, "b": shared[::2], "flag": torch.tensor(True), "empty": torch.zeros(0, 3), "np": np.arange(3)}
-    tree["adam"] = optimiser.state_dict()
+    optimizer = torch.optim.Adam([torch.nn.Parameter(shared.clone())])
+    optimizer.param_groups[0]["params"][0].sum().backward()
+    optimizer.step()
+    tree = {
+        "a": shared,
+        "b": shared[::2],
+        "flag": torch.tensor(True),
+        "empty": torch.zeros(0, 3),
+        "np": np.arange(3),
+    }
+    tree["adam"] = optimizer.state_dict()
     back = archive.unpack(*archive.pack(tree))
-    assert all(torch.equal(back[k], tree[k]) and back[k].dtype == tree[k].dtype for k in ("a", "b", "flag", "empty"))
+    assert all(
+        torch.equal(back[k], tree[k]) and back[k].dtype == tree[k].dtype
+        for k in ("a", "b", "flag", "empty")
+    )
     assert np.array_equal(back["np"], tree["np"])
     torch.optim.Adam([torch.nn.Parameter(shared.clone())]).load_state_dict(back["adam"])
     back["a"] += 1  # its own memory
@@ -268,8 +320,15 @@ def test_what_is_not_a_number_is_refused_at_saving() -> None:
 
 
 def test_settings_are_named_when_wrong() -> None:
-    assert checkpoint.configured("counter", "tiny", {"gain": 2, "rhythm.tasks": 9}).rhythm.tasks == 9
-    with pytest.raises(BadArgumentError, match=r"no setting 'sac.lr'; there are: gain, sizes, rhythm.tasks"):
+    assert (
+        checkpoint.configured(
+            "counter", "tiny", {"gain": 2, "schedule.meta_batch": 9}
+        ).schedule.meta_batch
+        == 9
+    )
+    with pytest.raises(
+        BadArgumentError, match=r"no setting 'sac.lr'; there are: gain, sizes, schedule.meta_batch"
+    ):
         checkpoint.configured("counter", "tiny", {"sac.lr": 1})
     with pytest.raises(BadArgumentError, match=r"gain"):
         checkpoint.configured("counter", "tiny", {"gain": "much"})

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from adaptation.errors import BadArgumentError
-from adaptation.report import report
-from adaptation.statistics import judge
+from adaptation.reporting.report import report
+from adaptation.reporting.statistics import compare_policies
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 
 ARM = ARMS["panda"]
 POLICIES = ("method", "frozen", "blind", "oracle")
@@ -42,8 +42,15 @@ def line(k: int, policy: str, episode: int, rng: np.random.Generator) -> dict[st
         "success": policy == "oracle",
         "ticks": 20,
         "verdicts": {"LIMITED": 4},
-        "events": [{"number": 0, "event": "STALE", "stamp": 1.5, "detail": 0.3}] if policy == "blind" else [],
-        "task": {"object.shape": float(2 + k % 3), "object.friction": 0.1, "object.mass": 0.2, "evil": None},
+        "events": [{"number": 0, "event": "STALE", "stamp": 1.5, "detail": 0.3}]
+        if policy == "blind"
+        else [],
+        "task": {
+            "object.shape": float(2 + k % 3),
+            "object.friction": 0.1,
+            "object.mass": 0.2,
+            "evil": None,
+        },
         "timing": None,
         "trace": {
             "t": t.tolist(),
@@ -64,13 +71,20 @@ def folder(tmp_path: Path) -> Path:
     timing = {"rate_hz": 500.0, "ticks": 1000, "missed": 0, "realtime": True}
     timing |= {"lateness_ms": quantiles, "policy_ms": quantiles}
     wall = line(0, "method", 0, rng) | {"clock": "wall", "timing": timing}
-    asked = {"run": "runs/<b>bold</b>", "arm": "panda", "driver": "twin", "objects": 3, "clock": "lockstep", "seed": 0}
+    asked = {
+        "run": "runs/<b>bold</b>",
+        "arm": "panda",
+        "driver": "twin",
+        "objects": 3,
+        "clock": "lockstep",
+        "seed": 0,
+    }
     grid = {
         key: {p: np.array([[x[key] for x in lines if (x["policy"], x["episode"]) == (p, e)] for e in range(2)])
               for p in POLICIES}
         for key in ("return", "success")
     }  # fmt: skip
-    result = judge(grid["return"], grid["success"])
+    result = compare_policies(grid["return"], grid["success"])
     result |= {"seconds": 1.0, "verdicts": {"LIMITED": 96}, "timing": timing}
     (tmp_path / "trial.json").write_text(json.dumps(asked))
     (tmp_path / "result.json").write_text(json.dumps(result))
@@ -124,13 +138,17 @@ class Browser:
         if binary is None:
             pytest.skip("no chromium on this machine: the report was not opened in a browser")
         command = [binary, *QUIET.split(), f"--user-data-dir={profile}", "about:blank"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         port = self._wait(lambda: (profile / "DevToolsActivePort").read_text().split()[0])
         import urllib.request
 
         def page() -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as found:
-                return next(x["webSocketDebuggerUrl"] for x in json.load(found) if x["type"] == "page")
+                return next(
+                    x["webSocketDebuggerUrl"] for x in json.load(found) if x["type"] == "page"
+                )
 
         self.socket = connect(self._wait(page), max_size=None)
         self.number, self.heard = 0, []
@@ -159,12 +177,16 @@ class Browser:
             self.heard.append(message)
 
     def evaluate(self, expression: str) -> Any:
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)[
+            "result"
+        ].get("value")
 
     def picture(self, selector: str) -> bytes:
         """A PNG of one element."""
         corners = "(r => [r.x + scrollX, r.y + scrollY, r.width, r.height])"
-        box = self.evaluate(f"{corners}(document.querySelector('{selector}').getBoundingClientRect())")
+        box = self.evaluate(
+            f"{corners}(document.querySelector('{selector}').getBoundingClientRect())"
+        )
         clip = dict(zip(("x", "y", "width", "height"), box, strict=True)) | {"scale": 1}
         return base64.b64decode(self.call("Page.captureScreenshot", clip=clip)["data"])
 
@@ -193,7 +215,9 @@ def shown(picture: bytes) -> tuple[bool, bool, bool]:
 
 
 @pytest.mark.timeout(180)
-def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(folder: Path, browser: Browser) -> None:
+def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(
+    folder: Path, browser: Browser
+) -> None:
     page = report(folder, folder / "report.html")
     browser.call("Page.navigate", url=page.as_uri())
     until = time.monotonic() + 30
@@ -201,16 +225,24 @@ def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(folder: Pa
         time.sleep(0.2)
     assert browser.evaluate("document.querySelectorAll('table').length") >= 4
     assert browser.evaluate("document.querySelectorAll('svg path').length") > 10
-    assert not browser.evaluate("document.documentElement.scrollWidth > innerWidth"), "it scrolls sideways"
+    assert not browser.evaluate("document.documentElement.scrollWidth > innerWidth"), (
+        "it scrolls sideways"
+    )
 
-    browser.evaluate("document.getElementById('play').click(); document.querySelector('iframe').scrollIntoView()")
+    browser.evaluate(
+        "document.getElementById('play').click(); document.querySelector('iframe').scrollIntoView()"
+    )
     drawn, until = (False,) * 3, time.monotonic() + 90
     while not all(drawn) and time.monotonic() < until:
         time.sleep(2)
         drawn = shown(browser.picture("iframe"))
     assert all(drawn), f"arm, object and target in the 3-D replay: {drawn}"
 
-    asked = [x["params"]["request"]["url"] for x in browser.heard if x["method"] == "Network.requestWillBeSent"]
+    asked = [
+        x["params"]["request"]["url"]
+        for x in browser.heard
+        if x["method"] == "Network.requestWillBeSent"
+    ]
     assert asked
     assert all(url.startswith(("file:", "data:", "blob:", "about:")) for url in asked), asked
     errors = [x for x in browser.heard if x["method"] == "Runtime.exceptionThrown"]

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from adaptation.statistics import judge, table
+from adaptation.reporting.statistics import compare_policies, table
 
 RNG = np.random.default_rng(0)
 
 
 def judged(**last: np.ndarray) -> dict:
     returns = {name: np.stack([np.zeros_like(r), r]) for name, r in last.items()}
-    return judge(returns, {name: r > 0.5 for name, r in returns.items()})
+    return compare_policies(returns, {name: r > 0.5 for name, r in returns.items()})
 
 
 def test_the_gap_closed_is_the_share_of_the_way_from_blind_to_oracle() -> None:
@@ -53,5 +53,7 @@ def test_what_is_missing_is_none_and_not_made_up() -> None:
 
 def test_the_table_shows_every_policy_and_the_gap() -> None:
     said = table(judged(method=np.ones(4), blind=np.zeros(4), oracle=np.ones(4)) | {"seconds": 1.0})
-    assert all(word in said for word in ("method", "blind", "oracle", "gap closed", "+1.000", "4 tasks"))
+    assert all(
+        word in said for word in ("method", "blind", "oracle", "gap closed", "+1.000", "4 tasks")
+    )
     assert "frozen " not in said

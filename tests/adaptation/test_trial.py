@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import tiny
 
-from adaptation import cli, meta_train, trial
-from adaptation.errors import BadArgumentError, RefusedError
-from adaptation.run import RunConfig, read_log
+from adaptation import cli
+from adaptation.jobs import train as meta_train
+from adaptation.jobs import trial
+from adaptation.runs.run import RunConfig, read_log
 from hw_interface.arm_world import ArmError
 from hw_interface.drivers import DRIVERS
-from policies import METHODS
-from robots.signals import Array
-from robots.world import Step, Verdict
+from policies.methods import METHODS
+from robots.errors import BadArgumentError, RefusedError
+from robots.signals import Array, Verdict
+from robots.world import Step
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -30,7 +32,14 @@ class Arm(tiny.World):
     opened: list[dict[str, Any]] = []  # noqa: RUF012
 
     def __init__(
-        self, family: Any, arm: Any, driver: str, options: dict, clock: str, record_to: Path | None, place: Any
+        self,
+        family: Any,
+        arm: Any,
+        driver: str,
+        options: dict,
+        clock: str,
+        record_to: Path | None,
+        place: Any,
     ) -> None:
         super().__init__(family, "", 1, 0)
         Arm.opened.append((arm.name, driver, clock, record_to and record_to.name))
@@ -44,16 +53,23 @@ class Arm(tiny.World):
     def step(self, action: Array) -> Step:
         Arm.strength, Arm.health = Arm.strength - 1, Arm.health - 1
         if self.tick == 3:
-            self.events.append({"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3})
+            self.events.append(
+                {"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3}
+            )
         if Arm.strength < 0:
             raise KeyboardInterrupt
-        verdict = Verdict.LIMITED | Verdict.HELD | (Verdict.FAULT if Arm.health <= 0 else Verdict.OK)
+        verdict = (
+            Verdict.LIMITED | Verdict.HELD | (Verdict.FAULT if Arm.health <= 0 else Verdict.OK)
+        )
         return replace(super().step(action), verdict=np.array([int(verdict)]))
 
     @property
     def signals(self) -> Any:
         return SimpleNamespace(
-            q=self.at, object_pos=np.zeros((1, 3)), object_quat=np.eye(4)[:1], marker=np.ones((1, 3))
+            q=self.at,
+            object_pos=np.zeros((1, 3)),
+            object_quat=np.eye(4)[:1],
+            marker=np.ones((1, 3)),
         )
 
     def timing(self) -> dict[str, float] | None:
@@ -82,7 +98,7 @@ def asked(run: Path, **changes: Any) -> trial.TrialConfig:
 
 def test_every_policy_meets_every_object(run: Path) -> None:
     result = trial.trial(asked(run), run / "trial")
-    lines = trial.lines_of(run / "trial")
+    lines = trial.read_episodes(run / "trial")
     assert Counter((line["policy"], line["object"]) for line in lines) == {
         (policy, k): 3 for policy in ("method", "frozen", "blind", "oracle") for k in range(4)
     }
@@ -98,7 +114,9 @@ def test_every_policy_meets_every_object(run: Path) -> None:
     assert json.loads((run / "trial" / "result.json").read_bytes()) == result
 
 
-def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(run: Path, tmp_path: Path) -> None:
+def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(
+    run: Path, tmp_path: Path
+) -> None:
     whole = trial.trial(asked(run), tmp_path / "whole")
     Arm.strength = 100  # six visits of 15 ticks, and a bit
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +125,7 @@ def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(run: P
     assert len(first) == 6 * 3
     Arm.strength = 10 * 15  # just enough for the ten that are left
     parts = trial.trial(asked(run), tmp_path / "parts")
-    assert trial.lines_of(tmp_path / "parts")[: len(first)] == first
+    assert trial.read_episodes(tmp_path / "parts")[: len(first)] == first
     assert parts | {"seconds": 0} == whole | {"seconds": 0}
 
 
@@ -120,10 +138,12 @@ def test_a_latched_fault_fails_the_trial_which_then_goes_on_with_that_visit(
     Arm.health = tick
     assert cli.main(command) == 1
     assert "FAULT" in capfd.readouterr().err
-    assert len(trial.lines_of(run / "trial")) == 2 * 3, "a visit that a fault cut short is no measurement"
+    assert len(trial.read_episodes(run / "trial")) == 2 * 3, (
+        "a visit that a fault cut short is no measurement"
+    )
     Arm.health = 10**9  # an operator has looked, and starts it again
     assert cli.main(command) == 0
-    lines = trial.lines_of(run / "trial")
+    lines = trial.read_episodes(run / "trial")
     assert len(lines) == len({(x["object"], x["policy"], x["episode"]) for x in lines}) == 2 * 4 * 3
     assert not any("FAULT" in x["verdicts"] for x in lines)
 
@@ -150,7 +170,9 @@ def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
     assert result["timing"] == {"p99": 0.001}
     assert result["episodes"] == 3
     again = trial.trial(asked(run, wall_episodes=2), run / "trial")
-    assert len([line for line in trial.lines_of(run / "trial") if line["clock"] == "wall"]) == 2
+    assert (
+        len([line for line in trial.read_episodes(run / "trial") if line["clock"] == "wall"]) == 2
+    )
     assert again["timing"] == {"p99": 0.001}
 
 
@@ -159,14 +181,22 @@ def test_on_an_arm_nobody_knows_the_object(run: Path, monkeypatch: pytest.Monkey
     result = trial.trial(asked(run, driver="real", clock="wall"), run / "trial")
     assert result["oracle"] is result["gap_closed"] is None
     assert result["gain"] is not None
-    assert {line["task"]["disturbance.latency"] for line in trial.lines_of(run / "trial")} == {None}
+    assert {line["task"]["disturbance.latency"] for line in trial.read_episodes(run / "trial")} == {
+        None
+    }
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"options": {"latency": "soon"}}, "options of the driver 'twin': Expected `float`, got `str`"),
-        ({"options": {"port": "x"}}, "the driver 'twin' has no option 'port'; it has latency, noise"),
+        (
+            {"options": {"latency": "soon"}},
+            "options of the driver 'twin': Expected `float`, got `str`",
+        ),
+        (
+            {"options": {"port": "x"}},
+            "the driver 'twin' has no option 'port'; it has latency, noise",
+        ),
         ({"driver": "real", "options": {"color": "red"}}, "no option 'color'; it has port"),
         ({"driver": "real", "clock": "wall", "options": {"port": "nowhere"}}, "nothing is nowhere"),
         ({"driver": "real"}, "the clock must be wall"),
@@ -182,7 +212,9 @@ def test_a_driver_that_cannot_be_is_refused_before_anything_moves(
     assert not (run / "trial").exists()
 
 
-def test_an_arm_may_be_plugged_in_elsewhere_when_a_trial_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_may_be_plugged_in_elsewhere_when_a_trial_goes_on(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")
     for port in ("here", "there"):
         trial.trial(asked(run, driver="real", clock="wall", options={"port": port}), run / "trial")

@@ -7,8 +7,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adaptation.errors import BadArgumentError
-from adaptation.view import SIZE, view
+from adaptation.jobs.view import SIZE, view
+from robots.errors import BadArgumentError
 
 
 def test_a_picture_shows_the_arm_the_object_and_the_target(tmp_path: Path) -> None:
@@ -17,7 +17,9 @@ def test_a_picture_shows_the_arm_the_object_and_the_target(tmp_path: Path) -> No
     pixels = matplotlib.image.imread(path)[..., :3]
     assert pixels.shape[:2] == SIZE[::-1]
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    assert ((red > 0.6) & (green < 0.5 * red) & (blue < 0.35 * red)).sum() > 10, "the striker's ball"
+    assert ((red > 0.6) & (green < 0.5 * red) & (blue < 0.35 * red)).sum() > 10, (
+        "the striker's ball"
+    )
     assert ((green > 1.5 * red) & (green > 1.3 * blue)).sum() > 50, "the target"
 
 
@@ -31,7 +33,9 @@ def test_a_picture_shows_the_body_that_runs(tmp_path: Path) -> None:
     assert np.ptp(columns) > 2 * np.ptp(rows) > 60, "longer than high, and on legs"
 
 
-def test_a_video_lasts_as_long_as_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_lasts_as_long_as_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.chdir(tmp_path)

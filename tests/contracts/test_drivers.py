@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hw_interface.drivers import DRIVERS
-from robots.arm import Command, Condition, Driver
+from robots.driver import Driver
 from robots.safety import SafetyGate
+from robots.signals import Command, Condition
 from sim.families import FAMILIES
 
 FAMILY = FAMILIES["slide"]()

@@ -5,12 +5,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from robots.arm import ArmSpec, Body, Setpoint, Torque, Walker
+from robots.arm import ArmSpec, Body, Walker
 from robots.kinematics import Kinematics
-from robots.signals import Array, Signals
+from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Family, Start, Task
-from sim import ENGINES
-from sim.engine import Engine
+from sim.engines import ENGINES
+from sim.engines.base import Engine
 from sim.families import FAMILIES
 
 SUBSTEPS = 5
@@ -18,7 +18,9 @@ CARRIED = [
     (name, kind)
     for name in sorted(ENGINES)
     for kind in (ArmSpec, Walker)
-    if any(name in family.engines and isinstance(family().body, kind) for family in FAMILIES.values())
+    if any(
+        name in family.engines and isinstance(family().body, kind) for family in FAMILIES.values()
+    )
 ]
 every_engine = pytest.mark.parametrize("name", sorted(ENGINES))
 every_body = pytest.mark.parametrize(
@@ -31,10 +33,14 @@ every_physics = pytest.mark.parametrize("name", PHYSICS)
 def family_of(name: str, kind: type[Body]) -> Family:
     """Some family that the engine carries, of a kind of body, with a loose object where there is one."""
     carried = [family() for family in FAMILIES.values() if name in family.engines]
-    return sorted((f for f in carried if isinstance(f.body, kind)), key=lambda f: not f.scene.loose_object)[0]
+    return sorted(
+        (f for f in carried if isinstance(f.body, kind)), key=lambda f: not f.scene.loose_object
+    )[0]
 
 
-def loaded(name: str, n: int, kind: type[Body] = ArmSpec, seed: int = 0) -> tuple[Engine, Task, Start]:
+def loaded(
+    name: str, n: int, kind: type[Body] = ArmSpec, seed: int = 0
+) -> tuple[Engine, Task, Start]:
     """An engine with n different tasks, at their start."""
     family = family_of(name, kind)
     engine: Engine = ENGINES[name]()
@@ -75,7 +81,17 @@ def run(engine: Engine, start: Start, ticks: int = 20) -> list[Signals]:
 
 def numbers(signals: Signals) -> Array:
     s = signals
-    parts = (s.q, s.dq, s.tau, s.tool_pos, s.tool_quat, s.tool_vel, s.object_pos, s.object_quat, s.object_vel)
+    parts = (
+        s.q,
+        s.dq,
+        s.tau,
+        s.tool_pos,
+        s.tool_quat,
+        s.tool_vel,
+        s.object_pos,
+        s.object_quat,
+        s.object_vel,
+    )
     return np.concatenate([*parts, s.stamp[:, None]], 1)
 
 
@@ -94,7 +110,9 @@ def test_signals_have_their_shapes_and_a_clock(name: str, kind: type[Body]) -> N
         "marker": 3,
     }
     shapes |= {"object_pos": 3, "object_quat": 4, "object_vel": 6}
-    assert {k: getattr(signals, k).shape for k in shapes} == {k: (3, width) for k, width in shapes.items()}
+    assert {k: getattr(signals, k).shape for k in shapes} == {
+        k: (3, width) for k, width in shapes.items()
+    }
     assert signals.stamp == pytest.approx(2 * SUBSTEPS * engine.scene.timestep)
     assert np.isnan(signals.marker).all()
     assert np.isfinite(signals.q).all()
@@ -152,7 +170,9 @@ def test_a_world_is_what_it_is_without_the_others(name: str, kind: type[Body]) -
     alone: Engine = ENGINES[name]()
     alone.load(several.scene, 1)
     alone.write(task.take([1]))
-    only = Start(**{f.name: x if (x := getattr(start, f.name)) is None else x[1:2] for f in fields(start)})
+    only = Start(
+        **{f.name: x if (x := getattr(start, f.name)) is None else x[1:2] for f in fields(start)}
+    )
     alone.reset(only)
     for x, y in zip(run(several, start), run(alone, only), strict=True):
         np.testing.assert_array_equal(numbers(x)[1], numbers(y)[0])
@@ -161,7 +181,9 @@ def test_a_world_is_what_it_is_without_the_others(name: str, kind: type[Body]) -
 
 
 @every_body
-def test_reset_and_write_touch_only_the_worlds_they_are_told_to(name: str, kind: type[Body]) -> None:
+def test_reset_and_write_touch_only_the_worlds_they_are_told_to(
+    name: str, kind: type[Body]
+) -> None:
     engine, task, start = loaded(name, 3, kind)
     run(engine, start, 5)
     before, mask = numbers(engine.read()), np.array([False, True, False])
@@ -171,7 +193,9 @@ def test_reset_and_write_touch_only_the_worlds_they_are_told_to(name: str, kind:
     np.testing.assert_array_equal(after[~mask], before[~mask])
     j = start.q.shape[1]
     np.testing.assert_allclose(after[mask, :j], start.q[mask], atol=1e-12)
-    np.testing.assert_allclose(after[mask, j : 2 * j], 0 if start.dq is None else start.dq[mask], atol=1e-12)
+    np.testing.assert_allclose(
+        after[mask, j : 2 * j], 0 if start.dq is None else start.dq[mask], atol=1e-12
+    )
     assert (after[mask, -1] == 0).all()
     engine.close()
 
@@ -253,8 +277,12 @@ def test_torques_stay_inside_the_arms_limits(name: str) -> None:
 
 
 @every_physics
-@pytest.mark.parametrize(("parameter", "value"), [("joint.damping", 60.0), ("actuator.strength", 0.2)])
-def test_a_parameter_of_the_arm_makes_it_lag_in_its_world_alone(name: str, parameter: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("joint.damping", 60.0), ("actuator.strength", 0.2)]
+)
+def test_a_parameter_of_the_arm_makes_it_lag_in_its_world_alone(
+    name: str, parameter: str, value: float
+) -> None:
     engine, task, start = loaded(name, 2)
     plain, _, _ = loaded(name, 2)
     column = np.array([[0.0 if parameter == "joint.damping" else 1.0], [value]])
@@ -285,9 +313,13 @@ def test_a_body_it_cannot_carry_is_refused_by_name(name: str) -> None:
 
 
 @every_body
-def test_a_command_that_does_not_drive_the_body_is_refused_by_name(name: str, kind: type[Body]) -> None:
+def test_a_command_that_does_not_drive_the_body_is_refused_by_name(
+    name: str, kind: type[Body]
+) -> None:
     engine, _, start = loaded(name, 2, kind)
-    other: Setpoint | Torque = Torque(start.q) if kind is ArmSpec else Setpoint(start.q, start.q, start.q)
+    other: Setpoint | Torque = (
+        Torque(start.q) if kind is ArmSpec else Setpoint(start.q, start.q, start.q)
+    )
     with pytest.raises(TypeError, match=engine.scene.body.name):
         engine.step(other, SUBSTEPS)
     engine.close()
@@ -310,6 +342,8 @@ def test_a_dead_actuator_gives_no_torque_in_its_world_alone(name: str, kind: typ
     assert tau[1, 1] == pytest.approx(0, abs=1e-12)
     assert (np.abs(tau[1, [0, *range(2, tau.shape[1])]]) > 0).all()
     if kind is Walker:  # an arm's servos push back less, and differently from then on
-        np.testing.assert_allclose(tau[2] / whole[2], [1, 0.5, *[1] * (tau.shape[1] - 2)], rtol=1e-12)
+        np.testing.assert_allclose(
+            tau[2] / whole[2], [1, 0.5, *[1] * (tau.shape[1] - 2)], rtol=1e-12
+        )
     engine.close()
     plain.close()

@@ -4,24 +4,30 @@ import numpy as np
 import pytest
 import torch
 
-from robots.signals import Array
-from robots.world import Family, Step, Verdict
-from sim import ENGINES
+from robots.signals import Array, Verdict
+from robots.world import Family, Step
+from sim.engines import ENGINES
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
 N = 4
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 CARRIED = [(name, engine) for name in sorted(FAMILIES) for engine in FAMILIES[name].engines]
-every_pair = pytest.mark.parametrize(("name", "engine"), CARRIED, ids=[f"{f}-{e}" for f, e in CARRIED])
+every_pair = pytest.mark.parametrize(
+    ("name", "engine"), CARRIED, ids=[f"{f}-{e}" for f, e in CARRIED]
+)
 
 
-def episode(family: Family, engine: str, seed: int = 0, split: str = "train") -> tuple[Array, list[Step], VecWorld]:
+def episode(
+    family: Family, engine: str, seed: int = 0, split: str = "train"
+) -> tuple[Array, list[Step], VecWorld]:
     """One episode of random actions that last for a few ticks each, so that something happens."""
     world = VecWorld(family, engine, N, seed)
     rng = np.random.default_rng(seed + 1)
     first = world.reset(family.sample(rng, N, split))
-    actions = np.repeat(rng.uniform(-1, 1, (family.horizon, N, len(family.action.spec))), 4, 0)[: family.horizon]
+    actions = np.repeat(rng.uniform(-1, 1, (family.horizon, N, len(family.action.spec))), 4, 0)[
+        : family.horizon
+    ]
     steps = [world.step(a) for a in actions]
     world.close()
     return first, steps, world
@@ -35,7 +41,10 @@ def test_its_numbers_fit_together(name: str) -> None:
     assert set(family.engines) <= set(ENGINES)
     assert family.horizon >= 1
     assert family.episodes >= 1
-    assert len(family.limits.dq) == len(family.body.joints) == len(family.action.spec) or len(family.action.spec) <= 6
+    assert (
+        len(family.limits.dq) == len(family.body.joints) == len(family.action.spec)
+        or len(family.action.spec) <= 6
+    )
     for long, short in ((family.dt, family.tick), (family.tick, family.scene.timestep)):
         assert long / short == pytest.approx(round(long / short))
     prefixes = {task_name.split(".")[0] for task_name in family.task_names}
@@ -59,14 +68,21 @@ def test_tasks_are_the_same_for_a_seed_and_others_for_another(name: str, split: 
 @every_family
 def test_held_out_tasks_are_apart_from_training_ones(name: str) -> None:
     family = FAMILIES[name]()
-    train, heldout = (family.sample(np.random.default_rng(0), 2000, split).values for split in ("train", "heldout"))
+    train, heldout = (
+        family.sample(np.random.default_rng(0), 2000, split).values
+        for split in ("train", "heldout")
+    )
     train, heldout = train[:, train.std(0) > 0], heldout[:, train.std(0) > 0]
     outside = ((heldout < train.min(0)) | (heldout > train.max(0))).any(-1)
     inside = heldout[~outside]
     if len(inside):  # then they share a range, and must not be drawn from the same density
         scale = train.std(0)
-        nearest = np.array([np.linalg.norm((train - x) / scale, axis=1).min() for x in inside[:200]])
-        rivals = np.array([np.sort(np.linalg.norm((train - x) / scale, axis=1))[1] for x in train[:200]])
+        nearest = np.array(
+            [np.linalg.norm((train - x) / scale, axis=1).min() for x in inside[:200]]
+        )
+        rivals = np.array(
+            [np.sort(np.linalg.norm((train - x) / scale, axis=1))[1] for x in train[:200]]
+        )
         assert nearest.mean() > 1.2 * rivals.mean()
     with pytest.raises(ValueError, match="heldout"):
         family.sample(np.random.default_rng(0), 2, "test")
@@ -107,7 +123,9 @@ def test_every_column_of_the_observation_tells_something(name: str) -> None:
     family = FAMILIES[name]()
     first, steps, _ = episode(family, family.engines[0])
     seen = np.stack([first, *(step.obs for step in steps)])
-    assert (seen.std((0, 1)) > 1e-6).all(), dict(zip(family.obs.names, seen.std((0, 1)), strict=True))
+    assert (seen.std((0, 1)) > 1e-6).all(), dict(
+        zip(family.obs.names, seen.std((0, 1)), strict=True)
+    )
 
 
 @every_family
@@ -134,9 +152,13 @@ def test_reward_depends_on_what_is_seen_and_on_the_task_alone(name: str) -> None
 
 @every_family
 @pytest.mark.parametrize("lead", [(), (N,), (3, 2, N)])
-def test_reward_is_the_same_in_torch_as_in_numpy_with_any_leading_axes(name: str, lead: tuple[int, ...]) -> None:
+def test_reward_is_the_same_in_torch_as_in_numpy_with_any_leading_axes(
+    name: str, lead: tuple[int, ...]
+) -> None:
     family, rng = FAMILIES[name](), np.random.default_rng(0)
-    obs, nxt = (rng.uniform(family.obs.low, family.obs.high, (*lead, len(family.obs))) for _ in range(2))
+    obs, nxt = (
+        rng.uniform(family.obs.low, family.obs.high, (*lead, len(family.obs))) for _ in range(2)
+    )
     act = rng.uniform(-1, 1, (*lead, len(family.action.spec)))
     task = family.sample(rng, max(1, int(np.prod(lead)))).values.reshape(*lead, -1)
     arrays, tensors = (obs, act, nxt, task), [torch.from_numpy(x) for x in (obs, act, nxt, task)]
@@ -160,7 +182,9 @@ def test_tasks_differ_in_what_they_pay_or_in_what_they_show(name: str) -> None:
     action = np.full((8, len(family.action.spec)), 0.9)
     shown = [first, *(world.step(action).obs for _ in range(family.horizon))]
     rng = np.random.default_rng(0)
-    obs, nxt = (rng.uniform(family.obs.low, family.obs.high, (500, 1, len(family.obs))) for _ in range(2))
+    obs, nxt = (
+        rng.uniform(family.obs.low, family.obs.high, (500, 1, len(family.obs))) for _ in range(2)
+    )
     paid = np.broadcast_to(family.reward(obs, action, nxt, task.values), (500, 8))
     assert len(np.unique(np.concatenate([*shown, paid.T], 1), axis=0)) == 8
     world.close()

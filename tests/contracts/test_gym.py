@@ -53,7 +53,10 @@ def test_a_vector_keeps_the_rules_of_next_step_autoreset(name: str) -> None:
 
 @every_family
 def test_a_vector_of_one_is_the_single_environment(name: str) -> None:
-    single, vector = gymnasium.make(f"pliant/{name}-v0"), gymnasium.make_vec(f"pliant/{name}-v0", num_envs=1)
+    single, vector = (
+        gymnasium.make(f"pliant/{name}-v0"),
+        gymnasium.make_vec(f"pliant/{name}-v0", num_envs=1),
+    )
     np.testing.assert_array_equal(single.reset(seed=3)[0], vector.reset(seed=3)[0][0])
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -96,4 +99,9 @@ def test_a_task_can_be_asked_for_and_worlds_reset_by_mask() -> None:
 
 def test_gymnasium_finds_it_by_the_modules_name_alone() -> None:
     code = "import gymnasium; print(gymnasium.make_vec('sim.gym:pliant/point-v0', num_envs=2).num_envs)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "2\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "2\n"
+    )

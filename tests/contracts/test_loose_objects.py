@@ -7,13 +7,15 @@ import pytest
 
 from robots.signals import Array
 from robots.world import Start, Task
-from sim import ENGINES
+from sim.engines import ENGINES
 from sim.families import FAMILIES
 from sim.families.slide import START, Slide
 from sim.objects import DEFAULTS, SHAPES
 from sim.vec_world import VecWorld
 
-CARRIERS = sorted({e for family in FAMILIES.values() if family().scene.loose_object for e in family.engines})
+CARRIERS = sorted(
+    {e for family in FAMILIES.values() if family().scene.loose_object for e in family.engines}
+)
 BASE = DEFAULTS | {"object.size_x": 0.04, "object.friction": 0.1, "object.restitution": 0.4}
 BASE |= {"marker.x": 0.95, "marker.y": 0.0}
 TICK, TICKS, PUSH = 0.01, 300, 0.3  # s; of the forward speed's range
@@ -88,8 +90,12 @@ class Seen:
 @pytest.fixture(scope="module", params=CARRIERS)
 def seen(request: pytest.FixtureRequest) -> dict[str, Seen]:
     names, n = tuple(BASE), len(WORLDS)
-    changed = [BASE | {f"object.{k}": v for k, v in changes.items()} for changes, _ in WORLDS.values()]
-    task = Task(names, np.array([[float(row[name]) for name in names] for row in changed]), np.arange(n))
+    changed = [
+        BASE | {f"object.{k}": v for k, v in changes.items()} for changes, _ in WORLDS.values()
+    ]
+    task = Task(
+        names, np.array([[float(row[name]) for name in names] for row in changed]), np.arange(n)
+    )
     world, signals = VecWorld(Blow(), ENGINES[request.param](), n), []
     world.reset(task)
     for _ in range(TICKS):
@@ -110,9 +116,17 @@ def test_everything_that_was_struck_comes_to_rest_flat_on_the_table(seen: dict[s
 
 
 def test_friction_slows_an_object_by_as_much_as_coulomb_says(seen: dict[str, Seen]) -> None:
-    for name, friction in (("slippery", 0.05), ("base", 0.1), ("rough", 0.2), ("light", 0.1), ("heavy", 0.1)):
+    for name, friction in (
+        ("slippery", 0.05),
+        ("base", 0.1),
+        ("rough", 0.2),
+        ("light", 0.1),
+        ("heavy", 0.1),
+    ):
         assert seen[name].friction == pytest.approx(friction, rel=0.08), name
-    assert 1.7 < seen["slippery"].way / seen["base"].way < 2.2, "half the friction, about twice the way"
+    assert 1.7 < seen["slippery"].way / seen["base"].way < 2.2, (
+        "half the friction, about twice the way"
+    )
 
 
 def test_a_heavier_object_pushes_back_more_and_goes_nearly_as_far(seen: dict[str, Seen]) -> None:
@@ -129,7 +143,9 @@ def test_a_livelier_object_leaves_faster_and_goes_further(seen: dict[str, Seen])
     assert seen["lively"].way > 1.2 * seen["dull"].way
 
 
-def test_a_longer_object_is_met_earlier_and_a_wider_one_from_further_aside(seen: dict[str, Seen]) -> None:
+def test_a_longer_object_is_met_earlier_and_a_wider_one_from_further_aside(
+    seen: dict[str, Seen],
+) -> None:
     assert seen["base"].struck - seen["long"].struck in (2, 3, 4)  # 2 cm nearer, at 0.7 m/s
     assert seen["wide, aside"].way > 0.05
     assert np.ptp(seen["narrow, aside"].pos, 0).max() < 1e-3
@@ -139,7 +155,9 @@ def test_a_shape_is_met_where_it_is_and_turns_as_it_must(seen: dict[str, Seen]) 
     later = seen["cross, far aside"].struck - seen["box, far aside"].struck
     assert later in (2, 3, 4), "the tool passes beside the bar that points at it"
     box, cylinder = seen["box, aside"], seen["cylinder, aside"]
-    assert box.spin < 3 * cylinder.spin < 0, "a blow meets a cylinder square, wherever it comes from"
+    assert box.spin < 3 * cylinder.spin < 0, (
+        "a blow meets a cylinder square, wherever it comes from"
+    )
     assert cylinder.pos[-1, 1] + 0.02 < -0.05, "and sends it aside"
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hw_interface.servo import Servo
-from hw_interface.watchdog import Event, Mode, WatchdogConfig
-from robots.arm import ArmSpec, Command, JointState
+from hw_interface.control.controller import ArmController
+from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from robots.arm import ArmSpec
 from robots.kinematics import Kinematics
-from robots.signals import Array
+from robots.signals import Array, Command, JointState
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -72,7 +72,9 @@ class Desk:
     def __init__(self, **config: Any) -> None:
         self.events: list[tuple[Event, float]] = []
         self.driver = Fake(FAMILY.body)  # type: ignore[arg-type]
-        self.servo = Servo(FAMILY, self.driver, lambda *e: self.events.append(e), WatchdogConfig(**config))
+        self.servo = ArmController(
+            FAMILY, self.driver, lambda *e: self.events.append(e), WatchdogConfig(**config)
+        )
         self.servo.start()
         self.now, self.number = 100.0, 0
 

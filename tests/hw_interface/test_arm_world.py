@@ -15,12 +15,14 @@ import pytest
 from fake import FAMILY, Fake
 from mcap.reader import make_reader
 
-from hw_interface.arm_world import ArmError, ArmWorld
+from hw_interface.arm_world import ArmWorld
+from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
-from hw_interface.watchdog import Mode
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
-from robots.world import Family, Start, Task, Verdict
+from robots.errors import ArmError
+from robots.signals import Verdict
+from robots.world import Family, Start, Task
 from sim.families import FAMILIES
 
 SHM = Path("/dev/shm")
@@ -82,7 +84,9 @@ def test_an_episode_strikes_the_object_and_ends_in_time(world: ArmWorld) -> None
 def test_the_same_seed_gives_the_same_numbers(world: ArmWorld) -> None:
     other = build()
     try:
-        for a, b in zip(episode(world) + episode(world, 5), episode(other) + episode(other, 5), strict=True):
+        for a, b in zip(
+            episode(world) + episode(world, 5), episode(other) + episode(other, 5), strict=True
+        ):
             np.testing.assert_array_equal(a.obs, b.obs)
             np.testing.assert_array_equal(a.reward, b.reward)
     finally:
@@ -96,7 +100,9 @@ def test_a_stop_latches_until_cleared(world: ArmWorld) -> None:
     assert Verdict(int(step.verdict[0])) & (Verdict.FAULT | Verdict.STOPPED)
     for _ in range(3):
         stopped = world.step(np.array([[1.0, 0.0]])).obs
-    np.testing.assert_allclose(stopped[0, :2], world.step(np.array([[1.0, 0.0]])).obs[0, :2], atol=1e-3)
+    np.testing.assert_allclose(
+        stopped[0, :2], world.step(np.array([[1.0, 0.0]])).obs[0, :2], atol=1e-3
+    )
     with pytest.raises(ArmError, match=r"refused.*FAULT.*OPERATOR_STOP"):
         world.reset(task())
     world.clear()
@@ -239,7 +245,9 @@ def policy(pipe: Connection, clock: str) -> None:
     time.sleep(60)
 
 
-def test_what_stands_in_the_way_of_a_driver_is_said(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_stands_in_the_way_of_a_driver_is_said(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     family, port = FAMILIES["reach_viperx"](), str(tmp_path / "nothing")
     with pytest.raises(ArmError, match=f"before it could connect: .*could not open port {port}"):
         build(family, driver="dynamixel", driver_options={"port": port}, clock="wall")
@@ -257,7 +265,9 @@ def test_the_servo_ends_by_itself_when_its_policy_is_killed(clock: str) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert eventually(lambda: gone(pid))
-    SharedMemory(name).unlink()  # else the tracker that the killed process shared with us does so when we end
+    SharedMemory(
+        name
+    ).unlink()  # else the tracker that the killed process shared with us does so when we end
 
 
 def test_a_terminated_servo_brakes_before_it_ends() -> None:

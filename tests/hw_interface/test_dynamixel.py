@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from emulated import VIPERX, Paced
 
-from hw_interface.calibration import read_calibration
+from hw_interface.control.controller import ArmController
+from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
 from hw_interface.drivers import DRIVERS, dynamixel
+from hw_interface.drivers.dynamixel_calibration import read_calibration
 from hw_interface.emulators.dynamixel import Bus
-from hw_interface.servo import Servo
-from hw_interface.watchdog import Event, Mode, WatchdogConfig
-from robots.arm import Command, Condition
 from robots.catalog.panda import PANDA
+from robots.signals import Command, Condition
 from sim.families import FAMILIES
 from sim.plant import Plant
 
@@ -120,8 +120,14 @@ def test_a_tick_of_six_servos_and_their_shadows_fits_three_hundred_times_into_a_
         (lambda c: c["servos"][0].update(sign=0), r"servos\[0\].sign"),
         (lambda c: c["servos"][1].pop("zero"), "missing required field `zero`"),
         (lambda c: c["servos"][1].update(offset=3), "unknown field `offset`"),
-        (lambda c: c["servos"][0].update(zero=100), "with its zero at 100, waist would go from -1921 to 2121 ticks"),
-        (lambda c: c["servos"][0].update(model="ax-12"), "no servo model 'ax-12' is known; there are: xm430-w350"),
+        (
+            lambda c: c["servos"][0].update(zero=100),
+            "with its zero at 100, waist would go from -1921 to 2121 ticks",
+        ),
+        (
+            lambda c: c["servos"][0].update(model="ax-12"),
+            "no servo model 'ax-12' is known; there are: xm430-w350",
+        ),
         (lambda c: c.update(mode="velocity"), "mode"),
     ],
 )
@@ -152,12 +158,32 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("change", "kind", "said"),
     [
-        (lambda bus: bus.faults.mute.add(7), OSError, r"servo 7 \(wrist_angle\) does not answer on .* at 1000000 baud"),
+        (
+            lambda bus: bus.faults.mute.add(7),
+            OSError,
+            r"servo 7 \(wrist_angle\) does not answer on .* at 1000000 baud",
+        ),
         (lambda bus: bus.faults.mute.add(3), OSError, r"servo 3 \(shoulder\) does not answer"),
-        (lambda bus: bus.servos[8].set("model", 1120), RuntimeError, r"servo 8 .* model 1120, its calibration 1020"),
-        (lambda bus: bus.servos[1].set("drive_mode", 1), RuntimeError, "drive mode 1, its calibration 0"),
-        (lambda bus: bus.servos[1].set("homing_offset", -9), RuntimeError, "homing offset -9, its calibration 0"),
-        (lambda bus: bus.servos[6].set("operating_mode", 4), RuntimeError, "operating mode 4, its calibration 3"),
+        (
+            lambda bus: bus.servos[8].set("model", 1120),
+            RuntimeError,
+            r"servo 8 .* model 1120, its calibration 1020",
+        ),
+        (
+            lambda bus: bus.servos[1].set("drive_mode", 1),
+            RuntimeError,
+            "drive mode 1, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[1].set("homing_offset", -9),
+            RuntimeError,
+            "homing offset -9, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[6].set("operating_mode", 4),
+            RuntimeError,
+            "operating mode 4, its calibration 3",
+        ),
     ],
 )
 def test_servos_that_are_not_as_calibrated_are_refused(
@@ -199,7 +225,9 @@ class Desk:
 
     def __init__(self, driver: Paced, bus: Bus) -> None:
         self.driver, self.bus, self.seen = driver, bus, list[Event]()
-        self.servo = Servo(FAMILY, driver, lambda event, _: self.seen.append(event), WatchdogConfig())
+        self.servo = ArmController(
+            FAMILY, driver, lambda event, _: self.seen.append(event), WatchdogConfig()
+        )
         self.servo.start()
         self.now, self.number = 100.0, 0
 
@@ -286,7 +314,9 @@ def lose_patience(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_on_the_bus_latches_and_ends_at_rest(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_fault_on_the_bus_latches_and_ends_at_rest(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     provoke, event = FAULTS[name]
     with moving() as desk:
         lose_patience(monkeypatch, event)
@@ -348,7 +378,9 @@ def test_a_servo_process_that_slept_too_long_finds_the_bus_watchdog_tripped() ->
     with moving() as desk:
         desk.driver._health()  # only now has the bus heard the last goal
         desk.pass_time(VIPERX.limits.deadline)
-        desk.driver._spoke -= VIPERX.limits.deadline  # it is the wall's time that the driver goes by
+        desk.driver._spoke -= (
+            VIPERX.limits.deadline
+        )  # it is the wall's time that the driver goes by
         desk.act()
         assert desk.seen == [Event.ARM_ERROR]
         desk.ticks(60)

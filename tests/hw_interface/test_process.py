@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fake import FAMILY, PERIOD, Fake
 
-from hw_interface.process import Loop, NotUpError, ServoConfig
-from hw_interface.shared_state import SharedState
-from hw_interface.watchdog import Event, Mode
-from robots.world import Verdict
+from hw_interface.control.process import ControlConfig, ControlLoop, NotUpError
+from hw_interface.control.shared_state import SharedState
+from hw_interface.control.watchdog import Event, Mode
+from robots.signals import Verdict
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def shared() -> Iterator[SharedState]:
     memory.close()
 
 
-def loop_over(driver: Fake, shared: SharedState, **config: Any) -> Loop:
+def loop_over(driver: Fake, shared: SharedState, **config: Any) -> ControlLoop:
     given = {"lockstep": True, "parent": os.getppid(), **config}
-    return Loop(ServoConfig(FAMILY, lambda: driver, shared=shared.name, **given))
+    return ControlLoop(ControlConfig(FAMILY, lambda: driver, shared=shared.name, **given))
 
 
 @pytest.mark.parametrize("verb", ["connect", "enable", "read"])
@@ -92,7 +92,9 @@ def test_at_the_walls_pace_a_new_action_counts_from_the_next_tick(
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
-def test_an_action_out_of_order_is_dropped_and_said_once(shared: SharedState, lockstep: bool) -> None:
+def test_an_action_out_of_order_is_dropped_and_said_once(
+    shared: SharedState, lockstep: bool
+) -> None:
     desk = Desk(shared, lockstep)
     desk.post(5, 0.5)
     desk.ticks(PERIOD)

@@ -27,7 +27,9 @@ from hw_interface.emulators.protocol2 import (
 
 VENDOR = sdk.PacketHandler(2.0)
 calm = settings(deadline=None, max_examples=100, derandomize=True)
-tricky = st.lists(st.sampled_from([0xFF, 0xFD, 0x00, 0x55, 0x01]) | st.integers(0, 255), max_size=60).map(bytes)
+tricky = st.lists(
+    st.sampled_from([0xFF, 0xFD, 0x00, 0x55, 0x01]) | st.integers(0, 255), max_size=60
+).map(bytes)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +37,15 @@ tricky = st.lists(st.sampled_from([0xFF, 0xFD, 0x00, 0x55, 0x01]) | st.integers(
     [
         (packet(1, Instruction.PING), "FF FF FD 00 01 03 00 01 19 4E"),
         (status(1, 0, b"\x06\x04\x26"), "FF FF FD 00 01 07 00 55 00 06 04 26 65 5D"),
-        (packet(1, Instruction.READ, b"\x84\x00\x04\x00"), "FF FF FD 00 01 07 00 02 84 00 04 00 1D 15"),
+        (
+            packet(1, Instruction.READ, b"\x84\x00\x04\x00"),
+            "FF FF FD 00 01 07 00 02 84 00 04 00 1D 15",
+        ),
         (status(1, 0, b"\xa6\x00\x00\x00"), "FF FF FD 00 01 08 00 55 00 A6 00 00 00 8C C0"),
-        (packet(1, Instruction.WRITE, b"\x74\x00\x00\x02\x00\x00"), "FF FF FD 00 01 09 00 03 74 00 00 02 00 00 CA 89"),
+        (
+            packet(1, Instruction.WRITE, b"\x74\x00\x00\x02\x00\x00"),
+            "FF FF FD 00 01 09 00 03 74 00 00 02 00 00 CA 89",
+        ),
         (packet(1, Instruction.REBOOT), "FF FF FD 00 01 03 00 08 2F 4E"),
     ],
 )
@@ -48,7 +56,11 @@ def test_packets_are_the_published_ones(made: bytes, published: str) -> None:
 @calm
 @given(tricky, st.integers(0, 60))
 def test_checksums_are_the_vendors_and_go_on_where_they_were(data: bytes, cut: int) -> None:
-    assert crc16(data) == VENDOR.updateCRC(0, list(data), len(data)) == crc16(data[cut:], crc16(data[:cut]))
+    assert (
+        crc16(data)
+        == VENDOR.updateCRC(0, list(data), len(data))
+        == crc16(data[cut:], crc16(data[:cut]))
+    )
 
 
 @calm
@@ -60,11 +72,15 @@ def test_what_is_stuffed_holds_no_header_and_comes_back(body: bytes) -> None:
 
 @calm
 @given(st.lists(tricky, min_size=1, max_size=4), tricky, st.integers(1, 7))
-def test_packets_are_found_in_noise_however_the_bytes_come(bodies: list[bytes], noise: bytes, piece: int) -> None:
+def test_packets_are_found_in_noise_however_the_bytes_come(
+    bodies: list[bytes], noise: bytes, piece: int
+) -> None:
     noise = noise.replace(b"\xfd", b"\xfe")  # which makes up no header
     stream = noise.join([b"", *(packet(3, Instruction.WRITE, body) for body in bodies)])
     parser = Parser()
-    found = [each for i in range(0, len(stream), piece) for each in parser.feed(stream[i : i + piece])]
+    found = [
+        each for i in range(0, len(stream), piece) for each in parser.feed(stream[i : i + piece])
+    ]
     assert [(each.number, each.parameters) for each in found] == [(3, body) for body in bodies]
 
 
@@ -140,7 +156,9 @@ def test_the_vendors_groups_read_and_write_all(bus: Bus, port: Any, fast: bool) 
     assert read.getData(3, 112, 4) == 102, "a shadow obeys what is sent to its leader"
 
 
-def test_a_servo_in_error_says_so_with_every_answer_until_it_is_rebooted(bus: Bus, port: Any) -> None:
+def test_a_servo_in_error_says_so_with_every_answer_until_it_is_rebooted(
+    bus: Bus, port: Any
+) -> None:
     assert VENDOR.write1ByteTxRx(port, 4, 64, 1) == (sdk.COMM_SUCCESS, 0)
     bus.servos[4].overload()
     assert VENDOR.read1ByteTxRx(port, 4, 70) == (0x20, sdk.COMM_SUCCESS, ALERT)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from hw_interface.recorder import Recording, record, recover
-from hw_interface.shared_state import RING, SharedState, ring_columns
-from hw_interface.watchdog import Event, Mode
+from hw_interface.control.shared_state import RING, SharedState, ring_columns
+from hw_interface.control.watchdog import Event, Mode
+from hw_interface.recording.recorder import Recording, record, recover
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 COLUMNS = ring_columns(7)
@@ -44,7 +44,9 @@ def actions(path: Path) -> list[int]:
 @pytest.mark.parametrize("seconds", [0.5, 1.1])
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> None:
     path, shared = tmp_path / "cut.mcap", SharedState(7, 2)
-    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True)
+    process = SPAWN.Process(
+        target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True
+    )
     process.start()
     while not path.exists():
         time.sleep(0.01)
@@ -60,8 +62,12 @@ def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> No
     recover(path)
     kept = actions(path)
     assert kept == list(range(1, len(kept) + 1))
-    assert pushed[len(kept) - 1] > pushed[-1] - 0.45, "0.2 s between two flushes, and as much for a busy machine"
-    assert recover(path) == sum(len(messages(path, topic)) for topic in ("/joints", "/setpoint", "/object", "/servo"))
+    assert pushed[len(kept) - 1] > pushed[-1] - 0.45, (
+        "0.2 s between two flushes, and as much for a busy machine"
+    )
+    assert recover(path) == sum(
+        len(messages(path, topic)) for topic in ("/joints", "/setpoint", "/object", "/servo")
+    )
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
@@ -99,7 +105,9 @@ def test_a_recorder_that_comes_late_says_what_it_missed(tmp_path: Path) -> None:
     shared.events[0] = (int(Event.STALE), 0.5, 0.26)
     shared.state.write(events=1)
     shared.finish()
-    process = SPAWN.Process(target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True)
+    process = SPAWN.Process(
+        target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True
+    )
     process.start()
     process.join(30)
     shared.close()

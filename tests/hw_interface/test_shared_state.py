@@ -8,8 +8,8 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import pytest
 
-from hw_interface import shared_state
-from hw_interface.shared_state import RING, SharedState, ring_columns
+from hw_interface.control import shared_state
+from hw_interface.control.shared_state import RING, SharedState, ring_columns
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def rows(shared: SharedState, first: int, last: int) -> None:
 
 
 def test_no_reader_sees_half_of_two_records(shared: SharedState) -> None:
-    writer = multiprocessing.get_context("spawn").Process(target=hammer, args=(shared.name,), daemon=True)
+    writer = multiprocessing.get_context("spawn").Process(
+        target=hammer, args=(shared.name,), daemon=True
+    )
     writer.start()
     seen: list[int] = []
     until = time.monotonic() + 30
@@ -71,7 +73,9 @@ def test_who_reads_seldom_gets_the_record_that_is_being_written(
     """And not the one that it read last, however long ago that was."""
     shared.action.write(number=1)
     assert shared.action.fresh()["number"] == 1
-    shared.action._sequence[...] += 1  # as in the middle of a write, which goes on while the reader sleeps
+    shared.action._sequence[...] += (
+        1  # as in the middle of a write, which goes on while the reader sleeps
+    )
     monkeypatch.setattr(shared_state.time, "sleep", lambda _: shared.action.write(number=2))
     assert shared.action.fresh()["number"] == 2
 
@@ -83,7 +87,9 @@ class Interrupted:
         raise KeyboardInterrupt
 
 
-def test_a_writer_that_was_interrupted_is_heard_again_with_its_next_record(shared: SharedState) -> None:
+def test_a_writer_that_was_interrupted_is_heard_again_with_its_next_record(
+    shared: SharedState,
+) -> None:
     shared.action.write(number=1, stamp=2.0, action=np.ones(2))
     assert shared.action.read()["number"] == 1
     for k in (2, 3):  # twice, for both parities
@@ -113,7 +119,9 @@ def test_a_ring_that_is_emptied_in_time_loses_nothing(shared: SharedState) -> No
 
 
 @pytest.mark.parametrize("count", [RING - 1, RING, RING + 1, 3 * RING + 17])
-def test_an_overfull_ring_keeps_the_newest_and_counts_the_rest(shared: SharedState, count: int) -> None:
+def test_an_overfull_ring_keeps_the_newest_and_counts_the_rest(
+    shared: SharedState, count: int
+) -> None:
     rows(shared, 0, 10)
     _, tail, _ = shared.drain(0)
     rows(shared, 10, 10 + count)

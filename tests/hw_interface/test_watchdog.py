@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake import FAMILY
 
-from hw_interface.watchdog import Event, Mode, Watchdog, WatchdogConfig
-from robots.arm import Condition, JointState
+from hw_interface.control.watchdog import Event, Mode, Watchdog, WatchdogConfig
+from robots.signals import Condition, JointState
 
 LATCHED = (Mode.FAULT, Mode.EXTERNAL_STOP)
 MOVING = (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
@@ -78,7 +78,12 @@ def test_who_does_not_move_cannot_be_late_or_paused(mode: Mode) -> None:
 
 def test_an_age_is_judged_at_its_two_bounds() -> None:
     deadline, silent = FAMILY.limits.deadline, WatchdogConfig().silent
-    for age, mode in ((0.99, Mode.RUNNING), (1.01, Mode.HOLD), (0.99 * silent, Mode.HOLD), (1.01 * silent, Mode.FAULT)):
+    for age, mode in (
+        (0.99, Mode.RUNNING),
+        (1.01, Mode.HOLD),
+        (0.99 * silent, Mode.HOLD),
+        (1.01 * silent, Mode.FAULT),
+    ):
         watchdog, _ = dog(Mode.ARMED)
         watchdog.accept(1, 10.0, np.zeros(2))
         watchdog.check_age(10.0 + age * deadline)
@@ -110,7 +115,9 @@ def test_a_joint_may_be_struck_but_not_pressed() -> None:
     watchdog, seen = dog(Mode.RUNNING)
     ticks, limit = watchdog.config.torque_ticks, FAMILY.limits.tau
     blow, unknown = np.where(np.arange(7) == 3, -1.01 * limit, 0.0), np.full(7, np.nan)
-    readings = [blow] * (ticks - 1) + [-limit] + [blow] * (ticks - 1) + [unknown] + [blow] * (ticks - 1)
+    readings = (
+        [blow] * (ticks - 1) + [-limit] + [blow] * (ticks - 1) + [unknown] + [blow] * (ticks - 1)
+    )
     for k, tau in enumerate(readings):
         watchdog.check_state(replace(reading(k), tau=tau), np.zeros(7))
     assert watchdog.mode is Mode.RUNNING

@@ -8,11 +8,18 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from policies.method import Transition
-from policies.parts.dynamics import Dynamics, DynamicsConfig
-from policies.parts.posterior import Posterior, prior
+from policies.models.context_dynamics import Dynamics, DynamicsConfig
+from policies.models.posterior import Posterior, prior
 
 OBS, A = 3, 2
-CONFIG = DynamicsConfig(members=3, hidden=(16, 16), latent=4, encoder=(16,), unroll=3, windows=5)
+CONFIG = DynamicsConfig(
+    ensemble_size=3,
+    hidden=(16, 16),
+    latent_dim=4,
+    encoder_hidden=(16,),
+    unroll_steps=3,
+    windows_per_task=5,
+)
 
 
 def random(seed: int) -> torch.Generator:
@@ -35,6 +42,7 @@ def ticks(lead: tuple[int, ...], seed: int = 0) -> Transition:
         terminated=no,
         truncated=no,
         first=no,
+        begins=no,
         valid=~no,
     )
 
@@ -64,7 +72,9 @@ def test_evidence_one_by_one_is_evidence_all_at_once_in_any_order(seed: int, len
         torch.testing.assert_close(belief.precision, whole.precision, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(belief.mean, whole.mean, atol=1e-4, rtol=1e-4)
     before = torch.linalg.eigvalsh(prior(2, 4).precision)
-    assert (torch.linalg.eigvalsh(whole.precision) >= before - 1e-4).all()  # nobody knows less for having seen more
+    assert (
+        torch.linalg.eigvalsh(whole.precision) >= before - 1e-4
+    ).all()  # nobody knows less for having seen more
 
 
 def test_an_invalid_transition_is_no_evidence() -> None:
@@ -92,8 +102,12 @@ def test_measurements_are_bayesian_linear_regression(seed: int, many: int) -> No
     draws = belief.at(torch.randn(200_000, 1, 3, generator=g, dtype=torch.float64))[:, 0]
     torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
     torch.testing.assert_close(draws.T.cov(), covariance, atol=0.02, rtol=0)
-    nothing = MultivariateNormal(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
-    torch.testing.assert_close(belief.kl()[0], kl_divergence(MultivariateNormal(mean, covariance), nothing))
+    nothing = MultivariateNormal(
+        torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        belief.kl()[0], kl_divergence(MultivariateNormal(mean, covariance), nothing)
+    )
 
 
 @pytest.mark.parametrize("rewarded", [False, True])
@@ -110,16 +124,24 @@ def test_a_rollout_is_prediction_step_by_step(rewarded: bool) -> None:
             for tried in range(many):
                 now = obs[world].expand(3, 1, OBS)
                 for t in range(steps):
-                    outcome = m.predict(now, actions[world, tried, t].expand(3, 1, A), z[:, world : world + 1])
+                    outcome = m.predict(
+                        now, actions[world, tried, t].expand(3, 1, A), z[:, world : world + 1]
+                    )
                     now = now + outcome[..., :OBS]
-                    torch.testing.assert_close(states[t + 1, :, world, tried], now[:, 0], atol=1e-4, rtol=1e-4)
-                    torch.testing.assert_close(rewards[t, :, world, tried], outcome[:, 0, OBS:], atol=1e-4, rtol=1e-4)
+                    torch.testing.assert_close(
+                        states[t + 1, :, world, tried], now[:, 0], atol=1e-4, rtol=1e-4
+                    )
+                    torch.testing.assert_close(
+                        rewards[t, :, world, tried], outcome[:, 0, OBS:], atol=1e-4, rtol=1e-4
+                    )
 
 
 def test_what_never_changed_is_predicted_not_to_change() -> None:
     m = model()
     with torch.inference_mode():
-        states, _ = m.rollout(torch.full((1, OBS), 0.7), torch.ones(1, 2, 20, A), torch.zeros(3, 1, 4))
+        states, _ = m.rollout(
+            torch.full((1, OBS), 0.7), torch.ones(1, 2, 20, A), torch.zeros(3, 1, 4)
+        )
     assert torch.equal(states[..., 2], torch.full_like(states[..., 2], 0.7))
 
 
@@ -155,20 +177,26 @@ def loss(m: Dynamics, t: Transition, there: Tensor) -> float:
 def test_a_window_ends_with_its_episode_and_with_the_trial() -> None:
     """The loss of one-step windows and of longer ones agree where no window can be longer than one step."""
     t = ticks((4, 6))
-    apart = Transition(**{**vars(t), "next_obs": t.obs + 0.1})  # no transition begins where the last one ended
-    one, three = (model(config=DynamicsConfig(**{**vars(CONFIG), "unroll": k})) for k in (1, 3))
+    apart = Transition(
+        **{**vars(t), "next_obs": t.obs + 0.1}
+    )  # no transition begins where the last one ended
+    one, three = (
+        model(config=DynamicsConfig(**{**vars(CONFIG), "unroll_steps": k})) for k in (1, 3)
+    )
     there = torch.ones(4, 6, dtype=torch.bool)
     assert loss(one, apart, there) == pytest.approx(loss(three, apart, there), rel=1e-5)
     assert loss(one, t, there) != pytest.approx(loss(three, t, there), rel=1e-5)
     three = model()
     short = torch.arange(6).expand(4, 6) < 2
-    rubbish = t.map(lambda x: torch.cat([x[:, :2], x[:, 2:] + 100 if x.is_floating_point() else x[:, 2:]], 1))
+    rubbish = t.map(
+        lambda x: torch.cat([x[:, :2], x[:, 2:] + 100 if x.is_floating_point() else x[:, 2:]], 1)
+    )
     assert loss(three, t, short) == loss(model(), rubbish, short)
 
 
 def test_nothing_is_predicted_from_a_context_that_holds_it() -> None:
     """Each prediction's belief comes from ticks before its window: later ticks give the encoder no gradient."""
-    m, t = model(config=DynamicsConfig(**{**vars(CONFIG), "unroll": 1})), ticks((1, 6))
+    m, t = model(config=DynamicsConfig(**{**vars(CONFIG), "unroll_steps": 1})), ticks((1, 6))
     contexts: list[Tensor] = []
     encoder = m.encoder.forward
 
@@ -181,4 +209,6 @@ def test_nothing_is_predicted_from_a_context_that_holds_it() -> None:
     gradient = contexts[0].grad
     assert gradient is not None
     assert (gradient[0, :-1].abs().sum(-1) > 0).all()
-    assert torch.equal(gradient[0, -1], torch.zeros_like(gradient[0, -1]))  # nothing comes after the last tick
+    assert torch.equal(
+        gradient[0, -1], torch.zeros_like(gradient[0, -1])
+    )  # nothing comes after the last tick

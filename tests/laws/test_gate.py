@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robots.actions import JointVelocity, ToolVelocity
-from robots.arm import ArmSpec, Limits, Setpoint
+from robots.arm import ArmSpec, Limits
 from robots.catalog import ARMS
 from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import SafetyGate
-from robots.signals import Array
-from robots.world import Verdict
+from robots.signals import Array, Setpoint, Verdict
 
 TICKS = (0.001, 0.002, 0.01)
 calm = settings(deadline=None, max_examples=25, derandomize=True)
@@ -30,7 +29,9 @@ def low(arm: ArmSpec) -> Limits:
     """A low, flat box before an arm that works there."""
     box = np.array([[0.25, 0.62], [-0.15, 0.15], [0.02, 0.2]])
     (home,), (least, most) = Kinematics(arm).position(arm.home[None]), arm.limits.tool_box.T
-    if not ((least <= box[:, 0]) & (box[:, 0] < home) & (home < box[:, 1]) & (box[:, 1] <= most)).all():
+    if not (
+        (least <= box[:, 0]) & (box[:, 0] < home) & (home < box[:, 1]) & (box[:, 1] <= most)
+    ).all():
         pytest.skip(f"{arm.name} works elsewhere")
     return arm.limits.narrowed(box)
 
@@ -76,7 +77,9 @@ def test_every_limit_holds_for_every_wish(seed: int, dt: float, kind: str, hold:
         elif kind == "push":
             wishes = np.repeat(rng.choice([-1, 1], (1, 2, j)) * top, ticks, 0)
         else:
-            wishes = np.where(np.arange(ticks)[:, None, None] % (2 * hold) < hold, 1, -1) * np.tile(top, (ticks, 2, 1))
+            wishes = np.where(np.arange(ticks)[:, None, None] % (2 * hold) < hold, 1, -1) * np.tile(
+                top, (ticks, 2, 1)
+            )
         start = rng.uniform(arm.limits.q_low, arm.limits.q_high, (2, j))
         gate = SafetyGate(arm.limits, dt, 2)
         gate.reset(start)
@@ -94,7 +97,9 @@ def test_an_admissible_wish_is_reached_kept_and_called_ok(arm: ArmSpec, dt: floa
     assert not verdicts.any()
 
 
-@pytest.mark.parametrize("dt", TICKS[1:])  # below, jerk spreads a change over ticks, and a wish is met a tick later
+@pytest.mark.parametrize(
+    "dt", TICKS[1:]
+)  # below, jerk spreads a change over ticks, and a wish is met a tick later
 def test_what_the_gate_gave_it_lets_pass_unchanged(arm: ArmSpec, dt: float) -> None:
     rng = np.random.default_rng(0)
     first, second = SafetyGate(arm.limits, dt, 1), SafetyGate(arm.limits, dt, 1)
@@ -120,7 +125,9 @@ def test_more_is_never_answered_with_less(arm: ArmSpec) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_wish_that_is_not_finite_is_dropped_and_brakes_its_own_arm_only(arm: ArmSpec, bad: float) -> None:
+def test_a_wish_that_is_not_finite_is_dropped_and_brakes_its_own_arm_only(
+    arm: ArmSpec, bad: float
+) -> None:
     gate, alone = SafetyGate(arm.limits, 0.002, 2), SafetyGate(arm.limits, 0.002, 1)
     middle = (arm.limits.q_low + arm.limits.q_high) / 2
     gate.reset(np.stack([middle, middle]))
@@ -157,9 +164,17 @@ def test_a_batch_is_its_rows(arm: ArmSpec) -> None:
 @pytest.mark.parametrize("way", ["tool", "joint"])
 def test_the_tool_stays_in_its_box(arm: ArmSpec, low: Limits, dt: float, way: str) -> None:
     """Where both are tight: beside the low box the arm is folded against its joints' ends."""
-    limits, box, kinematics, rng, n = low, low.tool_box, Kinematics(arm), np.random.default_rng(1), 48
+    limits, box, kinematics, rng, n = (
+        low,
+        low.tool_box,
+        Kinematics(arm),
+        np.random.default_rng(1),
+        48,
+    )
     fast = {"x": (-1.2, 1.2), "y": (-1.0, 1.0), "z": (-1.0, 1.0)}
-    action_map = JointVelocity(arm) if way == "joint" else ToolVelocity(arm, limits, fast, (0.4, 0, 0.1))
+    action_map = (
+        JointVelocity(arm) if way == "joint" else ToolVelocity(arm, limits, fast, (0.4, 0, 0.1))
+    )
     gate = SafetyGate(limits, dt, n, kinematics)
     gate.reset(np.tile(arm.home, (n, 1)))
     seen = []
@@ -182,7 +197,9 @@ def test_the_tool_is_sent_as_it_was_asked_along_the_axes_it_moves(arm: ArmSpec) 
     dq = tool(action, setpoint)
     pos, _, jacobian = kinematics.forward_jacobian(setpoint.q)
     moves = np.einsum("naj,nj->na", jacobian[:, :3], dq)
-    asked = np.stack([0.1 * action[:, 1] - 0.1, tool.HOLD * (0.02 - pos[:, 1]), 0.1 * action[:, 0] + 0.1], 1)
+    asked = np.stack(
+        [0.1 * action[:, 1] - 0.1, tool.HOLD * (0.02 - pos[:, 1]), 0.1 * action[:, 0] + 0.1], 1
+    )
     assert (np.abs(dq) < arm.limits.dq).all()
     assert np.allclose(moves, asked, atol=1e-5)
     assert np.allclose(tool(action[:1], replace(setpoint, q=setpoint.q[:1])), dq[:1], atol=1e-12)
@@ -203,7 +220,9 @@ def test_a_strike_keeps_its_height_and_line(arm: ArmSpec, low: Limits) -> None:
         flags |= int(verdict[0])
     seen, speed = np.array(where), np.array(speeds)
     assert speed.max() > 0.9
-    assert (np.diff(speed[speed.argmax() :]) < 0.01).all(), "it brakes once, and does not chatter at the face"
+    assert (np.diff(speed[speed.argmax() :]) < 0.01).all(), (
+        "it brakes once, and does not chatter at the face"
+    )
     assert not flags & int(Verdict.HELD), "the gate slows down in time, and need not stop the arm"
     assert np.abs(seen[:, 1] - y).max() < 1e-3
     assert np.abs(seen[:, 2] - z).max() < 3e-3
@@ -228,7 +247,13 @@ def test_a_planned_move_ends_at_rest_where_it_was_sent(arm: ArmSpec) -> None:
 
 
 def test_limits_are_finite_positive_and_only_ever_narrowed(arm: ArmSpec) -> None:
-    for name, value in (("dq", np.nan), ("ddq", np.inf), ("jerk", -1.0), ("tau", 0.0), ("force", 0.0)):
+    for name, value in (
+        ("dq", np.nan),
+        ("ddq", np.inf),
+        ("jerk", -1.0),
+        ("tau", 0.0),
+        ("force", 0.0),
+    ):
         whole = getattr(arm.limits, name)
         with pytest.raises(ValueError, match=name):
             replace(arm.limits, **{name: np.full_like(whole, value) if np.ndim(whole) else value})

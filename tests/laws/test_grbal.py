@@ -9,23 +9,25 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 
-from policies.grbal import Adapted, Grbal, GrbalConfig
-from policies.method import Problem, Rhythm, Transition, Trial, stack
-from policies.parts.fast_dynamics import FastDynamics, Window, windows
-from policies.parts.planner import PlannerConfig
-from policies.parts.sac import SacConfig
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch, stack
+from policies.methods.grbal import Grbal, GrbalBelief, GrbalConfig
+from policies.models.grbal_dynamics import GrbalDynamics, Window, windows
+from policies.planning.icem import IcemConfig
+from policies.rl.sac import SacConfig
 
 N, M, K, OBS, A, HORIZON = 3, 4, 3, 3, 2, 8
 CONFIG = GrbalConfig(
     hidden=(16, 12),
-    past=M,
-    future=K,
+    past_steps=M,
+    future_steps=K,
     inner_lr=0.05,
-    planner=PlannerConfig(horizon=3, candidates=8, elites=3, kept=1, rounds=1, cold=2),
+    planner=IcemConfig(
+        horizon=3, num_samples=8, num_elites=3, num_kept_elites=1, iterations=1, cold_iterations=2
+    ),
     lr=3e-3,
-    tasks=8,
-    updates=5,
-    rhythm=Rhythm(tasks=N, episodes=2),
+    meta_batch=8,
+    gradient_steps=5,
+    schedule=CollectionSchedule(meta_batch=N, episodes_per_trial=2),
 )
 
 
@@ -49,7 +51,7 @@ def problem(hidden_reward: bool = False) -> Problem:
     )
 
 
-def lived(n: int = N, seed: int = 0, gain: Tensor | None = None) -> Trial:
+def lived(n: int = N, seed: int = 0, gain: Tensor | None = None) -> TrialBatch:
     """Two episodes of random actions: a point in the plane whose gain is hidden."""
     g = random(seed)
     gain = torch.rand(n, 1, generator=g) * 2 - 1 if gain is None else gain
@@ -61,10 +63,14 @@ def lived(n: int = N, seed: int = 0, gain: Tensor | None = None) -> Trial:
             next_obs = obs + torch.cat([0.5 * gain * action, torch.zeros(n, 1)], 1)
             yes = torch.ones(n, dtype=torch.bool)
             ends, begins = yes & (t == HORIZON - 1), yes & (e == t == 0)
-            ticks.append(Transition(obs, action, action, next_obs[:, 0], next_obs, ~yes, ends, begins, yes))
+            ticks.append(
+                Transition(
+                    obs, action, action, next_obs[:, 0], next_obs, ~yes, ends, begins, begins, yes
+                )
+            )
             obs = next_obs
         episodes.append(stack(ticks))
-    return Trial(stack(episodes), gain, torch.arange(n), torch.zeros(2, n, dtype=torch.bool))
+    return TrialBatch(stack(episodes), gain, torch.arange(n), torch.zeros(2, n, dtype=torch.bool))
 
 
 def taught(hidden_reward: bool = False) -> Grbal:
@@ -82,7 +88,7 @@ def at(t: Transition, *i: int) -> Transition:
     return t.map(lambda x: x[i])
 
 
-def observed(method: Grbal, ticks: Transition, belief: Adapted | None = None) -> Adapted:
+def observed(method: Grbal, ticks: Transition, belief: GrbalBelief | None = None) -> GrbalBelief:
     """After ticks (T, n, ...)."""
     belief = belief or method.prior(ticks.obs.shape[1])
     for t in range(len(ticks.obs)):
@@ -90,7 +96,7 @@ def observed(method: Grbal, ticks: Transition, belief: Adapted | None = None) ->
     return belief
 
 
-def same(a: Adapted, b: Adapted) -> bool:
+def same(a: GrbalBelief, b: GrbalBelief) -> bool:
     """In what is believed of the dynamics; what is not there may be anything."""
     parts = [
         (w.there, w.x * w.there[..., None], w.y * w.there[..., None], fast.errors)
@@ -102,30 +108,39 @@ def same(a: Adapted, b: Adapted) -> bool:
 # ---- the step ----
 
 
-def exact(rewarded: bool, seed: int) -> tuple[FastDynamics, Window, Tensor, Tensor]:
+def exact(rewarded: bool, seed: int) -> tuple[GrbalDynamics, Window, Tensor, Tensor]:
     """A model in double precision, a window with gaps, and rows to predict with what they ought to give."""
-    model = FastDynamics(OBS, A, rewarded, CONFIG.hidden, M, CONFIG.inner_lr, random(seed)).double()
+    model = GrbalDynamics(
+        OBS, A, rewarded, CONFIG.hidden, M, CONFIG.inner_lr, random(seed)
+    ).double()
     g = random(seed + 1)
     for rates in (model.log_rates, model.log_gain_rates):
         rates.data += torch.randn(rates.shape, generator=g, dtype=torch.float64)
     widths = OBS + A, OBS + rewarded
-    x, y, new, truth = (torch.randn(N, b, w, generator=g, dtype=torch.float64) for b in (M, 5) for w in widths)
+    x, y, new, truth = (
+        torch.randn(N, b, w, generator=g, dtype=torch.float64) for b in (M, 5) for w in widths
+    )
     return model, Window(x, y, torch.rand(N, M, generator=g) < 0.7), new, truth
 
 
-def stepped(model: FastDynamics, window: Window, world: int) -> dict[str, Tensor]:
+def stepped(model: GrbalDynamics, window: Window, world: int) -> dict[str, Tensor]:
     """All the parameters of one world after a step, by autograd."""
     there = window.there[world, :, None]
     error = (model(window.x[world : world + 1])[0] - window.y[world]) * there
     loss = 0.5 * error.square().sum() / M
     found, rates = dict(model.named_parameters()), model.rates()
     gradients = torch.autograd.grad(loss, [found[name] for name in rates], create_graph=True)
-    return {name: found[name] - rates[name] * gradient for name, gradient in zip(rates, gradients, strict=True)}
+    return {
+        name: found[name] - rates[name] * gradient
+        for name, gradient in zip(rates, gradients, strict=True)
+    }
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), rewarded=st.booleans())
-def test_the_low_rank_step_is_autograds_in_value_and_in_outer_gradient(seed: int, rewarded: bool) -> None:
+def test_the_low_rank_step_is_autograds_in_value_and_in_outer_gradient(
+    seed: int, rewarded: bool
+) -> None:
     model, window, new, truth = exact(rewarded, seed)
     ours = model(new, model.adapt(window))
     theirs = torch.stack(
@@ -134,7 +149,9 @@ def test_the_low_rank_step_is_autograds_in_value_and_in_outer_gradient(seed: int
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
     assert not torch.allclose(ours, model(new), atol=1e-3)
     learnt = list(model.parameters())
-    mine, other = (torch.autograd.grad((out - truth).square().mean(), learnt) for out in (ours, theirs))
+    mine, other = (
+        torch.autograd.grad((out - truth).square().mean(), learnt) for out in (ours, theirs)
+    )
     for a, b in zip(mine, other, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
         assert a.abs().max() > 1e-9
@@ -144,23 +161,30 @@ def test_the_loss_is_that_of_the_last_ticks_after_a_step_on_the_first(method: Gr
     t = lived(6, seed=5).ticks.map(lambda x: x.flatten(0, 1).transpose(0, 1))
     start = torch.randint(2 * HORIZON, (6, 2), generator=random(3))
     found, belongs = windows(t, torch.ones(6, 2 * HORIZON, dtype=torch.bool), start, M, K)
-    loss, (x, y) = method.model.loss(found, belongs), method.model.standardised(found)
+    loss, (x, y) = method.model.loss(found, belongs), method.model.standardized(found)
     errors, counts = [], 0
     for i in range(len(x)):
         rows = Window(x[i : i + 1, :M], y[i : i + 1, :M], belongs[i : i + 1, :M])
         out = functional_call(method.model, stepped(method.model, rows, 0), (x[i : i + 1, M:],))[0]
         errors.append((0.5 * (out - y[i, M:]).square().sum(-1))[belongs[i, M:]].sum())
         counts += int(belongs[i, M:].sum())
-    torch.testing.assert_close(loss["error"], torch.stack(errors).sum() / counts, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        loss["error"], torch.stack(errors).sum() / counts, atol=1e-6, rtol=1e-5
+    )
 
 
 def test_a_rollout_is_a_prediction_step_by_step_for_each_world_by_itself(method: Grbal) -> None:
     model, belief = method.model, observed(method, at(lived().ticks, 0))
-    obs, tried = torch.randn(N, OBS, generator=random(1)), torch.rand(N, 5, 4, A, generator=random(2)) * 2 - 1
+    obs, tried = (
+        torch.randn(N, OBS, generator=random(1)),
+        torch.rand(N, 5, 4, A, generator=random(2)) * 2 - 1,
+    )
     with torch.no_grad():
         states, _ = model.rollout(obs, tried, belief.fast)
         for i in range(N):
-            window = Window(*(getattr(belief.window, name)[i : i + 1] for name in ("x", "y", "there")))
+            window = Window(
+                *(getattr(belief.window, name)[i : i + 1] for name in ("x", "y", "there"))
+            )
             with torch.enable_grad():
                 weights = {name: w.detach() for name, w in stepped(model, window, 0).items()}
             now = obs[i].expand(5, -1)
@@ -169,7 +193,9 @@ def test_a_rollout_is_a_prediction_step_by_step_for_each_world_by_itself(method:
                 now = (
                     now
                     + model.outcome.shift
-                    + functional_call(model, weights, (x,))[0] / model.outcome.scale * (model.outcome.square > 0)
+                    + functional_call(model, weights, (x,))[0]
+                    / model.outcome.scale
+                    * (model.outcome.square > 0)
                 )
                 torch.testing.assert_close(states[t + 1, i], now, atol=1e-5, rtol=1e-4)
     assert (states[..., 2] == obs[:, 2, None]).all(), "what never changes is not predicted to"
@@ -178,7 +204,9 @@ def test_a_rollout_is_a_prediction_step_by_step_for_each_world_by_itself(method:
 # ---- the belief ----
 
 
-def test_every_tick_steps_from_the_same_weights_on_the_last_transitions_alone(method: Grbal) -> None:
+def test_every_tick_steps_from_the_same_weights_on_the_last_transitions_alone(
+    method: Grbal,
+) -> None:
     before = [p.clone() for p in method.model.parameters()]
     ticks = at(lived().ticks, 0)
     long, short = observed(method, ticks), observed(method, ticks.map(lambda x: x[-M:]))
@@ -190,7 +218,10 @@ def test_every_tick_steps_from_the_same_weights_on_the_last_transitions_alone(me
 
 def test_a_tick_that_does_not_count_leaves_the_belief_as_it_was(method: Grbal) -> None:
     ticks = at(lived().ticks, 0)
-    belief, tick = observed(method, ticks.map(lambda x: x[:3])), at(ticks, 3).map(lambda x: x.clone())
+    belief, tick = (
+        observed(method, ticks.map(lambda x: x[:3])),
+        at(ticks, 3).map(lambda x: x.clone()),
+    )
     tick.valid[0] = False
     tick.next_obs[1, 0] = torch.nan
     after, whole = method.observe(belief, tick), method.observe(belief, at(ticks, 3))
@@ -257,7 +288,7 @@ def test_statistics_stand_still_while_a_lesson_goes_on() -> None:
 @pytest.mark.parametrize(("hidden_reward", "share"), [(False, 0.7), (True, 0.9)])
 def test_it_learns_to_learn(hidden_reward: bool, share: float) -> None:
     """After a step what comes next is foreseen better than before it, in tasks that were never seen."""
-    method = Grbal(problem(hidden_reward), replace(CONFIG, updates=300), seed=0)
+    method = Grbal(problem(hidden_reward), replace(CONFIG, gradient_steps=300), seed=0)
     method.learn(lived(128, seed=1))
     log = method.learn(lived(128, seed=2))
     assert log["error"] < share * log["unadapted"]
@@ -268,10 +299,10 @@ def test_it_learns_to_learn(hidden_reward: bool, share: float) -> None:
     assert adapted < share * unadapted
 
 
-@pytest.mark.parametrize("guide", [None, SacConfig(hidden=(8,), tasks=4, updates=2)])
+@pytest.mark.parametrize("guide", [None, SacConfig(hidden=(8,), meta_batch=4, gradient_steps=2)])
 def test_a_resumed_training_is_an_unbroken_one(guide: SacConfig | None) -> None:
     trials = [lived(16, seed=i) for i in range(3)]
-    config = replace(CONFIG, guide=guide)
+    config = replace(CONFIG, terminal_value=guide)
     unbroken, broken = (Grbal(problem(), config, seed=1) for _ in range(2))
     for trial in trials:
         unbroken.learn(trial)

@@ -11,7 +11,8 @@ import pytest
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.kinematics import Kinematics, quaternion
+from robots.kinematics import Kinematics
+from robots.rotations import quaternion
 from robots.signals import Array
 
 
@@ -21,7 +22,9 @@ def arm(request: pytest.FixtureRequest) -> ArmSpec:
 
 
 def some(arm: ArmSpec, n: int = 100) -> Array:
-    return np.random.default_rng(0).uniform(arm.limits.q_low, arm.limits.q_high, (n, len(arm.joints)))
+    return np.random.default_rng(0).uniform(
+        arm.limits.q_low, arm.limits.q_high, (n, len(arm.joints))
+    )
 
 
 def angle(a: Array, b: Array) -> Array:
@@ -52,9 +55,13 @@ def test_pybullet_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
     client = pybullet.connect(pybullet.DIRECT)
     try:
         pybullet.setGravity(0, 0, -9.81)
-        body = pybullet.loadURDF(str(arm.urdf), useFixedBase=True, flags=pybullet.URDF_USE_INERTIA_FROM_FILE)
+        body = pybullet.loadURDF(
+            str(arm.urdf), useFixedBase=True, flags=pybullet.URDF_USE_INERTIA_FROM_FILE
+        )
         info = [pybullet.getJointInfo(body, i) for i in range(pybullet.getNumJoints(body))]
-        joints = [next(i for i, x in enumerate(info) if x[1].decode() == name) for name in arm.joints]
+        joints = [
+            next(i for i, x in enumerate(info) if x[1].decode() == name) for name in arm.joints
+        ]
         tool = next(i for i, x in enumerate(info) if x[12].decode() == arm.tool)
         pos, quat, torque = [], [], []
         for row in q:
@@ -99,8 +106,12 @@ def test_the_jacobian_is_the_derivative_of_the_pose(arm: ArmSpec) -> None:
 def test_axes_may_point_anywhere(arm: ArmSpec, tmp_path: Path) -> None:
     rng, text = np.random.default_rng(2), arm.urdf.read_text()
     tilted = tmp_path / "tilted.urdf"
-    tilted.write_text(re.sub(r'<axis xyz="[^"]*"', lambda _: '<axis xyz="{} {} {}"'.format(*unit(rng)), text))
-    spec = mujoco.MjSpec.from_string(re.sub(r"<(visual|collision).*?</\1>", "", tilted.read_text(), flags=re.DOTALL))
+    tilted.write_text(
+        re.sub(r'<axis xyz="[^"]*"', lambda _: '<axis xyz="{} {} {}"'.format(*unit(rng)), text)
+    )
+    spec = mujoco.MjSpec.from_string(
+        re.sub(r"<(visual|collision).*?</\1>", "", tilted.read_text(), flags=re.DOTALL)
+    )
     spec.compiler.fusestatic = False
     model, q = spec.compile(), some(arm, 20)
     data, kinematics = mujoco.MjData(model), Kinematics(replace(arm, urdf=tilted))
@@ -114,7 +125,9 @@ def test_axes_may_point_anywhere(arm: ArmSpec, tmp_path: Path) -> None:
     links = kinematics.frames(q)[-1, :-1]
     for link, joint in zip(links, arm.joints, strict=True):
         body = data.body(model.joint(joint).bodyid[0])
-        assert np.allclose(link[:3], np.column_stack([body.xmat.reshape(3, 3), body.xpos]), atol=1e-6)
+        assert np.allclose(
+            link[:3], np.column_stack([body.xmat.reshape(3, 3), body.xpos]), atol=1e-6
+        )
     assert np.allclose(kinematics.position(q), pos, atol=1e-14)
     assert np.allclose(kinematics.gravity(q)[-1], data.qfrc_bias, atol=1e-3)
 
@@ -140,7 +153,9 @@ def test_inverse_brings_the_tool_where_it_was_asked(arm: ArmSpec) -> None:
 
 def test_a_batch_is_its_rows(arm: ArmSpec) -> None:
     q, kinematics = some(arm, 7), Kinematics(arm)
-    for whole, row in zip(kinematics.forward_jacobian(q), kinematics.forward_jacobian(q[3:4]), strict=True):
+    for whole, row in zip(
+        kinematics.forward_jacobian(q), kinematics.forward_jacobian(q[3:4]), strict=True
+    ):
         assert np.allclose(whole[3], row[0], atol=1e-14)
 
 

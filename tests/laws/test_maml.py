@@ -9,13 +9,13 @@ import pytest
 import torch
 from tiny import Tiny
 
-from adaptation import checkpoint
-from adaptation.checkpoint import problem_of
-from adaptation.frozen import Frozen
-from adaptation.live import live
-from policies.maml import FastWeights, Lesson, Maml, MamlConfig, baseline
-from policies.method import Trial
-from policies.parts import ppo
+from adaptation.no_adaptation import NoAdaptation
+from adaptation.rollout import rollout
+from adaptation.runs import checkpoint
+from adaptation.runs.checkpoint import problem_of
+from policies.method import TrialBatch
+from policies.methods.maml import Maml, MamlBelief, MamlConfig, PpoBatch, baseline
+from policies.rl import ppo
 from robots.world import Task
 from sim.vec_world import VecWorld
 
@@ -27,14 +27,14 @@ def maml(**numbers: Any) -> Maml:
     return Maml(problem_of(Tiny()), replace(CONFIG, **numbers), seed=0)
 
 
-def trial(method: Maml, n: int = N) -> Trial:
+def trial(method: Maml, n: int = N) -> TrialBatch:
     """Lived through on ``point``."""
     family = checkpoint.family_named("point")
     task: Task = family.sample(np.random.default_rng(0), n)
-    return live(VecWorld(family, n=n, seed=0), method, task, E)
+    return rollout(VecWorld(family, n=n, seed=0), method, task, E)
 
 
-def exact(method: Maml) -> tuple[Lesson, dict[str, torch.Tensor]]:
+def exact(method: Maml) -> tuple[PpoBatch, dict[str, torch.Tensor]]:
     """The method and a lesson in double precision, and what is meta-learnt; not at the point where it acted."""
     lived = trial(method).ticks
     method.net.double()
@@ -45,7 +45,7 @@ def exact(method: Maml) -> tuple[Lesson, dict[str, torch.Tensor]]:
     return lesson, dict(method.net.items())
 
 
-def gradient(method: Maml, lesson: Lesson) -> dict[str, torch.Tensor]:
+def gradient(method: Maml, lesson: PpoBatch) -> dict[str, torch.Tensor]:
     method.net.zero_grad()
     method.losses(lesson)["outer"].backward()
     return {name: parameter.grad.clone() for name, parameter in method.net.items()}
@@ -68,9 +68,9 @@ def test_the_second_order_gradient_is_that_of_finite_differences(name: str) -> N
     g = torch.Generator().manual_seed(2)
     for _ in range(5):
         direction = torch.randn(found.shape, generator=g, dtype=torch.float64)
-        assert slope(lambda: method.losses(lesson)["outer"], learnt[name], direction) == pytest.approx(
-            float(found @ direction), rel=1e-5, abs=1e-8
-        )
+        assert slope(
+            lambda: method.losses(lesson)["outer"], learnt[name], direction
+        ) == pytest.approx(float(found @ direction), rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", ["theta", "rate"])
@@ -101,12 +101,17 @@ def test_the_first_order_gradient_is_that_with_the_steps_gradients_held_fixed(
         assert float(found @ direction) == pytest.approx(expected, rel=1e-5, abs=1e-8)
 
 
-def inner_gradients(method: Maml, lesson: Lesson) -> list[torch.Tensor]:
-    thetas = [method.net["theta"].expand(N, -1), *(theta for theta, _ in method.thetas(lesson.ticks))]
+def inner_gradients(method: Maml, lesson: PpoBatch) -> list[torch.Tensor]:
+    thetas = [
+        method.net["theta"].expand(N, -1),
+        *(theta for theta, _ in method.thetas(lesson.ticks)),
+    ]
     return [((b - a) / method.net["rate"]).detach() for a, b in pairwise(thetas)]
 
 
-def test_first_order_is_second_order_with_the_steps_gradient_detached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_order_is_second_order_with_the_steps_gradient_detached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first, second = maml(order=1), maml(order=2)
     lesson, _ = exact(first)
     exact(second)
@@ -149,11 +154,13 @@ def test_a_task_steps_alone_as_it_does_among_others() -> None:
 def test_a_step_is_a_step_up_the_likelihood_of_what_went_well() -> None:
     method = maml()
     episode = trial(method).ticks.map(lambda x: x[0])
-    advantage = method.advantages(episode, CONFIG.inner_gamma, CONFIG.inner_decay)
+    advantage = method.advantages(episode, CONFIG.inner_gamma, CONFIG.inner_gae_lambda)
     assert advantage.mean(0).abs().max() < 1e-5
 
-    def gain(belief: FastWeights) -> torch.Tensor:
-        log_prob = ppo.log_prob(*method.policy(belief.theta, method.obs(episode.obs)), episode.action)
+    def gain(belief: MamlBelief) -> torch.Tensor:
+        log_prob = ppo.log_prob(
+            *method.policy(belief.theta, method.obs(episode.obs)), episode.action
+        )
         return (log_prob * advantage).mean(0)
 
     method.net["rate"].data.fill_(0.01)
@@ -179,11 +186,17 @@ def test_ticks_that_do_not_count_do_not_count() -> None:
     valid[12:] = False
     some = replace(episode, valid=valid)
     spoilt = replace(
-        some, reward=torch.where(valid, some.reward, 99.0), action=torch.where(valid[..., None], some.action, 0.5)
+        some,
+        reward=torch.where(valid, some.reward, 99.0),
+        action=torch.where(valid[..., None], some.action, 0.5),
     )
     prior = method.prior(N)
-    assert torch.allclose(method.adapt(prior, some).theta, method.adapt(prior, spoilt).theta, atol=1e-6)
-    assert not torch.allclose(method.adapt(prior, some).theta, method.adapt(prior, episode).theta, atol=1e-3)
+    assert torch.allclose(
+        method.adapt(prior, some).theta, method.adapt(prior, spoilt).theta, atol=1e-6
+    )
+    assert not torch.allclose(
+        method.adapt(prior, some).theta, method.adapt(prior, episode).theta, atol=1e-3
+    )
 
 
 def test_what_is_linear_in_features_is_foreseen() -> None:
@@ -198,7 +211,7 @@ def test_what_is_linear_in_features_is_foreseen() -> None:
 
 def test_a_trial_of_one_episode_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 episodes, got 1"):
-        maml(rhythm=replace(CONFIG.rhythm, episodes=1))
+        maml(schedule=replace(CONFIG.schedule, episodes_per_trial=1))
 
 
 def test_steps_and_the_start_are_learnt_until_a_step_helps() -> None:
@@ -208,7 +221,9 @@ def test_steps_and_the_start_are_learnt_until_a_step_helps() -> None:
     world = VecWorld(family, n=128, seed=0)
     rng = np.random.default_rng(0)
     for _ in range(12):
-        method.learn(live(world, method, family.sample(rng, 128), E))
+        method.learn(rollout(world, method, family.sample(rng, 128), E))
     heldout = family.sample(rng, 128, "heldout")
-    adapted, frozen = (live(world, m, heldout, E).returns.mean(1) for m in (method, Frozen(method)))
+    adapted, frozen = (
+        rollout(world, m, heldout, E).returns.mean(1) for m in (method, NoAdaptation(method))
+    )
     assert adapted[2] > frozen[2] + 3

@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from policies.parts.planner import Plan, Planner, PlannerConfig, Score, coloured, shifted
+from policies.planning.icem import Icem, IcemConfig, Plan, Score, colored_noise, shifted
 
-CONFIG = PlannerConfig(horizon=6, candidates=24, elites=6, kept=2, rounds=5, cold=5)
+CONFIG = IcemConfig(
+    horizon=6, num_samples=24, num_elites=6, num_kept_elites=2, iterations=5, cold_iterations=5
+)
 A = 2
 
 
-def planner(config: PlannerConfig = CONFIG, seed: int = 0) -> Planner:
-    return Planner(config, A, torch.Generator().manual_seed(seed))
+def planner(config: IcemConfig = CONFIG, seed: int = 0) -> Icem:
+    return Icem(config, A, torch.Generator().manual_seed(seed))
 
 
 def near(goal: Tensor) -> Score:
@@ -55,8 +57,8 @@ def test_elites_are_the_best_by_rank_in_each_world(seed: int) -> None:
     for world in range(3):
         value = score(tried)[world]
         ranked = sorted(range(len(value)), key=lambda i: -float(value[i]))
-        torch.testing.assert_close(plan.best[world], tried[world, ranked[: CONFIG.kept]])
-        mean = tried[world, ranked[: CONFIG.elites]].mean(0)
+        torch.testing.assert_close(plan.best[world], tried[world, ranked[: CONFIG.num_kept_elites]])
+        mean = tried[world, ranked[: CONFIG.num_elites]].mean(0)
         torch.testing.assert_close(plan.mean[world], (1 - CONFIG.momentum) * mean)
 
 
@@ -113,17 +115,19 @@ def test_what_cannot_be_scored_is_never_chosen() -> None:
     assert plan.best[0, 0].sum() <= 0
 
 
-@pytest.mark.parametrize(("colour", "power"), [(0.0, 0.0), (1.0, -1.0), (2.0, -2.0)])
-def test_noise_has_unit_deviation_and_the_power_of_its_colour(colour: float, power: float) -> None:
-    noise = coloured((20_000, 16, 1), colour, torch.Generator().manual_seed(0))[..., 0]
+@pytest.mark.parametrize(("color", "power"), [(0.0, 0.0), (1.0, -1.0), (2.0, -2.0)])
+def test_noise_has_unit_deviation_and_the_power_of_its_colour(color: float, power: float) -> None:
+    noise = colored_noise((20_000, 16, 1), color, torch.Generator().manual_seed(0))[..., 0]
     torch.testing.assert_close(noise.std(0), torch.ones(16), atol=0.03, rtol=0)
     spectrum = torch.fft.rfft(noise).abs().square().mean(0)[1:-1]
     frequency = torch.fft.rfftfreq(16)[1:-1]
-    slope = ((spectrum.log() - spectrum.log().mean()) * (frequency.log() - frequency.log().mean())).sum()
+    slope = (
+        (spectrum.log() - spectrum.log().mean()) * (frequency.log() - frequency.log().mean())
+    ).sum()
     assert abs(slope / (frequency.log() - frequency.log().mean()).square().sum() - power) < 0.05
 
 
 def test_noise_of_every_length_has_unit_deviation() -> None:
     for steps in (1, 2, 3, 7):
-        noise = coloured((4000, steps, A), 2.0, torch.Generator().manual_seed(1))
+        noise = colored_noise((4000, steps, A), 2.0, torch.Generator().manual_seed(1))
         torch.testing.assert_close(noise.std(0), torch.ones(steps, A), atol=0.05, rtol=0)

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Script, Tiny
 
-from adaptation.checkpoint import problem_of
-from adaptation.live import live
-from policies.method import Trial
-from policies.parts import ppo
-from policies.rl2 import Memory, Rl2, Rl2Config, sequences
+from adaptation.rollout import rollout
+from adaptation.runs.checkpoint import problem_of
+from policies.method import TrialBatch
+from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config, sequences
+from policies.rl import ppo
 
 FAMILY, N = Tiny(), 4
-CONFIG = Rl2Config(memory=8, hidden=8)
+CONFIG = Rl2Config(memory_size=8, hidden=8)
 
 
 class Noisy(Script):
@@ -34,7 +34,10 @@ class Noisy(Script):
     def step(self, action: Any) -> Any:
         step, applied = super().step(action), 0.5 * action
         return replace(
-            step, obs=self.rng.normal(size=(self.n, 2)), reward=self.rng.normal(size=self.n), applied=applied
+            step,
+            obs=self.rng.normal(size=(self.n, 2)),
+            reward=self.rng.normal(size=self.n),
+            applied=applied,
         )
 
 
@@ -47,7 +50,7 @@ class Diary:
         self.method, self.beliefs = method, []
         self.prior, self.observe, self.adapt = method.prior, method.observe, method.adapt
 
-    def act(self, obs: torch.Tensor, belief: Memory, explore: bool) -> torch.Tensor:
+    def act(self, obs: torch.Tensor, belief: Rl2Belief, explore: bool) -> torch.Tensor:
         self.beliefs.append(belief)
         return self.method.act(obs, belief, explore)
 
@@ -55,7 +58,7 @@ class Diary:
 def method() -> Rl2:
     """One that has learnt, so that its normalisers have moved."""
     built = Rl2(problem_of(FAMILY), CONFIG, seed=0)
-    built.learn(live(Noisy(N), built, tasks(), episodes=3))
+    built.learn(rollout(Noisy(N), built, tasks(), episodes=3))
     return built
 
 
@@ -63,9 +66,9 @@ def tasks(n: int = N) -> Any:
     return FAMILY.sample(np.random.default_rng(0), n)
 
 
-def lived(built: Rl2, **ends: dict[int, int]) -> tuple[Trial, list[Memory]]:
+def lived(built: Rl2, **ends: dict[int, int]) -> tuple[TrialBatch, list[Rl2Belief]]:
     diary = Diary(built)
-    return live(Noisy(N, **ends), diary, tasks(), episodes=3), diary.beliefs  # type: ignore[arg-type]
+    return rollout(Noisy(N, **ends), diary, tasks(), episodes=3), diary.beliefs  # type: ignore[arg-type]
 
 
 RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
@@ -86,7 +89,9 @@ def test_step_by_step_is_the_scan_over_the_trial(ends: dict[str, dict[int, int]]
         for i, t in enumerate(rows.tolist()):
             with torch.no_grad():
                 _, hidden = built.net.fold(flat.obs[t][None], as_sequence(beliefs[t]))
-            assert torch.allclose(features[i, world, : CONFIG.memory], hidden[world], atol=1e-6)
+            assert torch.allclose(
+                features[i, world, : CONFIG.memory_size], hidden[world], atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
@@ -103,14 +108,19 @@ def test_ratios_begin_at_one(ends: dict[str, dict[int, int]]) -> None:
                 features, _ = built.net.fold(flat.obs[t][None], as_sequence(beliefs[t]))
                 normal = torch.distributions.Normal(built.net.actor(features)[0, world], deviation)
             action = flat.action[t, world]
-            low, high = normal.cdf(torch.tensor(-1.0)).log(), (1 - normal.cdf(torch.tensor(1.0))).log()
-            each = torch.where(action <= -1, low, torch.where(action >= 1, high, normal.log_prob(action)))
+            low, high = (
+                normal.cdf(torch.tensor(-1.0)).log(),
+                (1 - normal.cdf(torch.tensor(1.0))).log(),
+            )
+            each = torch.where(
+                action <= -1, low, torch.where(action >= 1, high, normal.log_prob(action))
+            )
             assert torch.allclose(lesson.log_prob[i, world], each.sum(), atol=1e-4)
     assert built.step(lesson)["kl"] < 1e-8
 
 
-def as_sequence(memory: Memory) -> Memory:
-    return Memory(memory.hidden, memory.action[None], memory.reward[None], memory.begins[None])
+def as_sequence(memory: Rl2Belief) -> Rl2Belief:
+    return Rl2Belief(memory.hidden, memory.action[None], memory.reward[None], memory.begins[None])
 
 
 def test_the_memory_is_emptied_for_a_task_and_not_for_an_episode() -> None:
@@ -191,7 +201,9 @@ def test_advantages_are_the_weighted_mean_of_n_step_ones(
     for t in range(6):
         expected, weight = 0.0, 1.0
         for k in range(t, 6):
-            expected += weight * (reward[k] + (gamma * value[k + 1] if follows[k] else 0.0) - value[k])
+            expected += weight * (
+                reward[k] + (gamma * value[k + 1] if follows[k] else 0.0) - value[k]
+            )
             weight *= gamma * decay
             if not follows[k]:
                 break
@@ -202,7 +214,7 @@ def test_a_trial_is_one_return() -> None:
     """Across a time limit the next episode's rewards count, a tick's discount on; past ``terminated`` nothing does."""
     built = method()
     gamma = CONFIG.gamma
-    built.config = replace(CONFIG, decay=1.0)
+    built.config = replace(CONFIG, gae_lambda=1.0)
     trial, _ = lived(built, terminated={0: 4}, truncated={w: 4 for w in range(1, N)})
     assert trial.ticks.valid.all()
     ticks, begins = sequences(trial)
@@ -222,7 +234,10 @@ def test_a_trial_is_one_return() -> None:
 @given(mean=st.floats(-3, 3), deviation=st.floats(0.05, 2))
 def test_a_clipped_actions_likelihood_is_all_there_is(mean: float, deviation: float) -> None:
     """The density within the range and the masses at its ends sum to 1."""
-    at, log_std = torch.tensor([mean], dtype=torch.float64), torch.tensor([deviation], dtype=torch.float64).log()
+    at, log_std = (
+        torch.tensor([mean], dtype=torch.float64),
+        torch.tensor([deviation], dtype=torch.float64).log(),
+    )
     inside = torch.linspace(-1, 1, 20001, dtype=torch.float64)[1:-1, None]
     ends = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
     density, masses = (ppo.log_prob(at, log_std, x).exp() for x in (inside, ends))

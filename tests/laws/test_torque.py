@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from robots.torque import JointTorque, TorqueGate
-from robots.world import Verdict
+from robots.actions import JointTorque
+from robots.safety import TorqueGate
+from robots.signals import Verdict
 from sim.families.cheetah import CHEETAH
 
 N, J = 3, len(CHEETAH.joints)
-anything = arrays(np.float64, (N, J), elements=st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf]))
+anything = arrays(
+    np.float64, (N, J), elements=st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf, -np.inf])
+)
 
 
 @given(anything)
@@ -25,7 +28,9 @@ def test_whatever_is_wished_what_leaves_is_finite_within_limits_and_said(wish: n
     inside = finite & (np.abs(np.where(np.isfinite(wish), wish, 0)) <= most).all(-1)
     assert (command.tau[~finite] == 0).all()
     np.testing.assert_array_equal(command.tau[inside], wish[inside])
-    said = np.where(~finite, Verdict.DROPPED | Verdict.HELD, np.where(inside, Verdict.OK, Verdict.LIMITED))
+    said = np.where(
+        ~finite, Verdict.DROPPED | Verdict.HELD, np.where(inside, Verdict.OK, Verdict.LIMITED)
+    )
     np.testing.assert_array_equal(verdict, said)
     again, silent = gate(command.tau)
     np.testing.assert_array_equal(again.tau, command.tau)
@@ -48,5 +53,7 @@ def test_targets_of_another_shape_are_refused() -> None:
 def test_an_action_is_a_share_of_the_limit() -> None:
     action, gate = JointTorque(CHEETAH), TorqueGate(CHEETAH.limits, J)
     np.testing.assert_array_equal(action(np.eye(J), gate.setpoint), np.diag(CHEETAH.limits.tau))
-    np.testing.assert_array_equal(action(np.full((J, J), -9.0), gate.setpoint), -np.tile(CHEETAH.limits.tau, (J, 1)))
+    np.testing.assert_array_equal(
+        action(np.full((J, J), -9.0), gate.setpoint), -np.tile(CHEETAH.limits.tau, (J, 1))
+    )
     assert np.isnan(action(np.full((J, J), np.nan), gate.setpoint)).all()

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from policies.method import Problem, Transition, Trial
-from policies.parts.posterior import Posterior, context, prior
-from policies.parts.sac import SacConfig
-from policies.pearl import Hypothesis, Pearl, PearlConfig
+from policies.method import Problem, Transition, TrialBatch
+from policies.methods.pearl import Pearl, PearlBelief, PearlConfig
+from policies.models.posterior import Posterior, context, prior
+from policies.rl.sac import SacConfig
 
 E, H, N, L = 2, 6, 5, 3
-SAC = SacConfig(hidden=(16, 16), tasks=8, each=4, updates=2, capacity=16)
-CONFIG = PearlConfig(sac=SAC, latent=L, encoder=(16,), context=E * H)
+SAC = SacConfig(hidden=(16, 16), meta_batch=8, batch_per_task=4, gradient_steps=2, buffer_tasks=16)
+CONFIG = PearlConfig(sac=SAC, latent_dim=L, encoder_hidden=(16,), max_context=E * H)
 
 
 def pearl(config: PearlConfig = CONFIG, seed: int = 0) -> Pearl:
@@ -24,12 +24,14 @@ def pearl(config: PearlConfig = CONFIG, seed: int = 0) -> Pearl:
     return Pearl(problem, config, seed)
 
 
-def trial(seed: int = 1, n: int = N, **flags: bool) -> Trial:
+def trial(seed: int = 1, n: int = N, **flags: bool) -> TrialBatch:
     g, no = torch.Generator().manual_seed(seed), torch.zeros(E, H, n, dtype=torch.bool)
     obs, next_obs, action = (2 * torch.rand(3, E, H, n, 2, generator=g) - 1).unbind()
-    ticks = Transition(obs, action, 0.5 * action, torch.rand(E, H, n, generator=g), next_obs, no, no, no, ~no)
+    ticks = Transition(
+        obs, action, 0.5 * action, torch.rand(E, H, n, generator=g), next_obs, no, no, no, no, ~no
+    )
     ticks = replace(ticks, **{name: torch.full_like(no, value) for name, value in flags.items()})
-    return Trial(ticks, torch.zeros(n, 1), torch.arange(n), no[:, 0])
+    return TrialBatch(ticks, torch.zeros(n, 1), torch.arange(n), no[:, 0])
 
 
 @pytest.fixture
@@ -40,12 +42,12 @@ def taught() -> Pearl:
     return method
 
 
-def ticks_of(lived: Trial) -> list[Transition]:
+def ticks_of(lived: TrialBatch) -> list[Transition]:
     flat = lived.ticks.map(lambda x: x.flatten(0, 1))
     return [flat.map(lambda x, t=t: x[t]) for t in range(E * H)]
 
 
-def observed(method: Pearl, ticks: list[Transition]) -> Hypothesis:
+def observed(method: Pearl, ticks: list[Transition]) -> PearlBelief:
     belief = method.prior(len(ticks[0].reward))
     for tick in ticks:
         belief = method.observe(belief, tick)
@@ -58,17 +60,25 @@ def close(a: Posterior, b: Posterior) -> None:
 
 
 def gradients(method: Pearl, loss: Tensor, part: nn.Module) -> list[Tensor | None]:
-    return list(torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True))
+    return list(
+        torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)
+    )
 
 
 def test_the_encoder_learns_from_the_critics_error_and_the_kl_alone(taught: Pearl) -> None:
     losses = taught.losses()
     for name in ("critic", "kl"):
-        assert all(g is not None and g.any() for g in gradients(taught, losses[name], taught.encoder)), name
+        assert all(
+            g is not None and g.any() for g in gradients(taught, losses[name], taught.encoder)
+        ), name
     for name in ("actor", "temperature"):
         assert all(g is None for g in gradients(taught, losses[name], taught.encoder)), name
-    assert all(g is None for g in gradients(taught, losses["critic"] + losses["kl"], taught.sac.actor))
-    assert all(g is None for g in gradients(taught, losses["kl"] + losses["actor"], taught.sac.critic))
+    assert all(
+        g is None for g in gradients(taught, losses["critic"] + losses["kl"], taught.sac.actor)
+    )
+    assert all(
+        g is None for g in gradients(taught, losses["kl"] + losses["actor"], taught.sac.critic)
+    )
 
 
 def test_a_step_moves_each_network_as_its_own_losses_say(taught: Pearl) -> None:
@@ -76,7 +86,9 @@ def test_a_step_moves_each_network_as_its_own_losses_say(taught: Pearl) -> None:
     state = taught.state_dict()
     losses, g = taught.losses(), torch.get_rng_state()
     own = {"actor": losses["actor"], "critic": losses["critic"]}
-    expected = {name: gradients(taught, loss, getattr(taught.sac, name)) for name, loss in own.items()}
+    expected = {
+        name: gradients(taught, loss, getattr(taught.sac, name)) for name, loss in own.items()
+    }
     taught.load_state_dict(state)
     taught.step()
     for name, found in expected.items():
@@ -118,7 +130,11 @@ def test_the_order_of_what_was_seen_does_not_matter(taught: Pearl) -> None:
 
 def test_what_is_not_valid_teaches_nothing(taught: Pearl) -> None:
     tick = ticks_of(trial(2))[0]
-    tick = replace(tick, valid=torch.arange(N) != 1, reward=torch.where(torch.arange(N) == 1, torch.nan, tick.reward))
+    tick = replace(
+        tick,
+        valid=torch.arange(N) != 1,
+        reward=torch.where(torch.arange(N) == 1, torch.nan, tick.reward),
+    )
     before = taught.prior(N)
     after = taught.observe(before, tick)
     assert torch.equal(after.posterior.precision[1], before.posterior.precision[1])
@@ -149,9 +165,11 @@ def test_draws_are_of_the_posterior(taught: Pearl) -> None:
 
 
 def test_a_belief_of_a_hundred_ticks_is_no_larger_than_one_of_none(taught: Pearl) -> None:
-    def size(belief: Hypothesis) -> dict[str, tuple[int, ...]]:
+    def size(belief: PearlBelief) -> dict[str, tuple[int, ...]]:
         p = belief.posterior
-        assert not any(x.requires_grad for x in (p.precision, p.weighted, belief.z)), "it would drag its past along"
+        assert not any(x.requires_grad for x in (p.precision, p.weighted, belief.z)), (
+            "it would drag its past along"
+        )
         parts = {"precision": p.precision, "weighted": p.weighted, "z": belief.z}
         return {k: (*x.shape, x.untyped_storage().nbytes()) for k, x in parts.items()}
 
@@ -188,20 +206,27 @@ def test_the_true_task_is_never_looked_at() -> None:
     told, other = pearl(), pearl()
     told.learn(trial())
     other.learn(replace(trial(), task=torch.full((N, 1), 7.0)))
-    assert all(torch.equal(a, b) for a, b in zip(told.net.parameters(), other.net.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(told.net.parameters(), other.net.parameters(), strict=True)
+    )
     assert not pearl().privileged
 
 
 def test_what_beliefs_are_built_by_follows_the_encoder_by_its_share(taught: Pearl) -> None:
     before = [p.clone() for p in taught.slow.parameters()]
     taught.step()
-    for slow, old, fast in zip(taught.slow.parameters(), before, taught.encoder.parameters(), strict=True):
-        torch.testing.assert_close(slow, old + SAC.average * (fast - old), rtol=1e-6, atol=1e-9)
+    for slow, old, fast in zip(
+        taught.slow.parameters(), before, taught.encoder.parameters(), strict=True
+    ):
+        torch.testing.assert_close(slow, old + SAC.ema_rate * (fast - old), rtol=1e-6, atol=1e-9)
 
 
 def test_a_restored_pearl_goes_on_as_the_first_would_have(taught: Pearl) -> None:
     restored = pearl(seed=9)
-    restored.load_state_dict(deepcopy(taught.state_dict()))  # a state shares its tensors with who gave it
+    restored.load_state_dict(
+        deepcopy(taught.state_dict())
+    )  # a state shares its tensors with who gave it
     logs: list[Any] = [method.learn(trial(3)) for method in (taught, restored)]
     assert logs[0] == logs[1]
     assert torch.equal(taught.prior(2).z, restored.prior(2).z)
@@ -219,6 +244,7 @@ def test_the_kl_is_that_of_torch(taught: Pearl) -> None:
 
     p = observed(taught, ticks_of(trial(2))).posterior
     reference = kl_divergence(
-        MultivariateNormal(p.mean, precision_matrix=p.precision), MultivariateNormal(torch.zeros(L), torch.eye(L))
+        MultivariateNormal(p.mean, precision_matrix=p.precision),
+        MultivariateNormal(torch.zeros(L), torch.eye(L)),
     )
     torch.testing.assert_close(p.kl(), reference, rtol=1e-4, atol=1e-4)

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.method import Transition, Trial
-from policies.parts.replay import FLAGS, Replay
+from policies.method import Transition, TrialBatch
+from policies.rl.replay import FLAGS, Replay
 
 E, H = 2, 5
 
@@ -17,7 +17,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def trial(first: int, n: int, lengths: list[int] | None = None) -> Trial:
+def trial(first: int, n: int, lengths: list[int] | None = None) -> TrialBatch:
     """n tasks, of which each tick says whose it is and when it was: obs is (task, tick of the trial).
 
     ``lengths`` are of each task's episodes, both alike; what lies beyond is not valid and full of NaN.
@@ -28,8 +28,21 @@ def trial(first: int, n: int, lengths: list[int] | None = None) -> Trial:
     hide = torch.where(valid, 0.0, torch.nan)
     obs = torch.stack([task + hide, tick], -1)
     no = torch.zeros(E, H, n, dtype=torch.bool)
-    ticks = Transition(obs, 0.1 * obs, 0.2 * obs, task + tick / 100 + hide, 2 * obs, no, tick % H == H - 1, no, valid)
-    return Trial(ticks, torch.arange(first, first + n).float()[:, None], torch.arange(n), no[:, 0])
+    ticks = Transition(
+        obs,
+        0.1 * obs,
+        0.2 * obs,
+        task + tick / 100 + hide,
+        2 * obs,
+        no,
+        tick % H == H - 1,
+        no,
+        tick % H == 0,
+        valid,
+    )
+    return TrialBatch(
+        ticks, torch.arange(first, first + n).float()[:, None], torch.arange(n), no[:, 0]
+    )
 
 
 def consistent(t: Transition) -> bool:
@@ -56,7 +69,9 @@ lengths = st.lists(st.integers(0, H), min_size=1, max_size=8).filter(any)
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(lengths, st.integers(1, E * H + 3), st.integers(0, 99))
-def test_a_context_has_valid_transitions_of_its_task_and_none_twice(lengths: list[int], most: int, seed: int) -> None:
+def test_a_context_has_valid_transitions_of_its_task_and_none_twice(
+    lengths: list[int], most: int, seed: int
+) -> None:
     replay = Replay(20)
     replay.add(trial(10, len(lengths), lengths))
     slots = replay.tasks(30, seeded(seed))
@@ -65,7 +80,9 @@ def test_a_context_has_valid_transitions_of_its_task_and_none_twice(lengths: lis
     assert counts.shape == rows.reward.shape == (30, width)
     assert rows.obs.isfinite().all(), "nor does NaN come beside them"
     for i, slot in enumerate(slots):
-        mine = Transition(**{f.name: getattr(rows, f.name)[i][counts[i]] for f in fields(Transition)})
+        mine = Transition(
+            **{f.name: getattr(rows, f.name)[i][counts[i]] for f in fields(Transition)}
+        )
         available = 2 * lengths[int(replay.task[slot, 0]) - 10]
         assert 1 <= len(mine.reward) <= min(width, available)
         assert consistent(mine)
@@ -83,12 +100,16 @@ def test_contexts_are_of_all_lengths_and_of_all_transitions() -> None:
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(lengths, st.integers(0, 99))
-def test_drawn_transitions_are_valid_and_of_the_task_asked_for(lengths: list[int], seed: int) -> None:
+def test_drawn_transitions_are_valid_and_of_the_task_asked_for(
+    lengths: list[int], seed: int
+) -> None:
     replay = Replay(20)
     new = replay.add(trial(10, len(lengths), lengths))
     assert consistent(new)
     assert len(new.reward) == 2 * sum(lengths)
-    assert len(replay) == sum(length > 0 for length in lengths), "a task of which nothing is known is none"
+    assert len(replay) == sum(length > 0 for length in lengths), (
+        "a task of which nothing is known is none"
+    )
     slots = replay.tasks(30, seeded(seed))
     rows = replay.transitions(slots, 7, seeded(seed))
     assert rows.obs.shape == (30, 7, 2)
@@ -124,7 +145,9 @@ def test_a_short_task_in_an_old_place_leaves_nothing_of_the_long_one() -> None:
     rows, counts = replay.contexts(torch.zeros(200, dtype=torch.int64), E * H, seeded())
     assert counts.sum(1).max() == 2
     assert (rows.obs[..., 0][counts] == 1).all()
-    assert (replay.transitions(torch.zeros(1, dtype=torch.int64), 200, seeded()).obs[..., 0] == 1).all()
+    assert (
+        replay.transitions(torch.zeros(1, dtype=torch.int64), 200, seeded()).obs[..., 0] == 1
+    ).all()
 
 
 def test_whole_trials_come_in_the_order_of_time() -> None:
@@ -149,7 +172,10 @@ def test_a_restored_replay_goes_on_as_the_first_would_have(added: int) -> None:
         assert 90 not in state["task"], "what was saved is a copy"
     slots = kept.tasks(50, seeded())
     assert torch.equal(slots, restored.tasks(50, seeded()))
-    for get in (lambda r: r.transitions(slots, 3, seeded()), lambda r: r.contexts(slots, 4, seeded())[0]):
+    for get in (
+        lambda r: r.transitions(slots, 3, seeded()),
+        lambda r: r.contexts(slots, 4, seeded())[0],
+    ):
         for f in fields(Transition):
             a, b = (getattr(get(replay), f.name) for replay in (kept, restored))
             torch.testing.assert_close(a, b, equal_nan=True, rtol=0, atol=0)

@@ -11,7 +11,7 @@ from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
 from policies.method import Transition
-from policies.parts.sac import Sac, SacConfig, actor_loss, critic_loss, follow, temperature_loss
+from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
 B, OBS, A, L = 32, 3, 2, 4
 CONFIG = SacConfig(hidden=(16, 16), gamma=0.9, reward_scale=2.0)
@@ -26,8 +26,8 @@ def sac() -> Sac:
     """With all copies apart from what they copy."""
     made = Sac(OBS + L, A, CONFIG, seeded(0))
     other = Sac(OBS + L, A, CONFIG, seeded(1))
-    follow(made.target, other.critic, 1.0)
-    follow(made.slow, other.actor, 1.0)
+    polyak_update(made.target, other.critic, 1.0)
+    polyak_update(made.slow, other.actor, 1.0)
     return made
 
 
@@ -36,7 +36,7 @@ def batch(**flags: bool) -> Transition:
     action = 2 * torch.rand(B, A, generator=g) - 1
     rows = Transition(
         torch.randn(B, OBS, generator=g), action, action, torch.randn(B, generator=g), torch.randn(B, OBS, generator=g),
-        no, no, no, ~no,
+        no, no, no, no, ~no,
     )  # fmt: skip
     return replace(rows, **{name: torch.full((B,), value) for name, value in flags.items()})
 
@@ -46,7 +46,9 @@ def condition() -> Tensor:
 
 
 def moved(*modules: nn.Module) -> list[bool]:
-    return [p.grad is not None and bool(p.grad.any()) for module in modules for p in module.parameters()]
+    return [
+        p.grad is not None and bool(p.grad.any()) for module in modules for p in module.parameters()
+    ]
 
 
 def td_error(sac: Sac, t: Transition, z: Tensor, config: SacConfig = CONFIG) -> Tensor:
@@ -80,12 +82,14 @@ def test_the_temperatures_loss_reaches_the_temperature_alone(sac: Sac) -> None:
 
 
 @pytest.mark.parametrize(("above", "sign"), [(0.5, -1), (-0.5, 1)])
-def test_the_temperature_falls_while_entropy_lies_above_its_target(sac: Sac, above: float, sign: int) -> None:
+def test_the_temperature_falls_while_entropy_lies_above_its_target(
+    sac: Sac, above: float, sign: int
+) -> None:
     _, log_prob = actor_loss(sac, batch().obs, condition(), seeded(4))
     target, before = -log_prob.mean().item() - above, sac.log_alpha.item()
-    optimiser = torch.optim.SGD([sac.log_alpha], lr=0.1)
+    optimizer = torch.optim.SGD([sac.log_alpha], lr=0.1)
     temperature_loss(sac, log_prob, target).backward()
-    optimiser.step()
+    optimizer.step()
     assert sac.log_alpha.item() - before == pytest.approx(0.1 * sign * abs(above), rel=1e-4)
 
 
@@ -96,10 +100,12 @@ def test_the_actor_goes_up_the_soft_value(sac: Sac) -> None:
     action, again = sac.sample(t.obs, z, seeded(4))
     q = sac.critic(torch.cat([t.obs, z, action], -1))[..., 0]
     torch.testing.assert_close(log_prob, again)
-    torch.testing.assert_close(loss, (sac.log_alpha.exp() * log_prob - torch.minimum(q[0], q[1])).mean())
-    optimiser = torch.optim.SGD(sac.actor.parameters(), lr=0.01)
+    torch.testing.assert_close(
+        loss, (sac.log_alpha.exp() * log_prob - torch.minimum(q[0], q[1])).mean()
+    )
+    optimizer = torch.optim.SGD(sac.actor.parameters(), lr=0.01)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     assert actor_loss(sac, t.obs, z, seeded(4))[0] < loss
 
 
@@ -111,7 +117,9 @@ def test_the_density_is_that_of_a_squashed_gaussian(sac: Sac) -> None:
     spread = (-5 + 3.5 * (torch.tanh(raw) + 1)).exp()
     reference = TransformedDistribution(Independent(Normal(mean, spread), 1), [TanhTransform()])
     assert action.abs().max() < 1
-    torch.testing.assert_close(density.double(), reference.log_prob(action.double()), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        density.double(), reference.log_prob(action.double()), atol=1e-3, rtol=1e-4
+    )
 
 
 def test_the_density_stays_finite_where_tanh_saturates(sac: Sac) -> None:
@@ -134,7 +142,9 @@ def test_who_acts_is_the_slow_actor_and_without_noise_its_mean(sac: Sac) -> None
 
 def test_time_that_ran_out_is_no_terminal_and_a_terminal_is_one(sac: Sac) -> None:
     z = condition()
-    plain, late, ended = (td_error(sac, batch(**f), z) for f in ({}, {"truncated": True}, {"terminated": True}))
+    plain, late, ended = (
+        td_error(sac, batch(**f), z) for f in ({}, {"truncated": True}, {"terminated": True})
+    )
     myopic = td_error(sac, batch(), z, replace(CONFIG, gamma=0.0))
     assert torch.equal(plain, late)
     assert torch.equal(ended, myopic)
@@ -146,9 +156,13 @@ def test_the_goal_is_the_reward_and_the_slow_critics_lower_soft_value(sac: Sac) 
     with torch.no_grad():
         action, log_prob = sac.sample(t.next_obs, z, seeded(4))
         values = sac.target(torch.cat([t.next_obs, z, action], -1))[..., 0]
-        goal = 2.0 * t.reward + 0.9 * (torch.minimum(values[0], values[1]) - sac.log_alpha.exp() * log_prob)
+        goal = 2.0 * t.reward + 0.9 * (
+            torch.minimum(values[0], values[1]) - sac.log_alpha.exp() * log_prob
+        )
         q = sac.critic(torch.cat([t.obs, z, t.action], -1))[..., 0]
-    torch.testing.assert_close(td_error(sac, t, z), sum(((member - goal) ** 2).mean() for member in q))
+    torch.testing.assert_close(
+        td_error(sac, t, z), sum(((member - goal) ** 2).mean() for member in q)
+    )
 
 
 def pairs(sac: Sac) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -157,10 +171,10 @@ def pairs(sac: Sac) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 
 def test_slow_copies_move_by_their_share_and_their_models_stand(sac: Sac) -> None:
-    config, before = SacConfig(tau=0.25, average=0.0625), deepcopy(sac)
-    sac.track(config)
+    config, before = SacConfig(tau=0.25, ema_rate=0.0625), deepcopy(sac)
+    sac.update_targets(config)
     for (name, slow, fast), (_, old, old_fast) in zip(pairs(sac), pairs(before), strict=True):
-        share = config.tau if name == "target" else config.average
+        share = config.tau if name == "target" else config.ema_rate
         torch.testing.assert_close(slow, old + share * (old_fast - old))
         assert not slow.requires_grad
         assert torch.equal(fast, old_fast)

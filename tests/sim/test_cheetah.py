@@ -6,13 +6,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from robots.arm import Torque
-from robots.signals import Array
-from sim import ENGINES
-from sim.engine import Engine
+from robots.signals import Array, Torque
+from sim.engines import ENGINES
+from sim.engines.base import Engine
+from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
 from sim.families.cheetah import CHEETAH, JOINTS, MOVING
-from sim.mujoco_engine import MujocoEngine, compiled
+from sim.scene_model import compiled
 from sim.vec_world import VecWorld
 
 BACK_THIGH = 0
@@ -63,7 +63,9 @@ def test_the_body_is_what_the_models_file_says() -> None:
     model = compiled(FAMILIES["cheetah_vel"]().scene)
     assert tuple(model.actuator(i).name for i in range(model.nu)) == CHEETAH.joints
     np.testing.assert_array_equal(model.actuator_gear[:, 0], CHEETAH.limits.tau)
-    np.testing.assert_array_equal(model.jnt_range[3:].T, [CHEETAH.limits.q_low, CHEETAH.limits.q_high])
+    np.testing.assert_array_equal(
+        model.jnt_range[3:].T, [CHEETAH.limits.q_low, CHEETAH.limits.q_high]
+    )
     assert (model.opt.timestep, model.body_mass.sum()) == pytest.approx((0.01, 14.0))
 
 
@@ -79,7 +81,9 @@ def test_standing_still_costs_the_speed_that_was_wished() -> None:
 
 def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
     family = FAMILIES["cheetah_vel"]()
-    train, heldout = (family.sample(np.random.default_rng(0), 4000, s).values[:, 0] for s in ("train", "heldout"))
+    train, heldout = (
+        family.sample(np.random.default_rng(0), 4000, s).values[:, 0] for s in ("train", "heldout")
+    )
     for speeds in (train, heldout):
         assert speeds.min() >= 0
         assert speeds.max() <= 3
@@ -91,7 +95,9 @@ def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
 def test_one_actuator_is_dead_and_the_back_thighs_only_where_held_out() -> None:
     family = FAMILIES["cheetah_cripple"]()
     assert family.task_names == tuple(f"actuator.{joint}" for joint in JOINTS)
-    train, heldout = (family.sample(np.random.default_rng(0), 500, s).values for s in ("train", "heldout"))
+    train, heldout = (
+        family.sample(np.random.default_rng(0), 500, s).values for s in ("train", "heldout")
+    )
     for values in (train, heldout):
         assert set(values.flatten()) == {0.0, 1.0}
         assert (values.sum(1) == 5).all()
@@ -135,7 +141,9 @@ def test_in_bullet_it_stands_much_the_same_and_kicks_the_same_way() -> None:
         engine.step(Torque(CHEETAH.limits.tau[None]), 5)
         kicked.append(engine.read().q[0] - start.q[0])
         engine.close()
-    np.testing.assert_allclose(stands[0][1:3], stands[1][1:3], atol=0.05)  # m and rad: Bullet's ground is harder
+    np.testing.assert_allclose(
+        stands[0][1:3], stands[1][1:3], atol=0.05
+    )  # m and rad: Bullet's ground is harder
     np.testing.assert_allclose(stands[0][3:], stands[1][3:], atol=0.12)  # rad
     assert (np.sign(kicked[0][3:]) == np.sign(kicked[1][3:])).all()
     np.testing.assert_allclose(kicked[0][3:], kicked[1][3:], atol=0.25)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mujoco.batch import SimulationError
 
-from robots.arm import Setpoint
 from robots.catalog.panda import PANDA
-from robots.signals import Signals
+from robots.signals import Setpoint, Signals
 from robots.world import Start
+from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
-from sim.mujoco_engine import PARTS, MujocoEngine, compiled
+from sim.scene_model import PARTS, compiled
 
 
 def begun(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
@@ -34,7 +34,10 @@ def towards(start: Start, k: int) -> Setpoint:
 
 
 def same(a: Signals, b: Signals, rows: slice = slice(None)) -> bool:
-    return all(np.array_equal(getattr(a, k)[rows], getattr(b, k)[rows]) for k in ("q", "dq", "tau", "tool_vel"))
+    return all(
+        np.array_equal(getattr(a, k)[rows], getattr(b, k)[rows])
+        for k in ("q", "dq", "tau", "tool_vel")
+    )
 
 
 def test_the_number_of_threads_changes_nothing_but_time() -> None:
@@ -66,7 +69,9 @@ def test_physics_that_was_asked_for_has_run_before_a_reset_of_other_worlds() -> 
     assert same(a.read(), b.read())
 
 
-def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (hurt, start), (well, _) = begun(3), begun(3)
     rollout = hurt.batch.rollout
 
@@ -87,21 +92,28 @@ def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(monkeypatch
 
 def test_pybullet_leaves_standard_output_to_the_caller() -> None:
     code = """
-from sim.bullet_engine import BulletEngine
+from sim.engines.bullet import BulletEngine
 from sim.families import FAMILIES
 engine = BulletEngine()
 engine.load(FAMILIES["reach"]().scene, 2)
 print("answer")
 engine.close()
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "answer\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "answer\n"
+    )
 
 
 def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
     scene = FAMILIES["slide"]().scene
     heel = '<collision name="heel"><geometry><sphere radius="0.05"/></geometry></collision>'
     heeled = tmp_path / "panda.urdf"
-    heeled.write_text(PANDA.urdf.read_text().replace('<collision name="tip">', heel + '<collision name="tip">'))
+    heeled.write_text(
+        PANDA.urdf.read_text().replace('<collision name="tip">', heel + '<collision name="tip">')
+    )
     model = compiled(replace(scene, body=replace(PANDA, urdf=heeled)))
     pairs = {(a, b) for a, b in zip(model.pair_geom1, model.pair_geom2, strict=True)}
     assert len(pairs) == compiled(scene).npair + len(PARTS)

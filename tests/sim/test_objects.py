@@ -25,7 +25,9 @@ def cloud(p: dict[str, Array], n: int = 200_000) -> Array:
         else:
             angle, radius = rng.uniform(0, 2 * np.pi, count), size[0] * np.sqrt(rng.random(count))
             flat = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-            points.append(np.concatenate([flat, rng.uniform(-1, 1, (count, 1)) * size[1]], 1) + made.pos[0, k])
+            points.append(
+                np.concatenate([flat, rng.uniform(-1, 1, (count, 1)) * size[1]], 1) + made.pos[0, k]
+            )
     return np.concatenate(points)
 
 
@@ -35,7 +37,9 @@ def test_the_frame_is_the_centroids_and_the_inertia_is_that_of_its_points(name: 
     points = cloud(p)
     assert np.abs(points.mean(0)).max() < 3e-4
     weight = objects.inertia(p, objects.parts(p))
-    squares = (points**2).sum(-1)[:, None, None] * np.eye(3) - points[:, :, None] * points[:, None, :]
+    squares = (points**2).sum(-1)[:, None, None] * np.eye(3) - points[:, :, None] * points[
+        :, None, :
+    ]
     found = np.sort(np.linalg.eigvalsh(0.3 * squares.mean(0)))
     assert np.allclose(np.sort(weight.moments[0]), found, rtol=0.01)
     assert weight.mass[0] == 0.3

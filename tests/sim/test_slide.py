@@ -35,7 +35,9 @@ def test_targets_lie_out_of_reach_and_the_tool_stops_before(tasks: Task) -> None
     reach = 0.333  # m, of the shoulder above the table; 0.855 m is the panda's reach from there
     assert tasks["marker.x"].min() > np.sqrt(0.855**2 - reach**2)
     obs, world = strike("mujoco", tasks, np.ones(16))
-    assert (Kinematics(family.body).position(world.signals.q)[:, 0] < family.limits.tool_box[0, 1]).all()
+    assert (
+        Kinematics(family.body).position(world.signals.q)[:, 0] < family.limits.tool_box[0, 1]
+    ).all()
     assert np.abs(obs[:, 2:4]).max() < 0.02, "the tool has come to rest"
 
 

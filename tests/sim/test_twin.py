@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robots.arm import Command, JointState
+from robots.signals import Command, JointState
 from sim.families import FAMILIES
 from sim.twin import Twin, TwinOptions
 
@@ -27,7 +27,9 @@ def readings(twin: Twin, pushed: tuple[int, ...], count: int = 16) -> list[Joint
 @pytest.mark.parametrize("late", [0, 1, 2, 10])
 def test_every_command_arrives_after_the_latency_whether_others_follow_or_not(late: int) -> None:
     def arm(pushed: tuple[int, ...]) -> list[JointState]:
-        return readings(Twin(FAMILY.body, FAMILY.scene, TwinOptions(latency=late * Twin.dt, noise=0.0)), pushed)
+        return readings(
+            Twin(FAMILY.body, FAMILY.scene, TwinOptions(latency=late * Twin.dt, noise=0.0)), pushed
+        )
 
     still, once, twice = arm(()), arm((2,)), arm((2, 3))
     for told, before, first in ((once, still, 2 + late), (twice, once, 3 + late)):

@@ -5,17 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robots.arm import Setpoint
-from robots.signals import Signals
-from robots.world import Task, Verdict
+from robots.signals import Setpoint, Signals, Verdict
+from robots.world import Task
+from sim.engines.ideal import IdealEngine
 from sim.families import FAMILIES
-from sim.ideal_engine import IdealEngine
 from sim.vec_world import VecWorld
 
 N = 3
 
 
-def point(n: int = N, names: dict[str, float] | None = None, **world: object) -> tuple[VecWorld, Task]:
+def point(
+    n: int = N, names: dict[str, float] | None = None, **world: object
+) -> tuple[VecWorld, Task]:
     """A world of points and tasks for it, with some disturbances."""
     family = FAMILIES["point"]()
     task = family.sample(np.random.default_rng(0), n)
@@ -80,8 +81,12 @@ def test_an_action_outside_its_range_counts_as_the_nearest_inside() -> None:
 
 
 @pytest.mark.parametrize("bad", [(np.nan, np.nan), (np.nan, 0.5)])
-def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alone(bad: tuple[float, float]) -> None:
-    family = FAMILIES["slide"]()  # whose tool has no zero speed amid its range: an action of 0 pushes on
+def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alone(
+    bad: tuple[float, float],
+) -> None:
+    family = FAMILIES[
+        "slide"
+    ]()  # whose tool has no zero speed amid its range: an action of 0 pushes on
     task = family.sample(np.random.default_rng(0), 3)
     world = VecWorld(family, "mujoco", 3)
     world.reset(task)
@@ -98,7 +103,9 @@ def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alon
 def test_until_its_first_action_arrives_an_arm_stands() -> None:
     family = FAMILIES["slide"]()
     task = family.sample(np.random.default_rng(0), 2)
-    task = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 2 * family.dt]], task.ids)
+    task = Task(
+        (*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 2 * family.dt]], task.ids
+    )
     world = VecWorld(family, "mujoco", 2)
     for _ in range(2):  # what an earlier episode posted is forgotten
         world.reset(task)
@@ -121,7 +128,9 @@ def test_late_actions_arrive_late_and_are_applied_as_they_arrive() -> None:
 def test_a_latency_of_less_than_a_control_period_holds_the_action_back_for_some_ticks() -> None:
     family = FAMILIES["reach"]()
     task = family.sample(np.random.default_rng(0), 2)
-    late = Task((*task.names, "disturbance.latency"), np.c_[task.values, [0.0, family.tick]], task.ids)
+    late = Task(
+        (*task.names, "disturbance.latency"), np.c_[task.values, [0.0, family.tick]], task.ids
+    )
     world = VecWorld(family, "ideal", 2)
     world.reset(late)
     step = world.step(np.ones((2, 3)))

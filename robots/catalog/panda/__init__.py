@@ -12,7 +12,9 @@ from robots.arm import ArmSpec, Limits
 PANDA = ArmSpec(
     name="panda",
     joints=tuple(f"joint{i}" for i in range(1, 8)),
-    home=np.array([0.0, 0.0975, 0.0, -2.8583, 0.0, 2.9558, 0.0]),  # tool down, its ball 3 cm above the table
+    home=np.array(
+        [0.0, 0.0975, 0.0, -2.8583, 0.0, 2.9558, 0.0]
+    ),  # tool down, its ball 3 cm above the table
     limits=Limits(
         q_low=np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973]),
         q_high=np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973]),
@@ -20,7 +22,9 @@ PANDA = ArmSpec(
         ddq=np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]),
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
         tau=np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0]),
-        tool_box=np.array([[0.2, 0.8], [-0.5, 0.5], [0.02, 1.0]]),  # ours: in front of the base, above the table
+        tool_box=np.array(
+            [[0.2, 0.8], [-0.5, 0.5], [0.02, 1.0]]
+        ),  # ours: in front of the base, above the table
         force=30.0,  # ours: at the low end of the 20 N to 100 N collision thresholds in use on this arm
         deadline=0.25,  # ours: s, two and a half control periods of 0.1 s
     ),

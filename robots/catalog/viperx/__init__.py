@@ -14,15 +14,21 @@ from robots.arm import ArmSpec, Limits
 VIPERX = ArmSpec(
     name="viperx",
     joints=("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate"),
-    home=np.array([0.0, -0.0795, 0.6978, 0.0, 0.9525, 0.0]),  # the stylus down, its ball 8 cm above the table
+    home=np.array(
+        [0.0, -0.0795, 0.6978, 0.0, 0.9525, 0.0]
+    ),  # the stylus down, its ball 8 cm above the table
     limits=Limits(
         q_low=np.array([-3.1, -1.85, -1.76, -3.1, -1.86, -3.1]),
         q_high=np.array([3.1, 1.25, 1.6, 3.1, 2.23, 3.1]),
         dq=np.full(6, 3.14159),
         ddq=np.array([12.0, 12.0, 15.0, 20.0, 20.0, 20.0]),  # ours
-        jerk=np.array([6000.0, 6000.0, 7500.0, 10000.0, 10000.0, 10000.0]),  # ours: full acceleration after 2 ms
+        jerk=np.array(
+            [6000.0, 6000.0, 7500.0, 10000.0, 10000.0, 10000.0]
+        ),  # ours: full acceleration after 2 ms
         tau=np.array([10.0, 20.0, 15.0, 2.0, 5.0, 1.0]),
-        tool_box=np.array([[0.15, 0.65], [-0.4, 0.4], [0.02, 0.65]]),  # ours: in front of the base, above the table
+        tool_box=np.array(
+            [[0.15, 0.65], [-0.4, 0.4], [0.02, 0.65]]
+        ),  # ours: in front of the base, above the table
         force=15.0,  # ours: twice the weight of the working payload of 750 g
         deadline=0.25,  # ours: s, two and a half control periods of 0.1 s
     ),

@@ -1,0 +1,1 @@
+"""Statistics, figures, progress and the HTML report."""

@@ -1,0 +1,179 @@
+"""Folders that are whole or absent, and trees of tensors and numbers as safetensors and JSON. No pickle."""
+
+import hashlib
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from robots.errors import DamagedError
+
+MANIFEST = "manifest.json"
+EXACT = 2**53  # above this, readers of JSON differ on what an integer is
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a folder."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All files of a folder: safetensors alone lets 29 % of single flipped bits pass."""
+
+    format: int
+    files: dict[str, Entry]
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace a folder by these files and their manifest: after a kill it holds the old ones or the new ones."""
+    finish_interrupted_write(folder)
+    new, old = _temporary_names(folder)
+    new.mkdir(parents=True)
+    entries = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+    for name, data in {**files, MANIFEST: msgspec.json.encode(Manifest(1, entries))}.items():
+        with open(new / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync(new)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def finish_interrupted_write(folder: Path) -> None:
+    """Finish or undo what a kill left of a ``write``; only the one who writes a folder calls this."""
+    new, old = _temporary_names(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is something to read."""
+    return folder.is_dir() or _temporary_names(folder)[1].is_dir()
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, checked against its manifest.
+
+    Raises:
+        FileNotFoundError: nothing was ever written here.
+        DamagedError: a file is missing, or is not what was written.
+    """
+    if not exists(folder):
+        raise FileNotFoundError(f"no checkpoint at {folder}")
+    for attempt in range(3):  # a writer may replace the folder under our hands
+        place = folder if folder.is_dir() else _temporary_names(folder)[1]
+        try:
+            return _read(place)
+        except DamagedError:
+            if attempt == 2:
+                raise
+    raise AssertionError
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(raw, type=Manifest)
+        if manifest.format != 1 or msgspec.json.encode(manifest) != raw:
+            raise DamagedError(f"{folder / MANIFEST} is not in the form it was written in")
+        files = {name: (folder / Path(name).name).read_bytes() for name in manifest.files}
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{folder}: {error}") from error
+    for name, data in files.items():
+        entry = manifest.files[name]
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise DamagedError(f"{folder / name} is not what was written: its size or SHA-256 differs")
+    return files
+
+
+def _temporary_names(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def pack(tree: Any) -> tuple[bytes, bytes]:
+    """Nested dicts, lists and tuples of tensors, arrays and plain numbers, as (safetensors, JSON)."""
+    tensors: dict[str, torch.Tensor] = {}
+    form = _encode(tree, "", tensors)
+    return safetensors.torch.save(tensors), msgspec.json.encode(form)
+
+
+def unpack(weights: bytes, form: bytes) -> Any:
+    """The tree that was packed, bit for bit.
+
+    Raises:
+        DamagedError: the bytes are not a packed tree.
+    """
+    try:
+        return _decode(msgspec.json.decode(form), safetensors.torch.load(weights))
+    except (msgspec.DecodeError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise DamagedError(f"not a packed tree: {error}") from error
+
+
+def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value.detach().cpu().clone().contiguous()
+        return {"tensor": path}
+    if isinstance(value, np.ndarray):
+        tensors[path] = torch.from_numpy(np.array(value))
+        return {"array": path}
+    if isinstance(value, dict):
+        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_encode(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < EXACT else {"int": str(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    raise TypeError(f"state{path} is a {type(value).__name__}; a checkpoint holds tensors and plain numbers only")
+
+
+def _decode(form: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if not isinstance(form, dict):
+        if isinstance(form, list):
+            raise ValueError("a list that says not what it is")
+        return form
+    ((kind, content),) = form.items()
+    match kind:
+        case "tensor":
+            return tensors[content].clone()
+        case "array":
+            return tensors[content].clone().numpy()
+        case "dict":
+            return {key: _decode(item, tensors) for key, item in content}
+        case "list":
+            return [_decode(item, tensors) for item in content]
+        case "tuple":
+            return tuple(_decode(item, tensors) for item in content)
+        case "int":
+            return int(content)
+        case "float":
+            return float(content)
+    raise ValueError(f"unknown kind {kind!r}")

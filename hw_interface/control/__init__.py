@@ -1,0 +1,1 @@
+"""The process that controls an arm: pacing, watchdog, shared memory."""

@@ -1,0 +1,81 @@
+"""Beliefs as trees of tensors, and the one walker over them.
+
+A belief is a frozen dataclass whose every tensor leads with n worlds. Dataclasses, dicts, lists and
+tuples are walked; any other leaf is kept as it is. Transitions are trees of the same kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def map_tensors(f: Callable[..., Tensor], tree: T, *others: T) -> T:
+    """Apply ``f`` to every tensor of a tree and to the tensors at the same places of others."""
+    if isinstance(tree, Tensor):
+        return f(tree, *others)  # type: ignore[return-value]
+    children = _children(tree)
+    if not children:
+        return tree
+    branches = [_children(other) for other in others]
+    mapped = {key: map_tensors(f, x, *(b[key] for b in branches)) for key, x in children.items()}
+    return _rebuilt(tree, mapped)
+
+
+def where(mask: Tensor, new: T, old: T) -> T:
+    """Rows of ``new`` where mask (n,) is set, rows of ``old`` elsewhere."""
+
+    def choose(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
+
+    return map_tensors(choose, new, old)
+
+
+def to_device(tree: T, device: torch.device | str) -> T:
+    """The same tree with every tensor on a device."""
+    return map_tensors(lambda x: x.to(device), tree)
+
+
+def named_tensors(tree: Any, path: str = "") -> dict[str, Tensor]:
+    """Every tensor of a tree by its path: ``{"/posterior/precision": ...}``."""
+    if isinstance(tree, Tensor):
+        return {path: tree}
+    found: dict[str, Tensor] = {}
+    for key, child in _children(tree).items():
+        found |= named_tensors(child, f"{path}/{key}")
+    return found
+
+
+def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:
+    """The same tree with the tensors of these paths; KeyError where one is missing."""
+    if isinstance(tree, Tensor):
+        return tensors[path]  # type: ignore[return-value]
+    children = _children(tree)
+    if not children:
+        return tree
+    replaced = {key: replace_tensors(x, tensors, f"{path}/{key}") for key, x in children.items()}
+    return _rebuilt(tree, replaced)
+
+
+def _children(tree: Any) -> dict[Any, Any]:
+    """The branches of a node by name or index; none for a leaf."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return {f.name: getattr(tree, f.name) for f in fields(tree)}
+    if isinstance(tree, dict):
+        return tree
+    if isinstance(tree, list | tuple):
+        return dict(enumerate(tree))
+    return {}
+
+
+def _rebuilt(tree: Any, children: dict[Any, Any]) -> Any:
+    """A node of the same kind with other branches."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **children)
+    if isinstance(tree, dict):
+        return children
+    return type(tree)(children.values())

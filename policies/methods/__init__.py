@@ -1,0 +1,18 @@
+"""Meta-RL methods: one file each, the config above the algorithm."""
+
+from robots.registry import Registry
+
+METHODS = Registry(
+    "method",
+    "pliant.methods",
+    {
+        "blind": "policies.methods.blind:Blind",
+        "oracle": "policies.methods.oracle:Oracle",
+        "pearl": "policies.methods.pearl:Pearl",
+        "context_mpc": "policies.methods.context_mpc:ContextMPC",
+        "grbal": "policies.methods.grbal:Grbal",
+        "rl2": "policies.methods.rl2:Rl2",
+        "maml": "policies.methods.maml:Maml",
+        "fomaml": "policies.methods.maml:Fomaml",
+    },
+)

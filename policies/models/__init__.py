@@ -1,0 +1,1 @@
+"""Learned models shared by methods: dynamics, posteriors over a latent task."""

@@ -1,0 +1,1 @@
+"""Network building blocks: networks, memory, normalizers, saved state."""

@@ -1,1 +1,0 @@
-"""The parts that more than one method is made of."""

@@ -1,0 +1,1 @@
+"""Planning shared by methods: iCEM, model-predictive control, terminal values."""

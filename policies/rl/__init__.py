@@ -1,0 +1,1 @@
+"""Reinforcement learning shared by methods: soft actor-critic, PPO, replay."""

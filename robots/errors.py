@@ -1,0 +1,43 @@
+"""Errors that a person can act on. A command prints them as one line; anything else is a bug.
+
+They live at the bottom so that every package raises the right kind itself and nothing is caught to
+be raised again as another kind.
+"""
+
+
+class PliantError(Exception):
+    """Something could not be done; the message says what, why, and what is possible instead."""
+
+    status = 1  # exit status of the command that fails this way
+
+
+class BadArgumentError(PliantError, ValueError):
+    """The request is impossible; the message names what was given and what is allowed."""
+
+    status = 2
+
+
+class UnknownNameError(BadArgumentError, KeyError):
+    """A registry has no entry of this name; the message lists the names that exist."""
+
+    def __str__(self) -> str:
+        """The message itself: ``KeyError`` would print it in quotes."""
+        return str(self.args[0])
+
+
+class MissingExtraError(PliantError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class RefusedError(PliantError):
+    """A checkpoint does not fit what it was loaded for; the message names every difference."""
+
+    status = 2
+
+
+class DamagedError(PliantError):
+    """A file or folder is not, byte for byte, what was once written."""
+
+
+class ArmError(PliantError, RuntimeError):
+    """The arm cannot go on; the message says in which mode it is and what happened."""
