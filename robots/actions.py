@@ -135,9 +135,11 @@ class ToolVelocity:
         high = self.spec.high[:, None]
         self._middle = (low + high) / 2
         self._half_range = (high - low) / 2
-        self._hold = np.array(hold, dtype=np.float64)[:, None]
-        self._box_low = limits.tool_box[:, :1]
-        self._box_high = limits.tool_box[:, 1:]
+        position = np.array(hold, dtype=np.float64)
+        self._hold = position[:, None]
+        box = limits.tool_box
+        self._box_low = box[:, :1]
+        self._box_high = box[:, 1:]
         self._home = arm.home[:, None]
         self._dq_max = limits.dq[:, None]
 
@@ -154,9 +156,9 @@ class ToolVelocity:
 
     def _tool_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity (3, n) m/s for actions (a, n) at positions (3, n) m."""
-        at_most_one = np.minimum(np.maximum(action, -1.0), 1.0)
+        clipped = np.minimum(np.maximum(action, -1.0), 1.0)
         velocity = self.HOLD_GAIN * (self._hold - pos)
-        velocity[self._moved_axes] = self._middle + self._half_range * at_most_one
+        velocity[self._moved_axes] = self._middle + self._half_range * clipped
         room_below = pos - self._box_low
         room_above = self._box_high - pos
         slowest = -self._braking_speed(room_below)

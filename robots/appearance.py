@@ -79,6 +79,7 @@ def _kind_and_size(visual: Element) -> tuple[str, tuple[float, ...]]:
 
 def _color(material: Element) -> Color:
     color = material.find("color")
-    rgba = GRAY if color is None else color.attrib["rgba"]
-    red, green, blue = numbers(rgba).tolist()[:3]
+    text = GRAY if color is None else color.attrib["rgba"]
+    rgba = numbers(text).tolist()
+    red, green, blue = rgba[:3]
     return red, green, blue

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import mujoco
 
 GRAVITY = 9.81  # m/s²
-XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix, repeated for cross products
+XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
 
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
@@ -46,7 +46,7 @@ class Kinematics:
         poses = [link.pose for link in links]
         first = poses[0]
         self._first_rows = first[XYZXY, None]  # (5, 1, 4)
-        self._to_next = [*poses[1:], chain.tool]  # (4, 4) each, the last one to the tool
+        self._to_next = [*poses[1:], chain.tool]  # (4, 4) each; the last one leads to the tool
         self._tool_point = chain.tool[:, 3]  # (4,) homogeneous, in the last link's frame
         self._to_previous = [pose.T.copy() for pose in reversed(poses)]  # transposed, for rows
         frames = [link.to_urdf_frame for link in links]
@@ -80,14 +80,17 @@ class Kinematics:
         points = np.empty((j + 1, n, 4))
         points[0] = self._tool_point
         turns = _exp_i(q)
-        from_the_last = turns[::-1]
-        _propagate(points, from_the_last, self._to_previous)
+        last_joint_first = turns[::-1]
+        _propagate(points, last_joint_first, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
-        tool = self._poses(q)[-1, :3].swapaxes(0, 1)
-        return tool[..., 3], quaternion_from_matrix(tool[..., :3])
+        poses = self._poses(q)
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
+        position = tool[..., 3]
+        rotation = tool[..., :3]
+        return position, quaternion_from_matrix(rotation)
 
     def forward_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
         """Pose and geometric Jacobian of the tool.
@@ -106,9 +109,9 @@ class Kinematics:
         angular = jacobian[:, 3:]
         _cross(axes, lever, linear)
         angular[:] = axes[:, :3]
-        tool = poses[-1, :3].swapaxes(0, 1)
-        rotation = tool[..., :3]
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
         position = tool[..., 3]
+        rotation = tool[..., :3]
         return position, rotation, jacobian.T
 
     def jacobian(self, q: Array) -> Array:
@@ -128,9 +131,10 @@ class Kinematics:
         moment = _sum_outward(self._mass * com, axis=1)
         moment = moment - self._carried_mass * origin
         axis = rotation[..., 2]
-        first = axis[..., 0] * moment[..., 1]
-        second = axis[..., 1] * moment[..., 0]
-        return GRAVITY * (first - second)
+        axis_x = axis[..., 0]
+        axis_y = axis[..., 1]
+        vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
+        return GRAVITY * vertical
 
     def inverse(
         self,
@@ -212,8 +216,9 @@ class Kinematics:
         poses = np.empty((j + 1, 5, n, 4))
         poses[0] = self._first_rows
         turns = _exp_i(-q).repeat(5, 0)  # each joint's five times, for the five rows
+        turns = turns.reshape(j, 5 * n)
         rows = poses.reshape(j + 1, 5 * n, 4)
-        _propagate(rows, turns.reshape(j, 5 * n), self._to_next)
+        _propagate(rows, turns, self._to_next)
         return poses
 
 

@@ -54,8 +54,9 @@ class Move:
         The planned velocity, plus a correction of the setpoint's distance to the plan.
         """
         q, dq, _ = self._plan.at_time(min(time, self.duration))
-        error = np.asarray(q)[None] - setpoint.q
-        return np.asarray(dq)[None] + RETURN_GAIN * error
+        planned_q = np.asarray(q)[None]
+        planned_dq = np.asarray(dq)[None]
+        return planned_dq + RETURN_GAIN * (planned_q - setpoint.q)
 
     def arrived(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the plan has ended and the last setpoint is at the goal."""

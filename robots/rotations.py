@@ -22,8 +22,8 @@ def quaternion_from_matrix(rotation: Array) -> Array:
     w_xyz = np.stack([wx, wy, wz])  # (3, n), 4·w·(x, y, z)
     diagonal = np.diagonal(matrix).T  # (3, n)
     trace = diagonal.sum(0)
-    squares = np.stack([trace, *(2 * diagonal - trace)])
-    squares = 1 + squares  # (4, n), 4·(w², x², y², z²)
+    xyz = 2 * diagonal - trace
+    squares = 1 + np.stack([trace, *xyz])  # (4, n), 4·(w², x², y², z²)
 
     outer = np.empty((4, 4, n))
     outer[0, 1:] = w_xyz

@@ -176,27 +176,30 @@ class SafetyGate:
         The joints change in proportion, so that the tool keeps its direction; those that are
         ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.
         """
+        dt = self.dt
         ddq_max = self._ddq_max
         step = self._ddq_step
         half_step = self._half_ddq_step
         low = np.maximum(self._ddq - step, -ddq_max)
         high = np.minimum(self._ddq + step, ddq_max)
 
-        error = (target - self._dq) / self.dt  # rad/s², this acceleration would take one tick
+        error = (target - self._dq) / dt  # rad/s², this acceleration would take one tick
         sign = np.sign(error)
-        size = np.abs(error) + TINY
-        ticks = np.floor(np.sqrt(size / half_step + 0.25) + 0.5)  # m + 1
+        magnitude = np.abs(error) + TINY
+        root = np.sqrt(magnitude / half_step + 0.25)
+        ticks = np.floor(root + 0.5)  # m + 1
         ramp_down = half_step * ticks - half_step  # δ·m/2
-        fastest = sign * (size / ticks + ramp_down)
+        fastest = sign * (magnitude / ticks + ramp_down)
         fastest = _clip(fastest, low, high)
 
-        made_up = (fastest * sign + TINY) / size  # fraction of its error; 1 without an error
+        made_up = (fastest * sign + TINY) / magnitude  # fraction of its error; 1 without an error
         fraction = made_up.min(0, initial=1.0)
         fraction = np.maximum(fraction, 0.0)
         together = _clip(fraction * error, low, high)
+
         ddq = np.where(urgent, fastest, together)
-        dq = self._dq + ddq * self.dt
-        q = self._q + dq * self.dt
+        dq = self._dq + ddq * dt
+        q = self._q + dq * dt
         return q, dq, ddq
 
 
@@ -231,7 +234,9 @@ class TorqueGate:
         tau = np.clip(requested, -limit, limit)
         changed = tau != requested
         limited = changed.any(-1, keepdims=True)
-        verdict = ~finite * UNUSABLE | limited * LIMITED  # (n, 1)
+        dropped_flags = ~finite * UNUSABLE
+        limited_flags = limited * LIMITED
+        verdict = dropped_flags | limited_flags  # (n, 1)
         return Torque(tau), verdict[:, 0]
 
 

@@ -69,10 +69,12 @@ class ToolBox:
         rest_q = q + requested * whole
         tool, rest = self._tool_positions(q, rest_q)
         way = rest - tool
+        distance = np.abs(way)
         room = self._half_size - np.sign(way) * tool
         room = np.maximum(room, 0.0)
-        inside = (room + TINY) / (np.abs(way) + TINY)
-        inside = inside.min(0)  # f, of the axis with the least room
+        fractions = (room + TINY) / (distance + TINY)  # of each axis
+        inside = fractions.min(0)  # f
+
         allowed = inside * whole
         half_lag = lag / 2
         root = np.sqrt(half_lag**2 + time * allowed)
@@ -95,7 +97,8 @@ class ToolBox:
         positions = self._tool_positions(q + way / 2, q + way)
         half_way, rest = np.abs(positions)
         farthest = np.maximum(half_way, rest)
-        allowed = np.maximum(np.abs(tool), self._half_size)
+        present = np.abs(tool)
+        allowed = np.maximum(present, self._half_size)
         outside = farthest > allowed + TOLERANCE
         return outside.any(0)
 

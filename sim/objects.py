@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.world import Task
 
@@ -118,7 +118,7 @@ def inertia(p: dict[str, Array], made_of: Parts) -> Inertia:
     moments, axes = np.linalg.eigh(tensor)
     axes[..., 2] *= np.sign(np.linalg.det(axes))[:, None]  # a rotation, not a reflection
     com = np.stack([p["object.com_x"], p["object.com_y"], np.zeros(len(mass))], -1)
-    return Inertia(mass, com, moments, quaternion(axes))
+    return Inertia(mass, com, moments, quaternion_from_matrix(axes))
 
 
 def damping_ratio(restitution: Array) -> Array:

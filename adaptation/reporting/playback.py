@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from robots.appearance import Shape, placed, shapes
+from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from sim import objects
 
@@ -88,8 +88,8 @@ def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[tuple[Array, Array]]]:
     q, pos, quat = (
         _resample(times, clip.t, x) for x in (clip.q, clip.object_pos, clip.object_quat)
     )
-    for poses, where, turn in zip(placed(arm, q), pos, quat, strict=True):
-        links = zip(poses[:, :3, 3], quaternion(poses[:, :3, :3]), strict=True)
+    for poses, where, turn in zip(link_poses(arm, q), pos, quat, strict=True):
+        links = zip(poses[:, :3, 3], quaternion_from_matrix(poses[:, :3, :3]), strict=True)
         yield [*links, (where, turn / np.linalg.norm(turn))]
 
 
@@ -109,7 +109,10 @@ def object_shapes(task: dict[str, float]) -> list[Shape]:
 
 
 def _add(scene: Any, name: str, shape: Shape) -> None:
-    where = {"position": shape.pose[:3, 3], "wxyz": quaternion(shape.pose[None, :3, :3])[0]}
+    where = {
+        "position": shape.pose[:3, 3],
+        "wxyz": quaternion_from_matrix(shape.pose[None, :3, :3])[0],
+    }
     color = tuple(round(255 * c) for c in shape.color)
     if shape.kind == "box":
         scene.add_box(name, color, shape.size, **where)

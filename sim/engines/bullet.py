@@ -12,7 +12,7 @@ from pybullet_utils.bullet_client import BulletClient
 
 from robots.arm import ArmSpec, Walker
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -79,7 +79,10 @@ class BulletEngine:
         )
         if self._kinematics is not None:
             pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
-            quat, velocity = quaternion(rotation), np.einsum("nij,nj->ni", jacobian[:, :3], dq)
+            quat, velocity = (
+                quaternion_from_matrix(rotation),
+                np.einsum("nij,nj->ni", jacobian[:, :3], dq),
+            )
         pose = self.poses()
         return Signals(
             q=q,

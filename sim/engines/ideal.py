@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from robots.arm import ArmSpec, Walker
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -53,7 +53,7 @@ class IdealEngine:
         if self._kinematics is not None:
             tool_pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
             tool_quat, tool_vel = (
-                quaternion(rotation),
+                quaternion_from_matrix(rotation),
                 np.einsum("nij,nj->ni", jacobian[:, :3], self._dq),
             )
         return Signals(

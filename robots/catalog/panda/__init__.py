@@ -22,8 +22,14 @@ PANDA = ArmSpec(
         ddq=np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]),
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
         tau=np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0]),
-        # Ours: in front of the base, above the table.
-        tool_box=np.array([[0.2, 0.8], [-0.5, 0.5], [0.02, 1.0]]),
+        # Ours: x in front of the base, y, z above the table.
+        tool_box=np.array(
+            [
+                [0.2, 0.8],
+                [-0.5, 0.5],
+                [0.02, 1.0],
+            ]
+        ),
         # Ours: near the low end of the collision thresholds used on this arm, 20 N to 100 N.
         force=30.0,
         # Ours: two and a half control periods of 0.1 s.

@@ -26,8 +26,14 @@ VIPERX = ArmSpec(
         # Ours: full acceleration is reached after 2 ms.
         jerk=np.array([6000.0, 6000.0, 7500.0, 10000.0, 10000.0, 10000.0]),
         tau=np.array([10.0, 20.0, 15.0, 2.0, 5.0, 1.0]),
-        # Ours: in front of the base, above the table.
-        tool_box=np.array([[0.15, 0.65], [-0.4, 0.4], [0.02, 0.65]]),
+        # Ours: x in front of the base, y, z above the table.
+        tool_box=np.array(
+            [
+                [0.15, 0.65],
+                [-0.4, 0.4],
+                [0.02, 0.65],
+            ]
+        ),
         # Ours: twice the weight of the working payload of 750 g.
         force=15.0,
         # Ours: two and a half control periods of 0.1 s.
