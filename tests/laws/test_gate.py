@@ -321,16 +321,20 @@ def test_a_gate_refuses_a_bad_tick_and_targets_of_another_shape(arm: ArmSpec) ->
 
 
 def test_a_masked_reset_leaves_the_other_arms_alone(arm: ArmSpec) -> None:
+    home = arm.home
+    unused = np.full_like(home, np.nan)
     gate = SafetyGate(arm.limits, 0.002, 2)
-    start = np.stack([arm.home, arm.home])
-    gate.reset(start)
-    run(gate, np.repeat(0.3 * np.tile(arm.limits.dq, (1, 2, 1)), 50, 0))
+    gate.reset(np.stack([home, home]))
+    request = 0.3 * np.tile(arm.limits.dq, (2, 1))
+    for _ in range(50):
+        gate(request)
     before = gate.setpoint
-    gate.reset(np.stack([arm.home, np.full_like(arm.home, np.nan)]), np.array([True, False]))
-    np.testing.assert_array_equal(gate.setpoint.q[0], arm.home)
-    assert not gate.setpoint.dq[0].any()
-    np.testing.assert_array_equal(gate.setpoint.q[1], before.q[1])
-    np.testing.assert_array_equal(gate.setpoint.dq[1], before.dq[1])
+    gate.reset(np.stack([home, unused]), np.array([True, False]))
+    after = gate.setpoint
+    np.testing.assert_array_equal(after.q[0], home)
+    assert not after.dq[0].any()
+    np.testing.assert_array_equal(after.q[1], before.q[1])
+    np.testing.assert_array_equal(after.dq[1], before.dq[1])
 
 
 def test_an_action_map_refuses_what_the_arm_cannot_do(arm: ArmSpec) -> None:

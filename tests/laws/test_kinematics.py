@@ -30,11 +30,17 @@ def configurations(arm: ArmSpec, n: int = 100) -> Array:
 
 def angle(a: Array, b: Array) -> Array:
     """The angle between orientations (..., 4), rad."""
-    a = a / np.linalg.norm(a, axis=-1, keepdims=True)
-    b = b / np.linalg.norm(b, axis=-1, keepdims=True)
-    distance = np.linalg.norm(a - b, axis=-1)
+    a = normalized(a)
+    b = normalized(b)
+    difference = np.linalg.norm(a - b, axis=-1)
     to_the_opposite = np.linalg.norm(a + b, axis=-1)  # -b is the same orientation as b
-    return 4 * np.arcsin(np.minimum(distance, to_the_opposite) / 2)
+    distance = np.minimum(difference, to_the_opposite)
+    return 4 * np.arcsin(distance / 2)
+
+
+def normalized(v: Array) -> Array:
+    """Vectors (..., k) of length 1."""
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
 
 def test_mujoco_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
@@ -169,9 +175,8 @@ def test_a_batch_equals_its_rows(arm: ArmSpec) -> None:
 
 
 def test_quaternions_turn_vectors_as_matrices_do() -> None:
-    v = np.random.default_rng(1).normal(size=(200, 4))
-    v /= np.linalg.norm(v, axis=-1, keepdims=True)
-    w, x, y, z = v.T
+    quat = normalized(np.random.default_rng(1).normal(size=(200, 4)))
+    w, x, y, z = quat.T
     matrix = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -179,4 +184,4 @@ def test_quaternions_turn_vectors_as_matrices_do() -> None:
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     ).transpose(2, 0, 1)
-    assert angle(quaternion_from_matrix(matrix), v).max() < 1e-6
+    assert angle(quaternion_from_matrix(matrix), quat).max() < 1e-6
