@@ -122,6 +122,7 @@ def test_an_entry_point_does_not_replace_an_own_entry(
     installed.append(point("toy", "test_registry:OtherToy"))
     table = registry()
     assert table["toy"] is Toy
+    assert list(table) == ["toy", "broken", "incomplete"]
     assert len(table) == 3
 
 
