@@ -69,7 +69,7 @@ class BulletEngine:
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        clients = [_connect() for _ in range(n)]
+        clients = [connect() for _ in range(n)]
         self._worlds = [bullet_world(scene.body, scene, client) for client in clients]
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
@@ -162,7 +162,7 @@ class BulletEngine:
         self._worlds = []
 
 
-def _connect() -> Any:
+def connect() -> Any:
     """A fresh client. PyBullet is imported late because the import prints a greeting."""
     from pybullet import DIRECT
     from pybullet_utils.bullet_client import BulletClient
