@@ -124,7 +124,7 @@ class VecWorld:
             success=family.success(next_obs, task) & ~diverged,
             applied=applied,
             verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
-            stamp=self._age * self.dt,
+            stamp=np.asarray(self._age * self.dt, dtype=np.float64),
         )
 
     def _run_control_period(self) -> tuple[Array, NDArray[np.int64]]:

@@ -1,6 +1,6 @@
 """What a physics engine promises. Axes: n worlds, k ticks, j joints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -139,8 +139,8 @@ def require_command(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
     return command
 
 
-def stack_ticks(commands: list[C]) -> C:
-    """One command with fields (k, n, j) from the commands of k ticks, (n, j) each."""
+def stack_ticks(commands: Sequence[Setpoint | Torque]) -> Setpoint | Torque:
+    """One command with fields (k, n, j) from k ticks' commands of one kind, (n, j) each."""
     kind = type(commands[0])
     ticks = [vars(command) for command in commands]
     columns = {name: [tick[name] for tick in ticks] for name in ticks[0]}

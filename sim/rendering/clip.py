@@ -48,7 +48,7 @@ def record_trial(family: Family, seed: int) -> list[Clip]:
     for episode in range(family.episodes):
         measured = _record_episode(world, task, rng)
         title = f"{family.name}, episode {episode + 1}"
-        t = np.arange(len(measured)) * family.dt
+        t = np.arange(len(measured), dtype=np.float64) * family.dt
         clips.append(make_clip(title, task, t, measured))
     world.close()
     return clips
@@ -81,7 +81,7 @@ def make_clip(
     return Clip(
         title=title,
         task=dict(zip(task.names, parameters, strict=True)),
-        t=np.asarray(t, dtype=np.float64),
+        t=t,
         q=np.stack([signals.q[index] for signals in measured]),
         object_pos=np.stack([signals.object_pos[index] for signals in measured]),
         object_quat=np.stack([signals.object_quat[index] for signals in measured]),
