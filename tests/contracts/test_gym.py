@@ -41,7 +41,7 @@ def checked(env: gymnasium.Env[Any, Any]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", module="gymnasium")
         warnings.filterwarnings("ignore", ".*infinity.*")  # an observation has a scale, not a bound
-        warnings.filterwarnings("ignore", ".*unwrapped version.*")  # a wrapper is checked on purpose
+        warnings.filterwarnings("ignore", ".*unwrapped version.*")  # wrappers are checked too
         check_env(env)
 
 
