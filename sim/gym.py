@@ -24,7 +24,15 @@ from robots.signals import Array, Mask, Verdict
 from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.splits import heldout
-from sim.gym_info import Info, Observation, final_info, step_info, task_values, with_masks
+from sim.gym_info import (
+    Info,
+    Observation,
+    TaskRequest,
+    final_info,
+    step_info,
+    task_values,
+    with_masks,
+)
 from sim.rendering import render_frame
 from sim.vec_world import VecWorld
 
@@ -156,7 +164,7 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         """Release the engine."""
         self.world.close()
 
-    def _begin(self, mask: Mask, requested: Any = None) -> Observation:
+    def _begin(self, mask: Mask, requested: TaskRequest | None = None) -> Observation:
         """Begin an episode in some worlds.
 
         Tasks are drawn even where they are given, so that a seed leads to the same start and the
@@ -216,7 +224,7 @@ class FamilyEnv(gymnasium.Env[Observation, Array]):
         obs, reward, terminated, truncated, info = self._vector.step(actions)
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
 
-    def render(self) -> Frame | None:  # type: ignore[override]  # Gymnasium leaves the type open
+    def render(self) -> Frame | None:
         """A picture (h, w, 3); None without ``render_mode="rgb_array"``."""
         frames = self._vector.render()
         return None if frames is None else frames[0]

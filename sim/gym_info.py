@@ -12,11 +12,10 @@ from robots.world import Step, Task
 
 Observation: TypeAlias = NDArray[np.float32]
 Info: TypeAlias = dict[str, Any]
+TaskRequest: TypeAlias = Task | Mapping[str, ArrayLike] | ArrayLike  # values, perhaps by name
 
 
-def task_values(
-    task: Task | Mapping[str, ArrayLike] | ArrayLike, names: tuple[str, ...], n: int
-) -> Array:
+def task_values(task: TaskRequest, names: tuple[str, ...], n: int) -> Array:
     """Parameters (n, p) of a task that was asked for, one row per world.
 
     Raises:

@@ -101,9 +101,7 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
         self._episode: NDArray[np.int64] = np.zeros(env.num_envs, dtype=np.int64)
         self._task: Any = None  # (n, p)
 
-    def reset(  # type: ignore[override]  # a VectorWrapper may also take a list of seeds
-        self, *, seed: int | None = None, options: Info | None = None
-    ) -> ResetResult:
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
         """Begin a trial in every world: previous actions, rewards and done flags are zero."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._episode[:] = 0
