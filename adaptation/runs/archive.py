@@ -38,7 +38,9 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     finish_interrupted_write(folder)
     new, old = _temporary_names(folder)
     new.mkdir(parents=True)
-    entries = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+    entries = {
+        name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()
+    }
     for name, data in {**files, MANIFEST: msgspec.json.encode(Manifest(1, entries))}.items():
         with open(new / name, "wb") as file:
             file.write(data)
@@ -97,7 +99,9 @@ def _read(folder: Path) -> dict[str, bytes]:
     for name, data in files.items():
         entry = manifest.files[name]
         if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise DamagedError(f"{folder / name} is not what was written: its size or SHA-256 differs")
+            raise DamagedError(
+                f"{folder / name} is not what was written: its size or SHA-256 differs"
+            )
     return files
 
 
@@ -140,7 +144,9 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[path] = torch.from_numpy(np.array(value))
         return {"array": path}
     if isinstance(value, dict):
-        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+        return {
+            "dict": [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]
+        }
     if isinstance(value, (list, tuple)):
         kind = "list" if isinstance(value, list) else "tuple"
         return {kind: [_encode(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]}
@@ -152,7 +158,9 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value if abs(value) < EXACT else {"int": str(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
-    raise TypeError(f"state{path} is a {type(value).__name__}; a checkpoint holds tensors and plain numbers only")
+    raise TypeError(
+        f"state{path} is a {type(value).__name__}; a checkpoint holds tensors and plain numbers only"
+    )
 
 
 def _decode(form: Any, tensors: dict[str, torch.Tensor]) -> Any:
