@@ -26,9 +26,6 @@ LABELS = {
 RESAMPLES = 2000
 SMOOTHING = 1 / 20  # width of the moving average, as a share of the curve
 
-# Text stays text, and the same numbers give the same file.
-SVG_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "pliant", "font.family": "sans-serif"}
-
 
 def adaptation_curve(returns: Mapping[str, Array]) -> str:
     """Mean return per episode with 95 % bootstrap bands.
@@ -119,7 +116,10 @@ def _axes(figure: Figure) -> Axes:
 def _svg(figure: Figure) -> str:
     """The figure as an <svg> element whose black ink follows the page's text color."""
     text = io.StringIO()
-    with matplotlib.rc_context(SVG_STYLE):
+    # Text stays text; with a fixed salt the same numbers give the same file.
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "pliant", "font.family": "sans-serif"}
+    ):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace("#000000", "currentColor")
