@@ -133,3 +133,11 @@ class DeployResult(msgspec.Struct, frozen=True):
     events: list[Event]
     timing: dict[str, Any] | None
     seconds: float
+
+
+class EmulationResult(msgspec.Struct, frozen=True):
+    """What an emulated controller was sent."""
+
+    port: str
+    goals: int  # position goals that arrived
+    outside: int  # of these, how many were outside the arm's limits
