@@ -1,4 +1,4 @@
-"""The family's own metrics at the end of each episode: numbers in SI units that people understand."""
+"""The family's metrics at the end of each episode: numbers in SI units that people understand."""
 
 import numpy as np
 

@@ -14,11 +14,9 @@ from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
+from adaptation.runs.records import REFERENCES
 from robots.errors import DamagedError
 from robots.world import Family
-
-REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
-POLICIES = ("adapted", "no_adaptation", *REFERENCES)
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +146,10 @@ class Run:
         elif arm is not None:
             checkpoint.check_arm(loaded.contract, arm, str(folder))
         return loaded
+
+    def forget_checkpoints(self) -> None:
+        """Read checkpoints from disk again at the next ``load``, as after training."""
+        self._checkpoints.clear()
 
     def policies(self, arm: str | None = None) -> Iterator[tuple[str, Policy]]:
         """Every policy of the run by name, each in the state in which it was saved.
