@@ -47,12 +47,16 @@ class Posterior:
         return 0.5 * (spread + mean.square().sum(-1) - mean.shape[-1] + log_det)
 
 
-def prior(n: int, latent: int) -> Posterior:
+def prior(n: int, latent: int, device: torch.device) -> Posterior:
     """N(0, I)."""
-    return Posterior(torch.eye(latent).expand(n, latent, latent).clone(), torch.zeros(n, latent))
+    identity = torch.eye(latent, device=device)
+    return Posterior(
+        precision=identity.expand(n, latent, latent).clone(),
+        weighted=torch.zeros(n, latent, device=device),
+    )
 
 
-def context(t: Transition) -> Tensor:
+def context_features(t: Transition) -> Tensor:
     """What the encoder reads of transitions, (..., 2o + a + 1): what was done, what came of it.
 
     The action is the one that reached the joints; the next observation, as a change, tells the dynamics.
