@@ -111,6 +111,16 @@ class TrialBatch:
         """Undiscounted return per episode, (E, n)."""
         return (self.ticks.reward * self.ticks.valid).sum(1)
 
+    def sequences(self) -> Transition:
+        """All episodes as one sequence (L, n, ...), L = E·H.
+
+        The valid ticks of a world come first, in time order; the others follow.
+        """
+        ticks = self.ticks.flatten(0, 1)
+        order = (~ticks.valid).int().argsort(dim=0, stable=True)  # (L, n)
+        worlds = torch.arange(order.shape[1], device=order.device)
+        return ticks[order, worlds]  # tick order[t, i] of world i at place (t, i)
+
 
 @dataclass(frozen=True)
 class CollectionSchedule:
@@ -125,9 +135,11 @@ class CollectionSchedule:
 class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
-    Built as ``Method(problem, config, seed, device)``. All randomness comes from generators seeded
-    with ``seed``; all state, generators included, passes through ``state_dict``, so that a run
-    resumes bit for bit.
+    Built as ``Method(problem, config, seed, device)``; a method that learns from a replay takes
+    ``replay: Replay | None = None`` as a last argument, and builds one of its config where none is
+    given. All tensors are made on ``device``. All randomness comes from generators seeded with
+    ``seed``; all state, generators included, passes through ``state_dict``, so that a run resumes
+    bit for bit.
     """
 
     problem: Problem

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from adaptation.runs import archive
 from adaptation.runs.contract import TOLERANCE, Contract, describe, differences, limit_mismatches, record, replay
@@ -103,7 +104,7 @@ def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
 def build(name: str, family: Family, seed: int, config: Any = None) -> Method:
     """A method that has learnt nothing yet; without a config, with the one it has for this family."""
     config = METHODS[name].Config.for_family(family.name) if config is None else config
-    method: Method = METHODS[name](problem_of(family), config, seed)
+    method: Method = METHODS[name](problem_of(family), config, seed, torch.device("cpu"))
     return method
 
 
