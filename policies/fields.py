@@ -7,20 +7,22 @@ import re
 import tokenize
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from math import isinf
 from textwrap import dedent
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from policies.ranges import LARGEST
 from robots.errors import BadArgumentError
 
-OFF = (None, "none", "null")  # values that switch an optional config off
+OFF = (None, "none", "null")  # values that leave an optional setting out
 TYPE_NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a text",
+    NoneType: "none",
 }
 
 
@@ -61,9 +63,9 @@ def config_in(annotation: Any) -> Any:
 
 def convert(name: str, value: Any, annotation: Any) -> Any:
     """A value as the type that a setting has; BadArgumentError where it is not allowed."""
+    if NoneType in get_args(annotation) and value in OFF:
+        return None
     if config_in(annotation) is not None:
-        if value in OFF:
-            return None
         raise BadArgumentError(f"{name}={value!r} is not allowed: give none, or set {name}.NAME")
     given = value
     if get_origin(annotation) is tuple:
@@ -92,6 +94,8 @@ def _describe(annotation: Any) -> str:
         return " ".join([_describe(base), *map(_describe_range, metas)]).strip()
     if origin is tuple:
         return f"values like 64,64, each {_describe(arguments[0])}"
+    if origin is UnionType:
+        return " or ".join(map(_describe, arguments))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     return TYPE_NAMES.get(annotation, str(annotation))
@@ -103,7 +107,7 @@ def _describe_range(meta: Any) -> str:
     bounds = {"above": meta.gt, "of at least": meta.ge, "below": meta.lt, "of at most": meta.le}
     words = []
     for word, bound in bounds.items():
-        if bound is not None and not isinf(bound):
+        if bound is not None and abs(bound) < LARGEST:
             words.append(f"{word} {bound:g}")
     return " and ".join(words)
 

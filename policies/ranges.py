@@ -1,13 +1,18 @@
-"""Types of settings with the range that each allows; ``policies.settings`` refuses other values."""
+"""Types of settings with the range that each allows; ``policies.settings`` refuses other values.
 
-from math import inf
+No range of floats contains infinity or NaN.
+"""
+
+from sys import float_info
 from typing import Annotated
 
 from msgspec import Meta
 
-Positive = Annotated[float, Meta(gt=0, lt=inf)]
-NonNegative = Annotated[float, Meta(ge=0, lt=inf)]
-Finite = Annotated[float, Meta(gt=-inf, lt=inf)]
+LARGEST = float_info.max
+
+Finite = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
+NonNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 PositiveShare = Annotated[float, Meta(gt=0, le=1)]
 Discount = Annotated[float, Meta(ge=0, lt=1)]

@@ -205,9 +205,7 @@ class GrbalDynamics(nn.Module):
             unadapted = error(None)
         return {"error": error(update), "unadapted": unadapted}
 
-    def rollout(
-        self, obs: Tensor, actions: Tensor, update: LowRankUpdate
-    ) -> tuple[Tensor, Tensor]:
+    def rollout(self, obs: Tensor, actions: Tensor, update: LowRankUpdate) -> tuple[Tensor, Tensor]:
         """Predictions for candidates, each world after its own step.
 
         Args:

@@ -12,39 +12,54 @@ action, k features.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.special import log_ndtr
 
+from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import mean_logs
-from policies.method import CollectionSchedule, Transition
+from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
+from policies.ranges import Count, Discount, NonNegative, Positive, Share
 
 
 @dataclass(frozen=True)
-class PpoConfig:
+class PpoConfig(MethodConfig):
     """Settings of the learner."""
 
-    hidden: int = 64  # units of the one layer that policy and critic have above the features
-    lr: float = 1e-3  # VariBAD's RL² has 7e-4
-    gamma: float = 0.95  # VariBAD's RL² has 0.97 for episodes ten times as long
-    gae_lambda: float = 0.9  # VariBAD
-    clip_ratio: float = 0.2  # PPO
-    epochs: int = 4  # passes over the trials of an iteration; VariBAD has 2
-    minibatches: int = 4  # of whole trials (VariBAD)
-    value_coef: float = 0.5  # weight of the critic's loss (PPO, VariBAD)
-    entropy_coef: float = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
-    init_std: float = 0.6  # of the actions of the first policy; it is learned
-    max_grad_norm: float = 0.5  # VariBAD
+    hidden: Count = 64  # units of the one layer that policy and critic have above the features
+    lr: Positive = 1e-3  # learning rate; VariBAD's RL² has 7e-4
+    gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, of longer episodes
+    gae_lambda: Share = 0.9  # λ of the advantages (VariBAD)
+    clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
+    epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
+    minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
+    value_coef: NonNegative = 0.5  # weight of the critic's loss (PPO, VariBAD)
+    entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
+    init_std: Positive = 0.6  # std of the first policy's actions; it is learned
+    max_grad_norm: Positive = 0.5  # norm that gradients are clipped to (VariBAD)
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
         episodes_per_trial=3,
         iterations=200,
     )
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps per iteration."""
+        return self.epochs * self.minibatches
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discount and schedule follow from the horizon and the episodes."""
+        return cls(
+            gamma=derive_discount(problem),
+            schedule=derive_schedule(problem, ON_POLICY_STEPS),
+        )
 
 
 def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Tensor:
