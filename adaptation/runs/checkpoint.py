@@ -1,6 +1,5 @@
 """The only place where methods are built, saved and loaded."""
 
-import inspect
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -22,8 +21,10 @@ from adaptation.runs.contract import (
     read_contract,
     record_decisions,
 )
+from policies import settings as method_settings
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
+from policies.presets import load_preset
 from policies.rl.replay import Replay
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -120,33 +121,8 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
         BadArgumentError: a setting that does not exist or is out of its range.
     """
     kind = METHODS[name].Config
-    family_named(family)
-    tree = msgspec.to_builtins(kind.for_family(family))  # TODO at the merge: settings.configure
-    for path, value in settings.items():
-        *parents, last = path.split(".")
-        place = tree
-        for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            names = ", ".join(setting_names(name))
-            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {names}")
-        place[last] = value
-    try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
-        raise BadArgumentError(f"{name}: {error}") from error
-
-
-def setting_names(name: str) -> list[str]:  # TODO at the merge: settings.list_settings
-    """Every number of a method's config, nested ones as ``"sac.lr"``."""
-    return _paths(msgspec.to_builtins(METHODS[name].Config()))
-
-
-def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
-    found = []
-    for key, value in tree.items():
-        found += _paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key]
-    return found
+    problem = problem_of(family_named(family))
+    return method_settings.configure(kind, problem, load_preset(name, family, preset), settings)
 
 
 def build(
@@ -170,9 +146,7 @@ def build(
     if config is None:
         config = method_config(name, family.name, "cpu", {})
     kind = METHODS[name]
-    arguments: list[Any] = [problem_of(family), config, seed]
-    if "device" in inspect.signature(kind).parameters:  # TODO at the merge: always
-        arguments.append(device)
+    arguments: list[Any] = [problem_of(family), config, seed, device]
     if replay is not None:
         arguments.append(replay)
     method: Method[Any] = kind(*arguments)
