@@ -1,10 +1,12 @@
 """The arm that is not there: a driver over PyBullet, another physics than the one trained in."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.driver import Capabilities
 from robots.scene import Scene
 from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
@@ -23,19 +25,32 @@ class TwinOptions:
     seed: int = 0
 
 
+class TwinTracker:
+    """The tracker of a twin's object."""
+
+    def __init__(self, twin: "Twin") -> None:
+        self._twin = twin
+
+    def read(self) -> ObjectState:
+        """The object's pose, with the tracker's noise."""
+        return self._twin.track()
+
+
 class Twin:
     """A Driver that also tracks the object, and can place it: what a person does at a real arm."""
 
     Options = TwinOptions
-    dt = 0.002  # s
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=0.002, realtime=False)
 
     def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
         """``scene`` is the family's; its time step becomes the driver's."""
         self.arm, self.options = arm, options or TwinOptions()
-        self._scene = Scene(scene.body, scene.loose_object, self.dt)
+        self.tracker = TwinTracker(self)
+        self.placer = self
+        self._scene = Scene(scene.body, scene.loose_object, self.capabilities.dt)
         self._rng = np.random.default_rng(self.options.seed)
         self._engine = BulletEngine()
-        self._late = round(self.options.latency / self.dt)  # ticks
+        self._late = round(self.options.latency / self.capabilities.dt)  # ticks
         self._enabled, self._tick = False, 0
         self._queue: list[
             tuple[int, Setpoint]
@@ -68,13 +83,13 @@ class Twin:
         (q,), (dq,), (tau,) = self._engine.joints()
         q = q + self._rng.normal(0, self.options.noise, len(q))
         condition = Condition.READY if self._enabled else Condition.DISABLED
-        return JointState(q, dq, tau, self._tick * self.dt, condition)
+        return JointState(q, dq, tau, self._tick * self.capabilities.dt, condition)
 
     def track(self) -> ObjectState:
         """What the tracker says."""
         (pose,) = self._engine.poses()
         pos = pose[:3] + self._rng.normal(0, self.options.tracker_noise, 3)
-        return ObjectState(pos, pose[3:7], pose[7:], self._tick * self.dt)
+        return ObjectState(pos, pose[3:7], pose[7:], self._tick * self.capabilities.dt)
 
     def write(self, command: Command) -> None:
         """Send a command; one that is not enabled takes none."""
