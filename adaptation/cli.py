@@ -53,9 +53,7 @@ def _any_command() -> Any:
     tyro makes a subcommand of every member of a union. The table of commands is only known at run
     time, because other packages may add to it: hence the union is built here.
     """
-    members = [
-        Annotated[COMMANDS[name], subcommand(name, prefix_name=False)] for name in COMMANDS
-    ]
+    members = [Annotated[COMMANDS[name], subcommand(name, prefix_name=False)] for name in COMMANDS]
     return Union[tuple(members)]  # noqa: UP007
 
 

@@ -51,9 +51,7 @@ def estimate_training(run: Run) -> tuple[int, int, float]:
         "gradient steps": (asked.gradient_steps, full_gradient_steps),
         "iterations": (asked.iterations, config.schedule.iterations),
     }
-    shares = [
-        bound / full for bound, full in bounds.values() if bound is not None and full > 0
-    ]
+    shares = [bound / full for bound, full in bounds.values() if bound is not None and full > 0]
     share = min(shares, default=1.0)
     step_seconds = _measure_step_seconds(run, config)
     acting = share * full_steps * step_seconds

@@ -80,11 +80,10 @@ class Report:
 class View:
     """Show one trial of a family under random actions: in MuJoCo's viewer, or as a file."""
 
-    family: Positional[str]
+    family: Annotated[Positional[str], arg(metavar="FAMILY")]
     """Family of tasks, or package.module:Class for one of your own."""
     out: Path | None = None
-    """File to write: .mp4 (video), .png (last frame) or .html (3-D playback of an arm). Default: a
-    window, or FAMILY.mp4 where there is no screen."""
+    """.mp4, .png (last frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
     seed: int = 0
     """Random seed of the task and the actions."""
     as_json: Json = False

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json, Pairs, check_name, parse_pairs
 from hw_interface.drivers import DRIVERS
@@ -53,14 +53,14 @@ class Settings:
     file, or --set. Any of them can be changed with `pliant train ... --set NAME=VALUE`.
     """
 
-    method: Positional[str]
+    method: Annotated[Positional[str], arg(metavar="METHOD")]
     """Method; `pliant list` names them."""
     family: str
     """Family of tasks, or package.module:Class for one of your own."""
     preset: str = "cpu"
     """Budget that the preset is tuned for: cpu or paper."""
     set: Pairs = ()
-    """A change, NAME=VALUE, for example sac.hidden=64,64. May be given several times."""
+    """A change, NAME=VALUE, such as sac.hidden=64,64. May be repeated."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json, check_name, check_positive
 from hw_interface.emulators import EMULATORS
@@ -16,7 +16,7 @@ from robots.errors import BadArgumentError
 class Recover:
     """Repair a recording that was cut off when its process was killed."""
 
-    file: Positional[Path]
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
     """The .mcap file."""
     as_json: Json = False
 
@@ -38,12 +38,12 @@ class Emulate:
     Drivers can be tried on it without an arm.
     """
 
-    emulator: Positional[str]
+    emulator: Annotated[Positional[str], arg(metavar="EMULATOR")]
     """Protocol; `pliant list` names the emulators."""
     arm: str
     """Arm to emulate."""
     calibration: Path | None = None
-    """File with the wiring and the zeros of its motors. Default: those of the arm as delivered."""
+    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
     seconds: float | None = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False

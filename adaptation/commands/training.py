@@ -43,9 +43,9 @@ RUN_OPTIONS = (
 class Train:
     """Meta-train a method in simulation, with its blind and oracle references.
 
-    Training ends at the first bound that is reached: --steps, --gradient-steps, --iterations or
-    --minutes; without any, it follows the method's own schedule. It gives the same weights bit for
-    bit each time, killed and resumed or not, unless --minutes ends it.
+    Training ends at the first bound that is reached: --minutes, --iterations, --gradient-steps or
+    --steps; without any, it follows the method's own schedule. The weights are the same bit for
+    bit each time, killed and resumed or not, unless --minutes ends the training.
     """
 
     method: Annotated[Positional[str | None], arg(metavar="METHOD")] = None
@@ -75,8 +75,7 @@ class Train:
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     set: Pairs = ()
-    """A setting of the method, NAME=VALUE, for example sac.lr=0.0003 or sac.hidden=64,64. May be
-    given several times; `pliant settings` lists them."""
+    """A setting, NAME=VALUE, such as sac.hidden=64,64; see `pliant settings`. May be repeated."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:
