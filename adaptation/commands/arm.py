@@ -35,7 +35,7 @@ class ArmOptions:
     port: str | None = None
     """Port or address of the arm, for a driver that needs one."""
     calibration: Path | None = None
-    """File with the wiring and zeros of the arm's motors. Default: those of the arm as delivered."""
+    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
     driver_set: Pairs = ()
     """A driver's option, NAME=VALUE, such as latency=0.01 of the twin. May be repeated."""
     tracker: str | None = None
