@@ -9,8 +9,8 @@
 
 The examples of the functions below build on each other: ``train`` makes the run that the others
 open. Families, methods, arms and drivers are given by name (``pliant list``), or as
-``"package.module:Class"`` without registering them. An error is a ``PliantError``, whose message says
-what is possible.
+``"package.module:Class"`` without registering them. An error is a ``PliantError``, whose message
+says what is possible.
 """
 
 from __future__ import annotations
