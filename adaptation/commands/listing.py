@@ -113,7 +113,7 @@ def format_value(value: object) -> str:
     """A value as ``--set`` takes it."""
     if isinstance(value, tuple | list):
         return ",".join(str(item) for item in value)
-    return str(value)
+    return "none" if value is None else str(value)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
