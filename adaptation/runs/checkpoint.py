@@ -76,14 +76,6 @@ def family_named(name: str) -> Family:
     return family
 
 
-def engine_name(family: Family, name: str | None) -> str:  # TODO at the merge: sim.engines
-    """The engine to run a family in: the named one if it supports it, or the default."""
-    engines: tuple[str, ...] = getattr(family, "engines", ())
-    if name is not None and name not in engines:
-        raise BadArgumentError(f"{family.name} runs in {', '.join(engines)}, not in {name!r}")
-    return name or engines[0]
-
-
 def problem_of(family: Family) -> Problem:
     """What a method may know of a family; task ranges are those of samples of both splits."""
     rng = np.random.default_rng(0)
