@@ -69,6 +69,7 @@ class Settings:
         check_name(FAMILIES, self.family)
         changes = parse_pairs("--set", self.set)
         from adaptation.runs import checkpoint
+        from policies.config import MethodConfig
         from policies.presets import load_preset
         from policies.settings import estimate, list_settings
 
@@ -76,26 +77,30 @@ class Settings:
         problem = checkpoint.problem_of(checkpoint.family_named(self.family))
         preset = load_preset(self.method, self.family, self.preset)
         settings = list_settings(type(config), problem, preset, changes)
-        steps, gradient_steps = estimate(config, problem)
-        rows = [self._row(setting) for setting in settings]
-        print_table(HEADINGS, rows)
-        print(f"A full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
-        return {
+        print_table(HEADINGS, [self._row(setting) for setting in settings])
+        answer: dict[str, Any] = {
             "method": self.method,
             "family": self.family,
             "preset": self.preset,
-            "settings": [
-                {
-                    "name": setting.name,
-                    "value": setting.value,
-                    "source": self._source(setting),
-                    "unit": setting.unit,
-                    "meaning": setting.meaning,
-                }
-                for setting in settings
-            ],
-            "steps": steps,
-            "gradient_steps": gradient_steps,
+            "settings": [self._entry(setting) for setting in settings],
+            "steps": None,
+            "gradient_steps": None,
+        }
+        if isinstance(config, MethodConfig):  # others do not tell their gradient steps
+            steps, gradient_steps = estimate(config, problem)
+            answer["steps"] = steps
+            answer["gradient_steps"] = gradient_steps
+            print(f"full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
+        return answer
+
+    def _entry(self, setting: "Setting") -> dict[str, Any]:
+        """A setting in the JSON answer."""
+        return {
+            "name": setting.name,
+            "value": setting.value,
+            "source": self._source(setting),
+            "unit": setting.unit,
+            "meaning": setting.meaning,
         }
 
     def _row(self, setting: "Setting") -> tuple[str, ...]:
