@@ -1,6 +1,5 @@
 """The only place where methods are built, saved and loaded."""
 
-import inspect
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -24,10 +23,12 @@ from adaptation.runs.contract import (
 )
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
+from policies.presets import load_preset
 from policies.rl.replay import Replay
+from policies.settings import configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, DamagedError, RefusedError
+from robots.errors import DamagedError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -35,6 +36,7 @@ WEIGHTS = "weights.safetensors"
 STATE = "state.json"
 CONTRACT = "contract.json"
 CPU = torch.device("cpu")
+DEFAULT_PRESET = "cpu"
 RANGE_SAMPLES = 4096  # tasks of each split from which the ranges of task parameters are taken
 
 
@@ -111,34 +113,13 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
         UnknownNameError: no such method or family.
         BadArgumentError: a setting that does not exist or is out of its range.
     """
+    return _configure(name, family_named(family), preset, settings)
+
+
+def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Any:
     kind = METHODS[name].Config
-    family_named(family)
-    tree = msgspec.to_builtins(kind.for_family(family))  # TODO at the merge: settings.configure
-    for path, value in settings.items():
-        *parents, last = path.split(".")
-        place = tree
-        for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            names = ", ".join(setting_names(name))
-            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {names}")
-        place[last] = value
-    try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
-        raise BadArgumentError(f"{name}: {error}") from error
-
-
-def setting_names(name: str) -> list[str]:  # TODO at the merge: settings.list_settings
-    """Every number of a method's config, nested ones as ``"sac.lr"``."""
-    return _paths(msgspec.to_builtins(METHODS[name].Config()))
-
-
-def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
-    found = []
-    for key, value in tree.items():
-        found += _paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key]
-    return found
+    preset_settings = load_preset(name, family.name, preset)
+    return configure(kind, problem_of(family), preset_settings, changes)
 
 
 def build(
@@ -160,14 +141,11 @@ def build(
         replay: for a method that learns from a replay: another than the one it would build.
     """
     if config is None:
-        config = method_config(name, family.name, "cpu", {})
-    kind = METHODS[name]
-    arguments: list[Any] = [problem_of(family), config, seed]
-    if "device" in inspect.signature(kind).parameters:  # TODO at the merge: always
-        arguments.append(device)
+        config = _configure(name, family, DEFAULT_PRESET, {})
+    arguments = [problem_of(family), config, seed, device]
     if replay is not None:
         arguments.append(replay)
-    method: Method[Any] = kind(*arguments)
+    method: Method[Any] = METHODS[name](*arguments)
     return method
 
 
