@@ -21,14 +21,14 @@ from adaptation.runs.contract import (
     read_contract,
     record_decisions,
 )
-from policies import settings as method_settings
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import Replay
+from policies.settings import configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, DamagedError, RefusedError
+from robots.errors import DamagedError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -36,6 +36,7 @@ WEIGHTS = "weights.safetensors"
 STATE = "state.json"
 CONTRACT = "contract.json"
 CPU = torch.device("cpu")
+DEFAULT_PRESET = "cpu"
 RANGE_SAMPLES = 4096  # tasks of each split from which the ranges of task parameters are taken
 
 
@@ -112,9 +113,13 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
         UnknownNameError: no such method or family.
         BadArgumentError: a setting that does not exist or is out of its range.
     """
+    return _configure(name, family_named(family), preset, settings)
+
+
+def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Any:
     kind = METHODS[name].Config
-    problem = problem_of(family_named(family))
-    return method_settings.configure(kind, problem, load_preset(name, family, preset), settings)
+    preset_settings = load_preset(name, family.name, preset)
+    return configure(kind, problem_of(family), preset_settings, changes)
 
 
 def build(
@@ -136,12 +141,11 @@ def build(
         replay: for a method that learns from a replay: another than the one it would build.
     """
     if config is None:
-        config = method_config(name, family.name, "cpu", {})
-    kind = METHODS[name]
-    arguments: list[Any] = [problem_of(family), config, seed, device]
+        config = _configure(name, family, DEFAULT_PRESET, {})
+    arguments = [problem_of(family), config, seed, device]
     if replay is not None:
         arguments.append(replay)
-    method: Method[Any] = kind(*arguments)
+    method: Method[Any] = METHODS[name](*arguments)
     return method
 
 
