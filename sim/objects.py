@@ -9,14 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-<<<<<<< HEAD
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
-from robots.signals import Array, Mask
-=======
 from robots.rotations import quaternion_from_matrix
-from robots.signals import Array
->>>>>>> robots
+from robots.signals import Array, Mask
 from robots.world import Task
 
 SHAPES = ("box", "cross", "cylinder", "L", "T")

@@ -36,7 +36,7 @@ def describe_untuned(run: Run) -> str | None:
         A few sentences; None where there is a preset.
     """
     asked = run.config
-    if load_preset(asked.method, asked.family, asked.preset) is not None:
+    if load_preset(asked.method, run.family.name, asked.preset) is not None:
         return None
     notice = (
         f"{asked.method} has no {asked.preset} preset for {asked.family}: its settings follow from"

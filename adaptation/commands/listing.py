@@ -74,15 +74,18 @@ class Settings:
         from policies.settings import estimate, list_settings
 
         config = checkpoint.method_config(self.method, self.family, self.preset, changes)
-        problem = checkpoint.problem_of(checkpoint.family_named(self.family))
-        preset = load_preset(self.method, self.family, self.preset)
+        family = checkpoint.family_named(self.family)
+        problem = checkpoint.problem_of(family)
+        preset = load_preset(self.method, family.name, self.preset)
         settings = list_settings(type(config), problem, preset, changes)
-        print_table(HEADINGS, [self._row(setting) for setting in settings])
+        entries = [describe_setting(setting, family.name) for setting in settings]
+        rows = [[format_value(value) for value in entry.values()] for entry in entries]
+        print_table(HEADINGS, rows)
         answer: dict[str, Any] = {
             "method": self.method,
             "family": self.family,
             "preset": self.preset,
-            "settings": [self._entry(setting) for setting in settings],
+            "settings": entries,
             "steps": None,
             "gradient_steps": None,
         }
@@ -93,25 +96,17 @@ class Settings:
             print(f"full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
         return answer
 
-    def _entry(self, setting: "Setting") -> dict[str, Any]:
-        """A setting in the JSON answer."""
-        return {
-            "name": setting.name,
-            "value": setting.value,
-            "source": self._source(setting),
-            "unit": setting.unit,
-            "meaning": setting.meaning,
-        }
 
-    def _row(self, setting: "Setting") -> tuple[str, ...]:
-        value = format_value(setting.value)
-        source = self._source(setting)
-        return (setting.name, value, source, setting.unit, setting.meaning)
-
-    def _source(self, setting: "Setting") -> str:
-        """Where a value comes from, as it is shown."""
-        names = {"preset": f"preset {self.family}.toml", "set": "--set"}
-        return names.get(setting.source, setting.source)
+def describe_setting(setting: "Setting", family: str) -> dict[str, Any]:
+    """A setting with the source of its value in words: the preset is named by its file."""
+    sources = {"preset": f"preset {family}.toml", "set": "--set"}
+    return {
+        "name": setting.name,
+        "value": setting.value,
+        "source": sources.get(setting.source, setting.source),
+        "unit": setting.unit,
+        "meaning": setting.meaning,
+    }
 
 
 def format_value(value: object) -> str:

@@ -9,16 +9,10 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
 from robots.arm import ArmSpec, Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
-=======
-from robots.arm import ArmSpec, Walker
-from robots.kinematics import Kinematics
 from robots.rotations import quaternion_from_matrix
->>>>>>> robots
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -108,23 +102,8 @@ class BulletEngine:
     def read(self) -> Signals:
         """Fresh: the tool is computed from the joints, the object is read from its body."""
         q, dq, tau = self.joints()
-<<<<<<< HEAD
         tool_pos, tool_quat, tool_vel = self._tool(q, dq)
         objects_now = self.poses()
-=======
-        pos, quat, velocity = (
-            np.full((self.n, 3), np.nan),
-            np.full((self.n, 4), np.nan),
-            np.full((self.n, 3), np.nan),
-        )
-        if self._kinematics is not None:
-            pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
-            quat, velocity = (
-                quaternion_from_matrix(rotation),
-                np.einsum("nij,nj->ni", jacobian[:, :3], dq),
-            )
-        pose = self.poses()
->>>>>>> robots
         return Signals(
             q=q,
             dq=dq,
@@ -146,7 +125,7 @@ class BulletEngine:
             return no_vector, np.full((self.n, 4), np.nan), no_vector
         pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
         velocity = np.einsum("nij,nj->ni", jacobian[:, :3], dq)
-        return pos, quaternion(rotation), velocity
+        return pos, quaternion_from_matrix(rotation), velocity
 
     def joints(self) -> tuple[Array, Array, Array]:
         """Joint positions, velocities and torques alone, (n, j) each.

@@ -7,15 +7,9 @@ from functools import singledispatch
 
 import numpy as np
 
-<<<<<<< HEAD
 from robots.arm import Body, Walker
 from robots.bodies import make_kinematics
-from robots.rotations import quaternion
-=======
-from robots.arm import ArmSpec, Walker
-from robots.kinematics import Kinematics
 from robots.rotations import quaternion_from_matrix
->>>>>>> robots
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -80,18 +74,7 @@ class IdealEngine:
 
     def read(self) -> Signals:
         """Where everything is."""
-<<<<<<< HEAD
         pos, quat, vel = self._tool()
-=======
-        nowhere, unturned = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan)
-        tool_pos, tool_quat, tool_vel = self._plane(self._q), unturned, self._plane(self._dq)
-        if self._kinematics is not None:
-            tool_pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
-            tool_quat, tool_vel = (
-                quaternion_from_matrix(rotation),
-                np.einsum("nij,nj->ni", jacobian[:, :3], self._dq),
-            )
->>>>>>> robots
         return Signals(
             q=self._q.copy(),
             dq=self._dq.copy(),
@@ -113,7 +96,7 @@ class IdealEngine:
             return _first_three(self._q), no_quat, _first_three(self._dq)
         pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
         velocity = np.einsum("nij,nj->ni", jacobian[:, :3], self._dq)
-        return pos, quaternion(rotation), velocity
+        return pos, quaternion_from_matrix(rotation), velocity
 
     @property
     def diverged(self) -> Mask:
