@@ -64,8 +64,11 @@ class JointVelocity:
             BadArgumentError: ``scale`` is above the velocity limits, or not positive.
         """
         limit = body.limits.dq
-        self.scale = np.broadcast_to(limit if scale is None else scale, limit.shape)
-        if (self.scale > limit).any():
+        if scale is None:
+            scale = limit
+        self.scale = np.broadcast_to(scale, limit.shape)
+        too_fast = self.scale > limit
+        if too_fast.any():
             raise BadArgumentError(
                 f"a scale of {self.scale} lies above the velocity limits {limit}"
             )
@@ -122,17 +125,21 @@ class ToolVelocity:
         if not bounds or set(bounds) - set(AXES):
             raise BadArgumentError(f"axes {tuple(bounds)} are not some of {AXES}")
         self.kinematics = Kinematics(arm)
-        rows = [(f"tool.v{axis}", low, high, "m/s") for axis, (low, high) in bounds.items()]
-        self.spec = Spec.of(*rows)
+        columns = []
+        for axis, (at_minus_one, at_one) in bounds.items():
+            columns.append((f"tool.v{axis}", at_minus_one, at_one, "m/s"))
+        self.spec = Spec.of(*columns)
         self._moved_axes = [AXES.index(axis) for axis in bounds]
-        # Columns, because worlds come last in the computation.
+        # All as columns, because worlds come last in the computation.
         low = self.spec.low[:, None]
         high = self.spec.high[:, None]
         self._middle = (low + high) / 2
         self._half_range = (high - low) / 2
-        self._hold = np.array(hold, dtype=np.float64)[:, None]
-        self._box_low = limits.tool_box[:, :1]
-        self._box_high = limits.tool_box[:, 1:]
+        position = np.array(hold, dtype=np.float64)
+        self._hold = position[:, None]
+        box = limits.tool_box
+        self._box_low = box[:, :1]
+        self._box_high = box[:, 1:]
         self._home = arm.home[:, None]
         self._dq_max = limits.dq[:, None]
 
@@ -149,17 +156,27 @@ class ToolVelocity:
 
     def _tool_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity (3, n) m/s for actions (a, n) at positions (3, n) m."""
-        velocity = self.HOLD_GAIN * (self._hold - pos)
         clipped = np.minimum(np.maximum(action, -1.0), 1.0)
+        velocity = self.HOLD_GAIN * (self._hold - pos)
         velocity[self._moved_axes] = self._middle + self._half_range * clipped
-        velocity = np.maximum(velocity, -self._braking_speed(pos - self._box_low))
-        return np.minimum(velocity, self._braking_speed(self._box_high - pos))
+        room_below = pos - self._box_low
+        room_above = self._box_high - pos
+        slowest = -self._braking_speed(room_below)
+        fastest = self._braking_speed(room_above)
+        velocity = np.maximum(velocity, slowest)
+        return np.minimum(velocity, fastest)
 
     def _braking_speed(self, distance: Array) -> Array:
         """The speed from which the tool stops within ``distance`` m: v = √(2·brake·distance)."""
-        return np.sqrt(2 * self.BRAKE * np.maximum(distance, 0.0))
+        room = np.maximum(distance, 0.0)
+        return np.sqrt(2 * self.BRAKE * room)
 
-    def _joint_velocity(self, velocity: Array, linear: Array, q: Array) -> Array:
+    def _joint_velocity(
+        self,
+        velocity: Array,
+        linear: Array,
+        q: Array,
+    ) -> Array:
         """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (3, n) m/s.
 
         In units of the velocity limits, with A = J·diag(dq_max) and p the velocity that the posture
@@ -171,26 +188,38 @@ class ToolVelocity:
             linear: (j, 3, n), the linear rows of the Jacobian J.
             q: (j, n) rad.
         """
-        j, _, n = linear.shape
-        scaled = np.empty((j, 4, n))  # Aᵀ and, in the last row, p: one product gives A·Aᵀ and A·p
-        transposed = scaled[:, :3]
-        posture = scaled[:, 3]
-        np.multiply(linear, self._dq_max[:, None], transposed)
-        np.multiply(self.POSTURE_GAIN / self._dq_max, self._home - q, posture)
-        system = np.einsum("jan,jbn->abn", transposed, scaled)  # (3, 4, n)
-        system[:, :3] += DAMPING
-        system[:, 3] = velocity - system[:, 3]
-        x = posture + (transposed * _solve(system)).sum(1)
+        dq_max = self._dq_max
+        j, n = q.shape
+        both = np.empty((j, 4, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
+        a_transposed = both[:, :3]
+        p = both[:, 3]
+        np.multiply(linear, dq_max[:, None], a_transposed)
+        np.multiply(self.POSTURE_GAIN / dq_max, self._home - q, p)
+
+        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (3, 4, n)
+        left = system[:, :3]
+        left += DAMPING
+        right = system[:, 3]
+        np.subtract(velocity, right, right)
+        y = _solve(system)
+        x = p + (a_transposed * y).sum(1)
+
         largest = np.abs(x).max(0)
-        return x * (self._dq_max / np.maximum(largest, 1.0))
+        slowdown = np.maximum(largest, 1.0)
+        return x * (dq_max / slowdown)
 
 
-def _symmetric_spec(body: Body, scale: Array, quantity: str, unit: str) -> Spec:
+def _symmetric_spec(
+    body: Body,
+    scale: Array,
+    quantity: str,
+    unit: str,
+) -> Spec:
     """One column per joint, from -scale to scale."""
-    rows = []
+    columns = []
     for joint, value in zip(body.joints, scale.tolist(), strict=True):
-        rows.append((f"{joint}.{quantity}", -value, value, unit))
-    return Spec.of(*rows)
+        columns.append((f"{joint}.{quantity}", -value, value, unit))
+    return Spec.of(*columns)
 
 
 def _solve(system: Array) -> Array:
@@ -205,8 +234,11 @@ def _solve(system: Array) -> Array:
     Returns:
         x (k, n).
     """
-    for i in range(len(system)):
-        row = system[i] / system[i, i]
-        system = system - system[:, i, None] * row
+    size = len(system)
+    for i in range(size):
+        pivot = system[i, i]
+        row = system[i] / pivot
+        factors = system[:, i, None]
+        system = system - factors * row
         system[i] = row
     return system[:, -1]

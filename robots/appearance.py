@@ -10,7 +10,7 @@ from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
-from robots.urdf import child, link_frames, numbers, origin_transform
+from robots.urdf import child, link_frames, named_elements, numbers, origin_transform
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -37,15 +37,21 @@ def shapes(arm: ArmSpec) -> list[Shape]:
         BadArgumentError: the URDF has a shape that is no primitive, or lacks an element.
     """
     root = ElementTree.parse(arm.urdf).getroot()
-    links = {link.attrib["name"]: link for link in root.iter("link")}
-    colors = {material.attrib["name"]: _color(material) for material in root.findall("material")}
+    links = named_elements(root, "link")
+    materials = named_elements(root, "material")
     found = []
     for name, (index, frame) in link_frames(root, arm).items():
         for visual in links[name].findall("visual"):
             kind, size = _kind_and_size(visual)
-            pose = frame @ origin_transform(visual)
-            color = colors[child(visual, "material").attrib["name"]]
-            found.append(Shape(kind, size, index, pose, color))
+            material = child(visual, "material").attrib["name"]
+            shape = Shape(
+                kind=kind,
+                size=size,
+                link=index,
+                pose=frame @ origin_transform(visual),
+                color=_color(materials[material]),
+            )
+            found.append(shape)
     return found
 
 
@@ -60,16 +66,20 @@ def link_poses(arm: ArmSpec, q: Array) -> Array:
 
 
 def _kind_and_size(visual: Element) -> tuple[str, tuple[float, ...]]:
-    solid = child(visual, "geometry")[0]
-    if solid.tag not in SIZE_ATTRIBUTES:
+    geometry = child(visual, "geometry")
+    solid = geometry[0]
+    kind = solid.tag
+    if kind not in SIZE_ATTRIBUTES:
         allowed = ", ".join(SIZE_ATTRIBUTES)
-        raise BadArgumentError(f"the URDF shows a <{solid.tag}>; supported are: {allowed}")
-    texts = [solid.attrib[name] for name in SIZE_ATTRIBUTES[solid.tag]]
-    return solid.tag, tuple(numbers(" ".join(texts)).tolist())
+        raise BadArgumentError(f"the URDF shows a <{kind}>; supported are: {allowed}")
+    words = [solid.attrib[name] for name in SIZE_ATTRIBUTES[kind]]
+    size = numbers(" ".join(words))
+    return kind, tuple(size.tolist())
 
 
 def _color(material: Element) -> Color:
     color = material.find("color")
-    rgba = GRAY if color is None else color.attrib["rgba"]
-    red, green, blue = numbers(rgba).tolist()[:3]
+    text = GRAY if color is None else color.attrib["rgba"]
+    rgba = numbers(text).tolist()
+    red, green, blue = rgba[:3]
     return red, green, blue

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import mujoco
 
 GRAVITY = 9.81  # m/s²
-XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix, repeated for cross products
+XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
 
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
@@ -42,16 +42,20 @@ class Kinematics:
         """Read the arm's URDF; BadArgumentError where it does not fit the arm."""
         self.arm = arm
         chain = read_chain(arm)
-        link_poses = [link.pose for link in chain.links]
-        self._first_link = link_poses[0][XYZXY, None]  # (5, 1, 4)
-        self._to_next = [*link_poses[1:], chain.tool]  # (4, 4) each, the last one to the tool
+        links = chain.links
+        poses = [link.pose for link in links]
+        first = poses[0]
+        self._first_rows = first[XYZXY, None]  # (5, 1, 4)
+        self._to_next = [*poses[1:], chain.tool]  # (4, 4) each; the last one leads to the tool
         self._tool_point = chain.tool[:, 3]  # (4,) homogeneous, in the last link's frame
-        self._to_previous = [pose.T.copy() for pose in reversed(link_poses)]
-        to_urdf_frames = [link.to_urdf_frame for link in chain.links]
-        self._to_urdf_frames = np.stack([*to_urdf_frames, np.eye(4)])  # (j + 1, 4, 4)
-        self._com = np.stack([link.com for link in chain.links])  # (j, 3) m
-        self._mass = np.array([link.mass for link in chain.links])[:, None]  # (j, 1) kg
-        self._carried_mass = _sum_outward(self._mass, axis=0)  # (j, 1) kg, from each link to the end
+        self._to_previous = [pose.T.copy() for pose in reversed(poses)]  # transposed, for rows
+        frames = [link.to_urdf_frame for link in links]
+        frames.append(np.eye(4))
+        self._to_urdf_frames = np.stack(frames)  # (j + 1, 4, 4)
+        self._com = np.stack([link.com for link in links])  # (j, 3) m
+        masses = np.array([link.mass for link in links])
+        self._mass = masses[:, None]  # (j, 1) kg
+        self._carried_mass = _sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
 
     def frames(self, q: Array) -> Array:
         """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4).
@@ -59,28 +63,34 @@ class Kinematics:
         They are the links' frames as the URDF defines them.
         """
         n, j = q.shape
+        rows = self._poses(q)[:, :3]
         poses = np.zeros((n, j + 1, 4, 4))
-        poses[..., :3, :] = self._poses(q)[:, :3].transpose(2, 0, 1, 3)
+        poses[..., :3, :] = rows.transpose(2, 0, 1, 3)
         poses[..., 3, 3] = 1
         return poses @ self._to_urdf_frames
 
     def position(self, q: Array) -> Array:
         """Tool position (n, 3) m at joint positions (n, j) rad.
 
-        The tool's point is taken from the last link's frame to the base: p becomes
-        fixed · Rz(q) · p, which as a row is (x', y', z, w) · fixedᵀ with x' + iy' = (x + iy)·exp(iq).
+        The tool's point is taken from the last link's frame to the base. At each joint p becomes
+        fixed · Rz(q) · p; as a row that is (x', y', z, w) · fixedᵀ with
+        x' + iy' = (x + iy) · exp(iq).
         """
         n, j = q.shape
         points = np.empty((j + 1, n, 4))
         points[0] = self._tool_point
-        turns = _exp_i(q)[::-1]
-        _propagate(points, turns, self._to_previous)
+        turns = _exp_i(q)
+        last_joint_first = turns[::-1]
+        _propagate(points, last_joint_first, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
-        tool = self._poses(q)[-1, :3].swapaxes(0, 1)
-        return tool[..., 3], quaternion_from_matrix(tool[..., :3])
+        poses = self._poses(q)
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
+        position = tool[..., 3]
+        rotation = tool[..., :3]
+        return position, quaternion_from_matrix(rotation)
 
     def forward_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
         """Pose and geometric Jacobian of the tool.
@@ -93,16 +103,16 @@ class Kinematics:
         axes = poses[:-1, ..., 2]  # (j, 5, n), z of each link: its joint's axis
         origins = poses[..., 3]  # (j + 1, 5, n) m
         lever = origins[-1] - origins[:-1]  # (j, 5, n) m, from each joint to the tool
-
-        # Linear: axis × lever. (a × b)[k] = a[k + 1]·b[k + 2] - a[k + 2]·b[k + 1] with indices
-        # modulo 3; in the rows x, y, z, x, y these are slices.
-        first = axes[:, 1:4] * lever[:, 2:]
-        second = axes[:, 2:] * lever[:, 1:4]
-        jacobian = np.empty((len(axes), 6, len(q)))
-        np.subtract(first, second, jacobian[:, :3])
-        jacobian[:, 3:] = axes[:, :3]
-        tool = poses[-1, :3].swapaxes(0, 1)
-        return tool[..., 3], tool[..., :3], jacobian.T
+        n, j = q.shape
+        jacobian = np.empty((j, 6, n))
+        linear = jacobian[:, :3]
+        angular = jacobian[:, 3:]
+        _cross(axes, lever, linear)
+        angular[:] = axes[:, :3]
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
+        position = tool[..., 3]
+        rotation = tool[..., :3]
+        return position, rotation, jacobian.T
 
     def jacobian(self, q: Array) -> Array:
         """Geometric Jacobian of the tool, (n, 6, j)."""
@@ -113,14 +123,18 @@ class Kinematics:
 
         Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z.
         """
-        links = self._poses(q)[:-1, :3].transpose(2, 0, 1, 3)  # (n, j, 3, 4)
+        poses = self._poses(q)[:-1, :3]
+        links = poses.transpose(2, 0, 1, 3)  # (n, j, 3, 4)
         rotation = links[..., :3]
         origin = links[..., 3]
         com = np.einsum("nkab,kb->nka", rotation, self._com) + origin
-        moment = _sum_outward(self._mass * com, axis=1) - self._carried_mass * origin
-        x_times_y = rotation[..., 0, 2] * moment[..., 1]
-        y_times_x = rotation[..., 1, 2] * moment[..., 0]
-        return GRAVITY * (x_times_y - y_times_x)
+        moment = _sum_outward(self._mass * com, axis=1)
+        moment = moment - self._carried_mass * origin
+        axis = rotation[..., 2]
+        axis_x = axis[..., 0]
+        axis_y = axis[..., 1]
+        vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
+        return GRAVITY * vertical
 
     def inverse(
         self,
@@ -154,9 +168,7 @@ class Kinematics:
         tasks = [tool, posture]
         limits = [mink.ConfigurationLimit(self._model)]
         for _ in range(steps):
-            velocity = mink.solve_ik(
-                configuration, tasks, 1.0, "daqp", damping=1e-9, limits=limits
-            )
+            velocity = mink.solve_ik(configuration, tasks, 1.0, "daqp", damping=1e-9, limits=limits)
             configuration.integrate_inplace(velocity, 1.0)
             error = tool.compute_error(configuration)  # (6,) m, rad
             placed = np.linalg.norm(error[:3]) < POSITION_TOLERANCE
@@ -202,9 +214,11 @@ class Kinematics:
         """
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))
-        poses[0] = self._first_link
-        turns = _exp_i(-q).repeat(5, 0).reshape(j, 5 * n)  # the same for all five rows
-        _propagate(poses.reshape(j + 1, 5 * n, 4), turns, self._to_next)
+        poses[0] = self._first_rows
+        turns = _exp_i(-q).repeat(5, 0)  # each joint's five times, for the five rows
+        turns = turns.reshape(j, 5 * n)
+        rows = poses.reshape(j + 1, 5 * n, 4)
+        _propagate(rows, turns, self._to_next)
         return poses
 
 
@@ -219,7 +233,11 @@ def _exp_i(q: Array) -> NDArray[np.complex128]:
     return half / half.conj()
 
 
-def _propagate(rows: Array, turns: NDArray[np.complex128], fixed: list[Array]) -> None:
+def _propagate(
+    rows: Array,
+    turns: NDArray[np.complex128],
+    fixed: list[Array],
+) -> None:
     """Take rows (x, y, z, w) through all joints: fills ``rows[1:]`` from ``rows[0]``.
 
     Args:
@@ -228,10 +246,23 @@ def _propagate(rows: Array, turns: NDArray[np.complex128], fixed: list[Array]) -
         turns: (j, k) factors of x + iy.
         fixed: j constant matrices (4, 4).
     """
-    complex_rows = rows.view(np.complex128)[..., 0]  # (j + 1, k), x + iy
+    complex_xy = list(rows.view(np.complex128)[..., 0])  # x + iy, as views; lists index faster
+    xyzw = list(rows)
+    turn = list(turns)
     for i, matrix in enumerate(fixed):
-        np.multiply(complex_rows[i], turns[i], complex_rows[i])
-        np.dot(rows[i], matrix, rows[i + 1])
+        xy = complex_xy[i]
+        np.multiply(xy, turn[i], xy)
+        np.dot(xyzw[i], matrix, xyzw[i + 1])
+
+
+def _cross(a: Array, b: Array, out: Array) -> None:
+    """Write a × b to ``out`` (j, 3, n); the rows of a and b (j, 5, n) are x, y, z, x, y.
+
+    (a × b)[k] = a[k + 1]·b[k + 2] - a[k + 2]·b[k + 1] with indices modulo 3: in five rows, slices.
+    """
+    first = a[:, 1:4] * b[:, 2:]
+    second = a[:, 2:] * b[:, 1:4]
+    np.subtract(first, second, out)
 
 
 def _sum_outward(values: Array, axis: int) -> Array:

@@ -32,12 +32,15 @@ class Move:
                 f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}"
             )
         j = len(goal)
+        dq = LIMIT_FRACTION * limits.dq
+        ddq = LIMIT_FRACTION * limits.ddq
+        jerk = LIMIT_FRACTION * limits.jerk
         request = ruckig.InputParameter(j)
         request.current_position = start.tolist()
         request.target_position = goal.tolist()
-        request.max_velocity = (LIMIT_FRACTION * limits.dq).tolist()
-        request.max_acceleration = (LIMIT_FRACTION * limits.ddq).tolist()
-        request.max_jerk = (LIMIT_FRACTION * limits.jerk).tolist()
+        request.max_velocity = dq.tolist()
+        request.max_acceleration = ddq.tolist()
+        request.max_jerk = jerk.tolist()
         self.goal = goal
         self._plan = ruckig.Trajectory(j)
         result = ruckig.Ruckig(j).calculate(request, self._plan)
@@ -51,8 +54,9 @@ class Move:
         The planned velocity, plus a correction of the setpoint's distance to the plan.
         """
         q, dq, _ = self._plan.at_time(min(time, self.duration))
-        error = np.asarray(q)[None] - setpoint.q
-        return np.asarray(dq)[None] + RETURN_GAIN * error
+        planned_q = np.asarray(q)[None]
+        planned_dq = np.asarray(dq)[None]
+        return planned_dq + RETURN_GAIN * (planned_q - setpoint.q)
 
     def arrived(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the plan has ended and the last setpoint is at the goal."""

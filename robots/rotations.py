@@ -13,24 +13,30 @@ def quaternion_from_matrix(rotation: Array) -> Array:
     number (Shepperd, J. Guidance and Control 1(3), 1978).
     """
     n = len(rotation)
-    transposed = rotation.swapaxes(1, 2)
-    difference = rotation - transposed
-    difference_rows = [difference[:, 2, 1], difference[:, 0, 2], difference[:, 1, 0]]
-    w_times_xyz = np.stack(difference_rows, -1)  # (n, 3), 4·w·(x, y, z)
-    diagonal = np.diagonal(rotation, axis1=1, axis2=2)
-    trace = diagonal.sum(-1, keepdims=True)
-    squares = 1 + np.concatenate([trace, 2 * diagonal - trace], -1)  # (n, 4), 4·(w², x², y², z²)
+    matrix = rotation.transpose(1, 2, 0)  # (3, 3, n)
+    transposed = matrix.swapaxes(0, 1)
+    difference = matrix - transposed
+    wx = difference[2, 1]
+    wy = difference[0, 2]
+    wz = difference[1, 0]
+    w_xyz = np.stack([wx, wy, wz])  # (3, n), 4·w·(x, y, z)
+    diagonal = np.diagonal(matrix).T  # (3, n)
+    trace = diagonal.sum(0)
+    xyz = 2 * diagonal - trace
+    squares = 1 + np.stack([trace, *xyz])  # (4, n), 4·(w², x², y², z²)
 
-    outer = np.empty((n, 4, 4))
-    outer[:, 0, 1:] = w_times_xyz
-    outer[:, 1:, 0] = w_times_xyz
-    outer[:, 1:, 1:] = rotation + transposed
+    outer = np.empty((4, 4, n))
+    outer[0, 1:] = w_xyz
+    outer[1:, 0] = w_xyz
+    outer[1:, 1:] = matrix + transposed
     component = np.arange(4)
-    outer[:, component, component] = squares
+    outer[component, component] = squares
 
-    row = outer[np.arange(n), squares.argmax(-1)]
+    largest = squares.argmax(0)
+    row = outer[largest, :, np.arange(n)]  # (n, 4)
     quaternion = row / np.linalg.norm(row, axis=-1, keepdims=True)
-    return np.where(quaternion[:, :1] < 0, -quaternion, quaternion)
+    negative = quaternion[:, :1] < 0
+    return np.where(negative, -quaternion, quaternion)
 
 
 def skew(v: Array) -> Array:

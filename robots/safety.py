@@ -10,16 +10,16 @@ from robots.arm import Limits
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Mask, Setpoint, Torque, Verdict
+from robots.tool_box import TINY, ToolBox
 
 # (q, dq, ddq) of the joints, (j, n) each. Inside the gate arms come last and constants are repeated
 # n times: arithmetic without broadcasting takes a third of the time.
 State = tuple[Array, Array, Array]
 
-TINY = 1e-300  # makes 0/0 one, and is negligible beside any other number
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
-BOX_TOLERANCE = 1e-9  # m
 UNUSABLE = int(Verdict.DROPPED | Verdict.HELD)
 LIMITED = int(Verdict.LIMITED)
+BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
 
 
 class SafetyGate:
@@ -32,14 +32,14 @@ class SafetyGate:
     measurement.
     """
 
-    # s: the gate slows down for the tool's box this much sooner than it must. Without it the tool
-    # would chatter at the face of the box.
-    BOX_LEAD_TIME = 0.02
-
     setpoint: Setpoint  # the last command, (n, j)
 
     def __init__(
-        self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None
+        self,
+        limits: Limits,
+        dt: float,
+        n: int,
+        kinematics: Kinematics | None = None,
     ) -> None:
         """Create the gate of n arms, at rest at joint positions 0 until ``reset``.
 
@@ -56,32 +56,36 @@ class SafetyGate:
             raise BadArgumentError(f"the gate's tick must be finite and positive, got {dt} s")
         self.limits = limits
         self.dt = dt
-        self.kinematics = kinematics
-
-        def per_arm(value: Array) -> Array:
-            """(k,) to (k, n)."""
-            return np.repeat(value[:, None], n, 1)
+        dq = limits.dq
+        ddq = limits.ddq
+        jerk = limits.jerk
 
         # s, how long the joints travel on at full speed while the deceleration builds up
-        self._lag = float((2 * limits.ddq / limits.jerk).max()) + 3 * dt
+        build_up = 2 * ddq / jerk
+        lag = float(build_up.max()) + 3 * dt
         # s, within which all joints can stop together
-        self._joint_stop_time = float((limits.dq / (2 * limits.ddq)).max()) + self._lag
-        slack = limits.ddq * self._joint_stop_time  # rad/s, see _braking_speed
-        self._slack = per_arm(slack)
-        self._slack_squared = per_arm(slack**2)
+        braking = dq / (2 * ddq)
+        joint_stop_time = float(braking.max()) + lag
+        slack = ddq * joint_stop_time  # rad/s, see _braking_speed
+
+        def per_arm(value: Array) -> Array:
+            """(j,) to (j, n)."""
+            return np.repeat(value[:, None], n, 1)
 
         self._q_low = per_arm(limits.q_low)
         self._q_high = per_arm(limits.q_high)
-        self._dq_max = per_arm(limits.dq)
-        self._ddq_max = per_arm(limits.ddq)
-        self._two_ddq = per_arm(2 * limits.ddq)
-        self._ddq_step = per_arm(limits.jerk * dt)  # rad/s², largest change in a tick
-        self._half_ddq_step = per_arm(limits.jerk * dt / 2)
-        low, high = limits.tool_box.T
-        self._box_center = per_arm(limits.tool_box.mean(1))
-        self._box_half_size = per_arm((high - low) / 2)
+        self._dq_max = per_arm(dq)
+        self._ddq_max = per_arm(ddq)
+        self._two_ddq = per_arm(2 * ddq)
+        self._slack = per_arm(slack)
+        self._slack_squared = per_arm(slack**2)
+        self._ddq_step = per_arm(jerk * dt)  # rad/s², largest change in a tick
+        self._half_ddq_step = per_arm(jerk * dt / 2)
 
-        zero = np.zeros((len(limits.dq), n))
+        self._box: ToolBox | None = None
+        if kinematics is not None:
+            self._box = ToolBox(limits, kinematics, lag, n)
+        zero = np.zeros_like(self._dq_max)
         self._set_state((zero, zero, zero))
 
     def reset(self, q: Array, mask: Mask | None = None) -> None:
@@ -90,20 +94,15 @@ class SafetyGate:
         Raises:
             BadArgumentError: a position is outside its limits or not a number.
         """
-        rows = np.ones(len(self.setpoint.q), dtype=bool) if mask is None else mask
         q = np.asarray(q, dtype=np.float64)
-        inside = (q >= self.limits.q_low) & (q <= self.limits.q_high)  # False for NaN
-        outside = ~inside[rows]
-        if outside.any():
-            joint = int(np.nonzero(outside)[1][0])
-            low = self.limits.q_low[joint]
-            high = self.limits.q_high[joint]
-            raise BadArgumentError(
-                f"joint {joint} cannot start at {q[rows][:, joint]}: allowed are {low} to {high}"
-            )
-        zero = np.zeros_like(self._dq)
-        start = (np.ascontiguousarray(q.T), zero, zero)
-        self._set_state(_choose(rows, start, self._state))
+        if mask is None:
+            mask = np.ones(len(q), dtype=bool)
+        _check_start(q[mask], self.limits)
+        position = np.ascontiguousarray(q.T)
+        zero = np.zeros_like(position)
+        start = (position, zero, zero)
+        state = _choose(mask, start, self._state)
+        self._set_state(state)
 
     def __call__(self, target: Array) -> tuple[Setpoint, NDArray[np.int64]]:
         """Take one tick towards joint velocities ``target`` (n, j) rad/s.
@@ -124,24 +123,30 @@ class SafetyGate:
             dropped = ~finite.all(0)
             requested = np.where(dropped, 0.0, requested)
             verdict |= dropped * UNUSABLE
-        slowest = -self._braking_speed(self._q - self._q_low)
-        fastest = self._braking_speed(self._q_high - self._q)
+
+        q = self._q
+        dq = self._dq
+        slowest = -self._braking_speed(q - self._q_low)
+        fastest = self._braking_speed(self._q_high - q)
         allowed = _clip(requested, slowest, fastest)
-        cut = np.abs(allowed - requested) > CUT_TOLERANCE
-        urgent = cut | (self._dq < slowest) | (self._dq > fastest)
+        change = np.abs(allowed - requested)
+        cut = change > CUT_TOLERANCE
+        urgent = cut | (dq < slowest) | (dq > fastest)
         limited = cut.any(0)
 
-        if self.kinematics is None:
+        box = self._box
+        if box is None:
             state = self._step_toward(allowed, urgent)
         else:
-            fraction, tool = self._allowed_fraction(self.kinematics, allowed)
+            fraction, tool = box.allowed_fraction(q, allowed)
             limited |= fraction < 1
             state = self._step_toward(fraction * allowed, urgent)
-            leaves = self._leaves_box(self.kinematics, tool, state)
+            leaves = box.is_left(tool, state[0], state[1])
             if leaves.any():
-                braked = self._step_toward(np.zeros_like(allowed), np.zeros_like(urgent))
+                zero = np.zeros_like(allowed)
+                braked = self._step_toward(zero, np.zeros_like(urgent))
                 state = _choose(leaves, braked, state)
-                verdict |= leaves * (LIMITED | int(Verdict.HELD))
+                verdict |= leaves * BOX_BRAKE
         self._set_state(state)
         return self.setpoint, verdict | limited * LIMITED
 
@@ -153,13 +158,13 @@ class SafetyGate:
     def _braking_speed(self, distance: Array) -> Array:
         """The highest speed from which a joint stops within ``distance`` (j, n) rad, (j, n) rad/s.
 
-        It solves v²/(2·ddq) + v·T = distance with T = _joint_stop_time, so that the joint may also
-        brake together with all others, however fast they are: with slack = ddq·T,
-        v = √(slack² + 2·ddq·distance) - slack.
+        It solves v²/(2·ddq) + v·T = distance, where T is the time in which all joints stop, so that
+        the joint may also brake together with all others, however fast they are. With
+        slack = ddq·T, v = √(slack² + 2·ddq·distance) - slack.
         """
         room = np.maximum(distance, 0.0)
-        speed = np.sqrt(self._slack_squared + self._two_ddq * room) - self._slack
-        return np.minimum(speed, self._dq_max)
+        root = np.sqrt(self._slack_squared + self._two_ddq * room)
+        return np.minimum(root - self._slack, self._dq_max)
 
     def _step_toward(self, target: Array, urgent: Mask) -> State:
         """The fastest next tick to ``target`` (j, n) rad/s within acceleration and jerk.
@@ -171,72 +176,31 @@ class SafetyGate:
         The joints change in proportion, so that the tool keeps its direction; those that are
         ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.
         """
-        low = np.maximum(self._ddq - self._ddq_step, -self._ddq_max)
-        high = np.minimum(self._ddq + self._ddq_step, self._ddq_max)
+        dt = self.dt
+        ddq_max = self._ddq_max
+        step = self._ddq_step
         half_step = self._half_ddq_step
+        low = np.maximum(self._ddq - step, -ddq_max)
+        high = np.minimum(self._ddq + step, ddq_max)
 
-        error = (target - self._dq) / self.dt  # rad/s², the acceleration that takes a single tick
+        error = (target - self._dq) / dt  # rad/s², this acceleration would take one tick
         sign = np.sign(error)
-        size = np.abs(error) + TINY
-        ticks = np.floor(np.sqrt(size / half_step + 0.25) + 0.5)  # m + 1
-        fastest = _clip(sign * (size / ticks + (half_step * ticks - half_step)), low, high)
+        magnitude = np.abs(error) + TINY
+        root = np.sqrt(magnitude / half_step + 0.25)
+        ticks = np.floor(root + 0.5)  # m + 1
+        ramp_down = half_step * ticks - half_step  # δ·m/2
+        fastest = sign * (magnitude / ticks + ramp_down)
+        fastest = _clip(fastest, low, high)
 
-        fractions = (fastest * sign + TINY) / size  # of the error that each joint makes up; or 1
-        fraction = np.maximum(fractions.min(0, initial=1.0), 0.0)
+        made_up = (fastest * sign + TINY) / magnitude  # fraction of its error; 1 without an error
+        fraction = made_up.min(0, initial=1.0)
+        fraction = np.maximum(fraction, 0.0)
         together = _clip(fraction * error, low, high)
+
         ddq = np.where(urgent, fastest, together)
-        dq = self._dq + ddq * self.dt
-        q = self._q + dq * self.dt
+        dq = self._dq + ddq * dt
+        q = self._q + dq * dt
         return q, dq, ddq
-
-    def _allowed_fraction(self, kinematics: Kinematics, requested: Array) -> tuple[Array, Array]:
-        """How much of ``requested`` (j, n) rad/s still lets the tool stop inside its box.
-
-        The tool stops after the joints have moved by s·(s·time + lag)·requested, where s is the
-        fraction looked for. Of the tool's way at s = 1, a fraction f lies inside the box. Hence
-        s·(s·time + lag) = f·(time + lag), solved for s.
-
-        Returns:
-            The fraction s (n,) in [0, 1], and the tool's present position (3, n) m in the box.
-        """
-        time = self._braking_time(requested)
-        lag = self._lag + self.BOX_LEAD_TIME
-        rest_q = self._q + requested * (time + lag)
-        tool, rest = self._positions_in_box(kinematics, self._q, rest_q)
-        way = rest - tool
-        room = np.maximum(self._box_half_size - np.sign(way) * tool, 0.0)
-        inside = ((room + TINY) / (np.abs(way) + TINY)).min(0)  # f
-        allowed_time = inside * (time + lag)
-        half_lag = lag / 2
-        root = np.sqrt(half_lag**2 + time * allowed_time)
-        fraction = allowed_time / (half_lag + root)
-        return np.where(inside < 1, fraction, 1.0), tool
-
-    def _leaves_box(self, kinematics: Kinematics, tool: Array, state: State) -> Mask:
-        """Whether the tool would leave its box while braking from ``state``, (n,).
-
-        Checked half way and at rest. A tool that is outside at ``tool`` (3, n) m may stay as far
-        out as it is.
-        """
-        q, dq, _ = state
-        way = dq * (self._braking_time(dq) + self._lag)
-        half_way, rest = np.abs(self._positions_in_box(kinematics, q + way / 2, q + way))
-        farthest = np.maximum(half_way, rest)
-        allowed = np.maximum(np.abs(tool), self._box_half_size)
-        return (farthest > allowed + BOX_TOLERANCE).any(0)
-
-    def _braking_time(self, dq: Array) -> Array:
-        """s (n,): at ``dq`` (j, n) rad/s the joints travel their common braking way in this time.
-
-        Braking from v at the deceleration a takes v/a, and the way of v/(2·a) at full speed.
-        """
-        return (np.abs(dq) / self._two_ddq).max(0)
-
-    def _positions_in_box(self, kinematics: Kinematics, first: Array, second: Array) -> Array:
-        """Tool positions from the center of the box at two configurations (j, n), (2, 3, n) m."""
-        q = np.concatenate([first, second], 1).T
-        pos = kinematics.position(q)
-        return pos.reshape(2, -1, 3).swapaxes(1, 2) - self._box_center
 
 
 class TorqueGate:
@@ -264,11 +228,29 @@ class TorqueGate:
             BadArgumentError: the target has another shape.
         """
         target = _checked_target(target, self._nan.shape)
-        finite = np.isfinite(target).all(-1)
-        requested = np.where(finite[:, None], target, 0.0)
-        tau = np.clip(requested, -self.limits.tau, self.limits.tau)
-        limited = (tau != requested).any(-1)
-        return Torque(tau), ~finite * UNUSABLE | limited * LIMITED
+        finite = np.isfinite(target).all(-1, keepdims=True)
+        requested = np.where(finite, target, 0.0)
+        limit = self.limits.tau
+        tau = np.clip(requested, -limit, limit)
+        changed = tau != requested
+        limited = changed.any(-1, keepdims=True)
+        dropped_flags = ~finite * UNUSABLE
+        limited_flags = limited * LIMITED
+        verdict = dropped_flags | limited_flags  # (n, 1)
+        return Torque(tau), verdict[:, 0]
+
+
+def _check_start(q: Array, limits: Limits) -> None:
+    low = limits.q_low
+    high = limits.q_high
+    inside = (q >= low) & (q <= high)  # False for NaN
+    joints = np.flatnonzero(~inside.all(0))
+    if joints.size:
+        first = int(joints[0])
+        raise BadArgumentError(
+            f"joint {first} cannot start at {q[:, first]}: "
+            f"allowed are {low[first]} to {high[first]}"
+        )
 
 
 def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:

@@ -48,19 +48,27 @@ def read_chain(arm: ArmSpec) -> SerialChain:
         BadArgumentError: the URDF has other joints than the arm names, or lacks an element.
     """
     root = ElementTree.parse(arm.urdf).getroot()
-    elements = {link.attrib["name"]: link for link in root.iter("link")}
+    elements = named_elements(root, "link")
     links: list[MovingLink] = []
     pose = np.eye(4)  # of the current link in the frame of the last moving link
     for joint in joint_chain(root, arm):
         pose = pose @ origin_transform(joint)
         if is_driven(joint):
             tilt = rotation_to_axis(joint_axis(joint))
-            links.append(MovingLink(pose @ tilt, tilt.T, 0.0, np.zeros(3)))
+            link = MovingLink(
+                pose=pose @ tilt,
+                to_urdf_frame=tilt.T,
+                mass=0.0,
+                com=np.zeros(3),
+            )
+            links.append(link)
             pose = tilt.T
-        mass, com = mass_and_center(elements[linked(joint, "child")])
+        name = linked(joint, "child")
+        mass, com = mass_and_center(elements[name])
         if mass and links:  # what a fixed joint carries belongs to the last moving link
             com = pose[:3, :3] @ com + pose[:3, 3]
-            links[-1] = links[-1].with_mass(mass, com)
+            last = links.pop()
+            links.append(last.with_mass(mass, com))
     return SerialChain(links, pose)
 
 
@@ -123,6 +131,11 @@ def joint_axis(joint: Element) -> Array:
     return numbers("1 0 0" if axis is None else axis.attrib["xyz"])
 
 
+def named_elements(root: Element, tag: str) -> dict[str, Element]:
+    """The <link> or <material> definitions of a URDF by their name."""
+    return {element.attrib["name"]: element for element in root.findall(tag)}
+
+
 def linked(joint: Element, side: str) -> str:
     """The name of a <joint>'s link on one side, ``"parent"`` or ``"child"``."""
     return child(joint, side).attrib["link"]
@@ -151,12 +164,13 @@ def origin_transform(element: Element) -> Array:
     origin = element.find("origin")
     if origin is None:
         return transform
-    angles = numbers(origin.attrib.get("rpy", "0 0 0"))
+    xyz = origin.attrib.get("xyz", "0 0 0")
+    rpy = origin.attrib.get("rpy", "0 0 0")
     rotation = np.eye(3)
-    for axis, angle in zip(np.eye(3), angles, strict=True):
+    for axis, angle in zip(np.eye(3), numbers(rpy), strict=True):
         rotation = rotation_about(axis, angle) @ rotation
     transform[:3, :3] = rotation
-    transform[:3, 3] = numbers(origin.attrib.get("xyz", "0 0 0"))
+    transform[:3, 3] = numbers(xyz)
     return transform
 
 
@@ -165,5 +179,7 @@ def mass_and_center(link: Element) -> tuple[float, Array]:
     inertial = link.find("inertial")
     if inertial is None:
         return 0.0, np.zeros(3)
-    mass = float(child(inertial, "mass").attrib["value"])
-    return mass, origin_transform(inertial)[:3, 3]
+    value = child(inertial, "mass").attrib["value"]
+    frame = origin_transform(inertial)
+    center = frame[:3, 3]
+    return float(value), center

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array, Mask
 from robots.world import Task
 
@@ -184,7 +184,7 @@ def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
     moments, axes = np.linalg.eigh(part_tensors.sum(1))  # about the centroid
     axes[..., 2] *= np.sign(np.linalg.det(axes))[:, None]  # a rotation, not a reflection
     com = np.stack([p["object.com_x"], p["object.com_y"], np.zeros(len(mass))], -1)
-    return Inertia(mass, com, moments, quaternion(axes))
+    return Inertia(mass, com, moments, quaternion_from_matrix(axes))
 
 
 def _moments_per_mass(size: Array) -> Array:

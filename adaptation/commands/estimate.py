@@ -2,12 +2,13 @@
 
 import time
 from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from adaptation.runs import checkpoint
-from adaptation.runs.run import Run
+from adaptation.runs.run import Run, RunConfig
 from policies.config import MethodConfig
 from policies.presets import load_preset
 from policies.settings import estimate
@@ -20,47 +21,65 @@ MEASURED_TICKS = 5  # control periods of all worlds, with the method acting
 GRADIENT_STEP_SECONDS = 0.01
 
 
+class Estimate(NamedTuple):
+    """What a training takes."""
+
+    steps: int  # environment steps, over all worlds
+    gradient_steps: int
+    minutes: float  # wall time on one core
+
+
 def describe_untuned(run: Run) -> str | None:
     """Say that a method has no preset for its family, and what its training takes.
 
     Returns:
-        One line; None where there is a preset.
+        A few sentences; None where there is a preset.
     """
-    config = run.config
-    if load_preset(config.method, config.family, config.preset) is not None:
+    asked = run.config
+    if load_preset(asked.method, run.family.name, asked.preset) is not None:
         return None
-    steps, gradient_steps, minutes = estimate_training(run)
+    notice = (
+        f"{asked.method} has no {asked.preset} preset for {asked.family}: its settings follow from"
+        " the family's shapes and horizon."
+    )
+    config = checkpoint.method_config(asked.method, asked.family, asked.preset, asked.settings)
+    if not isinstance(config, MethodConfig):
+        return notice  # a method of another package that does not tell its gradient steps
+    length = estimate_training(run, config)
     return (
-        f"{config.method} has no {config.preset} preset for {config.family}: its settings follow"
-        f" from the family's shapes and horizon. Training will take about {steps:,} environment"
-        f" steps, {gradient_steps:,} gradient steps and {minutes:.0f} minutes on one core."
+        f"{notice} Training will take about {length.steps:,} environment steps,"
+        f" {length.gradient_steps:,} gradient steps and {length.minutes:.1f} minutes on one core."
     )
 
 
-def estimate_training(run: Run) -> tuple[int, int, float]:
-    """Environment steps, gradient steps and minutes of the training that a run asks for.
+def estimate_training(run: Run, config: MethodConfig) -> Estimate:
+    """What the training of a run's method takes, references not counted.
 
     The time of acting is measured for a few ticks; a gradient step is taken to last
     ``GRADIENT_STEP_SECONDS``.
     """
-    asked = run.config
-    config = checkpoint.method_config(asked.method, asked.family, asked.preset, asked.settings)
-    full_steps, full_gradient_steps = estimate(config, checkpoint.problem_of(run.family))
-    bounds = {
-        "steps": (asked.steps, full_steps),
-        "gradient steps": (asked.gradient_steps, full_gradient_steps),
-        "iterations": (asked.iterations, config.schedule.iterations),
-    }
-    shares = [bound / full for bound, full in bounds.values() if bound is not None and full > 0]
-    share = min(shares, default=1.0)
-    step_seconds = _measure_step_seconds(run, config)
-    acting = share * full_steps * step_seconds
-    learning = share * full_gradient_steps * GRADIENT_STEP_SECONDS
+    steps, gradient_steps = estimate(config, checkpoint.problem_of(run.family))
+    share = _bounded_share(run.config, steps, gradient_steps, config.schedule.iterations)
+    acting = share * steps * _measure_step_seconds(run, config)
+    learning = share * gradient_steps * GRADIENT_STEP_SECONDS
     minutes = (acting + learning) / 60
-    if asked.minutes is not None and asked.minutes < minutes:
-        share *= asked.minutes / minutes
-        minutes = asked.minutes
-    return round(share * full_steps), round(share * full_gradient_steps), minutes
+    bound = run.config.minutes
+    if bound is not None and bound < minutes:
+        share *= bound / minutes
+        minutes = bound
+    return Estimate(round(share * steps), round(share * gradient_steps), minutes)
+
+
+def _bounded_share(asked: RunConfig, steps: int, gradient_steps: int, iterations: int) -> float:
+    """The share of the method's full training after which the first bound is reached."""
+    shares = []
+    if asked.steps is not None:
+        shares.append(asked.steps / steps)
+    if asked.gradient_steps is not None and gradient_steps > 0:
+        shares.append(asked.gradient_steps / gradient_steps)
+    if asked.iterations is not None:
+        shares.append(asked.iterations / iterations)
+    return min(shares, default=1.0)
 
 
 @torch.no_grad()
@@ -76,7 +95,8 @@ def _measure_step_seconds(run: Run, config: MethodConfig) -> float:
         belief = method.prior(worlds, truth if method.privileged else None)
         started = time.monotonic()
         for _ in range(MEASURED_TICKS):
-            action = method.act(torch.from_numpy(obs).float(), belief, explore=True)
+            observed = torch.from_numpy(obs).float()
+            action = method.act(observed, belief, explore=True)
             obs = world.step(action.double().numpy()).obs
         elapsed = time.monotonic() - started
     return elapsed / (MEASURED_TICKS * worlds)

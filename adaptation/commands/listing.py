@@ -69,51 +69,51 @@ class Settings:
         check_name(FAMILIES, self.family)
         changes = parse_pairs("--set", self.set)
         from adaptation.runs import checkpoint
+        from policies.config import MethodConfig
         from policies.presets import load_preset
         from policies.settings import estimate, list_settings
 
         config = checkpoint.method_config(self.method, self.family, self.preset, changes)
-        problem = checkpoint.problem_of(checkpoint.family_named(self.family))
-        preset = load_preset(self.method, self.family, self.preset)
+        family = checkpoint.family_named(self.family)
+        problem = checkpoint.problem_of(family)
+        preset = load_preset(self.method, family.name, self.preset)
         settings = list_settings(type(config), problem, preset, changes)
-        steps, gradient_steps = estimate(config, problem)
-        rows = [self._row(setting) for setting in settings]
+        entries = [describe_setting(setting, family.name) for setting in settings]
+        rows = [[format_value(value) for value in entry.values()] for entry in entries]
         print_table(HEADINGS, rows)
-        print(f"A full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
-        return {
+        answer: dict[str, Any] = {
             "method": self.method,
             "family": self.family,
             "preset": self.preset,
-            "settings": [
-                {
-                    "name": setting.name,
-                    "value": setting.value,
-                    "source": self._source(setting),
-                    "unit": setting.unit,
-                    "meaning": setting.meaning,
-                }
-                for setting in settings
-            ],
-            "steps": steps,
-            "gradient_steps": gradient_steps,
+            "settings": entries,
+            "steps": None,
+            "gradient_steps": None,
         }
+        if isinstance(config, MethodConfig):  # others do not tell their gradient steps
+            steps, gradient_steps = estimate(config, problem)
+            answer["steps"] = steps
+            answer["gradient_steps"] = gradient_steps
+            print(f"full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
+        return answer
 
-    def _row(self, setting: "Setting") -> tuple[str, ...]:
-        value = format_value(setting.value)
-        source = self._source(setting)
-        return (setting.name, value, source, setting.unit, setting.meaning)
 
-    def _source(self, setting: "Setting") -> str:
-        """Where a value comes from, as it is shown."""
-        names = {"preset": f"preset {self.family}.toml", "set": "--set"}
-        return names.get(setting.source, setting.source)
+def describe_setting(setting: "Setting", family: str) -> dict[str, Any]:
+    """A setting with the source of its value in words: the preset is named by its file."""
+    sources = {"preset": f"preset {family}.toml", "set": "--set"}
+    return {
+        "name": setting.name,
+        "value": setting.value,
+        "source": sources.get(setting.source, setting.source),
+        "unit": setting.unit,
+        "meaning": setting.meaning,
+    }
 
 
 def format_value(value: object) -> str:
     """A value as ``--set`` takes it."""
     if isinstance(value, tuple | list):
         return ",".join(str(item) for item in value)
-    return str(value)
+    return "none" if value is None else str(value)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -10,6 +10,9 @@ from adaptation.commands.arguments import Json, check_name, check_positive
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
+
+if TYPE_CHECKING:
+    from adaptation.runs.records import EmulationResult
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Recover:
         """Rebuild the recording's index."""
         if not self.file.is_file():
             raise BadArgumentError(f"no file {self.file}")
-        from hw_interface.recording.recorder import recover
+        from hw_interface.recording.recovery import recover
 
         messages = recover(self.file)
         print(f"{messages} messages in {self.file}")
@@ -48,7 +51,7 @@ class Emulate:
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> "EmulationResult":
         """Serve, and count the position goals that arrived."""
         check_name(EMULATORS, self.emulator)
         check_name(ARMS, self.arm)
@@ -57,5 +60,5 @@ class Emulate:
 
         calibration = str(self.calibration) if self.calibration else ""
         result = emulate(self.emulator, self.arm, calibration, self.seconds)
-        print(f"{result['goals']} goals came, {result['outside']} of them beyond the arm's limits")
+        print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
         return result

@@ -11,11 +11,11 @@ from adaptation.metrics import final_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
 from adaptation.rollout import rollout
-from adaptation.runs.checkpoint import engine_name
 from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run, current_commit
 from policies.method import TrialBatch
 from robots.world import Family, Task
+from sim.engines import engine_for
 from sim.vec_world import VecWorld
 
 EVALUATION = 77_003  # begins the seeds of every evaluation, so that no training draws the same
@@ -46,7 +46,7 @@ def evaluate(
     torch.set_num_threads(1)
     started = monotonic()
     family = run.family
-    engine = engine_name(family, engine)
+    engine = engine_for(family.scene, engine)
     episodes = episodes or family.episodes
     explore = explores(family, episodes)
     task = family.sample(np.random.default_rng([EVALUATION, seed]), tasks, split)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptation.reporting.playback import AT, EYE, FIELD, FRAMES, TABLE, Clip, object_shapes, replay
-from robots.appearance import placed, shapes
+from robots.appearance import link_poses, shapes
 from robots.arm import ArmSpec, Walker
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.world import Family
 from sim.families import FAMILIES
@@ -106,7 +106,7 @@ def _draw_arm(arm: ArmSpec, clip: Clip, times: Array) -> list[Image]:
         puck_bodies = [(s, _solid(p, s.kind, s.size, s.color)) for s in puck]
         eye = p.computeViewMatrix(EYE, AT, (0, 0, 1))
         lens = p.computeProjectionMatrixFOV(np.degrees(FIELD), SIZE[0] / SIZE[1], 0.1, 5)
-        poses = placed(arm, _at(times, clip.t, clip.q))
+        poses = link_poses(arm, _at(times, clip.t, clip.q))
         pos, quat = _at(times, clip.t, clip.object_pos), _at(times, clip.t, clip.object_quat)
         frames = []
         for i in range(len(times)):
@@ -178,7 +178,7 @@ def _solid(p: Any, kind: str, size: Any, color: Any, pos: Any = (0, 0, 0)) -> in
 
 
 def _move(p: Any, body: int, pose: Array) -> None:
-    w, x, y, z = quaternion(pose[None, :3, :3])[0]
+    w, x, y, z = quaternion_from_matrix(pose[None, :3, :3])[0]
     p.resetBasePositionAndOrientation(body, pose[:3, 3], (x, y, z, w))
 
 
@@ -241,7 +241,7 @@ def _window(family: Family, seed: int) -> None:
         size = (*shape.size[:1], *(s / 2 for s in shape.size[1:]), 0, 0)[:3]
         if shape.kind == "box":
             kind, size = kinds.mjGEOM_BOX, tuple(s / 2 for s in shape.size)
-        turn = quaternion(shape.pose[None, :3, :3])[0]
+        turn = quaternion_from_matrix(shape.pose[None, :3, :3])[0]
         look = {"rgba": (*shape.color, 1), "contype": 0, "conaffinity": 0}
         body.add_geom(type=kind, size=size, pos=shape.pose[:3, 3], quat=turn, **look)
     model = spec.compile()

@@ -87,7 +87,8 @@ def _bootstrap_band(values: Array, rng: np.random.Generator) -> tuple[Array, Arr
     tasks = values.shape[1]
     resamples = rng.integers(tasks, size=(RESAMPLES, tasks))
     means = values[:, resamples].mean(-1)  # (E, RESAMPLES)
-    low, high = np.percentile(means, (2.5, 97.5), axis=1)
+    low = np.percentile(means, 2.5, axis=1)
+    high = np.percentile(means, 97.5, axis=1)
     return low, high
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, placed, shapes
+from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from sim import objects
 
@@ -127,15 +127,20 @@ def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
     """The poses of the base, the links and, last, the object at every moment that is shown."""
     times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
     q = _resample(times, clip.t, clip.q)
-    position = _resample(times, clip.t, clip.object_pos)
-    quat = _resample(times, clip.t, clip.object_quat)
-    quat = quat / np.linalg.norm(quat, axis=1, keepdims=True)
-    for i, links in enumerate(placed(arm, q)):  # (1 + j, 4, 4)
-        positions = links[:, :3, 3]
-        quats = quaternion(links[:, :3, :3])
-        poses = list(zip(positions, quats, strict=True))
-        poses.append((position[i], quat[i]))
+    links = link_poses(arm, q)  # (t, 1 + j, 4, 4)
+    object_pos = _resample(times, clip.t, clip.object_pos)
+    object_quat = _resample(times, clip.t, clip.object_quat)
+    object_quat /= np.linalg.norm(object_quat, axis=1, keepdims=True)
+    for i in range(len(times)):
+        poses = [_split_pose(link) for link in links[i]]
+        poses.append((object_pos[i], object_quat[i]))
         yield poses
+
+
+def _split_pose(pose: Array) -> Pose:
+    """Position and quaternion of a pose (4, 4)."""
+    rotation = pose[:3, :3]
+    return pose[:3, 3], quaternion_from_matrix(rotation[None])[0]
 
 
 def object_shapes(task: dict[str, float]) -> list[Shape]:
@@ -159,8 +164,7 @@ def object_shapes(task: dict[str, float]) -> list[Shape]:
 def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
     red, green, blue = (round(255 * c) for c in shape.color)
     color = (red, green, blue)
-    position = shape.pose[:3, 3]
-    quat = quaternion(shape.pose[None, :3, :3])[0]
+    position, quat = _split_pose(shape.pose)
     if shape.kind == "box":
         scene.add_box(name, color, np.array(shape.size), position=position, wxyz=quat)
     elif shape.kind == "sphere":

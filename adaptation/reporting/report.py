@@ -8,8 +8,8 @@ import jinja2
 from adaptation.reporting.figures import COLORS, LABELS, learning_curve
 from adaptation.reporting.trial_page import read_header, trial_context
 from adaptation.runs.log import read_log
-from adaptation.runs.records import TrainProgress
-from adaptation.runs.run import REFERENCES, Run
+from adaptation.runs.records import REFERENCES, TrainProgress
+from adaptation.runs.run import Run
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"

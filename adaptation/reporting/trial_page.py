@@ -15,9 +15,9 @@ import numpy as np
 from adaptation.reporting.figures import adaptation_curve
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import Clip, render_playback
+from adaptation.reporting.statistics import episode_grids
 from adaptation.runs.log import read_log
-from adaptation.runs.records import EpisodeRecord, Row, TrialResult
-from adaptation.runs.run import POLICIES
+from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.signals import Array
@@ -81,6 +81,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
     rows = _object_rows(compared)
+    grids = episode_grids(compared, header.clock)
     clips = _choose_clips(rows)
     metric_name = next(iter(result.adapted.metrics), None)
     return {
@@ -89,7 +90,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
         "policies": _policy_results(result),
         "metric_name": metric_name,
         "metric": None if metric_name is None else describe_metric(metric_name),
-        "curve": adaptation_curve(_returns_by_policy(rows)),
+        "curve": adaptation_curve({policy: grid.returns for policy, grid in grids.items()}),
         "objects": rows,
         "physics": _known_physics(compared),
         "timing": timed[-1].timing if timed else None,
@@ -118,27 +119,18 @@ def _policy_results(result: TrialResult) -> dict[str, Any]:
 def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:
     """One row for each object, in their order."""
     rows: dict[int, ObjectRow] = {}
-    for record in sorted(records, key=_episode_number):
-        if record.object not in rows:
+    for record in sorted(records, key=_object_and_episode):
+        number = record.object
+        if number not in rows:
             shape = _shape_name(record.task)
-            rows[record.object] = ObjectRow(record.object + 1, shape, record.task)
-        rows[record.object].policies.setdefault(record.policy, []).append(record)
-    return [rows[number] for number in sorted(rows)]
+            rows[number] = ObjectRow(number + 1, shape, record.task)
+        episodes = rows[number].policies.setdefault(record.policy, [])
+        episodes.append(record)
+    return list(rows.values())
 
 
-def _episode_number(record: EpisodeRecord) -> int:
-    return record.episode
-
-
-def _returns_by_policy(rows: Sequence[ObjectRow]) -> dict[str, Array]:
-    """Returns (E, n) of every policy; NaN where a return was not finite."""
-    returns = {}
-    for policy in POLICIES:
-        by_object = [row.policies[policy] for row in rows if policy in row.policies]
-        if by_object:
-            values = [[record.returns for record in episodes] for episodes in by_object]
-            returns[policy] = np.array(values, dtype=np.float64).T
-    return returns
+def _object_and_episode(record: EpisodeRecord) -> tuple[int, int]:
+    return record.object, record.episode
 
 
 def _shape_name(task: Mapping[str, float | None]) -> str:
@@ -163,13 +155,13 @@ def _choose_clips(rows: Sequence[ObjectRow]) -> list[Clip]:
 
     None where an object or its target was not measured: there is nothing to watch then.
     """
-    adapted = [row.policies["adapted"] for row in rows if "adapted" in row.policies]
-    episodes = [record for records in adapted for record in records]
-    if not episodes or not all(_is_visible(record) for record in episodes):
+    adapted = [row.policies["adapted"] for row in rows]
+    if not all(_is_visible(record) for episodes in adapted for record in episodes):
         return []
     best = max(adapted, key=_success_and_improvement)
     worst = min(adapted, key=_last_return)
-    return [_clip(record) for record in (*best, worst[-1])]
+    shown = [*best, worst[-1]]
+    return [_clip(record) for record in shown]
 
 
 def _success_and_improvement(records: Sequence[EpisodeRecord]) -> tuple[bool, float]:

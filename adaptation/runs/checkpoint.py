@@ -21,14 +21,14 @@ from adaptation.runs.contract import (
     read_contract,
     record_decisions,
 )
-from policies import settings as method_settings
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import Replay
+from policies.settings import configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, DamagedError, RefusedError
+from robots.errors import DamagedError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -36,6 +36,7 @@ WEIGHTS = "weights.safetensors"
 STATE = "state.json"
 CONTRACT = "contract.json"
 CPU = torch.device("cpu")
+DEFAULT_PRESET = "cpu"
 RANGE_SAMPLES = 4096  # tasks of each split from which the ranges of task parameters are taken
 
 
@@ -76,14 +77,6 @@ def family_named(name: str) -> Family:
     return family
 
 
-def engine_name(family: Family, name: str | None) -> str:  # TODO at the merge: sim.engines
-    """The engine to run a family in: the named one if it supports it, or the default."""
-    engines: tuple[str, ...] = getattr(family, "engines", ())
-    if name is not None and name not in engines:
-        raise BadArgumentError(f"{family.name} runs in {', '.join(engines)}, not in {name!r}")
-    return name or engines[0]
-
-
 def problem_of(family: Family) -> Problem:
     """What a method may know of a family; task ranges are those of samples of both splits."""
     rng = np.random.default_rng(0)
@@ -120,9 +113,13 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
         UnknownNameError: no such method or family.
         BadArgumentError: a setting that does not exist or is out of its range.
     """
+    return _configure(name, family_named(family), preset, settings)
+
+
+def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Any:
     kind = METHODS[name].Config
-    problem = problem_of(family_named(family))
-    return method_settings.configure(kind, problem, load_preset(name, family, preset), settings)
+    preset_settings = load_preset(name, family.name, preset)
+    return configure(kind, problem_of(family), preset_settings, changes)
 
 
 def build(
@@ -144,12 +141,11 @@ def build(
         replay: for a method that learns from a replay: another than the one it would build.
     """
     if config is None:
-        config = method_config(name, family.name, "cpu", {})
-    kind = METHODS[name]
-    arguments: list[Any] = [problem_of(family), config, seed, device]
+        config = _configure(name, family, DEFAULT_PRESET, {})
+    arguments = [problem_of(family), config, seed, device]
     if replay is not None:
         arguments.append(replay)
-    method: Method[Any] = kind(*arguments)
+    method: Method[Any] = METHODS[name](*arguments)
     return method
 
 

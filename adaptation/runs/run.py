@@ -17,6 +17,7 @@ from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
 from robots.errors import DamagedError
 from robots.world import Family
+from sim.engines import engine_for
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +67,7 @@ class Run:
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
         checkpoint.method_config(config.method, config.family, config.preset, config.settings)
-        checkpoint.engine_name(checkpoint.family_named(config.family), config.engine)
+        engine_for(checkpoint.family_named(config.family).scene, config.engine)
         packages = ("pliant", "numpy", "torch", "mujoco", "pybullet")
         versions = {package: version(package) for package in packages}
         document = {

@@ -12,7 +12,7 @@ import numpy as np
 from robots.arm import ArmSpec, Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -125,7 +125,7 @@ class BulletEngine:
             return no_vector, np.full((self.n, 4), np.nan), no_vector
         pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
         velocity = np.einsum("nij,nj->ni", jacobian[:, :3], dq)
-        return pos, quaternion(rotation), velocity
+        return pos, quaternion_from_matrix(rotation), velocity
 
     def joints(self) -> tuple[Array, Array, Array]:
         """Joint positions, velocities and torques alone, (n, j) each.

@@ -9,7 +9,7 @@ import numpy as np
 
 from robots.arm import Body, Walker
 from robots.bodies import make_kinematics
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -96,7 +96,7 @@ class IdealEngine:
             return _first_three(self._q), no_quat, _first_three(self._dq)
         pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
         velocity = np.einsum("nij,nj->ni", jacobian[:, :3], self._dq)
-        return pos, quaternion(rotation), velocity
+        return pos, quaternion_from_matrix(rotation), velocity
 
     @property
     def diverged(self) -> Mask:

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.report import write_report
 from adaptation.runs.records import (
+    POLICIES,
     EpisodeRecord,
     Estimate,
     Event,
@@ -27,7 +28,6 @@ from adaptation.runs.records import (
     Trace,
     TrialResult,
 )
-from adaptation.runs.run import POLICIES
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
