@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array, Mask
 from robots.world import Task
 
@@ -213,7 +213,7 @@ def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
     axes[..., 2] *= handedness[:, None]  # a rotation, not a reflection
     zero = np.zeros(len(mass))
     com = np.stack([p["object.com_x"], p["object.com_y"], zero], -1)
-    return Inertia(mass, com, moments, quaternion(axes))
+    return Inertia(mass, com, moments, quaternion_from_matrix(axes))
 
 
 def _part_masses(mass: Array, geometry: Parts) -> Array:

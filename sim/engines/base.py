@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from robots.arm import Body
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -193,4 +193,4 @@ def tool_motion(kinematics: Kinematics, q: Array, dq: Array) -> tuple[Array, Arr
     pos, rotation, jacobian = kinematics.forward_jacobian(q)
     linear = jacobian[:, :3]
     velocity = np.einsum("nij,nj->ni", linear, dq)
-    return pos, quaternion(rotation), velocity
+    return pos, quaternion_from_matrix(rotation), velocity

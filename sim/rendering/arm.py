@@ -1,8 +1,8 @@
-"""Pictures of an arm, its object and its target: the arm's primitives, placed by its kinematics."""
+"""Pictures of an arm, its object and its target: primitives, placed by kinematics."""
 
 import numpy as np
 
-from robots.appearance import Shape, placed, shapes
+from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
 from robots.rotations import skew
 from robots.signals import Array
@@ -35,7 +35,7 @@ def draw_arm(arm: ArmSpec, clip: Clip) -> list[Image]:
             canvas.add("cylinder", TARGET_SIZE, TARGET_COLOR, clip.marker.tolist())
         arm_solids = _add_shapes(canvas, shapes(arm))
         object_solids = _add_shapes(canvas, object_parts)
-        all_links = placed(arm, clip.q)  # the base first, (T, 1 + j, 4, 4)
+        all_links = link_poses(arm, clip.q)  # the base first, (T, 1 + j, 4, 4)
         for i, links in enumerate(all_links):
             for solid, shape in arm_solids:
                 link = links[shape.link + 1]
@@ -50,11 +50,8 @@ def draw_arm(arm: ArmSpec, clip: Clip) -> list[Image]:
 
 def object_shapes(task: dict[str, float]) -> list[Shape]:
     """What the object of a task looks like, in its own frame."""
-    parameters = {}
-    for name, default in objects.DEFAULTS.items():
-        value = task.get(name, default)
-        parameters[name] = np.array([value])
-    parts = objects.parts(parameters)
+    values = objects.DEFAULTS | task
+    parts = objects.parts({name: np.array([values[name]]) for name in objects.DEFAULTS})
     found = []
     for part in np.flatnonzero(parts.used[0]).tolist():
         pose = np.eye(4)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from sim.engines.bullet import connect
 
@@ -67,7 +67,7 @@ class Canvas:
     def move(self, solid: int, pose: Array) -> None:
         """Put a solid at a pose (4, 4)."""
         rotation = pose[None, :3, :3]
-        w, x, y, z = quaternion(rotation)[0]
+        w, x, y, z = quaternion_from_matrix(rotation)[0]
         self._client.resetBasePositionAndOrientation(solid, pose[:3, 3], (x, y, z, w))
 
     def photograph(self, eye: Point, target: Point) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 from robots.appearance import Shape, shapes
 from robots.arm import ArmSpec, Body
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.world import Family
 from sim.engines.base import is_registered
@@ -46,7 +46,7 @@ def _add_shape(link: mujoco.MjsBody, shape: Shape) -> None:
         type=kinds[shape.kind],
         size=_geom_size(shape),
         pos=shape.pose[:3, 3],
-        quat=quaternion(rotation)[0],
+        quat=quaternion_from_matrix(rotation)[0],
         rgba=(*shape.color, 1),
         contype=0,
         conaffinity=0,

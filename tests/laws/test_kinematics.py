@@ -12,7 +12,7 @@ import pytest
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 
 
@@ -170,4 +170,4 @@ def test_quaternions_turn_vectors_as_matrices_do() -> None:
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     ).transpose(2, 0, 1)
-    assert angle(quaternion(matrix), v).max() < 1e-6
+    assert angle(quaternion_from_matrix(matrix), v).max() < 1e-6
