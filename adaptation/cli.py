@@ -1,46 +1,77 @@
-"""The command line: ``pliant list | train | evaluate | deploy | trial | report | view | recover | emulate``.
+"""Pliant: meta-train a robot in simulation, deploy it to an arm, adapt to new objects.
 
-Answers go to standard output, progress and errors to standard error; with --json the answer is one object, and all
-else goes to standard error. Exit status: 0 when what was asked was done, 2 for arguments that ask for something
-impossible, 1 when it failed on the way.
+Answers go to standard output, progress and errors to standard error. With --json the answer is one
+JSON object and everything else goes to standard error. Exit status: 0 on success, 2 for arguments
+that ask for something impossible, 1 when the command failed on the way. `pliant --version` prints
+the version.
 """
 
-import json
 import os
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any, Union
 
+import msgspec
 import tyro
 from tyro.conf import subcommand
 
-from adaptation.commands.simulation import COMMANDS
-from robots.errors import PliantError
+from adaptation.commands import COMMANDS
+from robots.errors import BadArgumentError, PliantError
+
+BAD_ARGUMENT = BadArgumentError.status
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    named = (
-        Annotated[command, subcommand(command.__name__.lower(), prefix_name=False)]
-        for command in COMMANDS
-    )
-    union: Any = Union[tuple(named)]  # noqa: UP007
-    asked = tyro.cli(union, prog="pliant", description=__doc__, args=argv)
-    if asked.as_json:
-        answers = os.dup(1)
-        os.dup2(2, 1)  # physics engines print too, some of it only when the process ends
-    status = 0
-    try:
-        answer = asked.run()
-    except (PliantError, FileNotFoundError, FileExistsError) as failure:
-        status = getattr(failure, "status", 2)
-        answer = {"error": str(failure)}
-        print(f"pliant: error: {failure}", file=sys.stderr)
-    except KeyboardInterrupt:
-        status, answer = 130, {"error": "interrupted"}
-    if asked.as_json:
-        with os.fdopen(answers, "w") as stdout:
-            print(json.dumps(answer, allow_nan=False), file=stdout)
+    """Run one command.
+
+    Args:
+        argv: its words; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if words == ["--version"]:
+        print(f"pliant {version('pliant')}")
+        return 0
+    command = tyro.cli(_any_command(), prog="pliant", description=__doc__, args=words)
+    if not command.as_json:
+        status, _ = _run(command)
+        return status
+    answers = os.dup(1)
+    os.dup2(2, 1)  # physics engines print too, some of it only when the process ends
+    status, answer = _run(command)
+    with os.fdopen(answers, "wb") as stdout:
+        stdout.write(msgspec.json.encode(answer) + b"\n")  # writes NaN as null
     return status
+
+
+def _any_command() -> Any:
+    """The type that is one command or another.
+
+    tyro makes a subcommand of every member of a union. The table of commands is only known at run
+    time, because other packages may add to it: hence the union is built here.
+    """
+    members = [Annotated[COMMANDS[name], subcommand(name, prefix_name=False)] for name in COMMANDS]
+    return Union[tuple(members)]  # noqa: UP007
+
+
+def _run(command: Any) -> tuple[int, Any]:
+    """The exit status and the answer of a command; its error is printed and is the answer then."""
+    try:
+        return 0, command.run()
+    except PliantError as failure:
+        return failure.status, _report(failure)
+    except (FileNotFoundError, FileExistsError) as failure:
+        return BAD_ARGUMENT, _report(failure)
+    except KeyboardInterrupt:
+        return INTERRUPTED, {"error": "interrupted"}
+
+
+def _report(failure: Exception) -> dict[str, str]:
+    print(f"pliant: error: {failure}", file=sys.stderr)
+    return {"error": str(failure)}
 
 
 if __name__ == "__main__":

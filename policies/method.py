@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from policies.belief import map_tensors
+from policies.ranges import Count, WholeNumber
 from robots.signals import ArrayLike
 
 B = TypeVar("B")
@@ -111,23 +112,35 @@ class TrialBatch:
         """Undiscounted return per episode, (E, n)."""
         return (self.ticks.reward * self.ticks.valid).sum(1)
 
+    def sequences(self) -> Transition:
+        """All episodes as one sequence (L, n, ...), L = E·H.
+
+        The valid ticks of a world come first, in time order; the others follow.
+        """
+        ticks = self.ticks.flatten(0, 1)
+        order = (~ticks.valid).int().argsort(dim=0, stable=True)  # (L, n)
+        worlds = torch.arange(order.shape[1], device=order.device)
+        return ticks[order, worlds]  # tick order[t, i] of world i at place (t, i)
+
 
 @dataclass(frozen=True)
 class CollectionSchedule:
     """What training collects between two calls of ``learn``."""
 
-    meta_batch: int  # worlds acted in at once, each with a task of its own
-    episodes_per_trial: int
-    random_trials: int = 0  # trials with uniformly random actions before the first ``learn``
-    iterations: int = 100  # calls of ``learn`` in a full training
+    meta_batch: Count  # worlds acted in at once, each with a task of its own
+    episodes_per_trial: Count  # episodes of each task, the belief carried over between them
+    random_trials: WholeNumber = 0  # trials with random actions before the first ``learn``
+    iterations: Count = 100  # calls of ``learn`` in a full training
 
 
 class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
-    Built as ``Method(problem, config, seed, device)``. All randomness comes from generators seeded
-    with ``seed``; all state, generators included, passes through ``state_dict``, so that a run
-    resumes bit for bit.
+    Built as ``Method(problem, config, seed, device)``; a method that learns from a replay takes
+    ``replay: Replay | None = None`` as a last argument, and builds one of its config where none is
+    given. All tensors are made on ``device``. All randomness comes from generators seeded with
+    ``seed``; all state, generators included, passes through ``state_dict``, so that a run resumes
+    bit for bit.
     """
 
     problem: Problem

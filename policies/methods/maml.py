@@ -1,245 +1,306 @@
-"""MAML (Finn et al. 2017): parameters from which one policy-gradient step on an episode is the adaptation.
+"""MAML (Finn et al. 2017): parameters from which one policy-gradient step on an episode adapts.
 
-Every task acts under parameters of its own. An episode is lived through under them; then they take a step along the
-policy gradient of that episode, and the next episode is the fresh data that the step is judged by. The outer objective
-is PPO's on the episodes after a step, differentiated through the steps: ``order`` 2 with the steps' own derivative,
-``order`` 1 without (FOMAML). Step sizes are learnt, one per parameter (Meta-SGD, Li et al. 2017).
+Every task acts under parameters of its own. After an episode they take one step along the policy
+gradient of that episode, and the next episode is the fresh data by which the step is judged. The
+outer objective is PPO's on the episodes after a step, differentiated through the steps: with the
+derivative of the gradient itself (``order`` 2), or with the gradient as a constant (``order`` 1,
+FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
+
+The inner objective is the mean of log π(action) · advantage, as in MAML. Its second derivative
+lacks the term that the estimators of ProMP (Rothfuss et al. 2019) restore.
+Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from typing import Annotated, Self
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
+from policies.logs import mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.nn.networks import init_
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.state import Stateful, make_generator
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, Discount, LayerWidths, Positive, Share
 from policies.rl import ppo
+from robots.errors import BadArgumentError
+
+Order = Annotated[int, Meta(ge=1, le=2)]
+
+MIN_LOG_STD = -3.0  # standard deviation of an action of at least 0.05, whatever a step does to it
+MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did not explore
 
 
 @dataclass(frozen=True)
-class MamlConfig:
-    """The numbers of the method; presets per family below."""
+class MamlConfig(MethodConfig):
+    """Settings of the method."""
 
-    order: int = 2  # 1: the step's gradient is a constant to the outer objective (FOMAML)
-    hidden: tuple[int, ...] = (64, 64)  # ProMP
-    inner_lr: float = 0.1  # where step sizes start (ProMP, MAML)
-    inner_gamma: float = 0.95  # discount of the steps' returns
-    inner_gae_lambda: float = 1.0  # λ of the steps' advantages
-    baseline_l2: float = (
-        1e-3  # of the baseline; garage and ProMP begin with 1e-5, of twenty times the data
-    )
-    lr: float = 1e-3  # ProMP
-    gamma: float = 0.95  # ProMP has 0.99 of episodes five times as long
-    gae_lambda: float = 1.0  # λ (ProMP)
-    clip_ratio: float = 0.2  # PPO
-    gradient_steps: int = 4  # gradient steps per lesson, each on all of it; ProMP has 5
-    init_std: float = 0.6  # of the first policy's actions; it is learnt, and adapted
-    max_grad_norm: float = 0.5  # norm to which gradients are cut
+    order: Order = 2  # 1: the step's gradient is a constant to the outer objective (FOMAML)
+    hidden: LayerWidths = (64, 64)  # layer widths of the policy (ProMP)
+    inner_lr: Positive = 0.1  # initial step size of every parameter (ProMP, MAML)
+    inner_gamma: Discount = 0.95  # discount of the returns that steps are taken on
+    inner_gae_lambda: Share = 1.0  # λ of the advantages that steps are taken on
+    # L2 of the linear baseline; garage and ProMP use 1e-5, with 20 times the samples per fit.
+    baseline_l2: Positive = 1e-3
+    lr: Positive = 1e-3  # learning rate of the outer objective (ProMP)
+    gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99 of episodes five times as long
+    gae_lambda: Share = 1.0  # λ of the outer objective's advantages (ProMP)
+    clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
+    gradient_steps: Count = 4  # per iteration, each on all of its trials; ProMP has 5
+    init_std: Positive = 0.6  # std of the first policy's actions; it is learned, and adapted
+    max_grad_norm: Positive = 0.5  # norm that gradients are clipped to
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=256, episodes_per_trial=3, iterations=200
+        meta_batch=256,
+        episodes_per_trial=3,
+        iterations=200,
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "MamlConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discounts and schedule follow from the horizon and the episodes."""
+        gamma = derive_discount(problem)
+        return cls(
+            inner_gamma=gamma,
+            gamma=gamma,
+            schedule=derive_schedule(problem, ON_POLICY_STEPS, min_episodes=2),
+        )
 
 
 @dataclass(frozen=True)
 class FomamlConfig(MamlConfig):
-    """MAML's numbers but for one."""
+    """MAML's settings with ``order`` 1."""
 
-    order: int = 1
-
-    @classmethod
-    def for_family(cls, name: str) -> "FomamlConfig":
-        """MAML's, of the first order."""
-        return cls(**{**vars(MamlConfig.for_family(name)), "order": 1})
-
-
-PRESETS = {
-    # a reward is minus the distance, so that one step shows which way is right, and what follows it is noise
-    name: MamlConfig(inner_gamma=0.0)
-    for name in ("point", "reach")
-}
+    order: Order = 1  # the step's gradient is a constant to the outer objective
 
 
 @dataclass(frozen=True)
 class MamlBelief:
-    """The belief: a policy of each task's own."""
+    """A policy for each task."""
 
-    theta: Tensor  # (n, P) all its parameters in a row
+    theta: Tensor  # (n, P) all its parameters, see ``Policy``
 
 
 @dataclass(frozen=True)
-class PpoBatch:
-    """Trials, and what is fixed of their episodes after a step while the parameters move."""
+class OuterBatch:
+    """Trials, and what stays fixed of their episodes after a step while the parameters change."""
 
     ticks: Transition  # (E, H, n, ...)
-    log_prob: Tensor  # (E - 1, H, n) of the actions, when they were taken
-    advantage: Tensor  # (E - 1, H, n) standardised
+    log_prob: Tensor  # (E - 1, H, n) of the actions under the policy that took them
+    advantage: Tensor  # (E - 1, H, n) standardized
 
 
 class Policy:
-    """A Gaussian policy as a function of its parameters: n of them at once, tanh between layers."""
+    """A Gaussian policy with tanh layers, as a function of its parameters: n policies at once.
+
+    The parameters of one policy are a vector (P,): the weight (i, k) and bias (k,) of each layer,
+    one layer after the other, then the log standard deviation (a,).
+    """
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
+        """``sizes`` are the widths (o, ..., a) of inputs, hidden layers and actions."""
+        self.layers = list(pairwise(sizes))  # inputs and outputs of each
         self.actions = sizes[-1]
-        self.shapes = [shape for i, k in pairwise(sizes) for shape in ((i, k), (1, k))] + [
-            (self.actions,)
-        ]
-        self.sizes = [prod(shape) for shape in self.shapes]
+        self.lengths: list[int] = []  # of the pieces of a parameter vector
+        for inputs, outputs in self.layers:
+            self.lengths += [inputs * outputs, outputs]
+        self.lengths.append(self.actions)
 
-    def initial(self, deviation: float, generator: torch.Generator) -> Tensor:
-        """A first set of parameters, (P,)."""
-        parts = [torch.zeros(shape) for shape in self.shapes]
-        for weight, bias in zip(parts[:-1:2], parts[1:-1:2], strict=True):
-            init_(weight, bias, len(weight), generator)
-        parts[-1] = torch.full((self.actions,), deviation).log()
-        return torch.cat([part.flatten() for part in parts])
+    def initial(self, std: float, generator: torch.Generator) -> Tensor:
+        """A first parameter vector (P,) on the generator's device."""
+        pieces = []
+        for inputs, outputs in self.layers:
+            weight = torch.zeros(inputs, outputs, device=generator.device)
+            bias = torch.zeros(outputs, device=generator.device)
+            init_(weight, bias, inputs, generator)
+            pieces += [weight.flatten(), bias]
+        pieces.append(torch.full((self.actions,), std, device=generator.device).log())
+        return torch.cat(pieces)
 
     def __call__(self, theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (H, n, a) and log-deviation (n, a) under parameters (n, P) of observations (H, n, o)."""
-        parts = [
-            part.view(len(theta), *shape)
-            for part, shape in zip(theta.split(self.sizes, -1), self.shapes, strict=True)
-        ]
-        h = obs.transpose(0, 1)
-        for layer, (weight, bias) in enumerate(zip(parts[:-1:2], parts[1:-1:2], strict=True)):
-            h = torch.baddbmm(bias, h if layer == 0 else torch.tanh(h), weight)
-        return h.transpose(0, 1), parts[-1].clamp(min=-3.0)
+        """Mean (H, n, a) and log standard deviation (n, a) of the actions.
+
+        Args:
+            theta: (n, P) one policy for each world.
+            obs: (H, n, o) normalized observations.
+        """
+        n = len(theta)
+        *pieces, log_std = theta.split(self.lengths, -1)
+        weights = pieces[0::2]
+        biases = pieces[1::2]
+        h = obs.transpose(0, 1)  # (n, H, o)
+        for layer, (inputs, outputs) in enumerate(self.layers):
+            weight = weights[layer].view(n, inputs, outputs)
+            bias = biases[layer].view(n, 1, outputs)
+            if layer > 0:
+                h = torch.tanh(h)
+            h = torch.baddbmm(bias, h, weight)
+        return h.transpose(0, 1), log_std.clamp(min=MIN_LOG_STD)
+
+    def log_prob(self, theta: Tensor, obs: Tensor, action: Tensor) -> Tensor:
+        """Log-likelihood (H, n) of actions (H, n, a)."""
+        mean, log_std = self(theta, obs)
+        return ppo.log_prob(mean, log_std, action)
 
 
-def baseline(obs: Tensor, returns: Tensor, valid: Tensor, ridge: float) -> Tensor:
-    """Each task's returns (H, n) as its own episode has them, linear in observation and time (Duan et al. 2016)."""
-    t = torch.linspace(0, 1, len(obs), dtype=obs.dtype)[:, None, None].expand(*obs.shape[:2], 1)
-    x = torch.cat([obs, obs.square(), t, t**2, t**3, torch.ones_like(t)], -1).transpose(
-        0, 1
-    )  # (n, H, k)
-    seen = x * valid.T[..., None]
-    gram = seen.mT @ seen + ridge * torch.eye(x.shape[-1], dtype=x.dtype)
-    weights = torch.linalg.solve(gram, seen.mT @ returns.T[..., None])
+def baseline(obs: Tensor, returns: Tensor, valid: Tensor, l2: float) -> Tensor:
+    """A linear fit of each task's returns on its own episode (Duan et al. 2016), (H, n).
+
+    The features are observation, its square, time, its square and cube, and a constant.
+
+    Args:
+        obs: (H, n, o) normalized observations.
+        returns: (H, n) to be fitted.
+        valid: (H, n) ticks that count.
+        l2: ridge penalty of the weights.
+    """
+    steps, n, _ = obs.shape
+    time = torch.linspace(0, 1, steps, dtype=obs.dtype, device=obs.device)
+    t = time[:, None, None].expand(steps, n, 1)
+    features = torch.cat([obs, obs.square(), t, t**2, t**3, torch.ones_like(t)], -1)
+    x = features.transpose(0, 1)  # (n, H, k)
+    valid_x = x * valid.T[..., None]
+    identity = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    gram = valid_x.mT @ valid_x + l2 * identity
+    moment = valid_x.mT @ returns.T[..., None]
+    weights = torch.linalg.solve(gram, moment)  # (n, k, 1)
     return (x @ weights)[..., 0].T
 
 
-class Maml(Stateful):
-    """Nothing is learnt within an episode; a step is taken after it."""
+class Maml(SavedState):
+    """Nothing is learned within an episode; a gradient step follows it."""
 
-    Config = MamlConfig
+    Config: type[MamlConfig] = MamlConfig
     privileged = False
-    saved_attributes = ("net", "obs", "optimizer", "generator")
+    saved_attributes = ("net", "obs_norm", "optimizer", "generator")
 
-    def __init__(self, problem: Problem, config: MamlConfig, seed: int) -> None:
-        if config.schedule.episodes_per_trial < 2:
-            raise ValueError(
-                f"maml is judged after a step: a trial needs at least 2 episodes, got {config.schedule.episodes_per_trial}"
+    def __init__(
+        self, problem: Problem, config: MamlConfig, seed: int, device: torch.device
+    ) -> None:
+        episodes = config.schedule.episodes_per_trial
+        if episodes < 2:
+            raise BadArgumentError(
+                "maml is judged by the episode after a step: schedule.episodes_per_trial must be"
+                f" at least 2 episodes, got {episodes}"
             )
-        g = make_generator(seed)
-        self.problem, self.config, self.generator, self.schedule = (
-            problem,
-            config,
-            g,
-            config.schedule,
-        )
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
         self.policy = Policy((problem.obs_dim, *config.hidden, problem.action_dim))
-        theta = self.policy.initial(config.init_std, g)
-        self.net = nn.ParameterDict(
-            {"theta": theta, "rate": torch.full_like(theta, config.inner_lr)}
-        )
-        self.obs = RunningNormalizer(problem.obs_dim)
+        theta = self.policy.initial(config.init_std, self.generator)
+        step_sizes = torch.full_like(theta, config.inner_lr)
+        self.net = nn.ParameterDict({"theta": theta, "inner_lr": step_sizes})
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> MamlBelief:
-        """The parameters that are meta-learnt."""
+        """The meta-learned parameters for every task."""
         return MamlBelief(self.net["theta"].detach().repeat(n, 1))
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
-        """A sample of the task's own policy, or its mean."""
-        mean, log_std = self.policy(belief.theta, self.obs(obs)[None])
+        """Actions (n, a): a sample of each task's own policy, or its mean."""
+        mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
         return ppo.act(mean[0], log_std, self.generator if explore else None)
 
     def observe(self, belief: MamlBelief, transition: Transition) -> MamlBelief:
-        """Unchanged: a policy gradient needs the episode's end."""
+        """The same belief: a policy gradient needs the end of the episode."""
         return belief
 
     @torch.enable_grad()
     def adapt(self, belief: MamlBelief, episode: Transition) -> MamlBelief:
-        """A step along the policy gradient; none where the episode did not explore, for it then has no gradient."""
+        """One step along the policy gradient of an episode (H, n, ...).
+
+        Worlds that did not explore stay as they are: actions at the mean have no gradient.
+        """
         theta = belief.theta.detach().requires_grad_()
-        mean, _ = self.policy(theta, self.obs(episode.obs))
-        explored = ((episode.action - mean.clamp(-1, 1)).abs().amax(-1) * episode.valid).amax(
-            0
-        ) > 1e-4
-        stepped = self.inner(theta, episode)
+        mean, _ = self.policy(theta, self.obs_norm(episode.obs))
+        deviation = (episode.action - mean.clamp(-1, 1)).abs().amax(-1)  # (H, n)
+        explored = (deviation * episode.valid).amax(0) > MIN_EXPLORATION
+        stepped = self.inner_step(theta, episode)
         return MamlBelief(torch.where(explored[:, None], stepped, theta).detach())
 
-    def inner(self, theta: Tensor, episode: Transition) -> Tensor:
-        """θ' = θ + α ∇ mean log π(action) · advantage, (n, P); second derivatives where the config asks for them."""
+    def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
+        """θ' = θ + α ∇ mean(log π(action) · advantage), (n, P), of an episode (H, n, ...).
+
+        With ``order`` 2, derivatives of the result include those of the gradient ∇.
+        """
         c = self.config
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
-        log_prob = ppo.log_prob(*self.policy(theta, self.obs(episode.obs)), episode.action)
-        gain = (log_prob * advantage).sum(0) / episode.valid.sum(0).clamp(min=1)
-        (gradient,) = torch.autograd.grad(gain.sum(), theta, create_graph=c.order == 2)
-        return theta + self.net["rate"] * gradient
+        log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
+        ticks = episode.valid.sum(0).clamp(min=1)
+        objective = (log_prob * advantage).sum(0) / ticks  # (n,)
+        # Each world's objective depends on its own parameters alone: the gradient of the sum
+        # holds the gradient of every world.
+        (gradient,) = torch.autograd.grad(objective.sum(), theta, create_graph=c.order == 2)
+        return theta + self.net["inner_lr"] * gradient
 
     @torch.no_grad()
-    def advantages(self, episode: Transition, gamma: float, decay: float) -> Tensor:
-        """Of each task's episode against a baseline of its own, (H, n), standardised per task; 0 where not valid."""
-        follows, nothing = ppo.follows(episode), torch.zeros_like(episode.reward)
-        returns = ppo.advantages(episode.reward, nothing, follows, gamma, 1.0)
-        value = baseline(self.obs(episode.obs), returns, episode.valid, self.config.baseline_l2)
-        advantage = ppo.advantages(episode.reward, value, follows, gamma, decay)
+    def advantages(self, episode: Transition, gamma: float, gae_lambda: float) -> Tensor:
+        """Advantages (H, n) over a baseline fitted to each task's episode, standardized per task.
+
+        They are 0 where a tick is not valid.
+        """
+        follows = ppo.follows(episode)
+        zero = torch.zeros_like(episode.reward)
+        returns = ppo.advantages(episode.reward, zero, follows, gamma, 1.0)
+        obs = self.obs_norm(episode.obs)
+        value = baseline(obs, returns, episode.valid, self.config.baseline_l2)
+        advantage = ppo.advantages(episode.reward, value, follows, gamma, gae_lambda)
         return ppo.standardized(advantage, episode.valid, 0)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """PPO through the steps; then what normalises observations moves, so that no ratio is between two."""
-        lesson = self.prepare(trial.ticks)
-        logs = [self.step(lesson) for _ in range(self.config.gradient_steps)]
-        self.obs.update(trial.ticks.obs[trial.ticks.valid])
-        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
+        """PPO through the inner steps; returns means over the gradient steps."""
+        ticks = trial.ticks
+        batch = self.prepare(ticks)
+        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
+        # Only now, so that every likelihood ratio is between policies of the same normalization.
+        self.obs_norm.update(ticks.obs[ticks.valid])
+        return mean_logs(logs)
 
-    def thetas(self, ticks: Transition) -> Iterator[tuple[Tensor, Transition]]:
-        """Every episode (H, n, ...) but the first, and the parameters (n, P) it was lived under after the steps."""
-        theta = self.net["theta"].expand(ticks.reward.shape[2], -1)
-        for e in range(len(ticks.reward) - 1):
-            before, after = (ticks.map(lambda x, e=at: x[e]) for at in (e, e + 1))  # type: ignore[misc]
-            theta = self.inner(theta, before)
-            yield theta, after
+    def adapted_episodes(self, ticks: Transition) -> Iterator[tuple[Tensor, Transition]]:
+        """Every episode (H, n, ...) after a step, with the parameters (n, P) that it acted under.
 
-    def prepare(self, ticks: Transition) -> PpoBatch:
-        """Log-likelihoods and advantages of the episodes after a step, under the policies that acted."""
-        c, old, advantage = self.config, [], []
-        for theta, after in self.thetas(ticks):
-            old.append(
-                ppo.log_prob(*self.policy(theta, self.obs(after.obs)), after.action).detach()
-            )
-            advantage.append(self.advantages(after, c.gamma, c.gae_lambda))
-        return PpoBatch(ticks, torch.stack(old), torch.stack(advantage))
+        The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
+        """
+        episodes, _, n = ticks.reward.shape
+        theta = self.net["theta"].expand(n, -1)
+        for e in range(1, episodes):
+            theta = self.inner_step(theta, ticks[e - 1])
+            yield theta, ticks[e]
 
-    def losses(self, lesson: PpoBatch) -> dict[str, Tensor]:
-        """PPO's, of the parameters after each step, as functions of the meta-learnt parameters and step sizes."""
-        outer, kl = [], []
-        thetas = self.thetas(lesson.ticks)
-        for (theta, after), old, advantage in zip(
-            thetas, lesson.log_prob, lesson.advantage, strict=True
-        ):
-            log_prob = ppo.log_prob(*self.policy(theta, self.obs(after.obs)), after.action)
-            log_ratio = (log_prob - old).where(after.valid, 0.0)
-            outer.append(
-                ppo.mean(ppo.surrogate(log_ratio, advantage, self.config.clip_ratio), after.valid)
-            )
-            kl.append(ppo.mean(ppo.divergence(log_ratio), after.valid))
+    def prepare(self, ticks: Transition) -> OuterBatch:
+        """Log-likelihoods and advantages after each step, under the policies that acted."""
+        c = self.config
+        log_probs = []
+        advantages = []
+        for theta, episode in self.adapted_episodes(ticks):
+            log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
+            log_probs.append(log_prob.detach())
+            advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
+        return OuterBatch(ticks, torch.stack(log_probs), torch.stack(advantages))
+
+    def losses(self, batch: OuterBatch) -> dict[str, Tensor]:
+        """PPO's surrogate summed over the steps, and the mean KL from the policies that acted."""
+        outer = []
+        kl = []
+        for e, (theta, episode) in enumerate(self.adapted_episodes(batch.ticks)):
+            log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
+            log_ratio = (log_prob - batch.log_prob[e]).where(episode.valid, 0.0)
+            loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
+            outer.append(ppo.masked_mean(loss, episode.valid))
+            kl.append(ppo.masked_mean(ppo.divergence(log_ratio), episode.valid))
         return {"outer": torch.stack(outer).sum(), "kl": torch.stack(kl).mean()}
 
-    def step(self, lesson: PpoBatch) -> dict[str, Tensor]:
-        """One gradient step on what is meta-learnt."""
-        losses = self.losses(lesson)
+    def step(self, batch: OuterBatch) -> dict[str, Tensor]:
+        """One gradient step on the meta-learned parameters and step sizes."""
+        losses = self.losses(batch)
         self.optimizer.zero_grad()
         losses["outer"].backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm)
@@ -248,6 +309,6 @@ class Maml(Stateful):
 
 
 class Fomaml(Maml):
-    """The preset without second derivatives."""
+    """MAML without second derivatives."""
 
     Config = FomamlConfig

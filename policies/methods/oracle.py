@@ -1,56 +1,52 @@
-"""The ceiling: soft actor-critic that is told the true task; not a policy for an arm."""
-
-from typing import Any
+"""The ceiling: soft actor-critic that knows the true task. It cannot run on an arm."""
 
 import torch
 from torch import Tensor
 
-from policies.method import Problem, Transition, TrialBatch
-from policies.rl.sac import FixedBelief, SacConfig, SacLearner
+from policies.method import Problem
+from policies.methods.reference import Reference
+from policies.rl.replay import Replay
+from policies.rl.sac import SacConfig
+from policies.rl.sac_learner import FixedBelief
 
 
-class Oracle:
-    """Belief: the task, each parameter scaled to about [-1, 1] by its training range."""
+class Oracle(Reference):
+    """Its belief is the true task, each parameter scaled to about [-1, 1] by its range."""
 
-    Config = SacConfig
     privileged = True
 
-    def __init__(self, problem: Problem, config: SacConfig, seed: int) -> None:
-        self.problem, self.config, self.schedule = problem, config, config.schedule
-        low, high = torch.tensor(problem.task_low), torch.tensor(problem.task_high)
-        self.middle, self.half = (high + low) / 2, (high - low) / 2
-        self.learner = SacLearner(problem, len(problem.task_names), self.scaled, config, seed)
+    def __init__(
+        self,
+        problem: Problem,
+        config: SacConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        low = torch.tensor(problem.task_low, device=device)
+        high = torch.tensor(problem.task_high, device=device)
+        self.center = (high + low) / 2
+        self.half_range = (high - low) / 2
+        super().__init__(
+            problem,
+            config,
+            seed,
+            device,
+            replay,
+            condition=self.scaled,
+            condition_dim=problem.task_dim,
+        )
 
     def scaled(self, task: Tensor) -> Tensor:
-        """What it is told of tasks (n, p)."""
-        return (task - self.middle) / self.half
+        """Task parameters (n, p) in SI units, scaled by the range of the family, (n, p)."""
+        return (task - self.center) / self.half_range
 
     def prior(self, n: int, task: Tensor | None = None) -> FixedBelief:
-        """The truth; ValueError without it."""
+        """The true task.
+
+        Raises:
+            ValueError: no task was given.
+        """
         if task is None:
-            raise ValueError("the oracle must be told the task, and was given none")
+            raise ValueError("the oracle acts on the true task, and none was given")
         return FixedBelief(self.scaled(task))
-
-    def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
-        """A sample of the policy, or its mean."""
-        return self.learner.act(obs, belief, explore)
-
-    def observe(self, belief: FixedBelief, transition: Transition) -> FixedBelief:
-        """Unchanged."""
-        return belief
-
-    def adapt(self, belief: FixedBelief, episode: Transition) -> FixedBelief:
-        """Unchanged."""
-        return belief
-
-    def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Soft actor-critic."""
-        return self.learner.learn(trial)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything learnt and kept."""
-        return self.learner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        self.learner.load_state_dict(state)

@@ -1,183 +1,222 @@
-"""PEARL (Rakelly et al. 2019): infer a latent task from transitions, act under a sample of it, learn off-policy.
+"""PEARL (Rakelly et al. 2019): infer a latent task from transitions, act under a sample of it.
 
-Differences from the published code: a transition's factor is a Gaussian of few directions of z, not of independent
-axes (see ``posterior``), which tells a goal from distances in a seventh of the error. For a CPU and short training:
-twin critics with automatic temperature and no value network; slow copies of encoder and actor are acted by, instead
-of a schedule for the learning rate; every trial is a new task, so that "recent context" is the ring of the newest
-tasks; the context's length is drawn afresh for every task of every step.
+Learning is off-policy, by soft actor-critic on features [observation, z]. Differences from the
+published code:
+
+- A transition's factor is a Gaussian over a few directions of z instead of independent axes (see
+  ``policies.models.posterior``), which locates a goal from distances with a seventh of the error.
+- Twin critics with automatic temperature, and no value network.
+- Polyak-averaged copies of encoder and actor act, instead of a schedule for the learning rate.
+- Every trial has a new task, so that the replay's ring of the newest tasks keeps contexts recent.
+- The number of transitions in a context is drawn for every task of every gradient step.
+
+Axes: n worlds or tasks, b transitions of a batch, l latent.
 """
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from policies.config import MethodConfig
+from policies.logs import mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
-from policies.models.posterior import Encoder, Posterior, context, prior
+from policies.models.posterior import Encoder, Posterior, context_features, prior
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.state import Stateful, make_generator
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
+# Trained on at most so many, half-cheetah's return is the same with 50 as with 600 transitions.
+MAX_CONTEXT = 64
+
 
 @dataclass(frozen=True)
-class PearlConfig:
-    """The numbers of PEARL; presets per family below."""
+class PearlConfig(MethodConfig):
+    """Settings of the encoder, and of soft actor-critic."""
 
     sac: SacConfig = field(default_factory=SacConfig)
-    latent_dim: int = 5  # PEARL
-    factor_rank: int = 1  # directions of z that a transition measures
-    encoder_hidden: tuple[int, ...] = (
-        64,
-        64,
-    )  # PEARL has 3 × 200; better many tasks in a batch than a wide encoder
-    encoder_lr: float = 3e-3  # PEARL has 3e-4; its averaged copy is what is acted by
-    kl_weight: float = 0.001  # PEARL has 0.1 summed over the meta-batch, against rewards five times as large; here per task
-    max_context: int = (
-        40  # most transitions in a context; PEARL has 100 of episodes ten times as long
-    )
+    latent_dim: Count = 5  # dimensions of the latent task (PEARL)
+    factor_rank: Count = 1  # directions of z that a transition measures
+    # Layer widths of the encoder. PEARL has 3 × 200; many tasks in a batch are worth more than a
+    # wide encoder.
+    encoder_hidden: LayerWidths = (64, 64)
+    # Learning rate of the encoder. PEARL has 3e-4; here an averaged copy of the encoder acts.
+    encoder_lr: Positive = 3e-3
+    # Weight of the posterior's KL from N(0, I), per task. PEARL has 0.1, summed over the
+    # meta-batch, with rewards five times as large.
+    kl_weight: NonNegative = 0.001
+    # Most transitions in a context; PEARL has 100 of episodes ten times as long.
+    max_context: Count = 40
+    # Contexts come from so many of a task's newest transitions; none: from all of them.
+    context_window: Count | None = None
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic; a step trains the encoder too."""
+        return self.sac.gradient_steps
 
     @classmethod
-    def for_family(cls, name: str) -> "PearlConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    "point": PearlConfig(sac=SacConfig.for_family("point")),
-    "reach": PearlConfig(
-        sac=replace(
-            SacConfig.for_family("reach"),
-            gamma=0.3,
-            meta_batch=128,
-            batch_per_task=4,
-            schedule=CollectionSchedule(
-                meta_batch=64, episodes_per_trial=2, random_trials=4, iterations=350
-            ),
-        ),
-        kl_weight=0.0003,  # a goal is to be known to a fiftieth of its range
-    ),
-    "cheetah_vel": PearlConfig(
-        sac=SacConfig.for_family("cheetah_vel"), kl_weight=0.003, max_context=64
-    ),
-    # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
-    "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl_weight=0.002),
-}
-PRESETS["reach_viperx"] = PRESETS["reach"]
+    def for_problem(cls, problem: Problem) -> Self:
+        """Contexts of at most a trial; the rest as soft actor-critic's."""
+        trial_steps = problem.episodes * problem.horizon
+        return cls(
+            sac=SacConfig.for_problem(problem),
+            max_context=min(MAX_CONTEXT, trial_steps),
+        )
 
 
 @dataclass(frozen=True)
 class PearlBelief:
-    """The belief: what z may be, and the one that is acted under."""
+    """The posterior of the task, and the sample that is acted under."""
 
     posterior: Posterior
-    z: Tensor  # (n, l) a sample, held for an episode
+    z: Tensor  # (n, l) held for an episode
 
 
-class Pearl(Stateful):
-    """Acts under a z drawn once per episode; a tick adds one factor to the posterior, O(1)."""
+class Pearl(SavedState):
+    """Acts under one z per episode; every tick adds a factor to the posterior at constant cost."""
 
     Config = PearlConfig
     privileged = False
     saved_attributes = ("net", "optimizer", "replay", "generator")
 
-    def __init__(self, problem: Problem, config: PearlConfig, seed: int) -> None:
-        o, a, g = problem.obs_dim, problem.action_dim, make_generator(seed)
-        self.problem, self.config, self.generator, self.schedule = (
-            problem,
-            config,
-            g,
-            config.sac.schedule,
-        )
-        self.replay = Replay(config.sac.buffer_tasks)
-        self.obs, self.context = RunningNormalizer(o), RunningNormalizer(2 * o + a + 1)
+    def __init__(
+        self,
+        problem: Problem,
+        config: PearlConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        sac = config.sac
+        self.problem = problem
+        self.config = config
+        self.schedule = sac.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+
+        context_dim = 2 * problem.obs_dim + problem.action_dim + 1
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
+        self.context_norm = RunningNormalizer(context_dim, device)
         self.encoder = Encoder(
-            2 * o + a + 1, config.encoder_hidden, config.latent_dim, config.factor_rank, g
+            context_dim,
+            config.encoder_hidden,
+            config.latent_dim,
+            config.factor_rank,
+            self.generator,
         )
-        self.slow = deepcopy(self.encoder).requires_grad_(False)  # what beliefs are built by
-        self.sac = Sac(o + config.latent_dim, a, config.sac, g)
-        parts = {
-            "obs": self.obs,
-            "context": self.context,
-            "encoder": self.encoder,
-            "slow": self.slow,
-            "sac": self.sac,
-        }
-        self.net = nn.ModuleDict(parts)
+        self.ema_encoder = deepcopy(self.encoder).requires_grad_(False)  # builds the beliefs
+        features = problem.obs_dim + config.latent_dim
+        self.sac = Sac(features, problem.action_dim, sac, self.generator)
+        self.net = nn.ModuleDict(
+            {
+                "obs_norm": self.obs_norm,
+                "context_norm": self.context_norm,
+                "encoder": self.encoder,
+                "ema_encoder": self.ema_encoder,
+                "sac": self.sac,
+            }
+        )
         trained = [p for p in self.sac.parameters() if p.requires_grad]
         groups = [
-            {"params": trained, "lr": config.sac.lr},
+            {"params": trained, "lr": sac.lr},
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
         self.optimizer = torch.optim.Adam(groups, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> PearlBelief:
         """N(0, I), and a z drawn from it."""
-        return self.draw(prior(n, self.config.latent_dim))
+        return self.draw(prior(n, self.config.latent_dim, self.device))
 
     def act(self, obs: Tensor, belief: PearlBelief, explore: bool) -> Tensor:
-        """Exploring, a sample of the policy under z; else its mean, under the mean of z once there is evidence."""
-        seen = belief.posterior.weighted.any(-1, keepdim=True)
-        z = belief.z if explore else torch.where(seen, belief.posterior.mean, belief.z)
-        return self.sac.act(self.obs(obs), z, self.generator if explore else None)
+        """Actions (n, a).
+
+        While exploring, a sample of the policy under z. Otherwise its mean, under the posterior
+        mean once there is evidence, and under z before.
+        """
+        z = belief.z
+        if not explore:
+            has_evidence = belief.posterior.weighted.any(-1, keepdim=True)
+            z = torch.where(has_evidence, belief.posterior.mean, z)
+        return self.sac.act(self.features(obs, z), self.generator if explore else None)
 
     @torch.no_grad()
     def observe(self, belief: PearlBelief, transition: Transition) -> PearlBelief:
-        """Multiply by one factor."""
-        factor = self.slow(self.context(context(transition)), transition.valid)
-        return replace(belief, posterior=belief.posterior.times(*factor))
+        """Multiply the posterior by the factor of a transition."""
+        x = self.context_norm(context_features(transition))
+        precision, weighted = self.ema_encoder(x, transition.valid)
+        return replace(belief, posterior=belief.posterior.update(precision, weighted))
 
     def adapt(self, belief: PearlBelief, episode: Transition) -> PearlBelief:
         """Posterior sampling: draw the z of the next episode."""
         return self.draw(belief.posterior)
 
     def draw(self, posterior: Posterior) -> PearlBelief:
-        """A belief that acts under a sample."""
-        return PearlBelief(
-            posterior, posterior.at(torch.randn(posterior.weighted.shape, generator=self.generator))
-        )
+        """A belief that acts under a sample of a posterior."""
+        shape = posterior.weighted.shape
+        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        return PearlBelief(posterior, posterior.reparameterize(noise))
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What actor and critics read, (b, o + l)."""
+        return torch.cat([self.obs_norm(obs), z], -1)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
+        """Store the trial and train on the replay; returns means over the gradient steps."""
         new = self.replay.add(trial)
-        self.obs.update(new.obs)
-        self.context.update(context(new))
+        self.obs_norm.update(new.obs)
+        self.context_norm.update(context_features(new))
         logs = [self.step() for _ in range(self.config.sac.gradient_steps)]
-        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
+        return mean_logs(logs)
 
     def infer(self, slots: Tensor) -> Posterior:
-        """What is believed of some tasks, (n,), from contexts of random length."""
-        ticks, counts = self.replay.contexts(slots, self.config.max_context, self.generator)
-        precision, weighted = self.encoder(self.context(context(ticks)), counts)
-        return prior(len(slots), self.config.latent_dim).times(precision.sum(1), weighted.sum(1))
+        """The posterior of tasks (n,) in the replay, from contexts of random size."""
+        c = self.config
+        ticks, mask = self.replay.contexts(
+            slots, c.max_context, self.generator, newest=c.context_window
+        )
+        x = self.context_norm(context_features(ticks))
+        precision, weighted = self.encoder(x, mask)
+        start = prior(len(slots), c.latent_dim, self.device)
+        return start.update(precision.sum(1), weighted.sum(1))
 
     def losses(self) -> dict[str, Tensor]:
-        """One batch's losses; encoder gradients come from "critic" and "kl" alone."""
-        c, g, sac = self.config.sac, self.generator, self.sac
+        """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
+        c = self.config.sac
+        g = self.generator
         slots = self.replay.tasks(c.meta_batch, g)
         posterior = self.infer(slots)
-        z = self.draw(posterior).z.repeat_interleave(c.batch_per_task, 0)  # (b, l)
-        batch = self.replay.transitions(slots, c.batch_per_task, g).map(
-            lambda x: x.flatten(0, 1)
-        )  # (b, ...)
-        obs, next_obs = self.obs(batch.obs), self.obs(batch.next_obs)
-        actor, log_prob = actor_loss(sac, obs, z, g)
+        z = self.draw(posterior).z.repeat_interleave(c.batch_per_task, 0)
+        batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        x = self.features(batch.obs, z)
+        next_x = self.features(batch.next_obs, z)
+
+        actor, log_prob = actor_loss(self.sac, x, g)
+        target_entropy = c.target_entropy * self.problem.action_dim
         return {
-            "critic": critic_loss(sac, batch, obs, next_obs, z, c, g),
+            "critic": critic_loss(self.sac, batch, x, next_x, c, g),
             "kl": self.config.kl_weight * posterior.kl().mean(),
             "actor": actor,
-            "temperature": temperature_loss(
-                sac, log_prob, c.target_entropy * self.problem.action_dim
-            ),
+            "temperature": temperature_loss(self.sac, log_prob, target_entropy),
         }
 
     def step(self) -> dict[str, Tensor]:
-        """One gradient step on everything."""
+        """One gradient step on encoder, actor, critics and temperature."""
         losses = self.losses()
+        total = losses["critic"] + losses["kl"] + losses["actor"] + losses["temperature"]
         self.optimizer.zero_grad()
-        (losses["critic"] + losses["kl"] + losses["actor"] + losses["temperature"]).backward()
+        total.backward()
         self.optimizer.step()
         self.sac.update_targets(self.config.sac)
-        polyak_update(self.slow, self.encoder, self.config.sac.ema_rate)
+        polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
         return {name: loss.detach() for name, loss in losses.items()}

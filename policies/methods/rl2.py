@@ -1,52 +1,36 @@
-"""RL² (Duan et al. 2016): a recurrent policy whose memory is the adaptation, trained by PPO over whole trials.
+"""RL² (Duan et al. 2016): a recurrent policy that adapts by its memory, trained by PPO on whole trials.
 
-The memory is emptied for a new task and for nothing else. What it reads are the observation and what the tick before
-gave: the action that was let through, the reward, and whether an episode begins. An episode's last reward is read
-with the first observation of the next. A trial is one return: what is found out in an episode pays in later ones.
+The memory is reset for a new task only, never between the episodes of a trial. It reads the
+observation and what the tick before gave: the action after the gate, the reward, and whether an
+episode begins now. The last reward of an episode is read with the first observation of the next.
+The return is that of a whole trial, so that finding something out early pays in later episodes.
+Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
-from policies.nn.networks import mlp
+from policies.method import Problem, Transition, TrialBatch
+from policies.nn.memory import GruMemory
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.state import Stateful, make_generator
-from policies.rl import ppo
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count
+from policies.rl.ppo import PpoConfig, PpoLearner
 
 
 @dataclass(frozen=True)
-class Rl2Config:
-    """The numbers of the method, the same for every family."""
+class Rl2Config(PpoConfig):
+    """Settings: PPO's, and the size of the memory."""
 
-    memory_size: int = 64  # units; RL² has 256 of a GRU, VariBAD's RL² 128
-    hidden: int = 64  # of the policy's and the critic's layer above the memory
-    lr: float = 1e-3  # VariBAD's RL² has 7e-4
-    gamma: float = 0.95  # VariBAD's RL² has 0.97 of episodes ten times as long
-    gae_lambda: float = 0.9  # λ of the advantages (VariBAD)
-    clip_ratio: float = 0.2  # PPO
-    epochs: int = 4  # passes over a lesson's trials; VariBAD has 2
-    minibatches: int = 4  # of whole trials (VariBAD)
-    entropy_coef: float = 0.0  # weight; Meta-World's RL² has 5e-6
-    init_std: float = 0.6  # of the first policy's actions; it is learnt
-    max_grad_norm: float = 0.5  # norm to which gradients are cut (VariBAD)
-    schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=256, episodes_per_trial=3, iterations=200
-    )
-
-    @classmethod
-    def for_family(cls, name: str) -> "Rl2Config":
-        """The numbers a family is trained with when nothing else is asked for: these."""
-        return cls()
+    memory_size: Count = 64  # units of the GRU; RL² has 256, VariBAD's RL² 128
 
 
 @dataclass(frozen=True)
 class Rl2Belief:
-    """The belief: what was folded in, and what the last tick gave, which the next observation is read with."""
+    """The memory, and what the last tick gave: read together with the next observation."""
 
     hidden: Tensor  # (n, h)
     action: Tensor  # (n, a) as applied
@@ -54,179 +38,105 @@ class Rl2Belief:
     begins: Tensor  # (n,) 1 where the next tick is the first of an episode, else 0
 
 
-class Net(nn.Module):
-    """A GRU over (observation, last action, last reward, begins); policy and value read it and the observation."""
+class Rl2Encoder(nn.Module):
+    """Features [memory, normalized observation] of every tick, (..., h + o)."""
 
-    def __init__(
-        self, obs: int, actions: int, config: Rl2Config, generator: torch.Generator
-    ) -> None:
+    def __init__(self, obs: int, actions: int, memory: int, generator: torch.Generator) -> None:
+        """Sizes are o, a and h; the weights live on the generator's device."""
         super().__init__()
-        self.obs, self.reward, self.worth = (
-            RunningNormalizer(obs),
-            RunningNormalizer(1),
-            RunningNormalizer(1),
-        )
-        self.gru = nn.GRU(obs + actions + 2, config.memory_size, device="meta").to_empty(
-            device=torch.get_default_device()
-        )
-        for weight in self.gru.parameters():
-            nn.init.uniform_(
-                weight, -(config.memory_size**-0.5), config.memory_size**-0.5, generator=generator
-            )
-        self.actor = mlp([config.memory_size + obs, config.hidden, actions], generator)
-        self.critic = mlp([config.memory_size + obs, config.hidden, 1], generator)
-        self.log_std = nn.Parameter(torch.full((actions,), config.init_std).log())
+        self.obs_norm = RunningNormalizer(obs, generator.device)
+        self.reward_norm = RunningNormalizer(1, generator.device)
+        self.memory = GruMemory(obs + actions + 2, memory, generator)
 
-    def fold(self, obs: Tensor, memory: Rl2Belief) -> tuple[Tensor, Tensor]:
-        """Sequences (L, n, ...), the memory's ``hidden`` (n, h) before them: features (L, n, h + o), hidden after."""
-        obs = self.obs(obs)
-        reward = self.reward(memory.reward[..., None])
-        inputs = torch.cat([obs, memory.action, reward, memory.begins[..., None]], -1)
-        out, last = self.gru(inputs, memory.hidden[None])
-        return torch.cat([out, obs], -1), last[0]
+    def forward(self, ticks: Transition) -> Tensor:
+        """Features (L, n, h + o) of whole trials, the same as ``step`` gives tick by tick."""
+        obs = self.obs_norm(ticks.obs)
+        action = _delayed(ticks.applied)
+        reward = _delayed(ticks.reward)
+        inputs = self._inputs(obs, action, reward, ticks.begins.float())
+        empty = self.memory.initial(inputs.shape[1])
+        memory, _ = self.memory.scan(inputs, empty)
+        return torch.cat([memory, obs], -1)
 
+    def step(self, obs: Tensor, belief: Rl2Belief) -> tuple[Tensor, Tensor]:
+        """Features (n, h + o) of an observation (n, o), and the memory (n, h) after it."""
+        obs = self.obs_norm(obs)
+        inputs = self._inputs(obs, belief.action, belief.reward, belief.begins)
+        memory = self.memory.step(inputs, belief.hidden)
+        return torch.cat([memory, obs], -1), memory
 
-@dataclass(frozen=True)
-class PpoBatch:
-    """Trials as sequences: the valid ticks of all their episodes in time order, (L, n, ...)."""
+    def update(self, ticks: Transition) -> None:
+        """Take transitions (b, ...) into the statistics of the normalizers."""
+        self.obs_norm.update(ticks.obs)
+        self.reward_norm.update(ticks.reward[:, None])
 
-    ticks: Transition
-    begins: Tensor  # (L, n) 1 at the first tick of an episode
-    log_prob: Tensor  # (L, n) of the actions, when they were taken
-    advantage: Tensor  # (L, n) standardised
-    worth: Tensor  # (L, n) return to be predicted, normalised
-
-    def rows(self, at: Tensor) -> "PpoBatch":
-        """Some of the trials."""
-        parts = {
-            f.name: getattr(self, f.name)[:, at] for f in fields(PpoBatch) if f.name != "ticks"
-        }
-        return PpoBatch(self.ticks.map(lambda x: x[:, at]), **parts)
+    def _inputs(self, obs: Tensor, action: Tensor, reward: Tensor, begins: Tensor) -> Tensor:
+        """What the memory reads at a tick, (..., o + a + 2); ``obs`` is normalized already."""
+        reward = self.reward_norm(reward[..., None])
+        return torch.cat([obs, action, reward, begins[..., None]], -1)
 
 
-def sequences(trial: TrialBatch) -> tuple[Transition, Tensor]:
-    """A trial's valid ticks (L, n, ...) in time order, the others after them, and which begin an episode, (L, n)."""
-    _, steps, n = trial.ticks.reward.shape
-    ticks = trial.ticks.map(lambda x: x.flatten(0, 1))
-    order = (~ticks.valid).int().argsort(dim=0, stable=True)  # (L, n)
-    episode = order // steps
-    before = torch.cat([torch.full((1, n), -1), episode[:-1]])
-    worlds = torch.arange(n)
-    return ticks.map(lambda x: x[order, worlds]), (episode != before).float()
-
-
-class Rl2(Stateful):
-    """A tick is folded into the memory, O(1); between episodes only a flag is set."""
+class Rl2(SavedState):
+    """A tick costs one step of the memory; between episodes only a flag is set."""
 
     Config = Rl2Config
     privileged = False
-    saved_attributes = ("net", "optimizer", "generator")
+    saved_attributes = ("learner",)
 
-    def __init__(self, problem: Problem, config: Rl2Config, seed: int) -> None:
-        g = make_generator(seed)
-        self.problem, self.config, self.generator, self.schedule = (
-            problem,
-            config,
-            g,
-            config.schedule,
-        )
-        self.net = Net(problem.obs_dim, problem.action_dim, config, g)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+    def __init__(
+        self, problem: Problem, config: Rl2Config, seed: int, device: torch.device
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        actions = problem.action_dim
+        memory = config.memory_size
+        self.encoder = Rl2Encoder(problem.obs_dim, actions, memory, self.generator)
+        features = memory + problem.obs_dim
+        self.learner = PpoLearner(self.encoder, features, actions, config, self.generator)
 
     def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief:
-        """Empty; an episode begins."""
-        hidden, action = (
-            torch.zeros(n, self.config.memory_size),
-            torch.zeros(n, self.problem.action_dim),
+        """An empty memory, before the first tick of an episode."""
+        return Rl2Belief(
+            hidden=self.encoder.memory.initial(n),
+            action=torch.zeros(n, self.problem.action_dim, device=self.device),
+            reward=torch.zeros(n, device=self.device),
+            begins=torch.ones(n, device=self.device),
         )
-        return Rl2Belief(hidden, action, torch.zeros(n), torch.ones(n))
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: Rl2Belief, explore: bool) -> Tensor:
-        """A sample of the policy, or its mean."""
-        features, _ = self.net.fold(obs[None], _tick(belief))
-        return ppo.act(
-            self.net.actor(features[0]), self.net.log_std, self.generator if explore else None
-        )
+        """Actions (n, a): a sample of the policy, or its mean."""
+        features, _ = self.encoder.step(obs, belief)
+        return self.learner.net.act(features, self.generator if explore else None)
 
     @torch.no_grad()
     def observe(self, belief: Rl2Belief, transition: Transition) -> Rl2Belief:
-        """What the policy read of this tick is folded in; what came of it waits for the next observation."""
-        _, hidden = self.net.fold(transition.obs[None], _tick(belief))
-        seen = Rl2Belief(
-            hidden, transition.applied, transition.reward, torch.zeros_like(transition.reward)
+        """Move the memory on by what ``act`` read; keep the outcome for the next observation."""
+        _, hidden = self.encoder.step(transition.obs, belief)
+        after = Rl2Belief(
+            hidden=hidden,
+            action=transition.applied,
+            reward=transition.reward,
+            begins=torch.zeros_like(transition.reward),
         )
-        return where(transition.valid, seen, belief)
+        return where(transition.valid, after, belief)
 
     def adapt(self, belief: Rl2Belief, episode: Transition) -> Rl2Belief:
-        """All that is said of an episode's end."""
+        """Only mark that an episode begins with the next tick."""
         return replace(belief, begins=torch.ones_like(belief.begins))
 
-    def unroll(self, ticks: Transition, begins: Tensor) -> Tensor:
-        """Features (L, n, h + o) of whole trials (L, n, ...) from an empty memory: what ``act`` saw tick by tick."""
-        nothing = self.prior(begins.shape[1])
-        action = torch.cat([nothing.action[None], ticks.applied[:-1]])
-        reward = torch.cat([nothing.reward[None], ticks.reward[:-1]])
-        features, _ = self.net.fold(ticks.obs, Rl2Belief(nothing.hidden, action, reward, begins))
-        return features
-
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """PPO on the trials; then what normalises the inputs moves, so that no ratio is between two normalisations."""
-        lesson = self.prepare(trial)
-        logs = [self.step(lesson.rows(at)) for at in self._minibatches(lesson.begins.shape[1])]
-        valid = lesson.ticks.valid
-        self.net.obs.update(lesson.ticks.obs[valid])
-        self.net.reward.update(lesson.ticks.reward[valid][:, None])
-        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
-
-    @torch.no_grad()
-    def prepare(self, trial: TrialBatch) -> PpoBatch:
-        """Likelihoods and advantages under the policy that acted.
-
-        The next tick's value follows at a time limit, where the trial goes on in its next episode, and across it the
-        discount is that of any tick; nothing follows ``terminated``, nor the trial's end.
-        """
-        c, (ticks, begins) = self.config, sequences(trial)
-        features, worth = self.unroll(ticks, begins), self.net.worth
-        value = self.net.critic(features)[..., 0] / worth.scale + worth.shift
-        advantage = ppo.advantages(ticks.reward, value, ppo.follows(ticks), c.gamma, c.gae_lambda)
-        returns = advantage + value
-        worth.update(
-            returns[ticks.valid][:, None]
-        )  # the critic was fit to the old ones, and is now fit to these
-        log_prob = ppo.log_prob(self.net.actor(features), self.net.log_std, ticks.action)
-        target = worth(returns[..., None])[..., 0]
-        return PpoBatch(
-            ticks, begins, log_prob, ppo.standardized(advantage, ticks.valid, (0, 1)), target
-        )
-
-    def step(self, lesson: PpoBatch) -> dict[str, Tensor]:
-        """One gradient step, back through the whole of each trial."""
-        c, ticks = self.config, lesson.ticks
-        features = self.unroll(ticks, lesson.begins)
-        log_prob = ppo.log_prob(self.net.actor(features), self.net.log_std, ticks.action)
-        log_ratio = (log_prob - lesson.log_prob).where(ticks.valid, 0.0)
-        losses = {
-            "actor": ppo.mean(
-                ppo.surrogate(log_ratio, lesson.advantage, c.clip_ratio), ticks.valid
-            ),
-            "critic": ppo.mean(
-                (self.net.critic(features)[..., 0] - lesson.worth).square(), ticks.valid
-            ),
-            "entropy": ppo.entropy(self.net.log_std),
-        }
-        self.optimizer.zero_grad()
-        (losses["actor"] + 0.5 * losses["critic"] - c.entropy_coef * losses["entropy"]).backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
-        self.optimizer.step()
-        losses["kl"] = ppo.mean(ppo.divergence(log_ratio), ticks.valid)
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def _minibatches(self, n: int) -> Iterator[Tensor]:
-        for _ in range(self.config.epochs):
-            yield from torch.randperm(n, generator=self.generator).chunk(self.config.minibatches)
+        """PPO on the trials; returns means over the gradient steps."""
+        ticks = trial.sequences()
+        log = self.learner.learn(ticks)
+        # Only now, so that every likelihood ratio is between policies of the same normalization.
+        self.encoder.update(ticks[ticks.valid])
+        return log
 
 
-def _tick(memory: Rl2Belief) -> Rl2Belief:
-    """One tick as a sequence of length 1."""
-    return Rl2Belief(memory.hidden, memory.action[None], memory.reward[None], memory.begins[None])
+def _delayed(x: Tensor) -> Tensor:
+    """A sequence (L, ...) one tick later: zeros, x[0], ..., x[L - 2]."""
+    return torch.cat([torch.zeros_like(x[:1]), x[:-1]])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def init_(weight: Tensor, bias: Tensor, inputs: int, generator: torch.Generator) -> None:
-    """Fill in place, uniform within ±1/√inputs (LeCun et al. 1998; what ``torch.nn.Linear`` does)."""
+    """Fill in place, uniform in ±1/√inputs (LeCun et al. 1998), as ``torch.nn.Linear`` does."""
     bound = inputs**-0.5
     with torch.no_grad():
         weight.uniform_(-bound, bound, generator=generator)
@@ -16,35 +16,58 @@ def init_(weight: Tensor, bias: Tensor, inputs: int, generator: torch.Generator)
 
 
 def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers with ReLU between them: (..., sizes[0]) -> (..., sizes[-1])."""
+    """Linear layers with ReLU between them: (..., sizes[0]) -> (..., sizes[-1]).
+
+    The weights are drawn from the generator and live on its device.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=torch.get_default_device())
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=generator.device)
         init_(linear.weight, linear.bias, inputs, generator)
-        layers += [linear, nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+        layers.append(linear)
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers[:-1])  # no ReLU after the last layer
 
 
 class Ensemble(nn.Module):
-    """m networks of one shape, evaluated by one batched product per layer: (b, i) or (m, b, i) -> (m, b, k)."""
+    """m networks of one shape, evaluated by one batched product per layer.
+
+    The weights are drawn from the generator and live on its device.
+    """
 
     def __init__(self, members: int, sizes: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
+        device = generator.device
         self.members = members
-        self.weights = nn.ParameterList(torch.empty(members, i, k) for i, k in pairwise(sizes))
-        self.biases = nn.ParameterList(torch.empty(members, 1, k) for k in sizes[1:])
-        for weight, bias in zip(self.weights, self.biases, strict=True):
-            init_(weight, bias, weight.shape[1], generator)
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for inputs, outputs in pairwise(sizes):
+            weight = torch.empty(members, inputs, outputs, device=device)
+            bias = torch.empty(members, 1, outputs, device=device)
+            init_(weight, bias, inputs, generator)
+            self.weights.append(weight)
+            self.biases.append(bias)
 
-    def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
-        """All members' outputs (m, b, k); ``frozen`` passes gradients to x but not to the weights."""
-        h = x if x.dim() == 3 else x.expand(self.members, *x.shape)
+    def forward(self, x: Tensor, detach_weights: bool = False) -> Tensor:
+        """Outputs of all members.
+
+        Args:
+            x: (b, i), the same for every member, or (m, b, i).
+            detach_weights: pass gradients to ``x`` but not to the weights.
+
+        Returns:
+            (m, b, k)
+        """
+        h = x
+        if x.dim() == 2:
+            h = x.expand(self.members, *x.shape)
         last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = (
-                torch.baddbmm(bias.detach(), h, weight.detach())
-                if frozen
-                else torch.baddbmm(bias, h, weight)
-            )
-            h = h if layer == last else torch.relu_(h)
+        for layer, weight in enumerate(self.weights):
+            bias = self.biases[layer]
+            if detach_weights:
+                weight = weight.detach()
+                bias = bias.detach()
+            h = torch.baddbmm(bias, h, weight)
+            if layer < last:
+                h = torch.relu_(h)
         return h

@@ -1,49 +1,65 @@
-"""Running mean and standard deviation of what a network reads."""
+"""Running mean and standard deviation of a network's inputs or outputs."""
 
 import torch
 from torch import Tensor, nn
 
+MIN_STD = 1e-6  # a column that varies less than this is only centered, not scaled
+
 
 class RunningNormalizer(nn.Module):
-    """Columns (..., k) brought to mean 0 and standard deviation 1; the statistics are part of the state.
+    """Scales columns (..., k) to mean 0 and standard deviation 1, by the statistics of all data.
 
-    They move only in ``update``, so that between two lessons the same input gives the same output.
+    The statistics change in ``update`` alone, so that between two iterations of training the same
+    input gives the same output. They are buffers, and therefore part of the saved state.
+
+    Attributes:
+        count: rows seen so far, ().
+        running_mean: mean of each column, (k,), float64.
+        m2: sum of squared deviations from the mean, (k,), float64.
+        mean: ``running_mean`` in single precision, (k,).
+        inv_std: one over the standard deviation, (k,); 1 for a constant column.
     """
 
     count: Tensor
+    running_mean: Tensor
+    m2: Tensor
     mean: Tensor
-    square: Tensor
-    shift: Tensor
-    scale: Tensor
+    inv_std: Tensor
 
-    def __init__(self, columns: int, bound: float = 10.0) -> None:
+    def __init__(self, columns: int, device: torch.device, bound: float = 10.0) -> None:
+        """``bound`` is the number of standard deviations at which outputs are clipped."""
         super().__init__()
-        self.bound = bound  # standard deviations, beyond which inputs are clipped
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(columns, dtype=torch.float64))
-        self.register_buffer("square", torch.zeros(columns, dtype=torch.float64))
-        self.register_buffer("shift", torch.zeros(columns))
-        self.register_buffer("scale", torch.ones(columns))
+        self.bound = bound
+        zeros = torch.zeros(columns, dtype=torch.float64, device=device)
+        self.register_buffer("count", zeros.new_zeros(()))
+        self.register_buffer("running_mean", zeros)
+        self.register_buffer("m2", zeros.clone())
+        self.register_buffer("mean", torch.zeros(columns, device=device))
+        self.register_buffer("inv_std", torch.ones(columns, device=device))
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Add rows (b, k), by the pairwise formula of Chan, Golub and LeVeque (1983)."""
-        if len(x) == 0:
+        """Add rows (b, k) by the pairwise formula of Chan, Golub and LeVeque (1983)."""
+        rows = len(x)
+        if rows == 0:
             return
         x = x.double()
-        total = self.count + len(x)
-        delta = x.mean(0) - self.mean
-        self.square += (x - x.mean(0)).square().sum(0) + delta.square() * self.count * len(
-            x
-        ) / total
-        self.mean += delta * len(x) / total
+        batch_mean = x.mean(0)
+        batch_m2 = (x - batch_mean).square().sum(0)
+        total = self.count + rows
+        delta = batch_mean - self.running_mean
+        self.m2 += batch_m2 + delta.square() * self.count * rows / total
+        self.running_mean += delta * rows / total
         self.count.copy_(total)
-        deviation = (self.square / total).sqrt()
-        self.shift.copy_(self.mean)
-        self.scale.copy_(
-            torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)).reciprocal()
-        )
+        std = (self.m2 / total).sqrt()
+        std = torch.where(std > MIN_STD, std, torch.ones_like(std))
+        self.mean.copy_(self.running_mean)
+        self.inv_std.copy_(std.reciprocal())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised and clipped, same shape."""
-        return ((x - self.shift) * self.scale).clamp(-self.bound, self.bound)
+        """Normalized and clipped, same shape."""
+        return ((x - self.mean) * self.inv_std).clamp(-self.bound, self.bound)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Values in the original units from normalized ones that were not clipped, same shape."""
+        return x / self.inv_std + self.mean

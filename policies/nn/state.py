@@ -1,4 +1,4 @@
-"""What has to be kept to go on as if never stopped, or elsewhere."""
+"""Saved state: what a method needs to resume exactly, and how its weights reach a copy."""
 
 from typing import Any, ClassVar
 
@@ -6,42 +6,50 @@ import torch
 from torch import Generator, nn
 
 
-def make_generator(seed: int) -> Generator:
-    """Random numbers of one's own, on the device that tensors are made on."""
-    return Generator(torch.get_default_device()).manual_seed(seed)
+def make_generator(seed: int, device: torch.device) -> Generator:
+    """A random stream of its own on a device; networks built with it live there too."""
+    return Generator(device).manual_seed(seed)
 
 
-class Stateful:
-    """Its state is that of some attributes: modules, optimisers, replays, random streams; None has none."""
+class SavedState:
+    """Saves and restores the attributes named in ``saved_attributes``.
+
+    Each of them is a module, an optimizer, a replay, a generator or another ``SavedState``. An
+    attribute that is None has no state and is skipped.
+    """
 
     saved_attributes: ClassVar[tuple[str, ...]]
 
     def state_dict(self) -> dict[str, Any]:
-        """Nested dicts of tensors and plain numbers, by the attributes' names."""
-        return {
-            name: part.get_state() if isinstance(part, Generator) else dict(part.state_dict())
-            for name, part in self._parts().items()
-        }
+        """Nested dicts of tensors and plain numbers, by attribute name."""
+        state: dict[str, Any] = {}
+        for name, part in self._saved_parts().items():
+            if isinstance(part, Generator):
+                state[name] = part.get_state()
+            else:
+                state[name] = dict(part.state_dict())
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on as if never stopped."""
-        for name, part in self._parts().items():
+        """Resume from a state; the inverse of ``state_dict``."""
+        for name, part in self._saved_parts().items():
             if isinstance(part, Generator):
                 part.set_state(state[name])
             else:
                 part.load_state_dict(state[name])
 
-    def copy_weights_from(self, other: "Stateful") -> None:
-        """Act and adapt as another one does, which may be on another device: take what its modules have learnt."""
-        for mine, theirs in zip(self._parts().values(), other._parts().values(), strict=True):
-            if isinstance(theirs, nn.Module):
-                mine.load_state_dict(theirs.state_dict())
-            elif isinstance(theirs, Stateful):
-                mine.copy_weights_from(theirs)
+    def copy_weights_from(self, other: "SavedState") -> None:
+        """Take the weights and statistics of all modules of another method of the same kind.
 
-    def _parts(self) -> dict[str, Any]:
-        return {
-            name: part
-            for name in self.saved_attributes
-            if (part := getattr(self, name)) is not None
-        }
+        The other one may be on another device. Afterwards both act and adapt alike. Optimizers, replays and generators are not copied.
+        """
+        theirs = other._saved_parts()
+        for name, part in self._saved_parts().items():
+            if isinstance(part, nn.Module):
+                part.load_state_dict(theirs[name].state_dict())
+            elif isinstance(part, SavedState):
+                part.copy_weights_from(theirs[name])
+
+    def _saved_parts(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name) for name in self.saved_attributes}
+        return {name: part for name, part in parts.items() if part is not None}

@@ -1,81 +1,277 @@
-"""Proximal policy optimisation (Schulman et al. 2017): advantages, the clipped surrogate, a policy in [-1, 1].
+"""Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
-The policy is a Gaussian whose samples are clipped to the actions' range. Its likelihood is that of the clipped action:
-a density within the range, and at either end the whole tail beyond it (Fujita and Maeda 2018), so that ratios are exact
-of actions that lie on the edge.
+The policy is a Gaussian whose samples are clipped to the range of the actions, [-1, 1]. Its
+likelihood is that of the clipped action: a density inside the range, and at either end the mass of
+the whole tail beyond it (Fujita and Maeda 2018), so that likelihood ratios are exact at the edges.
+
+The functions below are shared with methods that have a learning loop of their own; ``PpoLearner``
+is the loop for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a
+action, k features.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import log
+from typing import ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.special import log_ndtr
 
-from policies.method import Transition
+from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
+from policies.logs import mean_logs
+from policies.method import CollectionSchedule, Problem, Transition
+from policies.nn.networks import mlp
+from policies.nn.normalizer import RunningNormalizer
+from policies.nn.state import SavedState
+from policies.ranges import Count, Discount, NonNegative, Positive, Share
+
+
+@dataclass(frozen=True)
+class PpoConfig(MethodConfig):
+    """Settings of the learner."""
+
+    hidden: Count = 64  # units of the one layer that policy and critic have above the features
+    lr: Positive = 1e-3  # learning rate; VariBAD's RL² has 7e-4
+    gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, of longer episodes
+    gae_lambda: Share = 0.9  # λ of the advantages (VariBAD)
+    clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
+    epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
+    minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
+    value_coef: NonNegative = 0.5  # weight of the critic's loss (PPO, VariBAD)
+    entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
+    init_std: Positive = 0.6  # std of the first policy's actions; it is learned
+    max_grad_norm: Positive = 0.5  # norm that gradients are clipped to (VariBAD)
+    schedule: CollectionSchedule = CollectionSchedule(
+        meta_batch=256,
+        episodes_per_trial=3,
+        iterations=200,
+    )
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps per iteration."""
+        return self.epochs * self.minibatches
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discount and schedule follow from the horizon and the episodes."""
+        return cls(
+            gamma=derive_discount(problem),
+            schedule=derive_schedule(problem, ON_POLICY_STEPS),
+        )
 
 
 def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A sample of the clipped Gaussian where there is a generator, its mean otherwise, (..., a) in [-1, 1]."""
+    """Actions (..., a) in [-1, 1]: a sample of the clipped Gaussian, or without generator its mean."""
     if generator is not None:
-        mean = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        mean = mean + log_std.exp() * noise
     return mean.clamp(-1, 1)
 
 
 def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Of clipped actions (..., a) under a mean and log-deviation that broadcast with them: (...,)."""
+    """Log-likelihood (...,) of clipped actions (..., a); ``mean`` and ``log_std`` broadcast."""
     score = (action - mean) * torch.exp(-log_std)
-    density = -0.5 * score.square() - log_std - 0.5 * log(2 * torch.pi)
-    return torch.where(action.abs() < 1, density, log_ndtr(score * -action.sign())).sum(-1)
+    log_density = -0.5 * score.square() - log_std - 0.5 * log(2 * torch.pi)
+    log_tail = log_ndtr(score * -action.sign())  # mass beyond the end at which the action lies
+    return torch.where(action.abs() < 1, log_density, log_tail).sum(-1)
 
 
 def entropy(log_std: Tensor) -> Tensor:
-    """Of the Gaussian before it is clipped, nats, (...,)."""
+    """Entropy of the Gaussian before it is clipped, nats, (...,)."""
     return (log_std + 0.5 * log(2 * torch.pi * torch.e)).sum(-1)
 
 
 def follows(ticks: Transition) -> Tensor:
-    """Whether the next tick's value belongs to a tick's return, for sequences (L, ...): not after the task ended."""
-    after = torch.cat([ticks.valid[1:], torch.zeros_like(ticks.valid[:1])])
-    return ticks.valid & after & ~ticks.terminated
+    """Whether the next tick's value belongs to the return of a tick, (L, ...): not after the end."""
+    next_valid = torch.cat([ticks.valid[1:], torch.zeros_like(ticks.valid[:1])])
+    return ticks.valid & next_valid & ~ticks.terminated
 
 
 def advantages(
-    reward: Tensor, value: Tensor, follows: Tensor, gamma: float, decay: float
+    reward: Tensor, value: Tensor, follows: Tensor, gamma: float, gae_lambda: float
 ) -> Tensor:
-    """Generalised advantage estimates (Schulman et al. 2016) of sequences, all (L, ...).
+    """Generalized advantage estimates (Schulman et al. 2016) of sequences; all are (L, ...).
 
     Args:
-        value: of the state that each tick began in.
+        reward: of each tick.
+        value: of the state in which each tick began.
         follows: whether the next tick's value belongs to this tick's return.
-        gamma: discount of a tick.
-        decay: λ, the weight of longer returns.
+        gamma: discount per tick.
+        gae_lambda: λ, the weight of longer returns.
     """
-    found, ahead, after = [], torch.zeros_like(reward[0]), torch.zeros_like(reward[0])
-    for r, v, goes_on in zip(reward.flip(0), value.flip(0), follows.flip(0), strict=True):
-        ahead = r - v + gamma * (after + decay * ahead).where(goes_on, 0.0)
-        after = v
-        found.append(ahead)
-    return torch.stack(found[::-1])
+    reversed_advantages = []
+    advantage = torch.zeros_like(reward[0])
+    next_value = torch.zeros_like(reward[0])
+    for t in reversed(range(len(reward))):
+        future = gamma * (next_value + gae_lambda * advantage)
+        advantage = reward[t] - value[t] + future.where(follows[t], 0.0)
+        next_value = value[t]
+        reversed_advantages.append(advantage)
+    return torch.stack(reversed_advantages[::-1])
 
 
 def standardized(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Mean 0 and deviation 1 over the valid ones along ``dim``, 0 elsewhere."""
+    """Mean 0 and standard deviation 1 over the valid elements along ``dim``; 0 elsewhere."""
     count = valid.sum(dim, keepdim=True).clamp(min=1)
-    centered = (x - x.where(valid, 0.0).sum(dim, keepdim=True) / count).where(valid, 0.0)
-    return centered / ((centered.square().sum(dim, keepdim=True) / count).sqrt() + 1e-4)
+    mean = x.where(valid, 0.0).sum(dim, keepdim=True) / count
+    centered = (x - mean).where(valid, 0.0)
+    variance = centered.square().sum(dim, keepdim=True) / count
+    return centered / (variance.sqrt() + 1e-4)
 
 
-def surrogate(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """The clipped objective, negated: a loss of the same shape."""
+def surrogate(log_ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
+    """Minus PPO's clipped objective, element by element."""
     ratio = log_ratio.exp()
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    clipped = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
 
 
 def divergence(log_ratio: Tensor) -> Tensor:
-    """An unbiased estimate of KL(old ‖ new) that is never negative (Schulman 2020), nats, the same shape."""
+    """An unbiased and non-negative estimate of KL(old ‖ new) (Schulman 2020), nats, same shape."""
     return log_ratio.exp() - 1 - log_ratio
 
 
-def mean(x: Tensor, valid: Tensor) -> Tensor:
-    """Over the valid ones; 0 where there are none."""
+def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
+    """Mean of the valid elements, a scalar; 0 where there are none."""
     return x.where(valid, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class PpoBatch:
+    """Trials as sequences, and what stays fixed of them while the policy changes."""
+
+    ticks: Transition  # (L, n, ...) as in ``TrialBatch.sequences``
+    log_prob: Tensor  # (L, n) of the actions under the policy that took them
+    advantage: Tensor  # (L, n) standardized
+    value_target: Tensor  # (L, n) normalized return that the critic is to predict
+
+    def trials(self, index: Tensor) -> "PpoBatch":
+        """Some of the n trials."""
+        return PpoBatch(
+            self.ticks[:, index],
+            self.log_prob[:, index],
+            self.advantage[:, index],
+            self.value_target[:, index],
+        )
+
+
+class ActorCritic(nn.Module):
+    """Policy and critic over features that an encoder computes."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        features: int,
+        actions: int,
+        config: PpoConfig,
+        generator: torch.Generator,
+    ) -> None:
+        """Heads for an encoder of ``features`` outputs, on the generator's device."""
+        super().__init__()
+        self.encoder = encoder
+        self.return_norm = RunningNormalizer(1, generator.device)
+        self.actor = mlp([features, config.hidden, actions], generator)
+        self.critic = mlp([features, config.hidden, 1], generator)
+        std = torch.full((actions,), config.init_std, device=generator.device)
+        self.log_std = nn.Parameter(std.log())
+
+    def value(self, features: Tensor) -> Tensor:
+        """The critic's normalized return (...,) from features (..., k) on."""
+        return self.critic(features)[..., 0]
+
+    def act(self, features: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Actions (..., a): a sample of the policy, or its mean without a generator."""
+        return act(self.actor(features), self.log_std, generator)
+
+    def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
+        """Log-likelihood (...,) of actions (..., a) under features (..., k)."""
+        return log_prob(self.actor(features), self.log_std, action)
+
+
+class PpoLearner(SavedState):
+    """Improves a policy over features of whole trials; a minibatch is a part of the trials.
+
+    The encoder is a module ``encoder(ticks) -> (L, n, k)``: the features of each tick of sequences
+    (L, n, ...), computed from the past of its trial alone. It is trained with policy and critic.
+    """
+
+    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "generator")
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        features: int,
+        actions: int,
+        config: PpoConfig,
+        generator: torch.Generator,
+    ) -> None:
+        """``features`` is k, ``actions`` is a; the generator draws weights and minibatches."""
+        self.config = config
+        self.generator = generator
+        self.net = ActorCritic(encoder, features, actions, config, generator)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+
+    def learn(self, ticks: Transition) -> dict[str, float]:
+        """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""
+        batch = self.prepare(ticks)
+        trials = ticks.reward.shape[1]
+        logs = [self.step(batch.trials(index)) for index in self._minibatches(trials)]
+        return mean_logs(logs)
+
+    @torch.no_grad()
+    def prepare(self, ticks: Transition) -> PpoBatch:
+        """Log-likelihoods, advantages and value targets under the policy that acted.
+
+        A trial is one return: at a time limit the value of the next episode's first tick follows,
+        discounted like any other. Nothing follows where the task ended, nor the end of the trial.
+        """
+        c = self.config
+        features = self.net.encoder(ticks)
+        value = self.net.return_norm.inverse(self.net.value(features))
+        advantage = advantages(ticks.reward, value, follows(ticks), c.gamma, c.gae_lambda)
+        returns = advantage + value
+        # The values above are in units of the old statistics, which the critic was trained with;
+        # its targets are in units of the new ones.
+        self.net.return_norm.update(returns[ticks.valid][:, None])
+        return PpoBatch(
+            ticks=ticks,
+            log_prob=self.net.log_prob(features, ticks.action),
+            advantage=standardized(advantage, ticks.valid, (0, 1)),
+            value_target=self.net.return_norm(returns[..., None])[..., 0],
+        )
+
+    def losses(self, batch: PpoBatch) -> dict[str, Tensor]:
+        """Scalars: surrogate, value error, entropy, and the KL from the policy that acted."""
+        valid = batch.ticks.valid
+        features = self.net.encoder(batch.ticks)
+        log_prob = self.net.log_prob(features, batch.ticks.action)
+        log_ratio = (log_prob - batch.log_prob).where(valid, 0.0)
+        actor = surrogate(log_ratio, batch.advantage, self.config.clip_ratio)
+        critic = (self.net.value(features) - batch.value_target).square()
+        return {
+            "actor": masked_mean(actor, valid),
+            "critic": masked_mean(critic, valid),
+            "entropy": entropy(self.net.log_std),
+            "kl": masked_mean(divergence(log_ratio), valid),
+        }
+
+    def step(self, batch: PpoBatch) -> dict[str, Tensor]:
+        """One gradient step, back through the whole of each trial."""
+        c = self.config
+        losses = self.losses(batch)
+        bonus = c.entropy_coef * losses["entropy"]
+        total = losses["actor"] + c.value_coef * losses["critic"] - bonus
+        self.optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
+        self.optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _minibatches(self, trials: int) -> Iterator[Tensor]:
+        """Indices of trials, all of them once per epoch, in random order."""
+        for _ in range(self.config.epochs):
+            g = self.generator
+            order = torch.randperm(trials, generator=g, device=g.device)
+            yield from order.chunk(self.config.minibatches)

@@ -1,4 +1,4 @@
-"""Transitions by task: a ring of the newest tasks, drawn from without a Python loop."""
+"""Transitions by task: a ring of the newest tasks, sampled without a Python loop."""
 
 from dataclasses import fields
 from typing import Any
@@ -8,99 +8,124 @@ from torch import Tensor
 
 from policies.method import Transition, TrialBatch
 
+COLUMNS = tuple(f.name for f in fields(Transition))
 FLAGS = ("terminated", "truncated", "first", "begins", "valid")
 
 
 class Replay:
-    """Each task keeps all the valid transitions of its one trial, in time order.
+    """Keeps all valid transitions of each task's one trial, in time order.
 
-    Tasks are drawn afresh for every trial, so that a task's transitions all stem from the policy of that day; the
-    ring forgets the oldest tasks, which keeps the contexts recent.
+    Every trial has a new task, so that all transitions of a task come from the policy of one
+    iteration. The ring overwrites the oldest tasks. Where a task's episodes begin is told by the
+    flag ``begins`` of its transitions.
+
+    Slots are places in the ring: what ``tasks`` returns and the other samplers take.
+
+    Attributes:
+        data: (capacity, L, w) all fields of ``Transition`` side by side, w columns in all.
+        length: (capacity,) valid transitions of each task.
+        task: (capacity, p) true task parameters.
+        widths: columns of each field in ``data``; empty before the first trial.
+        added: number of tasks added so far, also those overwritten since.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity  # tasks
-        self.added = 0  # tasks, ever
-        self.data = torch.zeros(0)  # (capacity, L, w) columns as in Transition
-        self.length = torch.zeros(0, dtype=torch.int64)  # (capacity,) valid transitions
-        self.task = torch.zeros(0)  # (capacity, p)
-        self.widths: list[int] = []  # of each field
+    def __init__(self, capacity: int, device: torch.device) -> None:
+        """``capacity`` is a number of tasks; everything is stored on ``device``."""
+        self.capacity = capacity
+        self.device = device
+        self.added = 0
+        self.data = torch.zeros(0, device=device)
+        self.length = torch.zeros(0, dtype=torch.int64, device=device)
+        self.task = torch.zeros(0, device=device)
+        self.widths: list[int] = []
 
     def __len__(self) -> int:
+        """Number of tasks that are stored."""
         return min(self.added, self.capacity)
 
     def add(self, trial: TrialBatch) -> Transition:
-        """Keep a trial, each of its worlds a task; returns its valid transitions (b, ...)."""
-        ticks = trial.ticks.map(lambda x: x.flatten(0, 1).transpose(0, 1))  # (n, L, ...)
-        columns = [getattr(ticks, f.name) for f in fields(Transition)]
-        columns = [(c if c.dim() == 3 else c[..., None]).float() for c in columns]
-        rows = torch.cat(columns, -1).where(
-            ticks.valid[..., None], 0.0
-        )  # a mask does not keep NaN out of gradients
+        """Store a trial, each of its n worlds as a task; a world without a valid tick is left out.
+
+        Returns:
+            The valid transitions of the trial (b, ...), for statistics of the new data.
+
+        Raises:
+            ValueError: trials of another shape are stored already.
+        """
+        ticks = trial.sequences().transpose(0, 1)  # (n, L, ...)
+        columns = [_as_columns(getattr(ticks, name)) for name in COLUMNS]
+        rows = torch.cat(columns, -1)
+        # A diverged world may hold NaN, and a mask alone does not keep NaN out of gradients.
+        rows = rows.where(ticks.valid[..., None], 0.0)
         if not self.widths:
-            self.widths = [c.shape[-1] for c in columns]
-            self.data = torch.zeros(self.capacity, *rows.shape[1:])
-            self.length = torch.zeros(self.capacity, dtype=torch.int64)
-            self.task = torch.zeros(self.capacity, trial.task.shape[-1])
+            self.widths = [column.shape[-1] for column in columns]
+            self._allocate(rows, trial.task)
         if rows.shape[1:] != self.data.shape[1:]:
-            raise ValueError(
-                f"trials of {tuple(rows.shape[1:])} do not fit a replay of {tuple(self.data.shape[1:])}"
-            )
-        order = (~ticks.valid).int().argsort(dim=1, stable=True)  # valid ones first, in time order
-        rows = rows.gather(1, order[..., None].expand_as(rows))
-        usable = ticks.valid.any(1)
-        kept = usable.nonzero().flatten()[-self.capacity :]
-        slots = (self.added + torch.arange(len(kept))) % self.capacity
-        self.data[slots] = rows[kept]
-        self.length[slots] = ticks.valid.sum(1)[kept]
-        self.task[slots] = trial.task[kept]
-        self.added += len(kept)
-        return ticks.map(lambda x: x[ticks.valid])
+            given = tuple(rows.shape[1:])
+            stored = tuple(self.data.shape[1:])
+            raise ValueError(f"trials of {given} do not fit a replay of {stored}")
+
+        length = ticks.valid.sum(1)
+        worlds = length.nonzero().flatten()[-self.capacity :]
+        slots = (self.added + torch.arange(len(worlds), device=self.device)) % self.capacity
+        self.data[slots] = rows[worlds]
+        self.length[slots] = length[worlds]
+        self.task[slots] = trial.task[worlds]
+        self.added += len(worlds)
+        return ticks[ticks.valid]
 
     def tasks(self, n: int, generator: torch.Generator) -> Tensor:
-        """Slots of n tasks, with replacement."""
-        return torch.randint(len(self), (n,), generator=generator)
+        """Slots (n,) of random tasks, with replacement."""
+        return torch.randint(len(self), (n,), generator=generator, device=self.device)
 
-    def transitions(self, slots: Tensor, each: int, generator: torch.Generator) -> Transition:
-        """``each`` transitions of each task, with replacement: (n, each, ...)."""
-        share = torch.rand(len(slots), each, generator=generator)
-        return self._take(slots, (share * self.length[slots, None]).long())
+    def transitions(self, slots: Tensor, size: int, generator: torch.Generator) -> Transition:
+        """``size`` random transitions of each task, with replacement, (n, size, ...)."""
+        u = torch.rand(len(slots), size, generator=generator, device=self.device)
+        columns = (u * self.length[slots, None]).long()
+        return self._gather(slots, columns)
 
     def contexts(
-        self, slots: Tensor, most: int, generator: torch.Generator
+        self,
+        slots: Tensor,
+        size: int,
+        generator: torch.Generator,
+        newest: int | None = None,
     ) -> tuple[Transition, Tensor]:
-        """Between 1 and ``most`` transitions of each task, none twice: (n, most, ...) and which count, (n, most)."""
-        n, length = len(slots), self.length[slots, None]
-        order = torch.rand(n, self.data.shape[1], generator=generator)
-        order = torch.where(
-            torch.arange(self.data.shape[1]) < length, order, order + 1
-        )  # invalid ones last
-        columns = order.argsort(1)[:, :most]
-        size = 1 + (torch.rand(n, 1, generator=generator) * length.clamp(max=most)).long()
-        return self._take(slots, columns), torch.arange(columns.shape[1]) < size
+        """A random number of transitions of each task, between 1 and ``size``, none twice.
+
+        Args:
+            slots: (n,) tasks.
+            size: most transitions of a context.
+            generator: what they are drawn with.
+            newest: draw only from so many of each task's newest transitions; None: from all. The
+                samples of ``transitions`` are not restricted by it.
+
+        Returns:
+            Transitions (n, size, ...) and a mask (n, size) of those that belong to the context;
+            fewer columns than ``size`` where no trial is that long.
+        """
+        length = self.length[slots, None]
+        available = length if newest is None else length.clamp(max=newest)
+        ticks = torch.arange(self.data.shape[1], device=self.device)
+        eligible = (ticks >= length - available) & (ticks < length)
+
+        # A random order of the eligible ticks: they sort by u in [0, 1), the others by u + 1.
+        u = torch.rand(eligible.shape, generator=generator, device=self.device)
+        columns = torch.where(eligible, u, u + 1).argsort(1)[:, :size]
+
+        u = torch.rand(len(slots), 1, generator=generator, device=self.device)
+        sizes = 1 + (u * available.clamp(max=size)).long()
+        mask = torch.arange(columns.shape[1], device=self.device) < sizes
+        return self._gather(slots, columns), mask
 
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
-        """All transitions of some tasks, in time order: (n, L, ...) and which of them there are, (n, L)."""
-        columns = torch.arange(self.data.shape[1]).expand(len(slots), -1)
-        return self._take(slots, columns), columns < self.length[slots, None]
-
-    def _take(self, slots: Tensor, columns: Tensor) -> Transition:
-        flat = (slots[:, None] * self.data.shape[1] + columns).flatten()
-        rows = self.data.flatten(0, 1).index_select(0, flat).view(*columns.shape, -1)
-        parts = dict(
-            zip((f.name for f in fields(Transition)), rows.split(self.widths, -1), strict=True)
-        )
-        return Transition(
-            **{
-                name: x.bool().squeeze(-1) if name in FLAGS else x
-                for name, x in parts.items()
-                if name != "reward"
-            },
-            reward=parts["reward"].squeeze(-1),
-        )
+        """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
+        ticks = torch.arange(self.data.shape[1], device=self.device)
+        mask = ticks < self.length[slots, None]
+        return self._gather(slots, ticks.expand(len(slots), -1)), mask
 
     def state_dict(self) -> dict[str, Any]:
-        """What was kept, without the empty slots."""
+        """A copy of what is stored, without the empty slots."""
         n = len(self)
         return {
             "added": self.added,
@@ -112,11 +137,39 @@ class Replay:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of ``state_dict``."""
-        self.added, self.widths = state["added"], list(state["widths"])
-        for name in ("data", "length", "task"):
-            kept = state[name]
-            whole = torch.zeros(
-                self.capacity if self.widths else 0, *kept.shape[1:], dtype=kept.dtype
-            )
-            whole[: len(kept)] = kept
-            setattr(self, name, whole)
+        self.added = state["added"]
+        self.widths = list(state["widths"])
+        if not self.widths:
+            return
+        n = len(self)
+        self._allocate(state["data"], state["task"])
+        self.data[:n] = state["data"]
+        self.length[:n] = state["length"]
+        self.task[:n] = state["task"]
+
+    def _allocate(self, rows: Tensor, task: Tensor) -> None:
+        """Make empty slots for rows (n, L, w) and task parameters (n, p)."""
+        many = self.capacity
+        self.data = torch.zeros(many, *rows.shape[1:], device=self.device)
+        self.length = torch.zeros(many, dtype=torch.int64, device=self.device)
+        self.task = torch.zeros(many, *task.shape[1:], device=self.device)
+
+    def _gather(self, slots: Tensor, columns: Tensor) -> Transition:
+        """Transition ``columns[i, k]`` of task ``slots[i]`` at place (i, k): (n, size, ...)."""
+        _, length, width = self.data.shape
+        # data[slot, column] is row slot * L + column of data seen as (capacity * L, w).
+        index = slots[:, None] * length + columns
+        rows = self.data.view(-1, width).index_select(0, index.flatten())
+        rows = rows.view(*columns.shape, width)
+        parts = dict(zip(COLUMNS, rows.split(self.widths, -1), strict=True))
+        parts["reward"] = parts["reward"].squeeze(-1)
+        for name in FLAGS:
+            parts[name] = parts[name].squeeze(-1).bool()
+        return Transition(**parts)
+
+
+def _as_columns(x: Tensor) -> Tensor:
+    """A field (n, L, k) or (n, L) as float32 columns (n, L, k) or (n, L, 1)."""
+    if x.dim() == 2:
+        x = x[..., None]
+    return x.float()

@@ -1,245 +1,195 @@
-"""Soft actor-critic (Haarnoja et al. 2018b) with twin critics, as losses of a batch under a condition.
+"""Soft actor-critic (Haarnoja et al. 2018b) with twin critics, as networks and losses of a batch.
 
-The condition z (b, l) is whatever a method knows of the task: nothing, the truth, or a belief. Which network a
-loss may change is decided here: the critic's loss reaches the critics and z; the actor's loss the actor alone; the
-temperature's loss the temperature alone.
+Actor and critics read features x (..., k) of a state: the normalized observation, and what a method
+knows of the task (nothing, the truth, or a sample of its belief). Features of the next state are
+given apart, so that a belief may change from tick to tick. Axes: leading axes (b,) or (L, b), k
+features, a action.
+
+Each loss reaches its own networks only: the critic's loss the critics and the features, the actor's
+loss the actor, the temperature's loss the temperature.
 """
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from math import log
-from typing import ClassVar
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.config import (
+    OFF_POLICY_STEPS,
+    MethodConfig,
+    derive_buffer_tasks,
+    derive_discount,
+    derive_gradient_steps,
+    derive_schedule,
+)
+from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import Ensemble, mlp
-from policies.nn.normalizer import RunningNormalizer
-from policies.nn.state import Stateful, make_generator
-from policies.rl.replay import Replay
+from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
 
 
 @dataclass(frozen=True)
-class SacConfig:
-    """The numbers of the learner."""
+class SacConfig(MethodConfig):
+    """Settings of the networks, the losses and the learner."""
 
-    hidden: tuple[int, ...] = (
-        128,
-        128,
-    )  # PEARL has 3 × 300; this is what a CPU core can train in two minutes
-    lr: float = 1e-3  # PEARL has 3e-4 for a million steps; here there are a few thousand
-    gamma: float = 0.95  # horizons are about 20 ticks
-    tau: float = 0.01  # PEARL has 0.005; larger, for few steps
-    ema_rate: float = 0.005  # step of the slow copies that are acted by: Polyak averaging, instead of a schedule for lr
-    reward_scale: float = 1.0
-    target_entropy: float = -1.0  # target, nats per action dimension (Haarnoja et al. 2018b)
-    init_temperature: float = 0.1  # where its adaptation starts
-    meta_batch: int = 64  # meta-batch; PEARL has 16 of 256 transitions, but it is tasks that beliefs are learnt from
-    batch_per_task: int = 8  # transitions of each task
-    gradient_steps: int = 64  # gradient steps per lesson
-    buffer_tasks: int = 2048  # tasks in the replay
+    # Layer widths of actor and critics. PEARL has 3 × 300; this is what one CPU core can train in
+    # two minutes.
+    hidden: LayerWidths = (128, 128)
+    lr: Positive = 1e-3  # learning rate; PEARL has 3e-4 for a million steps, here are thousands
+    gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
+    tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
+    # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
+    ema_rate: PositiveShare = 0.005
+    reward_scale: Positive = 1.0  # factor of the reward in the critics' targets
+    # [nats] target entropy per action dimension (Haarnoja et al. 2018b)
+    target_entropy: Finite = -1.0
+    init_temperature: Positive = 0.1  # where the learned temperature starts
+    # Tasks per batch. PEARL has 16 of 256 transitions, but a belief is learned from many tasks.
+    meta_batch: Count = 64
+    batch_per_task: Count = 8  # transitions of each task in a batch
+    gradient_steps: Count = 64  # gradient steps per iteration
+    buffer_tasks: Count = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=64, episodes_per_trial=2, random_trials=4, iterations=60
+        meta_batch=64,
+        episodes_per_trial=2,
+        random_trials=4,
+        iterations=60,
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "SacConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    # each tick's reward tells the way: values of few ticks are the best, and the sharpest about the goal
-    "point": SacConfig(gamma=0.5),
-    "reach": SacConfig(
-        gamma=0.5,
-        reward_scale=5.0,  # distances are of centimetres
-        init_temperature=0.05,
-        schedule=CollectionSchedule(
-            meta_batch=64, episodes_per_trial=2, random_trials=4, iterations=150
-        ),
-    ),
-    "cheetah_vel": SacConfig(
-        gamma=0.97,
-        meta_batch=32,
-        batch_per_task=16,
-        gradient_steps=200,  # to 12 800 new transitions
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=2, random_trials=1, iterations=100
-        ),
-    ),
-    "cheetah_cripple": SacConfig(  # as many steps of the world and of gradients as the methods that plan
-        gamma=0.97,
-        meta_batch=32,
-        batch_per_task=16,
-        gradient_steps=250,
-        schedule=CollectionSchedule(
-            meta_batch=16, episodes_per_trial=1, random_trials=4, iterations=30
-        ),
-    ),
-    "slide": SacConfig(
-        gamma=0.97,
-        reward_scale=5.0,  # returns are at most 1
-        tau=0.02,  # the reward of a strike comes over the dozen ticks after it
-        target_entropy=-2.0,  # a strike is aimed to a few percent of its speed
-        init_temperature=0.03,
-        gradient_steps=128,
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=2, random_trials=4, iterations=100
-        ),
-    ),
-}
-PRESETS["reach_viperx"] = PRESETS["reach"]
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discount, schedule, gradient steps and replay follow from horizon and episodes."""
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        return cls(
+            gamma=derive_discount(problem),
+            gradient_steps=derive_gradient_steps(problem, schedule),
+            buffer_tasks=derive_buffer_tasks(problem, schedule),
+            schedule=schedule,
+        )
 
 
 class Sac(nn.Module):
-    """An actor, twin critics, slow copies of both, and the temperature. ``inputs`` is o + l."""
+    """An actor, twin critics, slowly following copies of both, and the temperature."""
 
     def __init__(
-        self, inputs: int, actions: int, config: SacConfig, generator: torch.Generator
+        self, features: int, actions: int, config: SacConfig, generator: torch.Generator
     ) -> None:
+        """Networks of ``features`` inputs (k) on the generator's device."""
         super().__init__()
-        self.actor = mlp([inputs, *config.hidden, 2 * actions], generator)
-        self.critic = Ensemble(2, [inputs + actions, *config.hidden, 1], generator)
-        self.target = deepcopy(self.critic).requires_grad_(False)
-        self.slow = deepcopy(self.actor).requires_grad_(False)  # what is acted by
-        self.log_alpha = nn.Parameter(torch.tensor(log(config.init_temperature)))
+        self.actor = mlp([features, *config.hidden, 2 * actions], generator)
+        self.critic = Ensemble(2, [features + actions, *config.hidden, 1], generator)
+        self.target_critic = deepcopy(self.critic).requires_grad_(False)
+        self.ema_actor = deepcopy(self.actor).requires_grad_(False)  # the one that acts
+        log_alpha = torch.tensor(log(config.init_temperature), device=generator.device)
+        self.log_alpha = nn.Parameter(log_alpha)
 
-    def sample(self, obs: Tensor, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The actor's action in (-1, 1), (b, a), and its log-density (b,)."""
-        mean, log_std = _gaussian(self.actor, obs, z)
-        noise = torch.randn(mean.shape, generator=generator)
+    def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """An action of the actor in (-1, 1), (..., a), and its log-density (...,)."""
+        mean, log_std = _gaussian(self.actor, x)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         raw = mean + log_std.exp() * noise
-        density = -0.5 * noise.square() - log_std - 0.5 * log(2 * torch.pi)
-        squash = 2 * (log(2) - raw - F.softplus(-2 * raw))  # log(1 - tanh²), stable
-        return torch.tanh(raw), (density - squash).sum(-1)
+        log_density = -0.5 * noise.square() - log_std - 0.5 * log(2 * torch.pi)
+        # log(1 - tanh²(raw)), the log-derivative of the squashing, in a form that is stable
+        log_squash = 2 * (log(2) - raw - F.softplus(-2 * raw))
+        return torch.tanh(raw), (log_density - log_squash).sum(-1)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, z: Tensor, generator: torch.Generator | None) -> Tensor:
-        """A sample of the slow actor where there is a generator, its mean otherwise, (b, a)."""
-        mean, log_std = _gaussian(self.slow, obs, z)
-        if generator is not None:
-            mean = mean + log_std.exp() * torch.randn(mean.shape, generator=generator)
-        return torch.tanh(mean)
+    def act(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Actions (n, a) of the averaged actor: a sample, or its mean without a generator."""
+        mean, log_std = _gaussian(self.ema_actor, x)
+        if generator is None:
+            return torch.tanh(mean)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return torch.tanh(mean + log_std.exp() * noise)
 
     def update_targets(self, config: SacConfig) -> None:
-        """Move the slow copies a step towards what they copy."""
-        polyak_update(self.target, self.critic, config.tau)
-        polyak_update(self.slow, self.actor, config.ema_rate)
+        """Move the slow copies a step toward what they follow."""
+        polyak_update(self.target_critic, self.critic, config.tau)
+        polyak_update(self.ema_actor, self.actor, config.ema_rate)
 
 
 @torch.no_grad()
-def polyak_update(slow: nn.Module, fast: nn.Module, step: float) -> None:
-    """Move every parameter of ``slow`` a share ``step`` of the way to ``fast``."""
-    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), step)
+def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
+    """Move every parameter of ``slow`` to ``(1 - rate) * slow + rate * fast``."""
+    torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), rate)
 
 
-def _gaussian(actor: nn.Module, obs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation before squashing, (b, a) each."""
-    mean, raw = actor(torch.cat([obs, z], -1)).chunk(2, -1)
-    return mean, -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
+def q_values(critic: Ensemble, x: Tensor, action: Tensor, detach_weights: bool = False) -> Tensor:
+    """Both critics' values of actions (..., a) in states with features x (..., k): (2, ...)."""
+    inputs = torch.cat([x, action], -1)
+    rows = inputs.flatten(0, -2)  # (b, k + a)
+    return critic(rows, detach_weights).view(-1, *inputs.shape[:-1])
 
 
 def critic_loss(
     sac: Sac,
-    t: Transition,
-    obs: Tensor,
-    next_obs: Tensor,
-    z: Tensor,
+    batch: Transition,
+    x: Tensor,
+    next_x: Tensor,
     config: SacConfig,
     generator: torch.Generator,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Twin TD error; ``obs`` and ``next_obs`` (b, o) are normalised. Running out of time is no terminal."""
+    """Squared TD error of both critics, summed over them.
+
+    The value of the next state is left out where the task ended; where only the time was up
+    (``truncated``), it counts.
+
+    Args:
+        sac: the networks.
+        batch: transitions with any leading axes (...).
+        x: features of their observations (..., k); gradients pass through.
+        next_x: features of their next observations (..., k); no gradients.
+        config: discount and scale of the reward.
+        generator: what the next action is drawn with.
+        weights: (...,) factors of each transition's error, such as propensities, or a mask.
+    """
     with torch.no_grad():
-        action, log_prob = sac.sample(next_obs, z, generator)
-        value = (
-            sac.target(torch.cat([next_obs, z, action], -1)).squeeze(-1).amin(0)
-            - sac.log_alpha.exp() * log_prob
-        )
-        goal = config.reward_scale * t.reward + config.gamma * (~t.terminated) * value
-    q = sac.critic(torch.cat([obs, z, t.action], -1)).squeeze(-1)  # (2, b)
-    return (q - goal).square().mean(1).sum()
+        next_action, log_prob = sac.sample(next_x, generator)
+        next_q = q_values(sac.target_critic, next_x, next_action).amin(0)
+        next_value = next_q - sac.log_alpha.exp() * log_prob
+        discount = config.gamma * (~batch.terminated)
+        target = config.reward_scale * batch.reward + discount * next_value
+    q = q_values(sac.critic, x, batch.action)
+    error = (q - target).square()
+    if weights is not None:
+        error = error * weights
+    return error.flatten(1).mean(1).sum()
 
 
 def actor_loss(
-    sac: Sac, obs: Tensor, z: Tensor, generator: torch.Generator
+    sac: Sac, x: Tensor, generator: torch.Generator, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Soft value of the policy's own actions, negated, and their log-density (b,); the critics are left alone."""
-    z = z.detach()
-    action, log_prob = sac.sample(obs, z, generator)
-    q = sac.critic(torch.cat([obs, z, action], -1), frozen=True).squeeze(-1).amin(0)
-    return (sac.log_alpha.exp().detach() * log_prob - q).mean(), log_prob
+    """Minus the soft value of the policy's own actions.
+
+    Args:
+        sac: the networks; the critics get no gradient.
+        x: features (..., k); detached.
+        generator: what actions are drawn with.
+        weights: (...,) factors of each state's loss.
+
+    Returns:
+        The loss, a scalar, and the log-density of the drawn actions (...,).
+    """
+    x = x.detach()
+    action, log_prob = sac.sample(x, generator)
+    q = q_values(sac.critic, x, action, detach_weights=True).amin(0)
+    loss = sac.log_alpha.exp().detach() * log_prob - q
+    if weights is not None:
+        loss = loss * weights
+    return loss.mean(), log_prob
 
 
-def temperature_loss(sac: Sac, log_prob: Tensor, target: float) -> Tensor:
-    """Raises the temperature while the policy's entropy lies below ``target`` nats."""
-    return -sac.log_alpha * (log_prob.detach().mean() + target)
+def temperature_loss(sac: Sac, log_prob: Tensor, target_entropy: float) -> Tensor:
+    """Its descent raises the temperature while the policy's entropy is below the target, nats."""
+    return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
 
 
-@dataclass(frozen=True)
-class FixedBelief:
-    """A belief that no experience changes."""
-
-    z: Tensor  # (n, l)
-
-
-class SacLearner(Stateful):
-    """Soft actor-critic under a condition that is known from the task: z = ``condition(task)``, (n, p) -> (n, l)."""
-
-    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "replay", "generator")
-
-    def __init__(
-        self,
-        problem: Problem,
-        width: int,
-        condition: Callable[[Tensor], Tensor],
-        config: SacConfig,
-        seed: int,
-        replay: Replay | None = None,
-    ) -> None:
-        """``replay`` is another's, who fills it and calls ``lesson``; without one, ``learn`` fills its own."""
-        g = make_generator(seed)
-        self.problem, self.condition, self.config, self.generator = problem, condition, config, g
-        self.replay = Replay(config.buffer_tasks) if replay is None else replay
-        self.obs = RunningNormalizer(problem.obs_dim)
-        self.sac = Sac(problem.obs_dim + width, problem.action_dim, config, g)
-        self.net = nn.ModuleDict({"obs": self.obs, "sac": self.sac})
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=config.lr, fused=True)
-
-    def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
-        """A sample of the policy, or its mean."""
-        return self.sac.act(self.obs(obs), belief.z, self.generator if explore else None)
-
-    def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
-        return self.train_on(self.replay.add(trial))
-
-    def train_on(self, new: Transition) -> dict[str, float]:
-        """The gradient steps after transitions (b, ...) that the replay has just got."""
-        self.obs.update(new.obs)
-        logs = [self.step() for _ in range(self.config.gradient_steps)]
-        return {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
-
-    def step(self) -> dict[str, Tensor]:
-        """One gradient step on everything."""
-        c, g, sac = self.config, self.generator, self.sac
-        slots = self.replay.tasks(c.meta_batch, g)
-        z = self.condition(self.replay.task[slots]).repeat_interleave(c.batch_per_task, 0)
-        batch = self.replay.transitions(slots, c.batch_per_task, g).map(lambda x: x.flatten(0, 1))
-        obs, next_obs = self.obs(batch.obs), self.obs(batch.next_obs)
-        critic = critic_loss(sac, batch, obs, next_obs, z, c, g)
-        actor, log_prob = actor_loss(sac, obs, z, g)
-        temperature = temperature_loss(sac, log_prob, c.target_entropy * self.problem.action_dim)
-        self.optimizer.zero_grad()
-        (critic + actor + temperature).backward()
-        self.optimizer.step()
-        sac.update_targets(c)
-        return {
-            "critic": critic.detach(),
-            "actor": actor.detach(),
-            "alpha": sac.log_alpha.detach().exp(),
-        }
+def _gaussian(actor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation before squashing, (..., a) each."""
+    mean, raw = actor(x).chunk(2, -1)
+    log_std = -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
+    return mean, log_std

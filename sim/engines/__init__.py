@@ -1,6 +1,8 @@
-"""Physics engines: each loads a ``Scene`` and steps n independent simulations of it."""
+"""Physics engines: each loads a ``Scene`` and runs n independent simulations of it."""
 
+from robots.errors import BadArgumentError
 from robots.registry import Registry
+from robots.scene import Scene
 
 ENGINES = Registry(
     "engine",
@@ -11,3 +13,28 @@ ENGINES = Registry(
         "ideal": "sim.engines.ideal:IdealEngine",
     },
 )
+
+
+def engine_for(scene: Scene, name: str | None = None) -> str:
+    """Choose the engine of a scene.
+
+    Args:
+        scene: what is to be simulated.
+        name: the engine that is asked for; None: the first registered one that supports the scene.
+
+    Returns:
+        The engine's name.
+
+    Raises:
+        UnknownNameError: there is no engine of this name.
+        BadArgumentError: the engine does not support the scene; the message names those that do.
+    """
+    if name is not None and ENGINES[name].supports(scene):
+        return name
+    able = [other for other in ENGINES if ENGINES[other].supports(scene)]
+    if name is None and able:
+        return able[0]
+    body = scene.body.name
+    engines = ", ".join(able) or "no engine"
+    asked = f", not on {name}" if name else ""
+    raise BadArgumentError(f"{body} runs on {engines}{asked}")

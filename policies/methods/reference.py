@@ -1,0 +1,61 @@
+"""What ``blind`` and ``oracle`` share: soft actor-critic under a belief that never changes.
+
+They are the references that every adapting method is compared with.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policies.method import Problem, Transition, TrialBatch
+from policies.rl.replay import Replay
+from policies.rl.sac import SacConfig
+from policies.rl.sac_learner import Condition, FixedBelief, SacLearner, no_condition
+
+
+class Reference:
+    """A method without adaptation; a subclass adds ``privileged`` and ``prior``."""
+
+    Config = SacConfig
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: SacConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+        condition: Condition = no_condition,
+        condition_dim: int = 0,
+    ) -> None:
+        """``condition`` and its number of columns as in ``SacLearner``."""
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.learner = SacLearner(problem, config, seed, device, replay, condition, condition_dim)
+
+    def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
+        """Actions (n, a): a sample of the policy, or its mean."""
+        return self.learner.act(obs, belief, explore)
+
+    def observe(self, belief: FixedBelief, transition: Transition) -> FixedBelief:
+        """The same belief."""
+        return belief
+
+    def adapt(self, belief: FixedBelief, episode: Transition) -> FixedBelief:
+        """The same belief."""
+        return belief
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train; returns means over the gradient steps."""
+        return self.learner.learn(trial)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's state: networks, optimizer, replay, generator."""
+        return self.learner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from a state; the inverse of ``state_dict``."""
+        self.learner.load_state_dict(state)

@@ -1,0 +1,115 @@
+"""Soft actor-critic as a learner: from a replay, under a condition that is known from the task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from policies.logs import mean_logs
+from policies.method import Problem, Transition, TrialBatch
+from policies.nn.normalizer import RunningNormalizer
+from policies.nn.state import SavedState, make_generator
+from policies.rl.replay import Replay
+from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
+
+Condition = Callable[
+    [Tensor], Tensor
+]  # true task parameters (n, p) -> what the policy knows (n, l)
+
+
+def no_condition(task: Tensor) -> Tensor:
+    """Nothing is known of the task: (n, p) -> (n, 0)."""
+    return task[:, :0]
+
+
+@dataclass(frozen=True)
+class FixedBelief:
+    """A belief that no experience changes."""
+
+    z: Tensor  # (n, l)
+
+
+class SacLearner(SavedState):
+    """Learns a policy and its value of features [normalized observation, z], z = condition(task)."""
+
+    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "replay", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: SacConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+        condition: Condition = no_condition,
+        condition_dim: int = 0,
+    ) -> None:
+        """A new learner.
+
+        Args:
+            problem: the family.
+            config: settings.
+            seed: of the generator of its weights, batches and actions.
+            device: of everything.
+            replay: where it learns from; a new one by default. The owner of a shared replay adds
+                the trials itself and calls ``train_on`` instead of ``learn``.
+            condition: what the policy knows of the task.
+            condition_dim: l, number of columns that ``condition`` gives.
+        """
+        self.problem = problem
+        self.config = config
+        self.condition = condition
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
+        features = problem.obs_dim + condition_dim
+        self.sac = Sac(features, problem.action_dim, config, self.generator)
+        self.net = nn.ModuleDict({"obs_norm": self.obs_norm, "sac": self.sac})
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=config.lr, fused=True)
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What actor and critics read, (..., o + l), of observations (..., o) and z (..., l)."""
+        return torch.cat([self.obs_norm(obs), z], -1)
+
+    def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
+        """Actions (n, a): a sample of the policy, or its mean."""
+        x = self.features(obs, belief.z)
+        return self.sac.act(x, self.generator if explore else None)
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train on the replay; returns means over the gradient steps."""
+        return self.train_on(self.replay.add(trial))
+
+    def train_on(self, new: Transition) -> dict[str, float]:
+        """The gradient steps of an iteration, after the transitions ``new`` (b, ...) were stored."""
+        self.obs_norm.update(new.obs)
+        logs = [self.step() for _ in range(self.config.gradient_steps)]
+        return mean_logs(logs)
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on actor, critics and temperature."""
+        c = self.config
+        g = self.generator
+        slots = self.replay.tasks(c.meta_batch, g)
+        z = self.condition(self.replay.task[slots]).repeat_interleave(c.batch_per_task, 0)
+        batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        x = self.features(batch.obs, z)
+        next_x = self.features(batch.next_obs, z)
+
+        critic = critic_loss(self.sac, batch, x, next_x, c, g)
+        actor, log_prob = actor_loss(self.sac, x, g)
+        target_entropy = c.target_entropy * self.problem.action_dim
+        temperature = temperature_loss(self.sac, log_prob, target_entropy)
+
+        self.optimizer.zero_grad()
+        (critic + actor + temperature).backward()
+        self.optimizer.step()
+        self.sac.update_targets(c)
+        return {
+            "critic": critic.detach(),
+            "actor": actor.detach(),
+            "alpha": self.sac.log_alpha.detach().exp(),
+        }
