@@ -4,6 +4,7 @@ Units and signs, refusals, and every fault of the bus through the real controlle
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from hw_interface.drivers.dynamixel_calibration import read_calibration
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
-from robots.errors import ArmError
+from robots.errors import ArmError, MissingExtraError
 from robots.signals import Command, Condition
 from sim.families import FAMILIES
 from sim.plant import Plant
@@ -172,8 +173,10 @@ def test_a_missing_or_broken_calibration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "dynamixel", "no_such_client:Dynamixel")
-    with pytest.raises(ImportError, match=r"pip install 'pliant\[dynamixel\]'"):
+    monkeypatch.setitem(sys.modules, "dynamixel_sdk", None)  # so that importing it fails
+    for module in ("dynamixel", "dynamixel_bus"):
+        monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
+    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[dynamixel\]'"):
         DRIVERS["dynamixel"]
 
 
