@@ -19,9 +19,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.posterior import Encoder, Posterior, context_features, prior
+from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.rl.replay import Replay
@@ -67,7 +68,8 @@ PRESETS = {
     "cheetah_vel": PearlConfig(
         sac=SacConfig.for_family("cheetah_vel"), kl_weight=0.003, max_context=64
     ),
-    # one transition of a sliding object says much, and the critic needs z only for the strike: a small price for it
+    # one transition of a sliding object says much, and the critic needs z only for the strike:
+    # a small price for it
     "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl_weight=0.002),
 }
 PRESETS["reach_viperx"] = PRESETS["reach"]
@@ -162,8 +164,7 @@ class Pearl(SavedState):
 
     def draw(self, posterior: Posterior) -> PearlBelief:
         """A belief that acts under a sample of a posterior."""
-        shape = posterior.weighted.shape
-        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        noise = standard_normal(posterior.weighted.shape, self.generator)
         return PearlBelief(posterior, posterior.at(noise))
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
@@ -218,4 +219,4 @@ class Pearl(SavedState):
         self.optimizer.step()
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)

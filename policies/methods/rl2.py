@@ -1,9 +1,10 @@
-"""RL² (Duan et al. 2016): a recurrent policy that adapts by its memory, trained by PPO on whole trials.
+"""RL² (Duan et al. 2016): a recurrent policy whose memory is its adaptation.
 
-The memory is reset for a new task only, never between the episodes of a trial. It reads the
-observation and what the tick before gave: the action after the gate, the reward, and whether an
-episode begins now. The last reward of an episode is read with the first observation of the next.
-The return is that of a whole trial, so that finding something out early pays in later episodes.
+PPO trains it on whole trials. The memory is reset for a new task only, never between the episodes
+of a trial. It reads the observation and what the tick before gave: the action after the gate, the
+reward, and whether an episode begins now. The last reward of an episode is read with the first
+observation of the next. The return is that of a whole trial, so that what is found out early pays
+in later episodes.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
 

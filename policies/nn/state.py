@@ -41,7 +41,8 @@ class SavedState:
     def copy_weights_from(self, other: "SavedState") -> None:
         """Take the weights and statistics of all modules of another method of the same kind.
 
-        The other one may be on another device. Afterwards both act and adapt alike. Optimizers, replays and generators are not copied.
+        The other one may be on another device. Afterwards both act and adapt alike. Optimizers,
+        replays and generators are not copied.
         """
         theirs = other._saved_parts()
         for name, part in self._saved_parts().items():

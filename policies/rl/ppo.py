@@ -18,11 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.special import log_ndtr
 
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Transition
 from policies.nn.networks import mlp
+from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
+
+LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ class PpoConfig:
 
 
 def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Actions (..., a) in [-1, 1]: a sample of the clipped Gaussian, or without generator its mean."""
+    """A sample of the clipped Gaussian, or its mean without a generator: (..., a) in [-1, 1]."""
     if generator is not None:
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        noise = standard_normal(mean.shape, generator)
         mean = mean + log_std.exp() * noise
     return mean.clamp(-1, 1)
 
@@ -58,9 +61,10 @@ def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Ten
 def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """Log-likelihood (...,) of clipped actions (..., a); ``mean`` and ``log_std`` broadcast."""
     score = (action - mean) * torch.exp(-log_std)
-    log_density = -0.5 * score.square() - log_std - 0.5 * log(2 * torch.pi)
+    log_density = -0.5 * score.square() - log_std - LOG_SQRT_2PI
     log_tail = log_ndtr(score * -action.sign())  # mass beyond the end at which the action lies
-    return torch.where(action.abs() < 1, log_density, log_tail).sum(-1)
+    inside = action.abs() < 1
+    return torch.where(inside, log_density, log_tail).sum(-1)
 
 
 def entropy(log_std: Tensor) -> Tensor:
@@ -69,13 +73,19 @@ def entropy(log_std: Tensor) -> Tensor:
 
 
 def follows(ticks: Transition) -> Tensor:
-    """Whether the next tick's value belongs to the return of a tick, (L, ...): not after the end."""
-    next_valid = torch.cat([ticks.valid[1:], torch.zeros_like(ticks.valid[:1])])
-    return ticks.valid & next_valid & ~ticks.terminated
+    """Whether the next tick's value belongs to a tick's return, (L, ...): not after the end."""
+    valid = ticks.valid
+    none = torch.zeros_like(valid[:1])
+    next_valid = torch.cat([valid[1:], none])
+    return valid & next_valid & ~ticks.terminated
 
 
 def advantages(
-    reward: Tensor, value: Tensor, follows: Tensor, gamma: float, gae_lambda: float
+    reward: Tensor,
+    value: Tensor,
+    follows: Tensor,
+    gamma: float,
+    gae_lambda: float,
 ) -> Tensor:
     """Generalized advantage estimates (Schulman et al. 2016) of sequences; all are (L, ...).
 
@@ -100,10 +110,12 @@ def advantages(
 def standardized(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     """Mean 0 and standard deviation 1 over the valid elements along ``dim``; 0 elsewhere."""
     count = valid.sum(dim, keepdim=True).clamp(min=1)
-    mean = x.where(valid, 0.0).sum(dim, keepdim=True) / count
-    centered = (x - mean).where(valid, 0.0)
-    variance = centered.square().sum(dim, keepdim=True) / count
-    return centered / (variance.sqrt() + 1e-4)
+    total = x.where(valid, 0.0).sum(dim, keepdim=True)
+    deviation = x - total / count
+    deviation = deviation.where(valid, 0.0)
+    squares = deviation.square().sum(dim, keepdim=True)
+    std = (squares / count).sqrt()
+    return deviation / (std + 1e-4)
 
 
 def surrogate(log_ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
@@ -120,7 +132,9 @@ def divergence(log_ratio: Tensor) -> Tensor:
 
 def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
     """Mean of the valid elements, a scalar; 0 where there are none."""
-    return x.where(valid, 0.0).sum() / valid.sum().clamp(min=1)
+    total = x.where(valid, 0.0).sum()
+    count = valid.sum().clamp(min=1)
+    return total / count
 
 
 @dataclass(frozen=True)
@@ -252,7 +266,7 @@ class PpoLearner(SavedState):
         total.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)
 
     def _minibatches(self, trials: int) -> Iterator[Tensor]:
         """Indices of trials, all of them once per epoch, in random order."""
