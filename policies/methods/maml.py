@@ -103,7 +103,11 @@ class Maml(SavedState):
     saved_attributes = ("net", "obs_norm", "optimizer", "generator")
 
     def __init__(
-        self, problem: Problem, config: MamlConfig, seed: int, device: torch.device
+        self,
+        problem: Problem,
+        config: MamlConfig,
+        seed: int,
+        device: torch.device,
     ) -> None:
         episodes = config.schedule.episodes_per_trial
         if episodes < 2:
@@ -133,7 +137,11 @@ class Maml(SavedState):
         mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
         return ppo.act(mean[0], log_std, self.generator if explore else None)
 
-    def observe(self, belief: MamlBelief, transition: Transition) -> MamlBelief:
+    def observe(
+        self,
+        belief: MamlBelief,
+        transition: Transition,
+    ) -> MamlBelief:
         """The same belief: a policy gradient needs the end of the episode."""
         return belief
 
@@ -151,7 +159,8 @@ class Maml(SavedState):
 
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
         """Worlds (n,) in which a valid action differs from the mean of the policy."""
-        mean, _ = self.policy(theta, self.obs_norm(episode.obs))
+        obs = self.obs_norm(episode.obs)
+        mean, _ = self.policy(theta, obs)
         noise = episode.action - mean.clamp(-1, 1)
         largest = noise.abs().amax(-1)  # (H, n)
         largest = largest * episode.valid
@@ -159,7 +168,8 @@ class Maml(SavedState):
 
     def log_prob(self, theta: Tensor, episode: Transition) -> Tensor:
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
-        mean, log_std = self.policy(theta, self.obs_norm(episode.obs))
+        obs = self.obs_norm(episode.obs)
+        mean, log_std = self.policy(theta, obs)
         return ppo.log_prob(mean, log_std, episode.action)
 
     def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
@@ -180,7 +190,12 @@ class Maml(SavedState):
         return theta + self.net["inner_lr"] * gradient
 
     @torch.no_grad()
-    def advantages(self, episode: Transition, gamma: float, gae_lambda: float) -> Tensor:
+    def advantages(
+        self,
+        episode: Transition,
+        gamma: float,
+        gae_lambda: float,
+    ) -> Tensor:
         """Advantages (H, n) over a baseline fitted to each task's episode, standardized per task.
 
         They are 0 where a tick is not valid.
@@ -197,7 +212,8 @@ class Maml(SavedState):
         """PPO through the inner steps; returns means over the gradient steps."""
         ticks = trial.ticks
         batch = self.prepare(ticks)
-        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
+        steps = self.config.gradient_steps
+        logs = [self.step(batch) for _ in range(steps)]
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
         return mean_logs(logs)
@@ -210,7 +226,8 @@ class Maml(SavedState):
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)
         for e in range(1, episodes):
-            theta = self.inner_step(theta, ticks[e - 1])
+            previous = ticks[e - 1]
+            theta = self.inner_step(theta, previous)
             yield theta, ticks[e]
 
     def prepare(self, ticks: Transition) -> OuterBatch:

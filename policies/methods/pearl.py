@@ -152,7 +152,11 @@ class Pearl(SavedState):
         return self.sac.act(self.features(obs, z), self.generator if explore else None)
 
     @torch.no_grad()
-    def observe(self, belief: PearlBelief, transition: Transition) -> PearlBelief:
+    def observe(
+        self,
+        belief: PearlBelief,
+        transition: Transition,
+    ) -> PearlBelief:
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
@@ -176,7 +180,8 @@ class Pearl(SavedState):
         new = self.replay.add(trial)
         self.obs_norm.update(new.obs)
         self.context_norm.update(context_features(new))
-        logs = [self.step() for _ in range(self.config.sac.gradient_steps)]
+        steps = self.config.sac.gradient_steps
+        logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
     def infer(self, slots: Tensor) -> Posterior:

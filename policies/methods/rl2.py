@@ -46,7 +46,13 @@ class Rl2Belief:
 class Rl2Encoder(nn.Module):
     """Features [memory, normalized observation] of every tick, (..., h + o)."""
 
-    def __init__(self, obs: int, actions: int, memory: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        obs: int,
+        actions: int,
+        memory: int,
+        generator: torch.Generator,
+    ) -> None:
         """Sizes are o, a and h; the weights live on the generator's device."""
         super().__init__()
         self.obs_norm = RunningNormalizer(obs, generator.device)
@@ -75,7 +81,13 @@ class Rl2Encoder(nn.Module):
         self.obs_norm.update(ticks.obs)
         self.reward_norm.update(ticks.reward[:, None])
 
-    def _inputs(self, obs: Tensor, action: Tensor, reward: Tensor, begins: Tensor) -> Tensor:
+    def _inputs(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        begins: Tensor,
+    ) -> Tensor:
         """What the memory reads at a tick, (..., o + a + 2); ``obs`` is normalized already."""
         reward = self.reward_norm(reward[..., None])
         return torch.cat([obs, action, reward, begins[..., None]], -1)
@@ -89,7 +101,11 @@ class Rl2(SavedState):
     saved_attributes = ("learner",)
 
     def __init__(
-        self, problem: Problem, config: Rl2Config, seed: int, device: torch.device
+        self,
+        problem: Problem,
+        config: Rl2Config,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.problem = problem
         self.config = config

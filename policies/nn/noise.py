@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 
-def standard_normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+def standard_normal(
+    shape: Sequence[int],
+    generator: torch.Generator,
+) -> Tensor:
     """Draws of N(0, 1)."""
     return torch.randn(shape, generator=generator, device=generator.device)
 

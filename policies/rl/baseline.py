@@ -4,7 +4,12 @@ import torch
 from torch import Tensor
 
 
-def linear_baseline(obs: Tensor, returns: Tensor, valid: Tensor, l2: float) -> Tensor:
+def linear_baseline(
+    obs: Tensor,
+    returns: Tensor,
+    valid: Tensor,
+    l2: float,
+) -> Tensor:
     """Ridge regression of each task's returns on its own episode (Duan et al. 2016), (H, n).
 
     The features are the observation and its square, time and its square and cube, and a constant.

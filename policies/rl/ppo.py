@@ -50,7 +50,11 @@ class PpoConfig:
     )
 
 
-def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Tensor:
+def act(
+    mean: Tensor,
+    log_std: Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
     """A sample of the clipped Gaussian, or its mean without a generator: (..., a) in [-1, 1]."""
     if generator is not None:
         noise = standard_normal(mean.shape, generator)
@@ -107,7 +111,11 @@ def advantages(
     return torch.stack(reversed_advantages[::-1])
 
 
-def standardized(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+def standardized(
+    x: Tensor,
+    valid: Tensor,
+    dim: int | tuple[int, ...],
+) -> Tensor:
     """Mean 0 and standard deviation 1 over the valid elements along ``dim``; 0 elsewhere."""
     count = valid.sum(dim, keepdim=True).clamp(min=1)
     total = x.where(valid, 0.0).sum(dim, keepdim=True)
@@ -118,7 +126,11 @@ def standardized(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor
     return deviation / (std + 1e-4)
 
 
-def surrogate(log_ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
+def surrogate(
+    log_ratio: Tensor,
+    advantage: Tensor,
+    clip_ratio: float,
+) -> Tensor:
     """Minus PPO's clipped objective, element by element."""
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
@@ -180,7 +192,11 @@ class ActorCritic(nn.Module):
         """The critic's normalized return (...,) from features (..., k) on."""
         return self.critic(features)[..., 0]
 
-    def act(self, features: Tensor, generator: torch.Generator | None) -> Tensor:
+    def act(
+        self,
+        features: Tensor,
+        generator: torch.Generator | None,
+    ) -> Tensor:
         """Actions (..., a): a sample of the policy, or its mean without a generator."""
         return act(self.actor(features), self.log_std, generator)
 

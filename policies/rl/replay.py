@@ -79,7 +79,12 @@ class Replay:
         """Slots (n,) of random tasks, with replacement."""
         return torch.randint(len(self), (n,), generator=generator, device=self.device)
 
-    def transitions(self, slots: Tensor, size: int, generator: torch.Generator) -> Transition:
+    def transitions(
+        self,
+        slots: Tensor,
+        size: int,
+        generator: torch.Generator,
+    ) -> Transition:
         """``size`` random transitions of each task, with replacement, (n, size, ...)."""
         u = uniform((len(slots), size), generator)
         columns = (u * self.length[slots, None]).long()

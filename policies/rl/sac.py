@@ -121,7 +121,11 @@ class Sac(nn.Module):
         log_alpha = torch.tensor(log(config.init_temperature), device=generator.device)
         self.log_alpha = nn.Parameter(log_alpha)
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(
+        self,
+        x: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
         """An action of the actor in (-1, 1), (..., a), and its log-density (...,)."""
         mean, log_std = _gaussian(self.actor, x)
         noise = standard_normal(mean.shape, generator)
@@ -229,7 +233,11 @@ def actor_loss(
     return loss.mean(), log_prob
 
 
-def temperature_loss(sac: Sac, log_prob: Tensor, target_entropy: float) -> Tensor:
+def temperature_loss(
+    sac: Sac,
+    log_prob: Tensor,
+    target_entropy: float,
+) -> Tensor:
     """Its descent raises the temperature while the policy's entropy is below the target, nats."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
 

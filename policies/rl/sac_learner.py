@@ -86,7 +86,8 @@ class SacLearner(SavedState):
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         self.obs_norm.update(new.obs)
-        logs = [self.step() for _ in range(self.config.gradient_steps)]
+        steps = self.config.gradient_steps
+        logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
     def step(self) -> dict[str, Tensor]:
