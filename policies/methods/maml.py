@@ -46,7 +46,7 @@ class MamlConfig:
     clip_ratio: float = 0.2  # PPO
     gradient_steps: int = 4  # per iteration, each on all of its trials; ProMP has 5
     init_std: float = 0.6  # of the actions of the first policy; it is learned, and adapted
-    max_grad_norm: float = 0.5  # as in ``PpoConfig``
+    max_grad_norm: float = 0.5  # norm to which gradients are clipped, as in ``PpoConfig``
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
         episodes_per_trial=3,

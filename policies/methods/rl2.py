@@ -120,11 +120,12 @@ class Rl2(SavedState):
 
     def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief:
         """An empty memory, before the first tick of an episode."""
+        hidden = self.encoder.memory.initial(n)
         return Rl2Belief(
-            hidden=self.encoder.memory.initial(n),
-            action=torch.zeros(n, self.problem.action_dim, device=self.device),
-            reward=torch.zeros(n, device=self.device),
-            begins=torch.ones(n, device=self.device),
+            hidden=hidden,
+            action=hidden.new_zeros(n, self.problem.action_dim),
+            reward=hidden.new_zeros(n),
+            begins=hidden.new_ones(n),
         )
 
     @torch.no_grad()

@@ -55,4 +55,5 @@ class BatchedPolicy:
             if layer > 0:
                 h = torch.tanh(h)
             h = torch.baddbmm(bias, h, weight)
-        return h.transpose(0, 1), log_std.clamp(min=MIN_LOG_STD)
+        mean = h.transpose(0, 1)
+        return mean, log_std.clamp(min=MIN_LOG_STD)

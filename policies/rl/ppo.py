@@ -39,10 +39,10 @@ class PpoConfig:
     clip_ratio: float = 0.2  # PPO
     epochs: int = 4  # passes over the trials of an iteration; VariBAD has 2
     minibatches: int = 4  # of whole trials (VariBAD)
-    value_coef: float = 0.5  # weight of the critic's loss (PPO, VariBAD)
+    value_coef: float = 0.5  # weight of the critic's loss (OpenAI Baselines' PPO)
     entropy_coef: float = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
     init_std: float = 0.6  # of the actions of the first policy; it is learned
-    max_grad_norm: float = 0.5  # VariBAD
+    max_grad_norm: float = 0.5  # norm to which gradients are clipped (VariBAD)
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
         episodes_per_trial=3,
@@ -66,7 +66,8 @@ def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """Log-likelihood (...,) of clipped actions (..., a); ``mean`` and ``log_std`` broadcast."""
     score = (action - mean) * torch.exp(-log_std)
     log_density = -0.5 * score.square() - log_std - LOG_SQRT_2PI
-    log_tail = log_ndtr(score * -action.sign())  # mass beyond the end at which the action lies
+    outward = -action.sign()
+    log_tail = log_ndtr(score * outward)  # the mass beyond the end at which the action lies
     inside = action.abs() < 1
     return torch.where(inside, log_density, log_tail).sum(-1)
 
@@ -232,7 +233,10 @@ class PpoLearner(SavedState):
         """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""
         batch = self.prepare(ticks)
         trials = ticks.reward.shape[1]
-        logs = [self.step(batch.trials(index)) for index in self._minibatches(trials)]
+        logs = []
+        for index in self._minibatches(trials):
+            minibatch = batch.trials(index)
+            logs.append(self.step(minibatch))
         return mean_logs(logs)
 
     @torch.no_grad()
@@ -262,7 +266,8 @@ class PpoLearner(SavedState):
         valid = batch.ticks.valid
         features = self.net.encoder(batch.ticks)
         log_prob = self.net.log_prob(features, batch.ticks.action)
-        log_ratio = (log_prob - batch.log_prob).where(valid, 0.0)
+        log_ratio = log_prob - batch.log_prob
+        log_ratio = log_ratio.where(valid, 0.0)
         actor = surrogate(log_ratio, batch.advantage, self.config.clip_ratio)
         critic = (self.net.value(features) - batch.value_target).square()
         return {

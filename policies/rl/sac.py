@@ -32,7 +32,7 @@ class SacConfig:
     hidden: tuple[int, ...] = (128, 128)
     lr: float = 1e-3  # PEARL has 3e-4 for a million steps; here there are a few thousand
     gamma: float = 0.95  # horizons are about 20 ticks
-    tau: float = 0.01  # of the target critics; PEARL has 0.005: larger, for few steps
+    tau: float = 0.01  # of the target critics; PEARL has 0.005; larger because steps are few
     # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
     ema_rate: float = 0.005
     reward_scale: float = 1.0
