@@ -130,9 +130,9 @@ class Sac(nn.Module):
         mean, log_std = _gaussian(self.actor, x)
         noise = standard_normal(mean.shape, generator)
         raw = mean + log_std.exp() * noise
-        action = torch.tanh(raw)
         log_density = -0.5 * noise.square() - log_std - LOG_SQRT_2PI
         log_prob = log_density - _log_tanh_slope(raw)
+        action = torch.tanh(raw)
         return action, log_prob.sum(-1)
 
     @torch.no_grad()
