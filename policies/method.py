@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from policies.belief import map_tensors
+from policies.ranges import Count, WholeNumber
 from robots.signals import ArrayLike
 
 B = TypeVar("B")
@@ -79,9 +80,6 @@ class Transition:
         """Index the leading axes: ``ticks[0]``, ``ticks[:, rows]``, ``ticks[mask]``."""
         return map_tensors(lambda x: x[index], self)
 
-    def map(self, f: Any) -> Self:  # TODO: goes when its last caller indexes
-        return map_tensors(f, self)
-
     def flatten(self, start: int, end: int) -> Self:
         """Merge the leading axes from ``start`` to ``end``, both included."""
         return map_tensors(lambda x: x.flatten(start, end), self)
@@ -126,10 +124,10 @@ class TrialBatch:
 class CollectionSchedule:
     """What training collects between two calls of ``learn``."""
 
-    meta_batch: int  # worlds acted in at once, each with a task of its own
-    episodes_per_trial: int
-    random_trials: int = 0  # trials with uniformly random actions before the first ``learn``
-    iterations: int = 100  # calls of ``learn`` in a full training
+    meta_batch: Count  # worlds acted in at once, each with a task of its own
+    episodes_per_trial: Count  # episodes of each task, the belief carried over between them
+    random_trials: WholeNumber = 0  # trials with random actions before the first ``learn``
+    iterations: Count = 100  # calls of ``learn`` in a full training
 
 
 class Method(Protocol[B]):

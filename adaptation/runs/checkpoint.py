@@ -11,12 +11,22 @@ import numpy as np
 import torch
 
 from adaptation.runs import archive
-from adaptation.runs.contract import TOLERANCE, Contract, describe, differences, limit_mismatches, record, replay
-from robots.errors import BadArgumentError, DamagedError, RefusedError
-from policies.methods import METHODS
+from adaptation.runs.contract import (
+    TOLERANCE,
+    Contract,
+    describe,
+    differences,
+    limit_mismatches,
+    record,
+    replay,
+)
+from policies import settings
 from policies.method import Method, Problem, TrialBatch
+from policies.methods import METHODS
+from policies.presets import load_preset
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError, DamagedError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -67,44 +77,27 @@ def problem_of(family: Family) -> Problem:
     )
 
 
-def configured(name: str, family: str, settings: dict[str, Any]) -> Any:
+def configured(name: str, family: str, changes: dict[str, Any]) -> Any:
     """The config a method has for a family, with some settings in place of its own; ``"sac.lr"`` is a nested one.
 
     Raises:
-        BadArgumentError: a setting it does not have, or of another type; what there is is named.
+        BadArgumentError: a setting it does not have, or a value that is not allowed.
     """
-    kind = METHODS[name].Config
-    tree = msgspec.to_builtins(kind.for_family(family))
-    for path, value in settings.items():
-        *parents, last = path.split(".")
-        place = tree
-        for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            raise BadArgumentError(f"{name} has no setting {path!r}; there are: {', '.join(setting_names(name))}")
-        place[last] = value
-    try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
-        raise BadArgumentError(f"{name}: {error}") from error
+    problem = problem_of(family_named(family))
+    return settings.configure(METHODS[name].Config, problem, load_preset(name, family), changes)
 
 
 def setting_names(name: str) -> list[str]:
-    """Every number of a method's config, nested ones as ``"sac.lr"``."""
-    return _paths(msgspec.to_builtins(METHODS[name].Config()))
-
-
-def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
-    found = []
-    for key, value in tree.items():
-        found += _paths(value, f"{before}{key}.") if isinstance(value, dict) else [before + key]
-    return found
+    """Every setting of a method's config, nested ones as ``"sac.lr"``."""
+    return settings.setting_names(METHODS[name].Config)
 
 
 def build(name: str, family: Family, seed: int, config: Any = None) -> Method:
     """A method that has learnt nothing yet; without a config, with the one it has for this family."""
-    config = METHODS[name].Config.for_family(family.name) if config is None else config
-    method: Method = METHODS[name](problem_of(family), config, seed, torch.device("cpu"))
+    problem = problem_of(family)
+    if config is None:
+        config = settings.configure(METHODS[name].Config, problem, load_preset(name, family.name), {})
+    method: Method = METHODS[name](problem, config, seed, torch.device("cpu"))
     return method
 
 

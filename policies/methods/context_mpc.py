@@ -1,210 +1,195 @@
-"""Model-predictive control with probabilistic context dynamics: infer a latent task from transitions, plan under it.
+"""Model-predictive control with probabilistic context dynamics: infer a latent task, plan under it.
 
-The model is an ensemble of Gaussians under a latent z (in the line of CaDM, Lee et al. 2020), of which every
-transition adds linear measurements to a Gaussian belief; the planner is iCEM. The reward is the family's own, taken of
-predicted observations, or learnt where it depends on what is hidden. Planning is a part of the belief: what is
-intended next is found when an observation comes in, from what was intended before.
+The model is an ensemble of Gaussians under a latent z (in the line of CaDM, Lee et al. 2020). Every
+transition adds linear measurements of z to a Gaussian belief. The planner is iCEM; each member of
+the ensemble imagines candidates under a z of its own, drawn from the belief. The reward is the
+family's own, of predicted observations, or predicted where it depends on what is hidden.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.config import (
+    OFF_POLICY_STEPS,
+    MethodConfig,
+    derive_buffer_tasks,
+    derive_gradient_steps,
+    derive_schedule,
+)
+from policies.logs import mean_logs
+from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
-from policies.nn.state import Stateful, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shifted
+from policies.nn.state import SavedState, make_generator
+from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import TerminalValue
+from policies.ranges import Count, NonNegative, Positive, PositiveShare
 from policies.rl.replay import Replay
-from policies.rl.sac import SacConfig
+from policies.rl.sac import SacConfig, polyak_update
 
 
 @dataclass(frozen=True)
-class ContextMpcConfig:
-    """The numbers of the method; presets per family below."""
+class ContextMpcConfig(MethodConfig):
+    """Settings of context MPC."""
 
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     planner: IcemConfig = field(default_factory=IcemConfig)
-    lr: float = 1e-3  # CaDM
-    ema_rate: float = 0.005  # step of the slow copy of the model, which is the one that is acted by
-    meta_batch: int = 16  # in a batch
-    gradient_steps: int = 300  # gradient steps per lesson
-    buffer_tasks: int = 4096  # tasks in the replay
-    terminal_value: SacConfig | None = None  # of what comes after a plan; without one, nothing does
-    exploration_std: float = 0.3  # deviation of the exploring actions' coloured noise
-    belief_spread: float = (
-        1.0  # deviations from the belief's mean at which the members' hypotheses lie
-    )
+    lr: Positive = 1e-3  # learning rate of the model (CaDM)
+    ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
+    meta_batch: Count = 16  # tasks in a batch
+    gradient_steps: Count = 300  # per iteration
+    buffer_tasks: Count = 4096  # tasks in the replay
+    # Learns the value of a plan's last state; without it, a plan's return ends with the plan.
+    terminal_value: SacConfig | None = None
+    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
+    # Standard deviations of the belief between its mean and the members' hypotheses.
+    belief_spread: NonNegative = 1.0
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=32, episodes_per_trial=3, random_trials=8, iterations=12
+        meta_batch=32,
+        episodes_per_trial=3,
+        random_trials=8,
+        iterations=12,
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "ContextMpcConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    "point": ContextMpcConfig(
-        dynamics=DynamicsConfig(
-            ensemble_size=2, hidden=(96, 96), latent_dim=6, unroll_steps=2, windows_per_task=24
-        ),
-        planner=IcemConfig(
-            horizon=8, num_samples=32, num_elites=6, num_kept_elites=2, iterations=2
-        ),
-        lr=3e-3,
-        gradient_steps=300,
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=2, random_trials=32, iterations=10
-        ),
-    ),
-    "slide": ContextMpcConfig(
-        dynamics=DynamicsConfig(
-            ensemble_size=2, hidden=(200, 200), unroll_steps=8, windows_per_task=8
-        ),
-        planner=IcemConfig(num_samples=48),
-        lr=2e-3,
-        gradient_steps=600,
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=3, random_trials=16, iterations=6
-        ),
-    ),
-    "cheetah_cripple": ContextMpcConfig(
-        dynamics=DynamicsConfig(
-            ensemble_size=2,
-            hidden=(200, 200),
-            unroll_steps=2,
-            windows_per_task=8,
-            early_belief_windows=8,
-        ),
-        planner=IcemConfig(
-            horizon=3, num_elites=4, num_kept_elites=2, noise_beta=1.0, init_std=0.3
-        ),
-        terminal_value=SacConfig.for_family("cheetah_cripple"),
-        exploration_std=0.2,
-        gradient_steps=250,
-        schedule=CollectionSchedule(
-            meta_batch=16, episodes_per_trial=1, random_trials=4, iterations=30
-        ),
-    ),
-}
-PRESETS["reach"] = replace(
-    PRESETS["point"],
-    schedule=CollectionSchedule(
-        meta_batch=32, episodes_per_trial=2, random_trials=32, iterations=30
-    ),
-)
+    def for_problem(cls, problem: Problem) -> Self:
+        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        return cls(
+            gradient_steps=derive_gradient_steps(problem, schedule),
+            buffer_tasks=derive_buffer_tasks(problem, schedule),
+            schedule=schedule,
+        )
 
 
 @dataclass(frozen=True)
 class ContextMpcBelief(PlanState):
-    """The belief: what is to be done, and what the task is."""
+    """The plan, and what is known of the task."""
 
     posterior: Posterior
 
 
-class ContextMPC(Stateful):
-    """A tick adds one factor, O(1), and searches on from the plan; an episode leaves the posterior as it is."""
+class ContextMPC(SavedState, Replans[ContextMpcBelief]):
+    """Each tick adds one factor to the posterior, at constant cost, and continues the search.
+
+    The posterior is carried over from episode to episode.
+    """
 
     Config = ContextMpcConfig
     privileged = False
-    saved_attributes = ("model", "slow", "guide", "optimizer", "replay", "generator")
+    saved_attributes = (
+        "model",
+        "ema_model",
+        "terminal_value",
+        "optimizer",
+        "replay",
+        "generator",
+    )
 
-    def __init__(self, problem: Problem, config: ContextMpcConfig, seed: int) -> None:
-        g = make_generator(seed)
-        self.problem, self.config, self.generator, self.schedule = (
-            problem,
-            config,
-            g,
-            config.schedule,
-        )
-        self.replay = Replay(config.buffer_tasks)
-        sizes = problem.obs_dim, problem.action_dim, problem.reward is None, config.dynamics
-        self.model, self.slow = Dynamics(*sizes, g), Dynamics(*sizes, g).requires_grad_(False)
-        self.slow.load_state_dict(self.model.state_dict())
+    def __init__(
+        self,
+        problem: Problem,
+        config: ContextMpcConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.model = self._make_model()
+        self.ema_model = self._make_model().requires_grad_(False)
+        self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        fixed = torch.Generator().manual_seed(
-            0
-        )  # the same for every seed: plans are a function of the belief
-        self.planner = Icem(config.planner, problem.action_dim, fixed)
-        self.guide = (
-            TerminalValue(problem, config.terminal_value, seed, self.replay)
-            if config.terminal_value
-            else None
+        self.terminal_value: TerminalValue | None = None
+        if config.terminal_value is not None:
+            self.terminal_value = TerminalValue(
+                problem, config.terminal_value, seed, device, self.replay
+            )
+        # The same noise for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
+        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
+        self.controller = MpcController(
+            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
         )
-        self.planning = MpcController(problem, self.planner, config.exploration_std, g, self.guide)
-        spread = torch.randn(
-            config.dynamics.ensemble_size,
-            config.dynamics.latent_dim,
-            generator=fixed,
-            device=fixed.device,
-        )
-        self.spread = (config.belief_spread * (spread - spread.mean(0))).to(
-            torch.get_default_device()
+        shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
+        noise = torch.randn(shape, generator=noise_generator)
+        offsets = config.belief_spread * (noise - noise.mean(0))
+        self.hypothesis_offsets = offsets.to(device)  # (m, l) in standard deviations of the belief
+
+    def _make_model(self) -> Dynamics:
+        p = self.problem
+        predict_reward = p.reward is None
+        return Dynamics(
+            p.obs_dim, p.action_dim, predict_reward, self.config.dynamics, self.generator
         )
 
     def prior(self, n: int, task: Tensor | None = None) -> ContextMpcBelief:
         """N(0, I), and no plan."""
-        return ContextMpcBelief(
-            **vars(self.planning.begin(n)), posterior=prior(n, self.config.dynamics.latent_dim)
-        )
+        plan_state = self.controller.begin_episode(n)
+        posterior = prior(n, self.config.dynamics.latent_dim, self.device)
+        return ContextMpcBelief(**vars(plan_state), posterior=posterior)
 
     def act(self, obs: Tensor, belief: ContextMpcBelief, explore: bool) -> Tensor:
-        """The plan's first action; where there is no plan for this observation, it is made here."""
-        return self.planning.act(obs, belief, explore, self._search)
+        """The plan's first action; a world without a plan for this observation gets one."""
+        return self.controller.act(obs, belief, explore, self._search)
 
     @torch.no_grad()
     def observe(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
-        """One more factor, and the plan for what is seen now."""
-        posterior = self.slow.observe(belief.posterior, transition)
+        """One more factor, and a plan for the next observation."""
+        posterior = self.ema_model.observe(belief.posterior, transition)
         return self.replan(replace(belief, posterior=posterior), transition)
 
     @torch.no_grad()
     def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
-        """The plan for what is seen now, by what was known before."""
-        seen = replace(belief, tick=belief.tick + transition.valid)
-        planned = ~belief.at.isnan().any(-1)  # else this was the episode's first tick
-        start = belief.plan if planned.all() else self.planner.cold(len(planned))
-        plan = self._search(
-            transition.next_obs, seen, shifted(start), self.config.planner.iterations
-        )
-        return replace(seen, plan=plan, at=transition.next_obs)
+        """A plan for the next observation, under the posterior of the belief."""
+        n = len(belief.tick)
+        has_plan = ~belief.planned_obs.isnan().any(-1)  # no world has one at the first tick
+        start = belief.plan if has_plan.all() else self.planner.initial_plan(n)
+        later = replace(belief, tick=belief.tick + transition.valid)
+        obs = transition.next_obs
+        plan = self._search(obs, later, shift_plan(start), self.config.planner.iterations)
+        return replace(later, plan=plan, planned_obs=obs)
 
     def adapt(self, belief: ContextMpcBelief, episode: Transition) -> ContextMpcBelief:
-        """What was learnt of the task stays; plans begin anew."""
+        """Keep the posterior; start without a plan."""
         return replace(self.prior(len(belief.tick)), posterior=belief.posterior)
 
     @torch.inference_mode()
-    def _search(self, obs: Tensor, belief: ContextMpcBelief, start: Plan, rounds: int) -> Plan:
-        z = belief.posterior.at(self.spread[:, None])
-        return self.planning.improve(
-            obs, belief, start, rounds, lambda obs, tried: self.slow.rollout(obs, tried, z)
-        )
+    def _search(self, obs: Tensor, belief: ContextMpcBelief, start: Plan, iterations: int) -> Plan:
+        z = belief.posterior.reparameterize(self.hypothesis_offsets[:, None])  # (m, n, l)
+
+        def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+            return self.ema_model.rollout(obs, actions, z)
+
+        return self.controller.plan(obs, belief, start, iterations, imagine)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
+        """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        guided = self.guide.train_on(new) if self.guide else {}
-        logs = [self.step() for _ in range(self.config.gradient_steps)]
-        for slow, now in zip(self.slow.buffers(), self.model.buffers(), strict=True):
-            slow.copy_(now)
-        return guided | {
-            name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]
-        }
+        log = {}
+        if self.terminal_value is not None:
+            log = self.terminal_value.train_on(new)
+        log |= mean_logs([self.step() for _ in range(self.config.gradient_steps)])
+        for averaged, current in zip(self.ema_model.buffers(), self.model.buffers(), strict=True):
+            averaged.copy_(current)
+        return log
 
     def step(self) -> dict[str, Tensor]:
-        """One gradient step."""
+        """One gradient step on the model."""
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
-        losses = self.model.loss(*self.replay.trials(slots), self.generator)
+        t, mask = self.replay.trials(slots)
+        losses = self.model.loss(t, mask, self.generator)
         self.optimizer.zero_grad()
         (losses["nll"] + losses["kl"]).backward()
         self.optimizer.step()
-        torch._foreach_lerp_(
-            list(self.slow.parameters()), list(self.model.parameters()), self.config.ema_rate
-        )
+        polyak_update(self.ema_model, self.model, self.config.ema_rate)
         return {name: loss.detach() for name, loss in losses.items()}

@@ -1,210 +1,240 @@
-"""GrBAL (Nagabandi, Clavera et al. 2019): dynamics from which one gradient step on the last moments is the adaptation.
+"""GrBAL (Nagabandi, Clavera et al. 2019): dynamics that adapt by one gradient step at every tick.
 
-At every tick the dynamics take one step on the last M transitions, always from the meta-learnt weights, and iCEM plans
-with what comes out, through the family's own reward; one that is hidden is predicted and adapted too. A search may be
-short where a guide says what comes after it.
+At every tick the dynamics take one step on the last M transitions, always from the meta-learned
+weights, and iCEM plans with the result. The reward is the family's own; one that depends on what is
+hidden is predicted and adapted too. With a terminal value a short search is enough.
+
 Axes: n worlds, M transitions of a window, H steps, o observation, a action.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from policies.belief import where
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.config import (
+    OFF_POLICY_STEPS,
+    MethodConfig,
+    derive_buffer_tasks,
+    derive_gradient_steps,
+    derive_schedule,
+)
+from policies.logs import mean_logs
+from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window, windows
-from policies.nn.state import Stateful, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shifted
+from policies.nn.state import SavedState, make_generator
+from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import TerminalValue
+from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 
 
 @dataclass(frozen=True)
-class GrbalConfig:
-    """The numbers of the method; presets per family below. The source is the authors' published code."""
+class GrbalConfig(MethodConfig):
+    """Settings of GrBAL. The source is the authors' published code."""
 
-    hidden: tuple[int, ...] = (
-        128,
-        128,
-    )  # the source has 3 × 512; this is what a CPU core can plan with
-    past_steps: int = 16  # M (source)
-    future_steps: int = 16  # K (source)
-    inner_lr: float = 0.01  # where step sizes start; the source keeps 0.001, of a mean over columns
+    # Layer widths of the dynamics. The source has 3 × 512; this is what a CPU core can plan with.
+    hidden: LayerWidths = (128, 128)
+    past_steps: Count = 16  # M, transitions that a step is taken on (source)
+    future_steps: Count = 16  # K, transitions predicted after it in training (source)
+    # Where the learned step sizes start. The source keeps 0.001, of a mean over columns.
+    inner_lr: Positive = 0.01
     planner: IcemConfig = field(default_factory=IcemConfig)
-    lr: float = 1e-3  # source
-    step_size_lr: float = 1e-2  # of the step sizes' logarithms
-    meta_batch: int = 16  # in a batch
-    windows_per_task: int = 4  # of each of them; the source has 10 windows in all
-    gradient_steps: int = 300  # gradient steps per lesson
-    buffer_tasks: int = 4096  # tasks in the replay
-    terminal_value: SacConfig | None = (
-        None  # of what comes after a plan; without one, nothing does (source)
-    )
-    exploration_std: float = 0.3  # deviation of the exploring actions' coloured noise
+    lr: Positive = 1e-3  # learning rate of the weights (source)
+    step_size_lr: Positive = 1e-2  # learning rate of the step sizes' logarithms
+    meta_batch: Count = 16  # tasks in a batch
+    windows_per_task: Count = 4  # windows of each task in a batch; the source has 10 in all
+    gradient_steps: Count = 300  # per iteration
+    buffer_tasks: Count = 4096  # tasks in the replay
+    # Learns the value of a plan's last state; off in the source.
+    terminal_value: SacConfig | None = None
+    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=32, episodes_per_trial=3, random_trials=8, iterations=12
+        meta_batch=32,
+        episodes_per_trial=3,
+        random_trials=8,
+        iterations=12,
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "GrbalConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    "cheetah_cripple": GrbalConfig(
-        hidden=(200, 200),
-        planner=IcemConfig(
-            horizon=3, num_elites=4, num_kept_elites=2, noise_beta=1.0, init_std=0.3
-        ),
-        terminal_value=SacConfig.for_family("cheetah_cripple"),
-        exploration_std=0.2,
-        gradient_steps=250,
-        schedule=CollectionSchedule(
-            meta_batch=16, episodes_per_trial=1, random_trials=4, iterations=30
-        ),
-    ),
-}
+    def for_problem(cls, problem: Problem) -> Self:
+        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        return cls(
+            gradient_steps=derive_gradient_steps(problem, schedule),
+            buffer_tasks=derive_buffer_tasks(problem, schedule),
+            schedule=schedule,
+        )
 
 
 @dataclass(frozen=True)
 class GrbalBelief(PlanState):
-    """The belief: what is to be done, the last moments, and the dynamics after a step on them."""
+    """The plan, the last transitions, and the step that was taken on them."""
 
     window: Window
-    fast: LowRankUpdate
+    update: LowRankUpdate
 
 
-class Grbal(Stateful):
-    """A tick is one inner step and a search on from the plan; an episode leaves nothing."""
+class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
+    """Each tick is one gradient step and one search; nothing is kept after an episode."""
 
     Config = GrbalConfig
     privileged = False
-    saved_attributes = ("model", "guide", "optimizer", "replay", "generator")
+    saved_attributes = ("model", "terminal_value", "optimizer", "replay", "generator")
 
-    def __init__(self, problem: Problem, config: GrbalConfig, seed: int) -> None:
-        g = make_generator(seed)
-        self.problem, self.config, self.generator, self.schedule = (
-            problem,
-            config,
-            g,
-            config.schedule,
+    def __init__(
+        self,
+        problem: Problem,
+        config: GrbalConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.model = GrbalDynamics(
+            problem.obs_dim,
+            problem.action_dim,
+            problem.reward is None,
+            config.hidden,
+            config.past_steps,
+            config.inner_lr,
+            self.generator,
         )
-        self.replay = Replay(config.buffer_tasks)
-        sizes = problem.obs_dim, problem.action_dim, problem.reward is None, config.hidden
-        self.model = GrbalDynamics(*sizes, config.past_steps, config.inner_lr, g)
+        weights = [self.model.gains, *self.model.weights, *self.model.biases]
+        step_sizes = [self.model.log_rates, self.model.log_gain_rates]
         groups: list[dict[str, Any]] = [
-            {
-                "params": [self.model.gains, *self.model.weights, *self.model.biases],
-                "lr": config.lr,
-            },
-            {
-                "params": [self.model.log_rates, self.model.log_gain_rates],
-                "lr": config.step_size_lr,
-            },
+            {"params": weights, "lr": config.lr},
+            {"params": step_sizes, "lr": config.step_size_lr},
         ]
         self.optimizer = torch.optim.Adam(groups)
-        fixed = torch.Generator().manual_seed(
-            0
-        )  # the same for every seed: plans are a function of the belief
-        self.planner = Icem(config.planner, problem.action_dim, fixed)
-        self.guide = (
-            TerminalValue(problem, config.terminal_value, seed, self.replay)
-            if config.terminal_value
-            else None
+        self.terminal_value: TerminalValue | None = None
+        if config.terminal_value is not None:
+            self.terminal_value = TerminalValue(
+                problem, config.terminal_value, seed, device, self.replay
+            )
+        # The same noise for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
+        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
+        self.controller = MpcController(
+            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
         )
-        self.planning = MpcController(problem, self.planner, config.exploration_std, g, self.guide)
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> GrbalBelief:
-        """The meta-learnt dynamics, and no plan."""
-        m, model, p = self.config.past_steps, self.model, self.problem
-        width = p.obs_dim + (p.reward is None)
-        nothing = Window(
-            torch.zeros(n, m, p.obs_dim + p.action_dim),
-            torch.zeros(n, m, width),
-            torch.zeros(n, m, dtype=torch.bool),
+        """The meta-learned dynamics, an empty window, and no plan."""
+        model = self.model
+        m = self.config.past_steps
+        rows = torch.zeros(n, m, device=self.device)
+        window = Window(
+            x=rows.new_zeros(n, m, model.fan_in[0]),
+            y=rows.new_zeros(n, m, model.fan_out[-1]),
+            mask=rows.bool(),
         )
-        still = (torch.zeros(n, m, sum(model.fan_in)), torch.zeros(n, m, sum(model.fan_out)))
-        unmoved = LowRankUpdate(model.gains.expand(n, -1), *still)
-        return GrbalBelief(**vars(self.planning.begin(n)), window=nothing, fast=unmoved)
+        no_update = LowRankUpdate(
+            gains=model.gains.expand(n, -1),
+            inputs=rows.new_zeros(n, m, sum(model.fan_in)),
+            errors=rows.new_zeros(n, m, sum(model.fan_out)),
+        )
+        plan_state = self.controller.begin_episode(n)
+        return GrbalBelief(**vars(plan_state), window=window, update=no_update)
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: GrbalBelief, explore: bool) -> Tensor:
-        """The plan's first action; where there is no plan for this observation, it is made here."""
-        return self.planning.act(obs, belief, explore, self._search)
+        """The plan's first action; a world without a plan for this observation gets one."""
+        return self.controller.act(obs, belief, explore, self._search)
 
     @torch.no_grad()
     def observe(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
-        """A step on the window with this transition in it, from the meta-learnt weights; and a plan by it.
+        """A step on the window that ends with this transition, and a plan after it.
 
-        A transition that does not begin where the last one ended is of another episode: the window begins anew.
+        The window restarts where the transition begins an episode.
         """
-        x, y = self.model.standardized(transition)
+        x, y = self.model.normalized(transition)
         usable = transition.valid & torch.cat([x, y], -1).isfinite().all(-1)
-        follows = (belief.at == transition.obs).all(-1)
-        old, here = belief.window, torch.ones_like(usable)[:, None]
+        old = belief.window
+        older = old.mask[:, 1:] & ~transition.begins[:, None]
+        newest = torch.ones_like(usable)[:, None]
         window = Window(
-            torch.cat([old.x[:, 1:], x[:, None]], 1),
-            torch.cat([old.y[:, 1:], y[:, None]], 1),
-            torch.cat([old.there[:, 1:] & follows[:, None], here], 1),
+            x=torch.cat([old.x[:, 1:], x[:, None]], 1),
+            y=torch.cat([old.y[:, 1:], y[:, None]], 1),
+            mask=torch.cat([older, newest], 1),
         )
-        seen = replace(belief, window=window, fast=self.model.adapt(window))
-        return where(usable, self.replan(seen, transition), belief)
+        stepped = replace(belief, window=window, update=self.model.adapt(window))
+        return where(usable, self.replan(stepped, transition), belief)
 
     @torch.no_grad()
     def replan(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
-        """The plan for what is seen now, by the dynamics that the belief has."""
-        follows = (belief.at == transition.obs).all(-1)
-        start = where(follows, shifted(belief.plan), self.planner.cold(len(follows)))
-        seen = replace(belief, tick=belief.tick + 1)
-        plan = self._search(transition.next_obs, seen, start, self.config.planner.iterations)
-        return where(transition.valid, replace(seen, plan=plan, at=transition.next_obs), belief)
+        """A plan for the next observation, by the dynamics of the belief.
+
+        It starts from the last plan where that one was made for this transition's observation; it
+        was not at an episode's first tick and after a dropped tick.
+        """
+        has_plan = (belief.planned_obs == transition.obs).all(-1)
+        initial_plan = self.planner.initial_plan(len(has_plan))
+        start = where(has_plan, shift_plan(belief.plan), initial_plan)
+        later = replace(belief, tick=belief.tick + 1)
+        obs = transition.next_obs
+        plan = self._search(obs, later, start, self.config.planner.iterations)
+        return where(transition.valid, replace(later, plan=plan, planned_obs=obs), belief)
 
     def adapt(self, belief: GrbalBelief, episode: Transition) -> GrbalBelief:
-        """The last moments are over, and with them what was learnt."""
+        """The prior again: what was learned of an episode ends with it."""
         return self.prior(len(belief.tick))
 
     @torch.no_grad()
     def score(self, belief: GrbalBelief, ticks: Transition) -> Tensor:
-        """How well a belief predicts transitions (H, n, ...), (n,): minus the mean squared error."""
-        x, y = (part.transpose(0, 1) for part in self.model.standardized(ticks))
-        return -(self.model(x, belief.fast) - y).square().mean((1, 2))
+        """Minus the mean squared error of predicting transitions (H, n, ...), (n,)."""
+        x, y = self.model.normalized(ticks.transpose(0, 1))
+        error = self.model(x, belief.update) - y
+        return -error.square().mean((1, 2))
 
-    def _search(self, obs: Tensor, belief: GrbalBelief, start: Plan, rounds: int) -> Plan:
-        def imagine(obs: Tensor, tried: Tensor) -> tuple[Tensor, Tensor]:
-            states, rewards = self.model.rollout(obs, tried, belief.fast)
+    def _search(self, obs: Tensor, belief: GrbalBelief, start: Plan, iterations: int) -> Plan:
+        def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+            states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        return self.planning.improve(obs, belief, start, rounds, imagine)
+        return self.controller.plan(obs, belief, start, iterations, imagine)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Keep the trial, then take the lesson's gradient steps; returns the means of what is logged."""
+        """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        guided = self.guide.train_on(new) if self.guide else {}
-        logs = [self.step() for _ in range(self.config.gradient_steps)]
-        rates = [
-            *self.model.log_gain_rates.detach().exp(),
-            *self.model.log_rates.detach().exp().mean(0),
-        ]
-        means = {name: torch.stack([log[name] for log in logs]).mean().item() for name in logs[0]}
-        names = ("rate_observations", "rate_actions", "rate_weights", "rate_biases")
-        return guided | means | {name: rate.item() for name, rate in zip(names, rates, strict=True)}
+        log = {}
+        if self.terminal_value is not None:
+            log = self.terminal_value.train_on(new)
+        log |= mean_logs([self.step() for _ in range(self.config.gradient_steps)])
+        return log | self._mean_rates()
+
+    def _mean_rates(self) -> dict[str, float]:
+        """The learned step sizes, for the log."""
+        observations, actions = self.model.log_gain_rates.detach().exp().tolist()
+        weights, biases = self.model.log_rates.detach().exp().mean(0).tolist()
+        return {
+            "rate_observations": observations,
+            "rate_actions": actions,
+            "rate_weights": weights,
+            "rate_biases": biases,
+        }
 
     def step(self) -> dict[str, Tensor]:
-        """One gradient step on the weights and step sizes."""
+        """One gradient step on the weights and the step sizes."""
         c = self.config
-        t, there = self.replay.trials(self.replay.tasks(c.meta_batch, self.generator))
-        start = (
-            torch.rand(c.meta_batch, c.windows_per_task, generator=self.generator)
-            * there.sum(1)[:, None]
-        ).long()
-        losses = self.model.loss(*windows(t, there, start, c.past_steps, c.future_steps))
+        slots = self.replay.tasks(c.meta_batch, self.generator)
+        t, mask = self.replay.trials(slots)
+        shape = (c.meta_batch, c.windows_per_task)
+        u = torch.rand(shape, generator=self.generator, device=self.device)
+        start = (u * mask.sum(1)[:, None]).long()
+        window, window_mask = windows(t, mask, start, c.past_steps, c.future_steps)
+        losses = self.model.loss(window, window_mask)
         self.optimizer.zero_grad()
         losses["error"].backward()
         self.optimizer.step()

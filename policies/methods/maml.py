@@ -13,40 +13,46 @@ Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated, Self
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
+from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
-from policies.rl import ppo
+from policies.ranges import Count, Discount, LayerWidths, Positive, Share
+from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
+
+Order = Annotated[int, Meta(ge=1, le=2)]
 
 MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did not explore
 
 
 @dataclass(frozen=True)
-class MamlConfig:
+class MamlConfig(MethodConfig):
     """Settings of the method."""
 
-    order: int = 2  # 1: the step's gradient is a constant to the outer objective (FOMAML)
-    hidden: tuple[int, ...] = (64, 64)  # ProMP
-    inner_lr: float = 0.1  # initial step size of every parameter (ProMP, MAML)
-    inner_gamma: float = 0.95  # discount of the returns that steps are taken on
-    inner_gae_lambda: float = 1.0  # λ of the advantages that steps are taken on
+    order: Order = 2  # 1: the step's gradient is a constant to the outer objective (FOMAML)
+    hidden: LayerWidths = (64, 64)  # layer widths of the policy (ProMP)
+    inner_lr: Positive = 0.1  # initial step size of every parameter (ProMP, MAML)
+    inner_gamma: Discount = 0.95  # discount of the returns that steps are taken on
+    inner_gae_lambda: Share = 1.0  # λ of the advantages that steps are taken on
     # L2 of the linear baseline; garage and ProMP use 1e-5, with 20 times the samples per fit.
-    baseline_l2: float = 1e-3
-    lr: float = 1e-3  # of the outer objective (ProMP)
-    gamma: float = 0.95  # ProMP has 0.99 of episodes five times as long
-    gae_lambda: float = 1.0  # ProMP
-    clip_ratio: float = 0.2  # PPO
-    gradient_steps: int = 4  # per iteration, each on all of its trials; ProMP has 5
-    init_std: float = 0.6  # of the actions of the first policy; it is learned, and adapted
-    max_grad_norm: float = 0.5  # norm to which gradients are clipped, as in ``PpoConfig``
+    baseline_l2: Positive = 1e-3
+    lr: Positive = 1e-3  # learning rate of the outer objective (ProMP)
+    gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99 of episodes five times as long
+    gae_lambda: Share = 1.0  # λ of the outer objective's advantages (ProMP)
+    clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
+    gradient_steps: Count = 4  # per iteration, each on all of its trials; ProMP has 5
+    init_std: Positive = 0.6  # std of the first policy's actions; it is learned, and adapted
+    max_grad_norm: Positive = 0.5  # norm that gradients are clipped to
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
         episodes_per_trial=3,
@@ -54,29 +60,21 @@ class MamlConfig:
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "MamlConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discounts and schedule follow from the horizon and the episodes."""
+        gamma = derive_discount(problem)
+        return cls(
+            inner_gamma=gamma,
+            gamma=gamma,
+            schedule=derive_schedule(problem, ON_POLICY_STEPS, min_episodes=2),
+        )
 
 
 @dataclass(frozen=True)
 class FomamlConfig(MamlConfig):
     """MAML's settings with ``order`` 1."""
 
-    order: int = 1
-
-    @classmethod
-    def for_family(cls, name: str) -> "FomamlConfig":
-        """MAML's, of the first order."""
-        return cls(**{**vars(MamlConfig.for_family(name)), "order": 1})
-
-
-PRESETS = {
-    # a reward is minus the distance, so that one step shows which way is right, and what follows
-    # it is noise
-    name: MamlConfig(inner_gamma=0.0)
-    for name in ("point", "reach")
-}
+    order: Order = 1  # the step's gradient is a constant to the outer objective
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Maml(SavedState):
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
         """Actions (n, a): a sample of each task's own policy, or its mean."""
         mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
-        return ppo.act(mean[0], log_std, self.generator if explore else None)
+        return clipped_gaussian.sample(mean[0], log_std, self.generator if explore else None)
 
     def observe(
         self,
@@ -170,7 +168,7 @@ class Maml(SavedState):
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
         obs = self.obs_norm(episode.obs)
         mean, log_std = self.policy(theta, obs)
-        return ppo.log_prob(mean, log_std, episode.action)
+        return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
     def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
         """θ' = θ + α ∇ mean(log π(action) · advantage), (n, P), of an episode (H, n, ...).

@@ -15,64 +15,64 @@ Axes: n worlds or tasks, b transitions of a batch, l latent.
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from policies.config import MethodConfig
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.posterior import Encoder, Posterior, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
+# Trained on at most so many, half-cheetah's return is the same with 50 as with 600 transitions.
+MAX_CONTEXT = 64
+
 
 @dataclass(frozen=True)
-class PearlConfig:
+class PearlConfig(MethodConfig):
     """Settings of the encoder, and of soft actor-critic."""
 
     sac: SacConfig = field(default_factory=SacConfig)
-    latent_dim: int = 5  # PEARL
-    factor_rank: int = 1  # directions of z that a transition measures
-    # PEARL has 3 × 200; many tasks in a batch are worth more than a wide encoder.
-    encoder_hidden: tuple[int, ...] = (64, 64)
-    encoder_lr: float = 3e-3  # PEARL has 3e-4; here an averaged copy of the encoder acts
-    # Per task. PEARL has 0.1, summed over the meta-batch, with rewards five times as large.
-    kl_weight: float = 0.001
-    max_context: int = 40  # transitions; PEARL has 100 of episodes ten times as long
-    # Contexts come from so many of a task's newest transitions; None: from all of them.
-    context_window: int | None = None
+    latent_dim: Count = 5  # dimensions of the latent task (PEARL)
+    factor_rank: Count = 1  # directions of z that a transition measures
+    # Layer widths of the encoder. PEARL has 3 × 200; many tasks in a batch are worth more than a
+    # wide encoder.
+    encoder_hidden: LayerWidths = (64, 64)
+    # Learning rate of the encoder. PEARL has 3e-4; here an averaged copy of the encoder acts.
+    encoder_lr: Positive = 3e-3
+    # Weight of the posterior's KL from N(0, I), per task. PEARL has 0.1, summed over the
+    # meta-batch, with rewards five times as large.
+    kl_weight: NonNegative = 0.001
+    # Most transitions in a context; PEARL has 100 of episodes ten times as long.
+    max_context: Count = 40
+    # Contexts come from so many of a task's newest transitions; none: from all of them.
+    context_window: Count | None = None
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic; a step trains the encoder too."""
+        return self.sac.gradient_steps
 
     @classmethod
-    def for_family(cls, name: str) -> "PearlConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    "point": PearlConfig(sac=SacConfig.for_family("point")),
-    "reach": PearlConfig(
-        sac=replace(
-            SacConfig.for_family("reach"),
-            gamma=0.3,
-            meta_batch=128,
-            batch_per_task=4,
-            schedule=CollectionSchedule(
-                meta_batch=64, episodes_per_trial=2, random_trials=4, iterations=350
-            ),
-        ),
-        kl_weight=0.0003,  # a goal is to be known to a fiftieth of its range
-    ),
-    "cheetah_vel": PearlConfig(
-        sac=SacConfig.for_family("cheetah_vel"), kl_weight=0.003, max_context=64
-    ),
-    # one transition of a sliding object says much, and the critic needs z only for the strike:
-    # a small price for it
-    "slide": PearlConfig(sac=SacConfig.for_family("slide"), kl_weight=0.002),
-}
-PRESETS["reach_viperx"] = PRESETS["reach"]
+    def for_problem(cls, problem: Problem) -> Self:
+        """Contexts of at most a trial; the rest as soft actor-critic's."""
+        trial_steps = problem.episodes * problem.horizon
+        return cls(
+            sac=SacConfig.for_problem(problem),
+            max_context=min(MAX_CONTEXT, trial_steps),
+        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Pearl(SavedState):
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
-        return replace(belief, posterior=belief.posterior.times(precision, weighted))
+        return replace(belief, posterior=belief.posterior.update(precision, weighted))
 
     def adapt(self, belief: PearlBelief, episode: Transition) -> PearlBelief:
         """Posterior sampling: draw the z of the next episode."""
@@ -169,7 +169,7 @@ class Pearl(SavedState):
     def draw(self, posterior: Posterior) -> PearlBelief:
         """A belief that acts under a sample of a posterior."""
         noise = standard_normal(posterior.weighted.shape, self.generator)
-        return PearlBelief(posterior, posterior.at(noise))
+        return PearlBelief(posterior, posterior.reparameterize(noise))
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """What actor and critics read, (b, o + l)."""
@@ -193,7 +193,7 @@ class Pearl(SavedState):
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder(x, mask)
         start = prior(len(slots), c.latent_dim, self.device)
-        return start.times(precision.sum(1), weighted.sum(1))
+        return start.update(precision.sum(1), weighted.sum(1))
 
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""

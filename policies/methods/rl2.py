@@ -18,19 +18,15 @@ from policies.method import Problem, Transition, TrialBatch
 from policies.nn.memory import GruMemory
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count
 from policies.rl.ppo import PpoConfig, PpoLearner
 
 
 @dataclass(frozen=True)
 class Rl2Config(PpoConfig):
-    """Settings: PPO's, and the size of the memory; the same for every family."""
+    """Settings: PPO's, and the size of the memory."""
 
-    memory_size: int = 64  # units; RL² has 256 of a GRU, VariBAD's RL² 128
-
-    @classmethod
-    def for_family(cls, name: str) -> "Rl2Config":
-        """The numbers a family is trained with when nothing else is asked for: these."""
-        return cls()
+    memory_size: Count = 64  # units of the GRU; RL² has 256, VariBAD's RL² 128
 
 
 @dataclass(frozen=True)

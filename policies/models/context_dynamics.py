@@ -1,10 +1,13 @@
-"""What happens next, given what was done and a belief about the task: an ensemble of Gaussians under a latent z.
+"""Dynamics under a latent task z: an ensemble of Gaussian networks that predicts what happens next.
 
-An encoder says what each transition measures of z; an ensemble of networks (PE-TS, Chua et al. 2018) predicts the
-change of the observation given z, unrolled over a few steps in training (CaDM, Lee et al. 2020). The Gaussians' noise
-is one variance for each column, that of the errors (the optimal σ of Rybkin et al. 2021).
-Axes: m members, n worlds, b a batch, w windows, L transitions of a task, o observation, a action, l latent, r = 1
-where the reward is predicted too, else 0.
+An encoder reads each transition's measurements of z (``policies.models.posterior``). The networks
+(PE-TS, Chua et al. 2018) predict the change of the observation given z, unrolled over a few steps
+in training (CaDM, Lee et al. 2020). Their noise is one variance per column, that of the errors (the
+optimal σ of Rybkin et al. 2021).
+
+Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, K steps
+of a window, P candidates, H planned steps, o observation, a action, l latent, r = 1 where the
+reward is predicted too, else 0.
 """
 
 from dataclasses import dataclass
@@ -13,181 +16,268 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.models.posterior import Encoder, Posterior, context
+from policies.models.posterior import Encoder, Posterior, context_dim, context_features
 from policies.nn.networks import Ensemble
 from policies.nn.normalizer import RunningNormalizer
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, WholeNumber
+from robots.errors import BadArgumentError
 
-BLOCK = 512  # rows predicted at a time: what stays in a core's cache
+BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
 
 
 @dataclass(frozen=True)
 class DynamicsConfig:
-    """The numbers of the model."""
+    """Settings of the model."""
 
-    ensemble_size: int = 3  # PE-TS has 5
-    hidden: tuple[int, ...] = (128, 128)  # CaDM has 4 × 200; this is what a CPU core can plan with
-    latent_dim: int = 4
-    factor_rank: int = 2  # measurements of the latent in a transition
-    encoder_hidden: tuple[int, ...] = (128, 128)  # CaDM has 256, 128, 64
-    unroll_steps: int = 4  # steps predicted in training (CaDM has 10)
-    windows_per_task: int = 16  # of each task and member in a batch
-    early_belief_windows: int = 0  # of them, foretold under a belief of an earlier tick: doubt about the task is to be lived with
-    kl_weight: float = (
-        0.005  # nats of belief per nat of one step; one over the steps of a trial would be 0.017
-    )
-    min_noise_std: float = 0.01  # errors below this share of a change's deviation count as none
-    noise_ema_rate: float = 0.02  # how fast the noise, as a variance, follows the errors
+    ensemble_size: Count = 3  # networks (PE-TS has 5)
+    # Layer widths of the networks. CaDM has 4 × 200; this is what a CPU core can plan with.
+    hidden: LayerWidths = (128, 128)
+    latent_dim: Count = 4  # dimensions of the latent task
+    factor_rank: Count = 2  # measurements of the latent in one transition
+    encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
+    unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)
+    windows_per_task: Count = 16  # windows of each task and member in a batch
+    # How many of these windows are predicted under the belief of an earlier tick, so that the model
+    # is trained under uncertain beliefs too.
+    early_belief_windows: WholeNumber = 0
+    # [nats] weight of the belief's KL from its prior, against the likelihood of one step; one over
+    # the steps of a trial would be 0.017
+    kl_weight: NonNegative = 0.005
+    min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
+    noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where more windows are asked for than there are."""
+        if self.early_belief_windows > self.windows_per_task:
+            raise BadArgumentError(
+                f"early_belief_windows={self.early_belief_windows} is more than "
+                f"windows_per_task={self.windows_per_task}"
+            )
 
 
 class Dynamics(nn.Module):
-    """Encoder, ensemble and the statistics of what they read and predict."""
+    """Encoder, ensemble and the statistics of their inputs and outputs."""
 
-    noise: Tensor
+    noise_variance: Tensor  # (m, o + r) of normalized errors
 
     def __init__(
         self,
-        obs: int,
-        actions: int,
-        rewarded: bool,
+        obs_dim: int,
+        action_dim: int,
+        predict_reward: bool,
         config: DynamicsConfig,
         generator: torch.Generator,
     ) -> None:
+        """Draw the weights with the generator, on its device."""
         super().__init__()
-        self.config, self.rewarded, self.width = config, rewarded, obs + rewarded
-        self.obs, self.change, self.context = (
-            RunningNormalizer(obs),
-            RunningNormalizer(obs + rewarded),
-            RunningNormalizer(2 * obs + actions + 1),
-        )
+        device = generator.device
+        self.config = config
+        self.predict_reward = predict_reward
+        outputs = obs_dim + predict_reward
+        context_columns = context_dim(obs_dim, action_dim)
+        self.obs_norm = RunningNormalizer(obs_dim, device)
+        self.delta_norm = RunningNormalizer(outputs, device)
+        self.context_norm = RunningNormalizer(context_columns, device)
         self.encoder = Encoder(
-            2 * obs + actions + 1,
+            context_columns,
             config.encoder_hidden,
             config.latent_dim,
             config.factor_rank,
             generator,
         )
-        sizes = [obs + actions + config.latent_dim, *config.hidden, self.width]
-        self.register_buffer("noise", torch.ones(config.ensemble_size, self.width))
+        ones = torch.ones(config.ensemble_size, outputs, device=device)
+        self.register_buffer("noise_variance", ones)
+        sizes = [obs_dim + action_dim + config.latent_dim, *config.hidden, outputs]
         self.ensemble = Ensemble(config.ensemble_size, sizes, generator)
 
     def update(self, t: Transition) -> None:
-        """Take transitions (b, ...) into the statistics."""
-        self.obs.update(t.obs)
-        self.change.update(self.outcome(t, t.obs))
-        self.context.update(context(t))
+        """Add transitions (b, ...) to the statistics."""
+        self.obs_norm.update(t.obs)
+        self.delta_norm.update(self.target(t, t.obs))
+        self.context_norm.update(context_features(t))
 
-    def outcome(self, t: Transition, obs: Tensor) -> Tensor:
-        """What is predicted, (..., o + r): the change from ``obs``, and the reward where the model has to know it."""
+    def target(self, t: Transition, obs: Tensor) -> Tensor:
+        """What the networks predict, (..., o + r): the change from ``obs``, then the reward."""
         change = t.next_obs - obs
-        return torch.cat([change, t.reward[..., None]], -1) if self.rewarded else change
+        if not self.predict_reward:
+            return change
+        return torch.cat([change, t.reward[..., None]], -1)
 
-    def unit(self) -> Tensor:
-        """Deviation of what is predicted, (o + r,); 0 for what never changes."""
-        return (self.change.square / self.change.count.clamp(min=1)).sqrt().float()
+    def delta_std(self) -> Tensor:
+        """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
+        count = self.delta_norm.count.clamp(min=1)
+        return (self.delta_norm.m2 / count).sqrt().float()
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
-        """What each transition adds to a belief: precision (..., l, l) and weighted sum (..., l)."""
-        found: tuple[Tensor, Tensor] = self.encoder(self.context(context(t)), t.valid)
-        return found
+        """What each transition adds to a belief: precision (..., l, l), weighted sum (..., l)."""
+        x = self.context_norm(context_features(t))
+        precision, weighted = self.encoder(x, t.valid)
+        return precision, weighted
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
-        """One more transition of n worlds: O(1)."""
-        return belief.times(*self.evidence(t))
+        """The belief after one more transition of n worlds, at constant cost."""
+        return belief.update(*self.evidence(t))
 
     def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
-        """Each member's mean of the outcome, (m, b, o + r), from (m, b, ...)."""
-        out: Tensor = self.ensemble(torch.cat([self.obs(obs), applied, z], -1))
-        return self.change.shift + self.unit() * out
+        """Each member's mean prediction (m, b, o + r) from (m, b, ...), in original units."""
+        inputs = torch.cat([self.obs_norm(obs), applied, z], -1)
+        out: Tensor = self.ensemble(inputs)
+        return self.delta_norm.mean + self.delta_std() * out
 
-    def loss(self, t: Transition, there: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Minus the evidence lower bound of what comes after a belief, from trials (b, L, ...), a step's mean.
+    def loss(self, t: Transition, mask: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Negative ELBO per step of K-step predictions.
 
-        Each member gets windows of its own. The belief is that of the window's start, as when a plan is made, or of a
-        tick before it: nothing is predicted from a context that holds it. A window ends with its episode.
-        """
-        c, b = self.config, len(there)
-        shape = c.ensemble_size, b, c.windows_per_task
-        start = (torch.rand(shape, generator=generator) * there.sum(1)[:, None]).long()
-        seen, some = start.clone(), slice(c.early_belief_windows)
-        seen[..., some] = (
-            torch.rand(start[..., some].shape, generator=generator) * (start[..., some] + 1)
-        ).long()
-        rows = torch.arange(b)[:, None].expand(shape)
-        precision, weighted = (
-            torch.cat([torch.zeros_like(x[:, :1]), x.cumsum(1)], 1) for x in self.evidence(t)
-        )
-        belief = Posterior(torch.eye(c.latent_dim) + precision[rows, seen], weighted[rows, seen])
-        z = belief.at(torch.randn(*shape, c.latent_dim, generator=generator)).flatten(
-            1, 2
-        )  # (m, b·w, l)
+        Each member samples windows of its own. z is drawn from the posterior given the transitions
+        before the window (for ``early_belief_windows``, before an earlier random tick), so that the
+        model never conditions on what it predicts. Windows stop at the episode's end.
 
-        true, alive = _windows(t, there, start, c.unroll_steps)  # (m, b·w, K, ...)
-        obs, errors = true.obs[:, :, 0], []
-        for k in range(c.unroll_steps):
-            now = true.map(lambda x, k=k: x[:, :, k])  # type: ignore[misc]
-            outcome = self.predict(obs, now.applied, z)
-            errors.append(self.outcome(now, obs) - outcome)
-            obs = obs + outcome[..., : obs.shape[-1]]
-        moves = self.unit() > 0
-        square = (torch.stack(errors, 2)[..., moves] / self.unit()[moves]).square() * alive[
-            ..., None
-        ]
-        mse = square.sum((1, 2)) / alive.sum((1, 2)).clamp(min=1)[:, None]  # (m, moving)
-        self.noise[:, moves] = self.noise[:, moves].lerp(
-            mse.detach().clamp(min=c.min_noise_std**2), c.noise_ema_rate
-        )
-        noise = self.noise[:, moves]
-        nll = 0.5 * (mse / noise + noise.log()).sum(-1).mean()
-        return {"nll": nll, "kl": c.kl_weight * belief.kl().mean()}
-
-    def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """What each member expects of candidates (n, P, H, a) from (n, o) under z (m, n, l).
+        Args:
+            t: trials (b, L, ...) in time order.
+            mask: (b, L) bool, which transitions exist.
+            generator: of windows and samples of z.
 
         Returns:
-            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r): the same as
-            ``predict`` step by step.
+            "nll" and the weighted "kl", scalars, nats.
         """
-        (n, many, steps, a), (m, _, _), o = actions.shape, z.shape, obs.shape[-1]
-        *layers, (weight, bias) = self._folded()
-        states = obs.new_empty(steps + 1, m, n * many, o)
-        rewards = obs.new_empty(steps, m, n * many, self.width - o)
-        x = obs.new_empty(m, n * many, o + a + z.shape[-1])  # what the first layer reads
-        x[..., :o] = states[0] = obs.repeat_interleave(many, 0)
-        x[..., o + a :] = z.repeat_interleave(many, 1)
-        every = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
-        for rows in map(slice, range(0, n * many, BLOCK), range(BLOCK, n * many + BLOCK, BLOCK)):
-            block = x[:, rows].contiguous()
-            for t in range(steps):
-                block[..., o : o + a] = every[t, rows]
-                h = block
-                for w, b in layers:
-                    h = torch.baddbmm(b, h, w).relu_()
-                outcome = torch.baddbmm(bias, h, weight)
-                block[..., :o] += outcome[..., :o]
-                states[t + 1, :, rows] = block[..., :o]
-                rewards[t, :, rows] = outcome[..., o:]
-        return states.unflatten(2, (n, many)), rewards.unflatten(2, (n, many))
+        c = self.config
+        start, known = self._sample_windows(mask, generator)  # (m, b, w)
+        belief = self._belief_before(t, known)
+        noise_shape = (*start.shape, c.latent_dim)
+        noise = torch.randn(noise_shape, generator=generator, device=start.device)
+        z = belief.reparameterize(noise).flatten(1, 2)  # (m, b·w, l)
 
-    def _folded(self) -> list[tuple[Tensor, Tensor]]:
-        """The ensemble's layers, means only, with the statistics folded into the first and the last."""
+        window, window_mask = _windows(t, mask, start, c.unroll_steps)  # (m, b·w, K, ...)
+        obs = window.obs[:, :, 0]
+        errors = []
+        for k in range(c.unroll_steps):
+            step = window[:, :, k]
+            outcome = self.predict(obs, step.applied, z)
+            errors.append(self.target(step, obs) - outcome)
+            obs = obs + outcome[..., : obs.shape[-1]]
+
+        std = self.delta_std()
+        changing = std > 0
+        normalized = torch.stack(errors, 2)[..., changing] / std[changing]  # (m, b·w, K, changing)
+        square = normalized.square() * window_mask[..., None]
+        steps = window_mask.sum((1, 2)).clamp(min=1)  # (m,)
+        mse = square.sum((1, 2)) / steps[:, None]
+        self._follow_errors(mse.detach(), changing)
+        variance = self.noise_variance[:, changing]
+        nll = 0.5 * (mse / variance + variance.log()).sum(-1).mean()
+        return {"nll": nll, "kl": c.kl_weight * belief.kl().mean()}
+
+    def _sample_windows(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Each window's first transition, and how many transitions its belief has seen.
+
+        Both are (m, b, w), from a mask (b, L).
+        """
+        c = self.config
+        shape = (c.ensemble_size, len(mask), c.windows_per_task)
+        u = torch.rand(shape, generator=generator, device=mask.device)
+        start = (u * mask.sum(1)[:, None]).long()
+        known = start.clone()
+        early = start[..., : c.early_belief_windows]
+        u = torch.rand(early.shape, generator=generator, device=mask.device)
+        known[..., : c.early_belief_windows] = (u * (early + 1)).long()
+        return start, known
+
+    def _belief_before(self, t: Transition, known: Tensor) -> Posterior:
+        """The belief after the first ``known`` (m, b, w) transitions of trials (b, L, ...)."""
+        precision, weighted = self.evidence(t)
+        tasks = torch.arange(len(weighted), device=known.device)[:, None].expand(known.shape)
+        identity = torch.eye(self.config.latent_dim, device=known.device)
+        return Posterior(
+            identity + _cumulative(precision)[tasks, known],
+            _cumulative(weighted)[tasks, known],
+        )
+
+    def _follow_errors(self, mse: Tensor, changing: Tensor) -> None:
+        """Move the noise variance of the changing columns toward their mean squared errors."""
+        c = self.config
+        target = mse.clamp(min=c.min_noise_std**2)
+        variance = self.noise_variance[:, changing]
+        self.noise_variance[:, changing] = variance.lerp(target, c.noise_ema_rate)
+
+    def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Each member's prediction for candidates: the same as ``predict`` step by step.
+
+        Args:
+            obs: (n, o) where all candidates start.
+            actions: (n, P, H, a)
+            z: (m, n, l)
+
+        Returns:
+            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
+        """
+        n, candidates, steps, a = actions.shape
+        m, o = len(z), obs.shape[-1]
+        rows = n * candidates
+        *layers, (last_weight, last_bias) = self._folded_layers()
+        states = obs.new_empty(steps + 1, m, rows, o)
+        rewards = obs.new_empty(steps, m, rows, len(self.delta_norm.mean) - o)
+        inputs = obs.new_empty(m, rows, o + a + z.shape[-1])  # observation, action, z
+        start = obs.repeat_interleave(candidates, 0)
+        states[0] = start
+        inputs[..., :o] = start
+        inputs[..., o + a :] = z.repeat_interleave(candidates, 1)
+        actions_by_step = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
+        for first in range(0, rows, BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            x = inputs[:, block].contiguous()
+            for t in range(steps):
+                x[..., o : o + a] = actions_by_step[t, block]
+                h = x
+                for weight, bias in layers:
+                    h = torch.baddbmm(bias, h, weight).relu_()
+                outcome = torch.baddbmm(last_bias, h, last_weight)
+                x[..., :o] += outcome[..., :o]
+                states[t + 1, :, block] = x[..., :o]
+                rewards[t, :, block] = outcome[..., o:]
+        shape = (n, candidates)
+        return states.unflatten(2, shape), rewards.unflatten(2, shape)
+
+    def _folded_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases with the normalization folded into the first and the last layer.
+
+        First layer: ((x - mean) · inv_std) · W + b = x · (inv_std · W) + (b - mean · inv_std · W).
+        Last layer: delta_mean + delta_std · (h · W + b). Inputs are not clipped.
+        """
         layers = list(zip(self.ensemble.weights, self.ensemble.biases, strict=True))
-        (first, first_bias), (last, last_bias) = layers[0], layers[-1]
-        rest = first.shape[1] - len(self.obs.scale)
-        scale = torch.cat([self.obs.scale, torch.ones(rest)])[:, None]
-        shift = torch.cat([self.obs.shift, torch.zeros(rest)])[:, None]
-        layers[0] = first * scale, first_bias - (shift * scale * first).sum(1, keepdim=True)
-        unit = self.unit()
-        layers[-1] = last * unit, last_bias * unit + self.change.shift
+        weight, bias = layers[0]
+        unscaled = weight.shape[1] - len(self.obs_norm.mean)  # action and z
+        scale = torch.cat([self.obs_norm.inv_std, weight.new_ones(unscaled)])[:, None]
+        shift = torch.cat([self.obs_norm.mean, weight.new_zeros(unscaled)])[:, None]
+        layers[0] = weight * scale, bias - (shift * scale * weight).sum(1, keepdim=True)
+        weight, bias = layers[-1]
+        std = self.delta_std()
+        layers[-1] = weight * std, bias * std + self.delta_norm.mean
         return layers
 
 
-def _windows(t: Transition, there: Tensor, start: Tensor, steps: int) -> tuple[Transition, Tensor]:
-    """Up to ``steps`` transitions from ``start`` (m, b, w) on: (m, b·w, K, ...), and which belong, (m, b·w, K)."""
-    rows = torch.arange(len(there))[:, None, None]
-    columns = start[..., None] + torch.arange(steps)
-    belongs = (columns < there.sum(1)[:, None, None]).flatten(1, 2)
-    columns = columns.clamp(max=there.shape[1] - 1)
-    found = t.map(lambda x: x[rows, columns].flatten(1, 2))
-    belongs[:, :, 1:] &= (found.obs[:, :, 1:] == found.next_obs[:, :, :-1]).all(-1)
-    return found, belongs.cumprod(2)
+def _cumulative(x: Tensor) -> Tensor:
+    """Sums (b, L + 1, ...) over the first 0, 1, ..., L rows of (b, L, ...)."""
+    nothing = torch.zeros_like(x[:, :1])
+    return torch.cat([nothing, x.cumsum(1)], 1)
+
+
+def _windows(t: Transition, mask: Tensor, start: Tensor, steps: int) -> tuple[Transition, Tensor]:
+    """Windows of K = ``steps`` transitions that end with their episode.
+
+    Args:
+        t: trials (b, L, ...)
+        mask: (b, L) bool, which transitions exist.
+        start: (m, b, w) first transition of each window.
+        steps: K
+
+    Returns:
+        Transitions (m, b·w, K, ...) and a mask (m, b·w, K) of those that belong to the window.
+    """
+    length = mask.sum(1)[:, None, None]
+    tasks = torch.arange(len(mask), device=mask.device)[:, None, None]
+    ticks = start[..., None] + torch.arange(steps, device=mask.device)  # (m, b, w, K)
+    inside = (ticks < length).flatten(1, 2)
+    ticks = ticks.clamp(max=mask.shape[1] - 1)
+    window = t[tasks, ticks].flatten(1, 2)
+    inside[:, :, 1:] &= ~window.begins[:, :, 1:]  # a later episode does not belong
+    return window, inside.cumprod(2)

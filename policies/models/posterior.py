@@ -1,9 +1,11 @@
-"""A Gaussian belief about a latent task to which every transition adds linear measurements: y = φ·z + N(0, 1).
+"""A Gaussian belief about a latent task z; every transition adds linear measurements of z.
 
-A product of Gaussian factors, as in PEARL (Rakelly et al. 2019), kept as sums: Bayesian linear regression. PEARL's
-factors have independent axes; these have not, so that one transition may tell of a direction of z and leave the rest
-open, as a distance tells of a goal.
-Axes: n beliefs, l latent, r measurements of one transition.
+A measurement is y = φ·z + N(0, 1), its direction φ and value y read from the transition by a
+network. The posterior is then Bayesian linear regression: a product of Gaussian factors as in PEARL
+(Rakelly et al. 2019), kept as sums. PEARL's factors have independent axes; these may tell one
+direction of z and leave the others open, as a distance does of a goal.
+
+Axes: n beliefs, l latent, r measurements per transition, o observation, a action.
 """
 
 from dataclasses import dataclass
@@ -17,74 +19,92 @@ from policies.nn.networks import mlp
 
 @dataclass(frozen=True)
 class Posterior:
-    """N(0, I) times one factor per measurement."""
+    """The prior N(0, I) times one factor per measurement."""
 
     precision: Tensor  # (n, l, l) I + Σ φφᵀ
-    weighted: Tensor  # (n, l) Σ φ·y
+    weighted: Tensor  # (n, l) Σ φ·y, which is precision times mean
 
     @property
     def mean(self) -> Tensor:
-        """(n, l)"""
+        """Mean of z, (n, l)."""
         root = torch.linalg.cholesky(self.precision)
         return torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
 
-    def at(self, noise: Tensor) -> Tensor:
-        """The mean plus ``noise`` (..., n, l) standard deviations: a draw, where the noise is N(0, I)."""
+    def reparameterize(self, noise: Tensor) -> Tensor:
+        """The mean plus ``noise`` (..., n, l) standard deviations; a sample for noise ~ N(0, I).
+
+        With precision = L·Lᵀ it is L⁻ᵀ·(L⁻¹·weighted + noise), of covariance L⁻ᵀ·L⁻¹.
+        """
         root = torch.linalg.cholesky(self.precision)
         half = torch.linalg.solve_triangular(root, self.weighted[..., None], upper=False)
-        return torch.linalg.solve_triangular(root.mT, half + noise[..., None], upper=True)[..., 0]
+        shifted = half + noise[..., None]
+        return torch.linalg.solve_triangular(root.mT, shifted, upper=True)[..., 0]
 
-    def times(self, precision: Tensor, weighted: Tensor) -> "Posterior":
-        """The belief after more factors: O(1), however long the past."""
+    def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
+        """The belief after more factors: O(1), however many came before."""
         return Posterior(self.precision + precision, self.weighted + weighted)
 
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""
         root = torch.linalg.cholesky(self.precision)
         mean = torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
-        spread = torch.cholesky_inverse(root).diagonal(dim1=-2, dim2=-1).sum(-1)
+        covariance = torch.cholesky_inverse(root)
+        trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
         log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return 0.5 * (spread + mean.square().sum(-1) - mean.shape[-1] + log_det)
+        return 0.5 * (trace + mean.square().sum(-1) - mean.shape[-1] + log_det)
 
 
-def prior(n: int, latent: int, device: torch.device) -> Posterior:
-    """N(0, I)."""
-    identity = torch.eye(latent, device=device)
-    return Posterior(
-        precision=identity.expand(n, latent, latent).clone(),
-        weighted=torch.zeros(n, latent, device=device),
-    )
+def prior(n: int, latent_dim: int, device: torch.device) -> Posterior:
+    """The belief before any measurement: n times N(0, I)."""
+    identity = torch.eye(latent_dim, device=device)
+    precision = identity.expand(n, latent_dim, latent_dim).clone()
+    return Posterior(precision, torch.zeros(n, latent_dim, device=device))
+
+
+def context_dim(obs_dim: int, action_dim: int) -> int:
+    """Number of columns of ``context_features``, 2o + a + 1."""
+    return 2 * obs_dim + action_dim + 1
 
 
 def context_features(t: Transition) -> Tensor:
-    """What the encoder reads of transitions, (..., 2o + a + 1): what was done, what came of it.
+    """What the encoder reads of transitions: observation, action, reward, change, (..., 2o + a + 1).
 
-    The action is the one that reached the joints; the next observation, as a change, tells the dynamics.
+    The action is the one that passed the gate; the next observation is given as a change, which
+    tells the dynamics.
     """
     return torch.cat([t.obs, t.applied, t.reward[..., None], t.next_obs - t.obs], -1)
 
 
 class Encoder(nn.Module):
-    """What a transition measures: (..., c) -> its share of the precision (..., l, l) and weighted sum (..., l)."""
+    """Reads a transition's measurements of z."""
 
     def __init__(
         self,
         inputs: int,
         hidden: tuple[int, ...],
-        latent: int,
+        latent_dim: int,
         rank: int,
         generator: torch.Generator,
     ) -> None:
+        """``inputs`` context features to ``rank`` measurements (r) of a latent of ``latent_dim``."""
         super().__init__()
-        self.latent, self.rank = latent, rank
-        self.net = mlp([inputs, *hidden, rank * (latent + 1)], generator)
+        self.latent_dim = latent_dim
+        self.rank = rank
+        self.net = mlp([inputs, *hidden, rank * (latent_dim + 1)], generator)
 
-    def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """φφᵀ and φ·y, summed over the measurements; nothing where ``valid`` (...) is not set."""
-        out = (
-            self.net(x)
-            .unflatten(-1, (self.rank, self.latent + 1))
-            .where(valid[..., None, None], 0.0)
-        )
-        direction, value = out[..., : self.latent], out[..., self.latent :]
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The factor of each transition.
+
+        Args:
+            x: normalized context features (..., c).
+            mask: (...,) bool; a transition that is not set measures nothing.
+
+        Returns:
+            What it adds to the precision, φφᵀ (..., l, l), and to the weighted sum, φ·y (..., l),
+            summed over its measurements.
+        """
+        out = self.net(x).unflatten(-1, (self.rank, self.latent_dim + 1))
+        out = out.where(mask[..., None, None], 0.0)
+        direction = out[..., : self.latent_dim]  # φ, (..., r, l)
+        value = out[..., self.latent_dim :]  # y, (..., r, 1)
         return direction.mT @ direction, (direction.mT @ value)[..., 0]

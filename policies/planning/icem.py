@@ -1,8 +1,9 @@
-"""Planning by sampling: iCEM (Pinneri et al. 2020), for n worlds at once.
+"""Planning by sampling for n worlds at once: iCEM (Pinneri et al. 2020).
 
-Every world is searched with the same coloured noise, drawn once from a seed, so that a plan depends on nothing but
-what it is made for: a world alone and among others gets the same plan. Axes: n worlds, P candidates, K kept ones,
-H steps, a actions.
+All worlds are searched with the same colored noise, drawn once from a seed: a plan is a function of
+what it is made for, and a world gets the same plan alone as among others.
+
+Axes: n worlds, P candidates, K kept elites, H steps, a actions.
 """
 
 from collections.abc import Callable
@@ -11,30 +12,43 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> how good each is, (n, P)
+from policies.ranges import Count, NonNegative, Positive, Share
+from robots.errors import BadArgumentError
+
+Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> their values (n, P), more is better
 
 
 @dataclass(frozen=True)
 class IcemConfig:
-    """The numbers of the search. Colour 0 and little kept make it nearly the plain cross-entropy method."""
+    """Settings of the search.
 
-    horizon: int = 20  # steps looked ahead
-    num_samples: int = 64  # per round
-    iterations: int = 3  # with a plan to start from (iCEM)
-    cold_iterations: int = 4  # without one
-    num_elites: int = 8  # candidates that the next round is drawn around
-    num_kept_elites: int = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
-    noise_beta: float = 2.0  # β: noise power falls with frequency as 1/f^β (iCEM has 0.25 to 4)
-    init_std: float = 0.5  # of the first round, of actions in [-1, 1] (iCEM)
-    momentum: float = 0.1  # share of the last round's mean and deviation that stays (iCEM)
+    With ``noise_beta`` 0 and one kept elite it is nearly the cross-entropy method.
+    """
+
+    horizon: Count = 20  # steps planned ahead
+    num_samples: Count = 64  # candidates per iteration
+    iterations: Count = 3  # of a search that starts from the last plan (iCEM)
+    cold_iterations: Count = 4  # of a search that starts without a plan
+    num_elites: Count = 8  # best candidates that the next iteration is fitted to
+    num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
+    noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)
+    init_std: Positive = 0.5  # std of the first iteration, of actions in [-1, 1] (iCEM)
+    momentum: Share = 0.1  # share of mean and std kept from the last iteration (iCEM)
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where the elites do not fit the candidates."""
+        if not 1 <= self.num_kept_elites <= self.num_elites < self.num_samples:
+            raise BadArgumentError(
+                f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {self}"
+            )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search ended with; the next one starts from it."""
+    """The result of a search, from which the next one starts."""
 
-    mean: Tensor  # (n, H, a)
-    best: Tensor  # (n, K, H, a) the best candidates, the very best first
+    mean: Tensor  # (n, H, a) of the sampling distribution
+    best: Tensor  # (n, K, H, a) the best candidates, the best of all first
 
     @property
     def action(self) -> Tensor:
@@ -43,77 +57,88 @@ class Plan:
 
 
 class Icem:
-    """Searches for the actions with the highest score."""
+    """Searches for the action sequences of the highest value."""
 
-    def __init__(self, config: IcemConfig, actions: int, generator: torch.Generator) -> None:
-        if not 1 <= config.num_kept_elites <= config.num_elites < config.num_samples:
-            raise ValueError(
-                f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {config}"
-            )
+    def __init__(
+        self,
+        config: IcemConfig,
+        action_dim: int,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        """Draw the noise with ``generator``, which may be on another device, and plan on ``device``."""
         self.config = config
-        shape = (
-            max(config.iterations, config.cold_iterations),
-            config.num_samples,
-            config.horizon,
-            actions,
-        )
-        self.noise = colored_noise(shape, config.noise_beta, generator).to(
-            torch.get_default_device()
-        )
+        iterations = max(config.iterations, config.cold_iterations)
+        shape = (iterations, config.num_samples, config.horizon, action_dim)
+        self.noise = colored_noise(shape, config.noise_beta, generator).to(device)
 
-    def cold(self, n: int) -> Plan:
-        """No idea: the middle of every action, and a few of the candidates around it."""
-        few = (self.config.init_std * self.noise[-1, -self.config.num_kept_elites :]).clamp(-1, 1)
-        return Plan(torch.zeros(n, *few.shape[1:]), few.expand(n, *few.shape))
+    def initial_plan(self, n: int) -> Plan:
+        """The plan before any search: mean 0, and noise around it as the best candidates."""
+        last_samples = self.noise[-1, -self.config.num_kept_elites :]
+        best = (self.config.init_std * last_samples).clamp(-1, 1)  # (K, H, a)
+        mean = torch.zeros(n, *best.shape[1:], device=best.device)
+        return Plan(mean, best.expand(n, *best.shape))
 
-    def improve(
-        self, plan: Plan, score: Score, rounds: int, proposal: Tensor | None = None
+    def search(
+        self, plan: Plan, score: Score, iterations: int, proposal: Tensor | None = None
     ) -> Plan:
-        """Some rounds of search from a plan. The best score never falls: the best stay candidates.
+        """Improve a plan. The best value never falls, for the best candidates stay candidates.
 
-        A ``proposal`` (n, H, a) is one of them from the first round on.
+        Args:
+            plan: where the search starts.
+            score: values of candidates; NaN counts as the lowest.
+            iterations: at most as many as there is noise for, ``max(iterations, cold_iterations)``.
+            proposal: (n, H, a) one more candidate in every iteration.
         """
-        c, mean, kept = self.config, plan.mean, plan.best
+        c = self.config
+        mean = plan.mean
+        kept = plan.best
         std = torch.full_like(mean, c.init_std)
-        for noise in self.noise[:rounds]:
-            drawn = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)  # (n, P, H, a)
-            drawn[:, : c.num_kept_elites] = kept
-            drawn[:, c.num_kept_elites] = mean
+        for noise in self.noise[:iterations]:
+            candidates = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)  # (n, P, H, a)
+            candidates[:, : c.num_kept_elites] = kept
+            candidates[:, c.num_kept_elites] = mean
             if proposal is not None:
-                drawn[:, -1] = proposal
-            values = score(drawn).nan_to_num(nan=-torch.inf)
-            order = values.topk(c.num_elites, 1).indices  # (n, elites), the best first
-            elites = drawn.gather(1, order[..., None, None].expand(-1, -1, *drawn.shape[2:]))
+                candidates[:, -1] = proposal
+            values = score(candidates).nan_to_num(nan=-torch.inf)
+            ranking = values.topk(c.num_elites, 1).indices  # (n, elites), the best first
+            index = ranking[..., None, None].expand(-1, -1, *candidates.shape[2:])
+            elites = candidates.gather(1, index)
             kept = elites[:, : c.num_kept_elites]
             mean = mean.lerp(elites.mean(1), 1 - c.momentum)
             std = std.lerp(elites.std(1, correction=0), 1 - c.momentum)
         return Plan(mean, kept)
 
 
-def shifted(plan: Plan) -> Plan:
+def shift_plan(plan: Plan) -> Plan:
     """The same plan one step later; its last action is repeated."""
-    return Plan(*(torch.cat([x[..., 1:, :], x[..., -1:, :]], -2) for x in (plan.mean, plan.best)))
+    return Plan(_shift(plan.mean), _shift(plan.best))
 
 
-def colored_noise(shape: tuple[int, ...], color: float, generator: torch.Generator) -> Tensor:
-    """Gaussian noise (..., H, a) of deviation 1 whose power falls with frequency as 1/f^colour along H.
+def _shift(actions: Tensor) -> Tensor:
+    """Actions (..., H, a) without the first, the last one twice."""
+    return torch.cat([actions[..., 1:, :], actions[..., -1:, :]], -2)
 
-    Timmer and König (1995); the lowest frequency stands in for the mean's, whose power would be infinite.
+
+def colored_noise(shape: tuple[int, ...], beta: float, generator: torch.Generator) -> Tensor:
+    """Gaussian noise (..., H, a) of std 1 whose power falls with frequency as 1/f^β along H.
+
+    Method of Timmer and König (1995): a random spectrum, transformed to time. The lowest frequency
+    stands in for frequency 0, whose power would be infinite.
     """
     *lead, steps, actions = shape
     device = generator.device
     frequency = torch.fft.rfftfreq(steps, device=device).clamp(min=1 / steps)
-    amplitude = frequency ** (-color / 2)
-    real, imaginary = (
-        torch.randn(2, *lead, actions, len(frequency), generator=generator, device=device)
-        * amplitude
-    )
-    weight = torch.full_like(amplitude, 2.0)  # a frequency and its negative
-    ends = [0, -1] if steps % 2 == 0 else [0]  # these stand for themselves
-    imaginary[..., ends], weight[ends] = 0, 1.0
-    deviation = (weight * amplitude).square().sum().sqrt() / steps
-    return (
-        (torch.fft.irfft(torch.complex(real, imaginary), steps) / deviation)
-        .transpose(-1, -2)
-        .contiguous()
-    )
+    amplitude = frequency ** (-beta / 2)
+    size = (2, *lead, actions, len(frequency))
+    spectrum = torch.randn(size, generator=generator, device=device) * amplitude
+    real, imaginary = spectrum
+    # A real signal has each frequency twice, positive and negative, except 0 and, for an even
+    # number of steps, the highest one; these two have no imaginary part.
+    count = torch.full_like(amplitude, 2.0)
+    once = [0, -1] if steps % 2 == 0 else [0]
+    imaginary[..., once] = 0
+    count[once] = 1.0
+    std = (count * amplitude).square().sum().sqrt() / steps
+    noise = torch.fft.irfft(torch.complex(real, imaginary), steps) / std
+    return noise.transpose(-1, -2).contiguous()

@@ -1,6 +1,7 @@
-"""Planning as a part of a belief: what is to be done next is found when an observation comes in, from what was before.
+"""Receding-horizon planning, kept in the belief: every observation warm-starts the next search.
 
-Axes: n worlds, m hypotheses, P candidates, H steps, o observation, a action, r = 1 where the reward is learnt, else 0.
+Axes: n worlds, m hypotheses (such as the members of an ensemble), P candidates, H steps,
+o observation, a action, r = 1 where the reward is predicted too, else 0.
 """
 
 from collections.abc import Callable
@@ -12,99 +13,124 @@ from torch import Tensor
 
 from policies.method import Problem
 from policies.planning.icem import Icem, Plan, colored_noise
-from policies.planning.terminal_value import TerminalValue
+from policies.planning.terminal_value import Imagine, TerminalValue
 
-Search = Callable[
-    [Tensor, Any, Plan, int], Plan
-]  # from an observation (n, o), a belief and a plan, in some rounds
-# from (n, o), candidates (n, P, H, a) -> states (H + 1, m, n, P, o), rewards (H, m, n, P, r)
-Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# A method's search from observations (n, o) under a belief, from a plan, for some iterations.
+Search = Callable[[Tensor, Any, Plan, int], Plan]
 
 
 @dataclass(frozen=True)
 class PlanState:
-    """What is to be done; a method's belief adds what it knows."""
+    """The part of a belief that holds the plan; a method adds what it knows of the task."""
 
     plan: Plan
-    at: Tensor  # (n, o) the observation that the plan is for; NaN where there is none
+    planned_obs: Tensor  # (n, o) the observation that the plan starts from; NaN without a plan
     tick: Tensor  # (n,) int64, actions since the episode began
-    dither: Tensor  # (n, H, a) this episode's exploration
+    exploration_noise: Tensor  # (n, H, a) added to the actions of this episode while exploring
 
 
 class MpcController:
-    """What methods that plan share; each says what a plan would lead to, and when to search on from the last one."""
+    """Model-predictive control for methods that can imagine where actions lead."""
 
     def __init__(
         self,
         problem: Problem,
         planner: Icem,
-        noise: float,
+        exploration_std: float,
         generator: torch.Generator,
-        guide: TerminalValue | None = None,
+        terminal_value: TerminalValue | None = None,
     ) -> None:
-        """``noise`` is the deviation of the exploring actions' coloured noise, drawn from ``generator``."""
-        self.problem, self.planner, self.noise, self.generator = problem, planner, noise, generator
-        self.guide = guide
+        """A controller on the generator's device.
 
-    def begin(self, n: int) -> PlanState:
-        """No plan, and an episode's exploration."""
-        p, config = self.problem, self.planner.config
-        dither = self.noise * colored_noise(
-            (n, p.horizon, p.action_dim), config.noise_beta, self.generator
+        Args:
+            problem: gives the reward, where it is known, and the episode's length.
+            planner: the search.
+            exploration_std: std of the colored noise that is added to exploring actions.
+            generator: what that noise is drawn with.
+            terminal_value: value of the last imagined state, and a policy that proposes a plan.
+        """
+        self.problem = problem
+        self.planner = planner
+        self.exploration_std = exploration_std
+        self.generator = generator
+        self.device = generator.device
+        self.terminal_value = terminal_value
+
+    def begin_episode(self, n: int) -> PlanState:
+        """No plan yet, and the exploration noise of an episode."""
+        p = self.problem
+        shape = (n, p.horizon, p.action_dim)
+        noise = colored_noise(shape, self.planner.config.noise_beta, self.generator)
+        return PlanState(
+            plan=self.planner.initial_plan(n),
+            planned_obs=torch.full((n, p.obs_dim), torch.nan, device=self.device),
+            tick=torch.zeros(n, dtype=torch.int64, device=self.device),
+            exploration_noise=self.exploration_std * noise,
         )
-        nowhere = torch.full((n, p.obs_dim), torch.nan)
-        return PlanState(self.planner.cold(n), nowhere, torch.zeros(n, dtype=torch.int64), dither)
 
-    def act(self, obs: Tensor, intent: PlanState, explore: bool, search: Search) -> Tensor:
-        """The plan's first action; where there is no plan for this observation, it is made here."""
-        ready = (intent.at == obs).all(-1, keepdim=True)
-        action = intent.plan.action
-        if not ready.all():
-            cold = search(
-                obs, intent, self.planner.cold(len(obs)), self.planner.config.cold_iterations
-            )
-            action = torch.where(ready, action, cold.action)
+    def act(self, obs: Tensor, state: PlanState, explore: bool, search: Search) -> Tensor:
+        """The plan's first action (n, a); a world without a plan for this observation gets one."""
+        planned = (state.planned_obs == obs).all(-1, keepdim=True)
+        action = state.plan.action
+        if not planned.all():
+            start = self.planner.initial_plan(len(obs))
+            new_plan = search(obs, state, start, self.planner.config.cold_iterations)
+            action = torch.where(planned, action, new_plan.action)
         if explore:
-            action = (
-                action
-                + intent.dither[
-                    torch.arange(len(obs)), intent.tick.clamp(max=self.problem.horizon - 1)
-                ]
-            )
+            worlds = torch.arange(len(obs), device=obs.device)
+            tick = state.tick.clamp(max=self.problem.horizon - 1)
+            action = action + state.exploration_noise[worlds, tick]
         return action.clamp(-1, 1)
 
-    def improve(
-        self, obs: Tensor, intent: PlanState, start: Plan, rounds: int, imagine: Imagine
+    def plan(
+        self, obs: Tensor, state: PlanState, start: Plan, iterations: int, imagine: Imagine
     ) -> Plan:
-        """Search for the most reward, the mean of the hypotheses, from observations (n, o) on.
+        """Search for the highest return, averaged over the hypotheses.
 
-        The reward is the family's own, of imagined observations, or learnt where it depends on what is hidden. It is
-        summed until the episode ends; with a guide discounted, and followed by the guide's value of the last state.
+        The reward is the family's own, of imagined observations, or the predicted one where it
+        depends on what is hidden. It is summed until the episode ends; with a terminal value it is
+        discounted, and the value of the last imagined state is added.
+
+        Args:
+            obs: (n, o) where the plan starts.
+            state: gives the tick of the episode.
+            start: the plan that the search starts from.
+            iterations: of the search.
+            imagine: the model.
         """
-        guide, worth = self.guide, self._worth(intent)  # (H, n)
-        steps, unknown = len(worth), torch.full((len(self.problem.task_names),), torch.nan)
+        terminal_value = self.terminal_value
+        discounts = self._discounts(state)  # (H, n)
+        steps = len(discounts)
 
         def score(candidates: Tensor) -> Tensor:
-            tried = candidates[:, :, :steps]
-            states, reward = imagine(obs, tried)
-            if self.problem.reward is None:
-                reward = reward[..., 0]
-            else:
-                reward = self.problem.reward(
-                    states[:-1], tried.permute(2, 0, 1, 3)[:, None], states[1:], unknown
-                )
-            total = (reward * worth[:, None, :, None]).sum(0)  # (m, n, P)
-            if guide is not None:
-                total = total + guide.config.gamma**steps * guide.value(states[-1])
-            return total.mean(0)
+            actions = candidates[:, :, :steps]
+            states, predicted_reward = imagine(obs, actions)
+            reward = self._reward(states, actions, predicted_reward)  # (H, m, n, P)
+            value = (reward * discounts[:, None, :, None]).sum(0)  # (m, n, P)
+            if terminal_value is not None:
+                discount = terminal_value.config.gamma**steps
+                value = value + discount * terminal_value.value(states[-1])
+            return value.mean(0)
 
-        proposal = None if guide is None else guide.plan(obs, steps, imagine)
-        return self.planner.improve(start, score, rounds, proposal)
+        proposal = None
+        if terminal_value is not None:
+            proposal = terminal_value.propose(obs, steps, imagine)
+        return self.planner.search(start, score, iterations, proposal)
 
-    def _worth(self, intent: PlanState) -> Tensor:
-        """What a reward counts, by how many steps ahead it is and by world."""
-        ahead = torch.arange(self.planner.config.horizon)[:, None]
-        if self.guide is not None:
-            return (self.guide.config.gamma**ahead).expand(-1, len(intent.tick))
-        left = (self.problem.horizon - intent.tick).clamp(min=1)  # (n,)
-        return (ahead[: int(left.max())] < left).float()
+    def _reward(self, states: Tensor, actions: Tensor, predicted: Tensor) -> Tensor:
+        """Rewards (H, m, n, P) of states (H + 1, m, n, P, o) and actions (n, P, H, a)."""
+        if self.problem.reward is None:
+            return predicted[..., 0]
+        unknown = torch.full((self.problem.task_dim,), torch.nan, device=states.device)
+        applied = actions.permute(2, 0, 1, 3)[:, None]  # (H, 1, n, P, a)
+        reward: Tensor = self.problem.reward(states[:-1], applied, states[1:], unknown)
+        return reward
+
+    def _discounts(self, state: PlanState) -> Tensor:
+        """The weight of a reward by steps ahead and world, (H, n); H ends with the last episode."""
+        n = len(state.tick)
+        steps_ahead = torch.arange(self.planner.config.horizon, device=self.device)[:, None]
+        if self.terminal_value is not None:
+            return (self.terminal_value.config.gamma**steps_ahead).expand(-1, n)
+        steps_left = (self.problem.horizon - state.tick).clamp(min=1)  # (n,)
+        return (steps_ahead[: int(steps_left.max())] < steps_left).float()

@@ -1,8 +1,9 @@
-"""What comes after a plan: a policy that is told nothing of the task and its value, learnt from what planners did.
+"""The value of a plan's last state, and a policy that proposes plans, learned from the planner's data.
 
-A search of a few steps in a learnt model does not see what its last state is worth, and one of many steps trusts the
-model too far. So it ends with a learnt value, and what the policy would do is one of its candidates (POLO, Lowrey et
-al. 2019; LOOP, Sikchi et al. 2021). Axes as in ``policies.planning.mpc``.
+A search of a few steps does not see what its last state is worth, and one of many steps trusts the
+model too far. So the return of a plan ends with a learned value, and the policy's own actions are
+one of the candidates (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021). Value and policy know
+nothing of the task. Axes as in ``policies.planning.mpc``.
 """
 
 from collections.abc import Callable
@@ -10,37 +11,33 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from policies.method import Problem
-from policies.rl.replay import Replay
-from policies.rl.sac import SacConfig, SacLearner
+from policies.rl.sac import q_values
+from policies.rl.sac_learner import SacLearner
+
+# From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
+Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class TerminalValue(SacLearner):
-    """Soft actor-critic without a condition, from the replay of the method that plans; it acts by its mean."""
+    """Soft actor-critic on the replay of the method that plans; the policy acts by its mean."""
 
-    saved_attributes = ("net", "optimizer", "generator")  # the replay is the method's to keep
-
-    def __init__(self, problem: Problem, config: SacConfig, seed: int, replay: Replay) -> None:
-        super().__init__(problem, 0, lambda task: task[:, :0], config, seed, replay)
+    saved_attributes = ("net", "optimizer", "generator")  # the method saves the replay
 
     @torch.no_grad()
     def value(self, obs: Tensor) -> Tensor:
-        """Discounted reward from observations (..., o) on, (...,), as the less hopeful critic sees it."""
-        x = self.obs(obs.flatten(0, -2))
-        q = self.sac.target(torch.cat([x, self._action(x)], -1)).squeeze(-1).amin(0)
+        """Discounted return from observations (..., o) on, (...,): the lower one of both critics."""
+        x = self.obs_norm(obs.flatten(0, -2))
+        q = q_values(self.sac.target_critic, x, self.sac.act(x, None)).amin(0)
         return (q / self.config.reward_scale).view(obs.shape[:-1])
 
     @torch.no_grad()
-    def plan(
-        self, obs: Tensor, steps: int, imagine: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    ) -> Tensor:
-        """What the policy would do from (n, o) on, (n, H, a), where the hypotheses' mean leads it."""
+    def propose(self, obs: Tensor, steps: int, imagine: Imagine) -> Tensor:
+        """The policy's actions from (n, o) on, (n, H, a), along the mean of the hypotheses."""
         actions = []
         for _ in range(steps):
-            actions.append(self._action(self.obs(obs)))
-            states, _ = imagine(obs, actions[-1][:, None, None])  # (2, m, n, 1, o)
+            action = self.sac.act(self.obs_norm(obs), None)
+            candidate = action[:, None, None]  # (n, P = 1, H = 1, a)
+            states, _ = imagine(obs, candidate)  # (2, m, n, 1, o)
             obs = states[1].mean(0)[:, 0]
+            actions.append(action)
         return torch.stack(actions, 1)
-
-    def _action(self, x: Tensor) -> Tensor:
-        return self.sac.act(x, x[:, :0], None)

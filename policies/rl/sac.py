@@ -12,37 +12,49 @@ loss the actor, the temperature's loss the temperature.
 from copy import deepcopy
 from dataclasses import dataclass
 from math import log
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policies.method import CollectionSchedule, Transition
+from policies.config import (
+    OFF_POLICY_STEPS,
+    MethodConfig,
+    derive_buffer_tasks,
+    derive_discount,
+    derive_gradient_steps,
+    derive_schedule,
+)
+from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import Ensemble, mlp
 from policies.nn.noise import standard_normal
+from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
 
 LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
 
 
 @dataclass(frozen=True)
-class SacConfig:
+class SacConfig(MethodConfig):
     """Settings of the networks, the losses and the learner."""
 
-    # PEARL has 3 × 300; this is what one CPU core can train in two minutes.
-    hidden: tuple[int, ...] = (128, 128)
-    lr: float = 1e-3  # PEARL has 3e-4 for a million steps; here there are a few thousand
-    gamma: float = 0.95  # horizons are about 20 ticks
-    tau: float = 0.01  # of the target critics; PEARL has 0.005; larger because steps are few
+    # Layer widths of actor and critics. PEARL has 3 × 300; this is what one CPU core can train in
+    # two minutes.
+    hidden: LayerWidths = (128, 128)
+    lr: Positive = 1e-3  # learning rate; PEARL has 3e-4 for a million steps, here are thousands
+    gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
+    tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
     # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
-    ema_rate: float = 0.005
-    reward_scale: float = 1.0
-    target_entropy: float = -1.0  # nats per action dimension (Haarnoja et al. 2018b)
-    init_temperature: float = 0.1  # where its adaptation starts
+    ema_rate: PositiveShare = 0.005
+    reward_scale: Positive = 1.0  # factor of the reward in the critics' targets
+    # [nats] target entropy per action dimension (Haarnoja et al. 2018b)
+    target_entropy: Finite = -1.0
+    init_temperature: Positive = 0.1  # where the learned temperature starts
     # Tasks per batch. PEARL has 16 of 256 transitions, but a belief is learned from many tasks.
-    meta_batch: int = 64
-    batch_per_task: int = 8  # transitions of each task
-    gradient_steps: int = 64  # per iteration
-    buffer_tasks: int = 2048  # tasks in the replay
+    meta_batch: Count = 64
+    batch_per_task: Count = 8  # transitions of each task in a batch
+    gradient_steps: Count = 64  # gradient steps per iteration
+    buffer_tasks: Count = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=64,
         episodes_per_trial=2,
@@ -51,55 +63,15 @@ class SacConfig:
     )
 
     @classmethod
-    def for_family(cls, name: str) -> "SacConfig":
-        """The numbers a family is trained with when nothing else is asked for."""
-        return PRESETS.get(name, cls())
-
-
-PRESETS = {
-    # each tick's reward tells the way: values of few ticks are the best, and the sharpest about
-    # the goal
-    "point": SacConfig(gamma=0.5),
-    "reach": SacConfig(
-        gamma=0.5,
-        reward_scale=5.0,  # distances are of centimetres
-        init_temperature=0.05,
-        schedule=CollectionSchedule(
-            meta_batch=64, episodes_per_trial=2, random_trials=4, iterations=150
-        ),
-    ),
-    "cheetah_vel": SacConfig(
-        gamma=0.97,
-        meta_batch=32,
-        batch_per_task=16,
-        gradient_steps=200,  # to 12 800 new transitions
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=2, random_trials=1, iterations=100
-        ),
-    ),
-    # as many steps of the world and of gradients as the methods that plan
-    "cheetah_cripple": SacConfig(
-        gamma=0.97,
-        meta_batch=32,
-        batch_per_task=16,
-        gradient_steps=250,
-        schedule=CollectionSchedule(
-            meta_batch=16, episodes_per_trial=1, random_trials=4, iterations=30
-        ),
-    ),
-    "slide": SacConfig(
-        gamma=0.97,
-        reward_scale=5.0,  # returns are at most 1
-        tau=0.02,  # the reward of a strike comes over the dozen ticks after it
-        target_entropy=-2.0,  # a strike is aimed to a few percent of its speed
-        init_temperature=0.03,
-        gradient_steps=128,
-        schedule=CollectionSchedule(
-            meta_batch=32, episodes_per_trial=2, random_trials=4, iterations=100
-        ),
-    ),
-}
-PRESETS["reach_viperx"] = PRESETS["reach"]
+    def for_problem(cls, problem: Problem) -> Self:
+        """Discount, schedule, gradient steps and replay follow from horizon and episodes."""
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        return cls(
+            gamma=derive_discount(problem),
+            gradient_steps=derive_gradient_steps(problem, schedule),
+            buffer_tasks=derive_buffer_tasks(problem, schedule),
+            schedule=schedule,
+        )
 
 
 class Sac(nn.Module):

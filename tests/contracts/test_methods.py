@@ -111,6 +111,7 @@ def actions(method: Method[Any], trial: TrialBatch) -> list[Tensor]:
 
 
 @every_method
+@torch.no_grad()
 def test_only_a_privileged_method_reads_the_true_task(name: str) -> None:
     method = build(name)
     trial = imagined("point")

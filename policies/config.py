@@ -1,0 +1,95 @@
+"""What every method's config has, and the numbers that follow from the problem.
+
+A config is a frozen dataclass with a default for every field. ``for_problem`` derives what depends
+on the family's shapes and horizon. Numbers that were tuned for a family are data, in
+``policies.presets``.
+"""
+
+from abc import ABC, abstractmethod
+from math import log2
+from typing import Self
+
+from policies.method import CollectionSchedule, Problem
+
+# Environment steps of a full training. At 1/16 gradient steps a transition, soft actor-critic and
+# PEARL are close to their best on half-cheetah after 0.3 to 0.5 million.
+OFF_POLICY_STEPS = 500_000
+ON_POLICY_STEPS = 3_000_000  # RL² and MAML on 20-tick episodes: 200 iterations of 15,000
+
+MAX_ITERATION_STEPS = 13_000  # half-cheetah: 32 tasks × 2 episodes × 200 ticks
+MAX_DISCOUNT = 0.99  # the usual one of episodes of 100 ticks and more
+
+# Gradient steps per new transition: on half-cheetah a quarter of it, 1/64, reaches a return of -138
+# with as many gradient steps as reach -73 at this one.
+UPDATE_TO_DATA = 1 / 16
+
+REPLAY_BYTES = 256 * 2**20  # the replay is written with every checkpoint
+BYTES_PER_NUMBER = 4
+FLAGS_AND_REWARD = 6  # columns of a stored transition beside observations and actions
+
+
+class MethodConfig(ABC):
+    """Base of the methods' configs."""
+
+    @property
+    @abstractmethod
+    def schedule(self) -> CollectionSchedule:
+        """What training collects between two calls of ``learn``."""
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of one call of ``learn``; 0 for a method that takes none."""
+        return 0
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """The numbers that follow from the problem; by default none does."""
+        return cls()
+
+
+def derive_discount(problem: Problem) -> float:
+    """1 - 1/horizon: a discount that looks about one episode ahead."""
+    return min(MAX_DISCOUNT, 1 - 1 / problem.horizon)
+
+
+def derive_schedule(
+    problem: Problem, total_steps: int, random_trials: int = 0, min_episodes: int = 1
+) -> CollectionSchedule:
+    """The most tasks at once, a power of two, that keep an iteration within its transitions.
+
+    Args:
+        problem: gives the horizon and the episodes of a trial.
+        total_steps: environment steps of the full training, random trials included.
+        random_trials: trials with random actions before the first ``learn``.
+        min_episodes: the fewest episodes that the method can learn from.
+    """
+    episodes = max(problem.episodes, min_episodes)
+    trial_steps = episodes * problem.horizon
+    most_tasks = max(1, MAX_ITERATION_STEPS // trial_steps)
+    meta_batch = 2 ** int(log2(most_tasks))
+    trials = round(total_steps / (meta_batch * trial_steps))
+    return CollectionSchedule(
+        meta_batch=meta_batch,
+        episodes_per_trial=episodes,
+        random_trials=random_trials,
+        iterations=max(1, trials - random_trials),
+    )
+
+
+def derive_gradient_steps(problem: Problem, schedule: CollectionSchedule) -> int:
+    """Gradient steps of an iteration by the update-to-data ratio."""
+    return max(1, round(UPDATE_TO_DATA * iteration_steps(problem, schedule)))
+
+
+def derive_buffer_tasks(problem: Problem, schedule: CollectionSchedule) -> int:
+    """Tasks in the replay: those of the whole training, as far as memory allows."""
+    trials = schedule.random_trials + schedule.iterations
+    columns = 2 * problem.obs_dim + 2 * problem.action_dim + FLAGS_AND_REWARD
+    trial_steps = schedule.episodes_per_trial * problem.horizon
+    fitting = REPLAY_BYTES // (BYTES_PER_NUMBER * columns * trial_steps)
+    return max(schedule.meta_batch, min(trials * schedule.meta_batch, fitting))
+
+
+def iteration_steps(problem: Problem, schedule: CollectionSchedule) -> int:
+    """Environment steps of one trial of all tasks."""
+    return schedule.meta_batch * schedule.episodes_per_trial * problem.horizon

@@ -1,0 +1,21 @@
+"""Types of settings with the range that each allows; ``policies.settings`` refuses other values.
+
+No range of floats contains infinity or NaN.
+"""
+
+from sys import float_info
+from typing import Annotated
+
+from msgspec import Meta
+
+LARGEST = float_info.max
+
+Finite = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
+NonNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+PositiveShare = Annotated[float, Meta(gt=0, le=1)]
+Discount = Annotated[float, Meta(ge=0, lt=1)]
+Count = Annotated[int, Meta(ge=1)]
+WholeNumber = Annotated[int, Meta(ge=0)]
+LayerWidths = tuple[Count, ...]  # units of each hidden layer
