@@ -37,9 +37,9 @@ class IcemConfig:
 
     def __post_init__(self) -> None:
         """BadArgumentError where the elites do not fit the candidates."""
-        if not self.num_kept_elites <= self.num_elites < self.num_samples:
+        if not 1 <= self.num_kept_elites <= self.num_elites < self.num_samples:
             raise BadArgumentError(
-                f"num_kept_elites <= num_elites < num_samples does not hold for {self}"
+                f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {self}"
             )
 
 
