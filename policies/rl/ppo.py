@@ -33,7 +33,7 @@ class PpoConfig(MethodConfig):
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
     epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
     minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
-    value_coef: NonNegative = 0.5  # weight of the critic's loss (PPO, VariBAD)
+    value_coef: NonNegative = 0.5  # weight of the critic's loss (OpenAI Baselines' PPO)
     entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
     init_std: Positive = 0.6  # std of the first policy's actions; it is learned
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to (VariBAD)
