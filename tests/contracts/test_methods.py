@@ -57,7 +57,7 @@ def test_every_method_is_saved_and_loaded_for_every_family(
     built = checkpoint.family_named(family)
     method, trial = checkpoint.build(name, built, seed=3), imagined(family)
     arms = {ARMS[arm].name: arm for arm in ARMS}
-    checkpoint.save(tmp_path / "it", name, method, family, trial, {"iteration": 1})
+    checkpoint.save(tmp_path / "it", name, method, built, trial, {"iteration": 1})
     found = checkpoint.load(tmp_path / "it", arm=arms.get(built.body.name), family=family)
     assert found.contract.observation.names == tuple(built.obs.names)
     assert found.contract.told == (tuple(built.task_names) if method.privileged else ())

@@ -17,7 +17,7 @@ from sim.vec_world import VecWorld
 
 def trained(name: str, iterations: int) -> Method:
     family = FAMILIES["point"]()
-    method = checkpoint.build(name, family, 0, checkpoint.method_config(name, "point", "cpu", {}))
+    method = checkpoint.build(name, family, 0, checkpoint.configured(name, "point", {}))
     world = VecWorld(family, n=method.schedule.meta_batch)
     for iteration in range(iterations):
         method.learn(collect(world, method, 0, iteration))
