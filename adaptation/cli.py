@@ -63,7 +63,14 @@ def _parse(words: list[str]) -> Command:
     tyro makes a subcommand of every member of a union. Which commands there are is only known at
     run time, because other packages may add to the table: hence the union is built here.
     """
-    members = [Annotated[COMMANDS[name], subcommand(name, prefix_name=False)] for name in COMMANDS]
+    members = []
+    for name in COMMANDS:
+        try:
+            kind = COMMANDS[name]
+        except PliantError as failure:  # of another package: pliant's own commands go on
+            print(f"pliant: warning: {failure}", file=sys.stderr)
+            continue
+        members.append(Annotated[kind, subcommand(name, prefix_name=False)])
     any_command: Any = Union[tuple(members)]  # noqa: UP007
     command: Command = tyro.cli(any_command, prog="pliant", description=__doc__, args=words)
     return command
