@@ -83,7 +83,7 @@ def rollout(
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            tick = _transition(obs, action, step, first=e == t == 0, begins=t == 0, alive=alive)
+            tick = make_transition(obs, action, step, first=e == t == 0, begins=t == 0, alive=alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
@@ -111,9 +111,19 @@ def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
     return list(explore)
 
 
-def _transition(
+def make_transition(
     obs: Tensor, action: Tensor, step: Step, first: bool, begins: bool, alive: Tensor
 ) -> Transition:
+    """One tick of n worlds.
+
+    Args:
+        obs: (n, o) before the action.
+        action: (n, a) as the policy chose it.
+        step: what the world returned.
+        first: whether it is the first tick of a task.
+        begins: whether it is the first tick of an episode.
+        alive: (n,) bool, worlds that had not ended or diverged before this tick.
+    """
     diverged = _flags(step.verdict & int(Verdict.DIVERGED))
     return Transition(
         obs=obs,

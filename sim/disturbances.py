@@ -9,7 +9,6 @@ Each is a task parameter, and absent where the task does not name it:
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
 from robots.signals import Array, Mask, Spec
@@ -30,10 +29,14 @@ class Disturbances:
         """
         self._dt = dt
         self._still = still
-        self._scale = (np.asarray(obs.high) - np.asarray(obs.low)) / 2
-        self._posted = np.tile(still, (1, n, 1))  # (actions, n, a), the newest first
-        self._last = np.full((n, len(obs)), np.nan)  # the last observation that was not lost
+        full_range = obs.high - obs.low
+        self._half_range = full_range / 2
         self._rows = np.arange(n)
+        # (actions, n, a), the newest first
+        self._posted = np.tile(still, (1, n, 1))
+        # the last observations that were not lost, (n, o)
+        shape = (n, len(obs))
+        self._last = np.full(shape, np.nan)
 
     def begin(self, task: Task, rows: Mask) -> None:
         """Set the tasks of all worlds, and forget the past of those in ``rows`` (n,).
@@ -48,17 +51,20 @@ class Disturbances:
         self._resize_history()
         self._posted[:, rows] = self._still
         self._last[rows] = np.nan
+        degrading = (self._noise, self._quantum, self._dropout)
         self._delays_actions = bool(self._latency.any())
-        degraded = self._noise.any() or self._quantum.any() or self._dropout.any()
-        self._degrades_observations = bool(degraded)
+        self._degrades_observations = any(value.any() for value in degrading)
 
     def _resize_history(self) -> None:
         """Remember as many actions as the largest latency needs."""
-        length = 1 + int(np.ceil(self._latency.max(initial=0.0) / self._dt))
+        longest = self._latency.max(initial=0.0)
+        periods = np.ceil(longest / self._dt)
+        length = 1 + int(periods)
         old_length, n, _ = self._posted.shape
         missing = max(0, length - old_length)
         padding = np.tile(self._still, (missing, n, 1))
-        self._posted = np.concatenate([self._posted, padding])[:length]
+        history = np.concatenate([self._posted, padding])
+        self._posted = history[:length]
 
     def post(self, action: Array) -> None:
         """Add the policy's newest actions (n, a)."""
@@ -71,27 +77,39 @@ class Disturbances:
         Of an action that is m control periods old, m·dt + elapsed have passed: the newest one for
         which that is at least the latency is in effect.
         """
+        newest: Array = self._posted[0]
         if not self._delays_actions:
-            return self._posted[0]
+            return newest
         missing = np.maximum(self._latency - elapsed, 0)
-        periods = np.ceil(missing / self._dt - 1e-9)  # 1e-9: rounding is not a period
-        age: NDArray[np.int64] = periods.astype(int)
-        return self._posted[age, self._rows]
+        rounding = 1e-9  # an error this small is not a period
+        periods = np.ceil(missing / self._dt - rounding)
+        age = periods.astype(int)
+        in_effect: Array = self._posted[age, self._rows]
+        return in_effect
 
     def observation(self, obs: Array, rng: np.random.Generator) -> Array:
         """What the policy observes of the true observation (n, o)."""
         if not self._degrades_observations:
             return obs
-        noise = rng.standard_normal(obs.shape) * self._noise[:, None] * self._scale
-        observed = obs + noise
-        resolution = self._quantum[:, None] * self._scale
-        is_coarse = resolution > 0
-        safe = np.where(is_coarse, resolution, 1)
-        observed = np.where(is_coarse, np.round(observed / safe) * resolution, observed)
-        has_last = np.isfinite(self._last).all(-1)
-        lost = (rng.random(len(obs)) < self._dropout) & has_last
-        self._last = np.where(lost[:, None], self._last, observed)
+        deviation = self._noise[:, None]
+        noise = rng.standard_normal(obs.shape) * deviation
+        noise *= self._half_range
+        observed = self._quantize(obs + noise)
+        last = self._last
+        has_last = np.isfinite(last).all(-1)
+        lost = rng.random(len(obs)) < self._dropout
+        repeats = lost & has_last
+        self._last = np.where(repeats[:, None], last, observed)
         return self._last.copy()
+
+    def _quantize(self, obs: Array) -> Array:
+        """Round observations (n, o) to multiples of the resolution, where there is one."""
+        quantum = self._quantum[:, None]
+        resolution = quantum * self._half_range
+        is_coarse = resolution > 0
+        divisor = np.where(is_coarse, resolution, 1)
+        rounded = np.round(obs / divisor) * resolution
+        return np.where(is_coarse, rounded, obs)
 
 
 def _parameter(task: Task, kind: str) -> Array:

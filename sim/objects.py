@@ -5,12 +5,12 @@ does not need are tiny and hidden inside the first one that it uses. Axes: n obj
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array, Mask
 from robots.world import Task
 
@@ -60,16 +60,16 @@ class Objects:
     inertia: Inertia
 
 
-class Rectangle(NamedTuple):
-    """An axis-aligned rectangle in the plane for each of n objects, (n,) each, m."""
+@dataclass(frozen=True)
+class Rectangle:
+    """An axis-aligned rectangle in the plane for each of n objects."""
 
-    half_x: Array
-    half_y: Array
-    center_x: Array
-    center_y: Array
+    half: Array  # (n, 2) m, half extents
+    center: Array  # (n, 2) m
 
 
-class Outline(NamedTuple):
+@dataclass(frozen=True)
+class Outline:
     """The footprint of n objects of one shape."""
 
     boxes: tuple[Rectangle, Rectangle]
@@ -102,55 +102,66 @@ def parts(p: dict[str, Array]) -> Parts:
     Raises:
         BadArgumentError: a shape code does not exist.
     """
-    size, pos = _footprint(p)
-    n = len(size)
+    size, pos = _footprints(p)
     used = size[..., 0] > HIDDEN
-    half_height = np.where(used, p["object.size_z"][:, None], HIDDEN)
-    size[:, :DISC, 2] = half_height[:, :DISC]
-    size[:, DISC, 1] = half_height[:, DISC]
-    size[:, DISC, 2] = 0.0
-    first_used = pos[np.arange(n), used.argmax(-1)]
-    pos = np.where(used[..., None], pos, first_used[:, None])
+    _set_heights(size, used, p["object.size_z"])
+    pos = _hide_unused(pos, used)
     weight = area(size) * used
-    centroid = (weight[..., None] * pos).sum(1) / weight.sum(1)[:, None]
+    centroid = _weighted_mean(pos, weight)
     return Parts(size, pos - centroid[:, None], used)
 
 
-def _footprint(p: dict[str, Array]) -> tuple[Array, Array]:
+def _weighted_mean(pos: Array, weight: Array) -> Array:
+    """The mean of the parts' positions (n, 3, 3) with weights (n, 3), (n, 3)."""
+    total = weight.sum(1)
+    weighted = weight[..., None] * pos
+    return np.asarray(weighted.sum(1) / total[:, None])
+
+
+def _footprints(p: dict[str, Array]) -> tuple[Array, Array]:
     """Sizes of the parts in the plane and their centers, (n, 3, 3) each; heights are not set."""
     codes = p["object.shape"].astype(int)
-    if ((codes < 0) | (codes >= len(SHAPES))).any():
-        allowed = dict(enumerate(SHAPES))
-        given = sorted(set(codes.tolist()))
-        raise BadArgumentError(f"object.shape must be one of {allowed}, got {given}")
+    _check_shapes(codes)
     outlines = _outlines(p["object.size_x"], p["object.size_y"])
-    size = np.empty((len(codes), 3, 3))
-    pos = np.zeros((len(codes), 3, 3))
+    shape_of_parts = (len(codes), 3, 3)
+    size = np.empty(shape_of_parts)
+    pos = np.zeros(shape_of_parts)
     for code, shape in enumerate(SHAPES):
         rows = codes == code
         outline = outlines[shape]
         for part, box in enumerate(outline.boxes):
-            size[rows, part, 0] = box.half_x[rows]
-            size[rows, part, 1] = box.half_y[rows]
-            pos[rows, part, 0] = box.center_x[rows]
-            pos[rows, part, 1] = box.center_y[rows]
+            size[rows, part, :2] = box.half[rows]
+            pos[rows, part, :2] = box.center[rows]
         size[rows, DISC, 0] = outline.radius[rows]
     return size, pos
+
+
+def _check_shapes(codes: NDArray[np.int64]) -> None:
+    unknown = (codes < 0) | (codes >= len(SHAPES))
+    if not unknown.any():
+        return
+    allowed = dict(enumerate(SHAPES))
+    given = sorted(set(codes.tolist()))
+    raise BadArgumentError(f"object.shape must be one of {allowed}, got {given}")
 
 
 def _outlines(x: Array, y: Array) -> dict[str, Outline]:
     """The footprint of every shape with half extents x and y, (n,) m each."""
     zero = np.zeros(len(x))
     tiny = np.full(len(x), HIDDEN)
-    bar_x = BAR_WIDTH * x  # half the width of a bar along y
+    # half widths of bars along y and along x
+    bar_x = BAR_WIDTH * x
     bar_y = BAR_WIDTH * y
-    unused = Rectangle(tiny, tiny, zero, zero)
-    full = Rectangle(x, y, zero, zero)
-    along_x = Rectangle(x, bar_y, zero, zero)
-    along_y = Rectangle(bar_x, y, zero, zero)
-    left = Rectangle(bar_x, y, -x + bar_x, zero)  # along y, at the low end of x
-    low = Rectangle(x - bar_x, bar_y, bar_x, -y + bar_y)  # from there on, at the low end of y
-    middle = Rectangle(x - bar_x, bar_y, bar_x, zero)  # from there on, in the middle of y
+    unused = _rectangle(tiny, tiny, zero, zero)
+    full = _rectangle(x, y, zero, zero)
+    # a cross
+    along_x = _rectangle(x, bar_y, zero, zero)
+    along_y = _rectangle(bar_x, y, zero, zero)
+    # an L and a T: a bar along y at the low end of x, and one from there to the high end of x
+    rest = x - bar_x
+    left = _rectangle(bar_x, y, -x + bar_x, zero)
+    low = _rectangle(rest, bar_y, bar_x, -y + bar_y)
+    middle = _rectangle(rest, bar_y, bar_x, zero)
     return {
         "box": Outline((full, unused), tiny),
         "cross": Outline((along_x, along_y), tiny),
@@ -160,11 +171,36 @@ def _outlines(x: Array, y: Array) -> dict[str, Outline]:
     }
 
 
+def _rectangle(half_x: Array, half_y: Array, center_x: Array, center_y: Array) -> Rectangle:
+    """From (n,) m each."""
+    half = np.stack([half_x, half_y], -1)
+    center = np.stack([center_x, center_y], -1)
+    return Rectangle(half, center)
+
+
+def _set_heights(size: Array, used: Mask, half_height: Array) -> None:
+    """Complete the sizes (n, 3, 3) of parts, those of unused ones with tiny heights."""
+    height = np.where(used, half_height[:, None], HIDDEN)
+    size[:, :DISC, 2] = height[:, :DISC]
+    size[:, DISC, 1] = height[:, DISC]
+    size[:, DISC, 2] = 0.0
+
+
+def _hide_unused(pos: Array, used: Mask) -> Array:
+    """Positions (n, 3, 3) with the unused parts at the first used one."""
+    rows = np.arange(len(pos))
+    first_used = pos[rows, used.argmax(-1)]
+    return np.where(used[..., None], pos, first_used[:, None])
+
+
 def area(size: Array) -> Array:
     """Footprint of parts with sizes (n, 3, 3), m² (n, 3)."""
-    boxes = size[:, :DISC]
+    half_x = size[:, :DISC, 0]
+    half_y = size[:, :DISC, 1]
     radius = size[:, DISC:, 0]
-    return np.concatenate([4 * boxes[..., 0] * boxes[..., 1], np.pi * radius**2], 1)
+    boxes = 4 * half_x * half_y
+    disc = np.pi * radius**2
+    return np.concatenate([boxes, disc], 1)
 
 
 def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
@@ -173,32 +209,67 @@ def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
     Where the two bars of a cross overlap, the overlap counts twice: a hub.
     """
     mass = p["object.mass"]
-    weight = area(geometry.size) * geometry.used
-    part_mass = mass[:, None] * weight / weight.sum(1, keepdims=True)  # (n, 3)
-    own = part_mass[..., None] * _moments_per_mass(geometry.size)  # about the part's center
-    # Steiner's theorem: a mass m at r adds m · (|r|²·1 - r·rᵀ)
-    pos = geometry.pos
-    squared = (pos**2).sum(-1)[..., None, None] * np.eye(3)
-    steiner = squared - pos[..., :, None] * pos[..., None, :]
-    part_tensors = own[..., None] * np.eye(3) + part_mass[..., None, None] * steiner
-    moments, axes = np.linalg.eigh(part_tensors.sum(1))  # about the centroid
-    axes[..., 2] *= np.sign(np.linalg.det(axes))[:, None]  # a rotation, not a reflection
-    com = np.stack([p["object.com_x"], p["object.com_y"], np.zeros(len(mass))], -1)
-    return Inertia(mass, com, moments, quaternion(axes))
+    part_mass = _part_masses(mass, geometry)
+    tensor = _tensor(part_mass, geometry)
+    moments, axes = np.linalg.eigh(tensor)
+    handedness = np.sign(np.linalg.det(axes))
+    axes[..., 2] *= handedness[:, None]  # a rotation, not a reflection
+    com_x = p["object.com_x"]
+    com_y = p["object.com_y"]
+    com_z = np.zeros(len(mass))
+    return Inertia(
+        mass=mass,
+        com=np.stack([com_x, com_y, com_z], -1),
+        moments=moments,
+        quat=quaternion_from_matrix(axes),
+    )
+
+
+def _tensor(part_mass: Array, geometry: Parts) -> Array:
+    """Inertia tensors about the centroid, (n, 3, 3) kg·m², of parts with masses (n, 3)."""
+    own = part_mass[..., None] * _moments_per_mass(geometry.size)
+    shifted = part_mass[..., None, None] * _steiner_per_mass(geometry.pos)
+    tensors = own[..., None] * np.eye(3) + shifted
+    return np.asarray(tensors.sum(1))
+
+
+def _part_masses(mass: Array, geometry: Parts) -> Array:
+    """The mass of each part, (n, 3) kg; zero for those that are not used."""
+    footprint = area(geometry.size) * geometry.used
+    total = footprint.sum(1, keepdims=True)
+    return np.asarray(mass[:, None] * footprint / total)
 
 
 def _moments_per_mass(size: Array) -> Array:
     """Principal moments of the parts about their own centers for a mass of 1 kg, (n, 3, 3) m²."""
-    x = size[..., 0]
-    y = size[..., 1]
-    z = size[..., 2]
-    box = np.stack([y**2 + z**2, x**2 + z**2, x**2 + y**2], -1) / 3
-    radius = size[..., 0]
-    half_height = size[..., 1]
-    sideways = radius**2 / 4 + half_height**2 / 3
-    cylinder = np.stack([sideways, sideways, radius**2 / 2], -1)
-    is_box = np.arange(3)[None, :, None] < DISC
-    return np.where(is_box, box, cylinder)
+    boxes = _box_moments(size[:, :DISC])
+    disc = _disc_moments(size[:, DISC:])
+    return np.concatenate([boxes, disc], 1)
+
+
+def _box_moments(half: Array) -> Array:
+    """Of boxes with half extents (..., 3) m."""
+    x2 = half[..., 0] ** 2
+    y2 = half[..., 1] ** 2
+    z2 = half[..., 2] ** 2
+    moments = np.stack([y2 + z2, x2 + z2, x2 + y2], -1)
+    return moments / 3
+
+
+def _disc_moments(size: Array) -> Array:
+    """Of cylinders along z with radius, half height, 0 (..., 3) m."""
+    radius2 = size[..., 0] ** 2
+    height2 = size[..., 1] ** 2
+    upright = radius2 / 2
+    sideways = radius2 / 4 + height2 / 3
+    return np.stack([sideways, sideways, upright], -1)
+
+
+def _steiner_per_mass(pos: Array) -> Array:
+    """What a mass of 1 kg at ``pos`` adds to the tensor about the origin: |r|²·1 - r·rᵀ."""
+    squared = (pos**2).sum(-1)
+    outer = pos[..., :, None] * pos[..., None, :]
+    return np.asarray(squared[..., None, None] * np.eye(3) - outer)
 
 
 def damping_ratio(restitution: Array) -> Array:

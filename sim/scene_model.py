@@ -24,7 +24,7 @@ TABLE_CONTACT = (0.004, 1.0)  # solref of object and table: time constant in s, 
 
 OBJECT = "object"  # body and free joint
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
-OBJECT_VELOCITY = "object_vel"
+OBJECT_VELOCITY = "object_vel"  # sensor; its readings are followed by those of OBJECT_SPIN
 OBJECT_SPIN = "object_spin"
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
@@ -97,14 +97,18 @@ def _(body: ArmSpec) -> mujoco.MjSpec:
 def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     """A spring and damper toward the i-th joint's target, its torque limited."""
     name = arm.joints[i]
+    stiffness = arm.stiffness[i]
+    damping = arm.damping[i]
     limit = arm.limits.tau[i]
-    spec.joint(name).armature = arm.armature[i]
-    servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    joint = spec.joint(name)
+    joint.armature = arm.armature[i]
+    servo = spec.add_actuator(name=name, target=name)
+    servo.trntype = mujoco.mjtTrn.mjTRN_JOINT
     servo.gaintype = mujoco.mjtGain.mjGAIN_FIXED
-    servo.gainprm[0] = arm.stiffness[i]
+    servo.gainprm[0] = stiffness
     servo.biastype = mujoco.mjtBias.mjBIAS_AFFINE
-    servo.biasprm[1] = -arm.stiffness[i]
-    servo.biasprm[2] = -arm.damping[i]
+    servo.biasprm[1] = -stiffness
+    servo.biasprm[2] = -damping
     servo.forcelimited = True
     servo.forcerange = [-limit, limit]
 

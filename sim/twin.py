@@ -1,6 +1,6 @@
 """A simulated arm for rehearsals: a driver over PyBullet, which is not the physics of training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +37,12 @@ class TwinTracker:
         twin = self._twin
         (pose,) = twin.engine.poses()
         noise = twin.rng.normal(0, twin.options.tracker_noise, 3)
-        return ObjectState(pose[:3] + noise, pose[3:7], pose[7:], twin.time)
+        return ObjectState(
+            pos=pose[:3] + noise,
+            quat=pose[3:7],
+            vel=pose[7:],
+            stamp=twin.time,
+        )
 
 
 class TwinPlacer:
@@ -52,7 +57,7 @@ class TwinPlacer:
         twin = self._twin
         twin.engine.write(task)
         q, _, _ = twin.engine.joints()
-        twin.engine.reset(Start(q, None, start.object_pos, start.object_quat))
+        twin.engine.reset(replace(start, q=q, dq=None))
         twin.hold()
 
 
@@ -74,7 +79,8 @@ class Twin:
         self.engine = BulletEngine()
         self.rng = np.random.default_rng(self.options.seed)
         self._scene = Scene(scene.body, scene.loose_object, DT)
-        self._latency = round(self.options.latency / DT)  # ticks
+        latency = self.options.latency
+        self._latency = round(latency / DT)  # ticks
         self._enabled = False
         self._tick = 0
         # setpoints under way and the tick at which each arrives, the oldest first
@@ -102,9 +108,14 @@ class Twin:
         self.engine.run(self._active_setpoint, 1)
         self._tick += 1
         (q,), (dq,), (tau,) = self.engine.joints()
-        measured = q + self.rng.normal(0, self.options.noise, len(q))
-        condition = Condition.READY if self._enabled else Condition.DISABLED
-        return JointState(measured, dq, tau, self.time, condition)
+        noise = self.rng.normal(0, self.options.noise, len(q))
+        return JointState(
+            q=q + noise,
+            dq=dq,
+            tau=tau,
+            stamp=self.time,
+            condition=Condition.READY if self._enabled else Condition.DISABLED,
+        )
 
     def write(self, command: Command) -> None:
         """Send a command; it is ignored while the twin is not enabled."""

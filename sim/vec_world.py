@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.actions import standstill
 from robots.bodies import make_gate
 from robots.errors import BadArgumentError
+from robots.scene import Scene
 from robots.signals import Array, Mask, Signals, Verdict
 from robots.world import Family, Step, Task
 from sim.disturbances import Disturbances
@@ -20,7 +22,11 @@ class VecWorld:
     signals: Signals  # of the last step, with the marker and without disturbances: for viewers
 
     def __init__(
-        self, family: Family, engine: str | Engine | None = None, n: int = 1, seed: int = 0
+        self,
+        family: Family,
+        engine: str | Engine | None = None,
+        n: int = 1,
+        seed: int = 0,
     ) -> None:
         """Load the family's scene n times.
 
@@ -41,15 +47,14 @@ class VecWorld:
         self.tick = family.tick
         self.rng = np.random.default_rng(seed)
         self.task: Task | None = None
-        if engine is None or isinstance(engine, str):
-            engine = ENGINES[engine_for(family.scene, engine)]()
-        self.engine: Engine = engine
+        self.engine = _as_engine(engine, family.scene)
         self.engine.load(family.scene, n)
         self.gate = make_gate(family.body, family.limits, self.tick, n)
         self._ticks = _whole_ratio(family.dt, self.tick)
         self._substeps = _whole_ratio(self.tick, family.scene.timestep)
-        self._action_shape = (n, len(family.action.spec))
-        self._still = standstill(family.action.spec)
+        action = family.action.spec
+        self._action_shape = (n, len(action))
+        self._still = standstill(action)
         self._disturbances = Disturbances(n, family.obs, self._still, self.dt)
         self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
 
@@ -64,15 +69,16 @@ class VecWorld:
         """
         if len(task) != self.n:
             raise BadArgumentError(f"{len(task)} tasks do not fit a world of {self.n}")
+        family = self.family
         rows = np.ones(self.n, dtype=bool)
         if mask is not None and self.task is not None:
             rows = np.asarray(mask, dtype=bool)
             task = _merge(self.task, task, rows)
-        start = self.family.start(self.rng, task)
+        start = family.start(self.rng, task)
         self.task = task
-        self._age = np.where(rows, 0, self._age)
-        self._task_values = task.columns(*self.family.task_names)
-        self._marker = self.family.marker(task)
+        self._age[rows] = 0
+        self._task_values = task.columns(*family.task_names)
+        self._marker = family.marker(task)
         self.engine.write(task, rows)
         self.engine.reset(start, rows)
         self.gate.reset(start.q, rows)
@@ -97,24 +103,31 @@ class VecWorld:
         self._disturbances.post(np.clip(action, -1, 1))
         applied, verdict = self._run_control_period()
         self._age += 1
+        return self._conclude(applied, verdict)
 
+    def _conclude(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
+        """Observe and reward; a world that diverged keeps its observation and earns nothing."""
+        family = self.family
+        task = self._task_values
+        obs = self._true_obs
         next_obs = self._observe()
-        diverged = self.engine.diverged | ~np.isfinite(next_obs).all(-1)
-        next_obs = np.where(diverged[:, None], self._true_obs, next_obs)
-        reward = self.family.reward(self._true_obs, applied, next_obs, self._task_values)
+        is_finite = np.isfinite(next_obs).all(-1)
+        diverged = self.engine.diverged | ~is_finite
+        next_obs = np.where(diverged[:, None], obs, next_obs)
+        reward = family.reward(obs, applied, next_obs, task)
         self._true_obs = next_obs
         return Step(
             obs=self._disturbances.observation(next_obs, self.rng),
             reward=np.where(diverged, 0.0, reward),
-            terminated=self.family.terminated(next_obs) & ~diverged,
-            truncated=self._age >= self.family.horizon,
-            success=self.family.success(next_obs, self._task_values) & ~diverged,
+            terminated=family.terminated(next_obs) & ~diverged,
+            truncated=self._age >= family.horizon,
+            success=family.success(next_obs, task) & ~diverged,
             applied=applied,
-            verdict=verdict | np.where(diverged, int(Verdict.DIVERGED), 0),
+            verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
             stamp=np.asarray(self._age * self.dt, dtype=np.float64),
         )
 
-    def _run_control_period(self) -> tuple[Array, Array]:
+    def _run_control_period(self) -> tuple[Array, NDArray[np.int64]]:
         """Pass every tick's command through the gate, then simulate all ticks at once.
 
         Returns:
@@ -125,13 +138,17 @@ class VecWorld:
         verdict = np.zeros(self.n, dtype=np.int64)
         commands = []
         for tick in range(self._ticks):
-            action = self._disturbances.action(tick * self.tick)
+            elapsed = tick * self.tick
+            action = self._disturbances.action(elapsed)
             is_nan = np.isnan(action).any(-1, keepdims=True)
             applied += np.where(is_nan, self._still, action)
-            command, flags = self.gate(self.family.action(action, self.gate.setpoint))
+            setpoint = self.gate.setpoint
+            target = self.family.action(action, setpoint)
+            command, flags = self.gate(target)
             verdict |= flags
             commands.append(command)
-        self.engine.run(stack_ticks(commands), self._substeps)
+        stacked = stack_ticks(commands)
+        self.engine.run(stacked, self._substeps)
         return applied / self._ticks, verdict
 
     def _observe(self) -> Array:
@@ -142,6 +159,15 @@ class VecWorld:
     def close(self) -> None:
         """Release the engine."""
         self.engine.close()
+
+
+def _as_engine(engine: str | Engine | None, scene: Scene) -> Engine:
+    """The engine itself, or the one that its name or the scene calls for."""
+    if engine is None or isinstance(engine, str):
+        name = engine_for(scene, engine)
+        created: Engine = ENGINES[name]()
+        return created
+    return engine
 
 
 def _merge(old: Task, new: Task, rows: Mask) -> Task:

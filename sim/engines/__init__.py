@@ -31,9 +31,10 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
     """
     if name is not None and ENGINES[name].supports(scene):
         return name
-    able = [candidate for candidate in ENGINES if ENGINES[candidate].supports(scene)]
+    able = [other for other in ENGINES if ENGINES[other].supports(scene)]
     if name is None and able:
         return able[0]
+    body = scene.body.name
     engines = ", ".join(able) or "no engine"
     asked = f", not on {name}" if name else ""
-    raise BadArgumentError(f"{scene.body.name} runs on {engines}{asked}")
+    raise BadArgumentError(f"{body} runs on {engines}{asked}")

@@ -1,7 +1,6 @@
 """What a physics engine promises. Axes: n worlds, k ticks, j joints."""
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -9,6 +8,8 @@ from numpy.typing import NDArray
 
 from robots.arm import Body
 from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
@@ -103,7 +104,7 @@ class Engine(Protocol):
 class Dispatched(Protocol):
     """A function made by ``functools.singledispatch``."""
 
-    def dispatch(self, cls: Any) -> Callable[..., Any]:
+    def dispatch(self, cls: type) -> Callable[..., Any]:
         """The implementation for a class."""
         ...
 
@@ -138,12 +139,12 @@ def require_command(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
     return command
 
 
-def stack_ticks(commands: list[C]) -> C:
-    """One command with fields (k, n, j) from the commands of k ticks, (n, j) each."""
+def stack_ticks(commands: Sequence[Setpoint | Torque]) -> Setpoint | Torque:
+    """One command with fields (k, n, j) from k ticks' commands of one kind, (n, j) each."""
     kind = type(commands[0])
-    names = [field.name for field in fields(kind)]
-    columns = {name: [getattr(command, name) for command in commands] for name in names}
-    return kind(**{name: np.stack(column) for name, column in columns.items()})
+    ticks = [vars(command) for command in commands]
+    columns = {name: [tick[name] for tick in ticks] for name in ticks[0]}
+    return kind(**{name: np.array(column) for name, column in columns.items()})
 
 
 def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
@@ -157,11 +158,39 @@ def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:
     It is the product of ``actuator.strength``, which all joints have in common, and the joint's own
     ``actuator.JOINT``.
     """
-    share = np.ones((len(task), len(joints)))
+    shape = (len(task), len(joints))
+    share = np.ones(shape)
     if "actuator.strength" in task.names:
-        share *= task["actuator.strength"][:, None]
+        common = task["actuator.strength"]
+        share *= common[:, None]
     for i, joint in enumerate(joints):
         name = f"actuator.{joint}"
         if name in task.names:
             share[:, i] *= task[name]
     return share
+
+
+def joint_damping(task: Task) -> Array:
+    """What ``joint.damping`` adds to each joint, (n,) N·m·s/rad; zero if the task has none."""
+    if "joint.damping" in task.names:
+        return task["joint.damping"]
+    return np.zeros(len(task))
+
+
+def start_velocity(start: Start) -> Array:
+    """The joint velocities of a start, (n, j) rad/s; zero if it has none."""
+    if start.dq is None:
+        return np.zeros_like(start.q)
+    return start.dq
+
+
+def tool_motion(kinematics: Kinematics, q: Array, dq: Array) -> tuple[Array, Array, Array]:
+    """The tool of joints at ``q`` with velocities ``dq``, (n, j) each.
+
+    Returns:
+        Position (n, 3) m, quaternion (n, 4) w, x, y, z and velocity (n, 3) m/s.
+    """
+    pos, rotation, jacobian = kinematics.forward_jacobian(q)
+    linear = jacobian[:, :3]
+    velocity = np.einsum("nij,nj->ni", linear, dq)
+    return pos, quaternion_from_matrix(rotation), velocity

@@ -5,25 +5,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
 from robots.arm import ArmSpec, Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
-from robots.rotations import quaternion
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim import objects
-from sim.engines.base import actuator_strength, is_registered, require_support, world_indices
+from sim.engines.base import (
+    actuator_strength,
+    is_registered,
+    joint_damping,
+    require_support,
+    tool_motion,
+    world_indices,
+)
 from sim.engines.bullet_arm import BulletArm
 from sim.engines.bullet_body import BulletBody
+from sim.engines.bullet_object import Client
 
 
 @singledispatch
-def bullet_world(body: Body, scene: Scene, client: Any) -> BulletBody:
+def bullet_world(body: Body, scene: Scene, client: Client) -> BulletBody:
     """Build a scene in a fresh client. A new kind of body registers: ``@bullet_world.register``.
 
     Raises:
@@ -33,12 +39,12 @@ def bullet_world(body: Body, scene: Scene, client: Any) -> BulletBody:
 
 
 @bullet_world.register
-def _(body: ArmSpec, scene: Scene, client: Any) -> BulletBody:
+def _(body: ArmSpec, scene: Scene, client: Client) -> BulletBody:
     return BulletArm(body, scene, client)
 
 
 @bullet_world.register
-def _(body: Walker, scene: Scene, client: Any) -> BulletBody:
+def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
     from sim.engines.bullet_walker import BulletWalker  # imports MuJoCo
 
     return BulletWalker(body, scene, client)
@@ -52,8 +58,10 @@ class BulletEngine:
     @staticmethod
     def supports(scene: Scene) -> bool:
         """Every kind of body that can be built; a loose object needs one that has a tool."""
+        if not is_registered(bullet_world, scene.body):
+            return False
         has_tool = is_registered(make_kinematics, scene.body)
-        return is_registered(bullet_world, scene.body) and (has_tool or not scene.loose_object)
+        return has_tool or not scene.loose_object
 
     def load(self, scene: Scene, n: int) -> None:
         """Start n clients with the body in each."""
@@ -61,15 +69,22 @@ class BulletEngine:
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        self._worlds = [bullet_world(scene.body, scene, _connect()) for _ in range(n)]
+        self._worlds = []
+        for _ in range(n):
+            world = bullet_world(scene.body, scene, connect())
+            self._worlds.append(world)
+        self._no_vector = np.full((n, 3), np.nan)
+        self._no_quat = np.full((n, 4), np.nan)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics; their object is built again."""
-        damping = task["joint.damping"] if "joint.damping" in task.names else np.zeros(self.n)
+        damping = joint_damping(task)
         strength = actuator_strength(task, self.scene.body.joints)
-        described = objects.describe(task) if self.scene.loose_object else None
+        described = None
+        if self.scene.loose_object:
+            described = objects.describe(task)
         for i in world_indices(mask, self.n).tolist():
             world = self._worlds[i]
             world.damping = float(damping[i])
@@ -86,18 +101,22 @@ class BulletEngine:
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world whose command or state is not finite stops for good."""
-        fields = vars(command)
-        ticks = len(next(iter(fields.values())))
+        seconds = substeps * self.scene.timestep
         kind = type(command)
+        columns = vars(command)  # (k, n, j) each
+        ticks = len(next(iter(columns.values())))
         for tick in range(ticks):
-            rows = {name: value[tick] for name, value in fields.items()}  # (n, j) each
+            rows = {name: column[tick] for name, column in columns.items()}
             for row in rows.values():
-                self._diverged |= ~np.isfinite(row).all(-1)
-            for i in np.flatnonzero(~self._diverged).tolist():
-                own = kind(**{name: row[i] for name, row in rows.items()})
-                is_finite = self._worlds[i].step(own, substeps)
-                self._diverged[i] = not is_finite
-            self._time += substeps * self.scene.timestep
+                is_finite = np.isfinite(row).all(-1)
+                self._diverged |= ~is_finite
+            running = np.flatnonzero(~self._diverged)
+            for i in running.tolist():
+                own = {name: row[i] for name, row in rows.items()}
+                world = self._worlds[i]
+                stays_finite = world.step(kind(**own), substeps)
+                self._diverged[i] = not stays_finite
+            self._time += seconds
 
     def read(self) -> Signals:
         """Fresh: the tool is computed from the joints, the object is read from its body."""
@@ -114,18 +133,15 @@ class BulletEngine:
             object_pos=objects_now[:, :3],
             object_quat=objects_now[:, 3:7],
             object_vel=objects_now[:, 7:],
-            marker=np.full((self.n, 3), np.nan),
+            marker=self._no_vector,
             stamp=self._time.copy(),
         )
 
     def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:
         """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
         if self._kinematics is None:
-            no_vector = np.full((self.n, 3), np.nan)
-            return no_vector, np.full((self.n, 4), np.nan), no_vector
-        pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
-        velocity = np.einsum("nij,nj->ni", jacobian[:, :3], dq)
-        return pos, quaternion(rotation), velocity
+            return self._no_vector, self._no_quat, self._no_vector
+        return tool_motion(self._kinematics, q, dq)
 
     def joints(self) -> tuple[Array, Array, Array]:
         """Joint positions, velocities and torques alone, (n, j) each.
@@ -153,7 +169,7 @@ class BulletEngine:
         self._worlds = []
 
 
-def _connect() -> Any:
+def connect() -> Client:
     """A fresh client. PyBullet is imported late because the import prints a greeting."""
     from pybullet import DIRECT
     from pybullet_utils.bullet_client import BulletClient

@@ -13,7 +13,7 @@ from robots.scene import Scene
 from robots.signals import Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
-from sim.engines.bullet_object import BulletObject
+from sim.engines.bullet_object import BASE, BulletObject, Client
 
 STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
 GRAVITY = 9.81  # m/s²
@@ -22,7 +22,7 @@ GRAVITY = 9.81  # m/s²
 class BulletArm(BulletBody):
     """One world: the arm, and its object where the scene has one."""
 
-    def __init__(self, arm: ArmSpec, scene: Scene, client: Any) -> None:
+    def __init__(self, arm: ArmSpec, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
         self._arm = arm
@@ -35,12 +35,19 @@ class BulletArm(BulletBody):
         joint_numbers = {info[1].decode(): info[0] for info in infos}
         link_numbers = {info[12].decode(): info[0] for info in infos}
         self.joints = [joint_numbers[name] for name in arm.joints]
-        for i in range(-1, count):  # -1 is the base
-            client.changeDynamics(self.body, i, linearDamping=0, angularDamping=0, jointDamping=0)
+        for link in range(BASE, count):
+            client.changeDynamics(
+                self.body,
+                link,
+                linearDamping=0,
+                angularDamping=0,
+                jointDamping=0,
+            )
         if scene.loose_object:
             self.object = BulletObject(client)
+            tool = link_numbers[arm.tool]
+            striker = link_numbers.get("striker", tool)
             # Bullet multiplies the values of two bodies in contact: the object's own count
-            striker = link_numbers.get("striker", link_numbers[arm.tool])
             client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=1.0)
         self.measure()
 
@@ -48,22 +55,22 @@ class BulletArm(BulletBody):
         """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
         setpoint = require_command(self._arm, command, Setpoint)
         max_torque = self._max_torque(setpoint)
-        dq = setpoint.dq.tolist()
-        gains = [STIFFNESS] * len(dq)
-        velocity_gains = [1.0] * len(dq)
-        for remaining in range(substeps - 1, -1, -1):
-            target = setpoint.q - remaining * self._dt * setpoint.dq
-            self.client.setJointMotorControlArray(
+        count = len(self.joints)
+        client = self.client
+        for substeps_left in reversed(range(substeps)):
+            remaining = substeps_left * self._dt  # s until the tick ends
+            target = setpoint.q - remaining * setpoint.dq
+            client.setJointMotorControlArray(
                 self.body,
                 self.joints,
-                self.client.POSITION_CONTROL,
-                target.tolist(),
-                dq,
-                max_torque,
-                gains,
-                velocity_gains,
+                client.POSITION_CONTROL,
+                targetPositions=target.tolist(),
+                targetVelocities=setpoint.dq.tolist(),
+                forces=max_torque,
+                positionGains=[STIFFNESS] * count,
+                velocityGains=[1.0] * count,
             )
-            self.client.stepSimulation()
+            client.stepSimulation()
         self.measure()
         return bool(np.isfinite(self.q).all())
 
@@ -73,10 +80,14 @@ class BulletArm(BulletBody):
         Damping takes torque from a servo that speeds its joint up and adds to one that brakes.
         Bullet's own joint damping is unstable at such values.
         """
-        velocity_target = setpoint.dq + STIFFNESS * (setpoint.q - self.q) / self._dt
-        direction = np.sign(velocity_target - self.dq)
-        available = self.strength * self._arm.limits.tau
-        torque = np.maximum(available - self.damping * direction * self.dq, 0.0)
+        error = setpoint.q - self.q
+        correction = STIFFNESS * error / self._dt
+        velocity = setpoint.dq + correction  # what the servo works toward
+        direction = np.sign(velocity - self.dq)
+        damping = self.damping * direction * self.dq
+        limit = self._arm.limits.tau
+        available = self.strength * limit
+        torque = np.maximum(available - damping, 0.0)
         return list(torque.tolist())
 
     def measure(self) -> list[Any]:

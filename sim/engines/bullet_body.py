@@ -1,7 +1,4 @@
-"""What all PyBullet worlds share: a body in a client of its own, its joints and perhaps an object.
-
-PyBullet has no types: a client is ``Any``.
-"""
+"""What all PyBullet worlds share: a client with a body, its joints and perhaps an object."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -11,7 +8,8 @@ import numpy as np
 from robots.scene import Scene
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
-from sim.engines.bullet_object import BulletObject
+from sim.engines.base import start_velocity
+from sim.engines.bullet_object import BulletObject, Client
 
 
 class BulletBody(ABC):
@@ -21,11 +19,13 @@ class BulletBody(ABC):
     joints: list[int]  # Bullet's numbers of the root joints and the driven joints, in that order
     object: BulletObject | None = None
 
-    def __init__(self, scene: Scene, client: Any) -> None:
+    def __init__(self, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         self.client = client
         client.setPhysicsEngineParameter(
-            fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
+            fixedTimeStep=scene.timestep,
+            numSolverIterations=50,
+            deterministicOverlappingPairs=1,
         )
         driven = len(scene.body.joints)
         self.damping = 0.0  # N·m·s/rad, added to every driven joint
@@ -34,9 +34,11 @@ class BulletBody(ABC):
 
     def place(self, start: Start, i: int) -> None:
         """Put everything at the i-th row of a start."""
-        speeds = np.zeros_like(start.q) if start.dq is None else start.dq
-        for joint, angle, speed in zip(self.joints, start.q[i], speeds[i], strict=True):
-            self.client.resetJointState(self.body, joint, float(angle), float(speed))
+        q = start.q[i].tolist()
+        dq = start_velocity(start)[i].tolist()
+        reset_joint = self.client.resetJointState
+        for k, joint in enumerate(self.joints):
+            reset_joint(self.body, joint, q[k], dq[k])
         self.measure()
         if self.object is not None:
             self.object.place(start, i)
@@ -58,7 +60,9 @@ class BulletBody(ABC):
 
     def object_state(self) -> Array:
         """Position, quaternion w x y z and twist of the object's frame, (13,); NaN without one."""
-        return np.full(13, np.nan) if self.object is None else self.object.state()
+        if self.object is None:
+            return np.full(13, np.nan)
+        return self.object.state()
 
     def close(self) -> None:
         """End the client."""

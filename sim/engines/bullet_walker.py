@@ -17,18 +17,18 @@ from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
+from sim.engines.bullet_object import BASE, UNTURNED, Client, xyzw
 from sim.scene_model import compile_scene
 
 GROUND, BODY = 1, 2  # Bullet's collision groups, as bits
 NO_SHAPE = -1
 ORIGIN = [0.0, 0.0, 0.0]
-UNTURNED = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
 class BulletWalker(BulletBody):
     """One world: the walker and its ground."""
 
-    def __init__(self, walker: Walker, scene: Scene, client: Any) -> None:
+    def __init__(self, walker: Walker, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
         self._walker = walker
@@ -52,35 +52,44 @@ class BulletWalker(BulletBody):
 
     def step(self, command: Setpoint | Torque, substeps: int) -> bool:
         """Simulate one tick under torques; springs and dampers are computed in each substep."""
-        self.tau = self.strength * require_command(self._walker, command, Torque).tau
+        torque = require_command(self._walker, command, Torque)
+        self.tau = self.strength * torque.tau
         driven = np.full(len(self.tau), self.damping)
-        damping = self._model_damping + np.concatenate([self._root_zeros, driven])
+        added = np.concatenate([self._root_zeros, driven])
+        damping = self._model_damping + added
         motor = np.concatenate([self._root_zeros, self.tau])
+        client = self.client
         for _ in range(substeps):
-            torque = motor - self._stiffness * self.q - damping * self.dq
-            self.client.setJointMotorControlArray(
-                self.body, self.joints, self.client.TORQUE_CONTROL, forces=torque.tolist()
+            spring = self._stiffness * self.q
+            damper = damping * self.dq
+            total = motor - spring - damper
+            client.setJointMotorControlArray(
+                self.body,
+                self.joints,
+                client.TORQUE_CONTROL,
+                forces=total.tolist(),
             )
-            self.client.stepSimulation()
+            client.stepSimulation()
             self.measure()
         return bool(np.isfinite(self.q).all())
 
 
-def _assemble(client: Any, model: mujoco.MjModel) -> int:
+def _assemble(client: Client, model: mujoco.MjModel) -> int:
     """Build the body and its ground in Bullet; returns Bullet's number of the body."""
     links = _links(client, model)
     columns = {key: [link[key] for link in links] for key in links[0]}
-    walker = int(client.createMultiBody(baseMass=0, **columns))
+    walker: int = client.createMultiBody(baseMass=0, **columns)
     for joint in range(model.njnt):
         _set_dynamics(client, model, walker, joint)
-    ground = client.createMultiBody(0, client.createCollisionShape(client.GEOM_PLANE))
+    plane = client.createCollisionShape(client.GEOM_PLANE)
+    ground = client.createMultiBody(0, plane)
     # Bullet multiplies the friction of two bodies in contact: the walker's own counts
-    client.changeDynamics(ground, -1, lateralFriction=1.0, restitution=0)
-    client.setCollisionFilterGroupMask(ground, -1, GROUND, BODY)
+    client.changeDynamics(ground, BASE, lateralFriction=1.0, restitution=0)
+    client.setCollisionFilterGroupMask(ground, BASE, GROUND, BODY)
     return walker
 
 
-def _links(client: Any, model: mujoco.MjModel) -> list[dict[str, Any]]:
+def _links(client: Client, model: mujoco.MjModel) -> list[dict[str, Any]]:
     """A link for every joint; the last one of a body carries its mass and shapes.
 
     The first link of a body is placed in the body's parent, the others where the one before is.
@@ -107,12 +116,12 @@ def _links(client: Any, model: mujoco.MjModel) -> list[dict[str, Any]]:
         }
         if is_first:
             link["linkPositions"] = model.body_pos[body].tolist()
-            link["linkOrientations"] = _xyzw(model.body_quat[body])
+            link["linkOrientations"] = xyzw(model.body_quat[body])
         if is_last:
             link["linkMasses"] = model.body_mass[body]
             link["linkCollisionShapeIndices"] = _make_shape(client, model, body)
             link["linkInertialFramePositions"] = model.body_ipos[body].tolist()
-            link["linkInertialFrameOrientations"] = _xyzw(model.body_iquat[body])
+            link["linkInertialFrameOrientations"] = xyzw(model.body_iquat[body])
         links.append(link)
         if is_last:
             link_of_body[body] = len(links)
@@ -125,7 +134,7 @@ def _is_last(model: mujoco.MjModel, joint: int) -> bool:
     return bool(joint == model.body_jntadr[body] + model.body_jntnum[body] - 1)
 
 
-def _set_dynamics(client: Any, model: mujoco.MjModel, walker: int, joint: int) -> None:
+def _set_dynamics(client: Client, model: mujoco.MjModel, walker: int, joint: int) -> None:
     """Damping, limits, inertia and friction of one joint's link."""
     client.changeDynamics(
         walker,
@@ -144,45 +153,47 @@ def _set_dynamics(client: Any, model: mujoco.MjModel, walker: int, joint: int) -
     if not (_is_last(model, joint) and model.body_mass[body]):
         return
     inertia = model.body_inertia[body] + _rotor_inertia(model, joint)
+    first_geom = model.body_geomadr[body]
+    sliding_friction = model.geom_friction[first_geom, 0]
     client.changeDynamics(
         walker,
         joint,
         localInertiaDiagonal=inertia.tolist(),
-        lateralFriction=float(model.geom_friction[model.body_geomadr[body], 0]),
+        lateralFriction=float(sliding_friction),
     )
 
 
 def _rotor_inertia(model: mujoco.MjModel, joint: int) -> Array:
     """What a joint's rotor adds to its link's principal moments, (3,) kg·m²."""
     body = int(model.jnt_bodyid[joint])
-    flat = np.zeros(9)
-    mujoco.mju_quat2Mat(flat, model.body_iquat[body])
-    principal_axes = flat.reshape(3, 3)
+    matrix = np.zeros(9)
+    quat = model.body_iquat[body]
+    mujoco.mju_quat2Mat(matrix, quat)
+    principal_axes = matrix.reshape(3, 3)
     axis = principal_axes.T @ model.jnt_axis[joint]
-    return np.asarray(model.dof_armature[joint] * axis**2)
+    armature = model.dof_armature[joint]
+    return np.asarray(armature * axis**2)
 
 
-def _make_shape(client: Any, model: mujoco.MjModel, body: int) -> int:
+def _make_shape(client: Client, model: mujoco.MjModel, body: int) -> int:
     """A body's capsules, in its frame.
 
     Raises:
         BadArgumentError: it has other geoms.
     """
     first = model.body_geomadr[body]
-    geoms = range(first, first + model.body_geomnum[body])
-    if any(model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_CAPSULE for geom in geoms):
+    count = model.body_geomnum[body]
+    geoms = slice(first, first + count)
+    is_capsule = model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_CAPSULE
+    if not is_capsule.all():
         raise BadArgumentError(f"{model.body(body).name} is made of more than capsules")
+    radius = model.geom_size[geoms, 0]
+    length = 2 * model.geom_size[geoms, 1]
     shape = client.createCollisionShapeArray(
-        shapeTypes=[client.GEOM_CAPSULE for _ in geoms],
-        radii=[model.geom_size[geom, 0] for geom in geoms],
-        lengths=[2 * model.geom_size[geom, 1] for geom in geoms],
-        collisionFramePositions=[model.geom_pos[geom].tolist() for geom in geoms],
-        collisionFrameOrientations=[_xyzw(model.geom_quat[geom]) for geom in geoms],
+        shapeTypes=[client.GEOM_CAPSULE] * count,
+        radii=radius.tolist(),
+        lengths=length.tolist(),
+        collisionFramePositions=model.geom_pos[geoms].tolist(),
+        collisionFrameOrientations=[xyzw(quat) for quat in model.geom_quat[geoms]],
     )
     return int(shape)
-
-
-def _xyzw(quat: Array) -> list[float]:
-    """Bullet's order of a quaternion w, x, y, z."""
-    w, x, y, z = quat.tolist()
-    return [x, y, z, w]

@@ -9,11 +9,16 @@ import numpy as np
 
 from robots.arm import Body, Walker
 from robots.bodies import make_kinematics
-from robots.rotations import quaternion
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim.engines.base import require_command, require_support
+from sim.engines.base import (
+    require_command,
+    require_support,
+    start_velocity,
+    tool_motion,
+    world_indices,
+)
 
 
 @singledispatch
@@ -46,8 +51,12 @@ class IdealEngine:
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        self._q = np.tile(np.asarray(scene.body.home, dtype=np.float64), (n, 1))
+        home = np.asarray(scene.body.home, dtype=np.float64)
+        self._q = np.tile(home, (n, 1))
         self._dq = np.zeros_like(self._q)
+        self._no_vector = np.full((n, 3), np.nan)
+        self._no_quat = np.full((n, 4), np.nan)
+        self._no_twist = np.full((n, 6), np.nan)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
@@ -56,47 +65,49 @@ class IdealEngine:
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
-        rows = np.ones(self.n, dtype=bool) if mask is None else mask
+        rows = world_indices(mask, self.n)
+        velocity = start_velocity(start)
         self._q[rows] = start.q[rows]
-        self._dq[rows] = 0.0 if start.dq is None else start.dq[rows]
+        self._dq[rows] = velocity[rows]
         self._time[rows] = 0.0
         self._diverged[rows] = False
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Go to each tick's setpoint; a world whose setpoint is not finite stays and diverges."""
-        setpoint = require_command(self.scene.body, command, Setpoint)
+        body = self.scene.body
+        tick = substeps * self.scene.timestep
+        setpoint = require_command(body, command, Setpoint)
         for q, dq in zip(setpoint.q, setpoint.dq, strict=True):
-            finite = np.isfinite(q).all(-1) & np.isfinite(dq).all(-1)
+            finite = np.isfinite(q).all(-1)
+            finite &= np.isfinite(dq).all(-1)
             self._diverged |= ~finite
-            self._q[finite] = q[finite]
-            self._dq[finite] = dq[finite]
-            self._time += substeps * self.scene.timestep
+            moves = finite[:, None]
+            np.copyto(self._q, q, where=moves)
+            np.copyto(self._dq, dq, where=moves)
+            self._time += tick
 
     def read(self) -> Signals:
         """Where everything is."""
-        pos, quat, vel = self._tool()
+        pos, quat, velocity = self._tool()
         return Signals(
             q=self._q.copy(),
             dq=self._dq.copy(),
             tau=np.zeros_like(self._q),
             tool_pos=pos,
             tool_quat=quat,
-            tool_vel=vel,
-            object_pos=np.full((self.n, 3), np.nan),
-            object_quat=np.full((self.n, 4), np.nan),
-            object_vel=np.full((self.n, 6), np.nan),
-            marker=np.full((self.n, 3), np.nan),
+            tool_vel=velocity,
+            object_pos=self._no_vector,
+            object_quat=self._no_quat,
+            object_vel=self._no_twist,
+            marker=self._no_vector,
             stamp=self._time.copy(),
         )
 
     def _tool(self) -> tuple[Array, Array, Array]:
         """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
         if self._kinematics is None:
-            no_quat = np.full((self.n, 4), np.nan)
-            return _first_three(self._q), no_quat, _first_three(self._dq)
-        pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
-        velocity = np.einsum("nij,nj->ni", jacobian[:, :3], self._dq)
-        return pos, quaternion(rotation), velocity
+            return _first_three(self._q), self._no_quat, _first_three(self._dq)
+        return tool_motion(self._kinematics, self._q, self._dq)
 
     @property
     def diverged(self) -> Mask:

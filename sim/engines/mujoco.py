@@ -16,18 +16,25 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim.engines.base import actuator_strength, is_registered, require_support, world_indices
+from sim.engines.base import (
+    actuator_strength,
+    is_registered,
+    joint_damping,
+    require_support,
+    start_velocity,
+    world_indices,
+)
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
 from sim.scene_model import (
-    OBJECT_SPIN,
     OBJECT_VELOCITY,
     TOOL_VELOCITY,
     body_model,
     compile_scene,
 )
 
-JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
 
 # MuJoCo goes on after these warnings with a zeroed command or a state that it has reset: the
 # numbers of that world mean nothing.
@@ -37,6 +44,10 @@ FATAL = [
     int(mujoco.mjtWarning.mjWARN_BADQACC),
     int(mujoco.mjtWarning.mjWARN_BADCTRL),
 ]
+
+# How far MuJoCo computes what follows from a state.
+NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
 
 # The widths of the signals that a scene may lack: without a tool or an object they are NaN.
 OPTIONAL_SIGNALS = {
@@ -80,43 +91,58 @@ class MujocoEngine:
         self.n = n
         model = compile_scene(scene)
         self._model = model
-        self.batch = Batch(model, n, nthread=min(self._threads, n))
+        threads = min(self._threads, n)
+        self.batch = Batch(model, n, nthread=threads)
         self._bind()
         self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
         self._tau = np.zeros((n, len(scene.body.joints)))
-        self._is_stale = True  # what follows from positions and velocities must be computed
+        self._is_stale = True  # frames and sensors are not those of the positions and velocities
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
-        names = (*OBJECT_FIELDS, *JOINT_FIELDS) if scene.loose_object else JOINT_FIELDS
+        names = list(JOINT_FIELDS)
+        if scene.loose_object:
+            names += OBJECT_FIELDS
         self._fields = {name: self.batch.expand(name) for name in names}
         self._defaults = {name: getattr(model, name).copy() for name in names}
 
     def _bind(self) -> None:
         """Views into the simulations' memory, which MuJoCo updates in place."""
-        body = self.scene.body
-        joints = body.root + body.joints
-        modeled = tuple(self._model.joint(i).name for i in range(len(joints)))
-        if modeled != joints:
-            raise BadArgumentError(f"{body.name} has joints {joints}, its model {modeled}")
+        count = self._count_joints()
         qpos = self.batch.bind("qpos")
         qvel = self.batch.bind("qvel")
-        count = len(joints)
-        self._driven = slice(len(body.root), count)
+        time = self.batch.bind("time")
         self._force = self.batch.bind("actuator_force")
+        self._driven = slice(len(self.scene.body.root), count)
         self._q = qpos[:, :count]
         self._dq = qvel[:, :count]
         self._views = {
             "q": self._q,
             "dq": self._dq,
-            "stamp": self.batch.bind("time").reshape(self.n),
+            "stamp": time.reshape(self.n),
         }
         self._has_tool = self._has_sensor(TOOL_VELOCITY)
         if self._has_tool:
             self._bind_tool()
         if self.scene.loose_object:
             self._bind_object(qpos[:, count:])
-        missing = {name: k for name, k in OPTIONAL_SIGNALS.items() if name not in self._views}
-        self._nan = {name: np.full((self.n, k), np.nan) for name, k in missing.items()}
+        self._nan = {}
+        for name, width in OPTIONAL_SIGNALS.items():
+            if name not in self._views:
+                self._nan[name] = np.full((self.n, width), np.nan)
+
+    def _count_joints(self) -> int:
+        """The number of root and driven joints.
+
+        Raises:
+            BadArgumentError: the model's joints are not those that the body names.
+        """
+        body = self.scene.body
+        joints = body.root + body.joints
+        count = len(joints)
+        modeled = tuple(self._model.joint(i).name for i in range(count))
+        if modeled != joints:
+            raise BadArgumentError(f"{body.name} has joints {joints}, its model {modeled}")
+        return count
 
     def _bind_tool(self) -> None:
         tool = self._model.sensor(TOOL_VELOCITY).objid[0]
@@ -126,20 +152,19 @@ class MujocoEngine:
 
     def _bind_object(self, pose: Array) -> None:
         """``pose`` is the free joint's part of qpos, (n, 7)."""
-        assert self._sensor_address(OBJECT_SPIN) == self._sensor_address(OBJECT_VELOCITY) + 3
         self._views["object_pos"] = pose[:, :3]
         self._views["object_quat"] = pose[:, 3:]
         self._views["object_vel"] = self._sensor_columns(OBJECT_VELOCITY, 6)
 
     def _has_sensor(self, name: str) -> bool:
-        return mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name) >= 0
-
-    def _sensor_address(self, name: str) -> int:
-        return int(self._model.sensor(name).adr[0])
+        number = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name)
+        return bool(number >= 0)
 
     def _sensor_columns(self, name: str, width: int) -> Array:
-        address = self._sensor_address(name)
-        return np.asarray(self.batch.bind("sensordata")[:, address : address + width])
+        """A view (n, width) of the readings that begin with a sensor's."""
+        address = int(self._model.sensor(name).adr[0])
+        readings = self.batch.bind("sensordata")
+        return np.asarray(readings[:, address : address + width])
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics, starting from the model's own values."""
@@ -147,29 +172,35 @@ class MujocoEngine:
         if not len(rows):
             return
         task = task.take(rows)
-        values = {
-            name: np.repeat(default[None], len(rows), 0) for name, default in self._defaults.items()
-        }
-        if "joint.damping" in task.names:  # N·m·s/rad, of every joint
-            values["dof_damping"][:, self._driven] += task["joint.damping"][:, None]
-        strength = actuator_strength(task, self.scene.body.joints)
-        for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
-            values[name] *= strength[..., None]
+        values = {}
+        for name, default in self._defaults.items():
+            values[name] = np.repeat(default[None], len(rows), 0)
+        self._set_joints(values, task)
         if self.scene.loose_object:
             set_object(values, self._model, task)
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
 
+    def _set_joints(self, values: dict[str, Array], task: Task) -> None:
+        """Change model fields (n, ...) to the tasks' damping and strength."""
+        added = joint_damping(task)
+        damping = values["dof_damping"]
+        damping[:, self._driven] += added[:, None]
+        joints = self.scene.body.joints
+        strength = actuator_strength(task, joints)
+        for name in ACTUATOR_FIELDS:
+            values[name] *= strength[..., None]
+
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        self.batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        velocity = start_velocity(start)
+        self.batch.reset(rows, stage=NO_STAGE)
         self._q[rows] = start.q[rows]
-        if start.dq is not None:
-            self._dq[rows] = start.dq[rows]
+        self._dq[rows] = velocity[rows]
         if self.scene.loose_object:
             self._place_object(start, rows)
         self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
@@ -187,10 +218,12 @@ class MujocoEngine:
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world that breaks down stays so until it is reset."""
         control = self.control(command, substeps)
+        steps = control.shape[1]
         with self._errors_reported():
-            self.batch.rollout(control.shape[1], control, record=())
+            self.batch.rollout(steps, control, record=())
         self._tau = self._force * self._gear
-        self._diverged |= (self._fatal_warnings() > self._warnings_at_reset).any(-1)
+        has_warned = self._fatal_warnings() > self._warnings_at_reset
+        self._diverged |= has_warned.any(-1)
         self._is_stale = True
 
     def control(self, command: Setpoint | Torque, substeps: int) -> Array:
@@ -204,13 +237,19 @@ class MujocoEngine:
         return np.asarray(self.batch.warning[:, FATAL, 1])
 
     def read(self) -> Signals:
-        """Fresh: what follows from positions and velocities is computed again, once."""
-        if self._is_stale and (self._has_tool or self.scene.loose_object):
-            with self._errors_reported():
-                self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
-            self._is_stale = False
+        """Fresh; no later call changes what is returned."""
+        self._compute_derived()
         measured = {name: view.copy() for name, view in self._views.items()}
         return Signals(tau=self._tau.copy(), **measured, **self._nan)
+
+    def _compute_derived(self) -> None:
+        """What follows from positions and velocities: poses of frames, and velocity sensors."""
+        has_derived = self._has_tool or self.scene.loose_object
+        if not (self._is_stale and has_derived):
+            return
+        with self._errors_reported():
+            self.batch.forward(stage=VELOCITY_STAGE)
+        self._is_stale = False
 
     @contextmanager
     def _errors_reported(self) -> Iterator[None]:

@@ -17,7 +17,10 @@ from sim.engines.base import require_command
 
 @singledispatch
 def actuator_control(
-    body: Body, command: Setpoint | Torque, model: mujoco.MjModel, substeps: int
+    body: Body,
+    command: Setpoint | Torque,
+    model: mujoco.MjModel,
+    substeps: int,
 ) -> Array:
     """The control signal of each actuator in each substep, (k, n, s, j).
 
@@ -36,7 +39,12 @@ def actuator_control(
 
 
 @actuator_control.register
-def _(body: ArmSpec, command: Setpoint, model: mujoco.MjModel, substeps: int) -> Array:
+def _(
+    body: ArmSpec,
+    command: Setpoint | Torque,
+    model: mujoco.MjModel,
+    substeps: int,
+) -> Array:
     """Targets of the servos, rad.
 
     A setpoint is where to be when the tick ends: before that the target lies behind it by the way
@@ -44,19 +52,27 @@ def _(body: ArmSpec, command: Setpoint, model: mujoco.MjModel, substeps: int) ->
     toward zero velocity acts as if it pulled toward dq.
     """
     setpoint = require_command(body, command, Setpoint)
-    remaining = model.opt.timestep * np.arange(substeps)[::-1, None]  # s until the tick ends
-    lead = body.damping / body.stiffness - remaining  # s, (s, j)
-    target = setpoint.q[:, :, None] + setpoint.dq[:, :, None] * lead
-    return np.asarray(target)
+    substeps_left = np.arange(substeps)[::-1]
+    remaining = model.opt.timestep * substeps_left  # s until the tick ends
+    lead = body.damping / body.stiffness - remaining[:, None]  # s, (s, j)
+    q = setpoint.q[:, :, None]
+    dq = setpoint.dq[:, :, None]
+    return np.asarray(q + dq * lead)
 
 
 @actuator_control.register
-def _(body: Walker, command: Torque, model: mujoco.MjModel, substeps: int) -> Array:
+def _(
+    body: Walker,
+    command: Setpoint | Torque,
+    model: mujoco.MjModel,
+    substeps: int,
+) -> Array:
     """Torques as shares of the motors' gears.
 
     An infinite one becomes NaN, which MuJoCo reports: it would clip infinity to 1.
     """
     torque = require_command(body, command, Torque)
-    share = torque.tau / model.actuator_gear[:, 0]
+    gear = model.actuator_gear[:, 0]
+    share = torque.tau / gear
     share = np.where(np.isfinite(share), share, np.nan)
     return np.repeat(share[:, :, None], substeps, 2)

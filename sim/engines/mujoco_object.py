@@ -42,22 +42,32 @@ def set_object(values: dict[str, Array], model: mujoco.MjModel, task: Task) -> N
 
 def _set_geoms(values: dict[str, Array], model: mujoco.MjModel, parts: objects.Parts) -> None:
     """Sizes and places of the parts, and the bounds that collision detection uses."""
+    boxes = parts.size[:, : objects.DISC]
+    disc = parts.size[:, objects.DISC :]
+    disc_extent = disc[..., [0, 0, 1]]  # radius, radius, half height
+    half_extent = np.concatenate([boxes, disc_extent], 1)
     geoms = [model.geom(name).id for name in PARTS]
-    boxes = parts.size[:, :2]
-    disc = parts.size[:, 2:]  # radius, half height, 0
-    half_extent = np.concatenate([boxes, disc[..., [0, 0, 1]]], 1)
-    values["geom_size"][:, geoms] = parts.size
-    values["geom_pos"][:, geoms] = parts.pos
-    values["geom_aabb"][:, geoms, 3:] = half_extent
-    values["geom_rbound"][:, geoms] = np.linalg.norm(half_extent, axis=-1)
+    new = {
+        "geom_size": parts.size,
+        "geom_pos": parts.pos,
+        "geom_rbound": np.linalg.norm(half_extent, axis=-1),
+    }
+    for name, value in new.items():
+        values[name][:, geoms] = value
+    bounds = values["geom_aabb"]  # center, half extent
+    bounds[:, geoms, 3:] = half_extent
 
 
 def _set_inertia(values: dict[str, Array], model: mujoco.MjModel, inertia: objects.Inertia) -> None:
     body = model.body(OBJECT).id
-    values["body_mass"][:, body] = inertia.mass
-    values["body_ipos"][:, body] = inertia.com
-    values["body_inertia"][:, body] = inertia.moments
-    values["body_iquat"][:, body] = inertia.quat
+    new = {
+        "body_mass": inertia.mass,
+        "body_ipos": inertia.com,
+        "body_inertia": inertia.moments,
+        "body_iquat": inertia.quat,
+    }
+    for name, value in new.items():
+        values[name][:, body] = value
 
 
 def _set_contacts(values: dict[str, Array], parameters: dict[str, Array]) -> None:
@@ -67,9 +77,16 @@ def _set_contacts(values: dict[str, Array], parameters: dict[str, Array]) -> Non
     stiffness and minus damping per unit mass, with ω = π / (STRIKE_TIME · √(1 - ζ²)) for the
     damping ratio ζ that gives the restitution.
     """
-    values["pair_friction"][:, :, :2] = parameters["object.friction"][:, None, None]
-    ratio = objects.damping_ratio(parameters["object.restitution"])
-    omega = np.pi / STRIKE_TIME / np.sqrt(1 - ratio**2)
-    strikes = values["pair_solref"][:, len(PARTS) :]  # the first pairs are with the table
-    strikes[..., 0] = -(omega**2)[:, None]
-    strikes[..., 1] = -(2 * ratio * omega)[:, None]
+    friction = parameters["object.friction"]
+    sliding = values["pair_friction"][:, :, :2]
+    sliding[:] = friction[:, None, None]
+    restitution = parameters["object.restitution"]
+    ratio = objects.damping_ratio(restitution)
+    shift = np.sqrt(1 - ratio**2)  # damped over undamped frequency
+    omega = np.pi / STRIKE_TIME / shift
+    stiffness = omega**2
+    damping = 2 * ratio * omega
+    solref = values["pair_solref"]
+    strikes = solref[:, len(PARTS) :]  # the first pairs are with the table
+    strikes[..., 0] = -stiffness[:, None]
+    strikes[..., 1] = -damping[:, None]

@@ -19,7 +19,13 @@ def heldout(split: str) -> bool:
     return split == "heldout"
 
 
-def checkerboard(rng: np.random.Generator, n: int, axes: int, split: str, fields: int = 8) -> Array:
+def checkerboard(
+    rng: np.random.Generator,
+    n: int,
+    axes: int,
+    split: str,
+    fields: int = 8,
+) -> Array:
     """Draw points of the unit cube: training ones on white fields, held-out ones on black fields.
 
     Both splits cover the cube evenly, and no held-out point lies in a field that training uses. A
@@ -40,9 +46,12 @@ def checkerboard(rng: np.random.Generator, n: int, axes: int, split: str, fields
     """
     wants_black = heldout(split)
     points = rng.random((n, axes))
-    field = np.floor(points * fields).astype(int)
-    is_black = field.sum(-1) % 2 == 1
+    scaled = points * fields
+    field = np.floor(scaled).astype(int)  # (n, axes)
+    parity = field.sum(-1) % 2
+    is_black = parity == 1
     wrong = is_black != wants_black
     is_even = field[wrong, 0] % 2 == 0
-    points[wrong, 0] += np.where(is_even, 1, -1) / fields
+    steps = np.where(is_even, 1, -1)
+    points[wrong, 0] += steps / fields
     return points
