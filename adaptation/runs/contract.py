@@ -155,14 +155,14 @@ def unit_action_response(family: Family) -> tuple[tuple[float, ...], ...]:
 def record(method: Method, trial: TrialBatch) -> list[dict[str, Any]]:
     """Decisions in the world that lasted longest: observation, belief, and the action taken without exploration."""
     world = int(trial.ticks.valid.sum((0, 1)).argmax())
-    ticks = trial.ticks.map(lambda x: x[:, :, world : world + 1].flatten(0, 1))  # (E·H, 1, ...)
+    ticks = trial.ticks[:, :, world : world + 1].flatten(0, 1)  # (E·H, 1, ...)
     usable = ticks.valid[:, 0].nonzero().flatten().tolist()
     chosen = [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
     belief = method.prior(1, trial.task[world : world + 1] if method.privileged else None)
     found: dict[int, dict[str, Any]] = {}
     with torch.no_grad():
         for t in range(max(chosen) + 1):
-            tick = ticks.map(lambda x, t=t: x[t])  # type: ignore[misc]
+            tick = ticks[t]
             if t in chosen:
                 found[t] = {"obs": tick.obs, "belief": named_tensors(belief)}
             belief = method.observe(belief, tick)

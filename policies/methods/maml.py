@@ -26,7 +26,7 @@ from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Discount, LayerWidths, Positive, Share
-from policies.rl import ppo
+from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
 
@@ -133,7 +133,7 @@ class Maml(SavedState):
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
         """Actions (n, a): a sample of each task's own policy, or its mean."""
         mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
-        return ppo.act(mean[0], log_std, self.generator if explore else None)
+        return clipped_gaussian.sample(mean[0], log_std, self.generator if explore else None)
 
     def observe(
         self,
@@ -168,7 +168,7 @@ class Maml(SavedState):
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
         obs = self.obs_norm(episode.obs)
         mean, log_std = self.policy(theta, obs)
-        return ppo.log_prob(mean, log_std, episode.action)
+        return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
     def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
         """θ' = θ + α ∇ mean(log π(action) · advantage), (n, P), of an episode (H, n, ...).

@@ -1,9 +1,5 @@
 """Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
-The policy is a Gaussian whose samples are clipped to the range of the actions, [-1, 1]. Its
-likelihood is that of the clipped action: a density inside the range, and at either end the mass of
-the whole tail beyond it (Fujita and Maeda 2018), so that likelihood ratios are exact at the edges.
-
 The functions below are shared with methods that have a learning loop of their own; ``PpoLearner``
 is the loop for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a
 action, k features.
@@ -11,23 +7,19 @@ action, k features.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import log
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.special import log_ndtr
 
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import mlp
-from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
 from policies.ranges import Count, Discount, NonNegative, Positive, Share
-
-LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
+from policies.rl import clipped_gaussian
 
 
 @dataclass(frozen=True)
@@ -63,33 +55,6 @@ class PpoConfig(MethodConfig):
             gamma=derive_discount(problem),
             schedule=derive_schedule(problem, ON_POLICY_STEPS),
         )
-
-
-def act(
-    mean: Tensor,
-    log_std: Tensor,
-    generator: torch.Generator | None,
-) -> Tensor:
-    """A sample of the clipped Gaussian, or its mean without a generator: (..., a) in [-1, 1]."""
-    if generator is not None:
-        noise = standard_normal(mean.shape, generator)
-        mean = mean + log_std.exp() * noise
-    return mean.clamp(-1, 1)
-
-
-def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Log-likelihood (...,) of clipped actions (..., a); ``mean`` and ``log_std`` broadcast."""
-    score = (action - mean) * torch.exp(-log_std)
-    log_density = -0.5 * score.square() - log_std - LOG_SQRT_2PI
-    outward = -action.sign()
-    log_tail = log_ndtr(score * outward)  # the mass beyond the end at which the action lies
-    inside = action.abs() < 1
-    return torch.where(inside, log_density, log_tail).sum(-1)
-
-
-def entropy(log_std: Tensor) -> Tensor:
-    """Entropy of the Gaussian before it is clipped, nats, (...,)."""
-    return (log_std + 0.5 * log(2 * torch.pi * torch.e)).sum(-1)
 
 
 def follows(ticks: Transition) -> Tensor:
@@ -214,11 +179,11 @@ class ActorCritic(nn.Module):
         generator: torch.Generator | None,
     ) -> Tensor:
         """Actions (..., a): a sample of the policy, or its mean without a generator."""
-        return act(self.actor(features), self.log_std, generator)
+        return clipped_gaussian.sample(self.actor(features), self.log_std, generator)
 
     def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
         """Log-likelihood (...,) of actions (..., a) under features (..., k)."""
-        return log_prob(self.actor(features), self.log_std, action)
+        return clipped_gaussian.log_prob(self.actor(features), self.log_std, action)
 
 
 class PpoLearner(SavedState):
@@ -288,7 +253,7 @@ class PpoLearner(SavedState):
         return {
             "actor": masked_mean(actor, valid),
             "critic": masked_mean(critic, valid),
-            "entropy": entropy(self.net.log_std),
+            "entropy": clipped_gaussian.entropy(self.net.log_std),
             "kl": masked_mean(divergence(log_ratio), valid),
         }
 

@@ -16,7 +16,7 @@ from adaptation.runs.checkpoint import problem_of
 from policies.method import TrialBatch
 from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config
 from policies.nn.memory import GruMemory, Memory
-from policies.rl import ppo
+from policies.rl import clipped_gaussian, ppo
 
 CPU = torch.device("cpu")
 FAMILY = Tiny()
@@ -274,20 +274,20 @@ def test_the_likelihood_of_clipped_actions_sums_to_one(mean: float, std: float) 
     log_std = torch.tensor([std], dtype=torch.float64).log()
     inside = torch.linspace(-1, 1, 20001, dtype=torch.float64)[1:-1, None]
     ends = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
-    density = ppo.log_prob(at, log_std, inside).exp()
-    masses = ppo.log_prob(at, log_std, ends).exp()
+    density = clipped_gaussian.log_prob(at, log_std, inside).exp()
+    masses = clipped_gaussian.log_prob(at, log_std, ends).exp()
     assert abs(density.sum() * 1e-4 + masses.sum() - 1) < 1e-3
 
 
 def test_actions_are_drawn_as_often_as_their_likelihood_says() -> None:
     mean = torch.tensor([0.4, -2.0]).expand(50_000, 2)
     log_std = torch.tensor([-0.5, 0.2])
-    actions = ppo.act(mean, log_std, torch.Generator().manual_seed(0))
+    actions = clipped_gaussian.sample(mean, log_std, torch.Generator().manual_seed(0))
     for k, edge in ((0, 1.0), (1, -1.0)):
-        mass = ppo.log_prob(mean[0, [k]], log_std[[k]], torch.tensor([edge])).exp()
+        mass = clipped_gaussian.log_prob(mean[0, [k]], log_std[[k]], torch.tensor([edge])).exp()
         share = (actions[:, k] == edge).float().mean()
         assert abs(share - mass) < 0.01
-    assert torch.equal(ppo.act(mean[0], log_std, None), torch.tensor([0.4, -1.0]))
+    assert torch.equal(clipped_gaussian.sample(mean[0], log_std, None), torch.tensor([0.4, -1.0]))
 
 
 def test_the_surrogate_rewards_no_ratio_beyond_its_clip() -> None:

@@ -1,4 +1,4 @@
-"""A short training on ``point``, judged on held-out goals against a policy that cannot know them."""
+"""A short training on ``point``, judged on held-out goals beside a policy that cannot know them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Laws of the replay: it gives valid transitions of the tasks asked for, none twice in a context."""
+"""Laws of the replay: it samples valid transitions of the tasks asked for."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace

@@ -230,9 +230,7 @@ def test_sequences_have_the_losses_of_their_transitions(sac: Sac) -> None:
     long_next_x = next_x.unflatten(0, (4, -1))
 
     flat = critic_loss(sac, t, x, next_x, CONFIG, seeded(4))
-    long = critic_loss(
-        sac, Transition(**sequences), long_x, long_next_x, CONFIG, seeded(4)
-    )
+    long = critic_loss(sac, Transition(**sequences), long_x, long_next_x, CONFIG, seeded(4))
     torch.testing.assert_close(long, flat)
 
     flat, log_prob = actor_loss(sac, x, seeded(4))
