@@ -96,11 +96,7 @@ def _resolve(
     kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
 ) -> Resolved:
     """Value and source of every setting."""
-    defaults = _flatten(kind())
-    resolved: Resolved = {}
-    for name, value in _flatten(kind.for_problem(problem)).items():
-        is_default = name in defaults and defaults[name] == value
-        resolved[name] = (value, "default" if is_default else "derived")
+    resolved = _derive(kind, problem)
     declared = declared_fields(kind)
     layers: list[tuple[Source, dict[str, Any]]] = [("preset", preset or {}), ("set", changes)]
     for source, layer in layers:
@@ -116,6 +112,16 @@ def _resolve(
     return resolved
 
 
+def _derive(kind: type[C], problem: Problem) -> Resolved:
+    """Value and source of every setting before presets and changes."""
+    defaults = _flatten(kind())
+    resolved: Resolved = {}
+    for name, value in _flatten(kind.for_problem(problem)).items():
+        is_default = name in defaults and defaults[name] == value
+        resolved[name] = (value, "default" if is_default else "derived")
+    return resolved
+
+
 def _switch_on_parents(
     resolved: Resolved, name: str, declared: dict[str, Field], problem: Problem
 ) -> None:
@@ -126,8 +132,8 @@ def _switch_on_parents(
         if parent in resolved:
             del resolved[parent]
             nested = config_in(declared[parent].annotation)
-            for child, value in _flatten(nested.for_problem(problem)).items():
-                resolved[f"{parent}.{child}"] = (value, "derived")
+            for child, value_and_source in _derive(nested, problem).items():
+                resolved[f"{parent}.{child}"] = value_and_source
 
 
 def _remove_children(resolved: Resolved, name: str) -> None:

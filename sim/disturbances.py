@@ -29,12 +29,14 @@ class Disturbances:
         """
         self._dt = dt
         self._still = still
-        self._half_range = (obs.high - obs.low) / 2
+        full_range = obs.high - obs.low
+        self._half_range = full_range / 2
+        self._rows = np.arange(n)
         # (actions, n, a), the newest first
         self._posted = np.tile(still, (1, n, 1))
         # the last observations that were not lost, (n, o)
-        self._last = np.full((n, len(obs)), np.nan)
-        self._rows = np.arange(n)
+        shape = (n, len(obs))
+        self._last = np.full(shape, np.nan)
 
     def begin(self, task: Task, rows: Mask) -> None:
         """Set the tasks of all worlds, and forget the past of those in ``rows`` (n,).
@@ -56,7 +58,8 @@ class Disturbances:
     def _resize_history(self) -> None:
         """Remember as many actions as the largest latency needs."""
         longest = self._latency.max(initial=0.0)
-        length = 1 + int(np.ceil(longest / self._dt))
+        periods = np.ceil(longest / self._dt)
+        length = 1 + int(periods)
         old_length, n, _ = self._posted.shape
         missing = max(0, length - old_length)
         padding = np.tile(self._still, (missing, n, 1))
@@ -74,30 +77,35 @@ class Disturbances:
         Of an action that is m control periods old, m·dt + elapsed have passed: the newest one for
         which that is at least the latency is in effect.
         """
+        newest: Array = self._posted[0]
         if not self._delays_actions:
-            return self._posted[0]
+            return newest
         missing = np.maximum(self._latency - elapsed, 0)
         rounding = 1e-9  # an error this small is not a period
         periods = np.ceil(missing / self._dt - rounding)
         age = periods.astype(int)
-        return self._posted[age, self._rows]
+        in_effect: Array = self._posted[age, self._rows]
+        return in_effect
 
     def observation(self, obs: Array, rng: np.random.Generator) -> Array:
         """What the policy observes of the true observation (n, o)."""
         if not self._degrades_observations:
             return obs
-        noise = rng.standard_normal(obs.shape)
-        noise = noise * self._noise[:, None] * self._half_range
+        deviation = self._noise[:, None]
+        noise = rng.standard_normal(obs.shape) * deviation
+        noise *= self._half_range
         observed = self._quantize(obs + noise)
-        has_last = np.isfinite(self._last).all(-1)
+        last = self._last
+        has_last = np.isfinite(last).all(-1)
         lost = rng.random(len(obs)) < self._dropout
-        repeats = (lost & has_last)[:, None]
-        self._last = np.where(repeats, self._last, observed)
+        repeats = lost & has_last
+        self._last = np.where(repeats[:, None], last, observed)
         return self._last.copy()
 
     def _quantize(self, obs: Array) -> Array:
         """Round observations (n, o) to multiples of the resolution, where there is one."""
-        resolution = self._quantum[:, None] * self._half_range
+        quantum = self._quantum[:, None]
+        resolution = quantum * self._half_range
         is_coarse = resolution > 0
         divisor = np.where(is_coarse, resolution, 1)
         rounded = np.round(obs / divisor) * resolution

@@ -107,10 +107,15 @@ def parts(p: dict[str, Array]) -> Parts:
     _set_heights(size, used, p["object.size_z"])
     pos = _hide_unused(pos, used)
     weight = area(size) * used
-    weighted = weight[..., None] * pos
-    total = weight.sum(1)
-    centroid = weighted.sum(1) / total[:, None]
+    centroid = _weighted_mean(pos, weight)
     return Parts(size, pos - centroid[:, None], used)
+
+
+def _weighted_mean(pos: Array, weight: Array) -> Array:
+    """The mean of the parts' positions (n, 3, 3) with weights (n, 3), (n, 3)."""
+    total = weight.sum(1)
+    weighted = weight[..., None] * pos
+    return np.asarray(weighted.sum(1) / total[:, None])
 
 
 def _footprints(p: dict[str, Array]) -> tuple[Array, Array]:
@@ -118,9 +123,9 @@ def _footprints(p: dict[str, Array]) -> tuple[Array, Array]:
     codes = p["object.shape"].astype(int)
     _check_shapes(codes)
     outlines = _outlines(p["object.size_x"], p["object.size_y"])
-    n = len(codes)
-    size = np.empty((n, 3, 3))
-    pos = np.zeros((n, 3, 3))
+    shape_of_parts = (len(codes), 3, 3)
+    size = np.empty(shape_of_parts)
+    pos = np.zeros(shape_of_parts)
     for code, shape in enumerate(SHAPES):
         rows = codes == code
         outline = outlines[shape]
@@ -190,11 +195,12 @@ def _hide_unused(pos: Array, used: Mask) -> Array:
 
 def area(size: Array) -> Array:
     """Footprint of parts with sizes (n, 3, 3), m² (n, 3)."""
-    boxes = size[:, :DISC]
+    half_x = size[:, :DISC, 0]
+    half_y = size[:, :DISC, 1]
     radius = size[:, DISC:, 0]
-    box_area = 4 * boxes[..., 0] * boxes[..., 1]
-    disc_area = np.pi * radius**2
-    return np.concatenate([box_area, disc_area], 1)
+    boxes = 4 * half_x * half_y
+    disc = np.pi * radius**2
+    return np.concatenate([boxes, disc], 1)
 
 
 def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
@@ -204,45 +210,66 @@ def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
     """
     mass = p["object.mass"]
     part_mass = _part_masses(mass, geometry)
-    own = part_mass[..., None] * _moments_per_mass(geometry.size)
-    shifted = part_mass[..., None, None] * _steiner_per_mass(geometry.pos)
-    part_tensors = own[..., None] * np.eye(3) + shifted
-    tensor = part_tensors.sum(1)  # about the centroid
+    tensor = _tensor(part_mass, geometry)
     moments, axes = np.linalg.eigh(tensor)
     handedness = np.sign(np.linalg.det(axes))
     axes[..., 2] *= handedness[:, None]  # a rotation, not a reflection
-    zero = np.zeros(len(mass))
-    com = np.stack([p["object.com_x"], p["object.com_y"], zero], -1)
-    return Inertia(mass, com, moments, quaternion_from_matrix(axes))
+    com_x = p["object.com_x"]
+    com_y = p["object.com_y"]
+    com_z = np.zeros(len(mass))
+    return Inertia(
+        mass=mass,
+        com=np.stack([com_x, com_y, com_z], -1),
+        moments=moments,
+        quat=quaternion_from_matrix(axes),
+    )
+
+
+def _tensor(part_mass: Array, geometry: Parts) -> Array:
+    """Inertia tensors about the centroid, (n, 3, 3) kg·m², of parts with masses (n, 3)."""
+    own = part_mass[..., None] * _moments_per_mass(geometry.size)
+    shifted = part_mass[..., None, None] * _steiner_per_mass(geometry.pos)
+    tensors = own[..., None] * np.eye(3) + shifted
+    return np.asarray(tensors.sum(1))
 
 
 def _part_masses(mass: Array, geometry: Parts) -> Array:
     """The mass of each part, (n, 3) kg; zero for those that are not used."""
     footprint = area(geometry.size) * geometry.used
     total = footprint.sum(1, keepdims=True)
-    return mass[:, None] * footprint / total
+    return np.asarray(mass[:, None] * footprint / total)
 
 
 def _moments_per_mass(size: Array) -> Array:
     """Principal moments of the parts about their own centers for a mass of 1 kg, (n, 3, 3) m²."""
-    x = size[..., 0]
-    y = size[..., 1]
-    z = size[..., 2]
-    box = np.stack([y**2 + z**2, x**2 + z**2, x**2 + y**2], -1) / 3
-    radius = x
-    half_height = y
-    upright = radius**2 / 2
-    sideways = radius**2 / 4 + half_height**2 / 3
-    cylinder = np.stack([sideways, sideways, upright], -1)
-    is_box = np.arange(3) < DISC
-    return np.where(is_box[:, None], box, cylinder)
+    boxes = _box_moments(size[:, :DISC])
+    disc = _disc_moments(size[:, DISC:])
+    return np.concatenate([boxes, disc], 1)
+
+
+def _box_moments(half: Array) -> Array:
+    """Of boxes with half extents (..., 3) m."""
+    x2 = half[..., 0] ** 2
+    y2 = half[..., 1] ** 2
+    z2 = half[..., 2] ** 2
+    moments = np.stack([y2 + z2, x2 + z2, x2 + y2], -1)
+    return moments / 3
+
+
+def _disc_moments(size: Array) -> Array:
+    """Of cylinders along z with radius, half height, 0 (..., 3) m."""
+    radius2 = size[..., 0] ** 2
+    height2 = size[..., 1] ** 2
+    upright = radius2 / 2
+    sideways = radius2 / 4 + height2 / 3
+    return np.stack([sideways, sideways, upright], -1)
 
 
 def _steiner_per_mass(pos: Array) -> Array:
     """What a mass of 1 kg at ``pos`` adds to the tensor about the origin: |r|²·1 - r·rᵀ."""
     squared = (pos**2).sum(-1)
     outer = pos[..., :, None] * pos[..., None, :]
-    return squared[..., None, None] * np.eye(3) - outer
+    return np.asarray(squared[..., None, None] * np.eye(3) - outer)
 
 
 def damping_ratio(restitution: Array) -> Array:

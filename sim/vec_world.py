@@ -69,11 +69,11 @@ class VecWorld:
         """
         if len(task) != self.n:
             raise BadArgumentError(f"{len(task)} tasks do not fit a world of {self.n}")
+        family = self.family
         rows = np.ones(self.n, dtype=bool)
         if mask is not None and self.task is not None:
             rows = np.asarray(mask, dtype=bool)
             task = _merge(self.task, task, rows)
-        family = self.family
         start = family.start(self.rng, task)
         self.task = task
         self._age[rows] = 0
@@ -142,11 +142,13 @@ class VecWorld:
             action = self._disturbances.action(elapsed)
             is_nan = np.isnan(action).any(-1, keepdims=True)
             applied += np.where(is_nan, self._still, action)
-            target = self.family.action(action, self.gate.setpoint)
+            setpoint = self.gate.setpoint
+            target = self.family.action(action, setpoint)
             command, flags = self.gate(target)
             verdict |= flags
             commands.append(command)
-        self.engine.run(stack_ticks(commands), self._substeps)
+        stacked = stack_ticks(commands)
+        self.engine.run(stacked, self._substeps)
         return applied / self._ticks, verdict
 
     def _observe(self) -> Array:
@@ -163,7 +165,8 @@ def _as_engine(engine: str | Engine | None, scene: Scene) -> Engine:
     """The engine itself, or the one that its name or the scene calls for."""
     if engine is None or isinstance(engine, str):
         name = engine_for(scene, engine)
-        return ENGINES[name]()
+        created: Engine = ENGINES[name]()
+        return created
     return engine
 
 

@@ -22,7 +22,6 @@ MAY_IMPORT = {
 }
 # Where the kind of a body may be asked for, and why; elsewhere functions dispatch on it.
 MAY_ASK_KIND_OF_BODY = {
-    "adaptation/jobs/view.py": "only an arm has a 3-D playback",
     "adaptation/runs/checkpoint.py": "explains why a run cannot drive an arm",
 }
 POLICIES_MAY_IMPORT = {"robots.errors", "robots.registry", "robots.signals"}

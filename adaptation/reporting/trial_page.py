@@ -14,7 +14,7 @@ import numpy as np
 
 from adaptation.reporting.figures import adaptation_curve
 from adaptation.reporting.metrics import describe_metric
-from adaptation.reporting.playback import Clip, render_playback
+from adaptation.reporting.playback import render_playback
 from adaptation.reporting.statistics import episode_grids
 from adaptation.runs.log import read_log
 from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
@@ -22,6 +22,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.signals import Array
 from sim.objects import SHAPES
+from sim.rendering import Clip
 
 # Task parameters that are shown for each object, with their headings.
 PHYSICS = {

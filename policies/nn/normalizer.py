@@ -26,7 +26,12 @@ class RunningNormalizer(nn.Module):
     mean: Tensor
     inv_std: Tensor
 
-    def __init__(self, columns: int, device: torch.device, bound: float = 10.0) -> None:
+    def __init__(
+        self,
+        columns: int,
+        device: torch.device,
+        bound: float = 10.0,
+    ) -> None:
         """``bound`` is the number of standard deviations at which outputs are clipped."""
         super().__init__()
         self.bound = bound

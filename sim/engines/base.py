@@ -104,7 +104,7 @@ class Engine(Protocol):
 class Dispatched(Protocol):
     """A function made by ``functools.singledispatch``."""
 
-    def dispatch(self, cls: Any) -> Callable[..., Any]:
+    def dispatch(self, cls: type) -> Callable[..., Any]:
         """The implementation for a class."""
         ...
 

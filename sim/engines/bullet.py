@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,11 @@ from sim.engines.base import (
 )
 from sim.engines.bullet_arm import BulletArm
 from sim.engines.bullet_body import BulletBody
+from sim.engines.bullet_object import Client
 
 
 @singledispatch
-def bullet_world(body: Body, scene: Scene, client: Any) -> BulletBody:
+def bullet_world(body: Body, scene: Scene, client: Client) -> BulletBody:
     """Build a scene in a fresh client. A new kind of body registers: ``@bullet_world.register``.
 
     Raises:
@@ -39,12 +39,12 @@ def bullet_world(body: Body, scene: Scene, client: Any) -> BulletBody:
 
 
 @bullet_world.register
-def _(body: ArmSpec, scene: Scene, client: Any) -> BulletBody:
+def _(body: ArmSpec, scene: Scene, client: Client) -> BulletBody:
     return BulletArm(body, scene, client)
 
 
 @bullet_world.register
-def _(body: Walker, scene: Scene, client: Any) -> BulletBody:
+def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
     from sim.engines.bullet_walker import BulletWalker  # imports MuJoCo
 
     return BulletWalker(body, scene, client)
@@ -69,8 +69,12 @@ class BulletEngine:
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        clients = [connect() for _ in range(n)]
-        self._worlds = [bullet_world(scene.body, scene, client) for client in clients]
+        self._worlds = []
+        for _ in range(n):
+            world = bullet_world(scene.body, scene, connect())
+            self._worlds.append(world)
+        self._no_vector = np.full((n, 3), np.nan)
+        self._no_quat = np.full((n, 4), np.nan)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
@@ -78,7 +82,9 @@ class BulletEngine:
         """Set some worlds' physics; their object is built again."""
         damping = joint_damping(task)
         strength = actuator_strength(task, self.scene.body.joints)
-        described = objects.describe(task) if self.scene.loose_object else None
+        described = None
+        if self.scene.loose_object:
+            described = objects.describe(task)
         for i in world_indices(mask, self.n).tolist():
             world = self._worlds[i]
             world.damping = float(damping[i])
@@ -95,19 +101,22 @@ class BulletEngine:
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world whose command or state is not finite stops for good."""
+        seconds = substeps * self.scene.timestep
         kind = type(command)
         columns = vars(command)  # (k, n, j) each
         ticks = len(next(iter(columns.values())))
         for tick in range(ticks):
             rows = {name: column[tick] for name, column in columns.items()}
             for row in rows.values():
-                self._diverged |= ~np.isfinite(row).all(-1)
+                is_finite = np.isfinite(row).all(-1)
+                self._diverged |= ~is_finite
             running = np.flatnonzero(~self._diverged)
             for i in running.tolist():
                 own = {name: row[i] for name, row in rows.items()}
-                is_finite = self._worlds[i].step(kind(**own), substeps)
-                self._diverged[i] = not is_finite
-            self._time += substeps * self.scene.timestep
+                world = self._worlds[i]
+                stays_finite = world.step(kind(**own), substeps)
+                self._diverged[i] = not stays_finite
+            self._time += seconds
 
     def read(self) -> Signals:
         """Fresh: the tool is computed from the joints, the object is read from its body."""
@@ -124,16 +133,14 @@ class BulletEngine:
             object_pos=objects_now[:, :3],
             object_quat=objects_now[:, 3:7],
             object_vel=objects_now[:, 7:],
-            marker=np.full((self.n, 3), np.nan),
+            marker=self._no_vector,
             stamp=self._time.copy(),
         )
 
     def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:
         """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
         if self._kinematics is None:
-            no_vector = np.full((self.n, 3), np.nan)
-            no_quat = np.full((self.n, 4), np.nan)
-            return no_vector, no_quat, no_vector
+            return self._no_vector, self._no_quat, self._no_vector
         return tool_motion(self._kinematics, q, dq)
 
     def joints(self) -> tuple[Array, Array, Array]:
@@ -162,7 +169,7 @@ class BulletEngine:
         self._worlds = []
 
 
-def connect() -> Any:
+def connect() -> Client:
     """A fresh client. PyBullet is imported late because the import prints a greeting."""
     from pybullet import DIRECT
     from pybullet_utils.bullet_client import BulletClient

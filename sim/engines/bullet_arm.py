@@ -13,7 +13,7 @@ from robots.scene import Scene
 from robots.signals import Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
-from sim.engines.bullet_object import BASE, BulletObject
+from sim.engines.bullet_object import BASE, BulletObject, Client
 
 STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
 GRAVITY = 9.81  # m/s²
@@ -22,7 +22,7 @@ GRAVITY = 9.81  # m/s²
 class BulletArm(BulletBody):
     """One world: the arm, and its object where the scene has one."""
 
-    def __init__(self, arm: ArmSpec, scene: Scene, client: Any) -> None:
+    def __init__(self, arm: ArmSpec, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
         self._arm = arm
@@ -85,7 +85,8 @@ class BulletArm(BulletBody):
         velocity = setpoint.dq + correction  # what the servo works toward
         direction = np.sign(velocity - self.dq)
         damping = self.damping * direction * self.dq
-        available = self.strength * self._arm.limits.tau
+        limit = self._arm.limits.tau
+        available = self.strength * limit
         torque = np.maximum(available - damping, 0.0)
         return list(torque.tolist())
 

@@ -1,7 +1,4 @@
-"""What all PyBullet worlds share: a body in a client of its own, its joints and perhaps an object.
-
-PyBullet has no types: a client is ``Any``.
-"""
+"""What all PyBullet worlds share: a client with a body, its joints and perhaps an object."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -12,7 +9,7 @@ from robots.scene import Scene
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
 from sim.engines.base import start_velocity
-from sim.engines.bullet_object import BulletObject
+from sim.engines.bullet_object import BulletObject, Client
 
 
 class BulletBody(ABC):
@@ -22,7 +19,7 @@ class BulletBody(ABC):
     joints: list[int]  # Bullet's numbers of the root joints and the driven joints, in that order
     object: BulletObject | None = None
 
-    def __init__(self, scene: Scene, client: Any) -> None:
+    def __init__(self, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         self.client = client
         client.setPhysicsEngineParameter(
@@ -39,8 +36,9 @@ class BulletBody(ABC):
         """Put everything at the i-th row of a start."""
         q = start.q[i].tolist()
         dq = start_velocity(start)[i].tolist()
+        reset_joint = self.client.resetJointState
         for k, joint in enumerate(self.joints):
-            self.client.resetJointState(self.body, joint, q[k], dq[k])
+            reset_joint(self.body, joint, q[k], dq[k])
         self.measure()
         if self.object is not None:
             self.object.place(start, i)

@@ -8,6 +8,8 @@ from robots.signals import Array
 from robots.world import Start
 from sim import objects
 
+Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
+
 BASE = -1  # Bullet's number of a body's first link
 UNTURNED = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
@@ -15,7 +17,7 @@ UNTURNED = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 class BulletObject:
     """A table and the object of one world, which Bullet has to build again for every task."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Client) -> None:
         """Build the table; ``client`` is the world's."""
         self._client = client
         self._body: int | None = None

@@ -17,7 +17,7 @@ from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
-from sim.engines.bullet_object import BASE, UNTURNED, xyzw
+from sim.engines.bullet_object import BASE, UNTURNED, Client, xyzw
 from sim.scene_model import compile_scene
 
 GROUND, BODY = 1, 2  # Bullet's collision groups, as bits
@@ -28,7 +28,7 @@ ORIGIN = [0.0, 0.0, 0.0]
 class BulletWalker(BulletBody):
     """One world: the walker and its ground."""
 
-    def __init__(self, walker: Walker, scene: Scene, client: Any) -> None:
+    def __init__(self, walker: Walker, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
         self._walker = walker
@@ -74,11 +74,11 @@ class BulletWalker(BulletBody):
         return bool(np.isfinite(self.q).all())
 
 
-def _assemble(client: Any, model: mujoco.MjModel) -> int:
+def _assemble(client: Client, model: mujoco.MjModel) -> int:
     """Build the body and its ground in Bullet; returns Bullet's number of the body."""
     links = _links(client, model)
     columns = {key: [link[key] for link in links] for key in links[0]}
-    walker = int(client.createMultiBody(baseMass=0, **columns))
+    walker: int = client.createMultiBody(baseMass=0, **columns)
     for joint in range(model.njnt):
         _set_dynamics(client, model, walker, joint)
     plane = client.createCollisionShape(client.GEOM_PLANE)
@@ -89,7 +89,7 @@ def _assemble(client: Any, model: mujoco.MjModel) -> int:
     return walker
 
 
-def _links(client: Any, model: mujoco.MjModel) -> list[dict[str, Any]]:
+def _links(client: Client, model: mujoco.MjModel) -> list[dict[str, Any]]:
     """A link for every joint; the last one of a body carries its mass and shapes.
 
     The first link of a body is placed in the body's parent, the others where the one before is.
@@ -134,7 +134,7 @@ def _is_last(model: mujoco.MjModel, joint: int) -> bool:
     return bool(joint == model.body_jntadr[body] + model.body_jntnum[body] - 1)
 
 
-def _set_dynamics(client: Any, model: mujoco.MjModel, walker: int, joint: int) -> None:
+def _set_dynamics(client: Client, model: mujoco.MjModel, walker: int, joint: int) -> None:
     """Damping, limits, inertia and friction of one joint's link."""
     client.changeDynamics(
         walker,
@@ -167,14 +167,15 @@ def _rotor_inertia(model: mujoco.MjModel, joint: int) -> Array:
     """What a joint's rotor adds to its link's principal moments, (3,) kg·m²."""
     body = int(model.jnt_bodyid[joint])
     matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, model.body_iquat[body])
+    quat = model.body_iquat[body]
+    mujoco.mju_quat2Mat(matrix, quat)
     principal_axes = matrix.reshape(3, 3)
     axis = principal_axes.T @ model.jnt_axis[joint]
     armature = model.dof_armature[joint]
     return np.asarray(armature * axis**2)
 
 
-def _make_shape(client: Any, model: mujoco.MjModel, body: int) -> int:
+def _make_shape(client: Client, model: mujoco.MjModel, body: int) -> int:
     """A body's capsules, in its frame.
 
     Raises:

@@ -91,14 +91,17 @@ class MujocoEngine:
         self.n = n
         model = compile_scene(scene)
         self._model = model
-        self.batch = Batch(model, n, nthread=min(self._threads, n))
+        threads = min(self._threads, n)
+        self.batch = Batch(model, n, nthread=threads)
         self._bind()
         self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
         self._tau = np.zeros((n, len(scene.body.joints)))
         self._is_stale = True  # frames and sensors are not those of the positions and velocities
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
-        names = (*OBJECT_FIELDS, *JOINT_FIELDS) if scene.loose_object else JOINT_FIELDS
+        names = list(JOINT_FIELDS)
+        if scene.loose_object:
+            names += OBJECT_FIELDS
         self._fields = {name: self.batch.expand(name) for name in names}
         self._defaults = {name: getattr(model, name).copy() for name in names}
 
@@ -154,7 +157,8 @@ class MujocoEngine:
         self._views["object_vel"] = self._sensor_columns(OBJECT_VELOCITY, 6)
 
     def _has_sensor(self, name: str) -> bool:
-        return mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name) >= 0
+        number = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name)
+        return bool(number >= 0)
 
     def _sensor_columns(self, name: str, width: int) -> Array:
         """A view (n, width) of the readings that begin with a sensor's."""
@@ -180,9 +184,11 @@ class MujocoEngine:
 
     def _set_joints(self, values: dict[str, Array], task: Task) -> None:
         """Change model fields (n, ...) to the tasks' damping and strength."""
-        damping = joint_damping(task)
-        values["dof_damping"][:, self._driven] += damping[:, None]
-        strength = actuator_strength(task, self.scene.body.joints)
+        added = joint_damping(task)
+        damping = values["dof_damping"]
+        damping[:, self._driven] += added[:, None]
+        joints = self.scene.body.joints
+        strength = actuator_strength(task, joints)
         for name in ACTUATOR_FIELDS:
             values[name] *= strength[..., None]
 

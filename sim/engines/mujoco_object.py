@@ -80,7 +80,8 @@ def _set_contacts(values: dict[str, Array], parameters: dict[str, Array]) -> Non
     friction = parameters["object.friction"]
     sliding = values["pair_friction"][:, :, :2]
     sliding[:] = friction[:, None, None]
-    ratio = objects.damping_ratio(parameters["object.restitution"])
+    restitution = parameters["object.restitution"]
+    ratio = objects.damping_ratio(restitution)
     shift = np.sqrt(1 - ratio**2)  # damped over undamped frequency
     omega = np.pi / STRIKE_TIME / shift
     stiffness = omega**2

@@ -7,7 +7,7 @@ from robots.world import Task
 
 
 def never(obs: ArrayLike) -> ArrayLike:
-    """False for every state (..., o), also for NaN: bool (...,) of NumPy or torch, as ``obs`` is."""
+    """False for every state (..., o), also for NaN; bool (...,) in NumPy or torch, as ``obs``."""
     return obs[..., 0] < obs[..., 0]
 
 

@@ -154,11 +154,13 @@ class Slide(BaseFamily):
 
         An episode that ends at rest on the target earns 1.
         """
-        x = obs[..., TARGET_X] - START[0]
-        y = obs[..., TARGET_Y] - START[1]
+        start_x, start_y = START
+        x = obs[..., TARGET_X] - start_x
+        y = obs[..., TARGET_Y] - start_y
         distance_at_start = (x**2 + y**2) ** 0.5
-        progress = self._bounded_distance(obs) - self._bounded_distance(next_obs)
-        return progress / distance_at_start
+        before = self._bounded_distance(obs)
+        after = self._bounded_distance(next_obs)
+        return (before - after) / distance_at_start
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 5 cm of the target, and at rest."""

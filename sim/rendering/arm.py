@@ -26,8 +26,9 @@ OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 
 def draw_arm(arm: ArmSpec, clip: Clip) -> list[Image]:
     """One picture for every moment of a clip."""
-    has_object = np.isfinite(clip.object_pos).all()
-    object_parts = object_shapes(clip.task) if has_object else []
+    object_parts = []
+    if np.isfinite(clip.object_pos).all():
+        object_parts = object_shapes(clip.task)
     images = []
     with open_canvas(FIELD, FAR) as canvas:
         canvas.add("box", TABLE_SIZE, TABLE_COLOR, TABLE_POSITION)
@@ -51,13 +52,18 @@ def draw_arm(arm: ArmSpec, clip: Clip) -> list[Image]:
 def object_shapes(task: dict[str, float]) -> list[Shape]:
     """What the object of a task looks like, in its own frame."""
     values = objects.DEFAULTS | task
-    parts = objects.parts({name: np.array([values[name]]) for name in objects.DEFAULTS})
+    parameters = {name: np.array([values[name]]) for name in objects.DEFAULTS}
+    parts = objects.parts(parameters)
+    (used,) = parts.used
+    (sizes,) = parts.size
+    (positions,) = parts.pos
     found = []
-    for part in np.flatnonzero(parts.used[0]).tolist():
+    for part in np.flatnonzero(used).tolist():
         pose = np.eye(4)
-        pose[:3, 3] = parts.pos[0, part]
-        kind, size = _solid(parts.size[0, part].tolist(), part)
-        found.append(Shape(kind, size, 0, pose, OBJECT_COLOR))
+        pose[:3, 3] = positions[part]
+        kind, size = _solid(sizes[part].tolist(), part)
+        shape = Shape(kind, size, link=0, pose=pose, color=OBJECT_COLOR)
+        found.append(shape)
     return found
 
 
@@ -84,10 +90,12 @@ def _pose(pos: Array, quat: Array) -> Array:
     A rotation matrix is 1 + 2·w·[v] + 2·[v]² for the unit quaternion (w, v) and the matrix [v] of
     the cross product with v.
     """
-    w, *v = quat / np.linalg.norm(quat)
-    cross = skew(np.array(v))
+    unit = quat / np.linalg.norm(quat)
+    w = unit[0]
+    cross = skew(unit[1:])
     pose = np.eye(4)
-    pose[:3, :3] += 2 * w * cross
-    pose[:3, :3] += 2 * cross @ cross
+    rotation = pose[:3, :3]
+    rotation += 2 * w * cross
+    rotation += 2 * cross @ cross
     pose[:3, 3] = pos
     return pose

@@ -5,8 +5,6 @@ A new kind of body registers its own: ``@draw.register``.
 
 from functools import singledispatch
 
-import numpy as np
-
 from robots.arm import ArmSpec, Body, Walker
 from robots.scene import Scene
 from robots.signals import Array
@@ -51,7 +49,14 @@ def render_frame(world: VecWorld, index: int = 0) -> Image:
     if world.task is None:
         raise RuntimeError("reset the world before it is rendered")
     family = world.family
-    now = np.array([world.signals.stamp[index]])
-    clip = make_clip(family.name, world.task, now, [world.signals], index)
+    signals = world.signals
+    now = signals.stamp[[index]]
+    clip = make_clip(
+        family.name,
+        world.task,
+        now,
+        [signals],
+        index,
+    )
     (image,) = draw(family.body, family.scene, clip)
     return image

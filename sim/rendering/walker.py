@@ -58,7 +58,8 @@ def _add_ground(canvas: Canvas, x: Array) -> None:
     first = int(x.min()) - MARGIN
     last = int(x.max()) + MARGIN
     for meter in range(first, last + 1):
-        canvas.add("box", STRIPE_SIZE, STRIPE_COLOR, (meter, 0, 0))
+        position = (meter, 0, 0)
+        canvas.add("box", STRIPE_SIZE, STRIPE_COLOR, position)
 
 
 def _add_capsules(canvas: Canvas, model: mujoco.MjModel) -> dict[int, int]:
@@ -68,5 +69,6 @@ def _add_capsules(canvas: Canvas, model: mujoco.MjModel) -> dict[int, int]:
     geoms = np.flatnonzero(is_capsule)
     for geom in geoms.tolist():
         radius, half_length, _ = model.geom_size[geom].tolist()
-        solids[geom] = canvas.add("capsule", (radius, 2 * half_length), BODY_COLOR)
+        size = (radius, 2 * half_length)
+        solids[geom] = canvas.add("capsule", size, BODY_COLOR)
     return solids

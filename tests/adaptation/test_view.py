@@ -7,8 +7,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adaptation.jobs.view import SIZE, view
+from adaptation.jobs.view import view
 from robots.errors import BadArgumentError
+from sim.rendering import SIZE
 
 
 def test_a_picture_shows_the_arm_the_object_and_the_target(tmp_path: Path) -> None:
