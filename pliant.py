@@ -16,19 +16,17 @@ says what is possible.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the packages take seconds to import, so each is imported where it is used
-    from adaptation.policy import Policy, transition
-    from adaptation.rollout import OnTick
+    from adaptation.policy import Policy, load, rollout, transition
     from adaptation.runs.records import Comparison, Evaluation, TrialResult
     from adaptation.runs.run import Run
-    from policies.method import Transition, TrialBatch
+    from policies.method import Transition
     from robots.errors import PliantError
-    from robots.world import Family, Task
+    from robots.world import Family
     from sim.vec_world import VecWorld
 
 __version__ = version("pliant")
@@ -61,6 +59,8 @@ LATE = {  # what ``__getattr__`` imports when it is first asked for
     "Transition": "policies.method",
     "TrialResult": "adaptation.runs.records",
     "VecWorld": "sim.vec_world",
+    "load": "adaptation.policy",
+    "rollout": "adaptation.policy",
     "transition": "adaptation.policy",
 }
 
@@ -71,13 +71,17 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  what is imported late has ma
     return getattr(importlib.import_module(LATE[name]), name)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def make(family: str | Family, n: int = 1, engine: str | None = None, seed: int = 0) -> VecWorld:
     """Make n simulated worlds of a family, each with a task of its own.
 
     Args:
         family: a name, ``"package.module:Class"``, or a family object.
         n: number of worlds.
-        engine: the physics; None takes the first engine that supports the family's scene.
+        engine: the physics; None takes the first that supports the family's scene.
         seed: of starts and disturbances.
 
     Raises:
@@ -118,26 +122,19 @@ def train(
 ) -> Run:
     """Meta-train a method on a family, to the first bound that is reached.
 
-    Without a bound it follows the method's own schedule. Bounded by anything but minutes, a
-    training gives the same policy bit for bit each time. The references are trained in a process
-    beside it, so a script calls this under ``if __name__ == "__main__":``.
+    Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, a training
+    gives the same policy bit for bit each time. References are trained in another process, so a
+    script calls this under ``if __name__ == "__main__":``.
 
     Args:
-        method: a name, or ``"package.module:Class"``.
-        family: the same.
+        method, family: names, or ``"package.module:Class"``.
         out: the run folder; it must not hold a run yet.
         seed: of everything random.
-        engine: the physics; None takes the first engine that supports the family's scene.
-        iterations: bound on iterations: a trial in every world, then learning.
-        steps: bound on environment steps, over all worlds.
-        gradient_steps: bound on optimizer steps.
-        minutes: bound on wall time.
+        engine: the physics; None takes the first that supports the family's scene.
+        iterations, steps, gradient_steps, minutes: bounds, ``steps`` of the environment.
         preset: the budget whose tuned settings are used, ``"cpu"`` or ``"paper"``.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether blind and oracle are trained too, to compare with.
-
-    Returns:
-        The run, with its checkpoints in ``run.path``.
 
     Raises:
         BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
@@ -170,76 +167,6 @@ def train(
     return run
 
 
-def load(run: Run | str | Path, role: str = "method", arm: str | None = None) -> Policy:
-    """Load a trained policy.
-
-    Args:
-        run: a run, or its folder.
-        role: ``"method"``, or a reference: ``"blind"`` or ``"oracle"``.
-        arm: the arm it is to drive; it is checked that the policy was trained for this arm.
-
-    Raises:
-        FileNotFoundError: there is no such run, or the role has no checkpoint.
-        DamagedError: the checkpoint is not, byte for byte, what was written.
-        RefusedError: it was trained for something else; the message names every difference.
-
-    Example:
-        >>> import numpy as np
-        >>> import pliant
-        >>> policy = pliant.load("runs/point")
-        >>> belief = policy.prior(n=4)
-        >>> policy.act(np.zeros((4, 2)), belief).shape
-        (4, 2)
-    """
-    from adaptation.policy import Policy
-    from adaptation.runs.run import Run
-
-    path = Path(run) if isinstance(run, str | Path) else run.path
-    checkpoint = Run.open(path).load(role, arm)  # read anew: policies share no random numbers
-    return Policy(checkpoint.method, checkpoint.family)
-
-
-def rollout(
-    world: VecWorld,
-    policy: Policy,
-    task: Task | None = None,
-    episodes: int | None = None,
-    explore: bool | Sequence[bool] | None = None,
-    on_tick: OnTick | None = None,
-) -> TrialBatch:
-    """Act in n tasks for some episodes, the belief carried over from one to the next.
-
-    Args:
-        world: n worlds.
-        policy: acts and adapts.
-        task: n tasks; None draws held-out ones with the world's random numbers.
-        episodes: E per task; None is the family's own number.
-        explore: whether the policy explores, in all episodes or in each; None explores in all
-            but the last of the family's trial, as an evaluation does.
-        on_tick: called after every step with episode, tick and the world's answer.
-
-    Returns:
-        All ticks (E, H, n, ...), ``returns`` (E, n) and ``success`` (E, n), as torch tensors.
-
-    Example:
-        >>> import pliant
-        >>> world = pliant.make("point", n=4)
-        >>> trial = pliant.rollout(world, pliant.load("runs/point"), episodes=2)
-        >>> trial.returns.shape
-        torch.Size([2, 4])
-    """
-    from adaptation.jobs.evaluate import explores
-    from adaptation.rollout import rollout as run_episodes
-
-    if task is None:
-        task = world.family.sample(world.rng, world.n, "heldout")
-    if episodes is None:
-        episodes = world.family.episodes
-    if explore is None:
-        explore = explores(world.family, episodes)
-    return run_episodes(world, policy.method, task, episodes, explore, on_tick)
-
-
 def evaluate(
     run: Run | str | Path,
     tasks: int = 64,
@@ -252,10 +179,9 @@ def evaluate(
 
     Args:
         run: a run, or its folder.
-        tasks: how many tasks.
-        episodes: per task; None is the family's own number.
+        tasks, episodes: how many; None is the family's own number of episodes.
         split: tasks like those of training, ``"train"``, or ``"heldout"`` ones.
-        engine: the physics; None takes the first engine that supports the family's scene.
+        engine: the physics; None takes the first that supports the family's scene.
         seed: of the tasks and their disturbances.
 
     Returns:
@@ -300,15 +226,13 @@ def trial(
         run: a run, or its folder.
         arm: the arm to drive; the run must have been trained for it.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects: how many objects.
-        episodes: per object; None is the family's own number.
+        objects, episodes: how many; None is the family's own number of episodes.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
         seed: of the objects.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
         options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
-        tracker: what tracks the object; None where the driver does, or nothing needs to.
-        tracker_options: of the tracker.
+        tracker, tracker_options: what measures the object, where the driver does not.
 
     Raises:
         BadArgumentError: the arm cannot be opened as asked, or the folder holds another trial.

@@ -9,7 +9,7 @@ the version.
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Protocol, Union
 
 import msgspec
 import tyro
@@ -20,6 +20,16 @@ from robots.errors import BadArgumentError, PliantError
 
 BAD_ARGUMENT = BadArgumentError.status
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+class Command(Protocol):
+    """What ``adaptation.commands`` holds: options as fields, and what to do with them."""
+
+    as_json: bool
+
+    def run(self) -> object:
+        """Do the work, print for a person, and return the answer for ``--json``."""
+        ...
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"pliant {version('pliant')}")
         return 0
-    command = tyro.cli(_any_command(), prog="pliant", description=__doc__, args=words)
+    command = _parse(words)
     if not command.as_json:
         status, _ = _run(command)
         return status
@@ -47,18 +57,27 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _any_command() -> Any:
-    """The type that is one command or another.
+def _parse(words: list[str]) -> Command:
+    """The command with its options.
 
-    tyro makes a subcommand of every member of a union. The table of commands is only known at run
-    time, because other packages may add to it: hence the union is built here.
+    tyro makes a subcommand of every member of a union. Which commands there are is only known at
+    run time, because other packages may add to the table: hence the union is built here.
     """
-    members = [Annotated[COMMANDS[name], subcommand(name, prefix_name=False)] for name in COMMANDS]
-    return Union[tuple(members)]  # noqa: UP007
+    members = []
+    for name in COMMANDS:
+        try:
+            kind = COMMANDS[name]
+        except PliantError as failure:  # of another package: pliant's own commands go on
+            print(f"pliant: warning: {failure}", file=sys.stderr)
+            continue
+        members.append(Annotated[kind, subcommand(name, prefix_name=False)])
+    any_command: Any = Union[tuple(members)]  # noqa: UP007
+    command: Command = tyro.cli(any_command, prog="pliant", description=__doc__, args=words)
+    return command
 
 
-def _run(command: Any) -> tuple[int, Any]:
-    """The exit status and the answer of a command; its error is printed and is the answer then."""
+def _run(command: Command) -> tuple[int, object]:
+    """The exit status and the answer of a command; an error is printed and is the answer then."""
     try:
         return 0, command.run()
     except PliantError as failure:

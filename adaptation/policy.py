@@ -1,17 +1,26 @@
-"""A trained policy as a Python user holds it: NumPy or torch in, the same kind out."""
+"""Acting with a trained policy from Python: NumPy or torch in, the same kind out.
+
+``pliant`` offers these under its own name.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adaptation.rollout import make_transition
-from policies.method import Method, Transition, stack
+from adaptation.jobs.evaluate import explores
+from adaptation.rollout import OnTick, make_transition
+from adaptation.rollout import rollout as run_rollout
+from adaptation.runs.run import Run
+from policies.method import Method, Transition, TrialBatch, stack
 from robots.errors import BadArgumentError
 from robots.signals import Array, ArrayLike, Mask
-from robots.world import Family, Step, Task
+from robots.world import Family, Step, Task, World
 
 A = TypeVar("A", Array, Tensor)
 
@@ -53,7 +62,7 @@ class Policy:
         """The method itself, in torch."""
         return self._method
 
-    def prior(self, n: int, task: Task | None = None) -> Any:  # noqa: ANN401  the method's own
+    def prior(self, n: int, task: Task | None = None) -> Any:
         """The belief of n worlds before any experience.
 
         Args:
@@ -69,7 +78,7 @@ class Policy:
             raise BadArgumentError("an oracle reads the true task: pass it as task=")
         return self._method.prior(n, _tensor(task.values))
 
-    def act(self, obs: A, belief: Any, explore: bool = False) -> A:  # noqa: ANN401
+    def act(self, obs: A, belief: Any, explore: bool = False) -> A:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         with torch.no_grad():
             action = self._method.act(_tensor(obs), belief, explore)
@@ -77,16 +86,77 @@ class Policy:
             return action.double().numpy()
         return action
 
-    def observe(self, belief: Any, transition: Transition) -> Any:  # noqa: ANN401
+    def observe(self, belief: Any, transition: Transition) -> Any:
         """The belief after one more tick; ``pliant.transition`` makes one."""
         with torch.no_grad():
             return self._method.observe(belief, transition)
 
-    def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:  # noqa: ANN401
+    def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:
         """The belief after an episode: its ticks in order, or stacked (H, n, ...)."""
         ticks = episode if isinstance(episode, Transition) else stack(episode)
         with torch.no_grad():
             return self._method.adapt(belief, ticks)
+
+
+def load(run: Run | str | Path, role: str = "method", arm: str | None = None) -> Policy:
+    """Load a trained policy.
+
+    Args:
+        run: a run, or its folder.
+        role: ``"method"``, or a reference: ``"blind"`` or ``"oracle"``.
+        arm: the arm it is to drive; it is checked that the policy was trained for this arm.
+
+    Raises:
+        FileNotFoundError: there is no such run, or the role has no checkpoint.
+        DamagedError: the checkpoint is not, byte for byte, what was written.
+        RefusedError: it was trained for something else; the message names every difference.
+
+    Example:
+        >>> import numpy as np
+        >>> import pliant
+        >>> policy = pliant.load("runs/point")
+        >>> belief = policy.prior(n=4)
+        >>> policy.act(np.zeros((4, 2)), belief).shape
+        (4, 2)
+    """
+    path = Path(run) if isinstance(run, str | Path) else run.path
+    checkpoint = Run.open(path).load(role, arm)  # read anew: policies share no random numbers
+    return Policy(checkpoint.method, checkpoint.family)
+
+
+def rollout(
+    world: World,
+    policy: Policy,
+    task: Task,
+    episodes: int | None = None,
+    explore: bool | Sequence[bool] | None = None,
+    on_tick: OnTick | None = None,
+) -> TrialBatch:
+    """Act in n tasks for some episodes, the belief carried over from one to the next.
+
+    Args:
+        world: n worlds, or an arm with n = 1.
+        policy: acts and adapts.
+        task: n tasks.
+        episodes: E, per task; None is the family's own number.
+        explore: in all episodes, or in each; None explores in all but the last of a trial.
+        on_tick: called after every step with episode, tick and the world's answer.
+
+    Returns:
+        All ticks (E, H, n, ...), ``returns`` (E, n) and ``success`` (E, n), as torch tensors.
+
+    Example:
+        >>> import pliant
+        >>> world = pliant.make("point", n=4)
+        >>> task = world.family.sample(world.rng, world.n, "heldout")
+        >>> pliant.rollout(world, pliant.load("runs/point"), task).returns.shape
+        torch.Size([3, 4])
+    """
+    if episodes is None:
+        episodes = world.family.episodes
+    if explore is None:
+        explore = explores(world.family, episodes)
+    return run_rollout(world, policy.method, task, episodes, explore, on_tick)
 
 
 def transition(

@@ -25,8 +25,8 @@ def repeat_a_task() -> None:
             obs, reward, terminated, truncated, info = env.step(towards_goal)
             total += float(reward)
             over = terminated or truncated
-        frame = env.render()
-        print(f"episode {episode + 1}: return {total:.2f}, picture {np.shape(frame)}")
+        picture = np.asarray(env.render())
+        print(f"episode {episode + 1}: return {total:.2f}, picture {picture.shape}")
     env.close()
 
 

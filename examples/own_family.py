@@ -68,18 +68,12 @@ class Speed(BaseFamily):
 
 def main() -> None:
     """Train for a few seconds, and show two held-out tasks."""
+    family = "own_family:Speed"  # this module and its class
     settings = {"schedule.meta_batch": 64, "gradient_steps": 2}
     if not RUN.exists():
-        pliant.train(
-            "maml",
-            "own_family:Speed",
-            RUN,
-            iterations=3,
-            settings=settings,
-            references=False,
-        )
+        pliant.train("maml", family, RUN, iterations=3, settings=settings, references=False)
     policy = pliant.load(RUN)
-    world = pliant.make(Speed(), n=2)
+    world = pliant.make(family, n=2)
     task = world.family.sample(world.rng, world.n, "heldout")
     trial = pliant.rollout(world, policy, task)
     for row in range(world.n):

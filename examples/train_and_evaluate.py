@@ -27,10 +27,10 @@ def main(iterations: int) -> None:
         policy = getattr(result, name)
         distances = " ".join(f"{distance:7.3f}" for distance in policy.metrics["distance_m"])
         print(f"  {name:<14} {distances}   success {policy.success[-1]:.0%}")
-    adaptation = result.adaptation
-    assert adaptation is not None
-    print(f"adaptation is worth {adaptation.value:+.2f} of return, 95 % {adaptation.interval}")
-    print(f"share of the gap closed: {result.gap_closed.value or result.gap_closed.note}")
+    if result.adaptation is not None:
+        print(f"adapting is worth {result.adaptation.value:+.2f} of return")
+    gap = result.gap_closed
+    print("gap closed:", gap.note if gap.value is None else f"{gap.value:.0%}")
 
 
 if __name__ == "__main__":  # training starts a process for the references

@@ -53,7 +53,10 @@ def derive_discount(problem: Problem) -> float:
 
 
 def derive_schedule(
-    problem: Problem, total_steps: int, random_trials: int = 0, min_episodes: int = 1
+    problem: Problem,
+    total_steps: int,
+    random_trials: int = 0,
+    min_episodes: int = 1,
 ) -> CollectionSchedule:
     """The most tasks at once, a power of two, that keep an iteration within its transitions.
 
@@ -84,10 +87,12 @@ def derive_gradient_steps(problem: Problem, schedule: CollectionSchedule) -> int
 def derive_buffer_tasks(problem: Problem, schedule: CollectionSchedule) -> int:
     """Tasks in the replay: those of the whole training, as far as memory allows."""
     trials = schedule.random_trials + schedule.iterations
-    columns = 2 * problem.obs_dim + 2 * problem.action_dim + FLAGS_AND_REWARD
+    all_tasks = trials * schedule.meta_batch
+    columns = 2 * (problem.obs_dim + problem.action_dim) + FLAGS_AND_REWARD
     trial_steps = schedule.episodes_per_trial * problem.horizon
-    fitting = REPLAY_BYTES // (BYTES_PER_NUMBER * columns * trial_steps)
-    return max(schedule.meta_batch, min(trials * schedule.meta_batch, fitting))
+    task_bytes = BYTES_PER_NUMBER * columns * trial_steps
+    fitting_tasks = REPLAY_BYTES // task_bytes
+    return max(schedule.meta_batch, min(all_tasks, fitting_tasks))
 
 
 def iteration_steps(problem: Problem, schedule: CollectionSchedule) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from textwrap import dedent
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -61,7 +61,11 @@ def config_in(annotation: Any) -> Any:
     return None
 
 
-def convert(name: str, value: Any, annotation: Any) -> Any:
+def convert(
+    name: str,
+    value: Any,
+    annotation: Any,
+) -> Any:
     """A value as the type that a setting has; BadArgumentError where it is not allowed."""
     if NoneType in get_args(annotation) and value in OFF:
         return None
@@ -94,7 +98,7 @@ def _describe(annotation: Any) -> str:
         return " ".join([_describe(base), *map(_describe_range, metas)]).strip()
     if origin is tuple:
         return f"values like 64,64, each {_describe(arguments[0])}"
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return " or ".join(map(_describe, arguments))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))

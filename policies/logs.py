@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def detached(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same numbers without the graphs that computed them."""
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
 def mean_logs(logs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     """The mean of every logged scalar over the gradient steps of an iteration.
 

@@ -80,9 +80,6 @@ class Transition:
         """Index the leading axes: ``ticks[0]``, ``ticks[:, rows]``, ``ticks[mask]``."""
         return map_tensors(lambda x: x[index], self)
 
-    def map(self, f: Any) -> Self:  # TODO: goes when its last caller indexes
-        return map_tensors(f, self)
-
     def flatten(self, start: int, end: int) -> Self:
         """Merge the leading axes from ``start`` to ``end``, both included."""
         return map_tensors(lambda x: x.flatten(start, end), self)

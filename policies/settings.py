@@ -41,7 +41,10 @@ class Setting:
 
 
 def configure(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> C:
     """Build a config; the later source wins: default, derived from the problem, preset, changes.
 
@@ -60,7 +63,10 @@ def configure(
 
 
 def list_settings(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> list[Setting]:
     """Every setting of the config that ``configure`` builds from the same arguments.
 
@@ -93,14 +99,13 @@ def estimate(config: MethodConfig, problem: Problem) -> tuple[int, int]:
 
 
 def _resolve(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> Resolved:
     """Value and source of every setting."""
-    defaults = _flatten(kind())
-    resolved: Resolved = {}
-    for name, value in _flatten(kind.for_problem(problem)).items():
-        is_default = name in defaults and defaults[name] == value
-        resolved[name] = (value, "default" if is_default else "derived")
+    resolved = _derive(kind, problem)
     declared = declared_fields(kind)
     layers: list[tuple[Source, dict[str, Any]]] = [("preset", preset or {}), ("set", changes)]
     for source, layer in layers:
@@ -116,8 +121,21 @@ def _resolve(
     return resolved
 
 
+def _derive(kind: type[C], problem: Problem) -> Resolved:
+    """Value and source of every setting before presets and changes."""
+    defaults = _flatten(kind())
+    resolved: Resolved = {}
+    for name, value in _flatten(kind.for_problem(problem)).items():
+        is_default = name in defaults and defaults[name] == value
+        resolved[name] = (value, "default" if is_default else "derived")
+    return resolved
+
+
 def _switch_on_parents(
-    resolved: Resolved, name: str, declared: dict[str, Field], problem: Problem
+    resolved: Resolved,
+    name: str,
+    declared: dict[str, Field],
+    problem: Problem,
 ) -> None:
     """Where a setting lies within an optional config that is off, add that config's numbers."""
     parts = name.split(".")
@@ -126,8 +144,8 @@ def _switch_on_parents(
         if parent in resolved:
             del resolved[parent]
             nested = config_in(declared[parent].annotation)
-            for child, value in _flatten(nested.for_problem(problem)).items():
-                resolved[f"{parent}.{child}"] = (value, "derived")
+            for child, value_and_source in _derive(nested, problem).items():
+                resolved[f"{parent}.{child}"] = value_and_source
 
 
 def _remove_children(resolved: Resolved, name: str) -> None:
@@ -151,7 +169,11 @@ def _flatten(tree: Any) -> dict[str, Any]:
     return leaves
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str = "") -> Any:
+def _build(
+    kind: Any,
+    values: dict[str, Any],
+    prefix: str = "",
+) -> Any:
     """A config from values by dotted name."""
     hints = get_type_hints(kind)
     arguments = {}

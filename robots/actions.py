@@ -76,7 +76,8 @@ class JointVelocity:
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, j) in [-1, 1] to joint velocities (n, j) rad/s."""
-        return np.clip(action, -1, 1) * self.scale
+        dq: Array = np.clip(action, -1, 1) * self.scale
+        return dq
 
 
 class JointTorque:
@@ -169,7 +170,8 @@ class ToolVelocity:
     def _braking_speed(self, distance: Array) -> Array:
         """The speed from which the tool stops within ``distance`` m: v = √(2·brake·distance)."""
         room = np.maximum(distance, 0.0)
-        return np.sqrt(2 * self.BRAKE * room)
+        speed: Array = np.sqrt(2 * self.BRAKE * room)
+        return speed
 
     def _joint_velocity(
         self,
@@ -206,7 +208,8 @@ class ToolVelocity:
 
         largest = np.abs(x).max(0)
         slowdown = np.maximum(largest, 1.0)
-        return x * (dq_max / slowdown)
+        dq: Array = x * (dq_max / slowdown)
+        return dq
 
 
 def _symmetric_spec(

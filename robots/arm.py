@@ -26,7 +26,7 @@ class Limits:
 
     q_low: Array  # (j,) rad
     q_high: Array  # (j,) rad
-    dq: Array  # (j,) rad/s, largest magnitude, as for all that follow
+    dq: Array  # (j,) rad/s, largest magnitude; so are ddq, jerk and tau
     ddq: Array  # (j,) rad/s²
     jerk: Array  # (j,) rad/s³
     tau: Array  # (j,) N·m

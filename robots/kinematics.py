@@ -210,7 +210,7 @@ class Kinematics:
     def _poses(self, q: Array) -> Array:
         """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
 
-        The rows of each pose matrix are x, y, z, x, y, for cross products (see forward_jacobian).
+        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
         """
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))

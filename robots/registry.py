@@ -50,7 +50,7 @@ class Registry(Mapping[str, Any]):
     def _plugins(self) -> dict[str, metadata.EntryPoint]:
         """The entry points of installed packages; read once, when first needed."""
         points = metadata.entry_points(group=self.group)
-        return {point.name: point for point in points if point.name not in self._entries}
+        return {point.name: point for point in points}
 
     def __getitem__(self, name: str) -> Any:
         """Import and return one entry.
@@ -99,11 +99,11 @@ class Registry(Mapping[str, Any]):
         return listed or PATH.fullmatch(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._entries
-        yield from self._plugins
+        names = dict.fromkeys([*self._entries, *self._plugins])  # each name once
+        return iter(names)
 
     def __len__(self) -> int:
-        return len(self._entries) + len(self._plugins)
+        return sum(1 for _ in self)
 
     def add(self, name: str, entry: str) -> None:
         """Register ``"module:attribute"`` under a new name.

@@ -34,7 +34,7 @@ def quaternion_from_matrix(rotation: Array) -> Array:
 
     largest = squares.argmax(0)
     row = outer[largest, :, np.arange(n)]  # (n, 4)
-    quaternion = row / np.linalg.norm(row, axis=-1, keepdims=True)
+    quaternion: Array = row / np.linalg.norm(row, axis=-1, keepdims=True)
     negative = quaternion[:, :1] < 0
     return np.where(negative, -quaternion, quaternion)
 
@@ -57,7 +57,8 @@ def rotation_about(axis: Array, angle: float) -> Array:
     Rodrigues' formula: R = I + sin(angle)·K + (1 - cos(angle))·K², with K = skew(axis).
     """
     k = skew(axis)
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    rotation: Array = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    return rotation
 
 
 def rotation_to_axis(axis: Array) -> Array:

@@ -141,7 +141,7 @@ class SafetyGate:
             fraction, tool = box.allowed_fraction(q, allowed)
             limited |= fraction < 1
             state = self._step_toward(fraction * allowed, urgent)
-            leaves = box.is_left(tool, state[0], state[1])
+            leaves = box.would_leave(tool, state[0], state[1])
             if leaves.any():
                 zero = np.zeros_like(allowed)
                 braked = self._step_toward(zero, np.zeros_like(urgent))

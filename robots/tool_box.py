@@ -81,7 +81,7 @@ class ToolBox:
         fraction = allowed / (half_lag + root)
         return np.where(inside < 1, fraction, 1.0), tool
 
-    def is_left(self, tool: Array, q: Array, dq: Array) -> Mask:
+    def would_leave(self, tool: Array, q: Array, dq: Array) -> Mask:
         """Whether the tool would leave the box while the joints brake, (n,).
 
         It is checked half way and at rest. A tool that is outside already may stay as far out as
@@ -100,7 +100,8 @@ class ToolBox:
         present = np.abs(tool)
         allowed = np.maximum(present, self._half_size)
         outside = farthest > allowed + TOLERANCE
-        return outside.any(0)
+        leaves: Mask = outside.any(0)
+        return leaves
 
     def _braking_time(self, dq: Array) -> Array:
         """The time in which the joints at ``dq`` (j, n) rad/s travel their braking way, s (n,).
@@ -109,11 +110,13 @@ class ToolBox:
         joint that needs the longest decides, because all brake together.
         """
         times = np.abs(dq) / self._two_ddq
-        return times.max(0)
+        longest: Array = times.max(0)
+        return longest
 
     def _tool_positions(self, first: Array, second: Array) -> Array:
         """Positions (2, 3, n) m of the tool in the box at two configurations (j, n) rad."""
         q = np.concatenate([first, second], 1)
         positions = self._kinematics.position(q.T)
-        positions = positions.reshape(2, -1, 3)
-        return positions.swapaxes(1, 2) - self._center
+        columns = positions.reshape(2, -1, 3).swapaxes(1, 2)
+        from_center: Array = columns - self._center
+        return from_center

@@ -78,7 +78,7 @@ class Step:
     terminated: Mask  # (n,), the task itself has ended: the value of this state is 0
     truncated: Mask  # (n,), only the time is up: the value of this state counts
     success: Mask  # (n,), the goal is met in this state
-    applied: Array  # (n, a) in [-1, 1], the action that reached the joints after delay and drops
+    applied: Array  # (n, a) in [-1, 1], the action as it reached the joints: perhaps delayed
     verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks since the last action
     stamp: Array  # (n,) s since the episode began
 

@@ -1,11 +1,13 @@
 """A stand-in for a GPU: computed on the CPU, but its tensors refuse to meet those of the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
@@ -35,11 +37,38 @@ class Far(Tensor):
         return _compute(func, args, kwargs or {})
 
 
-class Present(TorchDispatchMode):
-    """A context in which the device exists, in this thread."""
+class _Compute(TorchDispatchMode):
+    """Computes everything that concerns the device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _compute(func, args, kwargs or {})
+
+
+class _FromLists(TorchFunctionMode):
+    """Puts tensors of Python lists on the device; torch would make them on "meta", without data."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.tensor and kwargs.get("device") == FARAWAY:
+            del kwargs["device"]
+            return torch.tensor(*args, **kwargs).to(FARAWAY)
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            tensor, index, *value = args
+            parts = index if isinstance(index, tuple) else (index,)
+            lists_on_device = tuple(_on_device(part, tensor.device) for part in parts)
+            args = (tensor, lists_on_device, *value)
+        return func(*args, **kwargs)
+
+
+def _on_device(index: Any, device: torch.device) -> Any:
+    return torch.tensor(index).to(device) if isinstance(index, list) else index
+
+
+@contextmanager
+def present() -> Iterator[None]:
+    """A context in which the device exists, in this thread."""
+    with _FromLists(), _Compute():
+        yield
 
 
 def with_device(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +76,7 @@ def with_device(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        with Present():
+        with present():
             return function(*args)
 
     return call

@@ -20,6 +20,10 @@ MAY_IMPORT = {
     "adaptation": set(PACKAGES),
     "pliant.py": set(PACKAGES),
 }
+# Where the kind of a body may be asked for, and why; elsewhere functions dispatch on it.
+MAY_ASK_KIND_OF_BODY = {
+    "adaptation/runs/checkpoint.py": "explains why a run cannot drive an arm",
+}
 POLICIES_MAY_IMPORT = {"robots.errors", "robots.registry", "robots.signals"}
 SIMULATORS = {"mujoco", "pybullet", "pybullet_data", "dm_control", "gymnasium"}
 SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
@@ -239,6 +243,19 @@ def test_only_the_checkpoint_builds_methods() -> None:
 def test_only_one_loop_acts() -> None:
     """A second copy of the acting and adapting loop is a second thing to be wrong."""
     assert files_with(ast.Call, r"^(\w+\.)*method\.adapt\(") == {"adaptation/rollout.py"}
+
+
+@every_source
+def test_the_kind_of_a_body_is_not_asked_for(path: Path) -> None:
+    """A new kind of body registers its answers in its own file: see ``robots.bodies``."""
+    questions = [
+        node.lineno
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and re.match(r"isinstance\(.*\b(ArmSpec|Walker)\b", ast.unparse(node))
+    ]
+    allowed = 1 if relative(path) in MAY_ASK_KIND_OF_BODY else 0
+    assert len(questions) <= allowed, f"{path}: lines {questions}"
 
 
 @every_source

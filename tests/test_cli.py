@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,17 @@ def test_every_command_has_a_help_text(capfd: pytest.CaptureFixture[str], comman
         cli.main([command, "--help"])
     assert exit_request.value.code == 0
     assert "--json" in capfd.readouterr().out
+
+
+def test_a_command_of_another_package_that_cannot_be_imported_leaves_the_others_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("broken", "no.such.module:Command", COMMANDS.group)
+    monkeypatch.setitem(vars(COMMANDS), "_plugins", {"broken": point})
+    status, names, warning = pliant(capfd, "list")
+    assert status == 0
+    assert names["families"]
+    assert "command 'broken' cannot be imported" in warning
 
 
 REFUSALS = [

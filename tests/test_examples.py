@@ -14,7 +14,7 @@ PRINTS = {
     "own_family": ["return per episode"],
     "own_method": ["no_adaptation", "adapted"],
     "replay_recording": ["/joints", "/setpoint", "moved", "plotted replay.png"],
-    "train_and_evaluate": ["blind", "oracle", "adaptation is worth", "gap closed"],
+    "train_and_evaluate": ["blind", "oracle", "adapting is worth", "gap closed"],
 }
 
 

@@ -182,10 +182,6 @@ class CounterConfig:
     schedule: CollectionSchedule = SCHEDULE
 
     @classmethod
-    def for_family(cls, name: str) -> "CounterConfig":  # TODO at the merge: goes
-        return cls()
-
-    @classmethod
     def for_problem(cls, problem: Problem) -> "CounterConfig":
         return cls()
 

@@ -4,47 +4,32 @@ The page needs neither a server nor a network once it is written.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, link_poses, shapes
+from robots.appearance import Color, Shape, link_poses, shapes
 from robots.arm import ArmSpec
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
-from sim import objects
+from sim.rendering import FRAME_RATE, Clip
+from sim.rendering.arm import (
+    AT,
+    EYE,
+    FIELD,
+    TABLE_COLOR,
+    TABLE_POSITION,
+    TABLE_SIZE,
+    TARGET_COLOR,
+    TARGET_SIZE,
+    object_shapes,
+)
 
-FRAMES = 30  # a second
 PAUSE = 0.8  # s at the end of a clip
-
-# The camera, in the base frame of the arm.
-EYE = (1.55, -1.1, 0.8)  # m
-AT = (0.55, 0.0, 0.3)  # m, the point it looks at
-FIELD = 0.7  # rad, vertical field of view
-
-TABLE = (1.5, 0.9, 0.02)  # m, its top a millimeter below z = 0
-TABLE_COLOR = (186, 190, 196)
-TARGET_RADIUS = 0.05  # m
-TARGET_COLOR = (64, 160, 96)
-OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 TITLE_POSITION = (0.6, 0.0, 0.75)  # m, above the table
-CYLINDER = 2  # index of the cylinder among an object's parts; the others are boxes
+TARGET_HEIGHT = 0.001  # m, just above the table
 
 Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One episode to show, as it was measured at T moments."""
-
-    title: str
-    task: dict[str, float]  # parameters of its object
-    t: Array  # (T,) s
-    q: Array  # (T, j) rad
-    object_pos: Array  # (T, 3) m; NaN where no object was measured
-    object_quat: Array  # (T, 4) w, x, y, z
-    marker: Array  # (3,) m, the visible target
 
 
 def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> str:
@@ -78,8 +63,13 @@ def _set_up_view(server: ViserServer) -> None:
     camera.look_at = AT
     camera.fov = FIELD
     server.scene.set_up_direction("+z")
-    center = (0.6, 0.0, -TABLE[2] / 2 - 1e-3)
-    server.scene.add_box("/table", TABLE_COLOR, TABLE, position=center, cast_shadow=False)
+    server.scene.add_box(
+        "/table",
+        color=_rgb(TABLE_COLOR),
+        dimensions=TABLE_SIZE,
+        position=TABLE_POSITION,
+        cast_shadow=False,
+    )
 
 
 def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[float]:
@@ -91,7 +81,7 @@ def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[floa
             for handle, (position, quat) in zip((*links, body), poses, strict=True):
                 handle.position = position
                 handle.wxyz = quat
-            yield 1 / FRAMES
+            yield 1 / FRAME_RATE
         yield PAUSE
         for node in (body, *decoration):
             node.remove()
@@ -111,13 +101,13 @@ def _add_clip(scene: SceneApi, clip: Clip, name: str) -> list[SceneNodeHandle]:
     if np.isfinite(clip.object_pos).all():
         for i, part in enumerate(object_shapes(clip.task)):
             _add_shape(scene, f"{name}/object/{i}", part)
-    position = (float(clip.marker[0]), float(clip.marker[1]), 0.001)
+    radius, height = TARGET_SIZE
     target = scene.add_cylinder(
         f"{name}/target",
-        radius=TARGET_RADIUS,
-        height=0.002,
-        color=TARGET_COLOR,
-        position=position,
+        radius=radius,
+        height=height,
+        color=_rgb(TARGET_COLOR),
+        position=(float(clip.marker[0]), float(clip.marker[1]), TARGET_HEIGHT),
     )
     title = scene.add_label(f"{name}/title", clip.title, position=TITLE_POSITION)
     return [body, target, title]
@@ -125,15 +115,12 @@ def _add_clip(scene: SceneApi, clip: Clip, name: str) -> list[SceneNodeHandle]:
 
 def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
     """The poses of the base, the links and, last, the object at every moment that is shown."""
-    times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
-    q = _resample(times, clip.t, clip.q)
-    links = link_poses(arm, q)  # (t, 1 + j, 4, 4)
-    object_pos = _resample(times, clip.t, clip.object_pos)
-    object_quat = _resample(times, clip.t, clip.object_quat)
-    object_quat /= np.linalg.norm(object_quat, axis=1, keepdims=True)
-    for i in range(len(times)):
-        poses = [_split_pose(link) for link in links[i]]
-        poses.append((object_pos[i], object_quat[i]))
+    shown = clip.resample(clip.frame_times())
+    quats = shown.object_quat / np.linalg.norm(shown.object_quat, axis=1, keepdims=True)
+    all_links = link_poses(arm, shown.q)  # (S, 1 + j, 4, 4)
+    for links, position, quat in zip(all_links, shown.object_pos, quats, strict=True):
+        poses = [_split_pose(link) for link in links]
+        poses.append((position, quat))
         yield poses
 
 
@@ -143,27 +130,8 @@ def _split_pose(pose: Array) -> Pose:
     return pose[:3, 3], quaternion_from_matrix(rotation[None])[0]
 
 
-def object_shapes(task: dict[str, float]) -> list[Shape]:
-    """The primitives that an object with these parameters consists of."""
-    values = objects.DEFAULTS | task
-    parts = objects.parts({name: np.array([values[name]]) for name in objects.DEFAULTS})
-    found = []
-    for k in np.flatnonzero(parts.used[0]):
-        extent = 2 * parts.size[0, k]
-        pose = np.eye(4)
-        pose[:3, 3] = parts.pos[0, k]
-        kind = "box"
-        size = tuple(extent.tolist())
-        if k == CYLINDER:
-            kind = "cylinder"
-            size = (size[0] / 2, size[1])  # radius, length
-        found.append(Shape(kind, size, 0, pose, OBJECT_COLOR))
-    return found
-
-
 def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
-    red, green, blue = (round(255 * c) for c in shape.color)
-    color = (red, green, blue)
+    color = _rgb(shape.color)
     position, quat = _split_pose(shape.pose)
     if shape.kind == "box":
         scene.add_box(name, color, np.array(shape.size), position=position, wxyz=quat)
@@ -174,6 +142,7 @@ def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
         scene.add_cylinder(name, radius, length, color, position=position, wxyz=quat)
 
 
-def _resample(times: Array, t: Array, x: Array) -> Array:
-    """The columns of x (T, k), measured at t (T,), interpolated at other times (m,)."""
-    return np.stack([np.interp(times, t, column) for column in x.T], -1)
+def _rgb(color: Color) -> tuple[int, int, int]:
+    """A color in [0, 1] in steps of 1/255."""
+    red, green, blue = (round(255 * share) for share in color)
+    return red, green, blue

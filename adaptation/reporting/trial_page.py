@@ -14,7 +14,7 @@ import numpy as np
 
 from adaptation.reporting.figures import adaptation_curve
 from adaptation.reporting.metrics import describe_metric
-from adaptation.reporting.playback import Clip, render_playback
+from adaptation.reporting.playback import render_playback
 from adaptation.reporting.statistics import episode_grids
 from adaptation.runs.log import read_log
 from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
@@ -22,6 +22,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.signals import Array
 from sim.objects import SHAPES
+from sim.rendering import Clip
 
 # Task parameters that are shown for each object, with their headings.
 PHYSICS = {
@@ -33,7 +34,7 @@ PHYSICS = {
 VERDICTS = {
     "LIMITED": "the command was changed to stay inside a limit of the arm",
     "DROPPED": "the command was not finite, too old or out of order, and was not used",
-    "HELD": "there was no usable command: the arm braked to rest, or stood",
+    "HELD": "the arm braked to rest or stood: no usable command, or its tool would leave the box",
     "STOPPED": "a controlled stop, requested by the operator or by the software",
     "FAULT": "the watchdog stopped the arm; only the operator clears it",
     "DIVERGED": "the simulated physics broke down",

@@ -128,8 +128,9 @@ class Run:
         return self.path / ("log.jsonl" if role == "method" else f"log-{role}.jsonl")
 
     def has_checkpoint(self, role: str) -> bool:
-        """Whether a role has been trained for at least one checkpoint."""
-        return archive.exists(self.checkpoint_folder(role))
+        """Whether a role has a checkpoint, loaded already or on disk."""
+        folder = self.checkpoint_folder(role)
+        return folder.name in self._checkpoints or archive.exists(folder)
 
     def load(self, role: str, arm: str | None = None) -> Checkpoint:
         """A role's checkpoint, checked for the arm it is to drive if one is named.

@@ -19,10 +19,11 @@ from policies.config import (
     derive_gradient_steps,
     derive_schedule,
 )
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
+from policies.nn.noise import standard_normal
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
@@ -120,7 +121,7 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
             problem, self.planner, config.exploration_std, self.generator, self.terminal_value
         )
         shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
-        noise = torch.randn(shape, generator=noise_generator)
+        noise = standard_normal(shape, noise_generator)
         offsets = config.belief_spread * (noise - noise.mean(0))
         self.hypothesis_offsets = offsets.to(device)  # (m, l) in standard deviations of the belief
 
@@ -137,7 +138,12 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         posterior = prior(n, self.config.dynamics.latent_dim, self.device)
         return ContextMpcBelief(**vars(plan_state), posterior=posterior)
 
-    def act(self, obs: Tensor, belief: ContextMpcBelief, explore: bool) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        belief: ContextMpcBelief,
+        explore: bool,
+    ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
         return self.controller.act(obs, belief, explore, self._search)
 
@@ -151,11 +157,14 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
     def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
         """A plan for the next observation, under the posterior of the belief."""
         n = len(belief.tick)
-        has_plan = ~belief.planned_obs.isnan().any(-1)  # no world has one at the first tick
-        start = belief.plan if has_plan.all() else self.planner.initial_plan(n)
-        later = replace(belief, tick=belief.tick + transition.valid)
+        start = belief.plan
+        if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
+            start = self.planner.initial_plan(n)
+        tick = belief.tick + transition.valid
+        later = replace(belief, tick=tick)
         obs = transition.next_obs
-        plan = self._search(obs, later, shift_plan(start), self.config.planner.iterations)
+        iterations = self.config.planner.iterations
+        plan = self._search(obs, later, shift_plan(start), iterations)
         return replace(later, plan=plan, planned_obs=obs)
 
     def adapt(self, belief: ContextMpcBelief, episode: Transition) -> ContextMpcBelief:
@@ -163,7 +172,13 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         return replace(self.prior(len(belief.tick)), posterior=belief.posterior)
 
     @torch.inference_mode()
-    def _search(self, obs: Tensor, belief: ContextMpcBelief, start: Plan, iterations: int) -> Plan:
+    def _search(
+        self,
+        obs: Tensor,
+        belief: ContextMpcBelief,
+        start: Plan,
+        iterations: int,
+    ) -> Plan:
         z = belief.posterior.reparameterize(self.hypothesis_offsets[:, None])  # (m, n, l)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,18 +193,20 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         log = {}
         if self.terminal_value is not None:
             log = self.terminal_value.train_on(new)
-        log |= mean_logs([self.step() for _ in range(self.config.gradient_steps)])
-        for averaged, current in zip(self.ema_model.buffers(), self.model.buffers(), strict=True):
+        steps = [self.step() for _ in range(self.config.gradient_steps)]
+        statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
+        for averaged, current in statistics:
             averaged.copy_(current)
-        return log
+        return log | mean_logs(steps)
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the model."""
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
         t, mask = self.replay.trials(slots)
         losses = self.model.loss(t, mask, self.generator)
+        total = losses["nll"] + losses["kl"]
         self.optimizer.zero_grad()
-        (losses["nll"] + losses["kl"]).backward()
+        total.backward()
         self.optimizer.step()
         polyak_update(self.ema_model, self.model, self.config.ema_rate)
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)

@@ -21,9 +21,10 @@ from policies.config import (
     derive_gradient_steps,
     derive_schedule,
 )
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window, windows
+from policies.nn.noise import uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
@@ -148,7 +149,12 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         return GrbalBelief(**vars(plan_state), window=window, update=no_update)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, belief: GrbalBelief, explore: bool) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        belief: GrbalBelief,
+        explore: bool,
+    ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
         return self.controller.act(obs, belief, explore, self._search)
 
@@ -159,16 +165,17 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         The window restarts where the transition begins an episode.
         """
         x, y = self.model.normalized(transition)
-        usable = transition.valid & torch.cat([x, y], -1).isfinite().all(-1)
+        finite = torch.cat([x, y], -1).isfinite()
+        usable = transition.valid & finite.all(-1)
+        continues = ~transition.begins
         old = belief.window
-        older = old.mask[:, 1:] & ~transition.begins[:, None]
-        newest = torch.ones_like(usable)[:, None]
         window = Window(
-            x=torch.cat([old.x[:, 1:], x[:, None]], 1),
-            y=torch.cat([old.y[:, 1:], y[:, None]], 1),
-            mask=torch.cat([older, newest], 1),
+            x=_append(old.x, x),
+            y=_append(old.y, y),
+            mask=_append(old.mask & continues[:, None], torch.ones_like(usable)),
         )
-        stepped = replace(belief, window=window, update=self.model.adapt(window))
+        update = self.model.adapt(window)
+        stepped = replace(belief, window=window, update=update)
         return where(usable, self.replan(stepped, transition), belief)
 
     @torch.no_grad()
@@ -183,8 +190,10 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         start = where(has_plan, shift_plan(belief.plan), initial_plan)
         later = replace(belief, tick=belief.tick + 1)
         obs = transition.next_obs
-        plan = self._search(obs, later, start, self.config.planner.iterations)
-        return where(transition.valid, replace(later, plan=plan, planned_obs=obs), belief)
+        iterations = self.config.planner.iterations
+        plan = self._search(obs, later, start, iterations)
+        later = replace(later, plan=plan, planned_obs=obs)
+        return where(transition.valid, later, belief)
 
     def adapt(self, belief: GrbalBelief, episode: Transition) -> GrbalBelief:
         """The prior again: what was learned of an episode ends with it."""
@@ -193,11 +202,18 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
     @torch.no_grad()
     def score(self, belief: GrbalBelief, ticks: Transition) -> Tensor:
         """Minus the mean squared error of predicting transitions (H, n, ...), (n,)."""
-        x, y = self.model.normalized(ticks.transpose(0, 1))
+        by_world = ticks.transpose(0, 1)
+        x, y = self.model.normalized(by_world)
         error = self.model(x, belief.update) - y
         return -error.square().mean((1, 2))
 
-    def _search(self, obs: Tensor, belief: GrbalBelief, start: Plan, iterations: int) -> Plan:
+    def _search(
+        self,
+        obs: Tensor,
+        belief: GrbalBelief,
+        start: Plan,
+        iterations: int,
+    ) -> Plan:
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis
@@ -211,13 +227,15 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         log = {}
         if self.terminal_value is not None:
             log = self.terminal_value.train_on(new)
-        log |= mean_logs([self.step() for _ in range(self.config.gradient_steps)])
-        return log | self._mean_rates()
+        steps = [self.step() for _ in range(self.config.gradient_steps)]
+        return log | mean_logs(steps) | self._mean_rates()
 
     def _mean_rates(self) -> dict[str, float]:
         """The learned step sizes, for the log."""
-        observations, actions = self.model.log_gain_rates.detach().exp().tolist()
-        weights, biases = self.model.log_rates.detach().exp().mean(0).tolist()
+        gain_rates = self.model.log_gain_rates.detach().exp()
+        layer_rates = self.model.log_rates.detach().exp()
+        observations, actions = gain_rates.tolist()
+        weights, biases = layer_rates.mean(0).tolist()
         return {
             "rate_observations": observations,
             "rate_actions": actions,
@@ -230,12 +248,17 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         c = self.config
         slots = self.replay.tasks(c.meta_batch, self.generator)
         t, mask = self.replay.trials(slots)
-        shape = (c.meta_batch, c.windows_per_task)
-        u = torch.rand(shape, generator=self.generator, device=self.device)
-        start = (u * mask.sum(1)[:, None]).long()
+        length = mask.sum(1)[:, None]
+        u = uniform((c.meta_batch, c.windows_per_task), self.generator)
+        start = (u * length).long()
         window, window_mask = windows(t, mask, start, c.past_steps, c.future_steps)
         losses = self.model.loss(window, window_mask)
         self.optimizer.zero_grad()
         losses["error"].backward()
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)
+
+
+def _append(rows: Tensor, newest: Tensor) -> Tensor:
+    """Rows (n, M, ...) without the oldest, with the newest (n, ...) at the end."""
+    return torch.cat([rows[:, 1:], newest[:, None]], 1)

@@ -13,7 +13,6 @@ Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Self
 
 import torch
@@ -21,18 +20,18 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
-from policies.nn.networks import init_
+from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Discount, LayerWidths, Positive, Share
-from policies.rl import ppo
+from policies.rl import clipped_gaussian, ppo
+from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
 
 Order = Annotated[int, Meta(ge=1, le=2)]
 
-MIN_LOG_STD = -3.0  # standard deviation of an action of at least 0.05, whatever a step does to it
 MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did not explore
 
 
@@ -82,7 +81,7 @@ class FomamlConfig(MamlConfig):
 class MamlBelief:
     """A policy for each task."""
 
-    theta: Tensor  # (n, P) all its parameters, see ``Policy``
+    theta: Tensor  # (n, P) all its parameters, see ``BatchedPolicy``
 
 
 @dataclass(frozen=True)
@@ -94,83 +93,6 @@ class OuterBatch:
     advantage: Tensor  # (E - 1, H, n) standardized
 
 
-class Policy:
-    """A Gaussian policy with tanh layers, as a function of its parameters: n policies at once.
-
-    The parameters of one policy are a vector (P,): the weight (i, k) and bias (k,) of each layer,
-    one layer after the other, then the log standard deviation (a,).
-    """
-
-    def __init__(self, sizes: tuple[int, ...]) -> None:
-        """``sizes`` are the widths (o, ..., a) of inputs, hidden layers and actions."""
-        self.layers = list(pairwise(sizes))  # inputs and outputs of each
-        self.actions = sizes[-1]
-        self.lengths: list[int] = []  # of the pieces of a parameter vector
-        for inputs, outputs in self.layers:
-            self.lengths += [inputs * outputs, outputs]
-        self.lengths.append(self.actions)
-
-    def initial(self, std: float, generator: torch.Generator) -> Tensor:
-        """A first parameter vector (P,) on the generator's device."""
-        pieces = []
-        for inputs, outputs in self.layers:
-            weight = torch.zeros(inputs, outputs, device=generator.device)
-            bias = torch.zeros(outputs, device=generator.device)
-            init_(weight, bias, inputs, generator)
-            pieces += [weight.flatten(), bias]
-        pieces.append(torch.full((self.actions,), std, device=generator.device).log())
-        return torch.cat(pieces)
-
-    def __call__(self, theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (H, n, a) and log standard deviation (n, a) of the actions.
-
-        Args:
-            theta: (n, P) one policy for each world.
-            obs: (H, n, o) normalized observations.
-        """
-        n = len(theta)
-        *pieces, log_std = theta.split(self.lengths, -1)
-        weights = pieces[0::2]
-        biases = pieces[1::2]
-        h = obs.transpose(0, 1)  # (n, H, o)
-        for layer, (inputs, outputs) in enumerate(self.layers):
-            weight = weights[layer].view(n, inputs, outputs)
-            bias = biases[layer].view(n, 1, outputs)
-            if layer > 0:
-                h = torch.tanh(h)
-            h = torch.baddbmm(bias, h, weight)
-        return h.transpose(0, 1), log_std.clamp(min=MIN_LOG_STD)
-
-    def log_prob(self, theta: Tensor, obs: Tensor, action: Tensor) -> Tensor:
-        """Log-likelihood (H, n) of actions (H, n, a)."""
-        mean, log_std = self(theta, obs)
-        return ppo.log_prob(mean, log_std, action)
-
-
-def baseline(obs: Tensor, returns: Tensor, valid: Tensor, l2: float) -> Tensor:
-    """A linear fit of each task's returns on its own episode (Duan et al. 2016), (H, n).
-
-    The features are observation, its square, time, its square and cube, and a constant.
-
-    Args:
-        obs: (H, n, o) normalized observations.
-        returns: (H, n) to be fitted.
-        valid: (H, n) ticks that count.
-        l2: ridge penalty of the weights.
-    """
-    steps, n, _ = obs.shape
-    time = torch.linspace(0, 1, steps, dtype=obs.dtype, device=obs.device)
-    t = time[:, None, None].expand(steps, n, 1)
-    features = torch.cat([obs, obs.square(), t, t**2, t**3, torch.ones_like(t)], -1)
-    x = features.transpose(0, 1)  # (n, H, k)
-    valid_x = x * valid.T[..., None]
-    identity = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    gram = valid_x.mT @ valid_x + l2 * identity
-    moment = valid_x.mT @ returns.T[..., None]
-    weights = torch.linalg.solve(gram, moment)  # (n, k, 1)
-    return (x @ weights)[..., 0].T
-
-
 class Maml(SavedState):
     """Nothing is learned within an episode; a gradient step follows it."""
 
@@ -179,7 +101,11 @@ class Maml(SavedState):
     saved_attributes = ("net", "obs_norm", "optimizer", "generator")
 
     def __init__(
-        self, problem: Problem, config: MamlConfig, seed: int, device: torch.device
+        self,
+        problem: Problem,
+        config: MamlConfig,
+        seed: int,
+        device: torch.device,
     ) -> None:
         episodes = config.schedule.episodes_per_trial
         if episodes < 2:
@@ -192,7 +118,7 @@ class Maml(SavedState):
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.policy = Policy((problem.obs_dim, *config.hidden, problem.action_dim))
+        self.policy = BatchedPolicy((problem.obs_dim, *config.hidden, problem.action_dim))
         theta = self.policy.initial(config.init_std, self.generator)
         step_sizes = torch.full_like(theta, config.inner_lr)
         self.net = nn.ParameterDict({"theta": theta, "inner_lr": step_sizes})
@@ -207,9 +133,13 @@ class Maml(SavedState):
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
         """Actions (n, a): a sample of each task's own policy, or its mean."""
         mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
-        return ppo.act(mean[0], log_std, self.generator if explore else None)
+        return clipped_gaussian.sample(mean[0], log_std, self.generator if explore else None)
 
-    def observe(self, belief: MamlBelief, transition: Transition) -> MamlBelief:
+    def observe(
+        self,
+        belief: MamlBelief,
+        transition: Transition,
+    ) -> MamlBelief:
         """The same belief: a policy gradient needs the end of the episode."""
         return belief
 
@@ -220,11 +150,25 @@ class Maml(SavedState):
         Worlds that did not explore stay as they are: actions at the mean have no gradient.
         """
         theta = belief.theta.detach().requires_grad_()
-        mean, _ = self.policy(theta, self.obs_norm(episode.obs))
-        deviation = (episode.action - mean.clamp(-1, 1)).abs().amax(-1)  # (H, n)
-        explored = (deviation * episode.valid).amax(0) > MIN_EXPLORATION
         stepped = self.inner_step(theta, episode)
-        return MamlBelief(torch.where(explored[:, None], stepped, theta).detach())
+        explored = self._explored(theta, episode)
+        theta = torch.where(explored[:, None], stepped, theta)
+        return MamlBelief(theta.detach())
+
+    def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
+        """Worlds (n,) in which a valid action differs from the mean of the policy."""
+        obs = self.obs_norm(episode.obs)
+        mean, _ = self.policy(theta, obs)
+        noise = episode.action - mean.clamp(-1, 1)
+        largest = noise.abs().amax(-1)  # (H, n)
+        largest = largest * episode.valid
+        return largest.amax(0) > MIN_EXPLORATION
+
+    def log_prob(self, theta: Tensor, episode: Transition) -> Tensor:
+        """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
+        obs = self.obs_norm(episode.obs)
+        mean, log_std = self.policy(theta, obs)
+        return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
     def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
         """θ' = θ + α ∇ mean(log π(action) · advantage), (n, P), of an episode (H, n, ...).
@@ -233,16 +177,23 @@ class Maml(SavedState):
         """
         c = self.config
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
-        log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
+        log_prob = self.log_prob(theta, episode)
         ticks = episode.valid.sum(0).clamp(min=1)
         objective = (log_prob * advantage).sum(0) / ticks  # (n,)
         # Each world's objective depends on its own parameters alone: the gradient of the sum
         # holds the gradient of every world.
-        (gradient,) = torch.autograd.grad(objective.sum(), theta, create_graph=c.order == 2)
+        total = objective.sum()
+        second_order = c.order == 2
+        (gradient,) = torch.autograd.grad(total, theta, create_graph=second_order)
         return theta + self.net["inner_lr"] * gradient
 
     @torch.no_grad()
-    def advantages(self, episode: Transition, gamma: float, gae_lambda: float) -> Tensor:
+    def advantages(
+        self,
+        episode: Transition,
+        gamma: float,
+        gae_lambda: float,
+    ) -> Tensor:
         """Advantages (H, n) over a baseline fitted to each task's episode, standardized per task.
 
         They are 0 where a tick is not valid.
@@ -251,7 +202,7 @@ class Maml(SavedState):
         zero = torch.zeros_like(episode.reward)
         returns = ppo.advantages(episode.reward, zero, follows, gamma, 1.0)
         obs = self.obs_norm(episode.obs)
-        value = baseline(obs, returns, episode.valid, self.config.baseline_l2)
+        value = linear_baseline(obs, returns, episode.valid, self.config.baseline_l2)
         advantage = ppo.advantages(episode.reward, value, follows, gamma, gae_lambda)
         return ppo.standardized(advantage, episode.valid, 0)
 
@@ -259,7 +210,8 @@ class Maml(SavedState):
         """PPO through the inner steps; returns means over the gradient steps."""
         ticks = trial.ticks
         batch = self.prepare(ticks)
-        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
+        steps = self.config.gradient_steps
+        logs = [self.step(batch) for _ in range(steps)]
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
         return mean_logs(logs)
@@ -272,7 +224,8 @@ class Maml(SavedState):
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)
         for e in range(1, episodes):
-            theta = self.inner_step(theta, ticks[e - 1])
+            previous = ticks[e - 1]
+            theta = self.inner_step(theta, previous)
             yield theta, ticks[e]
 
     def prepare(self, ticks: Transition) -> OuterBatch:
@@ -281,7 +234,7 @@ class Maml(SavedState):
         log_probs = []
         advantages = []
         for theta, episode in self.adapted_episodes(ticks):
-            log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
+            log_prob = self.log_prob(theta, episode)
             log_probs.append(log_prob.detach())
             advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
         return OuterBatch(ticks, torch.stack(log_probs), torch.stack(advantages))
@@ -290,13 +243,19 @@ class Maml(SavedState):
         """PPO's surrogate summed over the steps, and the mean KL from the policies that acted."""
         outer = []
         kl = []
-        for e, (theta, episode) in enumerate(self.adapted_episodes(batch.ticks)):
-            log_prob = self.policy.log_prob(theta, self.obs_norm(episode.obs), episode.action)
-            log_ratio = (log_prob - batch.log_prob[e]).where(episode.valid, 0.0)
+        adapted = self.adapted_episodes(batch.ticks)
+        for e, (theta, episode) in enumerate(adapted):
+            log_prob = self.log_prob(theta, episode)
+            log_ratio = log_prob - batch.log_prob[e]
+            log_ratio = log_ratio.where(episode.valid, 0.0)
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
             outer.append(ppo.masked_mean(loss, episode.valid))
-            kl.append(ppo.masked_mean(ppo.divergence(log_ratio), episode.valid))
-        return {"outer": torch.stack(outer).sum(), "kl": torch.stack(kl).mean()}
+            divergence = ppo.divergence(log_ratio)
+            kl.append(ppo.masked_mean(divergence, episode.valid))
+        return {
+            "outer": torch.stack(outer).sum(),
+            "kl": torch.stack(kl).mean(),
+        }
 
     def step(self, batch: OuterBatch) -> dict[str, Tensor]:
         """One gradient step on the meta-learned parameters and step sizes."""
@@ -305,7 +264,7 @@ class Maml(SavedState):
         losses["outer"].backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)
 
 
 class Fomaml(Maml):

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from policies.config import MethodConfig
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.posterior import Encoder, Posterior, context_features, prior
+from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
@@ -151,7 +152,11 @@ class Pearl(SavedState):
         return self.sac.act(self.features(obs, z), self.generator if explore else None)
 
     @torch.no_grad()
-    def observe(self, belief: PearlBelief, transition: Transition) -> PearlBelief:
+    def observe(
+        self,
+        belief: PearlBelief,
+        transition: Transition,
+    ) -> PearlBelief:
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
@@ -163,8 +168,7 @@ class Pearl(SavedState):
 
     def draw(self, posterior: Posterior) -> PearlBelief:
         """A belief that acts under a sample of a posterior."""
-        shape = posterior.weighted.shape
-        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        noise = standard_normal(posterior.weighted.shape, self.generator)
         return PearlBelief(posterior, posterior.reparameterize(noise))
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
@@ -176,7 +180,8 @@ class Pearl(SavedState):
         new = self.replay.add(trial)
         self.obs_norm.update(new.obs)
         self.context_norm.update(context_features(new))
-        logs = [self.step() for _ in range(self.config.sac.gradient_steps)]
+        steps = self.config.sac.gradient_steps
+        logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
     def infer(self, slots: Tensor) -> Posterior:
@@ -219,4 +224,4 @@ class Pearl(SavedState):
         self.optimizer.step()
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)

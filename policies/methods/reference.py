@@ -40,7 +40,11 @@ class Reference:
         """Actions (n, a): a sample of the policy, or its mean."""
         return self.learner.act(obs, belief, explore)
 
-    def observe(self, belief: FixedBelief, transition: Transition) -> FixedBelief:
+    def observe(
+        self,
+        belief: FixedBelief,
+        transition: Transition,
+    ) -> FixedBelief:
         """The same belief."""
         return belief
 

@@ -1,9 +1,10 @@
-"""RL² (Duan et al. 2016): a recurrent policy that adapts by its memory, trained by PPO on whole trials.
+"""RL² (Duan et al. 2016): a recurrent policy whose memory is its adaptation.
 
-The memory is reset for a new task only, never between the episodes of a trial. It reads the
-observation and what the tick before gave: the action after the gate, the reward, and whether an
-episode begins now. The last reward of an episode is read with the first observation of the next.
-The return is that of a whole trial, so that finding something out early pays in later episodes.
+PPO trains it on whole trials. The memory is reset for a new task only, never between the episodes
+of a trial. It reads the observation and what the tick before gave: the action after the gate, the
+reward, and whether an episode begins now. The last reward of an episode is read with the first
+observation of the next. The return is that of a whole trial, so that what is found out early pays
+in later episodes.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
 
@@ -41,7 +42,13 @@ class Rl2Belief:
 class Rl2Encoder(nn.Module):
     """Features [memory, normalized observation] of every tick, (..., h + o)."""
 
-    def __init__(self, obs: int, actions: int, memory: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        obs: int,
+        actions: int,
+        memory: int,
+        generator: torch.Generator,
+    ) -> None:
         """Sizes are o, a and h; the weights live on the generator's device."""
         super().__init__()
         self.obs_norm = RunningNormalizer(obs, generator.device)
@@ -70,7 +77,13 @@ class Rl2Encoder(nn.Module):
         self.obs_norm.update(ticks.obs)
         self.reward_norm.update(ticks.reward[:, None])
 
-    def _inputs(self, obs: Tensor, action: Tensor, reward: Tensor, begins: Tensor) -> Tensor:
+    def _inputs(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        begins: Tensor,
+    ) -> Tensor:
         """What the memory reads at a tick, (..., o + a + 2); ``obs`` is normalized already."""
         reward = self.reward_norm(reward[..., None])
         return torch.cat([obs, action, reward, begins[..., None]], -1)
@@ -84,7 +97,11 @@ class Rl2(SavedState):
     saved_attributes = ("learner",)
 
     def __init__(
-        self, problem: Problem, config: Rl2Config, seed: int, device: torch.device
+        self,
+        problem: Problem,
+        config: Rl2Config,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.problem = problem
         self.config = config
@@ -99,11 +116,12 @@ class Rl2(SavedState):
 
     def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief:
         """An empty memory, before the first tick of an episode."""
+        hidden = self.encoder.memory.initial(n)
         return Rl2Belief(
-            hidden=self.encoder.memory.initial(n),
-            action=torch.zeros(n, self.problem.action_dim, device=self.device),
-            reward=torch.zeros(n, device=self.device),
-            begins=torch.ones(n, device=self.device),
+            hidden=hidden,
+            action=hidden.new_zeros(n, self.problem.action_dim),
+            reward=hidden.new_zeros(n),
+            begins=hidden.new_ones(n),
         )
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from policies.method import Transition
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features
 from policies.nn.networks import Ensemble
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, WholeNumber
 from robots.errors import BadArgumentError
@@ -101,12 +102,14 @@ class Dynamics(nn.Module):
         change = t.next_obs - obs
         if not self.predict_reward:
             return change
-        return torch.cat([change, t.reward[..., None]], -1)
+        reward = t.reward[..., None]
+        return torch.cat([change, reward], -1)
 
     def delta_std(self) -> Tensor:
         """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
         count = self.delta_norm.count.clamp(min=1)
-        return (self.delta_norm.m2 / count).sqrt().float()
+        variance = self.delta_norm.m2 / count
+        return variance.sqrt().float()
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
         """What each transition adds to a belief: precision (..., l, l), weighted sum (..., l)."""
@@ -119,13 +122,23 @@ class Dynamics(nn.Module):
         """The belief after one more transition of n worlds, at constant cost."""
         return belief.update(*self.evidence(t))
 
-    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
+    def predict(
+        self,
+        obs: Tensor,
+        applied: Tensor,
+        z: Tensor,
+    ) -> Tensor:
         """Each member's mean prediction (m, b, o + r) from (m, b, ...), in original units."""
         inputs = torch.cat([self.obs_norm(obs), applied, z], -1)
         out: Tensor = self.ensemble(inputs)
         return self.delta_norm.mean + self.delta_std() * out
 
-    def loss(self, t: Transition, mask: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(
+        self,
+        t: Transition,
+        mask: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
         """Negative ELBO per step of K-step predictions.
 
         Each member samples windows of its own. z is drawn from the posterior given the transitions
@@ -143,29 +156,36 @@ class Dynamics(nn.Module):
         c = self.config
         start, known = self._sample_windows(mask, generator)  # (m, b, w)
         belief = self._belief_before(t, known)
-        noise_shape = (*start.shape, c.latent_dim)
-        noise = torch.randn(noise_shape, generator=generator, device=start.device)
+        noise = standard_normal((*start.shape, c.latent_dim), generator)
         z = belief.reparameterize(noise).flatten(1, 2)  # (m, b·w, l)
 
         window, window_mask = _windows(t, mask, start, c.unroll_steps)  # (m, b·w, K, ...)
+        std = self.delta_std()
+        changing = std > 0  # the columns that are predicted; the others have no error
+        error = self._unroll(window, z)[..., changing] / std[changing]
+        square = error.square() * window_mask[..., None]
+        steps = window_mask.sum((1, 2))  # (m,)
+        mse = square.sum((1, 2)) / steps.clamp(min=1)[:, None]  # (m, changing)
+        self._follow_errors(mse.detach(), changing)
+        variance = self.noise_variance[:, changing]
+        nll = 0.5 * (mse / variance + variance.log())
+        kl = belief.kl().mean()
+        return {"nll": nll.sum(-1).mean(), "kl": c.kl_weight * kl}
+
+    def _unroll(self, window: Transition, z: Tensor) -> Tensor:
+        """Errors (m, b·w, K, o + r) of predicting windows (m, b·w, K, ...) from their first obs.
+
+        Every step starts where the last prediction ended.
+        """
         obs = window.obs[:, :, 0]
+        obs_dim = obs.shape[-1]
         errors = []
-        for k in range(c.unroll_steps):
+        for k in range(self.config.unroll_steps):
             step = window[:, :, k]
             outcome = self.predict(obs, step.applied, z)
             errors.append(self.target(step, obs) - outcome)
-            obs = obs + outcome[..., : obs.shape[-1]]
-
-        std = self.delta_std()
-        changing = std > 0
-        normalized = torch.stack(errors, 2)[..., changing] / std[changing]  # (m, b·w, K, changing)
-        square = normalized.square() * window_mask[..., None]
-        steps = window_mask.sum((1, 2)).clamp(min=1)  # (m,)
-        mse = square.sum((1, 2)) / steps[:, None]
-        self._follow_errors(mse.detach(), changing)
-        variance = self.noise_variance[:, changing]
-        nll = 0.5 * (mse / variance + variance.log()).sum(-1).mean()
-        return {"nll": nll, "kl": c.kl_weight * belief.kl().mean()}
+            obs = obs + outcome[..., :obs_dim]
+        return torch.stack(errors, 2)
 
     def _sample_windows(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Each window's first transition, and how many transitions its belief has seen.
@@ -173,24 +193,25 @@ class Dynamics(nn.Module):
         Both are (m, b, w), from a mask (b, L).
         """
         c = self.config
-        shape = (c.ensemble_size, len(mask), c.windows_per_task)
-        u = torch.rand(shape, generator=generator, device=mask.device)
-        start = (u * mask.sum(1)[:, None]).long()
+        tasks = len(mask)
+        length = mask.sum(1)[:, None]
+        u = uniform((c.ensemble_size, tasks, c.windows_per_task), generator)
+        start = (u * length).long()
         known = start.clone()
-        early = start[..., : c.early_belief_windows]
-        u = torch.rand(early.shape, generator=generator, device=mask.device)
-        known[..., : c.early_belief_windows] = (u * (early + 1)).long()
+        early = known[..., : c.early_belief_windows]  # a view
+        u = uniform(early.shape, generator)
+        early.copy_(u * (early + 1))
         return start, known
 
     def _belief_before(self, t: Transition, known: Tensor) -> Posterior:
         """The belief after the first ``known`` (m, b, w) transitions of trials (b, L, ...)."""
         precision, weighted = self.evidence(t)
-        tasks = torch.arange(len(weighted), device=known.device)[:, None].expand(known.shape)
-        identity = torch.eye(self.config.latent_dim, device=known.device)
-        return Posterior(
-            identity + _cumulative(precision)[tasks, known],
-            _cumulative(weighted)[tasks, known],
-        )
+        device = known.device
+        identity = torch.eye(self.config.latent_dim, device=device)
+        tasks = torch.arange(len(weighted), device=device)[:, None]
+        precision = _cumulative(precision)[tasks, known]
+        weighted = _cumulative(weighted)[tasks, known]
+        return Posterior(identity + precision, weighted)
 
     def _follow_errors(self, mse: Tensor, changing: Tensor) -> None:
         """Move the noise variance of the changing columns toward their mean squared errors."""
@@ -199,7 +220,12 @@ class Dynamics(nn.Module):
         variance = self.noise_variance[:, changing]
         self.noise_variance[:, changing] = variance.lerp(target, c.noise_ema_rate)
 
-    def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def rollout(
+        self,
+        obs: Tensor,
+        actions: Tensor,
+        z: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Each member's prediction for candidates: the same as ``predict`` step by step.
 
         Args:
@@ -210,30 +236,32 @@ class Dynamics(nn.Module):
         Returns:
             Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
         """
-        n, candidates, steps, a = actions.shape
-        m, o = len(z), obs.shape[-1]
+        n, candidates, steps, _ = actions.shape
+        members = len(z)
         rows = n * candidates
-        *layers, (last_weight, last_bias) = self._folded_layers()
-        states = obs.new_empty(steps + 1, m, rows, o)
-        rewards = obs.new_empty(steps, m, rows, len(self.delta_norm.mean) - o)
-        inputs = obs.new_empty(m, rows, o + a + z.shape[-1])  # observation, action, z
-        start = obs.repeat_interleave(candidates, 0)
-        states[0] = start
-        inputs[..., :o] = start
-        inputs[..., o + a :] = z.repeat_interleave(candidates, 1)
-        actions_by_step = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
+        obs_dim = obs.shape[-1]
+        states = obs.new_empty(steps + 1, members, rows, obs_dim)
+        rewards = obs.new_empty(steps, members, rows, int(self.predict_reward))
+        states[0] = obs.repeat_interleave(candidates, 0)
+        z = z.repeat_interleave(candidates, 1)  # (m, n·P, l)
+        actions = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
+        layers = self._folded_layers()
+        last_weight, last_bias = layers.pop()
         for first in range(0, rows, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            x = inputs[:, block].contiguous()
+            action = actions[0, block].expand(members, -1, -1)
+            x = torch.cat([states[0, :, block], action, z[:, block]], -1)  # (m, rows, o + a + l)
+            x_obs = x[..., :obs_dim]  # views of x
+            x_action = x[..., obs_dim : -z.shape[-1]]
             for t in range(steps):
-                x[..., o : o + a] = actions_by_step[t, block]
+                x_action.copy_(actions[t, block])
                 h = x
                 for weight, bias in layers:
                     h = torch.baddbmm(bias, h, weight).relu_()
                 outcome = torch.baddbmm(last_bias, h, last_weight)
-                x[..., :o] += outcome[..., :o]
-                states[t + 1, :, block] = x[..., :o]
-                rewards[t, :, block] = outcome[..., o:]
+                x_obs += outcome[..., :obs_dim]
+                states[t + 1, :, block] = x_obs
+                rewards[t, :, block] = outcome[..., obs_dim:]
         shape = (n, candidates)
         return states.unflatten(2, shape), rewards.unflatten(2, shape)
 
@@ -243,16 +271,21 @@ class Dynamics(nn.Module):
         First layer: ((x - mean) · inv_std) · W + b = x · (inv_std · W) + (b - mean · inv_std · W).
         Last layer: delta_mean + delta_std · (h · W + b). Inputs are not clipped.
         """
-        layers = list(zip(self.ensemble.weights, self.ensemble.biases, strict=True))
-        weight, bias = layers[0]
-        unscaled = weight.shape[1] - len(self.obs_norm.mean)  # action and z
-        scale = torch.cat([self.obs_norm.inv_std, weight.new_ones(unscaled)])[:, None]
-        shift = torch.cat([self.obs_norm.mean, weight.new_zeros(unscaled)])[:, None]
-        layers[0] = weight * scale, bias - (shift * scale * weight).sum(1, keepdim=True)
-        weight, bias = layers[-1]
+        weights = list(self.ensemble.weights)
+        biases = list(self.ensemble.biases)
+        obs_dim = len(self.obs_norm.mean)
+        inputs = weights[0].shape[1]
+        mean = weights[0].new_zeros(inputs, 1)  # action and z are not normalized
+        mean[:obs_dim, 0] = self.obs_norm.mean
+        inv_std = torch.ones_like(mean)
+        inv_std[:obs_dim, 0] = self.obs_norm.inv_std
+        shift = mean * inv_std * weights[0]
+        biases[0] = biases[0] - shift.sum(1, keepdim=True)
+        weights[0] = weights[0] * inv_std
         std = self.delta_std()
-        layers[-1] = weight * std, bias * std + self.delta_norm.mean
-        return layers
+        weights[-1] = weights[-1] * std
+        biases[-1] = biases[-1] * std + self.delta_norm.mean
+        return list(zip(weights, biases, strict=True))
 
 
 def _cumulative(x: Tensor) -> Tensor:
@@ -261,7 +294,12 @@ def _cumulative(x: Tensor) -> Tensor:
     return torch.cat([nothing, x.cumsum(1)], 1)
 
 
-def _windows(t: Transition, mask: Tensor, start: Tensor, steps: int) -> tuple[Transition, Tensor]:
+def _windows(
+    t: Transition,
+    mask: Tensor,
+    start: Tensor,
+    steps: int,
+) -> tuple[Transition, Tensor]:
     """Windows of K = ``steps`` transitions that end with their episode.
 
     Args:
@@ -273,11 +311,13 @@ def _windows(t: Transition, mask: Tensor, start: Tensor, steps: int) -> tuple[Tr
     Returns:
         Transitions (m, b·w, K, ...) and a mask (m, b·w, K) of those that belong to the window.
     """
-    length = mask.sum(1)[:, None, None]
-    tasks = torch.arange(len(mask), device=mask.device)[:, None, None]
-    ticks = start[..., None] + torch.arange(steps, device=mask.device)  # (m, b, w, K)
-    inside = (ticks < length).flatten(1, 2)
-    ticks = ticks.clamp(max=mask.shape[1] - 1)
-    window = t[tasks, ticks].flatten(1, 2)
-    inside[:, :, 1:] &= ~window.begins[:, :, 1:]  # a later episode does not belong
-    return window, inside.cumprod(2)
+    tasks, length = mask.shape
+    offsets = torch.arange(steps, device=mask.device)
+    ticks = start[..., None] + offsets  # (m, b, w, K)
+    exists = ticks < mask.sum(1)[:, None, None]
+    task = torch.arange(tasks, device=mask.device)[:, None, None]
+    window = t[task, ticks.clamp(max=length - 1)]
+    continues = ~window.begins
+    continues[..., 0] = True
+    belongs = (exists & continues).cumprod(-1)  # up to the first tick that does not
+    return window.flatten(1, 2), belongs.flatten(1, 2)

@@ -95,7 +95,8 @@ class GrbalDynamics(nn.Module):
             init_(weight, bias, inputs, generator)
             self.weights.append(weight)
             self.biases.append(bias)
-        layer_rates = torch.full((len(self.fan_in), 2), inner_lr, device=device)
+        layers = len(self.weights)
+        layer_rates = torch.full((layers, 2), inner_lr, device=device)
         self.log_rates = nn.Parameter(layer_rates.log())  # columns: weights, biases
         gain_rates = torch.full((2,), inner_lr, device=device)
         self.log_gain_rates = nn.Parameter(gain_rates.log())  # observations, actions
@@ -113,7 +114,9 @@ class GrbalDynamics(nn.Module):
     def _gain_rates(self) -> Tensor:
         """The step size of each gain, (o + a,)."""
         obs_rate, action_rate = self.log_gain_rates.exp()
-        return torch.cat([obs_rate.expand(self.obs_dim), action_rate.expand(self.action_dim)])
+        obs_rates = obs_rate.expand(self.obs_dim)
+        action_rates = action_rate.expand(self.action_dim)
+        return torch.cat([obs_rates, action_rates])
 
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics, which are constant in between."""
@@ -125,12 +128,15 @@ class GrbalDynamics(nn.Module):
         change = t.next_obs - t.obs
         if not self.predict_reward:
             return change
-        return torch.cat([change, t.reward[..., None]], -1)
+        reward = t.reward[..., None]
+        return torch.cat([change, reward], -1)
 
     def normalized(self, t: Transition) -> tuple[Tensor, Tensor]:
         """Network inputs (..., o + a) and targets (..., o + r) of transitions (...)."""
-        inputs = torch.cat([self.obs_norm(t.obs), t.applied], -1)
-        return inputs, self.delta_norm(self._target(t))
+        obs = self.obs_norm(t.obs)
+        inputs = torch.cat([obs, t.applied], -1)
+        targets = self.delta_norm(self._target(t))
+        return inputs, targets
 
     def adapt(self, window: Window) -> LowRankUpdate:
         """One gradient step from the meta-learned weights down ½·Σ(error²)/M.
@@ -138,22 +144,38 @@ class GrbalDynamics(nn.Module):
         Rows that the window lacks count as rows without an error. Every operation is
         differentiable, and so is the step, by the weights and by the step sizes.
         """
-        inputs = [window.x * self.gains]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            inputs.append(torch.relu(inputs[-1] @ weight + bias))
-        prediction = inputs[-1] @ self.weights[-1] + self.biases[-1]
+        inputs, prediction = self._activations(window.x)
         row_weight = window.mask[..., None] / self.past_steps
-        errors = [(prediction - window.y) * row_weight]  # backpropagated, the last layer first
-        for weight, h in zip(reversed(self.weights[1:]), reversed(inputs[1:]), strict=True):
-            errors.append(errors[-1] @ weight.T * (h > 0))
-        gain_gradient = (errors[-1] @ self.weights[0].T * window.x).sum(1)
-        rates = self.log_rates[:, 0].exp()
-        scaled_inputs = [rate * x for rate, x in zip(rates, inputs, strict=True)]
+        error = (prediction - window.y) * row_weight
+        errors = [error]  # of every layer's output, the last layer first
+        for layer in range(len(inputs) - 1, 0, -1):
+            active = inputs[layer] > 0
+            error = error @ self.weights[layer].T * active
+            errors.append(error)
+        error = error @ self.weights[0].T * window.x
+        gain_gradient = error.sum(1)
+
+        scaled_inputs = []
+        for layer, rates in enumerate(self.log_rates.exp()):
+            scaled_inputs.append(rates[0] * inputs[layer])
+        errors.reverse()
         return LowRankUpdate(
             gains=self.gains - self._gain_rates() * gain_gradient,
             inputs=torch.cat(scaled_inputs, -1),
-            errors=torch.cat(errors[::-1], -1),
+            errors=torch.cat(errors, -1),
         )
+
+    def _activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The input of every layer and the output of the last, by the meta-learned weights."""
+        h = x * self.gains
+        inputs = []
+        last = len(self.weights) - 1
+        for layer, weight in enumerate(self.weights):
+            inputs.append(h)
+            h = h @ weight + self.biases[layer]
+            if layer < last:
+                h = torch.relu(h)
+        return inputs, h
 
     def forward(self, x: Tensor, update: LowRankUpdate | None = None) -> Tensor:
         """Normalized predictions (n, b, o + r) for inputs (n, b, o + a).
@@ -162,21 +184,26 @@ class GrbalDynamics(nn.Module):
         """
         if update is None:
             return self._predict(x * self.gains, None)
-        return self._predict(x * update.gains[:, None], self._split_by_layer(update))
+        gains = update.gains[:, None]
+        return self._predict(x * gains, self._split_by_layer(update))
 
     def _split_by_layer(self, update: LowRankUpdate) -> list[LayerUpdate]:
         inputs = update.inputs.mT.split(self.fan_in, 1)
         errors = update.errors.split(self.fan_out, -1)
-        bias_rates = self.log_rates[:, 1].exp()[:, None, None, None]
-        return [LayerUpdate(*parts) for parts in zip(inputs, errors, bias_rates, strict=True)]
+        bias_rates = self.log_rates[:, 1].exp()
+        bias_rates = bias_rates[:, None, None, None]
+        parts = zip(inputs, errors, bias_rates, strict=True)
+        return [LayerUpdate(*part) for part in parts]
 
     def _predict(self, x: Tensor, updates: list[LayerUpdate] | None) -> Tensor:
         """The layers, for inputs (n, b, o + a) that the gains were applied to."""
         h = x
         last = len(self.weights) - 1
+        worlds, rows, _ = x.shape
         for layer, weight in enumerate(self.weights):
-            rows = torch.addmm(self.biases[layer], h.flatten(0, 1), weight)
-            out = rows.view(*h.shape[:2], -1)
+            bias = self.biases[layer]
+            out = torch.addmm(bias, h.flatten(0, 1), weight)
+            out = out.view(worlds, rows, -1)
             if updates is not None:
                 u = updates[layer]
                 similarity = torch.baddbmm(u.bias_rate, h, u.inputs)  # α_W·h·xᵀ + α_b, (n, b, M)
@@ -191,21 +218,29 @@ class GrbalDynamics(nn.Module):
             t: windows (b, M + K, ...), the last K transitions to be predicted.
             mask: (b, M + K) bool, which transitions belong to the window.
         """
-        m = self.past_steps
         x, y = self.normalized(t)
-        update = self.adapt(Window(x[:, :m], y[:, :m], mask[:, :m]))
-        future_weight = mask[:, m:] / mask[:, m:].sum()
+        past = slice(None, self.past_steps)
+        future = slice(self.past_steps, None)
+        update = self.adapt(Window(x[:, past], y[:, past], mask[:, past]))
+        x = x[:, future]
+        y = y[:, future]
+        mask = mask[:, future]
+        row_weight = mask / mask.sum()
 
         def error(update: LowRankUpdate | None) -> Tensor:
-            prediction = self(x[:, m:], update)
-            square = (prediction - y[:, m:]).square().sum(-1)
-            return 0.5 * (square * future_weight).sum()
+            square = (self(x, update) - y).square().sum(-1)
+            return 0.5 * (square * row_weight).sum()
 
         with torch.no_grad():
             unadapted = error(None)
         return {"error": error(update), "unadapted": unadapted}
 
-    def rollout(self, obs: Tensor, actions: Tensor, update: LowRankUpdate) -> tuple[Tensor, Tensor]:
+    def rollout(
+        self,
+        obs: Tensor,
+        actions: Tensor,
+        update: LowRankUpdate,
+    ) -> tuple[Tensor, Tensor]:
         """Predictions for candidates, each world after its own step.
 
         Args:
@@ -217,29 +252,43 @@ class GrbalDynamics(nn.Module):
             Observations (H + 1, n, P, o), the first one ``obs``, and rewards (H, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
-        o = obs.shape[-1]
-        count = self.delta_norm.count.clamp(min=1)
-        std = (self.delta_norm.m2 / count).sqrt().to(obs)  # 0 for what never changes
-        states = obs.new_empty(steps + 1, n, candidates, o)
+        obs_dim = obs.shape[-1]
+        states = obs.new_empty(steps + 1, n, candidates, obs_dim)
         rewards = obs.new_empty(steps, n, candidates, int(self.predict_reward))
         states[0] = obs[:, None]
+        mean = self.delta_norm.mean
+        std = self._delta_std().to(obs)
         block_worlds = max(1, BLOCK_ROWS // candidates)
         for first in range(0, n, block_worlds):
             block = slice(first, first + block_worlds)
-            gains = update.gains[block, None]
-            layers = self._split_by_layer(
-                LowRankUpdate(update.gains[block], update.inputs[block], update.errors[block])
+            own = LowRankUpdate(
+                gains=update.gains[block],
+                inputs=update.inputs[block],
+                errors=update.errors[block],
             )
+            layers = self._split_by_layer(own)
+            gains = own.gains[:, None]
             for t in range(steps):
-                x = torch.cat([self.obs_norm(states[t, block]), actions[block, :, t]], -1)
-                outcome = self.delta_norm.mean + std * self._predict(x * gains, layers)
-                torch.add(states[t, block], outcome[..., :o], out=states[t + 1, block])
-                rewards[t, block] = outcome[..., o:]
+                state = states[t, block]
+                x = torch.cat([self.obs_norm(state), actions[block, :, t]], -1)
+                outcome = mean + std * self._predict(x * gains, layers)
+                torch.add(state, outcome[..., :obs_dim], out=states[t + 1, block])
+                rewards[t, block] = outcome[..., obs_dim:]
         return states, rewards
+
+    def _delta_std(self) -> Tensor:
+        """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
+        count = self.delta_norm.count.clamp(min=1)
+        variance = self.delta_norm.m2 / count
+        return variance.sqrt()
 
 
 def windows(
-    t: Transition, mask: Tensor, start: Tensor, past_steps: int, future_steps: int
+    t: Transition,
+    mask: Tensor,
+    start: Tensor,
+    past_steps: int,
+    future_steps: int,
 ) -> tuple[Transition, Tensor]:
     """Windows of M past and K future transitions of one episode.
 
@@ -253,17 +302,14 @@ def windows(
     Returns:
         Transitions (b·w, M + K, ...) and a mask (b·w, M + K) of those in the episode of ``start``.
     """
-    length = mask.sum(1)[:, None, None]
-    tasks = torch.arange(len(mask), device=mask.device)[:, None, None]
+    tasks, length = mask.shape
     offsets = torch.arange(-past_steps, future_steps, device=mask.device)
     ticks = start[..., None] + offsets  # (b, w, M + K)
-    exists = ((ticks >= 0) & (ticks < length)).flatten(0, 1)
-    ticks = ticks.clamp(0, mask.shape[1] - 1)
-    window = t[tasks, ticks].flatten(0, 1)
-    # Tick j continues the episode of tick j - 1 unless it begins one. From ``start`` outward, a
-    # tick belongs as long as all steps in between continue.
-    continues = ~window.begins[:, 1:]
-    past = continues[:, :past_steps].flip(1).cumprod(1).flip(1).bool()
-    future = continues[:, past_steps:].cumprod(1).bool()
-    same_episode = torch.cat([past, torch.ones_like(exists[:, :1]), future], 1)
-    return window, exists & same_episode
+    exists = (ticks >= 0) & (ticks < mask.sum(1)[:, None, None])
+    task = torch.arange(tasks, device=mask.device)[:, None, None]
+    window = t[task, ticks.clamp(0, length - 1)]
+    # Ticks of one episode have as many beginnings before them.
+    episode = window.begins.cumsum(-1)
+    same_episode = episode == episode[..., past_steps, None]
+    belongs = exists & same_episode
+    return window.flatten(0, 1), belongs.flatten(0, 1)

@@ -27,8 +27,12 @@ class Posterior:
     @property
     def mean(self) -> Tensor:
         """Mean of z, (n, l)."""
-        root = torch.linalg.cholesky(self.precision)
-        return torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
+        return self._mean(torch.linalg.cholesky(self.precision))
+
+    def _mean(self, root: Tensor) -> Tensor:
+        """The mean (n, l), from the Cholesky root of the precision."""
+        column = self.weighted[..., None]
+        return torch.cholesky_solve(column, root)[..., 0]
 
     def reparameterize(self, noise: Tensor) -> Tensor:
         """The mean plus ``noise`` (..., n, l) standard deviations; a sample for noise ~ N(0, I).
@@ -36,9 +40,11 @@ class Posterior:
         With precision = L·Lᵀ it is L⁻ᵀ·(L⁻¹·weighted + noise), of covariance L⁻ᵀ·L⁻¹.
         """
         root = torch.linalg.cholesky(self.precision)
-        half = torch.linalg.solve_triangular(root, self.weighted[..., None], upper=False)
-        shifted = half + noise[..., None]
-        return torch.linalg.solve_triangular(root.mT, shifted, upper=True)[..., 0]
+        column = self.weighted[..., None]
+        half = torch.linalg.solve_triangular(root, column, upper=False)
+        column = half + noise[..., None]
+        sample = torch.linalg.solve_triangular(root.mT, column, upper=True)
+        return sample[..., 0]
 
     def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
         """The belief after more factors: O(1), however many came before."""
@@ -47,18 +53,30 @@ class Posterior:
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""
         root = torch.linalg.cholesky(self.precision)
-        mean = torch.cholesky_solve(self.weighted[..., None], root)[..., 0]
+        square = self._mean(root).square().sum(-1)
         covariance = torch.cholesky_inverse(root)
-        trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-        log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return 0.5 * (trace + mean.square().sum(-1) - mean.shape[-1] + log_det)
+        trace = _diagonal(covariance).sum(-1)
+        log_det = 2 * _diagonal(root).log().sum(-1)
+        latent_dim = root.shape[-1]
+        return 0.5 * (trace + square - latent_dim + log_det)
 
 
-def prior(n: int, latent_dim: int, device: torch.device) -> Posterior:
+def _diagonal(matrix: Tensor) -> Tensor:
+    """The diagonal (n, l) of matrices (n, l, l)."""
+    return matrix.diagonal(dim1=-2, dim2=-1)
+
+
+def prior(
+    n: int,
+    latent_dim: int,
+    device: torch.device,
+) -> Posterior:
     """The belief before any measurement: n times N(0, I)."""
     identity = torch.eye(latent_dim, device=device)
-    precision = identity.expand(n, latent_dim, latent_dim).clone()
-    return Posterior(precision, torch.zeros(n, latent_dim, device=device))
+    return Posterior(
+        precision=identity.expand(n, latent_dim, latent_dim).clone(),
+        weighted=torch.zeros(n, latent_dim, device=device),
+    )
 
 
 def context_dim(obs_dim: int, action_dim: int) -> int:
@@ -67,12 +85,14 @@ def context_dim(obs_dim: int, action_dim: int) -> int:
 
 
 def context_features(t: Transition) -> Tensor:
-    """What the encoder reads of transitions: observation, action, reward, change, (..., 2o + a + 1).
+    """What the encoder reads of transitions, (..., 2o + a + 1).
 
-    The action is the one that passed the gate; the next observation is given as a change, which
-    tells the dynamics.
+    These are observation, action, reward and the change of the observation. The action is the one
+    that passed the gate; the change tells the dynamics.
     """
-    return torch.cat([t.obs, t.applied, t.reward[..., None], t.next_obs - t.obs], -1)
+    reward = t.reward[..., None]
+    change = t.next_obs - t.obs
+    return torch.cat([t.obs, t.applied, reward, change], -1)
 
 
 class Encoder(nn.Module):
@@ -86,7 +106,7 @@ class Encoder(nn.Module):
         rank: int,
         generator: torch.Generator,
     ) -> None:
-        """``inputs`` context features to ``rank`` measurements (r) of a latent of ``latent_dim``."""
+        """From ``inputs`` columns to ``rank`` measurements of a latent of ``latent_dim``."""
         super().__init__()
         self.latent_dim = latent_dim
         self.rank = rank
@@ -103,8 +123,12 @@ class Encoder(nn.Module):
             What it adds to the precision, φφᵀ (..., l, l), and to the weighted sum, φ·y (..., l),
             summed over its measurements.
         """
-        out = self.net(x).unflatten(-1, (self.rank, self.latent_dim + 1))
-        out = out.where(mask[..., None, None], 0.0)
-        direction = out[..., : self.latent_dim]  # φ, (..., r, l)
-        value = out[..., self.latent_dim :]  # y, (..., r, 1)
-        return direction.mT @ direction, (direction.mT @ value)[..., 0]
+        shape = (self.rank, self.latent_dim + 1)
+        measurements = self.net(x).unflatten(-1, shape)
+        mask = mask[..., None, None]
+        measurements = measurements.where(mask, 0.0)
+        direction = measurements[..., : self.latent_dim]  # φ, (..., r, l)
+        value = measurements[..., self.latent_dim :]  # y, (..., r, 1)
+        precision = direction.mT @ direction
+        weighted = direction.mT @ value
+        return precision, weighted[..., 0]

@@ -38,7 +38,12 @@ class Memory(Protocol):
 class GruMemory(nn.Module):
     """A gated recurrent unit (Cho et al. 2014)."""
 
-    def __init__(self, inputs: int, size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        size: int,
+        generator: torch.Generator,
+    ) -> None:
         """Weights are uniform in ±1/√size, as in ``torch.nn.GRU``, on the generator's device."""
         super().__init__()
         self.size = size

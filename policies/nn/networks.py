@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 
 
-def init_(weight: Tensor, bias: Tensor, inputs: int, generator: torch.Generator) -> None:
+def init_(
+    weight: Tensor,
+    bias: Tensor,
+    inputs: int,
+    generator: torch.Generator,
+) -> None:
     """Fill in place, uniform in ±1/√inputs (LeCun et al. 1998), as ``torch.nn.Linear`` does."""
     bound = inputs**-0.5
     with torch.no_grad():
@@ -35,7 +40,12 @@ class Ensemble(nn.Module):
     The weights are drawn from the generator and live on its device.
     """
 
-    def __init__(self, members: int, sizes: Sequence[int], generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        members: int,
+        sizes: Sequence[int],
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         device = generator.device
         self.members = members

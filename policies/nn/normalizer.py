@@ -13,7 +13,7 @@ class RunningNormalizer(nn.Module):
     input gives the same output. They are buffers, and therefore part of the saved state.
 
     Attributes:
-        count: rows seen so far, ().
+        count: number of rows so far, ().
         running_mean: mean of each column, (k,), float64.
         m2: sum of squared deviations from the mean, (k,), float64.
         mean: ``running_mean`` in single precision, (k,).
@@ -26,7 +26,12 @@ class RunningNormalizer(nn.Module):
     mean: Tensor
     inv_std: Tensor
 
-    def __init__(self, columns: int, device: torch.device, bound: float = 10.0) -> None:
+    def __init__(
+        self,
+        columns: int,
+        device: torch.device,
+        bound: float = 10.0,
+    ) -> None:
         """``bound`` is the number of standard deviations at which outputs are clipped."""
         super().__init__()
         self.bound = bound

@@ -41,14 +41,16 @@ class SavedState:
     def copy_weights_from(self, other: "SavedState") -> None:
         """Take the weights and statistics of all modules of another method of the same kind.
 
-        The other one may be on another device. Afterwards both act and adapt alike. Optimizers, replays and generators are not copied.
+        The other one may be on another device. Afterwards both act and adapt alike. Optimizers,
+        replays and generators are not copied.
         """
-        theirs = other._saved_parts()
+        sources = other._saved_parts()
         for name, part in self._saved_parts().items():
+            source = sources[name]
             if isinstance(part, nn.Module):
-                part.load_state_dict(theirs[name].state_dict())
+                part.load_state_dict(source.state_dict())
             elif isinstance(part, SavedState):
-                part.copy_weights_from(theirs[name])
+                part.copy_weights_from(source)
 
     def _saved_parts(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in self.saved_attributes}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from policies.nn.noise import standard_normal
 from policies.ranges import Count, NonNegative, Positive, Share
 from robots.errors import BadArgumentError
 
@@ -37,9 +38,9 @@ class IcemConfig:
 
     def __post_init__(self) -> None:
         """BadArgumentError where the elites do not fit the candidates."""
-        if not self.num_kept_elites <= self.num_elites < self.num_samples:
+        if not 1 <= self.num_kept_elites <= self.num_elites < self.num_samples:
             raise BadArgumentError(
-                f"num_kept_elites <= num_elites < num_samples does not hold for {self}"
+                f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {self}"
             )
 
 
@@ -66,7 +67,7 @@ class Icem:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        """Draw the noise with ``generator``, which may be on another device, and plan on ``device``."""
+        """Draw the noise with ``generator``, on its device, and plan with it on ``device``."""
         self.config = config
         iterations = max(config.iterations, config.cold_iterations)
         shape = (iterations, config.num_samples, config.horizon, action_dim)
@@ -80,7 +81,11 @@ class Icem:
         return Plan(mean, best.expand(n, *best.shape))
 
     def search(
-        self, plan: Plan, score: Score, iterations: int, proposal: Tensor | None = None
+        self,
+        plan: Plan,
+        score: Score,
+        iterations: int,
+        proposal: Tensor | None = None,
     ) -> Plan:
         """Improve a plan. The best value never falls, for the best candidates stay candidates.
 
@@ -102,11 +107,12 @@ class Icem:
                 candidates[:, -1] = proposal
             values = score(candidates).nan_to_num(nan=-torch.inf)
             ranking = values.topk(c.num_elites, 1).indices  # (n, elites), the best first
-            index = ranking[..., None, None].expand(-1, -1, *candidates.shape[2:])
+            index = ranking[..., None, None].expand(-1, -1, *mean.shape[1:])
             elites = candidates.gather(1, index)
             kept = elites[:, : c.num_kept_elites]
+            elite_std = elites.std(1, correction=0)
             mean = mean.lerp(elites.mean(1), 1 - c.momentum)
-            std = std.lerp(elites.std(1, correction=0), 1 - c.momentum)
+            std = std.lerp(elite_std, 1 - c.momentum)
         return Plan(mean, kept)
 
 
@@ -120,7 +126,11 @@ def _shift(actions: Tensor) -> Tensor:
     return torch.cat([actions[..., 1:, :], actions[..., -1:, :]], -2)
 
 
-def colored_noise(shape: tuple[int, ...], beta: float, generator: torch.Generator) -> Tensor:
+def colored_noise(
+    shape: tuple[int, ...],
+    beta: float,
+    generator: torch.Generator,
+) -> Tensor:
     """Gaussian noise (..., H, a) of std 1 whose power falls with frequency as 1/f^β along H.
 
     Method of Timmer and König (1995): a random spectrum, transformed to time. The lowest frequency
@@ -128,17 +138,19 @@ def colored_noise(shape: tuple[int, ...], beta: float, generator: torch.Generato
     """
     *lead, steps, actions = shape
     device = generator.device
-    frequency = torch.fft.rfftfreq(steps, device=device).clamp(min=1 / steps)
+    frequency = torch.fft.rfftfreq(steps, device=device)
+    frequency = frequency.clamp(min=1 / steps)
     amplitude = frequency ** (-beta / 2)
     size = (2, *lead, actions, len(frequency))
-    spectrum = torch.randn(size, generator=generator, device=device) * amplitude
-    real, imaginary = spectrum
+    real, imaginary = standard_normal(size, generator) * amplitude
     # A real signal has each frequency twice, positive and negative, except 0 and, for an even
     # number of steps, the highest one; these two have no imaginary part.
     count = torch.full_like(amplitude, 2.0)
     once = [0, -1] if steps % 2 == 0 else [0]
     imaginary[..., once] = 0
     count[once] = 1.0
-    std = (count * amplitude).square().sum().sqrt() / steps
-    noise = torch.fft.irfft(torch.complex(real, imaginary), steps) / std
+    power = (count * amplitude).square()
+    std = power.sum().sqrt() / steps
+    spectrum = torch.complex(real, imaginary)
+    noise = torch.fft.irfft(spectrum, steps) / std
     return noise.transpose(-1, -2).contiguous()

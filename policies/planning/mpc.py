@@ -68,7 +68,13 @@ class MpcController:
             exploration_noise=self.exploration_std * noise,
         )
 
-    def act(self, obs: Tensor, state: PlanState, explore: bool, search: Search) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        state: PlanState,
+        explore: bool,
+        search: Search,
+    ) -> Tensor:
         """The plan's first action (n, a); a world without a plan for this observation gets one."""
         planned = (state.planned_obs == obs).all(-1, keepdim=True)
         action = state.plan.action
@@ -78,12 +84,18 @@ class MpcController:
             action = torch.where(planned, action, new_plan.action)
         if explore:
             worlds = torch.arange(len(obs), device=obs.device)
-            tick = state.tick.clamp(max=self.problem.horizon - 1)
+            last = self.problem.horizon - 1
+            tick = state.tick.clamp(max=last)
             action = action + state.exploration_noise[worlds, tick]
         return action.clamp(-1, 1)
 
     def plan(
-        self, obs: Tensor, state: PlanState, start: Plan, iterations: int, imagine: Imagine
+        self,
+        obs: Tensor,
+        state: PlanState,
+        start: Plan,
+        iterations: int,
+        imagine: Imagine,
     ) -> Plan:
         """Search for the highest return, averaged over the hypotheses.
 
@@ -106,7 +118,8 @@ class MpcController:
             actions = candidates[:, :, :steps]
             states, predicted_reward = imagine(obs, actions)
             reward = self._reward(states, actions, predicted_reward)  # (H, m, n, P)
-            value = (reward * discounts[:, None, :, None]).sum(0)  # (m, n, P)
+            discounted = reward * discounts[:, None, :, None]
+            value = discounted.sum(0)  # (m, n, P)
             if terminal_value is not None:
                 discount = terminal_value.config.gamma**steps
                 value = value + discount * terminal_value.value(states[-1])
@@ -117,20 +130,32 @@ class MpcController:
             proposal = terminal_value.propose(obs, steps, imagine)
         return self.planner.search(start, score, iterations, proposal)
 
-    def _reward(self, states: Tensor, actions: Tensor, predicted: Tensor) -> Tensor:
+    def _reward(
+        self,
+        states: Tensor,
+        actions: Tensor,
+        predicted: Tensor,
+    ) -> Tensor:
         """Rewards (H, m, n, P) of states (H + 1, m, n, P, o) and actions (n, P, H, a)."""
         if self.problem.reward is None:
             return predicted[..., 0]
-        unknown = torch.full((self.problem.task_dim,), torch.nan, device=states.device)
-        applied = actions.permute(2, 0, 1, 3)[:, None]  # (H, 1, n, P, a)
-        reward: Tensor = self.problem.reward(states[:-1], applied, states[1:], unknown)
+        p = self.problem
+        unknown = torch.full((p.task_dim,), torch.nan, device=self.device)
+        obs = states[:-1]
+        next_obs = states[1:]
+        applied = actions.permute(2, 0, 1, 3)  # (H, n, P, a)
+        reward: Tensor = p.reward(obs, applied[:, None], next_obs, unknown)
         return reward
 
     def _discounts(self, state: PlanState) -> Tensor:
         """The weight of a reward by steps ahead and world, (H, n); H ends with the last episode."""
-        n = len(state.tick)
-        steps_ahead = torch.arange(self.planner.config.horizon, device=self.device)[:, None]
+        horizon = self.planner.config.horizon
+        ahead = torch.arange(horizon, device=self.device)[:, None]  # (H, 1)
         if self.terminal_value is not None:
-            return (self.terminal_value.config.gamma**steps_ahead).expand(-1, n)
-        steps_left = (self.problem.horizon - state.tick).clamp(min=1)  # (n,)
-        return (steps_ahead[: int(steps_left.max())] < steps_left).float()
+            n = len(state.tick)
+            gamma = self.terminal_value.config.gamma
+            return (gamma**ahead).expand(-1, n)
+        left = self.problem.horizon - state.tick  # (n,)
+        left = left.clamp(min=1)
+        longest = int(left.max())
+        return (ahead[:longest] < left).float()

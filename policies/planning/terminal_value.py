@@ -1,4 +1,4 @@
-"""The value of a plan's last state, and a policy that proposes plans, learned from the planner's data.
+"""The value of a plan's last state, and a policy that proposes plans, learned from data.
 
 A search of a few steps does not see what its last state is worth, and one of many steps trusts the
 model too far. So the return of a plan ends with a learned value, and the policy's own actions are
@@ -25,13 +25,21 @@ class TerminalValue(SacLearner):
 
     @torch.no_grad()
     def value(self, obs: Tensor) -> Tensor:
-        """Discounted return from observations (..., o) on, (...,): the lower one of both critics."""
-        x = self.obs_norm(obs.flatten(0, -2))
-        q = q_values(self.sac.target_critic, x, self.sac.act(x, None)).amin(0)
-        return (q / self.config.reward_scale).view(obs.shape[:-1])
+        """Discounted return from observations (..., o) on, (...,): the lower of two critics."""
+        rows = obs.flatten(0, -2)
+        x = self.obs_norm(rows)
+        action = self.sac.act(x, None)
+        q = q_values(self.sac.target_critic, x, action).amin(0)
+        value = q / self.config.reward_scale
+        return value.view(obs.shape[:-1])
 
     @torch.no_grad()
-    def propose(self, obs: Tensor, steps: int, imagine: Imagine) -> Tensor:
+    def propose(
+        self,
+        obs: Tensor,
+        steps: int,
+        imagine: Imagine,
+    ) -> Tensor:
         """The policy's actions from (n, o) on, (n, H, a), along the mean of the hypotheses."""
         actions = []
         for _ in range(steps):

@@ -1,9 +1,5 @@
 """Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
-The policy is a Gaussian whose samples are clipped to the range of the actions, [-1, 1]. Its
-likelihood is that of the clipped action: a density inside the range, and at either end the mass of
-the whole tail beyond it (Fujita and Maeda 2018), so that likelihood ratios are exact at the edges.
-
 The functions below are shared with methods that have a learning loop of their own; ``PpoLearner``
 is the loop for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a
 action, k features.
@@ -11,20 +7,19 @@ action, k features.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import log
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.special import log_ndtr
 
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
 from policies.ranges import Count, Discount, NonNegative, Positive, Share
+from policies.rl import clipped_gaussian
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class PpoConfig(MethodConfig):
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
     epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
     minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
-    value_coef: NonNegative = 0.5  # weight of the critic's loss (PPO, VariBAD)
+    value_coef: NonNegative = 0.5  # weight of the critic's loss (OpenAI Baselines' PPO)
     entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
     init_std: Positive = 0.6  # std of the first policy's actions; it is learned
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to (VariBAD)
@@ -62,35 +57,20 @@ class PpoConfig(MethodConfig):
         )
 
 
-def act(mean: Tensor, log_std: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Actions (..., a) in [-1, 1]: a sample of the clipped Gaussian, or without generator its mean."""
-    if generator is not None:
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        mean = mean + log_std.exp() * noise
-    return mean.clamp(-1, 1)
-
-
-def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Log-likelihood (...,) of clipped actions (..., a); ``mean`` and ``log_std`` broadcast."""
-    score = (action - mean) * torch.exp(-log_std)
-    log_density = -0.5 * score.square() - log_std - 0.5 * log(2 * torch.pi)
-    log_tail = log_ndtr(score * -action.sign())  # mass beyond the end at which the action lies
-    return torch.where(action.abs() < 1, log_density, log_tail).sum(-1)
-
-
-def entropy(log_std: Tensor) -> Tensor:
-    """Entropy of the Gaussian before it is clipped, nats, (...,)."""
-    return (log_std + 0.5 * log(2 * torch.pi * torch.e)).sum(-1)
-
-
 def follows(ticks: Transition) -> Tensor:
-    """Whether the next tick's value belongs to the return of a tick, (L, ...): not after the end."""
-    next_valid = torch.cat([ticks.valid[1:], torch.zeros_like(ticks.valid[:1])])
-    return ticks.valid & next_valid & ~ticks.terminated
+    """Whether the next tick's value belongs to a tick's return, (L, ...): not after the end."""
+    valid = ticks.valid
+    none = torch.zeros_like(valid[:1])
+    next_valid = torch.cat([valid[1:], none])
+    return valid & next_valid & ~ticks.terminated
 
 
 def advantages(
-    reward: Tensor, value: Tensor, follows: Tensor, gamma: float, gae_lambda: float
+    reward: Tensor,
+    value: Tensor,
+    follows: Tensor,
+    gamma: float,
+    gae_lambda: float,
 ) -> Tensor:
     """Generalized advantage estimates (Schulman et al. 2016) of sequences; all are (L, ...).
 
@@ -112,16 +92,26 @@ def advantages(
     return torch.stack(reversed_advantages[::-1])
 
 
-def standardized(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+def standardized(
+    x: Tensor,
+    valid: Tensor,
+    dim: int | tuple[int, ...],
+) -> Tensor:
     """Mean 0 and standard deviation 1 over the valid elements along ``dim``; 0 elsewhere."""
     count = valid.sum(dim, keepdim=True).clamp(min=1)
-    mean = x.where(valid, 0.0).sum(dim, keepdim=True) / count
-    centered = (x - mean).where(valid, 0.0)
-    variance = centered.square().sum(dim, keepdim=True) / count
-    return centered / (variance.sqrt() + 1e-4)
+    total = x.where(valid, 0.0).sum(dim, keepdim=True)
+    deviation = x - total / count
+    deviation = deviation.where(valid, 0.0)
+    squares = deviation.square().sum(dim, keepdim=True)
+    std = (squares / count).sqrt()
+    return deviation / (std + 1e-4)
 
 
-def surrogate(log_ratio: Tensor, advantage: Tensor, clip_ratio: float) -> Tensor:
+def surrogate(
+    log_ratio: Tensor,
+    advantage: Tensor,
+    clip_ratio: float,
+) -> Tensor:
     """Minus PPO's clipped objective, element by element."""
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
@@ -135,7 +125,9 @@ def divergence(log_ratio: Tensor) -> Tensor:
 
 def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
     """Mean of the valid elements, a scalar; 0 where there are none."""
-    return x.where(valid, 0.0).sum() / valid.sum().clamp(min=1)
+    total = x.where(valid, 0.0).sum()
+    count = valid.sum().clamp(min=1)
+    return total / count
 
 
 @dataclass(frozen=True)
@@ -181,13 +173,17 @@ class ActorCritic(nn.Module):
         """The critic's normalized return (...,) from features (..., k) on."""
         return self.critic(features)[..., 0]
 
-    def act(self, features: Tensor, generator: torch.Generator | None) -> Tensor:
+    def act(
+        self,
+        features: Tensor,
+        generator: torch.Generator | None,
+    ) -> Tensor:
         """Actions (..., a): a sample of the policy, or its mean without a generator."""
-        return act(self.actor(features), self.log_std, generator)
+        return clipped_gaussian.sample(self.actor(features), self.log_std, generator)
 
     def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
         """Log-likelihood (...,) of actions (..., a) under features (..., k)."""
-        return log_prob(self.actor(features), self.log_std, action)
+        return clipped_gaussian.log_prob(self.actor(features), self.log_std, action)
 
 
 class PpoLearner(SavedState):
@@ -217,7 +213,10 @@ class PpoLearner(SavedState):
         """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""
         batch = self.prepare(ticks)
         trials = ticks.reward.shape[1]
-        logs = [self.step(batch.trials(index)) for index in self._minibatches(trials)]
+        logs = []
+        for index in self._minibatches(trials):
+            minibatch = batch.trials(index)
+            logs.append(self.step(minibatch))
         return mean_logs(logs)
 
     @torch.no_grad()
@@ -247,13 +246,14 @@ class PpoLearner(SavedState):
         valid = batch.ticks.valid
         features = self.net.encoder(batch.ticks)
         log_prob = self.net.log_prob(features, batch.ticks.action)
-        log_ratio = (log_prob - batch.log_prob).where(valid, 0.0)
+        log_ratio = log_prob - batch.log_prob
+        log_ratio = log_ratio.where(valid, 0.0)
         actor = surrogate(log_ratio, batch.advantage, self.config.clip_ratio)
         critic = (self.net.value(features) - batch.value_target).square()
         return {
             "actor": masked_mean(actor, valid),
             "critic": masked_mean(critic, valid),
-            "entropy": entropy(self.net.log_std),
+            "entropy": clipped_gaussian.entropy(self.net.log_std),
             "kl": masked_mean(divergence(log_ratio), valid),
         }
 
@@ -267,7 +267,7 @@ class PpoLearner(SavedState):
         total.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return detached(losses)
 
     def _minibatches(self, trials: int) -> Iterator[Tensor]:
         """Indices of trials, all of them once per epoch, in random order."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from policies.method import Transition, TrialBatch
+from policies.nn.noise import uniform
 
 COLUMNS = tuple(f.name for f in fields(Transition))
 FLAGS = ("terminated", "truncated", "first", "begins", "valid")
@@ -16,10 +17,9 @@ class Replay:
     """Keeps all valid transitions of each task's one trial, in time order.
 
     Every trial has a new task, so that all transitions of a task come from the policy of one
-    iteration. The ring overwrites the oldest tasks. Where a task's episodes begin is told by the
-    flag ``begins`` of its transitions.
-
-    Slots are places in the ring: what ``tasks`` returns and the other samplers take.
+    iteration. The ring overwrites the oldest tasks. The flag ``begins`` of the transitions marks
+    where a task's episodes begin. A slot is a task's place in the ring: ``tasks`` draws slots, the
+    other samplers take them.
 
     Attributes:
         data: (capacity, L, w) all fields of ``Transition`` side by side, w columns in all.
@@ -78,9 +78,14 @@ class Replay:
         """Slots (n,) of random tasks, with replacement."""
         return torch.randint(len(self), (n,), generator=generator, device=self.device)
 
-    def transitions(self, slots: Tensor, size: int, generator: torch.Generator) -> Transition:
+    def transitions(
+        self,
+        slots: Tensor,
+        size: int,
+        generator: torch.Generator,
+    ) -> Transition:
         """``size`` random transitions of each task, with replacement, (n, size, ...)."""
-        u = torch.rand(len(slots), size, generator=generator, device=self.device)
+        u = uniform((len(slots), size), generator)
         columns = (u * self.length[slots, None]).long()
         return self._gather(slots, columns)
 
@@ -106,23 +111,25 @@ class Replay:
         """
         length = self.length[slots, None]
         available = length if newest is None else length.clamp(max=newest)
-        ticks = torch.arange(self.data.shape[1], device=self.device)
+        ticks = self._ticks()
         eligible = (ticks >= length - available) & (ticks < length)
 
         # A random order of the eligible ticks: they sort by u in [0, 1), the others by u + 1.
-        u = torch.rand(eligible.shape, generator=generator, device=self.device)
-        columns = torch.where(eligible, u, u + 1).argsort(1)[:, :size]
+        u = uniform(eligible.shape, generator)
+        order = torch.where(eligible, u, u + 1).argsort(1)
+        columns = order[:, :size]
 
-        u = torch.rand(len(slots), 1, generator=generator, device=self.device)
+        u = uniform((len(slots), 1), generator)
         sizes = 1 + (u * available.clamp(max=size)).long()
-        mask = torch.arange(columns.shape[1], device=self.device) < sizes
+        mask = ticks[: columns.shape[1]] < sizes
         return self._gather(slots, columns), mask
 
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
-        ticks = torch.arange(self.data.shape[1], device=self.device)
+        ticks = self._ticks()
         mask = ticks < self.length[slots, None]
-        return self._gather(slots, ticks.expand(len(slots), -1)), mask
+        columns = ticks.expand(len(slots), -1)
+        return self._gather(slots, columns), mask
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of what is stored, without the empty slots."""
@@ -147,6 +154,10 @@ class Replay:
         self.length[:n] = state["length"]
         self.task[:n] = state["task"]
 
+    def _ticks(self) -> Tensor:
+        """0, 1, ..., L - 1."""
+        return torch.arange(self.data.shape[1], device=self.device)
+
     def _allocate(self, rows: Tensor, task: Tensor) -> None:
         """Make empty slots for rows (n, L, w) and task parameters (n, p)."""
         many = self.capacity
@@ -157,14 +168,16 @@ class Replay:
     def _gather(self, slots: Tensor, columns: Tensor) -> Transition:
         """Transition ``columns[i, k]`` of task ``slots[i]`` at place (i, k): (n, size, ...)."""
         _, length, width = self.data.shape
-        # data[slot, column] is row slot * L + column of data seen as (capacity * L, w).
+        # data[slot, column] is row slot * L + column of data as (capacity * L, w).
         index = slots[:, None] * length + columns
         rows = self.data.view(-1, width).index_select(0, index.flatten())
         rows = rows.view(*columns.shape, width)
-        parts = dict(zip(COLUMNS, rows.split(self.widths, -1), strict=True))
+        split = rows.split(self.widths, -1)
+        parts = dict(zip(COLUMNS, split, strict=True))
         parts["reward"] = parts["reward"].squeeze(-1)
         for name in FLAGS:
-            parts[name] = parts[name].squeeze(-1).bool()
+            flag = parts[name].squeeze(-1)
+            parts[name] = flag.bool()
         return Transition(**parts)
 
 

@@ -28,7 +28,10 @@ from policies.config import (
 )
 from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import Ensemble, mlp
+from policies.nn.noise import standard_normal
 from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
+
+LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ class Sac(nn.Module):
     """An actor, twin critics, slowly following copies of both, and the temperature."""
 
     def __init__(
-        self, features: int, actions: int, config: SacConfig, generator: torch.Generator
+        self,
+        features: int,
+        actions: int,
+        config: SacConfig,
+        generator: torch.Generator,
     ) -> None:
         """Networks of ``features`` inputs (k) on the generator's device."""
         super().__init__()
@@ -86,24 +93,28 @@ class Sac(nn.Module):
         log_alpha = torch.tensor(log(config.init_temperature), device=generator.device)
         self.log_alpha = nn.Parameter(log_alpha)
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(
+        self,
+        x: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
         """An action of the actor in (-1, 1), (..., a), and its log-density (...,)."""
         mean, log_std = _gaussian(self.actor, x)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        noise = standard_normal(mean.shape, generator)
         raw = mean + log_std.exp() * noise
-        log_density = -0.5 * noise.square() - log_std - 0.5 * log(2 * torch.pi)
-        # log(1 - tanh²(raw)), the log-derivative of the squashing, in a form that is stable
-        log_squash = 2 * (log(2) - raw - F.softplus(-2 * raw))
-        return torch.tanh(raw), (log_density - log_squash).sum(-1)
+        log_density = -0.5 * noise.square() - log_std - LOG_SQRT_2PI
+        log_prob = log_density - _log_tanh_slope(raw)
+        action = torch.tanh(raw)
+        return action, log_prob.sum(-1)
 
     @torch.no_grad()
     def act(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Actions (n, a) of the averaged actor: a sample, or its mean without a generator."""
-        mean, log_std = _gaussian(self.ema_actor, x)
-        if generator is None:
-            return torch.tanh(mean)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        return torch.tanh(mean + log_std.exp() * noise)
+        raw, log_std = _gaussian(self.ema_actor, x)
+        if generator is not None:
+            noise = standard_normal(raw.shape, generator)
+            raw = raw + log_std.exp() * noise
+        return torch.tanh(raw)
 
     def update_targets(self, config: SacConfig) -> None:
         """Move the slow copies a step toward what they follow."""
@@ -117,11 +128,18 @@ def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
     torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), rate)
 
 
-def q_values(critic: Ensemble, x: Tensor, action: Tensor, detach_weights: bool = False) -> Tensor:
+def q_values(
+    critic: Ensemble,
+    x: Tensor,
+    action: Tensor,
+    detach_weights: bool = False,
+) -> Tensor:
     """Both critics' values of actions (..., a) in states with features x (..., k): (2, ...)."""
     inputs = torch.cat([x, action], -1)
+    lead = inputs.shape[:-1]
     rows = inputs.flatten(0, -2)  # (b, k + a)
-    return critic(rows, detach_weights).view(-1, *inputs.shape[:-1])
+    values = critic(rows, detach_weights)
+    return values.view(-1, *lead)
 
 
 def critic_loss(
@@ -161,7 +179,10 @@ def critic_loss(
 
 
 def actor_loss(
-    sac: Sac, x: Tensor, generator: torch.Generator, weights: Tensor | None = None
+    sac: Sac,
+    x: Tensor,
+    generator: torch.Generator,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Minus the soft value of the policy's own actions.
 
@@ -177,13 +198,18 @@ def actor_loss(
     x = x.detach()
     action, log_prob = sac.sample(x, generator)
     q = q_values(sac.critic, x, action, detach_weights=True).amin(0)
-    loss = sac.log_alpha.exp().detach() * log_prob - q
+    alpha = sac.log_alpha.exp().detach()
+    loss = alpha * log_prob - q
     if weights is not None:
         loss = loss * weights
     return loss.mean(), log_prob
 
 
-def temperature_loss(sac: Sac, log_prob: Tensor, target_entropy: float) -> Tensor:
+def temperature_loss(
+    sac: Sac,
+    log_prob: Tensor,
+    target_entropy: float,
+) -> Tensor:
     """Its descent raises the temperature while the policy's entropy is below the target, nats."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
 
@@ -193,3 +219,8 @@ def _gaussian(actor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     mean, raw = actor(x).chunk(2, -1)
     log_std = -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
     return mean, log_std
+
+
+def _log_tanh_slope(raw: Tensor) -> Tensor:
+    """log(1 - tanh²(raw)), the log-derivative of the squashing, in a numerically stable form."""
+    return 2 * (log(2) - raw - F.softplus(-2 * raw))

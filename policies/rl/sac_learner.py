@@ -32,7 +32,7 @@ class FixedBelief:
 
 
 class SacLearner(SavedState):
-    """Learns a policy and its value of features [normalized observation, z], z = condition(task)."""
+    """Learns a policy over features [normalized observation, z] with z = condition(task)."""
 
     saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "replay", "generator")
 
@@ -84,9 +84,10 @@ class SacLearner(SavedState):
         return self.train_on(self.replay.add(trial))
 
     def train_on(self, new: Transition) -> dict[str, float]:
-        """The gradient steps of an iteration, after the transitions ``new`` (b, ...) were stored."""
+        """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         self.obs_norm.update(new.obs)
-        logs = [self.step() for _ in range(self.config.gradient_steps)]
+        steps = self.config.gradient_steps
+        logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
     def step(self) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def device(
         yield torch.device("cuda")
     else:
         monkeypatch.setattr(state, "Generator", faraway.Stream)
-        with faraway.Present():
+        with faraway.present():
             yield faraway.FARAWAY
 
 
@@ -156,7 +156,7 @@ def test_updates_run_on_the_gpu_where_there_is_one(
 
 def test_the_stand_in_refuses_what_a_gpu_would() -> None:
     here = torch.ones(2)
-    with faraway.Present():
+    with faraway.present():
         away = torch.ones(2, device=faraway.FARAWAY)
         assert away.device == faraway.FARAWAY
         assert here.device == torch.device("cpu")

@@ -1,107 +1,238 @@
-"""Every registered method keeps its contract on every registered family."""
+"""The contract of every registered method; see ``policies.method.Method``."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.runs import checkpoint
-from policies.method import Transition, TrialBatch
+from policies.belief import named_tensors, to_device
+from policies.method import Method, Replans, Transition, TrialBatch
 from policies.methods import METHODS
 from robots.catalog import ARMS
 from sim.families import FAMILIES
 
 N, E = 3, 2
+CPU = torch.device("cpu")
+DEVICES = [
+    CPU,
+    pytest.param(
+        torch.device("cuda"),
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
+    ),
+]
+every_method = pytest.mark.parametrize("name", sorted(METHODS))
 
 
-def imagined(family_name: str) -> TrialBatch:
-    """A trial of random numbers in the observations' range; no physics."""
-    family, rng = checkpoint.family_named(family_name), np.random.default_rng(0)
+def imagined(family_name: str, seed: int = 0) -> TrialBatch:
+    """A trial of random numbers in the range of the observations; no physics."""
+    family = checkpoint.family_named(family_name)
+    rng = np.random.default_rng(seed)
     task = family.sample(rng, N)
     lead = (E, family.horizon, N)
-    obs = torch.from_numpy(
-        rng.uniform(family.obs.low, family.obs.high, (*lead, len(family.obs)))
-    ).float()
-    action = torch.from_numpy(rng.uniform(-1, 1, (*lead, len(family.action.spec)))).float()
-    no, last = (
-        torch.zeros(lead, dtype=torch.bool),
-        torch.arange(family.horizon) == family.horizon - 1,
-    )
+
+    def tensor(array: Any) -> Tensor:
+        return torch.from_numpy(np.asarray(array)).float()
+
+    obs = tensor(rng.uniform(family.obs.low, family.obs.high, (*lead, len(family.obs))))
+    action = tensor(rng.uniform(-1, 1, (*lead, len(family.action.spec))))
+    no = torch.zeros(lead, dtype=torch.bool)
     first = no.clone()
     first[0, 0] = True
+    begins = no.clone()
+    begins[:, 0] = True
+    truncated = no.clone()
+    truncated[:, -1] = True
     ticks = Transition(
         obs=obs,
         action=action,
         applied=action,
-        reward=torch.from_numpy(rng.normal(size=lead)).float(),
+        reward=tensor(rng.normal(size=lead)),
         next_obs=obs.roll(-1, 1),
         terminated=no,
-        truncated=last[None, :, None].expand(lead),
+        truncated=truncated,
         first=first,
-        begins=first,
+        begins=begins,
         valid=~no,
     )
-    values = torch.from_numpy(task.values).float()
-    return TrialBatch(
-        ticks, values, torch.from_numpy(task.ids), torch.zeros(E, N, dtype=torch.bool)
+    ids = torch.from_numpy(task.ids)
+    return TrialBatch(ticks, tensor(task.values), ids, torch.zeros(E, N, dtype=torch.bool))
+
+
+def shortened(config: Any) -> Any:
+    """The same config with a single gradient step per iteration, nested ones included."""
+    changes: dict[str, Any] = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.name in ("gradient_steps", "epochs"):
+            changes[f.name] = 1
+        elif is_dataclass(value):
+            changes[f.name] = shortened(value)
+    return replace(config, **changes)
+
+
+def build(name: str, seed: int = 3, device: torch.device = CPU) -> Method[Any]:
+    """A method for ``point`` that learns quickly."""
+    family = checkpoint.family_named("point")
+    config = checkpoint.build(name, family, seed).config
+    problem = checkpoint.problem_of(family)
+    method: Method[Any] = METHODS[name](problem, shortened(config), seed, device)
+    return method
+
+
+def truth(method: Method[Any], trial: TrialBatch) -> Tensor | None:
+    return trial.task if method.privileged else None
+
+
+@torch.no_grad()
+def beliefs(method: Method[Any], trial: TrialBatch, ticks: int = 8) -> list[Any]:
+    """The beliefs before any experience, after some ticks, and after the first episode."""
+    prior = method.prior(len(trial.task), truth(method, trial))
+    belief = prior
+    for t in range(ticks):
+        belief = method.observe(belief, trial.ticks[0, t])
+    return [prior, belief, method.adapt(belief, trial.ticks[0])]
+
+
+@torch.no_grad()
+def actions(method: Method[Any], trial: TrialBatch) -> list[Tensor]:
+    """Actions under each of the beliefs, without and with exploration."""
+    found = []
+    for belief in beliefs(method, trial):
+        for explore in (False, True):
+            found.append(method.act(trial.ticks.obs[1, 0], belief, explore))
+    return found
+
+
+@every_method
+@torch.no_grad()
+def test_only_a_privileged_method_reads_the_true_task(name: str) -> None:
+    method = build(name)
+    trial = imagined("point")
+    if method.privileged:
+        with pytest.raises(ValueError, match="task"):
+            method.prior(N)
+        return
+    state = method.state_dict()
+    found = []
+    for task in (None, trial.task, trial.task + 1):
+        method.load_state_dict(state)
+        found.append(named_tensors(method.prior(N, task)))
+    for other in found[1:]:
+        for path, tensor in found[0].items():
+            assert torch.equal(other[path].nan_to_num(), tensor.nan_to_num()), path
+
+
+@every_method
+@pytest.mark.parametrize("n", [1, N])
+def test_every_tensor_of_a_belief_leads_with_the_number_of_worlds(name: str, n: int) -> None:
+    method = build(name)
+    trial = imagined("point")
+    some = TrialBatch(
+        ticks=trial.ticks[:, :, :n],
+        task=trial.task[:n],
+        task_ids=trial.task_ids[:n],
+        success=trial.success[:, :n],
     )
+    for belief in beliefs(method, some):
+        for path, tensor in named_tensors(belief).items():
+            assert len(tensor) == n, path
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+@every_method
+def test_all_tensors_are_on_the_methods_device(name: str, device: torch.device) -> None:
+    method = build(name, device=device)
+    trial = to_device(imagined("point"), device)
+    method.learn(trial)
+    assert method.device.type == device.type
+    for belief in beliefs(method, trial):
+        for path, tensor in named_tensors(belief).items():
+            assert tensor.device.type == device.type, path
+    for action in actions(method, trial):
+        assert action.device.type == device.type
+
+
+@every_method
+def test_actions_lie_in_their_range(name: str) -> None:
+    method = build(name)
+    trial = imagined("point")
+    for action in actions(method, trial):
+        assert action.shape == (N, method.problem.action_dim)
+        assert action.abs().max() <= 1
+
+
+@every_method
+def test_a_method_that_has_learned_continues_from_its_state(name: str) -> None:
+    """The same actions, exploration included, and the same next iteration."""
+    original = build(name)
+    original.learn(imagined("point"))
+    restored = build(name, seed=4)
+    state = deepcopy(original.state_dict())  # a state shares its tensors with the method
+    restored.load_state_dict(state)
+    trial = imagined("point", seed=1)
+    for a, b in zip(actions(original, trial), actions(restored, trial), strict=True):
+        assert torch.equal(a, b)
+    assert original.learn(trial) == restored.learn(trial)
+    for a, b in zip(actions(original, trial), actions(restored, trial), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@pytest.mark.parametrize("name", sorted(METHODS))
+@every_method
 def test_every_method_is_saved_and_loaded_for_every_family(
-    tmp_path, name: str, family: str
+    tmp_path: Path, name: str, family: str
 ) -> None:
     built = checkpoint.family_named(family)
-    method, trial = checkpoint.build(name, built, seed=3), imagined(family)
+    method = checkpoint.build(name, built, seed=3)
+    trial = imagined(family)
     arms = {ARMS[arm].name: arm for arm in ARMS}
     checkpoint.save(tmp_path / "it", name, method, built, trial, {"iteration": 1})
-    found = checkpoint.load(tmp_path / "it", arm=arms.get(built.body.name), family=family)
-    assert found.contract.observation.names == tuple(built.obs.names)
-    assert found.contract.told == (tuple(built.task_names) if method.privileged else ())
-    assert found.method.config == method.config
-    decisions = []
-    for each in (method, found.method):
-        with torch.no_grad():
-            belief = each.prior(N, trial.task if each.privileged else None)
-            for tick in range(min(20, built.horizon)):
-                belief = each.observe(belief, trial.ticks.map(lambda x, t=tick: x[0, t]))
-            belief = each.adapt(belief, trial.ticks.map(lambda x: x[0]))
-            decisions.append(
-                [
-                    each.act(trial.ticks.obs[0, t], belief, explore)
-                    for t in (0, 3)
-                    for explore in (0, 1)
-                ]
-            )
-    assert all(map(torch.equal, *decisions))
-    assert all(action.abs().max() <= 1 for action in decisions[0])
+    loaded = checkpoint.load(tmp_path / "it", arm=arms.get(built.body.name), family=family)
+    assert loaded.contract.observation.names == tuple(built.obs.names)
+    assert loaded.contract.told == (tuple(built.task_names) if method.privileged else ())
+    assert loaded.method.config == method.config
+    before = actions(method, trial)
+    after = actions(loaded.method, trial)
+    for a, b in zip(before, after, strict=True):
+        assert torch.equal(a, b)
+        assert a.abs().max() <= 1
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_what_is_frozen_acts_alike_whatever_it_was_told(name: str) -> None:
-    """Two tasks that look the same while they pay and move otherwise are one to it; its plans go on nevertheless."""
+@every_method
+def test_without_adaptation_experience_does_not_change_the_actions(name: str) -> None:
+    """Two tasks with the same observations but other rewards and motions are acted in alike.
+
+    Plans go on nevertheless.
+    """
     family = checkpoint.family_named("point")
-    method, trial = checkpoint.build(name, family, seed=3), imagined("point")
-    state, decisions = method.state_dict(), []
-    for told in (1.0, -1.0):
+    method = checkpoint.build(name, family, seed=3)
+    trial = imagined("point")
+    state = method.state_dict()
+    decisions = []
+    for sign in (1.0, -1.0):
         method.load_state_dict(state)
-        frozen = NoAdaptation(method)
+        policy = NoAdaptation(method)
         ticks = replace(
-            trial.ticks, reward=told * trial.ticks.reward, applied=told * trial.ticks.applied
+            trial.ticks,
+            reward=sign * trial.ticks.reward,
+            applied=sign * trial.ticks.applied,
         )
         with torch.no_grad():
-            belief = frozen.prior(N, trial.task if method.privileged else None)
+            belief = policy.prior(N, truth(method, trial))
             for t in range(8):
-                belief = frozen.observe(belief, ticks.map(lambda x, t=t: x[0, t]))
-            if hasattr(method, "replan"):
-                assert torch.equal(belief.at, ticks.next_obs[0, 7]), (
-                    "there is a plan for what is seen now"
-                )
-            decisions.append(frozen.act(ticks.next_obs[0, 7], belief, False))
-            belief = frozen.adapt(belief, ticks.map(lambda x: x[0]))
-            decisions.append(frozen.act(ticks.obs[1, 0], belief, False))
+                belief = policy.observe(belief, ticks[0, t])
+            if isinstance(method, Replans):
+                planned = ticks.next_obs[0, 7]
+                assert torch.equal(belief.planned_obs, planned), "the plan is for the last state"
+            decisions.append(policy.act(ticks.next_obs[0, 7], belief, False))
+            belief = policy.adapt(belief, ticks[0])
+            decisions.append(policy.act(ticks.obs[1, 0], belief, False))
     assert torch.equal(decisions[0], decisions[2])
     assert torch.equal(decisions[1], decisions[3])

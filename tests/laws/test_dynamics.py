@@ -1,4 +1,7 @@
-"""Laws of the model: a belief is a product of Gaussians in any order, a rollout is a prediction step by step."""
+"""Laws of the model: a belief is a product of Gaussians in any order, a rollout is a prediction
+step by step, and a window ends with its episode."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,15 +10,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from policies.belief import map_tensors
 from policies.method import Transition
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 
-OBS, A = 3, 2
+OBS, A, LATENT = 3, 2, 4
+CPU = torch.device("cpu")
 CONFIG = DynamicsConfig(
     ensemble_size=3,
     hidden=(16, 16),
-    latent_dim=4,
+    latent_dim=LATENT,
     encoder_hidden=(16,),
     unroll_steps=3,
     windows_per_task=5,
@@ -26,189 +31,198 @@ def random(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ticks(lead: tuple[int, ...], seed: int = 0) -> Transition:
-    """Transitions (L, ...) or (b, L, ...) of one episode: each begins where the last one ended, along the last axis."""
+def make_ticks(lead: tuple[int, ...], seed: int = 0) -> Transition:
+    """Transitions (L, ...) or (b, L, ...) of one episode along the last axis."""
     g = random(seed)
-    way = torch.randn(*lead[:-1], lead[-1] + 1, OBS, generator=g).cumsum(-2)
-    way[..., 2] = 0.7  # a column that never changes
+    states = torch.randn(*lead[:-1], lead[-1] + 1, OBS, generator=g).cumsum(-2)
+    states[..., 2] = 0.7  # a column that never changes
     no = torch.zeros(lead, dtype=torch.bool)
+    begins = no.clone()
+    begins[..., 0] = True
     action = torch.rand(*lead, A, generator=g) * 2 - 1
     return Transition(
-        obs=way[..., :-1, :],
+        obs=states[..., :-1, :],
         action=action,
         applied=action,
         reward=torch.randn(lead, generator=g),
-        next_obs=way[..., 1:, :],
+        next_obs=states[..., 1:, :],
         terminated=no,
         truncated=no,
-        first=no,
-        begins=no,
+        first=begins,
+        begins=begins,
         valid=~no,
     )
 
 
-def model(rewarded: bool = False, config: DynamicsConfig = CONFIG) -> Dynamics:
-    built = Dynamics(OBS, A, rewarded, config, random(0))
-    built.update(ticks((64,), seed=9))
-    return built
+def make_model(predict_reward: bool = False, config: DynamicsConfig = CONFIG) -> Dynamics:
+    model = Dynamics(OBS, A, predict_reward, config, random(0))
+    model.update(make_ticks((64,), seed=9))
+    return model
 
 
-def at(t: Transition, i: int) -> Transition:
-    return t.map(lambda x: x[:, i])
+def with_steps(unroll_steps: int) -> DynamicsConfig:
+    return replace(CONFIG, unroll_steps=unroll_steps)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), length=st.integers(1, 8))
 def test_evidence_one_by_one_is_evidence_all_at_once_in_any_order(seed: int, length: int) -> None:
-    m, t = model(), ticks((2, length), seed)
-    one_by_one, backwards = prior(2, 4), prior(2, 4)
+    model = make_model()
+    t = make_ticks((2, length), seed)
+    forward = prior(2, LATENT, CPU)
+    backward = prior(2, LATENT, CPU)
     for i in range(length):
-        one_by_one = m.observe(one_by_one, at(t, i))
-        backwards = m.observe(backwards, at(t, length - 1 - i))
+        forward = model.observe(forward, t[:, i])
+        backward = model.observe(backward, t[:, length - 1 - i])
     with torch.no_grad():
-        precision, weighted = m.evidence(t)
-    whole = Posterior(torch.eye(4) + precision.sum(1), weighted.sum(1))
-    for belief in (one_by_one, backwards):
+        precision, weighted = model.evidence(t)
+    whole = Posterior(torch.eye(LATENT) + precision.sum(1), weighted.sum(1))
+    for belief in (forward, backward):
         torch.testing.assert_close(belief.precision, whole.precision, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(belief.mean, whole.mean, atol=1e-4, rtol=1e-4)
-    before = torch.linalg.eigvalsh(prior(2, 4).precision)
-    assert (
-        torch.linalg.eigvalsh(whole.precision) >= before - 1e-4
-    ).all()  # nobody knows less for having seen more
+    # Evidence never widens a belief.
+    before = torch.linalg.eigvalsh(prior(2, LATENT, CPU).precision)
+    assert (torch.linalg.eigvalsh(whole.precision) >= before - 1e-4).all()
 
 
 def test_an_invalid_transition_is_no_evidence() -> None:
-    m, t = model(), ticks((2, 1))
-    broken = at(t, 0).map(lambda x: x.clone())
+    model = make_model()
+    broken = map_tensors(torch.clone, make_ticks((2, 1))[:, 0])
     broken.valid[0] = False
     broken.next_obs[0] = torch.nan
-    belief = m.observe(prior(2, 4), broken)
-    assert torch.equal(belief.precision[0], torch.eye(4))
-    assert torch.equal(belief.weighted[0], torch.zeros(4))
-    assert not torch.equal(belief.precision[1], torch.eye(4))
+    belief = model.observe(prior(2, LATENT, CPU), broken)
+    assert torch.equal(belief.precision[0], torch.eye(LATENT))
+    assert torch.equal(belief.weighted[0], torch.zeros(LATENT))
+    assert not torch.equal(belief.precision[1], torch.eye(LATENT))
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 1000), many=st.integers(1, 6))
-def test_measurements_are_bayesian_linear_regression(seed: int, many: int) -> None:
+@given(seed=st.integers(0, 1000), count=st.integers(1, 6))
+def test_measurements_are_bayesian_linear_regression(seed: int, count: int) -> None:
     """Against the posterior got by conditioning the joint Gaussian of z and the measurements."""
     g = random(seed)
-    phi = torch.randn(many, 3, generator=g, dtype=torch.float64)
-    y = torch.randn(many, generator=g, dtype=torch.float64)
+    phi = torch.randn(count, 3, generator=g, dtype=torch.float64)
+    y = torch.randn(count, generator=g, dtype=torch.float64)
     belief = Posterior((torch.eye(3) + phi.T @ phi)[None], (phi.T @ y)[None])
-    gain = phi.T @ torch.linalg.inv(phi @ phi.T + torch.eye(many))
-    mean, covariance = gain @ y, torch.eye(3, dtype=torch.float64) - gain @ phi
+    gain = phi.T @ torch.linalg.inv(phi @ phi.T + torch.eye(count))
+    identity = torch.eye(3, dtype=torch.float64)
+    mean = gain @ y
+    covariance = identity - gain @ phi
     torch.testing.assert_close(belief.mean[0], mean)
-    draws = belief.at(torch.randn(200_000, 1, 3, generator=g, dtype=torch.float64))[:, 0]
-    torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
-    torch.testing.assert_close(draws.T.cov(), covariance, atol=0.02, rtol=0)
-    nothing = MultivariateNormal(
-        torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
-    )
-    torch.testing.assert_close(
-        belief.kl()[0], kl_divergence(MultivariateNormal(mean, covariance), nothing)
-    )
+    noise = torch.randn(200_000, 1, 3, generator=g, dtype=torch.float64)
+    samples = belief.reparameterize(noise)[:, 0]
+    torch.testing.assert_close(samples.mean(0), mean, atol=0.02, rtol=0)
+    torch.testing.assert_close(samples.T.cov(), covariance, atol=0.02, rtol=0)
+    standard = MultivariateNormal(torch.zeros(3, dtype=torch.float64), identity)
+    expected = kl_divergence(MultivariateNormal(mean, covariance), standard)
+    torch.testing.assert_close(belief.kl()[0], expected)
 
 
-@pytest.mark.parametrize("rewarded", [False, True])
-def test_a_rollout_is_prediction_step_by_step(rewarded: bool) -> None:
-    m, g = model(rewarded), random(1)
-    n, many, steps = 4, 5, 6
-    obs, z = torch.randn(n, OBS, generator=g), torch.randn(3, n, 4, generator=g)
-    actions = torch.rand(n, many, steps, A, generator=g) * 2 - 1
+@pytest.mark.parametrize("predict_reward", [False, True])
+def test_a_rollout_is_prediction_step_by_step(predict_reward: bool) -> None:
+    model = make_model(predict_reward)
+    g = random(1)
+    n, candidates, steps = 4, 5, 6  # worlds
+    obs = torch.randn(n, OBS, generator=g)
+    z = torch.randn(3, n, LATENT, generator=g)
+    actions = torch.rand(n, candidates, steps, A, generator=g) * 2 - 1
+    close = {"atol": 1e-4, "rtol": 1e-4}
     with torch.inference_mode():
-        states, rewards = m.rollout(obs, actions, z)
-        assert states.shape == (steps + 1, 3, n, many, OBS)
-        assert rewards.shape == (steps, 3, n, many, int(rewarded))
+        states, rewards = model.rollout(obs, actions, z)
+        assert states.shape == (steps + 1, 3, n, candidates, OBS)
+        assert rewards.shape == (steps, 3, n, candidates, int(predict_reward))
         for world in range(n):
-            for tried in range(many):
-                now = obs[world].expand(3, 1, OBS)
+            for i in range(candidates):
+                state = obs[world].expand(3, 1, OBS)
                 for t in range(steps):
-                    outcome = m.predict(
-                        now, actions[world, tried, t].expand(3, 1, A), z[:, world : world + 1]
-                    )
-                    now = now + outcome[..., :OBS]
-                    torch.testing.assert_close(
-                        states[t + 1, :, world, tried], now[:, 0], atol=1e-4, rtol=1e-4
-                    )
-                    torch.testing.assert_close(
-                        rewards[t, :, world, tried], outcome[:, 0, OBS:], atol=1e-4, rtol=1e-4
-                    )
+                    action = actions[world, i, t].expand(3, 1, A)
+                    outcome = model.predict(state, action, z[:, world : world + 1])
+                    state = state + outcome[..., :OBS]
+                    torch.testing.assert_close(states[t + 1, :, world, i], state[:, 0], **close)
+                    reward = outcome[:, 0, OBS:]
+                    torch.testing.assert_close(rewards[t, :, world, i], reward, **close)
 
 
-def test_what_never_changed_is_predicted_not_to_change() -> None:
-    m = model()
+def test_a_column_that_never_changed_is_predicted_not_to_change() -> None:
+    model = make_model()
+    obs = torch.full((1, OBS), 0.7)
     with torch.inference_mode():
-        states, _ = m.rollout(
-            torch.full((1, OBS), 0.7), torch.ones(1, 2, 20, A), torch.zeros(3, 1, 4)
-        )
+        states, _ = model.rollout(obs, torch.ones(1, 2, 20, A), torch.zeros(3, 1, LATENT))
     assert torch.equal(states[..., 2], torch.full_like(states[..., 2], 0.7))
 
 
 def test_members_differ_and_each_reads_its_own_rows() -> None:
-    m = model()
-    obs, applied, z = torch.zeros(3, 2, OBS), torch.zeros(3, 2, A), torch.zeros(3, 2, 4)
+    model = make_model()
+    obs = torch.zeros(3, 2, OBS)
+    applied = torch.zeros(3, 2, A)
+    z = torch.zeros(3, 2, LATENT)
     with torch.no_grad():
-        before = m.predict(obs, applied, z)
+        before = model.predict(obs, applied, z)
         obs[1] += 1
-        after = m.predict(obs, applied, z)
+        after = model.predict(obs, applied, z)
     assert before.shape == (3, 2, OBS)
     assert not torch.allclose(before[0], before[1])
     assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert not torch.equal(before[1], after[1])
 
 
-def test_what_is_predicted_goes_into_units_and_back() -> None:
-    """A network that is exact in units gives the true change: the statistics undo themselves, and are saved."""
-    m, t = model(), ticks((32,), seed=9)
-    change, unit = m.outcome(t, t.obs), m.unit()
-    back = m.change.shift + unit * m.change(change)
+def test_normalized_targets_return_to_their_units_and_the_statistics_are_saved() -> None:
+    """A network that is exact in normalized units gives the true change."""
+    model = make_model()
+    t = make_ticks((32,), seed=9)
+    change = model.target(t, t.obs)
+    std = model.delta_std()
+    back = model.delta_norm.mean + std * model.delta_norm(change)
     torch.testing.assert_close(back[:, :2], change[:, :2], atol=1e-5, rtol=1e-5)
     other = Dynamics(OBS, A, False, CONFIG, random(5))
-    other.load_state_dict(m.state_dict())
-    assert torch.equal(other.unit(), unit)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.delta_std(), std)
 
 
-def loss(m: Dynamics, t: Transition, there: Tensor) -> float:
+def nll(model: Dynamics, t: Transition, mask: Tensor) -> float:
     with torch.no_grad():
-        return float(m.loss(t, there, random(2))["nll"])
+        return float(model.loss(t, mask, random(2))["nll"])
 
 
-def test_a_window_ends_with_its_episode_and_with_the_trial() -> None:
-    """The loss of one-step windows and of longer ones agree where no window can be longer than one step."""
-    t = ticks((4, 6))
-    apart = Transition(
-        **{**vars(t), "next_obs": t.obs + 0.1}
-    )  # no transition begins where the last one ended
-    one, three = (
-        model(config=DynamicsConfig(**{**vars(CONFIG), "unroll_steps": k})) for k in (1, 3)
-    )
-    there = torch.ones(4, 6, dtype=torch.bool)
-    assert loss(one, apart, there) == pytest.approx(loss(three, apart, there), rel=1e-5)
-    assert loss(one, t, there) != pytest.approx(loss(three, t, there), rel=1e-5)
-    three = model()
-    short = torch.arange(6).expand(4, 6) < 2
-    rubbish = t.map(
-        lambda x: torch.cat([x[:, :2], x[:, 2:] + 100 if x.is_floating_point() else x[:, 2:]], 1)
-    )
-    assert loss(three, t, short) == loss(model(), rubbish, short)
+def test_a_window_ends_with_its_episode() -> None:
+    """One-step and three-step windows have equal losses where every tick begins an episode."""
+    t = make_ticks((4, 6))
+    apart = replace(t, begins=torch.ones_like(t.begins))
+    one = make_model(config=with_steps(1))
+    three = make_model(config=with_steps(3))
+    mask = torch.ones(4, 6, dtype=torch.bool)
+    assert nll(one, apart, mask) == pytest.approx(nll(three, apart, mask), rel=1e-5)
+    assert nll(one, t, mask) != pytest.approx(nll(three, t, mask), rel=1e-5)
+
+
+def test_a_window_ends_with_the_trial() -> None:
+    """What stands after a trial's last tick changes nothing."""
+
+    def spoil_end(x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return x
+        return torch.cat([x[:, :2], x[:, 2:] + 100], 1)
+
+    t = make_ticks((4, 6))
+    two_ticks = torch.arange(6).expand(4, 6) < 2
+    spoiled = map_tensors(spoil_end, t)
+    assert nll(make_model(), t, two_ticks) == nll(make_model(), spoiled, two_ticks)
 
 
 def test_nothing_is_predicted_from_a_context_that_holds_it() -> None:
-    """Each prediction's belief comes from ticks before its window: later ticks give the encoder no gradient."""
-    m, t = model(config=DynamicsConfig(**{**vars(CONFIG), "unroll_steps": 1})), ticks((1, 6))
+    """A window's belief comes from the ticks before it: the last tick's context has no gradient."""
+    model = make_model(config=with_steps(1))
     contexts: list[Tensor] = []
-    encoder = m.encoder.forward
+    encoder = model.encoder.forward
 
-    def watched(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def recorded(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         contexts.append(x.requires_grad_())
-        return encoder(x, valid)
+        return encoder(x, mask)
 
-    m.encoder.forward = watched  # type: ignore[method-assign]
-    m.loss(t, torch.ones(1, 6, dtype=torch.bool), random(0))["nll"].backward()
+    model.encoder.forward = recorded  # type: ignore[method-assign]
+    t = make_ticks((1, 6))
+    model.loss(t, torch.ones(1, 6, dtype=torch.bool), random(0))["nll"].backward()
     gradient = contexts[0].grad
     assert gradient is not None
     assert (gradient[0, :-1].abs().sum(-1) > 0).all()
-    assert torch.equal(
-        gradient[0, -1], torch.zeros_like(gradient[0, -1])
-    )  # nothing comes after the last tick
+    assert torch.equal(gradient[0, -1], torch.zeros_like(gradient[0, -1]))

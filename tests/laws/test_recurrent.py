@@ -1,4 +1,4 @@
-"""Laws of RL²: what is unrolled to learn from is what was lived through, tick by tick, and a trial is one return."""
+"""Laws of RL² and PPO: learning unrolls what acting saw tick by tick, and a trial is one return."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,18 +9,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Script, Tiny
+from torch import Tensor
 
 from adaptation.rollout import rollout
 from adaptation.runs.checkpoint import problem_of
 from policies.method import TrialBatch
-from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config, sequences
-from policies.rl import ppo
+from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config
+from policies.nn.memory import GruMemory, Memory
+from policies.rl import clipped_gaussian, ppo
 
-FAMILY, N = Tiny(), 4
+CPU = torch.device("cpu")
+FAMILY = Tiny()
+N = 4
 CONFIG = Rl2Config(memory_size=8, hidden=8)
+RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
+ENDS = pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
 
 
-class Noisy(Script):
+class NoisyScript(Script):
     """A script whose observations and rewards are random numbers."""
 
     def __init__(self, n: int, **ends: dict[int, int]) -> None:
@@ -32,237 +38,269 @@ class Noisy(Script):
         return self.rng.normal(size=(self.n, 2))
 
     def step(self, action: Any) -> Any:
-        step, applied = super().step(action), 0.5 * action
+        step = super().step(action)
         return replace(
             step,
             obs=self.rng.normal(size=(self.n, 2)),
             reward=self.rng.normal(size=self.n),
-            applied=applied,
+            applied=0.5 * action,
         )
 
 
-class Diary:
-    """A method that keeps what it believed, and what it would have done, at every tick of every episode."""
+class BeliefRecorder:
+    """A method that keeps the belief it acted under at every tick."""
 
     privileged = False
 
     def __init__(self, method: Rl2) -> None:
-        self.method, self.beliefs = method, []
-        self.prior, self.observe, self.adapt = method.prior, method.observe, method.adapt
+        self.method = method
+        self.beliefs: list[Rl2Belief] = []
+        self.prior = method.prior
+        self.observe = method.observe
+        self.adapt = method.adapt
 
-    def act(self, obs: torch.Tensor, belief: Rl2Belief, explore: bool) -> torch.Tensor:
+    def act(self, obs: Tensor, belief: Rl2Belief, explore: bool) -> Tensor:
         self.beliefs.append(belief)
         return self.method.act(obs, belief, explore)
 
 
-def method() -> Rl2:
-    """One that has learnt, so that its normalisers have moved."""
-    built = Rl2(problem_of(FAMILY), CONFIG, seed=0)
-    built.learn(rollout(Noisy(N), built, tasks(), episodes=3))
-    return built
+def trained() -> Rl2:
+    """A method that has learned once, so that its normalizers have moved."""
+    method = Rl2(problem_of(FAMILY), CONFIG, 0, CPU)
+    method.learn(rollout(NoisyScript(N), method, tasks(), episodes=3))
+    return method
 
 
 def tasks(n: int = N) -> Any:
     return FAMILY.sample(np.random.default_rng(0), n)
 
 
-def lived(built: Rl2, **ends: dict[int, int]) -> tuple[TrialBatch, list[Rl2Belief]]:
-    diary = Diary(built)
-    return rollout(Noisy(N, **ends), diary, tasks(), episodes=3), diary.beliefs  # type: ignore[arg-type]
+def recorded(method: Rl2, **ends: dict[int, int]) -> tuple[TrialBatch, list[Rl2Belief]]:
+    recorder: Any = BeliefRecorder(method)
+    trial = rollout(NoisyScript(N, **ends), recorder, tasks(), episodes=3)
+    return trial, recorder.beliefs
 
 
-RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
+def valid_ticks(trial: TrialBatch, world: int) -> list[int]:
+    """Numbers of a world's valid ticks, counted through the trial."""
+    valid = trial.ticks.valid.flatten(0, 1)[:, world]
+    return valid.nonzero().flatten().tolist()
 
 
-@pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
-def test_step_by_step_is_the_scan_over_the_trial(ends: dict[str, dict[int, int]]) -> None:
-    built = method()
-    trial, beliefs = lived(built, **ends)
-    ticks, begins = sequences(trial)
+@pytest.mark.parametrize("memory", [GruMemory(3, 5, torch.Generator().manual_seed(0))])
+def test_a_step_of_a_memory_is_what_its_scan_does_tick_by_tick(memory: Memory) -> None:
+    inputs = torch.randn(7, N, 3, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        features = built.unroll(ticks, begins)
-    flat = trial.ticks.map(lambda x: x.flatten(0, 1))
+        states, last = memory.scan(inputs, memory.initial(N))
+        state = memory.initial(N)
+        assert state.shape == (N, memory.size)
+        for t in range(len(inputs)):
+            state = memory.step(inputs[t], state)
+            torch.testing.assert_close(state, states[t], atol=1e-6, rtol=0)
+        torch.testing.assert_close(state, last, atol=1e-6, rtol=0)
+        # A scan may be interrupted anywhere.
+        _, middle = memory.scan(inputs[:3], memory.initial(N))
+        _, end = memory.scan(inputs[3:], middle)
+        torch.testing.assert_close(end, last, atol=1e-6, rtol=0)
+
+
+@ENDS
+def test_step_by_step_is_the_scan_over_the_trial(ends: dict[str, dict[int, int]]) -> None:
+    method = trained()
+    trial, beliefs = recorded(method, **ends)
+    sequence = trial.sequences()
+    ticks = trial.ticks.flatten(0, 1)
+    with torch.no_grad():
+        features = method.encoder(sequence)
     for world in range(N):
-        rows = flat.valid[:, world].nonzero().flatten()
-        assert torch.equal(ticks.obs[: len(rows), world], flat.obs[rows, world])
-        assert not ticks.valid[len(rows) :, world].any()
-        for i, t in enumerate(rows.tolist()):
+        rows = valid_ticks(trial, world)
+        assert torch.equal(sequence.obs[: len(rows), world], ticks.obs[rows, world])
+        assert not sequence.valid[len(rows) :, world].any()
+        for i, t in enumerate(rows):
             with torch.no_grad():
-                _, hidden = built.net.fold(flat.obs[t][None], as_sequence(beliefs[t]))
-            assert torch.allclose(
-                features[i, world, : CONFIG.memory_size], hidden[world], atol=1e-6
-            )
+                _, hidden = method.encoder.step(ticks.obs[t], beliefs[t])
+            memory = features[i, world, : CONFIG.memory_size]
+            assert torch.allclose(memory, hidden[world], atol=1e-6)
 
 
-@pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
-def test_ratios_begin_at_one(ends: dict[str, dict[int, int]]) -> None:
-    """The likelihoods that are learnt from are those of the policy that acted, which no normaliser has moved since."""
-    built = method()
-    trial, beliefs = lived(built, **ends)
-    lesson = built.prepare(trial)
-    flat = trial.ticks.map(lambda x: x.flatten(0, 1))
-    deviation = built.net.log_std.exp().detach()
+def clipped_log_prob(normal: torch.distributions.Normal, action: Tensor) -> Tensor:
+    """Of a sample clipped to [-1, 1], element by element."""
+    low = normal.cdf(torch.tensor(-1.0)).log()
+    high = (1 - normal.cdf(torch.tensor(1.0))).log()
+    inside = normal.log_prob(action)
+    return torch.where(action <= -1, low, torch.where(action >= 1, high, inside))
+
+
+@ENDS
+def test_likelihood_ratios_begin_at_one(ends: dict[str, dict[int, int]]) -> None:
+    """The old likelihoods are those of the policy that acted: no normalizer has moved since."""
+    method = trained()
+    net = method.learner.net
+    trial, beliefs = recorded(method, **ends)
+    batch = method.learner.prepare(trial.sequences())
+    ticks = trial.ticks.flatten(0, 1)
+    std = net.log_std.exp().detach()
     for world in range(N):
-        for i, t in enumerate(flat.valid[:, world].nonzero().flatten().tolist()):
+        for i, t in enumerate(valid_ticks(trial, world)):
             with torch.no_grad():
-                features, _ = built.net.fold(flat.obs[t][None], as_sequence(beliefs[t]))
-                normal = torch.distributions.Normal(built.net.actor(features)[0, world], deviation)
-            action = flat.action[t, world]
-            low, high = (
-                normal.cdf(torch.tensor(-1.0)).log(),
-                (1 - normal.cdf(torch.tensor(1.0))).log(),
-            )
-            each = torch.where(
-                action <= -1, low, torch.where(action >= 1, high, normal.log_prob(action))
-            )
-            assert torch.allclose(lesson.log_prob[i, world], each.sum(), atol=1e-4)
-    assert built.step(lesson)["kl"] < 1e-8
+                features, _ = method.encoder.step(ticks.obs[t], beliefs[t])
+                normal = torch.distributions.Normal(net.actor(features)[world], std)
+            expected = clipped_log_prob(normal, ticks.action[t, world])
+            assert torch.allclose(batch.log_prob[i, world], expected.sum(), atol=1e-4)
+    assert method.learner.step(batch)["kl"] < 1e-8
 
 
-def as_sequence(memory: Rl2Belief) -> Rl2Belief:
-    return Rl2Belief(memory.hidden, memory.action[None], memory.reward[None], memory.begins[None])
-
-
-def test_the_memory_is_emptied_for_a_task_and_not_for_an_episode() -> None:
-    built = method()
-    _, beliefs = lived(built)
-    starts = [beliefs[t] for t in (0, FAMILY.horizon, 2 * FAMILY.horizon)]
+def test_the_memory_is_reset_for_a_task_and_not_for_an_episode() -> None:
+    method = trained()
+    _, beliefs = recorded(method)
+    starts = beliefs[:: FAMILY.horizon]
     assert (starts[0].hidden == 0).all()
-    assert all((memory.hidden != 0).all() for memory in starts[1:])
-    assert all((memory.begins == 1).all() for memory in starts)
-    assert sum((memory.begins == 1).all() for memory in beliefs) == 3
-    _, again = lived(built)
+    assert all((belief.hidden != 0).all() for belief in starts[1:])
+    assert all((belief.begins == 1).all() for belief in starts)
+    assert sum((belief.begins == 1).all() for belief in beliefs) == 3
+    _, again = recorded(method)
     assert (again[0].hidden == 0).all()
 
 
 def test_an_episodes_last_reward_is_read_at_the_next_ones_first_tick() -> None:
-    built = method()
-    trial, _ = lived(built)
+    method = trained()
+    trial, _ = recorded(method)
     reward = trial.ticks.reward.clone()
     reward[0, -1] += 1
     other = replace(trial, ticks=replace(trial.ticks, reward=reward))
     with torch.no_grad():
-        before, after = (built.unroll(*sequences(x)) for x in (trial, other))
+        before = method.encoder(trial.sequences())
+        after = method.encoder(other.sequences())
     changed = (before != after).any(-1)
     assert not changed[: FAMILY.horizon].any()
     assert changed[FAMILY.horizon].all()
 
-    last = trial.ticks.map(lambda x: x[0, -1])
-    obs, memory = trial.ticks.obs[1, 0], built.prior(N)
+    last = trial.ticks[0, -1]
     actions = []
     for tick in (last, replace(last, reward=last.reward + 1)):
-        belief = built.adapt(built.observe(memory, tick), trial.ticks.map(lambda x: x[0]))
-        actions.append(built.act(obs, belief, explore=False))
+        belief = method.observe(method.prior(N), tick)
+        belief = method.adapt(belief, trial.ticks[0])
+        actions.append(method.act(trial.ticks.obs[1, 0], belief, explore=False))
     assert (actions[0] != actions[1]).any(-1).all()
 
 
-def test_what_the_gate_let_through_is_remembered_not_what_was_asked_for() -> None:
-    built = method()
-    trial, beliefs = lived(built)
+def test_the_memory_reads_the_applied_action_and_not_the_chosen_one() -> None:
+    method = trained()
+    trial, beliefs = recorded(method)
     assert not torch.equal(trial.ticks.applied, trial.ticks.action)
     assert torch.equal(beliefs[1].action, trial.ticks.applied[0, 0])
 
 
-def test_no_trial_knows_of_another() -> None:
-    built = method()
-    trial, _ = lived(built)
+def test_trials_do_not_depend_on_each_other() -> None:
+    method = trained()
+    trial, _ = recorded(method)
     obs = trial.ticks.obs.clone()
     obs[:, :, 0] += 1
     other = replace(trial, ticks=replace(trial.ticks, obs=obs))
-    before, after = (built.prepare(x) for x in (trial, other))
+    before = method.learner.prepare(trial.sequences())
+    after = method.learner.prepare(other.sequences())
     assert (before.log_prob[:, 0] != after.log_prob[:, 0]).all()
     assert torch.equal(before.log_prob[:, 1:], after.log_prob[:, 1:])
 
 
-def test_a_world_that_is_over_leaves_its_memory_alone() -> None:
-    built = method()
-    trial, beliefs = lived(built, truncated={1: 2})
+def test_a_world_that_has_ended_keeps_its_memory() -> None:
+    method = trained()
+    trial, beliefs = recorded(method, truncated={1: 2})
     for t in (3, 4):
-        assert torch.equal(beliefs[t].hidden[1], beliefs[3].hidden[1])
-        assert (beliefs[t].reward[1], beliefs[t].begins[1]) == (trial.ticks.reward[0, 2, 1], 0)
+        belief = beliefs[t]
+        assert torch.equal(belief.hidden[1], beliefs[3].hidden[1])
+        assert belief.reward[1] == trial.ticks.reward[0, 2, 1]
+        assert belief.begins[1] == 0
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1000),
     gamma=st.floats(0, 1),
-    decay=st.floats(0, 1),
+    gae_lambda=st.floats(0, 1),
     ended=st.lists(st.booleans(), min_size=6, max_size=6),
 )
 def test_advantages_are_the_weighted_mean_of_n_step_ones(
-    seed: int, gamma: float, decay: float, ended: list[bool]
+    seed: int, gamma: float, gae_lambda: float, ended: list[bool]
 ) -> None:
-    """Schulman et al. 2016, equation 16, summed as it is written; no value and no reward crosses an end."""
+    """Schulman et al. 2016, equation 16, summed as it is written; nothing crosses an end."""
     g = torch.Generator().manual_seed(seed)
     reward, value = torch.randn(2, 6, dtype=torch.float64, generator=g)
     follows = ~torch.tensor(ended)
     follows[-1] = False
-    found = ppo.advantages(reward[:, None], value[:, None], follows[:, None], gamma, decay)[:, 0]
+    columns = (x[:, None] for x in (reward, value, follows))
+    found = ppo.advantages(*columns, gamma, gae_lambda)[:, 0]
     for t in range(6):
-        expected, weight = 0.0, 1.0
+        expected = 0.0
+        weight = 1.0
         for k in range(t, 6):
-            expected += weight * (
-                reward[k] + (gamma * value[k + 1] if follows[k] else 0.0) - value[k]
-            )
-            weight *= gamma * decay
+            next_value = gamma * value[k + 1] if follows[k] else 0.0
+            expected += weight * (reward[k] + next_value - value[k])
+            weight *= gamma * gae_lambda
             if not follows[k]:
                 break
         assert abs(found[t] - expected) < 1e-9
 
 
 def test_a_trial_is_one_return() -> None:
-    """Across a time limit the next episode's rewards count, a tick's discount on; past ``terminated`` nothing does."""
-    built = method()
+    """Across a time limit the next episode's rewards count, discounted by one tick.
+
+    Past ``terminated`` nothing counts.
+    """
+    method = trained()
+    net = method.learner.net
     gamma = CONFIG.gamma
-    built.config = replace(CONFIG, gae_lambda=1.0)
-    trial, _ = lived(built, terminated={0: 4}, truncated={w: 4 for w in range(1, N)})
+    last = FAMILY.horizon - 1
+    truncated = dict.fromkeys(range(1, N), last)
+    trial, _ = recorded(method, terminated={0: last}, truncated=truncated)
     assert trial.ticks.valid.all()
-    ticks, begins = sequences(trial)
+    ticks = trial.sequences()
     with torch.no_grad():
-        worth = built.net.worth
-        value = built.net.critic(built.unroll(ticks, begins))[..., 0] / worth.scale + worth.shift
+        value = net.return_norm.inverse(net.value(method.encoder(ticks)))
     follows = ppo.follows(ticks)
     assert follows[:, 1:].sum(0).tolist() == [14] * (N - 1)
     assert (~follows[:, 0]).nonzero().flatten().tolist() == [4, 9, 14]
     returns = ppo.advantages(ticks.reward, value, follows, gamma, 1.0) + value
-    powers = gamma ** torch.arange(15.0)
-    assert torch.allclose(returns[0, 1:], (ticks.reward * powers[:, None]).sum(0)[1:], atol=1e-4)
-    assert torch.allclose(returns[0, 0], (ticks.reward[:5, 0] * powers[:5]).sum(), atol=1e-4)
+    discounted = ticks.reward * (gamma ** torch.arange(15.0))[:, None]
+    assert torch.allclose(returns[0, 1:], discounted.sum(0)[1:], atol=1e-4)
+    assert torch.allclose(returns[0, 0], discounted[:5, 0].sum(), atol=1e-4)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(mean=st.floats(-3, 3), deviation=st.floats(0.05, 2))
-def test_a_clipped_actions_likelihood_is_all_there_is(mean: float, deviation: float) -> None:
-    """The density within the range and the masses at its ends sum to 1."""
-    at, log_std = (
-        torch.tensor([mean], dtype=torch.float64),
-        torch.tensor([deviation], dtype=torch.float64).log(),
-    )
+@given(mean=st.floats(-3, 3), std=st.floats(0.05, 2))
+def test_the_likelihood_of_clipped_actions_sums_to_one(mean: float, std: float) -> None:
+    """The density inside the range and the masses at its ends."""
+    at = torch.tensor([mean], dtype=torch.float64)
+    log_std = torch.tensor([std], dtype=torch.float64).log()
     inside = torch.linspace(-1, 1, 20001, dtype=torch.float64)[1:-1, None]
     ends = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
-    density, masses = (ppo.log_prob(at, log_std, x).exp() for x in (inside, ends))
+    density = clipped_gaussian.log_prob(at, log_std, inside).exp()
+    masses = clipped_gaussian.log_prob(at, log_std, ends).exp()
     assert abs(density.sum() * 1e-4 + masses.sum() - 1) < 1e-3
 
 
-def test_actions_are_drawn_as_likely_as_they_are_said_to_be() -> None:
-    mean, log_std = torch.tensor([0.4, -2.0]).expand(50_000, 2), torch.tensor([-0.5, 0.2])
-    actions = ppo.act(mean, log_std, torch.Generator().manual_seed(0))
+def test_actions_are_drawn_as_often_as_their_likelihood_says() -> None:
+    mean = torch.tensor([0.4, -2.0]).expand(50_000, 2)
+    log_std = torch.tensor([-0.5, 0.2])
+    actions = clipped_gaussian.sample(mean, log_std, torch.Generator().manual_seed(0))
     for k, edge in ((0, 1.0), (1, -1.0)):
-        mass = ppo.log_prob(mean[0, [k]], log_std[[k]], torch.tensor([edge])).exp()
-        assert abs((actions[:, k] == edge).float().mean() - mass) < 0.01
-    assert torch.equal(ppo.act(mean[0], log_std, None), torch.tensor([0.4, -1.0]))
+        mass = clipped_gaussian.log_prob(mean[0, [k]], log_std[[k]], torch.tensor([edge])).exp()
+        share = (actions[:, k] == edge).float().mean()
+        assert abs(share - mass) < 0.01
+    assert torch.equal(clipped_gaussian.sample(mean[0], log_std, None), torch.tensor([0.4, -1.0]))
 
 
 def test_the_surrogate_rewards_no_ratio_beyond_its_clip() -> None:
     log_ratio = torch.tensor([0.5, -0.5, 0.5, -0.5, 0.01]).requires_grad_()
     advantage = torch.tensor([1.0, 1.0, -1.0, -1.0, 1.0])
     ppo.surrogate(log_ratio, advantage, 0.2).sum().backward()
+    assert log_ratio.grad is not None
     assert (log_ratio.grad != 0).tolist() == [False, True, True, False, True]
 
 
 def test_trials_without_a_valid_tick_teach_nothing() -> None:
-    built = method()
-    trial, _ = lived(built, diverged=dict.fromkeys(range(N), 0))
+    method = trained()
+    trial, _ = recorded(method, diverged=dict.fromkeys(range(N), 0))
     assert not trial.ticks.valid.any()
-    built.learn(trial)
-    assert all(p.isfinite().all() for p in built.net.parameters())
+    method.learn(trial)
+    assert all(p.isfinite().all() for p in method.learner.net.parameters())

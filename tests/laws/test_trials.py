@@ -1,4 +1,7 @@
-"""What a trial must tell, whatever the world and the method."""
+"""What a trial must record, whatever the world and the method."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
 from adaptation.runs.checkpoint import problem_of
+from robots.world import Step, Task
 
 FAMILY = Tiny()
 
@@ -17,25 +21,28 @@ def counter() -> Counter:
     return Counter(problem_of(FAMILY), CounterConfig(), seed=0)
 
 
-def tasks(n: int):
+def tasks(n: int) -> Task:
     return FAMILY.sample(np.random.default_rng(0), n)
 
 
 def test_shapes_and_values_line_up() -> None:
     trial = rollout(Script(4), counter(), tasks(4), episodes=3)
-    assert trial.ticks.obs.shape == (3, 5, 4, 2)
-    assert trial.ticks.reward.shape == trial.ticks.valid.shape == (3, 5, 4)
+    ticks = trial.ticks
+    assert ticks.obs.shape == (3, 5, 4, 2)
+    assert ticks.reward.shape == ticks.valid.shape == (3, 5, 4)
     assert trial.success.shape == (3, 4)
     assert torch.equal(trial.returns, torch.full((3, 4), 5.0))
-    assert torch.equal(trial.ticks.obs[:, 1:], trial.ticks.next_obs[:, :-1])
-    assert (trial.ticks.obs[:, 0] == -1).all()
+    assert torch.equal(ticks.obs[:, 1:], ticks.next_obs[:, :-1])
+    assert (ticks.obs[:, 0] == -1).all()
     assert torch.equal(trial.task, torch.tensor(tasks(4).values, dtype=torch.float32))
 
 
-def test_first_marks_the_first_tick_of_a_task_and_no_other() -> None:
+def test_first_marks_the_first_tick_of_a_task_and_begins_that_of_an_episode() -> None:
     trial = rollout(Script(2), counter(), tasks(2), episodes=3)
     assert trial.ticks.first[0, 0].all()
     assert trial.ticks.first.sum() == 2
+    assert trial.ticks.begins[:, 0].all()
+    assert trial.ticks.begins.sum() == 6
 
 
 @pytest.mark.parametrize("kind", ["terminated", "truncated"])
@@ -51,20 +58,32 @@ def test_a_diverged_world_is_invalid_from_that_tick_on() -> None:
     assert trial.ticks.valid[0, :, 1].tolist() == [True, True, False, False, False]
 
 
+def test_a_sequence_has_the_valid_ticks_of_all_episodes_in_time_order() -> None:
+    world = Script(3, terminated={1: 2}, diverged={2: 0})
+    trial = rollout(world, counter(), tasks(3), episodes=2)
+    sequence = trial.sequences()
+    assert sequence.reward.shape == (10, 3)
+    assert sequence.valid.sum(0).tolist() == [10, 6, 0]
+    assert sequence.valid[:6, 1].all()
+    assert sequence.next_obs[:6, 1, 0].tolist() == [1, 2, 3, 1, 2, 3]
+    assert sequence.begins[:6, 1].tolist() == [True, False, False] * 2
+
+
 def test_success_is_that_of_the_last_valid_state() -> None:
-    won_then_lost = rollout(Script(1, success={0: 1}), counter(), tasks(1), episodes=1)
-    won_at_the_end = rollout(
-        Script(2, success={0: 2, 1: 4}, terminated={0: 2}), counter(), tasks(2), episodes=1
-    )
-    won_while_diverging = rollout(
-        Script(1, success={0: 2}, diverged={0: 2}), counter(), tasks(1), episodes=1
-    )
-    assert won_then_lost.success.tolist() == [[False]]
-    assert won_at_the_end.success.tolist() == [[True, True]]
-    assert won_while_diverging.success.tolist() == [[False]]
+    lost_again = Script(1, success={0: 1})
+    at_the_end = Script(2, success={0: 2, 1: 4}, terminated={0: 2})
+    while_diverging = Script(1, success={0: 2}, diverged={0: 2})
+    expected = [
+        (lost_again, [[False]]),
+        (at_the_end, [[True, True]]),
+        (while_diverging, [[False]]),
+    ]
+    for world, success in expected:
+        trial = rollout(world, counter(), tasks(world.n), episodes=1)
+        assert trial.success.tolist() == success
 
 
-def test_nothing_is_done_in_a_world_after_all_have_ended() -> None:
+def test_no_action_is_sent_after_all_worlds_have_ended() -> None:
     world = Script(2, terminated={0: 1, 1: 2})
     trial = rollout(world, counter(), tasks(2), episodes=2)
     assert len(world.actions) == 6
@@ -72,29 +91,32 @@ def test_nothing_is_done_in_a_world_after_all_have_ended() -> None:
     assert trial.ticks.valid.sum() == 10
 
 
-def test_the_belief_is_carried_over_and_a_frozen_one_is_not() -> None:
-    adapting, frozen = Script(1), Script(1)
-    rollout(adapting, counter(), tasks(1), episodes=2, explore=False)
-    rollout(frozen, NoAdaptation(counter()), tasks(1), episodes=2, explore=False)
-    assert not np.array_equal(adapting.actions[0], adapting.actions[5])
-    assert np.array_equal(frozen.actions[0], frozen.actions[5])
-    assert np.array_equal(adapting.actions[0], frozen.actions[0])
+def test_the_belief_is_carried_over_and_without_adaptation_it_is_not() -> None:
+    adapted = Script(1)
+    no_adaptation = Script(1)
+    rollout(adapted, counter(), tasks(1), episodes=2, explore=False)
+    rollout(no_adaptation, NoAdaptation(counter()), tasks(1), episodes=2, explore=False)
+    assert not np.array_equal(adapted.actions[0], adapted.actions[5])
+    assert np.array_equal(no_adaptation.actions[0], no_adaptation.actions[5])
+    assert np.array_equal(adapted.actions[0], no_adaptation.actions[0])
 
 
 def test_exploration_can_be_chosen_per_episode() -> None:
-    worlds = [Script(1) for _ in range(2)]
-    for world in worlds:
+    actions = []
+    for seed in range(2):
+        world = Script(1)
         method = counter()
-        method.generator.manual_seed(worlds.index(world))
+        method.generator.manual_seed(seed)
         rollout(world, NoAdaptation(method), tasks(1), episodes=2, explore=[True, False])
-    first, second = (np.array(world.actions) for world in worlds)
+        actions.append(np.array(world.actions))
+    first, second = actions
     assert not np.array_equal(first[:5], second[:5])
     assert np.array_equal(first[5:], second[5:])
     with pytest.raises(ValueError, match="3 episodes, the trial has 2"):
         rollout(Script(1), counter(), tasks(1), episodes=2, explore=[True] * 3)
 
 
-def test_only_a_privileged_method_is_told_the_task() -> None:
+def test_only_a_privileged_method_is_given_the_task() -> None:
     method = counter()
     rollout(Script(2), method, tasks(2), episodes=1)
     assert method.given_task is None
@@ -103,18 +125,19 @@ def test_only_a_privileged_method_is_told_the_task() -> None:
     assert torch.equal(method.given_task, trial.task)
 
 
+class ReusingScript(Script):
+    """A world that returns the same array at every tick."""
+
+    buffer = np.zeros((1, 2))
+
+    def step(self, action: Any) -> Step:
+        step = super().step(action)
+        self.buffer[:] = step.obs
+        return replace(step, obs=self.buffer)
+
+
 def test_a_trial_owns_its_numbers() -> None:
-    """A world may reuse its buffers."""
-
-    class Reusing(Script):
-        buffer = np.zeros((1, 2))
-
-        def step(self, action):
-            step = super().step(action)
-            self.buffer[:] = step.obs
-            return type(step)(**{**vars(step), "obs": self.buffer})
-
-    trial = rollout(Reusing(1), counter(), tasks(1), episodes=1)
+    trial = rollout(ReusingScript(1), counter(), tasks(1), episodes=1)
     assert trial.ticks.next_obs[0, :, 0, 0].tolist() == [1, 2, 3, 4, 5]
 
 
@@ -124,30 +147,30 @@ def test_the_wrong_number_of_tasks_is_refused() -> None:
 
 
 def test_every_tick_is_reported() -> None:
-    seen = []
-    rollout(
-        Script(1),
-        counter(),
-        tasks(1),
-        episodes=2,
-        on_tick=lambda e, t, step: seen.append((e, t, step.obs[0, 0])),
-    )
-    assert seen == [(e, t, t + 1) for e in range(2) for t in range(5)]
+    reported = []
+
+    def on_tick(episode: int, tick: int, step: Step) -> None:
+        reported.append((episode, tick, step.obs[0, 0]))
+
+    rollout(Script(1), counter(), tasks(1), episodes=2, on_tick=on_tick)
+    assert reported == [(e, t, t + 1) for e in range(2) for t in range(5)]
 
 
 def test_joined_trials_stand_side_by_side() -> None:
-    some, more = (rollout(Script(n), counter(), tasks(n), episodes=2) for n in (2, 3))
-    both = concat_trials([some, more])
+    two = rollout(Script(2), counter(), tasks(2), episodes=2)
+    three = rollout(Script(3), counter(), tasks(3), episodes=2)
+    both = concat_trials([two, three])
     assert both.ticks.obs.shape == (2, 5, 5, 2)
-    assert torch.equal(both.returns, torch.cat([some.returns, more.returns], 1))
-    assert torch.equal(both.task[2:], more.task)
+    assert torch.equal(both.returns, torch.cat([two.returns, three.returns], 1))
+    assert torch.equal(both.task[2:], three.task)
 
 
 def test_uniform_actions_fill_the_range_and_follow_their_generator() -> None:
     draws = []
     for _ in range(2):
-        actor = RandomPolicy(2, torch.Generator().manual_seed(3))
-        draws.append(rollout(Script(50), actor, tasks(50), episodes=1).ticks.action)  # type: ignore[arg-type]
+        policy: Any = RandomPolicy(2, torch.Generator().manual_seed(3))
+        trial = rollout(Script(50), policy, tasks(50), episodes=1)
+        draws.append(trial.ticks.action)
     assert torch.equal(draws[0], draws[1])
     assert draws[0].abs().max() <= 1
     assert draws[0].min() < -0.9

@@ -1,5 +1,6 @@
-"""PEARL's laws: what the encoder learns from, what a belief is and what it costs, and when z is drawn."""
+"""Laws of PEARL: what trains the encoder, what a belief is and what it costs, when z is drawn."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any
@@ -7,186 +8,229 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from policies.method import Problem, Transition, TrialBatch
 from policies.methods.pearl import Pearl, PearlBelief, PearlConfig
-from policies.models.posterior import Posterior, context, prior
+from policies.models.posterior import Posterior, context_features, prior
+from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 
+CPU = torch.device("cpu")
 E, H, N, L = 2, 6, 5, 3
 SAC = SacConfig(hidden=(16, 16), meta_batch=8, batch_per_task=4, gradient_steps=2, buffer_tasks=16)
 CONFIG = PearlConfig(sac=SAC, latent_dim=L, encoder_hidden=(16,), max_context=E * H)
+PROBLEM = Problem(
+    family="any",
+    obs_names=("x", "y"),
+    obs_low=(-1.0, -1.0),
+    obs_high=(1.0, 1.0),
+    action_names=("u", "v"),
+    horizon=H,
+    episodes=E,
+    task_names=("goal",),
+    task_low=(0.0,),
+    task_high=(1.0,),
+    reward=None,
+)
 
 
 def pearl(config: PearlConfig = CONFIG, seed: int = 0) -> Pearl:
-    ends = ((-1.0, -1.0), (1.0, 1.0))
-    problem = Problem("any", ("x", "y"), *ends, ("u", "v"), H, E, ("goal",), (0.0,), (1.0,), None)
-    return Pearl(problem, config, seed)
+    return Pearl(PROBLEM, config, seed, CPU)
 
 
 def trial(seed: int = 1, n: int = N, **flags: bool) -> TrialBatch:
-    g, no = torch.Generator().manual_seed(seed), torch.zeros(E, H, n, dtype=torch.bool)
+    g = torch.Generator().manual_seed(seed)
+    no = torch.zeros(E, H, n, dtype=torch.bool)
     obs, next_obs, action = (2 * torch.rand(3, E, H, n, 2, generator=g) - 1).unbind()
+    begins = no.clone()
+    begins[:, 0] = True
     ticks = Transition(
-        obs, action, 0.5 * action, torch.rand(E, H, n, generator=g), next_obs, no, no, no, no, ~no
+        obs=obs,
+        action=action,
+        applied=0.5 * action,
+        reward=torch.rand(E, H, n, generator=g),
+        next_obs=next_obs,
+        terminated=no,
+        truncated=no,
+        first=no,
+        begins=begins,
+        valid=~no,
     )
-    ticks = replace(ticks, **{name: torch.full_like(no, value) for name, value in flags.items()})
+    changes = {name: torch.full_like(no, value) for name, value in flags.items()}
+    ticks = replace(ticks, **changes)
     return TrialBatch(ticks, torch.zeros(n, 1), torch.arange(n), no[:, 0])
 
 
 @pytest.fixture
-def taught() -> Pearl:
+def trained() -> Pearl:
     """With a trial in the replay, and statistics of it."""
     method = pearl()
     method.learn(trial())
     return method
 
 
-def ticks_of(lived: TrialBatch) -> list[Transition]:
-    flat = lived.ticks.map(lambda x: x.flatten(0, 1))
-    return [flat.map(lambda x, t=t: x[t]) for t in range(E * H)]
+def ticks_of(batch: TrialBatch) -> list[Transition]:
+    sequence = batch.ticks.flatten(0, 1)
+    return [sequence[t] for t in range(E * H)]
 
 
-def observed(method: Pearl, ticks: list[Transition]) -> PearlBelief:
+def observed(method: Pearl, ticks: Sequence[Transition]) -> PearlBelief:
     belief = method.prior(len(ticks[0].reward))
     for tick in ticks:
         belief = method.observe(belief, tick)
     return belief
 
 
-def close(a: Posterior, b: Posterior) -> None:
+def assert_close(a: Posterior, b: Posterior) -> None:
     for f in fields(Posterior):
         torch.testing.assert_close(getattr(a, f.name), getattr(b, f.name), atol=1e-4, rtol=1e-4)
 
 
-def gradients(method: Pearl, loss: Tensor, part: nn.Module) -> list[Tensor | None]:
-    return list(
-        torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)
-    )
+def gradients(loss: Tensor, part: nn.Module) -> list[Tensor | None]:
+    parameters = list(part.parameters())
+    return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
 
 
-def test_the_encoder_learns_from_the_critics_error_and_the_kl_alone(taught: Pearl) -> None:
-    losses = taught.losses()
+def test_the_encoder_learns_from_the_critics_error_and_the_kl_alone(trained: Pearl) -> None:
+    losses = trained.losses()
     for name in ("critic", "kl"):
-        assert all(
-            g is not None and g.any() for g in gradients(taught, losses[name], taught.encoder)
-        ), name
+        found = gradients(losses[name], trained.encoder)
+        assert all(g is not None and g.any() for g in found), name
     for name in ("actor", "temperature"):
-        assert all(g is None for g in gradients(taught, losses[name], taught.encoder)), name
-    assert all(
-        g is None for g in gradients(taught, losses["critic"] + losses["kl"], taught.sac.actor)
-    )
-    assert all(
-        g is None for g in gradients(taught, losses["kl"] + losses["actor"], taught.sac.critic)
-    )
+        assert all(g is None for g in gradients(losses[name], trained.encoder)), name
+    without_actor = losses["critic"] + losses["kl"]
+    without_critic = losses["kl"] + losses["actor"]
+    assert all(g is None for g in gradients(without_actor, trained.sac.actor))
+    assert all(g is None for g in gradients(without_critic, trained.sac.critic))
 
 
-def test_a_step_moves_each_network_as_its_own_losses_say(taught: Pearl) -> None:
-    """The sum of the losses is descended at once; no loss leaks into a network that it may not move."""
-    state = taught.state_dict()
-    losses, g = taught.losses(), torch.get_rng_state()
-    own = {"actor": losses["actor"], "critic": losses["critic"]}
-    expected = {
-        name: gradients(taught, loss, getattr(taught.sac, name)) for name, loss in own.items()
-    }
-    taught.load_state_dict(state)
-    taught.step()
-    for name, found in expected.items():
-        for p, e in zip(getattr(taught.sac, name).parameters(), found, strict=True):
+def test_a_step_gives_each_network_the_gradient_of_its_own_loss(trained: Pearl) -> None:
+    """The sum of the losses is descended at once; no loss leaks into another's network."""
+    networks = {"actor": trained.sac.actor, "critic": trained.sac.critic}
+    state = trained.state_dict()
+    losses = trained.losses()
+    global_stream = torch.get_rng_state()
+    expected = {name: gradients(losses[name], network) for name, network in networks.items()}
+    trained.load_state_dict(state)
+    trained.step()
+    for name, network in networks.items():
+        for p, gradient in zip(network.parameters(), expected[name], strict=True):
             assert p.grad is not None
-            torch.testing.assert_close(p.grad, e)
-    assert torch.equal(g, torch.get_rng_state()), "no draw from the global stream"
+            torch.testing.assert_close(p.grad, gradient)
+    assert torch.equal(global_stream, torch.get_rng_state()), "no draw from the global stream"
 
 
-def test_what_is_seen_tick_by_tick_is_what_is_inferred_of_all_at_once(taught: Pearl) -> None:
-    lived, method = trial(2), taught
-    method.replay.add(lived)
-    method.slow.load_state_dict(method.encoder.state_dict())
-    slots, everything = torch.arange(N, 2 * N), torch.ones(N, E * H, dtype=torch.bool)
-    rows, there = method.replay.trials(slots)
-    assert torch.equal(there, everything)
-    method.replay.contexts = lambda *_: (rows, there)  # type: ignore[method-assign]
-    close(observed(method, ticks_of(lived)).posterior, method.infer(slots))
+def test_beliefs_updated_tick_by_tick_equal_those_inferred_from_all_ticks(trained: Pearl) -> None:
+    batch = trial(2)
+    trained.replay.add(batch)
+    trained.ema_encoder.load_state_dict(trained.encoder.state_dict())
+    slots = torch.arange(N, 2 * N)
+    rows, mask = trained.replay.trials(slots)
+    assert torch.equal(mask, torch.ones(N, E * H, dtype=torch.bool))
+
+    def whole_trials(*_: Any, **__: Any) -> tuple[Transition, Tensor]:
+        return rows, mask
+
+    trained.replay.contexts = whole_trials  # type: ignore[method-assign]
+    assert_close(observed(trained, ticks_of(batch)).posterior, trained.infer(slots))
 
 
-def test_a_belief_is_the_product_of_the_factors_of_what_was_seen(taught: Pearl) -> None:
-    """By brute force: log densities of N(0, I) and of every measurement, added up, differ by a constant."""
-    lived = trial(2)
-    posterior = observed(taught, ticks_of(lived)).posterior
-    x = context(lived.ticks.map(lambda x: x.flatten(0, 1)[:, 0]))
+def test_a_belief_is_the_product_of_the_factors_of_all_ticks(trained: Pearl) -> None:
+    """By brute force: log densities of N(0, I) and of every measurement add up to the belief's."""
+    batch = trial(2)
+    posterior = observed(trained, ticks_of(batch)).posterior
+    world = batch.ticks.flatten(0, 1)[:, 0]
     with torch.no_grad():
-        out = taught.slow.net(taught.context(x))
+        x = trained.context_norm(context_features(world))
+        out = trained.ema_encoder.net(x)
+    directions = out[:, :L]
+    measured = out[:, L]
     z = torch.randn(20, L, generator=torch.Generator().manual_seed(0))
-    measured = -0.5 * (z @ out[:, :L].T - out[:, L]).square().sum(1) - 0.5 * z.square().sum(1)
-    off = z - posterior.mean[0]
-    told = -0.5 * torch.einsum("ki,ij,kj->k", off, posterior.precision[0], off)
-    torch.testing.assert_close(measured - measured[0], told - told[0], atol=1e-3, rtol=1e-3)
+    errors = z @ directions.T - measured
+    expected = -0.5 * errors.square().sum(1) - 0.5 * z.square().sum(1)
+    deviation = z - posterior.mean[0]
+    found = -0.5 * torch.einsum("ki,ij,kj->k", deviation, posterior.precision[0], deviation)
+    # Both are known up to a constant.
+    torch.testing.assert_close(expected - expected[0], found - found[0], atol=1e-3, rtol=1e-3)
 
 
-def test_the_order_of_what_was_seen_does_not_matter(taught: Pearl) -> None:
+def test_the_order_of_ticks_does_not_matter(trained: Pearl) -> None:
     ticks = ticks_of(trial(2))
-    close(observed(taught, ticks).posterior, observed(taught, ticks[::-1]).posterior)
+    backwards = observed(trained, ticks[::-1]).posterior
+    assert_close(observed(trained, ticks).posterior, backwards)
 
 
-def test_what_is_not_valid_teaches_nothing(taught: Pearl) -> None:
+def test_ticks_that_are_not_valid_leave_the_posterior_as_it_was(trained: Pearl) -> None:
+    invalid = torch.arange(N) == 1
     tick = ticks_of(trial(2))[0]
     tick = replace(
         tick,
-        valid=torch.arange(N) != 1,
-        reward=torch.where(torch.arange(N) == 1, torch.nan, tick.reward),
+        valid=~invalid,
+        reward=torch.where(invalid, torch.nan, tick.reward),
     )
-    before = taught.prior(N)
-    after = taught.observe(before, tick)
-    assert torch.equal(after.posterior.precision[1], before.posterior.precision[1])
-    assert torch.equal(after.posterior.weighted[1], before.posterior.weighted[1])
-    assert (after.posterior.weighted[[0, 2, 3, 4]] != 0).any(-1).all()
+    before = trained.prior(N).posterior
+    after = trained.observe(trained.prior(N), tick).posterior
+    assert torch.equal(after.precision[1], before.precision[1])
+    assert torch.equal(after.weighted[1], before.weighted[1])
+    assert (after.weighted[~invalid] != 0).any(-1).all()
 
 
-def test_z_is_held_for_an_episode_and_drawn_afresh_after_it(taught: Pearl) -> None:
-    lived = trial(2)
-    belief = taught.prior(N)
-    held = belief.z
-    for tick in ticks_of(lived)[:H]:
-        belief = taught.observe(belief, tick)
-        assert belief.z is held
-    after = taught.adapt(belief, lived.ticks.map(lambda x: x[0]))
-    assert (after.z != held).any(-1).all()
-    close(after.posterior, belief.posterior)
+def test_z_is_held_for_an_episode_and_drawn_again_after_it(trained: Pearl) -> None:
+    batch = trial(2)
+    belief = trained.prior(N)
+    z = belief.z
+    for tick in ticks_of(batch)[:H]:
+        belief = trained.observe(belief, tick)
+        assert belief.z is z
+    after = trained.adapt(belief, batch.ticks[0])
+    assert (after.z != z).any(-1).all()
+    assert_close(after.posterior, belief.posterior)
 
 
-def test_draws_are_of_the_posterior(taught: Pearl) -> None:
-    one = observed(taught, [t.map(lambda x: x[:1]) for t in ticks_of(trial(2))]).posterior
+def test_draws_are_of_the_posterior(trained: Pearl) -> None:
+    one_world = [tick[:1] for tick in ticks_of(trial(2))]
+    one = observed(trained, one_world).posterior
     many = Posterior(one.precision.expand(20000, L, L), one.weighted.expand(20000, L))
-    z, covariance = taught.draw(many).z, torch.linalg.inv(one.precision[0])
-    deviation = covariance.diagonal().sqrt()
-    assert ((z.mean(0) - one.mean[0]).abs() < 0.04 * deviation).all()
-    torch.testing.assert_close(z.T.cov() / deviation.outer(deviation), covariance / deviation.outer(deviation),
-                               atol=0.04, rtol=0)  # fmt: skip
+    z = trained.draw(many).z
+    covariance = torch.linalg.inv(one.precision[0])
+    std = covariance.diagonal().sqrt()
+    scale = std.outer(std)
+    assert ((z.mean(0) - one.mean[0]).abs() < 0.04 * std).all()
+    torch.testing.assert_close(z.T.cov() / scale, covariance / scale, atol=0.04, rtol=0)
 
 
-def test_a_belief_of_a_hundred_ticks_is_no_larger_than_one_of_none(taught: Pearl) -> None:
+def test_a_belief_of_a_hundred_ticks_is_no_larger_than_one_of_none(trained: Pearl) -> None:
     def size(belief: PearlBelief) -> dict[str, tuple[int, ...]]:
-        p = belief.posterior
-        assert not any(x.requires_grad for x in (p.precision, p.weighted, belief.z)), (
-            "it would drag its past along"
-        )
-        parts = {"precision": p.precision, "weighted": p.weighted, "z": belief.z}
-        return {k: (*x.shape, x.untyped_storage().nbytes()) for k, x in parts.items()}
+        posterior = belief.posterior
+        parts = {
+            "precision": posterior.precision,
+            "weighted": posterior.weighted,
+            "z": belief.z,
+        }
+        for name, x in parts.items():
+            assert not x.requires_grad, f"{name} keeps the graph of all ticks before"
+        return {name: (*x.shape, x.untyped_storage().nbytes()) for name, x in parts.items()}
 
-    assert size(observed(taught, ticks_of(trial(2)) * 8)) == size(taught.prior(N))
+    assert size(observed(trained, ticks_of(trial(2)) * 8)) == size(trained.prior(N))
 
 
-def test_acting_without_exploration_follows_the_mean_once_there_is_evidence(taught: Pearl) -> None:
-    obs, ticks = torch.zeros(N, 2), ticks_of(trial(2))
-    empty, seen = taught.prior(N), observed(taught, ticks)
+def test_acting_without_exploration_follows_the_mean_once_there_is_evidence(
+    trained: Pearl,
+) -> None:
+    obs = torch.zeros(N, 2)
+    empty = trained.prior(N)
+    informed = observed(trained, ticks_of(trial(2)))
 
-    def under(z: Tensor) -> Tensor:
-        return taught.sac.act(taught.obs(obs), z, None)
+    def mean_action(z: Tensor) -> Tensor:
+        return trained.sac.act(trained.features(obs, z), None)
 
-    torch.testing.assert_close(taught.act(obs, empty, False), under(empty.z))
-    torch.testing.assert_close(taught.act(obs, seen, False), under(seen.posterior.mean))
-    assert not torch.equal(under(seen.z), under(seen.posterior.mean))
-    assert not torch.equal(taught.act(obs, seen, True), taught.act(obs, seen, True))
+    mean = informed.posterior.mean
+    torch.testing.assert_close(trained.act(obs, empty, False), mean_action(empty.z))
+    torch.testing.assert_close(trained.act(obs, informed, False), mean_action(mean))
+    assert not torch.equal(mean_action(informed.z), mean_action(mean))
+    exploring = [trained.act(obs, informed, True) for _ in range(2)]
+    assert not torch.equal(exploring[0], exploring[1])
 
 
 def losses_after(**flags: bool) -> dict[str, Tensor]:
@@ -196,55 +240,73 @@ def losses_after(**flags: bool) -> dict[str, Tensor]:
 
 
 def test_a_critic_looks_past_the_time_limit_and_not_past_an_end() -> None:
-    plain, late, ended = losses_after(), losses_after(truncated=True), losses_after(terminated=True)
+    plain = losses_after()
+    late = losses_after(truncated=True)
+    ended = losses_after(terminated=True)
     assert torch.equal(plain["critic"], late["critic"])
     assert not torch.allclose(plain["critic"], ended["critic"])
     assert torch.equal(plain["kl"], ended["kl"]), "an end is not evidence"
 
 
-def test_the_true_task_is_never_looked_at() -> None:
-    told, other = pearl(), pearl()
-    told.learn(trial())
+def test_the_true_task_is_never_read() -> None:
+    first = pearl()
+    other = pearl()
+    first.learn(trial())
     other.learn(replace(trial(), task=torch.full((N, 1), 7.0)))
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(told.net.parameters(), other.net.parameters(), strict=True)
-    )
+    for a, b in zip(first.net.parameters(), other.net.parameters(), strict=True):
+        assert torch.equal(a, b)
     assert not pearl().privileged
 
 
-def test_what_beliefs_are_built_by_follows_the_encoder_by_its_share(taught: Pearl) -> None:
-    before = [p.clone() for p in taught.slow.parameters()]
-    taught.step()
-    for slow, old, fast in zip(
-        taught.slow.parameters(), before, taught.encoder.parameters(), strict=True
-    ):
-        torch.testing.assert_close(slow, old + SAC.ema_rate * (fast - old), rtol=1e-6, atol=1e-9)
+def test_the_averaged_encoder_follows_the_encoder_by_its_rate(trained: Pearl) -> None:
+    before = [p.clone() for p in trained.ema_encoder.parameters()]
+    trained.step()
+    ema = trained.ema_encoder.parameters()
+    fast = trained.encoder.parameters()
+    for now, old, new in zip(ema, before, fast, strict=True):
+        torch.testing.assert_close(now, old + SAC.ema_rate * (new - old), rtol=1e-6, atol=1e-9)
 
 
-def test_a_restored_pearl_goes_on_as_the_first_would_have(taught: Pearl) -> None:
+def test_contexts_come_from_the_newest_transitions_where_a_window_is_set() -> None:
+    method = pearl(replace(CONFIG, context_window=2))
+    method.replay.add(trial())
+    old = method.replay.data[:N, : E * H - 2]
+    slots = torch.arange(N)
+    state = method.generator.get_state()
+    before = method.infer(slots)
+    old += 1.0  # what no context may hold
+    method.generator.set_state(state)
+    after = method.infer(slots)
+    assert torch.equal(before.precision, after.precision)
+    assert torch.equal(before.weighted, after.weighted)
+
+
+def test_the_replay_that_is_given_is_used() -> None:
+    replay = Replay(7, CPU)
+    method = Pearl(PROBLEM, CONFIG, 0, CPU, replay)
+    method.learn(trial())
+    assert method.replay is replay
+    assert len(replay) == N
+
+
+def test_a_restored_pearl_continues_as_the_original(trained: Pearl) -> None:
     restored = pearl(seed=9)
-    restored.load_state_dict(
-        deepcopy(taught.state_dict())
-    )  # a state shares its tensors with who gave it
-    logs: list[Any] = [method.learn(trial(3)) for method in (taught, restored)]
+    state = deepcopy(trained.state_dict())  # a state shares its tensors with the method
+    restored.load_state_dict(state)
+    logs = [method.learn(trial(3)) for method in (trained, restored)]
     assert logs[0] == logs[1]
-    assert torch.equal(taught.prior(2).z, restored.prior(2).z)
+    assert torch.equal(trained.prior(2).z, restored.prior(2).z)
 
 
 def test_the_prior_is_a_standard_gaussian_and_has_no_divergence_from_itself() -> None:
-    assert torch.equal(prior(3, L).kl(), torch.zeros(3))
+    assert torch.equal(prior(3, L, CPU).kl(), torch.zeros(3))
     z = pearl().prior(20000).z
     assert z.mean(0).abs().max() < 0.03
     assert (z.T.cov() - torch.eye(L)).abs().max() < 0.05
 
 
-def test_the_kl_is_that_of_torch(taught: Pearl) -> None:
-    from torch.distributions import MultivariateNormal, kl_divergence
-
-    p = observed(taught, ticks_of(trial(2))).posterior
-    reference = kl_divergence(
-        MultivariateNormal(p.mean, precision_matrix=p.precision),
-        MultivariateNormal(torch.zeros(L), torch.eye(L)),
-    )
+def test_the_kl_is_that_of_torch(trained: Pearl) -> None:
+    p = observed(trained, ticks_of(trial(2))).posterior
+    standard = MultivariateNormal(torch.zeros(L), torch.eye(L))
+    reference = kl_divergence(MultivariateNormal(p.mean, precision_matrix=p.precision), standard)
     torch.testing.assert_close(p.kl(), reference, rtol=1e-4, atol=1e-4)

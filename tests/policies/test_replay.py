@@ -1,15 +1,18 @@
-"""What the replay may hand out: transitions of the tasks asked for, valid ones, none twice in a context."""
+"""Laws of the replay: it samples valid transitions of the tasks asked for."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from policies.method import Transition, TrialBatch
 from policies.rl.replay import FLAGS, Replay
 
+CPU = torch.device("cpu")
 E, H = 2, 5
 
 
@@ -17,50 +20,55 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def trial(first: int, n: int, lengths: list[int] | None = None) -> TrialBatch:
-    """n tasks, of which each tick says whose it is and when it was: obs is (task, tick of the trial).
+def empty(capacity: int) -> Replay:
+    return Replay(capacity, CPU)
 
-    ``lengths`` are of each task's episodes, both alike; what lies beyond is not valid and full of NaN.
+
+def trial(first: int, n: int, lengths: list[int] | None = None) -> TrialBatch:
+    """n tasks whose ticks carry their own place: obs is (task, tick of the trial).
+
+    ``lengths`` are of each task's episodes, all alike; later ticks are not valid and hold NaN.
     """
     tick = torch.arange(E * H).view(E, H, 1).expand(E, H, n).float()
     task = torch.arange(first, first + n).expand(E, H, n).float()
-    valid = torch.arange(H)[None, :, None] < torch.tensor(lengths or [H] * n).expand(E, 1, n)
+    length = torch.tensor(lengths or [H] * n).expand(E, 1, n)
+    valid = torch.arange(H)[None, :, None] < length
     hide = torch.where(valid, 0.0, torch.nan)
     obs = torch.stack([task + hide, tick], -1)
     no = torch.zeros(E, H, n, dtype=torch.bool)
     ticks = Transition(
-        obs,
-        0.1 * obs,
-        0.2 * obs,
-        task + tick / 100 + hide,
-        2 * obs,
-        no,
-        tick % H == H - 1,
-        no,
-        tick % H == 0,
-        valid,
+        obs=obs,
+        action=0.1 * obs,
+        applied=0.2 * obs,
+        reward=task + tick / 100 + hide,
+        next_obs=2 * obs,
+        terminated=no,
+        truncated=tick % H == H - 1,
+        first=no,
+        begins=tick % H == 0,
+        valid=valid,
     )
-    return TrialBatch(
-        ticks, torch.arange(first, first + n).float()[:, None], torch.arange(n), no[:, 0]
-    )
+    parameters = torch.arange(first, first + n).float()[:, None]
+    return TrialBatch(ticks, parameters, torch.arange(n), no[:, 0])
 
 
-def consistent(t: Transition) -> bool:
+def is_consistent(t: Transition) -> bool:
     """Whether every row is as ``trial`` made it."""
-    task, tick = t.obs[..., 0], t.obs[..., 1]
-    return bool(
-        t.valid.all()
-        and torch.equal(t.reward, task + tick / 100)
-        and torch.equal(t.action, 0.1 * t.obs)
-        and torch.equal(t.applied, 0.2 * t.obs)
-        and torch.equal(t.next_obs, 2 * t.obs)
-        and torch.equal(t.truncated, tick % H == H - 1)
-        and not t.terminated.any()
-    )
+    task, tick = t.obs.unbind(-1)
+    checks = [
+        t.valid.all(),
+        torch.equal(t.reward, task + tick / 100),
+        torch.equal(t.action, 0.1 * t.obs),
+        torch.equal(t.applied, 0.2 * t.obs),
+        torch.equal(t.next_obs, 2 * t.obs),
+        torch.equal(t.truncated, tick % H == H - 1),
+        torch.equal(t.begins, tick % H == 0),
+        not t.terminated.any(),
+    ]
+    return all(checks)
 
 
-def owners(replay: Replay) -> set[int]:
-    """The tasks that are kept."""
+def stored_tasks(replay: Replay) -> set[int]:
     return set(replay.task[: len(replay), 0].int().tolist())
 
 
@@ -68,121 +76,163 @@ lengths = st.lists(st.integers(0, H), min_size=1, max_size=8).filter(any)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(lengths, st.integers(1, E * H + 3), st.integers(0, 99))
+@given(lengths, st.integers(1, E * H + 3), st.integers(0, 99), st.sampled_from([None, 1, 4, 99]))
 def test_a_context_has_valid_transitions_of_its_task_and_none_twice(
-    lengths: list[int], most: int, seed: int
+    lengths: list[int], size: int, seed: int, newest: int | None
 ) -> None:
-    replay = Replay(20)
+    replay = empty(20)
     replay.add(trial(10, len(lengths), lengths))
     slots = replay.tasks(30, seeded(seed))
-    rows, counts = replay.contexts(slots, most, seeded(seed))
-    width = min(most, E * H)
-    assert counts.shape == rows.reward.shape == (30, width)
-    assert rows.obs.isfinite().all(), "nor does NaN come beside them"
+    rows, mask = replay.contexts(slots, size, seeded(seed), newest)
+    width = min(size, E * H)
+    assert mask.shape == rows.reward.shape == (30, width)
+    assert rows.obs.isfinite().all(), "there is no NaN beside the context either"
     for i, slot in enumerate(slots):
-        mine = Transition(
-            **{f.name: getattr(rows, f.name)[i][counts[i]] for f in fields(Transition)}
-        )
-        available = 2 * lengths[int(replay.task[slot, 0]) - 10]
-        assert 1 <= len(mine.reward) <= min(width, available)
-        assert consistent(mine)
-        assert (mine.obs[:, 0] == replay.task[slot, 0]).all()
-        assert len(mine.obs[:, 1].unique()) == len(mine.reward)
+        context = rows[i][mask[i]]
+        length = 2 * lengths[int(replay.task[slot, 0]) - 10]
+        available = min(length, newest or length)
+        assert 1 <= len(context.reward) <= min(width, available)
+        assert is_consistent(context)
+        assert (context.obs[:, 0] == replay.task[slot, 0]).all()
+        assert len(context.obs[:, 1].unique()) == len(context.reward)
 
 
-def test_contexts_are_of_all_lengths_and_of_all_transitions() -> None:
-    replay = Replay(4)
+def test_contexts_are_of_all_sizes_and_of_all_transitions() -> None:
+    replay = empty(4)
     replay.add(trial(0, 1))
-    rows, counts = replay.contexts(torch.zeros(2000, dtype=torch.int64), 6, seeded())
-    assert (counts.sum(1).bincount(minlength=7)[1:] > 250).all()  # 333 on average
-    assert (rows.obs[..., 1][counts].int().bincount(minlength=E * H) > 500).all()  # 700 on average
+    slots = torch.zeros(2000, dtype=torch.int64)
+    rows, mask = replay.contexts(slots, 6, seeded())
+    sizes = mask.sum(1).bincount(minlength=7)
+    ticks = rows.obs[..., 1][mask].int().bincount(minlength=E * H)
+    assert (sizes[1:] > 250).all()  # 333 on average
+    assert (ticks > 500).all()  # 700 on average
+
+
+def test_a_recent_context_has_only_the_newest_transitions() -> None:
+    replay = empty(4)
+    replay.add(trial(0, 2, [H, 3]))
+    slots = torch.tensor([0, 1]).repeat(500)
+    rows, mask = replay.contexts(slots, E * H, seeded(), newest=4)
+    drawn = [rows.obs[i, :, 1][mask[i]] for i in range(len(slots))]
+    assert torch.cat(drawn[0::2]).unique().tolist() == [6, 7, 8, 9]
+    assert torch.cat(drawn[1::2]).unique().tolist() == [2, 5, 6, 7]
+    assert {len(context) for context in drawn} == {1, 2, 3, 4}
+
+    everything = replay.transitions(slots, 20, seeded()).obs[..., 1]
+    assert len(everything[0::2].unique()) == E * H, "the other samplers are not restricted"
+
+
+def test_without_a_window_a_context_is_drawn_from_all_transitions() -> None:
+    """And by the same random numbers as with a window that holds them all."""
+    replay = empty(4)
+    replay.add(trial(0, 2))
+    slots = torch.tensor([0, 1, 1])
+    rows, mask = replay.contexts(slots, 6, seeded())
+    windowed_rows, windowed_mask = replay.contexts(slots, 6, seeded(), newest=E * H)
+    assert torch.equal(rows.obs, windowed_rows.obs)
+    assert torch.equal(mask, windowed_mask)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(lengths, st.integers(0, 99))
-def test_drawn_transitions_are_valid_and_of_the_task_asked_for(
-    lengths: list[int], seed: int
-) -> None:
-    replay = Replay(20)
+def test_drawn_transitions_are_valid_ones_of_their_task(lengths: list[int], seed: int) -> None:
+    replay = empty(20)
     new = replay.add(trial(10, len(lengths), lengths))
-    assert consistent(new)
+    assert is_consistent(new)
     assert len(new.reward) == 2 * sum(lengths)
-    assert len(replay) == sum(length > 0 for length in lengths), (
-        "a task of which nothing is known is none"
-    )
+    assert len(replay) == sum(length > 0 for length in lengths), "empty tasks are left out"
     slots = replay.tasks(30, seeded(seed))
     rows = replay.transitions(slots, 7, seeded(seed))
     assert rows.obs.shape == (30, 7, 2)
-    assert consistent(rows)
+    assert is_consistent(rows)
     assert torch.equal(rows.obs[..., 0], replay.task[slots].expand(-1, 7))
 
 
 def test_every_transition_is_drawn_about_as_often() -> None:
-    replay = Replay(4)
+    replay = empty(4)
     replay.add(trial(0, 2, [H, 2]))
     rows = replay.transitions(torch.tensor([1]), 4000, seeded())
     counts = rows.obs[..., 1].int().flatten().bincount(minlength=E * H)
-    assert (counts[[0, 1, H, H + 1]] > 850).all()  # 1000 on average
-    assert counts.sum() == counts[[0, 1, H, H + 1]].sum()
+    valid = counts[[0, 1, H, H + 1]]
+    assert (valid > 850).all()  # 1000 on average
+    assert counts.sum() == valid.sum()
 
 
-def test_the_ring_forgets_the_oldest_tasks() -> None:
-    replay = Replay(5)
-    for first, kept in ((0, {0, 1, 2}), (3, {1, 2, 3, 4, 5}), (6, {4, 5, 6, 7, 8})):
+def test_the_ring_overwrites_the_oldest_tasks() -> None:
+    replay = empty(5)
+    stages = [
+        (0, {0, 1, 2}),
+        (3, {1, 2, 3, 4, 5}),
+        (6, {4, 5, 6, 7, 8}),
+    ]
+    for first, expected in stages:
         replay.add(trial(first, 3))
-        assert owners(replay) == kept
+        assert stored_tasks(replay) == expected
         drawn = replay.transitions(replay.tasks(300, seeded()), 2, seeded())
-        assert set(drawn.obs[..., 0].int().flatten().tolist()) == kept
+        assert set(drawn.obs[..., 0].int().flatten().tolist()) == expected
     replay.add(trial(20, 8))  # more than there is room for
     assert len(replay) == 5
-    assert owners(replay) == {23, 24, 25, 26, 27}
+    assert stored_tasks(replay) == {23, 24, 25, 26, 27}
 
 
-def test_a_short_task_in_an_old_place_leaves_nothing_of_the_long_one() -> None:
-    replay = Replay(1)
+def test_a_short_task_in_an_old_slot_leaves_nothing_of_the_long_one() -> None:
+    replay = empty(1)
     replay.add(trial(0, 1))
     replay.add(trial(1, 1, [1]))
-    rows, counts = replay.contexts(torch.zeros(200, dtype=torch.int64), E * H, seeded())
-    assert counts.sum(1).max() == 2
-    assert (rows.obs[..., 0][counts] == 1).all()
-    assert (
-        replay.transitions(torch.zeros(1, dtype=torch.int64), 200, seeded()).obs[..., 0] == 1
-    ).all()
+    rows, mask = replay.contexts(torch.zeros(200, dtype=torch.int64), E * H, seeded())
+    assert mask.sum(1).max() == 2
+    assert (rows.obs[..., 0][mask] == 1).all()
+    drawn = replay.transitions(torch.zeros(1, dtype=torch.int64), 200, seeded())
+    assert (drawn.obs[..., 0] == 1).all()
 
 
-def test_whole_trials_come_in_the_order_of_time() -> None:
-    replay = Replay(4)
+def test_whole_trials_come_in_time_order_with_their_episodes_marked() -> None:
+    replay = empty(4)
     replay.add(trial(0, 3, [2, H, 3]))
-    rows, there = replay.trials(torch.tensor([2, 0]))
-    assert there.sum(1).tolist() == [6, 4]
-    assert rows.obs[0, :, 1][there[0]].tolist() == [0, 1, 2, 5, 6, 7]
-    assert rows.obs[1, :, 1][there[1]].tolist() == [0, 1, 5, 6]
+    rows, mask = replay.trials(torch.tensor([2, 0]))
+    assert mask.sum(1).tolist() == [6, 4]
+    assert rows.obs[0, :, 1][mask[0]].tolist() == [0, 1, 2, 5, 6, 7]
+    assert rows.obs[1, :, 1][mask[1]].tolist() == [0, 1, 5, 6]
+    episode = rows.begins.cumsum(1) - 1
+    assert episode[0][mask[0]].tolist() == [0, 0, 0, 1, 1, 1]
+    assert episode[1][mask[1]].tolist() == [0, 0, 1, 1]
 
 
+Sampler = Callable[[Replay, Tensor], Transition]
+
+
+def draw_transitions(replay: Replay, slots: Tensor) -> Transition:
+    return replay.transitions(slots, 3, seeded())
+
+
+def draw_contexts(replay: Replay, slots: Tensor) -> Transition:
+    rows, _ = replay.contexts(slots, 4, seeded())
+    return rows
+
+
+@pytest.mark.parametrize("sample", [draw_transitions, draw_contexts])
 @pytest.mark.parametrize("added", [0, 1, 3])
-def test_a_restored_replay_goes_on_as_the_first_would_have(added: int) -> None:
-    kept, restored = Replay(4), Replay(4)
+def test_a_restored_replay_continues_as_the_original(added: int, sample: Sampler) -> None:
+    original = empty(4)
+    restored = empty(4)
     for k in range(added):
-        kept.add(trial(3 * k, 3, [2, H, 1]))
-    state = kept.state_dict()
+        original.add(trial(3 * k, 3, [2, H, 1]))
+    state = original.state_dict()
     restored.load_state_dict(state)
-    for replay in (kept, restored):
+    for replay in (original, restored):
         replay.add(trial(90, 3))
-    if added:
-        assert 90 not in state["task"], "what was saved is a copy"
-    slots = kept.tasks(50, seeded())
+    assert 90 not in state["task"], "the state is a copy"
+
+    slots = original.tasks(50, seeded())
     assert torch.equal(slots, restored.tasks(50, seeded()))
-    for get in (
-        lambda r: r.transitions(slots, 3, seeded()),
-        lambda r: r.contexts(slots, 4, seeded())[0],
-    ):
-        for f in fields(Transition):
-            a, b = (getattr(get(replay), f.name) for replay in (kept, restored))
-            torch.testing.assert_close(a, b, equal_nan=True, rtol=0, atol=0)
+    for f in fields(Transition):
+        a = getattr(sample(original, slots), f.name)
+        b = getattr(sample(restored, slots), f.name)
+        torch.testing.assert_close(a, b, equal_nan=True, rtol=0, atol=0)
 
 
 def test_flags_come_out_as_flags() -> None:
-    replay = Replay(2)
+    replay = empty(2)
     one = trial(0, 1)
     ended = one.ticks.terminated.clone()
     ended[1, H - 1] = True
@@ -193,8 +243,8 @@ def test_flags_come_out_as_flags() -> None:
 
 
 def test_trials_of_other_shapes_are_refused() -> None:
-    replay = Replay(4)
+    replay = empty(4)
     replay.add(trial(0, 1))
     short = trial(0, 1)
     with pytest.raises(ValueError, match="do not fit"):
-        replay.add(replace(short, ticks=short.ticks.map(lambda x: x[:1])))
+        replay.add(replace(short, ticks=short.ticks[:1]))

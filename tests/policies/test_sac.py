@@ -1,4 +1,4 @@
-"""Soft actor-critic's laws: who is moved by which loss, what a value is, and how slow copies and temperature move."""
+"""Laws of soft actor-critic: gradient flow of each loss, values, temperature and slow copies."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -10,10 +10,21 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from policies.method import Transition
-from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
+from policies.method import Problem, Transition
+from policies.rl.sac import (
+    Sac,
+    SacConfig,
+    actor_loss,
+    critic_loss,
+    polyak_update,
+    q_values,
+    temperature_loss,
+)
+from policies.rl.sac_learner import SacLearner
 
-B, OBS, A, L = 32, 3, 2, 4
+CPU = torch.device("cpu")
+B, K, A = 32, 7, 2
+OBS = 3
 CONFIG = SacConfig(hidden=(16, 16), gamma=0.9, reward_scale=2.0)
 
 
@@ -23,163 +34,253 @@ def seeded(seed: int) -> torch.Generator:
 
 @pytest.fixture
 def sac() -> Sac:
-    """With all copies apart from what they copy."""
-    made = Sac(OBS + L, A, CONFIG, seeded(0))
-    other = Sac(OBS + L, A, CONFIG, seeded(1))
-    polyak_update(made.target, other.critic, 1.0)
-    polyak_update(made.slow, other.actor, 1.0)
+    """Networks whose slow copies differ from what they follow."""
+    made = Sac(K, A, CONFIG, seeded(0))
+    other = Sac(K, A, CONFIG, seeded(1))
+    polyak_update(made.target_critic, other.critic, 1.0)
+    polyak_update(made.ema_actor, other.actor, 1.0)
     return made
 
 
 def batch(**flags: bool) -> Transition:
-    g, no = seeded(2), torch.zeros(B, dtype=torch.bool)
+    g = seeded(2)
+    no = torch.zeros(B, dtype=torch.bool)
     action = 2 * torch.rand(B, A, generator=g) - 1
     rows = Transition(
-        torch.randn(B, OBS, generator=g), action, action, torch.randn(B, generator=g), torch.randn(B, OBS, generator=g),
-        no, no, no, no, ~no,
-    )  # fmt: skip
-    return replace(rows, **{name: torch.full((B,), value) for name, value in flags.items()})
+        obs=torch.randn(B, OBS, generator=g),
+        action=action,
+        applied=action,
+        reward=torch.randn(B, generator=g),
+        next_obs=torch.randn(B, OBS, generator=g),
+        terminated=no,
+        truncated=no,
+        first=no,
+        begins=no,
+        valid=~no,
+    )
+    changes = {name: torch.full((B,), value) for name, value in flags.items()}
+    return replace(rows, **changes)
 
 
-def condition() -> Tensor:
-    return torch.randn(B, L, generator=seeded(3)).requires_grad_()
+def features(seed: int = 3) -> Tensor:
+    return torch.randn(B, K, generator=seeded(seed)).requires_grad_()
 
 
-def moved(*modules: nn.Module) -> list[bool]:
-    return [
-        p.grad is not None and bool(p.grad.any()) for module in modules for p in module.parameters()
-    ]
+def has_gradient(*modules: nn.Module) -> list[bool]:
+    parameters = [p for module in modules for p in module.parameters()]
+    return [p.grad is not None and bool(p.grad.any()) for p in parameters]
 
 
-def td_error(sac: Sac, t: Transition, z: Tensor, config: SacConfig = CONFIG) -> Tensor:
-    return critic_loss(sac, t, t.obs, t.next_obs, z, config, seeded(4))
+def td_error(
+    sac: Sac,
+    t: Transition,
+    x: Tensor,
+    config: SacConfig = CONFIG,
+    weights: Tensor | None = None,
+) -> Tensor:
+    return critic_loss(sac, t, x, features(5), config, seeded(4), weights)
 
 
-def test_the_critics_loss_reaches_critics_and_condition_alone(sac: Sac) -> None:
-    z = condition()
-    td_error(sac, batch(), z).backward()
-    assert all(moved(sac.critic))
-    assert z.grad is not None
-    assert z.grad.any(-1).all()
-    assert not any(moved(sac.actor, sac.slow, sac.target))
+def test_the_critics_loss_reaches_critics_and_features_alone(sac: Sac) -> None:
+    x = features()
+    next_x = features(5)
+    critic_loss(sac, batch(), x, next_x, CONFIG, seeded(4)).backward()
+    assert all(has_gradient(sac.critic))
+    assert x.grad is not None
+    assert x.grad.any(-1).all()
+    assert next_x.grad is None
+    assert not any(has_gradient(sac.actor, sac.ema_actor, sac.target_critic))
     assert sac.log_alpha.grad is None
 
 
 def test_the_actors_loss_reaches_the_actor_alone(sac: Sac) -> None:
-    z, t = condition(), batch()
-    actor_loss(sac, t.obs, z, seeded(4))[0].backward()
-    assert all(moved(sac.actor))
-    assert not any(moved(sac.critic, sac.slow, sac.target))
-    assert z.grad is None
+    x = features()
+    loss, _ = actor_loss(sac, x, seeded(4))
+    loss.backward()
+    assert all(has_gradient(sac.actor))
+    assert not any(has_gradient(sac.critic, sac.ema_actor, sac.target_critic))
+    assert x.grad is None
     assert sac.log_alpha.grad is None
 
 
 def test_the_temperatures_loss_reaches_the_temperature_alone(sac: Sac) -> None:
-    _, log_prob = actor_loss(sac, batch().obs, condition(), seeded(4))
+    _, log_prob = actor_loss(sac, features(), seeded(4))
     temperature_loss(sac, log_prob, -1.0).backward()
     assert sac.log_alpha.grad is not None
-    assert not any(moved(sac.actor, sac.critic, sac.slow, sac.target))
+    assert not any(has_gradient(sac.actor, sac.critic, sac.ema_actor, sac.target_critic))
 
 
 @pytest.mark.parametrize(("above", "sign"), [(0.5, -1), (-0.5, 1)])
 def test_the_temperature_falls_while_entropy_lies_above_its_target(
     sac: Sac, above: float, sign: int
 ) -> None:
-    _, log_prob = actor_loss(sac, batch().obs, condition(), seeded(4))
-    target, before = -log_prob.mean().item() - above, sac.log_alpha.item()
+    _, log_prob = actor_loss(sac, features(), seeded(4))
+    target_entropy = -log_prob.mean().item() - above
+    before = sac.log_alpha.item()
     optimizer = torch.optim.SGD([sac.log_alpha], lr=0.1)
-    temperature_loss(sac, log_prob, target).backward()
+    temperature_loss(sac, log_prob, target_entropy).backward()
     optimizer.step()
-    assert sac.log_alpha.item() - before == pytest.approx(0.1 * sign * abs(above), rel=1e-4)
+    change = sac.log_alpha.item() - before
+    assert change == pytest.approx(0.1 * sign * abs(above), rel=1e-4)
 
 
-def test_the_actor_goes_up_the_soft_value(sac: Sac) -> None:
+def test_the_actor_ascends_the_soft_value(sac: Sac) -> None:
     """The loss equals α log π - min Q, member by member, and a step on it lowers it."""
-    z, t = condition(), batch()
-    loss, log_prob = actor_loss(sac, t.obs, z, seeded(4))
-    action, again = sac.sample(t.obs, z, seeded(4))
-    q = sac.critic(torch.cat([t.obs, z, action], -1))[..., 0]
+    x = features()
+    loss, log_prob = actor_loss(sac, x, seeded(4))
+    action, again = sac.sample(x, seeded(4))
+    q = sac.critic(torch.cat([x, action], -1))[..., 0]
+    soft_value = torch.minimum(q[0], q[1]) - sac.log_alpha.exp() * log_prob
     torch.testing.assert_close(log_prob, again)
-    torch.testing.assert_close(
-        loss, (sac.log_alpha.exp() * log_prob - torch.minimum(q[0], q[1])).mean()
-    )
+    torch.testing.assert_close(loss, -soft_value.mean())
+
     optimizer = torch.optim.SGD(sac.actor.parameters(), lr=0.01)
     loss.backward()
     optimizer.step()
-    assert actor_loss(sac, t.obs, z, seeded(4))[0] < loss
+    lower, _ = actor_loss(sac, x, seeded(4))
+    assert lower < loss
 
 
 def test_the_density_is_that_of_a_squashed_gaussian(sac: Sac) -> None:
-    obs, z = batch().obs, condition().detach()
+    x = features().detach()
     with torch.no_grad():
-        action, density = sac.sample(obs, z, seeded(4))
-        mean, raw = sac.actor(torch.cat([obs, z], -1)).double().chunk(2, -1)
-    spread = (-5 + 3.5 * (torch.tanh(raw) + 1)).exp()
-    reference = TransformedDistribution(Independent(Normal(mean, spread), 1), [TanhTransform()])
+        action, log_prob = sac.sample(x, seeded(4))
+        mean, raw = sac.actor(x).double().chunk(2, -1)
+    std = (-5 + 3.5 * (torch.tanh(raw) + 1)).exp()
+    gaussian = Independent(Normal(mean, std), 1)
+    reference = TransformedDistribution(gaussian, [TanhTransform()])
+    expected = reference.log_prob(action.double())
     assert action.abs().max() < 1
-    torch.testing.assert_close(
-        density.double(), reference.log_prob(action.double()), atol=1e-3, rtol=1e-4
-    )
+    torch.testing.assert_close(log_prob.double(), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_the_density_stays_finite_where_tanh_saturates(sac: Sac) -> None:
     with torch.no_grad():
-        list(sac.actor.parameters())[-1][:A] = 30.0
-        action, density = sac.sample(batch().obs, condition(), seeded(4))
+        last_bias = list(sac.actor.parameters())[-1]
+        last_bias[:A] = 30.0
+        action, log_prob = sac.sample(features(), seeded(4))
     assert (action == 1).all()
-    assert density.isfinite().all()
+    assert log_prob.isfinite().all()
 
 
-def test_who_acts_is_the_slow_actor_and_without_noise_its_mean(sac: Sac) -> None:
-    obs, z = batch().obs, condition()
-    mean = torch.tanh(sac.slow(torch.cat([obs, z], -1)).chunk(2, -1)[0])
-    torch.testing.assert_close(sac.act(obs, z, None), mean)
-    drawn = sac.act(obs, z, seeded(4))
-    assert not torch.equal(drawn, mean)
-    assert torch.equal(drawn, sac.act(obs, z, seeded(4)))
+def test_the_averaged_actor_acts_by_its_mean_without_a_generator(sac: Sac) -> None:
+    x = features()
+    mean, _ = sac.ema_actor(x).chunk(2, -1)
+    torch.testing.assert_close(sac.act(x, None), torch.tanh(mean))
+    drawn = sac.act(x, seeded(4))
+    assert not torch.equal(drawn, torch.tanh(mean))
+    assert torch.equal(drawn, sac.act(x, seeded(4)))
     assert drawn.abs().max() <= 1
 
 
-def test_time_that_ran_out_is_no_terminal_and_a_terminal_is_one(sac: Sac) -> None:
-    z = condition()
-    plain, late, ended = (
-        td_error(sac, batch(**f), z) for f in ({}, {"truncated": True}, {"terminated": True})
-    )
-    myopic = td_error(sac, batch(), z, replace(CONFIG, gamma=0.0))
+def test_the_value_of_the_next_state_counts_at_a_time_limit_and_not_after_the_end(
+    sac: Sac,
+) -> None:
+    x = features()
+    plain = td_error(sac, batch(), x)
+    late = td_error(sac, batch(truncated=True), x)
+    ended = td_error(sac, batch(terminated=True), x)
+    myopic = td_error(sac, batch(), x, replace(CONFIG, gamma=0.0))
     assert torch.equal(plain, late)
     assert torch.equal(ended, myopic)
     assert not torch.allclose(plain, ended)
 
 
-def test_the_goal_is_the_reward_and_the_slow_critics_lower_soft_value(sac: Sac) -> None:
-    t, z = batch(), condition().detach()
+def expected_errors(sac: Sac, t: Transition, x: Tensor, next_x: Tensor) -> Tensor:
+    """Squared TD errors (2, b) as they are written in the paper."""
     with torch.no_grad():
-        action, log_prob = sac.sample(t.next_obs, z, seeded(4))
-        values = sac.target(torch.cat([t.next_obs, z, action], -1))[..., 0]
-        goal = 2.0 * t.reward + 0.9 * (
-            torch.minimum(values[0], values[1]) - sac.log_alpha.exp() * log_prob
-        )
-        q = sac.critic(torch.cat([t.obs, z, t.action], -1))[..., 0]
-    torch.testing.assert_close(
-        td_error(sac, t, z), sum(((member - goal) ** 2).mean() for member in q)
-    )
+        action, log_prob = sac.sample(next_x, seeded(4))
+        next_q = sac.target_critic(torch.cat([next_x, action], -1))[..., 0]
+        next_value = torch.minimum(next_q[0], next_q[1]) - sac.log_alpha.exp() * log_prob
+        target = 2.0 * t.reward + 0.9 * next_value
+        q = sac.critic(torch.cat([x, t.action], -1))[..., 0]
+    return (q - target).square()
 
 
-def pairs(sac: Sac) -> Iterator[tuple[str, Tensor, Tensor]]:
-    for name, slow, fast in (("target", sac.target, sac.critic), ("slow", sac.slow, sac.actor)):
-        yield from ((name, a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
+def test_the_target_is_reward_plus_the_target_critics_lower_soft_value(sac: Sac) -> None:
+    t = batch()
+    x = features().detach()
+    errors = expected_errors(sac, t, x, features(5))
+    torch.testing.assert_close(td_error(sac, t, x), errors[0].mean() + errors[1].mean())
 
 
-def test_slow_copies_move_by_their_share_and_their_models_stand(sac: Sac) -> None:
-    config, before = SacConfig(tau=0.25, ema_rate=0.0625), deepcopy(sac)
+def test_weights_scale_each_transitions_error(sac: Sac) -> None:
+    t = batch()
+    x = features().detach()
+    weights = torch.rand(B, generator=seeded(6))
+    errors = expected_errors(sac, t, x, features(5))
+    loss = td_error(sac, t, x, weights=weights)
+    torch.testing.assert_close(loss, (weights * errors).mean(1).sum())
+    torch.testing.assert_close(td_error(sac, t, x, weights=torch.ones(B)), td_error(sac, t, x))
+
+    loss, log_prob = actor_loss(sac, x, seeded(4), weights)
+    action, _ = sac.sample(x, seeded(4))
+    q = q_values(sac.critic, x, action).amin(0)
+    expected = weights * (sac.log_alpha.exp() * log_prob - q)
+    torch.testing.assert_close(loss, expected.mean())
+
+
+def test_sequences_have_the_losses_of_their_transitions(sac: Sac) -> None:
+    """Leading axes (L, b) give the same as one long batch."""
+    t = batch()
+    x = features()
+    next_x = features(5)
+    sequences = {name: getattr(t, name).unflatten(0, (4, -1)) for name in vars(t)}
+    long_x = x.unflatten(0, (4, -1))
+    long_next_x = next_x.unflatten(0, (4, -1))
+
+    flat = critic_loss(sac, t, x, next_x, CONFIG, seeded(4))
+    long = critic_loss(sac, Transition(**sequences), long_x, long_next_x, CONFIG, seeded(4))
+    torch.testing.assert_close(long, flat)
+
+    flat, log_prob = actor_loss(sac, x, seeded(4))
+    long, long_log_prob = actor_loss(sac, long_x, seeded(4))
+    torch.testing.assert_close(long, flat)
+    torch.testing.assert_close(long_log_prob.flatten(), log_prob)
+
+
+def slow_and_fast(sac: Sac) -> Iterator[tuple[str, Tensor, Tensor]]:
+    pairs = {
+        "target_critic": (sac.target_critic, sac.critic),
+        "ema_actor": (sac.ema_actor, sac.actor),
+    }
+    for name, (slow, fast) in pairs.items():
+        for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
+            yield name, a, b
+
+
+def test_slow_copies_move_by_their_rate_and_what_they_follow_does_not(sac: Sac) -> None:
+    config = SacConfig(tau=0.25, ema_rate=0.0625)
+    rates = {"target_critic": config.tau, "ema_actor": config.ema_rate}
+    before = deepcopy(sac)
     sac.update_targets(config)
-    for (name, slow, fast), (_, old, old_fast) in zip(pairs(sac), pairs(before), strict=True):
-        share = config.tau if name == "target" else config.ema_rate
-        torch.testing.assert_close(slow, old + share * (old_fast - old))
+    both = zip(slow_and_fast(sac), slow_and_fast(before), strict=True)
+    for (name, slow, fast), (_, old_slow, old_fast) in both:
+        torch.testing.assert_close(slow, old_slow + rates[name] * (old_fast - old_slow))
         assert not slow.requires_grad
         assert torch.equal(fast, old_fast)
 
 
-def test_a_new_learners_copies_equal_what_they_copy() -> None:
-    for _, slow, fast in pairs(Sac(OBS + L, A, CONFIG, seeded(0))):
+def test_the_slow_copies_of_new_networks_equal_what_they_follow() -> None:
+    for _, slow, fast in slow_and_fast(Sac(K, A, CONFIG, seeded(0))):
         assert torch.equal(slow, fast)
+
+
+def test_a_learner_shares_the_replay_that_it_is_given() -> None:
+    problem = Problem(
+        family="any",
+        obs_names=("x", "y"),
+        obs_low=(-1.0, -1.0),
+        obs_high=(1.0, 1.0),
+        action_names=("u",),
+        horizon=5,
+        episodes=1,
+        task_names=("goal",),
+        task_low=(0.0,),
+        task_high=(1.0,),
+        reward=None,
+    )
+    first = SacLearner(problem, CONFIG, 0, CPU)
+    second = SacLearner(problem, CONFIG, 1, CPU, first.replay)
+    assert second.replay is first.replay
+    assert first.replay.capacity == CONFIG.buffer_tasks

@@ -1,5 +1,6 @@
-"""A search with a guide: its policy is a candidate, its value what the last state is worth."""
+"""A search with a terminal value: its policy is a candidate, its value that of the last state."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,13 @@ from torch import Tensor
 from policies.method import Problem, Transition, TrialBatch, stack
 from policies.planning.icem import Icem, IcemConfig
 from policies.planning.mpc import MpcController
-from policies.planning.terminal_value import TerminalValue
+from policies.planning.terminal_value import Imagine, TerminalValue
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 
 N, H = 4, 3
+CPU = torch.device("cpu")
+EPISODE = 8
 SAC = SacConfig(
     hidden=(32, 32),
     lr=3e-3,
@@ -24,120 +27,130 @@ SAC = SacConfig(
     meta_batch=16,
     gradient_steps=200,
 )
+Reward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def no_reward(obs: Tensor, applied: Tensor, next_obs: Tensor, task: Tensor) -> Tensor:
+    return 0.0 * applied[..., 0]
+
+
 PROBLEM = Problem(
     family="line",
     obs_names=("x", "y"),
     obs_low=(-9.0,) * 2,
     obs_high=(9.0,) * 2,
     action_names=("u", "v"),
-    horizon=8,
+    horizon=EPISODE,
     episodes=1,
     task_names=("hidden",),
     task_low=(0.0,),
     task_high=(1.0,),
-    reward=lambda obs, applied, next_obs, task: 0.0 * applied[..., 0],
+    reward=no_reward,
 )
 
 
-def imagine(obs: Tensor, tried: Tensor) -> tuple[Tensor, Tensor]:
-    """Every action (n, P, H, a) is a step, as two hypotheses see it: the second one has steps of half the length."""
-    steps = torch.stack([tried, tried / 2]).movedim(3, 0)  # (H, m, n, P, a)
+def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+    """Two hypotheses: an action (n, P, H, a) is a step of its length, or of half its length."""
+    steps = torch.stack([actions, actions / 2]).movedim(3, 0)  # (H, m, n, P, a)
     first = obs[:, None].expand(steps.shape[1:])
-    return torch.cat([first[None], first + steps.cumsum(0)]), torch.zeros(*steps.shape[:-1], 0)
+    states = torch.cat([first[None], first + steps.cumsum(0)])
+    return states, torch.zeros(*steps.shape[:-1], 0)
 
 
-def lived(n: int, generator: torch.Generator) -> TrialBatch:
-    """Random steps, each of which pays 1."""
+def random_trial(n: int, generator: torch.Generator) -> TrialBatch:
+    """Random steps, each with a reward of 1."""
     ticks = []
-    for t in range(8):
-        obs, action = (torch.rand(n, 2, generator=generator) * 2 - 1 for _ in range(2))
-        yes = torch.ones(n, dtype=torch.bool)
-        ticks.append(
-            Transition(
-                obs,
-                action,
-                action,
-                torch.ones(n),
-                obs + action,
-                ~yes,
-                yes & (t == 7),
-                yes,
-                yes,
-                yes,
-            )
+    yes = torch.ones(n, dtype=torch.bool)
+    for t in range(EPISODE):
+        obs = torch.rand(n, 2, generator=generator) * 2 - 1
+        action = torch.rand(n, 2, generator=generator) * 2 - 1
+        tick = Transition(
+            obs=obs,
+            action=action,
+            applied=action,
+            reward=torch.ones(n),
+            next_obs=obs + action,
+            terminated=~yes,
+            truncated=yes & (t == EPISODE - 1),
+            first=yes,
+            begins=yes,
+            valid=yes,
         )
-    return TrialBatch(
-        stack(ticks).map(lambda x: x[None]),
-        torch.rand(n, 1),
-        torch.arange(n),
-        torch.zeros(1, n).bool(),
-    )
+        ticks.append(tick)
+    episodes = stack([stack(ticks)])
+    return TrialBatch(episodes, torch.rand(n, 1), torch.arange(n), torch.zeros(1, n).bool())
 
 
-def test_a_value_is_the_discounted_reward_in_the_rewards_own_unit() -> None:
-    guide, g = TerminalValue(PROBLEM, SAC, 0, Replay(512)), torch.Generator().manual_seed(1)
+def make_terminal_value() -> TerminalValue:
+    return TerminalValue(PROBLEM, SAC, 0, CPU, Replay(512, CPU))
+
+
+def test_a_value_is_the_discounted_return_in_the_unit_of_the_reward() -> None:
+    terminal_value = make_terminal_value()
+    g = torch.Generator().manual_seed(1)
     for _ in range(5):
-        guide.learn(lived(64, g))
-    value = guide.value(torch.rand(5, 2, 3, 2, generator=g) * 2 - 1)
+        terminal_value.learn(random_trial(64, g))
+    value = terminal_value.value(torch.rand(5, 2, 3, 2, generator=g) * 2 - 1)
     assert value.shape == (5, 2, 3)
     assert value.mean().item() == pytest.approx(1 / (1 - SAC.gamma), rel=0.15)
 
 
-def test_its_plan_is_what_the_policy_does_where_the_hypotheses_mean_leads_it() -> None:
-    guide, obs = (
-        TerminalValue(PROBLEM, SAC, 0, Replay(512)),
-        torch.randn(N, 2, generator=torch.Generator().manual_seed(0)),
-    )
-    plan = guide.plan(obs, H, imagine)
+def test_it_proposes_the_policys_actions_along_the_mean_of_the_hypotheses() -> None:
+    terminal_value = make_terminal_value()
+    obs = torch.randn(N, 2, generator=torch.Generator().manual_seed(0))
+    plan = terminal_value.propose(obs, H, imagine)
     assert plan.shape == (N, H, 2)
-    for step in plan.unbind(1):
-        torch.testing.assert_close(step, guide.sac.act(guide.obs(obs), obs[:, :0], None))
-        obs = obs + 0.75 * step
+    for action in plan.unbind(1):
+        expected = terminal_value.sac.act(terminal_value.obs_norm(obs), None)
+        torch.testing.assert_close(action, expected)
+        obs = obs + 0.75 * action
 
 
 class Northward(TerminalValue):
-    """Values the second coordinate, and would go the other way."""
+    """Values the second coordinate, and proposes to go the other way."""
 
     def value(self, obs: Tensor) -> Tensor:
         return obs[..., 1]
 
-    def plan(self, obs: Tensor, steps: int, imagine: object) -> Tensor:
+    def propose(self, obs: Tensor, steps: int, imagine: Imagine) -> Tensor:
         return torch.tensor([0.25, -1.0]).expand(len(obs), steps, 2)
 
 
-def searched(planning: MpcController, reward: object, tick: int) -> Tensor:
-    planning.problem = replace(PROBLEM, reward=reward)
-    intent = replace(planning.begin(N), tick=torch.full((N,), tick))
-    return planning.improve(torch.zeros(N, 2), intent, planning.planner.cold(N), 4, imagine).best[
-        :, 0
-    ]
-
-
-@pytest.mark.parametrize("tick", [0, 7])
-def test_a_search_ends_with_the_guides_value_even_where_the_time_is_up(tick: int) -> None:
-    """What a task is worth after an episode does not depend on when somebody stops the clock."""
+def make_controller(northward: bool) -> MpcController:
     g = torch.Generator().manual_seed(0)
-    planner = Icem(IcemConfig(horizon=H), 2, g)
-    blind = MpcController(PROBLEM, planner, 0.1, g)
-    guided = MpcController(PROBLEM, planner, 0.1, g, Northward(PROBLEM, SAC, 0, Replay(1)))
-    nothing = PROBLEM.reward
-    assert searched(guided, nothing, tick)[..., 1].mean() > 0.8
-    assert searched(blind, nothing, tick)[..., 1].mean().abs() < 0.5
-    assert (
-        searched(guided, lambda obs, applied, next_obs, task: -9.0 * applied[..., 1], tick)[
-            ..., 1
-        ].mean()
-        < -0.8
-    )
+    planner = Icem(IcemConfig(horizon=H), 2, g, CPU)
+    terminal_value = Northward(PROBLEM, SAC, 0, CPU, Replay(1, CPU)) if northward else None
+    return MpcController(PROBLEM, planner, 0.1, g, terminal_value)
 
 
-def test_what_the_guide_would_do_is_found_where_nothing_else_is_worth_anything() -> None:
-    g = torch.Generator().manual_seed(0)
-    planning = MpcController(
-        PROBLEM, Icem(IcemConfig(horizon=H), 2, g), 0.1, g, Northward(PROBLEM, SAC, 0, Replay(1))
-    )
+def best_actions(controller: MpcController, reward: Reward, tick: int) -> Tensor:
+    """The best candidate (n, H, a) of a search at some tick of an episode."""
+    controller.problem = replace(PROBLEM, reward=reward)
+    state = replace(controller.begin_episode(N), tick=torch.full((N,), tick))
+    start = controller.planner.initial_plan(N)
+    plan = controller.plan(torch.zeros(N, 2), state, start, 4, imagine)
+    return plan.best[:, 0]
+
+
+@pytest.mark.parametrize("tick", [0, EPISODE - 1])
+def test_a_search_ends_with_the_terminal_value_even_at_the_end_of_the_episode(tick: int) -> None:
+    """The time limit ends an episode, not the task: what a state is worth does not depend on it."""
+
+    def southward(obs: Tensor, applied: Tensor, next_obs: Tensor, task: Tensor) -> Tensor:
+        return -9.0 * applied[..., 1]
+
+    without = make_controller(northward=False)
+    guided = make_controller(northward=True)
+    assert best_actions(guided, no_reward, tick)[..., 1].mean() > 0.8
+    assert best_actions(without, no_reward, tick)[..., 1].mean().abs() < 0.5
+    assert best_actions(guided, southward, tick)[..., 1].mean() < -0.8
+
+
+def test_the_proposed_plan_is_found_where_nothing_else_has_a_reward() -> None:
+    proposed = torch.tensor([0.25, -1.0])
 
     def exactly(obs: Tensor, applied: Tensor, next_obs: Tensor, task: Tensor) -> Tensor:
-        return 100.0 * (applied == torch.tensor([0.25, -1.0])).all(-1)
+        return 100.0 * (applied == proposed).all(-1)
 
-    assert torch.equal(searched(planning, exactly, 0), torch.tensor([0.25, -1.0]).expand(N, H, 2))
+    actions = best_actions(make_controller(northward=True), exactly, 0)
+    assert torch.equal(actions, proposed.expand(N, H, 2))
