@@ -180,8 +180,9 @@ class Background:
         if not isinstance(self.policy, Scores) or not self._recent:
             return 0.0
         recent = stack(list(self._recent))
-        deficit = self.policy.score(self._prior, recent) - self.policy.score(belief, recent)
-        return float(deficit.max())
+        prior_score = self.policy.score(self._prior, recent)
+        score = self.policy.score(belief, recent)
+        return float((prior_score - score).max())
 
     def _report(self, kind: str, detail: float) -> None:
         if kind == self._last_problem:

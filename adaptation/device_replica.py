@@ -47,7 +47,7 @@ def make_updater(policy: Policy, device: torch.device) -> Updater:
 
 
 class DeviceReplica:
-    """Updates the beliefs of a policy with a copy of it on a device; the beliefs stay on the CPU."""
+    """Updates the beliefs of a policy by a copy of it on a device; beliefs stay on the CPU."""
 
     def __init__(self, policy: Policy, device: torch.device) -> None:
         """Copy the policy and call both verbs once.

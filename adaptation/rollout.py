@@ -70,10 +70,7 @@ def rollout(
     """
     if len(task) != world.n:
         raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
-    explores = [explore] * episodes if isinstance(explore, bool) else list(explore)
-    if len(explores) != episodes:
-        raise ValueError(f"explore names {len(explores)} episodes, the trial has {episodes}")
-
+    explores = _per_episode(explore, episodes)
     parameters = _tensor(task.values)
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
@@ -104,6 +101,14 @@ def rollout(
         successes.append(success)
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
+
+
+def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
+    if isinstance(explore, bool):
+        return [explore] * episodes
+    if len(explore) != episodes:
+        raise ValueError(f"explore names {len(explore)} episodes, the trial has {episodes}")
+    return list(explore)
 
 
 def make_transition(

@@ -1,7 +1,5 @@
 """One arm, opened for some time: it runs trials with one object after another and records them."""
 
-import math
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -12,16 +10,16 @@ import msgspec
 import numpy as np
 
 from adaptation.background import Background
+from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
-from adaptation.runs.records import EpisodeRecord, Event, Row, Trace
+from adaptation.runs.records import EpisodeRecord, finite
 from hw_interface.arm_world import ArmWorld
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
-from robots.errors import ArmError, BadArgumentError
-from robots.signals import Array, Verdict
-from robots.world import Family, Start, Step, Task
+from robots.errors import BadArgumentError
+from robots.world import Family, Start, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
 
@@ -126,7 +124,7 @@ class ArmSession:
             One record per episode.
 
         Raises:
-            ArmError: the arm went into FAULT on the way: the trial is cut short, and no measurement.
+            ArmError: the arm went into FAULT, so that the trial is cut short and no measurement.
         """
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
@@ -134,8 +132,8 @@ class ArmSession:
             recorder.collect_events()
         recorder.refuse_fault()
         metrics = final_metrics(self.family, task, trial)
-        parameters = zip(task.names, _row(task.values[0]), strict=True)
-        known = dict(parameters)
+        parameters = [finite(value) for value in task.values[0]]
+        known = dict(zip(task.names, parameters, strict=True))
         timing: Any = self.world.timing()
         records = []
         for e in range(len(explore)):
@@ -144,11 +142,11 @@ class ArmSession:
                 policy=name,
                 clock=self.clock,
                 episode=e,
-                returns=_finite(trial.returns[e, 0]),
+                returns=finite(trial.returns[e, 0]),
                 success=bool(trial.success[e, 0]),
                 ticks=int(trial.ticks.valid[e].sum()),
                 verdicts=dict(recorder.verdicts[e]),
-                metrics={metric: _finite(values[e, 0]) for metric, values in metrics.items()},
+                metrics={metric: finite(values[e, 0]) for metric, values in metrics.items()},
                 task=known,
                 events=recorder.events[e],
                 timing=timing,
@@ -169,68 +167,17 @@ def pace(policy: Policy, world: ArmWorld) -> Iterator[Policy]:
         yield background
 
 
-class EpisodeRecorder:
-    """Collects what happened tick by tick in one trial; lists have one entry per episode."""
-
-    def __init__(self, world: ArmWorld, policy: Policy) -> None:
-        self.verdicts: list[Counter[str]] = []
-        self.events: list[list[Event]] = []
-        self.traces: list[Trace] = []
-        self._world = world
-        self._background = policy if isinstance(policy, Background) else None
-        self._next_arm_event = 1 + max((event["number"] for event in world.events), default=-1)
-        self._next_belief_event = 0
-
-    def __call__(self, episode: int, tick: int, step: Step) -> None:
-        """Called by ``rollout`` after every tick."""
-        if tick == 0:
-            self.verdicts.append(Counter())
-            self.events.append([])
-            self.traces.append(Trace([], [], [], [], []))
-        flags = Verdict(int(step.verdict[0]))
-        self.verdicts[-1].update(flag.name or "" for flag in flags)
-        self.collect_events()
-        signals = self._world.signals
-        trace = self.traces[-1]
-        trace.t.append(round(float(step.stamp[0]), 4))
-        trace.q.append(_row(signals.q[0], 5))
-        trace.object_pos.append(_row(signals.object_pos[0], 5))
-        trace.object_quat.append(_row(signals.object_quat[0], 5))
-        trace.marker.append(_row(signals.marker[0], 5))
-
-    def collect_events(self) -> None:
-        """Add the events since the last call to the current episode."""
-        for event in self._world.events:
-            if event["number"] >= self._next_arm_event:
-                self._next_arm_event = event["number"] + 1
-                self.events[-1].append(Event(**event))
-        if self._background is not None:
-            new = self._background.events[self._next_belief_event :]
-            self._next_belief_event += len(new)
-            self.events[-1] += new
-
-    def refuse_fault(self) -> None:
-        """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""
-        if not any("FAULT" in verdicts for verdicts in self.verdicts):
-            return
-        names = [event.event for events in self.events for event in events]
-        raise ArmError(
-            f"the arm is in FAULT, and this trial does not count: {', '.join(names) or 'no event'}"
-        )
-
-
 class OperatorPlacer:
     """Has a person put the object at its start."""
 
     def place(self, task: Task, start: Start) -> None:
         """Ask, and wait until the person confirms."""
-        number = int(task.ids[0]) + 1
         if start.object_pos is None:
             return
+        number = int(task.ids[0]) + 1
         x, y, _ = start.object_pos[0]
-        input(
-            f"Put object {number} at x = {x:.3f} m, y = {y:.3f} m before the arm, then press Enter. "
-        )
+        place = f"x = {x:.3f} m, y = {y:.3f} m"
+        input(f"Put object {number} at {place} before the arm, then press Enter. ")
 
 
 def default_clock(driver: str) -> str:
@@ -239,7 +186,7 @@ def default_clock(driver: str) -> str:
 
 
 def task_is_known(driver: str) -> bool:
-    """Whether the object's physics are known: in simulation they are set, on a real arm they are not."""
+    """Whether the object's physics are known: simulation sets them, a real arm does not."""
     return not DRIVERS[driver].capabilities.realtime
 
 
@@ -281,14 +228,3 @@ def next_recording(folder: Path, clock: str) -> Path | None:
         return None
     taken = len(list(folder.glob("recording-*.mcap")))
     return folder / f"recording-{taken}.mcap"
-
-
-def _row(values: Array, digits: int | None = None) -> Row:
-    """Numbers as plain ones, None where they are not finite."""
-    numbers = [float(x) if digits is None else round(float(x), digits) for x in values]
-    return [x if math.isfinite(x) else None for x in numbers]
-
-
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None

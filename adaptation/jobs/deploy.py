@@ -8,7 +8,7 @@ import torch
 
 from adaptation.jobs.arm_session import ArmSession, default_clock, next_recording, sample_objects
 from adaptation.jobs.evaluate import explores
-from adaptation.runs.records import DeployResult
+from adaptation.runs.records import DeployResult, EpisodeRecord
 from adaptation.runs.run import Run
 
 
@@ -61,19 +61,23 @@ def deploy(
     started = monotonic()
     with session:
         records = session.run_object(name, policy, task, explores(family, episodes))
+    return _summarize(records, monotonic() - started)
+
+
+def _summarize(records: list[EpisodeRecord], seconds: float) -> DeployResult:
     verdicts: Counter[str] = Counter()
     for record in records:
         verdicts.update(record.verdicts)
-    metrics = {
-        metric: [record.metrics[metric] for record in records] for metric in records[0].metrics
-    }
+    metrics = {}
+    for name in records[0].metrics:
+        metrics[name] = [record.metrics[name] for record in records]
     return DeployResult(
-        episodes=episodes,
+        episodes=len(records),
         returns=[record.returns for record in records],
         success=[record.success for record in records],
         metrics=metrics,
         verdicts=dict(verdicts),
         events=[event for record in records for event in record.events],
         timing=records[-1].timing,
-        seconds=monotonic() - started,
+        seconds=seconds,
     )

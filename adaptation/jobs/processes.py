@@ -6,7 +6,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 
-def start_process(target: Callable[..., None], *arguments: Any, daemon: bool = False) -> BaseProcess:
+def start_process(
+    target: Callable[..., None], *arguments: Any, daemon: bool = False
+) -> BaseProcess:
     """Run a function in a fresh interpreter; a forked one would share threads and engines."""
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=target, args=arguments, daemon=daemon)

@@ -192,9 +192,9 @@ def train_role(
 
 
 def _begin(run: Run, role: str) -> tuple[Method[Any], TrainerState]:
+    config = run.config
     folder = run.checkpoint_folder(role)
     archive.finish_interrupted_write(folder)
-    config = run.config
     if archive.exists(folder):
         loaded = checkpoint.load(folder, family=config.family)
         return loaded.method, msgspec.convert(loaded.trainer, TrainerState)
@@ -204,9 +204,7 @@ def _begin(run: Run, role: str) -> tuple[Method[Any], TrainerState]:
     return method, TrainerState()
 
 
-def _save(
-    run: Run, role: str, method: Method[Any], trial: TrialBatch, state: TrainerState
-) -> None:
+def _save(run: Run, role: str, method: Method[Any], trial: TrialBatch, state: TrainerState) -> None:
     folder = run.checkpoint_folder(role)
     name = run.method_name(role)
     trainer = msgspec.to_builtins(state)
@@ -285,8 +283,12 @@ def _curves(run: Run, role: str, state: TrainerState) -> SummaryWriter:
 
 
 def _plot(curves: SummaryWriter, progress: TrainProgress) -> None:
-    for kind, values in (("return", progress.returns), ("success", progress.success)):
-        for episode, value in enumerate(values):
-            curves.add_scalar(f"{kind}/{episode + 1}", value, progress.iteration)
+    scalars: dict[str, float | None] = {}
+    for number, value in enumerate(progress.returns, start=1):
+        scalars[f"return/{number}"] = value
+    for number, value in enumerate(progress.success, start=1):
+        scalars[f"success/{number}"] = value
     for name, value in progress.learn.items():
-        curves.add_scalar(f"learn/{name}", value, progress.iteration)
+        scalars[f"learn/{name}"] = value
+    for name, value in scalars.items():
+        curves.add_scalar(name, value, progress.iteration)

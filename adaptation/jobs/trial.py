@@ -1,6 +1,6 @@
 """Try a run on new objects through an arm: every policy with one object after another.
 
-A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (one ``EpisodeRecord`` per
+A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (an ``EpisodeRecord`` per
 line, on disk before the next object), and ``result.json`` (a ``TrialResult``). A trial that was
 stopped resumes with the object and policy it had not finished.
 """

@@ -18,6 +18,7 @@ from adaptation.runs.records import (
     Interval,
     PolicyResult,
     Row,
+    finite,
 )
 from robots.signals import Array
 
@@ -42,14 +43,14 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
     Raises:
         KeyError: a policy that has episodes lacks one.
     """
-    found = {(r.policy, r.episode, r.object): r for r in records if r.clock == clock}
-    episodes = 1 + max(episode for _, episode, _ in found)
-    objects = 1 + max(number for _, _, number in found)
-    present = {policy for policy, _, _ in found}
+    chosen = [record for record in records if record.clock == clock]
+    episodes = 1 + max(record.episode for record in chosen)
+    objects = 1 + max(record.object for record in chosen)
     grids = {}
     for policy in POLICIES:
-        if policy in present:
-            rows = [[found[policy, e, k] for k in range(objects)] for e in range(episodes)]
+        own = {(r.episode, r.object): r for r in chosen if r.policy == policy}
+        if own:
+            rows = [[own[e, k] for k in range(objects)] for e in range(episodes)]
             grids[policy] = _grid(rows)
     return grids
 
@@ -88,9 +89,11 @@ def compare_policies(results: Mapping[str, EpisodeGrid]) -> Comparison:
             return None
         value = mean["adapted"] - mean[baseline]
         interval = _interval(resampled["adapted"] - resampled[baseline], tasks)
-        return Estimate(_finite(value), interval)
+        return Estimate(finite(value), interval)
 
-    policies = {name: _policy_result(results[name]) if name in results else None for name in POLICIES}
+    policies = {
+        name: _policy_result(results[name]) if name in results else None for name in POLICIES
+    }
     return Comparison(
         **policies,
         adaptation=estimate("no_adaptation"),
@@ -113,7 +116,7 @@ def _gap_closed(mean: Means, resampled: Means, tasks: int) -> GapClosed:
         note = "adapted is above the oracle, which is under-trained"
     else:
         value = share_of_gap(mean)
-        return GapClosed(_finite(value), _interval(share_of_gap(resampled), tasks), None)
+        return GapClosed(finite(value), _interval(share_of_gap(resampled), tasks), None)
     return GapClosed(None, None, note)
 
 
@@ -146,12 +149,7 @@ def _known(values: Array) -> list[Array]:
 
 def _means(rows: Array | list[Array]) -> Row:
     """The mean of each episode's numbers; None where there is none."""
-    return [_finite(np.mean(row)) if len(row) else None for row in rows]
-
-
-def _finite(value: Array | np.floating) -> float | None:
-    number = float(value)
-    return number if np.isfinite(number) else None
+    return [finite(np.mean(row)) if len(row) else None for row in rows]
 
 
 def table(comparison: Comparison) -> str:
@@ -177,13 +175,21 @@ def table(comparison: Comparison) -> str:
 
 def _rows(title: str, values: Mapping[str, Row], form: str) -> list[str]:
     """A heading with the numbers of the episodes, and a line for each policy."""
-    episodes = len(values["adapted"])
-    heading = f"{title + ' per episode':<24}"
-    lines = [heading + "".join(f"{episode + 1:>9}" for episode in range(episodes))]
+    heading = f"{title} per episode"
+    numbers = range(1, 1 + len(values["adapted"]))
+    columns = [f"{number:>9}" for number in numbers]
+    lines = [f"{heading:<24}" + "".join(columns)]
     for name, row in values.items():
-        numbers = [f"{'–':>9}" if value is None else form.format(value) for value in row]
-        lines.append(f"  {name:<22}" + "".join(numbers))
+        cells = [_cell(value, form) for value in row]
+        lines.append(f"  {name:<22}" + "".join(cells))
     return lines
+
+
+def _cell(value: float | None, form: str) -> str:
+    """A number in nine characters."""
+    if value is None:
+        return f"{'–':>9}"
+    return form.format(value)
 
 
 def _show(difference: Estimate | GapClosed) -> str:

@@ -173,7 +173,8 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     raise TypeError(
-        f"state{path} is a {type(value).__name__}; a checkpoint holds tensors and plain numbers only"
+        f"state{path} is a {type(value).__name__}; "
+        "a checkpoint holds tensors and plain numbers only"
     )
 
 

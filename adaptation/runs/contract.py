@@ -158,14 +158,14 @@ def limit_mismatches(family: Family, arm: Body) -> list[str]:
     # The direction in which a limit gives more room: +1 upward, except for lower bounds.
     outward = {"q_low": -1.0, "tool_box": np.array([-1.0, 1.0])}
     found = []
-    for field in fields(family.limits):
-        trained = np.asarray(getattr(family.limits, field.name))
-        available = np.asarray(getattr(arm.limits, field.name))
-        room = (available - trained) * outward.get(field.name, 1.0)
+    for name in _limit_names(family):
+        trained = np.asarray(getattr(family.limits, name))
+        available = np.asarray(getattr(arm.limits, name))
+        room = (available - trained) * outward.get(name, 1.0)
         if (room < -1e-9).any():
             was = _show(trained.tolist())
             now = _show(available.tolist())
-            found.append(f"limits.{field.name}: trained with {was}, the arm has {now}")
+            found.append(f"limits.{name}: trained with {was}, the arm has {now}")
     return found
 
 
@@ -174,22 +174,23 @@ def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
 
     It is measured and not declared, so that a changed scale, unit or order cannot hide.
     """
-    actions = len(family.action.spec)
+    one_at_a_time = np.eye(len(family.action.spec))
     home = np.asarray(family.body.home, dtype=np.float64)
-    still = np.zeros((actions, len(home)))
-    setpoint = Setpoint(np.tile(home, (actions, 1)), still, still)
-    response = family.action(np.eye(actions), setpoint)
-    return tuple(_numbers(row) for row in np.round(response, 9))
+    q = np.tile(home, (len(one_at_a_time), 1))
+    still = np.zeros_like(q)
+    response = family.action(one_at_a_time, Setpoint(q, still, still))
+    rounded = np.round(response, 9)
+    return tuple(_numbers(row) for row in rounded)
 
 
 @torch.no_grad()
 def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
     """Decisions spread over the trial of the world that lasted longest, without exploration."""
-    world = int(trial.ticks.valid.sum((0, 1)).argmax())
-    ticks = trial.ticks[:, :, world : world + 1].flatten(0, 1)  # (E·H, 1, ...)
-    usable = ticks.valid[:, 0].nonzero().flatten().tolist()
-    chosen = [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
-    task = trial.task[world : world + 1] if method.privileged else None
+    lengths = trial.ticks.valid.sum((0, 1))  # (n,)
+    world = slice(int(lengths.argmax()), int(lengths.argmax()) + 1)
+    ticks = trial.ticks[:, :, world].flatten(0, 1)  # (E·H, 1, ...)
+    chosen = _spread(ticks.valid[:, 0])
+    task = trial.task[world] if method.privileged else None
     belief = method.prior(1, task)
     beliefs: dict[int, dict[str, Tensor]] = {}
     for t in range(max(chosen) + 1):
@@ -198,9 +199,16 @@ def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
         belief = method.observe(belief, ticks[t])
     decisions: list[Decision] = []
     for t in chosen:
-        action = _decide(method, ticks.obs[t], beliefs[t])
-        decisions.append({"obs": ticks.obs[t], "belief": beliefs[t], "action": action})
+        obs = ticks.obs[t]
+        action = _decide(method, obs, beliefs[t])
+        decisions.append({"obs": obs, "belief": beliefs[t], "action": action})
     return decisions
+
+
+def _spread(valid: Tensor) -> list[int]:
+    """``EXAMPLES`` valid ticks of (L,), evenly spread from the first one on."""
+    usable = valid.nonzero().flatten().tolist()
+    return [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
 
 
 @torch.no_grad()
@@ -209,7 +217,8 @@ def largest_deviation(method: Method[Any], decisions: list[Decision]) -> float:
     deviations = []
     for decision in decisions:
         action = _decide(method, decision["obs"], decision["belief"])
-        deviations.append(float((action - decision["action"]).abs().max()))
+        difference = action - decision["action"]
+        deviations.append(float(difference.abs().max()))
     return max(deviations)
 
 
@@ -236,16 +245,24 @@ def _compare(name: str, was: Any, now: Any) -> list[str]:
 
 
 def _same(was: Any, now: Any) -> bool:
-    if isinstance(was, list | tuple) and isinstance(now, list | tuple):
-        return len(was) == len(now) and all(map(_same, was, now))
+    if _is_sequence(was) and _is_sequence(now):
+        if len(was) != len(now):
+            return False
+        return all(map(_same, was, now))
+    if was == now:
+        return True
     if isinstance(was, float) and isinstance(now, int | float):
-        tolerance = 1e-6 * max(abs(was), abs(now), 1e-3)
-        return was == now or abs(was - now) <= tolerance
-    return bool(was == now)
+        largest = max(abs(was), abs(now), 1e-3)
+        return abs(was - now) <= 1e-6 * largest
+    return False
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if _is_sequence(value):
         return "(" + ", ".join(map(_show, value)) + ")"
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -262,8 +279,15 @@ def _normalizers(state: dict[str, Any]) -> dict[str, tuple[float, ...]]:
 
 
 def _limits(family: Family) -> dict[str, Any]:
-    names = [field.name for field in fields(family.limits)]
-    return {name: np.asarray(getattr(family.limits, name)).tolist() for name in names}
+    limits = {}
+    for name in _limit_names(family):
+        values = np.asarray(getattr(family.limits, name))
+        limits[name] = values.tolist()
+    return limits
+
+
+def _limit_names(family: Family) -> list[str]:
+    return [field.name for field in fields(family.limits)]
 
 
 def _columns(spec: Spec) -> Columns:

@@ -4,7 +4,8 @@ A field called ``returns`` is called ``return`` in JSON, which Python reserves. 
 number that is not finite is written as null and read back as None.
 """
 
-from typing import Any
+from math import isfinite
+from typing import Any, SupportsFloat
 
 import msgspec
 from msgspec import field
@@ -14,6 +15,12 @@ POLICIES = ("adapted", "no_adaptation", *REFERENCES)
 
 Row = list[float | None]
 Interval = tuple[float, float]
+
+
+def finite(value: SupportsFloat) -> float | None:
+    """A number for JSON: None where it is not finite."""
+    number = float(value)
+    return number if isfinite(number) else None
 
 
 class TrainProgress(msgspec.Struct, frozen=True):

@@ -45,7 +45,9 @@ def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
     covered = 0
     for _ in range(200):
         blind = RNG.normal(size=40)
-        low, high = compare(adapted=blind + RNG.normal(0.3, 1.0, 40), blind=blind).over_blind.interval
+        low, high = compare(
+            adapted=blind + RNG.normal(0.3, 1.0, 40), blind=blind
+        ).over_blind.interval
         covered += low <= 0.3 <= high
     assert 0.88 <= covered / 200 <= 0.99
 

@@ -270,7 +270,7 @@ def test_a_log_keeps_whole_lines_only(tmp_path: Path) -> None:
 def test_a_log_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"iteration": 1}\n')
-    with pytest.raises(DamagedError, match="log.jsonl"):
+    with pytest.raises(DamagedError, match=r"log\.jsonl"):
         read_log(path, TrainProgress)
     assert read_log(tmp_path / "nothing.jsonl", TrainProgress) == []
 

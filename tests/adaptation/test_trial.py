@@ -316,9 +316,7 @@ def test_on_a_real_arm_the_object_is_not_known(trained: Path, real_driver: str) 
     assert result.oracle is result.gap_closed.value is None
     assert "no oracle" in (result.gap_closed.note or "")
     assert result.over_blind is not None
-    latencies = {
-        record.task["disturbance.latency"] for record in read_episodes(trained / "trial")
-    }
+    latencies = {record.task["disturbance.latency"] for record in read_episodes(trained / "trial")}
     assert latencies == {None}
 
 
