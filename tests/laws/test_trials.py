@@ -119,10 +119,10 @@ def test_exploration_can_be_chosen_per_episode() -> None:
 def test_only_a_privileged_method_is_given_the_task() -> None:
     method = counter()
     rollout(Script(2), method, tasks(2), episodes=1)
-    assert method.told is None
+    assert method.given_task is None
     method.privileged = True
     trial = rollout(Script(2), method, tasks(2), episodes=1)
-    assert torch.equal(method.told, trial.task)
+    assert torch.equal(method.given_task, trial.task)
 
 
 class ReusingScript(Script):
