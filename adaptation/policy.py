@@ -62,7 +62,7 @@ class Policy:
         """The method itself, in torch."""
         return self._method
 
-    def prior(self, n: int, task: Task | None = None) -> Any:  # noqa: ANN401  the method's own
+    def prior(self, n: int, task: Task | None = None) -> Any:
         """The belief of n worlds before any experience.
 
         Args:
@@ -78,7 +78,7 @@ class Policy:
             raise BadArgumentError("an oracle reads the true task: pass it as task=")
         return self._method.prior(n, _tensor(task.values))
 
-    def act(self, obs: A, belief: Any, explore: bool = False) -> A:  # noqa: ANN401
+    def act(self, obs: A, belief: Any, explore: bool = False) -> A:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         with torch.no_grad():
             action = self._method.act(_tensor(obs), belief, explore)
@@ -86,12 +86,12 @@ class Policy:
             return action.double().numpy()
         return action
 
-    def observe(self, belief: Any, transition: Transition) -> Any:  # noqa: ANN401
+    def observe(self, belief: Any, transition: Transition) -> Any:
         """The belief after one more tick; ``pliant.transition`` makes one."""
         with torch.no_grad():
             return self._method.observe(belief, transition)
 
-    def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:  # noqa: ANN401
+    def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:
         """The belief after an episode: its ticks in order, or stacked (H, n, ...)."""
         ticks = episode if isinstance(episode, Transition) else stack(episode)
         with torch.no_grad():

@@ -21,6 +21,8 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from policies.method import Problem, Transition, TrialBatch
 from policies.methods.pearl import Pearl, PearlConfig
+from policies.presets import load_preset
+from policies.settings import configure
 
 OBS, ACTION = 13, 2  # those of slide
 TICKS, EPISODES = 20, 2
@@ -217,9 +219,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    config = PearlConfig.for_family("slide")
+    family = problem()
+    config = configure(PearlConfig, family, load_preset("pearl", family.family), {})
     trial = experience(TASKS)
-    ours = Pearl(problem(), config, 0, torch.device("cpu"))
+    ours = Pearl(family, config, 0, torch.device("cpu"))
     ours.replay.add(trial)
     plain = PlainPearl(config, trial)
 

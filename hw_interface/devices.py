@@ -8,6 +8,8 @@ from robots.arm import ArmSpec
 from robots.driver import Capabilities, Driver, ObjectPlacer, SimulatedArm, Tracker
 from robots.scene import Scene
 
+DeviceOptions = Any  # a dataclass of the device's own, its class attribute ``Options``
+
 
 @dataclass(frozen=True)
 class Devices:
@@ -22,9 +24,9 @@ class DriverKind(Protocol):
     """A driver's class, as ``DRIVERS`` lists it."""
 
     capabilities: Capabilities
-    Options: Callable[..., Any]  # a dataclass
+    Options: Callable[..., DeviceOptions]
 
-    def __call__(self, arm: ArmSpec, scene: Scene, options: Any) -> Driver:
+    def __call__(self, arm: ArmSpec, scene: Scene, options: DeviceOptions) -> Driver:
         """Build the driver; touches no hardware."""
         ...
 
@@ -32,9 +34,9 @@ class DriverKind(Protocol):
 class TrackerKind(Protocol):
     """A tracker's class, as ``TRACKERS`` lists it."""
 
-    Options: Callable[..., Any]  # a dataclass
+    Options: Callable[..., DeviceOptions]
 
-    def __call__(self, arm: ArmSpec, options: Any) -> Tracker:
+    def __call__(self, arm: ArmSpec, options: DeviceOptions) -> Tracker:
         """Build the tracker and let it begin to measure."""
         ...
 

@@ -53,7 +53,10 @@ def derive_discount(problem: Problem) -> float:
 
 
 def derive_schedule(
-    problem: Problem, total_steps: int, random_trials: int = 0, min_episodes: int = 1
+    problem: Problem,
+    total_steps: int,
+    random_trials: int = 0,
+    min_episodes: int = 1,
 ) -> CollectionSchedule:
     """The most tasks at once, a power of two, that keep an iteration within its transitions.
 

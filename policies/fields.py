@@ -61,7 +61,11 @@ def config_in(annotation: Any) -> Any:
     return None
 
 
-def convert(name: str, value: Any, annotation: Any) -> Any:
+def convert(
+    name: str,
+    value: Any,
+    annotation: Any,
+) -> Any:
     """A value as the type that a setting has; BadArgumentError where it is not allowed."""
     if NoneType in get_args(annotation) and value in OFF:
         return None

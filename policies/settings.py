@@ -41,7 +41,10 @@ class Setting:
 
 
 def configure(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> C:
     """Build a config; the later source wins: default, derived from the problem, preset, changes.
 
@@ -60,7 +63,10 @@ def configure(
 
 
 def list_settings(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> list[Setting]:
     """Every setting of the config that ``configure`` builds from the same arguments.
 
@@ -93,7 +99,10 @@ def estimate(config: MethodConfig, problem: Problem) -> tuple[int, int]:
 
 
 def _resolve(
-    kind: type[C], problem: Problem, preset: dict[str, Any] | None, changes: dict[str, Any]
+    kind: type[C],
+    problem: Problem,
+    preset: dict[str, Any] | None,
+    changes: dict[str, Any],
 ) -> Resolved:
     """Value and source of every setting."""
     resolved = _derive(kind, problem)
@@ -123,7 +132,10 @@ def _derive(kind: type[C], problem: Problem) -> Resolved:
 
 
 def _switch_on_parents(
-    resolved: Resolved, name: str, declared: dict[str, Field], problem: Problem
+    resolved: Resolved,
+    name: str,
+    declared: dict[str, Field],
+    problem: Problem,
 ) -> None:
     """Where a setting lies within an optional config that is off, add that config's numbers."""
     parts = name.split(".")
@@ -157,7 +169,11 @@ def _flatten(tree: Any) -> dict[str, Any]:
     return leaves
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str = "") -> Any:
+def _build(
+    kind: Any,
+    values: dict[str, Any],
+    prefix: str = "",
+) -> Any:
     """A config from values by dotted name."""
     hints = get_type_hints(kind)
     arguments = {}

@@ -33,7 +33,6 @@ from sim.gym_info import (
     task_values,
     with_masks,
 )
-from sim.rendering import render_frame
 from sim.vec_world import VecWorld
 
 Frame: TypeAlias = NDArray[np.uint8]  # (h, w, 3)
@@ -41,6 +40,7 @@ ResetResult: TypeAlias = tuple[Observation, Info]
 StepResult: TypeAlias = tuple[Observation, Array, Mask, Mask, Info]
 
 RENDER_MODES = ["rgb_array"]
+DIVERGED = int(Verdict.DIVERGED)
 
 
 class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
@@ -107,6 +107,9 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._split = split
         self._over = np.zeros(num_envs, dtype=bool)
+        self._names = np.empty(num_envs, dtype=object)  # as Gymnasium batches what is no array
+        for row in range(num_envs):
+            self._names[row] = made.task_names
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
         """Begin new episodes.
@@ -123,8 +126,9 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         super().reset(seed=seed)
         options = options or {}
         everywhere = np.ones(self.num_envs, dtype=bool)
-        mask = np.asarray(options.get("reset_mask", everywhere), dtype=bool)
-        obs = self._begin(mask, options.get("task"))
+        mask = options.get("reset_mask", everywhere)
+        task = options.get("task")
+        obs = self._begin(np.asarray(mask, dtype=bool), task)
         return obs, self._task_info()
 
     def step(self, actions: Array) -> StepResult:
@@ -137,8 +141,9 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         if self.autoreset_mode == AutoresetMode.DISABLED and waiting.any():
             rows = np.flatnonzero(waiting).tolist()
             raise gymnasium.error.ResetNeeded(f"reset worlds {rows}: their episodes have ended")
-        step = self.world.step(np.where(waiting[:, None], 0.0, actions))
-        diverged = (step.verdict & int(Verdict.DIVERGED)) > 0
+        actions = np.where(waiting[:, None], 0.0, actions)
+        step = self.world.step(actions)
+        diverged = (step.verdict & DIVERGED) > 0
         terminated = step.terminated & ~waiting
         truncated = (step.truncated | diverged) & ~waiting
         reward = np.where(waiting, 0.0, step.reward)
@@ -151,13 +156,17 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
             if starting.any():
                 info = final_info(obs, info | self._task_info(), starting)
         if starting.any():
-            obs = np.where(starting[:, None], self._begin(starting), obs)
-        return obs, reward, terminated, truncated, info | self._task_info()
+            first = self._begin(starting)
+            obs = np.where(starting[:, None], first, obs)
+        info |= self._task_info()
+        return obs, reward, terminated, truncated, info
 
     def render(self) -> tuple[Frame, ...] | None:
         """One picture (h, w, 3) of each world; None without ``render_mode="rgb_array"``."""
         if self.render_mode is None:
             return None
+        from sim.rendering import render_frame  # brings renderers that training does not need
+
         return tuple(render_frame(self.world, row) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -170,21 +179,23 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         Tasks are drawn even where they are given, so that a seed leads to the same start and the
         same disturbances either way.
         """
-        self.world.rng = self.np_random
-        task = self.world.family.sample(self.np_random, self.num_envs, self._split)
+        rng = self.np_random
+        family = self.world.family
+        self.world.rng = rng
+        task = family.sample(rng, self.num_envs, self._split)
         if requested is not None:
             values = task_values(requested, self.task_names, self.num_envs)
             task = Task(self.task_names, values, task.ids)
         self._over = self._over & ~mask
-        return self.world.reset(task, mask).astype(np.float32)
+        obs = self.world.reset(task, mask)
+        return obs.astype(np.float32)
 
     def _task_info(self) -> Info:
         assert self.world.task is not None
-        names = np.empty(self.num_envs, dtype=object)
-        names[:] = [self.task_names] * self.num_envs
         values = self.world.task.columns(*self.task_names)
+        info = {"task": values, "task_names": self._names}
         everywhere = np.ones(self.num_envs, dtype=bool)
-        return with_masks({"task": values, "task_names": names}, everywhere)
+        return with_masks(info, everywhere)
 
 
 class FamilyEnv(gymnasium.Env[Observation, Array]):

@@ -24,28 +24,37 @@ def task_values(task: TaskRequest, names: tuple[str, ...], n: int) -> Array:
     if isinstance(task, Task):
         task = {name: task[name] for name in task.names}
     if isinstance(task, Mapping):
-        if set(task) != set(names):
-            raise BadArgumentError(f"a task needs {', '.join(names)}; got {', '.join(task)}")
-        task = np.stack(np.broadcast_arrays(*(task[name] for name in names)), axis=-1)
+        task = _in_order(task, names)
     values = np.asarray(task, dtype=np.float64)
-    if values.shape not in ((len(names),), (n, len(names))):
-        shape = (n, len(names))
-        raise BadArgumentError(f"a task must be {shape} or {shape[1:]}, got {values.shape}")
+    of_one = (len(names),)
+    of_each = (n, len(names))
+    if values.shape not in (of_one, of_each):
+        raise BadArgumentError(f"a task must be {of_each} or {of_one}, got {values.shape}")
     if not np.isfinite(values).all():
         raise BadArgumentError(f"task parameters must be finite, got {values.tolist()}")
-    return np.array(np.broadcast_to(values, (n, len(names))))
+    repeated = np.broadcast_to(values, of_each)
+    return np.array(repeated)
+
+
+def _in_order(task: Mapping[str, ArrayLike], names: tuple[str, ...]) -> Array:
+    """Parameters by name as an array (p,) or (n, p)."""
+    if set(task) != set(names):
+        needed = ", ".join(names)
+        given = ", ".join(task)
+        raise BadArgumentError(f"a task needs {needed}; got {given}")
+    columns = [np.asarray(task[name], dtype=np.float64) for name in names]
+    return np.stack(np.broadcast_arrays(*columns), axis=-1)
 
 
 def step_info(step: Step, valid: Mask) -> Info:
     """What a step tells beyond the reward, for the worlds in ``valid`` (n,); zero elsewhere."""
-    return with_masks(
-        {
-            "success": step.success & valid,
-            "verdict": np.where(valid, step.verdict, 0),
-            "applied": np.where(valid[:, None], step.applied, 0.0),
-        },
-        valid,
-    )
+    rows = valid[:, None]
+    values = {
+        "success": step.success & valid,
+        "verdict": np.where(valid, step.verdict, 0),
+        "applied": np.where(rows, step.applied, 0.0),
+    }
+    return with_masks(values, valid)
 
 
 def with_masks(values: Info, mask: Mask) -> Info:
@@ -61,7 +70,10 @@ def final_info(obs: Observation, info: Info, over: Mask) -> Info:
     final_obs = np.full(len(over), None, dtype=object)
     for row in np.flatnonzero(over):
         final_obs[row] = obs[row]
-    values = {name: value for name, value in info.items() if not name.startswith("_")}
+    values = {}
+    for name, value in info.items():
+        if not name.startswith("_"):
+            values[name] = value
     ended = with_masks(values, over)
-    final = with_masks({"final_obs": final_obs, "final_info": ended}, over)
-    return with_masks(values, ~over) | final
+    final = {"final_obs": final_obs, "final_info": ended}
+    return with_masks(values, ~over) | with_masks(final, over)

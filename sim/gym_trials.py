@@ -41,30 +41,33 @@ class TrialWrapper(
         super().__init__(env)
         check_episodes(episodes_per_trial)
         self.episodes_per_trial = episodes_per_trial
-        self.observation_space = trial_space(env.observation_space, env.action_space)
+        self._space = trial_space(env.observation_space, env.action_space)
+        self.observation_space = self._space
         self._episode = 0
         self._task: Any = None
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
         """Begin a trial: previous action, reward and done flag are zero."""
         obs, info = self.env.reset(seed=seed, options=options)
+        info["episode"] = 0
         self._episode = 0
         self._task = info["task"]
-        action = np.zeros(self.env.action_space.shape or ())
-        return trial_observation(obs, action, 0.0, False), info | {"episode": 0}
+        return first_observation(obs, self._space), info
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, Info]:
         """One control period; begins the next episode of the trial where one ends."""
         obs, reward, terminated, truncated, info = self.env.step(action)
+        info["episode"] = self._episode
         done = terminated or truncated
-        info = info | {"episode": self._episode}
-        if done and self._episode + 1 < self.episodes_per_trial:
+        is_last = self._episode + 1 == self.episodes_per_trial
+        if done and not is_last:
             self._episode += 1
-            obs, _ = self.env.reset(options={"task": self._task})
             terminated = False
             truncated = False
-        extended = trial_observation(obs, np.asarray(action), float(reward), done)
-        return extended, float(reward), terminated, truncated, info
+            obs, _ = self.env.reset(options={"task": self._task})
+        earned = float(reward)
+        extended = trial_observation(obs, action, earned, done)
+        return extended, earned, terminated, truncated, info
 
 
 class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, Any]):
@@ -94,10 +97,9 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
             raise BadArgumentError('make the environment with autoreset_mode="Disabled"')
         self.episodes_per_trial = episodes_per_trial
         self.metadata = env.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
-        self.single_observation_space = trial_space(
-            env.single_observation_space, env.single_action_space
-        )
-        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self._space = trial_space(env.single_observation_space, env.single_action_space)
+        self.single_observation_space = self._space
+        self.observation_space = batch_space(self._space, env.num_envs)
         self._episode: NDArray[np.int64] = np.zeros(env.num_envs, dtype=np.int64)
         self._task: Any = None  # (n, p)
 
@@ -106,26 +108,33 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
         obs, info = self.env.reset(seed=seed, options=options)
         self._episode[:] = 0
         self._task = info["task"]
-        actions = np.zeros(self.env.action_space.shape or ())
-        zeros = np.zeros(self.num_envs)
-        return trial_observation(obs, actions, zeros, zeros), info | self._episode_info()
+        info |= self._episode_info()
+        return first_observation(obs, self._space), info
 
     def step(self, actions: Array) -> StepResult:
         """One control period; worlds whose episode ends begin the next one."""
         obs, reward, terminated, truncated, info = self.env.step(actions)
-        info = info | self._episode_info()
+        info |= self._episode_info()
         done = terminated | truncated
-        over = done & (self._episode + 1 == self.episodes_per_trial)
-        continued = done & ~over
+        is_last = self._episode + 1 == self.episodes_per_trial
+        over = done & is_last
+        continued = done & ~is_last
         self._episode[continued] += 1
         self._episode[over] = 0
         if continued.any():
-            options = {"task": self._task, "reset_mask": continued}
-            obs = np.where(continued[:, None], self.env.reset(options=options)[0], obs)
+            obs = self._begin_episodes(continued, obs)
         extended = trial_observation(obs, actions, reward, done)
         if over.any():
             extended, info = self._begin_trials(over, extended, info)
-        return extended, reward, terminated & over, truncated & over, info
+        terminated = terminated & over
+        truncated = truncated & over
+        return extended, reward, terminated, truncated, info
+
+    def _begin_episodes(self, continued: Mask, obs: Observation) -> Observation:
+        """Begin the next episode of the same task in some worlds; their first observation."""
+        options = {"task": self._task, "reset_mask": continued}
+        first, _ = self.env.reset(options=options)
+        return np.where(continued[:, None], first, obs)
 
     def _begin_trials(
         self, over: Mask, extended: Observation, info: Info
@@ -133,10 +142,10 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
         """Begin trials of new tasks; keeps the last observation and info of those that ended."""
         obs, begun = self.env.reset(options={"reset_mask": over})
         self._task = begun["task"]
-        actions = np.zeros(self.env.action_space.shape or ())
-        zeros = np.zeros(self.num_envs)
-        first = trial_observation(obs, actions, zeros, zeros)
-        info = final_info(extended, info, over) | begun | self._episode_info()
+        info = final_info(extended, info, over)
+        info |= begun
+        info |= self._episode_info()
+        first = first_observation(obs, self._space)
         return np.where(over[:, None], first, extended), info
 
     def _episode_info(self) -> Info:
@@ -161,14 +170,25 @@ def trial_space(obs: gymnasium.Space[Any], action: gymnasium.Space[Any]) -> Box[
             raise BadArgumentError(f"a trial needs flat boxes, got {space}")
     assert isinstance(obs, Box)
     assert isinstance(action, Box)
-    low = np.concatenate([obs.low, action.low, [-np.inf, 0.0]])
-    high = np.concatenate([obs.high, action.high, [np.inf, 1.0]])
-    return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+    least = [-np.inf, 0.0]  # reward, done flag
+    most = [np.inf, 1.0]
+    low = np.concatenate([obs.low, action.low, least], dtype=np.float32)
+    high = np.concatenate([obs.high, action.high, most], dtype=np.float32)
+    return Box(low, high, dtype=np.float32)
+
+
+def first_observation(obs: Observation, space: Box[np.float32]) -> Observation:
+    """(..., o + a + 2) at the begin of a trial: zeros stand for the tick before it."""
+    size = space.shape[0] - obs.shape[-1]
+    zeros = np.zeros((*obs.shape[:-1], size))
+    return np.concatenate([obs, zeros], axis=-1, dtype=np.float32)
 
 
 def trial_observation(
     obs: Observation, action: Array, reward: Array | float, done: Mask | Array | bool
 ) -> Observation:
     """(..., o + a + 2) of an observation (..., o) and what the tick before it brought."""
-    parts = (obs, action, np.expand_dims(reward, -1), np.expand_dims(done, -1))
+    rewards = np.expand_dims(reward, -1)
+    flags = np.expand_dims(done, -1)
+    parts = (obs, action, rewards, flags)
     return np.concatenate(parts, axis=-1, dtype=np.float32)

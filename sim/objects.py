@@ -137,7 +137,8 @@ def _footprints(p: dict[str, Array]) -> tuple[Array, Array]:
 
 
 def _check_shapes(codes: NDArray[np.int64]) -> None:
-    unknown = (codes < 0) | (codes >= len(SHAPES))
+    count = len(SHAPES)
+    unknown = (codes < 0) | (codes >= count)
     if not unknown.any():
         return
     allowed = dict(enumerate(SHAPES))

@@ -22,8 +22,10 @@ class Plant:
         """Build the arm at home."""
         self.arm = arm
         self._engine = MujocoEngine(threads=1)
-        self._engine.load(Scene(arm, timestep=STEP), 1)
-        self._engine.reset(Start(arm.home[None]))
+        scene = Scene(arm, timestep=STEP)
+        start = Start(arm.home[None])
+        self._engine.load(scene, 1)
+        self._engine.reset(start)
         self._target = arm.home.copy()
         self._owed = 0.0  # s that have passed and were not simulated yet
 

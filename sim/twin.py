@@ -57,7 +57,8 @@ class TwinPlacer:
         twin = self._twin
         twin.engine.write(task)
         q, _, _ = twin.engine.joints()
-        twin.engine.reset(replace(start, q=q, dq=None))
+        at_rest = replace(start, q=q, dq=None)
+        twin.engine.reset(at_rest)
         twin.hold()
 
 
@@ -73,14 +74,14 @@ class Twin:
     def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
         """Prepare the scene of a family with the twin's own time step; ``connect`` builds it."""
         self.arm = arm
-        self.options = options or TwinOptions()
+        options = options or TwinOptions()
+        self.options = options
         self.tracker = TwinTracker(self)
         self.placer = TwinPlacer(self)
         self.engine = BulletEngine()
-        self.rng = np.random.default_rng(self.options.seed)
+        self.rng = np.random.default_rng(options.seed)
         self._scene = Scene(scene.body, scene.loose_object, DT)
-        latency = self.options.latency
-        self._latency = round(latency / DT)  # ticks
+        self._latency = round(options.latency / DT)  # ticks
         self._enabled = False
         self._tick = 0
         # setpoints under way and the tick at which each arrives, the oldest first

@@ -100,7 +100,8 @@ class VecWorld:
         action = np.asarray(action, dtype=np.float64)
         if action.shape != self._action_shape:
             raise BadArgumentError(f"actions must be {self._action_shape}, got {action.shape}")
-        self._disturbances.post(np.clip(action, -1, 1))
+        clipped = np.clip(action, -1, 1)
+        self._disturbances.post(clipped)
         applied, verdict = self._run_control_period()
         self._age += 1
         return self._conclude(applied, verdict)
@@ -113,15 +114,16 @@ class VecWorld:
         next_obs = self._observe()
         is_finite = np.isfinite(next_obs).all(-1)
         diverged = self.engine.diverged | ~is_finite
+        is_valid = ~diverged
         next_obs = np.where(diverged[:, None], obs, next_obs)
         reward = family.reward(obs, applied, next_obs, task)
         self._true_obs = next_obs
         return Step(
             obs=self._disturbances.observation(next_obs, self.rng),
             reward=np.where(diverged, 0.0, reward),
-            terminated=family.terminated(next_obs) & ~diverged,
+            terminated=family.terminated(next_obs) & is_valid,
             truncated=self._age >= family.horizon,
-            success=family.success(next_obs, task) & ~diverged,
+            success=family.success(next_obs, task) & is_valid,
             applied=applied,
             verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
             stamp=np.asarray(self._age * self.dt, dtype=np.float64),

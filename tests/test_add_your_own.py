@@ -26,7 +26,7 @@ FENCE = re.compile(
 )
 MOVE = re.compile(r"^\| `(my_lab/\S+)` \| `(\S+)` \|$", re.MULTILINE)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # s, for a busy machine
 
 
 class Block(NamedTuple):
@@ -56,7 +56,7 @@ class Place:
         env = os.environ | {"PYTHONPATH": self._path, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, *words]
         return subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=180
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300
         )
 
     def write(self, path: str, text: str) -> None:

@@ -71,7 +71,7 @@ def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def open_run(folder: Path) -> "Run":
-    """Open a run whose family or method may be defined in the current directory.
+    """Open a run whose family, method or engine may be defined in the current directory.
 
     Raises:
         FileNotFoundError, DamagedError: see ``Run.open``.
@@ -79,5 +79,5 @@ def open_run(folder: Path) -> "Run":
     from adaptation.runs.run import Run
 
     run = Run.open(folder)
-    allow_local_modules(run.config.family, run.config.method)
+    allow_local_modules(run.config.family, run.config.method, run.config.engine or "")
     return run

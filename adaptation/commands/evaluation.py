@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from adaptation.commands.arguments import (
     Json,
     RunFolder,
+    allow_local_modules,
     check_name,
     check_positive,
     open_run,
@@ -70,7 +71,10 @@ class Report:
         if not self.folder.is_dir():
             raise BadArgumentError(f"no folder {self.folder}")
         from adaptation.reporting.report import write_report
+        from adaptation.reporting.trial_page import read_header
 
+        if (self.folder / "trial.json").exists():
+            allow_local_modules(read_header(self.folder).arm)
         page = write_report(self.folder, self.out or self.folder / "report.html")
         print(f"wrote {page}")
         return {"report": str(page)}

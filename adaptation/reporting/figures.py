@@ -72,7 +72,7 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     axes = _axes(figure)
     for policy, log in logs.items():
         steps = [progress.steps for progress in log]
-        last = np.array([progress.returns[-1] for progress in log])
+        last = np.array([progress.returns[-1] for progress in log], dtype=np.float64)
         color = COLORS[policy]
         axes.plot(steps, last, color=color, alpha=0.25, linewidth=1)
         axes.plot(steps, _smooth(last), color=color, label=LABELS[policy])

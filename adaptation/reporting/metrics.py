@@ -5,9 +5,8 @@ from typing import NamedTuple
 # Endings of a metric's name: the unit that is shown, and the factor to it.
 UNITS = {
     "_m": ("cm", 100.0),
-    "_m_s": ("m/s", 1.0),
+    "_mps": ("m/s", 1.0),
     "_rad": ("rad", 1.0),
-    "_rad_s": ("rad/s", 1.0),
     "_s": ("s", 1.0),
     "_n": ("N", 1.0),
 }

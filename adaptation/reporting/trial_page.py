@@ -34,7 +34,7 @@ PHYSICS = {
 VERDICTS = {
     "LIMITED": "the command was changed to stay inside a limit of the arm",
     "DROPPED": "the command was not finite, too old or out of order, and was not used",
-    "HELD": "there was no usable command: the arm braked to rest, or stood",
+    "HELD": "the arm braked to rest or stood: no usable command, or its tool would leave the box",
     "STOPPED": "a controlled stop, requested by the operator or by the software",
     "FAULT": "the watchdog stopped the arm; only the operator clears it",
     "DIVERGED": "the simulated physics broke down",

@@ -103,7 +103,7 @@ class SharedState:
         Never waits: the oldest row is overwritten.
         """
         head = int(self._head)
-        np.concatenate(numbers, out=self._ring[head % RING])  # type: ignore[arg-type]
+        np.concatenate(numbers, out=self._ring[head % RING])
         self._head[...] = head + 1
 
     def drain(self, tail: int) -> tuple[Array, int, int]:

@@ -175,12 +175,15 @@ class Dynamixel:
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits."""
-        speed = np.ceil(self.arm.limits.dq / VELOCITY_UNIT).astype(int)
+        limits = self.arm.limits
+        velocity = np.ceil(limits.dq / VELOCITY_UNIT).astype(int).tolist()
         # the register's low half is the acceleration: 0, which is unbounded
-        self._write_all(PROFILE, [int(v) << 32 for v in speed])
+        profile = [v << 32 for v in velocity]
+        self._write_all(PROFILE, profile)
         if self.calibration.mode == "current":
-            current = np.minimum(self.arm.limits.tau / self._torque_unit, MAX_CURRENT)
-            self._write_all(GOAL_CURRENT, current.astype(int).tolist())
+            current = limits.tau / self._torque_unit
+            bounded = np.minimum(current, MAX_CURRENT)
+            self._write_all(GOAL_CURRENT, bounded.astype(int).tolist())
 
     def _check_enabled(self, servo_id: int, health: bytes) -> None:
         torque = health[TORQUE_BYTE]

@@ -34,7 +34,7 @@ class Reply(NamedTuple):
     data: bytes
 
 
-class SerialPort(sdk.PortHandler):
+class SerialPort(sdk.PortHandler):  # type: ignore[misc]  # the client has no types
     """The vendor's port, except that it sleeps until bytes arrive, and gives up early."""
 
     def setPacketTimeout(self, packet_length: int) -> None:  # noqa: N802

@@ -91,7 +91,10 @@ def _check_ranges(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
     for i, servo in enumerate(calibration.servos):
         bounds = np.array([arm.limits.q_low[i], arm.limits.q_high[i]])
         ends = servo.zero + servo.sign * bounds / TICK
-        if ends.min() < 0 or ends.max() > TURN - 1:
-            reach = f"{ends.min():.0f} to {ends.max():.0f} ticks"
-            where = f"with its zero at {servo.zero}, {servo.joint} would go from {reach}"
-            raise BadArgumentError(f"{path}: {where}, not 0 to {TURN - 1}")
+        low = ends.min()
+        high = ends.max()
+        if low >= 0 and high <= TURN - 1:
+            continue
+        where = f"with its zero at {servo.zero}, {servo.joint} would go"
+        reach = f"from {low:.0f} to {high:.0f} ticks, not 0 to {TURN - 1}"
+        raise BadArgumentError(f"{path}: {where} {reach}")

@@ -58,32 +58,45 @@ class Recording:
     def write(self, topic: str, stamp: float, message: dict[str, Any]) -> None:
         """Add a message at monotonic time ``stamp`` s; numbers that are not finite become null."""
         at = int((stamp + self._clock_offset) * 1e9)  # ns
-        timestamp = {"sec": at // NANOSECONDS, "nsec": at % NANOSECONDS}
+        seconds, nanoseconds = divmod(at, NANOSECONDS)
+        timestamp = {"sec": seconds, "nsec": nanoseconds}
         data = msgspec.json.encode({"timestamp": timestamp, **message})
-        self._writer.add_message(self._channels[topic], at, data, at, self._count)
+        channel = self._channels[topic]
+        self._writer.add_message(
+            channel,
+            log_time=at,
+            data=data,
+            publish_time=at,
+            sequence=self._count,
+        )
         self._count += 1
 
     def write_tick(self, row: Array) -> None:
         """Add a row of the control process's ring, see ``ring_columns``."""
-        columns = {name: row[column] for name, column in self._columns.items()}
-        stamp = float(columns["stamp"][0])
-        self._write_joints("/joints", stamp, columns["q"], columns["dq"], columns["tau"])
-        self._write_joints("/setpoint", stamp, columns["q_set"], columns["dq_set"], None)
-        if np.isfinite(columns["object"]).all():
-            self._write_object(stamp, columns["object"][:POSE])
-        mode, verdict, action = columns["control"].astype(int).tolist()
-        message = {"mode": Mode(mode).name, "verdict": verdict, "action": action}
+        tick = {name: row[column] for name, column in self._columns.items()}
+        stamp = float(tick["stamp"][0])
+        self._write_joints("/joints", stamp, tick["q"], tick["dq"], tick["tau"])
+        self._write_joints("/setpoint", stamp, tick["q_set"], tick["dq_set"], None)
+        tracked = tick["object"]
+        if np.isfinite(tracked).all():
+            self._write_object(stamp, tracked[:POSE])
+        mode, verdict, action = tick["control"].astype(int).tolist()
+        message = {
+            "mode": Mode(mode).name,
+            "verdict": verdict,
+            "action": action,
+        }
         self.write("/control", stamp, message)
 
     def _write_joints(
         self, topic: str, stamp: float, q: Array, dq: Array, tau: Array | None
     ) -> None:
         joints: list[dict[str, Any]] = []
-        for i, name in enumerate(self.joints):
-            joint = {"name": name, "position": float(q[i]), "velocity": float(dq[i])}
-            if tau is not None:
-                joint["effort"] = float(tau[i])
-            joints.append(joint)
+        for name, position, velocity in zip(self.joints, q.tolist(), dq.tolist(), strict=True):
+            joints.append({"name": name, "position": position, "velocity": velocity})
+        if tau is not None:
+            for joint, effort in zip(joints, tau.tolist(), strict=True):
+                joint["effort"] = effort
         self.write(topic, stamp, {"joints": joints})
 
     def _write_object(self, stamp: float, pose: Array) -> None:

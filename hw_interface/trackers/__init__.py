@@ -6,4 +6,8 @@ bring a tracker of their own.
 
 from robots.registry import Registry
 
-TRACKERS = Registry("tracker", "pliant.trackers", {})
+TRACKERS = Registry(
+    "tracker",
+    "pliant.trackers",
+    {},  # a line for each tracker; none is part of Pliant yet
+)

@@ -138,7 +138,12 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         posterior = prior(n, self.config.dynamics.latent_dim, self.device)
         return ContextMpcBelief(**vars(plan_state), posterior=posterior)
 
-    def act(self, obs: Tensor, belief: ContextMpcBelief, explore: bool) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        belief: ContextMpcBelief,
+        explore: bool,
+    ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
         return self.controller.act(obs, belief, explore, self._search)
 
@@ -167,7 +172,13 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         return replace(self.prior(len(belief.tick)), posterior=belief.posterior)
 
     @torch.inference_mode()
-    def _search(self, obs: Tensor, belief: ContextMpcBelief, start: Plan, iterations: int) -> Plan:
+    def _search(
+        self,
+        obs: Tensor,
+        belief: ContextMpcBelief,
+        start: Plan,
+        iterations: int,
+    ) -> Plan:
         z = belief.posterior.reparameterize(self.hypothesis_offsets[:, None])  # (m, n, l)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -149,7 +149,12 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         return GrbalBelief(**vars(plan_state), window=window, update=no_update)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, belief: GrbalBelief, explore: bool) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        belief: GrbalBelief,
+        explore: bool,
+    ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
         return self.controller.act(obs, belief, explore, self._search)
 
@@ -202,7 +207,13 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         error = self.model(x, belief.update) - y
         return -error.square().mean((1, 2))
 
-    def _search(self, obs: Tensor, belief: GrbalBelief, start: Plan, iterations: int) -> Plan:
+    def _search(
+        self,
+        obs: Tensor,
+        belief: GrbalBelief,
+        start: Plan,
+        iterations: int,
+    ) -> Plan:
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis

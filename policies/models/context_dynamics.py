@@ -122,13 +122,23 @@ class Dynamics(nn.Module):
         """The belief after one more transition of n worlds, at constant cost."""
         return belief.update(*self.evidence(t))
 
-    def predict(self, obs: Tensor, applied: Tensor, z: Tensor) -> Tensor:
+    def predict(
+        self,
+        obs: Tensor,
+        applied: Tensor,
+        z: Tensor,
+    ) -> Tensor:
         """Each member's mean prediction (m, b, o + r) from (m, b, ...), in original units."""
         inputs = torch.cat([self.obs_norm(obs), applied, z], -1)
         out: Tensor = self.ensemble(inputs)
         return self.delta_norm.mean + self.delta_std() * out
 
-    def loss(self, t: Transition, mask: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(
+        self,
+        t: Transition,
+        mask: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
         """Negative ELBO per step of K-step predictions.
 
         Each member samples windows of its own. z is drawn from the posterior given the transitions
@@ -210,7 +220,12 @@ class Dynamics(nn.Module):
         variance = self.noise_variance[:, changing]
         self.noise_variance[:, changing] = variance.lerp(target, c.noise_ema_rate)
 
-    def rollout(self, obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def rollout(
+        self,
+        obs: Tensor,
+        actions: Tensor,
+        z: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Each member's prediction for candidates: the same as ``predict`` step by step.
 
         Args:
@@ -279,7 +294,12 @@ def _cumulative(x: Tensor) -> Tensor:
     return torch.cat([nothing, x.cumsum(1)], 1)
 
 
-def _windows(t: Transition, mask: Tensor, start: Tensor, steps: int) -> tuple[Transition, Tensor]:
+def _windows(
+    t: Transition,
+    mask: Tensor,
+    start: Tensor,
+    steps: int,
+) -> tuple[Transition, Tensor]:
     """Windows of K = ``steps`` transitions that end with their episode.
 
     Args:

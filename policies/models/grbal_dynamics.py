@@ -235,7 +235,12 @@ class GrbalDynamics(nn.Module):
             unadapted = error(None)
         return {"error": error(update), "unadapted": unadapted}
 
-    def rollout(self, obs: Tensor, actions: Tensor, update: LowRankUpdate) -> tuple[Tensor, Tensor]:
+    def rollout(
+        self,
+        obs: Tensor,
+        actions: Tensor,
+        update: LowRankUpdate,
+    ) -> tuple[Tensor, Tensor]:
         """Predictions for candidates, each world after its own step.
 
         Args:
@@ -279,7 +284,11 @@ class GrbalDynamics(nn.Module):
 
 
 def windows(
-    t: Transition, mask: Tensor, start: Tensor, past_steps: int, future_steps: int
+    t: Transition,
+    mask: Tensor,
+    start: Tensor,
+    past_steps: int,
+    future_steps: int,
 ) -> tuple[Transition, Tensor]:
     """Windows of M past and K future transitions of one episode.
 

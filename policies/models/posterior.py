@@ -53,9 +53,9 @@ class Posterior:
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""
         root = torch.linalg.cholesky(self.precision)
+        square = self._mean(root).square().sum(-1)
         covariance = torch.cholesky_inverse(root)
         trace = _diagonal(covariance).sum(-1)
-        square = self._mean(root).square().sum(-1)
         log_det = 2 * _diagonal(root).log().sum(-1)
         latent_dim = root.shape[-1]
         return 0.5 * (trace + square - latent_dim + log_det)
@@ -66,7 +66,11 @@ def _diagonal(matrix: Tensor) -> Tensor:
     return matrix.diagonal(dim1=-2, dim2=-1)
 
 
-def prior(n: int, latent_dim: int, device: torch.device) -> Posterior:
+def prior(
+    n: int,
+    latent_dim: int,
+    device: torch.device,
+) -> Posterior:
     """The belief before any measurement: n times N(0, I)."""
     identity = torch.eye(latent_dim, device=device)
     return Posterior(

@@ -1,1 +1,1 @@
-"""Network building blocks: networks, memory, normalizers, saved state."""
+"""Network building blocks: networks, memories, normalizers, noise, saved state."""

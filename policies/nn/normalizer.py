@@ -13,7 +13,7 @@ class RunningNormalizer(nn.Module):
     input gives the same output. They are buffers, and therefore part of the saved state.
 
     Attributes:
-        count: rows seen so far, ().
+        count: number of rows so far, ().
         running_mean: mean of each column, (k,), float64.
         m2: sum of squared deviations from the mean, (k,), float64.
         mean: ``running_mean`` in single precision, (k,).

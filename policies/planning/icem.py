@@ -81,7 +81,11 @@ class Icem:
         return Plan(mean, best.expand(n, *best.shape))
 
     def search(
-        self, plan: Plan, score: Score, iterations: int, proposal: Tensor | None = None
+        self,
+        plan: Plan,
+        score: Score,
+        iterations: int,
+        proposal: Tensor | None = None,
     ) -> Plan:
         """Improve a plan. The best value never falls, for the best candidates stay candidates.
 
@@ -122,7 +126,11 @@ def _shift(actions: Tensor) -> Tensor:
     return torch.cat([actions[..., 1:, :], actions[..., -1:, :]], -2)
 
 
-def colored_noise(shape: tuple[int, ...], beta: float, generator: torch.Generator) -> Tensor:
+def colored_noise(
+    shape: tuple[int, ...],
+    beta: float,
+    generator: torch.Generator,
+) -> Tensor:
     """Gaussian noise (..., H, a) of std 1 whose power falls with frequency as 1/f^β along H.
 
     Method of Timmer and König (1995): a random spectrum, transformed to time. The lowest frequency

@@ -68,7 +68,13 @@ class MpcController:
             exploration_noise=self.exploration_std * noise,
         )
 
-    def act(self, obs: Tensor, state: PlanState, explore: bool, search: Search) -> Tensor:
+    def act(
+        self,
+        obs: Tensor,
+        state: PlanState,
+        explore: bool,
+        search: Search,
+    ) -> Tensor:
         """The plan's first action (n, a); a world without a plan for this observation gets one."""
         planned = (state.planned_obs == obs).all(-1, keepdim=True)
         action = state.plan.action
@@ -84,7 +90,12 @@ class MpcController:
         return action.clamp(-1, 1)
 
     def plan(
-        self, obs: Tensor, state: PlanState, start: Plan, iterations: int, imagine: Imagine
+        self,
+        obs: Tensor,
+        state: PlanState,
+        start: Plan,
+        iterations: int,
+        imagine: Imagine,
     ) -> Plan:
         """Search for the highest return, averaged over the hypotheses.
 
@@ -119,7 +130,12 @@ class MpcController:
             proposal = terminal_value.propose(obs, steps, imagine)
         return self.planner.search(start, score, iterations, proposal)
 
-    def _reward(self, states: Tensor, actions: Tensor, predicted: Tensor) -> Tensor:
+    def _reward(
+        self,
+        states: Tensor,
+        actions: Tensor,
+        predicted: Tensor,
+    ) -> Tensor:
         """Rewards (H, m, n, P) of states (H + 1, m, n, P, o) and actions (n, P, H, a)."""
         if self.problem.reward is None:
             return predicted[..., 0]

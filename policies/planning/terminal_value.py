@@ -34,7 +34,12 @@ class TerminalValue(SacLearner):
         return value.view(obs.shape[:-1])
 
     @torch.no_grad()
-    def propose(self, obs: Tensor, steps: int, imagine: Imagine) -> Tensor:
+    def propose(
+        self,
+        obs: Tensor,
+        steps: int,
+        imagine: Imagine,
+    ) -> Tensor:
         """The policy's actions from (n, o) on, (n, H, a), along the mean of the hypotheses."""
         actions = []
         for _ in range(steps):

@@ -15,7 +15,11 @@ BUDGETS = ("cpu", "paper")  # minutes on a few CPU cores; the numbers of the met
 INHERIT = "inherit"
 
 
-def load_preset(method: str, family: str, budget: str = "cpu") -> dict[str, Any] | None:
+def load_preset(
+    method: str,
+    family: str,
+    budget: str = "cpu",
+) -> dict[str, Any] | None:
     """Settings of a method on a family, nested as its config is; None where it was not tuned.
 
     Raises:
@@ -45,7 +49,11 @@ def _read_tables(family: str) -> dict[str, Any]:
     return tables
 
 
-def _resolve(table: dict[str, Any], tables: dict[str, Any], budget: str) -> dict[str, Any]:
+def _resolve(
+    table: dict[str, Any],
+    tables: dict[str, Any],
+    budget: str,
+) -> dict[str, Any]:
     """A table, and the tables within it, with the settings that each inherits."""
     resolved: dict[str, Any] = {}
     if INHERIT in table:

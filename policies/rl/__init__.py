@@ -1,1 +1,1 @@
-"""Reinforcement learning shared by methods: soft actor-critic, PPO, replay."""
+"""Reinforcement learning shared by methods: soft actor-critic, PPO, baseline, replay."""

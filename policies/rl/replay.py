@@ -17,10 +17,9 @@ class Replay:
     """Keeps all valid transitions of each task's one trial, in time order.
 
     Every trial has a new task, so that all transitions of a task come from the policy of one
-    iteration. The ring overwrites the oldest tasks. Where a task's episodes begin is told by the
-    flag ``begins`` of its transitions.
-
-    Slots are places in the ring: what ``tasks`` returns and the other samplers take.
+    iteration. The ring overwrites the oldest tasks. The flag ``begins`` of the transitions marks
+    where a task's episodes begin. A slot is a task's place in the ring: ``tasks`` draws slots, the
+    other samplers take them.
 
     Attributes:
         data: (capacity, L, w) all fields of ``Transition`` side by side, w columns in all.
@@ -169,7 +168,7 @@ class Replay:
     def _gather(self, slots: Tensor, columns: Tensor) -> Transition:
         """Transition ``columns[i, k]`` of task ``slots[i]`` at place (i, k): (n, size, ...)."""
         _, length, width = self.data.shape
-        # data[slot, column] is row slot * L + column of data seen as (capacity * L, w).
+        # data[slot, column] is row slot * L + column of data as (capacity * L, w).
         index = slots[:, None] * length + columns
         rows = self.data.view(-1, width).index_select(0, index.flatten())
         rows = rows.view(*columns.shape, width)

@@ -29,11 +29,10 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
         UnknownNameError: there is no engine of this name.
         BadArgumentError: the engine does not support the scene; the message names those that do.
     """
-    if name is not None and ENGINES[name].supports(scene):
-        return name
-    able = [other for other in ENGINES if ENGINES[other].supports(scene)]
-    if name is None and able:
-        return able[0]
+    for candidate in [name] if name else ENGINES:  # imports no further than to the first
+        if ENGINES[candidate].supports(scene):
+            return candidate
+    able = [candidate for candidate in ENGINES if ENGINES[candidate].supports(scene)]
     body = scene.body.name
     engines = ", ".join(able) or "no engine"
     asked = f", not on {name}" if name else ""

@@ -21,7 +21,7 @@ class BulletObject:
         """Build the table; ``client`` is the world's."""
         self._client = client
         self._body: int | None = None
-        plane = client.createCollisionShape(self._client.GEOM_PLANE)
+        plane = client.createCollisionShape(client.GEOM_PLANE)
         table = client.createMultiBody(0, plane)
         client.changeDynamics(table, BASE, lateralFriction=1.0, restitution=0.0)
         client.setCollisionFilterGroupMask(table, BASE, 1, 1)

@@ -95,7 +95,8 @@ class MujocoEngine:
         self.batch = Batch(model, n, nthread=threads)
         self._bind()
         self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
-        self._tau = np.zeros((n, len(scene.body.joints)))
+        driven = len(scene.body.joints)
+        self._tau = np.zeros((n, driven))
         self._is_stale = True  # frames and sensors are not those of the positions and velocities
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
@@ -139,7 +140,8 @@ class MujocoEngine:
         body = self.scene.body
         joints = body.root + body.joints
         count = len(joints)
-        modeled = tuple(self._model.joint(i).name for i in range(count))
+        model = self._model
+        modeled = tuple(model.joint(i).name for i in range(count))
         if modeled != joints:
             raise BadArgumentError(f"{body.name} has joints {joints}, its model {modeled}")
         return count

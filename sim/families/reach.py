@@ -41,12 +41,15 @@ class Reach(BaseFamily):
         speed = self.speed
         self.body = self.arm
         self.scene = Scene(self.arm, timestep=0.002)
-        self.limits = self.arm.limits.narrowed(np.stack([low, high], -1))
+        box = np.stack([low, high], -1)
+        self.limits = self.arm.limits.narrowed(box)
         speeds = dict.fromkeys("xyz", (-speed, speed))
         self.action = ToolVelocity(self.arm, self.limits, speeds, self.middle.tolist())
-        positions = zip(("tool.x", "tool.y", "tool.z"), low, high, strict=True)
+        x, y, z = box
         self.obs = Spec.of(
-            *((name, lowest, highest, "m") for name, lowest, highest in positions),
+            ("tool.x", *x, "m"),
+            ("tool.y", *y, "m"),
+            ("tool.z", *z, "m"),
             ("tool.vx", -speed, speed, "m/s"),
             ("tool.vy", -speed, speed, "m/s"),
             ("tool.vz", -speed, speed, "m/s"),

@@ -114,15 +114,18 @@ class Slide(BaseFamily):
             START[0] + rng.uniform(0.4, 0.5, n),  # m, target
             rng.uniform(-0.08, 0.08, n),
         ]
-        return Task(self.task_names, np.stack(columns, -1), np.arange(n))
+        values = np.stack(columns, -1)
+        return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object at its mark with 1 mm of placement noise, the tool behind it."""
         n = len(task)
-        place = START + rng.normal(0, 1e-3, (n, 2))
+        offset = rng.normal(0, 1e-3, (n, 2))
+        place = START + offset
+        height = task.columns("object.size_z")
         return Start(
             q=np.tile(READY, (n, 1)),
-            object_pos=np.concatenate([place, task.columns("object.size_z")], 1),
+            object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(UNTURNED, (n, 1)),
         )
 
@@ -136,13 +139,15 @@ class Slide(BaseFamily):
         w = signals.object_quat[:, 0]
         z = signals.object_quat[:, 3]
         yaw = 2 * np.arctan2(z, w)
+        sin_yaw = np.sin(yaw)
+        cos_yaw = np.cos(yaw)
         spin = signals.object_vel[:, 5]
         columns = (
             signals.tool_pos[:, :2],
             signals.tool_vel[:, :2],
             signals.object_pos[:, :2],
             signals.object_vel[:, :2],
-            np.stack([np.sin(yaw), np.cos(yaw), spin], 1),
+            np.stack([sin_yaw, cos_yaw, spin], 1),
             signals.marker[:, :2],
         )
         return np.concatenate(columns, 1)
@@ -180,7 +185,8 @@ def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:
     trained = rng.uniform(LOW, HIGH, n)
     if not held_out:
         return trained
-    is_slippery = rng.random(n) < 0.5
+    coin = rng.random(n)
+    is_slippery = coin < 0.5
     slippery = rng.uniform(LOWEST, LOW, n)
     rough = rng.uniform(HIGH, HIGHEST, n)
     return np.where(is_slippery, slippery, rough)

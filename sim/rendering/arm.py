@@ -90,7 +90,8 @@ def _pose(pos: Array, quat: Array) -> Array:
     A rotation matrix is 1 + 2·w·[v] + 2·[v]² for the unit quaternion (w, v) and the matrix [v] of
     the cross product with v.
     """
-    unit = quat / np.linalg.norm(quat)
+    length = np.linalg.norm(quat)
+    unit = quat / length
     w = unit[0]
     cross = skew(unit[1:])
     pose = np.eye(4)

@@ -57,8 +57,10 @@ def record_trial(family: Family, seed: int) -> list[Clip]:
 def _record_episode(world: VecWorld, task: Task, rng: np.random.Generator) -> list[Signals]:
     """The signals at the start and after every action."""
     family = world.family
-    actions_held = max(1, round(ACTION_DURATION / family.dt))
-    action_shape = (1, len(family.action.spec))
+    periods = round(ACTION_DURATION / family.dt)
+    actions_held = max(1, periods)
+    action_dim = len(family.action.spec)
+    action_shape = (1, action_dim)
     world.reset(task)
     measured = [world.signals]
     for k in range(family.horizon):

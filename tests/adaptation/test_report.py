@@ -243,7 +243,7 @@ def test_a_trial_without_an_object_has_a_report_too(
     ("name", "label", "unit", "shown"),
     [
         ("distance_m", "distance", "cm", "12.3"),
-        ("speed_error_m_s", "speed error", "m/s", "0.123"),
+        ("speed_error_mps", "speed error", "m/s", "0.123"),
         ("angle_rad", "angle", "rad", "0.123"),
         ("steps", "steps", "", "0.123"),
     ],
