@@ -1,12 +1,13 @@
-"""How fast plans are made: ours against mbrl-lib's planners where they are installed, and against plain PyTorch.
+"""How fast plans are made: against mbrl-lib's planners, where installed, and plain PyTorch.
 
-Every planner searches with the same numbers (candidates, rounds, horizon, elites) through ensembles of the same size,
-one particle of each candidate for each member, by the same reward, on one core. mbrl-lib (Pineda et al. 2021) is used
-as it is: its ``ICEMOptimizer`` or ``CEMOptimizer`` over its ``ModelEnv``. The plain one is the same search as most
-scripts write it: a loop over steps that normalises, concatenates, predicts and rewards. Peers plan for one world after
-the other; ours for all at once. All take turns in one run; ratios are of medians. Unit: plans per second.
+Every planner searches with the same settings (candidates, iterations, horizon, elites) through
+ensembles of the same size, one particle of each candidate for each member, with the same reward, on
+one core. mbrl-lib (Pineda et al. 2021) is used as it is: its ``ICEMOptimizer`` or ``CEMOptimizer``
+over its ``ModelEnv``. The plain one is the same search as most scripts write it: a loop over steps
+that normalizes, concatenates, predicts and rewards. Peers plan for one world after the other, ours
+for all at once. All take turns in one run; ratios are of medians. Unit: plans per second.
 
-mbrl-lib asks for a Gymnasium of 2022, so install it without what it asks for:
+mbrl-lib asks for a Gymnasium of 2022, so install it without its dependencies:
 ``pip install --no-deps mbrl hydra-core omegaconf "antlr4-python3-runtime==4.9.*" termcolor``.
 """
 
@@ -23,51 +24,79 @@ from peers import Row, arguments, compare, show, timed
 from torch import Tensor, nn
 
 from policies.method import Problem
-from policies.methods.context_mpc import PRESETS, ContextMPC
+from policies.methods.context_mpc import ContextMPC, ContextMpcConfig
 from policies.planning.icem import IcemConfig
+from policies.presets import load_preset
+from policies.settings import configure
+from robots.signals import ArrayLike
 
 OBS, ACTION = 13, 2  # those of slide
+
+
+def reward(
+    obs: ArrayLike,
+    applied: ArrayLike,
+    next_obs: ArrayLike,
+    task: ArrayLike,
+) -> ArrayLike:
+    """Minus the distance between two pairs of columns."""
+    difference = next_obs[..., 4:6] - next_obs[..., 11:13]
+    return -((difference**2).sum(-1) ** 0.5)
+
+
+def make_problem(horizon: int) -> Problem:
+    return Problem(
+        family="slide",
+        obs_names=tuple(f"o{i}" for i in range(OBS)),
+        obs_low=(-1.0,) * OBS,
+        obs_high=(1.0,) * OBS,
+        action_names=("x", "y"),
+        horizon=horizon,
+        episodes=3,
+        task_names=("hidden",),
+        task_low=(0.0,),
+        task_high=(1.0,),
+        reward=reward,
+    )
+
+
+CONFIG = configure(ContextMpcConfig, make_problem(20), load_preset("context_mpc", "slide"), {})
 SEARCHES = {
-    "iCEM": PRESETS["slide"].planner,
+    "iCEM": CONFIG.planner,
     "CEM": replace(
-        PRESETS["slide"].planner, color=0.0, kept=1, candidates=200, elites=20, rounds=5, cold=5
+        CONFIG.planner,
+        noise_beta=0.0,
+        num_kept_elites=1,
+        num_samples=200,
+        num_elites=20,
+        iterations=5,
+        cold_iterations=5,
     ),
 }
 
 
-def reward(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
-    """Minus the distance of two columns to two others."""
-    return -(((next_obs[..., 4:6] - next_obs[..., 11:13]) ** 2).sum(-1) ** 0.5)
-
-
-def problem(horizon: int) -> Problem:
-    names = tuple(f"o{i}" for i in range(OBS))
-    ends = ((-1.0,) * OBS, (1.0,) * OBS)
-    return Problem(
-        "slide", names, *ends, ("x", "y"), horizon, 3, ("hidden",), (0.0,), (1.0,), reward
-    )
-
-
 def ours(search: IcemConfig, n: int) -> Callable[[], Any]:
-    method = ContextMPC(problem(search.horizon), replace(PRESETS["slide"], planner=search), seed=0)
-    belief, obs = method.prior(n), torch.rand(n, OBS)
-    start = method.planner.cold_iterations(n)
-    return lambda: method._search(obs, belief, start, search.rounds)
+    config = replace(CONFIG, planner=search)
+    method = ContextMPC(make_problem(search.horizon), config, 0, torch.device("cpu"))
+    belief = method.prior(n)
+    obs = torch.rand(n, OBS)
+    start = method.planner.initial_plan(n)
+    return partial(method._search, obs, belief, start, search.iterations)
 
 
-def mbrl(search: IcemConfig, n: int) -> Callable[[], Any]:
+def mbrl_environment(search: IcemConfig) -> Any:
+    """mbrl-lib's ensemble as an environment; the latent is a part of the observation."""
     import gymnasium
     from mbrl.models import GaussianMLP, ModelEnv, OneDTransitionRewardModel
-    from mbrl.planning import CEMOptimizer, ICEMOptimizer
 
-    c, ends = PRESETS["slide"].dynamics, np.ones((search.horizon, ACTION))
-    size = OBS + c.latent  # the latent is a part of the observation
+    c = CONFIG.dynamics
+    size = OBS + c.latent_dim
     net = GaussianMLP(
         size + ACTION,
         size,
         "cpu",
         len(c.hidden),
-        c.members,
+        c.ensemble_size,
         c.hidden[0],
         True,
         propagation_method="fixed_model",
@@ -77,102 +106,132 @@ def mbrl(search: IcemConfig, n: int) -> Callable[[], Any]:
         observation_space = gymnasium.spaces.Box(-1, 1, (size,))
         action_space = gymnasium.spaces.Box(-1, 1, (ACTION,))
 
-    env = ModelEnv(
+    def never(action: Tensor, next_obs: Tensor) -> Tensor:
+        return torch.zeros(len(next_obs), 1, dtype=torch.bool)
+
+    def column(action: Tensor, next_obs: Tensor) -> Any:
+        return reward(None, action, next_obs, None)[:, None]
+
+    model = OneDTransitionRewardModel(net, normalize=True, learned_rewards=False)
+    return ModelEnv(
         Env(),
-        OneDTransitionRewardModel(net, normalize=True, learned_rewards=False),
-        termination_fn=lambda action, next_obs: torch.zeros(len(next_obs), 1, dtype=torch.bool),
-        reward_fn=lambda action, next_obs: reward(None, action, next_obs, None)[:, None],
+        model,
+        termination_fn=never,
+        reward_fn=column,
         generator=torch.Generator(),
     )
-    share = search.elites / search.candidates
-    bounds, device = (
-        {"lower_bound": (-ends).tolist(), "upper_bound": ends.tolist()},
-        torch.device("cpu"),
+
+
+def mbrl_optimizer(search: IcemConfig) -> Any:
+    from mbrl.planning import CEMOptimizer, ICEMOptimizer
+
+    ends = np.ones((search.horizon, ACTION))
+    elite_ratio = search.num_elites / search.num_samples
+    shared = {
+        "lower_bound": (-ends).tolist(),
+        "upper_bound": ends.tolist(),
+        "alpha": 0.1,
+        "device": torch.device("cpu"),
+    }
+    if search.noise_beta == 0:
+        return CEMOptimizer(search.iterations, elite_ratio, search.num_samples, **shared)
+    return ICEMOptimizer(
+        search.iterations,
+        elite_ratio,
+        search.num_samples,
+        1.0,  # no decay of the population
+        search.noise_beta,
+        keep_elite_frac=search.num_kept_elites / search.num_elites,
+        **shared,
     )
-    if search.color:
-        kept = search.kept / search.elites
-        optimizer = ICEMOptimizer(
-            search.rounds, share, search.candidates, 1.0, search.color, **bounds, keep_elite_frac=kept, alpha=0.1,
-            device=device,
-        )  # fmt: skip
-    else:
-        optimizer = CEMOptimizer(
-            search.rounds, share, search.candidates, **bounds, alpha=0.1, device=device
-        )
-    obs, start = (
-        np.random.default_rng(0).uniform(size=(n, size)),
-        torch.zeros(search.horizon, ACTION),
-    )
+
+
+def mbrl(search: IcemConfig, n: int) -> Callable[[], Any]:
+    env = mbrl_environment(search)
+    optimizer = mbrl_optimizer(search)
+    particles = CONFIG.dynamics.ensemble_size
+    rng = np.random.default_rng(0)
+    obs = rng.uniform(size=(n, OBS + CONFIG.dynamics.latent_dim))
+    start = torch.zeros(search.horizon, ACTION)
 
     def run() -> None:
         for world in obs:
-            optimizer.optimize(
-                lambda tried, at=world: env.evaluate_action_sequences(tried, at, c.members),
-                x0=start,
-            )
+
+            def value(candidates: Tensor, world: np.ndarray = world) -> Tensor:
+                return env.evaluate_action_sequences(candidates, world, particles)
+
+            optimizer.optimize(value, x0=start)
 
     return run
 
 
-class Eager(nn.Module):
-    """An ensemble as a stack of layers, normalising as it goes."""
+class PlainEnsemble(nn.Module):
+    """An ensemble as a stack of layers that normalizes as it goes."""
 
     def __init__(self, members: int, inputs: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
-        sizes = [inputs, *hidden, OBS]
-        pairs = list(itertools.pairwise(sizes))
-        self.weights = nn.ParameterList(torch.randn(members, i, k) / i**0.5 for i, k in pairs)
-        self.biases = nn.ParameterList(torch.zeros(members, 1, k) for _, k in pairs)
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for i, k in itertools.pairwise([inputs, *hidden, OBS]):
+            self.weights.append(torch.randn(members, i, k) / i**0.5)
+            self.biases.append(torch.zeros(members, 1, k))
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("std", torch.ones(inputs))
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = x @ weight + bias
-            x = torch.relu(x) if i < len(self.weights) - 1 else x
+        last = len(self.weights) - 1
+        for layer, weight in enumerate(self.weights):
+            x = x @ weight + self.biases[layer]
+            if layer < last:
+                x = torch.relu(x)
         return x
 
 
-def plain(search: IcemConfig, n: int) -> Callable[[], Any]:
-    c = PRESETS["slide"].dynamics
-    net = Eager(c.members, OBS + ACTION + c.latent, c.hidden)
-    obs, z = torch.rand(n, OBS), torch.zeros(c.members, search.candidates, c.latent)
+def plain_noise(search: IcemConfig) -> Tensor:
+    """Colored noise of all candidates, (P, H, a)."""
+    frequency = torch.fft.rfftfreq(search.horizon).clamp(min=1 / search.horizon)
+    amplitude = frequency ** (-search.noise_beta / 2)
+    size = (search.num_samples, ACTION, len(amplitude))
+    spectrum = torch.complex(torch.randn(size), torch.randn(size))
+    noise = torch.fft.irfft(spectrum * amplitude, search.horizon).mT
+    return noise / noise.std()
 
-    def value(tried: Tensor, at: Tensor) -> Tensor:
-        now = at.expand(c.members, len(tried), OBS)
-        total = torch.zeros(c.members, len(tried))
+
+def plain(search: IcemConfig, n: int) -> Callable[[], Any]:
+    c = CONFIG.dynamics
+    net = PlainEnsemble(c.ensemble_size, OBS + ACTION + c.latent_dim, c.hidden)
+    obs = torch.rand(n, OBS)
+    z = torch.zeros(c.ensemble_size, search.num_samples, c.latent_dim)
+
+    def value(candidates: Tensor, start: Tensor) -> Tensor:
+        state = start.expand(c.ensemble_size, len(candidates), OBS)
+        total = torch.zeros(c.ensemble_size, len(candidates))
         for t in range(search.horizon):
-            action = tried[:, t].expand(c.members, -1, -1)
-            after = now + net(torch.cat([now, action, z], -1))
-            total = total + reward(now, action, after, None)
-            now = after
+            action = candidates[:, t].expand(c.ensemble_size, -1, -1)
+            next_state = state + net(torch.cat([state, action, z], -1))
+            total = total + reward(state, action, next_state, None)
+            state = next_state
         return total.mean(0)
 
-    def noise() -> Tensor:
-        shape = search.candidates, ACTION, search.horizon
-        power = torch.fft.rfftfreq(search.horizon).clamp(min=1 / search.horizon) ** (
-            -search.color / 2
-        )
-        spectrum = torch.complex(
-            torch.randn(*shape[:2], len(power)), torch.randn(*shape[:2], len(power))
-        )
-        drawn = torch.fft.irfft(spectrum * power, search.horizon).mT
-        return drawn / drawn.std()
+    def plan(world: Tensor) -> Tensor:
+        mean = torch.zeros(search.horizon, ACTION)
+        std = torch.full((search.horizon, ACTION), search.init_std)
+        elites = torch.zeros(0, search.horizon, ACTION)
+        for _ in range(search.iterations):
+            samples = (mean + std * plain_noise(search)).clamp(-1, 1)
+            kept = elites[: search.num_kept_elites]
+            candidates = torch.cat([kept, samples])[: search.num_samples]
+            ranking = value(candidates, world).argsort(descending=True)
+            elites = candidates[ranking[: search.num_elites]]
+            mean = elites.mean(0)
+            std = elites.std(0)
+        return mean
 
     @torch.no_grad()
     def run() -> None:
         for world in obs:
-            mean, std = (
-                torch.zeros(search.horizon, ACTION),
-                torch.full((search.horizon, ACTION), search.std),
-            )
-            elites = torch.zeros(0, search.horizon, ACTION)
-            for _ in range(search.rounds):
-                drawn = (mean + std * noise()).clamp(-1, 1)
-                tried = torch.cat([elites[: search.kept], drawn])[: search.candidates]
-                elites = tried[value(tried, world).argsort(descending=True)[: search.elites]]
-                mean, std = elites.mean(0), elites.std(0)
+            plan(world)
 
     return run
 
@@ -181,13 +240,12 @@ PLANNERS = {"mbrl-lib": mbrl, "plain PyTorch": plain, "ours": ours}
 
 
 def measure(name: str, n: int, repeats: int) -> list[Row]:
-    there = {
-        k: f for k, f in PLANNERS.items() if k != "mbrl-lib" or importlib.util.find_spec("mbrl")
-    }
-    runs = {kind: partial(timed, build(SEARCHES[name], n)) for kind, build in there.items()}
-    return compare(
-        lambda peer: f"{name} over {peer}, {n} world{'s' * (n > 1)}", "plans/s", n, runs, repeats
-    )
+    runs = {}
+    for peer, build in PLANNERS.items():
+        if peer != "mbrl-lib" or importlib.util.find_spec("mbrl"):
+            runs[peer] = partial(timed, build(SEARCHES[name], n))
+    worlds = f"{n} world{'s' * (n > 1)}"
+    return compare(lambda peer: f"{name} over {peer}, {worlds}", "plans/s", n, runs, repeats)
 
 
 def main() -> None:
@@ -196,10 +254,11 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    show(
-        [row for name in SEARCHES for n in asked.worlds for row in measure(name, n, asked.repeats)],
-        asked.json,
-    )
+    rows = []
+    for name in SEARCHES:
+        for n in asked.worlds:
+            rows += measure(name, n, asked.repeats)
+    show(rows, asked.json)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def declared_fields(kind: Any) -> dict[str, Field]:
         annotation = hints[field.name]
         nested = config_in(annotation)
         if nested is not annotation:  # a single value, or a config that may be None
-            unit, meaning = _split_unit(comments.get(field.name, ""))
+            comment = comments.get(field.name, "")
+            unit, meaning = _split_unit(comment)
             declared[field.name] = Field(annotation, unit, meaning)
         if nested is not None:
             for name, child in declared_fields(nested).items():
@@ -145,20 +146,21 @@ def _own_comments(kind: type) -> dict[str, str]:
     assert isinstance(definition, ast.ClassDef)
     for node in definition.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            last = node.end_lineno or node.lineno
-            parts = [trailing[n] for n in range(node.lineno, last + 1) if n in trailing]
-            above = node.lineno - 1
-            while not parts and above in alone:
-                above -= 1
-            parts += [alone[n] for n in range(above + 1, node.lineno)]
-            comments[node.target.id] = " ".join(parts)
+            first = node.lineno
+            last = node.end_lineno or first
+            parts = [trailing[n] for n in range(first, last + 1) if n in trailing]
+            while not parts and first - 1 in alone:
+                first -= 1
+            parts += [alone[n] for n in range(first, node.lineno)]
+            name = node.target.id
+            comments[name] = " ".join(parts)
     return comments
 
 
 def _comments_by_line(source: str) -> tuple[dict[int, str], dict[int, str]]:
     """Comments by line number: those that follow code, and those alone on their line."""
-    trailing = {}
-    alone = {}
+    trailing: dict[int, str] = {}
+    alone: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             line, column = token.start

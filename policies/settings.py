@@ -161,11 +161,12 @@ def _flatten(tree: Any) -> dict[str, Any]:
         tree = {field.name: getattr(tree, field.name) for field in fields(tree)}
     leaves = {}
     for name, value in tree.items():
-        if is_dataclass(value) or isinstance(value, dict):
-            for child, leaf in _flatten(value).items():
-                leaves[f"{name}.{child}"] = leaf
-        else:
+        nested = is_dataclass(value) or isinstance(value, dict)
+        if not nested:
             leaves[name] = value
+            continue
+        for child, leaf in _flatten(value).items():
+            leaves[f"{name}.{child}"] = leaf
     return leaves
 
 

@@ -23,7 +23,8 @@ from policies.config import (
 )
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
-from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window, windows
+from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
+from policies.models.windows import episode_windows
 from policies.nn.noise import uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
@@ -251,7 +252,7 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         length = mask.sum(1)[:, None]
         u = uniform((c.meta_batch, c.windows_per_task), self.generator)
         start = (u * length).long()
-        window, window_mask = windows(t, mask, start, c.past_steps, c.future_steps)
+        window, window_mask = episode_windows(t, mask, start, c.past_steps, c.future_steps)
         losses = self.model.loss(window, window_mask)
         self.optimizer.zero_grad()
         losses["error"].backward()

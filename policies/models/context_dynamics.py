@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from policies.method import Transition
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features
+from policies.models.windows import episode_windows
 from policies.nn.networks import Ensemble
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
@@ -159,7 +160,7 @@ class Dynamics(nn.Module):
         noise = standard_normal((*start.shape, c.latent_dim), generator)
         z = belief.reparameterize(noise).flatten(1, 2)  # (m, b·w, l)
 
-        window, window_mask = _windows(t, mask, start, c.unroll_steps)  # (m, b·w, K, ...)
+        window, window_mask = episode_windows(t, mask, start, 0, c.unroll_steps)
         std = self.delta_std()
         changing = std > 0  # the columns that are predicted; the others have no error
         error = self._unroll(window, z)[..., changing] / std[changing]
@@ -292,32 +293,3 @@ def _cumulative(x: Tensor) -> Tensor:
     """Sums (b, L + 1, ...) over the first 0, 1, ..., L rows of (b, L, ...)."""
     nothing = torch.zeros_like(x[:, :1])
     return torch.cat([nothing, x.cumsum(1)], 1)
-
-
-def _windows(
-    t: Transition,
-    mask: Tensor,
-    start: Tensor,
-    steps: int,
-) -> tuple[Transition, Tensor]:
-    """Windows of K = ``steps`` transitions that end with their episode.
-
-    Args:
-        t: trials (b, L, ...)
-        mask: (b, L) bool, which transitions exist.
-        start: (m, b, w) first transition of each window.
-        steps: K
-
-    Returns:
-        Transitions (m, b·w, K, ...) and a mask (m, b·w, K) of those that belong to the window.
-    """
-    tasks, length = mask.shape
-    offsets = torch.arange(steps, device=mask.device)
-    ticks = start[..., None] + offsets  # (m, b, w, K)
-    exists = ticks < mask.sum(1)[:, None, None]
-    task = torch.arange(tasks, device=mask.device)[:, None, None]
-    window = t[task, ticks.clamp(max=length - 1)]
-    continues = ~window.begins
-    continues[..., 0] = True
-    belongs = (exists & continues).cumprod(-1)  # up to the first tick that does not
-    return window.flatten(1, 2), belongs.flatten(1, 2)

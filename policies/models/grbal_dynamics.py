@@ -104,11 +104,10 @@ class GrbalDynamics(nn.Module):
     def rates(self) -> dict[str, Tensor]:
         """The step size of each parameter by its name; of the gains, one for each (o + a,)."""
         rates = {"gains": self._gain_rates()}
-        weight_rates, bias_rates = self.log_rates.exp().unbind(1)
-        for layer, rate in enumerate(weight_rates):
-            rates[f"weights.{layer}"] = rate
-        for layer, rate in enumerate(bias_rates):
-            rates[f"biases.{layer}"] = rate
+        for layer, log_rates in enumerate(self.log_rates):
+            weight_rate, bias_rate = log_rates.exp()
+            rates[f"weights.{layer}"] = weight_rate
+            rates[f"biases.{layer}"] = bias_rate
         return rates
 
     def _gain_rates(self) -> Tensor:
@@ -172,7 +171,8 @@ class GrbalDynamics(nn.Module):
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
             inputs.append(h)
-            h = h @ weight + self.biases[layer]
+            bias = self.biases[layer]
+            h = h @ weight + bias
             if layer < last:
                 h = torch.relu(h)
         return inputs, h
@@ -281,35 +281,3 @@ class GrbalDynamics(nn.Module):
         count = self.delta_norm.count.clamp(min=1)
         variance = self.delta_norm.m2 / count
         return variance.sqrt()
-
-
-def windows(
-    t: Transition,
-    mask: Tensor,
-    start: Tensor,
-    past_steps: int,
-    future_steps: int,
-) -> tuple[Transition, Tensor]:
-    """Windows of M past and K future transitions of one episode.
-
-    Args:
-        t: trials (b, L, ...)
-        mask: (b, L) bool, which transitions exist.
-        start: (b, w) the first future transition of each window.
-        past_steps: M
-        future_steps: K
-
-    Returns:
-        Transitions (b·w, M + K, ...) and a mask (b·w, M + K) of those in the episode of ``start``.
-    """
-    tasks, length = mask.shape
-    offsets = torch.arange(-past_steps, future_steps, device=mask.device)
-    ticks = start[..., None] + offsets  # (b, w, M + K)
-    exists = (ticks >= 0) & (ticks < mask.sum(1)[:, None, None])
-    task = torch.arange(tasks, device=mask.device)[:, None, None]
-    window = t[task, ticks.clamp(0, length - 1)]
-    # Ticks of one episode have as many beginnings before them.
-    episode = window.begins.cumsum(-1)
-    same_episode = episode == episode[..., past_steps, None]
-    belongs = exists & same_episode
-    return window.flatten(0, 1), belongs.flatten(0, 1)

@@ -100,7 +100,8 @@ class Icem:
         kept = plan.best
         std = torch.full_like(mean, c.init_std)
         for noise in self.noise[:iterations]:
-            candidates = (mean[:, None] + std[:, None] * noise).clamp(-1, 1)  # (n, P, H, a)
+            deviation = std[:, None] * noise
+            candidates = (mean[:, None] + deviation).clamp(-1, 1)  # (n, P, H, a)
             candidates[:, : c.num_kept_elites] = kept
             candidates[:, c.num_kept_elites] = mean
             if proposal is not None:

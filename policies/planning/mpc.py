@@ -59,11 +59,12 @@ class MpcController:
     def begin_episode(self, n: int) -> PlanState:
         """No plan yet, and the exploration noise of an episode."""
         p = self.problem
-        shape = (n, p.horizon, p.action_dim)
-        noise = colored_noise(shape, self.planner.config.noise_beta, self.generator)
+        beta = self.planner.config.noise_beta
+        noise = colored_noise((n, p.horizon, p.action_dim), beta, self.generator)
+        no_obs = torch.full((n, p.obs_dim), torch.nan, device=self.device)
         return PlanState(
             plan=self.planner.initial_plan(n),
-            planned_obs=torch.full((n, p.obs_dim), torch.nan, device=self.device),
+            planned_obs=no_obs,
             tick=torch.zeros(n, dtype=torch.int64, device=self.device),
             exploration_noise=self.exploration_std * noise,
         )
@@ -137,9 +138,9 @@ class MpcController:
         predicted: Tensor,
     ) -> Tensor:
         """Rewards (H, m, n, P) of states (H + 1, m, n, P, o) and actions (n, P, H, a)."""
-        if self.problem.reward is None:
-            return predicted[..., 0]
         p = self.problem
+        if p.reward is None:
+            return predicted[..., 0]
         unknown = torch.full((p.task_dim,), torch.nan, device=self.device)
         obs = states[:-1]
         next_obs = states[1:]

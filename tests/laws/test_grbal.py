@@ -13,7 +13,8 @@ from torch.func import functional_call
 from policies.belief import map_tensors
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch, stack
 from policies.methods.grbal import Grbal, GrbalBelief, GrbalConfig
-from policies.models.grbal_dynamics import GrbalDynamics, Window, windows
+from policies.models.grbal_dynamics import GrbalDynamics, Window
+from policies.models.windows import episode_windows
 from policies.planning.icem import IcemConfig
 from policies.rl.sac import SacConfig
 from robots.signals import ArrayLike
@@ -198,7 +199,7 @@ def test_the_loss_is_that_of_the_future_after_a_step_on_the_past(method: Grbal) 
     t = as_sequences(make_trial(6, seed=5))
     start = torch.randint(2 * HORIZON, (6, 2), generator=random(3))
     exists = torch.ones(6, 2 * HORIZON, dtype=torch.bool)
-    window, mask = windows(t, exists, start, M, K)
+    window, mask = episode_windows(t, exists, start, M, K)
     loss = method.model.loss(window, mask)
     x, y = method.model.normalized(window)
     errors = []
@@ -301,7 +302,7 @@ def test_a_window_never_crosses_episodes_in_training() -> None:
     start = torch.arange(2 * HORIZON).expand(5, -1)
     length = torch.tensor([2 * HORIZON, 2 * HORIZON - 1, HORIZON + 1, HORIZON, 3])
     exists = torch.arange(2 * HORIZON) < length[:, None]
-    _, mask = windows(t, exists, start, M, K)
+    _, mask = episode_windows(t, exists, start, M, K)
     mask = mask.view(5, 2 * HORIZON, M + K)
     for task, ticks in enumerate(length.tolist()):
         for s in range(ticks):
