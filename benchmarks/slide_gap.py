@@ -113,7 +113,7 @@ def blind(train: Played, judged: Played) -> tuple[Array, Array]:
 
 
 def agreement(a: Played, b: Played) -> tuple[float, float]:
-    """Correlation of the distances in two engines, and the median ratio of the second to the first."""
+    """Correlation of the distances in two engines, and the median ratio of b's to a's."""
     n = min(len(a.task), len(b.task))
     k = min(a.common, b.common)
     in_a, in_b = (np.linalg.norm(x.obs[:n, :k, OBJECT] - START, axis=-1) for x in (a, b))

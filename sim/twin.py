@@ -57,7 +57,8 @@ class TwinPlacer:
         twin = self._twin
         twin.engine.write(task)
         q, _, _ = twin.engine.joints()
-        twin.engine.reset(replace(start, q=q, dq=None))
+        at_rest = replace(start, q=q, dq=None)
+        twin.engine.reset(at_rest)
         twin.hold()
 
 

@@ -81,7 +81,8 @@ class BulletEngine:
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics; their object is built again."""
         damping = joint_damping(task)
-        strength = actuator_strength(task, self.scene.body.joints)
+        joints = self.scene.body.joints
+        strength = actuator_strength(task, joints)
         described = None
         if self.scene.loose_object:
             described = objects.describe(task)

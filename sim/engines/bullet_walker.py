@@ -81,7 +81,8 @@ def _assemble(client: Client, model: mujoco.MjModel) -> int:
     walker: int = client.createMultiBody(baseMass=0, **columns)
     for joint in range(model.njnt):
         _set_dynamics(client, model, walker, joint)
-    plane = client.createCollisionShape(client.GEOM_PLANE)
+    kind = client.GEOM_PLANE
+    plane = client.createCollisionShape(kind)
     ground = client.createMultiBody(0, plane)
     # Bullet multiplies the friction of two bodies in contact: the walker's own counts
     client.changeDynamics(ground, BASE, lateralFriction=1.0, restitution=0)

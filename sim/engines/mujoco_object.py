@@ -47,10 +47,11 @@ def _set_geoms(values: dict[str, Array], model: mujoco.MjModel, parts: objects.P
     disc_extent = disc[..., [0, 0, 1]]  # radius, radius, half height
     half_extent = np.concatenate([boxes, disc_extent], 1)
     geoms = [model.geom(name).id for name in PARTS]
+    radius = np.linalg.norm(half_extent, axis=-1)
     new = {
         "geom_size": parts.size,
         "geom_pos": parts.pos,
-        "geom_rbound": np.linalg.norm(half_extent, axis=-1),
+        "geom_rbound": radius,
     }
     for name, value in new.items():
         values[name][:, geoms] = value

@@ -185,7 +185,8 @@ def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:
     trained = rng.uniform(LOW, HIGH, n)
     if not held_out:
         return trained
-    is_slippery = rng.random(n) < 0.5
+    coin = rng.random(n)
+    is_slippery = coin < 0.5
     slippery = rng.uniform(LOWEST, LOW, n)
     rough = rng.uniform(HIGH, HIGHEST, n)
     return np.where(is_slippery, slippery, rough)

@@ -55,8 +55,10 @@ def _geom_pose(data: mujoco.MjData, geom: int) -> Array:
 def _add_ground(canvas: Canvas, x: Array) -> None:
     """Ground with stripes all along the way x (T,) m."""
     canvas.add("box", GROUND_SIZE, GROUND_COLOR, GROUND_POSITION)
-    first = int(x.min()) - MARGIN
-    last = int(x.max()) + MARGIN
+    lowest = int(x.min())
+    highest = int(x.max())
+    first = lowest - MARGIN
+    last = highest + MARGIN
     for meter in range(first, last + 1):
         position = (meter, 0, 0)
         canvas.add("box", STRIPE_SIZE, STRIPE_COLOR, position)
