@@ -21,7 +21,10 @@ OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world retur
 class Policy(Protocol):
     """What a rollout needs of a method; see ``policies.method.Method`` for each verb."""
 
-    privileged: bool
+    @property
+    def privileged(self) -> bool:
+        """Whether it is given the true task parameters."""
+        ...
 
     def prior(self, n: int, task: Tensor | None = None) -> Any:
         """The belief of n worlds before any experience."""

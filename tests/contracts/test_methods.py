@@ -193,10 +193,11 @@ def test_every_method_is_saved_and_loaded_for_every_family(
     method = checkpoint.build(name, built, seed=3)
     trial = imagined(family)
     arms = {ARMS[arm].name: arm for arm in ARMS}
-    checkpoint.save(tmp_path / "it", name, method, built, trial, {"iteration": 1})
+    checkpoint.save(tmp_path / "it", name, method, family, trial, {"iteration": 1})
     loaded = checkpoint.load(tmp_path / "it", arm=arms.get(built.body.name), family=family)
     assert loaded.contract.observation.names == tuple(built.obs.names)
-    assert loaded.contract.told == (tuple(built.task_names) if method.privileged else ())
+    read = tuple(built.task_names) if method.privileged else ()
+    assert loaded.contract.privileged_parameters == read
     assert loaded.method.config == method.config
     before = actions(method, trial)
     after = actions(loaded.method, trial)
