@@ -36,5 +36,5 @@ def linear_baseline(
     identity = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     gram = valid_x.mT @ valid_x + l2 * identity
     coefficients = torch.linalg.solve(gram, valid_x.mT @ y)  # (n, k, 1)
-    fit = x @ coefficients
+    fit: Tensor = x @ coefficients
     return fit[..., 0].T
