@@ -9,8 +9,9 @@ BIN    := $(VENV)/bin
 demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	rm -rf runs/demo
 	$(BIN)/pliant train pearl --family slide --minutes 3.5 --out runs/demo
-	$(BIN)/pliant trial runs/demo --arm panda --driver twin --objects 20 --episodes 3 --wall-episodes 1
+	$(BIN)/pliant trial runs/demo --arm panda --driver twin --objects 20 --episodes 3 --realtime-episodes 1
 	$(BIN)/pliant report runs/demo/trial
+	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."
 
 test: check  ## lint, types and every test
 	$(BIN)/python -m pytest
@@ -23,10 +24,11 @@ check: $(READY)  ## lint and types
 bench: $(READY)  ## speed against peers and limits, each a ratio from one run
 	for b in $(filter-out %/peers.py, $(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
 
-results: $(READY)  ## train what docs/results.md claims, and write it anew
+results: $(READY)  ## train what docs/results.md claims, and write the page
 	$(BIN)/python docs/results.py
 
 $(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Pliant needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@

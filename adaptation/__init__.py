@@ -1,1 +1,1 @@
-"""The loops that act, adapt, train and judge, and the command line; may import every other package."""
+"""The loops that act, adapt, train and judge, and the command line; may import all packages."""

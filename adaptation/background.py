@@ -1,55 +1,79 @@
-"""Slow adaptation beside a loop that may not wait: a worker finds the next belief while the last one is acted under.
+"""Slow adaptation beside a loop that may not wait: a thread updates the belief while the loop acts.
 
-Beliefs are immutable, so that publishing one is handing over a reference, at the beginning or the end of a tick.
-``Background`` stands for the method it wraps, and ``live`` does not notice: what is quick enough is done in the tick it
-belongs to, the rest when it is done; on the GPU where there is one. What comes out is watched. A belief that is not
-finite, or that predicts the latest transitions worse than the prior does, where the method can tell, is dropped for the
-last good one.
+Beliefs are immutable, so publishing a new one is handing over a reference at a tick. ``Background``
+stands for the policy it wraps, and the rollout does not notice: an update that is quick enough is
+finished within its tick, any other is used from the tick after it is finished. Updates run on the
+GPU where there is one.
+
+Every new belief is checked. One that is not finite, or that predicts the latest transitions worse
+than the prior does (where the method can tell), is dropped and the last good one is kept.
 """
 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adaptation.device_replica import accelerator, make_updater
+from adaptation.rollout import Policy
+from adaptation.runs.records import Event
 from policies.belief import named_tensors
-from policies.method import Method, Transition, stack
+from policies.method import Scores, Transition, stack
 
 RECENT = 16  # transitions of an episode by which a belief is compared with the prior
-BACKLOG = 32  # ticks that may wait for the worker; beyond them the newest are not learnt from
+BACKLOG = 32  # updates that may wait for the worker; further ticks are not learned from
+LONGEST_WAIT = 1e6  # s; ``Condition.wait_for`` does not take infinity
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the belief that waits for the worker."""
+
+    apply: Callable[[Any, Transition], Any]  # (belief, ticks) -> belief
+    ticks: Transition
+    ends_episode: bool
 
 
 class Background:
-    """One trial's belief, updated by a thread; a method for ``live``, with a context around it.
-
-    Args:
-        patience: how long a tick waits for its own update, s; a part of the control period. Without bound, the
-            loop is the synchronous one.
+    """A policy whose belief is updated by a thread; a context manager that ends the thread.
 
     Attributes:
-        events: what went wrong, as the watchdog has them: ``number``, ``event``, ``stamp`` (s since the beginning),
-            ``detail``. BELIEF_NOT_FINITE (so many numbers) and BELIEF_WORSE (by so much) were rolled back; at
-            BELIEF_STALE (so many updates are waiting) the newest is left out. Each is said once in a row.
-        most_stale: how many updates the belief has been behind at the end of a tick, at most.
+        events: what went wrong; a kind that repeats is reported once in a row.
+            BELIEF_NOT_FINITE (detail: how many numbers) and BELIEF_WORSE (detail: by how much) were
+            rolled back. BELIEF_STALE (detail: how many updates are waiting): a tick was left out.
+        most_stale: how many updates the belief was behind at the end of a tick, at most.
     """
 
-    def __init__(self, method: Method, patience: float) -> None:
-        self.method, self.patience, self.privileged = method, patience, method.privileged
-        self._updates = make_updater(method, accelerator())
-        self.events: list[dict[str, Any]] = []
+    def __init__(self, policy: Policy, patience: float) -> None:
+        """Start the worker.
+
+        Args:
+            policy: what to act by.
+            patience: how long a tick waits for its own update, s; a part of the control period.
+                With infinite patience the loop is the synchronous one.
+        """
+        self.policy = policy
+        self.patience = min(patience, LONGEST_WAIT)
+        self.privileged = policy.privileged
+        self.events: list[Event] = []
         self.most_stale = 0
-        self._began, self._wrong = time.monotonic(), ""
-        self._jobs: deque[tuple[str, Transition]] = deque()
+        self._updater = make_updater(policy, accelerator())
+        self._started = time.monotonic()
+        self._last_problem = ""  # kind of the last event, while it lasts
         self._recent: deque[Transition] = deque(maxlen=RECENT)
         self._prior: Any = None
-        self._good: Any = None  # the belief that is published
-        self._busy = self._over = False
+        self._published: Any = None  # the last good belief
         self._error: Exception | None = None
+        # All below is guarded by the condition, which is notified at every change.
         self._changed = threading.Condition()
+        self._waiting: deque[Update] = deque()
+        self._busy = False
+        self._closing = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -57,109 +81,121 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What is not begun is left undone."""
+        """Finish the update that is running, drop those that wait, and end the worker."""
         with self._changed:
-            self._over = True
-            self._jobs.clear()
+            self._closing = True
+            self._waiting.clear()
             self._changed.notify_all()
         self._thread.join()
 
     def prior(self, n: int, task: Tensor | None = None) -> Any:
-        """A new trial: what is left of the last one is dropped."""
+        """Begin a new trial; updates of the last one that still wait are dropped."""
         with self._changed:
-            self._jobs.clear()
-            self._changed.wait_for(lambda: not self._busy)
+            self._waiting.clear()
+            self._changed.wait_for(self._is_idle)
             self._recent.clear()
-            self._prior = self._good = self.method.prior(n, task)
-        return self._good
+            self._prior = self.policy.prior(n, task)
+            self._published = self._prior
+        return self._published
 
     def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
-        """By the newest belief, which may be newer than the one the loop has."""
-        return self.method.act(obs, self._newest(), explore)
+        """Act under the newest belief, which may be newer than the one the loop has."""
+        return self.policy.act(obs, self._newest(), explore)
 
     def observe(self, belief: Any, transition: Transition) -> Any:
-        """Ask for an update, and give the newest belief there is."""
-        return self._ask("observe", transition)
+        """Request the update for a tick and return the newest belief."""
+        update = Update(self._updater.observe, transition, ends_episode=False)
+        return self._request(update)
 
     def adapt(self, belief: Any, episode: Transition) -> Any:
-        """The same at the end of an episode."""
-        return self._ask("adapt", episode)
+        """Request the update at the end of an episode and return the newest belief."""
+        update = Update(self._updater.adapt, episode, ends_episode=True)
+        return self._request(update)
 
-    def _ask(self, verb: str, ticks: Transition) -> Any:
+    def _request(self, update: Update) -> Any:
         with self._changed:
-            if verb == "adapt" or len(self._jobs) < BACKLOG:
-                self._jobs.append((verb, ticks))
+            if update.ends_episode or len(self._waiting) < BACKLOG:
+                self._waiting.append(update)
                 self._changed.notify_all()
             else:
-                self._say("BELIEF_STALE", len(self._jobs))
-            finished = self._changed.wait_for(
-                lambda: not (self._jobs or self._busy), min(self.patience, 1e6)
-            )
-            self.most_stale = max(self.most_stale, 0 if finished else len(self._jobs) + self._busy)
+                self._report("BELIEF_STALE", len(self._waiting))
+            finished = self._changed.wait_for(self._is_idle, self.patience)
+            if not finished:
+                behind = len(self._waiting) + self._busy
+                self.most_stale = max(self.most_stale, behind)
         return self._newest()
 
     def _newest(self) -> Any:
         if self._error is not None:
             raise self._error
-        return self._good
+        return self._published
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and not self._busy
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting) or self._closing
 
     @torch.no_grad()
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._over)
-                if self._over:
+                self._changed.wait_for(self._has_work)
+                if self._closing:
                     return
-                (verb, ticks), self._busy = self._jobs.popleft(), True
+                update = self._waiting.popleft()
+                self._busy = True
             try:
-                self._judge(getattr(self._updates, verb)(self._good, ticks), verb, ticks)
-            except (
-                Exception
-            ) as error:  # the loop raises it: an adaptation that fails is a fault, and no news
+                belief = update.apply(self._published, update.ticks)
+                self._check(belief, update)
+            except Exception as error:  # raised again in the loop: a failed update is a fault
                 self._error = error
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _judge(self, belief: Any, verb: str, ticks: Transition) -> None:
-        """Publish a belief, or leave the last good one."""
-        if verb == "adapt":
+    def _check(self, belief: Any, update: Update) -> None:
+        """Publish a belief, or report why the last good one is kept."""
+        if update.ends_episode:
             self._recent.clear()
-        elif ticks.valid.all():
-            self._recent.append(ticks)
-        if broken := not_finite(belief, self._prior):
-            self._say("BELIEF_NOT_FINITE", broken)
-        elif (worse := self._worse(belief)) > 0:
-            self._say("BELIEF_WORSE", worse)
-        else:
-            self._good = belief
-            self._wrong = self._wrong if self._jobs else ""
+        elif update.ticks.valid.all():
+            self._recent.append(update.ticks)
+        broken = count_not_finite(belief, self._prior)
+        if broken > 0:
+            self._report("BELIEF_NOT_FINITE", broken)
+            return
+        deficit = self._deficit(belief)
+        if deficit > 0:
+            self._report("BELIEF_WORSE", deficit)
+            return
+        self._published = belief
+        if not self._waiting:
+            self._last_problem = ""
 
-    def _worse(self, belief: Any) -> float:
-        """By how much the prior predicts the latest transitions better, in the world where it does most."""
-        score = getattr(self.method, "score", None)
-        if score is None or not self._recent:
+    def _deficit(self, belief: Any) -> float:
+        """How much better the prior predicts the latest transitions, in the world where it is most.
+
+        Zero for a policy that cannot tell.
+        """
+        if not isinstance(self.policy, Scores) or not self._recent:
             return 0.0
-        seen = stack(list(self._recent))
-        return float((score(self._prior, seen) - score(belief, seen)).max())
+        recent = stack(list(self._recent))
+        prior_score = self.policy.score(self._prior, recent)
+        score = self.policy.score(belief, recent)
+        return float((prior_score - score).max())
 
-    def _say(self, event: str, detail: float) -> None:
-        if event != self._wrong:
-            self._wrong, stamp = event, time.monotonic() - self._began
-            self.events.append(
-                {
-                    "number": len(self.events),
-                    "event": event,
-                    "stamp": stamp,
-                    "detail": float(detail),
-                }
-            )
+    def _report(self, kind: str, detail: float) -> None:
+        if kind == self._last_problem:
+            return
+        self._last_problem = kind
+        stamp = time.monotonic() - self._started
+        self.events.append(Event(len(self.events), kind, stamp, float(detail)))
 
 
-def not_finite(belief: Any, prior: Any) -> int:
-    """How many numbers of a belief are not finite, but for those that the prior has none for either."""
+def count_not_finite(belief: Any, prior: Any) -> int:
+    """How many numbers of a belief are not finite where those of the prior are."""
     before = named_tensors(prior)
-    return sum(
-        int((~x.isfinite() & before[path].isfinite()).sum())
-        for path, x in named_tensors(belief).items()
-    )
+    broken = 0
+    for path, tensor in named_tensors(belief).items():
+        broken += int((~tensor.isfinite() & before[path].isfinite()).sum())
+    return broken

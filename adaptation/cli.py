@@ -1,46 +1,96 @@
-"""The command line: ``pliant list | train | evaluate | deploy | trial | report | view | recover | emulate``.
+"""Pliant: meta-train a robot in simulation, deploy it to an arm, adapt to new objects.
 
-Answers go to standard output, progress and errors to standard error; with --json the answer is one object, and all
-else goes to standard error. Exit status: 0 when what was asked was done, 2 for arguments that ask for something
-impossible, 1 when it failed on the way.
+Answers go to standard output, progress and errors to standard error. With --json the answer is one
+JSON object and everything else goes to standard error. Exit status: 0 on success, 2 for arguments
+that ask for something impossible, 1 when the command failed on the way. `pliant --version` prints
+the version.
 """
 
-import json
 import os
 import sys
-from typing import Annotated, Any, Union
+from importlib.metadata import version
+from typing import Annotated, Any, Protocol, Union
 
+import msgspec
 import tyro
 from tyro.conf import subcommand
 
-from adaptation.commands.simulation import COMMANDS
-from robots.errors import PliantError
+from adaptation.commands import COMMANDS
+from robots.errors import BadArgumentError, PliantError
+
+BAD_ARGUMENT = BadArgumentError.status
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+class Command(Protocol):
+    """What ``adaptation.commands`` holds: options as fields, and what to do with them."""
+
+    as_json: bool
+
+    def run(self) -> object:
+        """Do the work, print for a person, and return the answer for ``--json``."""
+        ...
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    named = (
-        Annotated[command, subcommand(command.__name__.lower(), prefix_name=False)]
-        for command in COMMANDS
-    )
-    union: Any = Union[tuple(named)]  # noqa: UP007
-    asked = tyro.cli(union, prog="pliant", description=__doc__, args=argv)
-    if asked.as_json:
-        answers = os.dup(1)
-        os.dup2(2, 1)  # physics engines print too, some of it only when the process ends
-    status = 0
-    try:
-        answer = asked.run()
-    except (PliantError, FileNotFoundError, FileExistsError) as failure:
-        status = getattr(failure, "status", 2)
-        answer = {"error": str(failure)}
-        print(f"pliant: error: {failure}", file=sys.stderr)
-    except KeyboardInterrupt:
-        status, answer = 130, {"error": "interrupted"}
-    if asked.as_json:
-        with os.fdopen(answers, "w") as stdout:
-            print(json.dumps(answer, allow_nan=False), file=stdout)
+    """Run one command.
+
+    Args:
+        argv: its words; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if words == ["--version"]:
+        print(f"pliant {version('pliant')}")
+        return 0
+    command = _parse(words)
+    if not command.as_json:
+        status, _ = _run(command)
+        return status
+    answers = os.dup(1)
+    os.dup2(2, 1)  # physics engines print too, some of it only when the process ends
+    status, answer = _run(command)
+    with os.fdopen(answers, "wb") as stdout:
+        stdout.write(msgspec.json.encode(answer) + b"\n")  # writes NaN as null
     return status
+
+
+def _parse(words: list[str]) -> Command:
+    """The command with its options.
+
+    tyro makes a subcommand of every member of a union. Which commands there are is only known at
+    run time, because other packages may add to the table: hence the union is built here.
+    """
+    members = []
+    for name in COMMANDS:
+        try:
+            kind = COMMANDS[name]
+        except PliantError as failure:  # of another package: pliant's own commands go on
+            print(f"pliant: warning: {failure}", file=sys.stderr)
+            continue
+        members.append(Annotated[kind, subcommand(name, prefix_name=False)])
+    any_command: Any = Union[tuple(members)]  # noqa: UP007
+    command: Command = tyro.cli(any_command, prog="pliant", description=__doc__, args=words)
+    return command
+
+
+def _run(command: Command) -> tuple[int, object]:
+    """The exit status and the answer of a command; an error is printed and is the answer then."""
+    try:
+        return 0, command.run()
+    except PliantError as failure:
+        return failure.status, _report(failure)
+    except (FileNotFoundError, FileExistsError) as failure:
+        return BAD_ARGUMENT, _report(failure)
+    except KeyboardInterrupt:
+        return INTERRUPTED, {"error": "interrupted"}
+
+
+def _report(failure: Exception) -> dict[str, str]:
+    print(f"pliant: error: {failure}", file=sys.stderr)
+    return {"error": str(failure)}
 
 
 if __name__ == "__main__":

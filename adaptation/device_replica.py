@@ -1,16 +1,32 @@
-"""A method's updates on another device: what they read is moved there, and what they find comes back.
+"""A method's belief updates on another device: inputs are moved there, results come back.
 
-Acting stays where the loop is: an action is a small network on one observation, which a trip to a GPU does not pay for.
+Acting stays on the CPU: an action is a small network on one observation, which costs less than the
+way to a GPU and back.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from adaptation.no_adaptation import NoAdaptation
-from policies.belief import map_tensors
-from policies.method import Method, Transition
-from policies.nn.state import Stateful
+from adaptation.rollout import Policy
+from policies.belief import to_device
+from policies.method import Problem, Transition, stack
+from policies.nn.state import SavedState
+
+CPU = torch.device("cpu")
+
+
+class Updater(Protocol):
+    """What updates beliefs: a policy, or its replica on another device."""
+
+    def observe(self, belief: Any, transition: Transition) -> Any:
+        """The belief after one more tick."""
+        ...
+
+    def adapt(self, belief: Any, episode: Transition) -> Any:
+        """The belief after an episode (H, n, ...)."""
+        ...
 
 
 def accelerator() -> torch.device:
@@ -18,57 +34,77 @@ def accelerator() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class DeviceReplica:
-    """The slow verbs of a method, by a copy of it on a device; its beliefs are the CPU's.
+def make_updater(policy: Policy, device: torch.device) -> Updater:
+    """The policy itself, or a replica on ``device`` that updates beliefs faster.
 
-    Both are asked for once when it is built, so that a GPU loads what it needs before a loop begins and not in it.
+    A method that is no ``SavedState`` (``blind``, ``oracle``) has no weights that updates read, and
+    no way to copy them: its updates stay on the CPU.
     """
+    method = policy.method if isinstance(policy, NoAdaptation) else policy
+    if device.type == "cpu" or not isinstance(method, SavedState):
+        return policy
+    return DeviceReplica(policy, device)
 
-    def __init__(self, method: Method, device: torch.device) -> None:
-        self.device, p = device, method.problem
-        with device:
-            self.method = _copy(method)
-            belief = self.method.prior(1)
-        obs, action, reward, flag = (
-            torch.zeros(1, *of) for of in ((p.obs_dim,), (p.action_dim,), (), ())
-        )
-        nothing = Transition(obs, action, action, reward, obs, *[flag.bool()] * 5)
-        self.adapt(
-            self.observe(belief, nothing), nothing.map(lambda x: x.expand(p.horizon, *x.shape))
-        )
+
+class DeviceReplica:
+    """Updates the beliefs of a policy by a copy of it on a device; beliefs stay on the CPU."""
+
+    def __init__(self, policy: Policy, device: torch.device) -> None:
+        """Copy the policy and call both verbs once.
+
+        The calls make a GPU load its kernels now and not within the control loop.
+        """
+        self.device = device
+        if isinstance(policy, NoAdaptation):
+            method = _copy(policy.method, device)
+            self.replica: Policy = NoAdaptation(method)
+        else:
+            method = _copy(policy, device)
+            self.replica = method
+        belief = self.replica.prior(1)
+        tick = _empty_tick(method.problem)
+        ticks = [tick] * method.problem.horizon
+        episode = stack(ticks)
+        self.adapt(self.observe(belief, tick), episode)
 
     def observe(self, belief: Any, transition: Transition) -> Any:
-        """As the method's."""
-        return self._on_device("observe", belief, transition)
+        """The belief after one more tick, on the CPU."""
+        moved_belief = to_device(belief, self.device)
+        moved_tick = to_device(transition, self.device)
+        updated = self.replica.observe(moved_belief, moved_tick)
+        return to_device(updated, CPU)
 
     def adapt(self, belief: Any, episode: Transition) -> Any:
-        """As the method's."""
-        return self._on_device("adapt", belief, episode)
-
-    def _on_device(self, verb: str, belief: Any, ticks: Transition) -> Any:
-        with self.device:
-            moved = (map_tensors(lambda x: x.to(self.device), part) for part in (belief, ticks))
-            return map_tensors(lambda x: x.to("cpu"), getattr(self.method, verb)(*moved))
+        """The belief after an episode (H, n, ...), on the CPU."""
+        moved_belief = to_device(belief, self.device)
+        moved_episode = to_device(episode, self.device)
+        updated = self.replica.adapt(moved_belief, moved_episode)
+        return to_device(updated, CPU)
 
 
-def make_updater(method: Method, device: torch.device) -> Any:
-    """What updates a method's beliefs by its slow verbs: itself, or a copy of it on a device that is not the loop's.
+def _copy(method: Any, device: torch.device) -> Any:
+    """The same method on another device, with the same weights and a random stream of its own."""
+    source = method.generator
+    seed = torch.randint(2**31, (), generator=source, device=source.device)
+    copy = type(method)(method.problem, method.config, int(seed), device)
+    copy.copy_weights_from(method)
+    return copy
 
-    A method that keeps nothing of its own has nothing slow (``blind``, ``oracle``), and stays.
-    """
-    whose = method.method if isinstance(method, NoAdaptation) else method
-    return (
-        method
-        if device.type == "cpu" or not isinstance(whose, Stateful)
-        else DeviceReplica(method, device)
+
+def _empty_tick(problem: Problem) -> Transition:
+    """One tick of one world in which nothing happened; it is not valid."""
+    obs = torch.zeros(1, problem.obs_dim)
+    action = torch.zeros(1, problem.action_dim)
+    no = torch.zeros(1, dtype=torch.bool)
+    return Transition(
+        obs=obs,
+        action=action,
+        applied=action,
+        reward=torch.zeros(1),
+        next_obs=obs,
+        terminated=no,
+        truncated=no,
+        first=no,
+        begins=no,
+        valid=no,
     )
-
-
-def _copy(method: Any) -> Any:
-    """The same policy on the device that tensors are made on, with random streams of its own; it has lived nothing."""
-    if isinstance(method, NoAdaptation):
-        return NoAdaptation(_copy(method.method))
-    seed = torch.randint(2**31, (), generator=method.generator, device=method.generator.device)
-    there = type(method)(method.problem, method.config, int(seed))
-    there.copy_weights_from(method)
-    return there

@@ -1,33 +1,38 @@
-"""A method that does not adapt: what every judgement of a method that does is compared with."""
+"""A method kept at its prior: the baseline that shows what adaptation itself is worth."""
 
 from typing import Any
 
 from torch import Tensor
 
-from policies.method import Method, Transition
+from policies.method import Method, Replans, Transition
 
 
 class NoAdaptation:
-    """The method, but nothing that happens tells it of the task: its belief knows what the prior does.
+    """The policy of a method whose belief about the task stays what the prior is.
 
-    Of methods whose belief holds a plan, the plan goes on: they have the verb ``replan(belief, transition)``, which is
-    ``observe`` without the knowledge.
+    Where the belief also holds a plan (``Replans``), the plan goes on within an episode.
     """
 
-    def __init__(self, method: Method) -> None:
-        self.method, self._replan = method, getattr(method, "replan", None)
+    def __init__(self, method: Method[Any]) -> None:
+        self.method = method
+        self.privileged = method.privileged
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.method, name)
+    def prior(self, n: int, task: Tensor | None = None) -> Any:
+        """The method's own prior."""
+        return self.method.prior(n, task)
 
     def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
-        """As the method does."""
+        """The method's own actions (n, a)."""
         return self.method.act(obs, belief, explore)
 
     def observe(self, belief: Any, transition: Transition) -> Any:
-        """The same belief; where there is a plan in it, one for what is seen now."""
-        return belief if self._replan is None else self._replan(belief, transition)
+        """The same belief; a plan in it follows the new observation."""
+        if isinstance(self.method, Replans):
+            return self.method.replan(belief, transition)
+        return belief
 
     def adapt(self, belief: Any, episode: Transition) -> Any:
-        """The same belief; where there is a plan in it, none."""
-        return belief if self._replan is None else self.method.prior(episode.reward.shape[1])
+        """The same belief; a plan in it is dropped, as the next episode starts elsewhere."""
+        if isinstance(self.method, Replans):
+            return self.method.prior(episode.reward.shape[1])
+        return belief

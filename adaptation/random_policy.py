@@ -1,7 +1,7 @@
-"""Experience before and between lessons: random actions, and trials joined side by side."""
+"""Experience from random actions, and trials joined side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +11,9 @@ from policies.method import Transition, TrialBatch
 
 @dataclass(frozen=True)
 class RandomPolicy:
-    """Acts uniformly at random and believes nothing: what ``live`` is given before the first lesson."""
+    """Acts uniformly at random and has no belief; used before the first ``learn``."""
 
-    actions: int  # a
+    action_dim: int  # a
     generator: torch.Generator
     privileged: bool = False
 
@@ -22,25 +22,24 @@ class RandomPolicy:
 
     def act(self, obs: Tensor, belief: None, explore: bool) -> Tensor:
         """Uniform in [-1, 1], (n, a)."""
-        return torch.rand(len(obs), self.actions, generator=self.generator) * 2 - 1
+        return torch.rand(len(obs), self.action_dim, generator=self.generator) * 2 - 1
 
     def observe(self, belief: None, transition: Transition) -> None:
-        """Nothing is kept."""
+        """No belief to update."""
 
     def adapt(self, belief: None, episode: Transition) -> None:
-        """Nothing is kept."""
+        """No belief to update."""
 
 
-def concat_trials(trials: list[TrialBatch]) -> TrialBatch:
-    """Trials of the same lengths as one, their worlds side by side."""
-
-    def side_by_side(kind: str, of: list[Any], dim: int) -> Tensor:
-        return torch.cat([getattr(x, kind) for x in of], dim)
-
-    ticks = [trial.ticks for trial in trials]
+def concat_trials(trials: Sequence[TrialBatch]) -> TrialBatch:
+    """Join trials of the same lengths into one, their worlds side by side."""
+    ticks = {}
+    for field in fields(Transition):
+        columns = [getattr(trial.ticks, field.name) for trial in trials]
+        ticks[field.name] = torch.cat(columns, 2)
     return TrialBatch(
-        ticks=Transition(**{f.name: side_by_side(f.name, ticks, 2) for f in fields(Transition)}),
-        task=side_by_side("task", trials, 0),
-        task_ids=side_by_side("task_ids", trials, 0),
-        success=side_by_side("success", trials, 1),
+        ticks=Transition(**ticks),
+        task=torch.cat([trial.task for trial in trials], 0),
+        task_ids=torch.cat([trial.task_ids for trial in trials], 0),
+        success=torch.cat([trial.success for trial in trials], 1),
     )

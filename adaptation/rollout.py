@@ -5,50 +5,75 @@ NumPy meets torch here and nowhere else: worlds speak NumPy, methods speak torch
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from policies.method import Method, Transition, TrialBatch, stack
-from robots.signals import Verdict
+from policies.method import Transition, TrialBatch, stack
+from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
 
-OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world answered
+OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world returned
+
+
+class Policy(Protocol):
+    """What a rollout needs of a method; see ``policies.method.Method`` for each verb."""
+
+    privileged: bool
+
+    def prior(self, n: int, task: Tensor | None = None) -> Any:
+        """The belief of n worlds before any experience."""
+        ...
+
+    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+        """Actions (n, a) in [-1, 1] for observations (n, o)."""
+        ...
+
+    def observe(self, belief: Any, transition: Transition) -> Any:
+        """The belief after one more tick."""
+        ...
+
+    def adapt(self, belief: Any, episode: Transition) -> Any:
+        """The belief after an episode (H, n, ...)."""
+        ...
 
 
 @torch.no_grad()
 def rollout(
     world: World,
-    method: Method,
+    method: Policy,
     task: Task,
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
 ) -> TrialBatch:
-    """Visit n tasks for some episodes, the belief carried over from one to the next.
+    """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
+
+    A method that takes gradient steps in its adaptation enables gradients itself.
 
     Args:
-        task: n tasks; only a privileged method is shown them before it acts.
+        world: n tasks acted in at once.
+        method: a method, or a policy that wraps one.
+        task: n tasks; only a privileged method is shown their parameters.
+        episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
 
     Returns:
-        What happened, (E, H, n, ...). Ticks after a world has ended are there, with ``valid`` False; a world
-        whose physics diverged is invalid from that tick on.
+        What happened, (E, H, n, ...). Ticks after a world has ended are filled in with ``valid``
+        False. A world whose physics diverged is not valid from that tick on.
 
-    A method that takes gradient steps within its adaptation enables gradients itself.
+    Raises:
+        ValueError: the number of tasks or of ``explore`` does not fit.
     """
     if len(task) != world.n:
         raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
-    explores = [explore] * episodes if isinstance(explore, bool) else list(explore)
-    if len(explores) != episodes:
-        raise ValueError(f"explore names {len(explores)} episodes, the trial has {episodes}")
-
-    truth = _tensor(task.values)
-    belief = method.prior(world.n, truth if method.privileged else None)
-    happened: list[Transition] = []
+    explores = _per_episode(explore, episodes)
+    parameters = _tensor(task.values)
+    belief = method.prior(world.n, parameters if method.privileged else None)
+    finished: list[Transition] = []
     successes: list[Tensor] = []
     for e in range(episodes):
         ticks: list[Transition] = []
@@ -58,7 +83,7 @@ def rollout(
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            tick = _transition(obs, action, step, first=e == t == 0, begins=t == 0, alive=alive)
+            tick = make_transition(obs, action, step, first=e == t == 0, begins=t == 0, alive=alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
@@ -68,23 +93,37 @@ def rollout(
             obs = tick.next_obs
             if not alive.any():
                 break
-        nothing = replace(
-            ticks[-1],
-            valid=torch.zeros_like(alive),
-            first=torch.zeros_like(alive),
-            begins=torch.zeros_like(alive),
-        )
-        ticks += [nothing] * (world.family.horizon - len(ticks))
+        padding = _invalid(ticks[-1])
+        ticks += [padding] * (world.family.horizon - len(ticks))
         episode = stack(ticks)  # (H, n, ...)
         belief = method.adapt(belief, episode)
-        happened.append(episode)
+        finished.append(episode)
         successes.append(success)
-    return TrialBatch(stack(happened), truth, torch.as_tensor(task.ids), torch.stack(successes))
+    ids = torch.as_tensor(task.ids)
+    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 
 
-def _transition(
+def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
+    if isinstance(explore, bool):
+        return [explore] * episodes
+    if len(explore) != episodes:
+        raise ValueError(f"explore names {len(explore)} episodes, the trial has {episodes}")
+    return list(explore)
+
+
+def make_transition(
     obs: Tensor, action: Tensor, step: Step, first: bool, begins: bool, alive: Tensor
 ) -> Transition:
+    """One tick of n worlds.
+
+    Args:
+        obs: (n, o) before the action.
+        action: (n, a) as the policy chose it.
+        step: what the world returned.
+        first: whether it is the first tick of a task.
+        begins: whether it is the first tick of an episode.
+        alive: (n,) bool, worlds that had not ended or diverged before this tick.
+    """
     diverged = _flags(step.verdict & int(Verdict.DIVERGED))
     return Transition(
         obs=obs,
@@ -100,9 +139,15 @@ def _transition(
     )
 
 
-def _tensor(array: Any) -> Tensor:
+def _invalid(tick: Transition) -> Transition:
+    """A tick (n, ...) that no world has acted in."""
+    no = torch.zeros_like(tick.valid)
+    return replace(tick, valid=no, first=no, begins=no)
+
+
+def _tensor(array: ArrayLike) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
-def _flags(array: Any) -> Tensor:
+def _flags(array: ArrayLike) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.bool_))

@@ -1,20 +1,28 @@
-"""What benchmarks share: all take turns in one run, on one clock, and each peer's ratio to ours is a row."""
+"""Shared by all benchmarks: ours and its peers take turns in one run, and each ratio is a row."""
 
 import argparse
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-Row = dict[str, Any]  # name, ratio, ours, peer, unit
+
+class Row(TypedDict):
+    """One comparison; ratio, ours and peer are in the same direction: higher is faster."""
+
+    name: str
+    ratio: float  # ours / peer
+    ours: float
+    peer: float
+    unit: str
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds that some work takes."""
+    """The seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -27,31 +35,51 @@ def compare(
     runs: dict[str, Callable[[], float]],
     repeats: int,
 ) -> list[Row]:
-    """A row for each peer of "ours": medians of the seconds that ``runs`` say they took for ``many`` of a unit.
+    """Compare "ours" with its peers by the median of several repeats.
 
-    Each takes its turn in every repeat; the first warms up and does not count.
+    Args:
+        name: gives a row's name from the peer's.
+        unit: of the rates, such as "steps/s".
+        many: units of work that one run does.
+        runs: by name, ``"ours"`` among them; each does its work and returns the seconds it took.
+        repeats: each run takes its turn in every repeat; one more before them is the warm-up.
+
+    Returns:
+        One row for each peer.
     """
-    turns = [{kind: run() for kind, run in runs.items()} for _ in range(1 + repeats)][1:]
-    rate = {kind: many / float(np.median([turn[kind] for turn in turns])) for kind in runs}
-    ours = rate.pop("ours")
-    return [
-        {"name": name(peer), "ratio": ours / r, "ours": ours, "peer": r, "unit": unit}
-        for peer, r in rate.items()
-    ]
+    seconds: dict[str, list[float]] = {kind: [] for kind in runs}
+    for _ in range(1 + repeats):
+        for kind, run in runs.items():
+            seconds[kind].append(run())
+    rates = {}
+    for kind, values in seconds.items():
+        without_warm_up = values[1:]
+        rates[kind] = many / float(np.median(without_warm_up))
+    ours = rates.pop("ours")
+    rows = []
+    for peer, rate in rates.items():
+        row = Row(name=name(peer), ratio=ours / rate, ours=ours, peer=rate, unit=unit)
+        rows.append(row)
+    return rows
 
 
 def arguments(doc: str | None, repeats: int) -> argparse.ArgumentParser:
-    """What every benchmark can be told; ``doc`` is its own."""
+    """The command line of every benchmark.
+
+    Args:
+        doc: the benchmark's docstring, shown as help.
+        repeats: default of ``--repeats``.
+    """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser
 
 
 def show(rows: list[Row], as_json: bool) -> None:
-    """Print rows, for a person or a script."""
+    """Print rows, for a person or for a script."""
     if as_json:
         print("\n".join(json.dumps(row) for row in rows))
         return

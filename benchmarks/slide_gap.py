@@ -1,16 +1,17 @@
-"""What it is worth to know slide's object: scripted strikes that know it against scripted strikes that do not.
+"""The value of knowing slide's object: scripted strikes that know it against ones that do not.
 
-Nothing is learnt here. A strike is three numbers, played open loop: how hard to push forward, and how far to the side
-before and during the blow. Where an object comes to rest does not depend on the target, so one table of objects ×
-strikes tells what every strike is worth for every target:
+Nothing is learned here. A strike is three numbers, played open loop: how hard to push forward, and
+how far to the side before and during the blow. Where an object comes to rest does not depend on the
+target, so one table of objects × strikes gives the return of every strike for every target:
 
-- oracle: each task's own best strike, refined twice around the best one found;
-- blind: for each target the one strike of the table that is best on average over objects of the training split, the
-  object itself left out.
+- oracle: each task's own best strike, refined twice around the best one so far;
+- blind: for each target the one strike of the table that is best on average over objects of the
+  training split, the object itself left out.
 
-The ratio is the share of the oracle's return that is had without knowing; success is blind's and the oracle's. The
-engines play the same strikes at the same objects: "r" is how well their distances correlate, and "distances" the
-median ratio of PyBullet's to MuJoCo's, over objects that move in both. Unit: return, of which 1 is perfect.
+The ratio is the share of the oracle's return that is earned without knowing; success is blind's and
+the oracle's. The engines play the same strikes at the same objects: "r" is the correlation of their
+distances, and "distances" the median ratio of PyBullet's to MuJoCo's, over objects that move in
+both. Unit: return, of which 1 is perfect.
 """
 
 import argparse
@@ -27,25 +28,27 @@ from rich.table import Table
 
 from robots.signals import Array
 from robots.world import Task
+from sim.engines.base import Engine
 from sim.engines.mujoco import MujocoEngine
 from sim.families.slide import START, Slide
 from sim.families.splits import SPLITS
 from sim.vec_world import VecWorld
 
 FAMILY = Slide()
-AIM = 2  # actions before the blow: the tool travels towards the object
+OBJECT = FAMILY.obs.indices(["object.x", "object.y"])
+TARGET = FAMILY.obs.indices(["target.x", "target.y"])
+AIM = 2  # actions before the blow: the tool travels toward the object
 SPREAD = (0.15, 0.05)  # of the two refinements around the best strike
-RANGE = (
-    (-0.8, -0.6, -0.6),
-    (1.0, 0.6, 0.6),
-)  # of the common strikes: further aside, and the tool passes by
+# of the common strikes; further aside, the tool passes by
+LOWEST = (-0.8, -0.6, -0.6)
+HIGHEST = (1.0, 0.6, 0.6)
 MOVED = 0.05  # m: an object that went less was hardly touched
 LIMIT = 64  # objects that are drawn, whatever share of them is played
 
 
 @dataclass(frozen=True)
 class Played:
-    """Objects and what strikes did to them: n objects, k strikes, of which the first ``common`` are everybody's."""
+    """Objects and the outcomes of strikes: n objects, k strikes, the first ``common`` for all."""
 
     task: Task
     common: int
@@ -56,65 +59,68 @@ def play(world: VecWorld, task: Task, strikes: Array) -> Array:
     """The last observation of one episode with a strike (n, 3) per task, (n, o)."""
     world.reset(task)
     for k in range(FAMILY.horizon):
-        step = world.step(strikes[:, [0, 1 if k < AIM else 2]])
+        side = 1 if k < AIM else 2
+        step = world.step(strikes[:, [0, side]])
     return step.obs
 
 
-def worth(obs: Array, task: Task) -> tuple[Array, Array]:
-    """Return and success of ending at ``obs`` (..., o), for tasks that may have other targets than those played."""
+def evaluate(obs: Array, task: Task) -> tuple[Array, Array]:
+    """Return and success of ending at ``obs`` (..., o), for tasks with targets of their own."""
     target = task.columns("marker.x", "marker.y")
-    target = np.broadcast_to(target[:, None] if obs.ndim == 3 else target, (*obs.shape[:-1], 2))
-    end, start = obs.copy(), obs.copy()
-    end[..., 11:13] = start[..., 11:13] = target
-    start[..., 4:6] = START
+    if obs.ndim == 3:
+        target = target[:, None]
+    end = obs.copy()
+    end[..., TARGET] = target
+    start = end.copy()
+    start[..., OBJECT] = START
     return FAMILY.reward(start, None, end, None), FAMILY.success(end, None)
 
 
 def run(engine: str, split: str, tasks: int, strikes: int, refinements: int) -> Played:
     """Play the common strikes, then each task's own; one process's work."""
     rng = np.random.default_rng(SPLITS.index(split))
-    task = FAMILY.sample(rng, LIMIT, split).take(
-        slice(tasks)
-    )  # the same objects in both engines, however many
-    world = VecWorld(
-        FAMILY, MujocoEngine(threads=1) if engine == "mujoco" else engine, tasks, seed=0
-    )
-    told = (
-        np.random.default_rng(7).uniform(*RANGE, (strikes, 1, 3)).repeat(tasks, 1)
-    )  # of fewer, the first ones
-    ends = [play(world, task, strike) for strike in told]
+    # the same objects in both engines, and the first ones if there are fewer
+    task = FAMILY.sample(rng, LIMIT, split).take(slice(tasks))
+    chosen: str | Engine = MujocoEngine(threads=1) if engine == "mujoco" else engine
+    world = VecWorld(FAMILY, chosen, tasks, seed=0)
+    common = np.random.default_rng(7).uniform(LOWEST, HIGHEST, (strikes, 1, 3))
+    played = common.repeat(tasks, 1)
+    ends = [play(world, task, strike) for strike in played]
     for spread in SPREAD:
-        best = worth(np.stack(ends, 1), task)[0].argmax(1)
-        around = rng.normal(told[best, np.arange(tasks)], spread, (refinements, tasks, 3)).clip(
-            -1, 1
-        )
+        returns, _ = evaluate(np.stack(ends, 1), task)
+        best = played[returns.argmax(1), np.arange(tasks)]
+        around = rng.normal(best, spread, (refinements, tasks, 3)).clip(-1, 1)
         ends += [play(world, task, strike) for strike in around]
-        told = np.concatenate([told, around])
+        played = np.concatenate([played, around])
     world.close()
     return Played(task, strikes, np.stack(ends, 1))
 
 
 def blind(train: Played, judged: Played) -> tuple[Array, Array]:
-    """Return and success, (n,) each, of the strike that is best on average over the other training objects."""
-    names, table = train.task.names, train.obs[:, : train.common]
+    """Return and success, (n,) each, of the best strike on average over other training objects."""
+    names = train.task.names
+    target_columns = [names.index("marker.x"), names.index("marker.y")]
+    table = train.obs[:, : train.common]
     chosen = np.empty(len(judged.task), dtype=np.int64)
     for i, target in enumerate(judged.task.columns("marker.x", "marker.y")):
         values = train.task.values.copy()
-        values[:, [names.index("marker.x"), names.index("marker.y")]] = target
-        returns, _ = worth(table, Task(names, values, train.task.ids))
-        chosen[i] = np.delete(returns, i if train is judged else [], 0).mean(0).argmax()
-    returns, success = worth(judged.obs[np.arange(len(chosen)), chosen], judged.task)
-    return returns, success
+        values[:, target_columns] = target
+        returns, _ = evaluate(table, Task(names, values, train.task.ids))
+        if train is judged:
+            returns = np.delete(returns, i, 0)
+        chosen[i] = returns.mean(0).argmax()
+    return evaluate(judged.obs[np.arange(len(chosen)), chosen], judged.task)
 
 
 def agreement(a: Played, b: Played) -> tuple[float, float]:
-    """Correlation of the distances that objects went in two engines, and the median ratio of b's to a's."""
-    n, k = min(len(a.task), len(b.task)), min(a.common, b.common)
-    far, near = (np.linalg.norm(x.obs[:n, :k, 4:6] - START, axis=-1).ravel() for x in (a, b))
-    moved = (far > MOVED) & (near > MOVED)
-    return float(np.corrcoef(far[moved], near[moved])[0, 1]), float(
-        np.median(near[moved] / far[moved])
-    )
+    """Correlation of the distances in two engines, and the median ratio of b's to a's."""
+    n = min(len(a.task), len(b.task))
+    k = min(a.common, b.common)
+    in_a, in_b = (np.linalg.norm(x.obs[:n, :k, OBJECT] - START, axis=-1) for x in (a, b))
+    moved = (in_a > MOVED) & (in_b > MOVED)
+    correlation = np.corrcoef(in_a[moved], in_b[moved])[0, 1]
+    ratio = np.median(in_b[moved] / in_a[moved])
+    return float(correlation), float(ratio)
 
 
 def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[str, Any]]:
@@ -124,14 +130,13 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
     ]
     cores = min(len(jobs), len(os.sched_getaffinity(0)))
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
-        played = dict(
-            zip([job[:2] for job in jobs], pool.map(run, *zip(*jobs, strict=True)), strict=True)
-        )
+        running = {job[:2]: pool.submit(run, *job) for job in jobs}
+        played = {key: future.result() for key, future in running.items()}
     rows = []
     for (engine, split), judged in played.items():
-        returns, success = worth(judged.obs, judged.task)
+        returns, success = evaluate(judged.obs, judged.task)
         blind_return, blind_success = blind(played[engine, "train"], judged)
-        won = success[np.arange(len(returns)), returns.argmax(1)]
+        oracle_success = success[np.arange(len(returns)), returns.argmax(1)]
         r, distances = agreement(played["mujoco", split], played["bullet", split])
         rows.append(
             {
@@ -140,7 +145,7 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
                 "ours": float(blind_return.mean()),
                 "peer": float(returns.max(1).mean()),
                 "unit": "return",
-                "success": [float(blind_success.mean()), float(won.mean())],
+                "success": [float(blind_success.mean()), float(oracle_success.mean())],
                 "tasks": len(returns),
                 "r": r,
                 "distances": distances,
@@ -159,15 +164,14 @@ def main() -> None:
         "--refinements", type=int, default=10, help="strikes around each task's best, twice"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    asked = parser.parse_args()
-    if any(
-        not 1 < objects <= LIMIT or strikes < 1 for objects, strikes in (asked.mujoco, asked.bullet)
-    ):
-        parser.error(f"there must be 2 to {LIMIT} objects and a strike")
-    rows = measure(
-        {"bullet": asked.bullet, "mujoco": asked.mujoco}, asked.refinements
-    )  # the slower one first
-    if asked.json:
+    options = parser.parse_args()
+    for objects, strikes in (options.mujoco, options.bullet):
+        if not 1 < objects <= LIMIT or strikes < 1:
+            parser.error(f"there must be 2 to {LIMIT} objects and a strike")
+    # the slower one first
+    sizes = {"bullet": options.bullet, "mujoco": options.mujoco}
+    rows = measure(sizes, options.refinements)
+    if options.json:
         print("\n".join(json.dumps(row) for row in rows))
         return
     table = Table(

@@ -1,13 +1,15 @@
-"""How fast simulated worlds are: against open-loop C stepping of the same models, and against Gymnasium's vectors.
+"""Speed of simulated worlds against open-loop C stepping and against Gymnasium's vectors.
 
-Each family's episode is simulated by VecWorld with everything on: a model of its own per world, action map, gate,
-observation and reward. The servo commands it gave are then replayed, from the same states,
+VecWorld simulates each family's episode with everything on: a model per world, action map, gate,
+observation and reward. The control signals that it gave are then replayed, from the same states,
 
-- open loop: one ``mujoco.batch.Batch.rollout`` for the whole episode, which does nothing but physics. The limit;
-- in Gymnasium's SyncVectorEnv and AsyncVectorEnv over environments that step MuJoCo from Python, one world each, and
-  compute the same observation and reward. They are spared the action map and the gate.
+- open loop: one ``mujoco.batch.Batch.rollout`` for the whole episode, which does nothing but
+  physics: the upper limit;
+- in Gymnasium's SyncVectorEnv and AsyncVectorEnv over environments that step MuJoCo from Python,
+  one world each, and compute the same observation and reward without action map and gate.
 
-The half-cheetah is Gymnasium's: there, its own ``make_vec("HalfCheetah-v5")`` is the peer, which knows of no tasks.
+The half-cheetah is Gymnasium's: there, its own ``make_vec("HalfCheetah-v5")`` is the peer, which
+has no tasks.
 
 All take turns in one run; ratios are of medians. Unit: control steps per second, over all worlds.
 """
@@ -15,6 +17,7 @@ All take turns in one run; ratios are of medians. Unit: control steps per second
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -24,28 +27,34 @@ from gymnasium.spaces import Box
 from peers import Row, arguments, compare, show, timed
 
 from robots.arm import Walker
+from robots.scene import Scene
 from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Family, Task
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
+VECTORS = {
+    "sync": gymnasium.vector.SyncVectorEnv,
+    "async": gymnasium.vector.AsyncVectorEnv,
+}
 
-class Recorded(MujocoEngine):
-    """The engine, and what it told the servos."""
 
-    def load(self, scene: Any, n: int) -> None:
+class RecordingEngine(MujocoEngine):
+    """MuJoCo's engine, which keeps the control signals that it gave."""
+
+    def load(self, scene: Scene, n: int) -> None:
         super().load(scene, n)
-        self.told: list[Array] = []
+        self.controls: list[Array] = []
 
-    def step(self, command: Setpoint | Torque, substeps: int) -> None:
-        self.told.append(self.control(command, substeps))
-        super().step(command, substeps)
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        self.controls.append(self.control(command, substeps))
+        super().run(command, substeps)
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Tasks, where they start, what the policy does and what the servos are told."""
+    """Tasks, where they start, what the policy does and the control signals that follow from it."""
 
     family: Family
     task: Task
@@ -56,76 +65,96 @@ class Episode:
 
 
 def record(family: Family, n: int) -> Episode:
-    engine = Recorded()
-    world, rng = VecWorld(family, engine, n), np.random.default_rng(0)
+    """An episode of random actions."""
+    engine = RecordingEngine()
+    world = VecWorld(family, engine, n)
+    rng = np.random.default_rng(0)
     task = family.sample(rng, n)
     world.reset(task)
-    state = np.concatenate([engine.batch.bind("qpos"), engine.batch.bind("qvel")], 1)
+    qpos = engine.batch.bind("qpos")
+    qvel = engine.batch.bind("qvel")
+    state = np.concatenate([qpos, qvel], 1)
     actions = rng.uniform(-1, 1, (family.horizon, n, len(family.action.spec)))
     for action in actions:
         world.step(action)
-    models = [engine.batch.get_model(i) for i in range(n)]
-    return Episode(family, task, state, actions, np.concatenate(engine.told, 1), models)
+    return Episode(
+        family=family,
+        task=task,
+        state=state,
+        actions=actions,
+        control=np.concatenate(engine.controls, 1),
+        models=[engine.batch.get_model(i) for i in range(n)],
+    )
 
 
-class Single(gymnasium.Env):
+class SingleWorld(gymnasium.Env):
     """World i of an episode, stepped from Python as Gymnasium's own MuJoCo environments are."""
 
     def __init__(self, episode: Episode, i: int) -> None:
-        family, self.model = episode.family, episode.models[i]
-        self.data, self.episode, self.i, self.k = mujoco.MjData(self.model), episode, i, 0
+        family = episode.family
+        self.family = family
+        self.model = episode.models[i]
+        self.data = mujoco.MjData(self.model)
+        self.state = episode.state[i]
+        self.control = episode.control[i]
+        self.task = episode.task.values[i]
+        self.marker = family.marker(episode.task)[i : i + 1]
+        self.tool = self.model.body(family.body.tool).id
         self.ticks = round(family.dt / family.tick)
         self.substeps = round(family.tick / family.scene.timestep)
         self.observation_space = Box(-np.inf, np.inf, (len(family.obs),), np.float64)
         self.action_space = Box(-1, 1, (len(family.action.spec),), np.float64)
-        self.tool, self.values = self.model.body(family.body.tool).id, episode.task.values[i]
-        self.marker = family.marker(episode.task)[i : i + 1]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
         mujoco.mj_resetData(self.model, self.data)
         nq = self.model.nq
-        self.data.qpos[:], self.data.qvel[:] = (
-            self.episode.state[self.i, :nq],
-            self.episode.state[self.i, nq:],
-        )
-        self.k = 0
-        self.obs = self._look()
+        self.data.qpos[:] = self.state[:nq]
+        self.data.qvel[:] = self.state[nq:]
+        self.steps_done = 0
+        self.obs = self._observe()
         return self.obs, {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        control, family = self.episode.control[self.i], self.episode.family
-        for tick in range(self.ticks):
-            self.data.ctrl[:] = control[(self.k * self.ticks + tick) * self.substeps]
+        first_tick = self.steps_done * self.ticks
+        for tick in range(first_tick, first_tick + self.ticks):
+            self.data.ctrl[:] = self.control[tick * self.substeps]
             mujoco.mj_step(self.model, self.data, self.substeps)
-        before, self.obs, self.k = self.obs, self._look(), self.k + 1
-        reward = float(family.reward(before, action, self.obs, self.values))
-        return self.obs, reward, False, self.k >= family.horizon, {}
+        obs = self.obs
+        self.obs = self._observe()
+        self.steps_done += 1
+        reward = float(self.family.reward(obs, action, self.obs, self.task))
+        is_over = self.steps_done >= self.family.horizon
+        return self.obs, reward, False, is_over, {}
 
-    def _look(self) -> Array:
-        d, j = self.data, len(self.episode.family.body.joints)
-        mujoco.mj_step1(self.model, d)  # sensors as they are now, not a substep ago
-        loose = self.model.nq > j
-        nothing = np.full((1, 7), np.nan)
-        pose = d.qpos[None, j:] if loose else nothing
+    def _observe(self) -> Array:
+        data = self.data
+        joints = len(self.family.body.joints)
+        mujoco.mj_step1(self.model, data)  # sensors as they are now, not a substep ago
+        pose = np.full((1, 7), np.nan)
+        twist = np.full((1, 6), np.nan)
+        if self.model.nq > joints:
+            pose = data.qpos[None, joints:]
+            twist = data.sensordata[None, 3:9]
         signals = Signals(
-            q=d.qpos[None, :j],
-            dq=d.qvel[None, :j],
-            tau=d.actuator_force[None],
-            tool_pos=d.xpos[None, self.tool],
-            tool_quat=d.xquat[None, self.tool],
-            tool_vel=d.sensordata[None, :3],
+            q=data.qpos[None, :joints],
+            dq=data.qvel[None, :joints],
+            tau=data.actuator_force[None],
+            tool_pos=data.xpos[None, self.tool],
+            tool_quat=data.xquat[None, self.tool],
+            tool_vel=data.sensordata[None, :3],
             object_pos=pose[:, :3],
             object_quat=pose[:, 3:],
-            object_vel=d.sensordata[None, 3:9] if loose else nothing[:, :6],
+            object_vel=twist,
             marker=self.marker,
-            stamp=np.array([d.time]),
+            stamp=np.array([data.time]),
         )
-        return np.array(self.episode.family.observe(signals)[0])
+        (obs,) = self.family.observe(signals)
+        return np.array(obs)
 
 
-def ours(episode: Episode, threads: int | None) -> Callable[[], float]:
+def time_ours(episode: Episode, threads: int | None) -> Callable[[], float]:
     world = VecWorld(episode.family, MujocoEngine(threads), len(episode.task))
 
     def run() -> float:
@@ -135,26 +164,25 @@ def ours(episode: Episode, threads: int | None) -> Callable[[], float]:
     return run
 
 
-def open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
-    world = VecWorld(episode.family, engine := MujocoEngine(threads), len(episode.task))
+def time_open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
+    engine = MujocoEngine(threads)
+    world = VecWorld(episode.family, engine, len(episode.task))
+    control = episode.control
+    steps = control.shape[1]
 
     def run() -> float:
         world.reset(episode.task)
-        return timed(
-            lambda: engine.batch.rollout(episode.control.shape[1], episode.control, record=())
-        )
+        return timed(lambda: engine.batch.rollout(steps, control, record=()))
 
     return run
 
 
-def gymnasiums(episode: Episode, mode: str, until: ExitStack) -> Callable[[], float]:
+def time_gymnasium(episode: Episode, mode: str, until: ExitStack) -> Callable[[], float]:
+    count = len(episode.task)
     if isinstance(episode.family.body, Walker):
-        envs: Any = gymnasium.make_vec("HalfCheetah-v5", len(episode.task), mode)
+        envs: Any = gymnasium.make_vec("HalfCheetah-v5", count, mode)
     else:
-        vector = {"sync": gymnasium.vector.SyncVectorEnv, "async": gymnasium.vector.AsyncVectorEnv}[
-            mode
-        ]
-        envs = vector([lambda i=i: Single(episode, i) for i in range(len(episode.task))])
+        envs = VECTORS[mode]([partial(SingleWorld, episode, i) for i in range(count)])
     until.callback(envs.close)
 
     def run() -> float:
@@ -167,17 +195,19 @@ def gymnasiums(episode: Episode, mode: str, until: ExitStack) -> Callable[[], fl
 def measure(name: str, n: int, threads: int | None, repeats: int) -> list[Row]:
     """Ours against each peer."""
     episode = record(FAMILIES[name](), n)
+    steps = n * episode.family.horizon
+
+    def title(peer: str) -> str:
+        return f"VecWorld {name} over {peer}, {n} worlds"
+
     with ExitStack() as until:
         runs = {
-            "SyncVectorEnv": gymnasiums(episode, "sync", until),
-            "AsyncVectorEnv": gymnasiums(episode, "async", until),
-            "open-loop C": open_loop(episode, threads),
-            "ours": ours(episode, threads),
+            "SyncVectorEnv": time_gymnasium(episode, "sync", until),
+            "AsyncVectorEnv": time_gymnasium(episode, "async", until),
+            "open-loop C": time_open_loop(episode, threads),
+            "ours": time_ours(episode, threads),
         }
-        steps = n * episode.family.horizon
-        return compare(
-            lambda peer: f"VecWorld {name} over {peer}, {n} worlds", "steps/s", steps, runs, repeats
-        )
+        return compare(title, "steps/s", steps, runs, repeats)
 
 
 def main() -> None:
@@ -189,16 +219,12 @@ def main() -> None:
         help="that run on MuJoCo",
     )
     parser.add_argument("--worlds", type=int, default=64)
-    parser.add_argument(
-        "--threads", type=int, help="of the engine; all cores, where it is not said"
-    )
-    asked = parser.parse_args()
-    rows = [
-        row
-        for name in asked.families
-        for row in measure(name, asked.worlds, asked.threads, asked.repeats)
-    ]
-    show(rows, asked.json)
+    parser.add_argument("--threads", type=int, help="of the engine; default: all cores")
+    options = parser.parse_args()
+    rows = []
+    for name in options.families:
+        rows += measure(name, options.worlds, options.threads, options.repeats)
+    show(rows, options.json)
 
 
 if __name__ == "__main__":

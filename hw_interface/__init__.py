@@ -1,1 +1,1 @@
-"""From the policy to the joints: the servo process, its watchdog, recorder and drivers."""
+"""From the policy to the joints: control process, watchdog, recorder, drivers, trackers."""

@@ -23,7 +23,8 @@ def map_tensors(f: Callable[..., Tensor], tree: T, *others: T) -> T:
         return tree
     branches = [_children(other) for other in others]
     mapped = {key: map_tensors(f, x, *(b[key] for b in branches)) for key, x in children.items()}
-    return _rebuilt(tree, mapped)
+    rebuilt: T = _rebuilt(tree, mapped)
+    return rebuilt
 
 
 def where(mask: Tensor, new: T, old: T) -> T:
@@ -58,7 +59,8 @@ def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:
     if not children:
         return tree
     replaced = {key: replace_tensors(x, tensors, f"{path}/{key}") for key, x in children.items()}
-    return _rebuilt(tree, replaced)
+    rebuilt: T = _rebuilt(tree, replaced)
+    return rebuilt
 
 
 def _children(tree: Any) -> dict[Any, Any]:

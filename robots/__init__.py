@@ -1,1 +1,1 @@
-"""What a robot is, for everyone: its numbers, its motion, its limits, and the nouns a world is described with."""
+"""What a robot is and what a task is: the data types and protocols that all packages share."""

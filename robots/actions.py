@@ -1,4 +1,4 @@
-"""What an action means: maps from [-1, 1] to joint velocities, given where the joints are told to be."""
+"""Action maps: what an action in [-1, 1] asks of the joints."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,47 +6,104 @@ from typing import Protocol
 import numpy as np
 
 from robots.arm import ArmSpec, Body, Limits
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Spec
 
 AXES = ("x", "y", "z")
-DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares
+DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares in ToolVelocity
+
+
+class ActionMap(Protocol):
+    """Turns a policy's actions into targets for the gate of the body.
+
+    The map only translates: it is deterministic, keeps no state between calls, and leaves limits to
+    the gate. The same map serves simulation and the arm.
+
+    Attributes:
+        spec: what the action's columns (a,) mean, with their physical range at -1 and 1. It is part
+            of the policy contract, and is compared when a policy is deployed.
+    """
+
+    spec: Spec
+
+    def __call__(self, action: Array, setpoint: Setpoint) -> Array:
+        """Translate the actions of n worlds for one tick.
+
+        Args:
+            action: (n, a) in [-1, 1]; values beyond are clipped. A row with NaN gives a row with
+                NaN, which the gate drops.
+            setpoint: the gate's last command, (n, j): where the joints are supposed to be. Maps
+                start from it, not from a measurement, so that they do not feed back noise.
+
+        Returns:
+            What the gate of the body takes, (n, j): joint velocities in rad/s, or torques in N·m
+            for a body that is driven by torques.
+        """
+        ...
 
 
 def standstill(spec: Spec) -> Array:
-    """The action (a,) in [-1, 1] that asks for a speed of zero, or for the least there is."""
-    return np.clip((spec.high + spec.low) / (spec.low - spec.high), -1, 1)
+    """The action (a,) in [-1, 1] of value zero, or of the value nearest to zero in the range."""
+    zero = (spec.high + spec.low) / (spec.low - spec.high)
+    return np.clip(zero, -1, 1)
 
 
 class JointVelocity:
-    """Each joint's velocity, as a share of ``scale`` (j,) rad/s."""
+    """Each joint's velocity as a fraction of a largest velocity."""
 
     def __init__(self, body: Body, scale: Array | float | None = None) -> None:
-        self.scale = np.broadcast_to(
-            body.limits.dq if scale is None else scale, body.limits.dq.shape
-        )
-        if (self.scale > body.limits.dq).any():
-            raise ValueError(
-                f"a scale of {self.scale} lies above the velocity limits {body.limits.dq}"
+        """Create the map of one body.
+
+        Args:
+            body: whose joints are moved.
+            scale: (j,) rad/s at an action of 1, or one number for all joints; None: the body's
+                velocity limits.
+
+        Raises:
+            BadArgumentError: ``scale`` is above the velocity limits, or not positive.
+        """
+        limit = body.limits.dq
+        if scale is None:
+            scale = limit
+        self.scale = np.broadcast_to(scale, limit.shape)
+        too_fast = self.scale > limit
+        if too_fast.any():
+            raise BadArgumentError(
+                f"a scale of {self.scale} lies above the velocity limits {limit}"
             )
-        names = tuple(f"{joint}.velocity" for joint in body.joints)
-        self.spec = Spec(names, -self.scale, self.scale, ("rad/s",) * len(names))
+        self.spec = _symmetric_spec(body, self.scale, "velocity", "rad/s")
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
-        """(n, a) in [-1, 1] to rad/s (n, j)."""
+        """Actions (n, j) in [-1, 1] to joint velocities (n, j) rad/s."""
+        dq: Array = np.clip(action, -1, 1) * self.scale
+        return dq
+
+
+class JointTorque:
+    """Each joint's torque as a fraction of its limit."""
+
+    def __init__(self, body: Body) -> None:
+        self.scale = body.limits.tau
+        self.spec = _symmetric_spec(body, self.scale, "torque", "N·m")
+
+    def __call__(self, action: Array, setpoint: Setpoint) -> Array:
+        """Actions (n, j) in [-1, 1] to joint torques (n, j) N·m."""
         return np.clip(action, -1, 1) * self.scale
 
 
 class ToolVelocity:
-    """The tool's velocity along some axes of the base frame; the others hold their place, orientation is free.
+    """The tool's velocity along some axes of the base frame.
 
-    Resolved by least squares weighted with the joints' speed limits, so that fast joints carry more, with the
-    posture drawn to home in the null space. The tool slows down before the faces of its box, each axis by itself.
+    The tool is held in place along the other axes; its orientation is free. It slows down before
+    the faces of its box, along each axis separately. Joint velocities follow by damped least
+    squares, weighted with the joints' velocity limits so that fast joints carry more of the motion;
+    the null space pulls the posture to the home position.
     """
 
     BRAKE = 4.0  # m/s², deceleration before a face of the box
-    HOLD = 5.0  # 1/s, how fast a held axis returns
-    POSTURE = 1.0  # 1/s, how fast the posture returns
+    HOLD_GAIN = 5.0  # 1/s, of the return to the held position
+    POSTURE_GAIN = 1.0  # 1/s, of the return to the home position
 
     def __init__(
         self,
@@ -55,77 +112,136 @@ class ToolVelocity:
         bounds: dict[str, tuple[float, float]],
         hold: Sequence[float],
     ) -> None:
-        """``bounds`` gives each moved axis its m/s at -1 and 1; ``hold`` (3,) m is where the other axes stay."""
+        """Create the map of one arm.
+
+        Args:
+            arm: whose tool is moved.
+            limits: with the tool's box and the joints' velocity limits.
+            bounds: of each moved axis, ``"x"``, ``"y"`` or ``"z"``: m/s at actions of -1 and 1.
+            hold: (3,) m, where the tool is held along the axes that are not in ``bounds``.
+
+        Raises:
+            BadArgumentError: ``bounds`` is empty or names another axis.
+        """
         if not bounds or set(bounds) - set(AXES):
-            raise ValueError(f"axes {tuple(bounds)} are not some of {AXES}")
+            raise BadArgumentError(f"axes {tuple(bounds)} are not some of {AXES}")
         self.kinematics = Kinematics(arm)
-        self.moved = [AXES.index(axis) for axis in bounds]
-        low, high = np.array(list(bounds.values()), dtype=np.float64).T
-        self.spec = Spec(tuple(f"tool.v{axis}" for axis in bounds), low, high, ("m/s",) * len(low))
-        # all as columns, for arms come last inside
-        self._middle, self._reach = (low + high)[:, None] / 2, (high - low)[:, None] / 2
-        self._hold, (self._low, self._high) = (
-            np.array(hold, dtype=np.float64)[:, None],
-            limits.tool_box.T[..., None],
-        )
-        self._home, self._top = arm.home[:, None], limits.dq[:, None]
+        columns = []
+        for axis, (at_minus_one, at_one) in bounds.items():
+            columns.append((f"tool.v{axis}", at_minus_one, at_one, "m/s"))
+        self.spec = Spec.of(*columns)
+        self._moved_axes = [AXES.index(axis) for axis in bounds]
+        # All as columns, because worlds come last in the computation.
+        low = self.spec.low[:, None]
+        high = self.spec.high[:, None]
+        self._middle = (low + high) / 2
+        self._half_range = (high - low) / 2
+        position = np.array(hold, dtype=np.float64)
+        self._hold = position[:, None]
+        box = limits.tool_box
+        self._box_low = box[:, :1]
+        self._box_high = box[:, 1:]
+        self._home = arm.home[:, None]
+        self._dq_max = limits.dq[:, None]
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
-        """(n, a) in [-1, 1] to joint velocities rad/s (n, j), none above its limit, the direction kept."""
+        """Actions (n, a) in [-1, 1] to joint velocities (n, j) rad/s.
+
+        Where a joint would exceed its velocity limit all of them are slowed down, so that the
+        tool's direction is kept.
+        """
         pos, _, jacobian = self.kinematics.forward_jacobian(setpoint.q)
-        pos, linear = pos.T, jacobian.T[:, :3]  # (3, n), (j, 3, n)
-        velocity = self.HOLD * (self._hold - pos)
-        velocity[self.moved] = self._middle + self._reach * np.minimum(
-            np.maximum(action.T, -1.0), 1.0
-        )
-        velocity = np.maximum(velocity, -self._brakeable(pos - self._low))
-        velocity = np.minimum(velocity, self._brakeable(self._high - pos))
+        linear = jacobian.T[:, :3]  # (j, 3, n)
+        velocity = self._tool_velocity(action.T, pos.T)
+        return self._joint_velocity(velocity, linear, setpoint.q.T).T
 
-        # in shares of the joints' top speeds: how they move the tool, and where the posture draws them
-        share = np.empty((len(linear), 4, len(action)))
-        np.multiply(linear, self._top[:, None], share[:, :3])
-        np.multiply(self.POSTURE / self._top, self._home - setpoint.q.T, share[:, 3])
-        system = np.einsum("jan,jbn->abn", share[:, :3], share)
-        system[:, :3] += DAMPING
-        system[:, 3] = velocity - system[:, 3]
-        speed = share[:, 3] + (share[:, :3] * _solve(system)).sum(1)
-        return (speed * (self._top / np.maximum(np.abs(speed).max(0), 1.0))).T
+    def _tool_velocity(self, action: Array, pos: Array) -> Array:
+        """The tool's velocity (3, n) m/s for actions (a, n) at positions (3, n) m."""
+        clipped = np.minimum(np.maximum(action, -1.0), 1.0)
+        velocity = self.HOLD_GAIN * (self._hold - pos)
+        velocity[self._moved_axes] = self._middle + self._half_range * clipped
+        room_below = pos - self._box_low
+        room_above = self._box_high - pos
+        slowest = -self._braking_speed(room_below)
+        fastest = self._braking_speed(room_above)
+        velocity = np.maximum(velocity, slowest)
+        return np.minimum(velocity, fastest)
 
-    def _brakeable(self, distance: Array) -> Array:
-        return np.sqrt(2 * self.BRAKE * np.maximum(distance, 0.0))
+    def _braking_speed(self, distance: Array) -> Array:
+        """The speed from which the tool stops within ``distance`` m: v = √(2·brake·distance)."""
+        room = np.maximum(distance, 0.0)
+        speed: Array = np.sqrt(2 * self.BRAKE * room)
+        return speed
+
+    def _joint_velocity(
+        self,
+        velocity: Array,
+        linear: Array,
+        q: Array,
+    ) -> Array:
+        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (3, n) m/s.
+
+        In units of the velocity limits, with A = J·diag(dq_max) and p the velocity that the posture
+        asks for, minimize |x - p|² subject to A·x = velocity:
+        x = p + Aᵀ·(A·Aᵀ + damping)⁻¹·(velocity - A·p).
+
+        Args:
+            velocity: (3, n) m/s.
+            linear: (j, 3, n), the linear rows of the Jacobian J.
+            q: (j, n) rad.
+        """
+        dq_max = self._dq_max
+        j, n = q.shape
+        both = np.empty((j, 4, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
+        a_transposed = both[:, :3]
+        p = both[:, 3]
+        np.multiply(linear, dq_max[:, None], a_transposed)
+        np.multiply(self.POSTURE_GAIN / dq_max, self._home - q, p)
+
+        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (3, 4, n)
+        left = system[:, :3]
+        left += DAMPING
+        right = system[:, 3]
+        np.subtract(velocity, right, right)
+        y = _solve(system)
+        x = p + (a_transposed * y).sum(1)
+
+        largest = np.abs(x).max(0)
+        slowdown = np.maximum(largest, 1.0)
+        dq: Array = x * (dq_max / slowdown)
+        return dq
+
+
+def _symmetric_spec(
+    body: Body,
+    scale: Array,
+    quantity: str,
+    unit: str,
+) -> Spec:
+    """One column per joint, from -scale to scale."""
+    columns = []
+    for joint, value in zip(body.joints, scale.tolist(), strict=True):
+        columns.append((f"{joint}.{quantity}", -value, value, unit))
+    return Spec.of(*columns)
 
 
 def _solve(system: Array) -> Array:
-    """x (k, n) of a·x = b, given a and b side by side, (k, k + 1, n), and a positive definite.
+    """Solve a·x = b for many small positive definite matrices a at once.
 
-    By Gauss and Jordan, who need no pivots for such: for many small systems far faster than LAPACK.
+    Gauss-Jordan elimination, which needs no pivoting for such matrices: for many small systems it
+    is far faster than LAPACK.
+
+    Args:
+        system: (k, k + 1, n), a and b side by side.
+
+    Returns:
+        x (k, n).
     """
-    for i in range(len(system)):
-        row = system[i] / system[i, i]
-        system = system - system[:, i, None] * row
+    size = len(system)
+    for i in range(size):
+        pivot = system[i, i]
+        row = system[i] / pivot
+        factors = system[:, i, None]
+        system = system - factors * row
         system[i] = row
     return system[:, -1]
-
-
-class ActionMap(Protocol):
-    """Turns actions (n, a) in [-1, 1] into what the body's gate takes, (n, j), from where the joints are told to be.
-
-    Joint velocities; torques, of a body that is driven by them.
-    """
-
-    spec: "Spec"
-
-    def __call__(self, action: Array, setpoint: Setpoint) -> Array: ...
-
-
-class JointTorque:
-    """Each joint's torque, as a share of its limit."""
-
-    def __init__(self, body: Body) -> None:
-        self.scale = body.limits.tau
-        names = tuple(f"{joint}.torque" for joint in body.joints)
-        self.spec = Spec(names, -self.scale, self.scale, ("N·m",) * len(names))
-
-    def __call__(self, action: Array, setpoint: Setpoint) -> Array:
-        """(n, a) in [-1, 1] to N·m (n, j)."""
-        return np.clip(action, -1, 1) * self.scale

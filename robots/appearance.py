@@ -1,59 +1,85 @@
-"""What an arm looks like: the primitive shapes of its URDF, and where they are at given joint positions."""
+"""What an arm looks like: the primitive shapes of its URDF, and the poses of its links."""
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
-from robots.urdf import link_frames, origin
+from robots.urdf import child, link_frames, named_elements, numbers, origin_transform
+
+Color = tuple[float, float, float]  # red, green, blue in [0, 1]
+
+GRAY = "0.5 0.5 0.5 1"  # of a material without a color
+# The URDF attributes that hold each kind of shape's size, in the order of ``Shape.size``.
+SIZE_ATTRIBUTES = {"sphere": ("radius",), "cylinder": ("radius", "length"), "box": ("size",)}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One primitive: a sphere (radius), a cylinder along z (radius, length) or a box (x, y, z), m."""
+    """One primitive of an arm's appearance."""
 
-    kind: str
-    size: tuple[float, ...]
-    link: int  # which of the arm's moving links carries it, -1 for the base
+    kind: str  # "sphere", "cylinder" (along z) or "box"
+    size: tuple[float, ...]  # m: (radius,), (radius, length) or (x, y, z)
+    link: int  # index of the moving link that carries it, -1 for the base
     pose: Array  # (4, 4) in that link's frame
-    color: tuple[float, float, float]
+    color: Color
 
 
 def shapes(arm: ArmSpec) -> list[Shape]:
-    """Everything visible of an arm."""
+    """All visible shapes of an arm.
+
+    Raises:
+        BadArgumentError: the URDF has a shape that is no primitive, or lacks an element.
+    """
     root = ElementTree.parse(arm.urdf).getroot()
-    colors = {m.attrib["name"]: _colour(m) for m in root.findall("material")}
+    links = named_elements(root, "link")
+    materials = named_elements(root, "material")
     found = []
-    for name, (link, pose) in link_frames(root, arm).items():
-        element = next(x for x in root.iter("link") if x.attrib["name"] == name)
-        for visual in element.findall("visual"):
-            geometry, material = visual.find("geometry"), visual.find("material")
-            assert geometry is not None
-            assert material is not None
-            solid = geometry[0]
-            numbers = (
-                solid.attrib["size"].split() if solid.tag == "box" else list(solid.attrib.values())
+    for name, (index, frame) in link_frames(root, arm).items():
+        for visual in links[name].findall("visual"):
+            kind, size = _kind_and_size(visual)
+            material = child(visual, "material").attrib["name"]
+            shape = Shape(
+                kind=kind,
+                size=size,
+                link=index,
+                pose=frame @ origin_transform(visual),
+                color=_color(materials[material]),
             )
-            color = colors[material.attrib["name"]]
-            found.append(
-                Shape(solid.tag, tuple(map(float, numbers)), link, pose @ origin(visual), color)
-            )
+            found.append(shape)
     return found
 
 
-def placed(arm: ArmSpec, q: Array) -> Array:
-    """Poses of the base and of every moving link for configurations q (t, j): (t, 1 + j, 4, 4)."""
-    frames = Kinematics(arm).frames(q)[:, :-1]
+def link_poses(arm: ArmSpec, q: Array) -> Array:
+    """Poses of the base and of every moving link, (t, 1 + j, 4, 4), at joint positions (t, j) rad.
+
+    ``Shape.link + 1`` is a shape's place on the second axis.
+    """
+    links_and_tool = Kinematics(arm).frames(q)
     base = np.broadcast_to(np.eye(4), (len(q), 1, 4, 4))
-    return np.concatenate([base, frames], 1)
+    return np.concatenate([base, links_and_tool[:, :-1]], 1)
 
 
-def _colour(material: ElementTree.Element) -> tuple[float, float, float]:
+def _kind_and_size(visual: Element) -> tuple[str, tuple[float, ...]]:
+    geometry = child(visual, "geometry")
+    solid = geometry[0]
+    kind = solid.tag
+    if kind not in SIZE_ATTRIBUTES:
+        allowed = ", ".join(SIZE_ATTRIBUTES)
+        raise BadArgumentError(f"the URDF shows a <{kind}>; supported are: {allowed}")
+    words = [solid.attrib[name] for name in SIZE_ATTRIBUTES[kind]]
+    size = numbers(" ".join(words))
+    return kind, tuple(size.tolist())
+
+
+def _color(material: Element) -> Color:
     color = material.find("color")
-    red, green, blue = (
-        float(x) for x in (color.attrib["rgba"] if color is not None else ".5 .5 .5").split()[:3]
-    )
+    text = GRAY if color is None else color.attrib["rgba"]
+    rgba = numbers(text).tolist()
+    red, green, blue = rgba[:3]
     return red, green, blue

@@ -1,4 +1,4 @@
-"""A body's fixed numbers: joints, limits, model file."""
+"""A body's fixed numbers: joints, limits and model file. Axes: j driven joints."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -8,52 +8,73 @@ import numpy as np
 from robots.errors import BadArgumentError
 from robots.signals import Array
 
+PER_JOINT = ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
+SIGNED = ("q_low", "q_high", "tool_box")  # the only limits that may be zero or negative
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds no command may leave. No defaults: every number is finite and positive, or there is no arm."""
+    """The bounds that every command must keep.
+
+    There are no defaults, and construction fails unless every number makes sense: an arm without
+    known limits does not move. The arrays are read-only copies.
+
+    Raises:
+        BadArgumentError: a number is not finite, a rate, torque, force or deadline is not positive,
+            shapes do not fit together, or a lower limit is not below its upper limit.
+    """
 
     q_low: Array  # (j,) rad
     q_high: Array  # (j,) rad
-    dq: Array  # (j,) rad/s
+    dq: Array  # (j,) rad/s, largest magnitude; so are ddq, jerk and tau
     ddq: Array  # (j,) rad/s²
     jerk: Array  # (j,) rad/s³
     tau: Array  # (j,) N·m
-    tool_box: Array  # (3, 2) m, where the tool may be
+    tool_box: Array  # (3, 2) m, lowest and highest x, y, z of the tool in the base frame
     force: float  # N at the tool
-    deadline: float  # s a command may be old
+    deadline: float  # s, the age at which a command is too old to be followed
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = np.array(getattr(self, f.name), dtype=np.float64)
+        """Check every number, and make read-only copies of the arrays."""
+        for field in fields(self):
+            name = field.name
+            value = np.array(getattr(self, name), dtype=np.float64)
             if not np.isfinite(value).all():
-                raise BadArgumentError(f"limit {f.name} must be finite, got {value}")
-            if f.name not in ("q_low", "q_high", "tool_box") and not (value > 0).all():
-                raise BadArgumentError(f"limit {f.name} must be positive, got {value}")
+                raise BadArgumentError(f"limit {name} must be finite, got {value}")
+            if name not in SIGNED and not (value > 0).all():
+                raise BadArgumentError(f"limit {name} must be positive, got {value}")
             if value.ndim:
                 value.setflags(write=False)
-                object.__setattr__(self, f.name, value)
-        joints = {
-            f: getattr(self, f).shape for f in ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
-        }
-        if len(set(joints.values())) > 1 or self.tool_box.shape != (3, 2):
-            raise BadArgumentError(
-                f"limits differ in shape: {joints}, tool_box {self.tool_box.shape}"
-            )
-        if (
-            not (self.q_low < self.q_high).all()
-            or not (self.tool_box[:, 0] < self.tool_box[:, 1]).all()
-        ):
+                object.__setattr__(self, name, value)
+        self._check_shapes()
+        self._check_order()
+
+    def _check_shapes(self) -> None:
+        shapes = {name: getattr(self, name).shape for name in PER_JOINT}
+        box = self.tool_box.shape
+        if len(set(shapes.values())) > 1 or box != (3, 2):
+            raise BadArgumentError(f"limits differ in shape: {shapes}, tool_box {box}")
+
+    def _check_order(self) -> None:
+        low, high = self.tool_box.T
+        joints = self.q_low < self.q_high
+        if not joints.all() or not (low < high).all():
             raise BadArgumentError("a lower limit lies above its upper limit")
 
     def narrowed(self, tool_box: Array) -> "Limits":
-        """The same limits with a smaller box for the tool, (3, 2) m; a wider one is refused."""
-        if (tool_box[:, 0] < self.tool_box[:, 0]).any() or (
-            tool_box[:, 1] > self.tool_box[:, 1]
-        ).any():
-            raise BadArgumentError(
-                f"the box {tool_box.tolist()} reaches out of {self.tool_box.tolist()}"
-            )
+        """The same limits with a smaller box for the tool, (3, 2) m.
+
+        Raises:
+            BadArgumentError: the new box is not inside the present one.
+        """
+        low, high = tool_box.T
+        box_low, box_high = self.tool_box.T
+        below = low < box_low
+        above = high > box_high
+        if below.any() or above.any():
+            present = self.tool_box.tolist()
+            new = tool_box.tolist()
+            raise BadArgumentError(f"the box {new} reaches out of {present}")
         return replace(self, tool_box=tool_box)
 
 
@@ -62,35 +83,42 @@ class Body:
     """Anything with joints: what an engine loads and a policy is trained for."""
 
     name: str
-    joints: tuple[str, ...]  # driven joints, in order
-    home: Array  # (j,) rad
+    joints: tuple[str, ...]  # names of the driven joints; this is their order everywhere
+    home: Array  # (j,) rad, a configuration to start from
     limits: Limits
 
     @property
     def root(self) -> tuple[str, ...]:
-        """Undriven joints that place the body in the world; they come first in q and dq."""
+        """Names of undriven joints that place the body in the world; they come first in q and dq.
+
+        Empty for a body on a fixed base.
+        """
         return ()
 
 
 @dataclass(frozen=True)
 class ArmSpec(Body):
-    """A manipulator on a fixed base: one URDF serves every engine and the kinematics."""
+    """A manipulator on a fixed base: one URDF serves every engine and the kinematics.
+
+    In simulation each joint is held by a position servo, a spring and a damper between setpoint and
+    joint.
+    """
 
     urdf: Path
-    tool: str  # link whose origin is the tool frame
-    stiffness: Array  # (j,) N·m/rad of the joint servos in simulation
-    damping: Array  # (j,) N·m·s/rad
+    tool: str  # name of the link whose frame is the tool frame
+    stiffness: Array  # (j,) N·m/rad, of the servos
+    damping: Array  # (j,) N·m·s/rad, of the servos
     armature: Array  # (j,) kg·m², reflected rotor inertia
 
 
 @dataclass(frozen=True)
 class Walker(Body):
-    """A body on the ground that is driven by joint torques."""
+    """A body on the ground that is driven by joint torques, from a MuJoCo model."""
 
     mjcf: Path
-    root_joints: tuple[str, ...]
+    root_joints: tuple[str, ...]  # see ``root``
 
     @property
     def root(self) -> tuple[str, ...]:
-        """Undriven joints that place the body in the world; they come first in q and dq."""
+        """Names of the undriven joints between world and body; they come first in q and dq."""
         return self.root_joints

@@ -1,6 +1,6 @@
-"""How each kind of body is commanded and gated: one function per question, dispatched on the kind.
+"""What depends on the kind of body, as functions that are dispatched on its type.
 
-A new kind of body registers its answers in its own file: ``@make_gate.register``.
+A new kind of body registers its own versions in its own file: ``@make_gate.register``.
 """
 
 from functools import singledispatch
@@ -16,27 +16,41 @@ from robots.signals import Array, Mask, Setpoint, Torque
 
 
 class Gate(Protocol):
-    """Turns requested joint commands into ones that keep every limit, tick by tick."""
+    """Turns requested joint commands into ones that keep every limit, tick by tick.
+
+    Axes: n bodies, j joints.
+    """
 
     limits: Limits
 
     @property
     def setpoint(self) -> Setpoint:
-        """What the joints were commanded last, (n, j); NaN for torque-driven bodies."""
+        """The last command, (n, j); NaN for torque-driven bodies."""
         ...
 
     def reset(self, q: Array, mask: Mask | None = None) -> None:
-        """Begin at rest at ``q`` (n, j) rad, for all rows or those in ``mask`` (n,)."""
+        """Begin at rest at ``q`` (n, j) rad, for all rows or for those in ``mask`` (n,).
+
+        Raises:
+            BadArgumentError: a position is outside its limits or not a number.
+        """
         ...
 
     def __call__(self, target: Array) -> tuple[Setpoint | Torque, NDArray[np.int64]]:
-        """One tick towards ``target`` (n, j); returns the command and Verdict flags (n,)."""
+        """Take one tick towards ``target`` (n, j): rad/s, or N·m for torque-driven bodies.
+
+        Returns:
+            The command, (n, j), and Verdict flags (n,).
+
+        Raises:
+            BadArgumentError: the target has another shape.
+        """
         ...
 
 
 @singledispatch
 def make_kinematics(body: Body) -> Kinematics | None:
-    """The kinematics of a body's tool; None for a body without a tool."""
+    """The kinematics of a body with a tool; None for any other body."""
     return None
 
 
@@ -47,7 +61,17 @@ def _(body: ArmSpec) -> Kinematics:
 
 @singledispatch
 def make_gate(body: Body, limits: Limits, dt: float, n: int) -> Gate:
-    """The gate before n bodies' joints, for a tick of ``dt`` s."""
+    """The gate of n bodies.
+
+    Args:
+        body: its kind decides which gate: velocities unless it is driven by torques.
+        limits: those of the body, perhaps with a smaller tool box.
+        dt: s between two ticks.
+        n: number of bodies.
+
+    Raises:
+        BadArgumentError: ``dt`` is not finite and positive.
+    """
     return SafetyGate(limits, dt, n, make_kinematics(body))
 
 

@@ -1,7 +1,7 @@
-"""What an arm is driven by, and how its object is seen and placed.
+"""Protocols of the hardware: an arm's driver, a tracker of the object, and what places the object.
 
-A driver wraps the vendor's own client. It lives in the control process, where the controller is its
-only caller; whatever is written has passed the safety gate.
+A driver wraps the vendor's own client. It runs in the control process, and the controller is its
+only caller: every command that is written has passed the safety gate.
 """
 
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from robots.world import Start, Task
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a driver can do, known before it is built or connected."""
+    """What a driver can do; known before it is built or connected."""
 
     dt: float  # s between two writes: the control tick
-    realtime: bool  # time passes by itself; False: one tick passes per ``read``, as in simulation
-    commands: tuple[str, ...] = ("position",)  # kinds of command that the controller takes
+    realtime: bool  # True: time passes by itself; False: in simulation, one tick per ``read``
+    commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
 
 
 class Driver(Protocol):
-    """One arm's controller.
+    """The connection to one arm's own controller.
 
     Built as ``kind(arm, scene, options)``; building touches no hardware and raises
-    ``BadArgumentError`` for options that make no sense. Every verb below is called from one thread
-    and must return within a tick unless it says otherwise. A verb raises ``OSError`` for a lost
-    connection and ``RuntimeError`` for a refusal by the arm; either one stops the arm.
+    ``BadArgumentError`` for options that make no sense. All methods are called from one thread and
+    must return within a tick unless they say otherwise. Each of them may raise ``OSError`` for a
+    lost connection and ``RuntimeError`` for a refusal by the arm; either one stops the arm.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -40,7 +40,7 @@ class Driver(Protocol):
 
         Raises:
             OSError: there is no connection.
-            RuntimeError: it is another arm, or it is set up differently than the options say.
+            RuntimeError: it is another arm, or it is not set up as the options say.
         """
         ...
 
@@ -52,9 +52,9 @@ class Driver(Protocol):
         ...
 
     def read(self) -> JointState:
-        """The newest measurement: rad, rad/s, N·m, and the controller's own clock in s.
+        """The newest measurement: rad, rad/s, N·m, and the time in s on the controller's clock.
 
-        A reading that was lost is answered with the previous one, whose stamp does not advance.
+        Where a reading is lost, the previous one is returned again: its stamp does not advance.
         """
         ...
 
@@ -63,7 +63,7 @@ class Driver(Protocol):
         ...
 
     def stop(self) -> None:
-        """Come to rest and ignore commands until ``enable``; motors stay on. May be called twice."""
+        """Come to rest, motors on, and ignore commands until ``enable``; may be called twice."""
         ...
 
     def disconnect(self) -> None:
@@ -75,13 +75,13 @@ class Tracker(Protocol):
     """Measures the pose of the object, in the base frame of the arm."""
 
     def read(self) -> ObjectState:
-        """The newest pose: m, w x y z, m/s, rad/s, and the tracker's own clock in s.
+        """The newest pose: m, w x y z, m/s, rad/s, and the time in s on the tracker's clock.
 
-        Called in every control tick: returns at once with the last pose it has. A tracker that
-        computes does so in a thread or process of its own.
+        Called in every control tick: it returns the last known pose at once. A tracker that needs
+        time to compute one does so in a thread or process of its own.
 
         Raises:
-            OSError: the tracker is gone.
+            OSError: the connection to the tracker is lost.
         """
         ...
 
@@ -90,7 +90,7 @@ class ObjectPlacer(Protocol):
     """Puts the object at the start of an episode: a simulation, a second robot, a fixture."""
 
     def place(self, task: Task, start: Start) -> None:
-        """Place the object of ``task`` (one row) at ``start``; returns when it is there.
+        """Place the object of ``task`` (one row) at ``start``; blocks until it is there.
 
         Raises:
             OSError: the object could not be placed.
@@ -101,7 +101,7 @@ class ObjectPlacer(Protocol):
 class SimulatedArm(Driver, Protocol):
     """A driver whose capabilities say ``realtime=False``: a simulation of arm and object.
 
-    It knows where its object is and can place it.
+    It brings a tracker and a placer of its own, because the object is part of the simulation.
     """
 
     tracker: Tracker

@@ -8,7 +8,7 @@ be raised again as another kind.
 class PliantError(Exception):
     """Something could not be done; the message says what, why, and what is possible instead."""
 
-    status = 1  # exit status of the command that fails this way
+    status = 1  # exit status of a command that ends with this error
 
 
 class BadArgumentError(PliantError, ValueError):
@@ -18,7 +18,7 @@ class BadArgumentError(PliantError, ValueError):
 
 
 class UnknownNameError(BadArgumentError, KeyError):
-    """A registry has no entry of this name; the message lists the names that exist."""
+    """A registry, task or spec has no entry of this name; the message lists those that exist."""
 
     def __str__(self) -> str:
         """The message itself: ``KeyError`` would print it in quotes."""
@@ -36,7 +36,7 @@ class RefusedError(PliantError):
 
 
 class DamagedError(PliantError):
-    """A file or folder is not, byte for byte, what was once written."""
+    """A file or folder does not hold, byte for byte, what was written to it."""
 
 
 class ArmError(PliantError, RuntimeError):

@@ -1,180 +1,270 @@
-"""Geometry and gravity of a serial arm from its URDF: batched NumPy, exact, and fast enough for every tick.
+"""Geometry and gravity of a serial arm: batched NumPy, exact, and fast enough for every tick.
 
-Axes: n configurations, j joints. Frames: everything in the arm's base frame.
+Axes: n configurations, j joints. All results are in the frame of the arm's base.
+
+Every moving link's frame is tilted so that its joint turns it about z (``urdf.MovingLink``). The
+pose of link i + 1 in the base frame is then pose_i · Rz(q_i) · fixed_i with a constant fixed_i, and
+Rz needs no matrix product: with a row of pose_i written as (x, y, z, w),
+
+    (x, y, z, w) · Rz(q) = (x', y', z, w)  where  x' + iy' = (x + iy) · exp(-iq),
+
+one complex multiplication. NumPy does it in place on a complex view of the rows.
 """
 
-import xml.etree.ElementTree as ElementTree
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
-from robots.rotations import quaternion
+from robots.errors import BadArgumentError
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
-from robots.urdf import (
-    joint_chain,
-    mass_and_center,
-    numbers,
-    origin,
-    parent_joints,
-    rotation_to_axis,
-)
+from robots.urdf import read_chain
+
+if TYPE_CHECKING:
+    import mink
+    import mujoco
 
 GRAVITY = 9.81  # m/s²
+XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
+
+# Inverse kinematics is solved when the tool is this close to its goal.
+POSITION_TOLERANCE = 1e-4  # m
+ORIENTATION_TOLERANCE = 1e-3  # rad
 
 
 class Kinematics:
     """Forward kinematics, Jacobian, gravity torque and inverse kinematics of one arm."""
 
     def __init__(self, arm: ArmSpec) -> None:
+        """Read the arm's URDF; BadArgumentError where it does not fit the arm."""
         self.arm = arm
-        root = ElementTree.parse(arm.urdf).getroot()
-        links = {link.attrib["name"]: link for link in root.iter("link")}
-        chain = joint_chain(parent_joints(root), arm)
-
-        # Each moving link's frame is tilted so that its joint's axis is z: a joint then multiplies x + iy, of a point
-        # or of the frame's own axes, by exp(iq), and all else is constant.
-        fixed, self._fixed, self._upright = np.eye(4), [], [np.eye(4)]
-        self._mass, self._com = [], []
-        for joint in chain:
-            fixed = fixed @ origin(joint)
-            if joint.attrib["type"] != "fixed":
-                axis = joint.find("axis")
-                tilt = rotation_to_axis(
-                    numbers(axis.attrib["xyz"] if axis is not None else "1 0 0")
-                )
-                self._fixed.append(fixed @ tilt)
-                self._upright.insert(-1, tilt.T)
-                fixed = tilt.T
-                self._mass.append(0.0)
-                self._com.append(np.zeros(3))
-            mass, com = mass_and_center(links[joint.find("child").attrib["link"]])  # type: ignore[union-attr]
-            if mass and self._mass:  # what a fixed joint carries belongs to the last moving link
-                com = fixed[:3, :3] @ com + fixed[:3, 3]
-                total = self._mass[-1] + mass
-                self._com[-1] = (self._mass[-1] * self._com[-1] + mass * com) / total
-                self._mass[-1] = total
-        self._base = self._fixed[0][[0, 1, 2, 0, 1], None]
-        self._outwards = [*self._fixed[1:], fixed]
-        self._inwards = [pose.T.copy() for pose in self._fixed[::-1]]
+        chain = read_chain(arm)
+        links = chain.links
+        poses = [link.pose for link in links]
+        first = poses[0]
+        self._first_rows = first[XYZXY, None]  # (5, 1, 4)
+        self._to_next = [*poses[1:], chain.tool]  # (4, 4) each; the last one leads to the tool
+        self._tool_point = chain.tool[:, 3]  # (4,) homogeneous, in the last link's frame
+        self._to_previous = [pose.T.copy() for pose in reversed(poses)]  # transposed, for rows
+        frames = [link.to_urdf_frame for link in links]
+        frames.append(np.eye(4))
+        self._to_urdf_frames = np.stack(frames)  # (j + 1, 4, 4)
+        self._com = np.stack([link.com for link in links])  # (j, 3) m
+        masses = np.array([link.mass for link in links])
+        self._mass = masses[:, None]  # (j, 1) kg
+        self._carried_mass = _sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
 
     def frames(self, q: Array) -> Array:
-        """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4)."""
-        poses = np.zeros((len(q), q.shape[1] + 1, 4, 4))
-        poses[..., :3, :] = self._poses(q)[:, :3].transpose(2, 0, 1, 3)
-        poses[..., 3, 3] = 1
-        return poses @ np.stack(self._upright)
+        """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4).
 
-    def _poses(self, q: Array) -> Array:
-        """Poses of the tilted links, and then of the tool, (j + 1, 5, n, 4).
-
-        Their rows are x, y, z, x, y: a cross product is then the difference of two shifted products.
+        They are the links' frames as the URDF defines them.
         """
         n, j = q.shape
-        poses = np.empty((j + 1, 5, n, 4))
-        poses[0] = self._base
-        _through(
-            poses.reshape(j + 1, -1, 4), _turns(-q).repeat(5, 0).reshape(j, -1), self._outwards
-        )
-        return poses
+        rows = self._poses(q)[:, :3]
+        poses = np.zeros((n, j + 1, 4, 4))
+        poses[..., :3, :] = rows.transpose(2, 0, 1, 3)
+        poses[..., 3, 3] = 1
+        return poses @ self._to_urdf_frames
 
     def position(self, q: Array) -> Array:
-        """Where the tool is, (n, 3) m."""
-        points = np.empty(
-            (q.shape[1] + 1, len(q), 4)
-        )  # the tool in the last link's frame, and so on to the base
-        points[0] = self._outwards[-1][:, 3]
-        _through(points, _turns(q)[::-1], self._inwards)
+        """Tool position (n, 3) m at joint positions (n, j) rad.
+
+        The tool's point is taken from the last link's frame to the base. At each joint p becomes
+        fixed · Rz(q) · p; as a row that is (x', y', z, w) · fixedᵀ with
+        x' + iy' = (x + iy) · exp(iq).
+        """
+        n, j = q.shape
+        points = np.empty((j + 1, n, 4))
+        points[0] = self._tool_point
+        turns = _exp_i(q)
+        last_joint_first = turns[::-1]
+        _propagate(points, last_joint_first, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
-        tool = self._poses(q)[-1, :3].swapaxes(0, 1)
-        return tool[..., 3], quaternion(tool[..., :3])
+        poses = self._poses(q)
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
+        position = tool[..., 3]
+        rotation = tool[..., :3]
+        return position, quaternion_from_matrix(rotation)
 
     def forward_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
-        """Tool position (n, 3), rotation (n, 3, 3) and geometric Jacobian (n, 6, j): linear rows, then angular."""
+        """Pose and geometric Jacobian of the tool.
+
+        Returns:
+            Position (n, 3) m, rotation matrix (n, 3, 3) and Jacobian (n, 6, j), whose first three
+            rows are the linear velocity per joint velocity, m/rad, and the others the angular one.
+        """
         poses = self._poses(q)
-        axes, places = poses[:-1, ..., 2], poses[..., 3]
-        lever = places[-1] - places[:-1]
-        jacobian = np.empty((len(axes), 6, len(q)))
-        np.subtract(axes[:, 1:4] * lever[:, 2:], axes[:, 2:] * lever[:, 1:4], jacobian[:, :3])
-        jacobian[:, 3:] = axes[:, :3]
-        tool = poses[-1, :3].swapaxes(0, 1)
-        return tool[..., 3], tool[..., :3], jacobian.T
+        axes = poses[:-1, ..., 2]  # (j, 5, n), z of each link: its joint's axis
+        origins = poses[..., 3]  # (j + 1, 5, n) m
+        lever = origins[-1] - origins[:-1]  # (j, 5, n) m, from each joint to the tool
+        n, j = q.shape
+        jacobian = np.empty((j, 6, n))
+        linear = jacobian[:, :3]
+        angular = jacobian[:, 3:]
+        _cross(axes, lever, linear)
+        angular[:] = axes[:, :3]
+        tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
+        position = tool[..., 3]
+        rotation = tool[..., :3]
+        return position, rotation, jacobian.T
 
     def jacobian(self, q: Array) -> Array:
         """Geometric Jacobian of the tool, (n, 6, j)."""
         return self.forward_jacobian(q)[2]
 
     def gravity(self, q: Array) -> Array:
-        """Torques that hold the arm still against gravity, (n, j) N·m."""
-        links = self._poses(q)[:-1, :3].transpose(2, 0, 1, 3)  # (n, j, 3, 4)
-        com = np.einsum("nkab,kb->nka", links[..., :3], np.stack(self._com)) + links[..., 3]
-        mass = np.asarray(self._mass)
-        carried = np.cumsum((mass[:, None] * com)[:, ::-1], 1)[
-            :, ::-1
-        ]  # Σ of what lies beyond each joint
-        lever = carried - np.cumsum(mass[::-1])[::-1, None] * links[..., 3]
-        return GRAVITY * (links[..., 0, 2] * lever[..., 1] - links[..., 1, 2] * lever[..., 0])
+        """Torques that hold the arm still against gravity, (n, j) N·m.
+
+        Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z.
+        """
+        poses = self._poses(q)[:-1, :3]
+        links = poses.transpose(2, 0, 1, 3)  # (n, j, 3, 4)
+        rotation = links[..., :3]
+        origin = links[..., 3]
+        com = np.einsum("nkab,kb->nka", rotation, self._com) + origin
+        moment = _sum_outward(self._mass * com, axis=1)
+        moment = moment - self._carried_mass * origin
+        axis = rotation[..., 2]
+        axis_x = axis[..., 0]
+        axis_y = axis[..., 1]
+        vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
+        return GRAVITY * vertical
+
+    def inverse(
+        self,
+        pos: Array,
+        quat: Array | None = None,
+        q0: Array | None = None,
+        steps: int = 300,
+    ) -> Array:
+        """Joint positions that bring the tool to a pose: differential inverse kinematics by mink.
+
+        Args:
+            pos: (3,) m, the tool's goal.
+            quat: (4,) w, x, y, z, its orientation; None: any orientation.
+            q0: (j,) rad where the search starts and what it stays near; None: the home position.
+            steps: iterations at most.
+
+        Returns:
+            (j,) rad within the position limits of the URDF.
+
+        Raises:
+            BadArgumentError: the goal was not reached to 0.1 mm and 1 mrad.
+        """
+        import mink
+
+        configuration = mink.Configuration(self._model)
+        start = self.arm.home if q0 is None else q0
+        configuration.update(np.array(start, dtype=np.float64))
+        tool = self._tool_task(pos, quat)
+        posture = mink.PostureTask(self._model, cost=1e-4)
+        posture.set_target_from_configuration(configuration)
+        tasks = [tool, posture]
+        limits = [mink.ConfigurationLimit(self._model)]
+        for _ in range(steps):
+            velocity = mink.solve_ik(configuration, tasks, 1.0, "daqp", damping=1e-9, limits=limits)
+            configuration.integrate_inplace(velocity, 1.0)
+            error = tool.compute_error(configuration)  # (6,) m, rad
+            placed = np.linalg.norm(error[:3]) < POSITION_TOLERANCE
+            turned = quat is None or np.linalg.norm(error[3:]) < ORIENTATION_TOLERANCE
+            if placed and turned:
+                return np.array(configuration.q)
+        raise BadArgumentError(
+            f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}"
+        )
+
+    def _tool_task(self, pos: Array, quat: Array | None) -> "mink.FrameTask":
+        """Mink's task for the tool's pose."""
+        import mink
+
+        any_orientation = quat is None
+        wxyz = np.array([1.0, 0, 0, 0] if any_orientation else quat, dtype=np.float64)
+        goal = mink.SE3.from_rotation_and_translation(
+            mink.SO3(wxyz), np.asarray(pos, dtype=np.float64)
+        )
+        task = mink.FrameTask(
+            self.arm.tool,
+            "body",
+            position_cost=1.0,
+            orientation_cost=0.0 if any_orientation else 1.0,
+            lm_damping=1e-6,
+        )
+        task.set_target(goal)
+        return task
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> "mujoco.MjModel":
+        """The arm as MuJoCo loads it, with every link of the URDF a body of its own."""
         import mujoco
 
         spec = mujoco.MjSpec.from_file(str(self.arm.urdf))
         spec.compiler.fusestatic = False
         return spec.compile()
 
-    def inverse(
-        self, pos: Array, quat: Array | None = None, q0: Array | None = None, steps: int = 300
-    ) -> Array:
-        """Joint positions (j,) that bring the tool to a pose, within limits, near ``q0`` (home by default).
+    def _poses(self, q: Array) -> Array:
+        """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
 
-        Without ``quat`` only the position counts. Raises ValueError where the pose cannot be reached to 0.1 mm
-        and 1 mrad. Differential inverse kinematics by mink.
+        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
         """
-        import mink
-
-        configuration = mink.Configuration(self._model)
-        configuration.update(np.array(self.arm.home if q0 is None else q0, dtype=np.float64))
-        rotation = mink.SO3(np.array([1.0, 0, 0, 0] if quat is None else quat, dtype=np.float64))
-        goal = mink.SE3.from_rotation_and_translation(rotation, np.asarray(pos, dtype=np.float64))
-        tool = mink.FrameTask(
-            self.arm.tool, "body", 1.0, 0.0 if quat is None else 1.0, lm_damping=1e-6
-        )
-        tool.set_target(goal)
-        posture = mink.PostureTask(self._model, cost=1e-4)
-        posture.set_target_from_configuration(configuration)
-        limits = [mink.ConfigurationLimit(self._model)]
-        for _ in range(steps):
-            velocity = mink.solve_ik(
-                configuration, [tool, posture], 1.0, "daqp", damping=1e-9, limits=limits
-            )
-            configuration.integrate_inplace(velocity, 1.0)
-            error = tool.compute_error(configuration)
-            if np.linalg.norm(error[:3]) < 1e-4 and (
-                quat is None or np.linalg.norm(error[3:]) < 1e-3
-            ):
-                return np.array(configuration.q)
-        raise ValueError(f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}")
+        n, j = q.shape
+        poses = np.empty((j + 1, 5, n, 4))
+        poses[0] = self._first_rows
+        turns = _exp_i(-q).repeat(5, 0)  # each joint's five times, for the five rows
+        turns = turns.reshape(j, 5 * n)
+        rows = poses.reshape(j + 1, 5 * n, 4)
+        _propagate(rows, turns, self._to_next)
+        return poses
 
 
-def _turns(q: Array) -> NDArray[np.complex128]:
-    """exp(iq), (j, n), as (1 + i·tan(q/2)) / (1 - i·tan(q/2)): NumPy's tangent is far faster than its sine."""
+def _exp_i(q: Array) -> NDArray[np.complex128]:
+    """exp(iq) of joint positions (n, j), as (j, n).
+
+    exp(iq) = (1 + i·tan(q/2)) / (1 - i·tan(q/2)): NumPy's tangent is far faster than its sine.
+    """
     half = np.empty(q.T.shape, np.complex128)
-    half.real, half.imag = 1.0, np.tan(0.5 * q.T)
+    half.real = 1.0
+    half.imag = np.tan(0.5 * q.T)
     return half / half.conj()
 
 
-def _through(rows: Array, turns: NDArray[np.complex128], fixed: list[Array]) -> None:
-    """Takes rows x, y, z, w through joints, from ``rows[0]`` to the last, (j + 1, k, 4).
+def _propagate(
+    rows: Array,
+    turns: NDArray[np.complex128],
+    fixed: list[Array],
+) -> None:
+    """Take rows (x, y, z, w) through all joints: fills ``rows[1:]`` from ``rows[0]``.
 
-    Each joint turns them about z by ``turns`` (j, k), in place; what is fixed after it makes of them the next.
+    Args:
+        rows: (j + 1, k, 4). ``rows[i]`` is turned about z in place by joint i; times ``fixed[i]``
+            it gives ``rows[i + 1]``. The last rows are not turned: no joint follows.
+        turns: (j, k) factors of x + iy.
+        fixed: j constant matrices (4, 4).
     """
-    flats = rows.view(np.complex128)[..., 0]  # x + iy
-    for flat, turn, row, after, following in zip(flats, turns, rows, fixed, rows[1:], strict=False):
-        np.multiply(flat, turn, flat)
-        np.dot(row, after, following)
+    complex_xy = list(rows.view(np.complex128)[..., 0])  # x + iy, as views; lists index faster
+    xyzw = list(rows)
+    turn = list(turns)
+    for i, matrix in enumerate(fixed):
+        xy = complex_xy[i]
+        np.multiply(xy, turn[i], xy)
+        np.dot(xyzw[i], matrix, xyzw[i + 1])
+
+
+def _cross(a: Array, b: Array, out: Array) -> None:
+    """Write a × b to ``out`` (j, 3, n); the rows of a and b (j, 5, n) are x, y, z, x, y.
+
+    (a × b)[k] = a[k + 1]·b[k + 2] - a[k + 2]·b[k + 1] with indices modulo 3: in five rows, slices.
+    """
+    first = a[:, 1:4] * b[:, 2:]
+    second = a[:, 2:] * b[:, 1:4]
+    np.subtract(first, second, out)
+
+
+def _sum_outward(values: Array, axis: int) -> Array:
+    """For each joint along ``axis`` the sum of its own value and those of all later joints."""
+    return np.flip(np.cumsum(np.flip(values, axis), axis), axis)

@@ -1,21 +1,30 @@
 """Tables from public names to objects that are imported only when they are asked for.
 
-Three ways in: a line in the registry's own table; an entry point of an installed package (group
-``pliant.families``, ``pliant.methods``, ...); or the name ``package.module:Attribute`` itself.
+A name is looked up in three places, in this order: the registry's own table; the entry points of
+installed packages (group ``pliant.families``, ``pliant.methods``, ...); the name itself, where it
+has the form ``package.module:Attribute``.
 """
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib import metadata
+from operator import attrgetter
 from typing import Any
 
 from robots.errors import BadArgumentError, MissingExtraError, UnknownNameError
 
+PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")  # package.module:Attribute
+
 
 class Registry(Mapping[str, Any]):
-    """Maps a public name to the object at ``"module:attribute"``."""
+    """Maps a public name to the object at ``"module:attribute"``.
+
+    Iteration lists the names of the table and of entry points. An entry point cannot replace a name
+    of the table.
+    """
 
     def __init__(
         self,
@@ -38,9 +47,10 @@ class Registry(Mapping[str, Any]):
         self._extras = extras or {}
 
     @cached_property
-    def _plugins(self) -> dict[str, EntryPoint]:
-        found = entry_points(group=self.group)
-        return {point.name: point for point in found if point.name not in self._entries}
+    def _plugins(self) -> dict[str, metadata.EntryPoint]:
+        """The entry points of installed packages; read once, when first needed."""
+        points = metadata.entry_points(group=self.group)
+        return {point.name: point for point in points}
 
     def __getitem__(self, name: str) -> Any:
         """Import and return one entry.
@@ -48,21 +58,22 @@ class Registry(Mapping[str, Any]):
         Raises:
             UnknownNameError: no entry of this name; the message lists the names that exist.
             MissingExtraError: the entry needs an optional package that is not installed.
-            BadArgumentError: ``package.module:Attribute`` cannot be imported.
+            BadArgumentError: an entry point or ``package.module:Attribute`` cannot be imported.
         """
         if name in self._entries:
             return self._load_own(name)
         if name in self._plugins:
-            return self._plugins[name].load()
-        if ":" in name:
-            return self._load_path(name)
+            point = self._plugins[name]
+            return self._load_foreign(name, f"{point.module}:{point.attr}")
+        if PATH.fullmatch(name):
+            return self._load_foreign(name, name)
         known = ", ".join(sorted(self))
-        raise UnknownNameError(f"no {self.kind} named {name!r}; there are: {known}")
+        message = f"no {self.kind} named {name!r}; there are: {known}"
+        raise UnknownNameError(message)
 
     def _load_own(self, name: str) -> Any:
-        module, _, attribute = self._entries[name].partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            return _import(self._entries[name])
         except ModuleNotFoundError as missing:
             extra = self._extras.get(name)
             if extra is None:
@@ -70,38 +81,57 @@ class Registry(Mapping[str, Any]):
             message = f"{self.kind} {name!r} needs an extra: pip install 'pliant[{extra}]'"
             raise MissingExtraError(message) from missing
 
-    def _load_path(self, name: str) -> Any:
-        module, _, attribute = name.partition(":")
+    def _load_foreign(self, name: str, path: str) -> Any:
         try:
-            return getattr(importlib.import_module(module), attribute)
+            return _import(path)
         except (ImportError, AttributeError) as error:
             message = f"{self.kind} {name!r} cannot be imported: {error}"
             raise BadArgumentError(message) from error
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name is listed, without importing it; a path with ``:`` is taken on trust."""
+        """Whether the name can be looked up; nothing is imported to find out.
+
+        True for every name of the form ``package.module:Attribute``, whether or not it exists.
+        """
         if not isinstance(name, str):
             return False
-        return name in self._entries or name in self._plugins or ":" in name
+        listed = name in self._entries or name in self._plugins
+        return listed or PATH.fullmatch(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._entries, *self._plugins])
+        names = dict.fromkeys([*self._entries, *self._plugins])  # each name once
+        return iter(names)
 
     def __len__(self) -> int:
-        return len(self._entries) + len(self._plugins)
+        return sum(1 for _ in self)
 
     def add(self, name: str, entry: str) -> None:
-        """Register ``"module:attribute"`` under a new name; BadArgumentError where it is taken."""
-        if name in self._entries:
-            taken = self._entries[name]
-            raise BadArgumentError(f"{self.kind} {name!r} is already registered as {taken}")
+        """Register ``"module:attribute"`` under a new name.
+
+        Raises:
+            BadArgumentError: the name is taken, by the table or by an entry point.
+        """
+        if name in list(self):
+            raise BadArgumentError(f"{self.kind} {name!r} is already registered")
         self._entries[name] = entry
 
     @contextmanager
     def temporarily(self, name: str, entry: str) -> Iterator[None]:
-        """Register an entry for the length of a ``with`` block: for tests."""
-        self.add(name, entry)
+        """Register an entry for the length of a ``with`` block: for tests.
+
+        It may replace an entry of the table, which comes back at the end.
+        """
+        before = dict(self._entries)
+        self._entries[name] = entry
         try:
             yield
         finally:
-            del self._entries[name]
+            self._entries.clear()
+            self._entries.update(before)
+
+
+def _import(path: str) -> Any:
+    """The object at ``"module:attribute"``."""
+    module, _, attribute = path.partition(":")
+    find = attrgetter(attribute)
+    return find(importlib.import_module(module))

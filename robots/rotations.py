@@ -1,31 +1,77 @@
-"""Rotations: quaternions and matrices, batched."""
+"""Rotations as matrices and as quaternions in the order w, x, y, z."""
 
 import numpy as np
 
 from robots.signals import Array
 
 
-def quaternion(rotation: Array) -> Array:
-    """Unit quaternions (n, 4) w, x, y, z of rotation matrices (n, 3, 3), w >= 0.
+def quaternion_from_matrix(rotation: Array) -> Array:
+    """Unit quaternions (n, 4) w, x, y, z of rotation matrices (n, 3, 3), with w >= 0.
 
-    Takes the largest component first, as in Shepperd, J. Guidance and Control 1(3), 1978.
+    Every entry of the outer product 4·q·qᵀ is a sum of matrix entries, and each of its rows is a
+    multiple of q. The row with the largest diagonal entry is normalized: that divides by no small
+    number (Shepperd, J. Guidance and Control 1(3), 1978).
     """
-    r = rotation
-    trace = np.stack([r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]], -1)
-    squares = 1 + np.stack(
-        [trace.sum(-1), *(2 * trace - trace.sum(-1, keepdims=True)).T], -1
-    )  # 4·(w, x, y, z)²
-    wx, wy, wz = (r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1])
-    xy, xz, yz = (r[:, 0, 1] + r[:, 1, 0], r[:, 0, 2] + r[:, 2, 0], r[:, 1, 2] + r[:, 2, 1])
-    s0, s1, s2, s3 = squares.T
-    rows = np.stack([s0, wx, wy, wz, wx, s1, xy, xz, wy, xy, s2, yz, wz, xz, yz, s3], -1).reshape(
-        -1, 4, 4
-    )
-    best = rows[np.arange(len(r)), squares.argmax(-1)]
-    best = best / np.linalg.norm(best, axis=-1, keepdims=True)
-    return np.where(best[:, :1] < 0, -best, best)
+    n = len(rotation)
+    matrix = rotation.transpose(1, 2, 0)  # (3, 3, n)
+    transposed = matrix.swapaxes(0, 1)
+    difference = matrix - transposed
+    wx = difference[2, 1]
+    wy = difference[0, 2]
+    wz = difference[1, 0]
+    w_xyz = np.stack([wx, wy, wz])  # (3, n), 4·w·(x, y, z)
+    diagonal = np.diagonal(matrix).T  # (3, n)
+    trace = diagonal.sum(0)
+    xyz = 2 * diagonal - trace
+    squares = 1 + np.stack([trace, *xyz])  # (4, n), 4·(w², x², y², z²)
+
+    outer = np.empty((4, 4, n))
+    outer[0, 1:] = w_xyz
+    outer[1:, 0] = w_xyz
+    outer[1:, 1:] = matrix + transposed
+    component = np.arange(4)
+    outer[component, component] = squares
+
+    largest = squares.argmax(0)
+    row = outer[largest, :, np.arange(n)]  # (n, 4)
+    quaternion: Array = row / np.linalg.norm(row, axis=-1, keepdims=True)
+    negative = quaternion[:, :1] < 0
+    return np.where(negative, -quaternion, quaternion)
 
 
 def skew(v: Array) -> Array:
-    """The matrix of a cross product: skew(v) @ x = v × x, (3, 3)."""
-    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    """The matrix (3, 3) of the cross product with ``v`` (3,): skew(v) @ x = v × x."""
+    x, y, z = v
+    return np.array(
+        [
+            [0, -z, y],
+            [z, 0, -x],
+            [-y, x, 0],
+        ]
+    )
+
+
+def rotation_about(axis: Array, angle: float) -> Array:
+    """The rotation (3, 3) by ``angle`` rad about the unit vector ``axis`` (3,).
+
+    Rodrigues' formula: R = I + sin(angle)·K + (1 - cos(angle))·K², with K = skew(axis).
+    """
+    k = skew(axis)
+    rotation: Array = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    return rotation
+
+
+def rotation_to_axis(axis: Array) -> Array:
+    """A rotation that takes z to the direction of ``axis`` (3,), as a transform (4, 4).
+
+    The rotation about the axis itself is arbitrary.
+    """
+    z = axis / np.linalg.norm(axis)
+    parallel_to_y = abs(z[1]) > 0.9
+    helper = (1.0, 0, 0) if parallel_to_y else (0, 1.0, 0)
+    x = np.cross(helper, z)
+    x /= np.linalg.norm(x)
+    y = np.cross(z, x)
+    transform = np.eye(4)
+    transform[:3, :3] = np.stack([x, y, z], 1)
+    return transform

@@ -1,213 +1,273 @@
-"""The gate: the one way from a wish to the joints. Batched, and the same in simulation and on the arm.
+"""The safety gate: every joint command passes it, in simulation and on the arm. Batched.
 
-Axes: n arms, j joints. It limits; it performs no safety function.
+Axes: n arms, j joints. It enforces limits; it performs no safety function.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import Limits
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.signals import Array, Setpoint, Torque, Verdict
+from robots.signals import Array, Mask, Setpoint, Torque, Verdict
+from robots.tool_box import TINY, ToolBox
 
-TINY = 1e-300  # makes 0/0 one, and is nothing beside any other number
+# (q, dq, ddq) of the joints, (j, n) each. Inside the gate arms come last and constants are repeated
+# n times: arithmetic without broadcasting takes a third of the time.
+State = tuple[Array, Array, Array]
+
+CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
+UNUSABLE = int(Verdict.DROPPED | Verdict.HELD)
+LIMITED = int(Verdict.LIMITED)
+BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
 
 
 class SafetyGate:
-    """Turns wished joint velocities into setpoints that keep every limit, tick by tick.
+    """Turns requested joint velocities into setpoints that keep every limit, tick by tick.
 
-    Position, velocity, acceleration and jerk hold for every setpoint it ever gives, as long as the first one, given
-    by ``reset``, lies inside; the tool's box holds to two millimetres. It does by never being in a state from which the
-    joints, braking together along a straight line in joint space, would not come to rest inside. Steps are taken
-    from the last setpoint, never from a measurement.
+    Every setpoint keeps the limits of position, velocity, acceleration and jerk, provided that the
+    first one, given to ``reset``, is inside; the tool's box is kept to two millimeters. The gate
+    only enters states from which the joints, braking together along a straight line in joint space,
+    come to rest inside all limits. Each step starts from the last setpoint, never from a
+    measurement.
     """
 
-    setpoint: Setpoint  # where the joints were told to be last, (n, j)
-    EARLY = 0.02  # s, by how much sooner than it must the gate slows down for the tool's box: later, it would chatter
+    setpoint: Setpoint  # the last command, (n, j)
 
     def __init__(
-        self, limits: Limits, dt: float, n: int, kinematics: Kinematics | None = None
+        self,
+        limits: Limits,
+        dt: float,
+        n: int,
+        kinematics: Kinematics | None = None,
     ) -> None:
-        """``dt`` s is the tick; without ``kinematics`` there is no tool, and its box is not checked."""
+        """Create the gate of n arms, at rest at joint positions 0 until ``reset``.
+
+        Args:
+            limits: of each of the arms.
+            dt: s between two ticks.
+            n: number of arms.
+            kinematics: of the tool; None: there is no tool, and its box is not checked.
+
+        Raises:
+            BadArgumentError: ``dt`` is not finite and positive.
+        """
         if not (np.isfinite(dt) and dt > 0):
-            raise ValueError(f"the gate's tick must be finite and positive, got {dt} s")
-        self.limits, self.dt, self.kinematics = limits, dt, kinematics
-        # until a deceleration has built up, the joints travel on for this long; all stop together in that other time
-        self._lag = float((2 * limits.ddq / limits.jerk).max()) + 3 * dt
-        self._together = float((limits.dq / (2 * limits.ddq)).max()) + self._lag
+            raise BadArgumentError(f"the gate's tick must be finite and positive, got {dt} s")
+        self.limits = limits
+        self.dt = dt
+        dq = limits.dq
+        ddq = limits.ddq
+        jerk = limits.jerk
 
-        # Inside, arms come last and all is as long as they are many: what need not broadcast takes a third of the time.
-        def each(value: Array | float, rows: int = len(limits.dq)) -> Array:
-            return np.repeat(np.broadcast_to(value, rows)[:, None], n, 1)
+        # s, how long the joints travel on at full speed while the deceleration builds up
+        build_up = 2 * ddq / jerk
+        lag = float(build_up.max()) + 3 * dt
+        # s, within which all joints can stop together
+        braking = dq / (2 * ddq)
+        joint_stop_time = float(braking.max()) + lag
+        slack = ddq * joint_stop_time  # rad/s, see _braking_speed
 
-        self._low, self._high, self._dq_top = (
-            each(limits.q_low),
-            each(limits.q_high),
-            each(limits.dq),
-        )
-        self._ddq_top, self._twice = each(limits.ddq), each(2 * limits.ddq)
-        self._step, self._half_step = each(limits.jerk * dt), each(limits.jerk * dt / 2)
-        self._slack, self._slack2 = (
-            each(limits.ddq * self._together),
-            each((limits.ddq * self._together) ** 2),
-        )
-        box = limits.tool_box
-        self._center, self._half = each(box.mean(1), 3), each((box[:, 1] - box[:, 0]) / 2, 3)
-        self._tell(each(0.0), each(0.0), each(0.0))
+        def per_arm(value: Array) -> Array:
+            """(j,) to (j, n)."""
+            return np.repeat(value[:, None], n, 1)
 
-    def _tell(self, q: Array, dq: Array, ddq: Array) -> None:
-        """The joints were told this last, (j, n) each."""
-        self._q, self._dq, self._ddq = q, dq, ddq
-        self.setpoint = Setpoint(q.T, dq.T, ddq.T)
+        self._q_low = per_arm(limits.q_low)
+        self._q_high = per_arm(limits.q_high)
+        self._dq_max = per_arm(dq)
+        self._ddq_max = per_arm(ddq)
+        self._two_ddq = per_arm(2 * ddq)
+        self._slack = per_arm(slack)
+        self._slack_squared = per_arm(slack**2)
+        self._ddq_step = per_arm(jerk * dt)  # rad/s², largest change in a tick
+        self._half_ddq_step = per_arm(jerk * dt / 2)
 
-    def reset(self, q: Array, mask: NDArray[np.bool_] | None = None) -> None:
-        """Begin at rest at ``q`` (n, j), for all arms or those in ``mask``; ValueError outside the limits."""
-        rows = np.ones(len(self.setpoint.q), dtype=bool) if mask is None else mask
+        self._box: ToolBox | None = None
+        if kinematics is not None:
+            self._box = ToolBox(limits, kinematics, lag, n)
+        zero = np.zeros_like(self._dq_max)
+        self._set_state((zero, zero, zero))
+
+    def reset(self, q: Array, mask: Mask | None = None) -> None:
+        """Begin at rest at ``q`` (n, j) rad, for all arms or for those in ``mask`` (n,).
+
+        Raises:
+            BadArgumentError: a position is outside its limits or not a number.
+        """
         q = np.asarray(q, dtype=np.float64)
-        outside = ~((q >= self.limits.q_low) & (q <= self.limits.q_high))  # NaN is outside
-        if outside[rows].any():
-            joint = int(np.nonzero(outside[rows])[1][0])
-            low, high = self.limits.q_low[joint], self.limits.q_high[joint]
-            raise ValueError(
-                f"joint {joint} cannot start at {q[rows][:, joint]}: allowed are {low} to {high}"
-            )
-        self._tell(
-            *(
-                np.where(rows, a, b)
-                for a, b in (
-                    (np.ascontiguousarray(q.T), self._q),
-                    (0.0, self._dq),
-                    (0.0, self._ddq),
-                )
-            )
-        )
+        if mask is None:
+            mask = np.ones(len(q), dtype=bool)
+        _check_start(q[mask], self.limits)
+        position = np.ascontiguousarray(q.T)
+        zero = np.zeros_like(position)
+        start = (position, zero, zero)
+        state = _choose(mask, start, self._state)
+        self._set_state(state)
 
     def __call__(self, target: Array) -> tuple[Setpoint, NDArray[np.int64]]:
-        """One tick towards joint velocities ``target`` (n, j) rad/s; returns the setpoint and Verdict flags (n,)."""
-        target = np.asarray(target, dtype=np.float64)
-        if target.shape != self.setpoint.q.shape:
-            raise ValueError(
-                f"the gate takes targets of shape {self.setpoint.q.shape}, got {target.shape}"
-            )
-        wish, verdict = np.ascontiguousarray(target.T), np.zeros(len(target), dtype=np.int64)
-        if not (finite := np.isfinite(wish)).all():
+        """Take one tick towards joint velocities ``target`` (n, j) rad/s.
+
+        An arm with a target that is not finite brakes to a standstill.
+
+        Returns:
+            The setpoint, (n, j) each, and Verdict flags (n,).
+
+        Raises:
+            BadArgumentError: the target has another shape.
+        """
+        target = _checked_target(target, self.setpoint.q.shape)
+        requested = np.ascontiguousarray(target.T)
+        verdict = np.zeros(len(target), dtype=np.int64)
+        finite = np.isfinite(requested)
+        if not finite.all():
             dropped = ~finite.all(0)
-            wish = np.where(dropped, 0.0, wish)
-            verdict |= dropped * int(Verdict.DROPPED | Verdict.HELD)
-        low = -self._brakeable(self._q - self._low)
-        high = self._brakeable(self._high - self._q)
-        allowed = _clip(wish, low, high)
-        cut = np.abs(allowed - wish) > 1e-9
-        urgent = cut | (self._dq < low) | (self._dq > high)
+            requested = np.where(dropped, 0.0, requested)
+            verdict |= dropped * UNUSABLE
+
+        q = self._q
+        dq = self._dq
+        slowest = -self._braking_speed(q - self._q_low)
+        fastest = self._braking_speed(self._q_high - q)
+        allowed = _clip(requested, slowest, fastest)
+        change = np.abs(allowed - requested)
+        cut = change > CUT_TOLERANCE
+        urgent = cut | (dq < slowest) | (dq > fastest)
         limited = cut.any(0)
 
-        if self.kinematics is None:
-            q, dq, ddq = self._towards(allowed, urgent)
+        box = self._box
+        if box is None:
+            state = self._step_toward(allowed, urgent)
         else:
-            share, now = self._share(self.kinematics, allowed)
-            limited |= share < 1
-            q, dq, ddq = self._towards(share * allowed, urgent)
-            if (leaves := self._leaves_box(self.kinematics, now, q, dq)).any():
-                braked = self._towards(np.zeros_like(allowed), np.zeros_like(urgent))
-                q, dq, ddq = (
-                    np.where(leaves, a, b) for a, b in zip(braked, (q, dq, ddq), strict=True)
-                )
-                verdict |= leaves * int(Verdict.LIMITED | Verdict.HELD)
-        self._tell(q, dq, ddq)
-        return self.setpoint, verdict | limited * int(Verdict.LIMITED)
+            fraction, tool = box.allowed_fraction(q, allowed)
+            limited |= fraction < 1
+            state = self._step_toward(fraction * allowed, urgent)
+            leaves = box.would_leave(tool, state[0], state[1])
+            if leaves.any():
+                zero = np.zeros_like(allowed)
+                braked = self._step_toward(zero, np.zeros_like(urgent))
+                state = _choose(leaves, braked, state)
+                verdict |= leaves * BOX_BRAKE
+        self._set_state(state)
+        return self.setpoint, verdict | limited * LIMITED
 
-    def _brakeable(self, distance: Array) -> Array:
-        """The speed from which a joint still stops within ``distance``: v²/(2·ddq) + v·together = distance.
+    def _set_state(self, state: State) -> None:
+        self._state = state
+        self._q, self._dq, self._ddq = state
+        self.setpoint = Setpoint(self._q.T, self._dq.T, self._ddq.T)
 
-        Slow enough that it may also brake together with all others, however fast they are.
+    def _braking_speed(self, distance: Array) -> Array:
+        """The highest speed from which a joint stops within ``distance`` (j, n) rad, (j, n) rad/s.
+
+        It solves v²/(2·ddq) + v·T = distance, where T is the time in which all joints stop, so that
+        the joint may also brake together with all others, however fast they are. With
+        slack = ddq·T, v = √(slack² + 2·ddq·distance) - slack.
         """
-        speed = np.sqrt(self._slack2 + self._twice * np.maximum(distance, 0.0)) - self._slack
-        return np.minimum(speed, self._dq_top)
+        room = np.maximum(distance, 0.0)
+        root = np.sqrt(self._slack_squared + self._two_ddq * room)
+        return np.minimum(root - self._slack, self._dq_max)
 
-    def _towards(self, target: Array, urgent: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-        """The fastest next tick to ``target`` (j, n) that acceleration and jerk allow without overshoot.
+    def _step_toward(self, target: Array, urgent: Mask) -> State:
+        """The fastest next tick to ``target`` (j, n) rad/s within acceleration and jerk.
 
-        From an acceleration a, ramped down by δ = jerk·dt a tick, velocity still grows by
-        dt·((m + 1)·a - δ·m·(m + 1)/2) with m = ⌊a/δ⌋; solved for the a that ends exactly at the target.
-        The joints change together, so that the tool keeps its direction; those that are ``urgent`` (j, n), near
-        their bounds, do so each for itself.
+        It does not overshoot. From an acceleration a that is ramped down by δ = jerk·dt per tick,
+        the velocity still grows by dt·((m + 1)·a - δ·m·(m + 1)/2), m = ⌊a/δ⌋. Solved for the a that
+        ends exactly at the target: a = error/(m + 1) + δ·m/2, with error = (target - dq)/dt.
+
+        The joints change in proportion, so that the tool keeps its direction; those that are
+        ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.
         """
-        step, half = self._step, self._half_step
-        low = np.maximum(self._ddq - step, -self._ddq_top)
-        high = np.minimum(self._ddq + step, self._ddq_top)
-        error = (target - self._dq) / self.dt
-        sign, size = np.sign(error), np.abs(error) + TINY
-        ticks = np.floor(np.sqrt(size / half + 0.25) + 0.5)  # m + 1
-        fastest = _clip(sign * (size / ticks + (half * ticks - half)), low, high)
-        share = np.maximum(
-            ((fastest * sign + TINY) / size).min(0, initial=1.0), 0.0
-        )  # without an error, 1
-        ddq = np.where(urgent, fastest, _clip(share * error, low, high))
-        dq = self._dq + ddq * self.dt
-        return self._q + dq * self.dt, dq, ddq
+        dt = self.dt
+        ddq_max = self._ddq_max
+        step = self._ddq_step
+        half_step = self._half_ddq_step
+        low = np.maximum(self._ddq - step, -ddq_max)
+        high = np.minimum(self._ddq + step, ddq_max)
 
-    def _share(self, kinematics: Kinematics, wish: Array) -> tuple[Array, Array]:
-        """How much of ``wish`` (j, n) the tool can have and still stop at the face of its box, (n,) in [0, 1].
+        error = (target - self._dq) / dt  # rad/s², this acceleration would take one tick
+        sign = np.sign(error)
+        magnitude = np.abs(error) + TINY
+        root = np.sqrt(magnitude / half_step + 0.25)
+        ticks = np.floor(root + 0.5)  # m + 1
+        ramp_down = half_step * ticks - half_step  # δ·m/2
+        fastest = sign * (magnitude / ticks + ramp_down)
+        fastest = _clip(fastest, low, high)
 
-        Of the way to where it would come to rest, a fraction f lies inside; the way to rest from s·wish is
-        s·(s·time + lag)·wish, hence s·(s·time + lag) = f·(time + lag). Also gives where the tool is now.
+        made_up = (fastest * sign + TINY) / magnitude  # fraction of its error; 1 without an error
+        fraction = made_up.min(0, initial=1.0)
+        fraction = np.maximum(fraction, 0.0)
+        together = _clip(fraction * error, low, high)
+
+        ddq = np.where(urgent, fastest, together)
+        dq = self._dq + ddq * dt
+        q = self._q + dq * dt
+        return q, dq, ddq
+
+
+class TorqueGate:
+    """Keeps joint torques within their limits; used like a ``SafetyGate``."""
+
+    def __init__(self, limits: Limits, n: int) -> None:
+        self.limits = limits
+        self._nan = np.full((n, len(limits.tau)), np.nan)
+
+    @property
+    def setpoint(self) -> Setpoint:
+        """NaN, (n, j): a torque-driven joint has no target position."""
+        return Setpoint(self._nan, self._nan, self._nan)
+
+    def reset(self, q: Array, mask: Mask | None = None) -> None:
+        """Do nothing: the limits of a torque do not depend on the past."""
+
+    def __call__(self, target: Array) -> tuple[Torque, NDArray[np.int64]]:
+        """Limit the torques ``target`` (n, j) N·m of one tick; rows that are not finite become 0.
+
+        Returns:
+            The torques (n, j) N·m and Verdict flags (n,).
+
+        Raises:
+            BadArgumentError: the target has another shape.
         """
-        time, lag = self._braking(wish), self._lag + self.EARLY
-        now, rest = self._tool(kinematics, self._q, self._q + wish * (time + lag))
-        way = rest - now
-        room = np.maximum(self._half - np.sign(way) * now, 0.0)
-        f = ((room + TINY) / (np.abs(way) + TINY)).min(0)
-        inside, half = f * (time + lag), lag / 2
-        return np.where(f < 1, inside / (half + np.sqrt(half**2 + time * inside)), 1.0), now
+        target = _checked_target(target, self._nan.shape)
+        finite = np.isfinite(target).all(-1, keepdims=True)
+        requested = np.where(finite, target, 0.0)
+        limit = self.limits.tau
+        tau = np.clip(requested, -limit, limit)
+        changed = tau != requested
+        limited = changed.any(-1, keepdims=True)
+        dropped_flags = ~finite * UNUSABLE
+        limited_flags = limited * LIMITED
+        verdict = dropped_flags | limited_flags  # (n, 1)
+        return Torque(tau), verdict[:, 0]
 
-    def _leaves_box(
-        self, kinematics: Kinematics, now: Array, q: Array, dq: Array
-    ) -> NDArray[np.bool_]:
-        """Whether the tool, braking from (q, dq), would pass or rest outside its box and further out than now, (n,)."""
-        way = dq * (self._braking(dq) + self._lag)
-        passed, rest = np.abs(self._tool(kinematics, q + way / 2, q + way))
-        return (np.maximum(passed, rest) > np.maximum(np.abs(now), self._half) + 1e-9).any(0)
 
-    def _braking(self, dq: Array) -> Array:
-        """How long at ``dq`` (j, n) the joints travel the way they need to brake together, (n,) s."""
-        return (np.abs(dq) / self._twice).max(0)
+def _check_start(q: Array, limits: Limits) -> None:
+    low = limits.q_low
+    high = limits.q_high
+    inside = (q >= low) & (q <= high)  # False for NaN
+    joints = np.flatnonzero(~inside.all(0))
+    if joints.size:
+        first = int(joints[0])
+        raise BadArgumentError(
+            f"joint {first} cannot start at {q[:, first]}: "
+            f"allowed are {low[first]} to {high[first]}"
+        )
 
-    def _tool(self, kinematics: Kinematics, first: Array, second: Array) -> Array:
-        """Where the tool is from the middle of its box at two configurations (j, n) each, (2, 3, n) m."""
-        tool = kinematics.position(np.concatenate([first, second], 1).T)
-        return tool.reshape(2, -1, 3).swapaxes(1, 2) - self._center
+
+def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:
+    target = np.asarray(target, dtype=np.float64)
+    if target.shape != shape:
+        raise BadArgumentError(f"the gate takes targets of shape {shape}, got {target.shape}")
+    return target
+
+
+def _choose(mask: Mask, new: State, old: State) -> State:
+    """``new`` for the arms in ``mask`` (n,), ``old`` for the others."""
+    q = np.where(mask, new[0], old[0])
+    dq = np.where(mask, new[1], old[1])
+    ddq = np.where(mask, new[2], old[2])
+    return q, dq, ddq
 
 
 def _clip(x: Array, low: Array | float, high: Array | float) -> Array:
     """As np.clip, in half the time."""
     return np.minimum(np.maximum(x, low), high)
-
-
-class TorqueGate:
-    """Keeps torques within their limits; the verbs are the ``SafetyGate``'s."""
-
-    def __init__(self, limits: Limits, n: int) -> None:
-        self.limits = limits
-        self._nowhere = np.full((n, len(limits.tau)), np.nan)
-
-    @property
-    def setpoint(self) -> Setpoint:
-        """Torques tell no joint where to be: NaN, (n, j)."""
-        return Setpoint(self._nowhere, self._nowhere, self._nowhere)
-
-    def reset(self, q: Array, mask: NDArray[np.bool_] | None = None) -> None:
-        """Nothing: a torque is allowed whatever came before it."""
-
-    def __call__(self, target: Array) -> tuple[Torque, NDArray[np.int64]]:
-        """One tick of torques ``target`` (n, j) N·m; a row that is not finite pushes nothing. Verdict flags (n,)."""
-        target = np.asarray(target, dtype=np.float64)
-        if target.shape != self._nowhere.shape:
-            raise ValueError(
-                f"the gate takes targets of shape {self._nowhere.shape}, got {target.shape}"
-            )
-        finite = np.isfinite(target).all(-1, keepdims=True)
-        wish = np.where(finite, target, 0.0)
-        tau = np.clip(wish, -self.limits.tau, self.limits.tau)
-        limited = (tau != wish).any(-1, keepdims=True)
-        verdict = ~finite * int(Verdict.DROPPED | Verdict.HELD) | limited * int(Verdict.LIMITED)
-        return Torque(tau), verdict[:, 0]

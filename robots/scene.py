@@ -10,5 +10,5 @@ class Scene:
     """A body, and perhaps one loose object on a table whose surface is the plane z = 0."""
 
     body: Body
-    loose_object: bool = False
+    loose_object: bool = False  # whether there is an object; the task describes it
     timestep: float = 0.002  # s of one physics substep

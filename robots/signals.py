@@ -1,4 +1,4 @@
-"""What is measured and what is commanded, as data: SI units, quaternions in the order w, x, y, z.
+"""Measurements and commands as data: SI units, quaternions in the order w, x, y, z.
 
 Axes: n worlds, j joints, k named columns.
 """
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, UnknownNameError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -30,7 +30,7 @@ class Verdict(IntFlag):
     HELD = 4  # no usable command: braking to a standstill, or standing
     STOPPED = 8  # controlled stop requested by the operator or by the software
     FAULT = 16  # latched; only the operator clears it
-    DIVERGED = 32  # the physics of this world broke down; its numbers mean nothing
+    DIVERGED = 32  # the physics of this world broke down; its numbers are meaningless
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,43 @@ class Spec:
         Raises:
             BadArgumentError: lengths differ, a name occurs twice, or low is not below high.
         """
-        if not len(self.names) == len(self.units) == len(self.low) == len(self.high):
-            raise BadArgumentError(f"names, units, low and high differ in length: {self.names}")
-        if len(set(self.names)) < len(self.names):
-            raise BadArgumentError(f"a name occurs twice in {self.names}")
-        if not np.all(np.asarray(self.low) < np.asarray(self.high)):
-            raise BadArgumentError(f"low must be below high for each of {self.names}")
+        names = self.names
+        columns = (names, self.units, self.low, self.high)
+        lengths = {len(column) for column in columns}
+        if len(lengths) > 1:
+            raise BadArgumentError(f"names, units, low and high differ in length: {names}")
+        if len(set(names)) < len(names):
+            raise BadArgumentError(f"a name occurs twice in {names}")
+        ordered = np.less(self.low, self.high)
+        if not ordered.all():
+            raise BadArgumentError(f"low must be below high for each of {names}")
 
     @classmethod
     def of(cls, *columns: tuple[str, float, float, str]) -> Self:
-        """Build from rows (name, low, high, unit)."""
-        names = tuple(column[0] for column in columns)
-        low = np.array([column[1] for column in columns], dtype=np.float64)
-        high = np.array([column[2] for column in columns], dtype=np.float64)
-        units = tuple(column[3] for column in columns)
-        return cls(names, low, high, units)
+        """Build from columns (name, low, high, unit)."""
+        names = []
+        lows = []
+        highs = []
+        units = []
+        for name, low, high, unit in columns:
+            names.append(name)
+            lows.append(low)
+            highs.append(high)
+            units.append(unit)
+        return cls(
+            tuple(names),
+            np.array(lows, dtype=np.float64),
+            np.array(highs, dtype=np.float64),
+            tuple(units),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """The column of a name; BadArgumentError lists the names that exist."""
+        """The column of a name; UnknownNameError lists the names that exist."""
         if name not in self.names:
-            raise BadArgumentError(f"no column {name!r}; there are: {', '.join(self.names)}")
+            raise UnknownNameError(f"no column {name!r}; there are: {', '.join(self.names)}")
         return self.names.index(name)
 
     def indices(self, names: Sequence[str]) -> list[int]:
@@ -80,10 +94,10 @@ class Spec:
 
 @dataclass(frozen=True)
 class Signals:
-    """One fresh reading of n worlds, in the base frame of the arm.
+    """One fresh measurement of n worlds, in the base frame of the arm.
 
-    A body without a tool and a world without an object have NaN there, never a made-up number.
-    A walker's root joints come before the driven joints in q and dq, which are then (n, r + j).
+    The tool of a body without a tool and the object of a world without an object are NaN. The r
+    root joints of a walker come before the driven joints in q and dq, which are then (n, r + j).
     """
 
     q: Array  # (n, j) rad or m
@@ -102,7 +116,7 @@ class Signals:
         return len(self.stamp)
 
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
-        """The readings of some worlds."""
+        """The measurements of some worlds, by mask (n,) or indices."""
         return Signals(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
@@ -128,7 +142,7 @@ class Condition(IntEnum):
     READY = 0
     DISABLED = 1
     EXTERNAL_STOP = 2  # emergency or protective stop by the arm's own safety controller
-    ERROR = 3  # hardware error of a servo, a reflex
+    ERROR = 3  # hardware error of a motor, or a reflex of the controller
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ class JointState:
     q: Array  # (j,) rad
     dq: Array  # (j,) rad/s
     tau: Array  # (j,) N·m; NaN where the arm measures none
-    stamp: float  # s, clock of the controller: a stamp that does not advance is a dead link
+    stamp: float  # s on the controller's clock; a stamp that does not advance means a dead link
     condition: Condition = Condition.READY
 
 
@@ -155,6 +169,6 @@ class ObjectState:
     """One reading of the tracked object, in the base frame of the arm."""
 
     pos: Array  # (3,) m
-    quat: Array  # (4,)
+    quat: Array  # (4,) w, x, y, z
     vel: Array  # (6,) m/s, rad/s
-    stamp: float  # s, clock of the tracker
+    stamp: float  # s on the tracker's clock

@@ -1,87 +1,94 @@
-"""The nouns every package shares: a task, one step of a world, and what families and worlds promise.
+"""The types that all packages share: tasks, steps, and the protocols of families and worlds.
 
 Axes: n worlds, o observation, a action, j joints, p task parameters.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.actions import ActionMap
 from robots.arm import Body, Limits
+from robots.errors import BadArgumentError, UnknownNameError
 from robots.scene import Scene
-from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.signals import Array, ArrayLike, Mask, Signals, Spec
 
 
 @dataclass(frozen=True)
 class Task:
-    """What differs between worlds, as data.
+    """n tasks: the numbers in which one world differs from another, as data.
 
-    Names are dotted: ``object.*``, ``joint.*`` and ``actuator.*`` are physics and are written into the engine,
-    ``disturbance.*`` into the wires, ``goal.*`` and ``marker.*`` are read by the family alone. On an arm the
-    physics are unknown: NaN.
+    A parameter's name is dotted, and its first part says what uses it: ``object``, ``joint`` and
+    ``actuator`` are physics, written into the engine's model; ``disturbance`` is applied between
+    policy and engine (noise, delay); ``goal`` and ``marker`` are read by the family only. On an arm
+    the physics are unknown: NaN.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # p parameters
     values: Array  # (n, p)
-    ids: NDArray[np.int64]  # (n,)
+    ids: NDArray[np.int64]  # (n,), the same where a task is visited again
 
     def __post_init__(self) -> None:
-        if self.values.shape != (len(self.ids), len(self.names)):
-            raise ValueError(
-                f"values {self.values.shape} do not fit {len(self.ids)} tasks of {self.names}"
+        """Check that the shapes fit; BadArgumentError where they do not."""
+        shape = (len(self.ids), len(self.names))
+        if self.values.shape != shape:
+            raise BadArgumentError(
+                f"values {self.values.shape} do not fit {shape[0]} tasks of {self.names}"
             )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, name: str) -> Array:
-        """One parameter of every task, (n,)."""
+        """One parameter of every task, (n,); UnknownNameError lists the names that exist."""
         if name not in self.names:
-            raise KeyError(f"no task parameter {name!r}; there are: {', '.join(self.names)}")
-        return self.values[:, self.names.index(name)]
+            known = ", ".join(self.names)
+            message = f"no task parameter {name!r}; there are: {known}"
+            raise UnknownNameError(message)
+        column = self.names.index(name)
+        return self.values[:, column]
 
     def columns(self, *names: str) -> Array:
         """Several parameters of every task, (n, len(names))."""
         return np.stack([self[name] for name in names], axis=-1)
 
-    def take(self, rows: NDArray[Any] | slice | list[int]) -> "Task":
-        """Some of the tasks, by index or mask."""
+    def take(self, rows: NDArray[np.int64] | Mask | slice | list[int]) -> "Task":
+        """Some of the tasks, by index or by mask (n,)."""
         return Task(self.names, self.values[rows], self.ids[rows])
 
 
 @dataclass(frozen=True)
 class Start:
-    """How an episode begins."""
+    """How an episode of n worlds begins."""
 
-    q: Array  # (n, j) rad; a walker's root joints first
+    q: Array  # (n, j) rad, joint positions; a walker's root joints first
     dq: Array | None = None  # (n, j) rad/s; None: at rest
     object_pos: Array | None = None  # (n, 3) m; None: there is no object
-    object_quat: Array | None = None  # (n, 4) w, x, y, z; None: not turned
+    object_quat: Array | None = None  # (n, 4) w, x, y, z; None: the identity
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one action led to, for n worlds."""
+    """The outcome of one action in n worlds."""
 
-    obs: Array  # (n, o)
+    obs: Array  # (n, o), after the action
     reward: Array  # (n,)
-    terminated: NDArray[np.bool_]  # (n,) the task itself ended: no value follows
-    truncated: NDArray[np.bool_]  # (n,) only the time was up
-    success: NDArray[np.bool_]  # (n,) the goal is met in this state
-    applied: Array  # (n, a) the action as it reached the joints
-    verdict: NDArray[np.int64]  # (n,) Verdict flags
+    terminated: Mask  # (n,), the task itself has ended: the value of this state is 0
+    truncated: Mask  # (n,), only the time is up: the value of this state counts
+    success: Mask  # (n,), the goal is met in this state
+    applied: Array  # (n, a) in [-1, 1], the action as it reached the joints: perhaps delayed
+    verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks since the last action
     stamp: Array  # (n,) s since the episode began
 
 
 class Family(Protocol):
-    """A distribution of tasks on one body: pure, batched and free of any engine.
+    """A distribution of tasks on one body: pure, batched and independent of any engine.
 
     ``reward``, ``success``, ``terminated`` and ``metrics`` are functions of observations, so that
     the same lines serve simulation, a planner's imagined states and the arm. They are written with
-    operators that NumPy arrays and torch tensors share and take any leading axes (..., k).
+    operators that NumPy arrays and torch tensors share, and take any leading axes (..., k).
     """
 
     name: str
@@ -91,7 +98,7 @@ class Family(Protocol):
     action: ActionMap
     obs: Spec
     dt: float  # s between two actions
-    tick: float  # s between two setpoints, in simulation
+    tick: float  # s between two setpoints in simulation; on an arm the driver decides
     horizon: int  # actions per episode
     episodes: int  # episodes per trial
     task_names: tuple[str, ...]
@@ -106,15 +113,15 @@ class Family(Protocol):
         ...
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
-        """Draw how an episode of each task begins."""
+        """Draw the start of an episode of each task."""
         ...
 
     def marker(self, task: Task) -> Array:
-        """Position of the visible target of each task, (n, 3) m; NaN where nothing shows it."""
+        """Position of the visible target of each task, (n, 3) m; NaN where there is none."""
         ...
 
     def observe(self, signals: Signals) -> Array:
-        """The observation (n, o) of a measurement."""
+        """The observation (n, o) that a measurement gives."""
         ...
 
     def reward(
@@ -124,8 +131,8 @@ class Family(Protocol):
 
         Args:
             obs: (..., o) before the action.
-            applied: (..., a) the action that reached the joints, in [-1, 1].
-            next_obs: (..., o) after it.
+            applied: (..., a) in [-1, 1], the action that reached the joints.
+            next_obs: (..., o) after the action.
             task: (..., p) task parameters; NaN where they are unknown.
         """
         ...
@@ -139,15 +146,16 @@ class Family(Protocol):
         ...
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Numbers in SI units that people understand, of an episode's last state (..., o).
+        """Physical quantities of an episode's last state (..., o), by name.
 
-        The name ends in its unit: ``{"distance_m": ...}``. Each value is (...,).
+        They tell how well the task was solved without knowledge of the reward. A name ends in its
+        SI unit: ``{"distance_m": ...}``. Each value is (...,).
         """
         ...
 
 
 class World(Protocol):
-    """n tasks being acted in: a batch of simulations, or one arm."""
+    """n tasks that actions are carried out in: a batch of simulations, or one arm."""
 
     n: int
     dt: float  # s between two actions
@@ -156,9 +164,10 @@ class World(Protocol):
     def reset(self, task: Task) -> Array:
         """Begin an episode of n tasks; returns the observations (n, o).
 
-        At an arm this blocks until the arm is at its start and the object is placed.
+        On an arm this blocks until the arm is at its start and the object is placed.
 
         Raises:
+            BadArgumentError: not n tasks, or a start outside the limits.
             ArmError: the arm does not reach the start.
         """
         ...
@@ -166,9 +175,10 @@ class World(Protocol):
     def step(self, action: Array) -> Step:
         """Act for one control period with actions (n, a) in [-1, 1].
 
-        At an arm this blocks until the control period has passed.
+        On an arm in real time this blocks until the control period has passed.
 
         Raises:
+            BadArgumentError: the actions have another shape.
             ArmError: the arm cannot go on.
         """
         ...

@@ -1,65 +1,127 @@
-"""What lies between a policy and its world: late actions, and observations that are noisy, coarse or lost.
+"""Disturbances between a policy and its world: late actions, degraded or lost observations.
 
-Each is part of the task, and absent where the task does not name it:
+Each is a task parameter, and absent where the task does not name it:
 
 ``disturbance.latency``   s from posting an action to its effect
 ``disturbance.noise``     standard deviation of an observation, as a share of half its range
-``disturbance.quantum``   step of an observation, as a share of half its range
-``disturbance.dropout``   probability that an observation is lost, and the last one stands
+``disturbance.quantum``   resolution of an observation, as a share of half its range
+``disturbance.dropout``   probability that an observation is lost, and the last one is repeated
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robots.signals import Array, Spec
+from robots.errors import BadArgumentError
+from robots.signals import Array, Mask, Spec
 from robots.world import Task
 
 
 class Disturbances:
-    """The wires of n worlds."""
+    """Disturbs the actions and observations of n worlds."""
 
     def __init__(self, n: int, obs: Spec, still: Array, dt: float) -> None:
-        """``still`` (a,) is in effect until the first action arrives; ``dt`` s is the time between two actions."""
-        self._dt, self._scale = dt, (np.asarray(obs.high) - np.asarray(obs.low)) / 2
-        self._still = still
-        self._posted = np.tile(still, (1, n, 1))  # newest first
-        self._last = np.full((n, len(obs)), np.nan)
-        self._rows = np.arange(n)
+        """Begin without disturbances.
 
-    def begin(self, task: Task, rows: NDArray[np.bool_]) -> None:
-        """Forget what some worlds (n,) posted and saw; ValueError for a disturbance that is negative."""
-        self._latency, self._noise, self._quantum, self._dropout = (
-            task[name] if (name := f"disturbance.{kind}") in task.names else np.zeros(len(task))
-            for kind in ("latency", "noise", "quantum", "dropout")
-        )
-        if any((x < 0).any() for x in (self._latency, self._noise, self._quantum, self._dropout)):
-            raise ValueError("a disturbance must not be negative")
-        kept = 1 + int(np.ceil(self._latency.max(initial=0.0) / self._dt))
-        more = np.tile(self._still, (max(0, kept - len(self._posted)), self._posted.shape[1], 1))
-        self._posted = np.concatenate([self._posted, more])[:kept]
-        self._posted[:, rows], self._last[rows] = self._still, np.nan
-        self._late = bool(self._latency.any())
-        self._blurred = bool(self._noise.any() or self._quantum.any() or self._dropout.any())
+        Args:
+            n: number of worlds.
+            obs: the columns of an observation; half their range is the unit of noise and quantum.
+            still: (a,) the action in effect until the first one arrives.
+            dt: s between two actions.
+        """
+        self._dt = dt
+        self._still = still
+        full_range = obs.high - obs.low
+        self._half_range = full_range / 2
+        self._rows = np.arange(n)
+        # (actions, n, a), the newest first
+        self._posted = np.tile(still, (1, n, 1))
+        # the last observations that were not lost, (n, o)
+        shape = (n, len(obs))
+        self._last = np.full(shape, np.nan)
+
+    def begin(self, task: Task, rows: Mask) -> None:
+        """Set the tasks of all worlds, and forget the past of those in ``rows`` (n,).
+
+        Raises:
+            BadArgumentError: a disturbance is negative.
+        """
+        self._latency = _parameter(task, "latency")
+        self._noise = _parameter(task, "noise")
+        self._quantum = _parameter(task, "quantum")
+        self._dropout = _parameter(task, "dropout")
+        self._resize_history()
+        self._posted[:, rows] = self._still
+        self._last[rows] = np.nan
+        degrading = (self._noise, self._quantum, self._dropout)
+        self._delays_actions = bool(self._latency.any())
+        self._degrades_observations = any(value.any() for value in degrading)
+
+    def _resize_history(self) -> None:
+        """Remember as many actions as the largest latency needs."""
+        longest = self._latency.max(initial=0.0)
+        periods = np.ceil(longest / self._dt)
+        length = 1 + int(periods)
+        old_length, n, _ = self._posted.shape
+        missing = max(0, length - old_length)
+        padding = np.tile(self._still, (missing, n, 1))
+        history = np.concatenate([self._posted, padding])
+        self._posted = history[:length]
 
     def post(self, action: Array) -> None:
-        """The policy's newest actions (n, a)."""
+        """Add the policy's newest actions (n, a)."""
         self._posted[1:] = self._posted[:-1].copy()
         self._posted[0] = action
 
-    def action(self, since: float) -> Array:
-        """The actions (n, a) in effect ``since`` s after the newest was posted."""
-        if not self._late:
-            return self._posted[0]
-        age = np.ceil(np.maximum(self._latency - since, 0) / self._dt - 1e-9).astype(int)
-        return self._posted[age, self._rows]
+    def action(self, elapsed: float) -> Array:
+        """The actions (n, a) in effect ``elapsed`` s after the newest was posted.
+
+        Of an action that is m control periods old, m·dt + elapsed have passed: the newest one for
+        which that is at least the latency is in effect.
+        """
+        newest: Array = self._posted[0]
+        if not self._delays_actions:
+            return newest
+        missing = np.maximum(self._latency - elapsed, 0)
+        rounding = 1e-9  # an error this small is not a period
+        periods = np.ceil(missing / self._dt - rounding)
+        age = periods.astype(int)
+        in_effect: Array = self._posted[age, self._rows]
+        return in_effect
 
     def observation(self, obs: Array, rng: np.random.Generator) -> Array:
-        """What the policy is shown of a true observation (n, o)."""
-        if not self._blurred:
+        """What the policy observes of the true observation (n, o)."""
+        if not self._degrades_observations:
             return obs
-        seen = obs + rng.standard_normal(obs.shape) * self._noise[:, None] * self._scale
-        step = self._quantum[:, None] * self._scale
-        seen = np.where(step > 0, np.round(seen / np.where(step > 0, step, 1)) * step, seen)
-        lost = (rng.random(len(obs)) < self._dropout) & np.isfinite(self._last).all(-1)
-        self._last = np.where(lost[:, None], self._last, seen)
+        deviation = self._noise[:, None]
+        noise = rng.standard_normal(obs.shape) * deviation
+        noise *= self._half_range
+        observed = self._quantize(obs + noise)
+        last = self._last
+        has_last = np.isfinite(last).all(-1)
+        lost = rng.random(len(obs)) < self._dropout
+        repeats = lost & has_last
+        self._last = np.where(repeats[:, None], last, observed)
         return self._last.copy()
+
+    def _quantize(self, obs: Array) -> Array:
+        """Round observations (n, o) to multiples of the resolution, where there is one."""
+        quantum = self._quantum[:, None]
+        resolution = quantum * self._half_range
+        is_coarse = resolution > 0
+        divisor = np.where(is_coarse, resolution, 1)
+        rounded = np.round(obs / divisor) * resolution
+        return np.where(is_coarse, rounded, obs)
+
+
+def _parameter(task: Task, kind: str) -> Array:
+    """A disturbance of every task, (n,); zero where the task does not name it.
+
+    Raises:
+        BadArgumentError: it is negative.
+    """
+    name = f"disturbance.{kind}"
+    if name not in task.names:
+        return np.zeros(len(task))
+    value = task[name]
+    if (value < 0).any():
+        raise BadArgumentError(f"{name} must not be negative, got {value.min()}")
+    return value

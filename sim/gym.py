@@ -1,9 +1,16 @@
-"""Every family as a Gymnasium environment: ``import sim.gym``, then ``gymnasium.make_vec("pliant/slide-v0", 64)``.
+"""Every family as a Gymnasium environment, single and vectorized.
 
-Gymnasium without an import of this module: ``gymnasium.make_vec("sim.gym:pliant/slide-v0", num_envs=64)``.
+    import gymnasium
+    import sim.gym  # registers pliant/FAMILY-v0 for every family
+
+    env = gymnasium.make("pliant/point-v0", split="heldout", render_mode="rgb_array")
+    envs = gymnasium.make_vec("pliant/slide-v0", num_envs=64, autoreset_mode="SameStep")
+
+``gymnasium.make("sim.gym:pliant/point-v0")`` needs no import. ``FamilyVectorEnv`` describes the
+arguments; ``sim.gym_trials`` has wrappers for meta-training.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -12,21 +19,49 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from robots.signals import Array, Verdict
-from robots.world import Step, Task
+from robots.errors import BadArgumentError
+from robots.signals import Array, Mask, Verdict
+from robots.world import Family, Task
 from sim.families import FAMILIES
+from sim.families.splits import heldout
+from sim.gym_info import (
+    Info,
+    Observation,
+    TaskRequest,
+    final_info,
+    step_info,
+    task_values,
+    with_masks,
+)
 from sim.vec_world import VecWorld
 
-Answer = tuple[Array, dict[str, Any]]
-StepAnswer = tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+Frame: TypeAlias = NDArray[np.uint8]  # (h, w, 3)
+ResetResult: TypeAlias = tuple[Observation, Info]
+StepResult: TypeAlias = tuple[Observation, Array, Mask, Mask, Info]
+
+RENDER_MODES = ["rgb_array"]
+DIVERGED = int(Verdict.DIVERGED)
 
 
-class FamilyVectorEnv(VectorEnv):
-    """A VecWorld whose worlds draw a new task for every episode; one that is over begins anew at its next step.
+class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
+    """n worlds of a family; each episode has a new task unless ``reset`` is given one.
 
-    ``info`` holds ``task`` (n, p), the true parameters, and after a step ``success``, ``verdict`` and ``applied``.
+    ``info`` holds, with Gymnasium's masks ``_NAME``:
+
+    - ``task`` (n, p): the true parameters, in the order of ``task_names``. They are repeated by
+      ``reset(options={"task": info["task"]})``, and with the same seed so is the whole episode;
+    - ``task_names``: for each world the tuple of p parameter names;
+    - after a step ``success`` (n,) bool, ``applied`` (n, a), the action as it reached the joints,
+      and ``verdict`` (n,), what the safety gate did, as flags of ``robots.signals.Verdict``.
+
     An episode is truncated at the family's horizon, and where the physics of its world diverged.
+    Observations have a scale but no bounds, so the observation space is unbounded.
     """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  Gymnasium declares it so
+        "render_modes": RENDER_MODES,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -34,103 +69,204 @@ class FamilyVectorEnv(VectorEnv):
         num_envs: int = 1,
         engine: str | None = None,
         split: str = "train",
-        render_mode: None = None,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
-        """``split`` is the one tasks are drawn from; nothing is rendered here, ``pliant view`` does."""
-        self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
-        self.num_envs, self.render_mode, self._split = num_envs, render_mode, split
-        self.world = VecWorld(FAMILIES[family](), engine, num_envs)
-        self.single_observation_space, self.single_action_space = spaces(self.world)
+        """Build the worlds.
+
+        Args:
+            family: a registered name (``pliant list``), or ``"package.module:Class"``.
+            num_envs: number of worlds, n.
+            engine: ``"mujoco"``, ``"bullet"`` or ``"ideal"``; None takes the first that supports
+                the family's scene.
+            split: tasks are drawn from ``"train"`` or from ``"heldout"``.
+            render_mode: ``"rgb_array"``, or None where nothing is rendered.
+            autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, Gymnasium's modes.
+
+        Raises:
+            UnknownNameError: there is no such family.
+            BadArgumentError: engine, split or mode are not possible; the message lists what is.
+        """
+        heldout(split)  # refuses a name that is no split
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            allowed = ", ".join(RENDER_MODES)
+            raise BadArgumentError(f"render_mode must be {allowed} or None, got {render_mode!r}")
+        made: Family = FAMILIES[family]()
+        self.world = VecWorld(made, engine, num_envs)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.task_names = made.task_names
+        self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
+        self.metadata = {
+            "render_modes": RENDER_MODES,
+            "render_fps": round(1 / made.dt),
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.single_observation_space, self.single_action_space = spaces(made)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._over = np.ones(num_envs, dtype=bool)
+        self._split = split
+        self._over = np.zeros(num_envs, dtype=bool)
+        self._names = np.empty(num_envs, dtype=object)  # as Gymnasium batches what is no array
+        for row in range(num_envs):
+            self._names[row] = made.task_names
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Answer:
-        """Begin new episodes of new tasks, or of ``options["task"]``, in all worlds or ``options["reset_mask"]``."""
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
+        """Begin new episodes.
+
+        Args:
+            seed: of tasks, starts and disturbances; None goes on with the random numbers.
+            options: ``"task"``: parameters (n, p) or (p,) in the order of ``task_names``, or a
+                dict of them by name; without it tasks are drawn. ``"reset_mask"`` (n,) bool: the
+                worlds that begin an episode; the others go on.
+
+        Raises:
+            BadArgumentError: the task has other parameters, another shape, or is not finite.
+        """
         super().reset(seed=seed)
         options = options or {}
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        obs = self._begin(mask, options.get("task"))
-        return obs, self._info(None)
+        everywhere = np.ones(self.num_envs, dtype=bool)
+        mask = options.get("reset_mask", everywhere)
+        task = options.get("task")
+        obs = self._begin(np.asarray(mask, dtype=bool), task)
+        return obs, self._task_info()
 
-    def step(self, actions: Array) -> StepAnswer:
-        """One control period; worlds that were over begin anew instead, and are paid nothing."""
-        anew = self._over
-        answer = self.world.step(np.where(anew[:, None], 0.0, actions))
-        obs = _float32(answer.obs)
-        diverged = (answer.verdict & int(Verdict.DIVERGED)) > 0
-        terminated, truncated = answer.terminated & ~anew, (answer.truncated | diverged) & ~anew
-        reward = np.where(anew, 0.0, answer.reward)
-        if anew.any():
-            obs = np.where(anew[:, None], self._begin(anew), obs)
+    def step(self, actions: Array) -> StepResult:
+        """One control period with actions (n, a) in [-1, 1].
+
+        Raises:
+            gymnasium.error.ResetNeeded: an episode has ended and ``autoreset_mode`` is disabled.
+        """
+        waiting = self._over
+        if self.autoreset_mode == AutoresetMode.DISABLED and waiting.any():
+            rows = np.flatnonzero(waiting).tolist()
+            raise gymnasium.error.ResetNeeded(f"reset worlds {rows}: their episodes have ended")
+        actions = np.where(waiting[:, None], 0.0, actions)
+        step = self.world.step(actions)
+        diverged = (step.verdict & DIVERGED) > 0
+        terminated = step.terminated & ~waiting
+        truncated = (step.truncated | diverged) & ~waiting
+        reward = np.where(waiting, 0.0, step.reward)
+        obs = step.obs.astype(np.float32)
+        info = step_info(step, ~waiting)
         self._over = terminated | truncated
-        return obs, reward, terminated, truncated, self._info(answer)
+        starting = waiting
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            starting = self._over
+            if starting.any():
+                info = final_info(obs, info | self._task_info(), starting)
+        if starting.any():
+            first = self._begin(starting)
+            obs = np.where(starting[:, None], first, obs)
+        info |= self._task_info()
+        return obs, reward, terminated, truncated, info
 
-    def _begin(self, mask: NDArray[np.bool_], task: Task | None = None) -> Array:
-        self.world.rng = self.np_random
-        drawn = (
-            self.world.family.sample(self.np_random, self.num_envs, self._split)
-            if task is None
-            else task
-        )
-        self._over = self._over & ~mask
-        return _float32(self.world.reset(drawn, mask))
+    def render(self) -> tuple[Frame, ...] | None:
+        """One picture (h, w, 3) of each world; None without ``render_mode="rgb_array"``."""
+        if self.render_mode is None:
+            return None
+        from sim.rendering import render_frame  # brings renderers that training does not need
 
-    def _info(self, answer: Step | None) -> dict[str, Any]:
-        assert self.world.task is not None
-        info: dict[str, Any] = {"task": self.world.task.values.copy()}
-        if answer is not None:
-            info |= {
-                "success": answer.success,
-                "verdict": answer.verdict,
-                "applied": answer.applied,
-            }
-        everyone = np.ones(self.num_envs, dtype=bool)
-        return info | {f"_{key}": everyone for key in info}
+        return tuple(render_frame(self.world, row) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the engine."""
         self.world.close()
 
+    def _begin(self, mask: Mask, requested: TaskRequest | None = None) -> Observation:
+        """Begin an episode in some worlds.
 
-class FamilyEnv(gymnasium.Env):
-    """One world of a family; the same numbers as a vector of one."""
+        Tasks are drawn even where they are given, so that a seed leads to the same start and the
+        same disturbances either way.
+        """
+        rng = self.np_random
+        family = self.world.family
+        self.world.rng = rng
+        task = family.sample(rng, self.num_envs, self._split)
+        if requested is not None:
+            values = task_values(requested, self.task_names, self.num_envs)
+            task = Task(self.task_names, values, task.ids)
+        self._over = self._over & ~mask
+        obs = self.world.reset(task, mask)
+        return obs.astype(np.float32)
+
+    def _task_info(self) -> Info:
+        assert self.world.task is not None
+        values = self.world.task.columns(*self.task_names)
+        info = {"task": values, "task_names": self._names}
+        everywhere = np.ones(self.num_envs, dtype=bool)
+        return with_masks(info, everywhere)
+
+
+class FamilyEnv(gymnasium.Env[Observation, Array]):
+    """One world of a family; the same numbers as a vector of one. Arguments as there."""
+
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 10}  # noqa: RUF012
 
     def __init__(
-        self, family: str, engine: str | None = None, split: str = "train", render_mode: None = None
+        self,
+        family: str,
+        engine: str | None = None,
+        split: str = "train",
+        render_mode: str | None = None,
     ) -> None:
-        """As for ``FamilyVectorEnv``."""
-        self.metadata = {"render_modes": []}
+        """Build the world; see ``FamilyVectorEnv``."""
+        vector = FamilyVectorEnv(family, 1, engine, split, render_mode, AutoresetMode.DISABLED)
+        self._vector = vector
+        self.world = vector.world
+        self.task_names = vector.task_names
         self.render_mode = render_mode
-        self._vector = FamilyVectorEnv(family, 1, engine, split)
-        self.observation_space, self.action_space = spaces(self._vector.world)
+        self.metadata = {
+            "render_modes": RENDER_MODES,
+            "render_fps": vector.metadata["render_fps"],
+        }
+        self.observation_space = vector.single_observation_space
+        self.action_space = vector.single_action_space
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Answer:
-        """Begin a new episode of a new task, or of ``options["task"]``."""
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
+        """Begin an episode of a new task, or of ``options["task"]``: (p,) or a dict by name."""
         super().reset(seed=seed)
         obs, info = self._vector.reset(seed=seed, options=options)
-        return obs[0], _first(info)
+        return obs[0], _first_row(info)
 
-    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """One control period."""
-        obs, reward, terminated, truncated, info = self._vector.step(np.asarray(action)[None])
-        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+    def step(self, action: Array) -> tuple[Observation, float, bool, bool, Info]:
+        """One control period with an action (a,) in [-1, 1]."""
+        actions = np.asarray(action)[None]
+        obs, reward, terminated, truncated, info = self._vector.step(actions)
+        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
+
+    def render(self) -> Frame | None:
+        """A picture (h, w, 3); None without ``render_mode="rgb_array"``."""
+        frames = self._vector.render()
+        return None if frames is None else frames[0]
 
     def close(self) -> None:
         """Release the engine."""
         self._vector.close()
 
 
-def spaces(world: VecWorld) -> tuple[Box, Box]:
-    """Observation and action of one world; a family's ranges scale observations, they do not bound them."""
-    obs = Box(-np.inf, np.inf, (len(world.family.obs),), np.float32)
-    return obs, Box(-1.0, 1.0, (len(world.family.action.spec),), np.float32)
+def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Gymnasium's mode of a name; BadArgumentError lists the names."""
+    if isinstance(mode, AutoresetMode):
+        return mode
+    allowed = [one.value for one in AutoresetMode]
+    if mode not in allowed:
+        raise BadArgumentError(f"autoreset_mode must be one of {', '.join(allowed)}, got {mode!r}")
+    return AutoresetMode(mode)
+
+
+def spaces(family: Family) -> tuple[Box, Box]:
+    """Observation and action space of one world."""
+    obs = Box(-np.inf, np.inf, (len(family.obs),), np.float32)
+    action = Box(-1.0, 1.0, (len(family.action.spec),), np.float32)
+    return obs, action
 
 
 def register() -> None:
     """Make every registered family known to Gymnasium, as ``pliant/FAMILY-v0``."""
     for family in FAMILIES:
-        if (name := f"pliant/{family}-v0") not in gymnasium.registry:
+        name = f"pliant/{family}-v0"
+        if name not in gymnasium.registry:
             gymnasium.register(
                 name,
                 entry_point="sim.gym:FamilyEnv",
@@ -139,12 +275,8 @@ def register() -> None:
             )
 
 
-def _float32(obs: Array) -> Any:
-    return obs.astype(np.float32)
-
-
-def _first(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: value[0] for key, value in info.items() if not key.startswith("_")}
+def _first_row(info: Info) -> Info:
+    return {name: value[0] for name, value in info.items() if not name.startswith("_")}
 
 
 register()

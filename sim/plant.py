@@ -1,4 +1,4 @@
-"""One arm's physics for a controller of its own: joint targets in, joint states out."""
+"""The physics of one arm for a controller outside of it: joint targets in, joint states out."""
 
 import numpy as np
 
@@ -12,17 +12,22 @@ STEP = 0.001  # s of physics
 
 
 class Plant:
-    """MuJoCo's arm, at home to begin with; its joints' servos pull towards a target, and gravity is compensated.
+    """MuJoCo's model of an arm, at home to begin with.
 
-    Nobody tells the servos how fast a target moves: as at an arm, the joints lag behind it.
+    Its servos pull toward a target and gravity is compensated. The servos do not know how fast the
+    target moves: as at a real arm, the joints lag behind it.
     """
 
     def __init__(self, arm: ArmSpec) -> None:
+        """Build the arm at home."""
         self.arm = arm
         self._engine = MujocoEngine(threads=1)
-        self._engine.load(Scene(arm, timestep=STEP), 1)
-        self._engine.reset(Start(arm.home[None]))
-        self._target, self._owed = arm.home.copy(), 0.0
+        scene = Scene(arm, timestep=STEP)
+        start = Start(arm.home[None])
+        self._engine.load(scene, 1)
+        self._engine.reset(start)
+        self._target = arm.home.copy()
+        self._owed = 0.0  # s that have passed and were not simulated yet
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
@@ -30,14 +35,16 @@ class Plant:
         return signals.q[0], signals.dq[0], signals.tau[0]
 
     def write(self, q: Array) -> None:
-        """Where the joints shall go, (j,) rad."""
+        """Set the joints' target, (j,) rad."""
         self._target = np.array(q, dtype=np.float64)
 
     def advance(self, dt: float) -> None:
-        """Let ``dt`` s pass; what is less than a step of the physics is owed to the next time."""
+        """Let ``dt`` s pass; what is left over from whole steps of physics is simulated later."""
         self._owed += dt
         steps = int(self._owed / STEP)
-        if steps:
-            self._owed -= steps * STEP
-            still = np.zeros_like(self._target)[None]
-            self._engine.step(Setpoint(self._target[None], still, still), steps)
+        if steps == 0:
+            return
+        self._owed -= steps * STEP
+        target = self._target[None, None]  # one tick of one world
+        still = np.zeros_like(target)
+        self._engine.run(Setpoint(target, still, still), steps)

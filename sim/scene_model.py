@@ -1,84 +1,143 @@
-"""The one place where a ``Scene`` becomes a ``mujoco.MjModel``."""
+"""The one place where a ``Scene`` becomes a ``mujoco.MjModel``.
+
+A new kind of body registers its model: ``@body_model.register``.
+"""
 
 import warnings
+from functools import singledispatch
 
 import mujoco
 
-from robots.arm import ArmSpec, Walker
+from robots.arm import ArmSpec, Body, Walker
+from robots.errors import BadArgumentError
 from robots.scene import Scene
+from sim.objects import POSITION
 
-PARTS = ("object_box", "object_bar", "object_disc")
+# The parts of a loose object, in the order of ``sim.objects.Parts``. Sizes, masses and the friction
+# of the pairs below are placeholders: an engine writes those of its task.
+PARTS = {
+    "object_box": mujoco.mjtGeom.mjGEOM_BOX,
+    "object_bar": mujoco.mjtGeom.mjGEOM_BOX,
+    "object_disc": mujoco.mjtGeom.mjGEOM_CYLINDER,
+}
+TABLE_CONTACT = (0.004, 1.0)  # solref of object and table: time constant in s, damping ratio
+
+OBJECT = "object"  # body and free joint
+TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
+OBJECT_VELOCITY = "object_vel"  # sensor; its readings are followed by those of OBJECT_SPIN
+OBJECT_SPIN = "object_spin"
+
+LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
+ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
 
 
-TYPES = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER)
+def compile_scene(scene: Scene) -> mujoco.MjModel:
+    """The model of a scene.
 
-
-TABLE = (0.004, 1.0)  # solref of the object on the table: stiff, critically damped
-
-
-def compiled(scene: Scene) -> mujoco.MjModel:
-    """The scene's model."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models still say so
-        return build(scene).compile()
-
-
-def build(scene: Scene) -> mujoco.MjSpec:
-    """The scene, to be compiled: the arm's URDF with servos, and the loose object on a table at z = 0.
-
-    Or the walker's MJCF, which has ground and motors.
+    Raises:
+        BadArgumentError: this kind of body has no model.
     """
-    arm = scene.body
-    if isinstance(arm, Walker):
-        spec = mujoco.MjSpec.from_file(str(arm.mjcf))
-        spec.option.timestep = scene.timestep
-        return spec
-    assert isinstance(arm, ArmSpec)
-    spec = mujoco.MjSpec.from_file(str(arm.urdf))
-    spec.compiler.fusestatic = False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models use it
+        return build_scene(scene).compile()
+
+
+def build_scene(scene: Scene) -> mujoco.MjSpec:
+    """The editable model of a scene: its body, and the loose object on a table at z = 0.
+
+    Raises:
+        BadArgumentError: this kind of body has no model.
+    """
+    spec = body_model(scene.body)
     spec.option.timestep = scene.timestep
+    if scene.loose_object:
+        _add_object(spec)
+    return spec
+
+
+@singledispatch
+def body_model(body: Body) -> mujoco.MjSpec:
+    """The model of a body with its actuators, one for each of ``body.joints`` and in that order.
+
+    Its joints are ``body.root`` and then ``body.joints``. A tool has a linear velocity sensor named
+    ``tool_vel``. Geoms that a loose object may touch are named.
+
+    Raises:
+        BadArgumentError: no model is registered for this kind of body.
+    """
+    kind = type(body).__name__
+    raise BadArgumentError(f"{body.name} has no MuJoCo model: none is registered for a {kind}")
+
+
+@body_model.register
+def _(body: Walker) -> mujoco.MjSpec:
+    """A walker's MJCF, which has ground and motors."""
+    return mujoco.MjSpec.from_file(str(body.mjcf))
+
+
+@body_model.register
+def _(body: ArmSpec) -> mujoco.MjSpec:
+    """An arm's URDF, with gravity compensation and a position servo for each joint."""
+    spec = mujoco.MjSpec.from_file(str(body.urdf))
+    spec.compiler.fusestatic = False
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    for body in spec.bodies[1:]:
-        body.gravcomp = 1
-    strikers = [f"{arm.name}_{i}" for i in range(len(spec.geoms))]
-    for geom, name in zip(spec.geoms, strikers, strict=True):
-        geom.contype = geom.conaffinity = 0  # only the pairs below collide
-        geom.name = name
-    for i, name in enumerate(arm.joints):
-        spec.joint(name).armature = arm.armature[i]
-        servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        servo.gaintype, servo.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
-        servo.gainprm[0] = arm.stiffness[i]
-        servo.biasprm[1:3] = -arm.stiffness[i], -arm.damping[i]
-        servo.forcelimited, servo.forcerange = True, [-arm.limits.tau[i], arm.limits.tau[i]]
-    frame = int(mujoco.mjtObj.mjOBJ_XBODY)
-    linear, angular = mujoco.mjtSensor.mjSENS_FRAMELINVEL, mujoco.mjtSensor.mjSENS_FRAMEANGVEL
-    spec.add_sensor(name="tool_vel", type=linear, objtype=frame, objname=arm.tool)
-    if scene.loose_object:
-        spec.worldbody.add_geom(
-            name="table",
-            type=mujoco.mjtGeom.mjGEOM_PLANE,
-            size=[3, 3, 0.1],
-            contype=0,
-            conaffinity=0,
-        )
-        body = spec.worldbody.add_body(name="object", pos=[0.5, 0, 0.02])
-        body.add_freejoint()
-        body.mass, body.inertia, body.explicitinertial, body.ipos = (
-            0.3,
-            [1e-3, 1.1e-3, 1.2e-3],
-            True,
-            [1e-3, 0, 0],
-        )
-        for name, kind in zip(PARTS, TYPES, strict=True):
-            body.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
-        for other in ("table", *strikers):
-            for name in PARTS:
-                pair = spec.add_pair(
-                    name=f"{name}_{other}", geomname1=name, geomname2=other, condim=3
-                )
-                pair.solref = TABLE
-        spec.add_sensor(name="object_vel", type=linear, objtype=frame, objname="object")
-        spec.add_sensor(name="object_spin", type=angular, objtype=frame, objname="object")
+    for link in spec.bodies[1:]:
+        link.gravcomp = 1
+    for i, geom in enumerate(spec.geoms):
+        geom.name = f"{body.name}_{i}"
+        geom.contype = 0  # an arm collides with nothing but an object
+        geom.conaffinity = 0
+    for i in range(len(body.joints)):
+        _add_servo(spec, body, i)
+    _add_velocity_sensor(spec, TOOL_VELOCITY, LINEAR, body.tool)
     return spec
+
+
+def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
+    """A spring and damper toward the i-th joint's target, its torque limited."""
+    name = arm.joints[i]
+    stiffness = arm.stiffness[i]
+    damping = arm.damping[i]
+    limit = arm.limits.tau[i]
+    joint = spec.joint(name)
+    joint.armature = arm.armature[i]
+    servo = spec.add_actuator(name=name, target=name)
+    servo.trntype = mujoco.mjtTrn.mjTRN_JOINT
+    servo.gaintype = mujoco.mjtGain.mjGAIN_FIXED
+    servo.gainprm[0] = stiffness
+    servo.biastype = mujoco.mjtBias.mjBIAS_AFFINE
+    servo.biasprm[1] = -stiffness
+    servo.biasprm[2] = -damping
+    servo.forcelimited = True
+    servo.forcerange = [-limit, limit]
+
+
+def _add_object(spec: mujoco.MjSpec) -> None:
+    """A table at z = 0 and an object on it, which touches the table and the body's geoms alone."""
+    body_geoms = [geom.name for geom in spec.geoms]
+    table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE)
+    table.size = [3, 3, 0.1]
+    table.contype = 0
+    table.conaffinity = 0
+    item = spec.worldbody.add_body(name=OBJECT, pos=POSITION)
+    item.add_freejoint()
+    item.mass = 0.3
+    item.inertia = [1e-3, 1.1e-3, 1.2e-3]
+    item.ipos = [1e-3, 0, 0]
+    item.explicitinertial = True
+    for name, kind in PARTS.items():
+        item.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
+    for other in ("table", *body_geoms):
+        for name in PARTS:
+            pair = spec.add_pair(name=f"{name}_{other}", geomname1=name, geomname2=other)
+            pair.condim = 3
+            pair.solref = TABLE_CONTACT
+    _add_velocity_sensor(spec, OBJECT_VELOCITY, LINEAR, OBJECT)
+    _add_velocity_sensor(spec, OBJECT_SPIN, ANGULAR, OBJECT)
+
+
+def _add_velocity_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtSensor, body: str) -> None:
+    """The velocity of a body's frame, in the world's frame."""
+    frame = int(mujoco.mjtObj.mjOBJ_XBODY)
+    spec.add_sensor(name=name, type=kind, objtype=frame, objname=body)

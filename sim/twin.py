@@ -1,97 +1,149 @@
-"""The arm that is not there: a driver over PyBullet, another physics than the one trained in."""
+"""A simulated arm for rehearsals: a driver over PyBullet, which is not the physics of training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.driver import Capabilities
 from robots.scene import Scene
 from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
 
+DT = 0.002  # s of one tick, which is one step of the physics
+
 
 @dataclass(frozen=True)
 class TwinOptions:
-    """How the twin differs from an ideal arm."""
+    """How the twin differs from an ideal arm; the numbers are ours."""
 
-    latency: float = 0.004  # s, from a command to the joints; ours, of the order measured on industrial controllers
-    noise: float = (
-        5e-5  # rad, of a joint reading; ours, below the encoders' resolution after the gears
-    )
-    tracker_noise: float = 5e-4  # m, of the object's position; ours, of a good camera
+    latency: float = 0.004  # s from a command to the joints; of the order of industrial controllers
+    noise: float = 5e-5  # rad, of a joint reading; below an encoder's resolution after the gears
+    tracker_noise: float = 5e-4  # m, of the object's position; a good camera's
     seed: int = 0
 
 
-class Twin:
-    """A Driver that also tracks the object, and can place it: what a person does at a real arm."""
+class TwinTracker:
+    """A Tracker that measures the simulated object."""
 
-    Options = TwinOptions
-    dt = 0.002  # s
+    def __init__(self, twin: "Twin") -> None:
+        """``twin`` is the arm beside the object."""
+        self._twin = twin
 
-    def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
-        """``scene`` is the family's; its time step becomes the driver's."""
-        self.arm, self.options = arm, options or TwinOptions()
-        self._scene = Scene(scene.body, scene.loose_object, self.dt)
-        self._rng = np.random.default_rng(self.options.seed)
-        self._engine = BulletEngine()
-        self._late = round(self.options.latency / self.dt)  # ticks
-        self._enabled, self._tick = False, 0
-        self._queue: list[
-            tuple[int, Setpoint]
-        ] = []  # commands under way and when they arrive, the oldest first
+    def read(self) -> ObjectState:
+        """The pose now, with noise on its position; NaN before the first object is placed."""
+        twin = self._twin
+        (pose,) = twin.engine.poses()
+        noise = twin.rng.normal(0, twin.options.tracker_noise, 3)
+        return ObjectState(
+            pos=pose[:3] + noise,
+            quat=pose[3:7],
+            vel=pose[7:],
+            stamp=twin.time,
+        )
 
-    def connect(self) -> None:
-        """Start the physics with the arm at home."""
-        self._engine.load(self._scene, 1)
-        away = np.array([[0.5, 0.0, 0.05]])
-        self._engine.reset(Start(self.arm.home[None], None, away, np.array([[1.0, 0, 0, 0]])))
-        self._hold()
 
-    def enable(self) -> None:
-        """Let commands through."""
-        self._enabled = True
+class TwinPlacer:
+    """An ObjectPlacer that replaces the simulated object by that of another task."""
+
+    def __init__(self, twin: "Twin") -> None:
+        """``twin`` is the arm beside the object."""
+        self._twin = twin
 
     def place(self, task: Task, start: Start) -> None:
-        """Put a task's object at its start; the arm stays where it is."""
-        self._engine.write(task)
-        here, _, _ = self._engine.joints()
-        self._engine.reset(Start(here, None, start.object_pos, start.object_quat))
-        self._hold()
+        """Put the object of ``task`` (one row) at ``start`` at once; the arm stops where it is."""
+        twin = self._twin
+        twin.engine.write(task)
+        q, _, _ = twin.engine.joints()
+        at_rest = replace(start, q=q, dq=None)
+        twin.engine.reset(at_rest)
+        twin.hold()
+
+
+class Twin:
+    """A SimulatedArm: one tick of physics passes with every ``read``.
+
+    Commands take effect after a latency and readings are noisy.
+    """
+
+    Options = TwinOptions
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=DT, realtime=False)
+
+    def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
+        """Prepare the scene of a family with the twin's own time step; ``connect`` builds it."""
+        self.arm = arm
+        options = options or TwinOptions()
+        self.options = options
+        self.tracker = TwinTracker(self)
+        self.placer = TwinPlacer(self)
+        self.engine = BulletEngine()
+        self.rng = np.random.default_rng(options.seed)
+        self._scene = Scene(scene.body, scene.loose_object, DT)
+        self._latency = round(options.latency / DT)  # ticks
+        self._enabled = False
+        self._tick = 0
+        # setpoints under way and the tick at which each arrives, the oldest first
+        self._queue: list[tuple[int, Setpoint]] = []
+
+    @property
+    def time(self) -> float:
+        """The twin's clock, s: ticks of physics since it was built."""
+        return self._tick * DT
+
+    def connect(self) -> None:
+        """Build the physics with the arm at home."""
+        self.engine.load(self._scene, 1)
+        self.engine.reset(Start(self.arm.home[None]))
+        self.hold()
+
+    def enable(self) -> None:
+        """Follow commands from now on."""
+        self._enabled = True
 
     def read(self) -> JointState:
-        """Let one tick of physics pass with the command that has arrived by now, and say what the encoders say."""
+        """Simulate one tick with the commands that have arrived by now, then read the encoders."""
         while self._queue and self._queue[0][0] <= self._tick:
-            self._told = self._queue.pop(0)[1]
-        self._engine.step(self._told, 1)
+            _, self._active_setpoint = self._queue.pop(0)
+        self.engine.run(self._active_setpoint, 1)
         self._tick += 1
-        (q,), (dq,), (tau,) = self._engine.joints()
-        q = q + self._rng.normal(0, self.options.noise, len(q))
-        condition = Condition.READY if self._enabled else Condition.DISABLED
-        return JointState(q, dq, tau, self._tick * self.dt, condition)
-
-    def track(self) -> ObjectState:
-        """What the tracker says."""
-        (pose,) = self._engine.poses()
-        pos = pose[:3] + self._rng.normal(0, self.options.tracker_noise, 3)
-        return ObjectState(pos, pose[3:7], pose[7:], self._tick * self.dt)
+        (q,), (dq,), (tau,) = self.engine.joints()
+        noise = self.rng.normal(0, self.options.noise, len(q))
+        return JointState(
+            q=q + noise,
+            dq=dq,
+            tau=tau,
+            stamp=self.time,
+            condition=Condition.READY if self._enabled else Condition.DISABLED,
+        )
 
     def write(self, command: Command) -> None:
-        """Send a command; one that is not enabled takes none."""
-        if self._enabled:
-            setpoint = Setpoint(command.q[None], command.dq[None], np.zeros_like(command.dq[None]))
-            self._queue.append((self._tick + self._late, setpoint))
+        """Send a command; it is ignored while the twin is not enabled."""
+        if not self._enabled:
+            return
+        setpoint = _one_tick(command)
+        self._queue.append((self._tick + self._latency, setpoint))
 
     def stop(self) -> None:
-        """Take no more commands; the joints hold."""
+        """Hold the joints where they are and ignore commands until ``enable``."""
         self._enabled = False
-        self._hold()
+        self.hold()
 
-    def _hold(self) -> None:
-        here, _, _ = self._engine.joints()
-        self._told, self._queue = Setpoint(here, np.zeros_like(here), np.zeros_like(here)), []
+    def hold(self) -> None:
+        """Make the joints' current positions the target and forget the commands under way."""
+        q, _, _ = self.engine.joints()
+        self._active_setpoint = _one_tick(Command(q[0], np.zeros_like(q[0])))
+        self._queue = []
 
     def disconnect(self) -> None:
         """End the physics."""
         self._enabled = False
-        self._engine.close()
+        self.engine.close()
+
+
+def _one_tick(command: Command) -> Setpoint:
+    """A command as an engine's setpoint for one tick of one world, (1, 1, j)."""
+    q = command.q[None, None]
+    dq = command.dq[None, None]
+    return Setpoint(q, dq, np.zeros_like(dq))

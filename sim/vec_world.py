@@ -1,4 +1,4 @@
-"""n simulated tasks acted in at once: a World over any engine, through the gate that an arm has too."""
+"""n simulated tasks in parallel: a World over any engine, with the gate that an arm has too."""
 
 from dataclasses import replace
 
@@ -6,116 +6,155 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.actions import standstill
-from robots.arm import ArmSpec, Walker
-from robots.kinematics import Kinematics
-from robots.safety import SafetyGate, TorqueGate
-from robots.signals import Array, Signals, Verdict
+from robots.bodies import make_gate
+from robots.errors import BadArgumentError
+from robots.scene import Scene
+from robots.signals import Array, Mask, Signals, Verdict
 from robots.world import Family, Step, Task
 from sim.disturbances import Disturbances
-from sim.engines import ENGINES
-from sim.engines.base import Engine
+from sim.engines import ENGINES, engine_for
+from sim.engines.base import Engine, stack_ticks
 
 
 class VecWorld:
-    """A World of n worlds, each with a task and physics of its own."""
+    """A World of n worlds, each with its own task and physics."""
 
-    signals: Signals  # of the last step, undisturbed and with the marker: for viewers
+    signals: Signals  # of the last step, with the marker and without disturbances: for viewers
 
     def __init__(
-        self, family: Family, engine: str | Engine | None = None, n: int = 1, seed: int = 0
+        self,
+        family: Family,
+        engine: str | Engine | None = None,
+        n: int = 1,
+        seed: int = 0,
     ) -> None:
-        """``engine`` is a registered name, or the family's own choice; ValueError where it cannot carry the family."""
-        name = engine if isinstance(engine, str) else family.engines[0]
-        if isinstance(engine, str) and name not in family.engines:
-            raise ValueError(f"{family.name} runs on {', '.join(family.engines)}, not on {name}")
-        self.family, self.n, self.dt = family, n, family.dt
-        self.rng = np.random.default_rng(seed)
-        self.engine: Engine = (
-            ENGINES[name]() if engine is None or isinstance(engine, str) else engine
-        )
-        self.engine.load(family.scene, n)
-        self.tick = family.tick
-        self._ticks, self._substeps = (
-            _whole(family.dt, self.tick),
-            _whole(self.tick, family.scene.timestep),
-        )
-        body = family.body
-        kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
-        self.gate = (
-            TorqueGate(family.limits, n)
-            if isinstance(body, Walker)
-            else SafetyGate(family.limits, self.tick, n, kinematics)
-        )
-        self._still = standstill(family.action.spec)
-        self._wires = Disturbances(n, family.obs, self._still, self.dt)
-        self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
-        self.task: Task | None = None
+        """Load the family's scene n times.
 
-    def reset(self, task: Task, mask: NDArray[np.bool_] | None = None) -> Array:
-        """Begin an episode of n tasks, or of those in ``mask`` (n,) alone; returns observations (n, o)."""
+        Args:
+            family: what is simulated.
+            engine: a registered name, or an engine that is not loaded yet; None: the first
+                registered one that supports the family's scene.
+            n: number of worlds.
+            seed: of the episodes' starts and of the disturbances.
+
+        Raises:
+            BadArgumentError: the engine does not support the scene, or the family's times do not
+                divide one another.
+        """
+        self.family = family
+        self.n = n
+        self.dt = family.dt
+        self.tick = family.tick
+        self.rng = np.random.default_rng(seed)
+        self.task: Task | None = None
+        self.engine = _as_engine(engine, family.scene)
+        self.engine.load(family.scene, n)
+        self.gate = make_gate(family.body, family.limits, self.tick, n)
+        self._ticks = _whole_ratio(family.dt, self.tick)
+        self._substeps = _whole_ratio(self.tick, family.scene.timestep)
+        action = family.action.spec
+        self._action_shape = (n, len(action))
+        self._still = standstill(action)
+        self._disturbances = Disturbances(n, family.obs, self._still, self.dt)
+        self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
+
+    def reset(self, task: Task, mask: Mask | None = None) -> Array:
+        """Begin an episode of n tasks, or only of those in ``mask`` (n,).
+
+        Returns:
+            Observations (n, o).
+
+        Raises:
+            BadArgumentError: there are not n tasks.
+        """
         if len(task) != self.n:
-            raise ValueError(f"{len(task)} tasks do not fit a world of {self.n}")
-        rows = (
-            np.ones(self.n, dtype=bool)
-            if mask is None or self.task is None
-            else np.asarray(mask, dtype=bool)
-        )
-        if self.task is not None and not rows.all():
-            task = Task(
-                task.names,
-                np.where(rows[:, None], task.values, self.task.values),
-                np.where(rows, task.ids, self.task.ids),
-            )
-        start = self.family.start(self.rng, task)
-        self.task, self._age = task, np.where(rows, 0, self._age)
-        self._values = task.columns(
-            *self.family.task_names
-        )  # what the family reads, whatever else a task names
-        self._marker = self.family.marker(task)
+            raise BadArgumentError(f"{len(task)} tasks do not fit a world of {self.n}")
+        family = self.family
+        rows = np.ones(self.n, dtype=bool)
+        if mask is not None and self.task is not None:
+            rows = np.asarray(mask, dtype=bool)
+            task = _merge(self.task, task, rows)
+        start = family.start(self.rng, task)
+        self.task = task
+        self._age[rows] = 0
+        self._task_values = task.columns(*family.task_names)
+        self._marker = family.marker(task)
         self.engine.write(task, rows)
         self.engine.reset(start, rows)
         self.gate.reset(start.q, rows)
-        self._wires.begin(task, rows)
-        self._true = self._look()
-        return self._wires.observation(self._true, self.rng)
+        self._disturbances.begin(task, rows)
+        self._true_obs = self._observe()
+        return self._disturbances.observation(self._true_obs, self.rng)
 
     def step(self, action: Array) -> Step:
-        """One control period of n actions in [-1, 1], (n, a); the gate drops an action that is NaN."""
+        """Act for one control period with actions (n, a) in [-1, 1].
+
+        Actions outside are clipped; one that is NaN is dropped by the gate.
+
+        Raises:
+            RuntimeError: the world was not reset before.
+            BadArgumentError: the actions have another shape.
+        """
         if self.task is None:
             raise RuntimeError("reset the world before its first step")
         action = np.asarray(action, dtype=np.float64)
-        if action.shape != (self.n, len(self.family.action.spec)):
-            raise ValueError(
-                f"actions must be {(self.n, len(self.family.action.spec))}, got {action.shape}"
-            )
-        self._wires.post(np.clip(action, -1, 1))
-        applied, verdict = np.zeros_like(action), np.zeros(self.n, dtype=np.int64)
-        for k in range(self._ticks):
-            now = self._wires.action(k * self.tick)
-            applied += np.where(np.isnan(now).any(-1, keepdims=True), self._still, now)
-            command, flags = self.gate(self.family.action(now, self.gate.setpoint))
-            verdict |= flags
-            self.engine.step(command, self._substeps)
-        applied /= self._ticks
+        if action.shape != self._action_shape:
+            raise BadArgumentError(f"actions must be {self._action_shape}, got {action.shape}")
+        clipped = np.clip(action, -1, 1)
+        self._disturbances.post(clipped)
+        applied, verdict = self._run_control_period()
         self._age += 1
+        return self._conclude(applied, verdict)
 
-        seen = self._look()
-        broken = self.engine.diverged | ~np.isfinite(seen).all(-1)
-        seen = np.where(broken[:, None], self._true, seen)
-        reward = self.family.reward(self._true, applied, seen, self._values)
-        self._true = seen
+    def _conclude(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
+        """Observe and reward; a world that diverged keeps its observation and earns nothing."""
+        family = self.family
+        task = self._task_values
+        obs = self._true_obs
+        next_obs = self._observe()
+        is_finite = np.isfinite(next_obs).all(-1)
+        diverged = self.engine.diverged | ~is_finite
+        is_valid = ~diverged
+        next_obs = np.where(diverged[:, None], obs, next_obs)
+        reward = family.reward(obs, applied, next_obs, task)
+        self._true_obs = next_obs
         return Step(
-            obs=self._wires.observation(seen, self.rng),
-            reward=np.where(broken, 0.0, reward),
-            terminated=self.family.terminated(seen) & ~broken,
-            truncated=self._age >= self.family.horizon,
-            success=self.family.success(seen, self._values) & ~broken,
+            obs=self._disturbances.observation(next_obs, self.rng),
+            reward=np.where(diverged, 0.0, reward),
+            terminated=family.terminated(next_obs) & is_valid,
+            truncated=self._age >= family.horizon,
+            success=family.success(next_obs, task) & is_valid,
             applied=applied,
-            verdict=verdict | np.where(broken, int(Verdict.DIVERGED), 0),
+            verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
             stamp=np.asarray(self._age * self.dt, dtype=np.float64),
         )
 
-    def _look(self) -> Array:
+    def _run_control_period(self) -> tuple[Array, NDArray[np.int64]]:
+        """Pass every tick's command through the gate, then simulate all ticks at once.
+
+        Returns:
+            The mean action in effect (n, a), with a standstill for one that is not a number, and
+            the gate's Verdict flags (n,).
+        """
+        applied = np.zeros(self._action_shape)
+        verdict = np.zeros(self.n, dtype=np.int64)
+        commands = []
+        for tick in range(self._ticks):
+            elapsed = tick * self.tick
+            action = self._disturbances.action(elapsed)
+            is_nan = np.isnan(action).any(-1, keepdims=True)
+            applied += np.where(is_nan, self._still, action)
+            setpoint = self.gate.setpoint
+            target = self.family.action(action, setpoint)
+            command, flags = self.gate(target)
+            verdict |= flags
+            commands.append(command)
+        stacked = stack_ticks(commands)
+        self.engine.run(stacked, self._substeps)
+        return applied / self._ticks, verdict
+
+    def _observe(self) -> Array:
+        """The true observation (n, o) of fresh signals."""
         self.signals = replace(self.engine.read(), marker=self._marker)
         return self.family.observe(self.signals)
 
@@ -124,9 +163,29 @@ class VecWorld:
         self.engine.close()
 
 
-def _whole(long: float, short: float) -> int:
-    """How often ``short`` goes into ``long``; ValueError unless it does exactly."""
-    times = round(long / short)
-    if times < 1 or abs(times * short - long) > 1e-9:
-        raise ValueError(f"{long} s is not a whole number of {short} s")
-    return times
+def _as_engine(engine: str | Engine | None, scene: Scene) -> Engine:
+    """The engine itself, or the one that its name or the scene calls for."""
+    if engine is None or isinstance(engine, str):
+        name = engine_for(scene, engine)
+        created: Engine = ENGINES[name]()
+        return created
+    return engine
+
+
+def _merge(old: Task, new: Task, rows: Mask) -> Task:
+    """The new tasks in ``rows`` (n,), the old ones elsewhere."""
+    values = np.where(rows[:, None], new.values, old.values)
+    ids = np.where(rows, new.ids, old.ids)
+    return Task(new.names, values, ids)
+
+
+def _whole_ratio(long: float, short: float) -> int:
+    """How many times ``short`` fits into ``long``.
+
+    Raises:
+        BadArgumentError: not a whole number of times.
+    """
+    ratio = round(long / short)
+    if ratio < 1 or abs(ratio * short - long) > 1e-9:
+        raise BadArgumentError(f"{long} s is not a whole number of {short} s")
+    return ratio

@@ -1,12 +1,16 @@
-"""An arm's emulator in a thread of the test, whose time passes when it is told to: no test waits, or is too late."""
+"""An arm's emulator in a thread of the test, whose clock stands still until the test moves it.
+
+So no test waits, and none is too late on a busy machine.
+"""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hw_interface.drivers import dynamixel
-from hw_interface.drivers.dynamixel import Dynamixel
+from hw_interface.drivers import dynamixel_bus
+from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
+from hw_interface.emulators import Physics
 from hw_interface.emulators.dynamixel import Bus, BusOptions
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -14,6 +18,7 @@ from robots.signals import JointState
 from sim.plant import Plant
 
 VIPERX: ArmSpec = ARMS["viperx"]
+LONG = 2000.0  # ms, which no answer needs however busy the machine is
 
 
 class Clock:
@@ -26,47 +31,50 @@ class Clock:
         return self.now
 
 
-class Paced(Dynamixel):
-    """The driver; with each reading one of its ticks passes at the bus."""
+class PacedDynamixel(Dynamixel):
+    """The driver; one of its ticks passes at the bus with each reading."""
 
     clock: Clock
 
     def read(self) -> JointState:
-        self.clock.now += self.dt
+        self.clock.now += self.capabilities.dt
         return super().read()
 
 
 @contextmanager
-def bus(arm: ArmSpec = VIPERX, physics: Any = None, **options: Any) -> Iterator[tuple[Bus, Clock]]:
+def emulated_bus(
+    arm: ArmSpec = VIPERX, physics: Physics | None = None, **options: Any
+) -> Iterator[tuple[Bus, Clock]]:
     """A bus that answers as soon as it can."""
     clock = Clock()
-    made = Bus(arm, physics or Plant(arm), BusOptions(**{"wire": False, **options}), clock)
-    serving = threading.Thread(target=made.serve)
+    bus = Bus(arm, physics or Plant(arm), BusOptions(**{"wire": False, **options}), clock)
+    serving = threading.Thread(target=bus.serve)
     serving.start()
     try:
-        yield made, clock
+        yield bus, clock
     finally:
-        made.close()
+        bus.close()
         serving.join()
 
 
 @contextmanager
-def patient(ms: float = 2000.0) -> Iterator[None]:
-    """No answer is given up before that long, however busy the machine is."""
-    before, dynamixel.PATIENCE = dynamixel.PATIENCE, ms
+def patient_driver(margin: float = LONG) -> Iterator[None]:
+    """The driver waits for every answer at least this long, ms."""
+    before = dynamixel_bus.REPLY_MARGIN
+    dynamixel_bus.REPLY_MARGIN = margin
     try:
         yield
     finally:
-        dynamixel.PATIENCE = before
+        dynamixel_bus.REPLY_MARGIN = before
 
 
 @contextmanager
-def driven(**options: Any) -> Iterator[tuple[Paced, Bus]]:
-    """A driver that is not yet connected, and its bus; no goal beyond the limits may ever have reached it."""
-    with patient(), bus(**options) as (made, clock):
-        driver = Paced(
-            VIPERX, None, dynamixel.DynamixelOptions(made.port, options.get("calibration", ""))
-        )
+def emulated_arm(
+    physics: Physics | None = None, calibration: str = ""
+) -> Iterator[tuple[PacedDynamixel, Bus]]:
+    """A driver that is not yet connected, and its bus; no goal outside the limits may reach it."""
+    with patient_driver(), emulated_bus(VIPERX, physics, calibration=calibration) as (bus, clock):
+        driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
-        yield driver, made
-        assert made.outside == 0
+        yield driver, bus
+        assert bus.goals_outside == 0

@@ -1,4 +1,4 @@
-"""Follows docs/add_your_own.md to the letter, in a copy of the packages: what it shows is what happens."""
+"""Follows docs/add_your_own.md to the letter, both ways: what the page prints is what happens."""
 
 import doctest
 import os
@@ -7,92 +7,156 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
+OWN_PACKAGE, IN_REPOSITORY = PAGE.split("## In this repository")
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
-TESTS = ("contracts", "laws", "adaptation", "conftest.py", "tiny.py", "emulated.py", "faraway.py")
-MODULES = {"pliant": "adaptation.cli", "pytest": "pytest"}
+TESTS = ("contracts", "laws", "conftest.py", "tiny.py", "emulated.py", "faraway.py")
+COPIED = (*PACKAGES, "pliant.py", "pyproject.toml", *(f"tests/{name}" for name in TESTS))
+MODULES = {"pliant": "adaptation.cli", "pytest": "pytest", "pip": "pip"}
 FENCE = re.compile(
     r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+MOVE = re.compile(r"^\| `(my_lab/\S+)` \| `(\S+)` \|$", re.MULTILINE)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # s, for a busy machine
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The packages and their tests, apart from what is installed."""
-    for name in (*PACKAGES, *(f"tests/{name}" for name in TESTS), "pyproject.toml"):
-        there = tmp_path / name
-        there.parent.mkdir(exist_ok=True)
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, there)
-    return tmp_path
+class Block(NamedTuple):
+    """A fenced block of the page."""
+
+    path: str | None  # of the file that it shows
+    kind: str
+    text: str
 
 
-def run(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """A Python process that finds the packages in ``where``."""
-    env = os.environ | {"PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *words], cwd=where, env=env, capture_output=True, text=True, timeout=120
-    )
+def blocks(part: str) -> Iterator[Block]:
+    for found in FENCE.finditer(part):
+        yield Block(found["path"], found["kind"], found["text"])
 
 
-def write(path: Path, text: str) -> None:
-    assert not path.exists(), f"{path} is there already"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+class Place:
+    """A folder in which the page is followed."""
 
+    def __init__(self, folder: Path, *path: Path) -> None:
+        """``path``: where Python looks for modules besides."""
+        self.folder = folder
+        self.installed = folder / "installed"
+        self._path = os.pathsep.join(map(str, (folder, *path, self.installed)))
 
-def insert(path: Path, diff: str) -> None:
-    """Add the lines with a plus after those that stand before them."""
-    lines = diff.splitlines(keepends=True)
-    before, after = (
-        "".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" ", " +")
-    )
-    text = path.read_text(encoding="utf-8")
-    assert diff.count("\n+") == 1, "a part is one line in a table"
-    assert text.count(before) == 1, f"{path} reads otherwise than {before!r}"
-    path.write_text(text.replace(before, after), encoding="utf-8")
-
-
-def follow(where: Path, session: str) -> None:
-    """Run the commands of a console and compare what each prints."""
-    for step in session.split("$ ")[1:]:
-        command, _, expected = step.partition("\n")
-        name, *words = shlex.split(command)
-        done = run(where, "-m", MODULES[name], *words)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert all(
-            (where / path).exists() for option, path in pairwise(words) if option == "--out"
-        ), command
-        same = doctest.OutputChecker().check_output(
-            expected, done.stdout, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A Python process."""
+        env = os.environ | {"PYTHONPATH": self._path, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, *words]
+        return subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300
         )
-        assert same, f"{command} printed\n{done.stdout}and not\n{expected}"
+
+    def write(self, path: str, text: str) -> None:
+        file = self.folder / path
+        assert not file.exists(), f"{path} exists already"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def patch(self, path: str, diff: str) -> None:
+        """Change one line of a file, or add one: that is all a part may cost."""
+        lines = diff.splitlines(keepends=True)
+        added = [line for line in lines if line.startswith("+")]
+        removed = [line for line in lines if line.startswith("-")]
+        assert len(added) == 1
+        assert len(removed) <= 1
+        before = "".join(line[1:] for line in lines if line[0] in " -")
+        after = "".join(line[1:] for line in lines if line[0] in " +")
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"{path} does not read {before!r}"
+        file.write_text(text.replace(before, after), encoding="utf-8")
+
+    def follow(self, session: str) -> None:
+        """Run the commands of a console and compare what each prints."""
+        for step in session.split("$ ")[1:]:
+            command, _, expected = step.partition("\n")
+            name, *words = shlex.split(command)
+            if name == "pip":  # nothing is installed into the environment of the tests
+                words = ["install", "--no-deps", "--no-build-isolation", "--no-index", "."]
+                words += ["--target", str(self.installed)]
+            done = self.run("-m", MODULES[name], *words)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            for option, path in pairwise(words):
+                assert option != "--out" or (self.folder / path).exists(), command
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            same = doctest.OutputChecker().check_output(expected, done.stdout, flags)
+            assert same, f"{command} printed\n{done.stdout}and not\n{expected}"
 
 
-def test_the_page_can_be_followed_to_the_letter(copy: Path) -> None:
-    found = run(
-        copy,
-        "-c",
-        f"import {', '.join(PACKAGES)}; print({', '.join(f'{p}.__file__' for p in PACKAGES)})",
-    )
-    assert found.stdout.split() == [str(copy / name / "__init__.py") for name in PACKAGES]
-    done = []
-    for block in FENCE.finditer(PAGE):
-        path, kind, text = block["path"], block["kind"], block["text"]
-        if kind == "console":
-            follow(copy, text)
+def test_a_package_of_ones_own_needs_no_line_in_pliant(tmp_path: Path) -> None:
+    place = Place(tmp_path, ROOT)
+    before = {path: path.stat().st_mtime_ns for path in ROOT.glob("*/**/__init__.py")}
+    consoles = 0
+    for block in blocks(OWN_PACKAGE):
+        if block.kind == "console":
+            place.follow(block.text)
+            consoles += 1
+        elif block.path is not None and not block.path.startswith("policies/"):
+            place.write(block.path, block.text)
+    assert consoles == 8
+    assert before == {path: path.stat().st_mtime_ns for path in ROOT.glob("*/**/__init__.py")}
+    assert_clean(place, "my_lab")
+
+
+def test_in_the_repository_a_part_is_one_file_and_one_line(tmp_path: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy)
         else:
-            (insert if kind == "diff" else write)(copy / path, text)
-        done.append(kind)
-    assert done.count("console") == 5
-    assert done.count("diff") == 5
-    assert done.count("python") == 5
-    checked = run(copy, "-m", "ruff", "check", *PACKAGES)
-    assert checked.returncode == 0, checked.stdout
-    checked = run(copy, "-m", "ruff", "format", "--check", *PACKAGES)
-    assert checked.returncode == 0, checked.stdout
+            shutil.copy2(source, copy)
+    place = Place(tmp_path)
+    names = ", ".join(f"{package}.__file__" for package in PACKAGES)
+    found = place.run("-c", f"import {', '.join(PACKAGES)}; print({names})")
+    assert found.stdout.split() == [str(tmp_path / name / "__init__.py") for name in PACKAGES]
+
+    moves = dict(MOVE.findall(IN_REPOSITORY))
+    for block in blocks(OWN_PACKAGE):
+        if block.path in moves:
+            place.write(moves[block.path], moved_imports(block.text, moves))
+        elif block.path is not None and block.path.startswith("policies/presets/"):
+            place.write(block.path, block.text)
+    diffs = 0
+    for block in blocks(IN_REPOSITORY):
+        if block.kind == "diff":
+            assert block.path is not None
+            place.patch(block.path, block.text)
+            diffs += 1
+        else:
+            place.follow(block.text)
+    files = [path for path in moves.values() if path.endswith(".py")]
+    assert diffs == len(files)
+    assert_clean(place, *PACKAGES)
+
+
+def moved_imports(text: str, moves: dict[str, str]) -> str:
+    """A file whose imports name the places to which other files have moved."""
+    for old, new in moves.items():
+        text = text.replace(module(old), module(new))
+    return text
+
+
+def module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def assert_clean(place: Place, *folders: str) -> None:
+    config = ("--config", str(ROOT / "pyproject.toml"))
+    for command in (("check",), ("format", "--check")):
+        done = place.run("-m", "ruff", *command, *config, *folders)
+        assert done.returncode == 0, done.stdout

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
 
@@ -11,182 +12,266 @@ import pytest
 import tiny
 
 from adaptation import cli
+from adaptation.commands import COMMANDS
+from adaptation.commands.listing import REGISTRIES
 from adaptation.jobs import evaluate
-from adaptation.jobs import train as meta_train
-from policies.methods import METHODS
-from robots.catalog import ARMS
-from sim.engines import ENGINES
-from sim.families import FAMILIES
+from adaptation.jobs import train as training
 
-COMMANDS = ("list", "train", "evaluate", "deploy", "trial", "report", "view", "recover", "emulate")
+POLICIES = ("adapted", "no_adaptation", "blind", "oracle")
+COMPARISON = {
+    *POLICIES,
+    "adaptation",
+    "over_blind",
+    "gap_closed",
+    "tasks",
+    "episodes",
+    "seconds",
+    "run",
+    "commit",
+}
+SLOW_IMPORTS = {"torch", "mujoco", "pybullet", "matplotlib", "viser", "rich.table"}
+STARTUP_SECONDS = 0.6  # processor time of help and list
 
 
 def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
-    """Exit status, the object on the last line, and what was said on standard error."""
+    """Exit status, the JSON object on the last line, and what is on standard error."""
     capfd.readouterr()
-    stdout = os.dup(
-        1
-    )  # a command that answers in JSON gives it up, for its process is about to end
+    stdout = os.dup(1)  # a command that answers in JSON gives it away: its process ends then
     try:
         status = cli.main([*words, "--json"])
-    except SystemExit as ended:
-        return int(ended.code or 0), {}, capfd.readouterr().err
+    except SystemExit as exit_request:
+        return int(exit_request.code or 0), {}, capfd.readouterr().err
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
-    said = capfd.readouterr()
-    return status, json.loads(said.out.splitlines()[-1]), said.err
+    output = capfd.readouterr()
+    return status, json.loads(output.out.splitlines()[-1]), output.err
 
 
-def test_list_names_what_is_registered_without_importing_it() -> None:
-    heavy = "{'torch', 'mujoco', 'pybullet', 'matplotlib', 'viser'}"
+def run_process(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60)
+
+
+def check_comparison(answer: dict[str, Any]) -> None:
+    """The record that scripts may rely on."""
+    assert set(answer) >= COMPARISON
+    for policy in POLICIES:
+        result = answer[policy]
+        if result is None:
+            assert policy != "adapted"
+            continue
+        assert set(result) == {"returns", "success", "metrics"}
+        assert result["metrics"]
+        for values in (result["returns"], result["success"], *result["metrics"].values()):
+            assert len(values) == answer["episodes"]
+    for difference, baseline in (("adaptation", "no_adaptation"), ("over_blind", "blind")):
+        estimate = answer[difference]
+        assert (estimate is None) == (answer[baseline] is None)
+        if estimate is not None:
+            assert set(estimate) == {"value", "interval"}
+            apart = answer["adapted"]["returns"][-1] - answer[baseline]["returns"][-1]
+            assert estimate["value"] == pytest.approx(apart)
+    assert set(answer["gap_closed"]) == {"value", "interval", "note"}
+    assert (answer["gap_closed"]["value"] is None) == (answer["gap_closed"]["note"] is not None)
+    assert answer["seconds"] > 0
+
+
+def test_list_prints_what_is_registered_without_importing_it() -> None:
     program = (
         "import sys; from adaptation.cli import main; status = main(['list', '--json']); "
-        f"sys.exit(status or bool({heavy} & set(sys.modules)))"
+        f"sys.exit(status or bool({SLOW_IMPORTS} & set(sys.modules)))"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-    assert answer.returncode == 0
-    found = json.loads(answer.stdout.splitlines()[-1])
-    assert set(found) == {"families", "methods", "arms", "engines", "drivers", "emulators"}
-    for kind, table in (
-        ("families", FAMILIES),
-        ("methods", METHODS),
-        ("arms", ARMS),
-        ("engines", ENGINES),
-    ):
-        assert found[kind] == sorted(table)
+    answer = run_process("-c", program)
+    assert answer.returncode == 0, answer.stderr
+    names = json.loads(answer.stdout.splitlines()[-1])
+    assert set(names) == {
+        "families",
+        "methods",
+        "arms",
+        "engines",
+        "drivers",
+        "trackers",
+        "emulators",
+    }
+    for kind, table in REGISTRIES.items():
+        assert names[kind] == sorted(table)
+
+
+@pytest.mark.parametrize("words", ["list", "--help", "--version"])
+def test_help_and_list_answer_at_once(words: str) -> None:
+    program = f"""
+import sys
+import time
+from adaptation.cli import main
+try:
+    main([{words!r}])
+except SystemExit:
+    pass
+sys.exit(time.process_time() > {STARTUP_SECONDS})
+"""
+    assert run_process("-c", program).returncode == 0
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pliant {version('pliant')}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_helps(capfd: pytest.CaptureFixture[str], command: str) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_every_command_has_a_help_text(capfd: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as exit_request:
         cli.main([command, "--help"])
-    assert ended.value.code == 0
+    assert exit_request.value.code == 0
     assert "--json" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["train", "perl", "--family", "slide"], "no method named 'perl'; there are: blind"),
-        (["train", "pearl", "--family", "skate"], "no family named 'skate'; there are:"),
-        (
-            ["train", "pearl", "--family", "slide", "--engine", "ode"],
-            "no engine named 'ode'; there are:",
-        ),
-        (
-            ["train", "pearl", "--family", "point", "--engine", "bullet"],
-            "point runs in ideal, not in 'bullet'",
-        ),
-        (["train", "pearl"], "needs a METHOD and --family"),
-        (["train", "--resume"], "or --resume --out RUN"),
-        (
-            ["train", "pearl", "--family", "point", "--resume"],
-            "runs/pearl-point-0 is no run folder",
-        ),
-        (["train", "--resume", "--out", "nowhere"], "nowhere is no run folder"),
-        (
-            ["train", "pearl", "--family", "point", "--iterations", "0"],
-            "--iterations must be above 0, got 0",
-        ),
-        (
-            ["train", "pearl", "--family", "point", "--minutes", "nan"],
-            "--minutes must be above 0, got nan",
-        ),
-        (
-            ["train", "pearl", "--family", "point", "--set", "speed=9"],
-            "pearl has no setting 'speed'; there are:",
-        ),
-        (
-            ["train", "pearl", "--family", "point", "--set", "speed"],
-            "--set takes NAME=VALUE, got 'speed'",
-        ),
-        (["evaluate", "nowhere"], "nowhere is no run folder"),
-        (["evaluate", "nowhere", "--tasks", "-3"], "--tasks must be above 0"),
-        (["evaluate", "nowhere", "--split", "best"], "best"),
-        (["deploy", "nowhere", "--arm", "hand"], "no arm named 'hand'; there are: panda"),
-        (
-            ["deploy", "nowhere", "--arm", "panda", "--driver", "psychic"],
-            "no driver named 'psychic'; there are:",
-        ),
-        (["deploy", "nowhere", "--arm", "panda"], "nowhere is no run folder"),
-        (["trial", "nowhere", "--arm", "panda"], "nowhere is no run folder"),
-        (["trial", "nowhere"], "--arm"),
-        (["report", "nowhere"], "no folder nowhere"),
-        (["view", "skate"], "no family named 'skate'"),
-        (["recover", "nowhere.mcap"], "no file nowhere.mcap"),
-        (
-            ["emulate", "pigeon", "--arm", "viperx"],
-            "no emulator named 'pigeon'; there are: dynamixel",
-        ),
-        (["emulate", "dynamixel", "--arm", "hand"], "no arm named 'hand'"),
-        (["emulate", "dynamixel", "--arm", "panda"], "no calibration file"),
-        (["conquer"], "conquer"),
-        ([], "list"),
-    ],
-    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
-)
-def test_what_is_impossible_is_refused_with_status_2(
+def test_a_command_of_another_package_that_cannot_be_imported_leaves_the_others_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("broken", "no.such.module:Command", COMMANDS.group)
+    monkeypatch.setitem(vars(COMMANDS), "_plugins", {"broken": point})
+    status, names, warning = pliant(capfd, "list")
+    assert status == 0
+    assert names["families"]
+    assert "command 'broken' cannot be imported" in warning
+
+
+REFUSALS = [
+    ("train perl --family slide", "no method named 'perl'; there are: blind"),
+    ("train pearl --family skate", "no family named 'skate'; there are:"),
+    ("train pearl --family slide --engine ode", "no engine named 'ode'; there are:"),
+    ("train pearl --family point --engine bullet", "point runs on ideal, not on bullet"),
+    ("train pearl --family point --preset gpu", "no preset named 'gpu'; there are: cpu, paper"),
+    ("train pearl --family no.such:Family", "family 'no.such:Family' cannot be imported"),
+    ("train no.such:Method --family point", "method 'no.such:Method' cannot be imported"),
+    ("train pearl", "needs a METHOD and --family"),
+    ("train --resume", "or --resume --out RUN"),
+    ("train pearl --family point --resume", "runs/pearl-point-0 is no run folder"),
+    ("train --resume --out nowhere", "nowhere is no run folder"),
+    ("train pearl --family point --iterations 0", "--iterations must be above 0, got 0"),
+    ("train pearl --family point --steps -1", "--steps must be above 0, got -1"),
+    ("train pearl --family point --gradient-steps 0", "--gradient-steps must be above 0, got 0"),
+    ("train pearl --family point --minutes nan", "--minutes must be above 0, got nan"),
+    ("train pearl --family point --set speed=9", "no setting 'speed'; there are:"),
+    ("train pearl --family point --set speed", "--set takes NAME=VALUE, got 'speed'"),
+    ("train pearl --family point --set sac.lr=-1", "sac.lr=-1 is not allowed: give a number"),
+    ("train pearl --family point --set sac.gamma=2", "sac.gamma=2 is not allowed: give a number"),
+    ("train pearl --family point --set sac.hidden=64,0", "sac.hidden='64,0' is not allowed"),
+    ("train pearl --family point --set sac.lr=fast", "sac.lr='fast' is not allowed"),
+    ("settings pearl --family skate", "no family named 'skate'; there are:"),
+    ("settings pearl --family point --set sac.lr=-1", "sac.lr=-1 is not allowed"),
+    ("settings pearl", "--family"),
+    ("evaluate nowhere", "nowhere is no run folder"),
+    ("evaluate nowhere --tasks -3", "--tasks must be above 0"),
+    ("evaluate nowhere --split best", "best"),
+    ("deploy nowhere --arm hand", "no arm named 'hand'; there are: panda"),
+    ("deploy nowhere --arm panda --driver psychic", "no driver named 'psychic'; there are:"),
+    ("deploy nowhere --arm panda --tracker eye", "no tracker named 'eye'; there are:"),
+    ("deploy nowhere --arm panda --clock wall", "wall"),
+    ("deploy nowhere --arm panda", "nowhere is no run folder"),
+    ("trial nowhere --arm panda", "nowhere is no run folder"),
+    ("trial nowhere", "--arm"),
+    ("report nowhere", "no folder nowhere"),
+    ("view skate", "no family named 'skate'"),
+    ("recover nowhere.mcap", "no file nowhere.mcap"),
+    ("emulate pigeon --arm viperx", "no emulator named 'pigeon'; there are: dynamixel"),
+    ("emulate dynamixel --arm hand", "no arm named 'hand'"),
+    ("emulate dynamixel --arm panda", "no calibration file"),
+    ("conquer", "conquer"),
+    ("", "list"),
+]
+
+
+@pytest.mark.parametrize(("words", "reason"), REFUSALS, ids=[words for words, _ in REFUSALS])
+def test_what_is_impossible_is_refused_with_status_2_and_writes_nothing(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    words: list[str],
-    said: str,
+    words: str,
+    reason: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status, answer, complaint = pliant(capfd, *words)
+    status, answer, complaint = pliant(capfd, *words.split())
     assert status == 2
-    assert said in complaint
-    assert not answer or said in answer["error"]
+    assert reason in complaint
+    assert not answer or set(answer) == {"error"}
+    assert not answer or reason in answer["error"]
     assert "Traceback" not in complaint
     assert not list(tmp_path.iterdir())
+
+
+def test_settings_show_value_source_and_meaning(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ("settings", "pearl", "--family", "slide", "--set", "sac.hidden=64,32")
+    status, answer, _ = pliant(capfd, *words)
+    assert status == 0
+    settings = {setting["name"]: setting for setting in answer["settings"]}
+    assert all(
+        set(setting) == {"name", "value", "source", "unit", "meaning"}
+        for setting in settings.values()
+    )
+    assert settings["sac.hidden"]["value"] == [64, 32]
+    assert settings["sac.hidden"]["source"] == "--set"
+    assert settings["sac.reward_scale"]["source"] == "preset slide.toml"
+    assert settings["latent_dim"]["source"] == "default"
+    assert all(setting["meaning"] for setting in settings.values())
+    assert answer["steps"] > 0
+    assert answer["gradient_steps"] > 0
+
+
+def test_settings_that_no_preset_tunes_follow_from_the_family(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _, answer, _ = pliant(capfd, "settings", "pearl", "--family", "point", "--preset", "paper")
+    sources = {setting["source"] for setting in answer["settings"]}
+    assert "derived" in sources
+
+
+def test_settings_are_a_plain_table_when_they_are_piped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["settings", "rl2", "--family", "point"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["setting", "value", "source", "unit", "meaning"]
+    assert any(row.startswith("gae_lambda") for row in rows)
 
 
 @pytest.mark.usefixtures("registered")
 def test_train_resume_and_evaluate(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for module in (meta_train, evaluate):
+    for module in (training, evaluate):
         monkeypatch.setattr(module, "VecWorld", tiny.World)
     out = str(tmp_path / "run")
-    train = (
-        "train",
-        "counter",
-        "--family",
-        "tiny",
-        "--out",
-        out,
-        "--iterations",
-        "2",
-        "--no-references",
-    )
-    status, trained, _ = pliant(
-        capfd, *train, "--set", "gain=0.25", "--set", "schedule.episodes_per_trial=3"
-    )
+    train = ("train", "counter", "--family", "tiny", "--out", out)
+    bounded = (*train, "--iterations", "2", "--no-references")
+    changes = ("--set", "gain=0.25", "--set", "schedule.episodes_per_trial=3")
+    status, trained, notice = pliant(capfd, *bounded, *changes)
     assert (status, trained["iteration"], trained["run"]) == (0, 2, out)
+    assert "counter has no cpu preset for tiny" in notice
     config = json.loads((tmp_path / "run/method/contract.json").read_bytes())["config"]
     assert (config["gain"], config["schedule"]["episodes_per_trial"]) == (0.25, 3)
-    status, _, complaint = pliant(capfd, *train)
+    status, _, complaint = pliant(capfd, *bounded)
     assert status == 2
     assert "holds a run already" in complaint
     assert pliant(capfd, "train", "--resume", "--out", out)[0] == 0
-    assert pliant(capfd, *train, "--resume")[0] == 0
-    for other in (["pearl"], ["--seed", "3"], ["--iterations", "9"], ["--set", "gain=1"]):
-        status, _, complaint = pliant(capfd, "train", *other, "--resume", "--out", out)
+    assert pliant(capfd, *bounded, "--resume")[0] == 0
+    others = ("pearl", "--seed 3", "--iterations 9", "--steps 9", "--preset paper", "--set gain=1")
+    for other in others:
+        status, _, complaint = pliant(capfd, "train", *other.split(), "--resume", "--out", out)
         assert status == 2
         assert "was begun with" in complaint
 
-    status, judged, _ = pliant(capfd, "evaluate", out, "--tasks", "5", "--episodes", "4")
+    judge = ("evaluate", out, "--tasks", "5", "--episodes", "4")
+    status, comparison, _ = pliant(capfd, *judge)
     assert status == 0
-    assert len(judged["method"]) == len(judged["success"]) == len(judged["frozen"]) == 4
-    assert (judged["tasks"], judged["episodes"]) == (5, 4)
-    assert judged["blind"] is judged["oracle"] is judged["gap_closed"] is judged["interval"] is None
-    assert judged["seconds"] > 0
-    assert pliant(capfd, "evaluate", out, "--tasks", "5", "--episodes", "4")[1] | {
-        "seconds": 0
-    } == judged | {"seconds": 0}
+    check_comparison(comparison)
+    assert (comparison["tasks"], comparison["episodes"]) == (5, 4)
+    assert comparison["blind"] is comparison["oracle"] is comparison["over_blind"] is None
+    assert comparison["gap_closed"]["value"] is comparison["gap_closed"]["interval"] is None
+    assert "blind" in comparison["gap_closed"]["note"]
+    assert comparison["run"] == out
+    _, again, _ = pliant(capfd, *judge)
+    assert again | {"seconds": 0} == comparison | {"seconds": 0}
 
     weights = tmp_path / "run/method/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
@@ -196,54 +281,86 @@ def test_train_resume_and_evaluate(
     assert "is not what was written" in answer["error"]
 
 
+def test_a_training_ends_at_the_first_bound_that_is_reached(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train = ("train", "blind", "--family", "point", "--no-references", "--iterations", "50")
+    by_steps = ("--out", str(tmp_path / "steps"), "--steps", "12801")
+    status, trained, _ = pliant(capfd, *train, *by_steps, "--set", "gradient_steps=1")
+    assert status == 0
+    assert trained["iteration"] == 2  # the first one, with its random trials, has 12,800 steps
+    by_gradient = ("--out", str(tmp_path / "gradient"), "--gradient-steps", "3")
+    status, trained, _ = pliant(capfd, *train, *by_gradient, "--set", "gradient_steps=1")
+    assert status == 0
+    assert trained["gradient_steps"] == trained["iteration"] == 3
+
+
+def test_what_an_untuned_training_takes_is_said_before_it_begins(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train = ("train", "rl2", "--family", "point_sparse", "--no-references", "--iterations", "1")
+    small = ("--set", "schedule.meta_batch=8", "--set", "hidden=8", "--set", "memory_size=8")
+    status, _, notice = pliant(capfd, *train, *small, "--out", str(tmp_path / "run"))
+    assert status == 0
+    assert "rl2 has no cpu preset for point_sparse" in notice
+    assert "environment steps" in notice
+    assert "gradient steps" in notice
+    assert "minutes on one core" in notice
+    assert notice.index("has no cpu preset") < notice.index("iteration 1")
+
+
 def test_a_short_training_with_references_is_judged_between_them(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "run")
-    assert (
-        pliant(capfd, "train", "blind", "--family", "point", "--out", out, "--iterations", "1")[0]
-        == 0
-    )
-    assert {"config.json", "method", "oracle", "log.jsonl"} <= {
-        p.name for p in (tmp_path / "run").iterdir()
-    }
-    status, judged, _ = pliant(capfd, "evaluate", out, "--tasks", "4")
+    train = ("train", "blind", "--family", "point", "--out", out, "--iterations", "1")
+    assert pliant(capfd, *train)[0] == 0
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.json", "method", "oracle", "log.jsonl"} <= files
+    status, comparison, _ = pliant(capfd, "evaluate", out, "--tasks", "4")
     assert status == 0
-    assert judged["blind"] == judged["method"]  # a run of blind is its own floor
-    assert all(
-        len(judged[name]) == judged["episodes"]
-        for name in ("method", "frozen", "blind", "oracle", "success")
-    )
+    check_comparison(comparison)
+    assert comparison["blind"] == comparison["adapted"]  # a run of blind is its own reference
+    assert all(comparison[policy] is not None for policy in POLICIES)
     status, _, complaint = pliant(capfd, "deploy", out, "--arm", "panda")
     assert status == 2
     assert "asked to drive 'panda'" in complaint
+
+
+def test_a_trial_answers_with_a_comparison_and_what_the_arm_did(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = str(tmp_path / "run")
+    train = ("train", "blind", "--family", "reach", "--out", out, "--iterations", "1")
+    small = ("--no-references", "--set", "schedule.meta_batch=2", "--set", "gradient_steps=1")
+    assert pliant(capfd, *train, *small, "--set", "schedule.random_trials=0")[0] == 0
+    arm = ("--arm", "panda", "--objects", "1", "--episodes", "1", "--workers", "1")
+    status, trial, _ = pliant(capfd, "trial", out, *arm)
+    assert status == 0
+    check_comparison(trial)
+    assert set(trial) == COMPARISON | {"arm", "driver", "verdicts", "timing"}
+    assert (trial["arm"], trial["driver"], trial["timing"]) == ("panda", "twin", None)
+    assert trial["adaptation"]["interval"] is None  # one object is no sample
+    assert trial["gap_closed"]["value"] is None
 
 
 def test_a_body_that_is_no_arm_is_refused_by_name(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "run")
-    small = [f"--set=schedule.{name}=1" for name in ("episodes_per_trial", "random_trials")] + [
+    small = [
+        "--set=schedule.episodes_per_trial=1",
+        "--set=schedule.random_trials=1",
         "--set=schedule.meta_batch=2",
         "--set=gradient_steps=1",
     ]
-    train = (
-        "train",
-        "blind",
-        "--family",
-        "cheetah_vel",
-        "--out",
-        out,
-        "--iterations",
-        "1",
-        "--no-references",
-    )
-    assert pliant(capfd, *train, *small)[0] == 0
-    there = sorted(tmp_path.rglob("*"))
+    train = ("train", "blind", "--family", "cheetah_vel", "--out", out, "--iterations", "1")
+    assert pliant(capfd, *train, "--no-references", *small)[0] == 0
+    before = sorted(tmp_path.rglob("*"))
     for command in ("deploy", "trial"):
         status, answer, complaint = pliant(capfd, command, out, "--arm", "panda")
         assert status == 2
         assert "half_cheetah is no arm" in complaint
         assert "half_cheetah is no arm" in answer["error"]
         assert "Traceback" not in complaint
-    assert sorted(tmp_path.rglob("*")) == there
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,43 +1,59 @@
-"""The smallest family, world and method that the loops can be tested with, in a few lines of NumPy and torch."""
+"""The smallest family, world, driver and method that the loops can be tested with."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from robots.arm import Body, Limits
+from robots.driver import Capabilities
+from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Spec, Verdict
+from robots.signals import Array, ArrayLike, Setpoint, Spec, Verdict
 from robots.world import Step, Task
 
-J = np.ones(2)
-LIMITS = Limits(-3 * J, 3 * J, J, 10 * J, 100 * J, J, np.array([[-1.0, 1.0]] * 3), 10.0, 0.1)
-BODY = Body("tiny-arm", ("shoulder", "elbow"), 0.1 * J, LIMITS)
-OTHER = Body("other-arm", ("shoulder", "elbow"), 0.1 * J, LIMITS)
+ONES = np.ones(2)  # one number per joint
+LIMITS = Limits(
+    q_low=-3 * ONES,
+    q_high=3 * ONES,
+    dq=ONES,
+    ddq=10 * ONES,
+    jerk=100 * ONES,
+    tau=ONES,
+    tool_box=np.array([[-1.0, 1.0]] * 3),
+    force=10.0,
+    deadline=0.1,
+)
+BODY = Body("tiny-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
+OTHER = Body("other-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
+CPU = torch.device("cpu")
 
 
 class Velocity:
-    spec = Spec(("shoulder", "elbow"), -J, J, ("1", "1"))
+    """An action map: joint velocities of at most 0.5 rad/s."""
+
+    spec = Spec(("shoulder", "elbow"), -ONES, ONES, ("1", "1"))
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         return 0.5 * action
 
 
 @dataclass(frozen=True)
-class ElsewhereOptions:
+class RemoteOptions:
     port: str = "here"
 
 
 class RemoteDriver:
-    """A driver of an arm that is somewhere else: it cannot place an object."""
+    """A driver of a real arm: time passes by itself, and it cannot place an object."""
 
-    Options = ElsewhereOptions
+    Options = RemoteOptions
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=0.05, realtime=True)
 
-    def __init__(self, arm: Body, scene: Any, options: ElsewhereOptions) -> None:
+    def __init__(self, arm: Body, scene: Scene, options: RemoteOptions) -> None:
         if options.port == "nowhere":
-            raise ValueError("nothing is nowhere")
+            raise BadArgumentError("nothing is at the port 'nowhere'")
 
 
 class Tiny:
@@ -46,10 +62,9 @@ class Tiny:
     name = "tiny"
     body = BODY
     limits = LIMITS
-    scene = Scene(BODY, loose_object=True)
-    engines = ("ideal",)
+    scene = Scene(BODY)
     action = Velocity()
-    obs = Spec(("x", "y"), -3 * J, 3 * J, ("rad", "rad"))
+    obs = Spec(("x", "y"), -3 * ONES, 3 * ONES, ("rad", "rad"))
     dt = 0.1
     tick = 0.05
     horizon = 5
@@ -61,77 +76,96 @@ class Tiny:
         values = rng.uniform(-1, 1, (n, 3)) * (1, 1, 0.05)
         return Task(self.task_names, values, np.arange(n))
 
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        offset = obs - task[..., :2]
+        return {"distance_m": (offset**2).sum(-1) ** 0.5}
+
+
+class TinyObject(Tiny):
+    """The same with an object that has to be placed."""
+
+    scene = Scene(BODY, loose_object=True)
+
 
 def answer(n: int, **changes: Any) -> Step:
+    """What a world of n returns when nothing happens, but for some fields."""
     no = np.zeros(n, dtype=bool)
-    step = {
-        "obs": np.zeros((n, 2)),
-        "reward": np.ones(n),
-        "terminated": no,
-        "truncated": no,
-        "success": no,
-    }
-    step |= {
-        "applied": np.zeros((n, 2)),
-        "verdict": np.zeros(n, dtype=np.int64),
-        "stamp": np.zeros(n),
-    }
-    return Step(**(step | changes))
+    step = Step(
+        obs=np.zeros((n, 2)),
+        reward=np.ones(n),
+        terminated=no,
+        truncated=no,
+        success=no,
+        applied=np.zeros((n, 2)),
+        verdict=np.zeros(n, dtype=np.int64),
+        stamp=np.zeros(n),
+    )
+    return Step(**{**vars(step), **changes})
 
 
 class Script:
-    """A world whose answers are written down: ``ends[kind] = {world: tick}`` says what happens where and when."""
+    """A world whose flags are written down: ``ends[kind] = {world: tick}`` sets one flag once."""
 
     dt = 0.1
     family: Any = Tiny()
 
     def __init__(self, n: int, **ends: dict[int, int]) -> None:
-        self.n, self.ends, self.tick, self.resets, self.actions = n, ends, 0, 0, []
+        self.n = n
+        self.ends = ends
+        self.tick = 0
+        self.resets = 0
+        self.actions: list[Array] = []
 
     def reset(self, task: Task) -> Array:
-        self.tick, self.resets = 0, self.resets + 1
+        self.tick = 0
+        self.resets += 1
         return np.full((self.n, 2), -1.0)
 
     def step(self, action: Array) -> Step:
         self.actions.append(action.copy())
-        at = {
-            kind: np.array([rows.get(i) == self.tick for i in range(self.n)])
-            for kind, rows in self.ends.items()
-        }
+        flags = {}
+        for kind, ticks in self.ends.items():
+            flags[kind] = np.array([ticks.get(i) == self.tick for i in range(self.n)])
         self.tick += 1
-        verdict = np.where(
-            at.pop("diverged", np.zeros(self.n, dtype=bool)), int(Verdict.DIVERGED), 0
-        )
-        return answer(self.n, obs=np.full((self.n, 2), float(self.tick)), verdict=verdict, **at)
+        diverged = flags.pop("diverged", np.zeros(self.n, dtype=bool))
+        verdict = np.where(diverged, int(Verdict.DIVERGED), 0)
+        obs = np.full((self.n, 2), float(self.tick))
+        return answer(self.n, obs=obs, verdict=verdict, **flags)
 
     def close(self) -> None: ...
 
 
 class World(Script):
-    """The family's true world, built as ``VecWorld`` is: a point that moves as it is told, from a random start."""
+    """The family's physics, built as ``VecWorld`` is: a point that moves from a random start."""
 
-    def __init__(self, family: Tiny, engine: str, n: int, seed: int) -> None:
+    def __init__(self, family: Any, engine: str | None, n: int, seed: int) -> None:
         super().__init__(n)
+        self.family = family
         self.rng = np.random.default_rng(seed)
 
     def reset(self, task: Task) -> Array:
-        self.tick, self.goal = 0, task.columns("goal.x", "goal.y")
+        self.tick = 0
+        self.goal = task.columns("goal.x", "goal.y")
         self.at = self.rng.normal(size=(self.n, 2))
         return self.at.copy()
 
     def step(self, action: Array) -> Step:
         self.tick += 1
         self.at = self.at + 0.3 * action
-        far = np.linalg.norm(self.at - self.goal, axis=1)
-        over = np.full(self.n, self.tick == self.family.horizon)
+        distance = np.linalg.norm(self.at - self.goal, axis=1)
         return answer(
-            self.n, obs=self.at, reward=-far, success=far < 0.3, truncated=over, applied=action
+            self.n,
+            obs=self.at,
+            reward=-distance,
+            success=distance < 0.3,
+            truncated=np.full(self.n, self.tick == self.family.horizon),
+            applied=action,
         )
 
 
 @dataclass(frozen=True)
 class Count:
-    """How often each world was seen, and what was last seen there."""
+    """A belief: how often each world was observed, and what was observed last."""
 
     ticks: torch.Tensor  # (n,)
     last: torch.Tensor  # (n, 2)
@@ -148,7 +182,7 @@ class CounterConfig:
     schedule: CollectionSchedule = SCHEDULE
 
     @classmethod
-    def for_family(cls, name: str) -> "CounterConfig":
+    def for_problem(cls, problem: Problem) -> "CounterConfig":
         return cls()
 
 
@@ -158,40 +192,43 @@ class Counter:
     Config = CounterConfig
     privileged = False
 
-    def __init__(self, problem: Problem, config: CounterConfig, seed: int) -> None:
-        self.problem, self.config, self.schedule = problem, config, config.schedule
+    def __init__(
+        self, problem: Problem, config: CounterConfig, seed: int, device: torch.device = CPU
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
         self.generator = torch.Generator().manual_seed(seed)
         self.net = {
             "weight": torch.zeros(2, 2),
-            "obs.shift": torch.zeros(2),
-            "obs.scale": torch.ones(2),
+            "obs_norm.mean": torch.zeros(2),
+            "obs_norm.inv_std": torch.ones(2),
         }
-        self.told: Any = "nothing"
+        self.given_task: Any = "never asked"
 
     def prior(self, n: int, task: torch.Tensor | None = None) -> Count:
-        self.told = task
+        self.given_task = task
         return Count(torch.zeros(n), torch.zeros(n, 2), {"noise": torch.zeros(n, 1)})
 
     def act(self, obs: torch.Tensor, belief: Count, explore: bool) -> torch.Tensor:
-        noise = 0.1 * torch.randn(len(obs), 2, generator=self.generator) if explore else 0.0
-        action = torch.tanh(
-            obs @ self.net["weight"] + self.config.gain * belief.last + 0.01 * belief.ticks[:, None]
-        )
-        return (action + noise).clamp(-1, 1)
+        counted = 0.01 * belief.ticks[:, None]
+        mean = torch.tanh(obs @ self.net["weight"] + self.config.gain * belief.last + counted)
+        if explore:
+            mean = mean + 0.1 * torch.randn(len(obs), 2, generator=self.generator)
+        return mean.clamp(-1, 1)
 
     def observe(self, belief: Count, transition: Transition) -> Count:
-        seen = transition.valid
-        return Count(
-            belief.ticks + seen,
-            torch.where(seen[:, None], transition.next_obs, belief.last),
-            belief.inner,
-        )
+        valid = transition.valid
+        last = torch.where(valid[:, None], transition.next_obs, belief.last)
+        return Count(belief.ticks + valid, last, belief.inner)
 
     def adapt(self, belief: Count, episode: Transition) -> Count:
         return Count(belief.ticks + 100, belief.last, belief.inner)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        self.net["weight"] = self.net["weight"] + 0.1 * torch.randn(2, 2, generator=self.generator)
+        change = torch.randn(2, 2, generator=self.generator)
+        self.net["weight"] = self.net["weight"] + 0.1 * change
         return {"size": float(self.net["weight"].norm())}
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,7 +243,7 @@ class Counter:
         self.generator.set_state(state["generator"])
 
 
-class Told(Counter):
-    """The same, but told the task."""
+class PrivilegedCounter(Counter):
+    """The same, but it is given the task."""
 
     privileged = True

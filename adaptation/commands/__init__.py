@@ -1,1 +1,25 @@
-"""The command line's commands, one file per group."""
+"""The command line's commands, one file per group.
+
+A command is a frozen dataclass: its fields are the options, its docstring is the help text, its
+method ``run`` does the work and returns the answer for ``--json``. Modules import what is slow to
+import inside ``run``, so that help and ``pliant list`` answer at once.
+"""
+
+from robots.registry import Registry
+
+COMMANDS = Registry(
+    "command",
+    "pliant.commands",
+    {
+        "list": "adaptation.commands.listing:List",
+        "settings": "adaptation.commands.listing:Settings",
+        "train": "adaptation.commands.training:Train",
+        "evaluate": "adaptation.commands.evaluation:Evaluate",
+        "deploy": "adaptation.commands.arm:Deploy",
+        "trial": "adaptation.commands.arm:Trial",
+        "report": "adaptation.commands.evaluation:Report",
+        "view": "adaptation.commands.evaluation:View",
+        "recover": "adaptation.commands.tools:Recover",
+        "emulate": "adaptation.commands.tools:Emulate",
+    },
+)

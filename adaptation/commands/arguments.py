@@ -1,41 +1,83 @@
-"""What commands share: an option of theirs all, and how arguments are checked."""
+"""Options that several commands share, and checks of what they are given."""
 
 import json
-from typing import Annotated, Any
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from robots.errors import BadArgumentError
 from robots.registry import Registry
 
+if TYPE_CHECKING:
+    from adaptation.runs.run import Run
+
 Json = Annotated[bool, arg(name="json", help="Print one JSON object as the last line.")]
-Pairs = Annotated[tuple[str, ...], UseAppendAction]  # NAME=VALUE, the option again for each
+Pairs = Annotated[tuple[str, ...], UseAppendAction]  # NAME=VALUE; the option is given once for each
+RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
 
 
-def known(table: Registry, name: str) -> None:
-    """Refuse a name that is not in a registry, naming what is."""
-    if name not in table:
-        raise BadArgumentError(
-            f"no {table.kind} named {name!r}; there are: {', '.join(sorted(table))}"
-        )
+def check_name(table: Registry, name: str | None) -> None:
+    """Refuse a name that a registry does not have; None, an option that was not given, passes.
+
+    Raises:
+        UnknownNameError: the message lists the names that exist.
+        BadArgumentError: ``package.module:Attribute`` cannot be imported.
+    """
+    if name is None:
+        return
+    allow_local_modules(name)
+    if name not in table or ":" in name:
+        table[name]  # raises what is wrong with it
 
 
-def positive(**numbers: float | None) -> None:
-    """Refuse a number that is not above zero."""
+def allow_local_modules(*names: str) -> None:
+    """Let ``package.module:Attribute`` be found in the current directory, as ``python -m`` does."""
+    here = os.getcwd()
+    if any(":" in name for name in names) and here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def check_positive(**numbers: float | None) -> None:
+    """Refuse numbers that are not above zero; None, an option that was not given, passes.
+
+    Raises:
+        BadArgumentError: the message names the option.
+    """
     for name, value in numbers.items():
         if value is not None and not value > 0:
-            raise BadArgumentError(f"--{name.replace('_', '-')} must be above 0, got {value}")
+            option = name.replace("_", "-")
+            raise BadArgumentError(f"--{option} must be above 0, got {value}")
 
 
-def named_values(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """What an option was given as NAME=VALUE each, a value read as JSON where it is some."""
-    found = {}
+def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE options; a value that is JSON becomes a number, a list, ..., else a text.
+
+    Raises:
+        BadArgumentError: one has no ``=``.
+    """
+    values = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not equals:
             raise BadArgumentError(f"{option} takes NAME=VALUE, got {pair!r}")
         try:
-            found[name] = json.loads(value)
+            values[name] = json.loads(text)
         except json.JSONDecodeError:
-            found[name] = value
-    return found
+            values[name] = text
+    return values
+
+
+def open_run(folder: Path) -> "Run":
+    """Open a run whose family, method or engine may be defined in the current directory.
+
+    Raises:
+        FileNotFoundError, DamagedError: see ``Run.open``.
+    """
+    from adaptation.runs.run import Run
+
+    run = Run.open(folder)
+    allow_local_modules(run.config.family, run.config.method, run.config.engine or "")
+    return run

@@ -1,104 +1,139 @@
-"""The commands at an arm, or at what stands in for one; see ``commands``."""
+"""``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tyro.conf import Positional, arg
-
-from adaptation.commands.arguments import Json, Pairs, known, named_values, positive
+from adaptation.commands.arguments import (
+    Json,
+    Pairs,
+    RunFolder,
+    check_name,
+    check_positive,
+    open_run,
+    parse_pairs,
+)
 from hw_interface.drivers import DRIVERS
-from hw_interface.emulators import EMULATORS
+from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
 
-Clock = Literal["lockstep", "wall"]
+if TYPE_CHECKING:
+    from adaptation.runs.records import DeployResult, TrialResult
+
+Clock = Literal["lockstep", "realtime"]
 
 
 @dataclass(frozen=True)
-class AtArm:
-    """What every command says that drives an arm."""
+class ArmOptions:
+    """What every command that drives an arm is told."""
 
-    folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
-    """The run folder."""
+    folder: RunFolder
     arm: str
-    """The arm to drive."""
+    """Arm to drive."""
     driver: str = "twin"
-    """What stands between us and the arm."""
+    """Robot driver (backend)."""
     port: str | None = None
-    """Where the arm is plugged in, for a driver that asks."""
+    """Port or address of the arm, for a driver that needs one."""
     calibration: Path | None = None
-    """How its servos are wired and where their zeros lie, for a driver that asks; as it left its maker unless given."""
-
+    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
     driver_set: Pairs = ()
-    """Another option of the driver, NAME=VALUE, as in latency=0.01 of the twin; again for each."""
+    """A driver's option, NAME=VALUE, such as latency=0.01 of the twin. May be repeated."""
+    tracker: str | None = None
+    """Object tracker. A twin measures its object itself."""
+    tracker_set: Pairs = ()
+    """A tracker's option, NAME=VALUE. May be repeated."""
+
+    def check_names(self) -> None:
+        """Refuse arms, drivers and trackers that do not exist."""
+        check_name(ARMS, self.arm)
+        check_name(DRIVERS, self.driver)
+        check_name(TRACKERS, self.tracker)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The driver's options, those that were given."""
-        given = {"port": self.port, "calibration": self.calibration and str(self.calibration)}
-        return {k: v for k, v in given.items() if v is not None} | named_values(
-            "--driver-set", self.driver_set
-        )
+    def driver_options(self) -> dict[str, Any]:
+        """The driver's options that were given."""
+        options = parse_pairs("--driver-set", self.driver_set)
+        if self.port is not None:
+            options.setdefault("port", self.port)
+        if self.calibration is not None:
+            options.setdefault("calibration", str(self.calibration))
+        return options
+
+    @property
+    def tracker_options(self) -> dict[str, Any]:
+        """The tracker's options that were given."""
+        return parse_pairs("--tracker-set", self.tracker_set)
 
 
 @dataclass(frozen=True)
-class Deploy(AtArm):
-    """Let a trained policy drive an arm, adapting as it goes, inside the arm's limits."""
+class Deploy(ArmOptions):
+    """Let a trained policy drive an arm and adapt all along, inside the arm's limits."""
 
     seconds: float = 10.0
-    """How long, s."""
-    clock: Clock = "wall"
-    """Whose time: the wall's, or as fast as the twin's physics goes."""
+    """Time to drive, s."""
+    clock: Clock = "realtime"
+    """realtime, or lockstep: time waits for the policy, with a twin alone."""
     seed: int = 0
-    """Of the object that the twin draws."""
+    """Random seed of the simulated object."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
-        """Drive, and say what the gate did and how the loop kept time."""
-        known(ARMS, self.arm)
-        known(DRIVERS, self.driver)
-        positive(seconds=self.seconds)
-        from adaptation.jobs.trial import deploy
+    def run(self) -> "DeployResult":
+        """Drive the arm and print what the gate did and how the loop kept time."""
+        self.check_names()
+        check_positive(seconds=self.seconds)
+        run = open_run(self.folder)
+        from adaptation.jobs.deploy import deploy
 
         result = deploy(
-            self.folder, self.arm, self.driver, self.seconds, self.clock, self.seed, self.options
+            run,
+            self.arm,
+            driver=self.driver,
+            seconds=self.seconds,
+            clock=self.clock,
+            seed=self.seed,
+            options=self.driver_options,
+            tracker=self.tracker,
+            tracker_options=self.tracker_options,
         )
-        print(
-            f"{result['episodes']} episodes, {result['seconds']:.1f} s, verdicts {result['verdicts'] or 'none'}"
-        )
-        print(f"loop: {result['timing']}")
+        verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
+        solved = sum(result.success)
+        print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
+        print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
+        if result.timing is not None:
+            print(describe_timing(result.timing))
         return result
 
 
 @dataclass(frozen=True)
-class Trial(AtArm):
-    """Try a run on new objects through an arm, one after another, with and without adaptation.
+class Trial(ArmOptions):
+    """Try a run on new objects through an arm: one object after another, each with every policy.
 
-    A trial that was stopped goes on where it was when started again with the same arguments.
+    A trial that was stopped resumes when it is started again with the same arguments.
     """
 
     objects: int = 20
-    """How many held-out objects."""
+    """Number of held-out objects."""
     episodes: int | None = None
-    """Episodes per object; the family's number unless given."""
+    """Episodes per object. Default: the family's number."""
     clock: Clock | None = None
-    """Whose time: the wall's, or as fast as the twin's physics goes, which a twin does unless told."""
-    wall_episodes: int = 0
-    """With --clock lockstep: also run so many episodes at the wall's pace, to prove the rates."""
+    """realtime, or lockstep: time waits for the policy. Default: lockstep if the driver can."""
+    realtime_episodes: int = 0
+    """Further episodes in real time after a trial in lockstep, to measure the control loop."""
     workers: int = 2
-    """Processes that share the objects in lockstep, each with a twin of its own."""
+    """Processes that share the objects in lockstep, each with its own twin."""
     seed: int = 0
-    """Of the objects."""
+    """Random seed of the objects."""
     out: Path | None = None
-    """The trial folder; RUN/trial unless given."""
+    """Trial folder. Default: RUN/trial."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> "TrialResult":
         """Run the trial and print its table."""
-        known(ARMS, self.arm)
-        known(DRIVERS, self.driver)
-        positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
-        from adaptation.jobs.trial import TrialConfig, default_clock, trial
+        self.check_names()
+        check_positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
+        run = open_run(self.folder)
+        from adaptation.jobs.arm_session import default_clock
+        from adaptation.jobs.trial import TrialConfig, run_trial
         from adaptation.reporting.statistics import table
 
         config = TrialConfig(
@@ -108,37 +143,22 @@ class Trial(AtArm):
             objects=self.objects,
             episodes=self.episodes,
             clock=self.clock or default_clock(self.driver),
-            wall_episodes=self.wall_episodes,
+            realtime_episodes=self.realtime_episodes,
             seed=self.seed,
-            options=self.options,
+            options=self.driver_options,
+            tracker=self.tracker,
+            tracker_options=self.tracker_options,
         )
-        result = trial(config, self.out or self.folder / "trial", self.workers)
+        result = run_trial(run, config, self.out or self.folder / "trial", self.workers)
         print(table(result))
         return result
 
 
-@dataclass(frozen=True)
-class Emulate:
-    """Stand in for an arm's controller: its protocol before simulated physics, for whoever has no arm on the desk."""
-
-    emulator: Positional[str]
-    """The protocol; `pliant list` names them."""
-    arm: str
-    """The arm to be."""
-    calibration: Path | None = None
-    """How its servos are wired and where their zeros lie; as it left its maker unless given."""
-    seconds: float | None = None
-    """For how long, s; until Ctrl-C unless given."""
-    as_json: Json = False
-
-    def run(self) -> dict[str, Any]:
-        """Serve, and count what came."""
-        known(EMULATORS, self.emulator)
-        known(ARMS, self.arm)
-        positive(seconds=self.seconds)
-        from adaptation.jobs.emulate import emulate
-
-        calibration = str(self.calibration) if self.calibration else ""
-        result = emulate(self.emulator, self.arm, calibration, self.seconds)
-        print(f"{result['goals']} goals came, {result['outside']} of them beyond the arm's limits")
-        return result
+def describe_timing(timing: dict[str, Any]) -> str:
+    """How the control loop kept time, in one line."""
+    lateness = timing["lateness_ms"]
+    return (
+        f"control loop: {timing['rate_hz']:.0f} Hz, {timing['ticks']} ticks,"
+        f" {timing['missed']} missed, lateness {lateness['p50']:.3f} ms (median),"
+        f" {lateness['p99']:.3f} ms (99 %), {lateness['max']:.3f} ms (largest)"
+    )

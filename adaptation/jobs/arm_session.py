@@ -1,105 +1,230 @@
-"""One visit to one object through an arm, as the lines of a log.
+"""One arm, opened for some time: it runs trials with one object after another and records them."""
 
-A line: ``episode`` (from 0), ``return``, ``success``, ``ticks``, ``verdicts`` {flag: ticks}, ``events`` (of the
-watchdog, and of beliefs that were rolled back), ``task`` {parameter: value or null}, ``timing`` (of the loop, at the
-wall's pace, else null), ``most_stale`` (ticks that the belief was behind at most), ``trace`` {field: a row per tick} of
-what was measured: t (s), q (rad), object_pos (m), object_quat, marker (m). A trial adds ``object`` (int), ``policy``
-and ``clock``.
-"""
-
-import math
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
 
 from adaptation.background import Background
-from adaptation.rollout import rollout
+from adaptation.jobs.episode_recorder import EpisodeRecorder
+from adaptation.jobs.evaluate import EVALUATION
+from adaptation.metrics import final_metrics
+from adaptation.rollout import Policy, rollout
+from adaptation.runs.records import EpisodeRecord, finite
 from hw_interface.arm_world import ArmWorld
-from policies.method import Method
-from robots.errors import PliantError
-from robots.signals import Verdict
-from robots.world import Step, Task
+from hw_interface.drivers import DRIVERS
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.world import Family, Start, Task
 
-PATIENCE = 0.5  # of a control period: how long a tick waits for its own update of the belief
-TRACE = ("q", "object_pos", "object_quat", "marker")
+UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
 
 
-def run_trial(
-    world: ArmWorld, method: Method, task: Task, explore: list[bool]
-) -> Iterator[dict[str, Any]]:
-    """Live through one object's episodes; a line for each. PliantError where a fault cut one short."""
-    told = {
-        name: None if math.isnan(x) else float(x)
-        for name, x in zip(task.names, task.values[0], strict=True)
-    }
-    with paced(method, world) as adapting:
-        notes = EpisodeRecorder(world, adapting)
-        lived = rollout(world, adapting, task, len(explore), explore, on_tick=notes)
-        notes.collect_events()
-    if any("FAULT" in verdicts for verdicts in notes.verdicts):
-        said = ", ".join(event["event"] for events in notes.events for event in events)
-        raise PliantError(f"the arm is in FAULT, and this visit does not count: {said}")
-    for e in range(len(explore)):
-        yield {
-            "episode": e,
-            "return": float(lived.returns[e, 0]),
-            "success": bool(lived.success[e, 0]),
-            "ticks": int(lived.ticks.valid[e].sum()),
-            "verdicts": dict(notes.verdicts[e]),
-            "task": told,
-            "events": notes.events[e],
-            "timing": world.timing(),
-            "most_stale": getattr(adapting, "most_stale", 0),
-            "trace": notes.traces[e],
-        }
+class ArmSession:
+    """An arm that a driver commands, paced by a clock; a context manager that opens and closes it.
+
+    Attributes:
+        family: what the arm is to do.
+        clock: ``lockstep`` (time waits for the policy, simulated arms only) or ``realtime``.
+        world: the open arm.
+    """
+
+    world: ArmWorld
+
+    def __init__(
+        self,
+        family: Family,
+        arm: str,
+        driver: str = "twin",
+        clock: str | None = None,
+        options: dict[str, Any] | None = None,
+        seed: int = 0,
+        record_to: Path | None = None,
+        tracker: str | None = None,
+        tracker_options: dict[str, Any] | None = None,
+    ) -> None:
+        """Check that the arm can be opened this way; nothing is connected and nothing moves.
+
+        Args:
+            family: what the arm is to do.
+            arm: a name in ``ARMS``.
+            driver: a name in ``DRIVERS``.
+            clock: None: the driver's own, see ``default_clock``.
+            options: of the driver; a driver that draws random numbers gets ``seed`` besides.
+            seed: of episode starts, and of the driver.
+            record_to: file of the recording, in MCAP; None: no recording.
+            tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
+                brings its own.
+            tracker_options: of the tracker.
+
+        Raises:
+            UnknownNameError: no arm or driver of this name.
+            MissingExtraError: the driver needs a package that is not installed.
+            BadArgumentError: an option does not exist or is not possible, or the clock does not fit
+                the driver.
+        """
+        self.family = family
+        self.clock = clock or default_clock(driver)
+        self._arm = ARMS[arm]
+        self._driver = driver
+        self._options = check_options(driver, options or {}, seed)
+        self._seed = seed
+        self._record_to = record_to
+        self._tracker = tracker
+        self._tracker_options = tracker_options
+        kind = DRIVERS[driver]
+        if self.clock == "lockstep" and kind.capabilities.realtime:
+            raise BadArgumentError(
+                f"time does not wait at an arm: with {driver!r} the clock must be realtime"
+            )
+        kind(self._arm, family.scene, kind.Options(**self._options))
+
+    def __enter__(self) -> Self:
+        """Connect the arm.
+
+        Raises:
+            ArmError: the arm did not come up.
+        """
+        needs_operator = self.family.scene.loose_object and not task_is_known(self._driver)
+        self.world = ArmWorld(
+            self.family,
+            self._arm,
+            driver=self._driver,
+            driver_options=self._options,
+            clock=self.clock,
+            record_to=self._record_to,
+            seed=self._seed,
+            placer=OperatorPlacer() if needs_operator else None,
+            tracker=self._tracker,
+            tracker_options=self._tracker_options,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the arm and disconnect it."""
+        self.world.close()
+
+    def run_object(
+        self, name: str, policy: Policy, task: Task, explore: list[bool], number: int = 0
+    ) -> list[EpisodeRecord]:
+        """Run one trial with one object.
+
+        Args:
+            name: of the policy, for the records.
+            policy: what to act by.
+            task: the object, one task.
+            explore: whether each episode explores.
+            number: of the object among the trial's, for the records.
+
+        Returns:
+            One record per episode.
+
+        Raises:
+            ArmError: the arm went into FAULT, so that the trial is cut short and no measurement.
+        """
+        with pace(policy, self.world) as paced:
+            recorder = EpisodeRecorder(self.world, paced)
+            trial = rollout(self.world, paced, task, len(explore), explore, on_tick=recorder)
+            recorder.collect_events()
+        recorder.refuse_fault()
+        metrics = final_metrics(self.family, task, trial)
+        parameters = [finite(value) for value in task.values[0]]
+        known = dict(zip(task.names, parameters, strict=True))
+        timing: Any = self.world.timing()
+        records = []
+        for e in range(len(explore)):
+            record = EpisodeRecord(
+                object=number,
+                policy=name,
+                clock=self.clock,
+                episode=e,
+                returns=finite(trial.returns[e, 0]),
+                success=bool(trial.success[e, 0]),
+                ticks=int(trial.ticks.valid[e].sum()),
+                verdicts=dict(recorder.verdicts[e]),
+                metrics={metric: finite(values[e, 0]) for metric, values in metrics.items()},
+                task=known,
+                events=recorder.events[e],
+                timing=timing,
+                most_stale=paced.most_stale if isinstance(paced, Background) else 0,
+                trace=recorder.traces[e],
+            )
+            records.append(record)
+        return records
 
 
 @contextmanager
-def paced(method: Method, world: ArmWorld) -> Iterator[Any]:
-    """Where time waits, the method as it is; at the wall's pace, with its updates beside the loop."""
+def pace(policy: Policy, world: ArmWorld) -> Iterator[Policy]:
+    """The policy as it is in lockstep; in real time, with its updates in the background."""
     if world.clock == "lockstep":
-        yield method
+        yield policy
         return
-    with Background(method, PATIENCE * world.dt) as background:
+    with Background(policy, UPDATE_SHARE * world.dt) as background:
         yield background
 
 
-class EpisodeRecorder:
-    """What happened tick by tick in one visit to an object; a list item for each episode."""
+class OperatorPlacer:
+    """Has a person put the object at its start."""
 
-    def __init__(self, world: ArmWorld, method: Method) -> None:
-        self.world = world
-        self.reporting = [x for x in (world, method) if hasattr(x, "events")]
-        self.verdicts: list[Counter[str]] = []
-        self.events: list[list[dict[str, Any]]] = []
-        self.traces: list[dict[str, list[Any]]] = []
-        self._known = [
-            1 + max((event["number"] for event in x.events), default=-1) for x in self.reporting
-        ]
-
-    def __call__(self, episode: int, tick: int, step: Step) -> None:
-        """Called by ``live`` after every tick."""
-        if tick == 0:
-            self.verdicts.append(Counter())
-            self.events.append([])
-            self.traces.append({name: [] for name in ("t", *TRACE)})
-        self.verdicts[-1].update(flags(int(step.verdict[0])))
-        self.collect_events()
-        self.traces[-1]["t"].append(round(float(step.stamp[0]), 4))
-        for name in TRACE:
-            self.traces[-1][name].append(
-                [round(float(x), 5) for x in getattr(self.world.signals, name)[0]]
-            )
-
-    def collect_events(self) -> None:
-        """Note what was reported since the last time."""
-        for i, source in enumerate(self.reporting):
-            new = [event for event in source.events if event["number"] >= self._known[i]]
-            self._known[i] += len(new)
-            self.events[-1] += new
+    def place(self, task: Task, start: Start) -> None:
+        """Ask, and wait until the person confirms."""
+        if start.object_pos is None:
+            return
+        number = int(task.ids[0]) + 1
+        x, y, _ = start.object_pos[0]
+        place = f"x = {x:.3f} m, y = {y:.3f} m"
+        input(f"Put object {number} at {place} before the arm, then press Enter. ")
 
 
-def flags(verdict: int) -> list[str]:
-    """The names of the flags that are set."""
-    return [flag.name or "" for flag in Verdict if flag and flag.value & verdict]
+def default_clock(driver: str) -> str:
+    """The clock of a driver: a simulated arm waits for the policy, a real one does not."""
+    return "realtime" if DRIVERS[driver].capabilities.realtime else "lockstep"
+
+
+def task_is_known(driver: str) -> bool:
+    """Whether the object's physics are known: simulation sets them, a real arm does not."""
+    return not DRIVERS[driver].capabilities.realtime
+
+
+def check_options(driver: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A driver's options, with the seed where the driver takes one that was not given.
+
+    Raises:
+        BadArgumentError: there is no such option, or its value is of another type.
+    """
+    kind = DRIVERS[driver].Options
+    names = [field.name for field in fields(kind)]
+    unknown = [name for name in options if name not in names]
+    if unknown:
+        available = f"it has {', '.join(names)}" if names else "it has none"
+        raise BadArgumentError(f"the driver {driver!r} has no option {unknown[0]!r}; {available}")
+    given = dict(options)
+    if "seed" in names:
+        given.setdefault("seed", seed)
+    try:
+        msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise BadArgumentError(f"options of the driver {driver!r}: {error}") from error
+    return given
+
+
+def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
+    """Held-out objects, the same for every policy; what is not known on a real arm is NaN."""
+    rng = np.random.default_rng([EVALUATION, seed, 2])
+    task = family.sample(rng, count, "heldout")
+    if task_is_known(driver):
+        return task
+    visible = [name.startswith(("goal.", "marker.")) for name in task.names]
+    return replace(task, values=np.where(visible, task.values, np.nan))
+
+
+def next_recording(folder: Path, clock: str) -> Path | None:
+    """The file of the next recording in a folder; none in lockstep, where time is not real."""
+    if clock == "lockstep":
+        return None
+    taken = len(list(folder.glob("recording-*.mcap")))
+    return folder / f"recording-{taken}.mcap"

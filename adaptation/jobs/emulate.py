@@ -1,44 +1,45 @@
-"""An emulator before the simulated physics of an arm, on this machine's desk."""
+"""Emulate an arm's controller on this machine: its protocol in front of simulated physics."""
 
 import contextlib
 import os
 import threading
-from typing import Any
 
+from adaptation.runs.records import EmulationResult
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
 from sim.plant import Plant
 
-PRIORITY = 40  # of SCHED_FIFO, below the servo process
+PRIORITY = 40  # of SCHED_FIFO, below that of the control process
 
 
 def emulate(
     name: str, arm: str, calibration: str = "", seconds: float | None = None
-) -> dict[str, Any]:
+) -> EmulationResult:
     """Serve until Ctrl-C or for some time; prints the port first.
 
-    Returns how many goals came, and how many of them lay beyond the arm's limits.
+    Args:
+        name: a name in ``EMULATORS``.
+        arm: a name in ``ARMS``.
+        calibration: file of its wiring and zeros; empty: as it left its maker.
+        seconds: how long; None: until Ctrl-C.
 
     Raises:
         BadArgumentError: the arm has no such controller, or the calibration does not fit it.
     """
     kind = EMULATORS[name]
-    with contextlib.suppress(OSError):  # servos do not wait for what else a computer has to do
+    body = ARMS[arm]
+    with contextlib.suppress(OSError):  # motors do not wait for other programs of this machine
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    try:
-        made = kind(ARMS[arm], Plant(ARMS[arm]), kind.Options(calibration=calibration))
-    except ValueError as error:
-        raise BadArgumentError(str(error)) from error
-    print(f"{arm} on {made.port}; Ctrl-C ends it", flush=True)
+    emulator = kind(body, Plant(body), kind.Options(calibration=calibration))
+    print(f"{arm} on {emulator.port}; Ctrl-C ends it", flush=True)
     if seconds is not None:
-        timer = threading.Timer(seconds, made.close)
+        timer = threading.Timer(seconds, emulator.close)
         timer.daemon = True
         timer.start()
     try:
-        made.serve()
+        emulator.serve()
     except KeyboardInterrupt:
         pass
     finally:
-        made.close()
-    return {"port": made.port, "goals": made.goals, "outside": made.outside}
+        emulator.close()
+    return EmulationResult(emulator.port, emulator.goals, emulator.outside)

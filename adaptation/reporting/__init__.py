@@ -1,1 +1,1 @@
-"""Statistics, figures, progress and the HTML report."""
+"""Statistics, figures, progress, the HTML report and its 3-D playback."""

@@ -1,75 +1,123 @@
-"""The report's figures, as inline SVG: they scale, print, and need nothing else."""
+"""The report's figures, as inline SVG: they scale, print, and need no other file."""
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from adaptation.runs.records import TrainProgress
 from robots.signals import Array
 
-COLORS = {"method": "#d9541e", "frozen": "#e8a87c", "blind": "#8a8f98", "oracle": "#2f7d4f"}
-LABELS = {"method": "adapted", "frozen": "not adapted", "blind": "blind", "oracle": "oracle"}
+COLORS = {
+    "adapted": "#d9541e",
+    "no_adaptation": "#e8a87c",
+    "blind": "#8a8f98",
+    "oracle": "#2f7d4f",
+}
+LABELS = {
+    "adapted": "adapted",
+    "no_adaptation": "no adaptation",
+    "blind": "blind",
+    "oracle": "oracle",
+}
+RESAMPLES = 2000
+SMOOTHING = 1 / 20  # width of the moving average, as a share of the curve
 
 
-def adaptation_curve(returns: dict[str, Array]) -> str:
-    """Mean return per episode with 95 % bootstrap bands; ``returns`` holds (E, n) of each policy."""
-    figure, axes = _axes(6.4, 3.4)
+def adaptation_curve(returns: Mapping[str, Array]) -> str:
+    """Mean return per episode with 95 % bootstrap bands.
+
+    Args:
+        returns: (E, n) of each policy, E episodes of n tasks.
+
+    Returns:
+        An <svg> element.
+    """
+    figure = _figure(6.4, 3.4)
+    axes = _axes(figure)
     rng = np.random.default_rng(0)
-    for name, r in returns.items():
-        episodes = np.arange(1, len(r) + 1)
-        rows = rng.integers(r.shape[1], size=(2000, r.shape[1]))
-        low, high = np.percentile(r[:, rows].mean(-1), (2.5, 97.5), axis=1)
-        style = "-" if name == "method" else "--"
+    for policy, values in returns.items():
+        number = np.arange(1, len(values) + 1)
+        low, high = _bootstrap_band(values, rng)
         axes.plot(
-            episodes,
-            r.mean(1),
-            style,
-            color=COLORS[name],
+            number,
+            values.mean(1),
+            linestyle="-" if policy == "adapted" else "--",
+            color=COLORS[policy],
             marker="o",
             markersize=4,
-            label=LABELS[name],
+            label=LABELS[policy],
         )
-        axes.fill_between(episodes, low, high, color=COLORS[name], alpha=0.14, linewidth=0)
-    axes.set(xlabel="episode", ylabel="return", xticks=episodes)
+        axes.fill_between(number, low, high, color=COLORS[policy], alpha=0.14, linewidth=0)
+        axes.set_xticks(number)
+    axes.set_xlabel("episode")
+    axes.set_ylabel("return")
     axes.legend(frameon=False, ncols=2, fontsize=9)
     return _svg(figure)
 
 
-def learning_curve(logs: Mapping[str, Sequence[dict[str, Any]]]) -> str:
-    """Return of the last episode against training time, for every role of a run."""
-    figure, axes = _axes(6.4, 2.8)
-    for name, lines in logs.items():
-        seconds = [line["seconds"] for line in lines]
-        last = np.array([line["return"][-1] for line in lines])
-        width = max(1, len(last) // 20)
-        smooth = np.convolve(
-            np.pad(last, (width - 1, 0), mode="edge"), np.ones(width) / width, "valid"
-        )
-        axes.plot(seconds, last, color=COLORS[name], alpha=0.25, linewidth=1)
-        axes.plot(seconds, smooth, color=COLORS[name], label=LABELS[name])
-    axes.set(xlabel="training, s", ylabel="return, exploring")
+def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
+    """Return of a trial's last episode over training, of every policy that was trained.
+
+    Args:
+        logs: the iterations of each policy, at least one.
+
+    Returns:
+        An <svg> element.
+    """
+    figure = _figure(6.4, 2.8)
+    axes = _axes(figure)
+    for policy, log in logs.items():
+        steps = [progress.steps for progress in log]
+        last = np.array([progress.returns[-1] for progress in log], dtype=np.float64)
+        color = COLORS[policy]
+        axes.plot(steps, last, color=color, alpha=0.25, linewidth=1)
+        axes.plot(steps, _smooth(last), color=color, label=LABELS[policy])
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel("return while exploring")
     axes.legend(frameon=False, fontsize=9)
     return _svg(figure)
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # without pyplot: no global state, no display
+def _bootstrap_band(values: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The 2.5th and 97.5th percentile of the mean over n tasks, (E,) each, of values (E, n)."""
+    tasks = values.shape[1]
+    resamples = rng.integers(tasks, size=(RESAMPLES, tasks))
+    means = values[:, resamples].mean(-1)  # (E, RESAMPLES)
+    low = np.percentile(means, 2.5, axis=1)
+    high = np.percentile(means, 97.5, axis=1)
+    return low, high
 
+
+def _smooth(values: Array) -> Array:
+    """A moving average over the values before each one; the first value is repeated to the left."""
+    width = max(1, int(len(values) * SMOOTHING))
+    padded = np.pad(values, (width - 1, 0), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, "valid")
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A transparent figure, inches; made without pyplot, which keeps global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
+    return figure
+
+
+def _axes(figure: Figure) -> Axes:
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.2)
-    return figure, axes
+    return axes
 
 
-def _svg(figure: Any) -> str:
-    """The figure as an <svg> element whose ink follows the page's text colour."""
-    import matplotlib
-
+def _svg(figure: Figure) -> str:
+    """The figure as an <svg> element whose black ink follows the page's text color."""
     text = io.StringIO()
+    # Text stays text; with a fixed salt the same numbers give the same file.
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "pliant", "font.family": "sans-serif"}
     ):

@@ -1,123 +1,148 @@
-"""A scrubbable 3-D replay of an arm's episodes: one HTML page by viser, without a server or a network."""
+"""A 3-D playback of an arm's episodes with a time slider: one HTML page by viser.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+The page needs neither a server nor a network once it is written.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, placed, shapes
+from robots.appearance import Color, Shape, link_poses, shapes
 from robots.arm import ArmSpec
-from robots.rotations import quaternion
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
-from sim import objects
+from sim.rendering import FRAME_RATE, Clip
+from sim.rendering.arm import (
+    AT,
+    EYE,
+    FIELD,
+    TABLE_COLOR,
+    TABLE_POSITION,
+    TABLE_SIZE,
+    TARGET_COLOR,
+    TARGET_SIZE,
+    object_shapes,
+)
 
-FRAMES = 30  # a second
 PAUSE = 0.8  # s at the end of a clip
-EYE, AT, FIELD = (1.55, -1.1, 0.8), (0.55, 0.0, 0.3), 0.7  # m; rad, vertically
-TABLE = (1.5, 0.9, 0.02)  # m
-TARGET, PUCK = (64, 160, 96), (226, 136, 42)
+TITLE_POSITION = (0.6, 0.0, 0.75)  # m, above the table
+TARGET_HEIGHT = 0.001  # m, just above the table
+
+Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One episode to show, as it was measured."""
+def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> str:
+    """Render clips as one HTML page.
 
-    title: str
-    task: dict[str, float]  # parameters of its object
-    t: Array  # (T,) s
-    q: Array  # (T, j) rad
-    object_pos: Array  # (T, 3) m
-    object_quat: Array  # (T, 4)
-    marker: Array  # (3,) m
+    Args:
+        arm: the arm that all clips show.
+        clips: at least one; they follow one another, each with its title above the table.
+        dark: use the dark theme.
 
-
-def replay(arm: ArmSpec, clips: list[Clip], dark: bool = False) -> str:
-    """The page; clips, of which there is at least one, follow one another, each with its title over the table."""
-    import viser
-
-    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
+    Returns:
+        The page.
+    """
+    server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        scene, camera = server.scene, server.initial_camera
-        recording: Any = None
-        scene.set_up_direction("+z")
-        camera.position, camera.look_at, camera.fov = EYE, AT, FIELD
-        scene.add_box(
-            "/table",
-            (186, 190, 196),
-            TABLE,
-            position=(0.6, 0.0, -TABLE[2] / 2 - 1e-3),
-            cast_shadow=False,
-        )
-        links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(1 + len(arm.joints))]
-        for i, shape in enumerate(shapes(arm)):
-            _add(scene, f"/arm/{shape.link + 1}/{i}", shape)
-        for number, clip in enumerate(clips):
-            puck, *rest = _enter(scene, clip, f"/clip{number}")
-            for frame in _frames(arm, clip):
-                for handle, (pos, quat) in zip((*links, puck), frame, strict=True):
-                    handle.position, handle.wxyz = pos, quat
-                recording = (
-                    recording or server.get_scene_serializer()
-                )  # begins with all that is there by now
-                recording.insert_sleep(1 / FRAMES)
-            recording.insert_sleep(PAUSE)
-            for handle in (puck, *rest):
-                handle.remove()
-        return str(recording.as_html(dark_mode=dark))
+        _set_up_view(server)
+        moments = _play(server.scene, arm, clips)
+        first = next(moments)
+        recording = server.get_scene_serializer()  # begins with all that is in the scene by now
+        recording.insert_sleep(first)
+        for duration in moments:
+            recording.insert_sleep(duration)
+        return recording.as_html(dark_mode=dark)
     finally:
         server.stop()
 
 
-def _enter(scene: Any, clip: Clip, name: str) -> tuple[Any, Any, Any]:
-    """The object, its target and the title; what was not measured is not there to be seen."""
-    puck = scene.add_frame(f"{name}/object", show_axes=False)
-    for i, part in enumerate(
-        object_shapes(clip.task) if np.isfinite(clip.object_pos).all() else []
-    ):
-        _add(scene, f"{name}/object/{i}", part)
+def _set_up_view(server: ViserServer) -> None:
+    camera = server.initial_camera
+    camera.position = EYE
+    camera.look_at = AT
+    camera.fov = FIELD
+    server.scene.set_up_direction("+z")
+    server.scene.add_box(
+        "/table",
+        color=_rgb(TABLE_COLOR),
+        dimensions=TABLE_SIZE,
+        position=TABLE_POSITION,
+        cast_shadow=False,
+    )
+
+
+def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[float]:
+    """Move everything to its next moment and yield how long that lasts, s."""
+    links = _add_arm(scene, arm)
+    for number, clip in enumerate(clips):
+        body, *decoration = _add_clip(scene, clip, f"/clip{number}")
+        for poses in _frames(arm, clip):
+            for handle, (position, quat) in zip((*links, body), poses, strict=True):
+                handle.position = position
+                handle.wxyz = quat
+            yield 1 / FRAME_RATE
+        yield PAUSE
+        for node in (body, *decoration):
+            node.remove()
+
+
+def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
+    """The frames of the base and of the arm's moving links, with their shapes in them."""
+    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(1 + len(arm.joints))]
+    for i, shape in enumerate(shapes(arm)):
+        _add_shape(scene, f"/arm/{shape.link + 1}/{i}", shape)
+    return links
+
+
+def _add_clip(scene: SceneApi, clip: Clip, name: str) -> list[SceneNodeHandle]:
+    """The frame of the object, its target and the title; an unmeasured object has no shape."""
+    body = scene.add_frame(f"{name}/object", show_axes=False)
+    if np.isfinite(clip.object_pos).all():
+        for i, part in enumerate(object_shapes(clip.task)):
+            _add_shape(scene, f"{name}/object/{i}", part)
+    radius, height = TARGET_SIZE
     target = scene.add_cylinder(
-        f"{name}/target", 0.05, 0.002, TARGET, position=(*clip.marker[:2], 0.001)
+        f"{name}/target",
+        radius=radius,
+        height=height,
+        color=_rgb(TARGET_COLOR),
+        position=(float(clip.marker[0]), float(clip.marker[1]), TARGET_HEIGHT),
     )
-    return puck, target, scene.add_label(f"{name}/title", clip.title, position=(0.6, 0.0, 0.75))
+    title = scene.add_label(f"{name}/title", clip.title, position=TITLE_POSITION)
+    return [body, target, title]
 
 
-def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[tuple[Array, Array]]]:
-    """Places and turns of the links and, last, of the object, for every moment that is shown."""
-    times = np.arange(clip.t[0], clip.t[-1], 1 / FRAMES)
-    q, pos, quat = (
-        _resample(times, clip.t, x) for x in (clip.q, clip.object_pos, clip.object_quat)
-    )
-    for poses, where, turn in zip(placed(arm, q), pos, quat, strict=True):
-        links = zip(poses[:, :3, 3], quaternion(poses[:, :3, :3]), strict=True)
-        yield [*links, (where, turn / np.linalg.norm(turn))]
+def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
+    """The poses of the base, the links and, last, the object at every moment that is shown."""
+    shown = clip.resample(clip.frame_times())
+    quats = shown.object_quat / np.linalg.norm(shown.object_quat, axis=1, keepdims=True)
+    all_links = link_poses(arm, shown.q)  # (S, 1 + j, 4, 4)
+    for links, position, quat in zip(all_links, shown.object_pos, quats, strict=True):
+        poses = [_split_pose(link) for link in links]
+        poses.append((position, quat))
+        yield poses
 
 
-def object_shapes(task: dict[str, float]) -> list[Shape]:
-    """What an object looks like."""
-    p = {name: np.array([task.get(name, default)]) for name, default in objects.DEFAULTS.items()}
-    made_of, found = objects.parts(p), []
-    for k in np.flatnonzero(made_of.used[0]):
-        size, pose = made_of.size[0, k], np.eye(4)
-        pose[:3, 3] = made_of.pos[0, k]
-        numbers = (size[0], 2 * size[1]) if k == 2 else tuple(2 * size)
-        color = tuple(c / 255 for c in PUCK)
-        found.append(
-            Shape("cylinder" if k == 2 else "box", tuple(map(float, numbers)), 0, pose, color)
-        )  # type: ignore[arg-type]
-    return found
+def _split_pose(pose: Array) -> Pose:
+    """Position and quaternion of a pose (4, 4)."""
+    rotation = pose[:3, :3]
+    return pose[:3, 3], quaternion_from_matrix(rotation[None])[0]
 
 
-def _add(scene: Any, name: str, shape: Shape) -> None:
-    where = {"position": shape.pose[:3, 3], "wxyz": quaternion(shape.pose[None, :3, :3])[0]}
-    color = tuple(round(255 * c) for c in shape.color)
+def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
+    color = _rgb(shape.color)
+    position, quat = _split_pose(shape.pose)
     if shape.kind == "box":
-        scene.add_box(name, color, shape.size, **where)
+        scene.add_box(name, color, np.array(shape.size), position=position, wxyz=quat)
     elif shape.kind == "sphere":
-        scene.add_icosphere(name, shape.size[0], color, **where)
+        scene.add_icosphere(name, shape.size[0], color, position=position, wxyz=quat)
     else:
-        scene.add_cylinder(name, shape.size[0], shape.size[1], color, **where)
+        radius, length = shape.size
+        scene.add_cylinder(name, radius, length, color, position=position, wxyz=quat)
 
 
-def _resample(times: Array, t: Array, x: Array) -> Array:
-    return np.stack([np.interp(times, t, column) for column in x.T], -1)
+def _rgb(color: Color) -> tuple[int, int, int]:
+    """A color in [0, 1] in steps of 1/255."""
+    red, green, blue = (round(255 * share) for share in color)
+    return red, green, blue

@@ -1,98 +1,202 @@
-"""How much of the gap between not knowing the task and knowing it was closed, and how sure that is.
+"""What adaptation is worth, how much of the gap between blind and oracle it closes, and how sure.
 
-Axes: E episodes, n tasks. Every policy met the same tasks under the same seeds, so comparisons are paired by task.
+Axes: E episodes, n tasks. Every policy met the same tasks under the same seeds, so comparisons are
+paired by task.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from adaptation.runs.records import (
+    POLICIES,
+    Comparison,
+    EpisodeRecord,
+    Estimate,
+    GapClosed,
+    Interval,
+    PolicyResult,
+    Row,
+    finite,
+)
 from robots.signals import Array
 
 RESAMPLES = 10_000
-POLICIES = (
-    "method",
-    "frozen",
-    "blind",
-    "oracle",
-)  # frozen: the method, its belief kept at the prior
+NO_GAP = 1e-9  # a gap between blind and oracle below this has no share
+
+Means = Mapping[str, Array]  # mean return in the last episode, a number or one per resample
 
 
-def compare_policies(returns: Mapping[str, Array], success: Mapping[str, Array]) -> dict[str, Any]:
-    """Compare policies on the last episode, with 95 % intervals of a paired bootstrap over tasks.
+@dataclass(frozen=True)
+class EpisodeGrid:
+    """What one policy reached, by episode and task."""
+
+    returns: Array  # (E, n)
+    success: Array  # (E, n) 0 or 1
+    metrics: dict[str, Array]  # (E, n) each, NaN where not known
+
+
+def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, EpisodeGrid]:
+    """Arrange the episodes of one clock by policy, in the order of ``POLICIES``.
+
+    Raises:
+        KeyError: a policy that has episodes lacks one.
+    """
+    chosen = [record for record in records if record.clock == clock]
+    episodes = 1 + max(record.episode for record in chosen)
+    objects = 1 + max(record.object for record in chosen)
+    grids = {}
+    for policy in POLICIES:
+        own = {(r.episode, r.object): r for r in chosen if r.policy == policy}
+        if own:
+            rows = [[own[e, k] for k in range(objects)] for e in range(episodes)]
+            grids[policy] = _grid(rows)
+    return grids
+
+
+def _grid(rows: list[list[EpisodeRecord]]) -> EpisodeGrid:
+    returns = [[record.returns for record in row] for row in rows]
+    success = [[record.success for record in row] for row in rows]
+    metrics = {}
+    for name in rows[0][0].metrics:
+        values = [[record.metrics[name] for record in row] for row in rows]
+        metrics[name] = np.array(values, dtype=np.float64)
+    return EpisodeGrid(
+        returns=np.array(returns, dtype=np.float64),
+        success=np.array(success, dtype=np.float64),
+        metrics=metrics,
+    )
+
+
+def compare_policies(results: Mapping[str, EpisodeGrid]) -> Comparison:
+    """Compare policies in the last episode, with 95 % intervals of a paired bootstrap over tasks.
 
     Args:
-        returns: (E, n) of each policy there is; ``method`` at least.
-        success: (E, n) of each, 0 or 1.
+        results: what each policy reached, ``adapted`` at least; see ``POLICIES`` for the names.
 
     Returns:
-        ``method``, ``frozen``, ``blind``, ``oracle``: mean return per episode. ``success``: the method's rate per
-        episode, ``success_of`` everyone's. ``gap_closed`` = (method − blind)/(oracle − blind) with ``interval``;
-        ``gain`` = method − blind with ``gain_interval``; ``over_frozen`` = method − frozen with its interval. None
-        where a policy is missing, or where knowing the task is worth nothing and the gap has no meaning.
+        The comparison, without the fields that belong to the job: seconds, run and commit.
     """
-    last = {name: np.asarray(r, dtype=np.float64)[-1] for name, r in returns.items()}  # (n,)
-    episodes, tasks = np.shape(returns["method"])
+    last = {name: np.asarray(grid.returns, float)[-1] for name, grid in results.items()}  # (n,)
+    episodes, tasks = np.shape(results["adapted"].returns)
     rows = np.random.default_rng(0).integers(tasks, size=(RESAMPLES, tasks))
-    drawn = {name: r[rows].mean(1) for name, r in last.items()}  # (RESAMPLES,)
-    mean = {name: r.mean() for name, r in last.items()}
+    resampled = {name: returns[rows].mean(1) for name, returns in last.items()}  # (RESAMPLES,)
+    mean = {name: np.asarray(returns.mean()) for name, returns in last.items()}
 
-    def compare(formula: Callable[[Mapping[str, Any]], Any], *needed: str) -> tuple[Any, Any]:
-        if not set(needed) <= set(last):
-            return None, None
-        low, high = np.percentile(formula(drawn), (2.5, 97.5))
-        return float(formula(mean)), [float(low), float(high)]
+    def estimate(baseline: str) -> Estimate | None:
+        if baseline not in last:
+            return None
+        value = mean["adapted"] - mean[baseline]
+        interval = _interval(resampled["adapted"] - resampled[baseline], tasks)
+        return Estimate(finite(value), interval)
 
-    gap_closed, interval = compare(share_of_gap, "method", "blind", "oracle")
-    if "oracle" in mean and "blind" in mean and mean["oracle"] <= mean["blind"]:
-        gap_closed = interval = None
-    gain, gain_interval = compare(lambda m: m["method"] - m["blind"], "method", "blind")
-    over, over_interval = compare(lambda m: m["method"] - m["frozen"], "method", "frozen")
-    rates = {name: np.asarray(s, dtype=np.float64).mean(1).tolist() for name, s in success.items()}
-    return {
-        **{
-            name: np.asarray(returns[name]).mean(1).tolist() if name in returns else None
-            for name in POLICIES
-        },
-        "success": rates["method"],
-        "success_of": rates,
-        "gap_closed": gap_closed,
-        "interval": interval,
-        "gain": gain,
-        "gain_interval": gain_interval,
-        "over_frozen": over,
-        "over_frozen_interval": over_interval,
-        "tasks": tasks,
-        "episodes": episodes,
+    policies = {
+        name: _policy_result(results[name]) if name in results else None for name in POLICIES
     }
+    return Comparison(
+        **policies,
+        adaptation=estimate("no_adaptation"),
+        over_blind=estimate("blind"),
+        gap_closed=_gap_closed(mean, resampled, tasks),
+        tasks=tasks,
+        episodes=episodes,
+    )
 
 
-def share_of_gap(mean: Mapping[str, Any]) -> Any:
-    """The share of the gap that was closed; a resample without a gap counts as nothing closed or all of it."""
+def _gap_closed(mean: Means, resampled: Means, tasks: int) -> GapClosed:
+    missing = [name for name in ("blind", "oracle") if name not in mean]
+    if missing:
+        note = f"there is no {' and no '.join(missing)} to compare with"
+    elif tasks == 1:
+        note = "one task is no sample"
+    elif mean["oracle"] <= mean["blind"]:
+        note = "the oracle is not above blind: knowing the task is worth nothing here"
+    elif mean["adapted"] > mean["oracle"]:
+        note = "adapted is above the oracle, which is under-trained"
+    else:
+        value = share_of_gap(mean)
+        return GapClosed(finite(value), _interval(share_of_gap(resampled), tasks), None)
+    return GapClosed(None, None, note)
+
+
+def share_of_gap(mean: Means) -> Array:
+    """(adapted − blind) / (oracle − blind); 0 for a resample that has no gap."""
     gap = mean["oracle"] - mean["blind"]
-    return (mean["method"] - mean["blind"]) / np.where(np.abs(gap) > 1e-9, gap, np.inf)
+    return (mean["adapted"] - mean["blind"]) / np.where(np.abs(gap) > NO_GAP, gap, np.inf)
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """The result as a few lines for a person."""
-    lines = ["return per episode     " + "".join(f"{e + 1:>9}" for e in range(result["episodes"]))]
-    for name in POLICIES:
-        if result.get(name) is not None:
-            rate = result["success_of"][name][-1]
-            lines.append(
-                f"  {name:<21}"
-                + "".join(f"{r:9.3f}" for r in result[name])
-                + f"   success {rate:.0%}"
-            )
-    for key, said in (
-        ("gap_closed", "gap closed"),
-        ("gain", "over blind"),
-        ("over_frozen", "over frozen"),
-    ):
-        interval = result["interval" if key == "gap_closed" else f"{key}_interval"]
-        if result[key] is not None:
-            lines.append(
-                f"{said:<12} {result[key]:+.3f}  [{interval[0]:+.3f}, {interval[1]:+.3f}] (95 %)"
-            )
-    return "\n".join([*lines, f"{result['tasks']} tasks, {result['seconds']:.1f} s"])
+def _interval(resampled: Array, tasks: int) -> Interval | None:
+    """The middle 95 % of resampled values (RESAMPLES,); None where there is none."""
+    if tasks == 1 or not np.isfinite(resampled).all():
+        return None
+    low, high = np.percentile(resampled, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _policy_result(grid: EpisodeGrid) -> PolicyResult:
+    return PolicyResult(
+        returns=_means(grid.returns),
+        success=np.asarray(grid.success, float).mean(1).tolist(),
+        metrics={name: _means(_known(values)) for name, values in grid.metrics.items()},
+    )
+
+
+def _known(values: Array) -> list[Array]:
+    """The numbers of each episode that are known, from (E, n)."""
+    return [row[np.isfinite(row)] for row in values]
+
+
+def _means(rows: Array | list[Array]) -> Row:
+    """The mean of each episode's numbers; None where there is none."""
+    return [finite(np.mean(row)) if len(row) else None for row in rows]
+
+
+def table(comparison: Comparison) -> str:
+    """The comparison as a few lines for a person: success and metrics before returns."""
+    results = {name: getattr(comparison, name) for name in POLICIES}
+    present = {name: result for name, result in results.items() if result is not None}
+    lines = _rows("success", {name: r.success for name, r in present.items()}, "{:9.0%}")
+    for metric in comparison.adapted.metrics:
+        values = {name: r.metrics[metric] for name, r in present.items()}
+        lines += _rows(metric, values, "{:9.3f}")
+    lines += _rows("return", {name: r.returns for name, r in present.items()}, "{:9.3f}")
+    differences = {
+        "adapted − no_adaptation": comparison.adaptation,
+        "adapted − blind": comparison.over_blind,
+        "gap closed": comparison.gap_closed,
+    }
+    for label, difference in differences.items():
+        if difference is not None:
+            lines.append(f"{label:<24}{_show(difference)}")
+    lines.append(f"{comparison.tasks} tasks, {comparison.seconds:.1f} s")
+    return "\n".join(lines)
+
+
+def _rows(title: str, values: Mapping[str, Row], form: str) -> list[str]:
+    """A heading with the numbers of the episodes, and a line for each policy."""
+    heading = f"{title} per episode"
+    numbers = range(1, 1 + len(values["adapted"]))
+    columns = [f"{number:>9}" for number in numbers]
+    lines = [f"{heading:<24}" + "".join(columns)]
+    for name, row in values.items():
+        cells = [_cell(value, form) for value in row]
+        lines.append(f"  {name:<22}" + "".join(cells))
+    return lines
+
+
+def _cell(value: float | None, form: str) -> str:
+    """A number in nine characters."""
+    if value is None:
+        return f"{'–':>9}"
+    return form.format(value)
+
+
+def _show(difference: Estimate | GapClosed) -> str:
+    if difference.value is None:
+        return difference.note or "" if isinstance(difference, GapClosed) else "–"
+    text = f"{difference.value:+.3f}"
+    if difference.interval is not None:
+        low, high = difference.interval
+        text += f"  [{low:+.3f}, {high:+.3f}] (95 %)"
+    return text

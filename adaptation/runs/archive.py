@@ -1,4 +1,7 @@
-"""Folders that are whole or absent, and trees of tensors and numbers as safetensors and JSON. No pickle."""
+"""Folders that are whole or absent, and trees of tensors and numbers as safetensors and JSON.
+
+Nothing here is pickled.
+"""
 
 import hashlib
 import math
@@ -16,7 +19,8 @@ from safetensors import SafetensorError
 from robots.errors import DamagedError
 
 MANIFEST = "manifest.json"
-EXACT = 2**53  # above this, readers of JSON differ on what an integer is
+EXACT = 2**53  # beyond this, readers of JSON round integers differently
+READ_ATTEMPTS = 3  # a writer may replace the folder while it is being read
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,12 +38,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace a folder by these files and their manifest: after a kill it holds the old ones or the new ones."""
+    """Replace a folder by these files and their manifest.
+
+    After a kill at any moment the folder holds all the old files or all the new ones.
+    """
     finish_interrupted_write(folder)
     new, old = _temporary_names(folder)
     new.mkdir(parents=True)
-    entries = {name: Entry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
-    for name, data in {**files, MANIFEST: msgspec.json.encode(Manifest(1, entries))}.items():
+    entries = {}
+    for name, data in files.items():
+        entries[name] = Entry(hashlib.sha256(data).hexdigest(), len(data))
+    manifest = msgspec.json.encode(Manifest(1, entries))
+    for name, data in {**files, MANIFEST: manifest}.items():
         with open(new / name, "wb") as file:
             file.write(data)
             file.flush()
@@ -53,7 +63,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def finish_interrupted_write(folder: Path) -> None:
-    """Finish or undo what a kill left of a ``write``; only the one who writes a folder calls this."""
+    """Finish or undo a ``write`` that was killed; only the process that writes a folder may."""
     new, old = _temporary_names(folder)
     if old.exists() and not folder.exists():
         old.rename(folder)
@@ -63,26 +73,26 @@ def finish_interrupted_write(folder: Path) -> None:
 
 def exists(folder: Path) -> bool:
     """Whether there is something to read."""
-    return folder.is_dir() or _temporary_names(folder)[1].is_dir()
+    _, old = _temporary_names(folder)
+    return folder.is_dir() or old.is_dir()
 
 
 def read(folder: Path) -> dict[str, bytes]:
     """All files of a folder, checked against its manifest.
 
     Raises:
-        FileNotFoundError: nothing was ever written here.
+        FileNotFoundError: nothing has been written here.
         DamagedError: a file is missing, or is not what was written.
     """
     if not exists(folder):
         raise FileNotFoundError(f"no checkpoint at {folder}")
-    for attempt in range(3):  # a writer may replace the folder under our hands
-        place = folder if folder.is_dir() else _temporary_names(folder)[1]
+    _, old = _temporary_names(folder)
+    for _ in range(READ_ATTEMPTS - 1):
         try:
-            return _read(place)
+            return _read(folder if folder.is_dir() else old)
         except DamagedError:
-            if attempt == 2:
-                raise
-    raise AssertionError
+            continue
+    return _read(folder if folder.is_dir() else old)
 
 
 def _read(folder: Path) -> dict[str, bytes]:
@@ -97,7 +107,9 @@ def _read(folder: Path) -> dict[str, bytes]:
     for name, data in files.items():
         entry = manifest.files[name]
         if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise DamagedError(f"{folder / name} is not what was written: its size or SHA-256 differs")
+            raise DamagedError(
+                f"{folder / name} is not what was written: its size or SHA-256 differs"
+            )
     return files
 
 
@@ -114,14 +126,21 @@ def _sync(folder: Path) -> None:
 
 
 def pack(tree: Any) -> tuple[bytes, bytes]:
-    """Nested dicts, lists and tuples of tensors, arrays and plain numbers, as (safetensors, JSON)."""
+    """Encode nested dicts, lists and tuples of tensors, arrays and plain numbers.
+
+    Returns:
+        The tensors as safetensors, and the tree that refers to them as JSON.
+
+    Raises:
+        TypeError: a leaf is of another kind; the message says where.
+    """
     tensors: dict[str, torch.Tensor] = {}
     form = _encode(tree, "", tensors)
     return safetensors.torch.save(tensors), msgspec.json.encode(form)
 
 
 def unpack(weights: bytes, form: bytes) -> Any:
-    """The tree that was packed, bit for bit.
+    """Decode a packed tree, bit for bit.
 
     Raises:
         DamagedError: the bytes are not a packed tree.
@@ -140,25 +159,29 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[path] = torch.from_numpy(np.array(value))
         return {"array": path}
     if isinstance(value, dict):
-        return {"dict": [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
+        pairs = [[key, _encode(item, f"{path}/{key}", tensors)] for key, item in value.items()]
+        return {"dict": pairs}
+    if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
         return {kind: [_encode(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]}
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
         return value if abs(value) < EXACT else {"int": str(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
-    raise TypeError(f"state{path} is a {type(value).__name__}; a checkpoint holds tensors and plain numbers only")
+    raise TypeError(
+        f"state{path} is a {type(value).__name__}; "
+        "a checkpoint holds tensors and plain numbers only"
+    )
 
 
 def _decode(form: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if not isinstance(form, dict):
         if isinstance(form, list):
-            raise ValueError("a list that says not what it is")
+            raise ValueError("a list without its kind")
         return form
     ((kind, content),) = form.items()
     match kind:

@@ -1,6 +1,6 @@
 """The only place where methods are built, saved and loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,52 +16,75 @@ from adaptation.runs.contract import (
     Contract,
     describe,
     differences,
+    largest_deviation,
     limit_mismatches,
-    record,
-    replay,
+    read_contract,
+    record_decisions,
 )
-from policies import settings
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
+from policies.rl.replay import Replay
+from policies.settings import configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, DamagedError, RefusedError
+from robots.errors import DamagedError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
-WEIGHTS, STATE, CONTRACT = "weights.safetensors", "state.json", "contract.json"
+WEIGHTS = "weights.safetensors"
+STATE = "state.json"
+CONTRACT = "contract.json"
+CPU = torch.device("cpu")
+DEFAULT_PRESET = "cpu"
+RANGE_SAMPLES = 4096  # tasks of each split from which the ranges of task parameters are taken
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A method as it was saved, the family it was trained for, and what its trainer needs to go on."""
+    """A method as it was saved, what it was trained for, and what its trainer needs to resume."""
 
-    method: Method
+    method: Method[Any]
     family: Family
     contract: Contract
     trainer: dict[str, Any]
+    _state: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_state", self.method.state_dict())
+
+    def restore(self) -> None:
+        """Put the method back into the state in which it was loaded, random streams included.
+
+        Acting and adapting change nothing else; after ``learn`` the method cannot be restored.
+        """
+        self.method.load_state_dict(self._state)
+
+    def __reduce__(self) -> Any:
+        """Sent to another process as its contract and state: nothing is read from disk there."""
+        packed = archive.pack({"method": self._state, "trainer": self.trainer})
+        return _receive, (self.contract, *packed)
 
 
 @cache
 def family_named(name: str) -> Family:
-    """The family of this name; KeyError names what exists."""
+    """The family of a name.
+
+    Raises:
+        UnknownNameError: there is none; the message lists those that exist.
+    """
     family: Family = FAMILIES[name]()
     return family
 
 
-def engine_for(family: Family, name: str | None) -> str:
-    """The physics to run a family in: its own choice, or another it can run in; else BadArgumentError."""
-    if name is not None and name not in family.engines:
-        raise BadArgumentError(f"{family.name} runs in {', '.join(family.engines)}, not in {name!r}")
-    return name or family.engines[0]
-
-
 def problem_of(family: Family) -> Problem:
-    """What a method may know of a family; the tasks' ranges are those of 4096 samples of each split."""
+    """What a method may know of a family; task ranges are those of samples of both splits."""
     rng = np.random.default_rng(0)
-    values = np.concatenate([family.sample(rng, 4096, split).values for split in ("train", "heldout")])
-    low, high = values.min(0), values.max(0)
+    splits = [family.sample(rng, RANGE_SAMPLES, split).values for split in ("train", "heldout")]
+    values = np.concatenate(splits)
+    low = values.min(0)
+    high = values.max(0)
+    high = np.where(high > low, high, low + 1.0)  # a constant parameter must not scale by zero
     return Problem(
         family=family.name,
         obs_names=tuple(family.obs.names),
@@ -72,51 +95,100 @@ def problem_of(family: Family) -> Problem:
         episodes=family.episodes,
         task_names=tuple(family.task_names),
         task_low=tuple(map(float, low)),
-        task_high=tuple(map(float, np.where(high > low, high, low + 1.0))),
+        task_high=tuple(map(float, high)),
         reward=None if family.hidden_reward else family.reward,
     )
 
 
-def configured(name: str, family: str, changes: dict[str, Any]) -> Any:
-    """The config a method has for a family, with some settings in place of its own; ``"sac.lr"`` is a nested one.
+def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Any:
+    """The config of a method for a family: defaults, what the problem gives, preset, changes.
+
+    Args:
+        name: of the method.
+        family: name of the family.
+        preset: budget of the preset, ``"cpu"`` or ``"paper"``.
+        settings: changes, a nested one as ``"sac.lr"``.
 
     Raises:
-        BadArgumentError: a setting it does not have, or a value that is not allowed.
+        UnknownNameError: no such method or family.
+        BadArgumentError: a setting that does not exist or is out of its range.
     """
-    problem = problem_of(family_named(family))
-    return settings.configure(METHODS[name].Config, problem, load_preset(name, family), changes)
+    return _configure(name, family_named(family), preset, settings)
 
 
-def setting_names(name: str) -> list[str]:
-    """Every setting of a method's config, nested ones as ``"sac.lr"``."""
-    return settings.setting_names(METHODS[name].Config)
+def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Any:
+    kind = METHODS[name].Config
+    preset_settings = load_preset(name, family.name, preset)
+    return configure(kind, problem_of(family), preset_settings, changes)
 
 
-def build(name: str, family: Family, seed: int, config: Any = None) -> Method:
-    """A method that has learnt nothing yet; without a config, with the one it has for this family."""
-    problem = problem_of(family)
+def build(
+    name: str,
+    family: Family,
+    seed: int,
+    config: Any = None,
+    device: torch.device = CPU,
+    replay: Replay | None = None,
+) -> Method[Any]:
+    """Build a method that has learned nothing yet.
+
+    Args:
+        name: of the method.
+        family: what it is to learn.
+        seed: of its weights and of its random stream.
+        config: its config; None: the one it has for this family without any change.
+        device: where its tensors are.
+        replay: for a method that learns from a replay: another than the one it would build.
+    """
     if config is None:
-        config = settings.configure(METHODS[name].Config, problem, load_preset(name, family.name), {})
-    method: Method = METHODS[name](problem, config, seed, torch.device("cpu"))
+        config = _configure(name, family, DEFAULT_PRESET, {})
+    arguments = [problem_of(family), config, seed, device]
+    if replay is not None:
+        arguments.append(replay)
+    method: Method[Any] = METHODS[name](*arguments)
     return method
 
 
-def save(folder: Path, name: str, method: Method, family: Family, trial: TrialBatch, trainer: dict[str, Any]) -> None:
-    """Write a checkpoint; ``trial`` gives the decisions that loading will make again.
+def save(
+    folder: Path,
+    name: str,
+    method: Method[Any],
+    family: str,
+    trial: TrialBatch,
+    trainer: dict[str, Any],
+) -> None:
+    """Write a checkpoint.
 
-    They are recorded from a second method built from the state just packed, so that the training one is not
-    touched, and so that a state which cannot be loaded never replaces one which can.
+    The decisions that loading will repeat are recorded with a second method, built from the state
+    just packed: the training one is left as it is, and a state that cannot be loaded never replaces
+    one that can.
+
+    Args:
+        folder: where.
+        name: of the method, as it was asked for.
+        method: what to save.
+        family: name of the family, as it was asked for.
+        trial: experience in which the decisions are taken.
+        trainer: what training needs to resume, plain numbers.
     """
     state = method.state_dict()
-    twin = _revive(name, family, method.config, state)
-    tree = {"method": state, "trainer": trainer, "examples": record(twin, trial)}
+    copy = _revive(name, family, method.config, state)
+    decisions = record_decisions(copy, trial)
+    tree = {"method": state, "trainer": trainer, "examples": decisions}
     weights, form = archive.pack(tree)
-    contract = describe(family, name, twin, sha256(weights).hexdigest())
-    archive.write(folder, {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)})
+    digest = sha256(weights).hexdigest()
+    contract = describe(family, family_named(family), name, copy, digest)
+    files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
+    archive.write(folder, files)
 
 
 def load(folder: Path, arm: str | None = None, family: str | None = None) -> Checkpoint:
-    """Read a checkpoint, for the arm it is to drive if one is named.
+    """Read a checkpoint.
+
+    Args:
+        folder: where it was saved.
+        arm: name of the arm it is to drive, if it is to drive one.
+        family: name of the family it must have been trained for; None: whatever it was.
 
     Raises:
         FileNotFoundError: there is none.
@@ -124,36 +196,65 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """
     files = archive.read(folder)
-    contract = _contract(folder, files)
-    asked = family or contract.family
-    if asked != contract.family:
-        raise RefusedError(f"{folder}: family: trained for {contract.family!r}, asked for {asked!r}")
-    here = family_named(asked)
-    if arm is not None and (name := ARMS[arm].name) != contract.arm:
-        why = "" if isinstance(here.body, ArmSpec) else f": {contract.arm} is no arm, and runs in simulation alone"
-        raise RefusedError(f"{folder}: arm: trained for {contract.arm!r}, asked to drive {name!r}{why}")
-    tree = archive.unpack(files[WEIGHTS], files[STATE])
-    config: Any = msgspec.convert(contract.config, METHODS[contract.method].Config)
-    method = _revive(contract.method, here, config, tree["method"])
-    now = describe(here, contract.method, method, sha256(files[WEIGHTS]).hexdigest())
-    if unlike := differences(contract, now) + (limit_mismatches(here, ARMS[arm]) if arm else []):
-        raise RefusedError("\n  ".join([f"{folder} does not fit:", *unlike]))
-    if not (error := replay(method, tree["examples"])) <= TOLERANCE:
-        raise RefusedError(f"{folder}: actions differ by up to {error:.2g} from the ones recorded when it was saved")
-    method.load_state_dict(tree["method"])  # replaying may have drawn random numbers
-    return Checkpoint(method, here, contract, tree["trainer"])
-
-
-def _contract(folder: Path, files: dict[str, bytes]) -> Contract:
-    if missing := {WEIGHTS, STATE, CONTRACT} - set(files):
+    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
+    if missing:
         raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
-    try:
-        return msgspec.json.decode(files[CONTRACT], type=Contract)
-    except msgspec.DecodeError as error:
-        raise RefusedError(f"{folder / CONTRACT}: {error}") from error
+    contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
+    if family is not None and family != contract.family:
+        raise RefusedError(
+            f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
+        )
+    if arm is not None:
+        check_arm(contract, arm, str(folder))
+    tree = archive.unpack(files[WEIGHTS], files[STATE])
+    loaded = _rebuild(contract, tree)
+    digest = sha256(files[WEIGHTS]).hexdigest()
+    current = describe(contract.family, loaded.family, contract.method, loaded.method, digest)
+    different = differences(contract, current)
+    if different:
+        raise RefusedError("\n  ".join([f"{folder} does not fit:", *different]))
+    deviation = largest_deviation(loaded.method, tree["examples"])
+    if not deviation <= TOLERANCE:
+        raise RefusedError(
+            f"{folder}: actions differ by up to {deviation:.2g} from the ones recorded when it was "
+            "saved"
+        )
+    loaded.restore()  # repeating the decisions may have drawn random numbers
+    return loaded
 
 
-def _revive(name: str, family: Family, config: Any, state: dict[str, Any]) -> Method:
-    method = build(name, family, seed=0, config=config)
+def check_arm(contract: Contract, arm: str, origin: str) -> None:
+    """Refuse to drive an arm that a policy was not trained for.
+
+    Raises:
+        UnknownNameError: there is no such arm.
+        RefusedError: it is another arm, or has tighter limits than were trained with.
+    """
+    family = family_named(contract.family)
+    name = ARMS[arm].name
+    if name != contract.arm:
+        reason = ""
+        if not isinstance(family.body, ArmSpec):
+            reason = f": {contract.arm} is no arm, and runs in simulation alone"
+        raise RefusedError(
+            f"{origin}: arm: trained for {contract.arm!r}, asked to drive {name!r}{reason}"
+        )
+    tighter = limit_mismatches(family, ARMS[arm])
+    if tighter:
+        raise RefusedError("\n  ".join([f"{origin} does not fit:", *tighter]))
+
+
+def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
+    config = msgspec.convert(contract.config, METHODS[contract.method].Config)
+    method = _revive(contract.method, contract.family, config, tree["method"])
+    return Checkpoint(method, family_named(contract.family), contract, tree["trainer"])
+
+
+def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:
+    return _rebuild(contract, archive.unpack(weights, form))
+
+
+def _revive(name: str, family: str, config: Any, state: dict[str, Any]) -> Method[Any]:
+    method = build(name, family_named(family), seed=0, config=config)
     method.load_state_dict(state)
     return method

@@ -1,12 +1,13 @@
-"""The policy contract: all that training assumed and deployment must find again, written beside the weights.
+"""The policy contract: everything training assumed and deployment must provide again.
 
-Most pain of bringing a policy to an arm is a missing contract: permuted joints, degrees, another rate or scale.
-Here it is required, compared word for word, and ten recorded decisions are made again before any joint moves.
+Most failed transfers to an arm come from a silent mismatch: permuted joints, degrees, another rate
+or scale. The contract is written beside the weights, compared field by field at every load, and ten
+recorded decisions are repeated before any joint moves.
 """
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import numpy as np
@@ -16,13 +17,16 @@ from torch import Tensor
 from policies.belief import named_tensors, replace_tensors
 from policies.method import Method, Problem, TrialBatch
 from robots.arm import Body
-from robots.signals import Setpoint
-from robots.signals import Spec
+from robots.errors import RefusedError
+from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
 
-FORMAT = 1
+FORMAT = 2
 EXAMPLES = 10
-TOLERANCE = 1e-4  # of an action in [-1, 1]: other processors round differently, another policy differs by more
+
+# Largest difference of an action in [-1, 1] when a decision is repeated: other processors round
+# differently by less, another policy differs by more.
+TOLERANCE = 1e-4
 
 
 class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,164 +43,268 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: int
     pliant: str  # version, major.minor
-    family: str
+    family: str  # the name that was asked for: a registered one or ``package.module:Class``
     arm: str
     joints: tuple[str, ...]
     home: tuple[float, ...]  # rad
     frame: str
     observation: Columns
-    observed: int  # observations an action looks at; the past is in the belief
+    observation_steps: int  # observations an action reads; the past is in the belief
     action: Columns
     action_map: str
-    unit_action_response: tuple[tuple[float, ...], ...]  # rad/s of each joint, at home, for each action at 1, the others at 0
+    unit_action_response: tuple[tuple[float, ...], ...]  # (a, j) rad/s, see ``measure_response``
     dt: float  # s between two actions
     tick: float  # s between two commands to the joints
     horizon: int
     episodes: int
-    disturbances: Columns  # latency, noise, quantisation it was trained under
-    normalizer: dict[str, tuple[float, ...]]  # learnt shifts and scales of what the networks read
+    disturbances: Columns  # latency, noise and quantization it was trained under
+    normalizers: dict[str, tuple[float, ...]]  # learned statistics of what the networks read
     limits: dict[str, Any]
-    method: str
+    method: str  # the name that was asked for
     config: dict[str, Any]
-    told: tuple[str, ...]  # task parameters it must be told: none, except for a ceiling
-    belief: dict[str, tuple[int, ...]]  # shapes, without the worlds' axis
+    privileged_parameters: tuple[str, ...]  # task parameters it reads: none but for an oracle
+    belief: dict[str, tuple[int, ...]]  # shape of each tensor, without the axis of worlds
     examples: int
     sha256: str  # of the weights
 
 
-def describe(family: Family, name: str, method: Method, sha256: str) -> Contract:
-    """The contract of a method for a family, as things are now."""
-    p, body = method.problem, family.body
-    told = p.task_names if method.privileged else ()
-    prior = method.prior(1, torch.zeros(1, len(p.task_names)) if method.privileged else None)
-    wires = [i for i, name in enumerate(p.task_names) if name.startswith("disturbance.")]
+class Decision(TypedDict):
+    """One recorded decision of one world."""
+
+    obs: Tensor  # (1, o)
+    belief: dict[str, Tensor]  # by path, see ``policies.belief.named_tensors``
+    action: Tensor  # (1, a) without exploration
+
+
+class _Header(msgspec.Struct):
+    """The one field that contracts of every format have."""
+
+    format: int
+
+
+def read_contract(data: bytes, origin: str) -> Contract:
+    """Decode a contract.
+
+    Args:
+        data: JSON.
+        origin: where it was read, for messages.
+
+    Raises:
+        RefusedError: it has another format, or is not a contract; the message names the field.
+    """
+    try:
+        written_by = msgspec.json.decode(data, type=_Header).format
+        if written_by != FORMAT:
+            raise RefusedError(
+                f"{origin}: written by format {written_by}, this version reads format {FORMAT}: "
+                "train again"
+            )
+        return msgspec.json.decode(data, type=Contract)
+    except msgspec.DecodeError as error:
+        raise RefusedError(f"{origin}: {error}") from error
+
+
+def describe(
+    family_name: str, family: Family, method_name: str, method: Method[Any], sha256: str
+) -> Contract:
+    """The contract of a method for a family, as both are now."""
+    problem = method.problem
+    body = family.body
+    major, minor, *_ = version("pliant").split(".")
+    prior = named_tensors(_prior(method))
     return Contract(
         format=FORMAT,
-        pliant=".".join(version("pliant").split(".")[:2]),
-        family=family.name,
+        pliant=f"{major}.{minor}",
+        family=family_name,
         arm=body.name,
         joints=body.joints,
         home=_numbers(body.home),
         frame="base of the arm; quaternions w, x, y, z; rad, m, s",
         observation=_columns(family.obs),
-        observed=1,
+        observation_steps=1,
         action=_columns(family.action.spec),
         action_map=type(family.action).__name__,
-        unit_action_response=unit_action_response(family),
+        unit_action_response=measure_response(family),
         dt=family.dt,
         tick=family.tick,
         horizon=family.horizon,
         episodes=family.episodes,
-        disturbances=Columns(*(tuple(x[i] for i in wires) for x in _ranges(p))),
-        normalizer=_normalizers(method.state_dict()),
-        limits={f.name: np.asarray(getattr(family.limits, f.name)).tolist() for f in fields(family.limits)},
-        method=name,
+        disturbances=_disturbances(problem),
+        normalizers=_normalizers(method.state_dict()),
+        limits=_limits(family),
+        method=method_name,
         config=msgspec.json.decode(msgspec.json.encode(method.config)),
-        told=told,
-        belief={path: tuple(t.shape[1:]) for path, t in named_tensors(prior).items()},
+        privileged_parameters=problem.task_names if method.privileged else (),
+        belief={path: tuple(tensor.shape[1:]) for path, tensor in prior.items()},
         examples=EXAMPLES,
         sha256=sha256,
     )
 
 
-def differences(was: Contract, now: Contract) -> list[str]:
+def differences(trained: Contract, current: Contract) -> list[str]:
     """One readable line for everything in which two contracts differ."""
     found: list[str] = []
     for name in Contract.__struct_fields__:
-        _compare(name, msgspec.to_builtins(getattr(was, name)), msgspec.to_builtins(getattr(now, name)), found)
+        was = msgspec.to_builtins(getattr(trained, name))
+        now = msgspec.to_builtins(getattr(current, name))
+        found += _compare(name, was, now)
     return found
 
 
 def limit_mismatches(family: Family, arm: Body) -> list[str]:
-    """Where an arm is not the body trained for, or has less room than it was given."""
+    """Where an arm is not the body that was trained for, or has tighter limits than it had."""
     if family.body.joints != arm.joints:
         return [f"joints: trained with {family.body.joints}, the arm has {arm.joints}"]
+    # The direction in which a limit gives more room: +1 upward, except for lower bounds.
+    outward = {"q_low": -1.0, "tool_box": np.array([-1.0, 1.0])}
     found = []
-    for name in (f.name for f in fields(family.limits)):
-        was, has = (np.asarray(getattr(x.limits, name)) for x in (family, arm))
-        outward = {"q_low": -1, "tool_box": np.array([-1, 1])}.get(name, 1)
-        if ((has - was) * outward < -1e-9).any():
-            found.append(f"limits.{name}: trained with {_show(was.tolist())}, the arm has {_show(has.tolist())}")
+    for name in _limit_names(family):
+        trained = np.asarray(getattr(family.limits, name))
+        available = np.asarray(getattr(arm.limits, name))
+        room = (available - trained) * outward.get(name, 1.0)
+        if (room < -1e-9).any():
+            was = _show(trained.tolist())
+            now = _show(available.tolist())
+            found.append(f"limits.{name}: trained with {was}, the arm has {now}")
     return found
 
 
-def _compare(name: str, was: Any, now: Any, found: list[str]) -> None:
+def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
+    """Joint velocities that each action causes at home, (a, j) rad/s: row i for action i at 1.
+
+    It is measured and not declared, so that a changed scale, unit or order cannot hide.
+    """
+    one_at_a_time = np.eye(len(family.action.spec))
+    home = np.asarray(family.body.home, dtype=np.float64)
+    q = np.tile(home, (len(one_at_a_time), 1))
+    still = np.zeros_like(q)
+    response = family.action(one_at_a_time, Setpoint(q, still, still))
+    rounded = np.round(response, 9)
+    return tuple(_numbers(row) for row in rounded)
+
+
+@torch.no_grad()
+def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
+    """Decisions spread over the trial of the world that lasted longest, without exploration."""
+    lengths = trial.ticks.valid.sum((0, 1))  # (n,)
+    world = slice(int(lengths.argmax()), int(lengths.argmax()) + 1)
+    ticks = trial.ticks[:, :, world].flatten(0, 1)  # (E·H, 1, ...)
+    chosen = _spread(ticks.valid[:, 0])
+    task = trial.task[world] if method.privileged else None
+    belief = method.prior(1, task)
+    beliefs: dict[int, dict[str, Tensor]] = {}
+    for t in range(max(chosen) + 1):
+        if t in chosen:
+            beliefs[t] = named_tensors(belief)
+        belief = method.observe(belief, ticks[t])
+    decisions: list[Decision] = []
+    for t in chosen:
+        obs = ticks.obs[t]
+        action = _decide(method, obs, beliefs[t])
+        decisions.append({"obs": obs, "belief": beliefs[t], "action": action})
+    return decisions
+
+
+def _spread(valid: Tensor) -> list[int]:
+    """``EXAMPLES`` valid ticks of (L,), evenly spread from the first one on."""
+    usable = valid.nonzero().flatten().tolist()
+    return [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
+
+
+@torch.no_grad()
+def largest_deviation(method: Method[Any], decisions: list[Decision]) -> float:
+    """The largest difference between the recorded actions and the ones taken now."""
+    deviations = []
+    for decision in decisions:
+        action = _decide(method, decision["obs"], decision["belief"])
+        difference = action - decision["action"]
+        deviations.append(float(difference.abs().max()))
+    return max(deviations)
+
+
+def _decide(method: Method[Any], obs: Tensor, belief: dict[str, Tensor]) -> Tensor:
+    """The action (1, a) under a recorded belief."""
+    return method.act(obs, replace_tensors(_prior(method), belief), explore=False)
+
+
+def _prior(method: Method[Any]) -> Any:
+    """The prior of one world, whose tensors give a belief's paths and shapes."""
+    task = torch.zeros(1, method.problem.task_dim) if method.privileged else None
+    return method.prior(1, task)
+
+
+def _compare(name: str, was: Any, now: Any) -> list[str]:
     if isinstance(was, dict) and isinstance(now, dict):
+        found: list[str] = []
         for key in {**was, **now}:
-            _compare(f"{name}.{key}", was.get(key), now.get(key), found)
-    elif not _same(was, now):
-        found.append(f"{name}: trained with {_show(was)}, here {_show(now)}")
+            found += _compare(f"{name}.{key}", was.get(key), now.get(key))
+        return found
+    if _same(was, now):
+        return []
+    return [f"{name}: trained with {_show(was)}, here {_show(now)}"]
 
 
 def _same(was: Any, now: Any) -> bool:
-    if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)):
-        return len(was) == len(now) and all(map(_same, was, now))
-    if isinstance(was, float) and isinstance(now, (int, float)):
-        return was == now or abs(was - now) <= 1e-6 * max(abs(was), abs(now), 1e-3)
-    return was == now
+    if _is_sequence(was) and _is_sequence(now):
+        if len(was) != len(now):
+            return False
+        return all(map(_same, was, now))
+    if was == now:
+        return True
+    if isinstance(was, float) and isinstance(now, int | float):
+        largest = max(abs(was), abs(now), 1e-3)
+        return abs(was - now) <= 1e-6 * largest
+    return False
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _show(value: Any) -> str:
-    return (
-        ", ".join(map(_show, value)).join("()")
-        if isinstance(value, (list, tuple))
-        else (f"{value:.6g}" if isinstance(value, float) else repr(value))
-    )
-
-
-def unit_action_response(family: Family) -> tuple[tuple[float, ...], ...]:
-    """What each action does to the joints, measured and not declared: a scale, a unit or an order cannot hide."""
-    n, home = len(family.action.spec), np.asarray(family.body.home, dtype=np.float64)
-    zero = np.zeros((n, len(home)))
-    rest = Setpoint(np.tile(home, (n, 1)), zero, zero)
-    return tuple(_numbers(row) for row in np.round(family.action(np.eye(n), rest), 9))
-
-
-def record(method: Method, trial: TrialBatch) -> list[dict[str, Any]]:
-    """Decisions in the world that lasted longest: observation, belief, and the action taken without exploration."""
-    world = int(trial.ticks.valid.sum((0, 1)).argmax())
-    ticks = trial.ticks[:, :, world : world + 1].flatten(0, 1)  # (E·H, 1, ...)
-    usable = ticks.valid[:, 0].nonzero().flatten().tolist()
-    chosen = [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
-    belief = method.prior(1, trial.task[world : world + 1] if method.privileged else None)
-    found: dict[int, dict[str, Any]] = {}
-    with torch.no_grad():
-        for t in range(max(chosen) + 1):
-            tick = ticks[t]
-            if t in chosen:
-                found[t] = {"obs": tick.obs, "belief": named_tensors(belief)}
-            belief = method.observe(belief, tick)
-        examples = [found[t] for t in chosen]
-        return [{**x, "action": method.act(x["obs"], rebuild(method, x), explore=False)} for x in examples]
-
-
-def replay(method: Method, examples: list[dict[str, Any]]) -> float:
-    """The largest difference between the recorded actions and the ones taken now."""
-    with torch.no_grad():
-        return max(
-            float((method.act(x["obs"], rebuild(method, x), explore=False) - x["action"]).abs().max()) for x in examples
-        )
-
-
-def rebuild(method: Method, example: dict[str, Any]) -> Any:
-    """The belief that a recorded decision was taken under."""
-    p = method.problem
-    prior = method.prior(1, torch.zeros(1, len(p.task_names)) if method.privileged else None)
-    return replace_tensors(prior, example["belief"])
+    if _is_sequence(value):
+        return "(" + ", ".join(map(_show, value)) + ")"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return repr(value)
 
 
 def _normalizers(state: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    learnt = {path: t for path, t in named_tensors(state).items() if path.endswith((".shift", ".scale"))}
-    return {path: _numbers(t) for path, t in learnt.items()}
+    """The statistics of every ``RunningNormalizer`` in a method's state."""
+    found = {}
+    for path, tensor in named_tensors(state).items():
+        if path.endswith((".mean", ".inv_std")):
+            found[path] = _numbers(tensor)
+    return found
+
+
+def _limits(family: Family) -> dict[str, Any]:
+    limits = {}
+    for name in _limit_names(family):
+        values = np.asarray(getattr(family.limits, name))
+        limits[name] = values.tolist()
+    return limits
+
+
+def _limit_names(family: Family) -> list[str]:
+    return [field.name for field in fields(family.limits)]
 
 
 def _columns(spec: Spec) -> Columns:
     return Columns(tuple(spec.names), tuple(spec.units), _numbers(spec.low), _numbers(spec.high))
 
 
-def _ranges(p: Problem) -> tuple[tuple[Any, ...], ...]:
-    return p.task_names, ("SI",) * len(p.task_names), p.task_low, p.task_high
+def _disturbances(problem: Problem) -> Columns:
+    """The task parameters that disturb the signals, with their ranges."""
+    names = problem.task_names
+    chosen = [i for i, name in enumerate(names) if name.startswith("disturbance.")]
+    return Columns(
+        names=tuple(names[i] for i in chosen),
+        units=("SI",) * len(chosen),
+        low=tuple(problem.task_low[i] for i in chosen),
+        high=tuple(problem.task_high[i] for i in chosen),
+    )
 
 
-def _numbers(array: Any) -> tuple[float, ...]:
+def _numbers(array: ArrayLike) -> tuple[float, ...]:
     return tuple(float(x) for x in np.asarray(array).ravel())

@@ -1,151 +1,181 @@
-"""A run folder: what was asked for, the checkpoints, and a log that a kill cannot break."""
+"""A run folder: what was asked for, the checkpoints, and the curves."""
 
-import fcntl
-import multiprocessing
-import os
 import platform
 import subprocess
-import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from robots.errors import DamagedError, PliantError
-
-PATIENCE = 15.0  # s: the helpers of a killed process notice within an iteration or a visit that they are alone
-REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
+from adaptation.no_adaptation import NoAdaptation
+from adaptation.rollout import Policy
+from adaptation.runs import archive, checkpoint
+from adaptation.runs.checkpoint import Checkpoint
+from adaptation.runs.files import replace_file
+from adaptation.runs.records import REFERENCES
+from robots.errors import DamagedError
+from robots.world import Family
+from sim.engines import engine_for
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what a training does."""
+    """Everything that decides what a training does; it stops at the first bound that is reached."""
 
     method: str
     family: str
-    engine: str | None = None  # None: the family's own
+    engine: str | None = None  # None: the first engine that supports the scene
     seed: int = 0
-    iterations: int | None = None  # calls of ``learn``; None: the method's own number, or no bound if minutes are set
+    iterations: int | None = None  # calls of ``learn``; without any bound, the method's own number
     minutes: float | None = None  # of wall time
+    steps: int | None = None  # environment steps, over all worlds
+    gradient_steps: int | None = None  # optimizer steps
+    preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
     save_iterations: int = 0  # between checkpoints; 0: by time alone
     save_seconds: float = 20.0
-    settings: dict[str, Any] = {}  # the method's config, where it is not the default
+    settings: dict[str, Any] = {}  # changes to the method's config
 
 
-def name_of(config: RunConfig, role: str) -> str:
-    """The registered method that plays a role: ``method``, ``blind`` or ``oracle``."""
-    return config.method if role == "method" else role
+class Run:
+    """One run folder, read once and handed on.
 
+    A run has up to three roles, each with a checkpoint and a curve: ``method``, and the references
+    ``blind`` and ``oracle``. It may be sent to another process, with the checkpoints it has loaded.
 
-def checkpoint_folder(run: Path, config: RunConfig, role: str) -> Path:
-    """Where the checkpoint of a role lies; a run of ``blind`` is its own floor."""
-    return run / ("method" if name_of(config, role) == config.method else role)
-
-
-def log_file(run: Path, role: str) -> Path:
-    """The curve of a role."""
-    return run / ("log.jsonl" if role == "method" else f"log-{role}.jsonl")
-
-
-def write_config(run: Path, config: RunConfig) -> None:
-    """Keep what was asked for, with the versions and the commit it ran with."""
-    packages = ("pliant", "numpy", "torch", "mujoco", "pybullet")
-    document = {
-        "config": msgspec.to_builtins(config),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "commit": _commit(),
-    }
-    run.mkdir(parents=True, exist_ok=True)
-    replace_file(run / "config.json", msgspec.json.format(msgspec.json.encode(document), indent=2))
-
-
-def read_config(run: Path) -> RunConfig:
-    """What a run was asked for.
-
-    Raises:
-        FileNotFoundError: this is no run folder.
-        DamagedError: its config was not written by this version.
+    Attributes:
+        path: the folder.
+        config: what was asked for.
+        roles: the roles that training fills.
     """
-    path = run / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{run} is no run folder: it has no config.json")
-    try:
-        return msgspec.convert(msgspec.json.decode(path.read_bytes())["config"], RunConfig)
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
-        raise DamagedError(f"{path}: {error}") from error
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        """Use ``Run.create`` or ``Run.open``."""
+        self.path = path
+        self.config = config
+        self._checkpoints: dict[str, Checkpoint] = {}
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> "Run":
+        """Begin a run: write its config, with the versions and the commit it runs with.
+
+        Raises:
+            BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
+            FileExistsError: the folder holds a run already.
+        """
+        if (path / "config.json").exists():
+            raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
+        checkpoint.method_config(config.method, config.family, config.preset, config.settings)
+        engine_for(checkpoint.family_named(config.family).scene, config.engine)
+        packages = ("pliant", "numpy", "torch", "mujoco", "pybullet")
+        versions = {package: version(package) for package in packages}
+        document = {
+            "config": msgspec.to_builtins(config),
+            "versions": {"python": platform.python_version(), **versions},
+            "commit": current_commit(),
+        }
+        path.mkdir(parents=True, exist_ok=True)
+        text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        replace_file(path / "config.json", text)
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            FileNotFoundError: this is no run folder.
+            DamagedError: its config was not written by this version.
+        """
+        file = path / "config.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{path} is no run folder: it has no config.json")
+        try:
+            document = msgspec.json.decode(file.read_bytes())
+            return cls(path, msgspec.convert(document["config"], RunConfig))
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+            raise DamagedError(f"{file}: {error}") from error
+
+    @property
+    def family(self) -> Family:
+        """The family the run was asked for."""
+        return checkpoint.family_named(self.config.family)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that training fills; a run of ``blind`` or ``oracle`` is its own reference."""
+        if not self.config.references:
+            return ("method",)
+        others = [role for role in REFERENCES if role != self.config.method]
+        return ("method", *others)
+
+    def method_name(self, role: str) -> str:
+        """The registered method that fills a role."""
+        return self.config.method if role == "method" else role
+
+    def settings(self, role: str) -> dict[str, Any]:
+        """Changes to the config of a role's method; references have none."""
+        return self.config.settings if role == "method" else {}
+
+    def checkpoint_folder(self, role: str) -> Path:
+        """The folder of a role's checkpoint."""
+        is_method = self.method_name(role) == self.config.method
+        return self.path / ("method" if is_method else role)
+
+    def log_path(self, role: str) -> Path:
+        """The file of a role's training curve."""
+        return self.path / ("log.jsonl" if role == "method" else f"log-{role}.jsonl")
+
+    def has_checkpoint(self, role: str) -> bool:
+        """Whether a role has a checkpoint, loaded already or on disk."""
+        folder = self.checkpoint_folder(role)
+        return folder.name in self._checkpoints or archive.exists(folder)
+
+    def load(self, role: str, arm: str | None = None) -> Checkpoint:
+        """A role's checkpoint, checked for the arm it is to drive if one is named.
+
+        It is read from disk once; the checkpoint is the same object for every caller.
+
+        Raises:
+            FileNotFoundError, DamagedError, RefusedError: see ``checkpoint.load``.
+        """
+        folder = self.checkpoint_folder(role)
+        loaded = self._checkpoints.get(folder.name)
+        if loaded is None:
+            loaded = checkpoint.load(folder, arm, self.config.family)
+            self._checkpoints[folder.name] = loaded
+        elif arm is not None:
+            checkpoint.check_arm(loaded.contract, arm, str(folder))
+        return loaded
+
+    def forget_checkpoints(self) -> None:
+        """Read checkpoints from disk again at the next ``load``, as after training."""
+        self._checkpoints.clear()
+
+    def policies(self, arm: str | None = None) -> Iterator[tuple[str, Policy]]:
+        """Every policy of the run by name, each in the state in which it was saved.
+
+        The policies ``adapted`` and ``no_adaptation`` share one method: use one at a time.
+        """
+        loaded = self.load("method", arm)
+        loaded.restore()
+        yield "adapted", loaded.method
+        loaded.restore()
+        yield "no_adaptation", NoAdaptation(loaded.method)
+        for role in REFERENCES:
+            if self.has_checkpoint(role):
+                reference = self.load(role, arm)
+                reference.restore()
+                yield role, reference.method
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it holds the old bytes or the new ones, never half."""
-    new = path.with_name(f".{path.name}.new")
-    with open(new, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
-def parent_exited() -> bool:
-    """Whether the process that started this one, to share its work, is gone: nobody would ever collect the result."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and not parent.is_alive()
-
-
-def _commit() -> str | None:
+def current_commit() -> str | None:
+    """The commit of the code that is running; None outside a git checkout."""
+    command = ["git", "rev-parse", "HEAD"]
     here = Path(__file__).parent
     try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5)
+        answer = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
-
-
-class Log:
-    """JSON lines on disk, each there for good when ``write`` returns; one process writes at a time."""
-
-    def __init__(self, path: Path) -> None:
-        """Open for appending after the last whole line; PliantError while another process is writing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab")  # noqa: SIM115
-        self._claim(path)
-        self.cut(path.read_bytes().rfind(b"\n") + 1)
-
-    def _claim(self, path: Path) -> None:
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > give_up:
-                    self.close()
-                    raise PliantError(f"{path} is being written by another process") from error
-                time.sleep(0.1)
-
-    def cut(self, size: int) -> None:
-        """Forget all but the first ``size`` bytes."""
-        self._file.truncate(size)
-        self._file.seek(0, os.SEEK_END)
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self._file.tell()
-
-    def write(self, line: dict[str, Any]) -> None:
-        """Append one object; numbers that are not finite become null."""
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a log; a last one cut by a kill is left out."""
-    if not path.is_file():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    return [msgspec.json.decode(line) for line in whole.splitlines()]

@@ -1,192 +1,238 @@
-"""The control of one arm, tick by tick: it alone holds the driver and the gate.
+"""The control of one arm, tick by tick: the only holder of the driver and of the gate.
 
-Every tick: read the arm, judge, turn the newest action into joint velocities, pass them through the gate, write.
-It knows no clock but the time it is told, and no process: ``hw_interface.control.process`` paces it.
+Every tick: read the arm, judge the reading, turn the newest action into joint velocities, pass them
+through the gate, write. Time is an argument; ``hw_interface.control.process`` does the pacing.
 """
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from hw_interface.control.watchdog import Event, Mode, Watchdog, WatchdogConfig
+from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
+from hw_interface.devices import Devices
 from robots.actions import standstill
-from robots.driver import Driver
+from robots.errors import ArmError
 from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import SafetyGate
-from robots.signals import Array, Command, Condition, Verdict
+from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
-STILL = 1e-6  # rad/s, slower is a standstill
+AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
 
 
 class ArmController:
-    """One arm's control, tick by tick; knows no clock but the time it is told."""
+    """One arm's control, tick by tick."""
+
+    state: JointState  # the newest reading
 
     def __init__(
-        self,
-        family: Family,
-        driver: Driver,
-        report: Callable[[Event, float], None],
-        config: WatchdogConfig,
-    ):
-        self.family, self.driver = family, driver
-        limits = family.limits
-        self.gate = SafetyGate(limits, driver.dt, 1, Kinematics(driver.arm))
-        self.watchdog = Watchdog(limits, config, report)
-        self.verdict = 0  # flags since the newest action
-        self.state: Any = None  # the last reading
-        self.object = np.full(13, np.nan)
-        self.applied = np.zeros(
-            len(family.action.spec)
-        )  # (a,) the sum of what was followed, and of how many ticks
-        self.acted = 0  # since the episode's first action
+        self, family: Family, devices: Devices, report: Report, config: WatchdogConfig
+    ) -> None:
+        """Build without touching the arm.
+
+        Args:
+            family: the task family, whose action map and limits hold.
+            devices: driver, and tracker and placer where there are any.
+            report: called once for every event.
+            config: when a disturbance becomes a fault.
+        """
+        self.family = family
+        self.driver = devices.driver
+        self.tracker = devices.tracker
+        self.placer = devices.placer
+        arm = self.driver.arm
+        dt = self.driver.capabilities.dt
+        self.gate = SafetyGate(family.limits, dt, 1, Kinematics(arm))
+        self.watchdog = Watchdog(family.limits, config, report)
+        self.verdict = 0  # Verdict flags since the newest action
+        self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
+        # (a,) sum of what was applied in each tick since the episode's first action
+        self.applied_sum = np.zeros(len(family.action.spec))
+        self.applied_ticks = 0  # how many ticks these are
         self._action: Array | None = None  # (1, a) in [-1, 1]
-        self._still_action = standstill(family.action.spec)
-        self._move: tuple[Move, float] | None = None
-        self._stopped = False  # the driver has been told to stop
+        self._standstill = standstill(family.action.spec)
+        self._zero_velocity = np.zeros((1, len(arm.joints)))
+        self._move: Move | None = None  # to the episode's start
+        self._move_began = 0.0  # s
+        self._driver_stopped = False
 
     def start(self) -> None:
-        """Connect and enable, at rest where the arm is."""
+        """Connect and enable the arm, at rest where it is.
+
+        Raises:
+            OSError: there is no connection.
+            RuntimeError: the arm refuses, or it is another one.
+            ValueError: the arm is outside its limits.
+        """
         self.driver.connect()
         self.driver.enable()
         self.state = self.driver.read()
         self.gate.reset(self.state.q[None])
         self.watchdog.mode = Mode.IDLE
 
-    def begin(self, q: Array, now: float) -> None:
-        """Start going to joint positions ``q`` (j,); refused while a fault is latched or an operator holds the arm."""
-        if self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
-            raise ValueError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
-        if self.watchdog.held:
-            raise ValueError("an operator holds the arm: it must be released first")
-        if self._stopped:
-            self._guard(self._recover)
-        if self.watchdog.mode is Mode.FAULT:
-            raise ValueError("the arm cannot be enabled where it is")
-        self._move = (Move(self.family.limits, self.gate.setpoint.q[0], q), now)
-        self.watchdog.mode, self._action = Mode.IDLE, None
-        self.applied, self.acted = np.zeros_like(self.applied), 0
+    def begin_move(self, q: Array, now: float) -> None:
+        """Begin to move to an episode's start ``q`` (j,) rad.
 
-    def _recover(self) -> None:
-        """Enable again; the first command starts from what the arm does now, not from what it was told before."""
+        Raises:
+            ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
+            ValueError: the start is outside the limits.
+        """
+        mode = self.watchdog.mode
+        if self.watchdog.latched:
+            raise ArmError(f"the arm is in {mode.name}: it must be cleared first")
+        if self.watchdog.operator_hold:
+            raise ArmError("an operator holds the arm: it must be released first")
+        if self._driver_stopped:
+            self._call_driver(self._enable_again)
+        if self.watchdog.mode is Mode.FAULT:
+            raise ArmError("the arm cannot be enabled where it is")
+        self._move = Move(self.family.limits, self.gate.setpoint.q[0], q)
+        self._move_began = now
+        self.watchdog.mode = Mode.IDLE
+        self._action = None
+        self.applied_sum = np.zeros_like(self.applied_sum)
+        self.applied_ticks = 0
+
+    def _enable_again(self) -> None:
+        """Enable after a stop; the first command starts from the measured position."""
         self.driver.enable()
         self.state = self.driver.read()
-        first, tries = self.state.stamp, self.watchdog.config.frozen
-        while not self.state.stamp > first:  # what does not move may be of long ago
-            if not tries:
-                raise RuntimeError(
-                    f"the arm is enabled, and yet its stamp stands still at {first} s"
-                )
-            self.state, tries = self.driver.read(), tries - 1
+        first_stamp = self.state.stamp
+        tries = self.watchdog.config.frozen_readings
+        while not self.state.stamp > first_stamp:  # a reading that does not advance may be old
+            if tries == 0:
+                raise RuntimeError(f"the arm is enabled, but its stamp stays at {first_stamp} s")
+            self.state = self.driver.read()
+            tries -= 1
         if self.state.condition is not Condition.READY:
-            raise RuntimeError(f"the arm is enabled, and yet {self.state.condition.name}")
+            raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
         self.gate.reset(self.state.q[None])
-        self._stopped = False
+        self._driver_stopped = False
 
     @property
-    def going(self) -> bool:
+    def moving_to_start(self) -> bool:
         """Whether a move to an episode's start is under way."""
         return self._move is not None
 
     @property
-    def resting(self) -> bool:
-        """Whether the arm is told to stand still and, after a fault, the driver has been told to stop."""
-        faulty = self.watchdog.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
-        return self._stopped or (not faulty and self._still)
+    def at_rest(self) -> bool:
+        """Whether the setpoint stands still and, after a fault, the driver has been stopped."""
+        return self._driver_stopped or (not self.watchdog.latched and self._standing)
 
     @property
-    def _still(self) -> bool:
-        return bool(np.abs(self.gate.setpoint.dq).max() < STILL)
+    def _standing(self) -> bool:
+        return bool(np.abs(self.gate.setpoint.dq).max() < AT_REST)
 
     def hold(self) -> None:
-        """Brake, until an operator releases the arm; the next action resumes then, a move to a start does not."""
+        """Operator: brake until released.
+
+        Then the next action resumes; a move to a start does not.
+        """
         self.watchdog.hold()
         self._move = None
 
-    def rest(self) -> None:
-        """Brake, and follow nobody until begun again."""
-        self.watchdog.rest()
+    def end_episode(self) -> None:
+        """Brake, and follow no action until the next episode."""
+        self.watchdog.end_episode()
         self._move = None
 
-    def follow(self, number: int, stamp: float, action: Array) -> None:
-        """A newly posted action (a,)."""
+    def set_action(self, seq: int, stamp: float, action: Array) -> None:
+        """Take a newly posted action (a,), or drop it."""
         self.verdict = 0
-        if self.watchdog.accept(number, stamp, action):
+        if self.watchdog.accept_action(seq, stamp, action):
             self._action = np.clip(action[None], -1, 1)
         else:
             self.verdict |= int(Verdict.DROPPED)
 
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
-        dog = self.watchdog
-        self._guard(self._read)
-        dog.check_age(now)
-        stood = self._still
-        setpoint, flags = self.gate(self._wish(now))
-        self.verdict |= int(flags[0]) | self._flags()
-        if self._stopped:
+        watchdog = self.watchdog
+        self._call_driver(self._read_state)
+        watchdog.check_age(now)
+        was_standing = self._standing
+        _, flags = self.gate(self._requested_velocity(now))
+        self.verdict |= int(flags[0]) | self._mode_flags()
+        if self._driver_stopped:
             return
-        if dog.mode is Mode.EXTERNAL_STOP or (dog.mode is Mode.FAULT and (stood or dog.cut_off)):
+        braked = was_standing or watchdog.link_lost
+        if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
             self.stop()
         else:
-            self._guard(lambda: self.driver.write(Command(setpoint.q[0], setpoint.dq[0])))
+            self._call_driver(self._write_setpoint)
 
     def stop(self) -> None:
-        """Tell the driver to stop; nothing is written after it."""
-        if not self._stopped:
-            self._stopped = True
+        """Stop the driver; nothing is written after it."""
+        if not self._driver_stopped:
+            self._driver_stopped = True
             with contextlib.suppress(Exception):
                 self.driver.stop()
 
-    def _read(self) -> None:
+    def _read_state(self) -> None:
         self.state = self.driver.read()
-        self.watchdog.check_state(self.state, None if self._stopped else self.gate.setpoint.q[0])
+        setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
+        self.watchdog.check_state(self.state, setpoint)
 
-    def _guard(self, call: Callable[[], None]) -> None:
-        """Call what the driver does; one that fails is stopped at once, for its next word may not come through."""
+    def _write_setpoint(self) -> None:
+        setpoint = self.gate.setpoint
+        self.driver.write(Command(setpoint.q[0], setpoint.dq[0]))
+
+    def _call_driver(self, call: Callable[[], None]) -> None:
+        """Call the driver; if it raises, stop it at once, as later commands may not arrive."""
         try:
             call()
         except Exception:
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 
-    def _wish(self, now: float) -> Array:
-        """Joint velocities (1, j) before the gate."""
-        setpoint, still = self.gate.setpoint, np.zeros((1, len(self.driver.arm.joints)))
+    def _requested_velocity(self, now: float) -> Array:
+        """Joint velocities (1, j) rad/s before the gate."""
         if self._move is not None:
-            move, since = self._move
-            if self.watchdog.mode is not Mode.IDLE or move.arrived(now - since, setpoint):
-                self._move = None
-                return still
-            return move(now - since, setpoint)
+            return self._move_velocity(self._move, now - self._move_began)
         if self._action is None:
-            return still
-        followed = self.watchdog.mode is Mode.RUNNING
-        self.applied = self.applied + (self._action[0] if followed else self._still_action)
-        self.acted += 1
-        return self.family.action(self._action, setpoint) if followed else still
+            return self._zero_velocity
+        running = self.watchdog.mode is Mode.RUNNING
+        applied = self._action[0] if running else self._standstill
+        self.applied_sum = self.applied_sum + applied
+        self.applied_ticks += 1
+        if not running:
+            return self._zero_velocity
+        return self.family.action(self._action, self.gate.setpoint)
 
-    def _flags(self) -> int:
-        mode = self.watchdog.mode
-        if mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+    def _move_velocity(self, move: Move, elapsed: float) -> Array:
+        """Velocities (1, j) of the move to a start; it ends on arrival or where IDLE is left."""
+        setpoint = self.gate.setpoint
+        if self.watchdog.mode is not Mode.IDLE or move.arrived(elapsed, setpoint):
+            self._move = None
+            return self._zero_velocity
+        return move(elapsed, setpoint)
+
+    def _mode_flags(self) -> int:
+        """Verdict flags that follow from the mode."""
+        if self.watchdog.latched:
             return int(Verdict.FAULT | Verdict.STOPPED)
-        return int(Verdict.HELD) if mode is Mode.HOLD else 0
+        if self.watchdog.mode is Mode.HOLD:
+            return int(Verdict.HELD)
+        return 0
 
-    def look(self, now: float) -> None:
-        """Ask the tracker, where there is one and something to track; an object nobody sees is NaN."""
-        if self.family.scene.loose_object and hasattr(self.driver, "track"):
-            nothing = np.full(13, np.nan)
-            pose, stamp = nothing, np.nan
-            with contextlib.suppress(Exception):
-                seen = self.driver.track()
-                pose, stamp = np.concatenate([seen.pos, seen.quat, seen.vel]), seen.stamp
-            self.object = pose if self.watchdog.check_object(pose, stamp, now) else nothing
+    def track_object(self, now: float) -> None:
+        """Read the tracker, if any; an object that cannot be located is NaN."""
+        if self.tracker is None or not self.family.scene.loose_object:
+            return
+        unknown = np.full(OBJECT_STATE, np.nan)
+        state = unknown
+        stamp = np.nan
+        with contextlib.suppress(Exception):
+            reading = self.tracker.read()
+            stamp = reading.stamp
+            state = np.concatenate([reading.pos, reading.quat, reading.vel])
+        believed = self.watchdog.check_object(state, stamp, now)
+        self.object_state = state if believed else unknown
 
-    def place(self, task: Task, start: Start) -> None:
-        """Have the object placed, where the driver can do so; elsewhere a person does."""
-        place = getattr(self.driver, "place", None)
-        if place is not None:
-            self._guard(lambda: place(task, start))
+    def place_object(self, task: Task, start: Start) -> None:
+        """Have the object placed where a device can do so; elsewhere a person does it later."""
+        placer = self.placer
+        if placer is not None:
+            self._call_driver(lambda: placer.place(task, start))

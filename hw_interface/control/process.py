@@ -1,163 +1,271 @@
-"""The servo's process: it paces the servo, obeys requests, and publishes what is.
+"""The control process: it paces the controller, handles requests and publishes the state.
 
-At the wall's pace it sleeps to absolute times, under SCHED_FIFO where that is allowed; in lockstep it runs one
-control period as soon as an action is there. Nothing else differs between the two.
+In real time it sleeps to absolute times, under SCHED_FIFO where that is allowed. In lockstep it
+runs one control period as soon as an action is posted. Nothing else differs between the two.
 """
 
 import contextlib
-import ctypes
 import gc
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Any
+from types import FrameType
 
 import numpy as np
 
 from hw_interface.control.controller import ArmController
-from hw_interface.control.shared_state import EVENTS, LATENESS, SharedState
+from hw_interface.control.layout import EVENTS, Record, Sizes
+from hw_interface.control.pacing import Pacer, become_realtime, count_ticks_per_action
+from hw_interface.control.requests import Request, read_start
+from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
-from robots.driver import Driver
+from hw_interface.devices import Devices
+from robots.errors import ArmError
 from robots.world import Family, Start, Task
 
-PRIORITY = 50  # of SCHED_FIFO, below the kernel's own threads
+LOCKSTEP_POLL = 2e-5  # s between two looks for an action in lockstep
 
 
-class Verb(IntEnum):
-    """What the policy's process may ask of the servo."""
-
-    BEGIN = 1  # go to the episode's start, have the object placed, arm
-    HOLD = 2  # the operator's word: move for nobody until released
-    STOP = 3  # controlled stop, latched
-    CLEAR = 4  # the operator's word after a fault
-    REST = 5  # the episode is over: brake, and follow nobody
-    QUIT = 6  # come to rest, then end
-    RELEASE = 7  # the operator's word after a hold
+class StartUpError(ArmError):
+    """The arm did not come up."""
 
 
 @dataclass(frozen=True)
 class ControlConfig:
-    """Everything the process needs; sent to it once."""
+    """Everything the control process needs; sent to it once."""
 
     family: Family
-    make_driver: Callable[[], Driver]
+    make_devices: Callable[[], Devices]
     lockstep: bool
-    shared: str  # the shared memory's name
-    parent: int  # the policy's process, by its own word: it may be gone before anyone here can ask
+    shared: str  # name of the shared memory
+    parent: int  # process id of the policy; it may be gone before the child can ask for it
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
 
 
-class NotUpError(Exception):
-    """The arm could not be had."""
-
-
 class ControlLoop:
-    """The servo in its process: requests, pacing, publishing."""
+    """The life of the control process: requests, pacing, control, publishing."""
 
     def __init__(self, config: ControlConfig) -> None:
-        self.config = config
         family = config.family
-        self.shared = SharedState(len(family.body.joints), len(family.action.spec), config.shared)
-        self.driver = config.make_driver()
-        self.servo = ArmController(family, self.driver, self.report, config.watchdog)
-        self.dt = self.driver.dt
-        self.period = round(family.dt / self.dt)  # ticks per action
-        self.ticks, self.events, self.missed, self.worst = 0, 0, 0, 0.0
-        self.heard = self.followed = self.done = self.answered = self.refused = 0
-        self.realtime = False
-        self.begun: tuple[Task, Start] | None = None
-        self.clock = self.due = 0.0  # s, in lockstep and at the wall's pace
+        devices = config.make_devices()
+        self.config = config
+        self.driver = devices.driver
+        self.dt = self.driver.capabilities.dt
+        self.ticks_per_action = count_ticks_per_action(family, self.dt)
+        self.shared = SharedState(Sizes.of(family), config.shared)
+        self.pacer = Pacer(self.dt, self.shared.lateness)
+        self.controller = ArmController(family, devices, self.report, config.watchdog)
+        self.ticks = 0
+        self.events = 0
+        self.last_action_seq = 0  # the newest action that was read
+        self.active_action_seq = 0  # the newest action in order, which the ticks below count for
+        self.ticks_done = 0  # ticks_per_action for every action before the active one, and its own
+        self.last_request_seq = 0
+        self.rejected_seq = 0  # the newest request that was refused
+        self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
+        self.realtime = False  # whether SCHED_FIFO was granted
+        self.lockstep_time = 0.0  # s
         self.ending = False
-        if abs(family.dt / self.dt - self.period) > 1e-6:
-            raise ValueError(
-                f"{family.name} acts every {family.dt} s, which is no multiple of the arm's {self.dt} s"
-            )
 
     def report(self, event: Event, detail: float) -> None:
-        """Called by the watchdog, once an event."""
+        """Publish an event of the watchdog."""
         self.shared.events[self.events % EVENTS] = (int(event), self.now(), detail)
         self.events += 1
 
     def now(self) -> float:
-        """Monotonic time, s; in lockstep it is the number of ticks that counts."""
-        return self.clock if self.config.lockstep else time.monotonic()
+        """Monotonic time, s; in lockstep ticks passed times dt."""
+        return self.lockstep_time if self.config.lockstep else time.monotonic()
 
     def run(self) -> None:
-        """Until told to quit, or until the policy's process is gone; and then until the arm stands still."""
+        """Run until asked to quit or until the policy's process is gone, then until at rest."""
         try:
             self.start()
             self.publish()
             gc.disable()
-            self.realtime = not self.config.lockstep and _become_realtime()
-            self.due = time.monotonic()
-            while not (self.ending and self.servo.resting):
-                self.requests()
-                if not self.ending and os.getppid() != self.config.parent:
-                    self.servo.watchdog.fault(Event.POLICY_DIED)
-                    self.ending = True
-                if self.config.lockstep and not self.busy():
-                    time.sleep(2e-5)
-                    continue
-                if not self.config.lockstep:
-                    self.sleep()
-                self.tick()
+            self.realtime = not self.config.lockstep and become_realtime()
+            self.pacer.restart()
+            while not (self.ending and self.controller.at_rest):
+                self.run_once()
         finally:
-            self.servo.stop()
+            self.controller.stop()
             with contextlib.suppress(Exception):
                 self.driver.disconnect()
             self.shared.finish()
             self.shared.close()
 
     def start(self) -> None:
-        """Connect and enable the arm; tells the policy's process what stands in the way."""
-        try:
-            self.servo.start()
-        except (OSError, RuntimeError, ValueError) as error:
-            self.shared.last_words = str(error)
-            raise NotUpError(str(error)) from error
+        """Connect and enable the arm.
 
-    def busy(self) -> bool:
-        """In lockstep: whether there is something to pass the time for."""
-        if int(self.shared.action.read()["number"]) != self.heard:
+        Raises:
+            StartUpError: the arm did not come up; the policy's process finds the reason.
+        """
+        try:
+            self.controller.start()
+        except (OSError, RuntimeError, ValueError) as error:
+            self.shared.exit_reason = str(error)
+            raise StartUpError(str(error)) from error
+
+    def run_once(self) -> None:
+        """Handle a request, then wait for the next tick and run it."""
+        self.handle_request()
+        if not self.ending and os.getppid() != self.config.parent:
+            self.controller.watchdog.fault(Event.POLICY_DIED)
+            self.ending = True
+        if self.config.lockstep:
+            if not self.has_work():
+                time.sleep(LOCKSTEP_POLL)
+                return
+        else:
+            self.wait_for_tick()
+        self.tick()
+
+    def wait_for_tick(self) -> None:
+        """In real time: sleep until the next tick; being very late is a fault."""
+        late = self.pacer.wait(self.ticks)
+        if late > max(self.dt, self.config.watchdog.overrun):
+            self.controller.watchdog.fault(Event.OVERRUN, late)
+
+    def has_work(self) -> bool:
+        """In lockstep: whether there is a reason to let a tick pass."""
+        posted = self.shared.action.read_nonblocking()
+        if int(posted["seq"]) != self.last_action_seq:
             return True
-        if self.servo.going or self.done < self.followed * self.period:
+        if self.controller.moving_to_start or self.action_unfinished:
             return True
-        return not self.servo.resting and (self.ending or self.servo.watchdog.mode is Mode.FAULT)
+        must_brake = self.ending or self.controller.watchdog.mode is Mode.FAULT
+        return must_brake and not self.controller.at_rest
+
+    @property
+    def action_unfinished(self) -> bool:
+        """Whether the active action has ticks left."""
+        return self.ticks_done < self.active_action_seq * self.ticks_per_action
 
     def end(self) -> None:
         """Come to rest, then end."""
-        self.servo.rest()
+        self.controller.end_episode()
         self.ending = True
 
     def tick(self) -> None:
-        """One tick of the servo, and what it needs before and tells after."""
-        self.clock += self.dt
-        posted = self.shared.action.read()
-        number, now = int(posted["number"]), self.now()
-        # in lockstep every action has its ticks; at the wall's pace one that waited for them would be late, and so
-        # would all that follow it
-        if number != self.heard and not (
-            self.config.lockstep and self.done < self.followed * self.period
-        ):
-            self.heard = number
-            if number > self.followed:
-                self.followed, self.done = number, (number - 1) * self.period
-            stamp = now if self.config.lockstep else float(posted["stamp"])
-            self.servo.follow(number, stamp, posted["action"].copy())
-        going = self.servo.going
-        self.servo.tick(now)
+        """One tick of the controller, and what comes before and after it."""
+        self.lockstep_time += self.dt
+        posted = self.shared.action.read_nonblocking()
+        now = self.now()
+        self.take_action(posted, now)
+        controller = self.controller
+        was_moving = controller.moving_to_start
+        controller.tick(now)
         self.ticks += 1
-        self.done = min(self.done + 1, self.followed * self.period)
-        if going and not self.servo.going:
+        last_tick = self.active_action_seq * self.ticks_per_action
+        self.ticks_done = min(self.ticks_done + 1, last_tick)
+        if was_moving and not controller.moving_to_start:
             self.arrive(now)
-        self.servo.look(now)
+        controller.track_object(now)
         self.publish()
-        servo, setpoint = self.servo, self.servo.gate.setpoint
-        numbers = (int(servo.watchdog.mode), servo.verdict, self.followed)
-        state = servo.state
+        self.record_tick(now)
+
+    def take_action(self, posted: Record, now: float) -> None:
+        """Hand a newly posted action to the controller.
+
+        In lockstep each action gets all its ticks before the next one. In real time an action that
+        waited for that would be late, and so would be all after it.
+        """
+        seq = int(posted["seq"])
+        if seq == self.last_action_seq:
+            return
+        lockstep = self.config.lockstep
+        if lockstep and self.action_unfinished:
+            return
+        self.last_action_seq = seq
+        if seq > self.active_action_seq:
+            self.active_action_seq = seq
+            self.ticks_done = (seq - 1) * self.ticks_per_action
+        stamp = now if lockstep else float(posted["stamp"])
+        self.controller.set_action(seq, stamp, posted["action"].copy())
+
+    def arrive(self, now: float) -> None:
+        """At the start of an episode: have the object placed and arm."""
+        watchdog = self.controller.watchdog
+        if self.pending_start is not None and watchdog.mode is Mode.IDLE:
+            task, start = self.pending_start
+            self.controller.place_object(task, start)
+            self.pacer.restart()  # the time it took to place the object is not lateness
+            if watchdog.mode is Mode.IDLE:
+                watchdog.arm(now)
+        self.pending_start = None
+
+    def handle_request(self) -> None:
+        """Do what was requested since the last tick."""
+        posted = self.shared.request.read_nonblocking()
+        seq = int(posted["seq"])
+        if seq == self.last_request_seq:
+            return
+        self.last_request_seq = seq
+        controller = self.controller
+        match Request(int(posted["kind"])):
+            case Request.QUIT:
+                self.end()
+            case Request.END_EPISODE:
+                controller.end_episode()
+            case Request.BEGIN_EPISODE:
+                self.begin_episode(posted)
+            case Request.HOLD:
+                controller.hold()
+            case Request.RELEASE:
+                controller.watchdog.release(self.now())
+            case Request.STOP:
+                controller.watchdog.fault(Event.OPERATOR_STOP)
+            case Request.CLEAR:
+                controller.watchdog.clear()
+        self.publish()
+
+    def begin_episode(self, posted: Record) -> None:
+        """Begin to move to an episode's start, or publish that it was refused."""
+        names = self.config.family.task_names
+        task = Task(names, posted["task"][None].copy(), np.zeros(1, dtype=np.int64))
+        start = read_start(posted)
+        try:
+            self.controller.begin_move(start.q[0], self.now())
+            self.pending_start = (task, start)
+        except (ArmError, ValueError):
+            self.rejected_seq = self.last_request_seq
+
+    def publish(self) -> None:
+        """Publish the state to the policy's process."""
+        controller = self.controller
+        state = controller.state
+        setpoint = controller.gate.setpoint
+        self.shared.state.write(
+            tick=self.ticks,
+            stamp=self.now(),
+            mode=int(controller.watchdog.mode),
+            verdict=controller.verdict,
+            condition=int(state.condition),
+            q=state.q,
+            dq=state.dq,
+            tau=state.tau,
+            q_set=setpoint.q[0],
+            dq_set=setpoint.dq[0],
+            object=controller.object_state,
+            active_action_seq=self.active_action_seq,
+            ticks_done=self.ticks_done,
+            last_request_seq=self.last_request_seq,
+            rejected_seq=self.rejected_seq,
+            events=self.events,
+            missed_ticks=self.pacer.missed_ticks,
+            max_lateness=self.pacer.max_lateness,
+            realtime=self.realtime,
+            applied_sum=controller.applied_sum,
+            applied_ticks=controller.applied_ticks,
+        )
+
+    def record_tick(self, now: float) -> None:
+        """Add the tick to the recorder's ring, in the order of ``ring_columns``."""
+        controller = self.controller
+        state = controller.state
+        setpoint = controller.gate.setpoint
+        mode = int(controller.watchdog.mode)
         self.shared.push(
             (now,),
             state.q,
@@ -165,120 +273,24 @@ class ControlLoop:
             state.tau,
             setpoint.q[0],
             setpoint.dq[0],
-            servo.object,
-            numbers,
-        )
-
-    def arrive(self, now: float) -> None:
-        """At the start of an episode: place the object and be ready."""
-        if self.begun is not None and self.servo.watchdog.mode is Mode.IDLE:
-            self.servo.place(*self.begun)
-            self.due = time.monotonic()  # building an object is no part of the loop
-            if self.servo.watchdog.mode is Mode.IDLE:
-                self.servo.watchdog.arm(now)
-        self.begun = None
-
-    def requests(self) -> None:
-        """Obey what was asked since the last tick."""
-        asked = self.shared.request.read()
-        number = int(asked["number"])
-        if number == self.answered:
-            return
-        self.answered, verb = number, Verb(int(asked["verb"]))
-        if verb is Verb.QUIT:
-            self.end()
-        elif verb is Verb.REST:
-            self.servo.rest()
-        elif verb is Verb.BEGIN:
-            self.begin(asked)
-        elif verb is Verb.HOLD:
-            self.servo.hold()
-        elif verb is Verb.RELEASE:
-            self.servo.watchdog.release(self.now())
-        elif verb is Verb.STOP:
-            self.servo.watchdog.fault(Event.OPERATOR_STOP)
-        elif verb is Verb.CLEAR:
-            self.servo.watchdog.clear()
-        self.publish()
-
-    def begin(self, asked: Any) -> None:
-        """Start an episode, or say that it was refused."""
-        names = self.config.family.task_names
-        task = Task(names, asked["task"][None, : len(names)].copy(), np.zeros(1, dtype=np.int64))
-        start = Start(
-            asked["q"][None].copy(),
-            None,
-            asked["pose"][None, :3].copy(),
-            asked["pose"][None, 3:].copy(),
-        )
-        try:
-            self.servo.begin(start.q[0], self.now())
-            self.begun = (task, start)
-        except ValueError:
-            self.refused = self.answered
-
-    def sleep(self) -> None:
-        """Sleep until the next tick is due; counts lateness, and never makes up for lost ticks in a burst."""
-        self.due += self.dt
-        while (left := self.due - time.monotonic()) > 0:
-            time.sleep(left)
-        late = time.monotonic() - self.due
-        self.shared.lateness[self.ticks % LATENESS] = late
-        self.worst = max(self.worst, late)
-        if late > self.dt:
-            self.missed += int(late / self.dt)
-            self.due += int(late / self.dt) * self.dt
-            if late > self.config.watchdog.overrun:
-                self.servo.watchdog.fault(Event.OVERRUN, late)
-
-    def publish(self) -> None:
-        """Tell what is."""
-        servo, setpoint = self.servo, self.servo.gate.setpoint
-        state = servo.state
-        self.shared.state.write(
-            tick=self.ticks,
-            stamp=self.now(),
-            mode=int(servo.watchdog.mode),
-            verdict=servo.verdict,
-            condition=int(state.condition),
-            q=state.q,
-            dq=state.dq,
-            tau=state.tau,
-            q_set=setpoint.q[0],
-            dq_set=setpoint.dq[0],
-            object=servo.object,
-            action=self.followed,
-            done=self.done,
-            request=self.answered,
-            refused=self.refused,
-            events=self.events,
-            missed=self.missed,
-            worst=self.worst,
-            realtime=self.realtime,
-            rate=1 / self.dt,
-            applied=servo.applied,
-            acted=servo.acted,
+            controller.object_state,
+            (mode, controller.verdict, self.active_action_seq),
         )
 
 
 def serve(config: ControlConfig) -> None:
-    """The process's whole life; a key pressed in its terminal is for the policy's process to judge."""
+    """The whole life of the control process.
+
+    SIGINT is ignored: a key pressed in the terminal is for the policy's process to handle.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     loop = ControlLoop(config)
-    signal.signal(signal.SIGTERM, lambda *_: loop.end())
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        loop.end()
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         loop.run()
-    except NotUpError:
-        raise SystemExit(1) from None  # the policy's process says why
-
-
-def _become_realtime() -> bool:
-    """SCHED_FIFO and locked memory; False where that is not allowed."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except (PermissionError, OSError):
-        return False
-    ctypes.CDLL(None, use_errno=True).mlockall(
-        3
-    )  # MCL_CURRENT | MCL_FUTURE; a page fault costs more than refusal
-    return True
+    except StartUpError:
+        raise SystemExit(1) from None  # the policy's process prints the reason

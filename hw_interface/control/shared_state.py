@@ -1,7 +1,7 @@
-"""Lock-free hand-over between the servo process and the policy: shared memory with one writer for each slot.
+"""Lock-free exchange between the control process, the policy and the recorder: shared memory.
 
-A slot is a record behind a sequence number, odd while it is being written (a seqlock): a reader never sees half of
-two records, and the servo never waits.
+Each record has one writer. A sequence number before it is odd while it is being written (a
+seqlock), so a reader never takes a mixture of two records and the control process never waits.
 """
 
 import time
@@ -9,163 +9,143 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-EVENTS = 256  # newest events kept
-WRITING = 0.005  # s, after which a record that is still being written never will be
-LATENESS = 60_000  # newest ticks' lateness kept: two minutes at 500 Hz
-RING = 4096  # newest ticks kept for the recorder: eight seconds at 500 Hz
+from hw_interface.control.layout import RING, Record, Sizes, memory_layout
+from robots.signals import Array
+
+WRITE_TIMEOUT = 0.005  # s, after which a write in progress is taken for abandoned
 
 
 class Slot:
     """One record, written by one process and read by any."""
 
     def __init__(self, memory: NDArray[Any]) -> None:
-        """``memory`` is a 0-d structured array with the fields ``sequence`` (uint64) and ``record``."""
-        self._sequence, self._record = memory["sequence"], memory["record"]
-        self._fields = {name: self._record[name] for name in self._record.dtype.names or ()}
-        self._last: NDArray[Any] = np.zeros_like(self._record)
+        """Wrap ``memory``, a () structured array of ``sequence`` (uint64) and ``record``."""
+        self._sequence = memory["sequence"]
+        self._record = memory["record"]
+        names = self._record.dtype.names or ()
+        self._fields = {name: self._record[name] for name in names}
+        self._last: Record = np.zeros_like(self._record)
 
-    def write(self, **values: Any) -> None:
-        """Set fields of the record; one that was interrupted here leaves it unread until the next is through."""
-        odd = int(self._sequence) | 1  # it is odd already where the last one was interrupted
-        self._sequence[...] = odd
+    def write(self, **values: ArrayLike) -> None:
+        """Set fields of the record.
+
+        A write that is interrupted leaves the record unreadable until the next one completes.
+        """
+        # the number is odd already where the previous write was interrupted
+        writing = int(self._sequence) | 1
+        self._sequence[...] = writing
         for name, value in values.items():
             self._fields[name][...] = value
-        self._sequence[...] = odd + 1
+        self._sequence[...] = writing + 1
 
-    def read(self) -> NDArray[Any]:
-        """The newest whole record, () structured; while one is being written, the last one that was read.
+    def read_nonblocking(self) -> Record:
+        """The last consistent record; the previous one if a write is in progress.
 
-        It never waits: a reader in real time could keep its writer from ever ending, and a writer can die writing.
+        A real-time reader that spins could starve a lower-priority writer, and a writer may have
+        died mid-write.
         """
-        self._renew()
+        self._try_update()
         return self._last
 
-    def fresh(self) -> NDArray[Any]:
-        """The newest whole record, for who reads seldom and may wait for one that is being written.
+    def read_latest(self) -> Record:
+        """The newest record; waits for a write in progress, at most ``WRITE_TIMEOUT``.
 
-        A writer that died writing is not waited for: of it there is only the last record that was read.
+        For readers that read rarely, whose previous record would be old. Returns that one only
+        where the writer died mid-write.
         """
-        until = time.monotonic() + WRITING
-        while not self._renew() and time.monotonic() < until:
+        give_up = time.monotonic() + WRITE_TIMEOUT
+        while not self._try_update() and time.monotonic() < give_up:
             time.sleep(1e-4)
         return self._last
 
-    def _renew(self) -> bool:
+    def _try_update(self) -> bool:
+        """Copy the record; False where it was being written."""
         before = int(self._sequence)
         copy = self._record.copy()
-        whole = before % 2 == 0 and before == int(self._sequence)
-        if whole:
+        unchanged = before == int(self._sequence)
+        consistent = unchanged and before % 2 == 0
+        if consistent:
             self._last = copy
-        return whole
-
-
-def _slot(fields: list[Any]) -> Any:
-    return [("sequence", "u8"), ("record", fields)]
-
-
-def ring_columns(joints: int) -> dict[str, slice]:
-    """Where a tick's numbers stand in a row of the ring."""
-    widths = {
-        "stamp": 1,
-        "q": joints,
-        "dq": joints,
-        "tau": joints,
-        "q_set": joints,
-        "dq_set": joints,
-    }
-    widths |= {"object": 13, "servo": 3}  # servo: mode, verdict, action
-    ends = np.cumsum(list(widths.values())).tolist()
-    return {
-        name: slice(end - width, end)
-        for (name, width), end in zip(widths.items(), ends, strict=True)
-    }
-
-
-def layout(joints: int, actions: int) -> np.dtype[Any]:
-    """All that is shared, for an arm of so many joints and a policy of so many actions."""
-    j, f = (joints,), "f8"
-    state = [
-        ("tick", "i8"), ("stamp", f), ("mode", "i8"), ("verdict", "i8"), ("condition", "i8"),
-        ("q", f, j), ("dq", f, j), ("tau", f, j), ("q_set", f, j), ("dq_set", f, j),
-        ("object", f, (13,)), ("action", "i8"), ("done", "i8"), ("request", "i8"), ("refused", "i8"),
-        ("events", "i8"), ("missed", "i8"), ("worst", f), ("realtime", "?"), ("rate", f),
-        ("applied", f, (actions,)), ("acted", "i8"),
-    ]  # fmt: skip
-    action = [("number", "i8"), ("stamp", f), ("action", f, (actions,))]
-    request = [("number", "i8"), ("verb", "i8"), ("q", f, j), ("pose", f, (7,)), ("task", f, (64,))]
-    event = [("kind", "i8"), ("stamp", f), ("detail", f)]
-    return np.dtype(
-        [
-            ("state", _slot(state)),
-            ("action", _slot(action)),
-            ("request", _slot(request)),
-            ("events", event, (EVENTS,)),
-            ("lateness", "f4", (LATENESS,)),
-            ("finished", "?"),
-            ("last_words", "S400"),
-            ("head", "u8"),
-            ("ring", f, (RING, ring_columns(joints)["servo"].stop)),
-        ]
-    )
+        return consistent
 
 
 class SharedState:
-    """The shared memory of one arm: ``state`` is the servo's, ``action`` and ``request`` are the policy's."""
+    """The shared memory of one arm.
 
-    def __init__(self, joints: int, actions: int, name: str | None = None) -> None:
-        """Attach to ``name``; without one make it, and own it."""
-        kind = layout(joints, actions)
+    The control process writes ``state``, events, lateness and the recorder's ring; the policy's
+    process writes ``action`` and ``request``.
+    """
+
+    def __init__(self, sizes: Sizes, name: str | None = None) -> None:
+        """Attach to the memory called ``name``; without a name, create it and own it."""
+        layout = memory_layout(sizes)
         self.owner = name is None
-        self._memory = SharedMemory(name, create=self.owner, size=kind.itemsize)
-        whole: NDArray[Any] = np.ndarray((), dtype=kind, buffer=self._memory.buf)
+        self._memory = SharedMemory(name, create=self.owner, size=layout.itemsize)
+        memory: NDArray[Any] = np.ndarray((), dtype=layout, buffer=self._memory.buf)
         if self.owner:
-            whole[...] = np.zeros((), dtype=kind)
+            memory[...] = np.zeros((), dtype=layout)
         self.name = self._memory.name
-        self.state, self.action, self.request = (
-            Slot(whole[part]) for part in ("state", "action", "request")
-        )
-        self.events, self.lateness = whole["events"], whole["lateness"]
-        self._finished, self._head, self._ring = whole["finished"], whole["head"], whole["ring"]
-        self._last_words = whole["last_words"]
+        self.state = Slot(memory["state"])
+        self.action = Slot(memory["action"])
+        self.request = Slot(memory["request"])
+        self.events = memory["events"]
+        self.lateness = memory["lateness"]
+        self._finished = memory["finished"]
+        self._exit_reason = memory["exit_reason"]
+        self._head = memory["ring_head"]
+        self._ring = memory["ring"]
 
-    def push(self, *numbers: Any) -> None:
-        """One tick for the recorder, in the order of ``ring_columns``; never waits, the oldest row gives way."""
+    def push(self, *numbers: ArrayLike) -> None:
+        """Add one tick for the recorder, in the order of ``ring_columns``.
+
+        Never waits: the oldest row is overwritten.
+        """
         head = int(self._head)
         np.concatenate(numbers, out=self._ring[head % RING])
         self._head[...] = head + 1
 
-    def drain(self, tail: int) -> tuple[NDArray[np.float64], int, int]:
-        """Rows since ``tail``, the new tail, and how many rows were overwritten before they were read."""
+    def drain(self, tail: int) -> tuple[Array, int, int]:
+        """Take the rows that were pushed since ``tail``, a count of rows.
+
+        Returns:
+            The rows (k, columns), the new tail, and how many rows were overwritten unread.
+        """
         head = int(self._head)
+        # of RING rows the oldest may be the one that is being overwritten now
         first = max(tail, head - RING + 1)
         rows = self._ring[np.arange(first, head) % RING]
-        spoiled = max(0, int(self._head) - RING + 1 - first)  # overwritten while they were copied
-        return rows[spoiled:], head, first - tail + min(spoiled, len(rows))
+        oldest_intact = int(self._head) - RING + 1
+        spoiled = max(0, oldest_intact - first)  # overwritten while they were copied
+        lost = first - tail + min(spoiled, len(rows))
+        return rows[spoiled:], head, lost
 
     def finish(self) -> None:
-        """No more rows will come."""
+        """Announce that no more rows will come."""
         self._finished[...] = True
 
     @property
-    def last_words(self) -> str:
-        """Why the servo ended, where it could not begin."""
-        return bytes(self._last_words[()]).decode(errors="replace")
-
-    @last_words.setter
-    def last_words(self, why: str) -> None:
-        self._last_words[...] = why.encode()
-
-    @property
     def finished(self) -> bool:
-        """Whether the servo has ended."""
+        """Whether the control process has ended."""
         return bool(self._finished)
 
+    @property
+    def exit_reason(self) -> str:
+        """Why the control process ended where the arm did not come up; empty otherwise."""
+        return bytes(self._exit_reason[()]).decode(errors="replace")
+
+    @exit_reason.setter
+    def exit_reason(self, reason: str) -> None:
+        self._exit_reason[...] = reason.encode()
+
     def close(self) -> None:
-        """Let go; the owner removes the memory."""
-        del self.state, self.action, self.request, self.events, self.lateness
-        del self._finished, self._last_words, self._head, self._ring
+        """Detach; the owner also removes the memory."""
+        # views into the memory must be gone before it can be unmapped
+        del self.state, self.action, self.request
+        del self.events, self.lateness
+        del self._finished, self._exit_reason
+        del self._head, self._ring
         self._memory.close()
         if self.owner:
             self._memory.unlink()

@@ -1,6 +1,7 @@
-"""What is done when something is wrong: one state machine, one table of faults, no clocks and no hardware inside.
+"""What happens when something is wrong: one state machine without clocks or hardware.
 
-DISCONNECTED -> IDLE -> ARMED -> RUNNING <-> HOLD -> FAULT (latched), and EXTERNAL_STOP (latched)
+DISCONNECTED -> IDLE -> ARMED -> RUNNING <-> HOLD -> FAULT (latched), and EXTERNAL_STOP (latched).
+docs/safety.md has the table of faults.
 """
 
 from collections.abc import Callable
@@ -14,211 +15,269 @@ from robots.signals import Array, Condition, JointState
 
 
 class Mode(IntEnum):
-    """The states; only RUNNING follows the policy."""
+    """The states; the policy's actions are followed in RUNNING only."""
 
     DISCONNECTED = 0
-    IDLE = 1
-    ARMED = 2  # driver enabled, at rest, no action yet
+    IDLE = 1  # standing, or moving to an episode's start
+    ARMED = 2  # driver enabled, at the start, waiting for the first action
     RUNNING = 3
-    HOLD = 4  # braking to, or at, a standstill; a fresh action resumes, unless an operator holds it
-    FAULT = 5  # latched: standstill, where the arm can still be told, then nothing more is written
+    HOLD = 4  # braking or at rest; a fresh action resumes, unless an operator holds the arm
+    FAULT = 5  # latched: brakes while the arm can still be commanded, then the driver is stopped
     EXTERNAL_STOP = 6  # latched: the arm's own safety controller has stopped it
 
 
 class Event(IntEnum):
-    """What happened; the detail beside it is a number."""
+    """What happened, its outcome, and the meaning of the number reported with it."""
 
-    NOT_FINITE = 1  # an action with NaN or infinity: dropped; detail: how many in a row
-    OUT_OF_ORDER = 2  # an action older than the last: dropped; detail: its number
-    STALE = 3  # no action within the deadline: hold; detail: age s
-    SILENT = 4  # none for long: fault; detail: age s
-    LINK_LOST = 5  # the controller's stamp does not move: fault; detail: stamp s
+    ACTION_NOT_FINITE = 1  # NaN or infinity: dropped, hold; how many in a row
+    OUT_OF_ORDER = 2  # action older than the last: dropped; its sequence number
+    STALE = 3  # no action within the deadline: hold; age s
+    SILENT = 4  # no action for several deadlines: fault; age s
+    LINK_LOST = 5  # the controller's stamp does not advance: fault; stamp s
     DRIVER_FAILED = 6  # the driver raised: fault
-    NOT_TRACKING = 7  # joints far from their setpoint: fault; detail: rad
-    ARM_ERROR = 8  # the controller reports an error, or has disabled itself: fault
-    ARM_STOPPED = 9  # emergency or protective stop at the arm
-    OPERATOR_HOLD = 10  # held until RELEASED
+    NOT_TRACKING = 7  # joints far from their setpoint: fault; rad
+    ARM_ERROR = 8  # the controller reports an error or has disabled itself: fault
+    ARM_STOPPED = 9  # emergency or protective stop at the arm: external stop
+    OPERATOR_HOLD = 10  # hold until RELEASED
     OPERATOR_STOP = 11  # controlled stop, then fault
-    POLICY_DIED = 12  # its process is gone: fault
-    NOT_A_NUMBER_READ = 13  # a measurement that is not finite: fault
-    OVERRUN = 14  # the servo loop itself was later than its budget: fault; detail: s
-    CLEARED = 15  # an operator's word
+    POLICY_DIED = 12  # the policy's process is gone: fault
+    MEASUREMENT_NOT_FINITE = 13  # NaN or infinity in q or dq: fault
+    OVERRUN = 14  # the control loop itself was late: fault; s
+    CLEARED = 15  # the operator cleared a fault: idle
     OBJECT_LOST = 16  # the tracker failed: hold
-    TORQUE = 17  # a joint's torque lies above its limit: fault; detail: as a share of the limit
-    RELEASED = 18  # an operator's word after their hold
-    OBJECT_STALE = 19  # the tracker repeats an old pose: hold; detail: age s
+    TORQUE_LIMIT = 17  # a joint's torque above its limit: fault; share of the limit
+    RELEASED = 18  # the operator released their hold
+    OBJECT_STALE = 19  # the tracker repeats an old pose: hold; age s
+
+
+Report = Callable[[Event, float], None]  # called once per event, with its number
 
 
 @dataclass(frozen=True)
 class WatchdogConfig:
     """When a disturbance becomes a fault."""
 
-    not_finite: int = 3  # actions in a row (ecosystem practice: the third NaN is no accident)
-    silent: float = 4.0  # deadlines without an action, before a hold becomes a fault
-    frozen: int = 3  # periods with an unmoved stamp
-    tracking: float = 0.15  # rad between setpoint and joint
+    max_bad_actions: int = 3  # not finite, in a row; common practice: the third is no accident
+    silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
+    frozen_readings: int = 3  # readings in a row whose stamp did not advance
+    tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
-    torque_ticks: int = (
-        10  # in a row above the limit: ours, longer than a blow and shorter than a push
-    )
-    unseen: float = 0.25  # s without a new pose of the object: ours, seven of a camera's pictures
-    overrun: float = 0.1  # s the servo may be late
+    torque_ticks: int = 10  # in a row above the limit; ours: longer than an impact
+    object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a camera
+    overrun: float = 0.1  # s that the control loop may be late
 
 
 class Watchdog:
-    """Judges actions and measurements; the servo obeys its ``mode``."""
+    """Judges actions and measurements; the controller obeys its ``mode``."""
 
-    def __init__(
-        self, limits: Limits, config: WatchdogConfig, report: Callable[[Event, float], None]
-    ) -> None:
-        """``report`` is told every event once, with its detail."""
-        self.limits, self.config, self._report = limits, config, report
+    def __init__(self, limits: Limits, config: WatchdogConfig, report: Report) -> None:
+        """``report`` is called once for every event."""
+        self.limits = limits
+        self.config = config
         self.mode = Mode.DISCONNECTED
-        self._after: Mode | None = None  # held by an operator, and this follows their release
-        self._heard = 0.0  # s, when the newest action was posted
-        self._number = 0
-        self._not_finite = self._unmoved = self._astray = self._pressed = 0
-        self._stamp = -np.inf
-        self._seen, self._looked = -np.inf, 0.0  # s, the newest pose's own stamp, and when it came
+        self._report = report
+        self._mode_after_release: Mode | None = None  # set while an operator holds the arm
+        self._last_action_stamp = 0.0  # s, when the newest action was posted
+        self._last_action_seq = 0
+        self._object_stamp = -np.inf  # s, the tracker's clock
+        self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
+        self._reset_counters()
+
+    def _reset_counters(self) -> None:
+        self._bad_actions = 0
+        self._frozen_readings = 0
+        self._tracking_ticks = 0
+        self._torque_ticks = 0
+        self._state_stamp = -np.inf  # s, the newest stamp of the arm's controller
 
     @property
-    def moving(self) -> bool:
-        """Whether the policy is in charge."""
+    def in_episode(self) -> bool:
+        """Whether actions are expected: ARMED, RUNNING or HOLD."""
         return self.mode in (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
 
     @property
-    def held(self) -> bool:
-        """Whether an operator holds the arm."""
-        return self._after is not None
+    def latched(self) -> bool:
+        """Whether only ``clear`` leaves the present mode."""
+        return self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
 
     @property
-    def cut_off(self) -> bool:
-        """Whether the controller's stamp stands still: nobody knows what would come of a command, or when."""
-        return self._unmoved >= self.config.frozen
+    def operator_hold(self) -> bool:
+        """Whether an operator holds the arm."""
+        return self._mode_after_release is not None
+
+    @property
+    def link_lost(self) -> bool:
+        """Whether the controller's stamp has stopped: commands may not arrive, or arrive late."""
+        return self._frozen_readings >= self.config.frozen_readings
 
     def arm(self, now: float) -> None:
-        """Ready to follow; what was posted before counts for nothing."""
-        self.mode, self._heard = Mode.ARMED, now
-        self._forget()
+        """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
+        self.mode = Mode.ARMED
+        self._last_action_stamp = now
+        self._reset_counters()
 
-    def _forget(self) -> None:
-        self._not_finite = self._unmoved = self._astray = self._pressed = 0
-        self._stamp = -np.inf
-
-    def accept(self, number: int, stamp: float, action: Array) -> bool:
-        """Whether a newly posted action is to be followed."""
-        if number <= self._number:
-            self._report(Event.OUT_OF_ORDER, number)
+    def accept_action(self, seq: int, stamp: float, action: Array) -> bool:
+        """Judge a newly posted action (a,); returns whether it is to be followed."""
+        if seq <= self._last_action_seq:
+            self._report(Event.OUT_OF_ORDER, seq)
             return False
-        self._number = number
+        self._last_action_seq = seq
+        self._last_action_stamp = stamp
         if not np.isfinite(action).all():
-            self._not_finite += 1
-            self._report(Event.NOT_FINITE, self._not_finite)
-            if self.moving:
-                self.mode = Mode.HOLD
-            if self._not_finite >= self.config.not_finite:
-                self.fault()
-            self._heard = stamp
+            self._count_bad_action()
             return False
-        self._not_finite, self._heard = 0, stamp
-        if not self.moving or self.held:
+        self._bad_actions = 0
+        if not self.in_episode or self.operator_hold:
             return False
         self.mode = Mode.RUNNING
         return True
 
+    def _count_bad_action(self) -> None:
+        self._bad_actions += 1
+        self._report(Event.ACTION_NOT_FINITE, self._bad_actions)
+        if self.in_episode:
+            self.mode = Mode.HOLD
+        if self._bad_actions >= self.config.max_bad_actions:
+            self.fault()
+
     def check_age(self, now: float) -> None:
-        """A policy that is late is held; one that is silent is a fault, unless an operator has the arm."""
-        if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.held:
+        """Hold when the newest action is late, fault when it is very late.
+
+        An operator's hold suspends both.
+        """
+        if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.operator_hold:
             return
-        age = now - self._heard
-        if (
-            not age <= self.config.silent * self.limits.deadline
-        ):  # a stamp that is NaN is no news either
+        age = now - self._last_action_stamp
+        in_time = age <= self.config.silent_deadlines * self.limits.deadline
+        if not in_time:  # also where the stamp, and so the age, is NaN
             self.fault(Event.SILENT, age)
         elif age > self.limits.deadline and self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
             self._report(Event.STALE, age)
 
     def check_state(self, state: JointState, setpoint: Array | None) -> None:
-        """A measurement that is not finite, does not move, is astray, presses, or reports a stop.
+        """Judge one measurement.
 
-        ``setpoint`` (j,) rad is None while the driver is told nothing: the arm need not be ready, nor anywhere.
+        Args:
+            state: the driver's newest reading.
+            setpoint: (j,) rad; None while the driver is stopped, when the arm need not be ready
+                nor be anywhere in particular.
         """
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
-            return self.fault(Event.NOT_A_NUMBER_READ)
-        self._unmoved = 0 if state.stamp > self._stamp else self._unmoved + 1
-        self._stamp = max(self._stamp, state.stamp)
-        astray = 0.0 if setpoint is None else float(np.abs(state.q - setpoint).max())
-        self._astray = self._astray + 1 if astray > self.config.tracking else 0
-        share = np.abs(state.tau) / self.limits.tau
-        pressed = (
-            setpoint is not None and (share > 1).any()
-        )  # NaN, of an arm that measures none, is no press
-        self._pressed = self._pressed + 1 if pressed else 0
+            self.fault(Event.MEASUREMENT_NOT_FINITE)
+            return
+        self._check_stamp(state.stamp)
+        error = self._check_tracking(state.q, setpoint)
+        load = self._check_torque(state.tau, commanded=setpoint is not None)
+        disabled = state.condition is Condition.DISABLED and setpoint is not None
         if state.condition is Condition.EXTERNAL_STOP:
-            if self.mode is not Mode.EXTERNAL_STOP:
-                self.mode, self._after = Mode.EXTERNAL_STOP, None
-                self._report(Event.ARM_STOPPED, 0.0)
-        elif state.condition is Condition.ERROR or (
-            state.condition is Condition.DISABLED and setpoint is not None
-        ):
+            self._external_stop()
+        elif state.condition is Condition.ERROR or disabled:
             self.fault(Event.ARM_ERROR)
-        elif self.cut_off:
+        elif self.link_lost:
             self.fault(Event.LINK_LOST, state.stamp)
-        elif self._astray >= self.config.tracking_ticks:
-            self.fault(Event.NOT_TRACKING, astray)
-        elif self._pressed >= self.config.torque_ticks:
-            self.fault(Event.TORQUE, np.nanmax(share))
-        return None
+        elif self._tracking_ticks >= self.config.tracking_ticks:
+            self.fault(Event.NOT_TRACKING, error)
+        elif self._torque_ticks >= self.config.torque_ticks:
+            self.fault(Event.TORQUE_LIMIT, float(np.nanmax(load)))
 
-    def check_object(self, pose: Array, stamp: float, now: float) -> bool:
-        """Whether a tracker's pose and velocity (13,) are to be believed; the arm is held where they are not."""
-        if not np.isfinite(pose).all():
+    def _check_stamp(self, stamp: float) -> None:
+        """Count readings whose stamp did not advance."""
+        advanced = stamp > self._state_stamp
+        self._frozen_readings = 0 if advanced else self._frozen_readings + 1
+        self._state_stamp = max(self._state_stamp, stamp)
+
+    def _check_tracking(self, q: Array, setpoint: Array | None) -> float:
+        """Count ticks far from the setpoint; returns the largest error, rad."""
+        error = 0.0 if setpoint is None else float(np.abs(q - setpoint).max())
+        far = error > self.config.tracking_error
+        self._tracking_ticks = self._tracking_ticks + 1 if far else 0
+        return error
+
+    def _check_torque(self, tau: Array, commanded: bool) -> Array:
+        """Count ticks above a torque limit; returns torques as shares of their limits, (j,).
+
+        A joint that measures no torque has NaN, which is never above a limit.
+        """
+        load = np.abs(tau) / self.limits.tau
+        above = commanded and (load > 1).any()
+        self._torque_ticks = self._torque_ticks + 1 if above else 0
+        return load
+
+    def _external_stop(self) -> None:
+        if self.mode is not Mode.EXTERNAL_STOP:
+            self.mode = Mode.EXTERNAL_STOP
+            self._mode_after_release = None
+            self._report(Event.ARM_STOPPED, 0.0)
+
+    def check_object(self, state: Array, stamp: float, now: float) -> bool:
+        """Judge a tracked pose and velocity (13,); returns whether to believe it.
+
+        Args:
+            state: pose and twist, NaN where the tracker failed.
+            stamp: s, the tracker's clock.
+            now: s, our clock.
+        """
+        if not np.isfinite(state).all():
             self.pause(Event.OBJECT_LOST)
             return False
-        if stamp > self._seen:
-            self._seen, self._looked = stamp, now
-        age = now - self._looked
-        if age > self.config.unseen:
+        if stamp > self._object_stamp:
+            self._object_stamp = stamp
+            self._object_arrival = now
+        age = now - self._object_arrival
+        if age > self.config.object_timeout:
             self.pause(Event.OBJECT_STALE, age)
-        return age <= self.config.unseen
+        return age <= self.config.object_timeout
 
     def pause(self, event: Event, detail: float = 0.0) -> None:
-        """Brake until the next action resumes; who stands, armed, has nothing to brake."""
+        """RUNNING -> HOLD: brake until the next fresh action.
+
+        No effect while ARMED (already at rest).
+        """
         if self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
             self._report(event, detail)
 
     def hold(self) -> None:
-        """An operator's word: brake, and move for nobody until they ``release``."""
-        if (self.moving or self.mode is Mode.IDLE) and not self.held:
-            self.mode, self._after = Mode.HOLD, Mode.HOLD if self.moving else Mode.IDLE
-            self._report(Event.OPERATOR_HOLD, 0.0)
+        """Operator: brake, and follow no action until ``release``."""
+        if self.operator_hold:
+            return
+        if self.in_episode:
+            self._mode_after_release = Mode.HOLD
+        elif self.mode is Mode.IDLE:
+            self._mode_after_release = Mode.IDLE
+        else:
+            return
+        self.mode = Mode.HOLD
+        self._report(Event.OPERATOR_HOLD, 0.0)
 
     def release(self, now: float) -> None:
-        """An operator's word: back to idle, or in an episode to where the next action resumes."""
-        if self._after is not None:
-            self.mode, self._after, self._heard = self._after, None, now
+        """Operator: end the hold. In an episode the next action resumes, else the arm is idle."""
+        if self._mode_after_release is not None:
+            self.mode = self._mode_after_release
+            self._mode_after_release = None
+            self._last_action_stamp = now
             self._report(Event.RELEASED, 0.0)
 
-    def rest(self) -> None:
-        """Follow nobody any more, until armed again."""
-        if self.held:
-            self._after = Mode.IDLE
-        elif self.moving:
+    def end_episode(self) -> None:
+        """Follow no action until armed again."""
+        if self.operator_hold:
+            self._mode_after_release = Mode.IDLE
+        elif self.in_episode:
             self.mode = Mode.IDLE
 
     def fault(self, event: Event | None = None, detail: float = 0.0) -> None:
-        """Latch; only ``clear`` leaves it."""
-        if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+        """Latch FAULT, which only ``clear`` leaves; ``event`` is None where it was reported."""
+        if self.latched:
             return
-        self.mode, self._after = Mode.FAULT, None
+        self.mode = Mode.FAULT
+        self._mode_after_release = None
         if event is not None:
             self._report(event, detail)
 
     def clear(self) -> None:
-        """An operator's word: back to idle, at rest; nothing moves until armed again."""
-        if self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
+        """Operator: latched -> IDLE. Nothing moves until the next episode begins."""
+        if self.latched:
             self.mode = Mode.IDLE
-            self._forget()
+            self._reset_counters()
             self._report(Event.CLEARED, 0.0)

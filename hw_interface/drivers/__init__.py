@@ -1,9 +1,9 @@
-"""Drivers of arms: one file per controller family, each behind the verbs of ``robots.arm.Driver``.
+"""Drivers of arms: one file per controller family, each behind ``robots.driver.Driver``.
 
-A driver is built as ``kind(arm, scene, kind.Options(**options))``; ``Options`` is a dataclass, and what it names can be
-given on the command line (``--driver-set NAME=VALUE``). Building one raises ValueError for options that make no sense,
-and touches no hardware.
-The twin is named by its path and never imported here: it is the one driver that has a simulator inside.
+A driver is built as ``kind(arm, scene, kind.Options(**options))``. ``Options`` is a dataclass whose
+fields can be given on the command line (``--driver-set NAME=VALUE``). Building raises
+BadArgumentError for options that make no sense, and touches no hardware. The twin is named by its
+path and never imported here: it is the one driver that has a simulator inside.
 """
 
 from robots.registry import Registry

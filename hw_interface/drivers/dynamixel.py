@@ -1,57 +1,63 @@
-"""Dynamixel X servos on one serial bus, by the vendor's client, Protocol 2.0.
+"""An arm of Dynamixel X servos on one serial bus.
 
-Addresses and units: ROBOTIS e-manual, XM540-W270 and XM430-W350. A tick costs one fast sync read and one sync write.
-The vendor's group readers drop every servo's own error and check only the last of their checksums, so that the packet
-is taken apart here. A reading that was lost is answered with the one before: its stamp does not move, and the
-watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing, which the vendor's
-client does not send.
+Addresses: ROBOTIS e-manual, XM540-W270 and XM430-W350. A tick costs one fast sync read and one sync
+write. A reading that was lost is answered with the previous one: its stamp does not advance, and
+the watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing,
+which the vendor's client does not do when it sends.
 """
 
 import contextlib
-import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import ClassVar, TypeVar
 
-import dynamixel_sdk as sdk
 import numpy as np
 
-from hw_interface.drivers.dynamixel_calibration import TURN, Calibration, read_calibration
+from hw_interface.drivers.dynamixel_bus import TRIES, DynamixelBus, Register, Reply
+from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring, read_calibration
+from hw_interface.drivers.dynamixel_models import (
+    ALERT,
+    CURRENT_UNIT,
+    OPERATING_MODES,
+    SERVO_MODELS,
+    TICK,
+    VELOCITY_UNIT,
+    WATCHDOG_UNIT,
+)
 from robots.arm import ArmSpec
+from robots.driver import Capabilities
+from robots.errors import BadArgumentError
+from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
-# of the control table: address, bytes
-MODEL, DRIVE_MODE, OPERATING_MODE, HOMING_OFFSET = (0, 2), (10, 1), (11, 1), (20, 4)
-TORQUE, BUS_WATCHDOG = (64, 1), (98, 1)
-GOAL_CURRENT, PROFILE, GOAL_POSITION = (102, 2), (108, 8), (116, 4)
-# Two things are read of all servos. They differ in length, so that a late answer to one is none to the other.
-PRESENT = (126, 10)
-PRESENT_FIELDS = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
-HEALTH = (64, 35)
-TORQUE_ON, HARDWARE_ERROR, WATCHING = 0, 6, 34  # bytes of it
+MODEL = Register(0, 2)
+DRIVE_MODE = Register(10, 1)
+OPERATING_MODE = Register(11, 1)
+HOMING_OFFSET = Register(20, 4)
+TORQUE = Register(64, 1)
+BUS_WATCHDOG = Register(98, 1)
+GOAL_CURRENT = Register(102, 2)
+PROFILE = Register(108, 8)  # acceleration, velocity
+GOAL_POSITION = Register(116, 4)
 
-MODES = {"position": 3, "current": 5}
-ERRORS = {
+# Two blocks are read of all servos. They differ in length, so that a late answer to one is never
+# taken for an answer to the other.
+PRESENT = Register(126, 10)
+PRESENT_FIELDS = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
+HEALTH = Register(64, 35)
+TORQUE_BYTE = 0  # of HEALTH
+ERROR_BYTE = 6
+WATCHDOG_BYTE = 34
+
+HARDWARE_ERRORS = {  # by bit
     0: "input voltage",
     2: "overheating",
     3: "encoder",
     4: "electrical shock",
     5: "overload",
-}  # bits
-ALERT = 0x80  # of a status: the servo is in hardware error
-TICK = 2 * np.pi / TURN  # rad
-SPEED = 0.229 * 2 * np.pi / 60  # rad/s
-AMPERE = 2.69e-3  # A
-WATCH = 0.02  # s
-KINDS = {  # model: its number, N·m/A (stall torque over stall current at 12 V)
-    "xm430-w350": (1020, 4.1 / 2.3),
-    "xm540-w270": (1120, 10.6 / 4.4),
 }
-PATIENCE = (
-    8.0  # ms an answer may take besides its time on the wire; the vendor's client waits for 34 ms
-)
-TRIES = 3
+MAX_CURRENT = 2047  # largest goal current, in units
 
 T = TypeVar("T")
 
@@ -61,246 +67,234 @@ class DynamixelOptions:
     """How the arm is reached."""
 
     port: str = ""  # the serial port
-    calibration: str = ""  # a file; without one, the wiring that the arm comes with
-
-
-class _Port(sdk.PortHandler):
-    """The vendor's port, which sleeps until bytes come instead of turning round, and gives up in time."""
-
-    def setPacketTimeout(self, packet_length: int) -> None:  # noqa: N802
-        self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + PATIENCE)
-
-    def getCurrentTime(self) -> float:  # noqa: N802
-        return 1e3 * time.monotonic()
-
-    def readPort(self, length: int) -> Any:  # noqa: N802
-        left = self.packet_timeout - self.getTimeSinceStart()
-        if length and left > 0:
-            select.select([self.ser], [], [], left / 1e3)
-        return super().readPort(length)
+    calibration: str = ""  # a file; empty: the wiring that the arm has from its maker
 
 
 class Dynamixel:
-    """A Driver. Torque stays on when it is told to stop or to disconnect: the arm would fall."""
+    """A Driver. Torque stays on after ``stop`` and ``disconnect``, or the arm would fall."""
 
     Options = DynamixelOptions
-    dt = 1 / 320  # s
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
 
     def __init__(
-        self, arm: ArmSpec, scene: Any = None, options: DynamixelOptions | None = None
+        self,
+        arm: ArmSpec,
+        scene: Scene | None = None,
+        options: DynamixelOptions | None = None,
     ) -> None:
-        """ValueError where the options name no port, or no calibration that fits the arm."""
-        self.arm, self.options = arm, options or DynamixelOptions()
+        """Read the calibration; touches no hardware.
+
+        Raises:
+            BadArgumentError: no port, or no calibration that fits the arm.
+        """
+        self.arm = arm
+        self.options = options or DynamixelOptions()
         if not self.options.port:
-            raise ValueError(
-                "Dynamixel servos are reached by a serial port: give --port, such as /dev/ttyUSB0"
-            )
-        self.wiring: Calibration = read_calibration(self.options.calibration, arm)
-        if unknown := {servo.model for servo in self.wiring.servos} - set(KINDS):
-            raise ValueError(
-                f"no servo model {min(unknown)!r} is known; there are: {', '.join(KINDS)}"
-            )
-        servos = self.wiring.servos
-        self._sign, self._zero = (
-            np.array([getattr(s, name) for s in servos]) for name in ("sign", "zero")
-        )
-        self._strength = np.array(
-            [KINDS[s.model][1] * AMPERE for s in servos]
-        )  # N·m of one unit of current
-        ends = self._zero + self._sign * np.stack([arm.limits.q_low, arm.limits.q_high]) / TICK
-        self._first, self._last = (
-            np.ceil(ends.min(0)),
-            np.floor(ends.max(0)),
-        )  # ticks, never rounded past a limit
-        self._ids = self.wiring.ids
-        self._all = (*self._ids, *self.wiring.shadows)
-        self._watch = int(
-            arm.limits.deadline / WATCH
-        )  # the bus may be silent for as long as a command may be old
-        self._packet = sdk.PacketHandler(2.0)
-        self._port: Any = None
-        self._enabled, self._tripped = False, False
-        self._spoke = -np.inf  # s, when the servos were last heard
+            message = "Dynamixel servos are reached by a serial port"
+            raise BadArgumentError(f"{message}: give --port, such as /dev/ttyUSB0")
+        self.calibration: Calibration = read_calibration(self.options.calibration, arm)
+        servos = self.calibration.servos
+        _check_models(servos)
+        self._sign = np.array([servo.sign for servo in servos])
+        self._zero = np.array([servo.zero for servo in servos])
+        constants = [SERVO_MODELS[servo.model].torque_constant for servo in servos]
+        self._torque_unit = CURRENT_UNIT * np.array(constants)  # N·m per unit of current
+        q_limits = np.stack([arm.limits.q_low, arm.limits.q_high])
+        tick_limits = self._zero + self._sign * q_limits / TICK
+        # rounded inward, never past a limit
+        self._lowest = np.ceil(tick_limits.min(0))
+        self._highest = np.floor(tick_limits.max(0))
+        self._ids = self.calibration.ids
+        self._all_ids = (*self._ids, *self.calibration.shadows)
+        # the bus may be silent for as long as a command may be old
+        self._watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
+        self.bus = DynamixelBus(self.options.port, self.calibration.baud)
+        self._enabled = False
+        self._watchdog_tripped = False
         self._state: JointState | None = None
 
     def connect(self) -> None:
-        """Open the port and find every servo there, set as it was when it was calibrated.
+        """Open the port and check that every servo is there and set as when it was calibrated.
 
         Raises:
             OSError: there is no such port, or a servo does not answer.
-            RuntimeError: a servo is another one, or set otherwise.
+            RuntimeError: a servo is another model or has other settings.
         """
-        self._port = _Port(self.options.port)
-        if not self._port.setBaudRate(self.wiring.baud):
-            raise OSError(f"{self.wiring.baud} baud cannot be had on {self.options.port}")
-        with contextlib.suppress(Exception):  # what is no USB adapter has no such mode
-            self._port.ser.set_low_latency_mode(True)
-        for servo in self.wiring.servos:
-            for number in (servo.id, servo.shadow):
-                if number is not None:
-                    self._expect(number, servo.joint, "model", MODEL, KINDS[servo.model][0])
-            self._expect(servo.id, servo.joint, "drive mode", DRIVE_MODE, servo.drive_mode)
-            self._expect(servo.id, servo.joint, "homing offset", HOMING_OFFSET, servo.homing_offset)
-            self._expect(
-                servo.id, servo.joint, "operating mode", OPERATING_MODE, MODES[self.wiring.mode]
-            )
+        self.bus.open()
+        for servo in self.calibration.servos:
+            self._check_servo(servo)
         try:
-            self._health()
-        except OSError as silent:
-            needs = (
-                "the servos answer, but not to a fast sync read: their firmware must be 45 or newer"
-            )
-            raise OSError(needs) from silent
+            self._read_health()
+        except OSError as error:
+            problem = "the servos answer, but not to a fast sync read"
+            raise OSError(f"{problem}: their firmware must be 45 or newer") from error
+
+    def _check_servo(self, servo: ServoWiring) -> None:
+        """Compare a servo's settings, and its shadow's model, with the calibration."""
+        model = SERVO_MODELS[servo.model].number
+        mode = OPERATING_MODES[self.calibration.mode]
+        self._expect(servo.id, servo.joint, "model", MODEL, model)
+        if servo.shadow is not None:
+            self._expect(servo.shadow, servo.joint, "model", MODEL, model)
+        self._expect(servo.id, servo.joint, "drive mode", DRIVE_MODE, servo.drive_mode)
+        self._expect(servo.id, servo.joint, "homing offset", HOMING_OFFSET, servo.homing_offset)
+        self._expect(servo.id, servo.joint, "operating mode", OPERATING_MODE, mode)
+
+    def _expect(
+        self, servo_id: int, joint: str, name: str, register: Register, expected: int
+    ) -> None:
+        data = self.bus.read(servo_id, register)
+        if data is None:
+            where = f"on {self.bus.port} at {self.bus.baud} baud"
+            raise OSError(f"servo {servo_id} ({joint}) does not answer {where}")
+        value = int.from_bytes(data, "little", signed=register is HOMING_OFFSET)
+        if value != expected:
+            difference = f"the {name} {value}, its calibration {expected}"
+            raise RuntimeError(f"servo {servo_id} ({joint}) has {difference}")
 
     def enable(self) -> None:
-        """Torque on where the arm is, each servo's speed bounded, and the bus watchdog armed.
+        """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
         Raises:
             RuntimeError: a servo is in hardware error, or would not be enabled or watch the bus.
             OSError: the servos do not answer.
         """
         self._enabled = False
-        for number, data in zip(self._all, self._health(), strict=True):
-            if error := data[HARDWARE_ERROR]:
-                what = (
-                    ", ".join(name for bit, name in ERRORS.items() if error >> bit & 1)
-                    or f"code {error}"
-                )
-                raise RuntimeError(
-                    f"servo {number} reports {what}: support the arm, mend the cause, reboot the servo"
-                )
+        for servo_id, health in zip(self._all_ids, self._read_health(), strict=True):
+            _check_hardware_error(servo_id, health[ERROR_BYTE])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
-        speed = np.ceil(self.arm.limits.dq / SPEED).astype(int)
-        self._write_all(
-            PROFILE, [int(v) << 32 for v in speed]
-        )  # acceleration 0, that is unbounded, then velocity
-        if self.wiring.mode == "current":
-            most = np.minimum(self.arm.limits.tau / self._strength, 2047).astype(int)
-            self._write_all(GOAL_CURRENT, most.tolist())
-        state = self._tried(self._present)
-        self._write_all(GOAL_POSITION, self._ticks(state.q))
+        self._bound_speed_and_current()
+        state = self._retry(self._read_present)
+        self._write_all(GOAL_POSITION, self._to_ticks(state.q))
         self._write_all(TORQUE, [1] * len(self._ids))
-        self._write_all(BUS_WATCHDOG, [self._watch] * len(self._ids))
-        for number, data in zip(self._all, self._health(), strict=True):
-            if (data[TORQUE_ON], data[WATCHING]) != (1, self._watch):
-                shown = f"torque {data[TORQUE_ON]}, bus watchdog {data[WATCHING]}"
-                raise RuntimeError(
-                    f"servo {number} is not enabled: it shows {shown}, not 1 and {self._watch}"
-                )
-        self._enabled, self._tripped = True, False
+        self._write_all(BUS_WATCHDOG, [self._watchdog] * len(self._ids))
+        for servo_id, health in zip(self._all_ids, self._read_health(), strict=True):
+            self._check_enabled(servo_id, health)
+        self._enabled = True
+        self._watchdog_tripped = False
+
+    def _bound_speed_and_current(self) -> None:
+        """Set the servos' own bounds to the joints' limits."""
+        limits = self.arm.limits
+        velocity = np.ceil(limits.dq / VELOCITY_UNIT).astype(int).tolist()
+        # the register's low half is the acceleration: 0, which is unbounded
+        profile = [v << 32 for v in velocity]
+        self._write_all(PROFILE, profile)
+        if self.calibration.mode == "current":
+            current = limits.tau / self._torque_unit
+            bounded = np.minimum(current, MAX_CURRENT)
+            self._write_all(GOAL_CURRENT, bounded.astype(int).tolist())
+
+    def _check_enabled(self, servo_id: int, health: bytes) -> None:
+        torque = health[TORQUE_BYTE]
+        watchdog = health[WATCHDOG_BYTE]
+        if torque != 1 or watchdog != self._watchdog:
+            shown = f"torque {torque}, bus watchdog {watchdog}, not 1 and {self._watchdog}"
+            raise RuntimeError(f"servo {servo_id} is not enabled: it shows {shown}")
 
     def read(self) -> JointState:
-        """What the servos say; of a reading that was lost, the one before."""
-        if time.monotonic() - self._spoke > self._watch * WATCH / 2:
-            with contextlib.suppress(OSError):
-                self._tripped |= self._enabled and any(
-                    data[WATCHING] != self._watch for data in self._health()
-                )
-        self._state = (
-            self._tried(self._present) if self._state is None else self._present() or self._state
-        )
+        """The newest reading; the previous one where it was lost."""
+        silent = time.monotonic() - self.bus.last_reply
+        if silent > self._watchdog * WATCHDOG_UNIT / 2:
+            self._check_bus_watchdog()
+        if self._state is None:
+            self._state = self._retry(self._read_present)
+        else:
+            self._state = self._read_present() or self._state
         return self._state
 
+    def _check_bus_watchdog(self) -> None:
+        """After a silence: find out whether a servo's watchdog has stopped it."""
+        with contextlib.suppress(OSError):
+            healths = self._read_health()
+            tripped = any(health[WATCHDOG_BYTE] != self._watchdog for health in healths)
+            self._watchdog_tripped |= self._enabled and tripped
+
     def write(self, command: Command) -> None:
-        """Send a command; one that is not enabled takes none."""
+        """Send a command; ignored unless enabled."""
         if not np.isfinite(command.q).all():
-            raise ValueError(f"a command must be finite, got {command.q}")
+            raise BadArgumentError(f"a command must be finite, got {command.q}")
         if self._enabled:
-            self._write_all(GOAL_POSITION, self._ticks(command.q))
+            self._write_all(GOAL_POSITION, self._to_ticks(command.q))
 
     def stop(self) -> None:
-        """Take no more commands; the servos hold."""
+        """Ignore further commands; the servos hold."""
         self._enabled = False
 
     def disconnect(self) -> None:
-        """Let the servos hold without us, and close the port."""
+        """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
         self._enabled = False
-        if self._port is not None and self._port.is_open:
+        if self.bus.is_open:
             with contextlib.suppress(Exception):
                 self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
-            self._port.closePort()
+            self.bus.close()
 
-    def _ticks(self, q: Array) -> list[int]:
-        ticks = np.clip(np.rint(self._zero + self._sign * q / TICK), self._first, self._last)
-        return [int(tick) for tick in ticks]
+    def _to_ticks(self, q: Array) -> list[int]:
+        """Goal positions of joint angles (j,) rad, never past a limit."""
+        ticks = np.rint(self._zero + self._sign * q / TICK)
+        allowed = np.clip(ticks, self._lowest, self._highest)
+        return [int(tick) for tick in allowed]
 
-    def _present(self) -> JointState | None:
-        """One fresh reading, None where any of it was lost."""
-        answers = self._sync_read(PRESENT)
-        if answers is None:
+    def _read_present(self) -> JointState | None:
+        """One fresh reading; None where any of it was lost."""
+        replies = self.bus.fast_sync_read(self._all_ids, PRESENT)
+        if replies is None:
             return None
-        seen = np.frombuffer(b"".join(data for _, data in answers), PRESENT_FIELDS)
-        alert = any(error & ALERT for error, _ in answers)
-        j = len(self._ids)
-        current = seen["current"].astype(float)
-        for k, joint in enumerate(self.wiring.shadows.values()):
-            current[joint] += current[j + k]
-        condition = Condition.READY if self._enabled else Condition.DISABLED
+        data = b"".join(reply.data for reply in replies)
+        present = np.frombuffer(data, PRESENT_FIELDS)  # the joints' servos, then the shadows
+        joints = len(self._ids)
+        current = present["current"].astype(float)
+        for k, joint in enumerate(self.calibration.shadows.values()):
+            current[joint] += current[joints + k]
+        position = present["position"][:joints] - self._zero
         return JointState(
-            q=self._sign * (seen["position"][:j] - self._zero) * TICK,
-            dq=self._sign * seen["velocity"][:j] * SPEED,
-            tau=self._sign * current[:j] * self._strength,
-            stamp=self._spoke,
-            condition=Condition.ERROR if alert or self._tripped else condition,
+            q=self._sign * position * TICK,
+            dq=self._sign * present["velocity"][:joints] * VELOCITY_UNIT,
+            tau=self._sign * current[:joints] * self._torque_unit,
+            stamp=self.bus.last_reply,
+            condition=self._condition(replies),
         )
 
-    def _sync_read(self, register: tuple[int, int]) -> list[tuple[int, bytes]] | None:
-        """Error and data of every servo, by one packet; None where any of it was lost."""
-        address, length = register
-        port, packet, n = self._port, self._packet, len(self._all)
-        if packet.syncReadTx(port, address, length, list(self._all), n, True) != sdk.COMM_SUCCESS:
-            raise OSError(f"cannot send on {self.options.port}")
-        raw, result = packet.rxPacket(port, True)
-        size = 4 + length  # of what each servo adds: error, id, data, checksum of all so far
-        if result != sdk.COMM_SUCCESS or len(raw) != 8 + n * size:
-            return None
-        answers, checksum, start = [], packet.updateCRC(0, raw, 8), 8
-        for number in self._all:
-            block = raw[start : start + size]
-            checksum = packet.updateCRC(checksum, block, size - 2)
-            if block[1] != number or block[0] & ~ALERT or checksum != block[-2] | block[-1] << 8:
-                return None
-            answers.append((block[0], bytes(block[2:-2])))
-            checksum, start = packet.updateCRC(checksum, block[-2:], 2), start + size
-        self._spoke = time.monotonic()
-        return answers
+    def _condition(self, replies: list[Reply]) -> Condition:
+        alert = any(reply.error & ALERT for reply in replies)
+        if alert or self._watchdog_tripped:
+            return Condition.ERROR
+        return Condition.READY if self._enabled else Condition.DISABLED
 
-    def _health(self) -> list[bytes]:
+    def _read_health(self) -> list[bytes]:
         """Torque, errors and watchdog of every servo; OSError where they do not answer."""
-        return [data for _, data in self._tried(lambda: self._sync_read(HEALTH))]
 
-    def _tried(self, read: Callable[[], T | None]) -> T:
-        """What is not lost every time."""
+        def read_once() -> list[Reply] | None:
+            return self.bus.fast_sync_read(self._all_ids, HEALTH)
+
+        return [reply.data for reply in self._retry(read_once)]
+
+    def _retry(self, read: Callable[[], T | None]) -> T:
+        """The first answer of a few tries; OSError where all were lost."""
         for _ in range(TRIES):
-            if (answer := read()) is not None:
+            answer = read()
+            if answer is not None:
                 return answer
         raise OSError("the servos do not answer")
 
-    def _write_all(self, register: tuple[int, int], values: Sequence[int]) -> None:
-        """A register of every joint's servo, which its shadow obeys too; no servo confirms."""
-        address, length = register
-        body: list[int] = []
-        for number, value in zip(self._ids, values, strict=True):
-            body += [number, *value.to_bytes(length, "little")]
-        if (
-            self._packet.syncWriteTxOnly(self._port, address, length, body, len(body))
-            != sdk.COMM_SUCCESS
-        ):
-            raise OSError(f"cannot send on {self.options.port}")
+    def _write_all(self, register: Register, values: list[int]) -> None:
+        """Write one value per joint; shadows obey what is sent to their leaders."""
+        self.bus.sync_write(self._ids, register, values)
 
-    def _expect(
-        self, number: int, joint: str, name: str, register: tuple[int, int], wanted: int
-    ) -> None:
-        for _ in range(TRIES):
-            data, result, _ = self._packet.readTxRx(self._port, number, *register)
-            if result == sdk.COMM_SUCCESS:
-                break
-        else:
-            raise OSError(
-                f"servo {number} ({joint}) does not answer on {self.options.port} at {self.wiring.baud} baud"
-            )
-        found = int.from_bytes(bytes(data), "little", signed=register is HOMING_OFFSET)
-        if found != wanted:
-            raise RuntimeError(
-                f"servo {number} ({joint}) has the {name} {found}, its calibration {wanted}"
-            )
+
+def _check_models(servos: tuple[ServoWiring, ...]) -> None:
+    unknown = {servo.model for servo in servos} - set(SERVO_MODELS)
+    if unknown:
+        known = ", ".join(SERVO_MODELS)
+        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
+        raise BadArgumentError(message)
+
+
+def _check_hardware_error(servo_id: int, error: int) -> None:
+    """Refuse a servo that reports a hardware error."""
+    if not error:
+        return
+    names = [name for bit, name in HARDWARE_ERRORS.items() if error >> bit & 1]
+    problem = ", ".join(names) or f"code {error}"
+    remedy = "support the arm, mend the cause, reboot the servo"
+    raise RuntimeError(f"servo {servo_id} reports {problem}: {remedy}")

@@ -1,4 +1,4 @@
-"""How an arm's servos are wired and where their zeros lie: a JSON file, checked before anything moves."""
+"""How an arm's servos are wired and where their zeros are: a JSON file, checked before use."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,28 +6,26 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from hw_interface.drivers.dynamixel_models import TICK, TURN
 from robots.arm import ArmSpec
-
-TURN = 4096  # ticks of one turn of a Dynamixel X servo (ROBOTIS e-manual)
+from robots.errors import BadArgumentError
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
+Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One joint's servo, and the settings in its memory that its zero and sign were found with."""
+    """One joint's servo, and the settings in its memory when its zero and sign were measured."""
 
     joint: str
     id: Id
     model: str
-    sign: Literal[-1, 1]  # of the joint's angle against the servo's ticks
-    zero: Annotated[
-        int, msgspec.Meta(ge=0, lt=TURN)
-    ]  # what the servo shows where the joint's angle is zero
-    drive_mode: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    sign: Literal[-1, 1]  # 1 where the servo's ticks grow with the joint's angle
+    zero: Ticks  # present position of the servo where the joint's angle is zero
+    drive_mode: Byte = 0
     homing_offset: int = 0  # ticks
-    shadow: Id | None = (
-        None  # of a second servo on the same joint, which obeys what is sent to the first
-    )
+    shadow: Id | None = None  # a second servo on the joint, which obeys commands to the first
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,45 +34,67 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arm: str
     servos: tuple[ServoWiring, ...]
     baud: int = 1_000_000
-    mode: Literal["position", "current"] = (
-        "position"  # current: position control with the current bounded
-    )
+    mode: Literal["position", "current"] = "position"  # current: position with bounded current
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Whom goals are sent to, one for each joint."""
+        """The servos that goals are sent to, one per joint."""
         return tuple(servo.id for servo in self.servos)
 
     @property
     def shadows(self) -> dict[int, int]:
-        """Each shadow's id: the index of its joint."""
+        """The index of the joint by the id of its shadow."""
         return {servo.shadow: i for i, servo in enumerate(self.servos) if servo.shadow is not None}
 
 
 def read_calibration(file: str, arm: ArmSpec) -> Calibration:
-    """The file's, or without one the wiring that the arm comes with from its maker; ValueError says what is wrong."""
+    """Read and check a calibration.
+
+    Args:
+        file: its path; empty: the wiring that the arm has from its maker.
+        arm: the arm it must fit.
+
+    Raises:
+        BadArgumentError: there is no such file, or it does not fit the arm; the message says why.
+    """
     path = Path(file) if file else arm.urdf.with_name("dynamixel.json")
     if not path.is_file():
-        raise ValueError(f"no calibration file {path}")
+        raise BadArgumentError(f"no calibration file {path}")
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Calibration)
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if found.arm != arm.name:
-        raise ValueError(f"{path}: is for the arm {found.arm!r}, not for {arm.name!r}")
-    joints = tuple(servo.joint for servo in found.servos)
+        raise BadArgumentError(f"{path}: {error}") from error
+    if calibration.arm != arm.name:
+        message = f"is for the arm {calibration.arm!r}, not for {arm.name!r}"
+        raise BadArgumentError(f"{path}: {message}")
+    _check_names(path, calibration, arm)
+    _check_ranges(path, calibration, arm)
+    return calibration
+
+
+def _check_names(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
+    """Refuse other joints than the arm's, and ids that occur twice."""
+    joints = tuple(servo.joint for servo in calibration.servos)
     if joints != arm.joints:
-        raise ValueError(
-            f"{path}: names the joints {', '.join(joints)}; {arm.name} has {', '.join(arm.joints)}"
-        )
-    ids = [*found.ids, *(servo.shadow for servo in found.servos if servo.shadow is not None)]
-    if twice := {i for i in ids if ids.count(i) > 1}:
-        raise ValueError(f"{path}: id {min(twice)} stands twice")
-    for servo, *bounds in zip(found.servos, arm.limits.q_low, arm.limits.q_high, strict=True):
-        ends = servo.zero + servo.sign * np.array(bounds) * TURN / (2 * np.pi)
-        if ends.min() < 0 or ends.max() > TURN - 1:
-            reach = f"{ends.min():.0f} to {ends.max():.0f} ticks"
-            raise ValueError(
-                f"{path}: with its zero at {servo.zero}, {servo.joint} would go from {reach}, not 0 to 4095"
-            )
-    return found
+        given = ", ".join(joints)
+        expected = ", ".join(arm.joints)
+        raise BadArgumentError(f"{path}: names the joints {given}; {arm.name} has {expected}")
+    shadows = [servo.shadow for servo in calibration.servos if servo.shadow is not None]
+    ids = [*calibration.ids, *shadows]
+    duplicates = {number for number in ids if ids.count(number) > 1}
+    if duplicates:
+        raise BadArgumentError(f"{path}: id {min(duplicates)} occurs twice")
+
+
+def _check_ranges(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
+    """Refuse a zero from which a joint's range would leave the servo's one turn."""
+    for i, servo in enumerate(calibration.servos):
+        bounds = np.array([arm.limits.q_low[i], arm.limits.q_high[i]])
+        ends = servo.zero + servo.sign * bounds / TICK
+        low = ends.min()
+        high = ends.max()
+        if low >= 0 and high <= TURN - 1:
+            continue
+        where = f"with its zero at {servo.zero}, {servo.joint} would go"
+        reach = f"from {low:.0f} to {high:.0f} ticks, not 0 to {TURN - 1}"
+        raise BadArgumentError(f"{path}: {where} {reach}")

@@ -1,7 +1,7 @@
-"""Emulators: controllers' sides of their protocols, for tests and for the desk. Each stands in front of a physics.
+"""Emulators: the controllers' side of their protocols, in front of simulated joints.
 
-An emulator is built as ``kind(arm, physics, kind.Options(**options))``. ``port`` says where it listens; ``serve``
-answers until ``close``; ``goals`` counts the goals that reached it, ``outside`` those of them beyond the arm's limits.
+For tests, and for trying a driver without an arm. An emulator is built as
+``kind(arm, physics, kind.Options(**options))``.
 """
 
 from typing import Protocol
@@ -10,21 +10,39 @@ from robots.registry import Registry
 from robots.signals import Array
 
 EMULATORS = Registry(
-    "emulator", "pliant.emulators", {"dynamixel": "hw_interface.emulators.dynamixel:Bus"}
+    "emulator",
+    "pliant.emulators",
+    {"dynamixel": "hw_interface.emulators.dynamixel:Bus"},
 )
 
 
 class Physics(Protocol):
-    """The joints behind an emulator, in the arm's own angles."""
+    """The joints behind an emulator, in the angles of the arm. All calls return at once."""
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
         ...
 
     def write(self, q: Array) -> None:
-        """Where the joints' servos shall pull them from now on, (j,) rad."""
+        """Set the positions (j,) rad that the joints' motors pull towards from now on."""
         ...
 
     def advance(self, dt: float) -> None:
         """Let ``dt`` s pass."""
+        ...
+
+
+class Emulator(Protocol):
+    """A controller that a driver can connect to."""
+
+    port: str  # where it can be reached
+    goals: int  # position targets that arrived, one per joint
+    goals_outside: int  # of these, outside the arm's limits
+
+    def serve(self) -> None:
+        """Answer until ``close`` is called from another thread or a signal handler; blocks."""
+        ...
+
+    def close(self) -> None:
+        """Stop answering and remove the port; may be called twice. Waits for ``serve`` to end."""
         ...

@@ -1,6 +1,6 @@
 """Dynamixel Protocol 2.0 as a servo speaks it: packets, byte stuffing, checksums.
 
-From the ROBOTIS e-manual alone, not from the vendor's client, which the tests hold it against.
+Written from the ROBOTIS e-manual, not from the vendor's client, which the tests compare it with.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ from enum import IntEnum
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST = 0xFE
-LONGEST = 1024  # bytes of a packet
+PREFIX = 7  # bytes before a packet's instruction: header, id, two of length
+MIN_PACKET = 10  # bytes: prefix, instruction, checksum
+MAX_PACKET = 1024  # bytes
 
 
 class Instruction(IntEnum):
-    """What the emulated servos understand."""
+    """The instructions that the emulated servos understand, and the status packet."""
 
     PING = 0x01
     READ = 0x02
@@ -26,7 +28,7 @@ class Instruction(IntEnum):
 
 
 class Error(IntEnum):
-    """Why a servo did not do as it was told."""
+    """Why a servo refused an instruction."""
 
     NONE = 0
     INSTRUCTION = 2
@@ -36,95 +38,115 @@ class Error(IntEnum):
     ACCESS = 7
 
 
-ALERT = 0x80  # added to an error while the servo's hardware is in error
-
-
-def _entry(byte: int) -> int:
+def _crc_table_entry(byte: int) -> int:
     crc = byte << 8
     for _ in range(8):
-        crc = (crc << 1) ^ (0x8005 if crc & 0x8000 else 0)
+        polynomial = 0x8005 if crc & 0x8000 else 0
+        crc = (crc << 1) ^ polynomial
     return crc & 0xFFFF
 
 
-_TABLE = tuple(_entry(byte) for byte in range(256))
+_CRC_TABLE = tuple(_crc_table_entry(byte) for byte in range(256))
 
 
 def crc16(data: bytes, crc: int = 0) -> int:
-    """CRC-16 (IBM, polynomial 0x8005, most significant bit first), going on from ``crc``."""
+    """CRC-16 (IBM, polynomial 0x8005, most significant bit first), continued from ``crc``."""
     for byte in data:
-        crc = (crc << 8 & 0xFFFF) ^ _TABLE[crc >> 8 ^ byte]
+        index = crc >> 8 ^ byte
+        crc = (crc << 8 & 0xFFFF) ^ _CRC_TABLE[index]
     return crc
 
 
+def append_crc(packet: bytes) -> bytes:
+    """A packet with the checksum of all its bytes at the end."""
+    return packet + crc16(packet).to_bytes(2, "little")
+
+
 def stuff(body: bytes) -> bytes:
-    """A body in which nothing looks like a header: FF FF FD is followed by one more FD."""
+    """Byte stuffing: FF FF FD is followed by one more FD, so that no header is in the body."""
     return body.replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
 
 
 def unstuff(body: bytes) -> bytes:
-    """What was stuffed."""
+    """The inverse of ``stuff``."""
     return body.replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
 
 
-def packet(number: int, instruction: int, parameters: bytes = b"") -> bytes:
+def make_packet(servo_id: int, instruction: int, parameters: bytes = b"") -> bytes:
     """A whole packet to or from a servo."""
     body = stuff(bytes([instruction]) + parameters)
-    head = HEADER + bytes([number]) + (len(body) + 2).to_bytes(2, "little") + body
-    return head + crc16(head).to_bytes(2, "little")
+    length = len(body) + 2
+    prefix = HEADER + bytes([servo_id]) + length.to_bytes(2, "little")
+    return append_crc(prefix + body)
 
 
-def status(number: int, error: int, data: bytes = b"") -> bytes:
+def make_status(servo_id: int, error: int, data: bytes = b"") -> bytes:
     """A servo's answer."""
-    return packet(number, Instruction.STATUS, bytes([error]) + data)
+    return make_packet(servo_id, Instruction.STATUS, bytes([error]) + data)
 
 
-def fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes:
-    """The one packet that servos give together, from their (id, error, data); ``count`` were asked for it.
+def make_fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes:
+    """The one packet in which servos answer a fast sync read together.
 
-    Each ends its part with the checksum of all bytes so far; nothing is stuffed. Where fewer answer than were asked,
-    the packet breaks off.
+    Each part ends with the checksum of all bytes so far; nothing is stuffed. Where fewer servos
+    answer than were asked, the packet breaks off.
+
+    Args:
+        answers: id, error and data of every servo that answers.
+        count: how many were asked.
     """
-    length = 1 + count * (4 + len(answers[0][2])) if answers else 0
-    out = HEADER + bytes([BROADCAST]) + length.to_bytes(2, "little") + bytes([Instruction.STATUS])
-    for number, error, data in answers:
-        out += bytes([error, number]) + data
-        out += crc16(out).to_bytes(2, "little")
-    return out if answers else b""
+    if not answers:
+        return b""
+    _, _, first_data = answers[0]
+    length = 1 + count * (4 + len(first_data))
+    packet = HEADER + bytes([BROADCAST]) + length.to_bytes(2, "little")
+    packet += bytes([Instruction.STATUS])
+    for servo_id, error, data in answers:
+        packet = append_crc(packet + bytes([error, servo_id]) + data)
+    return packet
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One instruction that came over the wire whole."""
+class InstructionPacket:
+    """One instruction that arrived whole."""
 
-    number: int
+    servo_id: int
     instruction: int
     parameters: bytes
     size: int  # bytes on the wire
 
 
 class Parser:
-    """Finds the packets in a stream of bytes, and drops what is none."""
+    """Finds packets in a stream of bytes and drops everything else."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
-    def feed(self, data: bytes) -> Iterator[Asked]:
+    def feed(self, data: bytes) -> Iterator[InstructionPacket]:
         """The packets that ``data`` completes."""
         self._buffer += data
-        while (start := self._buffer.find(HEADER)) >= 0:
+        start = self._buffer.find(HEADER)
+        while start >= 0:
             self._buffer = self._buffer[start:]
-            if len(self._buffer) < 7:
+            if len(self._buffer) < PREFIX:
                 return
-            size = 7 + int.from_bytes(self._buffer[5:7], "little")
-            if not 10 <= size <= LONGEST:
-                self._buffer = self._buffer[1:]
-                continue
-            if len(self._buffer) < size:
+            size = PREFIX + int.from_bytes(self._buffer[5:PREFIX], "little")
+            plausible = MIN_PACKET <= size <= MAX_PACKET
+            if plausible and len(self._buffer) < size:
                 return
-            whole = self._buffer[:size]
-            good = crc16(whole[:-2]) == int.from_bytes(whole[-2:], "little")
-            self._buffer = self._buffer[size if good else 1 :]
-            if good:
-                body = unstuff(whole[7:-2])
-                yield Asked(whole[4], body[0], body[1:], size)
-        self._buffer = self._buffer[-3:]  # perhaps a header's beginning
+            packet = self._take(size) if plausible else None
+            if packet is None:
+                self._buffer = self._buffer[1:]  # look for a header further on
+            else:
+                yield packet
+            start = self._buffer.find(HEADER)
+        self._buffer = self._buffer[-3:]  # may be the beginning of a header
+
+    def _take(self, size: int) -> InstructionPacket | None:
+        """Remove the packet of ``size`` bytes at the front; None where its checksum is wrong."""
+        packet = self._buffer[:size]
+        if crc16(packet[:-2]) != int.from_bytes(packet[-2:], "little"):
+            return None
+        self._buffer = self._buffer[size:]
+        body = unstuff(packet[PREFIX:-2])
+        return InstructionPacket(packet[4], body[0], body[1:], size)

@@ -1,8 +1,13 @@
 """Object trackers: one file per kind, each behind ``robots.driver.Tracker``.
 
-Built as ``kind(arm, kind.Options(**options))``. The simulated arms bring a tracker of their own.
+A tracker is built as ``kind(arm, kind.Options(**options))`` in the control process. Simulated arms
+bring a tracker of their own.
 """
 
 from robots.registry import Registry
 
-TRACKERS = Registry("tracker", "pliant.trackers", {})
+TRACKERS = Registry(
+    "tracker",
+    "pliant.trackers",
+    {},  # a line for each tracker; none is part of Pliant yet
+)

@@ -171,7 +171,8 @@ class ActorCritic(nn.Module):
 
     def value(self, features: Tensor) -> Tensor:
         """The critic's normalized return (...,) from features (..., k) on."""
-        return self.critic(features)[..., 0]
+        value: Tensor = self.critic(features)
+        return value[..., 0]
 
     def act(
         self,

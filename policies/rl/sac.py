@@ -138,7 +138,7 @@ def q_values(
     inputs = torch.cat([x, action], -1)
     lead = inputs.shape[:-1]
     rows = inputs.flatten(0, -2)  # (b, k + a)
-    values = critic(rows, detach_weights)
+    values: Tensor = critic(rows, detach_weights)
     return values.view(-1, *lead)
 
 

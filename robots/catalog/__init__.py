@@ -1,4 +1,4 @@
-"""The arms: a folder each, numbers with their source and one URDF."""
+"""The arms: one folder each, with its numbers, their sources and one URDF."""
 
 from robots.registry import Registry
 

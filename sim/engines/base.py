@@ -1,13 +1,17 @@
-"""What a physics engine promises, and the scene it is given. Axes: n worlds, j joints."""
+"""What a physics engine promises. Axes: n worlds, k ticks, j joints."""
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import Body
+from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 
 C = TypeVar("C", Setpoint, Torque)
@@ -16,57 +20,177 @@ C = TypeVar("C", Setpoint, Torque)
 class Engine(Protocol):
     """n independent simulations of one scene, each with its own task parameters.
 
-    The contract, tested for every registered engine: ``read`` is always fresh (after ``reset``, ``write`` and
-    ``step`` alike); worlds do not influence each other; the same calls give the same numbers; an error or a NaN
-    in one world leaves the others alone and is reported by ``diverged`` until that world is reset.
+    Tested for every registered engine:
+
+    - ``read`` is fresh after ``reset``, ``write`` and ``run`` alike;
+    - worlds do not influence each other;
+    - the same calls give the same numbers, bit by bit;
+    - an error or a NaN in one world leaves the others alone and is reported by ``diverged`` until
+      that world is reset.
     """
 
     n: int
     scene: Scene
 
+    @staticmethod
+    def supports(scene: Scene) -> bool:
+        """Whether this engine can simulate a scene; builds and loads nothing."""
+        ...
+
     def load(self, scene: Scene, n: int) -> None:
-        """Build n simulations; called once."""
+        """Build n simulations; called once, before every other verb.
+
+        Raises:
+            BadArgumentError: the engine does not support the scene.
+        """
         ...
 
-    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
-        """Set some worlds' ``object.*``, ``joint.*`` and ``actuator.*``, from defaults; other names are ignored."""
+    def write(self, task: Task, mask: Mask | None = None) -> None:
+        """Set the physics of some worlds.
+
+        Args:
+            task: one row per world. ``object.*``, ``joint.*`` and ``actuator.*`` are physics; those
+                that the task does not name are set to the scene's own values. Other names are
+                ignored.
+            mask: (n,) the worlds to set; None: all.
+
+        Raises:
+            BadArgumentError: an object has a shape that does not exist.
+        """
         ...
 
-    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put some worlds (all, without a mask) at rows of ``start``, their clocks at zero."""
+    def reset(self, start: Start, mask: Mask | None = None) -> None:
+        """Put some worlds at their start, with no torque, clock zero and no longer diverged.
+
+        Args:
+            start: one row per world. Without ``object_pos`` an object of the scene stands at
+                ``sim.objects.POSITION``.
+            mask: (n,) the worlds to put there; None: all.
+        """
         ...
 
-    def step(self, command: Setpoint | Torque, substeps: int) -> None:
-        """Hold the joint targets (n, j), or a walker's torques, for some substeps."""
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate k consecutive ticks and return when they are done.
+
+        A world whose command or state is not finite is reported by ``diverged``.
+
+        Args:
+            command: fields (k, n, j). A setpoint (rad, rad/s, rad/s²) is where the joints shall be
+                when its tick ends; torques (N·m) are held during their tick.
+            substeps: physics steps of ``scene.timestep`` s in each tick.
+
+        Raises:
+            TypeError: the body is driven by the other kind of command.
+        """
         ...
 
     def read(self) -> Signals:
-        """Fresh measurements; ``marker`` is NaN, an engine knows of no targets."""
+        """Fresh measurements (n, ...) that no later call changes.
+
+        ``marker`` is NaN: engines do not know the targets.
+        """
         ...
 
     @property
-    def diverged(self) -> NDArray[np.bool_]:
+    def diverged(self) -> Mask:
         """Worlds whose physics broke down since their last reset, (n,)."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release everything; the engine cannot be used afterwards."""
+        ...
 
 
-def strength(task: Task, joints: tuple[str, ...]) -> Array:
-    """Share of each joint's torque that arrives, (n, j): ``actuator.strength`` of all, ``actuator.JOINT`` of one."""
-    share = np.ones((len(task), len(joints)))
+class Dispatched(Protocol):
+    """A function made by ``functools.singledispatch``."""
+
+    def dispatch(self, cls: type) -> Callable[..., Any]:
+        """The implementation for a class."""
+        ...
+
+
+def is_registered(function: Dispatched, body: Body) -> bool:
+    """Whether a function has an implementation for this kind of body, other than its default."""
+    default = function.dispatch(object)
+    return function.dispatch(type(body)) is not default
+
+
+def require_support(engine: Engine, scene: Scene) -> None:
+    """Check that an engine supports a scene.
+
+    Raises:
+        BadArgumentError: it does not; the message names body and engine.
+    """
+    if not engine.supports(scene):
+        holding = " with an object" if scene.loose_object else ""
+        name = type(engine).__name__
+        raise BadArgumentError(f"{name} cannot simulate {scene.body.name}{holding}")
+
+
+def require_command(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
+    """The command itself, if it is of the kind that drives the body.
+
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if not isinstance(command, kind):
+        given = type(command).__name__
+        raise TypeError(f"{body.name} is driven by {kind.__name__}, not by {given}")
+    return command
+
+
+def stack_ticks(commands: Sequence[Setpoint | Torque]) -> Setpoint | Torque:
+    """One command with fields (k, n, j) from k ticks' commands of one kind, (n, j) each."""
+    kind = type(commands[0])
+    ticks = [vars(command) for command in commands]
+    columns = {name: [tick[name] for tick in ticks] for name in ticks[0]}
+    return kind(**{name: np.array(column) for name, column in columns.items()})
+
+
+def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
+    """The indices of the worlds in a mask (n,); all without one."""
+    return np.arange(n) if mask is None else np.flatnonzero(mask)
+
+
+def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:
+    """Share of each joint's torque that arrives, (n, j).
+
+    It is the product of ``actuator.strength``, which all joints have in common, and the joint's own
+    ``actuator.JOINT``.
+    """
+    shape = (len(task), len(joints))
+    share = np.ones(shape)
     if "actuator.strength" in task.names:
-        share *= task["actuator.strength"][:, None]
+        common = task["actuator.strength"]
+        share *= common[:, None]
     for i, joint in enumerate(joints):
-        if (name := f"actuator.{joint}") in task.names:
+        name = f"actuator.{joint}"
+        if name in task.names:
             share[:, i] *= task[name]
     return share
 
 
-def told(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
-    """The command, of the kind that drives the body; TypeError for the other one."""
-    if not isinstance(command, kind):
-        raise TypeError(
-            f"{body.name} is driven by {kind.__name__}, not by {type(command).__name__}"
-        )
-    return command
+def joint_damping(task: Task) -> Array:
+    """What ``joint.damping`` adds to each joint, (n,) N·m·s/rad; zero if the task has none."""
+    if "joint.damping" in task.names:
+        return task["joint.damping"]
+    return np.zeros(len(task))
+
+
+def start_velocity(start: Start) -> Array:
+    """The joint velocities of a start, (n, j) rad/s; zero if it has none."""
+    if start.dq is None:
+        return np.zeros_like(start.q)
+    return start.dq
+
+
+def tool_motion(kinematics: Kinematics, q: Array, dq: Array) -> tuple[Array, Array, Array]:
+    """The tool of joints at ``q`` with velocities ``dq``, (n, j) each.
+
+    Returns:
+        Position (n, 3) m, quaternion (n, 4) w, x, y, z and velocity (n, 3) m/s.
+    """
+    pos, rotation, jacobian = kinematics.forward_jacobian(q)
+    linear = jacobian[:, :3]
+    velocity = np.einsum("nij,nj->ni", linear, dq)
+    return pos, quaternion_from_matrix(rotation), velocity

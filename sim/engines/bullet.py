@@ -1,113 +1,167 @@
-"""Physics by PyBullet: one client per world, torque-driven joints, the same contract as every engine."""
+"""Physics by PyBullet: one client per world, under the same contract as every engine."""
 
 import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import singledispatch
 
 import numpy as np
-from numpy.typing import NDArray
-from pybullet import DIRECT
-from pybullet_utils.bullet_client import BulletClient
 
-from robots.arm import ArmSpec, Walker
-from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.arm import ArmSpec, Body, Walker
+from robots.bodies import make_kinematics
+from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim import objects
-from sim.engines.base import strength
+from sim.engines.base import (
+    actuator_strength,
+    is_registered,
+    joint_damping,
+    require_support,
+    tool_motion,
+    world_indices,
+)
 from sim.engines.bullet_arm import BulletArm
 from sim.engines.bullet_body import BulletBody
+from sim.engines.bullet_object import Client
+
+
+@singledispatch
+def bullet_world(body: Body, scene: Scene, client: Client) -> BulletBody:
+    """Build a scene in a fresh client. A new kind of body registers: ``@bullet_world.register``.
+
+    Raises:
+        BadArgumentError: nothing is registered for this kind of body.
+    """
+    raise BadArgumentError(f"{body.name}: PyBullet cannot build a {type(body).__name__}")
+
+
+@bullet_world.register
+def _(body: ArmSpec, scene: Scene, client: Client) -> BulletBody:
+    return BulletArm(body, scene, client)
+
+
+@bullet_world.register
+def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
+    from sim.engines.bullet_walker import BulletWalker  # imports MuJoCo
+
+    return BulletWalker(body, scene, client)
 
 
 class BulletEngine:
-    """An Engine. What a world is made of is ``sim.engines.bullet_arm``'s or ``sim.engines.bullet_walker``'s."""
+    """An Engine. A world is ``sim.engines.bullet_arm``'s or ``sim.engines.bullet_walker``'s."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        """``threads`` is for symmetry with other engines: PyBullet steps one world after another."""
-        self.n = 0
+    n = 0
+
+    @staticmethod
+    def supports(scene: Scene) -> bool:
+        """Every kind of body that can be built; a loose object needs one that has a tool."""
+        if not is_registered(bullet_world, scene.body):
+            return False
+        has_tool = is_registered(make_kinematics, scene.body)
+        return has_tool or not scene.loose_object
 
     def load(self, scene: Scene, n: int) -> None:
         """Start n clients with the body in each."""
-        if not isinstance(scene.body, ArmSpec | Walker):
-            raise ValueError(
-                f"{scene.body.name} has no model for PyBullet: it is neither an arm nor a walker"
-            )
-        self.scene, self.n = scene, n
-        self._kinematics = Kinematics(scene.body) if isinstance(scene.body, ArmSpec) else None
-        self._worlds = [_world(scene) for _ in range(n)]
-        self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
+        require_support(self, scene)
+        self.scene = scene
+        self.n = n
+        self._kinematics = make_kinematics(scene.body)
+        self._worlds = []
+        for _ in range(n):
+            world = bullet_world(scene.body, scene, connect())
+            self._worlds.append(world)
+        self._no_vector = np.full((n, 3), np.nan)
+        self._no_quat = np.full((n, 4), np.nan)
+        self._time = np.zeros(n)
+        self._diverged = np.zeros(n, dtype=bool)
 
-    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
-        """Set some worlds' physics; a loose object is made anew."""
-        p = objects.parameters(task)
-        made_of = objects.parts(p)
-        weight = objects.inertia(p, made_of)
-        damping = task["joint.damping"] if "joint.damping" in task.names else np.zeros(self.n)
-        share = strength(task, self.scene.body.joints)
-        for i in _rows(mask, self.n):
+    def write(self, task: Task, mask: Mask | None = None) -> None:
+        """Set some worlds' physics; their object is built again."""
+        damping = joint_damping(task)
+        joints = self.scene.body.joints
+        strength = actuator_strength(task, joints)
+        described = None
+        if self.scene.loose_object:
+            described = objects.describe(task)
+        for i in world_indices(mask, self.n).tolist():
             world = self._worlds[i]
-            world.damping, world.strength = float(damping[i]), share[i]
-            if self.scene.loose_object and isinstance(world, BulletArm):
-                row = {name: float(values[i]) for name, values in p.items()}
-                world.make_object(row, made_of, weight, i)
+            world.damping = float(damping[i])
+            world.strength = strength[i]
+            if world.object is not None and described is not None:
+                world.object.make(described, i)
 
-    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
+    def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
-        for i in _rows(mask, self.n):
+        for i in world_indices(mask, self.n).tolist():
             self._worlds[i].place(start, i)
-            self._time[i], self._broken[i] = 0.0, False
+            self._time[i] = 0.0
+            self._diverged[i] = False
 
-    def step(self, command: Setpoint | Torque, substeps: int) -> None:
-        """Hold the command for some substeps; a world that is told or becomes something not finite stops."""
-        for part in vars(command).values():
-            self._broken |= ~np.isfinite(part).all(-1)
-        for i in np.flatnonzero(~self._broken).tolist():
-            if not self._worlds[i].step(command, i, substeps):
-                self._broken[i] = True
-        self._time += substeps * self.scene.timestep
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate some ticks; a world whose command or state is not finite stops for good."""
+        seconds = substeps * self.scene.timestep
+        kind = type(command)
+        columns = vars(command)  # (k, n, j) each
+        ticks = len(next(iter(columns.values())))
+        for tick in range(ticks):
+            rows = {name: column[tick] for name, column in columns.items()}
+            for row in rows.values():
+                is_finite = np.isfinite(row).all(-1)
+                self._diverged |= ~is_finite
+            running = np.flatnonzero(~self._diverged)
+            for i in running.tolist():
+                own = {name: row[i] for name, row in rows.items()}
+                world = self._worlds[i]
+                stays_finite = world.step(kind(**own), substeps)
+                self._diverged[i] = not stays_finite
+            self._time += seconds
 
     def read(self) -> Signals:
-        """Fresh: kinematics from the joints, the object from its body."""
+        """Fresh: the tool is computed from the joints, the object is read from its body."""
         q, dq, tau = self.joints()
-        pos, quat, velocity = (
-            np.full((self.n, 3), np.nan),
-            np.full((self.n, 4), np.nan),
-            np.full((self.n, 3), np.nan),
-        )
-        if self._kinematics is not None:
-            pos, rotation, jacobian = self._kinematics.forward_jacobian(q)
-            quat, velocity = quaternion(rotation), np.einsum("nij,nj->ni", jacobian[:, :3], dq)
-        pose = self.poses()
+        tool_pos, tool_quat, tool_vel = self._tool(q, dq)
+        objects_now = self.poses()
         return Signals(
             q=q,
             dq=dq,
             tau=tau,
-            tool_pos=pos,
-            tool_quat=quat,
-            tool_vel=velocity,
-            object_pos=pose[:, :3],
-            object_quat=pose[:, 3:7],
-            object_vel=pose[:, 7:],
-            marker=np.full((self.n, 3), np.nan),
+            tool_pos=tool_pos,
+            tool_quat=tool_quat,
+            tool_vel=tool_vel,
+            object_pos=objects_now[:, :3],
+            object_quat=objects_now[:, 3:7],
+            object_vel=objects_now[:, 7:],
+            marker=self._no_vector,
             stamp=self._time.copy(),
         )
 
+    def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:
+        """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
+        if self._kinematics is None:
+            return self._no_vector, self._no_quat, self._no_vector
+        return tool_motion(self._kinematics, q, dq)
+
     def joints(self) -> tuple[Array, Array, Array]:
-        """Joint positions, velocities and torques alone, (n, j) each: all that an arm's driver reads every tick."""
-        q, dq, tau = zip(*((world.q, world.dq, world.tau) for world in self._worlds), strict=True)
-        return np.stack(q), np.stack(dq), np.stack(tau)
+        """Joint positions, velocities and torques alone, (n, j) each.
+
+        These are all that an arm's driver reads in every tick.
+        """
+        q = np.stack([world.q for world in self._worlds])
+        dq = np.stack([world.dq for world in self._worlds])
+        tau = np.stack([world.tau for world in self._worlds])
+        return q, dq, tau
 
     def poses(self) -> Array:
         """Position, quaternion and twist of the objects alone, (n, 13)."""
         return np.array([world.object_state() for world in self._worlds])
 
     @property
-    def diverged(self) -> NDArray[np.bool_]:
+    def diverged(self) -> Mask:
         """Worlds whose physics broke down since their last reset."""
-        return self._broken.copy()
+        return self._diverged.copy()
 
     def close(self) -> None:
         """End the clients."""
@@ -116,31 +170,30 @@ class BulletEngine:
         self._worlds = []
 
 
-def _world(scene: Scene) -> BulletBody:
-    with _quiet():
-        client = BulletClient(DIRECT)
-    if isinstance(scene.body, Walker):
-        from sim.engines.bullet_walker import BulletWalker
+def connect() -> Client:
+    """A fresh client. PyBullet is imported late because the import prints a greeting."""
+    from pybullet import DIRECT
+    from pybullet_utils.bullet_client import BulletClient
 
-        return BulletWalker(scene, client)
-    return BulletArm(scene, client)
-
-
-def _rows(mask: NDArray[np.bool_] | None, n: int) -> list[int]:
-    return list(range(n)) if mask is None else np.flatnonzero(mask).tolist()
+    with _silent_stdout():
+        return BulletClient(DIRECT)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow PyBullet's greeting: standard output belongs to whoever called us, and C prints it as late as at exit."""
+def _silent_stdout() -> Iterator[None]:
+    """Swallow PyBullet's greeting: standard output belongs to the caller.
+
+    It is printed from C, whose buffer may be flushed as late as at exit: it is flushed here.
+    """
     libc = ctypes.CDLL(None)
     libc.fflush(None)
-    out, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    stdout = os.dup(1)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
     try:
         yield
     finally:
         libc.fflush(None)
-        os.dup2(out, 1)
-        os.close(out)
-        os.close(nowhere)
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(devnull)

@@ -1,4 +1,4 @@
-"""What PyBullet's arms and walkers share: joints in a client of their own, put somewhere and measured."""
+"""What all PyBullet worlds share: a client with a body, its joints and perhaps an object."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,47 +8,61 @@ import numpy as np
 from robots.scene import Scene
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
+from sim.engines.base import start_velocity
+from sim.engines.bullet_object import BulletObject, Client
 
 
 class BulletBody(ABC):
-    """One world. A subclass builds its body, ``self.body``, and says which of its joints are ``self.joints``."""
+    """One world. A subclass builds its body and says which of its joints are measured."""
 
-    body: int
-    joints: list[int]
+    body: int  # Bullet's number of the body
+    joints: list[int]  # Bullet's numbers of the root joints and the driven joints, in that order
+    object: BulletObject | None = None
 
-    def __init__(self, scene: Scene, client: Any) -> None:
+    def __init__(self, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         self.client = client
         client.setPhysicsEngineParameter(
-            fixedTimeStep=scene.timestep, numSolverIterations=50, deterministicOverlappingPairs=1
+            fixedTimeStep=scene.timestep,
+            numSolverIterations=50,
+            deterministicOverlappingPairs=1,
         )
         driven = len(scene.body.joints)
-        self.damping, self.strength = (
-            0.0,
-            np.ones(driven),
-        )  # N·m·s/rad of every joint; share of torque that arrives
-        self.tau = np.zeros(driven)
+        self.damping = 0.0  # N·m·s/rad, added to every driven joint
+        self.strength = np.ones(driven)  # share of each joint's torque that arrives
+        self.tau = np.zeros(driven)  # N·m
 
     def place(self, start: Start, i: int) -> None:
-        """The body as the i-th start says."""
-        speeds = np.zeros_like(start.q) if start.dq is None else start.dq
-        for joint, angle, speed in zip(self.joints, start.q[i], speeds[i], strict=True):
-            self.client.resetJointState(self.body, joint, float(angle), float(speed))
+        """Put everything at the i-th row of a start."""
+        q = start.q[i].tolist()
+        dq = start_velocity(start)[i].tolist()
+        reset_joint = self.client.resetJointState
+        for k, joint in enumerate(self.joints):
+            reset_joint(self.body, joint, q[k], dq[k])
         self.measure()
+        if self.object is not None:
+            self.object.place(start, i)
 
     @abstractmethod
-    def step(self, command: Setpoint | Torque, i: int, substeps: int) -> bool:
-        """Some substeps under the i-th command; False when something is no longer finite."""
+    def step(self, command: Setpoint | Torque, substeps: int) -> bool:
+        """Simulate one tick under a command with fields (j,).
+
+        Returns:
+            Whether the state is finite afterwards.
+        """
 
     def measure(self) -> list[Any]:
-        """Read positions and velocities; all that Bullet says of the joints."""
+        """Read positions and velocities; returns Bullet's whole state of each joint."""
         states: list[Any] = self.client.getJointStates(self.body, self.joints)
-        self.q, self.dq = (np.array([state[k] for state in states]) for k in (0, 1))
+        self.q = np.array([state[0] for state in states])
+        self.dq = np.array([state[1] for state in states])
         return states
 
     def object_state(self) -> Array:
-        """Position, quaternion w x y z, linear and angular velocity of the object's frame, (13,); NaN without one."""
-        return np.full(13, np.nan)
+        """Position, quaternion w x y z and twist of the object's frame, (13,); NaN without one."""
+        if self.object is None:
+            return np.full(13, np.nan)
+        return self.object.state()
 
     def close(self) -> None:
         """End the client."""

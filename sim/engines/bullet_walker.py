@@ -1,7 +1,8 @@
-"""A walker in PyBullet: the links of MuJoCo's compiled model, put together again.
+"""A walker in PyBullet: the links of MuJoCo's compiled model, assembled again.
 
-Masses, inertias, shapes, joints with their ranges, springs, dampers and friction are the model's. Two things Bullet
-has not: rotors turn with their links, as part of them; and ground and ends of joints are hard, where the model's give.
+Masses, inertias, shapes, joints with their ranges, springs, dampers and friction are the model's.
+Bullet lacks two things: rotors are part of the links that carry them, and ground and ends of joints
+are hard, where the model's give.
 """
 
 from typing import Any
@@ -10,133 +11,190 @@ import mujoco
 import numpy as np
 
 from robots.arm import Walker
+from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
-from sim.engines.base import told
+from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
-from sim.scene_model import compiled
+from sim.engines.bullet_object import BASE, UNTURNED, Client, xyzw
+from sim.scene_model import compile_scene
+
+GROUND, BODY = 1, 2  # Bullet's collision groups, as bits
+NO_SHAPE = -1
+ORIGIN = [0.0, 0.0, 0.0]
 
 
 class BulletWalker(BulletBody):
     """One world: the walker and its ground."""
 
-    def __init__(self, scene: Scene, client: Any) -> None:
+    def __init__(self, walker: Walker, scene: Scene, client: Client) -> None:
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
-        assert isinstance(scene.body, Walker)
-        self._walker, model = scene.body, compiled(scene)
+        self._walker = walker
+        model = compile_scene(scene)
         client.setGravity(*model.opt.gravity.tolist())
-        self.body, self.joints = _assembled(client, model), list(range(model.njnt))
+        self.body = _assemble(client, model)
+        self.joints = list(range(model.njnt))
+        no_force = [0.0] * model.njnt  # switches Bullet's own motors off
         client.setJointMotorControlArray(
-            self.body, self.joints, client.VELOCITY_CONTROL, forces=[0.0] * model.njnt
+            self.body, self.joints, client.VELOCITY_CONTROL, forces=no_force
         )
-        self._spring, self._damper = model.jnt_stiffness.copy(), model.dof_damping.copy()
-        self._rootless = np.zeros(len(scene.body.root))
+        self._stiffness = model.jnt_stiffness.copy()
+        self._model_damping = model.dof_damping.copy()
+        self._root_zeros = np.zeros(len(walker.root))
         self.measure()
 
     def place(self, start: Start, i: int) -> None:
-        """The walker as the i-th start says, under no torque yet."""
+        """Put the walker at the i-th row of a start, under no torque yet."""
         super().place(start, i)
         self.tau = np.zeros_like(self.tau)
 
-    def step(self, command: Setpoint | Torque, i: int, substeps: int) -> bool:
-        """Some substeps under the i-th torques; False when something is no longer finite."""
-        self.tau = self.strength * told(self._walker, command, Torque).tau[i]
-        damper = self._damper + np.r_[self._rootless, np.full(len(self.tau), self.damping)]
+    def step(self, command: Setpoint | Torque, substeps: int) -> bool:
+        """Simulate one tick under torques; springs and dampers are computed in each substep."""
+        torque = require_command(self._walker, command, Torque)
+        self.tau = self.strength * torque.tau
+        driven = np.full(len(self.tau), self.damping)
+        added = np.concatenate([self._root_zeros, driven])
+        damping = self._model_damping + added
+        motor = np.concatenate([self._root_zeros, self.tau])
+        client = self.client
         for _ in range(substeps):
-            push = np.r_[self._rootless, self.tau] - self._spring * self.q - damper * self.dq
-            self.client.setJointMotorControlArray(
-                self.body, self.joints, self.client.TORQUE_CONTROL, forces=push.tolist()
+            spring = self._stiffness * self.q
+            damper = damping * self.dq
+            total = motor - spring - damper
+            client.setJointMotorControlArray(
+                self.body,
+                self.joints,
+                client.TORQUE_CONTROL,
+                forces=total.tolist(),
             )
-            self.client.stepSimulation()
+            client.stepSimulation()
             self.measure()
         return bool(np.isfinite(self.q).all())
 
 
-def _assembled(client: Any, model: mujoco.MjModel) -> int:
-    """The body in Bullet: a link for every joint, of which the last one of a body carries its mass and shapes."""
+def _assemble(client: Client, model: mujoco.MjModel) -> int:
+    """Build the body and its ground in Bullet; returns Bullet's number of the body."""
+    links = _links(client, model)
+    columns = {key: [link[key] for link in links] for key in links[0]}
+    walker: int = client.createMultiBody(baseMass=0, **columns)
+    for joint in range(model.njnt):
+        _set_dynamics(client, model, walker, joint)
+    kind = client.GEOM_PLANE
+    plane = client.createCollisionShape(kind)
+    ground = client.createMultiBody(0, plane)
+    # Bullet multiplies the friction of two bodies in contact: the walker's own counts
+    client.changeDynamics(ground, BASE, lateralFriction=1.0, restitution=0)
+    client.setCollisionFilterGroupMask(ground, BASE, GROUND, BODY)
+    return walker
+
+
+def _links(client: Client, model: mujoco.MjModel) -> list[dict[str, Any]]:
+    """A link for every joint; the last one of a body carries its mass and shapes.
+
+    The first link of a body is placed in the body's parent, the others where the one before is.
+    """
     links: list[dict[str, Any]] = []
-    of_body = {0: 0}  # Bullet's number of a body's link, counted from 1
+    link_of_body = {0: 0}  # Bullet's number of a body's last link, counted from 1; 0 is the base
     for joint in range(model.njnt):
         body = int(model.jnt_bodyid[joint])
-        first = joint == model.body_jntadr[body]
-        last = joint == model.body_jntadr[body] + model.body_jntnum[body] - 1
-        slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
-        links.append(
-            {
-                "linkMasses": model.body_mass[body] if last else 0.0,
-                "linkCollisionShapeIndices": _shape(client, model, body) if last else -1,
-                "linkVisualShapeIndices": -1,
-                "linkPositions": model.body_pos[body].tolist() if first else [0.0] * 3,
-                "linkOrientations": _turned(model.body_quat[body])
-                if first
-                else [0.0, 0.0, 0.0, 1.0],
-                "linkInertialFramePositions": model.body_ipos[body].tolist() if last else [0.0] * 3,
-                "linkInertialFrameOrientations": _turned(model.body_iquat[body])
-                if last
-                else [0.0, 0.0, 0.0, 1.0],
-                "linkParentIndices": of_body[int(model.body_parentid[body])]
-                if first
-                else len(links),
-                "linkJointTypes": client.JOINT_PRISMATIC if slides else client.JOINT_REVOLUTE,
-                "linkJointAxis": model.jnt_axis[joint].tolist(),
-            }
-        )
-        if last:
-            of_body[body] = len(links)
-    walker = client.createMultiBody(
-        baseMass=0, **{key: [link[key] for link in links] for key in links[0]}
-    )
-    for joint in range(model.njnt):
-        body = int(model.jnt_bodyid[joint])
-        client.changeDynamics(
-            walker,
-            joint,
-            linearDamping=0,
-            angularDamping=0,
-            jointDamping=0,
-            restitution=0,
-            maxJointVelocity=1e3,
-        )
-        client.setCollisionFilterGroupMask(walker, joint, 2, 1)  # the ground and nothing else
-        if model.jnt_limited[joint]:
-            low, high = model.jnt_range[joint].tolist()
-            client.changeDynamics(walker, joint, jointLowerLimit=low, jointUpperLimit=high)
-        if links[joint]["linkMasses"]:
-            axes = np.zeros(9)
-            mujoco.mju_quat2Mat(axes, model.body_iquat[body])
-            rotor = model.dof_armature[joint] * (axes.reshape(3, 3).T @ model.jnt_axis[joint]) ** 2
-            client.changeDynamics(
-                walker,
-                joint,
-                localInertiaDiagonal=(model.body_inertia[body] + rotor).tolist(),
-                lateralFriction=float(model.geom_friction[model.body_geomadr[body], 0]),
-            )
-    ground = client.createMultiBody(0, client.createCollisionShape(client.GEOM_PLANE))
+        is_first = joint == model.body_jntadr[body]
+        is_last = _is_last(model, joint)
+        parent = link_of_body[int(model.body_parentid[body])] if is_first else len(links)
+        is_slide = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        link = {
+            "linkMasses": 0.0,
+            "linkCollisionShapeIndices": NO_SHAPE,
+            "linkVisualShapeIndices": NO_SHAPE,
+            "linkPositions": ORIGIN,
+            "linkOrientations": UNTURNED,
+            "linkInertialFramePositions": ORIGIN,
+            "linkInertialFrameOrientations": UNTURNED,
+            "linkParentIndices": parent,
+            "linkJointTypes": client.JOINT_PRISMATIC if is_slide else client.JOINT_REVOLUTE,
+            "linkJointAxis": model.jnt_axis[joint].tolist(),
+        }
+        if is_first:
+            link["linkPositions"] = model.body_pos[body].tolist()
+            link["linkOrientations"] = xyzw(model.body_quat[body])
+        if is_last:
+            link["linkMasses"] = model.body_mass[body]
+            link["linkCollisionShapeIndices"] = _make_shape(client, model, body)
+            link["linkInertialFramePositions"] = model.body_ipos[body].tolist()
+            link["linkInertialFrameOrientations"] = xyzw(model.body_iquat[body])
+        links.append(link)
+        if is_last:
+            link_of_body[body] = len(links)
+    return links
+
+
+def _is_last(model: mujoco.MjModel, joint: int) -> bool:
+    """Whether a joint is the last one of its body."""
+    body = model.jnt_bodyid[joint]
+    return bool(joint == model.body_jntadr[body] + model.body_jntnum[body] - 1)
+
+
+def _set_dynamics(client: Client, model: mujoco.MjModel, walker: int, joint: int) -> None:
+    """Damping, limits, inertia and friction of one joint's link."""
     client.changeDynamics(
-        ground, -1, lateralFriction=1.0, restitution=0
-    )  # Bullet multiplies the two
-    client.setCollisionFilterGroupMask(ground, -1, 1, 2)
-    return int(walker)
-
-
-def _shape(client: Any, model: mujoco.MjModel, body: int) -> int:
-    """A body's capsules, in its frame."""
-    geoms = range(model.body_geomadr[body], model.body_geomadr[body] + model.body_geomnum[body])
-    if any(model.geom_type[g] != mujoco.mjtGeom.mjGEOM_CAPSULE for g in geoms):
-        raise ValueError(f"{model.body(body).name} is made of more than capsules")
-    return int(
-        client.createCollisionShapeArray(
-            shapeTypes=[client.GEOM_CAPSULE for _ in geoms],
-            radii=[model.geom_size[g, 0] for g in geoms],
-            lengths=[2 * model.geom_size[g, 1] for g in geoms],
-            collisionFramePositions=[model.geom_pos[g].tolist() for g in geoms],
-            collisionFrameOrientations=[_turned(model.geom_quat[g]) for g in geoms],
-        )
+        walker,
+        joint,
+        linearDamping=0,
+        angularDamping=0,
+        jointDamping=0,
+        restitution=0,
+        maxJointVelocity=1e3,
+    )
+    client.setCollisionFilterGroupMask(walker, joint, BODY, GROUND)  # no self-collisions
+    if model.jnt_limited[joint]:
+        low, high = model.jnt_range[joint].tolist()
+        client.changeDynamics(walker, joint, jointLowerLimit=low, jointUpperLimit=high)
+    body = int(model.jnt_bodyid[joint])
+    if not (_is_last(model, joint) and model.body_mass[body]):
+        return
+    inertia = model.body_inertia[body] + _rotor_inertia(model, joint)
+    first_geom = model.body_geomadr[body]
+    sliding_friction = model.geom_friction[first_geom, 0]
+    client.changeDynamics(
+        walker,
+        joint,
+        localInertiaDiagonal=inertia.tolist(),
+        lateralFriction=float(sliding_friction),
     )
 
 
-def _turned(quat: Array) -> list[float]:
-    """Bullet's order of a quaternion: x, y, z, w."""
-    return list(np.roll(quat, -1).tolist())
+def _rotor_inertia(model: mujoco.MjModel, joint: int) -> Array:
+    """What a joint's rotor adds to its link's principal moments, (3,) kg·m²."""
+    body = int(model.jnt_bodyid[joint])
+    matrix = np.zeros(9)
+    quat = model.body_iquat[body]
+    mujoco.mju_quat2Mat(matrix, quat)
+    principal_axes = matrix.reshape(3, 3)
+    axis = principal_axes.T @ model.jnt_axis[joint]
+    armature = model.dof_armature[joint]
+    return np.asarray(armature * axis**2)
+
+
+def _make_shape(client: Client, model: mujoco.MjModel, body: int) -> int:
+    """A body's capsules, in its frame.
+
+    Raises:
+        BadArgumentError: it has other geoms.
+    """
+    first = model.body_geomadr[body]
+    count = model.body_geomnum[body]
+    geoms = slice(first, first + count)
+    is_capsule = model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_CAPSULE
+    if not is_capsule.all():
+        raise BadArgumentError(f"{model.body(body).name} is made of more than capsules")
+    radius = model.geom_size[geoms, 0]
+    length = 2 * model.geom_size[geoms, 1]
+    shape = client.createCollisionShapeArray(
+        shapeTypes=[client.GEOM_CAPSULE] * count,
+        radii=radius.tolist(),
+        lengths=length.tolist(),
+        collisionFramePositions=model.geom_pos[geoms].tolist(),
+        collisionFrameOrientations=[xyzw(quat) for quat in model.geom_quat[geoms]],
+    )
+    return int(shape)

@@ -1,82 +1,126 @@
-"""Joints that do exactly what they are told: no physics, for points in the plane and for quick tests of arms."""
+"""Joints that follow their setpoints exactly: no physics.
+
+For points in the plane and for quick tests of arms.
+"""
+
+from functools import singledispatch
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Walker
-from robots.kinematics import Kinematics
-from robots.rotations import quaternion
+from robots.arm import Body, Walker
+from robots.bodies import make_kinematics
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim.engines.base import told
+from sim.engines.base import (
+    require_command,
+    require_support,
+    start_velocity,
+    tool_motion,
+    world_indices,
+)
+
+
+@singledispatch
+def follows_setpoints(body: Body) -> bool:
+    """Whether the body makes sense without physics: its joints can be where a setpoint says."""
+    return True
+
+
+@follows_setpoints.register
+def _(body: Walker) -> bool:
+    return False
 
 
 class IdealEngine:
-    """An Engine whose joints are at their setpoints. A body that is not an arm has its tool at its joints."""
+    """An Engine whose joints are at their setpoints.
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.n = 0
+    A body without a tool of its own has its tool at its first three joints: x, y and z.
+    """
+
+    n = 0
+
+    @staticmethod
+    def supports(scene: Scene) -> bool:
+        """Every body that follows setpoints, without a loose object."""
+        return follows_setpoints(scene.body) and not scene.loose_object
 
     def load(self, scene: Scene, n: int) -> None:
-        """Build n worlds."""
-        body = scene.body
-        if isinstance(body, Walker):
-            raise ValueError(f"{body.name} walks, which takes physics: this engine has none")
-        self.scene, self.n = scene, n
-        self._kinematics = Kinematics(body) if isinstance(body, ArmSpec) else None
-        self._q = np.tile(np.asarray(body.home, dtype=np.float64), (n, 1))
+        """Put n bodies at home."""
+        require_support(self, scene)
+        self.scene = scene
+        self.n = n
+        self._kinematics = make_kinematics(scene.body)
+        home = np.asarray(scene.body.home, dtype=np.float64)
+        self._q = np.tile(home, (n, 1))
         self._dq = np.zeros_like(self._q)
-        self._time, self._broken = np.zeros(n), np.zeros(n, dtype=bool)
+        self._no_vector = np.full((n, 3), np.nan)
+        self._no_quat = np.full((n, 4), np.nan)
+        self._no_twist = np.full((n, 6), np.nan)
+        self._time = np.zeros(n)
+        self._diverged = np.zeros(n, dtype=bool)
 
-    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
+    def write(self, task: Task, mask: Mask | None = None) -> None:
         """Nothing here depends on the task."""
 
-    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
-        """Put some worlds at rest at their start."""
-        rows = np.ones(self.n, dtype=bool) if mask is None else mask
-        self._q[rows], self._dq[rows] = start.q[rows], 0.0 if start.dq is None else start.dq[rows]
-        self._time[rows], self._broken[rows] = 0.0, False
+    def reset(self, start: Start, mask: Mask | None = None) -> None:
+        """Put some worlds at their start."""
+        rows = world_indices(mask, self.n)
+        velocity = start_velocity(start)
+        self._q[rows] = start.q[rows]
+        self._dq[rows] = velocity[rows]
+        self._time[rows] = 0.0
+        self._diverged[rows] = False
 
-    def step(self, command: Setpoint | Torque, substeps: int) -> None:
-        """Go to the setpoint; a world that is told to go nowhere finite stays, and is broken."""
-        setpoint = told(self.scene.body, command, Setpoint)
-        finite = np.isfinite(setpoint.q).all(-1) & np.isfinite(setpoint.dq).all(-1)
-        self._broken |= ~finite
-        self._q[finite], self._dq[finite] = setpoint.q[finite], setpoint.dq[finite]
-        self._time += substeps * self.scene.timestep
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Go to each tick's setpoint; a world whose setpoint is not finite stays and diverges."""
+        body = self.scene.body
+        tick = substeps * self.scene.timestep
+        setpoint = require_command(body, command, Setpoint)
+        for q, dq in zip(setpoint.q, setpoint.dq, strict=True):
+            finite = np.isfinite(q).all(-1)
+            finite &= np.isfinite(dq).all(-1)
+            self._diverged |= ~finite
+            moves = finite[:, None]
+            np.copyto(self._q, q, where=moves)
+            np.copyto(self._dq, dq, where=moves)
+            self._time += tick
 
     def read(self) -> Signals:
         """Where everything is."""
-        nowhere, unturned = np.full((self.n, 3), np.nan), np.full((self.n, 4), np.nan)
-        tool_pos, tool_quat, tool_vel = self._plane(self._q), unturned, self._plane(self._dq)
-        if self._kinematics is not None:
-            tool_pos, rotation, jacobian = self._kinematics.forward_jacobian(self._q)
-            tool_quat, tool_vel = (
-                quaternion(rotation),
-                np.einsum("nij,nj->ni", jacobian[:, :3], self._dq),
-            )
+        pos, quat, velocity = self._tool()
         return Signals(
             q=self._q.copy(),
             dq=self._dq.copy(),
             tau=np.zeros_like(self._q),
-            tool_pos=tool_pos,
-            tool_quat=tool_quat,
-            tool_vel=tool_vel,
-            object_pos=nowhere,
-            object_quat=unturned,
-            object_vel=np.full((self.n, 6), np.nan),
-            marker=nowhere,
+            tool_pos=pos,
+            tool_quat=quat,
+            tool_vel=velocity,
+            object_pos=self._no_vector,
+            object_quat=self._no_quat,
+            object_vel=self._no_twist,
+            marker=self._no_vector,
             stamp=self._time.copy(),
         )
 
-    def _plane(self, joints: Array) -> Array:
-        return np.concatenate([joints[:, :3], np.zeros((self.n, max(0, 3 - joints.shape[1])))], 1)
+    def _tool(self) -> tuple[Array, Array, Array]:
+        """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
+        if self._kinematics is None:
+            return _first_three(self._q), self._no_quat, _first_three(self._dq)
+        return tool_motion(self._kinematics, self._q, self._dq)
 
     @property
-    def diverged(self) -> NDArray[np.bool_]:
-        """Worlds that were told to go nowhere finite."""
-        return self._broken.copy()
+    def diverged(self) -> Mask:
+        """Worlds that had a setpoint that was not finite."""
+        return self._diverged.copy()
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _first_three(joints: Array) -> Array:
+    """The first three columns of (n, j), filled up with zeros, (n, 3)."""
+    first = np.zeros((len(joints), 3))
+    width = min(3, joints.shape[1])
+    first[:, :width] = joints[:, :width]
+    return first

@@ -1,4 +1,7 @@
-"""Physics by MuJoCo: n simulations with models of their own, stepped on a thread pool by ``mujoco.batch.Batch``."""
+"""Physics by MuJoCo: n simulations with their own models, stepped by a pool of threads.
+
+``mujoco.batch.Batch`` steps them. Axes: n worlds, k ticks, j joints.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,227 +12,259 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Walker
+from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim import objects
-from sim.engines.base import strength, told
-from sim.scene_model import PARTS, compiled
+from sim.engines.base import (
+    actuator_strength,
+    is_registered,
+    joint_damping,
+    require_support,
+    start_velocity,
+    world_indices,
+)
+from sim.engines.mujoco_control import actuator_control
+from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
+from sim.scene_model import (
+    OBJECT_VELOCITY,
+    TOOL_VELOCITY,
+    body_model,
+    compile_scene,
+)
 
-# MuJoCo goes on after these, with a zeroed command or a state that has been reset: the world's numbers are lost
+ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
+
+# MuJoCo goes on after these warnings with a zeroed command or a state that it has reset: the
+# numbers of that world mean nothing.
 FATAL = [
-    int(w)
-    for w in (
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-        mujoco.mjtWarning.mjWARN_BADCTRL,
-    )
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+    int(mujoco.mjtWarning.mjWARN_BADCTRL),
 ]
-STRIKE_TIME = 0.010  # s, half a period of the contact's spring: five steps of 2 ms resolve it
+
+# How far MuJoCo computes what follows from a state.
+NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
+
+# The widths of the signals that a scene may lack: without a tool or an object they are NaN.
+OPTIONAL_SIGNALS = {
+    "tool_pos": 3,
+    "tool_quat": 4,
+    "tool_vel": 3,
+    "object_pos": 3,
+    "object_quat": 4,
+    "object_vel": 6,
+    "marker": 3,
+}
 
 
 class MujocoEngine:
-    """An Engine; an arm's servos are spring and damper to the setpoint, its gravity is compensated, torque is clipped.
+    """An Engine.
 
-    A walker is as its MJCF says; its motors give the torques they are told.
+    An arm's servos are springs and dampers toward the setpoint; its gravity is compensated and its
+    torque is clipped. A walker is as its MJCF says, and its motors give the commanded torques.
     """
 
+    n = 0
+
     def __init__(self, threads: int | None = None) -> None:
-        """``threads`` defaults to the cores this process may use."""
+        """``threads`` defaults to the number of cores that this process may use."""
         self._threads = threads or len(os.sched_getaffinity(0))
-        self.n = 0
+
+    @staticmethod
+    def supports(scene: Scene) -> bool:
+        """Every body whose kind has a registered model."""
+        return is_registered(body_model, scene.body)
 
     def load(self, scene: Scene, n: int) -> None:
-        """Compile the scene and make n simulations of it."""
-        body = scene.body
-        if not isinstance(body, ArmSpec | Walker):
-            raise ValueError(
-                f"{body.name} has no model for MuJoCo: it is neither an arm nor a walker"
-            )
-        self.scene, self.n = scene, n
-        model = compiled(scene)
-        self.batch = Batch(model, n, nthread=min(self._threads, n))
-        self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
-        self._ctrl, self._time = self.batch.bind("ctrl"), self.batch.bind("time")
-        self._sensors, self._force = (
-            self.batch.bind("sensordata"),
-            self.batch.bind("actuator_force"),
-        )
-        if isinstance(body, ArmSpec):
-            tool = model.body(body.tool).id
-            self._tool_pos, self._tool_quat = (
-                self.batch.bind("xpos")[:, tool],
-                self.batch.bind("xquat")[:, tool],
-            )
-        root = body.root if isinstance(body, Walker) else ()
-        self._r, self._j = len(root), len(root) + len(body.joints)
-        if (there := tuple(model.joint(i).name for i in range(self._j))) != root + body.joints:
-            raise ValueError(f"{body.name} has joints {root + body.joints}, its model {there}")
-        self._gear = model.actuator_gear[:, 0].copy()  # N·m a unit of what a motor is told
-        self._tau, self._stale = np.zeros((n, len(body.joints))), True
-        self._nothing = [
-            np.full((n, k), np.nan) for k in (3, 4, 6)
-        ]  # a position, a quaternion, a velocity
-        self._ahead: list[Array] = []  # what the servos shall be told, (n, substeps, j) each
-        self._warned = self._fatal()
-        self._broken = np.zeros(n, dtype=bool)
-        self._fields = {
-            name: (self.batch.expand(name), getattr(model, name).copy())
-            for name in (*OBJECT_FIELDS, *JOINT_FIELDS)
-            if scene.loose_object or name in JOINT_FIELDS
-        }
+        """Compile the scene and make n simulations of it.
 
-    def write(self, task: Task, mask: NDArray[np.bool_] | None = None) -> None:
-        """Set some worlds' physics, starting from the model's own."""
-        rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
+        Raises:
+            BadArgumentError: the engine does not support the scene, or the joints of the body's
+                model are not those that the body names.
+        """
+        require_support(self, scene)
+        self.scene = scene
+        self.n = n
+        model = compile_scene(scene)
+        self._model = model
+        threads = min(self._threads, n)
+        self.batch = Batch(model, n, nthread=threads)
+        self._bind()
+        self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
+        driven = len(scene.body.joints)
+        self._tau = np.zeros((n, driven))
+        self._is_stale = True  # frames and sensors are not those of the positions and velocities
+        self._warnings_at_reset = self._fatal_warnings()
+        self._diverged = np.zeros(n, dtype=bool)
+        names = list(JOINT_FIELDS)
+        if scene.loose_object:
+            names += OBJECT_FIELDS
+        self._fields = {name: self.batch.expand(name) for name in names}
+        self._defaults = {name: getattr(model, name).copy() for name in names}
+
+    def _bind(self) -> None:
+        """Views into the simulations' memory, which MuJoCo updates in place."""
+        count = self._count_joints()
+        qpos = self.batch.bind("qpos")
+        qvel = self.batch.bind("qvel")
+        time = self.batch.bind("time")
+        self._force = self.batch.bind("actuator_force")
+        self._driven = slice(len(self.scene.body.root), count)
+        self._q = qpos[:, :count]
+        self._dq = qvel[:, :count]
+        self._views = {
+            "q": self._q,
+            "dq": self._dq,
+            "stamp": time.reshape(self.n),
+        }
+        self._has_tool = self._has_sensor(TOOL_VELOCITY)
+        if self._has_tool:
+            self._bind_tool()
+        if self.scene.loose_object:
+            self._bind_object(qpos[:, count:])
+        self._nan = {}
+        for name, width in OPTIONAL_SIGNALS.items():
+            if name not in self._views:
+                self._nan[name] = np.full((self.n, width), np.nan)
+
+    def _count_joints(self) -> int:
+        """The number of root and driven joints.
+
+        Raises:
+            BadArgumentError: the model's joints are not those that the body names.
+        """
+        body = self.scene.body
+        joints = body.root + body.joints
+        count = len(joints)
+        model = self._model
+        modeled = tuple(model.joint(i).name for i in range(count))
+        if modeled != joints:
+            raise BadArgumentError(f"{body.name} has joints {joints}, its model {modeled}")
+        return count
+
+    def _bind_tool(self) -> None:
+        tool = self._model.sensor(TOOL_VELOCITY).objid[0]
+        self._views["tool_pos"] = self.batch.bind("xpos")[:, tool]
+        self._views["tool_quat"] = self.batch.bind("xquat")[:, tool]
+        self._views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
+
+    def _bind_object(self, pose: Array) -> None:
+        """``pose`` is the free joint's part of qpos, (n, 7)."""
+        self._views["object_pos"] = pose[:, :3]
+        self._views["object_quat"] = pose[:, 3:]
+        self._views["object_vel"] = self._sensor_columns(OBJECT_VELOCITY, 6)
+
+    def _has_sensor(self, name: str) -> bool:
+        number = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name)
+        return bool(number >= 0)
+
+    def _sensor_columns(self, name: str, width: int) -> Array:
+        """A view (n, width) of the readings that begin with a sensor's."""
+        address = int(self._model.sensor(name).adr[0])
+        readings = self.batch.bind("sensordata")
+        return np.asarray(readings[:, address : address + width])
+
+    def write(self, task: Task, mask: Mask | None = None) -> None:
+        """Set some worlds' physics, starting from the model's own values."""
+        rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        self._catch_up()
         task = task.take(rows)
-        values = {
-            name: np.repeat(default[None], len(rows), 0)
-            for name, (_, default) in self._fields.items()
-        }
-        if "joint.damping" in task.names:  # N·m·s/rad, of every joint
-            values["dof_damping"][:, self._r : self._j] += task["joint.damping"][:, None]
-        share = strength(task, self.scene.body.joints)
-        for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
-            values[name] *= share[..., None]
+        values = {}
+        for name, default in self._defaults.items():
+            values[name] = np.repeat(default[None], len(rows), 0)
+        self._set_joints(values, task)
         if self.scene.loose_object:
-            self._set_object(values, objects.parameters(task))
-        for name, (field, _) in self._fields.items():
+            set_object(values, self._model, task)
+        for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
 
-    def _set_object(self, values: dict[str, Array], p: dict[str, Array]) -> None:
-        made_of = objects.parts(p)
-        weight = objects.inertia(p, made_of)
-        model = self.batch.model
-        body, geoms = model.body("object").id, [model.geom(name).id for name in PARTS]
-        values["geom_size"][:, geoms] = made_of.size
-        values["geom_pos"][:, geoms] = made_of.pos
-        half = np.concatenate([made_of.size[:, :2], made_of.size[:, 2:][..., [0, 0, 1]]], 1)
-        values["geom_aabb"][:, geoms, 3:] = half
-        values["geom_rbound"][:, geoms] = np.linalg.norm(half, axis=-1)
-        values["body_mass"][:, body] = weight.mass
-        values["body_ipos"][:, body] = weight.com
-        values["body_inertia"][:, body] = weight.moments
-        values["body_iquat"][:, body] = weight.quat
-        values["pair_friction"][:, :, :2] = p["object.friction"][:, None, None]
-        ratio = objects.damping_ratio(p["object.restitution"])
-        omega = np.pi / STRIKE_TIME / np.sqrt(1 - ratio**2)
-        blow = values["pair_solref"][
-            :, len(PARTS) :
-        ]  # direct form: -stiffness, -damping per unit mass
-        blow[..., 0], blow[..., 1] = -(omega**2)[:, None], -(2 * ratio * omega)[:, None]
+    def _set_joints(self, values: dict[str, Array], task: Task) -> None:
+        """Change model fields (n, ...) to the tasks' damping and strength."""
+        added = joint_damping(task)
+        damping = values["dof_damping"]
+        damping[:, self._driven] += added[:, None]
+        joints = self.scene.body.joints
+        strength = actuator_strength(task, joints)
+        for name in ACTUATOR_FIELDS:
+            values[name] *= strength[..., None]
 
-    def reset(self, start: Start, mask: NDArray[np.bool_] | None = None) -> None:
+    def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
-        rows = np.arange(self.n) if mask is None else np.flatnonzero(mask)
+        rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        self._catch_up()
-        self.batch.reset(rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
-        self._qpos[rows, : self._j] = start.q[rows]
-        if start.dq is not None:
-            self._qvel[rows, : self._j] = start.dq[rows]
+        velocity = start_velocity(start)
+        self.batch.reset(rows, stage=NO_STAGE)
+        self._q[rows] = start.q[rows]
+        self._dq[rows] = velocity[rows]
         if self.scene.loose_object:
-            self._qpos[rows, self._j : self._j + 3] = start.object_pos[rows]
-            self._qpos[rows, self._j + 3 :] = start.object_quat[rows]
-        self._warned[rows] = self._fatal()[rows]
-        self._tau[rows], self._broken[rows], self._stale = 0.0, False, True
+            self._place_object(start, rows)
+        self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
+        self._tau[rows] = 0.0
+        self._diverged[rows] = False
+        self._is_stale = True
 
-    def step(self, command: Setpoint | Torque, substeps: int) -> None:
-        """Hold the command for some substeps; a world that breaks down stays so until it is reset."""
-        self._ahead.append(self.control(command, substeps))
+    def _place_object(self, start: Start, rows: NDArray[np.int64]) -> None:
+        """Where the start says; the simulations' reset has put it at the model's place."""
+        if start.object_pos is not None:
+            self._views["object_pos"][rows] = start.object_pos[rows]
+        if start.object_quat is not None:
+            self._views["object_quat"][rows] = start.object_quat[rows]
 
-    def _catch_up(self) -> None:
-        """Let the physics run that was asked for: one call for many ticks, once somebody looks."""
-        if not self._ahead:
-            return
-        control, self._ahead = np.concatenate(self._ahead, 1), []
-        with self._reported():
-            self.batch.rollout(control.shape[1], control, record=())
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate some ticks; a world that breaks down stays so until it is reset."""
+        control = self.control(command, substeps)
+        steps = control.shape[1]
+        with self._errors_reported():
+            self.batch.rollout(steps, control, record=())
         self._tau = self._force * self._gear
-        self._broken |= (self._fatal() > self._warned).any(-1)
-        self._stale = True
-
-    def _fatal(self) -> NDArray[np.int64]:
-        """How often MuJoCo said that a world's numbers are lost, (n, kinds)."""
-        return np.asarray(self.batch.warning[:, FATAL, 1])
+        has_warned = self._fatal_warnings() > self._warnings_at_reset
+        self._diverged |= has_warned.any(-1)
+        self._is_stale = True
 
     def control(self, command: Setpoint | Torque, substeps: int) -> Array:
-        """What the actuators are told in each substep, (n, substeps, j): rad, or shares of a walker's gears.
+        """The control signals of all substeps of all ticks in a row, (n, k·substeps, j)."""
+        by_tick = actuator_control(self.scene.body, command, self._model, substeps)
+        by_world = by_tick.swapaxes(0, 1)
+        return by_world.reshape(self.n, -1, by_world.shape[-1])
 
-        A setpoint is where to be when the tick ends; ahead of it by as much as damping towards dq asks for.
-        """
-        body = self.scene.body
-        if not isinstance(body, ArmSpec):
-            share = told(body, command, Torque).tau / self._gear
-            share = np.where(
-                np.isfinite(share), share, np.nan
-            )  # MuJoCo would cut an infinite one to 1
-            return np.repeat(share[:, None], substeps, 1)
-        setpoint = told(body, command, Setpoint)
-        ahead = (
-            body.damping / body.stiffness - self.scene.timestep * np.arange(substeps)[::-1, None]
-        )
-        return np.asarray(setpoint.q[:, None] + setpoint.dq[:, None] * ahead)
+    def _fatal_warnings(self) -> NDArray[np.int64]:
+        """How often MuJoCo has given each fatal warning, (n, kinds)."""
+        return np.asarray(self.batch.warning[:, FATAL, 1])
 
     def read(self) -> Signals:
-        """Fresh: whatever of an arm follows from positions and velocities is computed anew, once."""
-        self._catch_up()
-        arm = isinstance(self.scene.body, ArmSpec)
-        if self._stale and arm:
-            with self._reported():
-                self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
-            self._stale = False
-        nowhere, unturned, unmoved = self._nothing
-        loose = self.scene.loose_object
-        return Signals(
-            q=self._qpos[:, : self._j].copy(),
-            dq=self._qvel[:, : self._j].copy(),
-            tau=self._tau.copy(),
-            tool_pos=self._tool_pos.copy() if arm else nowhere,
-            tool_quat=self._tool_quat.copy() if arm else unturned,
-            tool_vel=self._sensors[:, :3].copy() if arm else nowhere,
-            object_pos=self._qpos[:, self._j : self._j + 3].copy() if loose else nowhere,
-            object_quat=self._qpos[:, self._j + 3 :].copy() if loose else unturned,
-            object_vel=self._sensors[:, 3:9].copy() if loose else unmoved,
-            marker=nowhere,
-            stamp=self._time.reshape(self.n).copy(),
-        )
+        """Fresh; no later call changes what is returned."""
+        self._compute_derived()
+        measured = {name: view.copy() for name, view in self._views.items()}
+        return Signals(tau=self._tau.copy(), **measured, **self._nan)
+
+    def _compute_derived(self) -> None:
+        """What follows from positions and velocities: poses of frames, and velocity sensors."""
+        has_derived = self._has_tool or self.scene.loose_object
+        if not (self._is_stale and has_derived):
+            return
+        with self._errors_reported():
+            self.batch.forward(stage=VELOCITY_STAGE)
+        self._is_stale = False
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """An error in some worlds, which stay as they were, breaks those alone: the others have run to the end."""
+    def _errors_reported(self) -> Iterator[None]:
+        """An error in some worlds marks those as diverged; the others have run to the end."""
         try:
             yield
         except SimulationError as error:
-            self._broken[np.asarray(error.ids)] = True
+            self._diverged[np.asarray(error.ids)] = True
 
     @property
-    def diverged(self) -> NDArray[np.bool_]:
+    def diverged(self) -> Mask:
         """Worlds whose physics broke down since their last reset."""
-        self._catch_up()
-        return self._broken.copy()
+        return self._diverged.copy()
 
     def close(self) -> None:
         """Nothing outlives the batch."""
-
-
-OBJECT_FIELDS = (
-    "geom_size",
-    "geom_pos",
-    "geom_aabb",
-    "geom_rbound",
-    "body_mass",
-    "body_ipos",
-    "body_inertia",
-    "body_iquat",
-    "pair_friction",
-    "pair_solref",
-)
-JOINT_FIELDS = ("dof_damping", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")

@@ -1,6 +1,4 @@
-"""Bring the tool to a place in front of the arm that is not shown: only the reward tells where."""
-
-from typing import Any
+"""Bring the tool to a hidden place in front of the arm: only the reward tells where it is."""
 
 import numpy as np
 
@@ -9,26 +7,26 @@ from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.catalog.viperx import VIPERX
 from robots.scene import Scene
-from robots.signals import Array, Signals, Spec
+from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
+from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
 
-MARGIN = 0.05  # m, from the outermost goal to the end of the tool's box
+MARGIN = 0.05  # m, from the outermost goal to the end of the tool box
+POSITION = slice(0, 3)  # columns tool.x, tool.y and tool.z of the observation
 
 
-class Reach:
-    """Go to a hidden goal in a box of 25 × 50 × 30 cm; reward is minus the distance."""
+class Reach(BaseFamily):
+    """Go to a hidden goal in a box of 25 × 50 × 30 cm; the reward is minus the distance."""
 
     name = "reach"
-    engines = ("mujoco", "bullet", "ideal")
     arm: ArmSpec = PANDA
-    ready = np.array(
-        [0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0]
-    )  # rad, the tool in the middle, pointing down
+    # rad, the tool in the middle of the goals, pointing down
+    ready = np.array([0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0])
     middle = np.array([0.475, 0.0, 0.3])  # m, of the goals
-    span = np.array([0.125, 0.25, 0.15])  # m, how far goals lie from it along each axis
+    span = np.array([0.125, 0.25, 0.15])  # m, how far goals lie from the middle along each axis
     speed = 0.5  # m/s along each axis
-    reached = 0.05  # m
+    reached = 0.05  # m, a tool this close to the goal is at the goal
     dt = 0.1
     tick = 0.05
     horizon = 20
@@ -37,47 +35,53 @@ class Reach:
     hidden_reward = True
 
     def __init__(self) -> None:
-        low, high = self.middle - self.span - MARGIN, self.middle + self.span + MARGIN
-        self.body, self.scene = self.arm, Scene(self.arm, timestep=0.002)
-        self.limits = self.arm.limits.narrowed(np.stack([low, high], -1))
-        bounds = dict.fromkeys("xyz", (-self.speed, self.speed))
-        self.action = ToolVelocity(self.arm, self.limits, bounds, self.middle.tolist())
-        self.obs = Spec(
-            ("tool.x", "tool.y", "tool.z", "tool.vx", "tool.vy", "tool.vz"),
-            np.concatenate([low, np.full(3, -self.speed)]),
-            np.concatenate([high, np.full(3, self.speed)]),
-            ("m", "m", "m", "m/s", "m/s", "m/s"),
+        """Build the tool box, the action map and the observation for the class's arm and goals."""
+        low = self.middle - self.span - MARGIN
+        high = self.middle + self.span + MARGIN
+        speed = self.speed
+        self.body = self.arm
+        self.scene = Scene(self.arm, timestep=0.002)
+        box = np.stack([low, high], -1)
+        self.limits = self.arm.limits.narrowed(box)
+        speeds = dict.fromkeys("xyz", (-speed, speed))
+        self.action = ToolVelocity(self.arm, self.limits, speeds, self.middle.tolist())
+        x, y, z = box
+        self.obs = Spec.of(
+            ("tool.x", *x, "m"),
+            ("tool.y", *y, "m"),
+            ("tool.z", *z, "m"),
+            ("tool.vx", -speed, speed, "m/s"),
+            ("tool.vy", -speed, speed, "m/s"),
+            ("tool.vz", -speed, speed, "m/s"),
         )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Goals all over the box; held-out ones in fields of a chequerboard that no training goal lies in."""
-        goal = self.middle + self.span * (2 * checkerboard(rng, n, 3, split) - 1)
+        """Goals all over the box, on the split's fields of a checkerboard."""
+        unit = 2 * checkerboard(rng, n, 3, split) - 1  # in [-1, 1]
+        goal = self.middle + self.span * unit
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
-        """The same posture, always."""
-        n = len(task)
-        return Start(np.tile(self.ready, (n, 1)))
-
-    def marker(self, task: Task) -> Array:
-        """Nothing shows where the goal is."""
-        return np.full((len(task), 3), np.nan)
+        """Always the same posture."""
+        return Start(np.tile(self.ready, (len(task), 1)))
 
     def observe(self, signals: Signals) -> Array:
-        """The tool's position and velocity, (n, 6)."""
+        """The tool's position (m) and velocity (m/s), (n, 6)."""
         return np.concatenate([signals.tool_pos, signals.tool_vel], 1)
 
-    def reward(self, obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
         """Minus the distance to the goal, m."""
         return -_distance(next_obs, task)
 
-    def success(self, obs: Any, task: Any) -> Any:
-        """Close to the goal: within 5 cm, or what the class says."""
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Within ``reached`` m of the goal."""
         return _distance(obs, task) <= self.reached
 
-    def terminated(self, obs: Any) -> Any:
-        """Never."""
-        return obs[..., 0] != obs[..., 0]
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Distance from the tool to the goal."""
+        return {"distance_m": _distance(obs, task)}
 
 
 class ReachViperx(Reach):
@@ -85,14 +89,13 @@ class ReachViperx(Reach):
 
     name = "reach_viperx"
     arm = VIPERX
-    ready = np.array(
-        [0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0]
-    )  # the stylus in the middle, pointing down
+    # rad, the stylus in the middle of the goals, pointing down
+    ready = np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0])
     middle = np.array([0.36, 0.0, 0.2])
     span = np.array([0.1, 0.15, 0.08])
     speed = 0.3
     reached = 0.03
 
 
-def _distance(obs: Any, task: Any) -> Any:
-    return ((obs[..., :3] - task) ** 2).sum(-1) ** 0.5
+def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+    return ((obs[..., POSITION] - task) ** 2).sum(-1) ** 0.5

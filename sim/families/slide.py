@@ -1,34 +1,80 @@
-"""Strike an object of unknown friction, mass, restitution, size and shape so that it comes to rest on a target.
+"""Strike an object of unknown physics so that it comes to rest on a target.
 
-The target lies out of the arm's reach and the tool is stopped at a line, so there is one strike; what the object
-does after it tells what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · friction · g).
+Friction, mass, restitution, size and shape of the object are unknown. The target lies out of the
+arm's reach and the tool is stopped at a line, so there is one strike; how the object moves after it
+reveals what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · friction · g).
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.catalog.panda import PANDA
 from robots.scene import Scene
-from robots.signals import Array, Signals, Spec
+from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
+from sim.families.base import BaseFamily
+from sim.families.splits import heldout
 
 START = (0.50, 0.0)  # m, where the object stands
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
-LINE = 0.62  # m, no tool beyond
+LINE = 0.62  # m, the tool is stopped at this x
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
+UNTURNED = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
+
+OBS = Spec.of(
+    ("tool.x", 0.25, 0.65, "m"),
+    ("tool.y", -0.15, 0.15, "m"),
+    ("tool.vx", -1.2, 1.2, "m/s"),
+    ("tool.vy", -0.4, 0.4, "m/s"),
+    ("object.x", 0.4, 1.4, "m"),
+    ("object.y", -0.3, 0.3, "m"),
+    ("object.vx", -1.6, 1.6, "m/s"),
+    ("object.vy", -0.8, 0.8, "m/s"),
+    ("object.sin_yaw", -1, 1, "1"),
+    ("object.cos_yaw", -1, 1, "1"),
+    ("object.spin", -15, 15, "rad/s"),
+    ("target.x", 0.85, 1.1, "m"),
+    ("target.y", -0.15, 0.15, "m"),
+)
+OBJECT_X = OBS.index("object.x")
+OBJECT_Y = OBS.index("object.y")
+OBJECT_VX = OBS.index("object.vx")
+OBJECT_VY = OBS.index("object.vy")
+TARGET_X = OBS.index("target.x")
+TARGET_Y = OBS.index("target.y")
 
 
-class Slide:
-    """One strike an episode; the same object and target in every episode of a trial."""
+@dataclass(frozen=True)
+class Ranges:
+    """What objects of one split are drawn from, apart from their friction."""
+
+    shapes: tuple[int, ...]  # indices into ``sim.objects.SHAPES``
+    size_x: tuple[float, float]  # m, half the extent
+    size_y: tuple[float, float]  # m
+    mass: tuple[float, float]  # kg
+
+
+TRAIN = Ranges((0, 1), (0.03, 0.05), (0.03, 0.06), (0.2, 0.5))
+HELDOUT = Ranges((2, 3, 4), (0.05, 0.055), (0.06, 0.065), (0.15, 0.2))
+
+# Friction is drawn evenly in its logarithm; held-out objects lie below or above the trained range.
+LOWEST = np.log(0.04)
+LOW = np.log(0.05)
+HIGH = np.log(0.13)
+HIGHEST = np.log(0.155)
+
+
+class Slide(BaseFamily):
+    """One strike per episode; the same object and target in every episode of a trial."""
 
     name = "slide"
     body = PANDA
     limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
     scene = Scene(PANDA, loose_object=True, timestep=0.002)
-    engines = ("mujoco", "bullet")
     action = ToolVelocity(PANDA, limits, {"x": (0.0, 1.1), "y": (-0.3, 0.3)}, TOOL)
+    obs = OBS
     dt = 0.1
     tick = 0.01
     horizon = 20
@@ -46,101 +92,108 @@ class Slide:
         "marker.x",
         "marker.y",
     )
-    obs = Spec(
-        (
-            "tool.x",
-            "tool.y",
-            "tool.vx",
-            "tool.vy",
-            "object.x",
-            "object.y",
-            "object.vx",
-            "object.vy",
-            "object.sin_yaw",
-            "object.cos_yaw",
-            "object.spin",
-            "target.x",
-            "target.y",
-        ),
-        np.array([0.25, -0.15, -1.2, -0.4, 0.4, -0.3, -1.6, -0.8, -1, -1, -15, 0.85, -0.15]),
-        np.array([0.65, 0.15, 1.2, 0.4, 1.4, 0.3, 1.6, 0.8, 1, 1, 15, 1.1, 0.15]),
-        ("m", "m", "m/s", "m/s", "m", "m", "m/s", "m/s", "1", "1", "rad/s", "m", "m"),
-    )
-    rest = 0.05  # m, this close to the target is a success
-    far = 0.6  # m, further off counts the same: a reward stays bounded
+    rest = 0.05  # m, an object this close to the target is on the target
+    resting = 0.02  # m/s, an object slower than this is at rest
+    far = 0.6  # m, distances beyond it count as this much: the reward stays bounded
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Objects and targets; held-out objects are slipperier or rougher, and of shapes never trained on."""
-        if split not in ("train", "heldout"):
-            raise ValueError(f"split must be train or heldout, got {split!r}")
-        train = split == "train"
-        shape = rng.choice([0, 1] if train else [2, 3, 4], n)
-        low, high = np.log(0.05), np.log(0.13)
-        friction = rng.uniform(low, high, n)
-        if not train:  # outside on either side
-            friction = np.where(
-                rng.random(n) < 0.5,
-                rng.uniform(np.log(0.04), low, n),
-                rng.uniform(high, np.log(0.155), n),
-            )
-        values = np.stack(
-            [
-                shape,
-                rng.uniform(0.03, 0.05, n) if train else rng.uniform(0.05, 0.055, n),
-                rng.uniform(0.03, 0.06, n) if train else rng.uniform(0.06, 0.065, n),
-                rng.uniform(0.018, 0.025, n),
-                rng.uniform(0.2, 0.5, n) if train else rng.uniform(0.15, 0.2, n),
-                np.exp(friction),
-                rng.uniform(0.2, 0.6, n),
-                rng.uniform(-0.005, 0.005, n),
-                START[0] + rng.uniform(0.4, 0.5, n),
-                rng.uniform(-0.08, 0.08, n),
-            ],
-            -1,
-        )
+        """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
+        held_out = heldout(split)
+        ranges = HELDOUT if held_out else TRAIN
+        shape = rng.choice(ranges.shapes, n)
+        friction = np.exp(_log_friction(rng, n, held_out))
+        columns = [
+            shape,
+            rng.uniform(*ranges.size_x, n),
+            rng.uniform(*ranges.size_y, n),
+            rng.uniform(0.018, 0.025, n),  # m, half the height
+            rng.uniform(*ranges.mass, n),
+            friction,
+            rng.uniform(0.2, 0.6, n),  # restitution
+            rng.uniform(-0.005, 0.005, n),  # m, center of mass
+            START[0] + rng.uniform(0.4, 0.5, n),  # m, target
+            rng.uniform(-0.08, 0.08, n),
+        ]
+        values = np.stack(columns, -1)
         return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
-        """The object at its mark, to a millimetre; the tool behind it."""
+        """The object at its mark with 1 mm of placement noise, the tool behind it."""
         n = len(task)
-        pos = np.concatenate(
-            [START + rng.normal(0, 1e-3, (n, 2)), task.columns("object.size_z")], 1
+        offset = rng.normal(0, 1e-3, (n, 2))
+        place = START + offset
+        height = task.columns("object.size_z")
+        return Start(
+            q=np.tile(READY, (n, 1)),
+            object_pos=np.concatenate([place, height], 1),
+            object_quat=np.tile(UNTURNED, (n, 1)),
         )
-        return Start(np.tile(READY, (n, 1)), None, pos, np.tile([1.0, 0, 0, 0], (n, 1)))
 
     def marker(self, task: Task) -> Array:
         """The target, on the table."""
-        return np.concatenate([task.columns("marker.x", "marker.y"), np.zeros((len(task), 1))], 1)
+        height = np.zeros((len(task), 1))
+        return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
 
     def observe(self, signals: Signals) -> Array:
         """Tool, object and target in the plane, (n, 13)."""
-        s, (_, _, _, z) = signals, signals.object_quat.T
-        w = s.object_quat[:, 0]
+        w = signals.object_quat[:, 0]
+        z = signals.object_quat[:, 3]
         yaw = 2 * np.arctan2(z, w)
+        sin_yaw = np.sin(yaw)
+        cos_yaw = np.cos(yaw)
+        spin = signals.object_vel[:, 5]
         columns = (
-            s.tool_pos[:, :2],
-            s.tool_vel[:, :2],
-            s.object_pos[:, :2],
-            s.object_vel[:, :2],
-            np.stack([np.sin(yaw), np.cos(yaw), s.object_vel[:, 5]], 1),
-            s.marker[:, :2],
+            signals.tool_pos[:, :2],
+            signals.tool_vel[:, :2],
+            signals.object_pos[:, :2],
+            signals.object_vel[:, :2],
+            np.stack([sin_yaw, cos_yaw, spin], 1),
+            signals.marker[:, :2],
         )
         return np.concatenate(columns, 1)
 
-    def reward(self, obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
-        """Progress towards the target as a share of its distance from the mark: 1 in all for coming to rest on it."""
-        reach = ((obs[..., 11] - START[0]) ** 2 + (obs[..., 12] - START[1]) ** 2) ** 0.5
-        return (self._off(obs) - self._off(next_obs)) / reach
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """Progress toward the target, as a share of its distance from the object's mark.
 
-    def success(self, obs: Any, task: Any) -> Any:
+        An episode that ends at rest on the target earns 1.
+        """
+        start_x, start_y = START
+        x = obs[..., TARGET_X] - start_x
+        y = obs[..., TARGET_Y] - start_y
+        distance_at_start = (x**2 + y**2) ** 0.5
+        before = self._bounded_distance(obs)
+        after = self._bounded_distance(next_obs)
+        return (before - after) / distance_at_start
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 5 cm of the target, and at rest."""
-        speed = (obs[..., 6] ** 2 + obs[..., 7] ** 2) ** 0.5
-        return (self._off(obs) <= self.rest) & (speed < 0.02)
+        speed = (obs[..., OBJECT_VX] ** 2 + obs[..., OBJECT_VY] ** 2) ** 0.5
+        return (self._bounded_distance(obs) <= self.rest) & (speed < self.resting)
 
-    def terminated(self, obs: Any) -> Any:
-        """Never: the object is watched until it rests."""
-        return obs[..., 0] != obs[..., 0]
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Distance from the object to the target."""
+        return {"distance_m": _distance(obs)}
 
-    def _off(self, obs: Any) -> Any:
-        distance = ((obs[..., 4] - obs[..., 11]) ** 2 + (obs[..., 5] - obs[..., 12]) ** 2) ** 0.5
-        return distance.clip(max=self.far)
+    def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
+        return _distance(obs).clip(max=self.far)
+
+
+def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:
+    """Logarithms of friction, (n,)."""
+    trained = rng.uniform(LOW, HIGH, n)
+    if not held_out:
+        return trained
+    coin = rng.random(n)
+    is_slippery = coin < 0.5
+    slippery = rng.uniform(LOWEST, LOW, n)
+    rough = rng.uniform(HIGH, HIGHEST, n)
+    return np.where(is_slippery, slippery, rough)
+
+
+def _distance(obs: ArrayLike) -> ArrayLike:
+    """From the object to the target, m (...,)."""
+    x = obs[..., OBJECT_X] - obs[..., TARGET_X]
+    y = obs[..., OBJECT_Y] - obs[..., TARGET_Y]
+    return (x**2 + y**2) ** 0.5

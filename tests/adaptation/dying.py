@@ -1,4 +1,7 @@
-"""Trains in a process of its own, and kills it: ``dying.py RUN ITERATIONS METHOD [fsync N | learn N]``."""
+"""Trains in a process of its own and kills it: ``dying.py RUN ITERATIONS METHOD [WHERE N]``.
+
+WHERE is ``fsync`` or ``learn``: the process kills itself at the N-th call.
+"""
 
 import os
 import signal
@@ -9,11 +12,11 @@ from typing import Any
 
 import tiny
 
-from adaptation.jobs import train as meta_train
+from adaptation.jobs import train as train_job
 from adaptation.runs import archive
-from adaptation.runs.checkpoint import setting_names
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run import Run, RunConfig
 from policies.methods import METHODS
+from policies.settings import setting_names
 from sim.families import FAMILIES
 
 
@@ -21,33 +24,43 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(run: Path, iterations: int, method: str, where: str = "", when: int = 0) -> None:
+class DiesAt:
+    """Calls a function, but kills the process at the n-th call."""
+
+    def __init__(self, function: Any, n: int) -> None:
+        self.function = function
+        self.left = n
+
+    def __call__(self, *args: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            die()
+        return self.function(*args)
+
+
+def main(path: Path, iterations: int, method: str, where: str = "", n: int = 0) -> None:
     FAMILIES.add("tiny", "tiny:Tiny")
     METHODS.add("counter", "tiny:Counter")
-    meta_train.VecWorld = tiny.World  # type: ignore[attr-defined]
-    calls = 0
-    synced, learnt = os.fsync, METHODS[method].learn
-
-    def fsync(handle: int) -> None:
-        nonlocal calls
-        calls += 1
-        die() if calls == when else synced(handle)
-
-    def learn(self: Any, trial: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return die() if calls == when else learnt(self, trial)
-
+    train_job.VecWorld = tiny.World  # type: ignore[attr-defined]
     if where == "fsync":  # within the writing of a checkpoint
+        fsync = DiesAt(os.fsync, n)
         archive.os = SimpleNamespace(**{**vars(os), "fsync": fsync})  # type: ignore[attr-defined]
     if where == "learn":
-        METHODS[method].learn = learn
-    settings = {
-        name: 1
-        for name in setting_names(method)
-        if name.endswith(("gradient_steps", "random_trials"))
-    }
-    config = RunConfig(
+        dying = DiesAt(METHODS[method].learn, n)
+        METHODS[method].learn = lambda self, trial: dying(self, trial)
+    if (path / "config.json").exists():
+        run = Run.open(path)
+    else:
+        run = Run.create(path, config_of(method, iterations))
+    train_job.train(run)
+
+
+def config_of(method: str, iterations: int) -> RunConfig:
+    """A short training: one gradient step and one random trial."""
+    ends = ("gradient_steps", "random_trials")
+    names = setting_names(METHODS[method].Config)
+    settings = {name: 1 for name in names if name.endswith(ends)}
+    return RunConfig(
         method,
         "tiny",
         iterations=iterations,
@@ -55,8 +68,10 @@ def main(run: Path, iterations: int, method: str, where: str = "", when: int = 0
         save_iterations=2,
         settings=settings,
     )
-    meta_train.train(run, None if (run / "config.json").exists() else config)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *sys.argv[4:5], *map(int, sys.argv[5:6]))
+    path, iterations, method, *rest = sys.argv[1:]
+    where = rest[0] if rest else ""
+    n = int(rest[1]) if rest else 0
+    main(Path(path), int(iterations), method, where, n)

@@ -1,4 +1,4 @@
-"""Updates on another device: the same numbers, and nothing that is here meets anything that is there.
+"""Updates on another device give the same numbers, and no tensor of one device meets the other's.
 
 Where there is no GPU, a device that is computed on the CPU stands in for it: see ``faraway``.
 """
@@ -12,8 +12,7 @@ import pytest
 import tiny
 import torch
 
-from adaptation import background
-from adaptation import device_replica as accelerator
+from adaptation import background, device_replica
 from adaptation.background import Background
 from adaptation.device_replica import DeviceReplica, make_updater
 from adaptation.no_adaptation import NoAdaptation
@@ -26,9 +25,12 @@ from policies.methods import METHODS
 from policies.nn import state
 from sim.vec_world import VecWorld
 
-SLOW = [name for name in METHODS if issubclass(METHODS[name], state.Stateful)]
-DRAWN = ("dither", "z")  # at an episode's end, from a random stream that the device has for itself
-N, TICKS = 2, 3
+REPLICATED = [name for name in METHODS if issubclass(METHODS[name], state.SavedState)]
+
+# Drawn at an episode's end from a random stream that the replica has for itself.
+DRAWN = ("exploration_noise", "z")
+N = 2
+TICKS = 3
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
 
@@ -43,103 +45,121 @@ def device(
         yield torch.device("cuda")
     else:
         monkeypatch.setattr(state, "Generator", faraway.Stream)
-        with faraway.There():
+        with faraway.present():
             yield faraway.FARAWAY
 
 
-def episode(p: Problem) -> Transition:
+def random_episode(problem: Problem) -> Transition:
     """Ticks that follow one another, of no physics, (H, n, ...)."""
-    g, yes = torch.Generator().manual_seed(0), torch.ones(TICKS, N, dtype=torch.bool)
-    obs = torch.randn(TICKS + 1, N, p.obs_dim, generator=g)
-    action = torch.rand(TICKS, N, p.action_dim, generator=g) * 2 - 1
-    reward = torch.randn(TICKS, N, generator=g)
-    return Transition(obs[:-1], action, action, reward, obs[1:], ~yes, ~yes, ~yes, ~yes, yes)
+    g = torch.Generator().manual_seed(0)
+    yes = torch.ones(TICKS, N, dtype=torch.bool)
+    obs = torch.randn(TICKS + 1, N, problem.obs_dim, generator=g)
+    action = torch.rand(TICKS, N, problem.action_dim, generator=g) * 2 - 1
+    return Transition(
+        obs=obs[:-1],
+        action=action,
+        applied=action,
+        reward=torch.randn(TICKS, N, generator=g),
+        next_obs=obs[1:],
+        terminated=~yes,
+        truncated=~yes,
+        first=~yes,
+        begins=~yes,
+        valid=yes,
+    )
 
 
-def same(here: Any, there: Any) -> None:
-    """All that is not drawn, on the CPU."""
-    found = named_tensors(there)
-    for path, x in named_tensors(here).items():
-        assert found[path].device == x.device, path
+def assert_same(expected: Any, found: Any) -> None:
+    """Two beliefs agree in everything that is not drawn, and are on the same device."""
+    tensors = named_tensors(found)
+    for path, x in named_tensors(expected).items():
+        assert tensors[path].device == x.device, path
         if path.split("/")[-1] not in DRAWN:
-            assert torch.allclose(
-                found[path].float(), x.float(), rtol=1e-4, atol=1e-4, equal_nan=True
-            ), path
+            value = tensors[path].float()
+            close = torch.allclose(value, x.float(), rtol=1e-4, atol=1e-4, equal_nan=True)
+            assert close, path
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("adapts", [True, False])
 @pytest.mark.parametrize("family", ["point", "cheetah_cripple"])
-@pytest.mark.parametrize("name", SLOW)
-def test_updates_elsewhere_find_the_same(
-    name: str, family: str, frozen: bool, device: torch.device
+@pytest.mark.parametrize("name", REPLICATED)
+def test_updates_on_another_device_give_the_same(
+    name: str, family: str, adapts: bool, device: torch.device
 ) -> None:
-    method: Any = checkpoint.build(name, checkpoint.family_named(family), seed=0)
-    method = NoAdaptation(method) if frozen else method
-    slow, ticks = make_updater(method, device), episode(method.problem)
-    assert isinstance(slow, DeviceReplica)
+    method = checkpoint.build(name, checkpoint.family_named(family), seed=0)
+    policy: Any = method if adapts else NoAdaptation(method)
+    replica = make_updater(policy, device)
+    episode = random_episode(method.problem)
+    assert isinstance(replica, DeviceReplica)
     with torch.no_grad():
-        here = there = method.prior(N)
+        here = policy.prior(N)
+        there = here
         for t in range(TICKS):
-            tick = ticks.map(lambda x, t=t: x[t])  # type: ignore[misc]
-            here, there = method.observe(here, tick), slow.observe(there, tick)
-            same(here, there)
-        same(method.adapt(here, ticks), slow.adapt(here, ticks))
+            here = policy.observe(here, episode[t])
+            there = replica.observe(there, episode[t])
+            assert_same(here, there)
+        assert_same(policy.adapt(here, episode), replica.adapt(here, episode))
 
 
-def test_every_copy_has_random_numbers_of_its_own(device: torch.device) -> None:
+def test_every_replica_has_a_random_stream_of_its_own(device: torch.device) -> None:
     """Else every object of a trial would be explored by the same draws."""
     method: Any = checkpoint.build("pearl", checkpoint.family_named("point"), seed=0)
     belief = method.prior(N)
-    first, second = (
-        make_updater(method, device).adapt(belief, episode(method.problem)).z for _ in range(2)
-    )
+    episode = random_episode(method.problem)
+    first = make_updater(method, device).adapt(belief, episode).z
+    second = make_updater(method, device).adapt(belief, episode).z
     assert (first != second).all()
 
 
 @pytest.mark.parametrize("name", ["blind", "oracle"])
-def test_who_has_nothing_slow_stays(name: str, device: torch.device) -> None:
+def test_a_method_without_slow_updates_stays(name: str, device: torch.device) -> None:
     method = checkpoint.build(name, checkpoint.family_named("point"), seed=0)
     assert make_updater(method, device) is method
-    frozen: Any = NoAdaptation(method)
-    assert make_updater(frozen, device) is frozen
+    policy = NoAdaptation(method)
+    assert make_updater(policy, device) is policy
 
 
 @pytest.mark.parametrize("name", ["maml", "rl2"])
-def test_the_loop_lives_the_same_with_its_updates_elsewhere(
+def test_the_loop_acts_the_same_with_its_updates_on_another_device(
     name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "accelerator", lambda: device)
-    known = checkpoint.family_named("point")
-    task = known.sample(np.random.default_rng(0), N)
+    family = checkpoint.family_named("point")
+    task = family.sample(np.random.default_rng(0), N)
     if device == faraway.FARAWAY:
-        monkeypatch.setattr(Background, "_work", faraway.within(Background._work))
+        monkeypatch.setattr(Background, "_work", faraway.with_device(Background._work))
 
-    def lived(beside: bool) -> torch.Tensor:
-        method: Any = checkpoint.build(name, known, seed=0)
-        world = VecWorld(known, n=N, seed=0)
-        if not beside:
-            return rollout(world, method, task, 2, explore=False).ticks.applied
-        with Background(method, torch.inf) as away:
-            trial = rollout(world, away, task, 2, explore=False)
-        assert away.events == []
+    def synchronous() -> torch.Tensor:
+        world = VecWorld(family, n=N, seed=0)
+        method = checkpoint.build(name, family, seed=0)
+        return rollout(world, method, task, 2, explore=False).ticks.applied
+
+    def in_background() -> torch.Tensor:
+        world = VecWorld(family, n=N, seed=0)
+        with Background(checkpoint.build(name, family, seed=0), torch.inf) as policy:
+            trial = rollout(world, policy, task, 2, explore=False)
+        assert policy.events == []
         return trial.ticks.applied
 
-    assert torch.allclose(lived(True), lived(False), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(in_background(), synchronous(), rtol=1e-4, atol=1e-4)
 
 
-def test_it_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    method: Any = tiny.Counter(problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
-    for there, kind in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert accelerator.accelerator().type == kind
+@pytest.mark.parametrize(("available", "kind"), [(True, "cuda"), (False, "cpu")])
+def test_updates_run_on_the_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, available: bool, kind: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert device_replica.accelerator().type == kind
+    method = tiny.Counter(problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
     assert make_updater(method, torch.device("cpu")) is method
 
 
 def test_the_stand_in_refuses_what_a_gpu_would() -> None:
     here = torch.ones(2)
-    with faraway.There(), faraway.FARAWAY:
-        away = torch.ones(2)
-        assert (away.device, here.device) == (faraway.FARAWAY, torch.device("cpu"))
+    with faraway.present():
+        away = torch.ones(2, device=faraway.FARAWAY)
+        assert away.device == faraway.FARAWAY
+        assert here.device == torch.device("cpu")
         with pytest.raises(RuntimeError, match="two devices"):
             away + here
         assert torch.equal((away + here.to(faraway.FARAWAY)).to("cpu"), 2 * here)

@@ -11,123 +11,248 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from adaptation.reporting.report import report
-from adaptation.reporting.statistics import compare_policies
+from adaptation.reporting.metrics import describe_metric
+from adaptation.reporting.report import write_report
+from adaptation.runs.records import (
+    POLICIES,
+    EpisodeRecord,
+    Estimate,
+    Event,
+    GapClosed,
+    PolicyResult,
+    Trace,
+    TrialResult,
+)
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 ARM = ARMS["panda"]
-POLICIES = ("method", "frozen", "blind", "oracle")
+OBJECTS = 3
+EPISODES = 2
+TICKS = 20
+TARGET = 0.95  # m, along x
 QUIET = """
-    --headless --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-sync
-    --disable-component-update --use-angle=swiftshader --enable-unsafe-swiftshader --window-size=1000,900
-    --remote-debugging-port=0
+    --headless --no-sandbox --disable-quic --no-first-run --disable-background-networking
+    --disable-sync --disable-component-update --use-angle=swiftshader
+    --enable-unsafe-swiftshader --window-size=1000,900 --remote-debugging-port=0
 """
+HEADER = {
+    "run": "runs/<b>bold</b>",
+    "arm": "panda",
+    "driver": "twin",
+    "objects": OBJECTS,
+    "episodes": None,
+    "clock": "lockstep",
+    "seed": 0,
+    "options": {},
+}
+QUANTILES = {"p50": 0.04, "p99": 0.12, "max": 0.9}
+TIMING = {
+    "rate_hz": 500.0,
+    "ticks": 1000,
+    "missed": 0,
+    "realtime": True,
+    "lateness_ms": QUANTILES,
+    "policy_ms": QUANTILES,
+}
+SCORES = {"adapted": 0.4, "no_adaptation": 0.4, "blind": 0.5, "oracle": 0.95}  # of episode 1
 
 
-def line(k: int, policy: str, episode: int, rng: np.random.Generator) -> dict[str, Any]:
-    worth = {"method": 0.4 + 0.25 * episode, "frozen": 0.4, "blind": 0.5, "oracle": 0.95}[policy]
-    t = np.arange(20) * 0.1
-    way = np.linspace(0.5, 0.5 + 0.45 * worth, 20)
-    return {
-        "object": k,
-        "policy": policy,
-        "episode": episode,
-        "clock": "lockstep",
-        "return": worth + 0.02 * rng.normal(),
-        "success": policy == "oracle",
-        "ticks": 20,
-        "verdicts": {"LIMITED": 4},
-        "events": [{"number": 0, "event": "STALE", "stamp": 1.5, "detail": 0.3}]
-        if policy == "blind"
-        else [],
-        "task": {
-            "object.shape": float(2 + k % 3),
+def trace(score: float) -> Trace:
+    """The arm swings and the object slides a share of the way to its target."""
+    t = np.arange(TICKS) * 0.1
+    x = np.linspace(0.5, 0.5 + (TARGET - 0.5) * score, TICKS)
+    height = np.full(TICKS, 0.02)
+    return Trace(
+        t=t.tolist(),
+        q=(ARM.home + 0.1 * np.sin(t)[:, None]).tolist(),
+        object_pos=np.stack([x, 0 * x, height], 1).tolist(),
+        object_quat=np.tile([1.0, 0.0, 0.0, 0.0], (TICKS, 1)).tolist(),
+        marker=np.tile([TARGET, 0.0, 0.0], (TICKS, 1)).tolist(),
+    )
+
+
+def episode_record(number: int, policy: str, episode: int, noise: float) -> EpisodeRecord:
+    score = SCORES[policy]
+    if policy == "adapted":
+        score += 0.25 * episode
+    stale = Event(number=0, event="STALE", stamp=1.5, detail=0.3)
+    return EpisodeRecord(
+        object=number,
+        policy=policy,
+        clock="lockstep",
+        episode=episode,
+        returns=score + 0.02 * noise,
+        success=policy == "oracle",
+        ticks=TICKS,
+        verdicts={"LIMITED": 4},
+        metrics={"distance_m": (TARGET - 0.5) * (1 - score)},
+        task={
+            "object.shape": float(2 + number % 3),
             "object.friction": 0.1,
             "object.mass": 0.2,
             "evil": None,
         },
-        "timing": None,
-        "trace": {
-            "t": t.tolist(),
-            "q": (ARM.home + 0.1 * np.sin(t)[:, None]).tolist(),
-            "object_pos": np.stack([way, 0 * way, 0 * way + 0.02], 1).tolist(),
-            "object_quat": np.tile([1.0, 0, 0, 0], (20, 1)).tolist(),
-            "marker": np.tile([0.95, 0.0, 0.0], (20, 1)).tolist(),
+        events=[stale] if policy == "blind" else [],
+        timing=None,
+        most_stale=0,
+        trace=trace(score),
+    )
+
+
+def policy_result(records: list[EpisodeRecord], policy: str) -> PolicyResult:
+    by_episode = [
+        [r for r in records if (r.policy, r.episode) == (policy, episode)]
+        for episode in range(EPISODES)
+    ]
+    return PolicyResult(
+        returns=[float(np.mean([r.returns for r in rows])) for rows in by_episode],
+        success=[float(np.mean([r.success for r in rows])) for rows in by_episode],
+        metrics={
+            "distance_m": [
+                float(np.mean([r.metrics["distance_m"] for r in rows])) for rows in by_episode
+            ]
         },
-    }
+    )
+
+
+def trial_result(records: list[EpisodeRecord]) -> TrialResult:
+    return TrialResult(
+        **{policy: policy_result(records, policy) for policy in POLICIES},
+        adaptation=Estimate(0.25, (0.2, 0.3)),
+        over_blind=Estimate(0.15, (0.1, 0.2)),
+        gap_closed=GapClosed(0.33, (0.2, 0.4), None),
+        tasks=OBJECTS,
+        episodes=EPISODES,
+        seconds=1.0,
+        run=HEADER["run"],
+        commit=None,
+        arm="panda",
+        driver="twin",
+        verdicts={"LIMITED": 96},
+        timing=TIMING,
+    )
+
+
+def write_log(path: Path, records: list[EpisodeRecord]) -> None:
+    path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A small trial: three objects, two episodes, at the wall's pace one more, and a name that tries to be markup."""
+def records() -> list[EpisodeRecord]:
     rng = np.random.default_rng(0)
-    lines = [line(k, p, e, rng) for k, p, e in itertools.product(range(3), POLICIES, range(2))]
-    quantiles = {"p50": 0.04, "p99": 0.12, "max": 0.9}
-    timing = {"rate_hz": 500.0, "ticks": 1000, "missed": 0, "realtime": True}
-    timing |= {"lateness_ms": quantiles, "policy_ms": quantiles}
-    wall = line(0, "method", 0, rng) | {"clock": "wall", "timing": timing}
-    asked = {
-        "run": "runs/<b>bold</b>",
-        "arm": "panda",
-        "driver": "twin",
-        "objects": 3,
-        "clock": "lockstep",
-        "seed": 0,
-    }
-    grid = {
-        key: {p: np.array([[x[key] for x in lines if (x["policy"], x["episode"]) == (p, e)] for e in range(2)])
-              for p in POLICIES}
-        for key in ("return", "success")
-    }  # fmt: skip
-    result = compare_policies(grid["return"], grid["success"])
-    result |= {"seconds": 1.0, "verdicts": {"LIMITED": 96}, "timing": timing}
-    (tmp_path / "trial.json").write_text(json.dumps(asked))
-    (tmp_path / "result.json").write_text(json.dumps(result))
-    (tmp_path / "episodes-0.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    (tmp_path / "episodes-wall.jsonl").write_text(json.dumps(wall) + "\n")
+    combinations = itertools.product(range(OBJECTS), POLICIES, range(EPISODES))
+    return [episode_record(*combination, rng.normal()) for combination in combinations]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, records: list[EpisodeRecord]) -> Path:
+    """A small trial, with one more episode in real time, of a run whose name is markup."""
+    realtime = msgspec.structs.replace(records[0], clock="realtime", timing=TIMING, most_stale=2)
+    (tmp_path / "trial.json").write_text(json.dumps(HEADER))
+    (tmp_path / "result.json").write_bytes(msgspec.json.encode(trial_result(records)))
+    write_log(tmp_path / "episodes-0.jsonl", records)
+    write_log(tmp_path / "episodes-realtime.jsonl", [realtime])
     return tmp_path
 
 
 def test_a_folder_that_is_neither_run_nor_trial_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArgumentError, match="neither"):
-        report(tmp_path, tmp_path / "report.html")
+        write_report(tmp_path, tmp_path / "report.html")
 
 
 def test_a_trial_that_has_not_ended_is_refused(folder: Path) -> None:
     (folder / "result.json").unlink()
     with pytest.raises(BadArgumentError, match="has not ended"):
-        report(folder, folder / "report.html")
+        write_report(folder, folder / "report.html")
 
 
-def test_it_says_what_was_measured_and_escapes_what_it_was_told(folder: Path) -> None:
-    page = report(folder, folder / "report.html").read_text()
+def test_the_page_shows_what_was_measured_and_escapes_markup(folder: Path) -> None:
+    page = write_report(folder, folder / "report.html").read_text()
     assert "<b>bold</b>" not in page
     assert "3 new objects on panda" in page
     assert "0 missed" in page
+    assert "2 updates behind" in page
     assert "<td>stale</td>" in page
     assert page.count("<svg") >= 1
     for shape in ("cylinder", "L", "T"):
         assert f'<td class="left">{shape}</td>' in page
 
 
-def test_a_trial_without_an_object_has_a_report_too(folder: Path) -> None:
+def test_success_and_the_metric_of_the_family_come_before_returns(folder: Path) -> None:
+    page = write_report(folder, folder / "report.html").read_text()
+    in_order = (
+        "0 of 3</b>objects solved",
+        "27 → 15.7 cm</b>distance, first to last episode",
+        "+0.25</b>return gained by adaptation",
+        "+0.15</b>return above blind",
+        "33 %</b>of the gap",
+    )
+    positions = [page.index(text) for text in in_order]
+    assert positions == sorted(positions)
+    assert "95 %: +0.20 to +0.30" in page
+    assert "limited" in page
+    assert "changed to stay inside a limit" in page
+
+
+def test_a_share_of_the_gap_that_means_nothing_is_replaced_by_its_note(
+    folder: Path, records: list[EpisodeRecord]
+) -> None:
+    note = "the oracle is under-trained"
+    result = msgspec.structs.replace(
+        trial_result(records),
+        adaptation=Estimate(0.25, None),
+        gap_closed=GapClosed(None, None, note),
+        oracle=None,
+    )
+    (folder / "result.json").write_bytes(msgspec.json.encode(result))
+    page = write_report(folder, folder / "report.html").read_text()
+    assert note in page
+    assert "33 %" not in page
+    assert "one object is no sample" in page
+
+
+def test_a_trial_without_an_object_has_a_report_too(
+    folder: Path, records: list[EpisodeRecord]
+) -> None:
     """What is not measured is NaN, and null in a log."""
-    log = folder / "episodes-0.jsonl"
-    lines = [json.loads(row) for row in log.read_text().splitlines()]
-    for row in lines:
-        row["task"] = {"goal.x": 0.5}
-        for name in ("object_pos", "object_quat", "marker"):
-            row["trace"][name] = [[None] * len(x) for x in row["trace"][name]]
-    log.write_text("".join(json.dumps(row) + "\n" for row in lines))
-    (folder / "episodes-wall.jsonl").unlink()
-    page = report(folder, folder / "report.html").read_text()
+    nothing: list[list[float | None]] = [[None] * 4] * TICKS
+    unmeasured = {"object_pos": nothing, "object_quat": nothing, "marker": nothing}
+    without_object = [
+        msgspec.structs.replace(
+            record,
+            task={"goal.x": 0.5},
+            trace=msgspec.structs.replace(record.trace, **unmeasured),
+        )
+        for record in records
+    ]
+    write_log(folder / "episodes-0.jsonl", without_object)
+    (folder / "episodes-realtime.jsonl").unlink()
+    page = write_report(folder, folder / "report.html").read_text()
     assert "3 new objects on panda" in page
     assert 'id="scene"' not in page
+    assert "mass, kg" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "unit", "shown"),
+    [
+        ("distance_m", "distance", "cm", "12.3"),
+        ("speed_error_mps", "speed error", "m/s", "0.123"),
+        ("angle_rad", "angle", "rad", "0.123"),
+        ("steps", "steps", "", "0.123"),
+    ],
+)
+def test_a_metric_is_shown_with_its_unit(name: str, label: str, unit: str, shown: str) -> None:
+    metric = describe_metric(name)
+    assert (metric.label, metric.unit) == (label, unit)
+    assert metric.show(0.1234) == shown
+    assert metric.show(None) == "–"
 
 
 class Browser:
@@ -218,7 +343,7 @@ def shown(picture: bytes) -> tuple[bool, bool, bool]:
 def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(
     folder: Path, browser: Browser
 ) -> None:
-    page = report(folder, folder / "report.html")
+    page = write_report(folder, folder / "report.html")
     browser.call("Page.navigate", url=page.as_uri())
     until = time.monotonic() + 30
     while browser.evaluate("document.readyState") != "complete" and time.monotonic() < until:

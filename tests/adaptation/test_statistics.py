@@ -3,57 +3,93 @@
 import numpy as np
 import pytest
 
-from adaptation.reporting.statistics import compare_policies, table
+from adaptation.reporting.statistics import EpisodeGrid, compare_policies, table
+from adaptation.runs.records import Comparison
 
 RNG = np.random.default_rng(0)
 
 
-def judged(**last: np.ndarray) -> dict:
-    returns = {name: np.stack([np.zeros_like(r), r]) for name, r in last.items()}
-    return compare_policies(returns, {name: r > 0.5 for name, r in returns.items()})
+def compare(**last: np.ndarray) -> Comparison:
+    """Compare policies by the returns (n,) of their last episode; in the first they have none."""
+    grids = {}
+    for name, returns in last.items():
+        both = np.stack([np.zeros_like(returns), returns])
+        success = (both > 0.5).astype(float)
+        grids[name] = EpisodeGrid(both, success, {"distance_m": 1.0 - both})
+    return compare_policies(grids)
 
 
 def test_the_gap_closed_is_the_share_of_the_way_from_blind_to_oracle() -> None:
     n = np.ones(8)
-    result = judged(method=0.75 * n, blind=0.5 * n, oracle=n, frozen=0.25 * n)
-    assert result["gap_closed"] == pytest.approx(0.5)
-    assert result["interval"] == pytest.approx([0.5, 0.5])
-    assert result["gain"] == pytest.approx(0.25)
-    assert result["over_frozen"] == pytest.approx(0.5)
-    assert result["method"] == [0.0, 0.75]
-    assert result["success"] == [0.0, 1.0]
-    assert (result["tasks"], result["episodes"]) == (8, 2)
+    result = compare(adapted=0.75 * n, blind=0.5 * n, oracle=n, no_adaptation=0.25 * n)
+    assert result.gap_closed.value == pytest.approx(0.5)
+    assert result.gap_closed.interval == pytest.approx([0.5, 0.5])
+    assert result.gap_closed.note is None
+    assert result.over_blind.value == pytest.approx(0.25)
+    assert result.adaptation.value == pytest.approx(0.5)
+    assert result.adaptation.interval == pytest.approx([0.5, 0.5])
+    assert result.adapted.returns == [0.0, 0.75]
+    assert result.adapted.success == [0.0, 1.0]
+    assert result.adapted.metrics == {"distance_m": [1.0, 0.25]}
+    assert (result.tasks, result.episodes) == (8, 2)
 
 
 def test_pairing_by_task_removes_what_the_tasks_have_in_common() -> None:
     difficulty = RNG.normal(size=30) * 10
-    result = judged(method=difficulty + 1, blind=difficulty, oracle=difficulty + 2)
-    assert result["gain_interval"] == pytest.approx([1, 1])
-    assert result["interval"] == pytest.approx([0.5, 0.5])
+    result = compare(adapted=difficulty + 1, blind=difficulty, oracle=difficulty + 2)
+    assert result.over_blind.interval == pytest.approx([1, 1])
+    assert result.gap_closed.interval == pytest.approx([0.5, 0.5])
 
 
 def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
     covered = 0
     for _ in range(200):
         blind = RNG.normal(size=40)
-        low, high = judged(method=blind + RNG.normal(0.3, 1.0, 40), blind=blind)["gain_interval"]
+        low, high = compare(
+            adapted=blind + RNG.normal(0.3, 1.0, 40), blind=blind
+        ).over_blind.interval
         covered += low <= 0.3 <= high
     assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_what_is_missing_is_none_and_not_made_up() -> None:
-    on_an_arm = judged(method=np.ones(4), blind=np.zeros(4))
-    assert on_an_arm["oracle"] is None
-    assert on_an_arm["gap_closed"] is None
-    assert on_an_arm["gain"] == 1
-    no_gap = judged(method=np.ones(4), blind=np.ones(4), oracle=np.ones(4))
-    assert no_gap["gap_closed"] is None
-    assert no_gap["interval"] is None
+    on_an_arm = compare(adapted=np.ones(4), blind=np.zeros(4))
+    assert on_an_arm.oracle is None
+    assert on_an_arm.no_adaptation is on_an_arm.adaptation is None
+    assert on_an_arm.gap_closed.value is None
+    assert on_an_arm.gap_closed.note == "there is no oracle to compare with"
+    assert on_an_arm.over_blind.value == 1
+    no_gap = compare(adapted=np.ones(4), blind=np.ones(4), oracle=np.ones(4))
+    assert no_gap.gap_closed.value is None
+    assert no_gap.gap_closed.interval is None
+    assert "knowing the task is worth nothing" in no_gap.gap_closed.note
+
+
+def test_no_share_is_printed_beside_an_under_trained_oracle() -> None:
+    result = compare(adapted=2 * np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
+    assert result.gap_closed.value is None
+    assert "under-trained" in result.gap_closed.note
+
+
+def test_one_task_is_no_sample_and_has_no_interval() -> None:
+    one = np.ones(1)
+    result = compare(adapted=one, no_adaptation=0.5 * one, blind=0 * one, oracle=2 * one)
+    assert result.adaptation.value == 0.5
+    assert result.adaptation.interval is result.over_blind.interval is None
+    assert result.gap_closed.value is result.gap_closed.interval is None
+    assert result.gap_closed.note == "one task is no sample"
+
+
+def test_a_number_that_is_not_known_is_left_out_of_the_mean() -> None:
+    values = np.array([[1.0, np.nan], [np.nan, np.nan]])
+    grid = EpisodeGrid(np.zeros((2, 2)), np.zeros((2, 2)), {"distance_m": values})
+    assert compare_policies({"adapted": grid}).adapted.metrics == {"distance_m": [1.0, None]}
 
 
 def test_the_table_shows_every_policy_and_the_gap() -> None:
-    said = table(judged(method=np.ones(4), blind=np.zeros(4), oracle=np.ones(4)) | {"seconds": 1.0})
-    assert all(
-        word in said for word in ("method", "blind", "oracle", "gap closed", "+1.000", "4 tasks")
-    )
-    assert "frozen " not in said
+    text = table(compare(adapted=np.ones(4), blind=np.zeros(4), oracle=np.ones(4)))
+    for word in ("adapted", "blind", "oracle", "gap closed", "+1.000", "4 tasks", "distance_m"):
+        assert word in text
+    assert "no_adaptation " not in text
+    order = [text.index(title) for title in ("success", "distance_m", "return", "gap closed")]
+    assert order == sorted(order)

@@ -1,4 +1,4 @@
-"""Training goes on after a kill as if nothing had been."""
+"""Training resumes after a kill as if nothing happened."""
 
 import json
 import os
@@ -14,75 +14,80 @@ import pytest
 import tiny
 import torch
 
-from adaptation.jobs import train as meta_train
+from adaptation.jobs import train as train_job
 from adaptation.runs import archive, checkpoint
-from adaptation.runs.run import Log, RunConfig, read_config, read_log
+from adaptation.runs.log import Log, read_log
+from adaptation.runs.records import TrainProgress
+from adaptation.runs.run import Run, RunConfig
+from policies.method import CollectionSchedule
 from policies.methods import METHODS
-from robots.errors import DamagedError, PliantError
+from policies.settings import setting_names
+from robots.errors import BadArgumentError, DamagedError, PliantError
 
 ITERATIONS = 7
 
 
-def curves(run: Path) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in line.items() if k != "seconds"} for line in read_log(run / "log.jsonl")
-    ]
+def curve(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log without their wall time."""
+    lines = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds"]
+    return lines
 
 
-def state(run: Path) -> Any:
-    files = archive.read(run / "method")
+def state(path: Path) -> Any:
+    files = archive.read(path / "method")
     return archive.unpack(files[checkpoint.WEIGHTS], files[checkpoint.STATE])["method"]
 
 
 def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
+    if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
-def child(run: Path, method: str, *when: str) -> int:
+def train_in_process(path: Path, method: str, *when: str) -> int:
+    """Run ``dying.py``; returns its exit status."""
     script = Path(__file__).parent / "dying.py"
-    command = [sys.executable, str(script), str(run), str(ITERATIONS), method, *when]
-    path = os.pathsep.join([str(script.parents[1]), *sys.path])
-    return subprocess.run(command, timeout=120, env={**os.environ, "PYTHONPATH": path}).returncode
+    command = [sys.executable, str(script), str(path), str(ITERATIONS), method, *when]
+    search_path = os.pathsep.join([str(script.parents[1]), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": search_path}
+    return subprocess.run(command, timeout=120, env=environment).returncode
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = {method: tmp_path_factory.mktemp("unbroken") / method for method in ("counter", "blind")}
-    for method, run in runs.items():
-        assert child(run, method) == 0
+    for method, path in runs.items():
+        assert train_in_process(path, method) == 0
     return runs
 
 
-@pytest.mark.parametrize(
-    ("method", "kills"),
-    [
-        ("blind", [("learn", "4")]),  # mid-lesson, after a checkpoint
-        (
-            "counter",
-            [("fsync", "2"), ("fsync", "9")],
-        ),  # in the first checkpoint, and in a later one
-    ],
-)
+KILLS = {
+    "blind": [("learn", "4")],  # within an iteration, after a checkpoint
+    "counter": [("fsync", "2"), ("fsync", "9")],  # within the first checkpoint and a later one
+}
+
+
+@pytest.mark.parametrize("method", list(KILLS))
 def test_a_killed_training_resumes_bit_for_bit(
-    unbroken: dict[str, Path], tmp_path: Path, method: str, kills: list[tuple[str, str]]
+    unbroken: dict[str, Path], tmp_path: Path, method: str
 ) -> None:
-    run = tmp_path / method
-    for where, when in kills:
-        assert child(run, method, where, when) == -signal.SIGKILL
-    assert child(run, method) == 0
-    assert [line["iteration"] for line in curves(run)] == list(range(1, ITERATIONS + 1))
-    assert curves(run) == curves(unbroken[method])
-    assert same(state(run), state(unbroken[method]))
-    assert not list(run.glob(".method.*"))
+    path = tmp_path / method
+    for where, when in KILLS[method]:
+        assert train_in_process(path, method, where, when) == -signal.SIGKILL
+    assert train_in_process(path, method) == 0
+    assert [line["iteration"] for line in curve(path)] == list(range(1, ITERATIONS + 1))
+    assert curve(path) == curve(unbroken[method])
+    assert same(state(path), state(unbroken[method]))
+    assert not list(path.glob(".method.*"))
 
 
 def test_a_finished_training_is_left_as_it_is(unbroken: dict[str, Path]) -> None:
     before = (unbroken["counter"] / "log.jsonl").read_bytes()
-    assert child(unbroken["counter"], "counter") == 0
+    assert train_in_process(unbroken["counter"], "counter") == 0
     assert (unbroken["counter"] / "log.jsonl").read_bytes() == before
 
 
@@ -95,111 +100,220 @@ def test_curves_are_also_written_for_tensorboard(unbroken: dict[str, Path]) -> N
 def test_a_second_run_in_the_same_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meta_train, "VecWorld", tiny.World)
+    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
-    meta_train.train(tmp_path / "run", config)
+    train_job.train(Run.create(tmp_path / "run", config))
     with pytest.raises(FileExistsError, match="holds a run already"):
-        meta_train.train(tmp_path / "run", config)
+        Run.create(tmp_path / "run", config)
     with pytest.raises(FileNotFoundError, match="is no run folder"):
-        meta_train.train(tmp_path / "nothing")
+        Run.open(tmp_path / "nothing")
     (tmp_path / "run" / "config.json").write_text('{"config": {"method": "counter", "color": 1}}')
     with pytest.raises(DamagedError, match="color"):
-        read_config(tmp_path / "run")
+        Run.open(tmp_path / "run")
+
+
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
+    "a setting": ({"settings": {"no_such": 1}}, "no_such"),
+    "the engine": ({"engine": "mujoco"}, "tiny-arm runs on ideal, not on mujoco"),
+    "the method": ({"method": "no_such"}, "no method named 'no_such'"),
+    "the family": ({"family": "no_such"}, "no family named 'no_such'"),
+}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(("changes", "message"), IMPOSSIBLE.values(), ids=list(IMPOSSIBLE))
+def test_what_is_impossible_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    config = RunConfig(**{"method": "counter", "family": "tiny", **changes})
+    with pytest.raises(BadArgumentError, match=message):
+        Run.create(tmp_path / "run", config)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_family_and_a_method_may_be_named_by_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run keeps the names that were asked for."""
+    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    config = RunConfig("tiny:Counter", "tiny:Tiny", iterations=1, references=False)
+    train_job.train(Run.create(tmp_path / "run", config))
+    contract = Run.open(tmp_path / "run").load("method", arm="tiny-arm").contract
+    assert (contract.method, contract.family) == ("tiny:Counter", "tiny:Tiny")
 
 
 @pytest.mark.usefixtures("registered")
 def test_wall_time_bounds_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meta_train, "VecWorld", tiny.World)
-    last = meta_train.train(
-        tmp_path / "run", RunConfig("counter", "tiny", minutes=1e-9, references=False)
+    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    config = RunConfig("counter", "tiny", minutes=1e-9, references=False)
+    run = Run.create(tmp_path / "run", config)
+    assert train_job.train(run).iteration == 1
+    assert run.load("method").trainer["iteration"] == 1
+
+
+STEPS_PER_ITERATION = 4 * 2 * 5  # tasks, episodes, ticks
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("bounds", "iterations"),
+    [
+        ({}, tiny.SCHEDULE.iterations),
+        ({"steps": STEPS_PER_ITERATION}, 1),
+        ({"steps": STEPS_PER_ITERATION + 1}, 2),
+        ({"steps": 5 * STEPS_PER_ITERATION, "iterations": 2}, 2),
+        ({"steps": 2 * STEPS_PER_ITERATION, "iterations": 9, "minutes": 60.0}, 2),
+    ],
+)
+def test_training_ends_at_the_first_bound_that_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, Any], iterations: int
+) -> None:
+    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    config = RunConfig("counter", "tiny", references=False, **bounds)
+    run = Run.create(tmp_path / "run", config)
+    last = train_job.train(run)
+    assert last.iteration == iterations
+    assert last.steps == iterations * STEPS_PER_ITERATION
+    assert train_job.train(Run.open(run.path)) == last
+
+
+def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(tmp_path: Path) -> None:
+    settings = {
+        "gradient_steps": 3,
+        "schedule.random_trials": 1,
+        "schedule.meta_batch": 2,
+    }
+    config = RunConfig(
+        "blind",
+        "point",
+        gradient_steps=8,
+        references=False,
+        save_iterations=1,
+        settings=settings,
     )
-    assert last["iteration"] == 1
-    assert checkpoint.load(tmp_path / "run" / "method").trainer["iteration"] == 1
+    run = Run.create(tmp_path / "run", config)
+    counts: list[int] = []
+
+    def stop_after_one(share: float, progress: TrainProgress) -> None:
+        counts.append(progress.gradient_steps)
+        if progress.iteration == 1:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_job.train_role(run, "method", None, stop_after_one)
+    train_job.train_role(run, "method", None, stop_after_one)
+    assert counts == [3, 6, 9]
 
 
-def test_the_warm_up_is_part_of_the_first_lesson() -> None:
-    method = tiny.Counter(checkpoint.problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
-    method.schedule = type(method.schedule)(tasks=4, episodes=2, warmup=3)
-    world = tiny.World(tiny.Tiny(), "", 4, 0)
-    first, second = (meta_train.collect(world, method, 0, i) for i in range(2))
+def test_the_random_trials_are_part_of_the_first_iteration() -> None:
+    problem = checkpoint.problem_of(tiny.Tiny())
+    method = tiny.Counter(problem, tiny.CounterConfig(), seed=0)
+    method.schedule = CollectionSchedule(meta_batch=4, episodes_per_trial=2, random_trials=3)
+    world: Any = tiny.World(tiny.Tiny(), "", 4, 0)
+    first, second = (train_job.collect(world, method, 0, i) for i in range(2))
     assert first.ticks.reward.shape == (2, 5, 16)
     assert second.ticks.reward.shape == (2, 5, 4)
 
 
-def test_only_a_ceiling_learns_from_held_out_tasks() -> None:
+def test_only_a_privileged_method_learns_from_held_out_tasks() -> None:
     class Apart(tiny.Tiny):
         def sample(self, rng: Any, n: int, split: str = "train") -> Any:
             task = super().sample(rng, n, split)
             return replace(task, values=task.values + 10 * (split == "heldout"))
 
-    for kind, held_out in ((tiny.Counter, 0), (tiny.Told, 4)):
-        method = kind(checkpoint.problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
-        tasks = meta_train.sample_training_tasks(Apart(), method, np.random.default_rng(0), 8)
+    problem = checkpoint.problem_of(tiny.Tiny())
+    for kind, held_out in ((tiny.Counter, 0), (tiny.PrivilegedCounter, 4)):
+        method = kind(problem, tiny.CounterConfig(), seed=0)
+        rng = np.random.default_rng(0)
+        family: Any = Apart()
+        tasks = train_job.sample_training_tasks(family, method, rng, 8)
         assert (tasks["goal.x"] > 5).sum() == held_out
+
+
+def line(iteration: int, value: float = 0.0) -> TrainProgress:
+    return TrainProgress(
+        iteration=iteration,
+        steps=0,
+        gradient_steps=0,
+        seconds=0.0,
+        returns=[value],
+        success=[0.0],
+        learn={},
+    )
+
+
+def iterations(path: Path) -> list[int]:
+    return [record.iteration for record in read_log(path, TrainProgress)]
 
 
 def test_a_log_keeps_whole_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     log = Log(path)
-    log.write({"a": 1})
-    kept = log.size
-    log.write({"a": float("nan")})
+    log.write(line(1))
+    size = log.size
+    log.write(line(2, float("nan")))
     log.close()
     path.write_bytes(path.read_bytes() + b'{"a": 3')
-    assert read_log(path) == [{"a": 1}, {"a": None}]
+    assert read_log(path, TrainProgress)[1].returns == [None]
+    assert iterations(path) == [1, 2]
     log = Log(path)
-    log.write({"a": 4})
+    log.write(line(4))
     log.close()
-    assert [line["a"] for line in read_log(path)] == [1, None, 4]
+    assert iterations(path) == [1, 2, 4]
     log = Log(path)
-    log.cut(kept)
+    log.cut(size)
     log.close()
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}]
+    assert iterations(path) == [1]
+
+
+def test_a_log_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"iteration": 1}\n')
+    with pytest.raises(DamagedError, match=r"log\.jsonl"):
+        read_log(path, TrainProgress)
+    assert read_log(tmp_path / "nothing.jsonl", TrainProgress) == []
 
 
 def test_two_processes_never_write_one_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adaptation.runs.run.PATIENCE", 0.0)
-    first = Log(tmp_path / "log.jsonl")
-    first.write({"a": 1})
+    monkeypatch.setattr("adaptation.runs.log.LOCK_TIMEOUT", 0.0)
+    path = tmp_path / "log.jsonl"
+    first = Log(path)
+    first.write(line(1))
     with pytest.raises(PliantError, match="is being written by another process"):
-        Log(tmp_path / "log.jsonl")
+        Log(path)
     first.close()
-    Log(tmp_path / "log.jsonl").close()
-    assert read_log(tmp_path / "log.jsonl") == [{"a": 1}]
+    Log(path).close()
+    assert iterations(path) == [1]
+
+
+# How long the iterations are does not matter here.
+SMALL = {"gradient_steps": 1, "random_trials": 1, "schedule.meta_batch": 2}
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
-    """On a real family: three lessons in one go, or one, a load, and two."""
-    sizes = {
-        "updates": 1,
-        "warmup": 1,
-        "schedule.meta_batch": 2,
-    }  # how long the lessons are does not matter here
-    names = checkpoint.setting_names(name)
-    small = {
-        setting: value for setting in names for end, value in sizes.items() if setting.endswith(end)
-    }
+    """On a real family: three iterations in one go, or one, a load, and two."""
+    settings = {}
+    for setting in setting_names(METHODS[name].Config):
+        for end, value in SMALL.items():
+            if setting.endswith(end):
+                settings[setting] = value
     config = RunConfig(
-        name, "point", iterations=3, references=False, save_iterations=1, settings=small
+        name, "point", iterations=3, references=False, save_iterations=1, settings=settings
     )
-    meta_train.train(tmp_path / "whole", config)
-    monitor: list[int] = []
+    train_job.train(Run.create(tmp_path / "whole", config))
+    parts = Run.create(tmp_path / "parts", config)
+    seen: list[int] = []
 
-    def stop(share: float, line: dict[str, Any]) -> None:
-        monitor.append(line["iteration"])
-        if line["iteration"] == 1:
+    def stop_after_one(share: float, progress: TrainProgress) -> None:
+        seen.append(progress.iteration)
+        if progress.iteration == 1:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        meta_train.train_role(tmp_path / "parts", config, "method", None, stop)
-    meta_train.train_role(
-        tmp_path / "parts",
-        config,
-        "method",
-        None,
-        lambda _, line: monitor.append(line["iteration"]),
-    )
-    assert monitor == [1, 2, 3]
-    assert curves(tmp_path / "whole") == curves(tmp_path / "parts")
+        train_job.train_role(parts, "method", None, stop_after_one)
+    train_job.train_role(parts, "method", None, stop_after_one)
+    assert seen == [1, 2, 3]
+    assert curve(tmp_path / "whole") == curve(tmp_path / "parts")
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))

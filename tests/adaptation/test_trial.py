@@ -1,66 +1,98 @@
-"""A trial visits every object with every policy once, however often it was stopped."""
+"""A trial runs every policy once with every object, however often it was stopped."""
 
 import json
+import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import tiny
 
 from adaptation import cli
-from adaptation.jobs import train as meta_train
-from adaptation.jobs import trial
-from adaptation.runs.run import RunConfig, read_log
-from hw_interface.arm_world import ArmError
+from adaptation.jobs import arm_session
+from adaptation.jobs import train as train_job
+from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
+from adaptation.jobs.deploy import deploy
+from adaptation.jobs.trial import TrialConfig, read_episodes, run_objects, run_trial
+from adaptation.runs import archive
+from adaptation.runs.log import read_log
+from adaptation.runs.records import EpisodeRecord, TrialResult
+from adaptation.runs.run import Run, RunConfig
 from hw_interface.drivers import DRIVERS
 from policies.methods import METHODS
-from robots.errors import BadArgumentError, RefusedError
+from robots.errors import ArmError, BadArgumentError, RefusedError
 from robots.signals import Array, Verdict
 from robots.world import Step
 
 pytestmark = pytest.mark.usefixtures("registered")
 
+OBJECTS = 4
+EPISODES = tiny.Tiny.episodes
+TICKS = tiny.Tiny.horizon
+NEVER = 10**9  # ticks
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How an arm was opened."""
+
+    arm: str
+    driver: str
+    clock: str
+    recording: str | None
+    placer: type
+    tracker: str | None
+
 
 class Arm(tiny.World):
-    """An arm in a few lines; so many ticks until the power is cut (``strength``) or a fault latches (``health``)."""
+    """An arm in a few lines, in place of ``ArmWorld``."""
 
-    strength = health = 10**9
-    opened: list[dict[str, Any]] = []  # noqa: RUF012
+    until_power_cut = NEVER  # ticks
+    until_fault = NEVER  # ticks
+    opened: list[Opened] = []  # noqa: RUF012
 
     def __init__(
         self,
         family: Any,
         arm: Any,
         driver: str,
-        options: dict,
+        driver_options: dict[str, Any],
         clock: str,
         record_to: Path | None,
-        place: Any,
+        seed: int,
+        placer: Any,
+        tracker: str | None,
+        tracker_options: dict[str, Any] | None,
     ) -> None:
         super().__init__(family, "", 1, 0)
-        Arm.opened.append((arm.name, driver, clock, record_to and record_to.name))
-        self.clock, self.events = clock, []
+        recording = record_to.name if record_to is not None else None
+        opened = Opened(arm.name, driver, clock, recording, type(placer), tracker)
+        Arm.opened.append(opened)
+        self.clock = clock
+        self.events: list[dict[str, Any]] = []
 
     def reset(self, task: Any) -> Array:
-        if Arm.health <= 0:
+        if Arm.until_fault <= 0:
             raise ArmError("begin was refused, the arm is in FAULT: OPERATOR_STOP")
         return super().reset(task)
 
     def step(self, action: Array) -> Step:
-        Arm.strength, Arm.health = Arm.strength - 1, Arm.health - 1
+        Arm.until_power_cut -= 1
+        Arm.until_fault -= 1
         if self.tick == 3:
-            self.events.append(
-                {"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3}
-            )
-        if Arm.strength < 0:
+            event = {"number": len(self.events), "event": "STALE", "stamp": 0.0, "detail": 0.3}
+            self.events.append(event)
+        if Arm.until_power_cut < 0:
             raise KeyboardInterrupt
-        verdict = (
-            Verdict.LIMITED | Verdict.HELD | (Verdict.FAULT if Arm.health <= 0 else Verdict.OK)
-        )
+        verdict = Verdict.LIMITED | Verdict.HELD
+        if Arm.until_fault <= 0:
+            verdict |= Verdict.FAULT
         return replace(super().step(action), verdict=np.array([int(verdict)]))
 
     @property
@@ -69,160 +101,281 @@ class Arm(tiny.World):
             q=self.at,
             object_pos=np.zeros((1, 3)),
             object_quat=np.eye(4)[:1],
-            marker=np.ones((1, 3)),
+            marker=np.array([[1.0, np.nan, 0.0]]),
         )
 
     def timing(self) -> dict[str, float] | None:
-        return {"p99": 0.001} if self.clock == "wall" else None
+        return {"p99": 0.001} if self.clock == "realtime" else None
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(meta_train, "VecWorld", tiny.World)
-    monkeypatch.setattr(trial, "ArmWorld", Arm)
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run with a method and both references."""
+    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(arm_session, "ArmWorld", Arm)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
-    monkeypatch.setitem(METHODS._entries, "oracle", "tiny:Told")
-    monkeypatch.setattr(Arm, "strength", 10**9)
-    monkeypatch.setattr(Arm, "health", 10**9)
+    monkeypatch.setitem(METHODS._entries, "oracle", "tiny:PrivilegedCounter")
+    monkeypatch.setattr(Arm, "until_power_cut", NEVER)
+    monkeypatch.setattr(Arm, "until_fault", NEVER)
     monkeypatch.setattr(Arm, "opened", [])
     config = RunConfig("counter", "tiny", iterations=1, references=False)
-    meta_train.train(tmp_path / "run", config)
-    for role in ("blind", "oracle"):
-        meta_train.train_role(tmp_path / "run", config, role, None, lambda share, line: None)
-    return tmp_path / "run"
+    run = Run.create(tmp_path / "run", config)
+    for role in ("method", "blind", "oracle"):
+        train_job.train_role(run, role, None, lambda share, progress: None)
+    return run.path
 
 
-def asked(run: Path, **changes: Any) -> trial.TrialConfig:
-    return trial.TrialConfig(**{"run": str(run), "arm": "tiny-arm", "objects": 4, **changes})
+@pytest.fixture
+def real_driver(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:RemoteDriver")
+    return "real"
 
 
-def test_every_policy_meets_every_object(run: Path) -> None:
-    result = trial.trial(asked(run), run / "trial")
-    lines = trial.read_episodes(run / "trial")
-    assert Counter((line["policy"], line["object"]) for line in lines) == {
-        (policy, k): 3 for policy in ("method", "frozen", "blind", "oracle") for k in range(4)
-    }
-    of_an_object = {k: {json.dumps(x["task"]) for x in lines if x["object"] == k} for k in range(4)}
-    assert all(len(same) == 1 for same in of_an_object.values())
-    assert len(set.union(*of_an_object.values())) == 4
-    assert (result["tasks"], result["episodes"]) == (4, 3)
-    assert result["verdicts"] == {"LIMITED": 4 * 4 * 3 * 5, "HELD": 4 * 4 * 3 * 5}
-    assert all([event["event"] for event in line["events"]] == ["STALE"] for line in lines)
-    by_hand = np.mean([x["return"] for x in lines if x["policy"] == "method" and x["episode"] == 2])
-    assert result["method"][2] == pytest.approx(by_hand)
-    assert all(len(x["trace"]["q"]) == len(x["trace"]["t"]) == x["ticks"] == 5 for x in lines)
-    assert json.loads((run / "trial" / "result.json").read_bytes()) == result
+def config_of(path: Path, **changes: Any) -> TrialConfig:
+    return TrialConfig(**{"run": str(path), "arm": "tiny-arm", "objects": OBJECTS, **changes})
 
 
-def test_a_stopped_trial_goes_on_where_it_was_and_ends_as_an_unbroken_one(
-    run: Path, tmp_path: Path
+def try_out(path: Path, folder: Path | None = None, **changes: Any) -> TrialResult:
+    """Run a trial in this process, as a new command does."""
+    return run_trial(Run.open(path), config_of(path, **changes), folder or path / "trial")
+
+
+def without_seconds(result: TrialResult) -> TrialResult:
+    return msgspec.structs.replace(result, seconds=0.0)
+
+
+def without_events(record: EpisodeRecord) -> EpisodeRecord:
+    """Events are numbered by the arm's session."""
+    return msgspec.structs.replace(record, events=[])
+
+
+def test_every_policy_meets_every_object(trained: Path) -> None:
+    result = try_out(trained)
+    records = read_episodes(trained / "trial")
+    expected = {}
+    for policy in ("adapted", "no_adaptation", "blind", "oracle"):
+        for number in range(OBJECTS):
+            expected[policy, number] = EPISODES
+    assert Counter((record.policy, record.object) for record in records) == expected
+    objects = [json.dumps(record.task) for record in records]
+    numbers = [record.object for record in records]
+    assert len(set(objects)) == len(set(zip(objects, numbers, strict=True))) == OBJECTS
+    assert (result.tasks, result.episodes) == (OBJECTS, EPISODES)
+    ticks = len(expected) * EPISODES * TICKS
+    assert result.verdicts == {"LIMITED": ticks, "HELD": ticks}
+    for record in records:
+        assert [event.event for event in record.events] == ["STALE"]
+        assert len(record.trace.q) == len(record.trace.t) == record.ticks == TICKS
+    last = [r.returns for r in records if r.policy == "adapted" and r.episode == 2]
+    assert result.adapted.returns[2] == pytest.approx(np.mean(last))
+    written = (trained / "trial" / "result.json").read_bytes()
+    assert msgspec.json.decode(written, type=TrialResult) == result
+
+
+def test_an_episode_s_record_holds_its_metrics_and_what_was_measured(trained: Path) -> None:
+    result = try_out(trained)
+    record = read_episodes(trained / "trial")[0]
+    goal = np.array([record.task["goal.x"], record.task["goal.y"]])
+    end = np.array(record.trace.q[-1])
+    assert record.metrics["distance_m"] == pytest.approx(np.linalg.norm(end - goal), abs=1e-4)
+    assert result.adapted.metrics["distance_m"][0] > 0
+    assert record.trace.marker[0] == [1.0, None, 0.0]
+    assert record.timing is None
+
+
+def test_the_json_has_the_documented_keys(trained: Path) -> None:
+    try_out(trained)
+    document = json.loads((trained / "trial" / "result.json").read_text())
+    policies = ["adapted", "no_adaptation", "blind", "oracle"]
+    differences = ["adaptation", "over_blind", "gap_closed"]
+    job = ["tasks", "episodes", "seconds", "run", "commit"]
+    assert list(document)[:12] == [*policies, *differences, *job]
+    for name in policies:
+        assert list(document[name]) == ["returns", "success", "metrics"]
+        assert list(document[name]["metrics"]) == ["distance_m"]
+        assert len(document[name]["returns"]) == len(document[name]["success"]) == EPISODES
+    assert list(document["adaptation"]) == list(document["over_blind"]) == ["value", "interval"]
+    assert list(document["gap_closed"]) == ["value", "interval", "note"]
+    line = json.loads((trained / "trial" / "episodes-0.jsonl").read_text().splitlines()[0])
+    assert "return" in line
+    assert "returns" not in line
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file of a run is read from now on, by its path within the run."""
+    reads: Counter[str] = Counter()
+    read_checkpoint = archive.read
+    read_bytes = Path.read_bytes
+
+    def counted_checkpoint(folder: Path) -> dict[str, bytes]:
+        reads[folder.name] += 1
+        return read_checkpoint(folder)
+
+    def counted_bytes(path: Path) -> bytes:
+        if path.name == "config.json":
+            reads[path.name] += 1
+        return read_bytes(path)
+
+    monkeypatch.setattr(archive, "read", counted_checkpoint)
+    monkeypatch.setattr(Path, "read_bytes", counted_bytes)
+    return reads
+
+
+def test_a_trial_reads_the_config_and_each_checkpoint_once(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trial.trial(asked(run), tmp_path / "whole")
-    Arm.strength = 100  # six visits of 15 ticks, and a bit
+    reads = count_reads(monkeypatch)
+    command = ["trial", str(trained), "--arm", "tiny-arm", "--objects", "2", "--workers", "1"]
+    assert cli.main([*command, "--realtime-episodes", "1"]) == 0
+    assert reads == {"config.json": 1, "method": 1, "blind": 1, "oracle": 1}
+
+
+def test_a_worker_is_handed_what_was_read(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its share of the objects is the same as in one process, without any file of the run."""
+    try_out(trained, trained / "whole", objects=2)
+    run = Run.open(trained)
+    assert len(list(run.policies("tiny-arm"))) == 4
+    sent = ForkingPickler.dumps(run)
+    shutil.move(trained / "whole", trained.with_name("whole"))
+    shutil.rmtree(trained)
+    reads = count_reads(monkeypatch)
+    folder = trained.with_name("share")
+    run_objects(ForkingPickler.loads(sent), config_of(trained, objects=2), folder, 1, 2)
+    whole = read_episodes(trained.with_name("whole"))
+    expected = [record for record in whole if record.object == 1]
+    assert [without_events(record) for record in read_episodes(folder)] == [
+        without_events(record) for record in expected
+    ]
+    assert reads == {}
+
+
+def test_a_stopped_trial_resumes_where_it_was_and_ends_as_an_unbroken_one(
+    trained: Path, tmp_path: Path
+) -> None:
+    whole = try_out(trained, tmp_path / "whole")
+    Arm.until_power_cut = 100  # six objects or policies of 15 ticks, and a part
     with pytest.raises(KeyboardInterrupt):
-        trial.trial(asked(run), tmp_path / "parts")
-    first = read_log(tmp_path / "parts" / "episodes-0.jsonl")
-    assert len(first) == 6 * 3
-    Arm.strength = 10 * 15  # just enough for the ten that are left
-    parts = trial.trial(asked(run), tmp_path / "parts")
-    assert trial.read_episodes(tmp_path / "parts")[: len(first)] == first
-    assert parts | {"seconds": 0} == whole | {"seconds": 0}
+        try_out(trained, tmp_path / "parts")
+    finished = read_log(tmp_path / "parts" / "episodes-0.jsonl", EpisodeRecord)
+    assert len(finished) == 6 * EPISODES
+    Arm.until_power_cut = 10 * 15  # just enough for the ten that are left
+    parts = try_out(trained, tmp_path / "parts")
+    assert read_episodes(tmp_path / "parts")[: len(finished)] == finished
+    assert without_seconds(parts) == without_seconds(whole)
 
 
-@pytest.mark.parametrize("tick", [2 * 15 + 3, 3 * 15])
-def test_a_latched_fault_fails_the_trial_which_then_goes_on_with_that_visit(
-    run: Path, capfd: pytest.CaptureFixture[str], tick: int
+@pytest.mark.parametrize("tick", [2 * EPISODES * TICKS + 3, 3 * EPISODES * TICKS])
+def test_a_latched_fault_fails_the_trial_which_then_resumes_there(
+    trained: Path, capfd: pytest.CaptureFixture[str], tick: int
 ) -> None:
-    """In the midst of a visit, and at its last tick, after which nobody asks the arm for more."""
-    command = ["trial", str(run), "--arm", "tiny-arm", "--objects", "2", "--workers", "1"]
-    Arm.health = tick
+    """Within an object's trial, and at its last tick, after which nothing is asked of the arm."""
+    command = ["trial", str(trained), "--arm", "tiny-arm", "--objects", "2", "--workers", "1"]
+    Arm.until_fault = tick
     assert cli.main(command) == 1
     assert "FAULT" in capfd.readouterr().err
-    assert len(trial.read_episodes(run / "trial")) == 2 * 3, (
-        "a visit that a fault cut short is no measurement"
-    )
-    Arm.health = 10**9  # an operator has looked, and starts it again
+    finished = read_episodes(trained / "trial")
+    assert len(finished) == 2 * EPISODES, "what a fault cut short is no measurement"
+    Arm.until_fault = NEVER  # an operator has cleared it and starts the trial again
     assert cli.main(command) == 0
-    lines = trial.read_episodes(run / "trial")
-    assert len(lines) == len({(x["object"], x["policy"], x["episode"]) for x in lines}) == 2 * 4 * 3
-    assert not any("FAULT" in x["verdicts"] for x in lines)
+    records = read_episodes(trained / "trial")
+    keys = {(record.object, record.policy, record.episode) for record in records}
+    assert len(records) == len(keys) == 2 * 4 * EPISODES
+    assert not any("FAULT" in record.verdicts for record in records)
 
 
-def test_another_trial_is_not_mixed_in(run: Path) -> None:
-    trial.trial(asked(run), run / "trial")
+def test_another_trial_is_not_mixed_in(trained: Path) -> None:
+    try_out(trained)
     with pytest.raises(BadArgumentError, match="objects 4, not 5"):
-        trial.trial(asked(run, objects=5), run / "trial")
+        try_out(trained, objects=5)
 
 
-def test_another_arm_is_refused_before_anything_moves(run: Path) -> None:
+def test_another_arm_is_refused_before_anything_moves(trained: Path) -> None:
     with pytest.raises(RefusedError, match="asked to drive 'panda'"):
-        trial.trial(asked(run, arm="panda"), run / "trial")
+        try_out(trained, arm="panda")
     assert not Arm.opened
-    assert not (run / "trial").exists()
+    assert not (trained / "trial").exists()
 
 
-def test_the_wall_s_pace_is_proved_beside_the_statistics(run: Path) -> None:
-    result = trial.trial(asked(run, wall_episodes=2), run / "trial")
+def test_a_realtime_check_is_run_once_beside_the_statistics(trained: Path) -> None:
+    result = try_out(trained, realtime_episodes=2)
+    nothing = type(None)
     assert Arm.opened == [
-        ("tiny-arm", "twin", "lockstep", None),
-        ("tiny-arm", "twin", "wall", "recording-0.mcap"),
+        Opened("tiny-arm", "twin", "lockstep", None, nothing, None),
+        Opened("tiny-arm", "twin", "realtime", "recording-0.mcap", nothing, None),
     ]
-    assert result["timing"] == {"p99": 0.001}
-    assert result["episodes"] == 3
-    again = trial.trial(asked(run, wall_episodes=2), run / "trial")
-    assert (
-        len([line for line in trial.read_episodes(run / "trial") if line["clock"] == "wall"]) == 2
-    )
-    assert again["timing"] == {"p99": 0.001}
+    assert result.timing == {"p99": 0.001}
+    assert result.episodes == 3
+    again = try_out(trained, realtime_episodes=2)
+    in_realtime = read_log(trained / "trial" / "episodes-realtime.jsonl", EpisodeRecord)
+    assert [record.clock for record in in_realtime] == ["realtime"] * 2
+    assert again.timing == {"p99": 0.001}
 
 
-def test_on_an_arm_nobody_knows_the_object(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")  # which places no objects
-    result = trial.trial(asked(run, driver="real", clock="wall"), run / "trial")
-    assert result["oracle"] is result["gap_closed"] is None
-    assert result["gain"] is not None
-    assert {line["task"]["disturbance.latency"] for line in trial.read_episodes(run / "trial")} == {
-        None
-    }
+def test_on_a_real_arm_the_object_is_not_known(trained: Path, real_driver: str) -> None:
+    result = try_out(trained, driver=real_driver, clock="realtime")
+    assert result.oracle is result.gap_closed.value is None
+    assert "no oracle" in (result.gap_closed.note or "")
+    assert result.over_blind is not None
+    latencies = {record.task["disturbance.latency"] for record in read_episodes(trained / "trial")}
+    assert latencies == {None}
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        (
-            {"options": {"latency": "soon"}},
-            "options of the driver 'twin': Expected `float`, got `str`",
-        ),
-        (
-            {"options": {"port": "x"}},
-            "the driver 'twin' has no option 'port'; it has latency, noise",
-        ),
-        ({"driver": "real", "options": {"color": "red"}}, "no option 'color'; it has port"),
-        ({"driver": "real", "clock": "wall", "options": {"port": "nowhere"}}, "nothing is nowhere"),
-        ({"driver": "real"}, "the clock must be wall"),
-    ],
-)
-def test_a_driver_that_cannot_be_is_refused_before_anything_moves(
-    run: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+def test_a_person_places_the_object_at_a_real_arm_only(trained: Path, real_driver: str) -> None:
+    for driver, placer in (("twin", type(None)), (real_driver, OperatorPlacer)):
+        family: Any = tiny.TinyObject()
+        with ArmSession(family, "tiny-arm", driver):
+            assert Arm.opened[-1].placer is placer
+
+
+def test_the_tracker_reaches_the_arm(trained: Path, real_driver: str) -> None:
+    try_out(trained, driver=real_driver, clock="realtime", tracker="camera", objects=1)
+    assert Arm.opened[-1].tracker == "camera"
+
+
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
+    "an option of another type": (
+        {"options": {"latency": "soon"}},
+        "options of the driver 'twin': Expected `float`, got `str`",
+    ),
+    "an option that the twin does not have": (
+        {"options": {"port": "x"}},
+        "the driver 'twin' has no option 'port'; it has latency, noise",
+    ),
+    "an option that the driver does not have": (
+        {"driver": "real", "options": {"color": "red"}},
+        "no option 'color'; it has port",
+    ),
+    "an option that the driver refuses": (
+        {"driver": "real", "clock": "realtime", "options": {"port": "nowhere"}},
+        "nothing is at the port 'nowhere'",
+    ),
+    "a clock that waits": ({"driver": "real"}, "the clock must be realtime"),
+    "a driver that does not exist": ({"driver": "no_such"}, "no driver named 'no_such'"),
+}
+
+
+@pytest.mark.usefixtures("real_driver")
+@pytest.mark.parametrize(("changes", "message"), IMPOSSIBLE.values(), ids=list(IMPOSSIBLE))
+def test_an_impossible_arm_is_refused_before_anything_moves(
+    trained: Path, changes: dict[str, Any], message: str
 ) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")
-    with pytest.raises(BadArgumentError, match=said):
-        trial.trial(asked(run, **changes), run / "trial")
+    with pytest.raises(BadArgumentError, match=message):
+        try_out(trained, **changes)
     assert not Arm.opened
-    assert not (run / "trial").exists()
+    assert not (trained / "trial").exists()
 
 
-def test_an_arm_may_be_plugged_in_elsewhere_when_a_trial_goes_on(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_arm_may_be_reached_in_another_way_when_a_trial_is_resumed(
+    trained: Path, real_driver: str
 ) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "real", "tiny:Elsewhere")
     for port in ("here", "there"):
-        trial.trial(asked(run, driver="real", clock="wall", options={"port": port}), run / "trial")
+        try_out(trained, driver=real_driver, clock="realtime", options={"port": port})
 
 
-def test_deploying_drives_for_about_as_long_as_asked(run: Path) -> None:
-    result = trial.deploy(run, "tiny-arm", "twin", seconds=2.0, clock="wall", seed=0)
-    assert result["episodes"] == 4  # of 5 actions, 0.1 s each
-    assert len(result["returns"]) == 4
-    assert result["verdicts"] == {"LIMITED": 20, "HELD": 20}
-    assert result["timing"] == {"p99": 0.001}
+def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
+    result = deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, clock="realtime", seed=0)
+    assert result.episodes == 4  # of 5 actions, 0.1 s each
+    assert len(result.returns) == len(result.metrics["distance_m"]) == 4
+    assert result.verdicts == {"LIMITED": 20, "HELD": 20}
+    assert [event.event for event in result.events] == ["STALE"] * 4
+    assert result.timing == {"p99": 0.001}

@@ -1,55 +1,83 @@
-"""What every family of tasks promises, for each registered one: a new family is tested by being registered."""
+"""What every family of tasks promises, for each registered one.
+
+A new family is tested by being registered.
+"""
 
 import numpy as np
 import pytest
 import torch
 
+from robots.errors import BadArgumentError
 from robots.signals import Array, Verdict
 from robots.world import Family, Step
-from sim.engines import ENGINES
+from sim.engines import ENGINES, engine_for
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
 N = 4
+PREFIXES = {"object", "joint", "actuator", "disturbance", "goal", "marker"}
+UNITS = ("_m", "_mps", "_rad", "_n", "_s")
+CARRIED = [
+    (name, engine)
+    for name in sorted(FAMILIES)
+    for engine in sorted(ENGINES)
+    if ENGINES[engine].supports(FAMILIES[name]().scene)
+]
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
-CARRIED = [(name, engine) for name in sorted(FAMILIES) for engine in FAMILIES[name].engines]
 every_pair = pytest.mark.parametrize(
-    ("name", "engine"), CARRIED, ids=[f"{f}-{e}" for f, e in CARRIED]
+    ("name", "engine"), CARRIED, ids=[f"{name}-{engine}" for name, engine in CARRIED]
 )
 
 
-def episode(
-    family: Family, engine: str, seed: int = 0, split: str = "train"
+def run_episode(
+    family: Family,
+    engine: str | None = None,
+    seed: int = 0,
+    split: str = "train",
 ) -> tuple[Array, list[Step], VecWorld]:
-    """One episode of random actions that last for a few ticks each, so that something happens."""
+    """One episode of random actions that last for four control periods each."""
     world = VecWorld(family, engine, N, seed)
     rng = np.random.default_rng(seed + 1)
     first = world.reset(family.sample(rng, N, split))
-    actions = np.repeat(rng.uniform(-1, 1, (family.horizon, N, len(family.action.spec))), 4, 0)[
-        : family.horizon
-    ]
-    steps = [world.step(a) for a in actions]
+    shape = (family.horizon, N, len(family.action.spec))
+    actions = np.repeat(rng.uniform(-1, 1, shape), 4, 0)
+    steps = [world.step(action) for action in actions[: family.horizon]]
     world.close()
     return first, steps, world
+
+
+def all_observations(first: Array, steps: list[Step]) -> Array:
+    return np.stack([first, *(step.obs for step in steps)])
+
+
+def imagine(family: Family, lead: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
+    """Observations, actions, next observations and tasks at random, with leading axes."""
+    rng = np.random.default_rng(0)
+    obs_shape = (*lead, len(family.obs))
+    obs = rng.uniform(family.obs.low, family.obs.high, obs_shape)
+    next_obs = rng.uniform(family.obs.low, family.obs.high, obs_shape)
+    action = rng.uniform(-1, 1, (*lead, len(family.action.spec)))
+    count = max(1, int(np.prod(lead)))
+    task = family.sample(rng, count).values.reshape(*lead, -1)
+    return obs, action, next_obs, task
 
 
 @every_family
 def test_its_numbers_fit_together(name: str) -> None:
     family = FAMILIES[name]()
     assert family.name == name
-    assert family.engines
-    assert set(family.engines) <= set(ENGINES)
+    assert engine_for(family.scene) in ENGINES
     assert family.horizon >= 1
     assert family.episodes >= 1
-    assert (
-        len(family.limits.dq) == len(family.body.joints) == len(family.action.spec)
-        or len(family.action.spec) <= 6
-    )
+    joints = len(family.body.joints)
+    actions = len(family.action.spec)
+    assert len(family.limits.dq) == joints
+    assert joints == actions or actions <= 6
     for long, short in ((family.dt, family.tick), (family.tick, family.scene.timestep)):
         assert long / short == pytest.approx(round(long / short))
     prefixes = {task_name.split(".")[0] for task_name in family.task_names}
-    assert prefixes <= {"object", "joint", "actuator", "disturbance", "goal", "marker"}
-    assert family.hidden_reward == any(p == "goal" for p in prefixes)
+    assert prefixes <= PREFIXES
+    assert family.hidden_reward == ("goal" in prefixes)
 
 
 @every_family
@@ -60,7 +88,8 @@ def test_tasks_are_the_same_for_a_seed_and_others_for_another(name: str, split: 
     assert a.names == family.task_names
     np.testing.assert_array_equal(a.values, b.values)
     assert np.isfinite(a.values).all()
-    kinds = len(np.unique(family.sample(np.random.default_rng(7), 500, split).values, axis=0))
+    many = family.sample(np.random.default_rng(7), 500, split).values
+    kinds = len(np.unique(many, axis=0))
     assert len(np.unique(a.values, axis=0)) == min(16, kinds)
     assert np.array_equal(a.values, c.values) == (kinds == 1)
 
@@ -68,42 +97,48 @@ def test_tasks_are_the_same_for_a_seed_and_others_for_another(name: str, split: 
 @every_family
 def test_held_out_tasks_are_apart_from_training_ones(name: str) -> None:
     family = FAMILIES[name]()
-    train, heldout = (
-        family.sample(np.random.default_rng(0), 2000, split).values
-        for split in ("train", "heldout")
-    )
-    train, heldout = train[:, train.std(0) > 0], heldout[:, train.std(0) > 0]
+    train = family.sample(np.random.default_rng(0), 2000, "train").values
+    heldout = family.sample(np.random.default_rng(0), 2000, "heldout").values
+    varies = train.std(0) > 0
+    train = train[:, varies]
+    heldout = heldout[:, varies]
     outside = ((heldout < train.min(0)) | (heldout > train.max(0))).any(-1)
     inside = heldout[~outside]
     if len(inside):  # then they share a range, and must not be drawn from the same density
         scale = train.std(0)
-        nearest = np.array(
-            [np.linalg.norm((train - x) / scale, axis=1).min() for x in inside[:200]]
-        )
-        rivals = np.array(
-            [np.sort(np.linalg.norm((train - x) / scale, axis=1))[1] for x in train[:200]]
-        )
-        assert nearest.mean() > 1.2 * rivals.mean()
-    with pytest.raises(ValueError, match="heldout"):
-        family.sample(np.random.default_rng(0), 2, "test")
+
+        def distances(x: Array) -> Array:
+            return np.sort(np.linalg.norm((train - x) / scale, axis=1))
+
+        nearest = np.array([distances(x)[0] for x in inside[:200]])
+        among_trained = np.array([distances(x)[1] for x in train[:200]])
+        assert nearest.mean() > 1.2 * among_trained.mean()
+
+
+@every_family
+def test_a_split_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(BadArgumentError, match="train or heldout"):
+        FAMILIES[name]().sample(np.random.default_rng(0), 2, "test")
 
 
 @every_pair
 def test_an_episode_conforms(name: str, engine: str) -> None:
     family = FAMILIES[name]()
-    first, steps, world = episode(family, engine)
+    first, steps, world = run_episode(family, engine)
     width = len(family.obs)
     assert first.shape == (N, width)
     for k, step in enumerate(steps):
         assert step.obs.shape == (N, width)
         for field in ("reward", "terminated", "truncated", "success", "verdict", "stamp"):
             assert getattr(step, field).shape == (N,), field
+        for field in ("terminated", "truncated", "success"):
+            assert getattr(step, field).dtype == np.bool_, field
         assert step.applied.shape == (N, len(family.action.spec))
-        assert step.terminated.dtype == step.truncated.dtype == step.success.dtype == np.bool_
         assert np.isfinite(step.obs).all()
         assert np.isfinite(step.reward).all()
         assert step.stamp == pytest.approx((k + 1) * family.dt)
-        assert step.truncated.all() == step.truncated.any() == (k == family.horizon - 1)
+        is_last = k == family.horizon - 1
+        assert step.truncated.all() == step.truncated.any() == is_last
         assert not (step.verdict & int(Verdict.DIVERGED)).any()
     assert world.signals.stamp == pytest.approx(family.horizon * family.dt)
 
@@ -111,7 +146,8 @@ def test_an_episode_conforms(name: str, engine: str) -> None:
 @every_pair
 def test_an_episode_is_the_same_for_a_seed(name: str, engine: str) -> None:
     family = FAMILIES[name]()
-    (first_a, a, _), (first_b, b, _) = episode(family, engine), episode(family, engine)
+    first_a, a, _ = run_episode(family, engine)
+    first_b, b, _ = run_episode(family, engine)
     np.testing.assert_array_equal(first_a, first_b)
     for x, y in zip(a, b, strict=True):
         np.testing.assert_array_equal(x.obs, y.obs)
@@ -119,35 +155,35 @@ def test_an_episode_is_the_same_for_a_seed(name: str, engine: str) -> None:
 
 
 @every_family
-def test_every_column_of_the_observation_tells_something(name: str) -> None:
+def test_every_column_of_the_observation_varies(name: str) -> None:
     family = FAMILIES[name]()
-    first, steps, _ = episode(family, family.engines[0])
-    seen = np.stack([first, *(step.obs for step in steps)])
-    assert (seen.std((0, 1)) > 1e-6).all(), dict(
-        zip(family.obs.names, seen.std((0, 1)), strict=True)
-    )
+    first, steps, _ = run_episode(family)
+    spread = all_observations(first, steps).std((0, 1))
+    assert (spread > 1e-6).all(), dict(zip(family.obs.names, spread, strict=True))
 
 
 @every_family
 def test_observations_lie_about_in_the_ranges_that_scale_them(name: str) -> None:
     family = FAMILIES[name]()
-    first, steps, _ = episode(family, family.engines[0])
-    seen = np.stack([first, *(step.obs for step in steps)])
+    first, steps, _ = run_episode(family)
+    middle = (family.obs.high + family.obs.low) / 2
     half = (family.obs.high - family.obs.low) / 2
-    assert (np.abs(seen - (family.obs.high + family.obs.low) / 2) <= 3 * half).all()
+    distance = np.abs(all_observations(first, steps) - middle)
+    assert (distance <= 3 * half).all()
 
 
 @every_family
-def test_reward_depends_on_what_is_seen_and_on_the_task_alone(name: str) -> None:
+def test_reward_depends_on_the_observation_and_on_the_task_alone(name: str) -> None:
     family = FAMILIES[name]()
-    first, steps, world = episode(family, family.engines[0])
+    first, steps, world = run_episode(family)
     assert world.task is not None
-    before = first
+    task = world.task.values
+    obs = first
     for step in steps:
-        again = family.reward(before, step.applied, step.obs, world.task.values)
+        again = family.reward(obs, step.applied, step.obs, task)
         np.testing.assert_allclose(again, step.reward, atol=1e-12)
-        np.testing.assert_array_equal(family.success(step.obs, world.task.values), step.success)
-        before = step.obs
+        np.testing.assert_array_equal(family.success(step.obs, task), step.success)
+        obs = step.obs
 
 
 @every_family
@@ -155,45 +191,69 @@ def test_reward_depends_on_what_is_seen_and_on_the_task_alone(name: str) -> None
 def test_reward_is_the_same_in_torch_as_in_numpy_with_any_leading_axes(
     name: str, lead: tuple[int, ...]
 ) -> None:
-    family, rng = FAMILIES[name](), np.random.default_rng(0)
-    obs, nxt = (
-        rng.uniform(family.obs.low, family.obs.high, (*lead, len(family.obs))) for _ in range(2)
-    )
-    act = rng.uniform(-1, 1, (*lead, len(family.action.spec)))
-    task = family.sample(rng, max(1, int(np.prod(lead)))).values.reshape(*lead, -1)
-    arrays, tensors = (obs, act, nxt, task), [torch.from_numpy(x) for x in (obs, act, nxt, task)]
-    pairs = (
-        (family.reward(*arrays), family.reward(*tensors)),
-        (family.success(nxt, task), family.success(tensors[2], tensors[3])),
-        (family.terminated(nxt), family.terminated(tensors[2])),
-    )
+    family = FAMILIES[name]()
+    arrays = imagine(family, lead)
+    tensors = [torch.from_numpy(x) for x in arrays]
+    _, _, next_obs, task = arrays
+    _, _, next_obs_tensor, task_tensor = tensors
+    pairs = [
+        (family.success(next_obs, task), family.success(next_obs_tensor, task_tensor)),
+        (family.terminated(next_obs), family.terminated(next_obs_tensor)),
+    ]
+    assert all(tensor.dtype == torch.bool for _, tensor in pairs)
+    pairs.append((family.reward(*arrays), family.reward(*tensors)))
+    metrics = family.metrics(next_obs, task)
+    tensor_metrics = family.metrics(next_obs_tensor, task_tensor)
+    assert metrics.keys() == tensor_metrics.keys()
+    pairs += [(metrics[key], tensor_metrics[key]) for key in metrics]
     for array, tensor in pairs:
         assert np.shape(array) == tuple(tensor.shape) == lead
         np.testing.assert_allclose(array, tensor.numpy(), atol=1e-12)
-    assert pairs[1][1].dtype == pairs[2][1].dtype == torch.bool
 
 
 @every_family
-def test_tasks_differ_in_what_they_pay_or_in_what_they_show(name: str) -> None:
+def test_metrics_name_their_units_and_are_finite(name: str) -> None:
+    family = FAMILIES[name]()
+    _, steps, world = run_episode(family)
+    assert world.task is not None
+    metrics = family.metrics(steps[-1].obs, world.task.values)
+    assert metrics
+    for key, value in metrics.items():
+        assert key.endswith(UNITS), key
+        assert np.shape(value) == (N,)
+        assert np.isfinite(value).all()
+
+
+@every_family
+def test_a_state_that_is_not_a_number_does_not_terminate(name: str) -> None:
+    family = FAMILIES[name]()
+    obs = np.full((2, len(family.obs)), np.nan)
+    assert family.terminated(obs).tolist() == [False, False]
+
+
+@every_family
+def test_tasks_differ_in_their_rewards_or_in_their_observations(name: str) -> None:
     family = FAMILIES[name]()
     world = VecWorld(family, n=8, seed=0)
     task = family.sample(np.random.default_rng(3), 8)
     first = world.reset(task)
     action = np.full((8, len(family.action.spec)), 0.9)
-    shown = [first, *(world.step(action).obs for _ in range(family.horizon))]
+    steps = [world.step(action) for _ in range(family.horizon)]
+    observed = np.concatenate(all_observations(first, steps), 1)
     rng = np.random.default_rng(0)
-    obs, nxt = (
-        rng.uniform(family.obs.low, family.obs.high, (500, 1, len(family.obs))) for _ in range(2)
-    )
-    paid = np.broadcast_to(family.reward(obs, action, nxt, task.values), (500, 8))
-    assert len(np.unique(np.concatenate([*shown, paid.T], 1), axis=0)) == 8
+    shape = (500, 1, len(family.obs))
+    obs = rng.uniform(family.obs.low, family.obs.high, shape)
+    next_obs = rng.uniform(family.obs.low, family.obs.high, shape)
+    reward = np.broadcast_to(family.reward(obs, action, next_obs, task.values), (500, 8))
+    assert len(np.unique(np.concatenate([observed, reward.T], 1), axis=0)) == 8
     world.close()
 
 
 @every_pair
-def test_a_policy_that_says_nan_moves_nothing_else_and_is_reported(name: str, engine: str) -> None:
+def test_an_action_that_is_nan_moves_nothing_else_and_is_reported(name: str, engine: str) -> None:
     family = FAMILIES[name]()
-    hurt, well = (VecWorld(family, engine, N, 0) for _ in range(2))
+    hurt = VecWorld(family, engine, N, 0)
+    well = VecWorld(family, engine, N, 0)
     task = family.sample(np.random.default_rng(1), N)
     hurt.reset(task)
     well.reset(task)
@@ -202,12 +262,13 @@ def test_a_policy_that_says_nan_moves_nothing_else_and_is_reported(name: str, en
     bad[2] = np.nan
     others = np.arange(N) != 2
     for k in range(6):
-        x, y = hurt.step(bad if k == 2 else action), well.step(action)
+        x = hurt.step(bad if k == 2 else action)
+        y = well.step(action)
         np.testing.assert_array_equal(x.obs[others], y.obs[others])
         np.testing.assert_array_equal(x.reward[others], y.reward[others])
-        assert (not x.verdict[2] & int(Verdict.DROPPED)) == (k != 2)
-        assert np.isfinite(x.obs).all()
-        assert np.isfinite(x.reward).all()
-        assert np.isfinite(x.applied).all()
+        is_dropped = (x.verdict[2] & int(Verdict.DROPPED)) > 0
+        assert is_dropped == (k == 2)
+        for value in (x.obs, x.reward, x.applied):
+            assert np.isfinite(value).all()
     hurt.close()
     well.close()

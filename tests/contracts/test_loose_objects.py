@@ -1,4 +1,4 @@
-"""What an object's parameters do, in every engine that carries objects: the same blow at objects that differ in one."""
+"""The same blow at objects that differ in one parameter, in every engine that carries objects."""
 
 from dataclasses import dataclass, replace
 
@@ -8,17 +8,16 @@ import pytest
 from robots.signals import Array
 from robots.world import Start, Task
 from sim.engines import ENGINES
-from sim.families import FAMILIES
 from sim.families.slide import START, Slide
 from sim.objects import DEFAULTS, SHAPES
 from sim.vec_world import VecWorld
 
-CARRIERS = sorted(
-    {e for family in FAMILIES.values() if family().scene.loose_object for e in family.engines}
-)
+CARRIERS = sorted(name for name in ENGINES if ENGINES[name].supports(Slide.scene))
 BASE = DEFAULTS | {"object.size_x": 0.04, "object.friction": 0.1, "object.restitution": 0.4}
 BASE |= {"marker.x": 0.95, "marker.y": 0.0}
-TICK, TICKS, PUSH = 0.01, 300, 0.3  # s; of the forward speed's range
+TICK = 0.01  # s
+TICKS = 300
+PUSH = 0.3  # of the forward speed's range
 MARK = START
 # what differs from BASE, and where the object stands
 WORLDS: dict[str, tuple[dict[str, float], tuple[float, float]]] = {
@@ -44,7 +43,7 @@ WORLDS: dict[str, tuple[dict[str, float], tuple[float, float]]] = {
 
 
 class Blow(Slide):
-    """Slide, seen every tick, its objects standing exactly where they are put."""
+    """Slide with an observation every tick and no noise in where objects start."""
 
     dt = TICK
 
@@ -54,7 +53,7 @@ class Blow(Slide):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Record:
     """One world, tick by tick."""
 
     pos: Array  # (T, 3) m, the object
@@ -83,20 +82,22 @@ class Seen:
     @property
     def friction(self) -> float:
         """Deceleration over g of an object that slides freely."""
-        free = np.flatnonzero((self.pos[:, 0] - self.tool[:, 0] > 0.09) & (self.speed > 0.05))
-        return float(-np.polyfit(free * TICK, self.speed[free], 1)[0] / 9.81)
+        is_apart = self.pos[:, 0] - self.tool[:, 0] > 0.09
+        free = np.flatnonzero(is_apart & (self.speed > 0.05))
+        slope, _ = np.polyfit(free * TICK, self.speed[free], 1)
+        return float(-slope / 9.81)
 
 
 @pytest.fixture(scope="module", params=CARRIERS)
-def seen(request: pytest.FixtureRequest) -> dict[str, Seen]:
-    names, n = tuple(BASE), len(WORLDS)
-    changed = [
-        BASE | {f"object.{k}": v for k, v in changes.items()} for changes, _ in WORLDS.values()
-    ]
-    task = Task(
-        names, np.array([[float(row[name]) for name in names] for row in changed]), np.arange(n)
-    )
-    world, signals = VecWorld(Blow(), ENGINES[request.param](), n), []
+def worlds(request: pytest.FixtureRequest) -> dict[str, Record]:
+    n = len(WORLDS)
+    rows = []
+    for changes, _ in WORLDS.values():
+        changed = BASE | {f"object.{name}": value for name, value in changes.items()}
+        rows.append([float(changed[name]) for name in BASE])
+    task = Task(tuple(BASE), np.array(rows), np.arange(n))
+    world = VecWorld(Blow(), request.param, n)
+    signals = []
     world.reset(task)
     for _ in range(TICKS):
         world.step(np.tile([PUSH, 0.0], (n, 1)))
@@ -104,18 +105,18 @@ def seen(request: pytest.FixtureRequest) -> dict[str, Seen]:
     world.close()
     fields = ("object_pos", "object_vel", "tool_pos", "tool_vel")
     columns = [np.stack([getattr(s, field) for s in signals], 1) for field in fields]
-    return {name: Seen(*rows) for name, *rows in zip(WORLDS, *columns, strict=True)}
+    return {name: Record(*rows) for name, *rows in zip(WORLDS, *columns, strict=True)}
 
 
-def test_everything_that_was_struck_comes_to_rest_flat_on_the_table(seen: dict[str, Seen]) -> None:
-    for name, world in seen.items():
+def test_objects_come_to_rest_flat_on_the_table(worlds: dict[str, Record]) -> None:
+    for name, world in worlds.items():
         half = 0.03 if name == "high" else 0.02
         assert world.pos[-1, 2] == pytest.approx(half, abs=1e-3), name
         assert world.speed[-1] < 1e-2, name
         assert (world.struck < TICKS) == (name not in ("out of the way", "narrow, aside")), name
 
 
-def test_friction_slows_an_object_by_as_much_as_coulomb_says(seen: dict[str, Seen]) -> None:
+def test_friction_slows_an_object_as_coulombs_law_says(worlds: dict[str, Record]) -> None:
     for name, friction in (
         ("slippery", 0.05),
         ("base", 0.1),
@@ -123,48 +124,50 @@ def test_friction_slows_an_object_by_as_much_as_coulomb_says(seen: dict[str, See
         ("light", 0.1),
         ("heavy", 0.1),
     ):
-        assert seen[name].friction == pytest.approx(friction, rel=0.08), name
-    assert 1.7 < seen["slippery"].way / seen["base"].way < 2.2, (
+        assert worlds[name].friction == pytest.approx(friction, rel=0.08), name
+    assert 1.7 < worlds["slippery"].way / worlds["base"].way < 2.2, (
         "half the friction, about twice the way"
     )
 
 
-def test_a_heavier_object_pushes_back_more_and_goes_nearly_as_far(seen: dict[str, Seen]) -> None:
-    free = seen["out of the way"].tool_vel
-    slowed = [np.abs(seen[name].tool_vel - free).max() for name in ("light", "base", "heavy")]
+def test_a_heavier_object_pushes_back_more_and_goes_nearly_as_far(
+    worlds: dict[str, Record],
+) -> None:
+    free = worlds["out of the way"].tool_vel
+    slowed = [np.abs(worlds[name].tool_vel - free).max() for name in ("light", "base", "heavy")]
     assert (np.diff(slowed) > 0.01).all(), f"by how much the tool is slowed, m/s: {slowed}"
-    assert 0.65 < seen["heavy"].way / seen["light"].way < 1.05, "at four times the mass"
+    assert 0.65 < worlds["heavy"].way / worlds["light"].way < 1.05, "at four times the mass"
 
 
-def test_a_livelier_object_leaves_faster_and_goes_further(seen: dict[str, Seen]) -> None:
-    speed = [seen[name].speed.max() for name in ("dull", "base", "lively")]
+def test_a_livelier_object_leaves_faster_and_goes_further(worlds: dict[str, Record]) -> None:
+    speed = [worlds[name].speed.max() for name in ("dull", "base", "lively")]
     assert (np.diff(speed) > 0.05).all()
     assert 1.15 < speed[2] / speed[0] < 1.7 / 1.1 + 0.05, "(1 + 0.7) / (1 + 0.1) at most"
-    assert seen["lively"].way > 1.2 * seen["dull"].way
+    assert worlds["lively"].way > 1.2 * worlds["dull"].way
 
 
 def test_a_longer_object_is_met_earlier_and_a_wider_one_from_further_aside(
-    seen: dict[str, Seen],
+    worlds: dict[str, Record],
 ) -> None:
-    assert seen["base"].struck - seen["long"].struck in (2, 3, 4)  # 2 cm nearer, at 0.7 m/s
-    assert seen["wide, aside"].way > 0.05
-    assert np.ptp(seen["narrow, aside"].pos, 0).max() < 1e-3
+    assert worlds["base"].struck - worlds["long"].struck in (2, 3, 4)  # 2 cm nearer, at 0.7 m/s
+    assert worlds["wide, aside"].way > 0.05
+    assert np.ptp(worlds["narrow, aside"].pos, 0).max() < 1e-3
 
 
-def test_a_shape_is_met_where_it_is_and_turns_as_it_must(seen: dict[str, Seen]) -> None:
-    later = seen["cross, far aside"].struck - seen["box, far aside"].struck
+def test_shapes_are_met_and_turn_as_their_geometry_says(worlds: dict[str, Record]) -> None:
+    later = worlds["cross, far aside"].struck - worlds["box, far aside"].struck
     assert later in (2, 3, 4), "the tool passes beside the bar that points at it"
-    box, cylinder = seen["box, aside"], seen["cylinder, aside"]
+    box, cylinder = worlds["box, aside"], worlds["cylinder, aside"]
     assert box.spin < 3 * cylinder.spin < 0, (
         "a blow meets a cylinder square, wherever it comes from"
     )
     assert cylinder.pos[-1, 1] + 0.02 < -0.05, "and sends it aside"
 
 
-def test_an_object_turns_towards_its_heavy_side(seen: dict[str, Seen]) -> None:
-    assert seen["heavy on the left"].spin > 2
-    assert seen["heavy on the right"].spin < -2
-    assert abs(seen["base"].spin) < 0.5
-    ends = [seen[name].pos[-1, 1] for name in ("heavy on the left", "heavy on the right")]
+def test_an_object_turns_towards_its_heavy_side(worlds: dict[str, Record]) -> None:
+    assert worlds["heavy on the left"].spin > 2
+    assert worlds["heavy on the right"].spin < -2
+    assert abs(worlds["base"].spin) < 0.5
+    ends = [worlds[name].pos[-1, 1] for name in ("heavy on the left", "heavy on the right")]
     assert ends[0] > 0.02
     assert ends[0] == pytest.approx(-ends[1], rel=0.2)

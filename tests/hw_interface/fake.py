@@ -1,22 +1,29 @@
-"""An arm that does exactly as it is told, until it is told to misbehave; and a servo that is given its time."""
+"""An arm that does exactly what it is commanded until a test disturbs it, and a rig to drive it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hw_interface.control.controller import ArmController
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.devices import Devices
 from robots.arm import ArmSpec
+from robots.catalog.panda import PANDA
+from robots.driver import Capabilities, Tracker
 from robots.kinematics import Kinematics
-from robots.signals import Array, Command, JointState
+from robots.signals import Array, Command, JointState, ObjectState
 from robots.world import Family
 from sim.families import FAMILIES
 
 FAMILY: Family = FAMILIES["slide"]()
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, where slide begins
-PERIOD = 10  # ticks per action
+ASIDE = np.array([0.2, 0.2, 0.2, 0.2, 0.2, -0.2, 0.2])  # rad, a displacement inside the limits
+TICKS_PER_ACTION = 10
+
+Disturbance = Callable[[JointState], JointState]
 
 
 @dataclass(frozen=True)
@@ -24,92 +31,146 @@ class FakeOptions:
     pass
 
 
-class Fake:
-    """A driver without a clock of its own, a tracker or a way to place objects; ``told`` is all that reached it."""
+def undisturbed(state: JointState) -> JointState:
+    return state
+
+
+def replaced(**fields: Any) -> Disturbance:
+    """A disturbance that replaces some fields of a reading."""
+
+    def disturb(state: JointState) -> JointState:
+        return replace(state, **fields)
+
+    return disturb
+
+
+class FakeDriver:
+    """A real arm's driver, to all appearances; ``commands`` is everything that reached it."""
 
     Options = FakeOptions
-    dt = 0.01
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=0.01, realtime=True)
 
-    def __init__(self, arm: ArmSpec, scene: Any = None, options: FakeOptions | None = None) -> None:
-        self.arm, self.q, self.dq, self.clock = arm, READY.copy(), np.zeros(7), 0.0
-        self.told: list[Command] = []
+    def __init__(
+        self, arm: ArmSpec = PANDA, scene: Any = None, options: FakeOptions | None = None
+    ) -> None:
+        self.arm = arm
+        self.q = READY.copy()
+        self.dq = np.zeros(7)
+        self.clock = 0.0
+        self.commands: list[Command] = []
         self.calls: list[str] = []
-        self.lie: Callable[[JointState], JointState] = lambda truth: truth
-        self.broken: set[str] = set()  # verbs that raise
+        self.disturb: Disturbance = undisturbed
+        self.failing: set[str] = set()  # verbs that raise
 
-    def _called(self, verb: str) -> None:
+    def _call(self, verb: str) -> None:
         self.calls.append(verb)
-        if verb in self.broken:
+        if verb in self.failing:
             raise OSError(f"{verb}: the link is down")
 
     def connect(self) -> None:
-        self._called("connect")
+        self._call("connect")
 
     def enable(self) -> None:
-        self._called("enable")
+        self._call("enable")
 
     def read(self) -> JointState:
-        if "read" in self.broken:
+        if "read" in self.failing:
             raise OSError("read: the link is down")
-        self.clock += self.dt
-        return self.lie(JointState(self.q.copy(), self.dq.copy(), np.zeros(7), self.clock))
+        self.clock += self.capabilities.dt
+        state = JointState(self.q.copy(), self.dq.copy(), np.zeros(7), self.clock)
+        return self.disturb(state)
 
     def write(self, command: Command) -> None:
-        self._called("write")
-        self.told.append(command)
-        self.q, self.dq = command.q.copy(), command.dq.copy()
+        self._call("write")
+        self.commands.append(command)
+        self.q = command.q.copy()
+        self.dq = command.dq.copy()
 
     def stop(self) -> None:
-        self._called("stop")
+        self._call("stop")
 
     def disconnect(self) -> None:
-        self._called("disconnect")
+        self._call("disconnect")
+
+    def recover(self) -> None:
+        """End every disturbance."""
+        self.failing = set()
+        self.disturb = undisturbed
 
 
-class Desk:
-    """A servo over the fake arm, tick by tick."""
+class FakeTracker:
+    """A tracker that repeats what it is given."""
 
-    def __init__(self, **config: Any) -> None:
+    Options = FakeOptions
+
+    def __init__(self, arm: ArmSpec = PANDA, options: FakeOptions | None = None) -> None:
+        self.pos = np.zeros(3)
+        self.stamp = 0.0
+        self.failing = False
+
+    def read(self) -> ObjectState:
+        if self.failing:
+            raise OSError("the camera is unplugged")
+        quat = np.array([1.0, 0, 0, 0])
+        return ObjectState(self.pos, quat, np.zeros(6), self.stamp)
+
+
+class LiveTracker(FakeTracker):
+    """A tracker that always has a new pose."""
+
+    def read(self) -> ObjectState:
+        self.stamp = time.monotonic()
+        return super().read()
+
+
+class Rig:
+    """A controller over the fake arm, tick by tick."""
+
+    def __init__(self, tracker: Tracker | None = None, **config: Any) -> None:
         self.events: list[tuple[Event, float]] = []
-        self.driver = Fake(FAMILY.body)  # type: ignore[arg-type]
-        self.servo = ArmController(
-            FAMILY, self.driver, lambda *e: self.events.append(e), WatchdogConfig(**config)
-        )
-        self.servo.start()
-        self.now, self.number = 100.0, 0
+        self.driver = FakeDriver()
+        devices = Devices(self.driver, tracker)
+        self.controller = ArmController(FAMILY, devices, self._report, WatchdogConfig(**config))
+        self.watchdog = self.controller.watchdog
+        self.controller.start()
+        self.now = 100.0
+        self.seq = 0
+
+    def _report(self, event: Event, detail: float) -> None:
+        self.events.append((event, detail))
 
     @property
     def mode(self) -> Mode:
-        return self.servo.watchdog.mode
+        return self.watchdog.mode
 
     @property
-    def seen(self) -> list[Event]:
+    def event_kinds(self) -> list[Event]:
         return [event for event, _ in self.events]
 
     def ticks(self, count: int) -> None:
-        """Time passes without news from the policy."""
+        """Let time pass without an action from the policy."""
         for _ in range(count):
-            self.now += self.driver.dt
-            self.servo.tick(self.now)
+            self.now += self.driver.capabilities.dt
+            self.controller.tick(self.now)
 
     def begin(self) -> None:
-        """Go to the start and arm."""
-        self.servo.begin(READY, self.now)
+        """Move to the start and arm."""
+        self.controller.begin_move(READY, self.now)
         for _ in range(1000):
             self.ticks(1)
-            if not self.servo.going:
+            if not self.controller.moving_to_start:
                 break
         assert self.mode is Mode.IDLE
-        self.servo.watchdog.arm(self.now)
+        self.watchdog.arm(self.now)
 
-    def act(self, x: float = 0.3, y: float = 0.0, ticks: int = PERIOD) -> None:
-        """Post one action, and let its time pass."""
-        self.number += 1
-        self.servo.follow(self.number, self.now, np.array([x, y]))
+    def act(self, x: float = 0.3, y: float = 0.0, ticks: int = TICKS_PER_ACTION) -> None:
+        """Post one action and let its ticks pass."""
+        self.seq += 1
+        self.controller.set_action(self.seq, self.now, np.array([x, y]))
         self.ticks(ticks)
 
     def move(self) -> None:
-        """The tool is on its way, well short of its line."""
+        """Begin an episode and bring the tool into motion, well short of its line."""
         self.begin()
         for _ in range(2):
             self.act(-0.4)
@@ -118,21 +179,26 @@ class Desk:
 
     @property
     def speed(self) -> float:
-        """The fastest joint, as it is told, rad/s."""
-        return float(np.abs(self.servo.gate.setpoint.dq).max())
+        """The commanded speed of the fastest joint, rad/s."""
+        return float(np.abs(self.controller.gate.setpoint.dq).max())
 
 
-def assert_within_limits(driver: Fake, tool: bool = True) -> None:
-    """All that reached the arm is finite and inside position, velocity, acceleration and jerk limits, and the box."""
-    limits, dt = FAMILY.limits, driver.dt
-    q, dq = np.array([c.q for c in driver.told]), np.array([c.dq for c in driver.told])
+def assert_within_limits(driver: FakeDriver, tool: bool = True) -> None:
+    """Every command was finite and inside the limits of position, velocity, acceleration, jerk.
+
+    With ``tool``, the tool's box held too.
+    """
+    limits = FAMILY.limits
+    dt = driver.capabilities.dt
+    q = np.array([command.q for command in driver.commands])
+    dq = np.array([command.dq for command in driver.commands])
     assert np.isfinite(q).all()
     assert np.isfinite(dq).all()
-    bit = 1e-6
-    assert (q >= limits.q_low - bit).all()
-    assert (q <= limits.q_high + bit).all()
-    for rate, most in _rates(q, dt, limits.dq, limits.ddq, limits.jerk):
-        assert (np.abs(rate) <= most * (1 + bit) + bit).all()
+    tolerance = 1e-6
+    assert (q >= limits.q_low - tolerance).all()
+    assert (q <= limits.q_high + tolerance).all()
+    for rate, limit in _rates(q, dt, limits.dq, limits.ddq, limits.jerk):
+        assert (np.abs(rate) <= limit * (1 + tolerance) + tolerance).all()
     np.testing.assert_allclose(np.diff(q, axis=0), dq[1:] * dt, atol=1e-9)
     if tool:
         pos = Kinematics(driver.arm).position(q)
@@ -141,14 +207,10 @@ def assert_within_limits(driver: Fake, tool: bool = True) -> None:
 
 
 def _rates(q: Array, dt: float, *limits: Array) -> list[tuple[Array, Array]]:
-    """The differences of a path that begins and was at rest, each with its limit."""
-    rates, x = [], np.concatenate([np.repeat(q[:1], 3, 0), q])
-    for most in limits:
+    """The derivatives of a path (k, j) that began at rest, each with its limit."""
+    rates = []
+    x = np.concatenate([np.repeat(q[:1], 3, 0), q])
+    for limit in limits:
         x = np.diff(x, axis=0) / dt
-        rates.append((x, most))
+        rates.append((x, limit))
     return rates
-
-
-def lying(**changes: Any) -> Callable[[JointState], JointState]:
-    """A reading with some of its fields replaced."""
-    return lambda truth: replace(truth, **changes)

@@ -1,34 +1,44 @@
-"""The Dynamixel driver before its emulated bus: units and signs, refusals, and every fault through the real servo."""
+"""The Dynamixel driver over its emulated bus.
+
+Units and signs, refusals, and every fault of the bus through the real controller.
+"""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import emulated
 import numpy as np
 import pytest
-from emulated import VIPERX, Paced
+from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.controller import ArmController
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
-from hw_interface.drivers import DRIVERS, dynamixel
+from hw_interface.devices import Devices
+from hw_interface.drivers import DRIVERS, dynamixel_bus
+from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
 from hw_interface.drivers.dynamixel_calibration import read_calibration
+from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
+from robots.errors import ArmError, MissingExtraError
 from robots.signals import Command, Condition
 from sim.families import FAMILIES
 from sim.plant import Plant
 
 FAMILY = FAMILIES["reach_viperx"]()
 NOMINAL = json.loads(VIPERX.urdf.with_name("dynamixel.json").read_text())
-TICK = 2 * np.pi / 4096  # rad
-GONE = "the bus is unplugged"
+UNPLUGGED = "the bus is unplugged"
+SHORT = 20.0  # ms, where answers stay away for ever
+
+Change = Callable[[dict[str, Any]], Any]  # of a calibration
+Provocation = Callable[[Bus], None]
 
 
-def written(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str:
-    """A calibration file that differs from the maker's."""
+def write_calibration(folder: Path, change: Change) -> str:
+    """Write a calibration that differs from the maker's; returns its path."""
     calibration = json.loads(json.dumps(NOMINAL))
     change(calibration)
     path = folder / "calibration.json"
@@ -36,41 +46,47 @@ def written(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str:
     return str(path)
 
 
-def mirrored(calibration: dict[str, Any]) -> None:
-    calibration["servos"][0]["zero"] = 2030
-    calibration["servos"][2].update(sign=-1, zero=1500)
-    calibration["servos"][4].update(sign=-1, zero=2200, homing_offset=77)
+def mirror(calibration: dict[str, Any]) -> None:
+    """Give some joints other zeros and signs."""
+    servos = calibration["servos"]
+    servos[0]["zero"] = 2030
+    servos[2].update(sign=-1, zero=1500)
+    servos[4].update(sign=-1, zero=2200, homing_offset=77)
 
 
 @pytest.mark.parametrize("mode", ["position", "current"])
 def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode: str) -> None:
-    file = written(tmp_path, lambda c: (mirrored(c), c.update(mode=mode)))
+    def change(calibration: dict[str, Any]) -> None:
+        mirror(calibration)
+        calibration["mode"] = mode
+
     plant = Plant(VIPERX)
-    with emulated.driven(physics=plant, calibration=file) as (driver, bus):
+    with emulated_arm(plant, write_calibration(tmp_path, change)) as (driver, bus):
         driver.connect()
         driver.enable()
-        start = plant.read()[0]
+        start, _, _ = plant.read()
         np.testing.assert_allclose(driver.read().q, start, atol=TICK)
         goal = start + np.array([0.2, -0.1, 0.15, -0.2, 0.1, 0.3])
         for _ in range(2):
             driver.write(Command(goal, np.zeros(6)))
             for _ in range(200):
                 state = driver.read()
-        np.testing.assert_allclose(plant.read()[0], goal, atol=3 * TICK)
+        q, _, _ = plant.read()
+        np.testing.assert_allclose(q, goal, atol=3 * TICK)
         np.testing.assert_allclose(state.q, goal, atol=3 * TICK)
-        assert [bus.servos[i].get("goal_position") for i in (1, 4)] == [
-            round(2030 + goal[0] / TICK),
-            round(1500 - goal[2] / TICK),
-        ]
-        assert bus.servos[5].get("goal_position") == bus.servos[4].get("goal_position")
+        goals = {number: servo.get("goal_position") for number, servo in bus.servos.items()}
+        assert goals[1] == round(2030 + goal[0] / TICK)
+        assert goals[4] == round(1500 - goal[2] / TICK)
+        assert goals[5] == goals[4]
 
 
 def test_speed_and_torque_have_the_joints_sign(tmp_path: Path) -> None:
     plant = Plant(VIPERX)
-    with emulated.driven(physics=plant, calibration=written(tmp_path, mirrored)) as (driver, _):
+    with emulated_arm(plant, write_calibration(tmp_path, mirror)) as (driver, _):
         driver.connect()
         driver.enable()
-        driver.write(Command(plant.read()[0] + 0.3, np.zeros(6)))
+        q, _, _ = plant.read()
+        driver.write(Command(q + 0.3, np.zeros(6)))
         for _ in range(5):
             state = driver.read()
         _, dq, tau = plant.read()
@@ -80,10 +96,11 @@ def test_speed_and_torque_have_the_joints_sign(tmp_path: Path) -> None:
 
 
 def test_no_goal_is_rounded_past_a_limit() -> None:
-    with emulated.driven() as (driver, bus):
+    limits = VIPERX.limits
+    with emulated_arm() as (driver, bus):
         driver.connect()
         driver.enable()
-        for q in (VIPERX.limits.q_low, VIPERX.limits.q_high, VIPERX.limits.q_high + 1):
+        for q in (limits.q_low, limits.q_high, limits.q_high + 1):
             driver.write(Command(q, np.zeros(6)))
             driver.read()
         assert bus.goals == 4 * 6
@@ -92,30 +109,36 @@ def test_no_goal_is_rounded_past_a_limit() -> None:
         assert bus.goals == 4 * 6
 
 
-def test_a_tick_of_six_servos_and_their_shadows_fits_three_hundred_times_into_a_second() -> None:
-    """At 1 Mbaud, ten bits a byte: what the wire alone allows."""
-    with emulated.driven() as (driver, bus):
+def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
+    """Six servos and two shadows at 1 Mbaud, ten bits per byte."""
+    with emulated_arm() as (driver, bus):
         driver.connect()
         driver.enable()
-        hold, before = Command(driver.read().q, np.zeros(6)), bus.carried
+        stay = Command(driver.read().q, np.zeros(6))
+        before = bus.bytes_carried
         for _ in range(10):
             driver.read()
-            driver.write(hold)
+            driver.write(stay)
         driver.read()
-        size = (bus.carried - before) / 10
-    n, shadows = 6, 2
-    ask, answer, tell = 14 + n + shadows, 8 + (n + shadows) * (4 + 10), 14 + n * (1 + 4)
-    assert abs(size - (ask + answer + tell)) <= (ask + answer) / 10
-    assert 10 * (ask + answer + tell) / 1e6 <= driver.dt <= 1 / 300
+        size = (bus.bytes_carried - before) / 10
+    joints = 6
+    servos = 8
+    read = 14 + servos
+    answer = 8 + servos * (4 + 10)
+    write = 14 + joints * (1 + 4)
+    tick = read + answer + write  # bytes
+    # eleven readings were made for ten writes
+    assert abs(size - tick) <= (read + answer) / 10
+    assert 10 * tick / 1e6 <= driver.capabilities.dt <= 1 / 300
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda c: c.update(arm="panda"), "for the arm 'panda', not for 'viperx'"),
         (lambda c: c["servos"].pop(), "names the joints waist.*viperx has waist"),
-        (lambda c: c["servos"][0].update(id=2), "id 2 stands twice"),
-        (lambda c: c["servos"][0].update(shadow=3), "id 3 stands twice"),
+        (lambda c: c["servos"][0].update(id=2), "id 2 occurs twice"),
+        (lambda c: c["servos"][0].update(shadow=3), "id 3 occurs twice"),
         (lambda c: c["servos"][0].update(id=300), r"<= 252.*servos\[0\].id"),
         (lambda c: c["servos"][0].update(sign=0), r"servos\[0\].sign"),
         (lambda c: c["servos"][1].pop("zero"), "missing required field `zero`"),
@@ -132,16 +155,16 @@ def test_a_tick_of_six_servos_and_their_shadows_fits_three_hundred_times_into_a_
     ],
 )
 def test_a_calibration_that_does_not_fit_is_refused(
-    tmp_path: Path, change: Callable[[dict[str, Any]], Any], said: str
+    tmp_path: Path, change: Change, message: str
 ) -> None:
-    options = dynamixel.DynamixelOptions("nowhere", written(tmp_path, change))
-    with pytest.raises(ValueError, match=said):
-        dynamixel.Dynamixel(VIPERX, None, options)
+    options = DynamixelOptions("nowhere", write_calibration(tmp_path, change))
+    with pytest.raises(ValueError, match=message):
+        Dynamixel(VIPERX, None, options)
 
 
-def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_broken_calibration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give --port"):
-        dynamixel.Dynamixel(VIPERX)
+        Dynamixel(VIPERX)
     with pytest.raises(ValueError, match=r"no calibration file .*panda/dynamixel.json"):
         read_calibration("", PANDA)
     (tmp_path / "c.json").write_text("{")
@@ -150,13 +173,15 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DRIVERS._entries, "dynamixel", "no_such_client:Dynamixel")
-    with pytest.raises(ImportError, match=r"pip install 'pliant\[dynamixel\]'"):
+    monkeypatch.setitem(sys.modules, "dynamixel_sdk", None)  # so that importing it fails
+    for module in ("dynamixel", "dynamixel_bus"):
+        monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
+    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[dynamixel\]'"):
         DRIVERS["dynamixel"]
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "said"),
+    ("change", "kind", "message"),
     [
         (
             lambda bus: bus.faults.mute.add(7),
@@ -187,31 +212,31 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_servos_that_are_not_as_calibrated_are_refused(
-    monkeypatch: pytest.MonkeyPatch, change: Callable[[Bus], Any], kind: type[Exception], said: str
+    monkeypatch: pytest.MonkeyPatch, change: Provocation, kind: type[Exception], message: str
 ) -> None:
-    with emulated.driven() as (driver, bus):
+    with emulated_arm() as (driver, bus):
         change(bus)
         if bus.faults.mute:
-            monkeypatch.setattr(dynamixel, "PATIENCE", 30.0)
-        with pytest.raises(kind, match=said):
+            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", 30.0)
+        with pytest.raises(kind, match=message):
             driver.connect()
         driver.disconnect()
         assert bus.goals == 0
 
 
-def test_a_port_that_is_not_there_is_named() -> None:
+def test_a_port_that_does_not_exist_is_named() -> None:
     with pytest.raises(OSError, match="nowhere"):
-        dynamixel.Dynamixel(VIPERX, None, dynamixel.DynamixelOptions("nowhere")).connect()
+        Dynamixel(VIPERX, None, DynamixelOptions("nowhere")).connect()
 
 
-def test_when_it_leaves_the_servos_hold_and_take_goals_again() -> None:
-    with emulated.driven() as (driver, bus):
+def test_after_disconnect_the_servos_hold_and_can_be_used_again() -> None:
+    with emulated_arm() as (driver, bus):
         driver.connect()
         driver.enable()
         assert bus.servos[1].get("bus_watchdog") == int(VIPERX.limits.deadline / 0.02)
         driver.stop()
         driver.disconnect()
-        again = Paced(VIPERX, None, dynamixel.DynamixelOptions(bus.port))
+        again = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port))
         again.clock = driver.clock
         again.connect()
         assert all(servo.get("torque") for servo in bus.servos.values())
@@ -220,56 +245,62 @@ def test_when_it_leaves_the_servos_hold_and_take_goals_again() -> None:
         again.disconnect()
 
 
-class Desk:
-    """The servo over the driver over the emulated bus, tick by tick."""
+class Rig:
+    """The controller over the driver over the emulated bus, tick by tick."""
 
-    def __init__(self, driver: Paced, bus: Bus) -> None:
-        self.driver, self.bus, self.seen = driver, bus, list[Event]()
-        self.servo = ArmController(
-            FAMILY, driver, lambda event, _: self.seen.append(event), WatchdogConfig()
-        )
-        self.servo.start()
-        self.now, self.number = 100.0, 0
+    def __init__(self, driver: PacedDynamixel, bus: Bus) -> None:
+        self.driver = driver
+        self.bus = bus
+        self.events: list[Event] = []
+        devices = Devices(driver)
+        self.controller = ArmController(FAMILY, devices, self._report, WatchdogConfig())
+        self.watchdog = self.controller.watchdog
+        self.controller.start()
+        self.now = 100.0
+        self.seq = 0
+
+    def _report(self, event: Event, detail: float) -> None:
+        self.events.append(event)
 
     @property
     def mode(self) -> Mode:
-        return self.servo.watchdog.mode
+        return self.watchdog.mode
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
-            self.now += self.driver.dt
-            self.servo.tick(self.now)
+            self.now += self.driver.capabilities.dt
+            self.controller.tick(self.now)
 
     def begin(self) -> None:
-        self.servo.begin(FAMILY.ready, self.now)
+        self.controller.begin_move(FAMILY.ready, self.now)
         for _ in range(2000):
             self.ticks(1)
-            if not self.servo.going:
+            if not self.controller.moving_to_start:
                 break
         assert self.mode is Mode.IDLE
-        self.servo.watchdog.arm(self.now)
+        self.watchdog.arm(self.now)
 
     def act(self, ticks: int = 32) -> None:
-        self.number += 1
-        self.servo.follow(self.number, self.now, np.array([0.5, -1.0, 0.5]))
+        self.seq += 1
+        self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
         self.ticks(ticks)
 
     def pass_time(self, seconds: float) -> None:
-        """At the bus alone."""
+        """Let time pass at the bus alone."""
         for _ in range(round(seconds / 0.01)):
             self.driver.clock.now += 0.01
             self.bus.pass_time()
 
 
 @contextmanager
-def moving() -> Iterator[Desk]:
-    with emulated.driven() as (driver, bus):
-        desk = Desk(driver, bus)
-        desk.begin()
-        desk.act()
-        assert desk.mode is Mode.RUNNING
-        assert np.abs(desk.servo.gate.setpoint.dq).max() > 0.1
-        yield desk
+def moving_arm() -> Iterator[Rig]:
+    with emulated_arm() as (driver, bus):
+        rig = Rig(driver, bus)
+        rig.begin()
+        rig.act()
+        assert rig.mode is Mode.RUNNING
+        assert np.abs(rig.controller.gate.setpoint.dq).max() > 0.1
+        yield rig
         driver.disconnect()
 
 
@@ -293,24 +324,34 @@ def shadow_overload(bus: Bus) -> None:
     bus.servos[3].overload()
 
 
-def gone(bus: Bus) -> None:
+def mend(bus: Bus) -> None:
+    """End every fault but a closed port."""
+    bus.faults.mute = set()
+    bus.faults.corrupt = set()
+    bus.faults.silent = False
+    for servo in bus.servos.values():
+        if servo.get("hardware_error"):
+            servo.reboot()
+
+
+def unplug(bus: Bus) -> None:
     bus.close()
 
 
-FAULTS: dict[str, tuple[Callable[[Bus], None], Event]] = {
+FAULTS: dict[str, tuple[Provocation, Event]] = {
     "a mute servo": (mute, Event.LINK_LOST),
     "disturbed data": (corrupt, Event.LINK_LOST),
     "a silent bus": (silent, Event.LINK_LOST),
     "an overloaded servo": (overload, Event.ARM_ERROR),
     "an overloaded shadow": (shadow_overload, Event.ARM_ERROR),
-    GONE: (gone, Event.DRIVER_FAILED),
+    UNPLUGGED: (unplug, Event.DRIVER_FAILED),
 }
 
 
-def lose_patience(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
-    """Where answers stay out for ever; where they come, a busy machine may take its time."""
+def shorten_waiting(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
+    """Where answers stay away, do not wait long; elsewhere a busy machine may take its time."""
     if event is Event.LINK_LOST:
-        monkeypatch.setattr(dynamixel, "PATIENCE", 20.0)
+        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -318,90 +359,87 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     provoke, event = FAULTS[name]
-    with moving() as desk:
-        lose_patience(monkeypatch, event)
-        provoke(desk.bus)
-        desk.act()
-        assert desk.mode is Mode.FAULT
-        assert desk.seen == [event]
-        desk.ticks(60)
-        assert desk.servo.resting
-        came = desk.bus.goals
-        desk.act()  # a policy that goes on posting moves nothing
-        assert desk.bus.goals == came
-        if name != GONE:
-            desk.pass_time(1.0)
-            assert np.abs(desk.bus.physics.read()[1]).max() < 1e-2
-        monkeypatch.setattr(dynamixel, "PATIENCE", 2000.0)
+    with moving_arm() as rig:
+        shorten_waiting(monkeypatch, event)
+        provoke(rig.bus)
+        rig.act()
+        assert rig.mode is Mode.FAULT
+        assert rig.events == [event]
+        rig.ticks(60)
+        assert rig.controller.at_rest
+        goals = rig.bus.goals
+        rig.act()  # a policy that goes on posting moves nothing
+        assert rig.bus.goals == goals
+        if name != UNPLUGGED:
+            rig.pass_time(1.0)
+            _, dq, _ = rig.bus.physics.read()
+            assert np.abs(dq).max() < 1e-2
+        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name != GONE])
-def test_what_lasts_is_refused_after_clear_and_what_was_mended_goes_on(
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != UNPLUGGED])
+def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     provoke, event = FAULTS[name]
-    with moving() as desk:
-        lose_patience(monkeypatch, event)
-        provoke(desk.bus)
-        desk.act()
-        desk.ticks(60)
-        desk.pass_time(0.5)
-        desk.servo.watchdog.clear()
-        with pytest.raises(ValueError, match="cannot be enabled"):
-            desk.servo.begin(FAMILY.ready, desk.now)
-        assert desk.mode is Mode.FAULT
-        monkeypatch.setattr(dynamixel, "PATIENCE", 2000.0)
-        desk.bus.faults.mute, desk.bus.faults.corrupt, desk.bus.faults.silent = set(), set(), False
-        for servo in desk.bus.servos.values():
-            if servo.get("hardware_error"):
-                servo.reboot()
-        desk.servo.watchdog.clear()
-        desk.begin()
-        desk.act()
-        assert desk.mode is Mode.RUNNING
+    with moving_arm() as rig:
+        shorten_waiting(monkeypatch, event)
+        provoke(rig.bus)
+        rig.act()
+        rig.ticks(60)
+        rig.pass_time(0.5)
+        rig.watchdog.clear()
+        with pytest.raises(ArmError, match="cannot be enabled"):
+            rig.controller.begin_move(FAMILY.ready, rig.now)
+        assert rig.mode is Mode.FAULT
+        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+        mend(rig.bus)
+        rig.watchdog.clear()
+        rig.begin()
+        rig.act()
+        assert rig.mode is Mode.RUNNING
 
 
 def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    with moving() as desk:
+    with moving_arm() as rig:
         for provoke in (mute, corrupt):
-            monkeypatch.setattr(dynamixel, "PATIENCE", 20.0)
-            provoke(desk.bus)
-            desk.ticks(1)
-            desk.bus.faults.mute, desk.bus.faults.corrupt = set(), set()
-            monkeypatch.setattr(dynamixel, "PATIENCE", 2000.0)
-            desk.ticks(5)
-        assert desk.mode is Mode.RUNNING
-        assert desk.seen == []
+            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
+            provoke(rig.bus)
+            rig.ticks(1)
+            mend(rig.bus)
+            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+            rig.ticks(5)
+        assert rig.mode is Mode.RUNNING
+        assert rig.events == []
 
 
-def test_a_servo_process_that_slept_too_long_finds_the_bus_watchdog_tripped() -> None:
-    with moving() as desk:
-        desk.driver._health()  # only now has the bus heard the last goal
-        desk.pass_time(VIPERX.limits.deadline)
-        desk.driver._spoke -= (
-            VIPERX.limits.deadline
-        )  # it is the wall's time that the driver goes by
-        desk.act()
-        assert desk.seen == [Event.ARM_ERROR]
-        desk.ticks(60)
-        desk.servo.watchdog.clear()
-        desk.begin()
-        assert desk.mode is Mode.ARMED
+def test_a_control_process_that_slept_too_long_finds_the_bus_watchdog_tripped() -> None:
+    deadline = VIPERX.limits.deadline
+    with moving_arm() as rig:
+        rig.driver._read_health()  # its answer shows that the bus has received the last goal
+        rig.pass_time(deadline)
+        rig.driver.bus.last_reply -= deadline  # the driver goes by the real clock
+        rig.act()
+        assert rig.events == [Event.ARM_ERROR]
+        rig.ticks(60)
+        rig.watchdog.clear()
+        rig.begin()
+        assert rig.mode is Mode.ARMED
 
 
-def test_an_arm_that_nobody_writes_to_any_more_stops_by_itself() -> None:
-    """As when the servo process was killed: the last goal lies ahead, and the bus falls silent."""
-    with emulated.driven() as (driver, bus):
+def test_an_arm_that_gets_no_more_commands_stops_by_itself() -> None:
+    """As when the control process was killed: the last goal lies ahead, and the bus is silent."""
+    with emulated_arm() as (driver, bus):
         driver.connect()
         driver.enable()
         driver.read()
         goal = VIPERX.home + np.array([1.5, 0, 0, 0, 0, 0])
         driver.write(Command(goal, np.zeros(6)))
-        driver._health()
+        driver._read_health()
         for _ in range(100):
             driver.clock.now += 0.01
             bus.pass_time()
-        assert bus.servos[1].tripped
+        assert bus.servos[1].watchdog_tripped
         q, dq, _ = bus.physics.read()
         assert 0.1 < q[0] < 1.0
         assert np.abs(dq).max() < 1e-2

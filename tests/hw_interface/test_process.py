@@ -1,4 +1,4 @@
-"""The servo's process without a process: the loop, run by hand over the fake arm."""
+"""The control loop without a process of its own, over the fake arm."""
 
 import gc
 import os
@@ -8,104 +8,148 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake import FAMILY, PERIOD, Fake
+from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver
 
-from hw_interface.control.process import ControlConfig, ControlLoop, NotUpError
+from hw_interface.control.layout import Sizes
+from hw_interface.control.process import ControlConfig, ControlLoop, StartUpError
+from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
+from hw_interface.devices import Devices
+from robots.driver import Capabilities
 from robots.signals import Verdict
+from robots.world import Family
+from sim.families import FAMILIES
 
 
 @pytest.fixture
 def shared() -> Iterator[SharedState]:
-    memory = SharedState(7, 2)
+    memory = SharedState(Sizes.of(FAMILY))
     yield memory
     memory.close()
 
 
-def loop_over(driver: Fake, shared: SharedState, **config: Any) -> ControlLoop:
-    given = {"lockstep": True, "parent": os.getppid(), **config}
-    return ControlLoop(ControlConfig(FAMILY, lambda: driver, shared=shared.name, **given))
+def loop_over(
+    driver: FakeDriver, shared: SharedState, family: Family = FAMILY, **options: Any
+) -> ControlLoop:
+    options = {"lockstep": True, "parent": os.getppid(), **options}
+    devices = Devices(driver)
+    return ControlLoop(ControlConfig(family, lambda: devices, shared=shared.name, **options))
 
 
 @pytest.mark.parametrize("verb", ["connect", "enable", "read"])
-def test_a_driver_that_fails_while_it_comes_up_is_let_go(shared: SharedState, verb: str) -> None:
-    driver = Fake(FAMILY.body)  # type: ignore[arg-type]
-    driver.broken = {verb}
-    with pytest.raises(NotUpError, match=verb):
+def test_a_driver_that_fails_to_come_up_is_disconnected(shared: SharedState, verb: str) -> None:
+    driver = FakeDriver()
+    driver.failing = {verb}
+    with pytest.raises(StartUpError, match=verb):
         loop_over(driver, shared).run()
-    assert verb in shared.last_words
+    assert verb in shared.exit_reason
     assert driver.calls[-2:] == ["stop", "disconnect"]
     assert shared.finished
 
 
-def test_a_servo_whose_policy_was_gone_before_it_looked_ends(shared: SharedState) -> None:
-    driver = Fake(FAMILY.body)  # type: ignore[arg-type]
+def test_a_control_process_whose_policy_is_gone_at_the_start_ends(shared: SharedState) -> None:
+    driver = FakeDriver()
     try:
-        loop_over(driver, shared, parent=os.getpid()).run()  # nobody is their own parent
+        loop_over(driver, shared, parent=os.getpid()).run()  # no process is its own parent
     finally:
         gc.enable()
     assert Event(shared.events[0]["kind"]) is Event.POLICY_DIED
     assert driver.calls[-2:] == ["stop", "disconnect"]
 
 
-class Desk:
-    """A loop over the fake arm, ready to follow, that is given its ticks."""
+def test_a_family_whose_period_is_no_multiple_of_the_tick_is_refused(shared: SharedState) -> None:
+    class Odd(FakeDriver):
+        capabilities = Capabilities(dt=0.007, realtime=True)
+
+    with pytest.raises(ValueError, match=r"acts every 0\.1 s.*no multiple of the arm's 0\.007 s"):
+        loop_over(Odd(), shared)
+
+
+class LoopRig:
+    """A loop over the fake arm, armed, whose ticks a test runs."""
 
     def __init__(self, shared: SharedState, lockstep: bool) -> None:
-        self.shared, self.driver = shared, Fake(FAMILY.body)  # type: ignore[arg-type]
-        self.loop = loop_over(self.driver, shared, lockstep=lockstep)
-        self.loop.servo.start()
-        self.loop.servo.watchdog.arm(self.loop.now())
+        self.shared = shared
+        self.loop = loop_over(FakeDriver(), shared, lockstep=lockstep)
+        self.controller = self.loop.controller
+        self.controller.start()
+        self.controller.watchdog.arm(self.loop.now())
 
-    def post(self, number: int, x: float = 0.0) -> None:
-        self.shared.action.write(number=number, stamp=time.monotonic(), action=np.array([x, 0.0]))
+    def post(self, seq: int, x: float = 0.0) -> None:
+        self.shared.action.write(seq=seq, stamp=time.monotonic(), action=np.array([x, 0.0]))
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
             self.loop.tick()
 
     @property
-    def following(self) -> int:
-        return int(self.shared.state.read()["action"])
+    def active_action(self) -> int:
+        return int(self.shared.state.read_nonblocking()["active_action_seq"])
 
     @property
-    def seen(self) -> list[Event]:
+    def events(self) -> list[Event]:
         return [Event(kind) for kind in self.shared.events["kind"][: self.loop.events]]
 
 
-@pytest.mark.parametrize(("lockstep", "at_once"), [(True, 1), (False, 2)])
-def test_at_the_walls_pace_a_new_action_counts_from_the_next_tick(
-    shared: SharedState, lockstep: bool, at_once: int
+@pytest.mark.parametrize(("lockstep", "active"), [(True, 1), (False, 2)])
+def test_in_real_time_a_new_action_is_active_from_the_next_tick(
+    shared: SharedState, lockstep: bool, active: int
 ) -> None:
-    """In lockstep it waits until the last one has had its ticks: all have the same."""
-    desk = Desk(shared, lockstep)
-    desk.post(1)
-    desk.ticks(3)
-    assert desk.following == 1
-    desk.post(2)
-    desk.ticks(1)
-    assert desk.following == at_once
-    desk.ticks(PERIOD)
-    assert desk.following == 2
-    assert desk.loop.servo.watchdog.mode is Mode.RUNNING
+    """In lockstep it waits until the previous one has had all its ticks."""
+    rig = LoopRig(shared, lockstep)
+    rig.post(1)
+    rig.ticks(3)
+    assert rig.active_action == 1
+    rig.post(2)
+    rig.ticks(1)
+    assert rig.active_action == active
+    rig.ticks(TICKS_PER_ACTION)
+    assert rig.active_action == 2
+    assert rig.controller.watchdog.mode is Mode.RUNNING
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
-def test_an_action_out_of_order_is_dropped_and_said_once(
+def test_an_action_out_of_order_is_dropped_and_reported_once(
     shared: SharedState, lockstep: bool
 ) -> None:
-    desk = Desk(shared, lockstep)
-    desk.post(5, 0.5)
-    desk.ticks(PERIOD)
-    desk.post(4, -1.0)
-    desk.ticks(3)
-    assert desk.seen == [Event.OUT_OF_ORDER]
-    assert Verdict.DROPPED in Verdict(int(shared.state.read()["verdict"]))
-    assert desk.following == 5
-    np.testing.assert_array_equal(desk.loop.servo._action, [[0.5, 0.0]])
-    desk.post(6)
-    desk.ticks(PERIOD)
-    assert desk.following == 6
-    assert desk.seen == [Event.OUT_OF_ORDER]
-    assert desk.loop.servo.watchdog.mode is Mode.RUNNING
+    rig = LoopRig(shared, lockstep)
+    rig.post(5, 0.5)
+    rig.ticks(TICKS_PER_ACTION)
+    rig.post(4, -1.0)
+    rig.ticks(3)
+    assert rig.events == [Event.OUT_OF_ORDER]
+    state = shared.state.read_nonblocking()
+    assert Verdict.DROPPED in Verdict(int(state["verdict"]))
+    assert rig.active_action == 5
+    np.testing.assert_array_equal(rig.controller._action, [[0.5, 0.0]])
+    rig.post(6)
+    rig.ticks(TICKS_PER_ACTION)
+    assert rig.active_action == 6
+    assert rig.events == [Event.OUT_OF_ORDER]
+    assert rig.controller.watchdog.mode is Mode.RUNNING
+
+
+def test_a_task_may_have_any_number_of_parameters() -> None:
+    """The shared memory is laid out for the family: no number of parameters is built in."""
+    family = FAMILIES["slide"]()
+    family.task_names = tuple(f"goal.parameter{i}" for i in range(100))
+    values = np.arange(100.0)
+    shared = SharedState(Sizes.of(family))
+    try:
+        loop = loop_over(FakeDriver(), shared, family)
+        loop.controller.start()
+        shared.request.write(
+            seq=1,
+            kind=int(Request.BEGIN_EPISODE),
+            q=READY,
+            object_pose=np.full(7, np.nan),
+            task=values,
+        )
+        loop.handle_request()
+        assert loop.pending_start is not None
+        task, start = loop.pending_start
+        np.testing.assert_array_equal(task.values, values[None])
+        assert start.object_pos is None
+    finally:
+        shared.close()

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -12,120 +13,133 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from hw_interface.control.shared_state import RING, SharedState, ring_columns
+from hw_interface.control.layout import RING, Sizes, ring_columns, ring_width
+from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
-from hw_interface.recording.recorder import Recording, record, recover
+from hw_interface.recording.recorder import Recording, record
+from hw_interface.recording.recovery import recover
+from robots.errors import DamagedError
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+SIZES = Sizes(joints=7, actions=2, task_parameters=10)
 COLUMNS = ring_columns(7)
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def row(tick: int, stamp: float) -> Any:
-    out = np.zeros(COLUMNS["servo"].stop)
-    out[COLUMNS["stamp"]], out[COLUMNS["q"]] = stamp, tick
-    out[COLUMNS["servo"]] = (Mode.RUNNING, 0, tick)
-    return out
+def make_row(tick: int, stamp: float) -> Any:
+    row = np.zeros(ring_width(7))
+    row[COLUMNS["stamp"]] = stamp
+    row[COLUMNS["q"]] = tick
+    row[COLUMNS["control"]] = (Mode.RUNNING, 0, tick)
+    return row
 
 
-def messages(path: Path, topic: str) -> list[dict[str, Any]]:
+def start_recorder(path: Path, shared: SharedState) -> SpawnProcess:
+    arguments = (path, JOINTS, SIZES, shared.name, os.getpid())
+    process = SPAWN.Process(target=record, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def read_messages(path: Path, topic: str) -> list[dict[str, Any]]:
     """By the index, as a viewer reads it."""
     with path.open("rb") as file:
         reader = make_reader(file)
-        assert reader.get_summary() is not None
-        assert reader.get_summary().chunk_indexes  # type: ignore[union-attr]
+        summary = reader.get_summary()
+        assert summary is not None
+        assert summary.chunk_indexes
         return [json.loads(message.data) for _, _, message in reader.iter_messages(topics=[topic])]
 
 
-def actions(path: Path) -> list[int]:
-    return [message["action"] for message in messages(path, "/servo")]
+def read_actions(path: Path) -> list[int]:
+    return [message["action"] for message in read_messages(path, "/control")]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.1])
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> None:
-    path, shared = tmp_path / "cut.mcap", SharedState(7, 2)
-    process = SPAWN.Process(
-        target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True
-    )
-    process.start()
+    path = tmp_path / "cut.mcap"
+    shared = SharedState(SIZES)
+    process = start_recorder(path, shared)
     while not path.exists():
         time.sleep(0.01)
-    began, pushed = time.monotonic(), []
+    began = time.monotonic()
+    pushed: list[float] = []
     while time.monotonic() - began < seconds:
         pushed.append(time.monotonic() - began)
-        shared.push(row(len(pushed), time.monotonic()))
+        shared.push(make_row(len(pushed), time.monotonic()))
         time.sleep(0.004)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     shared.close()
     recover(path)
-    kept = actions(path)
+    kept = read_actions(path)
     assert kept == list(range(1, len(kept) + 1))
-    assert pushed[len(kept) - 1] > pushed[-1] - 0.45, (
-        "0.2 s between two flushes, and as much for a busy machine"
-    )
-    assert recover(path) == sum(
-        len(messages(path, topic)) for topic in ("/joints", "/setpoint", "/object", "/servo")
-    )
+    # one period between two flushes, and as much again for a busy machine
+    assert pushed[len(kept) - 1] > pushed[-1] - 0.45
+    topics = ("/joints", "/setpoint", "/object", "/control")
+    assert recover(path) == sum(len(read_messages(path, topic)) for topic in topics)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
-def test_a_file_cut_anywhere_is_mended(tmp_path: Path, share: float) -> None:
+def test_a_file_that_was_cut_anywhere_is_repaired(tmp_path: Path, share: float) -> None:
     path = tmp_path / "whole.mcap"
     recording = Recording(path, JOINTS)
     for k in range(200):
-        recording.row(row(k, 0.01 * k))
+        recording.write_tick(make_row(k, 0.01 * k))
         if k % 20 == 19:
             recording.sync()
     recording.close()
-    assert actions(path) == list(range(200))
+    assert read_actions(path) == list(range(200))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     recover(path)
-    kept = actions(path)
+    kept = read_actions(path)
     assert kept == list(range(len(kept)))
     assert len(kept) > 200 * share - 40
-    assert [p.name for p in tmp_path.iterdir()] == ["whole.mcap"]
+    assert [file.name for file in tmp_path.iterdir()] == ["whole.mcap"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89MCAP0\r\n", b"not a recording at all"])
-def test_what_holds_nothing_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_a_message_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.mcap"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="no whole message"):
+    with pytest.raises(DamagedError, match="no whole message"):
         recover(path)
     assert path.read_bytes() == content
 
 
-def test_a_recorder_that_comes_late_says_what_it_missed(tmp_path: Path) -> None:
-    path, shared = tmp_path / "late.mcap", SharedState(7, 2)
+def test_a_recorder_that_comes_late_reports_what_it_missed(tmp_path: Path) -> None:
+    path = tmp_path / "late.mcap"
+    shared = SharedState(SIZES)
     for k in range(RING + 100):
-        shared.push(row(k, 0.01 * k))
+        shared.push(make_row(k, 0.01 * k))
     shared.events[0] = (int(Event.STALE), 0.5, 0.26)
     shared.state.write(events=1)
     shared.finish()
-    process = SPAWN.Process(
-        target=record, args=(path, JOINTS, 2, shared.name, os.getpid()), daemon=True
-    )
-    process.start()
-    process.join(30)
+    process = start_recorder(path, shared)
+    process.join(60)
     shared.close()
-    assert len(actions(path)) == RING - 1
-    said = [message["message"] for message in messages(path, "/events")]
-    assert sorted(said) == ["101 ticks were not recorded", "stale (0.26)"]
+    assert len(read_actions(path)) == RING - 1
+    reports = [message["message"] for message in read_messages(path, "/events")]
+    assert sorted(reports) == ["101 ticks were not recorded", "stale (0.26)"]
 
 
-def test_numbers_that_are_none_are_written_as_valid_json(tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_written_as_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "nan.mcap"
     recording = Recording(path, JOINTS)
-    bad = row(1, 0.0)
-    bad[COLUMNS["q"]], bad[COLUMNS["object"]] = np.nan, np.nan
-    bad[COLUMNS["tau"]] = np.inf
-    recording.row(bad)
+    row = make_row(1, 0.0)
+    row[COLUMNS["q"]] = np.nan
+    row[COLUMNS["object"]] = np.nan
+    row[COLUMNS["tau"]] = np.inf
+    recording.write_tick(row)
     recording.close()
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
     with path.open("rb") as file:
         for _, _, message in make_reader(file).iter_messages():
-            json.loads(message.data, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert messages(path, "/object") == []
-    assert messages(path, "/joints")[0]["joints"][0]["position"] is None
+            json.loads(message.data, parse_constant=refuse)
+    assert read_messages(path, "/object") == []
+    assert read_messages(path, "/joints")[0]["joints"][0]["position"] is None

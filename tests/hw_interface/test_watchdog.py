@@ -1,133 +1,145 @@
-"""The watchdog's states, from every one of them, without an arm."""
-
-from dataclasses import replace
+"""The watchdog's transitions, from every mode, without an arm."""
 
 import numpy as np
 import pytest
 from fake import FAMILY
 
 from hw_interface.control.watchdog import Event, Mode, Watchdog, WatchdogConfig
-from robots.signals import Condition, JointState
+from robots.signals import Array, Condition, JointState
 
 LATCHED = (Mode.FAULT, Mode.EXTERNAL_STOP)
-MOVING = (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
-STILL = tuple(mode for mode in Mode if mode not in MOVING)
+IN_EPISODE = (Mode.ARMED, Mode.RUNNING, Mode.HOLD)
+NOT_IN_EPISODE = tuple(mode for mode in Mode if mode not in IN_EPISODE)
+NOT_LATCHED = tuple(mode for mode in Mode if mode not in LATCHED)
+ZERO = np.zeros(7)
 
 
-def dog(mode: Mode) -> tuple[Watchdog, list[Event]]:
-    seen: list[Event] = []
-    watchdog = Watchdog(FAMILY.limits, WatchdogConfig(), lambda event, _: seen.append(event))
+def watchdog_in(mode: Mode) -> tuple[Watchdog, list[Event]]:
+    """A watchdog in a mode, and the list that its events are added to."""
+    events: list[Event] = []
+
+    def report(event: Event, detail: float) -> None:
+        events.append(event)
+
+    watchdog = Watchdog(FAMILY.limits, WatchdogConfig(), report)
     watchdog.mode = mode
-    return watchdog, seen
+    return watchdog, events
 
 
-def reading(stamp: float = 1.0, condition: Condition = Condition.READY) -> JointState:
-    return JointState(np.zeros(7), np.zeros(7), np.zeros(7), stamp, condition)
+def reading(
+    stamp: float = 1.0, condition: Condition = Condition.READY, tau: Array = ZERO
+) -> JointState:
+    return JointState(ZERO, ZERO, tau, stamp, condition)
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_only_an_armed_arm_follows_an_action(mode: Mode) -> None:
-    watchdog, _ = dog(mode)
-    assert watchdog.accept(1, 0.0, np.zeros(2)) is (mode in MOVING)
-    assert watchdog.mode is (Mode.RUNNING if mode in MOVING else mode)
+def test_an_action_is_accepted_in_an_episode_only(mode: Mode) -> None:
+    watchdog, _ = watchdog_in(mode)
+    in_episode = mode in IN_EPISODE
+    assert watchdog.accept_action(1, 0.0, np.zeros(2)) is in_episode
+    assert watchdog.mode is (Mode.RUNNING if in_episode else mode)
 
 
 @pytest.mark.parametrize("mode", LATCHED)
-def test_a_latched_state_is_left_by_clear_alone(mode: Mode) -> None:
-    watchdog, seen = dog(mode)
-    watchdog.accept(1, 0.0, np.zeros(2))
+def test_only_clear_leaves_a_latched_mode(mode: Mode) -> None:
+    watchdog, events = watchdog_in(mode)
+    watchdog.accept_action(1, 0.0, np.zeros(2))
     watchdog.hold()
     watchdog.release(0.0)
-    watchdog.rest()
+    watchdog.end_episode()
     watchdog.check_age(1e9)
-    watchdog.check_state(reading(), np.zeros(7))
+    watchdog.check_state(reading(), ZERO)
     watchdog.fault(Event.OVERRUN)
     assert watchdog.mode is mode
-    assert seen == []
+    assert events == []
     watchdog.clear()
     assert watchdog.mode is Mode.IDLE
-    assert seen == [Event.CLEARED]
+    assert events == [Event.CLEARED]
 
 
-@pytest.mark.parametrize("mode", [mode for mode in Mode if mode not in LATCHED])
-def test_clear_means_nothing_where_nothing_is_latched(mode: Mode) -> None:
-    watchdog, seen = dog(mode)
+@pytest.mark.parametrize("mode", NOT_LATCHED)
+def test_clear_changes_nothing_where_nothing_is_latched(mode: Mode) -> None:
+    watchdog, events = watchdog_in(mode)
     watchdog.clear()
     assert watchdog.mode is mode
-    assert seen == []
+    assert events == []
 
 
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode is not Mode.EXTERNAL_STOP])
-def test_the_arms_own_stop_outranks_every_state(mode: Mode) -> None:
-    watchdog, seen = dog(mode)
+def test_an_external_stop_is_taken_over_from_every_mode(mode: Mode) -> None:
+    watchdog, events = watchdog_in(mode)
     for stamp in (1.0, 2.0):
-        watchdog.check_state(reading(stamp, Condition.EXTERNAL_STOP), np.zeros(7))
+        watchdog.check_state(reading(stamp, Condition.EXTERNAL_STOP), ZERO)
     assert watchdog.mode is Mode.EXTERNAL_STOP
-    assert seen == [Event.ARM_STOPPED]
+    assert events == [Event.ARM_STOPPED]
 
 
-@pytest.mark.parametrize("mode", STILL)
-def test_who_does_not_move_cannot_be_late_or_paused(mode: Mode) -> None:
-    watchdog, seen = dog(mode)
+@pytest.mark.parametrize("mode", NOT_IN_EPISODE)
+def test_outside_an_episode_nothing_is_late_or_paused(mode: Mode) -> None:
+    watchdog, events = watchdog_in(mode)
     watchdog.check_age(1e9)
     watchdog.pause(Event.OBJECT_LOST)
     watchdog.release(1e9)
     assert watchdog.mode is mode
-    assert seen == []
+    assert events == []
 
 
-def test_an_age_is_judged_at_its_two_bounds() -> None:
-    deadline, silent = FAMILY.limits.deadline, WatchdogConfig().silent
-    for age, mode in (
+@pytest.mark.parametrize(
+    ("deadlines", "mode"),
+    [
         (0.99, Mode.RUNNING),
         (1.01, Mode.HOLD),
-        (0.99 * silent, Mode.HOLD),
-        (1.01 * silent, Mode.FAULT),
-    ):
-        watchdog, _ = dog(Mode.ARMED)
-        watchdog.accept(1, 10.0, np.zeros(2))
-        watchdog.check_age(10.0 + age * deadline)
-        assert watchdog.mode is mode, age
+        (0.99 * WatchdogConfig().silent_deadlines, Mode.HOLD),
+        (1.01 * WatchdogConfig().silent_deadlines, Mode.FAULT),
+    ],
+)
+def test_the_age_of_an_action_is_judged_at_its_two_bounds(deadlines: float, mode: Mode) -> None:
+    watchdog, _ = watchdog_in(Mode.ARMED)
+    watchdog.accept_action(1, 10.0, np.zeros(2))
+    watchdog.check_age(10.0 + deadlines * FAMILY.limits.deadline)
+    assert watchdog.mode is mode
 
 
-def test_a_link_may_stutter_but_not_stop() -> None:
-    watchdog, seen = dog(Mode.RUNNING)
+def test_a_stamp_may_repeat_for_two_readings_but_not_for_three() -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
     for stamp in (1, 1, 1, 2, 2, 2, 3):
-        watchdog.check_state(reading(stamp), np.zeros(7))
+        watchdog.check_state(reading(stamp), ZERO)
     assert watchdog.mode is Mode.RUNNING
     for _ in range(3):
-        watchdog.check_state(reading(2.5), np.zeros(7))  # backwards is no news either
+        watchdog.check_state(reading(2.5), ZERO)  # a step backwards is no advance either
     assert watchdog.mode is Mode.FAULT
-    assert seen == [Event.LINK_LOST]
+    assert events == [Event.LINK_LOST]
 
 
-def test_a_joint_may_lag_for_a_moment_but_not_for_long() -> None:
-    watchdog, seen = dog(Mode.RUNNING)
+def test_a_joint_may_lag_briefly_but_not_for_long() -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
     far = np.array([0, 0, 0.2, 0, 0, 0, 0])
-    for k, setpoint in enumerate([far] * 4 + [0 * far] + [far] * 4):
+    setpoints = [far] * 4 + [ZERO] + [far] * 4
+    for k, setpoint in enumerate(setpoints):
         watchdog.check_state(reading(k), setpoint)
     assert watchdog.mode is Mode.RUNNING
     watchdog.check_state(reading(99), far)
-    assert seen == [Event.NOT_TRACKING]
+    assert events == [Event.NOT_TRACKING]
 
 
 def test_a_joint_may_be_struck_but_not_pressed() -> None:
-    watchdog, seen = dog(Mode.RUNNING)
-    ticks, limit = watchdog.config.torque_ticks, FAMILY.limits.tau
-    blow, unknown = np.where(np.arange(7) == 3, -1.01 * limit, 0.0), np.full(7, np.nan)
-    readings = (
-        [blow] * (ticks - 1) + [-limit] + [blow] * (ticks - 1) + [unknown] + [blow] * (ticks - 1)
-    )
-    for k, tau in enumerate(readings):
-        watchdog.check_state(replace(reading(k), tau=tau), np.zeros(7))
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    limit = FAMILY.limits.tau
+    excess = np.where(np.arange(7) == 3, -1.01 * limit, 0.0)
+    unknown = np.full(7, np.nan)
+    impact = [excess] * (watchdog.config.torque_ticks - 1)
+    torques = [*impact, -limit, *impact, unknown, *impact]
+    for k, tau in enumerate(torques):
+        watchdog.check_state(reading(k, tau=tau), ZERO)
     assert watchdog.mode is Mode.RUNNING
-    watchdog.check_state(replace(reading(999), tau=np.where(blow == 0, np.nan, blow)), np.zeros(7))
+    only_one_measured = np.where(excess == 0, np.nan, excess)
+    watchdog.check_state(reading(999, tau=only_one_measured), ZERO)
     assert watchdog.mode is Mode.FAULT
-    assert seen == [Event.TORQUE]
+    assert events == [Event.TORQUE_LIMIT]
 
 
-def test_what_a_joint_is_pressed_with_is_no_matter_while_it_is_told_nothing() -> None:
-    watchdog, seen = dog(Mode.IDLE)
+def test_torque_is_not_judged_while_nothing_is_commanded() -> None:
+    watchdog, events = watchdog_in(Mode.IDLE)
     for k in range(3 * watchdog.config.torque_ticks):
-        watchdog.check_state(replace(reading(k), tau=2 * FAMILY.limits.tau), None)
-    assert seen == []
+        watchdog.check_state(reading(k, tau=2 * FAMILY.limits.tau), None)
+    assert events == []

@@ -11,15 +11,15 @@ from sim.engines import ENGINES
 from sim.engines.base import Engine
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
-from sim.families.cheetah import CHEETAH, JOINTS, MOVING
-from sim.scene_model import compiled
+from sim.families.cheetah import CHEETAH, NUM_COORDINATES
+from sim.scene_model import compile_scene
 from sim.vec_world import VecWorld
 
 BACK_THIGH = 0
 
 
-def gymnasiums(state: Array) -> gymnasium.Env:
-    """Gymnasium's environment, put where (18,) says."""
+def gymnasium_env(state: Array) -> gymnasium.Env:
+    """Gymnasium's environment in the state qpos, qvel (18,)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = gymnasium.make("HalfCheetah-v5").unwrapped
@@ -28,12 +28,14 @@ def gymnasiums(state: Array) -> gymnasium.Env:
     return env
 
 
-def test_it_moves_as_gymnasiums_does_and_is_paid_for_the_same_velocity() -> None:
-    n, family, rng = 3, FAMILIES["cheetah_vel"](), np.random.default_rng(0)
+def test_it_moves_as_in_gymnasium_and_is_rewarded_for_the_same_velocity() -> None:
+    n = 3
+    family = FAMILIES["cheetah_vel"]()
+    rng = np.random.default_rng(0)
     world = VecWorld(family, "mujoco", n, 0)
     task = family.sample(rng, n)
     before = world.reset(task)
-    envs = [gymnasiums(np.r_[obs[17], obs[:17]]) for obs in before]
+    envs = [gymnasium_env(np.r_[obs[17], obs[:17]]) for obs in before]
     for _ in range(family.horizon):
         action = rng.uniform(-1, 1, (n, 6))
         step = world.step(action)
@@ -41,26 +43,27 @@ def test_it_moves_as_gymnasiums_does_and_is_paid_for_the_same_velocity() -> None
             obs, _, _, _, info = env.step(action[i])
             np.testing.assert_allclose(step.obs[i, :17], obs, rtol=0, atol=1e-9)
             assert step.obs[i, 17] == pytest.approx(info["x_position"], abs=1e-9)
-            paid = -abs(info["x_velocity"] - task.values[i, 0]) - 0.05 * (action[i] ** 2).sum()
-            assert step.reward[i] == pytest.approx(paid, abs=1e-9)
+            effort = 0.05 * (action[i] ** 2).sum()
+            expected = -abs(info["x_velocity"] - task.values[i, 0]) - effort
+            assert step.reward[i] == pytest.approx(expected, abs=1e-9)
     world.close()
 
 
-def test_it_starts_as_gymnasiums_does() -> None:
+def test_it_starts_as_in_gymnasium() -> None:
     family = FAMILIES["cheetah_vel"]()
     start = family.start(np.random.default_rng(0), family.sample(np.random.default_rng(0), 4000))
     assert start.dq is not None
-    assert start.q.shape == start.dq.shape == (4000, len(MOVING))
+    assert start.q.shape == start.dq.shape == (4000, NUM_COORDINATES)
     assert np.abs(start.q).max() <= 0.1
     np.testing.assert_allclose(start.q.std(0), 0.1 / np.sqrt(3), rtol=0.05)
     np.testing.assert_allclose(start.dq.std(0), 0.1, rtol=0.05)
-    env = gymnasiums(np.zeros(18))
+    env = gymnasium_env(np.zeros(18))
     obs = np.stack([env.reset(seed=seed)[0] for seed in range(300)])
     np.testing.assert_allclose(obs.std(0), np.r_[start.q.std(0)[1:], start.dq.std(0)], rtol=0.2)
 
 
 def test_the_body_is_what_the_models_file_says() -> None:
-    model = compiled(FAMILIES["cheetah_vel"]().scene)
+    model = compile_scene(FAMILIES["cheetah_vel"]().scene)
     assert tuple(model.actuator(i).name for i in range(model.nu)) == CHEETAH.joints
     np.testing.assert_array_equal(model.actuator_gear[:, 0], CHEETAH.limits.tau)
     np.testing.assert_array_equal(
@@ -69,8 +72,9 @@ def test_the_body_is_what_the_models_file_says() -> None:
     assert (model.opt.timestep, model.body_mass.sum()) == pytest.approx((0.01, 14.0))
 
 
-def test_standing_still_costs_the_speed_that_was_wished() -> None:
-    family, n = FAMILIES["cheetah_vel"](), 8
+def test_standing_still_costs_the_goals_speed() -> None:
+    family = FAMILIES["cheetah_vel"]()
+    n = 8
     world = VecWorld(family, "mujoco", n, 0)
     task = family.sample(np.random.default_rng(0), n)
     world.reset(task)
@@ -81,9 +85,9 @@ def test_standing_still_costs_the_speed_that_was_wished() -> None:
 
 def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
     family = FAMILIES["cheetah_vel"]()
-    train, heldout = (
-        family.sample(np.random.default_rng(0), 4000, s).values[:, 0] for s in ("train", "heldout")
-    )
+    rng = np.random.default_rng
+    train = family.sample(rng(0), 4000, "train").values[:, 0]
+    heldout = family.sample(rng(0), 4000, "heldout").values[:, 0]
     for speeds in (train, heldout):
         assert speeds.min() >= 0
         assert speeds.max() <= 3
@@ -94,10 +98,10 @@ def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
 
 def test_one_actuator_is_dead_and_the_back_thighs_only_where_held_out() -> None:
     family = FAMILIES["cheetah_cripple"]()
-    assert family.task_names == tuple(f"actuator.{joint}" for joint in JOINTS)
-    train, heldout = (
-        family.sample(np.random.default_rng(0), 500, s).values for s in ("train", "heldout")
-    )
+    assert family.task_names == tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
+    rng = np.random.default_rng
+    train = family.sample(rng(0), 500, "train").values
+    heldout = family.sample(rng(0), 500, "heldout").values
     for values in (train, heldout):
         assert set(values.flatten()) == {0.0, 1.0}
         assert (values.sum(1) == 5).all()
@@ -106,9 +110,11 @@ def test_one_actuator_is_dead_and_the_back_thighs_only_where_held_out() -> None:
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])
-def test_a_dead_actuator_moves_nothing_whatever_it_is_told(engine: str) -> None:
-    family, rng = FAMILIES["cheetah_cripple"](), np.random.default_rng(0)
-    a, b = (VecWorld(family, engine, 6, 0) for _ in range(2))
+def test_actions_of_a_dead_actuator_have_no_effect(engine: str) -> None:
+    family = FAMILIES["cheetah_cripple"]()
+    rng = np.random.default_rng(0)
+    a = VecWorld(family, engine, 6, 0)
+    b = VecWorld(family, engine, 6, 0)
     task = family.sample(rng, 6)
     dead = task.values.argmin(1)
     a.reset(task)
@@ -135,18 +141,18 @@ def test_in_bullet_it_stands_much_the_same_and_kicks_the_same_way() -> None:
         engine.write(task)
         engine.reset(start)
         for _ in range(40):
-            engine.step(Torque(np.zeros((1, 6))), 5)
+            engine.run(Torque(np.zeros((1, 1, 6))), 5)
         stands.append(engine.read().q[0])
         engine.reset(start)
-        engine.step(Torque(CHEETAH.limits.tau[None]), 5)
+        engine.run(Torque(CHEETAH.limits.tau[None, None]), 5)
         kicked.append(engine.read().q[0] - start.q[0])
         engine.close()
-    np.testing.assert_allclose(
-        stands[0][1:3], stands[1][1:3], atol=0.05
-    )  # m and rad: Bullet's ground is harder
-    np.testing.assert_allclose(stands[0][3:], stands[1][3:], atol=0.12)  # rad
-    assert (np.sign(kicked[0][3:]) == np.sign(kicked[1][3:])).all()
-    np.testing.assert_allclose(kicked[0][3:], kicked[1][3:], atol=0.25)
+    stand, stand_in_bullet = stands
+    kick, kick_in_bullet = kicked
+    np.testing.assert_allclose(stand[1:3], stand_in_bullet[1:3], atol=0.05)  # m; harder ground
+    np.testing.assert_allclose(stand[3:], stand_in_bullet[3:], atol=0.12)  # rad
+    assert (np.sign(kick[3:]) == np.sign(kick_in_bullet[3:])).all()
+    np.testing.assert_allclose(kick[3:], kick_in_bullet[3:], atol=0.25)
 
 
 def test_loading_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:

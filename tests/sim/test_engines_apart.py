@@ -1,4 +1,4 @@
-"""What one engine does that the contract of all does not ask for."""
+"""Behavior of single engines that the contract of all of them does not ask for."""
 
 import subprocess
 import sys
@@ -14,11 +14,12 @@ from robots.signals import Setpoint, Signals
 from robots.world import Start
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
-from sim.scene_model import PARTS, compiled
+from sim.scene_model import PARTS, compile_scene
 
 
-def begun(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
-    family, rng = FAMILIES["reach"](), np.random.default_rng(0)
+def started(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
+    family = FAMILIES["reach"]()
+    rng = np.random.default_rng(0)
     engine = MujocoEngine(threads)
     engine.load(family.scene, n)
     task = family.sample(rng, n)
@@ -29,8 +30,10 @@ def begun(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
 
 
 def towards(start: Start, k: int) -> Setpoint:
+    """Each world's joints move at a speed of their own; one tick, (1, n, j)."""
     speed = np.linspace(0.1, 0.3, len(start.q))[:, None] * np.ones(start.q.shape[1])
-    return Setpoint(start.q + 0.01 * (k + 1) * speed, speed, np.zeros_like(speed))
+    q = start.q + 0.01 * (k + 1) * speed
+    return Setpoint(q[None], speed[None], np.zeros_like(speed)[None])
 
 
 def same(a: Signals, b: Signals, rows: slice = slice(None)) -> bool:
@@ -41,28 +44,31 @@ def same(a: Signals, b: Signals, rows: slice = slice(None)) -> bool:
 
 
 def test_the_number_of_threads_changes_nothing_but_time() -> None:
-    (one, start), (three, _) = begun(5, 1), begun(5, 3)
+    one, start = started(5, 1)
+    three, _ = started(5, 3)
     for k in range(10):
-        one.step(towards(start, k), 5)
-        three.step(towards(start, k), 5)
+        one.run(towards(start, k), 5)
+        three.run(towards(start, k), 5)
         assert same(one.read(), three.read())
 
 
-def test_looking_after_every_tick_or_after_many_shows_the_same() -> None:
-    (often, start), (seldom, _) = begun(3), begun(3)
+def test_reading_after_every_tick_or_after_many_gives_the_same() -> None:
+    often, start = started(3)
+    seldom, _ = started(3)
     for k in range(10):
-        often.step(towards(start, k), 5)
-        seldom.step(towards(start, k), 5)
-        seen = often.read()
-    assert same(seen, seldom.read())
+        often.run(towards(start, k), 5)
+        seldom.run(towards(start, k), 5)
+        last = often.read()
+    assert same(last, seldom.read())
 
 
-def test_physics_that_was_asked_for_has_run_before_a_reset_of_other_worlds() -> None:
-    (a, start), (b, _) = begun(3), begun(3)
+def test_a_reset_of_one_world_leaves_what_the_others_have_simulated() -> None:
+    a, start = started(3)
+    b, _ = started(3)
     mask = np.array([True, False, False])
     for k in range(4):
-        a.step(towards(start, k), 5)
-        b.step(towards(start, k), 5)
+        a.run(towards(start, k), 5)
+        b.run(towards(start, k), 5)
     b.read()
     for engine in (a, b):
         engine.reset(start, mask)
@@ -72,16 +78,17 @@ def test_physics_that_was_asked_for_has_run_before_a_reset_of_other_worlds() -> 
 def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (hurt, start), (well, _) = begun(3), begun(3)
+    hurt, start = started(3)
+    well, _ = started(3)
     rollout = hurt.batch.rollout
 
     def failing(*args: object, **options: object) -> None:
         rollout(*args, **options)
         raise SimulationError(np.array([1]), "the inertia matrix is not positive definite")
 
-    hurt.step(towards(start, 0), 5)
-    well.step(towards(start, 0), 5)
     monkeypatch.setattr(hurt.batch, "rollout", failing)
+    hurt.run(towards(start, 0), 5)
+    well.run(towards(start, 0), 5)
     assert hurt.diverged.tolist() == [False, True, False]
     monkeypatch.undo()
     assert same(hurt.read(), well.read(), slice(0, 1))
@@ -99,12 +106,8 @@ engine.load(FAMILIES["reach"]().scene, 2)
 print("answer")
 engine.close()
 """
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "answer\n"
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "answer\n"
 
 
 def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
@@ -114,6 +117,6 @@ def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
     heeled.write_text(
         PANDA.urdf.read_text().replace('<collision name="tip">', heel + '<collision name="tip">')
     )
-    model = compiled(replace(scene, body=replace(PANDA, urdf=heeled)))
-    pairs = {(a, b) for a, b in zip(model.pair_geom1, model.pair_geom2, strict=True)}
-    assert len(pairs) == compiled(scene).npair + len(PARTS)
+    model = compile_scene(replace(scene, body=replace(PANDA, urdf=heeled)))
+    pairs = set(zip(model.pair_geom1, model.pair_geom2, strict=True))
+    assert len(pairs) == compile_scene(scene).npair + len(PARTS)

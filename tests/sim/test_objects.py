@@ -1,4 +1,4 @@
-"""What an object is made of, and what it weighs, against brute force."""
+"""Geometry and mass properties of objects, against brute force."""
 
 import numpy as np
 import pytest
@@ -14,20 +14,22 @@ def of_shape(name: str, **changes: float) -> dict[str, Array]:
 
 
 def cloud(p: dict[str, Array], n: int = 200_000) -> Array:
-    """Points of uniform density in the footprint of an object; where parts overlap, twice as many."""
-    made, rng = objects.parts(p), np.random.default_rng(0)
+    """Points of uniform density in the footprint of an object; twice as many in overlaps."""
+    made = objects.parts(p)
+    rng = np.random.default_rng(0)
     weight = (objects.area(made.size) * made.used)[0]
     points = []
     for k in np.flatnonzero(made.used[0]):
-        size, count = made.size[0, k], int(n * weight[k] / weight.sum())
-        if k < 2:
-            points.append(rng.uniform(-1, 1, (count, 3)) * size + made.pos[0, k])
+        size = made.size[0, k]
+        count = int(n * weight[k] / weight.sum())
+        if k < objects.DISC:
+            inside = rng.uniform(-1, 1, (count, 3)) * size
         else:
-            angle, radius = rng.uniform(0, 2 * np.pi, count), size[0] * np.sqrt(rng.random(count))
-            flat = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-            points.append(
-                np.concatenate([flat, rng.uniform(-1, 1, (count, 1)) * size[1]], 1) + made.pos[0, k]
-            )
+            angle = rng.uniform(0, 2 * np.pi, count)
+            radius = size[0] * np.sqrt(rng.random(count))
+            height = size[1] * rng.uniform(-1, 1, count)
+            inside = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], 1)
+        points.append(inside + made.pos[0, k])
     return np.concatenate(points)
 
 
@@ -36,25 +38,27 @@ def test_the_frame_is_the_centroids_and_the_inertia_is_that_of_its_points(name: 
     p = of_shape(name, size_x=0.05, size_y=0.04, size_z=0.02, mass=0.3)
     points = cloud(p)
     assert np.abs(points.mean(0)).max() < 3e-4
-    weight = objects.inertia(p, objects.parts(p))
-    squares = (points**2).sum(-1)[:, None, None] * np.eye(3) - points[:, :, None] * points[
-        :, None, :
-    ]
-    found = np.sort(np.linalg.eigvalsh(0.3 * squares.mean(0)))
-    assert np.allclose(np.sort(weight.moments[0]), found, rtol=0.01)
-    assert weight.mass[0] == 0.3
-    x, y, z = weight.moments[0]
+    inertia = objects.inertia(p, objects.parts(p))
+    squared = (points**2).sum(-1)[:, None, None] * np.eye(3)
+    outer = points[:, :, None] * points[:, None, :]
+    tensor = 0.3 * (squared - outer).mean(0)
+    assert np.allclose(np.sort(inertia.moments[0]), np.linalg.eigvalsh(tensor), rtol=0.01)
+    assert inertia.mass[0] == 0.3
+    x, y, z = inertia.moments[0]
     assert x < y + z
     assert y < x + z
     assert z < x + y
 
 
 @pytest.mark.parametrize("name", objects.SHAPES)
-def test_it_fills_its_size_and_hides_what_it_does_not_need(name: str) -> None:
+def test_an_object_fills_its_size_and_hides_parts_that_it_does_not_use(name: str) -> None:
     p = of_shape(name, size_x=0.05, size_y=0.04)
     made = objects.parts(p)
-    half = np.where(np.arange(3)[None, :, None] < 2, made.size[..., :2], made.size[..., :1])
-    low, high = (made.pos[..., :2] - half)[made.used], (made.pos[..., :2] + half)[made.used]
+    is_box = np.arange(3)[:, None] < objects.DISC
+    half = np.where(is_box, made.size[..., :2], made.size[..., :1])
+    center = made.pos[..., :2]
+    low = (center - half)[made.used]
+    high = (center + half)[made.used]
     extent = high.max(0) - low.min(0)
     assert np.allclose(extent, (0.1, 0.1 if name == "cylinder" else 0.08))
     hidden = ~made.used[0]
@@ -71,7 +75,10 @@ def test_a_shape_that_does_not_exist_is_refused() -> None:
 def test_a_contact_of_the_given_damping_gives_back_its_restitution() -> None:
     for restitution in (0.2, 0.5, 0.8):
         ratio = float(objects.damping_ratio(np.array(restitution)))
-        omega, dt, x, v = 300.0, 1e-6, 0.0, -1.0
+        omega = 300.0
+        dt = 1e-6
+        x = 0.0
+        v = -1.0
         while x <= 0:  # a mass on the spring-damper, from touch to release
             v += dt * (-2 * ratio * omega * v - omega**2 * x)
             x += dt * v

@@ -1,4 +1,7 @@
-"""How the twin differs from an ideal arm; what every driver promises is in ``tests/contracts/test_drivers.py``."""
+"""How the twin differs from an ideal arm.
+
+What every driver promises is in ``tests/contracts/test_drivers.py``.
+"""
 
 import numpy as np
 import pytest
@@ -7,31 +10,64 @@ from robots.signals import Command, JointState
 from sim.families import FAMILIES
 from sim.twin import Twin, TwinOptions
 
-FAMILY = FAMILIES["reach"]()
+REACH = FAMILIES["reach"]()
+SLIDE = FAMILIES["slide"]()
+DT = Twin.capabilities.dt
 
 
-def readings(twin: Twin, pushed: tuple[int, ...], count: int = 16) -> list[JointState]:
-    """Some readings of a twin that is told to move before those in ``pushed``, and told nothing before the others."""
+def read_with_pushes(latency: float, pushes: tuple[int, ...], count: int = 16) -> list[JointState]:
+    """Readings of a twin that is sent a step of 1 mrad before the readings in ``pushes``."""
+    twin = Twin(REACH.body, REACH.scene, TwinOptions(latency=latency, noise=0.0))
     twin.connect()
     twin.enable()
-    goal, seen = FAMILY.body.home.copy(), []
+    target = REACH.body.home.copy()
+    readings = []
     for k in range(count):
-        if k in pushed:
-            goal = goal + 1e-3
-            twin.write(Command(goal, np.full(7, 1e-3 / twin.dt)))
-        seen.append(twin.read())
+        if k in pushes:
+            target = target + 1e-3
+            twin.write(Command(target, np.full(7, 1e-3 / DT)))
+        readings.append(twin.read())
     twin.disconnect()
-    return seen
+    return readings
 
 
-@pytest.mark.parametrize("late", [0, 1, 2, 10])
-def test_every_command_arrives_after_the_latency_whether_others_follow_or_not(late: int) -> None:
-    def arm(pushed: tuple[int, ...]) -> list[JointState]:
-        return readings(
-            Twin(FAMILY.body, FAMILY.scene, TwinOptions(latency=late * Twin.dt, noise=0.0)), pushed
-        )
+def first_difference(a: list[JointState], b: list[JointState]) -> int:
+    """The first reading in which two twins differ; they differ in all that follow."""
+    same = [np.array_equal(x.q, y.q) for x, y in zip(a, b, strict=True)]
+    first = same.index(False)
+    assert not any(same[first:])
+    return first
 
-    still, once, twice = arm(()), arm((2,)), arm((2, 3))
-    for told, before, first in ((once, still, 2 + late), (twice, once, 3 + late)):
-        same = [np.array_equal(a.q, b.q) for a, b in zip(told, before, strict=True)]
-        assert same == [k < first for k in range(len(same))]
+
+@pytest.mark.parametrize("ticks", [0, 1, 2, 10])
+def test_every_command_arrives_after_the_latency_whether_others_follow_or_not(ticks: int) -> None:
+    latency = ticks * DT
+    still = read_with_pushes(latency, ())
+    once = read_with_pushes(latency, (2,))
+    twice = read_with_pushes(latency, (2, 3))
+    assert first_difference(still, once) == 2 + ticks
+    assert first_difference(once, twice) == 3 + ticks
+
+
+def test_it_says_before_it_is_built_that_its_time_passes_by_reading() -> None:
+    assert Twin.capabilities.dt == 0.002
+    assert not Twin.capabilities.realtime
+
+
+def test_its_placer_puts_the_object_where_its_tracker_sees_it_and_leaves_the_arm() -> None:
+    twin = Twin(SLIDE.body, SLIDE.scene, TwinOptions(tracker_noise=1e-4))
+    twin.connect()
+    assert np.isnan(twin.tracker.read().pos).all(), "there is no object yet"
+    rng = np.random.default_rng(0)
+    for split in ("train", "heldout"):
+        task = SLIDE.sample(rng, 1, split)
+        start = SLIDE.start(rng, task)
+        assert start.object_pos is not None
+        before = twin.read().q
+        twin.placer.place(task, start)
+        state = twin.tracker.read()
+        np.testing.assert_allclose(state.pos, start.object_pos[0], atol=1e-3)
+        np.testing.assert_allclose(np.linalg.norm(state.quat), 1)
+        np.testing.assert_allclose(twin.read().q, before, atol=1e-3)
+        assert state.stamp == twin.time - DT
+    twin.disconnect()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robots.signals import Setpoint, Signals, Verdict
+from robots.signals import Setpoint, Signals, Torque, Verdict
 from robots.world import Task
 from sim.engines.ideal import IdealEngine
 from sim.families import FAMILIES
@@ -27,29 +27,31 @@ def point(
 
 
 class Breaking(IdealEngine):
-    """Physics of which one world breaks down at its third step, or shows a NaN without saying so."""
+    """World 1 breaks down in the third run and reports it, or reads NaN once without a report."""
 
-    silent, steps = False, 0
+    silent = False
+    runs = 0
 
-    def step(self, setpoint: Setpoint, substeps: int) -> None:
-        super().step(setpoint, substeps)
-        self.steps += 1
-        if self.steps == 3 and not self.silent:
-            self._broken[1] = True
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        super().run(command, substeps)
+        self.runs += 1
+        if self.runs == 3 and not self.silent:
+            self._diverged[1] = True
 
     def read(self) -> Signals:
         signals = super().read()
-        if self.steps == 3 and self.silent:
+        if self.runs == 3 and self.silent:
             signals.q[1] = np.nan
         return signals
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_world_that_breaks_down_is_reported_and_paid_nothing(silent: bool) -> None:
+def test_a_world_that_diverges_is_reported_and_earns_nothing(silent: bool) -> None:
     engine = Breaking()
     engine.silent = silent
     world, task = point(engine=engine)
-    before, action = world.reset(task), np.full((N, 2), 0.5)
+    before = world.reset(task)
+    action = np.full((N, 2), 0.5)
     for k in range(4):
         step = world.step(action)
         broken = k == 2 or (k > 2 and not silent)
@@ -64,7 +66,7 @@ def test_a_world_that_breaks_down_is_reported_and_paid_nothing(silent: bool) -> 
     assert not (world.step(action).verdict & int(Verdict.DIVERGED)).any()
 
 
-def test_a_point_moves_by_what_it_is_told_times_the_time() -> None:
+def test_a_point_moves_by_its_action_times_the_time() -> None:
     world, task = point()
     before = world.reset(task)
     step = world.step(np.tile([1.0, -0.5], (N, 1)))
@@ -72,21 +74,21 @@ def test_a_point_moves_by_what_it_is_told_times_the_time() -> None:
 
 
 def test_an_action_outside_its_range_counts_as_the_nearest_inside() -> None:
-    (a, task), (b, _) = point(), point()
+    a, task = point()
+    b, _ = point()
     a.reset(task)
     b.reset(task)
-    x, y = a.step(np.full((N, 2), 7.0)), b.step(np.ones((N, 2)))
+    x = a.step(np.full((N, 2), 7.0))
+    y = b.step(np.ones((N, 2)))
     np.testing.assert_array_equal(x.obs, y.obs)
     np.testing.assert_array_equal(x.applied, np.ones((N, 2)))
 
 
 @pytest.mark.parametrize("bad", [(np.nan, np.nan), (np.nan, 0.5)])
-def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alone(
+def test_an_action_that_is_nan_counts_as_a_standstill_in_its_world_alone(
     bad: tuple[float, float],
 ) -> None:
-    family = FAMILIES[
-        "slide"
-    ]()  # whose tool has no zero speed amid its range: an action of 0 pushes on
+    family = FAMILIES["slide"]()  # its tool's range begins at zero speed: action 0 pushes forward
     task = family.sample(np.random.default_rng(0), 3)
     world = VecWorld(family, "mujoco", 3)
     world.reset(task)
@@ -100,7 +102,7 @@ def test_an_action_that_is_not_a_number_counts_as_a_standstill_in_its_world_alon
     world.close()
 
 
-def test_until_its_first_action_arrives_an_arm_stands() -> None:
+def test_an_arm_stands_until_its_first_action_arrives() -> None:
     family = FAMILIES["slide"]()
     task = family.sample(np.random.default_rng(0), 2)
     task = Task(
@@ -140,19 +142,22 @@ def test_a_latency_of_less_than_a_control_period_holds_the_action_back_for_some_
 
 def test_noise_has_its_size_and_reward_does_not_see_it() -> None:
     n = 2000
-    (noisy, task), (clean, plain) = point(n, {"disturbance.noise": 0.1}), point(n)
-    a, b = noisy.reset(task), clean.reset(plain)
+    noisy, task = point(n, {"disturbance.noise": 0.1})
+    clean, plain = point(n)
+    a = noisy.reset(task)
+    b = clean.reset(plain)
     assert np.std(a - b) == pytest.approx(0.1 * 2, rel=0.1)  # of half the range, 2 m
-    x, y = noisy.step(np.zeros((n, 2))), clean.step(np.zeros((n, 2)))
+    x = noisy.step(np.zeros((n, 2)))
+    y = clean.step(np.zeros((n, 2)))
     np.testing.assert_array_equal(x.reward, y.reward)
     assert (x.obs != y.obs).all()
 
 
 def test_a_coarse_observation_lies_on_its_grid() -> None:
     world, task = point(100, {"disturbance.quantum": 0.05})
-    seen = world.reset(task) / (0.05 * 2)
-    np.testing.assert_allclose(seen, np.round(seen), atol=1e-9)
-    assert len(np.unique(np.round(seen))) > 5
+    steps = world.reset(task) / (0.05 * 2)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+    assert len(np.unique(np.round(steps))) > 5
 
 
 def test_a_lost_observation_repeats_the_last_one() -> None:
@@ -168,12 +173,13 @@ def test_a_lost_observation_repeats_the_last_one() -> None:
     np.testing.assert_array_equal(certain.step(np.ones((2, 2))).obs, first)
 
 
-def test_worlds_can_begin_anew_one_by_one() -> None:
+def test_worlds_can_be_reset_one_by_one() -> None:
     world, task = point(names={"disturbance.latency": 0.1})
     world.reset(task)
     for _ in range(3):
         last = world.step(np.ones((N, 2)))
-    fresh, mask = replace(task, values=task.values[::-1].copy()), np.array([False, True, False])
+    fresh = replace(task, values=task.values[::-1].copy())
+    mask = np.array([False, True, False])
     obs = world.reset(fresh, mask)
     np.testing.assert_array_equal(obs[~mask], last.obs[~mask])
     assert world.task is not None
@@ -184,7 +190,7 @@ def test_worlds_can_begin_anew_one_by_one() -> None:
     assert step.applied[:, 0].tolist() == [1, 0, 1]  # what the old episode posted is forgotten
 
 
-def test_what_does_not_fit_is_refused_in_words() -> None:
+def test_arguments_that_do_not_fit_are_refused_by_name() -> None:
     world, task = point()
     with pytest.raises(RuntimeError, match="reset"):
         world.step(np.zeros((N, 2)))
@@ -193,7 +199,7 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
     world.reset(task)
     with pytest.raises(ValueError, match=r"\(3, 2\)"):
         world.step(np.zeros((N, 3)))
-    with pytest.raises(ValueError, match="runs on ideal"):
+    with pytest.raises(ValueError, match="point runs on ideal, not on mujoco"):
         point(engine="mujoco")
     negative, task = point(names={"disturbance.noise": -1.0})
     with pytest.raises(ValueError, match="negative"):

@@ -1,6 +1,7 @@
 """Franka Emika Panda (FER), 7 joints, with a striker: a rod that ends in a ball.
 
-Limits: Franka Control Interface documentation, "Robot and interface specifications", joint space of the Panda.
+Joint limits: Franka Control Interface documentation, "Robot and interface specifications", limits
+of the Panda in joint space. Numbers marked "ours" are our own choice.
 """
 
 from pathlib import Path
@@ -12,9 +13,8 @@ from robots.arm import ArmSpec, Limits
 PANDA = ArmSpec(
     name="panda",
     joints=tuple(f"joint{i}" for i in range(1, 8)),
-    home=np.array(
-        [0.0, 0.0975, 0.0, -2.8583, 0.0, 2.9558, 0.0]
-    ),  # tool down, its ball 3 cm above the table
+    # The tool points down, its ball 3 cm above the table.
+    home=np.array([0.0, 0.0975, 0.0, -2.8583, 0.0, 2.9558, 0.0]),
     limits=Limits(
         q_low=np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973]),
         q_high=np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973]),
@@ -22,17 +22,26 @@ PANDA = ArmSpec(
         ddq=np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0]),
         jerk=np.array([7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0]),
         tau=np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0]),
+        # Ours: x in front of the base, y, z above the table.
         tool_box=np.array(
-            [[0.2, 0.8], [-0.5, 0.5], [0.02, 1.0]]
-        ),  # ours: in front of the base, above the table
-        force=30.0,  # ours: at the low end of the 20 N to 100 N collision thresholds in use on this arm
-        deadline=0.25,  # ours: s, two and a half control periods of 0.1 s
+            [
+                [0.2, 0.8],
+                [-0.5, 0.5],
+                [0.02, 1.0],
+            ]
+        ),
+        # Ours: near the low end of the collision thresholds used on this arm, 20 N to 100 N.
+        force=30.0,
+        # Ours: two and a half control periods of 0.1 s.
+        deadline=0.25,
     ),
     urdf=Path(__file__).parent / "panda.urdf",
     tool="tool",
-    # Joint servos in simulation: ours, stiff and over-damped, of the order of the arm's joint impedance controller.
+    # Servos in simulation, ours: stiff and over-damped, of the order of the arm's joint impedance
+    # controller.
     stiffness=np.array([4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0]),
     damping=np.array([300.0, 300.0, 200.0, 200.0, 60.0, 60.0, 60.0]),
-    # Reflected rotor inertia: of the order identified by Gaz et al. 2019 for the motors behind the gears.
+    # Reflected rotor inertia: of the order that Gaz et al. 2019 (see panda.urdf) identified for the
+    # motors behind their gears.
     armature=np.array([0.6, 0.6, 0.5, 0.5, 0.2, 0.2, 0.2]),
 )

@@ -1,0 +1,101 @@
+"""``pliant evaluate``, ``report`` and ``view``: results of a run, and what a family looks like."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from adaptation.commands.arguments import (
+    Json,
+    RunFolder,
+    allow_local_modules,
+    check_name,
+    check_positive,
+    open_run,
+)
+from robots.errors import BadArgumentError
+from sim.engines import ENGINES
+from sim.families import FAMILIES
+
+if TYPE_CHECKING:
+    from adaptation.runs.records import Evaluation
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a run in simulation: four policies on the same tasks under the same seeds.
+
+    adapted: the trained method. no_adaptation: the same, with its belief kept at the prior. blind
+    and oracle: the references, trained without knowledge of the task and with the true task.
+    """
+
+    folder: RunFolder
+    tasks: int = 64
+    """Number of tasks."""
+    episodes: int | None = None
+    """Episodes per task. Default: the family's number."""
+    split: Literal["train", "heldout"] = "heldout"
+    """Tasks from the training ranges, or from held-out ranges."""
+    engine: str | None = None
+    """Physics engine. Default: the first that supports the family's scene."""
+    seed: int = 0
+    """Random seed of the tasks and their disturbances."""
+    as_json: Json = False
+
+    def run(self) -> "Evaluation":
+        """Evaluate and print the table."""
+        check_name(ENGINES, self.engine)
+        check_positive(tasks=self.tasks, episodes=self.episodes)
+        run = open_run(self.folder)
+        from adaptation.jobs.evaluate import evaluate
+        from adaptation.reporting.statistics import table
+
+        result = evaluate(run, self.tasks, self.episodes, self.split, self.engine, self.seed)
+        print(table(result))
+        return result
+
+
+@dataclass(frozen=True)
+class Report:
+    """Render a run folder or a trial folder as one HTML page that needs no network."""
+
+    folder: Annotated[Positional[Path], arg(name="dir", metavar="DIR")]
+    """Run folder or trial folder."""
+    out: Path | None = None
+    """The page. Default: DIR/report.html."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        """Write the page."""
+        if not self.folder.is_dir():
+            raise BadArgumentError(f"no folder {self.folder}")
+        from adaptation.reporting.report import write_report
+        from adaptation.reporting.trial_page import read_header
+
+        if (self.folder / "trial.json").exists():
+            allow_local_modules(read_header(self.folder).arm)
+        page = write_report(self.folder, self.out or self.folder / "report.html")
+        print(f"wrote {page}")
+        return {"report": str(page)}
+
+
+@dataclass(frozen=True)
+class View:
+    """Show one trial of a family under random actions: in MuJoCo's viewer, or as a file."""
+
+    family: Annotated[Positional[str], arg(metavar="FAMILY")]
+    """Family of tasks, or package.module:Class for one of your own."""
+    out: Path | None = None
+    """.mp4, .png (last frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
+    seed: int = 0
+    """Random seed of the task and the actions."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        """Open the window or write the file."""
+        check_name(FAMILIES, self.family)
+        from adaptation.jobs.view import view
+
+        shown = view(self.family, self.out, self.seed)
+        return {"family": self.family, "file": None if shown is None else str(shown)}

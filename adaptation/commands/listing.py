@@ -1,0 +1,134 @@
+"""``pliant list`` and ``pliant settings``: what there is, and what can be set."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from adaptation.commands.arguments import Json, Pairs, check_name, parse_pairs
+from hw_interface.drivers import DRIVERS
+from hw_interface.emulators import EMULATORS
+from hw_interface.trackers import TRACKERS
+from policies.methods import METHODS
+from robots.catalog import ARMS
+from sim.engines import ENGINES
+from sim.families import FAMILIES
+
+if TYPE_CHECKING:
+    from policies.settings import Setting
+
+REGISTRIES = {
+    "families": FAMILIES,
+    "methods": METHODS,
+    "arms": ARMS,
+    "engines": ENGINES,
+    "drivers": DRIVERS,
+    "trackers": TRACKERS,
+    "emulators": EMULATORS,
+}
+HEADINGS = ("setting", "value", "source", "unit", "meaning")
+
+
+@dataclass(frozen=True)
+class List:
+    """List the families, methods, arms, engines, drivers, trackers and emulators."""
+
+    as_json: Json = False
+
+    def run(self) -> dict[str, list[str]]:
+        """Print the names of every registry."""
+        names = {kind: sorted(table) for kind, table in REGISTRIES.items()}
+        for kind, entries in names.items():
+            print(f"{kind:<9} {' '.join(entries) or '-'}")
+        return names
+
+
+@dataclass(frozen=True)
+class Settings:
+    """List every setting of a method for a family: value, source, unit and meaning.
+
+    The source is default, derived (from the shapes and the horizon of the family), the preset's
+    file, or --set. Any of them can be changed with `pliant train ... --set NAME=VALUE`.
+    """
+
+    method: Annotated[Positional[str], arg(metavar="METHOD")]
+    """Method; `pliant list` names them."""
+    family: str
+    """Family of tasks, or package.module:Class for one of your own."""
+    preset: str = "cpu"
+    """Budget that the preset is tuned for: cpu or paper."""
+    set: Pairs = ()
+    """A change, NAME=VALUE, such as sac.hidden=64,64. May be repeated."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        """Print the settings and the length of a full training."""
+        check_name(METHODS, self.method)
+        check_name(FAMILIES, self.family)
+        changes = parse_pairs("--set", self.set)
+        from adaptation.runs import checkpoint
+        from policies.config import MethodConfig
+        from policies.presets import load_preset
+        from policies.settings import estimate, list_settings
+
+        config = checkpoint.method_config(self.method, self.family, self.preset, changes)
+        family = checkpoint.family_named(self.family)
+        problem = checkpoint.problem_of(family)
+        preset = load_preset(self.method, family.name, self.preset)
+        settings = list_settings(type(config), problem, preset, changes)
+        entries = [describe_setting(setting, family.name) for setting in settings]
+        rows = [[format_value(value) for value in entry.values()] for entry in entries]
+        print_table(HEADINGS, rows)
+        answer: dict[str, Any] = {
+            "method": self.method,
+            "family": self.family,
+            "preset": self.preset,
+            "settings": entries,
+            "steps": None,
+            "gradient_steps": None,
+        }
+        if isinstance(config, MethodConfig):  # others do not tell their gradient steps
+            steps, gradient_steps = estimate(config, problem)
+            answer["steps"] = steps
+            answer["gradient_steps"] = gradient_steps
+            print(f"full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
+        return answer
+
+
+def describe_setting(setting: "Setting", family: str) -> dict[str, Any]:
+    """A setting with the source of its value in words: the preset is named by its file."""
+    sources = {"preset": f"preset {family}.toml", "set": "--set"}
+    return {
+        "name": setting.name,
+        "value": setting.value,
+        "source": sources.get(setting.source, setting.source),
+        "unit": setting.unit,
+        "meaning": setting.meaning,
+    }
+
+
+def format_value(value: object) -> str:
+    """A value as ``--set`` takes it."""
+    if isinstance(value, tuple | list):
+        return ",".join(str(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, plain aligned columns elsewhere."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*headings)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())

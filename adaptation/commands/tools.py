@@ -1,0 +1,64 @@
+"""``pliant recover`` and ``pliant emulate``: tools around an arm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from adaptation.commands.arguments import Json, check_name, check_positive
+from hw_interface.emulators import EMULATORS
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+
+if TYPE_CHECKING:
+    from adaptation.runs.records import EmulationResult
+
+
+@dataclass(frozen=True)
+class Recover:
+    """Repair a recording that was cut off when its process was killed."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The .mcap file."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        """Rebuild the recording's index."""
+        if not self.file.is_file():
+            raise BadArgumentError(f"no file {self.file}")
+        from hw_interface.recording.recovery import recover
+
+        messages = recover(self.file)
+        print(f"{messages} messages in {self.file}")
+        return {"file": str(self.file), "messages": messages}
+
+
+@dataclass(frozen=True)
+class Emulate:
+    """Emulate an arm's controller: its protocol on a serial port, in front of simulated physics.
+
+    Drivers can be tried on it without an arm.
+    """
+
+    emulator: Annotated[Positional[str], arg(metavar="EMULATOR")]
+    """Protocol; `pliant list` names the emulators."""
+    arm: str
+    """Arm to emulate."""
+    calibration: Path | None = None
+    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
+    seconds: float | None = None
+    """Time to run, s. Default: until Ctrl-C."""
+    as_json: Json = False
+
+    def run(self) -> "EmulationResult":
+        """Serve, and count the position goals that arrived."""
+        check_name(EMULATORS, self.emulator)
+        check_name(ARMS, self.arm)
+        check_positive(seconds=self.seconds)
+        from adaptation.jobs.emulate import emulate
+
+        calibration = str(self.calibration) if self.calibration else ""
+        result = emulate(self.emulator, self.arm, calibration, self.seconds)
+        print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
+        return result

@@ -1,0 +1,147 @@
+"""``pliant train``: meta-train a method in simulation."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from adaptation.commands.arguments import (
+    Json,
+    Pairs,
+    check_name,
+    check_positive,
+    open_run,
+    parse_pairs,
+)
+from policies.methods import METHODS
+from robots.errors import BadArgumentError
+from sim.engines import ENGINES
+from sim.families import FAMILIES
+
+if TYPE_CHECKING:
+    from adaptation.runs.run import Run
+
+# The options that decide what a run is: fields of ``RunConfig`` of the same name.
+RUN_OPTIONS = (
+    "method",
+    "family",
+    "engine",
+    "seed",
+    "iterations",
+    "minutes",
+    "steps",
+    "gradient_steps",
+    "preset",
+    "references",
+    "save_seconds",
+)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Meta-train a method in simulation, with its blind and oracle references.
+
+    Training ends at the first bound that is reached: --minutes, --iterations, --gradient-steps or
+    --steps; without any, it follows the method's own schedule. The weights are the same bit for
+    bit each time, killed and resumed or not, unless --minutes ends the training.
+    """
+
+    method: Annotated[Positional[str | None], arg(metavar="METHOD")] = None
+    """Method; `pliant list` names them. Not needed with --resume."""
+    family: str | None = None
+    """Family of tasks, or package.module:Class for one of your own."""
+    preset: str = "cpu"
+    """Budget that the preset is tuned for: cpu (minutes on a few cores) or paper."""
+    seed: int = 0
+    """Random seed."""
+    out: Path | None = None
+    """Run folder. Default: runs/METHOD-FAMILY-SEED."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+    steps: int | None = None
+    """Stop after this many environment steps, over all worlds."""
+    gradient_steps: int | None = None
+    """Stop after this many gradient steps."""
+    iterations: int | None = None
+    """Stop after this many training iterations."""
+    minutes: float | None = None
+    """Stop after this much wall time, min."""
+    engine: str | None = None
+    """Physics engine to train in. Default: the first that supports the family's scene."""
+    references: bool = True
+    """Also train the blind and oracle policies, the lower and upper reference for results."""
+    save_seconds: float = 20.0
+    """Wall time between checkpoints, s."""
+    set: Pairs = ()
+    """A setting, NAME=VALUE, such as sac.hidden=64,64; see `pliant settings`. May be repeated."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, Any]:
+        """Train a new run, or resume one."""
+        self._check()
+        settings = parse_pairs("--set", self.set)
+        run = self._resume(settings) if self.resume else self._create(settings)
+        import msgspec
+
+        from adaptation.jobs.train import train
+
+        last = train(run)
+        print(f"trained {run.path}: {last.iteration} iterations, {last.seconds:.1f} s")
+        return {"run": str(run.path), **msgspec.to_builtins(last)}
+
+    def _check(self) -> None:
+        """Refuse what is impossible before anything slow is imported."""
+        is_named = self.method is not None and self.family is not None
+        if not is_named and not (self.resume and self.out):
+            raise BadArgumentError(
+                "train needs a METHOD and --family FAMILY, or --resume --out RUN"
+            )
+        check_name(METHODS, self.method)
+        check_name(FAMILIES, self.family)
+        check_name(ENGINES, self.engine)
+        check_positive(
+            steps=self.steps,
+            gradient_steps=self.gradient_steps,
+            iterations=self.iterations,
+            minutes=self.minutes,
+            save_seconds=self.save_seconds,
+        )
+
+    @property
+    def _folder(self) -> Path:
+        if self.out is not None:
+            return self.out
+        family = str(self.family).rpartition(":")[2]
+        method = str(self.method).rpartition(":")[2]
+        return Path("runs") / f"{method}-{family}-{self.seed}"
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in RUN_OPTIONS}
+
+    def _create(self, settings: dict[str, Any]) -> "Run":
+        """Begin a run; what is impossible is refused before anything is written."""
+        from adaptation.commands.estimate import describe_untuned
+        from adaptation.runs.run import Run, RunConfig
+
+        run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
+        notice = describe_untuned(run)
+        if notice:
+            print(f"pliant: {notice}", file=sys.stderr)
+        return run
+
+    def _resume(self, settings: dict[str, Any]) -> "Run":
+        """Open a run; refuse options that differ from those it was begun with."""
+        run = open_run(self._folder)
+        untouched = Train()._options()
+        given = {name: v for name, v in self._options().items() if v != untouched[name]}
+        if settings:
+            given["settings"] = settings
+        for name, value in given.items():
+            begun_with = getattr(run.config, name)
+            if value != begun_with:
+                raise BadArgumentError(
+                    f"{run.path} was begun with {name} {begun_with!r}, not {value!r}"
+                )
+        return run

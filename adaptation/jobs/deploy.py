@@ -1,0 +1,83 @@
+"""Drive an arm with a run's adapted policy for some time."""
+
+from collections import Counter
+from time import monotonic
+from typing import Any
+
+import torch
+
+from adaptation.jobs.arm_session import ArmSession, default_clock, next_recording, sample_objects
+from adaptation.jobs.evaluate import explores
+from adaptation.runs.records import DeployResult, EpisodeRecord
+from adaptation.runs.run import Run
+
+
+def deploy(
+    run: Run,
+    arm: str,
+    driver: str = "twin",
+    seconds: float = 10.0,
+    clock: str | None = None,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
+    tracker: str | None = None,
+    tracker_options: dict[str, Any] | None = None,
+) -> DeployResult:
+    """Let the adapted policy drive an arm with one held-out object, adapting all along.
+
+    Args:
+        run: whose policy.
+        arm: a name in ``ARMS``; the run must have been trained for it.
+        driver: a name in ``DRIVERS``.
+        seconds: about how long; whole episodes are run.
+        clock: ``lockstep`` or ``realtime``; None: the driver's own.
+        seed: of the object.
+        options: of the driver.
+        tracker: a name in ``TRACKERS``.
+        tracker_options: of the tracker.
+
+    Raises:
+        BadArgumentError: the arm cannot be opened as asked.
+        RefusedError: the run was not trained for this arm.
+        ArmError: the arm cannot go on.
+    """
+    torch.set_num_threads(1)
+    family = run.family
+    clock = clock or default_clock(driver)
+    name, policy = next(run.policies(arm))
+    session = ArmSession(
+        family,
+        arm,
+        driver=driver,
+        clock=clock,
+        options=options,
+        seed=seed,
+        record_to=next_recording(run.path, clock),
+        tracker=tracker,
+        tracker_options=tracker_options,
+    )
+    task = sample_objects(family, driver, seed, 1)
+    episodes = max(1, round(seconds / (family.horizon * family.dt)))
+    started = monotonic()
+    with session:
+        records = session.run_object(name, policy, task, explores(family, episodes))
+    return _summarize(records, monotonic() - started)
+
+
+def _summarize(records: list[EpisodeRecord], seconds: float) -> DeployResult:
+    verdicts: Counter[str] = Counter()
+    for record in records:
+        verdicts.update(record.verdicts)
+    metrics = {}
+    for name in records[0].metrics:
+        metrics[name] = [record.metrics[name] for record in records]
+    return DeployResult(
+        episodes=len(records),
+        returns=[record.returns for record in records],
+        success=[record.success for record in records],
+        metrics=metrics,
+        verdicts=dict(verdicts),
+        events=[event for record in records for event in record.events],
+        timing=records[-1].timing,
+        seconds=seconds,
+    )

@@ -1,0 +1,70 @@
+"""What happens tick by tick while a policy acts on an arm."""
+
+from collections import Counter
+
+from adaptation.background import Background
+from adaptation.rollout import Policy
+from adaptation.runs.records import Event, Row, Trace, finite
+from hw_interface.arm_world import ArmWorld
+from robots.errors import ArmError
+from robots.signals import Array, Verdict
+from robots.world import Step
+
+TIME_DIGITS = 4  # of a trace's times, s
+DIGITS = 5  # of the other numbers of a trace
+
+
+class EpisodeRecorder:
+    """Collects what happened tick by tick in one trial; lists have one entry per episode."""
+
+    def __init__(self, world: ArmWorld, policy: Policy) -> None:
+        self.verdicts: list[Counter[str]] = []
+        self.events: list[list[Event]] = []
+        self.traces: list[Trace] = []
+        self._world = world
+        self._background = policy if isinstance(policy, Background) else None
+        earlier = [event["number"] for event in world.events]
+        self._next_arm_event = 1 + max(earlier, default=-1)
+        self._next_belief_event = 0
+
+    def __call__(self, episode: int, tick: int, step: Step) -> None:
+        """Called by ``rollout`` after every tick."""
+        if tick == 0:
+            self.verdicts.append(Counter())
+            self.events.append([])
+            self.traces.append(Trace([], [], [], [], []))
+        flags = Verdict(int(step.verdict[0]))
+        self.verdicts[-1].update(flag.name or "" for flag in flags)
+        self.collect_events()
+        signals = self._world.signals
+        trace = self.traces[-1]
+        trace.t.append(round(float(step.stamp[0]), TIME_DIGITS))
+        trace.q.append(_rounded(signals.q))
+        trace.object_pos.append(_rounded(signals.object_pos))
+        trace.object_quat.append(_rounded(signals.object_quat))
+        trace.marker.append(_rounded(signals.marker))
+
+    def collect_events(self) -> None:
+        """Add the events since the last call to the current episode."""
+        for event in self._world.events:
+            if event["number"] >= self._next_arm_event:
+                self._next_arm_event = event["number"] + 1
+                self.events[-1].append(Event(**event))
+        if self._background is not None:
+            new = self._background.events[self._next_belief_event :]
+            self._next_belief_event += len(new)
+            self.events[-1] += new
+
+    def refuse_fault(self) -> None:
+        """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""
+        if not any("FAULT" in verdicts for verdicts in self.verdicts):
+            return
+        names = [event.event for events in self.events for event in events]
+        raise ArmError(
+            f"the arm is in FAULT, and this trial does not count: {', '.join(names) or 'no event'}"
+        )
+
+
+def _rounded(values: Array) -> Row:
+    """The numbers of the one world of (1, k), None where they are not finite."""
+    return [finite(round(float(x), DIGITS)) for x in values[0]]

@@ -1,0 +1,225 @@
+"""What the report shows of a trial: its result, every object, the control loop, a 3-D playback."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from adaptation.reporting.figures import adaptation_curve
+from adaptation.reporting.metrics import describe_metric
+from adaptation.reporting.playback import render_playback
+from adaptation.reporting.statistics import episode_grids
+from adaptation.runs.log import read_log
+from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.signals import Array
+from sim.objects import SHAPES
+from sim.rendering import Clip
+
+# Task parameters that are shown for each object, with their headings.
+PHYSICS = {
+    "object.friction": "friction",
+    "object.mass": "mass, kg",
+    "object.restitution": "restitution",
+}
+
+VERDICTS = {
+    "LIMITED": "the command was changed to stay inside a limit of the arm",
+    "DROPPED": "the command was not finite, too old or out of order, and was not used",
+    "HELD": "the arm braked to rest or stood: no usable command, or its tool would leave the box",
+    "STOPPED": "a controlled stop, requested by the operator or by the software",
+    "FAULT": "the watchdog stopped the arm; only the operator clears it",
+    "DIVERGED": "the simulated physics broke down",
+}
+
+
+class TrialHeader(msgspec.Struct, frozen=True):
+    """The part of ``trial.json`` that the page shows."""
+
+    run: str
+    arm: str
+    driver: str
+    objects: int
+    clock: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """One object of a trial: its shape, its parameters, and every episode with it."""
+
+    number: int  # from 1
+    shape: str
+    task: Mapping[str, float | None]
+    policies: dict[str, list[EpisodeRecord]] = field(default_factory=dict)  # by episode
+
+
+def read_header(folder: Path) -> TrialHeader:
+    """What a trial was asked for."""
+    return msgspec.json.decode((folder / "trial.json").read_bytes(), type=TrialHeader)
+
+
+def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
+    """The template's variables for a trial.
+
+    Raises:
+        BadArgumentError: the trial has not ended.
+    """
+    if not (folder / "result.json").exists():
+        raise BadArgumentError(
+            f"{folder} holds a trial that has not ended: start it again to go on with it"
+        )
+    result = msgspec.json.decode((folder / "result.json").read_bytes(), type=TrialResult)
+    records = _read_episodes(folder)
+    compared = [record for record in records if record.clock == header.clock]
+    timed = [record for record in records if record.timing is not None]
+    rows = _object_rows(compared)
+    grids = episode_grids(compared, header.clock)
+    clips = _choose_clips(rows)
+    metric_name = next(iter(result.adapted.metrics), None)
+    return {
+        "trial": header,
+        "result": result,
+        "policies": _policy_results(result),
+        "metric_name": metric_name,
+        "metric": None if metric_name is None else describe_metric(metric_name),
+        "curve": adaptation_curve({policy: grid.returns for policy, grid in grids.items()}),
+        "objects": rows,
+        "physics": _known_physics(compared),
+        "timing": timed[-1].timing if timed else None,
+        "most_stale": max((record.most_stale for record in timed), default=0),
+        "events": [event for record in records for event in record.events],
+        "meanings": VERDICTS,
+        "ticks": sum(record.ticks for record in records),
+        "clips": [clip.title for clip in clips],
+        "playback": _encoded_playback(header.arm, clips),
+    }
+
+
+def _read_episodes(folder: Path) -> list[EpisodeRecord]:
+    records = []
+    for path in sorted(folder.glob("episodes-*.jsonl")):
+        records += read_log(path, EpisodeRecord)
+    return records
+
+
+def _policy_results(result: TrialResult) -> dict[str, Any]:
+    """The result of every policy that took part."""
+    results = {policy: getattr(result, policy) for policy in POLICIES}
+    return {policy: value for policy, value in results.items() if value is not None}
+
+
+def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:
+    """One row for each object, in their order."""
+    rows: dict[int, ObjectRow] = {}
+    for record in sorted(records, key=_object_and_episode):
+        number = record.object
+        if number not in rows:
+            shape = _shape_name(record.task)
+            rows[number] = ObjectRow(number + 1, shape, record.task)
+        episodes = rows[number].policies.setdefault(record.policy, [])
+        episodes.append(record)
+    return list(rows.values())
+
+
+def _object_and_episode(record: EpisodeRecord) -> tuple[int, int]:
+    return record.object, record.episode
+
+
+def _shape_name(task: Mapping[str, float | None]) -> str:
+    code = task.get("object.shape")
+    return "unknown" if code is None else SHAPES[int(code)]
+
+
+def _known_physics(records: Sequence[EpisodeRecord]) -> dict[str, str]:
+    """Headings of the task parameters that are known of at least one object."""
+    return {
+        name: heading
+        for name, heading in PHYSICS.items()
+        if any(record.task.get(name) is not None for record in records)
+    }
+
+
+# ---- 3-D playback ----
+
+
+def _choose_clips(rows: Sequence[ObjectRow]) -> list[Clip]:
+    """All episodes of the object that adaptation helped most, and the last one of the worst object.
+
+    None where an object or its target was not measured: there is nothing to watch then.
+    """
+    adapted = [row.policies["adapted"] for row in rows]
+    if not all(_is_visible(record) for episodes in adapted for record in episodes):
+        return []
+    best = max(adapted, key=_success_and_improvement)
+    worst = min(adapted, key=_last_return)
+    shown = [*best, worst[-1]]
+    return [_clip(record) for record in shown]
+
+
+def _success_and_improvement(records: Sequence[EpisodeRecord]) -> tuple[bool, float]:
+    improvement = _return_of(records[-1]) - _return_of(records[0])
+    return records[-1].success, improvement
+
+
+def _last_return(records: Sequence[EpisodeRecord]) -> float:
+    return _return_of(records[-1])
+
+
+def _return_of(record: EpisodeRecord) -> float:
+    return -math.inf if record.returns is None else record.returns
+
+
+def _is_visible(record: EpisodeRecord) -> bool:
+    """Whether the object and its target were measured at the end of the episode."""
+    if not record.trace.object_pos:
+        return False
+    on_table = [*record.trace.object_pos[-1][:2], *record.trace.marker[-1][:2]]
+    return all(value is not None for value in on_table)
+
+
+def _clip(record: EpisodeRecord) -> Clip:
+    trace = record.trace
+    return Clip(
+        title=_clip_title(record),
+        task={name: value for name, value in record.task.items() if value is not None},
+        t=np.array(trace.t, dtype=np.float64),
+        q=_array(trace.q),
+        object_pos=_array(trace.object_pos),
+        object_quat=_array(trace.object_quat),
+        marker=_array(trace.marker)[0],
+    )
+
+
+def _clip_title(record: EpisodeRecord) -> str:
+    title = f"object {record.object + 1} ({_shape_name(record.task)})"
+    title = f"{title}, episode {record.episode + 1}"
+    if record.success:
+        return f"{title}: success"
+    if not record.metrics:
+        return f"{title}: no success"
+    name = next(iter(record.metrics))
+    metric = describe_metric(name)
+    return f"{title}: {metric.label} {metric.show(record.metrics[name])} {metric.unit}"
+
+
+def _array(rows: Sequence[Row]) -> Array:
+    """Measurements (T, k), NaN where one is missing."""
+    return np.array(rows, dtype=np.float64)
+
+
+def _encoded_playback(arm: str, clips: Sequence[Clip]) -> str | None:
+    """The playback's page in base64; None without a clip."""
+    if not clips:
+        return None
+    with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
+        page = render_playback(ARMS[arm], clips)
+    return base64.b64encode(page.encode()).decode()

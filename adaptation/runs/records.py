@@ -1,0 +1,150 @@
+"""The records that jobs write and return: one struct per line of a log, one per result.
+
+A field called ``returns`` is called ``return`` in JSON, which Python reserves. JSON has no NaN: a
+number that is not finite is written as null and read back as None.
+"""
+
+from math import isfinite
+from typing import Any, SupportsFloat
+
+import msgspec
+from msgspec import field
+
+REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
+POLICIES = ("adapted", "no_adaptation", *REFERENCES)
+
+Row = list[float | None]
+Interval = tuple[float, float]
+
+
+def finite(value: SupportsFloat) -> float | None:
+    """A number for JSON: None where it is not finite."""
+    number = float(value)
+    return number if isfinite(number) else None
+
+
+class TrainProgress(msgspec.Struct, frozen=True):
+    """One training iteration: a line of ``log.jsonl``."""
+
+    iteration: int  # calls of ``learn`` so far
+    steps: int  # environment steps so far, over all worlds
+    gradient_steps: int  # optimizer steps so far
+    seconds: float  # wall time so far, s
+    returns: Row = field(name="return")  # mean over worlds, one per episode, exploring
+    success: list[float]  # rate over worlds, one per episode
+    learn: dict[str, float | None]  # what the method reports
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something the watchdog reported, or a belief that was rolled back."""
+
+    number: int  # counts from 0 per source
+    event: str  # "STALE", "BELIEF_NOT_FINITE", ...
+    stamp: float  # s since the source started
+    detail: float  # its unit depends on the event
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What was measured in one episode, one entry per control period."""
+
+    t: list[float]  # s since the episode began
+    q: list[Row]  # rad
+    object_pos: list[Row]  # m
+    object_quat: list[Row]  # w, x, y, z
+    marker: list[Row]  # m
+
+
+class EpisodeRecord(msgspec.Struct, frozen=True):
+    """One episode with one object: a line of a trial's ``episodes-*.jsonl``."""
+
+    object: int  # index among the trial's objects, from 0
+    policy: str  # adapted, no_adaptation, blind or oracle
+    clock: str  # lockstep or realtime
+    episode: int  # from 0
+    returns: float | None = field(name="return")
+    success: bool
+    ticks: int  # valid control periods
+    verdicts: dict[str, int]  # control periods in which the gate set this flag
+    metrics: dict[str, float | None]  # ``family.metrics`` of the last valid state
+    task: dict[str, float | None]  # parameters; null where unknown
+    events: list[Event]
+    timing: dict[str, Any] | None  # of the control loop; null in lockstep
+    most_stale: int  # updates that the belief was behind, at most
+    trace: Trace
+
+
+class PolicyResult(msgspec.Struct, frozen=True):
+    """One policy: a mean over tasks for every episode."""
+
+    returns: Row
+    success: list[float]  # rate in [0, 1]
+    metrics: dict[str, Row]  # the name ends in its unit: ``distance_m``
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A difference of mean returns in the last episode."""
+
+    value: float | None  # null where a return is not finite
+    interval: Interval | None  # 95 %; null with a single task, which is no sample
+
+
+class GapClosed(msgspec.Struct, frozen=True):
+    """(adapted − blind) / (oracle − blind) in the last episode."""
+
+    value: float | None
+    interval: Interval | None  # 95 %
+    note: str | None  # why the value is null
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Policies on the same tasks under the same seeds: the answer of ``evaluate --json``."""
+
+    adapted: PolicyResult
+    no_adaptation: PolicyResult | None
+    blind: PolicyResult | None
+    oracle: PolicyResult | None
+    adaptation: Estimate | None  # adapted − no_adaptation: what adaptation itself is worth
+    over_blind: Estimate | None  # adapted − blind
+    gap_closed: GapClosed
+    tasks: int
+    episodes: int
+    seconds: float = 0.0  # wall time of the job
+    run: str = ""  # the run folder
+    commit: str | None = None  # of the code that compared; null outside a git checkout
+
+
+class Evaluation(Comparison, frozen=True, kw_only=True):
+    """A comparison in simulation."""
+
+    split: str
+    engine: str
+
+
+class TrialResult(Comparison, frozen=True, kw_only=True):
+    """A comparison on an arm: the answer of ``trial --json``, kept as ``result.json``."""
+
+    arm: str
+    driver: str
+    verdicts: dict[str, int]
+    timing: dict[str, Any] | None  # of the last episode in real time
+
+
+class DeployResult(msgspec.Struct, frozen=True):
+    """What ``deploy`` did."""
+
+    episodes: int
+    returns: Row  # one per episode
+    success: list[bool]
+    metrics: dict[str, Row]
+    verdicts: dict[str, int]
+    events: list[Event]
+    timing: dict[str, Any] | None
+    seconds: float
+
+
+class EmulationResult(msgspec.Struct, frozen=True):
+    """What an emulated controller was sent."""
+
+    port: str
+    goals: int  # position goals that arrived
+    outside: int  # of these, how many were outside the arm's limits

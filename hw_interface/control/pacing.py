@@ -1,0 +1,73 @@
+"""Keeping time: sleeping to absolute times, under a real-time scheduler where that is allowed."""
+
+import ctypes
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_interface.control.layout import LATENESS
+from robots.errors import BadArgumentError
+from robots.world import Family
+
+PRIORITY = 50  # of SCHED_FIFO, below the kernel's own threads
+MCL_CURRENT = 1
+MCL_FUTURE = 2
+
+
+class Pacer:
+    """Wakes once per tick. Missed ticks are counted and not made up for in a burst."""
+
+    def __init__(self, dt: float, lateness: NDArray[np.float32]) -> None:
+        """``dt`` s is the tick; ``lateness`` (LATENESS,) s is filled as a ring, tick by tick."""
+        self.dt = dt
+        self.missed_ticks = 0
+        self.max_lateness = 0.0  # s
+        self._lateness = lateness
+        self._due = 0.0  # s, monotonic
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the next tick be due one period from now."""
+        self._due = time.monotonic()
+
+    def wait(self, tick: int) -> float:
+        """Sleep until the tick numbered ``tick`` is due; returns by how much it is late, s."""
+        self._due += self.dt
+        remaining = self._due - time.monotonic()
+        while remaining > 0:
+            time.sleep(remaining)
+            remaining = self._due - time.monotonic()
+        late = -remaining
+        self._lateness[tick % LATENESS] = late
+        self.max_lateness = max(self.max_lateness, late)
+        if late > self.dt:
+            missed = int(late / self.dt)
+            self.missed_ticks += missed
+            self._due += missed * self.dt
+        return late
+
+
+def become_realtime() -> bool:
+    """Ask for SCHED_FIFO and locked memory; returns whether the scheduler was granted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except OSError:
+        return False
+    # a page fault would cost more than a refusal
+    ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE)
+    return True
+
+
+def count_ticks_per_action(family: Family, dt: float) -> int:
+    """How many ticks of ``dt`` s a controller makes per action of a family.
+
+    Raises:
+        BadArgumentError: it is no whole number.
+    """
+    ticks = round(family.dt / dt)
+    if abs(family.dt / dt - ticks) > 1e-6:
+        message = f"{family.name} acts every {family.dt} s"
+        raise BadArgumentError(f"{message}, which is no multiple of the arm's {dt} s")
+    return ticks

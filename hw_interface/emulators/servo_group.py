@@ -1,0 +1,172 @@
+"""All emulated servos of one bus: how they obey instructions, alone and in groups."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hw_interface.drivers.dynamixel_calibration import Calibration
+from hw_interface.drivers.dynamixel_models import OPERATING_MODES
+from hw_interface.emulators.protocol2 import (
+    BROADCAST,
+    Error,
+    Instruction,
+    InstructionPacket,
+    append_crc,
+    make_fast_status,
+    make_status,
+)
+from hw_interface.emulators.x_series import NO_SECONDARY_ID, REGISTERS, EmulatedServo
+
+CHECKSUM_SIZE = 2  # bytes
+
+
+@dataclass
+class Faults:
+    """What is wrong with the bus; a test may change it while it runs."""
+
+    mute: set[int] = field(default_factory=set)  # ids that obey, but do not answer
+    corrupt: set[int] = field(default_factory=set)  # ids whose data is disturbed on the wire
+    silent: bool = False  # nothing passes, in either direction
+
+
+class ServoGroup:
+    """The servos of one bus, and their shadows."""
+
+    def __init__(
+        self, calibration: Calibration, on_goal: Callable[[EmulatedServo, int], None]
+    ) -> None:
+        """Create the servos; ``on_goal`` is called with every goal position, in ticks."""
+        self.faults = Faults()
+        self.servos: dict[int, EmulatedServo] = {}  # by id
+        self.leaders: list[EmulatedServo] = []  # one per joint
+        self.joint_of: dict[int, int] = {}  # index of the joint by id
+        self._on_goal = on_goal
+        mode = OPERATING_MODES[calibration.mode]
+        for joint, wiring in enumerate(calibration.servos):
+            leader = EmulatedServo(wiring, wiring.id, mode)
+            self.leaders.append(leader)
+            self.servos[wiring.id] = leader
+            self.joint_of[wiring.id] = joint
+        for shadow_id, joint in calibration.shadows.items():
+            wiring = calibration.servos[joint]
+            shadow = EmulatedServo(wiring, shadow_id, mode, secondary_id=wiring.id)
+            self.servos[shadow_id] = shadow
+            self.joint_of[shadow_id] = joint
+
+    def answer(self, packet: InstructionPacket, now: float) -> bytes:
+        """Obey an instruction at ``now`` s; returns the servos' answers as bytes on the wire."""
+        for servo in self.servos.values():
+            servo.last_instruction = now
+        match packet.instruction:
+            case Instruction.SYNC_READ:
+                return self._sync_read(packet.parameters)
+            case Instruction.FAST_SYNC_READ:
+                return self._fast_sync_read(packet.parameters)
+            case Instruction.SYNC_WRITE:
+                self._sync_write(packet.parameters)
+                return b""
+            case _:
+                return self._answer_one_by_one(packet)
+
+    def _answer_one_by_one(self, packet: InstructionPacket) -> bytes:
+        """An instruction to one servo, or to all of them."""
+        answers = []
+        for servo in self.servos.values():
+            if packet.servo_id in (servo.servo_id, BROADCAST):
+                answers.append(self._obey(servo, packet))
+        if packet.instruction in (Instruction.WRITE, Instruction.REBOOT):
+            for servo in self.servos.values():
+                if servo.secondary_id == packet.servo_id:
+                    self._obey(servo, packet)  # a shadow obeys, and does not answer
+            if packet.servo_id == BROADCAST:
+                return b""
+        return b"".join(answers)
+
+    def _obey(self, servo: EmulatedServo, packet: InstructionPacket) -> bytes:
+        """Let one servo carry out an instruction; returns its answer."""
+        data = b""
+        parameters = packet.parameters
+        match packet.instruction:
+            case Instruction.PING:
+                error = servo.alert
+                data = bytes(servo.table[0:2]) + bytes(servo.table[6:7])  # model, firmware
+            case Instruction.READ:
+                error, data = servo.read(_word(parameters), _word(parameters[2:]))
+            case Instruction.WRITE:
+                error = self._write(servo, _word(parameters), parameters[2:])
+            case Instruction.REBOOT:
+                servo.reboot()
+                error = servo.alert
+            case _:
+                error = Error.INSTRUCTION | servo.alert
+        return self._status(servo.servo_id, error, data)
+
+    def _status(self, servo_id: int, error: int, data: bytes) -> bytes:
+        """A servo's answer as it arrives."""
+        if servo_id in self.faults.mute:
+            return b""
+        status = make_status(servo_id, error, data)
+        if servo_id in self.faults.corrupt:
+            last_of_data = len(status) - CHECKSUM_SIZE - 1
+            status = _flip_bit(status, last_of_data)
+        return status
+
+    def _sync_read(self, parameters: bytes) -> bytes:
+        """Every servo answers with a packet of its own."""
+        address = _word(parameters)
+        size = _word(parameters[2:])
+        answers = []
+        for servo_id in parameters[4:]:
+            if servo_id in self.servos:
+                error, data = self.servos[servo_id].read(address, size)
+                answers.append(self._status(servo_id, error, data))
+        return b"".join(answers)
+
+    def _fast_sync_read(self, parameters: bytes) -> bytes:
+        """All servos answer in one packet, which breaks off at the first that does not answer."""
+        address = _word(parameters)
+        size = _word(parameters[2:])
+        ids = parameters[4:]
+        answers = []
+        for servo_id in ids:
+            if servo_id not in self.servos or servo_id in self.faults.mute:
+                break
+            error, data = self.servos[servo_id].read(address, size)
+            answers.append((servo_id, error, data))
+        packet = make_fast_status(answers, len(ids))
+        for servo_id in self.faults.corrupt & set(ids):
+            # of the 8 bytes before the parts, the 4 + size of each part, error and id of this one
+            last_of_data = 8 + (4 + size) * ids.index(servo_id) + 1 + size
+            if last_of_data < len(packet):
+                packet = _flip_bit(packet, last_of_data)
+            if servo_id != ids[-1]:
+                # the servos after it compute their checksums from what they hear
+                packet = append_crc(packet[:-CHECKSUM_SIZE])
+        return packet
+
+    def _sync_write(self, parameters: bytes) -> None:
+        address = _word(parameters)
+        size = _word(parameters[2:])
+        body = parameters[4:]
+        for start in range(0, len(body) - size, 1 + size):
+            servo_id = body[start]
+            data = body[start + 1 : start + 1 + size]
+            for servo in self.servos.values():
+                if servo_id in (servo.servo_id, servo.secondary_id):
+                    self._write(servo, address, data)
+
+    def _write(self, servo: EmulatedServo, address: int, data: bytes) -> int:
+        is_leader = servo.secondary_id == NO_SECONDARY_ID
+        if address == REGISTERS["goal_position"].address and is_leader:
+            self._on_goal(servo, int.from_bytes(data[:4], "little", signed=True))
+        return servo.write(address, data)
+
+
+def _word(data: bytes) -> int:
+    return int.from_bytes(data[:2], "little")
+
+
+def _flip_bit(packet: bytes, place: int) -> bytes:
+    """Disturb one byte."""
+    disturbed = bytearray(packet)
+    disturbed[place] ^= 0x10
+    return bytes(disturbed)

@@ -1,0 +1,275 @@
+"""Pliant in Python: train a policy in simulation, act with it, compare it, try it on an arm.
+
+    import pliant
+
+    if __name__ == "__main__":  # training and trials start processes
+        run = pliant.train("pearl", "point", "runs/point")
+        result = pliant.evaluate(run)
+        print(result.adapted.metrics, result.adaptation)
+
+The examples of the functions below build on each other: ``train`` makes the run that the others
+open. Families, methods, arms and drivers are given by name (``pliant list``), or as
+``"package.module:Class"`` without registering them. An error is a ``PliantError``, whose message
+says what is possible.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the packages take seconds to import, so each is imported where it is used
+    from adaptation.policy import Policy, load, rollout, transition
+    from adaptation.runs.records import Comparison, Evaluation, TrialResult
+    from adaptation.runs.run import Run
+    from policies.method import Transition
+    from robots.errors import PliantError
+    from robots.world import Family
+    from sim.vec_world import VecWorld
+
+__version__ = version("pliant")
+
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "PliantError",
+    "Policy",
+    "Run",
+    "Transition",
+    "TrialResult",
+    "VecWorld",
+    "__version__",
+    "evaluate",
+    "load",
+    "make",
+    "rollout",
+    "train",
+    "transition",
+    "trial",
+]
+
+LATE = {  # what ``__getattr__`` imports when it is first asked for
+    "Comparison": "adaptation.runs.records",
+    "Evaluation": "adaptation.runs.records",
+    "PliantError": "robots.errors",
+    "Policy": "adaptation.policy",
+    "Run": "adaptation.runs.run",
+    "Transition": "policies.method",
+    "TrialResult": "adaptation.runs.records",
+    "VecWorld": "sim.vec_world",
+    "load": "adaptation.policy",
+    "rollout": "adaptation.policy",
+    "transition": "adaptation.policy",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  what is imported late has many types
+    if name not in LATE:
+        raise AttributeError(f"module 'pliant' has no attribute {name!r}")
+    return getattr(importlib.import_module(LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def make(family: str | Family, n: int = 1, engine: str | None = None, seed: int = 0) -> VecWorld:
+    """Make n simulated worlds of a family, each with a task of its own.
+
+    Args:
+        family: a name, ``"package.module:Class"``, or a family object.
+        n: number of worlds.
+        engine: the physics; None takes the first that supports the family's scene.
+        seed: of starts and disturbances.
+
+    Raises:
+        UnknownNameError: there is no such family or engine; the message lists those that exist.
+        BadArgumentError: the engine does not support the family's scene.
+
+    Example:
+        >>> import numpy as np
+        >>> import pliant
+        >>> world = pliant.make("point", n=4)
+        >>> task = world.family.sample(world.rng, world.n)
+        >>> world.reset(task).shape
+        (4, 2)
+        >>> world.step(np.zeros((4, 2))).reward.shape
+        (4,)
+    """
+    from sim.families import FAMILIES
+    from sim.vec_world import VecWorld
+
+    made: Family = FAMILIES[family]() if isinstance(family, str) else family
+    return VecWorld(made, engine, n, seed)
+
+
+def train(
+    method: str,
+    family: str,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    engine: str | None = None,
+    iterations: int | None = None,
+    steps: int | None = None,
+    gradient_steps: int | None = None,
+    minutes: float | None = None,
+    preset: str = "cpu",
+    settings: dict[str, Any] | None = None,
+    references: bool = True,
+) -> Run:
+    """Meta-train a method on a family, to the first bound that is reached.
+
+    Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, a training
+    gives the same policy bit for bit each time. References are trained in another process, so a
+    script calls this under ``if __name__ == "__main__":``.
+
+    Args:
+        method, family: names, or ``"package.module:Class"``.
+        out: the run folder; it must not hold a run yet.
+        seed: of everything random.
+        engine: the physics; None takes the first that supports the family's scene.
+        iterations, steps, gradient_steps, minutes: bounds, ``steps`` of the environment.
+        preset: the budget whose tuned settings are used, ``"cpu"`` or ``"paper"``.
+        settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
+        references: whether blind and oracle are trained too, to compare with.
+
+    Raises:
+        BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
+        FileExistsError: the folder holds a run already.
+
+    Example:
+        >>> import pliant
+        >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
+        >>> run.config.method
+        'pearl'
+    """
+    from adaptation.jobs.train import train as run_training
+    from adaptation.runs.run import Run, RunConfig
+
+    config = RunConfig(
+        method=method,
+        family=family,
+        engine=engine,
+        seed=seed,
+        iterations=iterations,
+        steps=steps,
+        gradient_steps=gradient_steps,
+        minutes=minutes,
+        preset=preset,
+        references=references,
+        settings=settings or {},
+    )
+    run = Run.create(Path(out), config)
+    run_training(run)
+    return run
+
+
+def evaluate(
+    run: Run | str | Path,
+    tasks: int = 64,
+    episodes: int | None = None,
+    split: str = "heldout",
+    engine: str | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Compare a run's policies in simulation, on the same tasks under the same seeds.
+
+    Args:
+        run: a run, or its folder.
+        tasks, episodes: how many; None is the family's own number of episodes.
+        split: tasks like those of training, ``"train"``, or ``"heldout"`` ones.
+        engine: the physics; None takes the first that supports the family's scene.
+        seed: of the tasks and their disturbances.
+
+    Returns:
+        Success, metrics and returns of ``adapted``, ``no_adaptation``, ``blind`` and ``oracle``,
+        and what the adaptation is worth. References that were not trained are None.
+
+    Example:
+        >>> import pliant
+        >>> result = pliant.evaluate("runs/point", tasks=8)
+        >>> len(result.adapted.success)
+        3
+        >>> list(result.adapted.metrics)
+        ['distance_m']
+        >>> result.blind is None
+        True
+    """
+    from adaptation.jobs.evaluate import evaluate as run_evaluation
+
+    return run_evaluation(_opened(run), tasks, episodes, split, engine, seed)
+
+
+def trial(
+    run: Run | str | Path,
+    arm: str,
+    driver: str = "twin",
+    *,
+    objects: int = 20,
+    episodes: int | None = None,
+    clock: str | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    workers: int = 1,
+    options: dict[str, Any] | None = None,
+    tracker: str | None = None,
+    tracker_options: dict[str, Any] | None = None,
+) -> TrialResult:
+    """Try a run's policies on held-out objects through an arm, one object after another.
+
+    A trial that was stopped goes on where it was when called again with the same arguments.
+
+    Args:
+        run: a run, or its folder.
+        arm: the arm to drive; the run must have been trained for it.
+        driver: what drives the arm; ``"twin"`` simulates it.
+        objects, episodes: how many; None is the family's own number of episodes.
+        clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
+        seed: of the objects.
+        out: the trial folder; None is ``trial`` in the run's folder.
+        workers: processes that share the objects in lockstep, each with a twin of its own.
+        options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
+        tracker, tracker_options: what measures the object, where the driver does not.
+
+    Raises:
+        BadArgumentError: the arm cannot be opened as asked, or the folder holds another trial.
+        RefusedError: the run was not trained for this arm.
+        ArmError: the arm cannot go on.
+
+    Example:
+        >>> import pliant
+        >>> small = {"schedule.meta_batch": 2, "schedule.random_trials": 1}
+        >>> run = pliant.train(
+        ...     "blind", "reach", "runs/reach", iterations=1, settings=small, references=False
+        ... )
+        >>> result = pliant.trial(run, arm="panda", objects=1, episodes=1)
+        >>> result.arm, result.driver, result.tasks
+        ('panda', 'twin', 1)
+    """
+    from adaptation.jobs.arm_session import default_clock
+    from adaptation.jobs.trial import TrialConfig, run_trial
+
+    opened = _opened(run)
+    config = TrialConfig(
+        run=str(opened.path),
+        arm=arm,
+        driver=driver,
+        objects=objects,
+        episodes=episodes,
+        clock=clock or default_clock(driver),
+        seed=seed,
+        options=options or {},
+        tracker=tracker,
+        tracker_options=tracker_options or {},
+    )
+    folder = opened.path / "trial" if out is None else Path(out)
+    return run_trial(opened, config, folder, workers)
+
+
+def _opened(run: Run | str | Path) -> Run:
+    from adaptation.runs.run import Run
+
+    return Run.open(Path(run)) if isinstance(run, str | Path) else run

@@ -1,0 +1,117 @@
+"""The loose object in PyBullet, on a table at z = 0."""
+
+from typing import Any
+
+import numpy as np
+
+from robots.signals import Array
+from robots.world import Start
+from sim import objects
+
+Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
+
+BASE = -1  # Bullet's number of a body's first link
+UNTURNED = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
+
+
+class BulletObject:
+    """A table and the object of one world, which Bullet has to build again for every task."""
+
+    def __init__(self, client: Client) -> None:
+        """Build the table; ``client`` is the world's."""
+        self._client = client
+        self._body: int | None = None
+        plane = client.createCollisionShape(client.GEOM_PLANE)
+        table = client.createMultiBody(0, plane)
+        client.changeDynamics(table, BASE, lateralFriction=1.0, restitution=0.0)
+        client.setCollisionFilterGroupMask(table, BASE, 1, 1)
+
+    def make(self, described: objects.Objects, i: int) -> None:
+        """Build the i-th of the described objects, in place of the last one."""
+        if self._body is not None:
+            self._client.removeBody(self._body)
+        parameters = described.parameters
+        inertia = described.inertia
+        self._com = inertia.com[i].tolist()
+        self._body = self._client.createMultiBody(
+            baseMass=float(parameters["object.mass"][i]),
+            baseCollisionShapeIndex=self._make_shape(described.parts, i),
+            baseInertialFramePosition=self._com,
+        )
+        self._client.changeDynamics(
+            self._body,
+            BASE,
+            lateralFriction=float(parameters["object.friction"][i]),
+            restitution=float(parameters["object.restitution"][i]),
+            spinningFriction=0.0,
+            rollingFriction=0.0,
+            linearDamping=0.0,
+            angularDamping=0.0,
+            localInertiaDiagonal=inertia.moments[i].tolist(),
+            activationState=self._client.ACTIVATION_STATE_DISABLE_SLEEPING,
+            contactProcessingThreshold=0.0,
+        )
+
+    def _make_shape(self, parts: objects.Parts, i: int) -> int:
+        """The collision shape of the parts that the i-th object uses."""
+        used = np.flatnonzero(parts.used[i])
+        sizes = [parts.size[i, part].tolist() for part in used]
+        is_box = [part != objects.DISC for part in used]
+        client = self._client
+        kinds = [client.GEOM_BOX if box else client.GEOM_CYLINDER for box in is_box]
+        shape = client.createCollisionShapeArray(
+            shapeTypes=kinds,
+            # a box reads its half extents alone, a cylinder its radius and length alone
+            halfExtents=sizes,
+            radii=[size[0] for size in sizes],
+            lengths=[2 * size[1] for size in sizes],
+            collisionFramePositions=[parts.pos[i, part].tolist() for part in used],
+        )
+        return int(shape)
+
+    def place(self, start: Start, i: int) -> None:
+        """Put the object at rest at the i-th row of a start; nothing before the first ``make``."""
+        if self._body is None:
+            return
+        pos = objects.POSITION
+        turn = UNTURNED
+        if start.object_pos is not None:
+            pos = start.object_pos[i].tolist()
+        if start.object_quat is not None:
+            turn = xyzw(start.object_quat[i])
+        client = self._client
+        center, turn = client.multiplyTransforms(pos, turn, self._com, UNTURNED)
+        client.resetBasePositionAndOrientation(self._body, center, turn)
+        client.resetBaseVelocity(self._body, [0, 0, 0], [0, 0, 0])
+
+    def state(self) -> Array:
+        """Position, quaternion w x y z and twist of the object's frame, (13,); NaN without one.
+
+        Bullet gives those of the center of mass: velocity of the frame = velocity of the center +
+        angular velocity × (frame - center).
+        """
+        if self._body is None:
+            return np.full(13, np.nan)
+        client = self._client
+        center, turn = client.getBasePositionAndOrientation(self._body)
+        to_frame = [-x for x in self._com]
+        pos, turn = client.multiplyTransforms(center, turn, to_frame, UNTURNED)
+        velocity, spin = client.getBaseVelocity(self._body)
+        x, y, z, w = turn
+        vx, vy, vz = velocity
+        wx, wy, wz = spin
+        rx = pos[0] - center[0]
+        ry = pos[1] - center[1]
+        rz = pos[2] - center[2]
+        frame_velocity = (
+            vx + wy * rz - wz * ry,
+            vy + wz * rx - wx * rz,
+            vz + wx * ry - wy * rx,
+        )
+        return np.array([*pos, w, x, y, z, *frame_velocity, *spin])
+
+
+def xyzw(quat: Array) -> list[float]:
+    """Bullet's order of a quaternion w, x, y, z."""
+    w, x, y, z = quat.tolist()
+    return [x, y, z, w]

@@ -1,0 +1,23 @@
+"""What most families share, so that a family's file holds only what is special about it."""
+
+import numpy as np
+
+from robots.signals import Array, ArrayLike
+from robots.world import Task
+
+
+def never(obs: ArrayLike) -> ArrayLike:
+    """False for every state (..., o), also for NaN; bool (...,) in NumPy or torch, as ``obs``."""
+    return obs[..., 0] < obs[..., 0]
+
+
+class BaseFamily:
+    """Defaults of a ``Family``: no visible target, and episodes that end only at their horizon."""
+
+    def marker(self, task: Task) -> Array:
+        """No target is visible: (n, 3) NaN."""
+        return np.full((len(task), 3), np.nan)
+
+    def terminated(self, obs: ArrayLike) -> ArrayLike:
+        """Never."""
+        return never(obs)

@@ -1,0 +1,43 @@
+"""Pictures of a point in the plane or on a line: a plot of its path so far and its goal."""
+
+import numpy as np
+
+from sim.rendering.canvas import SIZE, Image
+from sim.rendering.clip import Clip
+
+DPI = 100  # pixels per inch
+LIMITS_X = (-3, 3)  # m
+LIMITS_Y = (-1.7, 1.7)  # m
+PATH_COLOR = "#8a8f98"
+POINT_COLOR = "#d9541e"
+GOAL_COLOR = "#2f7d4f"
+
+
+def draw_plane(clip: Clip) -> list[Image]:
+    """One picture for every moment of a clip."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width, height = SIZE
+    inches = (width / DPI, height / DPI)
+    figure = Figure(figsize=inches, dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set(xlim=LIMITS_X, ylim=LIMITS_Y, aspect="equal", title=clip.title)
+    (path,) = axes.plot([], [], color=PATH_COLOR)
+    (point,) = axes.plot([], [], "o", color=POINT_COLOR)
+    goal_x = clip.task.get("goal.x", 0)
+    goal_y = clip.task.get("goal.y", 0)
+    axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR)
+    images = []
+    positions = np.pad(clip.q, ((0, 0), (0, 1)))  # y is 0 on a line
+    for count in range(1, len(clip.t) + 1):
+        so_far = positions[:count]
+        now = so_far[-1:]
+        path.set_data(so_far[:, 0], so_far[:, 1])
+        point.set_data(now[:, 0], now[:, 1])
+        canvas.draw()
+        rgba = np.asarray(canvas.buffer_rgba())
+        image = rgba[:height, :width, :3].copy()
+        images.append(image)
+    return images

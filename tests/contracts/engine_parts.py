@@ -1,0 +1,129 @@
+"""What the tests of engines share: which bodies each engine carries, and what moves them."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from robots.arm import ArmSpec, Body, Walker
+from robots.signals import Array, Setpoint, Signals, Torque
+from robots.world import Family, Start, Task
+from sim.engines import ENGINES
+from sim.engines.base import Engine
+from sim.families import FAMILIES
+
+SUBSTEPS = 5
+SAMPLED_FIELDS = (
+    "q",
+    "dq",
+    "tau",
+    "tool_pos",
+    "tool_quat",
+    "tool_vel",
+    "object_pos",
+    "object_quat",
+    "object_vel",
+)
+
+
+def families_on(name: str) -> list[Family]:
+    """The registered families that an engine supports."""
+    families = [kind() for kind in FAMILIES.values()]
+    return [family for family in families if ENGINES[name].supports(family.scene)]
+
+
+def _carried() -> list[tuple[str, type[Body]]]:
+    """Every engine with every kind of body that it carries in some family."""
+    found = []
+    for name in sorted(ENGINES):
+        bodies = [family.body for family in families_on(name)]
+        for kind in (ArmSpec, Walker):
+            if any(isinstance(body, kind) for body in bodies):
+                found.append((name, kind))
+    return found
+
+
+CARRIED = _carried()
+every_engine = pytest.mark.parametrize("name", sorted(ENGINES))
+every_body = pytest.mark.parametrize(
+    ("name", "kind"), CARRIED, ids=[f"{name}-{kind.__name__}" for name, kind in CARRIED]
+)
+
+
+def family_of(name: str, kind: type[Body]) -> Family:
+    """A family that the engine supports, of a kind of body; with a loose object if there is one."""
+    found = [family for family in families_on(name) if isinstance(family.body, kind)]
+    with_object = [family for family in found if family.scene.loose_object]
+    return (with_object or found)[0]
+
+
+def load(
+    name: str,
+    n: int,
+    kind: type[Body],
+    seed: int = 0,
+) -> tuple[Engine, Task, Start]:
+    """An engine with n different tasks, at their start."""
+    family = family_of(name, kind)
+    engine: Engine = ENGINES[name]()
+    engine.load(family.scene, n)
+    rng = np.random.default_rng(seed)
+    task = family.sample(rng, n)
+    start = family.start(rng, task)
+    engine.write(task)
+    engine.reset(start)
+    return engine, task, start
+
+
+def swing(start: Start, tick: int, amplitude: float = 0.1, rate: float = 2.0) -> Setpoint:
+    """Where joints that swing about their start shall be when a tick ends, (1, n, j).
+
+    They swing smoothly, from rest.
+    """
+    t = (tick + 1) * SUBSTEPS * 0.002
+    joint = np.arange(start.q.shape[1]) + 1
+    sign = (-1.0) ** joint
+    q = start.q + amplitude * sign * (1 - np.cos(rate * t))
+    dq = np.broadcast_to(amplitude * sign * rate * np.sin(rate * t), q.shape)
+    return Setpoint(q[None], dq[None], np.zeros_like(q)[None])
+
+
+def hold(q: Array) -> Setpoint:
+    """Stand at joint positions (n, j), for one tick."""
+    still = np.zeros_like(q)[None]
+    return Setpoint(q[None], still, still)
+
+
+def moving_command(engine: Engine, start: Start, tick: int) -> Setpoint | Torque:
+    """A command for one tick that moves whatever the body is."""
+    body = engine.scene.body
+    if not isinstance(body, Walker):
+        return swing(start, tick)
+    phase = 0.5 * tick + np.arange(len(body.joints))
+    torque = body.limits.tau * np.sin(phase)
+    return Torque(np.tile(torque, (1, len(start.q), 1)))
+
+
+def move(engine: Engine, start: Start, ticks: int = 20) -> list[Signals]:
+    """What an engine reads after each of some ticks."""
+    out = []
+    for tick in range(ticks):
+        engine.run(moving_command(engine, start, tick), SUBSTEPS)
+        out.append(engine.read())
+    return out
+
+
+def numbers(signals: Signals) -> Array:
+    """All that is measured, side by side; the stamp last."""
+    columns = [getattr(signals, name) for name in SAMPLED_FIELDS]
+    stamp = signals.stamp[:, None]
+    return np.concatenate([*columns, stamp], 1)
+
+
+def take_start(start: Start, rows: slice) -> Start:
+    """The start of some worlds."""
+    given = {}
+    for field in fields(start):
+        value = getattr(start, field.name)
+        given[field.name] = None if value is None else value[rows]
+    return Start(**given)

@@ -1,0 +1,89 @@
+"""Reading an arm's URDF: what it must contain, and what is said where it does not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robots.appearance import link_poses, shapes
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.rotations import rotation_about, rotation_to_axis
+from robots.urdf import read_chain
+
+
+@pytest.fixture(params=list(ARMS))
+def arm(request: pytest.FixtureRequest) -> ArmSpec:
+    return ARMS[request.param]
+
+
+def edited(arm: ArmSpec, folder: Path, old: str, new: str) -> ArmSpec:
+    """The arm with every occurrence of a text in its URDF replaced."""
+    text = arm.urdf.read_text()
+    assert old in text
+    path = folder / "edited.urdf"
+    path.write_text(text.replace(old, new))
+    return replace(arm, urdf=path)
+
+
+def test_the_chain_carries_the_mass_of_all_links_but_the_base(arm: ArmSpec) -> None:
+    chain = read_chain(arm)
+    assert len(chain.links) == len(arm.joints)
+    assert all(link.mass > 0 for link in chain.links)
+    assert chain.tool.shape == (4, 4)
+
+
+def test_joints_must_be_those_that_the_arm_names(arm: ArmSpec) -> None:
+    with pytest.raises(BadArgumentError, match=rf"{arm.name}.urdf has the joints .* names"):
+        Kinematics(replace(arm, joints=arm.joints[::-1]))
+    with pytest.raises(BadArgumentError, match="names"):
+        Kinematics(replace(arm, tool="no such link"))
+
+
+def test_a_joint_that_slides_is_refused(arm: ArmSpec, tmp_path: Path) -> None:
+    sliding = edited(arm, tmp_path, 'type="revolute"', 'type="prismatic"')
+    with pytest.raises(BadArgumentError, match="is prismatic; supported are: revolute"):
+        Kinematics(sliding)
+
+
+def test_a_missing_element_is_named(arm: ArmSpec, tmp_path: Path) -> None:
+    incomplete = edited(arm, tmp_path, "<mass value", "<no_mass value")
+    with pytest.raises(BadArgumentError, match=r"<inertial> '' has no <mass>"):
+        Kinematics(incomplete)
+
+
+def test_a_shape_that_is_no_primitive_is_refused(arm: ArmSpec, tmp_path: Path) -> None:
+    with_mesh = edited(arm, tmp_path, "<cylinder radius", "<mesh radius")
+    with pytest.raises(BadArgumentError, match="shows a <mesh>; supported are: sphere, cylinder"):
+        shapes(with_mesh)
+
+
+def test_shapes_belong_to_links_that_have_a_pose(arm: ArmSpec) -> None:
+    q = np.stack([arm.home, arm.home])
+    poses = link_poses(arm, q)
+    assert poses.shape == (2, 1 + len(arm.joints), 4, 4)
+    np.testing.assert_array_equal(poses[:, 0], np.stack([np.eye(4), np.eye(4)]))
+    visible = shapes(arm)
+    sizes = {"sphere": 1, "cylinder": 2, "box": 3}
+    assert {shape.link for shape in visible} <= set(range(-1, len(arm.joints)))
+    for shape in visible:
+        assert len(shape.size) == sizes[shape.kind]
+        assert all(0 <= value <= 1 for value in shape.color)
+
+
+def test_a_rotation_to_an_axis_takes_z_there() -> None:
+    rng = np.random.default_rng(0)
+    for axis in [*np.eye(3), *-np.eye(3), *rng.normal(size=(20, 3))]:
+        rotation = rotation_to_axis(axis)[:3, :3]
+        direction = axis / np.linalg.norm(axis)
+        np.testing.assert_allclose(rotation @ [0, 0, 1], direction, atol=1e-12)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_a_rotation_about_an_axis_follows_the_right_hand() -> None:
+    quarter_turn = rotation_about(np.array([0.0, 0.0, 1.0]), np.pi / 2)
+    np.testing.assert_allclose(quarter_turn @ [1, 0, 0], [0, 1, 0], atol=1e-15)
