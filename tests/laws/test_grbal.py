@@ -342,6 +342,18 @@ def test_statistics_are_constant_during_gradient_steps() -> None:
     assert all(torch.equal(x, before[name]) for name, x in method.model.named_buffers())
 
 
+def test_nothing_reads_torchs_default_device() -> None:
+    trial = make_trial(16)
+    with torch.device("meta"):
+        method = make_method()
+        method.learn(trial)
+        belief = method.prior(16)
+        action = method.act(trial.ticks.obs[0, 0], belief, True)
+        belief = method.observe(belief, trial.ticks[0, 0])
+    assert action.device == belief.plan.mean.device == CPU
+    assert action.isfinite().all()
+
+
 # ---- learning ----
 
 

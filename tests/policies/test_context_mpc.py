@@ -294,3 +294,15 @@ def test_a_resumed_training_is_an_unbroken_one() -> None:
     state = resumed.state_dict()["ema_model"]
     for name, tensor in unbroken.state_dict()["ema_model"].items():
         assert torch.equal(tensor, state[name]), name
+
+
+def test_nothing_reads_torchs_default_device() -> None:
+    trial = random_trial(draw_tasks(N, 0), 0)
+    with torch.device("meta"):
+        method = make_method(config=replace(CONFIG, gradient_steps=2))
+        method.learn(trial)
+        belief = method.prior(N)
+        action = method.act(trial.ticks.obs[0, 0], belief, True)
+        belief = method.observe(belief, trial.ticks[0, 0])
+    assert action.device == belief.plan.mean.device == CPU
+    assert action.isfinite().all()
