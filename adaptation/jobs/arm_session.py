@@ -15,7 +15,7 @@ from adaptation.jobs.evaluate import EVALUATION
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, finite
-from hw_interface.arm_world import ArmWorld
+from hw_interface.arm_world import CLOCKS, ArmWorld
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -77,6 +77,10 @@ class ArmSession:
         self._tracker = tracker
         self._tracker_options = tracker_options
         kind = DRIVERS[driver]
+        if self.clock not in CLOCKS:
+            raise BadArgumentError(
+                f"the clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}"
+            )
         if self.clock == "lockstep" and kind.capabilities.realtime:
             raise BadArgumentError(
                 f"time does not wait at an arm: with {driver!r} the clock must be realtime"

@@ -349,6 +349,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"driver": "real", "clock": "realtime", "options": {"port": "nowhere"}},
         "nothing is at the port 'nowhere'",
     ),
+    "an unknown clock": ({"clock": "wall"}, "one of lockstep, realtime, got 'wall'"),
     "a clock that waits": ({"driver": "real"}, "the clock must be realtime"),
     "a driver that does not exist": ({"driver": "no_such"}, "no driver named 'no_such'"),
 }
