@@ -185,8 +185,8 @@ class Maml(SavedState):
         total = objective.sum()
         second_order = c.order == 2
         (gradient,) = torch.autograd.grad(total, theta, create_graph=second_order)
-        stepped: Tensor = theta + self.net["inner_lr"] * gradient
-        return stepped
+        step_sizes: Tensor = self.net["inner_lr"]
+        return theta + step_sizes * gradient
 
     @torch.no_grad()
     def advantages(

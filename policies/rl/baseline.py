@@ -35,6 +35,6 @@ def linear_baseline(
     valid_x = x * valid.T[..., None]
     identity = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     gram = valid_x.mT @ valid_x + l2 * identity
-    coefficients = torch.linalg.solve(gram, valid_x.mT @ y)  # (n, k, 1)
-    fit: Tensor = x @ coefficients
+    coefficients: Tensor = torch.linalg.solve(gram, valid_x.mT @ y)  # (n, k, 1)
+    fit = x @ coefficients
     return fit[..., 0].T

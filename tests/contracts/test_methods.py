@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import faraway
 import numpy as np
 import pytest
 import torch
@@ -15,18 +16,12 @@ from adaptation.runs import checkpoint
 from policies.belief import named_tensors, to_device
 from policies.method import Method, Replans, Transition, TrialBatch
 from policies.methods import METHODS
+from policies.nn import state
 from robots.catalog import ARMS
 from sim.families import FAMILIES
 
 N, E = 3, 2
 CPU = torch.device("cpu")
-DEVICES = [
-    CPU,
-    pytest.param(
-        torch.device("cuda"),
-        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
-    ),
-]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 
 
@@ -119,10 +114,10 @@ def test_only_a_privileged_method_reads_the_true_task(name: str) -> None:
         with pytest.raises(ValueError, match="task"):
             method.prior(N)
         return
-    state = method.state_dict()
+    saved = method.state_dict()
     found = []
     for task in (None, trial.task, trial.task + 1):
-        method.load_state_dict(state)
+        method.load_state_dict(saved)
         found.append(named_tensors(method.prior(N, task)))
     for other in found[1:]:
         for path, tensor in found[0].items():
@@ -145,18 +140,37 @@ def test_every_tensor_of_a_belief_leads_with_the_number_of_worlds(name: str, n: 
             assert len(tensor) == n, path
 
 
-@pytest.mark.parametrize("device", DEVICES, ids=str)
-@every_method
-def test_all_tensors_are_on_the_methods_device(name: str, device: torch.device) -> None:
-    method = build(name, device=device)
-    trial = to_device(imagined("point"), device)
-    method.learn(trial)
+def assert_on_device(method: Method[Any], trial: TrialBatch, device: torch.device) -> None:
+    """All that a method gives is where it was built, from experience that is there too."""
     assert method.device.type == device.type
     for belief in beliefs(method, trial):
         for path, tensor in named_tensors(belief).items():
             assert tensor.device.type == device.type, path
     for action in actions(method, trial):
         assert action.device.type == device.type
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@every_method
+def test_beliefs_and_actions_are_on_the_methods_device(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a stand-in for a GPU, which refuses tensors of the CPU beside its own."""
+    trial = imagined("point")
+    monkeypatch.setattr(state, "Generator", faraway.Stream)
+    with faraway.present():
+        method = build(name, device=faraway.FARAWAY)
+        assert_on_device(method, to_device(trial, faraway.FARAWAY), faraway.FARAWAY)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@every_method
+def test_a_method_learns_on_a_gpu(name: str) -> None:
+    gpu = torch.device("cuda")
+    method = build(name, device=gpu)
+    trial = to_device(imagined("point"), gpu)
+    method.learn(trial)
+    assert_on_device(method, trial, gpu)
 
 
 @every_method
@@ -174,8 +188,8 @@ def test_a_method_that_has_learned_continues_from_its_state(name: str) -> None:
     original = build(name)
     original.learn(imagined("point"))
     restored = build(name, seed=4)
-    state = deepcopy(original.state_dict())  # a state shares its tensors with the method
-    restored.load_state_dict(state)
+    saved = deepcopy(original.state_dict())  # a state shares its tensors with the method
+    restored.load_state_dict(saved)
     trial = imagined("point", seed=1)
     for a, b in zip(actions(original, trial), actions(restored, trial), strict=True):
         assert torch.equal(a, b)
@@ -196,8 +210,8 @@ def test_every_method_is_saved_and_loaded_for_every_family(
     checkpoint.save(tmp_path / "it", name, method, family, trial, {"iteration": 1})
     loaded = checkpoint.load(tmp_path / "it", arm=arms.get(built.body.name), family=family)
     assert loaded.contract.observation.names == tuple(built.obs.names)
-    read = tuple(built.task_names) if method.privileged else ()
-    assert loaded.contract.privileged_parameters == read
+    privileged = tuple(built.task_names) if method.privileged else ()
+    assert loaded.contract.privileged_parameters == privileged
     assert loaded.method.config == method.config
     before = actions(method, trial)
     after = actions(loaded.method, trial)
@@ -215,10 +229,10 @@ def test_without_adaptation_experience_does_not_change_the_actions(name: str) ->
     family = checkpoint.family_named("point")
     method = checkpoint.build(name, family, seed=3)
     trial = imagined("point")
-    state = method.state_dict()
+    saved = method.state_dict()
     decisions = []
     for sign in (1.0, -1.0):
-        method.load_state_dict(state)
+        method.load_state_dict(saved)
         policy = NoAdaptation(method)
         ticks = replace(
             trial.ticks,
