@@ -226,9 +226,8 @@ def trial(
         run: a run, or its folder.
         arm: the arm to drive; the run must have been trained for it.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects, episodes: how many; None is the family's own number of episodes.
+        objects, episodes, seed: how many; None is the family's own number. The seed draws them.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
-        seed: of the objects.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
         options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
@@ -241,10 +240,7 @@ def trial(
 
     Example:
         >>> import pliant
-        >>> small = {"schedule.meta_batch": 2, "schedule.random_trials": 1}
-        >>> run = pliant.train(
-        ...     "blind", "reach", "runs/reach", iterations=1, settings=small, references=False
-        ... )
+        >>> run = pliant.train("blind", "reach", "runs/reach", iterations=1, references=False)
         >>> result = pliant.trial(run, arm="panda", objects=1, episodes=1)
         >>> result.arm, result.driver, result.tasks
         ('panda', 'twin', 1)
