@@ -132,7 +132,7 @@ def train(
         seed: of everything random.
         engine: the physics; None takes the first that supports the family's scene.
         iterations, steps, gradient_steps, minutes: bounds, ``steps`` of the environment.
-        preset: the budget whose tuned settings are used, ``"cpu"`` or ``"paper"``.
+        preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether blind and oracle are trained too, to compare with.
 

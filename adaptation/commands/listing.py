@@ -58,7 +58,7 @@ class Settings:
     family: str
     """Family of tasks, or package.module:Class for one of your own."""
     preset: str = "cpu"
-    """Budget that the preset is tuned for: cpu or paper."""
+    """Budget that the preset is tuned for, cpu or paper; or a .toml file of your own."""
     set: Pairs = ()
     """A change, NAME=VALUE, such as sac.hidden=64,64. May be repeated."""
     as_json: Json = False
@@ -67,18 +67,22 @@ class Settings:
         """Print the settings and the length of a full training."""
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
-        changes = parse_pairs("--set", self.set)
         from adaptation.runs import checkpoint
         from policies.config import MethodConfig
-        from policies.presets import load_preset
+        from policies.presets import load_preset, resolve_preset
         from policies.settings import estimate, list_settings
 
-        config = checkpoint.method_config(self.method, self.family, self.preset, changes)
+        changes = parse_pairs("--set", self.set)
+        budget, changes = resolve_preset(self.method, self.preset, changes)
+        config = checkpoint.method_config(self.method, self.family, budget, changes)
         family = checkpoint.family_named(self.family)
         problem = checkpoint.problem_of(family)
-        preset = load_preset(self.method, family.name, self.preset)
+        preset = load_preset(self.method, family.name, budget)
         settings = list_settings(type(config), problem, preset, changes)
-        entries = [describe_setting(setting, family.name) for setting in settings]
+        sources = {"preset": f"preset {family.name}.toml", "set": "--set"}
+        if budget != self.preset:
+            sources["set"] = f"{self.preset} or --set"
+        entries = [describe_setting(setting, sources) for setting in settings]
         rows = [[format_value(value) for value in entry.values()] for entry in entries]
         print_table(HEADINGS, rows)
         answer: dict[str, Any] = {
@@ -97,9 +101,8 @@ class Settings:
         return answer
 
 
-def describe_setting(setting: "Setting", family: str) -> dict[str, Any]:
-    """A setting with the source of its value in words: the preset is named by its file."""
-    sources = {"preset": f"preset {family}.toml", "set": "--set"}
+def describe_setting(setting: "Setting", sources: dict[str, str]) -> dict[str, Any]:
+    """A setting with the source of its value in words, where ``sources`` names it."""
     return {
         "name": setting.name,
         "value": setting.value,

@@ -53,7 +53,7 @@ class Train:
     family: str | None = None
     """Family of tasks, or package.module:Class for one of your own."""
     preset: str = "cpu"
-    """Budget that the preset is tuned for: cpu (minutes on a few cores) or paper."""
+    """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
     """Random seed."""
     out: Path | None = None

@@ -15,6 +15,7 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
+from policies.presets import resolve_preset
 from robots.errors import DamagedError
 from robots.world import Family
 from sim.engines import engine_for
@@ -66,7 +67,9 @@ class Run:
         """
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
-        checkpoint.method_config(config.method, config.family, config.preset, config.settings)
+        preset, settings = resolve_preset(config.method, config.preset, config.settings)
+        config = msgspec.structs.replace(config, preset=preset, settings=settings)
+        checkpoint.method_config(config.method, config.family, preset, settings)
         engine_for(checkpoint.family_named(config.family).scene, config.engine)
         packages = ("pliant", "numpy", "torch", "mujoco", "pybullet")
         versions = {package: version(package) for package in packages}

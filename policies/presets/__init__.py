@@ -3,16 +3,24 @@
 ``inherit = "FAMILY"`` at the head of a file: every table starts from that family's table.
 ``inherit = "METHOD"`` in a table: it starts from the table of that method, same family and budget.
 What no table sets follows from the problem (``Config.for_problem``).
+
+A package of one's own brings FAMILY.toml by an entry point: group ``pliant.presets``, its name the
+family's, its value the package that the file lies in.
 """
 
 import tomllib
+from importlib.metadata import entry_points
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from robots.errors import BadArgumentError
 
 BUDGETS = ("cpu", "paper")  # minutes on a few CPU cores; the numbers of the method's paper
 INHERIT = "inherit"
+SUFFIX = ".toml"
+GROUP = "pliant.presets"  # entry points of other packages
 
 
 def load_preset(
@@ -26,7 +34,8 @@ def load_preset(
         BadArgumentError: there is no such budget.
     """
     if budget not in BUDGETS:
-        raise BadArgumentError(f"no preset named {budget!r}; there are: {', '.join(BUDGETS)}")
+        allowed = f"{', '.join(BUDGETS)}, and files that end in {SUFFIX}"
+        raise BadArgumentError(f"no preset named {budget!r}; there are: {allowed}")
     tables = _read_tables(family)
     budgets = tables.get(method, {})
     if budget not in budgets:
@@ -34,12 +43,55 @@ def load_preset(
     return _resolve(budgets[budget], tables, budget)
 
 
+def resolve_preset(
+    method: str,
+    preset: str,
+    changes: dict[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """The budget and the changes to it that a user's choice of preset stands for.
+
+    Args:
+        method: the method's name.
+        preset: a budget, or the path of a TOML file whose table ``[METHOD]`` changes budget cpu.
+        changes: further changes by dotted name; they win over the file.
+
+    Raises:
+        BadArgumentError: the file cannot be read, or has no table for the method.
+    """
+    if not preset.endswith(SUFFIX):
+        return preset, changes
+    file = Path(preset)
+    if not file.is_file():
+        raise BadArgumentError(f"no preset file {file}")
+    tables = _parse(file)
+    if method not in tables:
+        raise BadArgumentError(f"{file} has no table [{method}]; it has: {', '.join(tables)}")
+    return BUDGETS[0], {**tables[method], **changes}
+
+
+def _parse(file: Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no TOML
+        raise BadArgumentError(f"preset file {file}: {error}") from error
+
+
+def _find_file(family: str) -> Traversable | None:
+    """The file of a family: Pliant's own, else that of an installed package."""
+    own = files(__name__) / f"{family}{SUFFIX}"
+    if own.is_file():
+        return own
+    for point in entry_points(group=GROUP, name=family):
+        return files(point.value) / f"{family}{SUFFIX}"
+    return None
+
+
 def _read_tables(family: str) -> dict[str, Any]:
     """The tables of a family by method and budget; none where the family has no file."""
-    file = files(__name__) / f"{family}.toml"
-    if not file.is_file():
+    file = _find_file(family)
+    if file is None:
         return {}
-    own = tomllib.loads(file.read_text(encoding="utf-8"))
+    own = _parse(file)
     parent = own.pop(INHERIT, None)
     tables = {} if parent is None else _read_tables(parent)
     for method, budgets in own.items():

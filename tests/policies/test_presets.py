@@ -1,13 +1,16 @@
 """Every preset file names settings, methods and families that exist, with values in range."""
 
 import tomllib
+from importlib.metadata import EntryPoint, EntryPoints
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from adaptation.runs.checkpoint import problem_of
+from policies import presets
 from policies.methods import METHODS
-from policies.presets import BUDGETS, INHERIT, load_preset
+from policies.presets import BUDGETS, INHERIT, load_preset, resolve_preset
 from policies.settings import configure, list_settings
 from robots.errors import BadArgumentError
 from sim.families import FAMILIES
@@ -74,3 +77,55 @@ def test_a_pair_without_a_table_has_no_preset() -> None:
 def test_an_unknown_budget_is_refused() -> None:
     with pytest.raises(BadArgumentError, match="no preset named 'gpu'; there are: cpu, paper"):
         load_preset("pearl", "slide", "gpu")
+
+
+def test_a_file_of_ones_own_changes_the_budget_and_is_changed_itself(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[pearl]\nlatent_dim = 7\nsac = { lr = 0.002 }\n")
+    budget, changes = resolve_preset("pearl", str(file), {"sac.lr": 0.003})
+    assert budget == "cpu"
+    problem = problem_of(FAMILIES["slide"]())
+    preset = load_preset("pearl", "slide", budget)
+    config = configure(METHODS["pearl"].Config, problem, preset, changes)
+    assert config.latent_dim == 7
+    assert config.sac.lr == 0.003
+    assert resolve_preset("pearl", "paper", {}) == ("paper", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no preset file"),
+        ("[rl2]\nlr = 0.1\n", r"has no table \[pearl\]; it has: rl2"),
+        ("[pearl\n", "preset file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    file = tmp_path / "mine.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(BadArgumentError, match=message):
+        resolve_preset("pearl", str(file), {})
+
+
+def test_a_package_brings_its_presets_by_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "preset_lab"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "lab_slide.toml").write_text('inherit = "slide"\n[pearl.cpu]\nlatent_dim = 9\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    points = EntryPoints([EntryPoint("lab_slide", "preset_lab", "pliant.presets")])
+
+    def found(**selection: str) -> EntryPoints:
+        return points.select(**selection)
+
+    monkeypatch.setattr(presets, "entry_points", found)
+    preset = load_preset("pearl", "lab_slide")
+    slide = load_preset("pearl", "slide")
+    assert preset is not None
+    assert slide is not None
+    assert preset == {**slide, "latent_dim": 9}
