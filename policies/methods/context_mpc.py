@@ -42,7 +42,7 @@ class ContextMpcConfig(MethodConfig):
     lr: Positive = 1e-3  # learning rate of the model (CaDM)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
     meta_batch: Count = 16  # tasks in a batch
-    gradient_steps: Count = 300  # per iteration
+    gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
     # Learns the value of a plan's last state; without it, a plan's return ends with the plan.
     terminal_value: SacConfig | None = None

@@ -50,7 +50,7 @@ class GrbalConfig(MethodConfig):
     step_size_lr: Positive = 1e-2  # learning rate of the step sizes' logarithms
     meta_batch: Count = 16  # tasks in a batch
     windows_per_task: Count = 4  # windows of each task in a batch; the source has 10 in all
-    gradient_steps: Count = 300  # per iteration
+    gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
     # Learns the value of a plan's last state; off in the source.
     terminal_value: SacConfig | None = None

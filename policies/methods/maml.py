@@ -39,7 +39,9 @@ MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did
 class MamlConfig(MethodConfig):
     """Settings of the method."""
 
-    order: Order = 2  # 1: the step's gradient is a constant to the outer objective (FOMAML)
+    # 2: the outer objective is differentiated through the step's gradient (MAML); 1: the gradient
+    # is a constant to it (FOMAML).
+    order: Order = 2
     hidden: LayerWidths = (64, 64)  # layer widths of the policy (ProMP)
     inner_lr: Positive = 0.1  # initial step size of every parameter (ProMP, MAML)
     inner_gamma: Discount = 0.95  # discount of the returns that steps are taken on
@@ -50,7 +52,7 @@ class MamlConfig(MethodConfig):
     gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99 of episodes five times as long
     gae_lambda: Share = 1.0  # λ of the outer objective's advantages (ProMP)
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
-    gradient_steps: Count = 4  # per iteration, each on all of its trials; ProMP has 5
+    gradient_steps: Count = 4  # gradient steps per iteration, each on all trials; ProMP has 5
     init_std: Positive = 0.6  # std of the first policy's actions; it is learned, and adapted
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to
     schedule: CollectionSchedule = CollectionSchedule(
@@ -74,7 +76,7 @@ class MamlConfig(MethodConfig):
 class FomamlConfig(MamlConfig):
     """MAML's settings with ``order`` 1."""
 
-    order: Order = 1  # the step's gradient is a constant to the outer objective
+    order: Order = 1  # the step's gradient is a constant to the outer objective (FOMAML)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ class IcemConfig:
 
     horizon: Count = 20  # steps planned ahead
     num_samples: Count = 64  # candidates per iteration
-    iterations: Count = 3  # of a search that starts from the last plan (iCEM)
-    cold_iterations: Count = 4  # of a search that starts without a plan
+    iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
+    cold_iterations: Count = 4  # iterations of a search that starts without a plan
     num_elites: Count = 8  # best candidates that the next iteration is fitted to
     num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
     noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)

@@ -41,7 +41,7 @@ class SacConfig(MethodConfig):
     # Layer widths of actor and critics. PEARL has 3 × 300; this is what one CPU core can train in
     # two minutes.
     hidden: LayerWidths = (128, 128)
-    lr: Positive = 1e-3  # learning rate; PEARL has 3e-4 for a million steps, here are thousands
+    lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
     # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
