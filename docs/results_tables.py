@@ -162,5 +162,5 @@ def summary(claims: Claims) -> str:
         for policy in POLICIES:
             row[policy] = mean_cell(results, policy, "success", ".0f")
         rows.append(row)
-    title = "Success (%) in the last episode, on held-out tasks in simulation ([more](docs/results.md)):"
+    title = "Success (%) in the last episode, on held-out tasks ([more](docs/results.md)):"
     return f"{title}\n\n{table(rows)}"
