@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,16 +30,19 @@ BACKLOG = 32  # updates that may wait for the worker; further ticks are not lear
 LONGEST_WAIT = 1e6  # s; ``Condition.wait_for`` does not take infinity
 
 
+B = TypeVar("B")
+
+
 @dataclass(frozen=True)
-class Update:
+class Update(Generic[B]):
     """One update of the belief that waits for the worker."""
 
-    apply: Callable[[Any, Transition], Any]  # (belief, ticks) -> belief
+    apply: Callable[[B, Transition], B]  # (belief, ticks) -> belief
     ticks: Transition
     ends_episode: bool
 
 
-class Background:
+class Background(Generic[B]):
     """A policy whose belief is updated by a thread; a context manager that ends the thread.
 
     Attributes:
@@ -49,7 +52,10 @@ class Background:
         most_stale: how many updates the belief was behind at the end of a tick, at most.
     """
 
-    def __init__(self, policy: Policy, patience: float) -> None:
+    _prior: B
+    _published: B  # the last good belief
+
+    def __init__(self, policy: Policy[B], patience: float) -> None:
         """Start the worker.
 
         Args:
@@ -66,18 +72,16 @@ class Background:
         self._started = time.monotonic()
         self._last_problem = ""  # kind of the last event, while it lasts
         self._recent: deque[Transition] = deque(maxlen=RECENT)
-        self._prior: Any = None
-        self._published: Any = None  # the last good belief
         self._error: Exception | None = None
         # All below is guarded by the condition, which is notified at every change.
         self._changed = threading.Condition()
-        self._waiting: deque[Update] = deque()
+        self._waiting: deque[Update[B]] = deque()
         self._busy = False
         self._closing = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> "Background":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +92,7 @@ class Background:
             self._changed.notify_all()
         self._thread.join()
 
-    def prior(self, n: int, task: Tensor | None = None) -> Any:
+    def prior(self, n: int, task: Tensor | None = None) -> B:
         """Begin a new trial; updates of the last one that still wait are dropped."""
         with self._changed:
             self._waiting.clear()
@@ -98,21 +102,21 @@ class Background:
             self._published = self._prior
         return self._published
 
-    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Act under the newest belief, which may be newer than the one the loop has."""
         return self.policy.act(obs, self._newest(), explore)
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
+    def observe(self, belief: B, transition: Transition) -> B:
         """Request the update for a tick and return the newest belief."""
         update = Update(self._updater.observe, transition, ends_episode=False)
         return self._request(update)
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
+    def adapt(self, belief: B, episode: Transition) -> B:
         """Request the update at the end of an episode and return the newest belief."""
         update = Update(self._updater.adapt, episode, ends_episode=True)
         return self._request(update)
 
-    def _request(self, update: Update) -> Any:
+    def _request(self, update: Update[B]) -> B:
         with self._changed:
             if update.ends_episode or len(self._waiting) < BACKLOG:
                 self._waiting.append(update)
@@ -125,7 +129,7 @@ class Background:
                 self.most_stale = max(self.most_stale, behind)
         return self._newest()
 
-    def _newest(self) -> Any:
+    def _newest(self) -> B:
         if self._error is not None:
             raise self._error
         return self._published
@@ -154,7 +158,7 @@ class Background:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _check(self, belief: Any, update: Update) -> None:
+    def _check(self, belief: B, update: Update[B]) -> None:
         """Publish a belief, or report why the last good one is kept."""
         if update.ends_episode:
             self._recent.clear()
@@ -172,7 +176,7 @@ class Background:
         if not self._waiting:
             self._last_problem = ""
 
-    def _deficit(self, belief: Any) -> float:
+    def _deficit(self, belief: B) -> float:
         """How much better the prior predicts the latest transitions, in the world where it is most.
 
         Zero for a policy that cannot tell.
@@ -192,7 +196,7 @@ class Background:
         self.events.append(Event(len(self.events), kind, stamp, float(detail)))
 
 
-def count_not_finite(belief: Any, prior: Any) -> int:
+def count_not_finite(belief: B, prior: B) -> int:
     """How many numbers of a belief are not finite where those of the prior are."""
     before = named_tensors(prior)
     broken = 0

@@ -4,27 +4,28 @@ Acting stays on the CPU: an action is a small network on one observation, which 
 way to a GPU and back.
 """
 
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
 
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from policies.belief import to_device
-from policies.method import Problem, Transition, stack
+from policies.method import Method, Problem, Transition, stack
 from policies.nn.state import SavedState
 
 CPU = torch.device("cpu")
+B = TypeVar("B")
 
 
-class Updater(Protocol):
+class Updater(Protocol[B]):
     """What updates beliefs: a policy, or its replica on another device."""
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
+    def observe(self, belief: B, transition: Transition) -> B:
         """The belief after one more tick."""
         ...
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
+    def adapt(self, belief: B, episode: Transition) -> B:
         """The belief after an episode (H, n, ...)."""
         ...
 
@@ -34,7 +35,7 @@ def accelerator() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def make_updater(policy: Policy, device: torch.device) -> Updater:
+def make_updater(policy: Policy[B], device: torch.device) -> Updater[B]:
     """The policy itself, or a replica on ``device`` that updates beliefs faster.
 
     A method that is no ``SavedState`` (``blind``, ``oracle``) has no weights that updates read, and
@@ -46,35 +47,36 @@ def make_updater(policy: Policy, device: torch.device) -> Updater:
     return DeviceReplica(policy, device)
 
 
-class DeviceReplica:
+class DeviceReplica(Generic[B]):
     """Updates the beliefs of a policy by a copy of it on a device; beliefs stay on the CPU."""
 
-    def __init__(self, policy: Policy, device: torch.device) -> None:
+    def __init__(self, policy: Policy[B], device: torch.device) -> None:
         """Copy the policy and call both verbs once.
 
         The calls make a GPU load its kernels now and not within the control loop.
         """
         self.device = device
+        self.replica: Policy[B]
         if isinstance(policy, NoAdaptation):
             method = _copy(policy.method, device)
-            self.replica: Policy = NoAdaptation(method)
+            self.replica = NoAdaptation(method)
         else:
-            method = _copy(policy, device)
+            method = _copy(cast(Method[B], policy), device)
             self.replica = method
-        belief = self.replica.prior(1)
         tick = _empty_tick(method.problem)
-        ticks = [tick] * method.problem.horizon
-        episode = stack(ticks)
-        self.adapt(self.observe(belief, tick), episode)
+        episode = stack([tick] * method.problem.horizon)
+        belief = self.replica.prior(1)
+        belief = self.observe(belief, tick)
+        self.adapt(belief, episode)
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
+    def observe(self, belief: B, transition: Transition) -> B:
         """The belief after one more tick, on the CPU."""
         moved_belief = to_device(belief, self.device)
         moved_tick = to_device(transition, self.device)
         updated = self.replica.observe(moved_belief, moved_tick)
         return to_device(updated, CPU)
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
+    def adapt(self, belief: B, episode: Transition) -> B:
         """The belief after an episode (H, n, ...), on the CPU."""
         moved_belief = to_device(belief, self.device)
         moved_episode = to_device(episode, self.device)
@@ -82,13 +84,14 @@ class DeviceReplica:
         return to_device(updated, CPU)
 
 
-def _copy(method: Any, device: torch.device) -> Any:
+def _copy(method: Method[B], device: torch.device) -> Method[B]:
     """The same method on another device, with the same weights and a random stream of its own."""
-    source = method.generator
-    seed = torch.randint(2**31, (), generator=source, device=source.device)
-    copy = type(method)(method.problem, method.config, int(seed), device)
-    copy.copy_weights_from(method)
-    return copy
+    source: Any = method  # a ``SavedState`` with a generator
+    stream = source.generator
+    seed = torch.randint(2**31, (), generator=stream, device=stream.device)
+    copy = type(source)(source.problem, source.config, int(seed), device)
+    copy.copy_weights_from(source)
+    return cast(Method[B], copy)
 
 
 def _empty_tick(problem: Problem) -> Transition:

@@ -30,7 +30,7 @@ def _last_valid_obs(trial: TrialBatch) -> Array:
     last = horizon - 1 - ticks_from_end  # (E, n)
     every_episode = np.arange(episodes)[:, None]
     every_world = np.arange(n)
-    obs = next_obs[every_episode, last, every_world].astype(np.float64)
+    obs: Array = next_obs[every_episode, last, every_world].astype(np.float64)
     has_none = ~valid.any(1)
     obs[has_none] = np.nan
     return obs

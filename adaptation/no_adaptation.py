@@ -1,37 +1,40 @@
 """A method kept at its prior: the baseline that shows what adaptation itself is worth."""
 
-from typing import Any
+from typing import Generic, TypeVar
 
 from torch import Tensor
 
 from policies.method import Method, Replans, Transition
 
+B = TypeVar("B")
 
-class NoAdaptation:
+
+class NoAdaptation(Generic[B]):
     """The policy of a method whose belief about the task stays what the prior is.
 
     Where the belief also holds a plan (``Replans``), the plan goes on within an episode.
     """
 
-    def __init__(self, method: Method[Any]) -> None:
+    def __init__(self, method: Method[B]) -> None:
         self.method = method
         self.privileged = method.privileged
 
-    def prior(self, n: int, task: Tensor | None = None) -> Any:
+    def prior(self, n: int, task: Tensor | None = None) -> B:
         """The method's own prior."""
         return self.method.prior(n, task)
 
-    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """The method's own actions (n, a)."""
         return self.method.act(obs, belief, explore)
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
+    def observe(self, belief: B, transition: Transition) -> B:
         """The same belief; a plan in it follows the new observation."""
         if isinstance(self.method, Replans):
-            return self.method.replan(belief, transition)
+            replanned: B = self.method.replan(belief, transition)
+            return replanned
         return belief
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
+    def adapt(self, belief: B, episode: Transition) -> B:
         """The same belief; a plan in it is dropped, as the next episode starts elsewhere."""
         if isinstance(self.method, Replans):
             return self.method.prior(episode.reward.shape[1])

@@ -5,7 +5,7 @@ NumPy meets torch here and nowhere else: worlds speak NumPy, methods speak torch
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,27 +15,31 @@ from policies.method import Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
 
+B = TypeVar("B")  # a belief
 OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world returned
 
 
-class Policy(Protocol):
+class Policy(Protocol[B]):
     """What a rollout needs of a method; see ``policies.method.Method`` for each verb."""
 
-    privileged: bool
+    @property
+    def privileged(self) -> bool:
+        """Whether it is given the true task parameters."""
+        ...
 
-    def prior(self, n: int, task: Tensor | None = None) -> Any:
+    def prior(self, n: int, task: Tensor | None = None) -> B:
         """The belief of n worlds before any experience."""
         ...
 
-    def act(self, obs: Tensor, belief: Any, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         ...
 
-    def observe(self, belief: Any, transition: Transition) -> Any:
+    def observe(self, belief: B, transition: Transition) -> B:
         """The belief after one more tick."""
         ...
 
-    def adapt(self, belief: Any, episode: Transition) -> Any:
+    def adapt(self, belief: B, episode: Transition) -> B:
         """The belief after an episode (H, n, ...)."""
         ...
 
@@ -43,7 +47,7 @@ class Policy(Protocol):
 @torch.no_grad()
 def rollout(
     world: World,
-    method: Policy,
+    method: Policy[Any],
     task: Task,
     episodes: int,
     explore: bool | Sequence[bool] = True,

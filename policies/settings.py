@@ -59,7 +59,8 @@ def configure(
             the setting and what is possible.
     """
     values = {name: value for name, (value, _) in _resolve(kind, problem, preset, changes).items()}
-    return _build(kind, values)
+    config: C = _build(kind, values)
+    return config
 
 
 def list_settings(

@@ -77,4 +77,4 @@ def emulated_arm(
         driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
         yield driver, bus
-        assert bus.goals_outside == 0
+        assert bus.outside == 0

@@ -23,7 +23,7 @@ class Far(Tensor):
     held: Tensor
 
     @staticmethod
-    def __new__(cls, held: Tensor) -> "Far":
+    def __new__(cls: type["Far"], held: Tensor) -> "Far":
         make: Any = Tensor._make_wrapper_subclass  # type: ignore[attr-defined]
         far: Far = make(cls, held.shape, strides=held.stride(), dtype=held.dtype, device=FARAWAY)
         far.held = held

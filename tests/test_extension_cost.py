@@ -20,7 +20,7 @@ from sim.families import FAMILIES
 ROOT = Path(__file__).parents[1]
 TOYS = Path(__file__).parent / "toys"
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
-EMPTY_TABLE = "{})"
+EMPTY_TABLE = "{}"
 TABLE = "    {\n"
 UNTUNED = next(n for n in FAMILIES if not (ROOT / f"policies/presets/{n}.toml").exists())
 
@@ -217,11 +217,13 @@ def put(source: Path, target: Path) -> None:
 def add_line(table: Path, name: str, entry: str) -> None:
     """Enter a part into a registry's table."""
     text = table.read_text(encoding="utf-8")
-    if EMPTY_TABLE in text:
-        changed = text.replace(EMPTY_TABLE, f'{{"{name}": "{entry}"}})')
-    else:
+    line = f'"{name}": "{entry}"'
+    if TABLE in text:
         assert text.count(TABLE) == 1
-        changed = text.replace(TABLE, f'{TABLE}        "{name}": "{entry}",\n')
+        changed = text.replace(TABLE, f"{TABLE}        {line},\n")
+    else:
+        assert text.count(EMPTY_TABLE) == 1
+        changed = text.replace(EMPTY_TABLE, f"{{{line}}}")
     table.write_text(changed, encoding="utf-8")
 
 

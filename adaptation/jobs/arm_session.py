@@ -109,7 +109,7 @@ class ArmSession:
         self.world.close()
 
     def run_object(
-        self, name: str, policy: Policy, task: Task, explore: list[bool], number: int = 0
+        self, name: str, policy: Policy[Any], task: Task, explore: list[bool], number: int = 0
     ) -> list[EpisodeRecord]:
         """Run one trial with one object.
 
@@ -158,7 +158,7 @@ class ArmSession:
 
 
 @contextmanager
-def pace(policy: Policy, world: ArmWorld) -> Iterator[Policy]:
+def pace(policy: Policy[Any], world: ArmWorld) -> Iterator[Policy[Any]]:
     """The policy as it is in lockstep; in real time, with its updates in the background."""
     if world.clock == "lockstep":
         yield policy

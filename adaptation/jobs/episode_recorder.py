@@ -1,6 +1,7 @@
 """What happens tick by tick while a policy acts on an arm."""
 
 from collections import Counter
+from typing import Any
 
 from adaptation.background import Background
 from adaptation.rollout import Policy
@@ -17,7 +18,7 @@ DIGITS = 5  # of the other numbers of a trace
 class EpisodeRecorder:
     """Collects what happened tick by tick in one trial; lists have one entry per episode."""
 
-    def __init__(self, world: ArmWorld, policy: Policy) -> None:
+    def __init__(self, world: ArmWorld, policy: Policy[Any]) -> None:
         self.verdicts: list[Counter[str]] = []
         self.events: list[list[Event]] = []
         self.traces: list[Trace] = []

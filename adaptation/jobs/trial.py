@@ -163,7 +163,7 @@ def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, worker
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
 
 
-def decorrelate_rng(policy: Policy, number: int, task_dim: int) -> None:
+def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
     """Advance a policy's random stream by the object's number.
 
     Each object then meets other draws, and the same ones whatever was run before it.

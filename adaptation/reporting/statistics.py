@@ -91,11 +91,14 @@ def compare_policies(results: Mapping[str, EpisodeGrid]) -> Comparison:
         interval = _interval(resampled["adapted"] - resampled[baseline], tasks)
         return Estimate(finite(value), interval)
 
-    policies = {
-        name: _policy_result(results[name]) if name in results else None for name in POLICIES
-    }
+    def result(name: str) -> PolicyResult | None:
+        return _policy_result(results[name]) if name in results else None
+
     return Comparison(
-        **policies,
+        adapted=_policy_result(results["adapted"]),
+        no_adaptation=result("no_adaptation"),
+        blind=result("blind"),
+        oracle=result("oracle"),
         adaptation=estimate("no_adaptation"),
         over_blind=estimate("blind"),
         gap_closed=_gap_closed(mean, resampled, tasks),

@@ -19,6 +19,9 @@ from safetensors import SafetensorError
 from robots.errors import DamagedError
 
 MANIFEST = "manifest.json"
+Tree = Any  # nested dicts, lists and tuples of tensors, arrays, texts and plain numbers
+Json = Any
+
 EXACT = 2**53  # beyond this, readers of JSON round integers differently
 READ_ATTEMPTS = 3  # a writer may replace the folder while it is being read
 
@@ -125,7 +128,7 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def pack(tree: Any) -> tuple[bytes, bytes]:
+def pack(tree: Tree) -> tuple[bytes, bytes]:
     """Encode nested dicts, lists and tuples of tensors, arrays and plain numbers.
 
     Returns:
@@ -139,7 +142,7 @@ def pack(tree: Any) -> tuple[bytes, bytes]:
     return safetensors.torch.save(tensors), msgspec.json.encode(form)
 
 
-def unpack(weights: bytes, form: bytes) -> Any:
+def unpack(weights: bytes, form: bytes) -> Tree:
     """Decode a packed tree, bit for bit.
 
     Raises:
@@ -151,7 +154,7 @@ def unpack(weights: bytes, form: bytes) -> Any:
         raise DamagedError(f"not a packed tree: {error}") from error
 
 
-def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+def _encode(value: Tree, path: str, tensors: dict[str, torch.Tensor]) -> Json:
     if isinstance(value, torch.Tensor):
         tensors[path] = value.detach().cpu().clone().contiguous()
         return {"tensor": path}
@@ -178,7 +181,7 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     )
 
 
-def _decode(form: Any, tensors: dict[str, torch.Tensor]) -> Any:
+def _decode(form: Json, tensors: dict[str, torch.Tensor]) -> Tree:
     if not isinstance(form, dict):
         if isinstance(form, list):
             raise ValueError("a list without its kind")

@@ -1,5 +1,6 @@
 """The only place where methods are built, saved and loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -12,20 +13,18 @@ import torch
 
 from adaptation.runs import archive
 from adaptation.runs.contract import (
-    TOLERANCE,
     Contract,
     describe,
     differences,
-    largest_deviation,
     limit_mismatches,
     read_contract,
-    record_decisions,
 )
+from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import Replay
-from policies.settings import configure
+from policies.settings import Configurable, configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import DamagedError, RefusedError
@@ -60,10 +59,10 @@ class Checkpoint:
         """
         self.method.load_state_dict(self._state)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., "Checkpoint"], tuple[Contract, bytes, bytes]]:
         """Sent to another process as its contract and state: nothing is read from disk there."""
-        packed = archive.pack({"method": self._state, "trainer": self.trainer})
-        return _receive, (self.contract, *packed)
+        weights, form = archive.pack({"method": self._state, "trainer": self.trainer})
+        return _receive, (self.contract, weights, form)
 
 
 @cache
@@ -100,7 +99,7 @@ def problem_of(family: Family) -> Problem:
     )
 
 
-def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Any:
+def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Configurable:
     """The config of a method for a family: defaults, what the problem gives, preset, changes.
 
     Args:
@@ -116,8 +115,8 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
     return _configure(name, family_named(family), preset, settings)
 
 
-def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Any:
-    kind = METHODS[name].Config
+def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Configurable:
+    kind: type[Configurable] = METHODS[name].Config
     preset_settings = load_preset(name, family.name, preset)
     return configure(kind, problem_of(family), preset_settings, changes)
 
@@ -126,7 +125,7 @@ def build(
     name: str,
     family: Family,
     seed: int,
-    config: Any = None,
+    config: Configurable | None = None,
     device: torch.device = CPU,
     replay: Replay | None = None,
 ) -> Method[Any]:
@@ -254,7 +253,7 @@ def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:
     return _rebuild(contract, archive.unpack(weights, form))
 
 
-def _revive(name: str, family: str, config: Any, state: dict[str, Any]) -> Method[Any]:
+def _revive(name: str, family: str, config: Configurable, state: dict[str, Any]) -> Method[Any]:
     method = build(name, family_named(family), seed=0, config=config)
     method.load_state_dict(state)
     return method

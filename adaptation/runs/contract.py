@@ -7,26 +7,21 @@ recorded decisions are repeated before any joint moves.
 
 from dataclasses import fields
 from importlib.metadata import version
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 import numpy as np
-import torch
-from torch import Tensor
 
-from policies.belief import named_tensors, replace_tensors
-from policies.method import Method, Problem, TrialBatch
+from adaptation.runs.decisions import EXAMPLES, single_prior
+from policies.belief import named_tensors
+from policies.method import Method, Problem
 from robots.arm import Body
 from robots.errors import RefusedError
 from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
 
 FORMAT = 2
-EXAMPLES = 10
-
-# Largest difference of an action in [-1, 1] when a decision is repeated: other processors round
-# differently by less, another policy differs by more.
-TOLERANCE = 1e-4
+Json = Any  # what JSON can hold
 
 
 class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,14 +63,6 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str  # of the weights
 
 
-class Decision(TypedDict):
-    """One recorded decision of one world."""
-
-    obs: Tensor  # (1, o)
-    belief: dict[str, Tensor]  # by path, see ``policies.belief.named_tensors``
-    action: Tensor  # (1, a) without exploration
-
-
 class _Header(msgspec.Struct):
     """The one field that contracts of every format have."""
 
@@ -111,7 +98,7 @@ def describe(
     problem = method.problem
     body = family.body
     major, minor, *_ = version("pliant").split(".")
-    prior = named_tensors(_prior(method))
+    prior = named_tensors(single_prior(method))
     return Contract(
         format=FORMAT,
         pliant=f"{major}.{minor}",
@@ -183,57 +170,7 @@ def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
     return tuple(_numbers(row) for row in rounded)
 
 
-@torch.no_grad()
-def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
-    """Decisions spread over the trial of the world that lasted longest, without exploration."""
-    lengths = trial.ticks.valid.sum((0, 1))  # (n,)
-    world = slice(int(lengths.argmax()), int(lengths.argmax()) + 1)
-    ticks = trial.ticks[:, :, world].flatten(0, 1)  # (E·H, 1, ...)
-    chosen = _spread(ticks.valid[:, 0])
-    task = trial.task[world] if method.privileged else None
-    belief = method.prior(1, task)
-    beliefs: dict[int, dict[str, Tensor]] = {}
-    for t in range(max(chosen) + 1):
-        if t in chosen:
-            beliefs[t] = named_tensors(belief)
-        belief = method.observe(belief, ticks[t])
-    decisions: list[Decision] = []
-    for t in chosen:
-        obs = ticks.obs[t]
-        action = _decide(method, obs, beliefs[t])
-        decisions.append({"obs": obs, "belief": beliefs[t], "action": action})
-    return decisions
-
-
-def _spread(valid: Tensor) -> list[int]:
-    """``EXAMPLES`` valid ticks of (L,), evenly spread from the first one on."""
-    usable = valid.nonzero().flatten().tolist()
-    return [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
-
-
-@torch.no_grad()
-def largest_deviation(method: Method[Any], decisions: list[Decision]) -> float:
-    """The largest difference between the recorded actions and the ones taken now."""
-    deviations = []
-    for decision in decisions:
-        action = _decide(method, decision["obs"], decision["belief"])
-        difference = action - decision["action"]
-        deviations.append(float(difference.abs().max()))
-    return max(deviations)
-
-
-def _decide(method: Method[Any], obs: Tensor, belief: dict[str, Tensor]) -> Tensor:
-    """The action (1, a) under a recorded belief."""
-    return method.act(obs, replace_tensors(_prior(method), belief), explore=False)
-
-
-def _prior(method: Method[Any]) -> Any:
-    """The prior of one world, whose tensors give a belief's paths and shapes."""
-    task = torch.zeros(1, method.problem.task_dim) if method.privileged else None
-    return method.prior(1, task)
-
-
-def _compare(name: str, was: Any, now: Any) -> list[str]:
+def _compare(name: str, was: Json, now: Json) -> list[str]:
     if isinstance(was, dict) and isinstance(now, dict):
         found: list[str] = []
         for key in {**was, **now}:
@@ -244,7 +181,7 @@ def _compare(name: str, was: Any, now: Any) -> list[str]:
     return [f"{name}: trained with {_show(was)}, here {_show(now)}"]
 
 
-def _same(was: Any, now: Any) -> bool:
+def _same(was: Json, now: Json) -> bool:
     if _is_sequence(was) and _is_sequence(now):
         if len(was) != len(now):
             return False
@@ -257,11 +194,11 @@ def _same(was: Any, now: Any) -> bool:
     return False
 
 
-def _is_sequence(value: Any) -> bool:
+def _is_sequence(value: Json) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _show(value: Any) -> str:
+def _show(value: Json) -> str:
     if _is_sequence(value):
         return "(" + ", ".join(map(_show, value)) + ")"
     if isinstance(value, float):

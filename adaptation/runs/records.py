@@ -4,6 +4,7 @@ A field called ``returns`` is called ``return`` in JSON, which Python reserves. 
 number that is not finite is written as null and read back as None.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, SupportsFloat
 
@@ -32,7 +33,7 @@ class TrainProgress(msgspec.Struct, frozen=True):
     seconds: float  # wall time so far, s
     returns: Row = field(name="return")  # mean over worlds, one per episode, exploring
     success: list[float]  # rate over worlds, one per episode
-    learn: dict[str, float | None]  # what the method reports
+    learn: Mapping[str, float | None]  # what the method reports
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -153,7 +153,7 @@ class Run:
         """Read checkpoints from disk again at the next ``load``, as after training."""
         self._checkpoints.clear()
 
-    def policies(self, arm: str | None = None) -> Iterator[tuple[str, Policy]]:
+    def policies(self, arm: str | None = None) -> Iterator[tuple[str, Policy[Any]]]:
         """Every policy of the run by name, each in the state in which it was saved.
 
         The policies ``adapted`` and ``no_adaptation`` share one method: use one at a time.

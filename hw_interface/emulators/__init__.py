@@ -37,7 +37,7 @@ class Emulator(Protocol):
 
     port: str  # where it can be reached
     goals: int  # position targets that arrived, one per joint
-    goals_outside: int  # of these, outside the arm's limits
+    outside: int  # of these, outside the arm's limits
 
     def serve(self) -> None:
         """Answer until ``close`` is called from another thread or a signal handler; blocks."""

@@ -77,7 +77,7 @@ class Bus:
         self.servos = self.group.servos
         self.faults = self.group.faults
         self.goals = 0
-        self.goals_outside = 0
+        self.outside = 0
         self.bytes_carried = 0  # both ways
         # s, id, ticks
         self.recent_goals: deque[tuple[float, int, int]] = deque(maxlen=RECENT_GOALS)
@@ -142,7 +142,7 @@ class Bus:
         low = self.arm.limits.q_low[joint]
         high = self.arm.limits.q_high[joint]
         self.goals += 1
-        self.goals_outside += not low <= q <= high
+        self.outside += not low <= q <= high
         self.recent_goals.append((self._now, servo.servo_id, goal))
 
     def _measure(self) -> None:

@@ -205,7 +205,7 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         """Minus the mean squared error of predicting transitions (H, n, ...), (n,)."""
         by_world = ticks.transpose(0, 1)
         x, y = self.model.normalized(by_world)
-        error = self.model(x, belief.update) - y
+        error: Tensor = self.model(x, belief.update) - y
         return -error.square().mean((1, 2))
 
     def _search(

@@ -228,7 +228,7 @@ class GrbalDynamics(nn.Module):
         row_weight = mask / mask.sum()
 
         def error(update: LowRankUpdate | None) -> Tensor:
-            square = (self(x, update) - y).square().sum(-1)
+            square: Tensor = (self(x, update) - y).square().sum(-1)
             return 0.5 * (square * row_weight).sum()
 
         with torch.no_grad():

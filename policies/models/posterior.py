@@ -43,7 +43,7 @@ class Posterior:
         column = self.weighted[..., None]
         half = torch.linalg.solve_triangular(root, column, upper=False)
         column = half + noise[..., None]
-        sample = torch.linalg.solve_triangular(root.mT, column, upper=True)
+        sample: Tensor = torch.linalg.solve_triangular(root.mT, column, upper=True)
         return sample[..., 0]
 
     def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
@@ -58,7 +58,8 @@ class Posterior:
         trace = _diagonal(covariance).sum(-1)
         log_det = 2 * _diagonal(root).log().sum(-1)
         latent_dim = root.shape[-1]
-        return 0.5 * (trace + square - latent_dim + log_det)
+        kl: Tensor = 0.5 * (trace + square - latent_dim + log_det)
+        return kl
 
 
 def _diagonal(matrix: Tensor) -> Tensor:

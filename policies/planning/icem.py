@@ -153,5 +153,5 @@ def colored_noise(
     power = (count * amplitude).square()
     std = power.sum().sqrt() / steps
     spectrum = torch.complex(real, imaginary)
-    noise = torch.fft.irfft(spectrum, steps) / std
+    noise: Tensor = torch.fft.irfft(spectrum, steps) / std
     return noise.transpose(-1, -2).contiguous()
