@@ -19,13 +19,15 @@ class ActionMap(Protocol):
 
     The map only translates: it is deterministic, keeps no state between calls, and leaves limits to
     the gate. The same map serves simulation and the arm.
-
-    Attributes:
-        spec: what the action's columns (a,) mean, with their physical range at -1 and 1. It is part
-            of the policy contract, and is compared when a policy is deployed.
     """
 
-    spec: Spec
+    @property
+    def spec(self) -> Spec:
+        """What the action's columns (a,) mean, with their physical range at -1 and 1.
+
+        It is part of the policy contract, and is compared when a policy is deployed.
+        """
+        ...
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Translate the actions of n worlds for one tick.
