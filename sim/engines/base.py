@@ -29,8 +29,15 @@ class Engine(Protocol):
       that world is reset.
     """
 
-    n: int
-    scene: Scene
+    @property
+    def n(self) -> int:
+        """Number of simulations; 0 before ``load``."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """What was loaded."""
+        ...
 
     @staticmethod
     def supports(scene: Scene) -> bool:
@@ -38,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def load(self, scene: Scene, n: int) -> None:
-        """Build n simulations; called once, before every other verb.
+        """Build n simulations; called once, before every other method.
 
         Raises:
             BadArgumentError: the engine does not support the scene.
