@@ -27,7 +27,7 @@ from robots.world import Start
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks, start_velocity
 from sim.families import FAMILIES
-from sim.objects import POSITION
+from sim.objects import DEFAULT_POSITION
 
 
 def assert_same(first: list[Signals], second: list[Signals]) -> None:
@@ -165,7 +165,7 @@ def test_a_start_needs_to_give_joint_positions_alone(name: str, kind: type[Body]
     np.testing.assert_allclose(signals.q, start.q, atol=1e-12)
     assert (signals.dq == 0).all()
     if engine.scene.loose_object:
-        np.testing.assert_allclose(signals.object_pos, [POSITION] * 2, atol=1e-9)
+        np.testing.assert_allclose(signals.object_pos, [DEFAULT_POSITION] * 2, atol=1e-9)
         np.testing.assert_allclose(signals.object_quat, [[1, 0, 0, 0]] * 2, atol=1e-9)
     engine.close()
 
