@@ -1,4 +1,4 @@
-"""Emulators: the controllers' side of their protocols, in front of simulated joints.
+"""Emulators: arm controllers that speak the vendors' protocols, in front of simulated joints.
 
 For tests, and for trying a driver without an arm. An emulator is built as
 ``kind(arm, physics, kind.Options(**options))``.
