@@ -137,7 +137,8 @@ def train(
         references: whether blind and oracle are trained too, to compare with.
 
     Raises:
-        BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
+        BadArgumentError: a name, a number, a setting or the engine is not possible; nothing is
+            written.
         FileExistsError: the folder holds a run already.
 
     Example:

@@ -61,6 +61,15 @@ class MamlConfig(MethodConfig):
         iterations=200,
     )
 
+    def __post_init__(self) -> None:
+        """BadArgumentError where no episode follows an inner step."""
+        episodes = self.schedule.episodes_per_trial
+        if episodes < 2:
+            raise BadArgumentError(
+                "MAML learns from the episode after an inner step:"
+                f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
+            )
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Discounts and schedule follow from the horizon and the episodes."""
@@ -109,12 +118,6 @@ class Maml(SavedState):
         seed: int,
         device: torch.device,
     ) -> None:
-        episodes = config.schedule.episodes_per_trial
-        if episodes < 2:
-            raise BadArgumentError(
-                "maml is judged by the episode after a step: schedule.episodes_per_trial must be"
-                f" at least 2 episodes, got {episodes}"
-            )
         self.problem = problem
         self.config = config
         self.schedule = config.schedule

@@ -117,6 +117,18 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "the engine": ({"engine": "mujoco"}, "tiny-arm runs on ideal, not on mujoco"),
     "the method": ({"method": "no_such"}, "no method named 'no_such'"),
     "the family": ({"family": "no_such"}, "no family named 'no_such'"),
+    "a name that is no path": ({"method": "no such"}, "no method named 'no such'"),
+    "a module that is missing": ({"family": "no_such:Family"}, "cannot be imported"),
+    "the preset": ({"preset": "gpu"}, "no preset named 'gpu'"),
+    "no iterations": ({"iterations": 0}, "iterations=0 is not allowed: give a whole number of at"),
+    "no steps": ({"steps": -1}, "steps=-1 is not allowed"),
+    "no gradient steps": ({"gradient_steps": 0}, "gradient_steps=0 is not allowed"),
+    "no time": ({"minutes": 0}, "minutes=0 is not allowed: give a number above 0 or none"),
+    "a seed below zero": ({"seed": -1}, "seed=-1 is not allowed"),
+    "a trial without a second episode": (
+        {"method": "maml", "family": "point", "settings": {"schedule.episodes_per_trial": 1}},
+        "must be at least 2 episodes, got 1",
+    ),
 }
 
 
