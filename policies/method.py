@@ -124,10 +124,10 @@ class TrialBatch:
 class CollectionSchedule:
     """What training collects between two calls of ``learn``."""
 
-    meta_batch: Count  # worlds acted in at once, each with a task of its own
-    episodes_per_trial: Count  # episodes of each task, the belief carried over between them
-    random_trials: WholeNumber = 0  # trials with random actions before the first ``learn``
-    iterations: Count = 100  # calls of ``learn`` in a full training
+    meta_batch: Count  # tasks of an iteration, acted in at once
+    episodes_per_trial: Count  # episodes of each task, with the belief carried over
+    random_trials: WholeNumber = 0  # trials of random actions before the first gradient step
+    iterations: Count = 100  # iterations of a full training: collect trials, then learn
 
 
 class Method(Protocol[B]):

@@ -42,17 +42,17 @@ class PearlConfig(MethodConfig):
     sac: SacConfig = field(default_factory=SacConfig)
     latent_dim: Count = 5  # dimensions of the latent task (PEARL)
     factor_rank: Count = 1  # directions of z that a transition measures
-    # Layer widths of the encoder. PEARL has 3 × 200; many tasks in a batch are worth more than a
-    # wide encoder.
+    # layer widths of the encoder; PEARL has 3 × 200, but many tasks in a batch help more than width
     encoder_hidden: LayerWidths = (64, 64)
-    # Learning rate of the encoder. PEARL has 3e-4; here an averaged copy of the encoder acts.
+    # learning rate of the encoder; PEARL has 3e-4, here an averaged copy of the encoder acts
     encoder_lr: Positive = 3e-3
-    # Weight of the posterior's KL from N(0, I), per task. PEARL has 0.1, summed over the
-    # meta-batch, with rewards five times as large.
+    # weight of the posterior's KL from N(0, I), per task; PEARL has 0.1, summed over the meta-batch,
+    # with rewards five times as large
     kl_weight: NonNegative = 0.001
-    # Most transitions in a context; PEARL has 100 of episodes ten times as long.
-    max_context: Count = 40
-    # Contexts come from so many of a task's newest transitions; none: from all of them.
+    max_context: Count = (
+        40  # most transitions in a context; PEARL has 100, episodes 10 times as long
+    )
+    # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
 
     @property

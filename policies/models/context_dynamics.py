@@ -32,18 +32,18 @@ class DynamicsConfig:
     """Settings of the model."""
 
     ensemble_size: Count = 3  # networks (PE-TS has 5)
-    # Layer widths of the networks. CaDM has 4 × 200; this is what a CPU core can plan with.
+    # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
     latent_dim: Count = 4  # dimensions of the latent task
     factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
     unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)
     windows_per_task: Count = 16  # windows of each task and member in a batch
-    # How many of these windows are predicted under the belief of an earlier tick, so that the model
-    # is trained under uncertain beliefs too.
+    # how many of these windows are predicted under the belief of an earlier tick, so that the model
+    # is trained under uncertain beliefs too
     early_belief_windows: WholeNumber = 0
-    # Weight of the belief's KL from its prior, against the likelihood of one step: nats per nat.
-    # One over the steps of a trial would be 0.017.
+    # weight of the belief's KL from its prior, beside the likelihood of one step; the evidence lower
+    # bound of a trial of 60 steps has 1/60 = 0.017
     kl_weight: NonNegative = 0.005
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
     noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors

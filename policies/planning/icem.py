@@ -30,10 +30,10 @@ class IcemConfig:
     num_samples: Count = 64  # candidates per iteration
     iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
     cold_iterations: Count = 4  # iterations of a search that starts without a plan
-    num_elites: Count = 8  # best candidates that the next iteration is fitted to
+    num_elites: Count = 8  # best candidates, to which the next iteration is fitted
     num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
     noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)
-    init_std: Positive = 0.5  # std of the first iteration, of actions in [-1, 1] (iCEM)
+    init_std: Positive = 0.5  # std of the first iteration's actions, which lie in [-1, 1] (iCEM)
     momentum: Share = 0.1  # share of mean and std kept from the last iteration (iCEM)
 
     def __post_init__(self) -> None:

@@ -38,19 +38,17 @@ LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
 class SacConfig(MethodConfig):
     """Settings of the networks, the losses and the learner."""
 
-    # Layer widths of actor and critics. PEARL has 3 × 300; this is what one CPU core can train in
-    # two minutes.
+    # layer widths of actor and critics; PEARL has 3 × 300, one CPU core trains these in two minutes
     hidden: LayerWidths = (128, 128)
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
-    # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
+    # step of the averaged actor (and encoder) that acts, instead of a schedule for lr
     ema_rate: PositiveShare = 0.005
     reward_scale: Positive = 1.0  # factor of the reward in the critics' targets
-    # [nats] target entropy per action dimension (Haarnoja et al. 2018b)
-    target_entropy: Finite = -1.0
-    init_temperature: Positive = 0.1  # where the learned temperature starts
-    # Tasks per batch. PEARL has 16 of 256 transitions, but a belief is learned from many tasks.
+    target_entropy: Finite = -1.0  # [nats] of each action dimension (Haarnoja et al. 2018b)
+    init_temperature: Positive = 0.1  # initial value of the learned temperature
+    # tasks in a batch; PEARL has 16 of 256 transitions, but a belief is learned from many tasks
     meta_batch: Count = 64
     batch_per_task: Count = 8  # transitions of each task in a batch
     gradient_steps: Count = 64  # gradient steps per iteration
