@@ -46,8 +46,8 @@ class PearlConfig(MethodConfig):
     encoder_hidden: LayerWidths = (64, 64)
     # learning rate of the encoder; PEARL has 3e-4, here an averaged copy of the encoder acts
     encoder_lr: Positive = 3e-3
-    # weight of the posterior's KL from N(0, I), per task; PEARL has 0.1, summed over the meta-batch,
-    # with rewards five times as large
+    # weight of the posterior's KL from N(0, I), per task; PEARL has 0.1, summed over the
+    # meta-batch, with rewards five times as large
     kl_weight: NonNegative = 0.001
     max_context: Count = (
         40  # most transitions in a context; PEARL has 100, episodes 10 times as long
