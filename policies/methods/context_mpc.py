@@ -69,7 +69,7 @@ class ContextMpcConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class ContextMpcBelief(PlanState):
-    """The plan, and what is known of the task."""
+    """The plan, and the posterior of the task."""
 
     posterior: Posterior
 

@@ -1,7 +1,7 @@
 """MAML (Finn et al. 2017): parameters from which one policy-gradient step on an episode adapts.
 
-Every task acts under parameters of its own. After an episode they take one step along the policy
-gradient of that episode, and the next episode is the fresh data by which the step is judged. The
+Every task has parameters of its own. After an episode they take one step along the policy gradient
+of that episode, and the next episode is the fresh data for the outer objective of that step. The
 outer objective is PPO's on the episodes after a step, differentiated through the steps: with the
 derivative of the gradient itself (``order`` 2), or with the gradient as a constant (``order`` 1,
 FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).

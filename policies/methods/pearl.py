@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from policies.config import MethodConfig
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
-from policies.models.posterior import Encoder, Posterior, context_features, prior
+from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
@@ -31,7 +31,8 @@ from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
-# Trained on at most so many, half-cheetah's return is the same with 50 as with 600 transitions.
+# Contexts of training need not be longer: half-cheetah's return is the same with 50 transitions as
+# with 600.
 MAX_CONTEXT = 64
 
 
@@ -106,11 +107,11 @@ class Pearl(SavedState):
         self.generator = make_generator(seed, device)
         self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
 
-        context_dim = 2 * problem.obs_dim + problem.action_dim + 1
+        context_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
-        self.context_norm = RunningNormalizer(context_dim, device)
+        self.context_norm = RunningNormalizer(context_columns, device)
         self.encoder = Encoder(
-            context_dim,
+            context_columns,
             config.encoder_hidden,
             config.latent_dim,
             config.factor_rank,

@@ -1,7 +1,7 @@
 """Planning by sampling for n worlds at once: iCEM (Pinneri et al. 2020).
 
-All worlds are searched with the same colored noise, drawn once from a seed: a plan is a function of
-what it is made for, and a world gets the same plan alone as among others.
+All worlds share the same colored noise, drawn once from a seed. A plan therefore depends on
+its own world only: it is the same whether that world is searched alone or among others.
 
 Axes: n worlds, P candidates, K kept elites, H steps, a actions.
 """
@@ -87,7 +87,7 @@ class Icem:
         iterations: int,
         proposal: Tensor | None = None,
     ) -> Plan:
-        """Improve a plan. The best value never falls, for the best candidates stay candidates.
+        """Improve a plan. The best value never falls, because the best candidates stay candidates.
 
         Args:
             plan: where the search starts.

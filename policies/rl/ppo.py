@@ -21,6 +21,8 @@ from policies.nn.state import SavedState
 from policies.ranges import Count, Discount, NonNegative, Positive, Share
 from policies.rl import clipped_gaussian
 
+STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
+
 
 @dataclass(frozen=True)
 class PpoConfig(MethodConfig):
@@ -104,7 +106,7 @@ def standardized(
     deviation = deviation.where(valid, 0.0)
     squares = deviation.square().sum(dim, keepdim=True)
     std = (squares / count).sqrt()
-    return deviation / (std + 1e-4)
+    return deviation / (std + STD_EPSILON)
 
 
 def surrogate(

@@ -19,9 +19,9 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import TrainProgress
 from adaptation.runs.run import Run, RunConfig
+from policies.fields import declared_fields
 from policies.method import CollectionSchedule
 from policies.methods import METHODS
-from policies.settings import setting_names
 from robots.errors import BadArgumentError, DamagedError, PliantError
 
 ITERATIONS = 7
@@ -307,7 +307,7 @@ SMALL = {"gradient_steps": 1, "random_trials": 1, "schedule.meta_batch": 2}
 def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     """On a real family: three iterations in one go, or one, a load, and two."""
     settings = {}
-    for setting in setting_names(METHODS[name].Config):
+    for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
             if setting.endswith(end):
                 settings[setting] = value
