@@ -54,13 +54,8 @@ class Policy:
 
     def __init__(self, method: Method[Any], family: Family) -> None:
         """Use ``load``."""
-        self._method = method
+        self.method = method
         self.family = family
-
-    @property
-    def method(self) -> Method[Any]:
-        """The method itself, in torch."""
-        return self._method
 
     def prior(self, n: int, task: Task | None = None) -> Any:
         """The belief of n worlds before any experience.
@@ -70,18 +65,18 @@ class Policy:
             task: the n true tasks; only an oracle reads them, and needs them.
 
         Raises:
-            BadArgumentError: this is an oracle, and there is no task.
+            BadArgumentError: this is an oracle, and no task was given.
         """
-        if not self._method.privileged:
-            return self._method.prior(n)
+        if not self.method.privileged:
+            return self.method.prior(n)
         if task is None:
             raise BadArgumentError("an oracle reads the true task: pass it as task=")
-        return self._method.prior(n, _tensor(task.values))
+        return self.method.prior(n, _tensor(task.values))
 
     def act(self, obs: A, belief: Any, explore: bool = False) -> A:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         with torch.no_grad():
-            action = self._method.act(_tensor(obs), belief, explore)
+            action = self.method.act(_tensor(obs), belief, explore)
         if isinstance(obs, np.ndarray):
             return action.double().numpy()
         return action
@@ -89,13 +84,13 @@ class Policy:
     def observe(self, belief: Any, transition: Transition) -> Any:
         """The belief after one more tick; ``pliant.transition`` makes one."""
         with torch.no_grad():
-            return self._method.observe(belief, transition)
+            return self.method.observe(belief, transition)
 
     def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:
         """The belief after an episode: its ticks in order, or stacked (H, n, ...)."""
         ticks = episode if isinstance(episode, Transition) else stack(episode)
         with torch.no_grad():
-            return self._method.adapt(belief, ticks)
+            return self.method.adapt(belief, ticks)
 
 
 def load(run: Run | str | Path, role: str = "method", arm: str | None = None) -> Policy:
@@ -104,7 +99,7 @@ def load(run: Run | str | Path, role: str = "method", arm: str | None = None) ->
     Args:
         run: a run, or its folder.
         role: ``"method"``, or a reference: ``"blind"`` or ``"oracle"``.
-        arm: the arm it is to drive; it is checked that the policy was trained for this arm.
+        arm: the arm that it will drive, if any; refused unless it was trained for this arm.
 
     Raises:
         FileNotFoundError: there is no such run, or the role has no checkpoint.
@@ -120,7 +115,7 @@ def load(run: Run | str | Path, role: str = "method", arm: str | None = None) ->
         (4, 2)
     """
     path = Path(run) if isinstance(run, str | Path) else run.path
-    checkpoint = Run.open(path).load(role, arm)  # read anew: policies share no random numbers
+    checkpoint = Run.open(path).load(role, arm)  # read again: policies share no random stream
     return Policy(checkpoint.method, checkpoint.family)
 
 

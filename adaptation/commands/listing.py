@@ -1,4 +1,4 @@
-"""``pliant list`` and ``pliant settings``: what there is, and what can be set."""
+"""``pliant list`` and ``pliant settings``: the names that exist, and what can be set."""
 
 import sys
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ class Settings:
             "steps": None,
             "gradient_steps": None,
         }
-        if isinstance(config, MethodConfig):  # others do not tell their gradient steps
+        if isinstance(config, MethodConfig):  # others do not report their gradient steps
             steps, gradient_steps = estimate(config, problem)
             answer["steps"] = steps
             answer["gradient_steps"] = gradient_steps
