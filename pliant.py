@@ -137,8 +137,7 @@ def train(
         references: whether blind and oracle are trained too, to compare with.
 
     Raises:
-        BadArgumentError: a name, a number, a setting or the engine is not possible; nothing is
-            written.
+        BadArgumentError: a name, number, setting or engine is not possible; nothing is written.
         FileExistsError: the folder holds a run already.
 
     Example:
@@ -228,9 +227,7 @@ def trial(
         run: a run, or its folder.
         arm: the arm to drive; the run must have been trained for it.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects: number of objects.
-        episodes: per object; None is the family's own number.
-        seed: of the objects and of everything random.
+        objects, seed, episodes: how many objects, their seed, episodes of each; None: the family's.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.

@@ -54,8 +54,13 @@ class Policy:
 
     def __init__(self, method: Method[Any], family: Family) -> None:
         """Use ``load``."""
-        self.method = method
+        self._method = method
         self.family = family
+
+    @property
+    def method(self) -> Method[Any]:
+        """The method itself, in torch."""
+        return self._method
 
     def prior(self, n: int, task: Task | None = None) -> Any:
         """The belief of n worlds before any experience.
@@ -67,16 +72,16 @@ class Policy:
         Raises:
             BadArgumentError: this is an oracle, and no task was given.
         """
-        if not self.method.privileged:
-            return self.method.prior(n)
+        if not self._method.privileged:
+            return self._method.prior(n)
         if task is None:
             raise BadArgumentError("an oracle reads the true task: pass it as task=")
-        return self.method.prior(n, _tensor(task.values))
+        return self._method.prior(n, _tensor(task.values))
 
     def act(self, obs: A, belief: Any, explore: bool = False) -> A:
         """Actions (n, a) in [-1, 1] for observations (n, o)."""
         with torch.no_grad():
-            action = self.method.act(_tensor(obs), belief, explore)
+            action = self._method.act(_tensor(obs), belief, explore)
         if isinstance(obs, np.ndarray):
             return action.double().numpy()
         return action
@@ -84,13 +89,13 @@ class Policy:
     def observe(self, belief: Any, transition: Transition) -> Any:
         """The belief after one more tick; ``pliant.transition`` makes one."""
         with torch.no_grad():
-            return self.method.observe(belief, transition)
+            return self._method.observe(belief, transition)
 
     def adapt(self, belief: Any, episode: Transition | Sequence[Transition]) -> Any:
         """The belief after an episode: its ticks in order, or stacked (H, n, ...)."""
         ticks = episode if isinstance(episode, Transition) else stack(episode)
         with torch.no_grad():
-            return self.method.adapt(belief, ticks)
+            return self._method.adapt(belief, ticks)
 
 
 def load(run: Run | str | Path, role: str = "method", arm: str | None = None) -> Policy:

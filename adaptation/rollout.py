@@ -55,19 +55,17 @@ def rollout(
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
-    A method that takes gradient steps in its adaptation enables gradients itself.
-
     Args:
         world: n tasks acted in at once.
-        method: a method, or a policy that wraps one.
+        method: a method, or a policy that wraps one; if it takes gradients, it enables them.
         task: n tasks; only a privileged method reads their parameters.
         episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
 
     Returns:
-        What happened, (E, H, n, ...). Ticks after a world has ended are filled in with ``valid``
-        False. A world whose physics diverged is not valid from that tick on.
+        What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
+        its physics diverged, are not ``valid``.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -88,8 +86,7 @@ def rollout(
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
             begins = t == 0
-            first = begins and e == 0
-            tick = make_transition(obs, action, step, first, begins, alive)
+            tick = make_transition(obs, action, step, begins and e == 0, begins, alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)

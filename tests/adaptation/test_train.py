@@ -316,16 +316,16 @@ def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     )
     train_job.train(Run.create(tmp_path / "whole", config))
     parts = Run.create(tmp_path / "parts", config)
-    seen: list[int] = []
+    reported: list[int] = []
 
     def stop_after_one(share: float, progress: TrainProgress) -> None:
-        seen.append(progress.iteration)
+        reported.append(progress.iteration)
         if progress.iteration == 1:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         train_job.train_role(parts, "method", None, stop_after_one)
     train_job.train_role(parts, "method", None, stop_after_one)
-    assert seen == [1, 2, 3]
+    assert reported == [1, 2, 3]
     assert curve(tmp_path / "whole") == curve(tmp_path / "parts")
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))

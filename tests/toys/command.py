@@ -12,7 +12,7 @@ class Toy:
     """Greet somebody."""
 
     name: Positional[str]
-    """Who is greeted."""
+    """Name of the person to greet."""
     as_json: Json = False
 
     def run(self) -> dict[str, str]:
