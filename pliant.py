@@ -1,4 +1,4 @@
-"""Pliant in Python: train a policy in simulation, act with it, compare it, try it on an arm.
+"""Pliant in Python: train a policy in simulation, act with it, evaluate it, try it on an arm.
 
     import pliant
 
@@ -50,7 +50,7 @@ __all__ = [
     "trial",
 ]
 
-LATE = {  # what ``__getattr__`` imports when it is first asked for
+LATE = {  # module of each name that ``__getattr__`` imports at its first use
     "Comparison": "adaptation.runs.records",
     "Evaluation": "adaptation.runs.records",
     "PliantError": "robots.errors",
@@ -85,7 +85,7 @@ def make(family: str | Family, n: int = 1, engine: str | None = None, seed: int 
         seed: of starts and disturbances.
 
     Raises:
-        UnknownNameError: there is no such family or engine; the message lists those that exist.
+        UnknownNameError: no such family or engine; the message lists those that exist.
         BadArgumentError: the engine does not support the family's scene.
 
     Example:
@@ -137,7 +137,7 @@ def train(
         references: whether blind and oracle are trained too, to compare with.
 
     Raises:
-        BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
+        BadArgumentError: a name, number, setting or engine is not possible; nothing is written.
         FileExistsError: the folder holds a run already.
 
     Example:
@@ -179,14 +179,15 @@ def evaluate(
 
     Args:
         run: a run, or its folder.
-        tasks, episodes: how many; None is the family's own number of episodes.
+        tasks: number of tasks.
+        episodes: per task; None is the family's own number.
         split: tasks like those of training, ``"train"``, or ``"heldout"`` ones.
         engine: the physics; None takes the first that supports the family's scene.
         seed: of the tasks and their disturbances.
 
     Returns:
         Success, metrics and returns of ``adapted``, ``no_adaptation``, ``blind`` and ``oracle``,
-        and what the adaptation is worth. References that were not trained are None.
+        and what adaptation gains. References that were not trained are None.
 
     Example:
         >>> import pliant
@@ -220,13 +221,13 @@ def trial(
 ) -> TrialResult:
     """Try a run's policies on held-out objects through an arm, one object after another.
 
-    A trial that was stopped goes on where it was when called again with the same arguments.
+    A trial that was stopped resumes when it is called again with the same arguments.
 
     Args:
         run: a run, or its folder.
         arm: the arm to drive; the run must have been trained for it.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects, episodes, seed: how many; None is the family's own number. The seed draws them.
+        objects, seed, episodes: how many objects, their seed, episodes of each; None: the family's.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
@@ -234,9 +235,9 @@ def trial(
         tracker, tracker_options: what measures the object, where the driver does not.
 
     Raises:
-        BadArgumentError: the arm cannot be opened as asked, or the folder holds another trial.
+        BadArgumentError: the arm cannot be opened this way, or the folder holds another trial.
         RefusedError: the run was not trained for this arm.
-        ArmError: the arm cannot go on.
+        ArmError: the arm cannot continue.
 
     Example:
         >>> import pliant

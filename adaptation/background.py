@@ -1,12 +1,11 @@
-"""Slow adaptation beside a loop that may not wait: a thread updates the belief while the loop acts.
+"""Slow adaptation beside a real-time loop: a thread updates the belief while the loop acts.
 
-Beliefs are immutable, so publishing a new one is handing over a reference at a tick. ``Background``
-stands for the policy it wraps, and the rollout does not notice: an update that is quick enough is
-finished within its tick, any other is used from the tick after it is finished. Updates run on the
-GPU where there is one.
+Beliefs are immutable, so a new one is published by replacing a reference. ``Background`` wraps a
+policy and is used in its place: an update that is quick enough is finished within its tick, any
+other is used from the tick after it is finished. Updates run on the GPU if the machine has one.
 
 Every new belief is checked. One that is not finite, or that predicts the latest transitions worse
-than the prior does (where the method can tell), is dropped and the last good one is kept.
+than the prior does (for a method with ``Scores``), is dropped and the last good one is kept.
 """
 
 import threading
@@ -46,10 +45,10 @@ class Background(Generic[B]):
     """A policy whose belief is updated by a thread; a context manager that ends the thread.
 
     Attributes:
-        events: what went wrong; a kind that repeats is reported once in a row.
-            BELIEF_NOT_FINITE (detail: how many numbers) and BELIEF_WORSE (detail: by how much) were
-            rolled back. BELIEF_STALE (detail: how many updates are waiting): a tick was left out.
-        most_stale: how many updates the belief was behind at the end of a tick, at most.
+        events: what went wrong; repetitions in a row are reported once. BELIEF_NOT_FINITE (detail:
+            how many numbers) and BELIEF_WORSE (detail: by how much): the update was rolled back.
+            BELIEF_STALE (detail: how many updates wait): a tick was left out.
+        most_stale: the most updates that the belief was behind at the end of a tick.
     """
 
     _prior: B
@@ -177,9 +176,9 @@ class Background(Generic[B]):
             self._last_problem = ""
 
     def _deficit(self, belief: B) -> float:
-        """How much better the prior predicts the latest transitions, in the world where it is most.
+        """By how much the prior predicts the latest transitions better, at most over the worlds.
 
-        Zero for a policy that cannot tell.
+        Zero for a method without ``Scores``.
         """
         if not isinstance(self.policy, Scores) or not self._recent:
             return 0.0

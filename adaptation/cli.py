@@ -60,14 +60,14 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(words: list[str]) -> Command:
     """The command with its options.
 
-    tyro makes a subcommand of every member of a union. Which commands there are is only known at
-    run time, because other packages may add to the table: hence the union is built here.
+    tyro makes a subcommand of every member of a union. The union is built at run time, because
+    other packages may add commands.
     """
     members = []
     for name in COMMANDS:
         try:
             kind = COMMANDS[name]
-        except PliantError as failure:  # of another package: pliant's own commands go on
+        except PliantError as failure:  # a command of another package: the others still work
             print(f"pliant: warning: {failure}", file=sys.stderr)
             continue
         members.append(Annotated[kind, subcommand(name, prefix_name=False)])

@@ -1,7 +1,7 @@
 """A method's belief updates on another device: inputs are moved there, results come back.
 
 Acting stays on the CPU: an action is a small network on one observation, which costs less than the
-way to a GPU and back.
+transfer to a GPU and back.
 """
 
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -31,7 +31,7 @@ class Updater(Protocol[B]):
 
 
 def accelerator() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if the machine has one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -51,7 +51,7 @@ class DeviceReplica(Generic[B]):
     """Updates the beliefs of a policy by a copy of it on a device; beliefs stay on the CPU."""
 
     def __init__(self, policy: Policy[B], device: torch.device) -> None:
-        """Copy the policy and call both verbs once.
+        """Copy the policy and call both methods once.
 
         The calls make a GPU load its kernels now and not within the control loop.
         """

@@ -1,4 +1,4 @@
-"""A method kept at its prior: the baseline that shows what adaptation itself is worth."""
+"""A method kept at its prior: the baseline that shows what adaptation itself gains."""
 
 from typing import Generic, TypeVar
 
@@ -10,9 +10,9 @@ B = TypeVar("B")
 
 
 class NoAdaptation(Generic[B]):
-    """The policy of a method whose belief about the task stays what the prior is.
+    """The policy of a method whose belief about the task stays at the prior.
 
-    Where the belief also holds a plan (``Replans``), the plan goes on within an episode.
+    A plan in the belief (``Replans``) is still updated within an episode.
     """
 
     def __init__(self, method: Method[B]) -> None:

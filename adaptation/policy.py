@@ -70,7 +70,7 @@ class Policy:
             task: the n true tasks; only an oracle reads them, and needs them.
 
         Raises:
-            BadArgumentError: this is an oracle, and there is no task.
+            BadArgumentError: this is an oracle, and no task was given.
         """
         if not self._method.privileged:
             return self._method.prior(n)
@@ -104,7 +104,7 @@ def load(run: Run | str | Path, role: str = "method", arm: str | None = None) ->
     Args:
         run: a run, or its folder.
         role: ``"method"``, or a reference: ``"blind"`` or ``"oracle"``.
-        arm: the arm it is to drive; it is checked that the policy was trained for this arm.
+        arm: the arm that it will drive, if any; refused unless it was trained for this arm.
 
     Raises:
         FileNotFoundError: there is no such run, or the role has no checkpoint.
@@ -120,7 +120,7 @@ def load(run: Run | str | Path, role: str = "method", arm: str | None = None) ->
         (4, 2)
     """
     path = Path(run) if isinstance(run, str | Path) else run.path
-    checkpoint = Run.open(path).load(role, arm)  # read anew: policies share no random numbers
+    checkpoint = Run.open(path).load(role, arm)  # read again: policies share no random stream
     return Policy(checkpoint.method, checkpoint.family)
 
 

@@ -1,6 +1,6 @@
-"""The only loop that acts and adapts: the same for training, for judging, and on an arm.
+"""The only loop that acts and adapts: the same in training, in evaluation, and on an arm.
 
-NumPy meets torch here and nowhere else: worlds speak NumPy, methods speak torch.
+Worlds use NumPy and methods torch; the loop converts between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Policy(Protocol[B]):
 
     @property
     def privileged(self) -> bool:
-        """Whether it is given the true task parameters."""
+        """Whether it reads the true task parameters."""
         ...
 
     def prior(self, n: int, task: Tensor | None = None) -> B:
@@ -55,19 +55,17 @@ def rollout(
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
-    A method that takes gradient steps in its adaptation enables gradients itself.
-
     Args:
         world: n tasks acted in at once.
-        method: a method, or a policy that wraps one.
-        task: n tasks; only a privileged method is shown their parameters.
+        method: a method, or a policy that wraps one; if it takes gradients, it enables them.
+        task: n tasks; only a privileged method reads their parameters.
         episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
 
     Returns:
-        What happened, (E, H, n, ...). Ticks after a world has ended are filled in with ``valid``
-        False. A world whose physics diverged is not valid from that tick on.
+        What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
+        its physics diverged, are not ``valid``.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -87,7 +85,8 @@ def rollout(
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            tick = make_transition(obs, action, step, first=e == t == 0, begins=t == 0, alive=alive)
+            begins = t == 0
+            tick = make_transition(obs, action, step, begins and e == 0, begins, alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)

@@ -21,8 +21,8 @@ def repeat_a_task() -> None:
         total = 0.0
         over = False
         while not over:
-            towards_goal = np.clip(10 * (task - obs), -1, 1)
-            obs, reward, terminated, truncated, info = env.step(towards_goal)
+            toward_goal = np.clip(10 * (task - obs), -1, 1)
+            obs, reward, terminated, truncated, info = env.step(toward_goal)
             total += float(reward)
             over = terminated or truncated
         picture = np.asarray(env.render())

@@ -1,4 +1,4 @@
-"""A family of one's own, trained by its path: nothing is registered.
+"""A family defined in this file, trained by its path: nothing is registered.
 
     python examples/own_family.py
 
@@ -26,7 +26,7 @@ class Speed(BaseFamily):
     """Move along x at a hidden speed between -1 and 1 m/s; reward is minus the error."""
 
     name = "speed"
-    body = POINT  # a body of Pliant's; docs/add_your_own.md makes a new one
+    body = POINT  # a body that Pliant has; docs/add_your_own.md makes a new one
     limits = POINT.limits
     scene = Scene(POINT, timestep=0.1)
     action = JointVelocity(POINT)

@@ -1,4 +1,4 @@
-"""A method of one's own, trained by its path: nothing is registered.
+"""A method defined in this file, trained by its path: nothing is registered.
 
     python examples/own_method.py
 
@@ -61,7 +61,7 @@ class Remember:
         return RememberBelief(place, torch.full((n,), -torch.inf, device=self.device))
 
     def act(self, obs: Tensor, belief: RememberBelief, explore: bool) -> Tensor:
-        """Random actions while exploring, else towards the best place."""
+        """Random actions while exploring, else toward the best place."""
         if explore:
             shape = belief.place.shape
             return 2 * torch.rand(shape, generator=self.generator, device=self.device) - 1
@@ -70,15 +70,15 @@ class Remember:
     def observe(self, belief: RememberBelief, transition: Transition) -> RememberBelief:
         """A place with a higher reward is the best from now on."""
         better = transition.valid & (transition.reward > belief.reward)
-        here = RememberBelief(transition.next_obs, transition.reward)
-        return where(better, here, belief)
+        newest = RememberBelief(transition.next_obs, transition.reward)
+        return where(better, newest, belief)
 
     def adapt(self, belief: RememberBelief, episode: Transition) -> RememberBelief:
         """Nothing more between episodes."""
         return belief
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """There is nothing to learn across tasks."""
+        """Nothing is learned across tasks."""
         return {"return": float(trial.returns[-1].mean())}
 
     def state_dict(self) -> dict[str, Any]:

@@ -45,10 +45,10 @@ def named_tensors(tree: Any, path: str = "") -> dict[str, Tensor]:
     """Every tensor of a tree by its path: ``{"/posterior/precision": ...}``."""
     if isinstance(tree, Tensor):
         return {path: tree}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for key, child in _children(tree).items():
-        found |= named_tensors(child, f"{path}/{key}")
-    return found
+        tensors |= named_tensors(child, f"{path}/{key}")
+    return tensors
 
 
 def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:

@@ -17,7 +17,7 @@ OFF_POLICY_STEPS = 500_000
 ON_POLICY_STEPS = 3_000_000  # RL² and MAML on 20-tick episodes: 200 iterations of 15,000
 
 MAX_ITERATION_STEPS = 13_000  # half-cheetah: 32 tasks × 2 episodes × 200 ticks
-MAX_DISCOUNT = 0.99  # the usual one of episodes of 100 ticks and more
+MAX_DISCOUNT = 0.99  # the usual discount for episodes of 100 ticks and more
 
 # Gradient steps per new transition: on half-cheetah a quarter of it, 1/64, reaches a return of -138
 # with as many gradient steps as reach -73 at this one.
@@ -43,7 +43,7 @@ class MethodConfig(ABC):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """The numbers that follow from the problem; by default none does."""
+        """The config with the numbers that follow from the problem; here, all are defaults."""
         return cls()
 
 

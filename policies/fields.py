@@ -135,12 +135,12 @@ def _comments(kind: type) -> dict[str, str]:
 
 
 def _own_comments(kind: type) -> dict[str, str]:
-    """The comments of a class's own fields; none where its source is not at hand."""
+    """The comments of a class's own fields; none where its source is not available."""
     try:
         source = dedent(inspect.getsource(kind))
     except OSError:
         return {}
-    trailing, alone = _comments_by_line(source)
+    trailing, standalone = _comments_by_line(source)
     comments = {}
     (definition,) = ast.parse(source).body
     assert isinstance(definition, ast.ClassDef)
@@ -149,22 +149,22 @@ def _own_comments(kind: type) -> dict[str, str]:
             first = node.lineno
             last = node.end_lineno or first
             parts = [trailing[n] for n in range(first, last + 1) if n in trailing]
-            while not parts and first - 1 in alone:
+            while not parts and first - 1 in standalone:
                 first -= 1
-            parts += [alone[n] for n in range(first, node.lineno)]
+            parts += [standalone[n] for n in range(first, node.lineno)]
             name = node.target.id
             comments[name] = " ".join(parts)
     return comments
 
 
 def _comments_by_line(source: str) -> tuple[dict[int, str], dict[int, str]]:
-    """Comments by line number: those that follow code, and those alone on their line."""
+    """Comments by line number: after code, and on lines of their own."""
     trailing: dict[int, str] = {}
-    alone: dict[int, str] = {}
+    standalone: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             line, column = token.start
             code = token.line[:column].strip()
-            comments = trailing if code else alone
+            comments = trailing if code else standalone
             comments[line] = token.string.lstrip("# ")
-    return trailing, alone
+    return trailing, standalone

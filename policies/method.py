@@ -41,23 +41,23 @@ class Problem:
     horizon: int
     episodes: int
     task_names: tuple[str, ...]
-    task_low: tuple[float, ...]  # range over both splits, to scale what an oracle is given
+    task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
     reward: Reward | None  # the family's own; None where it depends on hidden parameters
 
     @property
     def obs_dim(self) -> int:
-        """o"""
+        """Number of observations, o."""
         return len(self.obs_names)
 
     @property
     def action_dim(self) -> int:
-        """a"""
+        """Number of actions, a."""
         return len(self.action_names)
 
     @property
     def task_dim(self) -> int:
-        """p"""
+        """Number of task parameters, p."""
         return len(self.task_names)
 
 
@@ -124,20 +124,20 @@ class TrialBatch:
 class CollectionSchedule:
     """What training collects between two calls of ``learn``."""
 
-    meta_batch: Count  # worlds acted in at once, each with a task of its own
-    episodes_per_trial: Count  # episodes of each task, the belief carried over between them
-    random_trials: WholeNumber = 0  # trials with random actions before the first ``learn``
-    iterations: Count = 100  # calls of ``learn`` in a full training
+    meta_batch: Count  # tasks of an iteration, acted in at once
+    episodes_per_trial: Count  # episodes of each task, with the belief carried over
+    random_trials: WholeNumber = 0  # trials of random actions before the first gradient step
+    iterations: Count = 100  # iterations of a full training: collect trials, then learn
 
 
 class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
     Built as ``Method(problem, config, seed, device)``; a method that learns from a replay takes
-    ``replay: Replay | None = None`` as a last argument, and builds one of its config where none is
-    given. All tensors are made on ``device``. All randomness comes from generators seeded with
-    ``seed``; all state, generators included, passes through ``state_dict``, so that a run resumes
-    bit for bit.
+    ``replay: Replay | None = None`` as a last argument, and builds one from its config by default.
+    All tensors are made on ``device``. All randomness comes from generators seeded with ``seed``;
+    all state, generators included, passes through ``state_dict``, so that a run resumes bit for
+    bit.
     """
 
     problem: Problem
@@ -181,7 +181,7 @@ class Method(Protocol[B]):
 
 
 class Replans(ABC, Generic[B]):
-    """A method whose belief holds a plan, which goes on even where the belief is kept fixed."""
+    """A method whose belief holds a plan, which is updated even without adaptation."""
 
     @abstractmethod
     def replan(self, belief: B, transition: Transition) -> B:

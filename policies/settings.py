@@ -83,11 +83,6 @@ def list_settings(
     return settings
 
 
-def setting_names(kind: type[C]) -> list[str]:
-    """The dotted names of all settings, those of optional configs included."""
-    return list(declared_fields(kind))
-
-
 def estimate(config: MethodConfig, problem: Problem) -> tuple[int, int]:
     """Environment steps and gradient steps of a full training."""
     schedule = config.schedule

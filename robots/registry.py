@@ -84,8 +84,9 @@ class Registry(Mapping[str, Any]):
     def _load_foreign(self, name: str, path: str) -> Any:
         try:
             return _import(path)
-        except (ImportError, AttributeError) as error:
-            message = f"{self.kind} {name!r} cannot be imported: {error}"
+        except Exception as error:  # code of another package may raise anything at import
+            problem = f"{type(error).__name__}: {error}"
+            message = f"{self.kind} {name!r} cannot be imported: {problem}"
             raise BadArgumentError(message) from error
 
     def __contains__(self, name: object) -> bool:

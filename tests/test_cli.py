@@ -125,15 +125,32 @@ def test_every_command_has_a_help_text(capfd: pytest.CaptureFixture[str], comman
     assert "--json" in capfd.readouterr().out
 
 
-def test_a_command_of_another_package_that_cannot_be_imported_leaves_the_others_alone(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import no_such_module",
+        "class Other: ...",
+        "raise RuntimeError('no license')",
+        "class Command(:",
+        "Command = 1 / 0",
+    ],
+)
+def test_a_command_of_another_package_that_cannot_be_imported_is_skipped_with_a_warning(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    source: str,
 ) -> None:
-    point = EntryPoint("broken", "no.such.module:Command", COMMANDS.group)
+    (tmp_path / "broken_commands.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_commands", raising=False)
+    point = EntryPoint("broken", "broken_commands:Command", COMMANDS.group)
     monkeypatch.setitem(vars(COMMANDS), "_plugins", {"broken": point})
-    status, names, warning = pliant(capfd, "list")
+    status, names, warnings = pliant(capfd, "list")
     assert status == 0
     assert names["families"]
-    assert "command 'broken' cannot be imported" in warning
+    (warning,) = warnings.splitlines()
+    assert warning.startswith("pliant: warning: command 'broken' cannot be imported: ")
 
 
 REFUSALS = [

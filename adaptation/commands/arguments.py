@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from robots.errors import BadArgumentError
 from robots.registry import Registry
@@ -14,9 +14,16 @@ from robots.registry import Registry
 if TYPE_CHECKING:
     from adaptation.runs.run import Run
 
-Json = Annotated[bool, arg(name="json", help="Print one JSON object as the last line.")]
-Pairs = Annotated[tuple[str, ...], UseAppendAction]  # NAME=VALUE; the option is given once for each
+Flag = FlagCreatePairsOff[bool]  # --name alone; there is no --no-name
+Json = Annotated[Flag, arg(name="json", help="Print one JSON object as the last line.")]
+Pairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]  # option repeated
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
+
+# Options that may be left out. Their help texts say what holds then, instead of "default: None".
+OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
+OptionalName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
+OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 
 
 def check_name(table: Registry, name: str | None) -> None:

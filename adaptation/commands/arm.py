@@ -1,11 +1,15 @@
 """``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from adaptation.commands.arguments import (
     Json,
+    OptionalInt,
+    OptionalName,
+    OptionalPath,
     Pairs,
     RunFolder,
     check_name,
@@ -21,27 +25,28 @@ if TYPE_CHECKING:
     from adaptation.runs.records import DeployResult, TrialResult
 
 Clock = Literal["lockstep", "realtime"]
+OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
 class ArmOptions:
-    """What every command that drives an arm is told."""
+    """The options of every command that drives an arm."""
 
     folder: RunFolder
     arm: str
     """Arm to drive."""
     driver: str = "twin"
-    """Robot driver (backend)."""
-    port: str | None = None
+    """Driver that commands the arm; `pliant list` names them."""
+    port: OptionalName = None
     """Port or address of the arm, for a driver that needs one."""
-    calibration: Path | None = None
-    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
+    calibration: OptionalPath = None
+    """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
     driver_set: Pairs = ()
-    """A driver's option, NAME=VALUE, such as latency=0.01 of the twin. May be repeated."""
-    tracker: str | None = None
-    """Object tracker. A twin measures its object itself."""
+    """Set an option of the driver, such as latency=0.01 of the twin."""
+    tracker: OptionalName = None
+    """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
-    """A tracker's option, NAME=VALUE. May be repeated."""
+    """Set an option of the tracker."""
 
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
@@ -67,12 +72,12 @@ class ArmOptions:
 
 @dataclass(frozen=True)
 class Deploy(ArmOptions):
-    """Let a trained policy drive an arm and adapt all along, inside the arm's limits."""
+    """Let a trained policy drive an arm inside the arm's limits and adapt while it acts."""
 
     seconds: float = 10.0
     """Time to drive, s."""
     clock: Clock = "realtime"
-    """realtime, or lockstep: time waits for the policy, with a twin alone."""
+    """realtime; or lockstep, in which time waits for the policy (simulated arms only)."""
     seed: int = 0
     """Random seed of the simulated object."""
     as_json: Json = False
@@ -113,17 +118,17 @@ class Trial(ArmOptions):
 
     objects: int = 20
     """Number of held-out objects."""
-    episodes: int | None = None
+    episodes: OptionalInt = None
     """Episodes per object. Default: the family's number."""
-    clock: Clock | None = None
-    """realtime, or lockstep: time waits for the policy. Default: lockstep if the driver can."""
+    clock: OptionalClock = None
+    """As for deploy. Default: lockstep for a simulated arm, else realtime."""
     realtime_episodes: int = 0
     """Further episodes in real time after a trial in lockstep, to measure the control loop."""
     workers: int = 2
     """Processes that share the objects in lockstep, each with its own twin."""
     seed: int = 0
     """Random seed of the objects."""
-    out: Path | None = None
+    out: OptionalPath = None
     """Trial folder. Default: RUN/trial."""
     as_json: Json = False
 

@@ -33,18 +33,18 @@ def describe_untuned(run: Run) -> str | None:
     """Say that a method has no preset for its family, and what its training takes.
 
     Returns:
-        A few sentences; None where there is a preset.
+        A few sentences; None if it has a preset.
     """
-    asked = run.config
-    if load_preset(asked.method, run.family.name, asked.preset) is not None:
+    c = run.config
+    if load_preset(c.method, run.family.name, c.preset) is not None:
         return None
     notice = (
-        f"{asked.method} has no {asked.preset} preset for {asked.family}: its settings follow from"
-        " the family's shapes and horizon."
+        f"{c.method} has no {c.preset} preset for {c.family}: its settings follow from the family's"
+        " shapes and horizon."
     )
-    config = checkpoint.method_config(asked.method, asked.family, asked.preset, asked.settings)
+    config = checkpoint.method_config(c.method, c.family, c.preset, c.settings)
     if not isinstance(config, MethodConfig):
-        return notice  # a method of another package that does not tell its gradient steps
+        return notice  # a method of another package that does not report its gradient steps
     length = estimate_training(run, config)
     return (
         f"{notice} Training will take about {length.steps:,} environment steps,"
@@ -70,15 +70,15 @@ def estimate_training(run: Run, config: MethodConfig) -> Estimate:
     return Estimate(round(share * steps), round(share * gradient_steps), minutes)
 
 
-def _bounded_share(asked: RunConfig, steps: int, gradient_steps: int, iterations: int) -> float:
+def _bounded_share(bounds: RunConfig, steps: int, gradient_steps: int, iterations: int) -> float:
     """The share of the method's full training after which the first bound is reached."""
     shares = []
-    if asked.steps is not None:
-        shares.append(asked.steps / steps)
-    if asked.gradient_steps is not None and gradient_steps > 0:
-        shares.append(asked.gradient_steps / gradient_steps)
-    if asked.iterations is not None:
-        shares.append(asked.iterations / iterations)
+    if bounds.steps is not None:
+        shares.append(bounds.steps / steps)
+    if bounds.gradient_steps is not None and gradient_steps > 0:
+        shares.append(bounds.gradient_steps / gradient_steps)
+    if bounds.iterations is not None:
+        shares.append(bounds.iterations / iterations)
     return min(shares, default=1.0)
 
 

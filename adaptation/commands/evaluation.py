@@ -8,6 +8,9 @@ from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import (
     Json,
+    OptionalInt,
+    OptionalName,
+    OptionalPath,
     RunFolder,
     allow_local_modules,
     check_name,
@@ -33,11 +36,11 @@ class Evaluate:
     folder: RunFolder
     tasks: int = 64
     """Number of tasks."""
-    episodes: int | None = None
+    episodes: OptionalInt = None
     """Episodes per task. Default: the family's number."""
     split: Literal["train", "heldout"] = "heldout"
     """Tasks from the training ranges, or from held-out ranges."""
-    engine: str | None = None
+    engine: OptionalName = None
     """Physics engine. Default: the first that supports the family's scene."""
     seed: int = 0
     """Random seed of the tasks and their disturbances."""
@@ -62,7 +65,7 @@ class Report:
 
     folder: Annotated[Positional[Path], arg(name="dir", metavar="DIR")]
     """Run folder or trial folder."""
-    out: Path | None = None
+    out: OptionalPath = None
     """The page. Default: DIR/report.html."""
     as_json: Json = False
 
@@ -86,7 +89,7 @@ class View:
 
     family: Annotated[Positional[str], arg(metavar="FAMILY")]
     """Family of tasks, or package.module:Class for one of your own."""
-    out: Path | None = None
+    out: OptionalPath = None
     """.mp4, .png (last frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
     seed: int = 0
     """Random seed of the task and the actions."""

@@ -1,4 +1,4 @@
-"""``pliant list`` and ``pliant settings``: what there is, and what can be set."""
+"""``pliant list`` and ``pliant settings``: the names that exist, and what can be set."""
 
 import sys
 from collections.abc import Sequence
@@ -49,8 +49,8 @@ class List:
 class Settings:
     """List every setting of a method for a family: value, source, unit and meaning.
 
-    The source is default, derived (from the shapes and the horizon of the family), the preset's
-    file, or --set. Any of them can be changed with `pliant train ... --set NAME=VALUE`.
+    The source of a value is the default, derived (from the family's shapes and horizon), the
+    preset's file, or --set. `pliant train ... --set NAME=VALUE` changes any of them.
     """
 
     method: Annotated[Positional[str], arg(metavar="METHOD")]
@@ -60,7 +60,7 @@ class Settings:
     preset: str = "cpu"
     """Budget that the preset is tuned for, cpu or paper; or a .toml file of your own."""
     set: Pairs = ()
-    """A change, NAME=VALUE, such as sac.hidden=64,64. May be repeated."""
+    """Change a setting, such as sac.hidden=64,64."""
     as_json: Json = False
 
     def run(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Settings:
             "steps": None,
             "gradient_steps": None,
         }
-        if isinstance(config, MethodConfig):  # others do not tell their gradient steps
+        if isinstance(config, MethodConfig):  # others do not report their gradient steps
             steps, gradient_steps = estimate(config, problem)
             answer["steps"] = steps
             answer["gradient_steps"] = gradient_steps

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from adaptation.commands.arguments import Json, check_name, check_positive
+from adaptation.commands.arguments import (
+    Json,
+    OptionalFloat,
+    OptionalPath,
+    check_name,
+    check_positive,
+)
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -36,18 +42,18 @@ class Recover:
 
 @dataclass(frozen=True)
 class Emulate:
-    """Emulate an arm's controller: its protocol on a serial port, in front of simulated physics.
+    """Emulate an arm's controller: its protocol on a serial port, with simulated physics behind it.
 
-    Drivers can be tried on it without an arm.
+    A driver can be tried on it without an arm.
     """
 
     emulator: Annotated[Positional[str], arg(metavar="EMULATOR")]
-    """Protocol; `pliant list` names the emulators."""
+    """Emulator of a protocol; `pliant list` names them."""
     arm: str
     """Arm to emulate."""
-    calibration: Path | None = None
-    """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
-    seconds: float | None = None
+    calibration: OptionalPath = None
+    """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
+    seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
 

@@ -23,7 +23,7 @@ def deploy(
     tracker: str | None = None,
     tracker_options: dict[str, Any] | None = None,
 ) -> DeployResult:
-    """Let the adapted policy drive an arm with one held-out object, adapting all along.
+    """Let the adapted policy drive an arm with one held-out object and adapt while it acts.
 
     Args:
         run: whose policy.
@@ -37,9 +37,9 @@ def deploy(
         tracker_options: of the tracker.
 
     Raises:
-        BadArgumentError: the arm cannot be opened as asked.
+        BadArgumentError: the arm cannot be opened with these options.
         RefusedError: the run was not trained for this arm.
-        ArmError: the arm cannot go on.
+        ArmError: the arm cannot continue.
     """
     torch.set_num_threads(1)
     family = run.family

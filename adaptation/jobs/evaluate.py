@@ -1,4 +1,4 @@
-"""Judge a run in simulation: every policy on the same tasks under the same seeds."""
+"""Evaluate a run in simulation: every policy on the same tasks under the same seeds."""
 
 from contextlib import closing
 from time import monotonic
@@ -18,7 +18,7 @@ from robots.world import Family, Task
 from sim.engines import engine_for
 from sim.vec_world import VecWorld
 
-EVALUATION = 77_003  # begins the seeds of every evaluation, so that no training draws the same
+EVALUATION = 77_003  # first number of every evaluation's seeds: no training draws the same numbers
 
 
 def evaluate(
@@ -32,11 +32,11 @@ def evaluate(
     """Compare a run's policies in simulation.
 
     Args:
-        run: what to judge.
+        run: what to evaluate.
         tasks: n, how many tasks.
         episodes: per task; None: the family's number.
         split: ``"train"`` or ``"heldout"``.
-        engine: physics to judge in; None: the first engine that supports the scene.
+        engine: physics to evaluate in; None: the first engine that supports the scene.
         seed: of the tasks and their disturbances.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Meta-training: sample tasks, act in them, learn, and resume after a kill as if nothing happened.
+"""Meta-training: sample tasks, act in them, learn; a killed training resumes without a difference.
 
 All randomness of an iteration comes from generators seeded by (seed, iteration), or is part of the
 method's state, which the checkpoint holds. A training bounded by iterations or steps is therefore
@@ -88,7 +88,7 @@ class GradientStepCounter:
 
 
 def train(run: Run) -> TrainProgress:
-    """Train a run's method and, in a process beside it, its references, from where they are.
+    """Train a run's method and, in another process, its references, from their checkpoints.
 
     Returns:
         The last line of the method's log.
@@ -142,7 +142,7 @@ def describe_progress(progress: TrainProgress) -> str:
 def train_role(
     run: Run, role: str, minutes: float | None, on_progress: OnProgress
 ) -> TrainProgress:
-    """Train the method of one role to its end, from its checkpoint where there is one.
+    """Train the method of one role to its end, from its checkpoint if it has one.
 
     Args:
         run: what to train.

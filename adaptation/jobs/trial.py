@@ -1,8 +1,8 @@
 """Try a run on new objects through an arm: every policy with one object after another.
 
-A trial folder holds ``trial.json`` (what was asked), ``episodes-*.jsonl`` (an ``EpisodeRecord`` per
-line, on disk before the next object), and ``result.json`` (a ``TrialResult``). A trial that was
-stopped resumes with the object and policy it had not finished.
+A trial folder holds ``trial.json`` (its ``TrialConfig``), ``episodes-*.jsonl`` (an
+``EpisodeRecord`` per line, on disk before the next object), and ``result.json`` (a
+``TrialResult``). A trial that was stopped resumes with the object and policy it had not finished.
 """
 
 from collections import Counter
@@ -64,14 +64,14 @@ def run_trial(run: Run, config: TrialConfig, folder: Path, workers: int = 1) -> 
         workers: processes that share the objects in lockstep, each with a simulated arm.
 
     Raises:
-        BadArgumentError: the folder holds another trial, or the arm cannot be opened as asked.
+        BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
         RefusedError: the run was not trained for this arm. Nothing is written or moved.
-        ArmError: the arm cannot go on.
+        ArmError: the arm cannot continue.
         PliantError: a worker failed; its own message is on standard error.
     """
     started = monotonic()
     for _ in run.policies(config.arm):
-        pass  # every checkpoint is read and checked now; the workers are handed what was read
+        pass  # reads and checks every checkpoint now; the workers receive what was read
     open_session(run.family, config, config.clock, folder)
     open_or_resume(config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
@@ -166,14 +166,14 @@ def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, worker
 def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
     """Advance a policy's random stream by the object's number.
 
-    Each object then meets other draws, and the same ones whatever was run before it.
+    Every object then has draws of its own, which do not depend on the objects run before it.
     """
     n = number + 2
     policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
 
 
 def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> None:
-    """Some episodes with the adapted policy in real time: the same code by the other clock."""
+    """Some episodes with the adapted policy in real time: the same code at the other clock."""
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))

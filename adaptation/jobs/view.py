@@ -1,4 +1,4 @@
-"""Look at a family: a window where there is a screen, else a video, a picture or a 3-D playback."""
+"""Look at a family: in a window, or as a video, a picture or a 3-D playback."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
     Args:
         name: a registered family.
         out: what to write: a video (.mp4), its last frame (.png) or a page with a 3-D playback
-            (.html). None: a window opens where there is a screen, else NAME.mp4 is written.
+            (.html). None: a window opens if there is a screen, else NAME.mp4 is written.
         seed: of the task, the actions and the episodes' starts.
 
     Returns:

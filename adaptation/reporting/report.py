@@ -42,7 +42,7 @@ def write_report(folder: Path, out: Path) -> Path:
 
 
 def run_context(path: Path) -> dict[str, Any]:
-    """What the page shows of a run; only its name where the run folder is not there any more."""
+    """What the page shows of a run; only its name if the run folder no longer exists."""
     context: dict[str, Any] = {"run": path.name, "config": None, "learning": None, "trained": {}}
     if not (path / "config.json").exists():
         return context

@@ -1,7 +1,7 @@
-"""What adaptation is worth, how much of the gap between blind and oracle it closes, and how sure.
+"""What adaptation gains, the share of the gap between blind and oracle that it closes, intervals.
 
-Axes: E episodes, n tasks. Every policy met the same tasks under the same seeds, so comparisons are
-paired by task.
+Axes: E episodes, n tasks. Every policy acted in the same tasks under the same seeds, so comparisons
+are paired by task.
 """
 
 from collections.abc import Iterable, Mapping

@@ -63,7 +63,7 @@ class ObjectRow:
 
 
 def read_header(folder: Path) -> TrialHeader:
-    """What a trial was asked for."""
+    """Read a trial's run, arm, driver, objects, clock and seed."""
     return msgspec.json.decode((folder / "trial.json").read_bytes(), type=TrialHeader)
 
 
@@ -75,7 +75,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     """
     if not (folder / "result.json").exists():
         raise BadArgumentError(
-            f"{folder} holds a trial that has not ended: start it again to go on with it"
+            f"{folder} holds a trial that has not ended: start it again to resume it"
         )
     result = msgspec.json.decode((folder / "result.json").read_bytes(), type=TrialResult)
     records = _read_episodes(folder)
@@ -154,7 +154,7 @@ def _known_physics(records: Sequence[EpisodeRecord]) -> dict[str, str]:
 def _choose_clips(rows: Sequence[ObjectRow]) -> list[Clip]:
     """All episodes of the object that adaptation helped most, and the last one of the worst object.
 
-    None where an object or its target was not measured: there is nothing to watch then.
+    None where an object or its target was not measured: nothing could be shown.
     """
     adapted = [row.policies["adapted"] for row in rows]
     if not all(_is_visible(record) for episodes in adapted for record in episodes):

@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All files of a folder: safetensors alone lets 29 % of single flipped bits pass."""
+    """All files of a folder with their hashes: safetensors does not notice 29 % of flipped bits."""
 
     format: int
     files: dict[str, Entry]

@@ -60,7 +60,7 @@ class Checkpoint:
         self.method.load_state_dict(self._state)
 
     def __reduce__(self) -> tuple[Callable[..., "Checkpoint"], tuple[Contract, bytes, bytes]]:
-        """Sent to another process as its contract and state: nothing is read from disk there."""
+        """Pickle as contract and state, so that another process reads nothing from disk."""
         weights, form = archive.pack({"method": self._state, "trainer": self.trainer})
         return _receive, (self.contract, weights, form)
 
@@ -70,7 +70,7 @@ def family_named(name: str) -> Family:
     """The family of a name.
 
     Raises:
-        UnknownNameError: there is none; the message lists those that exist.
+        UnknownNameError: no such family; the message lists those that exist.
     """
     family: Family = FAMILIES[name]()
     return family
@@ -135,9 +135,9 @@ def build(
         name: of the method.
         family: what it is to learn.
         seed: of its weights and of its random stream.
-        config: its config; None: the one it has for this family without any change.
-        device: where its tensors are.
-        replay: for a method that learns from a replay: another than the one it would build.
+        config: its config; None: the one for this family without any change.
+        device: of its tensors.
+        replay: for a method that learns from one; None: it builds its own.
     """
     if config is None:
         config = _configure(name, family, DEFAULT_PRESET, {})
@@ -164,9 +164,9 @@ def save(
 
     Args:
         folder: where.
-        name: of the method, as it was asked for.
+        name: of the method, as the user gave it.
         method: what to save.
-        family: name of the family, as it was asked for.
+        family: name of the family, as the user gave it.
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, plain numbers.
     """
@@ -186,11 +186,11 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
 
     Args:
         folder: where it was saved.
-        arm: name of the arm it is to drive, if it is to drive one.
-        family: name of the family it must have been trained for; None: whatever it was.
+        arm: name of the arm that it will drive, if any.
+        family: name of the family that it must have been trained for; None: any.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the folder holds no checkpoint.
         DamagedError: its bytes are not what was written.
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """

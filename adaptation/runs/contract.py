@@ -5,6 +5,7 @@ or scale. The contract is written beside the weights, compared field by field at
 recorded decisions are repeated before any joint moves.
 """
 
+import re
 from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +22,13 @@ from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
 
 FORMAT = 2
+NORMALIZER_BUFFERS = ("mean", "inv_std")  # what ``RunningNormalizer`` scales with
+
+# Numbers this close are equal: a JSON number was rounded, or computed by another processor.
+LIMIT_TOLERANCE = 1e-9  # in the limit's own unit
+RELATIVE_TOLERANCE = 1e-6
+SMALLEST_SCALE = 1e-3  # smaller numbers are compared as if they were this large
+
 Json = Any  # what JSON can hold
 
 
@@ -38,7 +46,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: int
     pliant: str  # version, major.minor
-    family: str  # the name that was asked for: a registered one or ``package.module:Class``
+    family: str  # the name the user gave: a registered one or ``package.module:Class``
     arm: str
     joints: tuple[str, ...]
     home: tuple[float, ...]  # rad
@@ -55,7 +63,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disturbances: Columns  # latency, noise and quantization it was trained under
     normalizers: dict[str, tuple[float, ...]]  # learned statistics of what the networks read
     limits: dict[str, Any]
-    method: str  # the name that was asked for
+    method: str  # the name the user gave
     config: dict[str, Any]
     privileged_parameters: tuple[str, ...]  # task parameters it reads: none but for an oracle
     belief: dict[str, tuple[int, ...]]  # shape of each tensor, without the axis of worlds
@@ -94,7 +102,7 @@ def read_contract(data: bytes, origin: str) -> Contract:
 def describe(
     family_name: str, family: Family, method_name: str, method: Method[Any], sha256: str
 ) -> Contract:
-    """The contract of a method for a family, as both are now."""
+    """The contract of a method for a family, in their present state."""
     problem = method.problem
     body = family.body
     major, minor, *_ = version("pliant").split(".")
@@ -129,13 +137,13 @@ def describe(
 
 
 def differences(trained: Contract, current: Contract) -> list[str]:
-    """One readable line for everything in which two contracts differ."""
-    found: list[str] = []
+    """One readable line for every field in which two contracts differ."""
+    lines: list[str] = []
     for name in Contract.__struct_fields__:
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))
-        found += _compare(name, was, now)
-    return found
+        lines += _compare(name, was, now)
+    return lines
 
 
 def limit_mismatches(family: Family, arm: Body) -> list[str]:
@@ -144,22 +152,22 @@ def limit_mismatches(family: Family, arm: Body) -> list[str]:
         return [f"joints: trained with {family.body.joints}, the arm has {arm.joints}"]
     # The direction in which a limit gives more room: +1 upward, except for lower bounds.
     outward = {"q_low": -1.0, "tool_box": np.array([-1.0, 1.0])}
-    found = []
+    mismatches = []
     for name in _limit_names(family):
         trained = np.asarray(getattr(family.limits, name))
         available = np.asarray(getattr(arm.limits, name))
         room = (available - trained) * outward.get(name, 1.0)
-        if (room < -1e-9).any():
+        if (room < -LIMIT_TOLERANCE).any():
             was = _show(trained.tolist())
             now = _show(available.tolist())
-            found.append(f"limits.{name}: trained with {was}, the arm has {now}")
-    return found
+            mismatches.append(f"limits.{name}: trained with {was}, the arm has {now}")
+    return mismatches
 
 
 def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
     """Joint velocities that each action causes at home, (a, j) rad/s: row i for action i at 1.
 
-    It is measured and not declared, so that a changed scale, unit or order cannot hide.
+    It is measured instead of declared, so that a changed scale, unit or order is noticed.
     """
     one_at_a_time = np.eye(len(family.action.spec))
     home = np.asarray(family.body.home, dtype=np.float64)
@@ -172,10 +180,10 @@ def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
 
 def _compare(name: str, was: Json, now: Json) -> list[str]:
     if isinstance(was, dict) and isinstance(now, dict):
-        found: list[str] = []
+        lines: list[str] = []
         for key in {**was, **now}:
-            found += _compare(f"{name}.{key}", was.get(key), now.get(key))
-        return found
+            lines += _compare(f"{name}.{key}", was.get(key), now.get(key))
+        return lines
     if _same(was, now):
         return []
     return [f"{name}: trained with {_show(was)}, here {_show(now)}"]
@@ -189,8 +197,8 @@ def _same(was: Json, now: Json) -> bool:
     if was == now:
         return True
     if isinstance(was, float) and isinstance(now, int | float):
-        largest = max(abs(was), abs(now), 1e-3)
-        return abs(was - now) <= 1e-6 * largest
+        scale = max(abs(was), abs(now), SMALLEST_SCALE)
+        return abs(was - now) <= RELATIVE_TOLERANCE * scale
     return False
 
 
@@ -207,12 +215,17 @@ def _show(value: Json) -> str:
 
 
 def _normalizers(state: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    """The statistics of every ``RunningNormalizer`` in a method's state."""
-    found = {}
+    """The statistics of every ``RunningNormalizer`` in a method's state, by path.
+
+    A normalizer within a network is ``/net/obs_norm.mean``; one that the method saves by itself is
+    ``/obs_norm/mean``.
+    """
+    normalizers = {}
     for path, tensor in named_tensors(state).items():
-        if path.endswith((".mean", ".inv_std")):
-            found[path] = _numbers(tensor)
-    return found
+        buffer = re.split(r"[./]", path)[-1]
+        if buffer in NORMALIZER_BUFFERS:
+            normalizers[path] = _numbers(tensor)
+    return normalizers
 
 
 def _limits(family: Family) -> dict[str, Any]:

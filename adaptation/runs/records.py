@@ -11,7 +11,7 @@ from typing import Any, SupportsFloat
 import msgspec
 from msgspec import field
 
-REFERENCES = ("blind", "oracle")  # the floor and the ceiling a method is judged between
+REFERENCES = ("blind", "oracle")  # the floor and the ceiling that a method is compared with
 POLICIES = ("adapted", "no_adaptation", *REFERENCES)
 
 Row = list[float | None]
@@ -104,7 +104,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     no_adaptation: PolicyResult | None
     blind: PolicyResult | None
     oracle: PolicyResult | None
-    adaptation: Estimate | None  # adapted − no_adaptation: what adaptation itself is worth
+    adaptation: Estimate | None  # adapted − no_adaptation: what adaptation itself gains
     over_blind: Estimate | None  # adapted − blind
     gap_closed: GapClosed
     tasks: int

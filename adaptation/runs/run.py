@@ -1,11 +1,11 @@
-"""A run folder: what was asked for, the checkpoints, and the curves."""
+"""A run folder: the config that training was started with, the checkpoints, and the curves."""
 
 import platform
 import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -15,7 +15,9 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
+from policies.fields import convert
 from policies.presets import resolve_preset
+from policies.ranges import Count, NonNegative, Positive, WholeNumber
 from robots.errors import DamagedError
 from robots.world import Family
 from sim.engines import engine_for
@@ -27,15 +29,15 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str
     family: str
     engine: str | None = None  # None: the first engine that supports the scene
-    seed: int = 0
-    iterations: int | None = None  # calls of ``learn``; without any bound, the method's own number
-    minutes: float | None = None  # of wall time
-    steps: int | None = None  # environment steps, over all worlds
-    gradient_steps: int | None = None  # optimizer steps
+    seed: WholeNumber = 0
+    iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
+    minutes: Positive | None = None  # of wall time
+    steps: Count | None = None  # environment steps, over all worlds
+    gradient_steps: Count | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
-    save_iterations: int = 0  # between checkpoints; 0: by time alone
-    save_seconds: float = 20.0
+    save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
+    save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
     settings: dict[str, Any] = {}  # changes to the method's config
 
 
@@ -47,7 +49,7 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: what was asked for.
+        config: what training was started with.
         roles: the roles that training fills.
     """
 
@@ -62,11 +64,13 @@ class Run:
         """Begin a run: write its config, with the versions and the commit it runs with.
 
         Raises:
-            BadArgumentError: a name, a setting or the engine is not possible; nothing is written.
+            BadArgumentError: a name, a number, a setting or the engine is not possible; nothing is
+                written.
             FileExistsError: the folder holds a run already.
         """
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
+        config = _checked(config)
         preset, settings = resolve_preset(config.method, config.preset, config.settings)
         config = msgspec.structs.replace(config, preset=preset, settings=settings)
         checkpoint.method_config(config.method, config.family, preset, settings)
@@ -102,7 +106,7 @@ class Run:
 
     @property
     def family(self) -> Family:
-        """The family the run was asked for."""
+        """The family that the run is trained on."""
         return checkpoint.family_named(self.config.family)
 
     @property
@@ -171,6 +175,14 @@ class Run:
                 reference = self.load(role, arm)
                 reference.restore()
                 yield role, reference.method
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    """The config with every value as its type; BadArgumentError for one out of its range."""
+    values = {}
+    for name, annotation in get_type_hints(RunConfig, include_extras=True).items():
+        values[name] = convert(name, getattr(config, name), annotation)
+    return RunConfig(**values)
 
 
 def current_commit() -> str | None:

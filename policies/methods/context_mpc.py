@@ -44,10 +44,10 @@ class ContextMpcConfig(MethodConfig):
     meta_batch: Count = 16  # tasks in a batch
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # Learns the value of a plan's last state; without it, a plan's return ends with the plan.
+    # settings of a learned value of a plan's last state; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None
     exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
-    # Standard deviations of the belief between its mean and the members' hypotheses.
+    # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=32,
@@ -69,7 +69,7 @@ class ContextMpcConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class ContextMpcBelief(PlanState):
-    """The plan, and what is known of the task."""
+    """The plan, and the posterior of the task."""
 
     posterior: Posterior
 

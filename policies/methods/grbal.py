@@ -4,7 +4,7 @@ At every tick the dynamics take one step on the last M transitions, always from 
 weights, and iCEM plans with the result. The reward is the family's own; one that depends on what is
 hidden is predicted and adapted too. With a terminal value a short search is enough.
 
-Axes: n worlds, M transitions of a window, H steps, o observation, a action.
+Axes: n worlds, M transitions of a window (``past_steps``), H steps, o observation, a action.
 """
 
 from dataclasses import dataclass, field, replace
@@ -37,22 +37,23 @@ from policies.rl.sac import SacConfig
 
 @dataclass(frozen=True)
 class GrbalConfig(MethodConfig):
-    """Settings of GrBAL. The source is the authors' published code."""
+    """Settings of GrBAL; "original" is the code that its authors published."""
 
-    # Layer widths of the dynamics. The source has 3 × 512; this is what a CPU core can plan with.
+    # layer widths of the dynamics; original 3 × 512, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
-    past_steps: Count = 16  # M, transitions that a step is taken on (source)
-    future_steps: Count = 16  # K, transitions predicted after it in training (source)
-    # Where the learned step sizes start. The source keeps 0.001, of a mean over columns.
+    past_steps: Count = 16  # transitions that an inner step is taken on (original)
+    future_steps: Count = 16  # transitions predicted after the step in training (original)
+    # initial value of the learned step sizes; original a constant 0.001, of a mean over columns
     inner_lr: Positive = 0.01
     planner: IcemConfig = field(default_factory=IcemConfig)
-    lr: Positive = 1e-3  # learning rate of the weights (source)
+    lr: Positive = 1e-3  # learning rate of the weights (original)
     step_size_lr: Positive = 1e-2  # learning rate of the step sizes' logarithms
     meta_batch: Count = 16  # tasks in a batch
-    windows_per_task: Count = 4  # windows of each task in a batch; the source has 10 in all
+    windows_per_task: Count = 4  # windows of each task in a batch; original 10 in all
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # Learns the value of a plan's last state; off in the source.
+    # settings of a learned value of a plan's last state; none (original): a plan's return ends with
+    # the plan
     terminal_value: SacConfig | None = None
     exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
     schedule: CollectionSchedule = CollectionSchedule(

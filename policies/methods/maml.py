@@ -1,7 +1,7 @@
 """MAML (Finn et al. 2017): parameters from which one policy-gradient step on an episode adapts.
 
-Every task acts under parameters of its own. After an episode they take one step along the policy
-gradient of that episode, and the next episode is the fresh data by which the step is judged. The
+Every task has parameters of its own. After an episode they take one step along the policy gradient
+of that episode, and the next episode is the fresh data for the outer objective of that step. The
 outer objective is PPO's on the episodes after a step, differentiated through the steps: with the
 derivative of the gradient itself (``order`` 2), or with the gradient as a constant (``order`` 1,
 FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
@@ -39,27 +39,36 @@ MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did
 class MamlConfig(MethodConfig):
     """Settings of the method."""
 
-    # 2: the outer objective is differentiated through the step's gradient (MAML); 1: the gradient
-    # is a constant to it (FOMAML).
+    # 2: differentiate the outer objective through the gradient of the inner step (MAML); 1: take
+    # this gradient for a constant (FOMAML)
     order: Order = 2
     hidden: LayerWidths = (64, 64)  # layer widths of the policy (ProMP)
     inner_lr: Positive = 0.1  # initial step size of every parameter (ProMP, MAML)
-    inner_gamma: Discount = 0.95  # discount of the returns that steps are taken on
-    inner_gae_lambda: Share = 1.0  # λ of the advantages that steps are taken on
-    # L2 of the linear baseline; garage and ProMP use 1e-5, with 20 times the samples per fit.
+    inner_gamma: Discount = 0.95  # discount of a tick, for inner steps
+    inner_gae_lambda: Share = 1.0  # λ of the advantages, for inner steps
+    # L2 of the linear baseline; garage and ProMP have 1e-5, with 20 times the samples per fit
     baseline_l2: Positive = 1e-3
     lr: Positive = 1e-3  # learning rate of the outer objective (ProMP)
-    gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99 of episodes five times as long
-    gae_lambda: Share = 1.0  # λ of the outer objective's advantages (ProMP)
+    gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99, episodes 5 times as long
+    gae_lambda: Share = 1.0  # λ of the advantages, for the outer objective (ProMP)
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
     gradient_steps: Count = 4  # gradient steps per iteration, each on all trials; ProMP has 5
-    init_std: Positive = 0.6  # std of the first policy's actions; it is learned, and adapted
+    init_std: Positive = 0.6  # initial std of the actions; it is learned, and adapted
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
         episodes_per_trial=3,
         iterations=200,
     )
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where no episode follows an inner step."""
+        episodes = self.schedule.episodes_per_trial
+        if episodes < 2:
+            raise BadArgumentError(
+                "MAML learns from the episode after an inner step:"
+                f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
+            )
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
@@ -76,7 +85,7 @@ class MamlConfig(MethodConfig):
 class FomamlConfig(MamlConfig):
     """MAML's settings with ``order`` 1."""
 
-    order: Order = 1  # the step's gradient is a constant to the outer objective (FOMAML)
+    order: Order = 1  # 1: take the gradient of the inner step for a constant (FOMAML)
 
 
 @dataclass(frozen=True)
@@ -109,12 +118,6 @@ class Maml(SavedState):
         seed: int,
         device: torch.device,
     ) -> None:
-        episodes = config.schedule.episodes_per_trial
-        if episodes < 2:
-            raise BadArgumentError(
-                "maml is judged by the episode after a step: schedule.episodes_per_trial must be"
-                f" at least 2 episodes, got {episodes}"
-            )
         self.problem = problem
         self.config = config
         self.schedule = config.schedule

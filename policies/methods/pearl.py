@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from policies.config import MethodConfig
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
-from policies.models.posterior import Encoder, Posterior, context_features, prior
+from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
@@ -31,7 +31,8 @@ from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
-# Trained on at most so many, half-cheetah's return is the same with 50 as with 600 transitions.
+# Contexts of training need not be longer: half-cheetah's return is the same with 50 transitions as
+# with 600.
 MAX_CONTEXT = 64
 
 
@@ -42,17 +43,17 @@ class PearlConfig(MethodConfig):
     sac: SacConfig = field(default_factory=SacConfig)
     latent_dim: Count = 5  # dimensions of the latent task (PEARL)
     factor_rank: Count = 1  # directions of z that a transition measures
-    # Layer widths of the encoder. PEARL has 3 × 200; many tasks in a batch are worth more than a
-    # wide encoder.
+    # layer widths of the encoder; PEARL has 3 × 200, but many tasks in a batch help more than width
     encoder_hidden: LayerWidths = (64, 64)
-    # Learning rate of the encoder. PEARL has 3e-4; here an averaged copy of the encoder acts.
+    # learning rate of the encoder; PEARL has 3e-4, here an averaged copy of the encoder acts
     encoder_lr: Positive = 3e-3
-    # Weight of the posterior's KL from N(0, I), per task. PEARL has 0.1, summed over the
-    # meta-batch, with rewards five times as large.
+    # weight of the posterior's KL from N(0, I), per task; PEARL has 0.1, summed over the
+    # meta-batch, with rewards five times as large
     kl_weight: NonNegative = 0.001
-    # Most transitions in a context; PEARL has 100 of episodes ten times as long.
-    max_context: Count = 40
-    # Contexts come from so many of a task's newest transitions; none: from all of them.
+    max_context: Count = (
+        40  # most transitions in a context; PEARL has 100, episodes 10 times as long
+    )
+    # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
 
     @property
@@ -106,11 +107,11 @@ class Pearl(SavedState):
         self.generator = make_generator(seed, device)
         self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
 
-        context_dim = 2 * problem.obs_dim + problem.action_dim + 1
+        context_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
-        self.context_norm = RunningNormalizer(context_dim, device)
+        self.context_norm = RunningNormalizer(context_columns, device)
         self.encoder = Encoder(
-            context_dim,
+            context_columns,
             config.encoder_hidden,
             config.latent_dim,
             config.factor_rank,

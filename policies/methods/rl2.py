@@ -1,10 +1,10 @@
 """RL² (Duan et al. 2016): a recurrent policy whose memory is its adaptation.
 
 PPO trains it on whole trials. The memory is reset for a new task only, never between the episodes
-of a trial. It reads the observation and what the tick before gave: the action after the gate, the
-reward, and whether an episode begins now. The last reward of an episode is read with the first
-observation of the next. The return is that of a whole trial, so that what is found out early pays
-in later episodes.
+of a trial. It reads the observation and the outcome of the tick before: the action after the gate,
+the reward, and whether an episode begins now. The last reward of an episode is read with the first
+observation of the next. The return is that of a whole trial, so that exploration in the first
+episode pays off in later ones.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from policies.belief import where
 from policies.method import Problem, Transition, TrialBatch
-from policies.nn.memory import GruMemory
+from policies.nn.memory import GruMemory, Memory
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count
@@ -31,7 +31,7 @@ class Rl2Config(PpoConfig):
 
 @dataclass(frozen=True)
 class Rl2Belief:
-    """The memory, and what the last tick gave: read together with the next observation."""
+    """The memory, and the outcome of the last tick, which is read with the next observation."""
 
     hidden: Tensor  # (n, h)
     action: Tensor  # (n, a) as applied
@@ -53,7 +53,7 @@ class Rl2Encoder(nn.Module):
         super().__init__()
         self.obs_norm = RunningNormalizer(obs, generator.device)
         self.reward_norm = RunningNormalizer(1, generator.device)
-        self.memory = GruMemory(obs + actions + 2, memory, generator)
+        self.memory: Memory = GruMemory(obs + actions + 2, memory, generator)
 
     def forward(self, ticks: Transition) -> Tensor:
         """Features (L, n, h + o) of whole trials, the same as ``step`` gives tick by tick."""
@@ -132,7 +132,7 @@ class Rl2(SavedState):
 
     @torch.no_grad()
     def observe(self, belief: Rl2Belief, transition: Transition) -> Rl2Belief:
-        """Move the memory on by what ``act`` read; keep the outcome for the next observation."""
+        """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
         _, hidden = self.encoder.step(transition.obs, belief)
         after = Rl2Belief(
             hidden=hidden,

@@ -1,9 +1,9 @@
-"""Dynamics under a latent task z: an ensemble of Gaussian networks that predicts what happens next.
+"""Dynamics under a latent task z: an ensemble of Gaussian networks predicts the next observation.
 
 An encoder reads each transition's measurements of z (``policies.models.posterior``). The networks
 (PE-TS, Chua et al. 2018) predict the change of the observation given z, unrolled over a few steps
-in training (CaDM, Lee et al. 2020). Their noise is one variance per column, that of the errors (the
-optimal σ of Rybkin et al. 2021).
+in training (CaDM, Lee et al. 2020). Their noise has one variance per column, the mean squared error
+(the optimal σ of Rybkin et al. 2021).
 
 Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, K steps
 of a window, P candidates, H planned steps, o observation, a action, l latent, r = 1 where the
@@ -32,24 +32,29 @@ class DynamicsConfig:
     """Settings of the model."""
 
     ensemble_size: Count = 3  # networks (PE-TS has 5)
-    # Layer widths of the networks. CaDM has 4 × 200; this is what a CPU core can plan with.
+    # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
     latent_dim: Count = 4  # dimensions of the latent task
     factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
     unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)
     windows_per_task: Count = 16  # windows of each task and member in a batch
-    # How many of these windows are predicted under the belief of an earlier tick, so that the model
-    # is trained under uncertain beliefs too.
+    # how many of these windows are predicted under the belief of an earlier tick, so that the model
+    # is trained under uncertain beliefs too
     early_belief_windows: WholeNumber = 0
+<<<<<<< HEAD
     # Weight of the belief's KL from its prior, against the likelihood of one step (nats per nat).
     # One over the steps of a trial would be 0.017.
+=======
+    # weight of the belief's KL from its prior, beside the likelihood of one step; the evidence
+    # lower bound of a trial of 60 steps has 1/60 = 0.017
+>>>>>>> r2
     kl_weight: NonNegative = 0.005
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
     noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors
 
     def __post_init__(self) -> None:
-        """BadArgumentError where more windows are asked for than there are."""
+        """BadArgumentError where ``early_belief_windows`` exceeds the windows of a task."""
         if self.early_belief_windows > self.windows_per_task:
             raise BadArgumentError(
                 f"early_belief_windows={self.early_belief_windows} is more than "
@@ -108,9 +113,7 @@ class Dynamics(nn.Module):
 
     def delta_std(self) -> Tensor:
         """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
-        count = self.delta_norm.count.clamp(min=1)
-        variance = self.delta_norm.m2 / count
-        return variance.sqrt().float()
+        return self.delta_norm.std().float()
 
     def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
         """What each transition adds to a belief: precision (..., l, l), weighted sum (..., l)."""
@@ -167,7 +170,7 @@ class Dynamics(nn.Module):
         square = error.square() * window_mask[..., None]
         steps = window_mask.sum((1, 2))  # (m,)
         mse = square.sum((1, 2)) / steps.clamp(min=1)[:, None]  # (m, changing)
-        self._follow_errors(mse.detach(), changing)
+        self._update_noise(mse.detach(), changing)
         variance = self.noise_variance[:, changing]
         nll = 0.5 * (mse / variance + variance.log())
         kl = belief.kl().mean()
@@ -189,7 +192,7 @@ class Dynamics(nn.Module):
         return torch.stack(errors, 2)
 
     def _sample_windows(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each window's first transition, and how many transitions its belief has seen.
+        """Each window's first transition, and the number of transitions in its belief.
 
         Both are (m, b, w), from a mask (b, L).
         """
@@ -214,7 +217,7 @@ class Dynamics(nn.Module):
         weighted = _cumulative(weighted)[tasks, known]
         return Posterior(identity + precision, weighted)
 
-    def _follow_errors(self, mse: Tensor, changing: Tensor) -> None:
+    def _update_noise(self, mse: Tensor, changing: Tensor) -> None:
         """Move the noise variance of the changing columns toward their mean squared errors."""
         c = self.config
         target = mse.clamp(min=c.min_noise_std**2)

@@ -5,8 +5,8 @@ at the meta-learned weights. These are trained by how well the next K transition
 episode are predicted after the step, differentiated through it. Step sizes are learned, one per
 group of parameters (Li et al. 2017).
 
-Before the layers every input has a gain, so that an actuator that stopped working is one number
-away. For M rows with inputs x and output errors δ, the gradient of a linear layer is xᵀδ, of rank
+Before the layers every input has a gain, so that the failure of an actuator changes one parameter.
+For M rows with inputs x and output errors δ, the gradient of a linear layer is xᵀδ, of rank
 M. After a step of size α the layer is therefore exactly
 h·W + b - (α_W·h·xᵀ + α_b)·δ: no world has weights of its own, and all of a planner's candidates
 share W.
@@ -140,8 +140,8 @@ class GrbalDynamics(nn.Module):
     def adapt(self, window: Window) -> LowRankUpdate:
         """One gradient step from the meta-learned weights down ½·Σ(error²)/M.
 
-        Rows that the window lacks count as rows without an error. Every operation is
-        differentiable, and so is the step, by the weights and by the step sizes.
+        Rows missing from the window count as rows without an error. The step is differentiable by
+        the weights and by the step sizes.
         """
         inputs, prediction = self._activations(window.x)
         row_weight = window.mask[..., None] / self.past_steps
@@ -257,7 +257,7 @@ class GrbalDynamics(nn.Module):
         rewards = obs.new_empty(steps, n, candidates, int(self.predict_reward))
         states[0] = obs[:, None]
         mean = self.delta_norm.mean
-        std = self._delta_std().to(obs)
+        std = self.delta_norm.std().to(obs)
         block_worlds = max(1, BLOCK_ROWS // candidates)
         for first in range(0, n, block_worlds):
             block = slice(first, first + block_worlds)
@@ -275,9 +275,3 @@ class GrbalDynamics(nn.Module):
                 torch.add(state, outcome[..., :obs_dim], out=states[t + 1, block])
                 rewards[t, block] = outcome[..., obs_dim:]
         return states, rewards
-
-    def _delta_std(self) -> Tensor:
-        """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
-        count = self.delta_norm.count.clamp(min=1)
-        variance = self.delta_norm.m2 / count
-        return variance.sqrt()

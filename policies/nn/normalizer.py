@@ -9,7 +9,7 @@ MIN_STD = 1e-6  # a column that varies less than this is only centered, not scal
 class RunningNormalizer(nn.Module):
     """Scales columns (..., k) to mean 0 and standard deviation 1, by the statistics of all data.
 
-    The statistics change in ``update`` alone, so that between two iterations of training the same
+    Only ``update`` changes the statistics, so that between two iterations of training the same
     input gives the same output. They are buffers, and therefore part of the saved state.
 
     Attributes:
@@ -64,6 +64,12 @@ class RunningNormalizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalized and clipped, same shape."""
         return ((x - self.mean) * self.inv_std).clamp(-self.bound, self.bound)
+
+    def std(self) -> Tensor:
+        """Standard deviation of each column, (k,), float64; 0 for a constant column."""
+        count = self.count.clamp(min=1)
+        variance = self.m2 / count
+        return variance.sqrt()
 
     def inverse(self, x: Tensor) -> Tensor:
         """Values in the original units from normalized ones that were not clipped, same shape."""

@@ -7,7 +7,7 @@ from torch import Generator, nn
 
 
 def make_generator(seed: int, device: torch.device) -> Generator:
-    """A random stream of its own on a device; networks built with it live there too."""
+    """A random stream on a device; networks that are built with it are on that device too."""
     return Generator(device).manual_seed(seed)
 
 

@@ -1,7 +1,7 @@
 """Planning by sampling for n worlds at once: iCEM (Pinneri et al. 2020).
 
-All worlds are searched with the same colored noise, drawn once from a seed: a plan is a function of
-what it is made for, and a world gets the same plan alone as among others.
+All worlds share the same colored noise, drawn once from a seed. A plan therefore depends on
+its own world only: it is the same whether that world is searched alone or among others.
 
 Axes: n worlds, P candidates, K kept elites, H steps, a actions.
 """
@@ -30,10 +30,10 @@ class IcemConfig:
     num_samples: Count = 64  # candidates per iteration
     iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
     cold_iterations: Count = 4  # iterations of a search that starts without a plan
-    num_elites: Count = 8  # best candidates that the next iteration is fitted to
+    num_elites: Count = 8  # best candidates, to which the next iteration is fitted
     num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
     noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)
-    init_std: Positive = 0.5  # std of the first iteration, of actions in [-1, 1] (iCEM)
+    init_std: Positive = 0.5  # std of the first iteration's actions, which lie in [-1, 1] (iCEM)
     momentum: Share = 0.1  # share of mean and std kept from the last iteration (iCEM)
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Icem:
         iterations: int,
         proposal: Tensor | None = None,
     ) -> Plan:
-        """Improve a plan. The best value never falls, for the best candidates stay candidates.
+        """Improve a plan. The best value never falls, because the best candidates stay candidates.
 
         Args:
             plan: where the search starts.

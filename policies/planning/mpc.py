@@ -149,14 +149,18 @@ class MpcController:
         return reward
 
     def _discounts(self, state: PlanState) -> Tensor:
-        """The weight of a reward by steps ahead and world, (H, n); H ends with the last episode."""
+        """The weight of a reward by steps ahead and world, (H, n).
+
+        Without a terminal value it is 0 after the episode's end, and H is cut to the longest
+        remainder of an episode.
+        """
         horizon = self.planner.config.horizon
-        ahead = torch.arange(horizon, device=self.device)[:, None]  # (H, 1)
+        steps_ahead = torch.arange(horizon, device=self.device)[:, None]  # (H, 1)
         if self.terminal_value is not None:
             n = len(state.tick)
             gamma = self.terminal_value.config.gamma
-            return (gamma**ahead).expand(-1, n)
-        left = self.problem.horizon - state.tick  # (n,)
-        left = left.clamp(min=1)
-        longest = int(left.max())
-        return (ahead[:longest] < left).float()
+            return (gamma**steps_ahead).expand(-1, n)
+        remaining = self.problem.horizon - state.tick  # (n,) ticks of the episode
+        remaining = remaining.clamp(min=1)
+        longest = int(remaining.max())
+        return (steps_ahead[:longest] < remaining).float()

@@ -1,9 +1,9 @@
 """The value of a plan's last state, and a policy that proposes plans, learned from data.
 
-A search of a few steps does not see what its last state is worth, and one of many steps trusts the
-model too far. So the return of a plan ends with a learned value, and the policy's own actions are
-one of the candidates (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021). Value and policy know
-nothing of the task. Axes as in ``policies.planning.mpc``.
+A search of a few steps ignores the value of its last state, and one of many steps accumulates the
+model's errors. The return of a plan therefore ends with a learned value, and the policy's own
+actions are one of the candidates (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021). Value and
+policy do not depend on the task. Axes as in ``policies.planning.mpc``.
 """
 
 from collections.abc import Callable

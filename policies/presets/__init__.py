@@ -4,8 +4,8 @@
 ``inherit = "METHOD"`` in a table: it starts from the table of that method, same family and budget.
 What no table sets follows from the problem (``Config.for_problem``).
 
-A package of one's own brings FAMILY.toml by an entry point: group ``pliant.presets``, its name the
-family's, its value the package that the file lies in.
+Another package provides FAMILY.toml by an entry point of group ``pliant.presets``: its name is the
+family's, its value the package that contains the file.
 """
 
 import tomllib
@@ -48,7 +48,7 @@ def resolve_preset(
     preset: str,
     changes: dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
-    """The budget and the changes to it that a user's choice of preset stands for.
+    """Translate a user's choice of preset into a budget and changes to its settings.
 
     Args:
         method: the method's name.

@@ -21,21 +21,23 @@ from policies.nn.state import SavedState
 from policies.ranges import Count, Discount, NonNegative, Positive, Share
 from policies.rl import clipped_gaussian
 
+STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
+
 
 @dataclass(frozen=True)
 class PpoConfig(MethodConfig):
     """Settings of the learner."""
 
-    hidden: Count = 64  # units of the one layer that policy and critic have above the features
+    hidden: Count = 64  # units of the one hidden layer of policy and critic
     lr: Positive = 1e-3  # learning rate; VariBAD's RL² has 7e-4
-    gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, of longer episodes
+    gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, with longer episodes
     gae_lambda: Share = 0.9  # λ of the advantages (VariBAD)
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
     epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
     minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
     value_coef: NonNegative = 0.5  # weight of the critic's loss (OpenAI Baselines' PPO)
     entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
-    init_std: Positive = 0.6  # std of the first policy's actions; it is learned
+    init_std: Positive = 0.6  # initial std of the actions; it is learned
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to (VariBAD)
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=256,
@@ -104,7 +106,7 @@ def standardized(
     deviation = deviation.where(valid, 0.0)
     squares = deviation.square().sum(dim, keepdim=True)
     std = (squares / count).sqrt()
-    return deviation / (std + 1e-4)
+    return deviation / (std + STD_EPSILON)
 
 
 def surrogate(

@@ -159,11 +159,11 @@ class Replay:
         return torch.arange(self.data.shape[1], device=self.device)
 
     def _allocate(self, rows: Tensor, task: Tensor) -> None:
-        """Make empty slots for rows (n, L, w) and task parameters (n, p)."""
-        many = self.capacity
-        self.data = torch.zeros(many, *rows.shape[1:], device=self.device)
-        self.length = torch.zeros(many, dtype=torch.int64, device=self.device)
-        self.task = torch.zeros(many, *task.shape[1:], device=self.device)
+        """Make empty slots for rows (..., L, w) and task parameters (..., p)."""
+        n = self.capacity
+        self.data = torch.zeros(n, *rows.shape[1:], device=self.device)
+        self.length = torch.zeros(n, dtype=torch.int64, device=self.device)
+        self.task = torch.zeros(n, *task.shape[1:], device=self.device)
 
     def _gather(self, slots: Tensor, columns: Tensor) -> Transition:
         """Transition ``columns[i, k]`` of task ``slots[i]`` at place (i, k): (n, size, ...)."""

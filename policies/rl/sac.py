@@ -1,9 +1,9 @@
 """Soft actor-critic (Haarnoja et al. 2018b) with twin critics, as networks and losses of a batch.
 
 Actor and critics read features x (..., k) of a state: the normalized observation, and what a method
-knows of the task (nothing, the truth, or a sample of its belief). Features of the next state are
-given apart, so that a belief may change from tick to tick. Axes: leading axes (b,) or (L, b), k
-features, a action.
+knows of the task (nothing, the truth, or a sample of its belief). Features of the next state are a
+separate argument, so that a belief may change from tick to tick. Axes: leading axes (b,) or (L, b),
+k features, a action.
 
 Each loss reaches its own networks only: the critic's loss the critics and the features, the actor's
 loss the actor, the temperature's loss the temperature.
@@ -32,25 +32,25 @@ from policies.nn.noise import standard_normal
 from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
 
 LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
+MIN_LOG_STD = -5.0  # of actions before squashing
+MAX_LOG_STD = 2.0
 
 
 @dataclass(frozen=True)
 class SacConfig(MethodConfig):
     """Settings of the networks, the losses and the learner."""
 
-    # Layer widths of actor and critics. PEARL has 3 × 300; this is what one CPU core can train in
-    # two minutes.
+    # layer widths of actor and critics; PEARL has 3 × 300, one CPU core trains these in two minutes
     hidden: LayerWidths = (128, 128)
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
-    # Step of the averaged actor (and encoder) that acts. Replaces a schedule for lr.
+    # step of the averaged actor (and encoder) that acts, instead of a schedule for lr
     ema_rate: PositiveShare = 0.005
     reward_scale: Positive = 1.0  # factor of the reward in the critics' targets
-    # [nats] target entropy per action dimension (Haarnoja et al. 2018b)
-    target_entropy: Finite = -1.0
-    init_temperature: Positive = 0.1  # where the learned temperature starts
-    # Tasks per batch. PEARL has 16 of 256 transitions, but a belief is learned from many tasks.
+    target_entropy: Finite = -1.0  # [nats] of each action dimension (Haarnoja et al. 2018b)
+    init_temperature: Positive = 0.1  # initial value of the learned temperature
+    # tasks in a batch; PEARL has 16 of 256 transitions, but a belief is learned from many tasks
     meta_batch: Count = 64
     batch_per_task: Count = 8  # transitions of each task in a batch
     gradient_steps: Count = 64  # gradient steps per iteration
@@ -75,7 +75,7 @@ class SacConfig(MethodConfig):
 
 
 class Sac(nn.Module):
-    """An actor, twin critics, slowly following copies of both, and the temperature."""
+    """An actor, twin critics, averaged copies of both, and the temperature."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Sac(nn.Module):
         return torch.tanh(raw)
 
     def update_targets(self, config: SacConfig) -> None:
-        """Move the slow copies a step toward what they follow."""
+        """Move the averaged copies one step toward their networks."""
         polyak_update(self.target_critic, self.critic, config.tau)
         polyak_update(self.ema_actor, self.actor, config.ema_rate)
 
@@ -210,14 +210,15 @@ def temperature_loss(
     log_prob: Tensor,
     target_entropy: float,
 ) -> Tensor:
-    """Its descent raises the temperature while the policy's entropy is below the target, nats."""
+    """Minimized by the temperature at which the policy's entropy is at its target, nats."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
 
 
 def _gaussian(actor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log standard deviation before squashing, (..., a) each."""
     mean, raw = actor(x).chunk(2, -1)
-    log_std = -5 + 3.5 * (torch.tanh(raw) + 1)  # within [-5, 2]
+    half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
+    log_std = MIN_LOG_STD + half_range * (torch.tanh(raw) + 1)
     return mean, log_std
 
 

@@ -1,4 +1,4 @@
-"""Soft actor-critic as a learner: from a replay, under a condition that is known from the task."""
+"""Soft actor-critic as a learner: from a replay, conditioned on a function of the true task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,8 @@ from policies.nn.state import SavedState, make_generator
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
 
-Condition = Callable[
-    [Tensor], Tensor
-]  # true task parameters (n, p) -> what the policy knows (n, l)
+# True task parameters (n, p) -> what the policy knows of them (n, l).
+Condition = Callable[[Tensor], Tensor]
 
 
 def no_condition(task: Tensor) -> Tensor:

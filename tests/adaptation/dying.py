@@ -15,8 +15,8 @@ import tiny
 from adaptation.jobs import train as train_job
 from adaptation.runs import archive
 from adaptation.runs.run import Run, RunConfig
+from policies.fields import declared_fields
 from policies.methods import METHODS
-from policies.settings import setting_names
 from sim.families import FAMILIES
 
 
@@ -58,7 +58,7 @@ def main(path: Path, iterations: int, method: str, where: str = "", n: int = 0) 
 def config_of(method: str, iterations: int) -> RunConfig:
     """A short training: one gradient step and one random trial."""
     ends = ("gradient_steps", "random_trials")
-    names = setting_names(METHODS[method].Config)
+    names = declared_fields(METHODS[method].Config)
     settings = {name: 1 for name in names if name.endswith(ends)}
     return RunConfig(
         method,

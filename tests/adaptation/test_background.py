@@ -136,7 +136,7 @@ def test_a_slow_update_blocks_no_tick_and_is_used_from_the_tick_after_it(verb: s
     assert background.events == []
 
 
-def test_a_whole_trial_goes_on_beside_an_update_that_does_not_end() -> None:
+def test_a_trial_continues_while_an_update_never_ends() -> None:
     gate = Gate("adapt")
     method = Watched(gate)
     with Background(method, patience=0.0) as background:

@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 
 from adaptation.rollout import rollout
 from adaptation.runs import archive, checkpoint
+from adaptation.runs.contract import describe
 from adaptation.runs.run import Run, RunConfig
+from policies.belief import named_tensors
 from policies.method import TrialBatch
+from policies.methods import METHODS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, RefusedError
 
@@ -186,6 +189,19 @@ def test_a_contract_that_does_not_fit_is_refused_by_name(
     with pytest.raises(RefusedError) as refused:
         checkpoint.load(saved, arm="tiny-arm", family="tiny")
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_contract_records_what_every_normalizer_of_a_method_scales_with(name: str) -> None:
+    family = checkpoint.family_named("point")
+    method = checkpoint.build(name, family, seed=0)
+    expected = set()
+    for path in named_tensors(method.state_dict()):
+        if path.endswith("running_mean"):
+            normalizer = path.removesuffix("running_mean")
+            expected |= {f"{normalizer}mean", f"{normalizer}inv_std"}
+    assert expected
+    assert set(describe("point", family, name, method, "").normalizers) == expected
 
 
 def test_a_run_for_another_arm_or_family_is_refused_by_name(saved: Path) -> None:

@@ -276,7 +276,8 @@ class Browser:
                 )
 
         self.socket = connect(self._wait(page), max_size=None)
-        self.number, self.heard = 0, []
+        self.number = 0
+        self.messages: list[Any] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -299,7 +300,7 @@ class Browser:
             if message.get("id") == self.number:
                 assert "error" not in message, message
                 return dict(message["result"])
-            self.heard.append(message)
+            self.messages.append(message)
 
     def evaluate(self, expression: str) -> Any:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)[
@@ -363,12 +364,14 @@ def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(
         drawn = shown(browser.picture("iframe"))
     assert all(drawn), f"arm, object and target in the 3-D replay: {drawn}"
 
-    asked = [
+    requested = [
         x["params"]["request"]["url"]
-        for x in browser.heard
+        for x in browser.messages
         if x["method"] == "Network.requestWillBeSent"
     ]
-    assert asked
-    assert all(url.startswith(("file:", "data:", "blob:", "about:")) for url in asked), asked
-    errors = [x for x in browser.heard if x["method"] == "Runtime.exceptionThrown"]
+    assert requested
+    assert all(url.startswith(("file:", "data:", "blob:", "about:")) for url in requested), (
+        requested
+    )
+    errors = [x for x in browser.messages if x["method"] == "Runtime.exceptionThrown"]
     assert not errors

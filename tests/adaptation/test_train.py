@@ -19,9 +19,9 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import TrainProgress
 from adaptation.runs.run import Run, RunConfig
+from policies.fields import declared_fields
 from policies.method import CollectionSchedule
 from policies.methods import METHODS
-from policies.settings import setting_names
 from robots.errors import BadArgumentError, DamagedError, PliantError
 
 ITERATIONS = 7
@@ -117,6 +117,18 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "the engine": ({"engine": "mujoco"}, "tiny-arm runs on ideal, not on mujoco"),
     "the method": ({"method": "no_such"}, "no method named 'no_such'"),
     "the family": ({"family": "no_such"}, "no family named 'no_such'"),
+    "a name that is no path": ({"method": "no such"}, "no method named 'no such'"),
+    "a module that is missing": ({"family": "no_such:Family"}, "cannot be imported"),
+    "the preset": ({"preset": "gpu"}, "no preset named 'gpu'"),
+    "no iterations": ({"iterations": 0}, "iterations=0 is not allowed: give a whole number of at"),
+    "no steps": ({"steps": -1}, "steps=-1 is not allowed"),
+    "no gradient steps": ({"gradient_steps": 0}, "gradient_steps=0 is not allowed"),
+    "no time": ({"minutes": 0}, "minutes=0 is not allowed: give a number above 0 or none"),
+    "a seed below zero": ({"seed": -1}, "seed=-1 is not allowed"),
+    "a trial without a second episode": (
+        {"method": "maml", "family": "point", "settings": {"schedule.episodes_per_trial": 1}},
+        "must be at least 2 episodes, got 1",
+    ),
 }
 
 
@@ -295,7 +307,7 @@ SMALL = {"gradient_steps": 1, "random_trials": 1, "schedule.meta_batch": 2}
 def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     """On a real family: three iterations in one go, or one, a load, and two."""
     settings = {}
-    for setting in setting_names(METHODS[name].Config):
+    for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
             if setting.endswith(end):
                 settings[setting] = value
@@ -304,16 +316,16 @@ def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     )
     train_job.train(Run.create(tmp_path / "whole", config))
     parts = Run.create(tmp_path / "parts", config)
-    seen: list[int] = []
+    reported: list[int] = []
 
     def stop_after_one(share: float, progress: TrainProgress) -> None:
-        seen.append(progress.iteration)
+        reported.append(progress.iteration)
         if progress.iteration == 1:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         train_job.train_role(parts, "method", None, stop_after_one)
     train_job.train_role(parts, "method", None, stop_after_one)
-    assert seen == [1, 2, 3]
+    assert reported == [1, 2, 3]
     assert curve(tmp_path / "whole") == curve(tmp_path / "parts")
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))

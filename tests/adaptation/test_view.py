@@ -1,4 +1,4 @@
-"""A family can be seen without a screen."""
+"""A family can be viewed without a screen."""
 
 from pathlib import Path
 

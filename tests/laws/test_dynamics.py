@@ -209,7 +209,7 @@ def test_a_window_ends_with_the_trial() -> None:
     assert nll(make_model(), t, two_ticks) == nll(make_model(), spoiled, two_ticks)
 
 
-def test_nothing_is_predicted_from_a_context_that_holds_it() -> None:
+def test_no_window_is_predicted_from_a_context_that_contains_it() -> None:
     """A window's belief comes from the ticks before it: the last tick's context has no gradient."""
     model = make_model(config=with_steps(1))
     contexts: list[Tensor] = []

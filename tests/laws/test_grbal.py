@@ -273,7 +273,7 @@ def test_an_unusable_tick_leaves_the_belief_unchanged(method: Grbal) -> None:
     assert not same_adaptation(after, belief)
 
 
-def test_a_plan_starts_anew_after_a_dropped_tick(method: Grbal) -> None:
+def test_a_plan_starts_from_nothing_after_a_dropped_tick(method: Grbal) -> None:
     """The last plan was not made for the observation that follows the dropped tick."""
     ticks = make_trial().ticks[0]
     belief = observe_all(method, ticks[:3])

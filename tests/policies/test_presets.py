@@ -80,7 +80,7 @@ def test_an_unknown_budget_is_refused() -> None:
 
 
 def test_a_file_of_ones_own_changes_the_budget_and_is_changed_itself(tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
+    file = tmp_path / "own.toml"
     file.write_text("[pearl]\nlatent_dim = 7\nsac = { lr = 0.002 }\n")
     budget, changes = resolve_preset("pearl", str(file), {"sac.lr": 0.003})
     assert budget == "cpu"
@@ -103,7 +103,7 @@ def test_a_file_of_ones_own_changes_the_budget_and_is_changed_itself(tmp_path: P
 def test_a_file_that_cannot_be_used_is_named(
     tmp_path: Path, text: str | None, message: str
 ) -> None:
-    file = tmp_path / "mine.toml"
+    file = tmp_path / "own.toml"
     if text is not None:
         file.write_text(text)
     with pytest.raises(BadArgumentError, match=message):

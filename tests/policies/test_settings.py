@@ -6,6 +6,7 @@ from typing import Any, Self
 import pytest
 
 from policies.config import MethodConfig
+from policies.fields import declared_fields
 from policies.method import CollectionSchedule, Problem
 from policies.methods import METHODS
 from policies.methods.blind import Blind
@@ -14,7 +15,7 @@ from policies.methods.pearl import PearlConfig
 from policies.presets import load_preset
 from policies.ranges import Count, Positive
 from policies.rl.sac import SacConfig
-from policies.settings import configure, estimate, list_settings, setting_names
+from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 
 PROBLEM = Problem(
@@ -109,7 +110,7 @@ def test_an_unknown_setting_is_refused_with_all_there_are() -> None:
         with pytest.raises(BadArgumentError) as caught:
             configure(Outer, PROBLEM, None, {name: 1})
         assert f"no setting {name!r}" in str(caught.value)
-        assert all(known in str(caught.value) for known in setting_names(Outer))
+        assert all(known in str(caught.value) for known in declared_fields(Outer))
     with pytest.raises(BadArgumentError, match=r"no setting 'inner\.mass'"):
         configure(Outer, PROBLEM, {"inner": {"mass": 1}}, {})
 
@@ -159,7 +160,7 @@ def test_unit_and_meaning_are_the_comment_on_the_line_or_above_it() -> None:
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_setting_of_every_method_has_a_meaning(method: str) -> None:
     kind = METHODS[method].Config
-    names = setting_names(kind)
+    names = list(declared_fields(kind))
     optional = {"terminal_value.lr": 1e-3} if "terminal_value" in names else {}
     settings = list_settings(kind, PROBLEM, None, optional)
     assert settings

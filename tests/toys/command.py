@@ -9,10 +9,10 @@ from adaptation.commands.arguments import Json
 
 @dataclass(frozen=True)
 class Toy:
-    """Print a greeting."""
+    """Greet somebody."""
 
     name: Positional[str]
-    """The person to greet."""
+    """Name of the person to greet."""
     as_json: Json = False
 
     def run(self) -> dict[str, str]:

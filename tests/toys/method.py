@@ -22,7 +22,7 @@ class ToyConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class ToyBelief:
-    """How many ticks were seen."""
+    """Number of ticks observed."""
 
     ticks: Tensor  # (n,)
 
