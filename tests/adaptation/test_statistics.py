@@ -65,6 +65,28 @@ def test_what_is_missing_is_none_and_not_made_up() -> None:
     assert "knowing the task is worth nothing" in no_gap.gap_closed.note
 
 
+def test_every_reference_that_is_missing_is_named() -> None:
+    ones = np.ones(4)
+    without_blind = compare(adapted=ones, oracle=2 * ones).gap_closed
+    assert without_blind.value is without_blind.interval is None
+    assert without_blind.note == "there is no blind to compare with"
+    alone = compare(adapted=ones)
+    assert alone.over_blind is None
+    assert alone.gap_closed.note == "there is no blind and no oracle to compare with"
+
+
+def test_as_good_as_the_oracle_closes_the_whole_gap() -> None:
+    result = compare(adapted=np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
+    assert result.gap_closed.value == 1
+    assert result.gap_closed.note is None
+
+
+def test_a_return_that_is_not_finite_has_no_interval() -> None:
+    result = compare(adapted=np.array([1.0, np.nan]), blind=np.zeros(2), oracle=2 * np.ones(2))
+    assert result.over_blind.value is result.over_blind.interval is None
+    assert result.gap_closed.value is result.gap_closed.interval is None
+
+
 def test_no_share_is_printed_beside_an_under_trained_oracle() -> None:
     result = compare(adapted=2 * np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
     assert result.gap_closed.value is None
