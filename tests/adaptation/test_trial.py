@@ -194,6 +194,23 @@ def test_every_object_meets_other_random_draws_that_all_policies_of_a_method_sha
     assert len(np.unique(by_object[:, 0])) == OBJECTS
 
 
+def test_every_policy_meets_an_object_at_the_same_starts_and_other_objects_at_others(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
+    reset = Arm.reset
+
+    def record(self: Arm, task: Any) -> Array:
+        starts.append(reset(self, task)[0])
+        return np.array([starts[-1]])
+
+    monkeypatch.setattr(Arm, "reset", record)
+    try_out(trained)
+    found = np.array(starts).reshape(OBJECTS, 4, EPISODES, 2)
+    np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))
+    assert len(np.unique(found[..., 0])) == OBJECTS * EPISODES
+
+
 def test_an_episode_s_record_holds_its_metrics_and_what_was_measured(trained: Path) -> None:
     result = try_out(trained)
     record = read_episodes(trained / "trial")[0]
