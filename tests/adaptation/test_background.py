@@ -230,6 +230,14 @@ def test_beliefs_are_compared_by_the_transitions_of_the_episode_under_way() -> N
     assert method.scored[::2] == method.scored[1::2] == growing + growing
 
 
+def test_beliefs_are_not_compared_by_ticks_in_which_a_world_had_ended() -> None:
+    method = RecordsScored()
+    task = tiny.Tiny().sample(np.random.default_rng(0), 2)
+    with Background(method, torch.inf) as background:
+        rollout(tiny.Script(2, terminated={0: 1}), background, task, 1)
+    assert method.scored[::2] == [[1.0], *[[1.0, 2.0]] * 4]
+
+
 def test_a_belief_is_not_good_enough_where_it_is_worse_in_one_world_alone() -> None:
     class WorseInOne(Judged):
         def score(self, belief: TickBelief, ticks: Transition) -> torch.Tensor:

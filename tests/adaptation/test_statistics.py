@@ -108,6 +108,13 @@ def test_a_number_that_is_not_known_is_left_out_of_the_mean() -> None:
     assert compare_policies({"adapted": grid}).adapted.metrics == {"distance_m": [1.0, None]}
 
 
+def test_the_table_lists_the_policies_in_the_same_order_for_every_number() -> None:
+    ones = np.ones(4)
+    comparison = compare(oracle=3 * ones, blind=0 * ones, no_adaptation=ones, adapted=2 * ones)
+    rows = [line.split()[0] for line in table(comparison).splitlines() if line.startswith("  ")]
+    assert rows == ["adapted", "no_adaptation", "blind", "oracle"] * 3
+
+
 def test_the_table_shows_every_policy_and_the_gap() -> None:
     text = table(compare(adapted=np.ones(4), blind=np.zeros(4), oracle=np.ones(4)))
     for word in ("adapted", "blind", "oracle", "gap closed", "+1.000", "4 tasks", "distance_m"):

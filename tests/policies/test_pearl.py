@@ -260,6 +260,10 @@ def test_actor_and_critic_read_each_state_beside_the_z_of_its_task(
     monkeypatch.setattr("policies.methods.pearl.critic_loss", critic_loss)
     method = pearl()
     method.learn(trial())
+    obs = trial().ticks.obs.flatten(0, 2)
+    torch.testing.assert_close(method.obs_norm.mean, obs.mean(0))
+    context = context_features(trial().ticks.flatten(0, 2))
+    torch.testing.assert_close(method.context_norm.mean, context.mean(0))
     ((batch, x, next_x), *_) = given
     torch.testing.assert_close(x[:, :2], method.obs_norm(batch.obs))
     torch.testing.assert_close(next_x[:, :2], method.obs_norm(batch.next_obs))

@@ -330,6 +330,7 @@ def test_a_learner_values_what_follows_and_what_it_knows_of_the_task() -> None:
         PROBLEM, config, 0, CPU, condition=lambda task: task[:, :1], condition_dim=1
     )
     learner.learn(two_ticks(16))
+    torch.testing.assert_close(learner.obs_norm.mean, torch.tensor([0.5, 0.5]))
     obs = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(2, 1)
     goal = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])
     x = learner.features(obs, goal)
