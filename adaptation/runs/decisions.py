@@ -55,13 +55,13 @@ def _spread(valid: Tensor) -> list[int]:
 
 @torch.no_grad()
 def largest_deviation(method: Method[Any], decisions: list[Decision]) -> float:
-    """The largest difference between the recorded actions and the ones taken now."""
+    """The largest difference between the recorded actions and the ones taken now; NaN if any is."""
     deviations = []
     for decision in decisions:
         action = _decide(method, decision["obs"], decision["belief"])
         difference = action - decision["action"]
-        deviations.append(float(difference.abs().max()))
-    return max(deviations)
+        deviations.append(difference.abs().max())
+    return float(torch.stack(deviations).max())  # NaN where one of them is
 
 
 def _decide(method: Method[Any], obs: Tensor, belief: dict[str, Tensor]) -> Tensor:

@@ -161,27 +161,35 @@ def test_a_new_trial_starts_at_the_prior_whatever_was_running() -> None:
 
 
 class SpoilsUpdates:
-    """Makes the belief NaN in the third to fifth call of ``observe``."""
+    """Makes the belief NaN in some calls of ``observe``, counted from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, *spoiled: int) -> None:
+        self.spoiled = spoiled
         self.calls = 0
 
     def __call__(self, verb: str, belief: TickBelief) -> TickBelief:
         if verb != "observe":
             return belief
         self.calls += 1
-        if 3 <= self.calls < 6:
+        if self.calls in self.spoiled:
             return replace(belief, ticks=belief.ticks * torch.nan)
         return belief
 
 
 def test_a_belief_that_is_not_finite_is_rolled_back_and_reported_once() -> None:
-    method = Watched(SpoilsUpdates())
+    method = Watched(SpoilsUpdates(3, 4, 5))
     with Background(method, torch.inf) as background:
         act(background, episodes=2)
     (event,) = background.events
     assert (event.event, event.detail) == ("BELIEF_NOT_FINITE", 1.0)
     assert method.acted_by == [0, 1, 2, 2, 2, 102, 103, 104, 105, 106]
+
+
+def test_a_problem_that_comes_back_is_reported_again() -> None:
+    with Background(Watched(SpoilsUpdates(2, 4)), torch.inf) as background:
+        act(background, episodes=1)
+    reported = [(event.number, event.event) for event in background.events]
+    assert reported == [(0, "BELIEF_NOT_FINITE"), (1, "BELIEF_NOT_FINITE")]
 
 
 class Judged(Watched, Scores[TickBelief]):
@@ -202,14 +210,61 @@ def test_a_belief_that_predicts_worse_than_the_prior_is_rolled_back_and_reported
     assert method.acted_by == [0, 1, 2, 3, 3]
 
 
+class RecordsScored(Judged):
+    """Records the transitions by which its beliefs are compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scored: list[list[float]] = []
+
+    def score(self, belief: TickBelief, ticks: Transition) -> torch.Tensor:
+        self.scored.append(ticks.next_obs[:, 0, 0].tolist())
+        return torch.zeros(len(belief.ticks))
+
+
+def test_beliefs_are_compared_by_the_transitions_of_the_episode_under_way() -> None:
+    method = RecordsScored()
+    with Background(method, torch.inf) as background:
+        act(background, episodes=2)
+    growing = [[float(t) for t in range(1, 1 + length)] for length in range(1, 6)]
+    assert method.scored[::2] == method.scored[1::2] == growing + growing
+
+
+def test_beliefs_are_not_compared_by_ticks_in_which_a_world_had_ended() -> None:
+    method = RecordsScored()
+    task = tiny.Tiny().sample(np.random.default_rng(0), 2)
+    with Background(method, torch.inf) as background:
+        rollout(tiny.Script(2, terminated={0: 1}), background, task, 1)
+    assert method.scored[::2] == [[1.0], *[[1.0, 2.0]] * 4]
+
+
+def test_a_belief_is_not_good_enough_where_it_is_worse_in_one_world_alone() -> None:
+    class WorseInOne(Judged):
+        def score(self, belief: TickBelief, ticks: Transition) -> torch.Tensor:
+            changed = (belief.ticks > 0).float()
+            return changed * torch.tensor([5.0, -1.0])
+
+    task = tiny.Tiny().sample(np.random.default_rng(0), 2)
+    with Background(WorseInOne(), torch.inf) as background:
+        rollout(tiny.Script(2), background, task, 1)
+        (event,) = background.events
+    assert (event.event, event.detail) == ("BELIEF_WORSE", 1.0)
+
+
 def test_a_worker_that_is_too_slow_leaves_ticks_out_and_reports_it() -> None:
     gate = Gate("observe")
     method = Watched(gate)
     with Background(method, patience=0.0) as background:
-        act(background, episodes=(BACKLOG + 20) // 5)
+        episodes = (BACKLOG + 20) // 5
+        act(background, episodes=episodes)
         assert [event.event for event in background.events] == ["BELIEF_STALE"]
         assert background.most_stale > BACKLOG
         gate.open.set()
+        with background._changed:
+            assert background._changed.wait_for(background._is_idle, TIMEOUT)
+        ticks = float(background._newest().ticks)
+        assert ticks // 100 == episodes, "no end of an episode is left out"
+        assert ticks % 100 < 5 * episodes
 
 
 def test_an_update_that_fails_fails_the_loop() -> None:

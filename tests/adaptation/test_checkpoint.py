@@ -232,10 +232,11 @@ def test_an_arm_may_have_more_room_than_was_trained_with_but_not_less(
             checkpoint.load(saved, arm="tiny-arm")
 
 
-def test_weights_that_decide_otherwise_are_refused(saved: Path) -> None:
-    files = archive.read(saved)
+def edit_tree(folder: Path, change: Callable[[Any], None]) -> None:
+    """Change what a checkpoint holds and write a contract and a manifest that fit."""
+    files = archive.read(folder)
     tree = archive.unpack(files[checkpoint.WEIGHTS], files[checkpoint.STATE])
-    tree["method"]["net"]["weight"] += 0.5
+    change(tree)
     weights, form = archive.pack(tree)
     contract = json.loads(files[checkpoint.CONTRACT])
     contract["sha256"] = hashlib.sha256(weights).hexdigest()
@@ -244,9 +245,42 @@ def test_weights_that_decide_otherwise_are_refused(saved: Path) -> None:
         checkpoint.STATE: form,
         checkpoint.CONTRACT: json.dumps(contract).encode(),
     }
-    archive.write(saved, files)
+    archive.write(folder, files)
+
+
+def test_weights_that_decide_otherwise_are_refused(saved: Path) -> None:
+    def change(tree: Any) -> None:
+        tree["method"]["net"]["weight"] += 0.5
+
+    edit_tree(saved, change)
     with pytest.raises(RefusedError, match="actions differ by up to"):
         checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("number", [0, 5, 9])
+@pytest.mark.parametrize("value", [0.5, torch.nan])
+def test_every_decision_is_repeated(saved: Path, number: int, value: float) -> None:
+    def change(tree: Any) -> None:
+        tree["examples"][number]["action"] += value
+
+    edit_tree(saved, change)
+    with pytest.raises(RefusedError, match="actions differ by up to"):
+        checkpoint.load(saved)
+
+
+def test_loading_leaves_the_random_stream_as_it_was_saved(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a method that draws random numbers in every decision."""
+    state = checkpoint.load(saved).method.generator.get_state()
+    decide = tiny.Counter.act
+
+    def draw_and_decide(self: tiny.Counter, *args: Any, **kwargs: Any) -> torch.Tensor:
+        torch.rand(1, generator=self.generator)
+        return decide(self, *args, **kwargs)
+
+    monkeypatch.setattr(tiny.Counter, "act", draw_and_decide)
+    assert torch.equal(checkpoint.load(saved).method.generator.get_state(), state)
 
 
 def test_ten_decisions_are_recorded_under_growing_beliefs(saved: Path) -> None:

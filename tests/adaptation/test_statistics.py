@@ -65,6 +65,28 @@ def test_what_is_missing_is_none_and_not_made_up() -> None:
     assert "knowing the task is worth nothing" in no_gap.gap_closed.note
 
 
+def test_every_reference_that_is_missing_is_named() -> None:
+    ones = np.ones(4)
+    without_blind = compare(adapted=ones, oracle=2 * ones).gap_closed
+    assert without_blind.value is without_blind.interval is None
+    assert without_blind.note == "there is no blind to compare with"
+    alone = compare(adapted=ones)
+    assert alone.over_blind is None
+    assert alone.gap_closed.note == "there is no blind and no oracle to compare with"
+
+
+def test_as_good_as_the_oracle_closes_the_whole_gap() -> None:
+    result = compare(adapted=np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
+    assert result.gap_closed.value == 1
+    assert result.gap_closed.note is None
+
+
+def test_a_return_that_is_not_finite_has_no_interval() -> None:
+    result = compare(adapted=np.array([1.0, np.nan]), blind=np.zeros(2), oracle=2 * np.ones(2))
+    assert result.over_blind.value is result.over_blind.interval is None
+    assert result.gap_closed.value is result.gap_closed.interval is None
+
+
 def test_no_share_is_printed_beside_an_under_trained_oracle() -> None:
     result = compare(adapted=2 * np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
     assert result.gap_closed.value is None
@@ -84,6 +106,13 @@ def test_a_number_that_is_not_known_is_left_out_of_the_mean() -> None:
     values = np.array([[1.0, np.nan], [np.nan, np.nan]])
     grid = EpisodeGrid(np.zeros((2, 2)), np.zeros((2, 2)), {"distance_m": values})
     assert compare_policies({"adapted": grid}).adapted.metrics == {"distance_m": [1.0, None]}
+
+
+def test_the_table_lists_the_policies_in_the_same_order_for_every_number() -> None:
+    ones = np.ones(4)
+    comparison = compare(oracle=3 * ones, blind=0 * ones, no_adaptation=ones, adapted=2 * ones)
+    rows = [line.split()[0] for line in table(comparison).splitlines() if line.startswith("  ")]
+    assert rows == ["adapted", "no_adaptation", "blind", "oracle"] * 3
 
 
 def test_the_table_shows_every_policy_and_the_gap() -> None:

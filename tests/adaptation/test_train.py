@@ -190,7 +190,30 @@ def test_training_ends_at_the_first_bound_that_is_reached(
     assert train_job.train(Run.open(run.path)) == last
 
 
-def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(tmp_path: Path) -> None:
+class EarlyEnd(tiny.World):
+    """One world's episodes end after the second tick."""
+
+    def step(self, action: Any) -> Any:
+        step = super().step(action)
+        ended = np.zeros(self.n, dtype=bool)
+        ended[0] = self.tick == 2
+        return replace(step, terminated=ended)
+
+
+@pytest.mark.usefixtures("registered")
+def test_only_ticks_that_were_acted_in_count_as_environment_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_job, "VecWorld", EarlyEnd)
+    config = RunConfig("counter", "tiny", references=False, iterations=1)
+    last = train_job.train(Run.create(tmp_path / "run", config))
+    assert last.steps == 2 * (2 + 3 * 5)  # episodes; one world of 2 ticks, three of 5
+
+
+@pytest.mark.parametrize("bound", [7, 9])
+def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(
+    tmp_path: Path, bound: int
+) -> None:
     settings = {
         "gradient_steps": 3,
         "schedule.random_trials": 1,
@@ -199,7 +222,7 @@ def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(tmp_pat
     config = RunConfig(
         "blind",
         "point",
-        gradient_steps=8,
+        gradient_steps=bound,
         references=False,
         save_iterations=1,
         settings=settings,
@@ -216,6 +239,27 @@ def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(tmp_pat
         train_job.train_role(run, "method", None, stop_after_one)
     train_job.train_role(run, "method", None, stop_after_one)
     assert counts == [3, 6, 9]
+
+
+def test_a_budget_counts_minutes_in_seconds_and_has_no_other_bound() -> None:
+    budget = train_job.Budget.of(RunConfig("counter", "tiny"), tiny.SCHEDULE, minutes=2.0)
+    many = train_job.TrainerState(iteration=10**6, steps=10**9, gradient_steps=10**9, seconds=60)
+    assert budget.share(many) == 0.5
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_references_share_the_minutes_of_the_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", minutes=3.0))
+    given = {}
+
+    def train_role(run: Run, role: str, minutes: float, on_progress: Any) -> None:
+        given[role] = minutes
+
+    monkeypatch.setattr(train_job, "train_role", train_role)
+    train_job._train_references(run)
+    assert given == {"blind": 1.5, "oracle": 1.5}
 
 
 def test_the_random_trials_are_part_of_the_first_iteration() -> None:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import tiny
+import torch
 
 from adaptation import cli
 from adaptation.jobs import arm_session
@@ -170,6 +171,44 @@ def test_every_policy_meets_every_object(trained: Path) -> None:
     assert result.adapted.returns[2] == pytest.approx(np.mean(last))
     written = (trained / "trial" / "result.json").read_bytes()
     assert msgspec.json.decode(written, type=TrialResult) == result
+
+
+def test_every_object_meets_other_random_draws_that_all_policies_of_a_method_share(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(trained)
+    assert len(list(run.policies("tiny-arm"))) == 4
+    draws: list[float] = []
+    prior = tiny.Counter.prior
+
+    def draw_prior(self: tiny.Counter, n: int, task: Any = None) -> tiny.Count:
+        drawn = torch.rand(n, generator=self.generator)
+        if n == 1:
+            draws.append(float(drawn))
+        return prior(self, n, task)
+
+    monkeypatch.setattr(tiny.Counter, "prior", draw_prior)
+    run_trial(run, config_of(trained), trained / "trial")
+    by_object = np.array(draws).reshape(OBJECTS, 4)
+    np.testing.assert_array_equal(by_object[:, 0], by_object[:, 1])
+    assert len(np.unique(by_object[:, 0])) == OBJECTS
+
+
+def test_every_policy_meets_an_object_at_the_same_starts_and_other_objects_at_others(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
+    reset = Arm.reset
+
+    def record(self: Arm, task: Any) -> Array:
+        starts.append(reset(self, task)[0])
+        return np.array([starts[-1]])
+
+    monkeypatch.setattr(Arm, "reset", record)
+    try_out(trained)
+    found = np.array(starts).reshape(OBJECTS, 4, EPISODES, 2)
+    np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))
+    assert len(np.unique(found[..., 0])) == OBJECTS * EPISODES
 
 
 def test_an_episode_s_record_holds_its_metrics_and_what_was_measured(trained: Path) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,7 +14,8 @@ from gymnasium.vector import AutoresetMode
 
 import sim.gym
 from robots.errors import BadArgumentError
-from robots.world import Task
+from robots.signals import Array, Verdict
+from robots.world import Step, Task
 from sim.families import FAMILIES
 from sim.gym_trials import TrialVectorWrapper, TrialWrapper
 
@@ -154,6 +156,22 @@ def test_a_world_whose_episode_ends_is_reset_without_the_others() -> None:
     ends = [envs.step(np.zeros((3, 2)))[3].tolist() for _ in range(20)]
     assert ends.index([True, False, True]) == 14
     assert ends.index([False, True, False]) == 19
+
+
+def test_a_world_whose_physics_diverged_is_truncated(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = sim.gym.FamilyVectorEnv("point", 2, autoreset_mode="SameStep")
+    _, info = envs.reset(seed=0)
+    task = info["task"]
+    step = envs.world.step
+
+    def diverging(action: Array) -> Step:
+        return replace(step(action), verdict=np.array([0, int(Verdict.DIVERGED)]))
+
+    monkeypatch.setattr(envs.world, "step", diverging)
+    _, _, terminated, truncated, info = envs.step(np.zeros((2, 2)))
+    assert truncated.tolist() == [False, True]
+    assert not terminated.any()
+    assert (info["task"] != task).any(1).tolist() == [False, True]
 
 
 def test_a_task_can_be_asked_for_and_worlds_reset_by_mask() -> None:
@@ -360,6 +378,24 @@ def test_a_vector_of_trials_keeps_the_rules_of_same_step_autoreset() -> None:
     np.testing.assert_array_equal(info["episode"], 0)
     assert (info["task"] != task).all()
     np.testing.assert_array_equal(obs[:, 2:], 0)
+
+
+def test_trials_that_end_at_different_times_each_keep_their_own_task() -> None:
+    envs = sim.gym.FamilyVectorEnv("point", 3, autoreset_mode="Disabled")
+    trials = TrialVectorWrapper(envs, episodes_per_trial=2)
+    _, info = trials.reset(seed=0)
+    envs.world._age[:] = [0, 5, 10]  # ticks by which the first episodes are shorter
+    ends = np.array([40, 35, 30])  # of the first trial; every later one lasts 40 ticks
+    task = info["task"]
+    for k in range(1, 100):
+        _, _, _, truncated, info = trials.step(np.zeros((3, 2)))
+        over = (k >= ends) & ((k - ends) % 40 == 0)
+        np.testing.assert_array_equal(truncated, over)
+        changed = (info["task"] != task).any(1)
+        np.testing.assert_array_equal(changed, over)
+        elapsed = (k - 1 - ends) % 40  # ticks of the trial that is under way, before this one
+        np.testing.assert_array_equal(info["episode"][~over], (elapsed // 20)[~over])
+        task = info["task"]
 
 
 def test_a_trial_that_is_impossible_is_refused() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver
 
-from hw_interface.control.layout import Sizes
+from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlConfig, ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
@@ -18,7 +18,7 @@ from hw_interface.control.watchdog import Event, Mode
 from hw_interface.devices import Devices
 from robots.driver import Capabilities
 from robots.signals import Verdict
-from robots.world import Family
+from robots.world import Family, Start, Task
 from sim.families import FAMILIES
 
 
@@ -128,6 +128,65 @@ def test_an_action_out_of_order_is_dropped_and_reported_once(
     assert rig.active_action == 6
     assert rig.events == [Event.OUT_OF_ORDER]
     assert rig.controller.watchdog.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_an_action_is_as_old_as_its_stamp_in_real_time_alone(
+    shared: SharedState, lockstep: bool
+) -> None:
+    """In lockstep no time passes between an action and its first tick."""
+    rig = LoopRig(shared, lockstep)
+    shared.action.write(seq=1, stamp=time.monotonic() - 60, action=np.zeros(2))
+    rig.ticks(1)
+    assert rig.events == ([] if lockstep else [Event.SILENT])
+
+
+def test_the_recorder_is_given_mode_and_number_of_the_active_action(shared: SharedState) -> None:
+    rig = LoopRig(shared, lockstep=True)
+    rig.post(7)
+    rig.ticks(2)
+    rows, _, _ = shared.drain(0)
+    control = rows[:, ring_columns(len(READY))["control"]]
+    assert control[:, 0].tolist() == [Mode.RUNNING] * 2
+    assert control[:, 2].tolist() == [7, 7]
+
+
+def test_a_start_outside_the_limits_is_published_as_refused(shared: SharedState) -> None:
+    rig = LoopRig(shared, lockstep=True)
+    for seq, q in ((4, READY + 10), (5, READY)):
+        shared.request.write(
+            seq=seq,
+            kind=int(Request.BEGIN_EPISODE),
+            q=q,
+            object_pose=np.full(7, np.nan),
+            task=np.zeros(len(FAMILY.task_names)),
+        )
+        rig.loop.handle_request()
+        state = shared.state.read_nonblocking()
+        assert state["last_request_seq"] == seq
+        assert state["rejected_seq"] == 4
+        assert (rig.loop.pending_start is None) == (seq == 4)
+
+
+class SlowPlacer:
+    """Takes its time to place an object."""
+
+    seconds = 0.3
+
+    def place(self, task: Task, start: Start) -> None:
+        time.sleep(self.seconds)
+
+
+def test_the_time_that_placing_the_object_takes_is_not_lateness(shared: SharedState) -> None:
+    rig = LoopRig(shared, lockstep=False)
+    rig.controller.placer = SlowPlacer()
+    rig.controller.watchdog.mode = Mode.IDLE
+    task = FAMILY.sample(np.random.default_rng(0), 1)
+    rig.loop.pending_start = (task, Start(READY[None]))
+    rig.loop.arrive(rig.loop.now())
+    rig.loop.wait_for_tick()
+    assert rig.controller.watchdog.mode is Mode.ARMED
+    assert rig.loop.pacer.max_lateness < SlowPlacer.seconds
 
 
 def test_a_task_may_have_any_number_of_parameters() -> None:

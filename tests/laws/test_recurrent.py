@@ -304,3 +304,43 @@ def test_trials_without_a_valid_tick_teach_nothing() -> None:
     assert not trial.ticks.valid.any()
     method.learn(trial)
     assert all(p.isfinite().all() for p in method.learner.net.parameters())
+
+
+def test_the_critics_targets_are_returns_in_units_of_the_new_statistics() -> None:
+    """With no future, a return is its reward; the advantage is over the value before the update."""
+    method = Rl2(problem_of(FAMILY), replace(CONFIG, gamma=0.0), 0, CPU)
+    learner = method.learner
+    norm = learner.net.return_norm
+    for _ in range(2):
+        trial, _ = recorded(method)
+        ticks = trial.sequences()
+        ticks = replace(ticks, reward=5 + 3 * ticks.reward)
+        with torch.no_grad():
+            value = norm.inverse(learner.net.value(method.encoder(ticks)))
+        batch = learner.prepare(ticks)
+        expected = ppo.standardized(ticks.reward - value, ticks.valid, (0, 1))
+        torch.testing.assert_close(batch.advantage, expected)
+        targets = batch.value_target
+        torch.testing.assert_close(targets, norm(ticks.reward[..., None])[..., 0])
+        assert abs(targets.mean()) < 0.1
+        assert abs(targets.std() - 1) < 0.1
+
+
+def test_the_normalizers_of_the_memory_move_after_the_gradient_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method = Rl2(problem_of(FAMILY), CONFIG, 0, CPU)
+    trial, _ = recorded(method, **RAGGED)
+    counts = []
+
+    def learn(ticks: Any) -> dict[str, float]:
+        counts.append(float(method.encoder.obs_norm.count))
+        return {}
+
+    monkeypatch.setattr(method.learner, "learn", learn)
+    method.learn(trial)
+    assert counts == [0.0]
+    valid = trial.ticks.valid
+    torch.testing.assert_close(method.encoder.obs_norm.mean, trial.ticks.obs[valid].mean(0))
+    reward = trial.ticks.reward[valid]
+    torch.testing.assert_close(method.encoder.reward_norm.mean[0], reward.mean())

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import Counter, CounterConfig, Script, Tiny
+from tiny import Count, Counter, CounterConfig, Script, Tiny
 
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
 from adaptation.runs.checkpoint import problem_of
+from policies.method import Transition
 from robots.world import Step, Task
 
 FAMILY = Tiny()
@@ -99,6 +100,37 @@ def test_the_belief_is_carried_over_and_without_adaptation_it_is_not() -> None:
     assert not np.array_equal(adapted.actions[0], adapted.actions[5])
     assert np.array_equal(no_adaptation.actions[0], no_adaptation.actions[5])
     assert np.array_equal(adapted.actions[0], no_adaptation.actions[0])
+
+
+class Recording(Counter):
+    """Notes under which belief it acts, and the episodes that it adapts to."""
+
+    def __init__(self) -> None:
+        super().__init__(problem_of(FAMILY), CounterConfig(), seed=0)
+        self.counts: list[float] = []
+        self.episodes: list[Transition] = []
+
+    def act(self, obs: torch.Tensor, belief: Count, explore: bool) -> torch.Tensor:
+        self.counts.append(float(belief.ticks[0]))
+        return super().act(obs, belief, explore)
+
+    def adapt(self, belief: Count, episode: Transition) -> Count:
+        self.episodes.append(episode)
+        return super().adapt(belief, episode)
+
+
+def test_the_next_episode_is_acted_in_under_the_belief_adapted_to_the_last() -> None:
+    method = Recording()
+    trial = rollout(Script(2), method, tasks(2), episodes=2)
+    assert method.counts == [0, 1, 2, 3, 4, 105, 106, 107, 108, 109]
+    for e in range(2):
+        assert torch.equal(method.episodes[e].next_obs, trial.ticks.next_obs[e])
+
+
+def test_ticks_that_no_world_acts_in_begin_no_episode() -> None:
+    trial = rollout(Script(2, terminated={0: 0, 1: 0}), counter(), tasks(2), episodes=2)
+    assert trial.ticks.begins.sum(1).tolist() == [[1, 1], [1, 1]]
+    assert trial.ticks.first.sum((0, 1)).tolist() == [1, 1]
 
 
 def test_exploration_can_be_chosen_per_episode() -> None:

@@ -248,6 +248,41 @@ def test_a_critic_looks_past_the_time_limit_and_not_past_an_end() -> None:
     assert torch.equal(plain["kl"], ended["kl"]), "an end is not evidence"
 
 
+def test_actor_and_critic_read_each_state_beside_the_z_of_its_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[tuple[Transition, Tensor, Tensor]] = []
+
+    def critic_loss(sac: Any, batch: Transition, x: Tensor, next_x: Tensor, *_: Any) -> Tensor:
+        given.append((batch, x, next_x))
+        return x.sum()
+
+    monkeypatch.setattr("policies.methods.pearl.critic_loss", critic_loss)
+    method = pearl()
+    method.learn(trial())
+    obs = trial().ticks.obs.flatten(0, 2)
+    torch.testing.assert_close(method.obs_norm.mean, obs.mean(0))
+    context = context_features(trial().ticks.flatten(0, 2))
+    torch.testing.assert_close(method.context_norm.mean, context.mean(0))
+    ((batch, x, next_x), *_) = given
+    torch.testing.assert_close(x[:, :2], method.obs_norm(batch.obs))
+    torch.testing.assert_close(next_x[:, :2], method.obs_norm(batch.next_obs))
+    z = x[:, 2:].view(SAC.meta_batch, SAC.batch_per_task, L)
+    assert torch.equal(z, z[:, :1].expand_as(z)), "one z for all transitions of a task"
+    assert len(z[:, 0].unique(dim=0)) == SAC.meta_batch, "and a draw of its own for each task"
+    assert torch.equal(next_x[:, 2:], x[:, 2:])
+
+
+def test_the_target_entropy_is_per_action_dimension() -> None:
+    found = []
+    for target in (-1.0, -3.0):
+        method = pearl(replace(CONFIG, sac=replace(SAC, target_entropy=target)))
+        method.replay.add(trial())
+        loss = method.losses()["temperature"]
+        found += torch.autograd.grad(loss, [method.sac.log_alpha])
+    torch.testing.assert_close(found[1] - found[0], torch.tensor(4.0))
+
+
 def test_the_true_task_is_never_read() -> None:
     first = pearl()
     other = pearl()

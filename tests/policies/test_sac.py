@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from policies.method import Problem, Transition
+from policies.method import Problem, Transition, TrialBatch
+from policies.methods.oracle import Oracle
 from policies.rl.sac import (
     Sac,
     SacConfig,
@@ -266,21 +267,95 @@ def test_the_slow_copies_of_new_networks_equal_what_they_follow() -> None:
         assert torch.equal(slow, fast)
 
 
+PROBLEM = Problem(
+    family="any",
+    obs_names=("x", "y"),
+    obs_low=(-1.0, -1.0),
+    obs_high=(1.0, 1.0),
+    action_names=("u", "v"),
+    horizon=2,
+    episodes=1,
+    task_names=("goal", "mass"),
+    task_low=(-2.0, 1.0),
+    task_high=(2.0, 1.5),
+    reward=None,
+)
+
+
 def test_a_learner_shares_the_replay_that_it_is_given() -> None:
-    problem = Problem(
-        family="any",
-        obs_names=("x", "y"),
-        obs_low=(-1.0, -1.0),
-        obs_high=(1.0, 1.0),
-        action_names=("u",),
-        horizon=5,
-        episodes=1,
-        task_names=("goal",),
-        task_low=(0.0,),
-        task_high=(1.0,),
-        reward=None,
-    )
-    first = SacLearner(problem, CONFIG, 0, CPU)
-    second = SacLearner(problem, CONFIG, 1, CPU, first.replay)
+    first = SacLearner(PROBLEM, CONFIG, 0, CPU)
+    second = SacLearner(PROBLEM, CONFIG, 1, CPU, first.replay)
     assert second.replay is first.replay
     assert first.replay.capacity == CONFIG.buffer_tasks
+
+
+def two_ticks(tasks: int) -> TrialBatch:
+    """From (0, 1) to (1, 0), then to the end; only the second tick is rewarded, by the goal."""
+    task = torch.zeros(tasks, 2)
+    task[::2, 0] = 1.0
+    task[1::2, 0] = -1.0
+    places = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    obs = places[None, :, None].expand(1, 3, tasks, 2)
+    action = 2 * torch.rand(1, 2, tasks, A, generator=seeded(4)) - 1
+    no = torch.zeros(1, 2, tasks, dtype=torch.bool)
+    ends = no.clone()
+    ends[:, 1] = True
+    ticks = Transition(
+        obs=obs[:, :2],
+        action=action,
+        applied=action,
+        reward=ends * task[:, 0],
+        next_obs=obs[:, 1:],
+        terminated=ends,
+        truncated=no,
+        first=no,
+        begins=~ends,
+        valid=~no,
+    )
+    return TrialBatch(ticks, task, torch.arange(tasks), no[:, 0])
+
+
+def test_a_learner_values_what_follows_and_what_it_knows_of_the_task() -> None:
+    config = SacConfig(
+        hidden=(32,),
+        lr=2e-2,
+        gamma=0.5,
+        tau=0.1,
+        init_temperature=1e-6,
+        meta_batch=16,
+        batch_per_task=4,
+        gradient_steps=100,
+    )
+    learner = SacLearner(
+        PROBLEM, config, 0, CPU, condition=lambda task: task[:, :1], condition_dim=1
+    )
+    learner.learn(two_ticks(16))
+    torch.testing.assert_close(learner.obs_norm.mean, torch.tensor([0.5, 0.5]))
+    obs = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(2, 1)
+    goal = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])
+    x = learner.features(obs, goal)
+    values = q_values(learner.sac.critic, x, torch.zeros(4, A)).mean(0)
+    expected = torch.tensor([0.5, 1.0, -0.5, -1.0])
+    torch.testing.assert_close(values, expected, atol=0.15, rtol=0)
+
+
+def temperature_gradient(target_entropy: float) -> Tensor:
+    """What the first step of a learner does to the temperature."""
+    config = replace(CONFIG, target_entropy=target_entropy, gradient_steps=1)
+    learner = SacLearner(PROBLEM, config, 0, CPU)
+    learner.learn(two_ticks(16))
+    gradient = learner.sac.log_alpha.grad
+    assert gradient is not None
+    return gradient
+
+
+def test_the_target_entropy_is_per_action_dimension() -> None:
+    difference = temperature_gradient(-3.0) - temperature_gradient(-1.0)
+    torch.testing.assert_close(difference, torch.tensor(2.0 * A))
+
+
+def test_the_oracle_is_shown_the_task_on_a_scale_from_minus_one_to_one() -> None:
+    oracle = Oracle(PROBLEM, CONFIG, 0, CPU)
+    task = torch.tensor([[-2.0, 1.0], [2.0, 1.5], [0.0, 1.25], [1.0, 1.375]])
+    expected = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [0.5, 0.5]])
+    torch.testing.assert_close(oracle.prior(4, task).z, expected)

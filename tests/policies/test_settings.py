@@ -14,6 +14,7 @@ from policies.methods.context_mpc import ContextMpcConfig
 from policies.methods.pearl import PearlConfig
 from policies.presets import load_preset
 from policies.ranges import Count, Positive
+from policies.rl.ppo import PpoConfig
 from policies.rl.sac import SacConfig
 from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
@@ -116,6 +117,25 @@ def test_an_unknown_setting_is_refused_with_all_there_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (PearlConfig, "sac.gamma", 0.0),
+        (PearlConfig, "sac.tau", 1.0),
+        (PearlConfig, "sac.meta_batch", 1),
+        (PearlConfig, "sac.schedule.random_trials", 0),
+        (PearlConfig, "kl_weight", 0.0),
+        (PearlConfig, "context_window", 1),
+        (PpoConfig, "gae_lambda", 0.0),
+        (PpoConfig, "gae_lambda", 1.0),
+    ],
+)
+def test_a_value_at_the_end_of_its_range_is_allowed(kind: Any, name: str, value: Any) -> None:
+    (setting,) = [s for s in list_settings(kind, PROBLEM, None, {name: value}) if s.name == name]
+    assert setting.value == value
+    assert setting.source == "set"
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "value", "allowed"),
     [
         (PearlConfig, "sac.lr", -1, "a number above 0"),
@@ -123,6 +143,12 @@ def test_an_unknown_setting_is_refused_with_all_there_are() -> None:
         (PearlConfig, "sac.lr", float("nan"), "a number above 0"),
         (PearlConfig, "sac.lr", float("inf"), "a number above 0"),
         (PearlConfig, "sac.gamma", 1.0, "a number of at least 0 and below 1"),
+        (PearlConfig, "sac.lr", 0.0, "a number above 0"),
+        (PearlConfig, "sac.tau", 0.0, "a number above 0 and of at most 1"),
+        (PearlConfig, "sac.schedule.random_trials", -1, "a whole number of at least 0"),
+        (PearlConfig, "kl_weight", -0.1, "a number of at least 0"),
+        (PpoConfig, "gae_lambda", 1.1, "a number of at least 0 and of at most 1"),
+        (PpoConfig, "gae_lambda", -0.1, "a number of at least 0 and of at most 1"),
         (PearlConfig, "sac.tau", 1.5, "a number above 0 and of at most 1"),
         (PearlConfig, "sac.hidden", "64,0", "values like 64,64, each a whole number of at least 1"),
         (PearlConfig, "sac.meta_batch", 2.5, "a whole number of at least 1"),

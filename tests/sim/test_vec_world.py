@@ -178,13 +178,14 @@ def test_worlds_can_be_reset_one_by_one() -> None:
     world.reset(task)
     for _ in range(3):
         last = world.step(np.ones((N, 2)))
-    fresh = replace(task, values=task.values[::-1].copy())
+    fresh = replace(task, values=task.values[::-1].copy(), ids=task.ids + 10)
     mask = np.array([False, True, False])
     obs = world.reset(fresh, mask)
     np.testing.assert_array_equal(obs[~mask], last.obs[~mask])
     assert world.task is not None
     np.testing.assert_array_equal(world.task.values[~mask], task.values[~mask])
     np.testing.assert_array_equal(world.task.values[mask], fresh.values[mask])
+    np.testing.assert_array_equal(world.task.ids, np.where(mask, fresh.ids, task.ids))
     step = world.step(np.ones((N, 2)))
     np.testing.assert_allclose(step.stamp, [0.4, 0.1, 0.4])
     assert step.applied[:, 0].tolist() == [1, 0, 1]  # what the old episode posted is forgotten
