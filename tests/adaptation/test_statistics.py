@@ -65,6 +65,15 @@ def test_what_is_missing_is_none_and_not_made_up() -> None:
     assert "knowing the task is worth nothing" in no_gap.gap_closed.note
 
 
+def test_no_share_is_printed_of_a_gap_that_may_be_zero() -> None:
+    blind = np.array([0.0, 1.0, 2.0, 3.0])
+    oracle = np.array([1.5, 0.5, 2.5, 2.0])
+    assert oracle.mean() > blind.mean()
+    result = compare(adapted=blind - 1, blind=blind, oracle=oracle)
+    assert result.gap_closed.value is result.gap_closed.interval is None
+    assert "not clearly above blind" in result.gap_closed.note
+
+
 def test_no_share_is_printed_beside_an_under_trained_oracle() -> None:
     result = compare(adapted=2 * np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
     assert result.gap_closed.value is None
