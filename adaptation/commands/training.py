@@ -78,7 +78,7 @@ class Train:
     """A setting, NAME=VALUE, such as sac.hidden=64,64; see `pliant settings`. May be repeated."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, object]:
         """Train a new run, or resume one."""
         self._check()
         settings = parse_pairs("--set", self.set)

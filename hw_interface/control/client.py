@@ -38,7 +38,7 @@ class EventRecord(TypedDict):
 
 
 class Quantiles(TypedDict):
-    """Of a duration, ms."""
+    """Median, 99th percentile and maximum of a duration, ms."""
 
     p50: float
     p99: float
