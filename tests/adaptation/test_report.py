@@ -342,6 +342,7 @@ def shown(picture: bytes) -> tuple[bool, bool, bool]:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(
     folder: Path, browser: Browser
 ) -> None:
