@@ -73,7 +73,7 @@ def main() -> None:
     if not RUN.exists():
         pliant.train("maml", family, RUN, iterations=3, settings=settings, references=False)
     policy = pliant.load(RUN)
-    world = pliant.make(family, n=2)
+    world = pliant.make(Speed(), n=2)  # the object serves as well as its path
     task = world.family.sample(world.rng, world.n, "heldout")
     trial = pliant.rollout(world, policy, task)
     for row in range(world.n):

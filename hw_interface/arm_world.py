@@ -54,7 +54,7 @@ class ArmWorld:
             arm: the arm.
             driver: a name in ``DRIVERS``.
             driver_options: fields of the driver's ``Options``.
-            clock: ``lockstep`` or ``realtime``; time waits for the policy at a simulated arm only.
+            clock: ``lockstep`` or ``realtime``; lockstep needs a simulated arm.
             record_to: file of the recording, in MCAP; None: no recording.
             seed: of the starts that ``reset`` draws.
             placer: puts the object at its start once the arm is at its own, such as a person.
@@ -93,9 +93,12 @@ class ArmWorld:
         self.control = ControlClient(family, plan, lockstep, record_to)
 
     def reset(self, task: Task) -> Array:
-        """Move to an episode's start and have the object placed; returns observations (1, o).
+        """Move to an episode's start and have the object placed.
 
         Blocks until both are done.
+
+        Returns:
+            Observations (1, o).
 
         Raises:
             ArmError: the arm does not reach the start.
@@ -104,7 +107,7 @@ class ArmWorld:
         if len(task) != 1:
             raise BadArgumentError(f"an arm takes one task at a time, got {len(task)}")
         start = self.family.start(self.rng, task)
-        # only what the family reads: a task may have further parameters, in any order
+        # a task may have more parameters than its family reads, and in another order
         self._task_values = task.columns(*self.family.task_names)
         self._marker = self.family.marker(task)
         self._ticks = 0
@@ -258,7 +261,7 @@ def _check_clock(clock: str, driver: str, plan: DevicePlan) -> None:
     if clock not in CLOCKS:
         raise BadArgumentError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
     if clock == "lockstep" and plan.driver.capabilities.realtime:
-        message = f"time does not wait at an arm: with the driver {driver!r} use the clock realtime"
+        message = f"the driver {driver!r} moves a real arm: use the clock realtime, not lockstep"
         raise BadArgumentError(message)
 
 

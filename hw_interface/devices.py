@@ -1,4 +1,4 @@
-"""What one control process is connected to: the arm, and how its object is measured and placed."""
+"""The devices of one control process: driver, tracker and placer, and how they are built."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

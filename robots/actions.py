@@ -19,13 +19,15 @@ class ActionMap(Protocol):
 
     The map only translates: it is deterministic, keeps no state between calls, and leaves limits to
     the gate. The same map serves simulation and the arm.
-
-    Attributes:
-        spec: what the action's columns (a,) mean, with their physical range at -1 and 1. It is part
-            of the policy contract, and is compared when a policy is deployed.
     """
 
-    spec: Spec
+    @property
+    def spec(self) -> Spec:
+        """What the action's columns (a,) mean, with their physical range at -1 and 1.
+
+        It is part of the policy contract, and is compared when a policy is deployed.
+        """
+        ...
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Translate the actions of n worlds for one tick.
@@ -124,14 +126,14 @@ class ToolVelocity:
             BadArgumentError: ``bounds`` is empty or names another axis.
         """
         if not bounds or set(bounds) - set(AXES):
-            raise BadArgumentError(f"axes {tuple(bounds)} are not some of {AXES}")
+            raise BadArgumentError(f"the moved axes must be some of {AXES}, got {tuple(bounds)}")
         self.kinematics = Kinematics(arm)
         columns = []
         for axis, (at_minus_one, at_one) in bounds.items():
             columns.append((f"tool.v{axis}", at_minus_one, at_one, "m/s"))
         self.spec = Spec.of(*columns)
         self._moved_axes = [AXES.index(axis) for axis in bounds]
-        # All as columns, because worlds come last in the computation.
+        # Column vectors: in the computation the axis of worlds comes last.
         low = self.spec.low[:, None]
         high = self.spec.high[:, None]
         self._middle = (low + high) / 2

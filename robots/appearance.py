@@ -1,4 +1,4 @@
-"""What an arm looks like: the primitive shapes of its URDF, and the poses of its links."""
+"""An arm's appearance: the primitive shapes of its URDF, and the poses of its links."""
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -10,7 +10,13 @@ from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
-from robots.urdf import child, link_frames, named_elements, numbers, origin_transform
+from robots.urdf import (
+    link_frames,
+    named_elements,
+    origin_transform,
+    parse_numbers,
+    required_child,
+)
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
@@ -39,11 +45,11 @@ def shapes(arm: ArmSpec) -> list[Shape]:
     root = ElementTree.parse(arm.urdf).getroot()
     links = named_elements(root, "link")
     materials = named_elements(root, "material")
-    found = []
+    result = []
     for name, (index, frame) in link_frames(root, arm).items():
         for visual in links[name].findall("visual"):
             kind, size = _kind_and_size(visual)
-            material = child(visual, "material").attrib["name"]
+            material = required_child(visual, "material").attrib["name"]
             shape = Shape(
                 kind=kind,
                 size=size,
@@ -51,8 +57,8 @@ def shapes(arm: ArmSpec) -> list[Shape]:
                 pose=frame @ origin_transform(visual),
                 color=_color(materials[material]),
             )
-            found.append(shape)
-    return found
+            result.append(shape)
+    return result
 
 
 def link_poses(arm: ArmSpec, q: Array) -> Array:
@@ -66,20 +72,20 @@ def link_poses(arm: ArmSpec, q: Array) -> Array:
 
 
 def _kind_and_size(visual: Element) -> tuple[str, tuple[float, ...]]:
-    geometry = child(visual, "geometry")
+    geometry = required_child(visual, "geometry")
     solid = geometry[0]
     kind = solid.tag
     if kind not in SIZE_ATTRIBUTES:
         allowed = ", ".join(SIZE_ATTRIBUTES)
         raise BadArgumentError(f"the URDF shows a <{kind}>; supported are: {allowed}")
     words = [solid.attrib[name] for name in SIZE_ATTRIBUTES[kind]]
-    size = numbers(" ".join(words))
+    size = parse_numbers(" ".join(words))
     return kind, tuple(size.tolist())
 
 
 def _color(material: Element) -> Color:
     color = material.find("color")
     text = GRAY if color is None else color.attrib["rgba"]
-    rgba = numbers(text).tolist()
+    rgba = parse_numbers(text).tolist()
     red, green, blue = rgba[:3]
     return red, green, blue

@@ -21,7 +21,10 @@ class Gate(Protocol):
     Axes: n bodies, j joints.
     """
 
-    limits: Limits
+    @property
+    def limits(self) -> Limits:
+        """The limits that it keeps."""
+        ...
 
     @property
     def setpoint(self) -> Setpoint:

@@ -24,14 +24,19 @@ class Capabilities:
 class Driver(Protocol):
     """The connection to one arm's own controller.
 
-    Built as ``kind(arm, scene, options)``; building touches no hardware and raises
-    ``BadArgumentError`` for options that make no sense. All methods are called from one thread and
+    Built as ``kind(arm, scene, kind.Options(...))``, where ``Options`` is a dataclass of the
+    driver; building touches no hardware and raises ``BadArgumentError`` for options that make no
+    sense. ``capabilities`` belong to the class. All methods are called from one thread and
     must return within a tick unless they say otherwise. Each of them may raise ``OSError`` for a
     lost connection and ``RuntimeError`` for a refusal by the arm; either one stops the arm.
     """
 
     capabilities: ClassVar[Capabilities]
-    arm: ArmSpec
+
+    @property
+    def arm(self) -> ArmSpec:
+        """The arm that it drives."""
+        ...
 
     def connect(self) -> None:
         """Open the connection and check that this is the expected arm; nothing moves.
@@ -101,8 +106,15 @@ class ObjectPlacer(Protocol):
 class SimulatedArm(Driver, Protocol):
     """A driver whose capabilities say ``realtime=False``: a simulation of arm and object.
 
-    It brings a tracker and a placer of its own, because the object is part of the simulation.
+    It has its own tracker and placer, because the object is part of the simulation.
     """
 
-    tracker: Tracker
-    placer: ObjectPlacer
+    @property
+    def tracker(self) -> Tracker:
+        """Measures the simulated object."""
+        ...
+
+    @property
+    def placer(self) -> ObjectPlacer:
+        """Puts the simulated object at its start."""
+        ...

@@ -1,7 +1,7 @@
 """Errors that a person can act on. A command prints them as one line; anything else is a bug.
 
-They live at the bottom so that every package raises the right kind itself and nothing is caught to
-be raised again as another kind.
+They are defined in the lowest package, so that each package raises the right kind where the error
+becomes known.
 """
 
 

@@ -7,7 +7,7 @@ from robots.arm import Limits
 from robots.errors import BadArgumentError
 from robots.signals import Array, Setpoint
 
-LIMIT_FRACTION = 0.5  # of velocity, acceleration and jerk limits: homing is in no hurry
+LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
 

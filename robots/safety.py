@@ -171,7 +171,8 @@ class SafetyGate:
 
         It does not overshoot. From an acceleration a that is ramped down by δ = jerk·dt per tick,
         the velocity still grows by dt·((m + 1)·a - δ·m·(m + 1)/2), m = ⌊a/δ⌋. Solved for the a that
-        ends exactly at the target: a = error/(m + 1) + δ·m/2, with error = (target - dq)/dt.
+        ends exactly at the target: a = error/(m + 1) + δ·m/2, with error = (target - dq)/dt and
+        m + 1 = ⌊√(2·error/δ + 1/4) + 1/2⌋.
 
         The joints change in proportion, so that the tool keeps its direction; those that are
         ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.

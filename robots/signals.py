@@ -96,8 +96,8 @@ class Spec:
 class Signals:
     """One fresh measurement of n worlds, in the base frame of the arm.
 
-    The tool of a body without a tool and the object of a world without an object are NaN. The r
-    root joints of a walker come before the driven joints in q and dq, which are then (n, r + j).
+    Fields of a tool or an object are NaN where there is none. A walker's r root joints come before
+    the driven joints in q and dq, which are then (n, r + j).
     """
 
     q: Array  # (n, j) rad or m

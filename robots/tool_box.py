@@ -14,7 +14,7 @@ TOLERANCE = 1e-9  # m
 
 
 class ToolBox:
-    """Tells how fast the joints may move so that the tool still stops inside its box.
+    """Computes how fast the joints may move so that the tool still stops inside its box.
 
     The joints brake together along a straight line in joint space. Positions of the tool are
     relative to the center of the box.
@@ -52,8 +52,8 @@ class ToolBox:
     def allowed_fraction(self, q: Array, requested: Array) -> tuple[Array, Array]:
         """How much of the velocity ``requested`` still lets the tool stop inside the box.
 
-        With the fraction s, the joints come to rest after a way of s·(s·time + lag)·requested. Of
-        the tool's way at s = 1, a fraction f lies inside the box. Hence
+        At the fraction s, the joints travel s·(s·time + lag)·requested until they are at rest. At
+        s = 1 the tool travels along a line of which the fraction f lies inside the box. Hence
         s·(s·time + lag) = f·(time + lag), solved for s.
 
         Args:
@@ -65,17 +65,17 @@ class ToolBox:
         """
         time = self._braking_time(requested)
         lag = self._lag + self.LEAD_TIME
-        whole = time + lag
-        rest_q = q + requested * whole
+        stop_time = time + lag
+        rest_q = q + requested * stop_time
         tool, rest = self._tool_positions(q, rest_q)
-        way = rest - tool
-        distance = np.abs(way)
-        room = self._half_size - np.sign(way) * tool
+        displacement = rest - tool
+        distance = np.abs(displacement)
+        room = self._half_size - np.sign(displacement) * tool
         room = np.maximum(room, 0.0)
         fractions = (room + TINY) / (distance + TINY)  # of each axis
         inside = fractions.min(0)  # f
 
-        allowed = inside * whole
+        allowed = inside * stop_time
         half_lag = lag / 2
         root = np.sqrt(half_lag**2 + time * allowed)
         fraction = allowed / (half_lag + root)
@@ -84,8 +84,8 @@ class ToolBox:
     def would_leave(self, tool: Array, q: Array, dq: Array) -> Mask:
         """Whether the tool would leave the box while the joints brake, (n,).
 
-        It is checked half way and at rest. A tool that is outside already may stay as far out as
-        it is.
+        Checked halfway to standstill and at standstill. A tool that is already outside may stay as
+        far out as it is.
 
         Args:
             tool: (3, n) m, its present position.
@@ -93,10 +93,10 @@ class ToolBox:
             dq: (j, n) rad/s, its velocity.
         """
         time = self._braking_time(dq) + self._lag
-        way = dq * time
-        positions = self._tool_positions(q + way / 2, q + way)
-        half_way, rest = np.abs(positions)
-        farthest = np.maximum(half_way, rest)
+        displacement = dq * time
+        positions = self._tool_positions(q + displacement / 2, q + displacement)
+        halfway, rest = np.abs(positions)
+        farthest = np.maximum(halfway, rest)
         present = np.abs(tool)
         allowed = np.maximum(present, self._half_size)
         outside = farthest > allowed + TOLERANCE
@@ -104,10 +104,10 @@ class ToolBox:
         return leaves
 
     def _braking_time(self, dq: Array) -> Array:
-        """The time in which the joints at ``dq`` (j, n) rad/s travel their braking way, s (n,).
+        """Braking distance over velocity for joints at ``dq`` (j, n) rad/s, s (n,).
 
-        Braking from v at the deceleration a takes a way of v²/(2·a), at v a time of v/(2·a). The
-        joint that needs the longest decides, because all brake together.
+        Braking from v at the deceleration a takes the distance v²/(2·a), which at the velocity v is
+        traveled in v/(2·a). The slowest joint decides, because all brake together.
         """
         times = np.abs(dq) / self._two_ddq
         longest: Array = times.max(0)

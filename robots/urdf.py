@@ -16,7 +16,7 @@ JOINT_TYPES = ("revolute", "continuous", "fixed")
 
 @dataclass(frozen=True)
 class MovingLink:
-    """A driven joint and all that is rigidly attached behind it.
+    """A driven joint and everything that it carries, up to the next driven joint.
 
     The link's frame has its origin on the joint and is tilted so that the joint turns it about z.
     """
@@ -27,7 +27,7 @@ class MovingLink:
     com: Array  # (3,) m, center of mass
 
     def with_mass(self, mass: float, com: Array) -> "MovingLink":
-        """The same link with a further mass kg attached at ``com`` (3,) m."""
+        """The same link with another mass kg attached at ``com`` (3,) m."""
         total = self.mass + mass
         moment = self.mass * self.com + mass * com
         return replace(self, mass=total, com=moment / total)
@@ -63,7 +63,7 @@ def read_chain(arm: ArmSpec) -> SerialChain:
             )
             links.append(link)
             pose = tilt.T
-        name = linked(joint, "child")
+        name = link_name(joint, "child")
         mass, com = mass_and_center(elements[name])
         if mass and links:  # what a fixed joint carries belongs to the last moving link
             com = pose[:3, :3] @ com + pose[:3, 3]
@@ -78,13 +78,13 @@ def joint_chain(root: Element, arm: ArmSpec) -> list[Element]:
     Raises:
         BadArgumentError: the driven joints are not those that the arm names, or one is not a hinge.
     """
-    parent_joint = {linked(joint, "child"): joint for joint in root.iter("joint")}
+    parent_joint = {link_name(joint, "child"): joint for joint in root.iter("joint")}
     chain = []
     link = arm.tool
     while link in parent_joint:
         joint = parent_joint[link]
         chain.append(joint)
-        link = linked(joint, "parent")
+        link = link_name(joint, "parent")
     chain.reverse()
     driven = tuple(joint.attrib["name"] for joint in chain if is_driven(joint))
     if driven != arm.joints:
@@ -105,13 +105,13 @@ def link_frames(root: Element, arm: ArmSpec) -> dict[str, tuple[int, Array]]:
     chain = joint_chain(root, arm)
     index = -1
     pose = np.eye(4)
-    frames = {linked(chain[0], "parent"): (index, pose)}
+    frames = {link_name(chain[0], "parent"): (index, pose)}
     for joint in chain:
         pose = pose @ origin_transform(joint)
         if is_driven(joint):
             index += 1
             pose = np.eye(4)
-        frames[linked(joint, "child")] = (index, pose)
+        frames[link_name(joint, "child")] = (index, pose)
     return frames
 
 
@@ -128,7 +128,7 @@ def is_driven(joint: Element) -> bool:
 def joint_axis(joint: Element) -> Array:
     """The axis (3,) that a <joint> turns about, in the joint's frame; x where none is given."""
     axis = joint.find("axis")
-    return numbers("1 0 0" if axis is None else axis.attrib["xyz"])
+    return parse_numbers("1 0 0" if axis is None else axis.attrib["xyz"])
 
 
 def named_elements(root: Element, tag: str) -> dict[str, Element]:
@@ -136,21 +136,21 @@ def named_elements(root: Element, tag: str) -> dict[str, Element]:
     return {element.attrib["name"]: element for element in root.findall(tag)}
 
 
-def linked(joint: Element, side: str) -> str:
+def link_name(joint: Element, side: str) -> str:
     """The name of a <joint>'s link on one side, ``"parent"`` or ``"child"``."""
-    return child(joint, side).attrib["link"]
+    return required_child(joint, side).attrib["link"]
 
 
-def child(element: Element, tag: str) -> Element:
+def required_child(element: Element, tag: str) -> Element:
     """The first child with this tag; BadArgumentError where there is none."""
-    found = element.find(tag)
-    if found is None:
+    first = element.find(tag)
+    if first is None:
         name = element.attrib.get("name", "")
         raise BadArgumentError(f"the URDF's <{element.tag}> {name!r} has no <{tag}>")
-    return found
+    return first
 
 
-def numbers(text: str) -> Array:
+def parse_numbers(text: str) -> Array:
     """The numbers (k,) of a space-separated attribute."""
     return np.array([float(word) for word in text.split()])
 
@@ -167,10 +167,10 @@ def origin_transform(element: Element) -> Array:
     xyz = origin.attrib.get("xyz", "0 0 0")
     rpy = origin.attrib.get("rpy", "0 0 0")
     rotation = np.eye(3)
-    for axis, angle in zip(np.eye(3), numbers(rpy), strict=True):
+    for axis, angle in zip(np.eye(3), parse_numbers(rpy), strict=True):
         rotation = rotation_about(axis, angle) @ rotation
     transform[:3, :3] = rotation
-    transform[:3, 3] = numbers(xyz)
+    transform[:3, 3] = parse_numbers(xyz)
     return transform
 
 
@@ -179,7 +179,7 @@ def mass_and_center(link: Element) -> tuple[float, Array]:
     inertial = link.find("inertial")
     if inertial is None:
         return 0.0, np.zeros(3)
-    value = child(inertial, "mass").attrib["value"]
+    value = required_child(inertial, "mass").attrib["value"]
     frame = origin_transform(inertial)
     center = frame[:3, 3]
     return float(value), center

@@ -89,20 +89,69 @@ class Family(Protocol):
     ``reward``, ``success``, ``terminated`` and ``metrics`` are functions of observations, so that
     the same lines serve simulation, a planner's imagined states and the arm. They are written with
     operators that NumPy arrays and torch tensors share, and take any leading axes (..., k).
+
+    The properties do not change while a family is in use; plain class attributes serve as well.
     """
 
-    name: str
-    body: Body
-    limits: Limits  # those of the body, perhaps with a smaller tool box
-    scene: Scene
-    action: ActionMap
-    obs: Spec
-    dt: float  # s between two actions
-    tick: float  # s between two setpoints in simulation; on an arm the driver decides
-    horizon: int  # actions per episode
-    episodes: int  # episodes per trial
-    task_names: tuple[str, ...]
-    hidden_reward: bool  # the reward depends on task parameters that are not observed
+    @property
+    def name(self) -> str:
+        """The name that reports and messages use."""
+        ...
+
+    @property
+    def body(self) -> Body:
+        """What is moved."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that the gate keeps: those of the body, perhaps with a smaller tool box."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """What an engine simulates: the body, and perhaps a loose object."""
+        ...
+
+    @property
+    def action(self) -> ActionMap:
+        """What an action (a,) in [-1, 1] asks of the joints."""
+        ...
+
+    @property
+    def obs(self) -> Spec:
+        """Columns (o,) of an observation, with the range that scales them and their unit."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """The control period: s between two actions."""
+        ...
+
+    @property
+    def tick(self) -> float:
+        """s between two setpoints in simulation; on an arm the driver's capabilities decide."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Actions per episode."""
+        ...
+
+    @property
+    def episodes(self) -> int:
+        """Episodes per trial."""
+        ...
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the p parameters of a task, in the order of the ``task`` argument below."""
+        ...
+
+    @property
+    def hidden_reward(self) -> bool:
+        """Whether the reward depends on task parameters that are not observed."""
+        ...
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Draw n tasks of a split, ``"train"`` or ``"heldout"``.
@@ -157,9 +206,20 @@ class Family(Protocol):
 class World(Protocol):
     """n tasks that actions are carried out in: a batch of simulations, or one arm."""
 
-    n: int
-    dt: float  # s between two actions
-    family: Family
+    @property
+    def n(self) -> int:
+        """Number of tasks."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """The control period: s between two actions."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """The family of the tasks."""
+        ...
 
     def reset(self, task: Task) -> Array:
         """Begin an episode of n tasks; returns the observations (n, o).

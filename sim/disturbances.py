@@ -1,4 +1,4 @@
-"""Disturbances between a policy and its world: late actions, degraded or lost observations.
+"""Disturbances between a policy and its world: delayed actions, degraded or lost observations.
 
 Each is a task parameter, and absent where the task does not name it:
 
@@ -18,28 +18,28 @@ from robots.world import Task
 class Disturbances:
     """Disturbs the actions and observations of n worlds."""
 
-    def __init__(self, n: int, obs: Spec, still: Array, dt: float) -> None:
+    def __init__(self, n: int, obs: Spec, standstill: Array, dt: float) -> None:
         """Begin without disturbances.
 
         Args:
             n: number of worlds.
             obs: the columns of an observation; half their range is the unit of noise and quantum.
-            still: (a,) the action in effect until the first one arrives.
+            standstill: (a,) the action in effect until the first one arrives.
             dt: s between two actions.
         """
         self._dt = dt
-        self._still = still
+        self._standstill = standstill
         full_range = obs.high - obs.low
         self._half_range = full_range / 2
         self._rows = np.arange(n)
         # (actions, n, a), the newest first
-        self._posted = np.tile(still, (1, n, 1))
+        self._posted = np.tile(standstill, (1, n, 1))
         # the last observations that were not lost, (n, o)
         shape = (n, len(obs))
         self._last = np.full(shape, np.nan)
 
     def begin(self, task: Task, rows: Mask) -> None:
-        """Set the tasks of all worlds, and forget the past of those in ``rows`` (n,).
+        """Set the tasks of all worlds, and clear the history of those in ``rows`` (n,).
 
         Raises:
             BadArgumentError: a disturbance is negative.
@@ -49,7 +49,7 @@ class Disturbances:
         self._quantum = _parameter(task, "quantum")
         self._dropout = _parameter(task, "dropout")
         self._resize_history()
-        self._posted[:, rows] = self._still
+        self._posted[:, rows] = self._standstill
         self._last[rows] = np.nan
         degrading = (self._noise, self._quantum, self._dropout)
         self._delays_actions = bool(self._latency.any())
@@ -62,7 +62,7 @@ class Disturbances:
         length = 1 + int(periods)
         old_length, n, _ = self._posted.shape
         missing = max(0, length - old_length)
-        padding = np.tile(self._still, (missing, n, 1))
+        padding = np.tile(self._standstill, (missing, n, 1))
         history = np.concatenate([self._posted, padding])
         self._posted = history[:length]
 
@@ -80,15 +80,15 @@ class Disturbances:
         newest: Array = self._posted[0]
         if not self._delays_actions:
             return newest
-        missing = np.maximum(self._latency - elapsed, 0)
-        rounding = 1e-9  # an error this small is not a period
-        periods = np.ceil(missing / self._dt - rounding)
+        remaining = np.maximum(self._latency - elapsed, 0)
+        rounding = 1e-9  # periods, an error this small is not a period
+        periods = np.ceil(remaining / self._dt - rounding)
         age = periods.astype(int)
         in_effect: Array = self._posted[age, self._rows]
         return in_effect
 
     def observation(self, obs: Array, rng: np.random.Generator) -> Array:
-        """What the policy observes of the true observation (n, o)."""
+        """The true observation (n, o) with noise, resolution and dropouts, (n, o)."""
         if not self._degrades_observations:
             return obs
         deviation = self._noise[:, None]

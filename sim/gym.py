@@ -87,35 +87,36 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
             UnknownNameError: there is no such family.
             BadArgumentError: engine, split or mode are not possible; the message lists what is.
         """
-        heldout(split)  # refuses a name that is no split
+        heldout(split)  # raises if there is no such split
         if render_mode is not None and render_mode not in RENDER_MODES:
             allowed = ", ".join(RENDER_MODES)
             raise BadArgumentError(f"render_mode must be {allowed} or None, got {render_mode!r}")
-        made: Family = FAMILIES[family]()
-        self.world = VecWorld(made, engine, num_envs)
+        instance: Family = FAMILIES[family]()
+        self.world = VecWorld(instance, engine, num_envs)
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.task_names = made.task_names
+        self.task_names = instance.task_names
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {
             "render_modes": RENDER_MODES,
-            "render_fps": round(1 / made.dt),
+            "render_fps": round(1 / instance.dt),
             "autoreset_mode": self.autoreset_mode,
         }
-        self.single_observation_space, self.single_action_space = spaces(made)
+        self.single_observation_space, self.single_action_space = spaces(instance)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._split = split
         self._over = np.zeros(num_envs, dtype=bool)
-        self._names = np.empty(num_envs, dtype=object)  # as Gymnasium batches what is no array
+        # (n,) tuples: Gymnasium batches values that are not arrays in an array of objects
+        self._names = np.empty(num_envs, dtype=object)
         for row in range(num_envs):
-            self._names[row] = made.task_names
+            self._names[row] = instance.task_names
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> ResetResult:
         """Begin new episodes.
 
         Args:
-            seed: of tasks, starts and disturbances; None goes on with the random numbers.
+            seed: of tasks, starts and disturbances; None continues the random numbers.
             options: ``"task"``: parameters (n, p) or (p,) in the order of ``task_names``, or a
                 dict of them by name; without it tasks are drawn. ``"reset_mask"`` (n,) bool: the
                 worlds that begin an episode; the others go on.
@@ -125,8 +126,8 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         """
         super().reset(seed=seed)
         options = options or {}
-        everywhere = np.ones(self.num_envs, dtype=bool)
-        mask = options.get("reset_mask", everywhere)
+        all_worlds = np.ones(self.num_envs, dtype=bool)
+        mask = options.get("reset_mask", all_worlds)
         task = options.get("task")
         obs = self._begin(np.asarray(mask, dtype=bool), task)
         return obs, self._task_info()
@@ -194,14 +195,14 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         assert self.world.task is not None
         values = self.world.task.columns(*self.task_names)
         info = {"task": values, "task_names": self._names}
-        everywhere = np.ones(self.num_envs, dtype=bool)
-        return with_masks(info, everywhere)
+        all_worlds = np.ones(self.num_envs, dtype=bool)
+        return with_masks(info, all_worlds)
 
 
 class FamilyEnv(gymnasium.Env[Observation, Array]):
-    """One world of a family; the same numbers as a vector of one. Arguments as there."""
+    """One world of a family: the same numbers as a ``FamilyVectorEnv`` of one world."""
 
-    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 10}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES}  # noqa: RUF012
 
     def __init__(
         self,
@@ -210,7 +211,7 @@ class FamilyEnv(gymnasium.Env[Observation, Array]):
         split: str = "train",
         render_mode: str | None = None,
     ) -> None:
-        """Build the world; see ``FamilyVectorEnv``."""
+        """Build the world; the arguments are those of ``FamilyVectorEnv``."""
         vector = FamilyVectorEnv(family, 1, engine, split, render_mode, AutoresetMode.DISABLED)
         self._vector = vector
         self.world = vector.world
@@ -246,7 +247,7 @@ class FamilyEnv(gymnasium.Env[Observation, Array]):
 
 
 def parse_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """Gymnasium's mode of a name; BadArgumentError lists the names."""
+    """Gymnasium's mode of this name; BadArgumentError lists the names that exist."""
     if isinstance(mode, AutoresetMode):
         return mode
     allowed = [one.value for one in AutoresetMode]

@@ -16,7 +16,7 @@ TaskRequest: TypeAlias = Task | Mapping[str, ArrayLike] | ArrayLike  # values, p
 
 
 def task_values(task: TaskRequest, names: tuple[str, ...], n: int) -> Array:
-    """Parameters (n, p) of a task that was asked for, one row per world.
+    """Parameters (n, p) of a requested task, one row per world.
 
     Raises:
         BadArgumentError: its names are not ``names``, its shape does not fit, or it is not finite.
@@ -26,13 +26,15 @@ def task_values(task: TaskRequest, names: tuple[str, ...], n: int) -> Array:
     if isinstance(task, Mapping):
         task = _in_order(task, names)
     values = np.asarray(task, dtype=np.float64)
-    of_one = (len(names),)
-    of_each = (n, len(names))
-    if values.shape not in (of_one, of_each):
-        raise BadArgumentError(f"a task must be {of_each} or {of_one}, got {values.shape}")
+    single_shape = (len(names),)
+    batch_shape = (n, len(names))
+    if values.shape not in (single_shape, batch_shape):
+        raise BadArgumentError(
+            f"a task must be {batch_shape} or {single_shape}, got {values.shape}"
+        )
     if not np.isfinite(values).all():
         raise BadArgumentError(f"task parameters must be finite, got {values.tolist()}")
-    repeated = np.broadcast_to(values, of_each)
+    repeated = np.broadcast_to(values, batch_shape)
     return np.array(repeated)
 
 
@@ -47,7 +49,7 @@ def _in_order(task: Mapping[str, ArrayLike], names: tuple[str, ...]) -> Array:
 
 
 def step_info(step: Step, valid: Mask) -> Info:
-    """What a step tells beyond the reward, for the worlds in ``valid`` (n,); zero elsewhere."""
+    """Results of a step beyond the reward, for the worlds in ``valid`` (n,); zero elsewhere."""
     rows = valid[:, None]
     values = {
         "success": step.success & valid,
@@ -65,7 +67,7 @@ def with_masks(values: Info, mask: Mask) -> Info:
 def final_info(obs: Observation, info: Info, over: Mask) -> Info:
     """The ``info`` of a step in which the episodes of the worlds ``over`` (n,) end.
 
-    ``final_obs`` and ``final_info`` hold their last state, because others begin in the same step.
+    ``final_obs`` and ``final_info`` hold the last state: the next episodes begin in the same step.
     """
     final_obs = np.full(len(over), None, dtype=object)
     for row in np.flatnonzero(over):

@@ -1,8 +1,8 @@
 """Trials as long episodes, so that any library for Gymnasium can meta-train on families of tasks.
 
-A trial is several episodes of one task. A recurrent policy that is trained on trials learns to find
-out in the first episodes what helps it in the later ones (RL², Duan et al. 2016). The observation
-holds what such a policy needs: the observation of the family, the previous action, the previous
+A trial is several episodes of one task. A recurrent policy that is trained on trials learns to
+explore in the first episodes to do better in the later ones (RL², Duan et al. 2016). The
+observation holds what such a policy needs: the observation of the family, the previous action and
 reward, and whether an episode has just ended.
 """
 
@@ -27,9 +27,9 @@ class TrialWrapper(
 ):
     """Several episodes of one task as one long episode.
 
-    Where an episode ends and another one follows, ``step`` already returns the first observation of
-    the next episode, and the previous reward and the done flag in it tell that one ended. The trial
-    ends as its last episode does, ``terminated`` or ``truncated``. ``info["episode"]`` counts the
+    Where an episode ends and another one follows, ``step`` returns the first observation of the
+    next episode, with the last reward and a done flag of 1. The trial ends as its last episode
+    does, ``terminated`` or ``truncated``. ``info["episode"]`` counts the
     episodes of the trial from 0. ``reset(options={"task": ...})`` works as without the wrapper.
 
     The wrapped environment reports its task in ``info["task"]`` and accepts ``options["task"]``.
@@ -65,13 +65,13 @@ class TrialWrapper(
             terminated = False
             truncated = False
             obs, _ = self.env.reset(options={"task": self._task})
-        earned = float(reward)
-        extended = trial_observation(obs, action, earned, done)
-        return extended, earned, terminated, truncated, info
+        reward = float(reward)
+        extended = trial_observation(obs, action, reward, done)
+        return extended, reward, terminated, truncated, info
 
 
 class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, Any]):
-    """The same for a vector of worlds; a trial that is over begins anew within the same step.
+    """A ``TrialWrapper`` for a vector of worlds, which begins a new trial where one ends.
 
     The wrapped environment is made with ``autoreset_mode="Disabled"``, because this wrapper decides
     when a world begins an episode of the same task and when one of a new task:
@@ -149,8 +149,8 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
         return np.where(over[:, None], first, extended), info
 
     def _episode_info(self) -> Info:
-        everywhere = np.ones(self.num_envs, dtype=bool)
-        return with_masks({"episode": self._episode.copy()}, everywhere)
+        all_worlds = np.ones(self.num_envs, dtype=bool)
+        return with_masks({"episode": self._episode.copy()}, all_worlds)
 
 
 def check_episodes(episodes_per_trial: int) -> None:
@@ -170,15 +170,15 @@ def trial_space(obs: gymnasium.Space[Any], action: gymnasium.Space[Any]) -> Box[
             raise BadArgumentError(f"a trial needs flat boxes, got {space}")
     assert isinstance(obs, Box)
     assert isinstance(action, Box)
-    least = [-np.inf, 0.0]  # reward, done flag
-    most = [np.inf, 1.0]
-    low = np.concatenate([obs.low, action.low, least], dtype=np.float32)
-    high = np.concatenate([obs.high, action.high, most], dtype=np.float32)
+    lowest = [-np.inf, 0.0]  # reward, done flag
+    highest = [np.inf, 1.0]
+    low = np.concatenate([obs.low, action.low, lowest], dtype=np.float32)
+    high = np.concatenate([obs.high, action.high, highest], dtype=np.float32)
     return Box(low, high, dtype=np.float32)
 
 
 def first_observation(obs: Observation, space: Box[np.float32]) -> Observation:
-    """(..., o + a + 2) at the begin of a trial: zeros stand for the tick before it."""
+    """(..., o + a + 2) at the start of a trial: there is no previous tick, so zeros."""
     size = space.shape[0] - obs.shape[-1]
     zeros = np.zeros((*obs.shape[:-1], size))
     return np.concatenate([obs, zeros], axis=-1, dtype=np.float32)
@@ -187,7 +187,7 @@ def first_observation(obs: Observation, space: Box[np.float32]) -> Observation:
 def trial_observation(
     obs: Observation, action: Array, reward: Array | float, done: Mask | Array | bool
 ) -> Observation:
-    """(..., o + a + 2) of an observation (..., o) and what the tick before it brought."""
+    """(..., o + a + 2): an observation (..., o), then the previous action, reward and done flag."""
     rewards = np.expand_dims(reward, -1)
     flags = np.expand_dims(done, -1)
     parts = (obs, action, rewards, flags)

@@ -26,7 +26,7 @@ DEFAULTS = {
     "object.com_x": 0.0,  # m, center of mass from the centroid
     "object.com_y": 0.0,  # m
 }
-POSITION = (0.5, 0.0, 0.02)  # m, of an object whose episode's start does not say where it is
+DEFAULT_POSITION = (0.5, 0.0, 0.02)  # m, of an object where the start does not give a position
 HIDDEN = 1e-3  # m, half size of a part that is not needed
 BAR_WIDTH = 0.4  # of a cross, an L or a T, as a share of its extent
 DISC = 2  # index of the cylinder among the parts; the other two are boxes

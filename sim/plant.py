@@ -1,4 +1,4 @@
-"""The physics of one arm for a controller outside of it: joint targets in, joint states out."""
+"""A simulated arm behind an emulated controller: joint targets in, joint states out."""
 
 import numpy as np
 
@@ -12,10 +12,10 @@ STEP = 0.001  # s of physics
 
 
 class Plant:
-    """MuJoCo's model of an arm, at home to begin with.
+    """MuJoCo's model of an arm, starting at its home position.
 
-    Its servos pull toward a target and gravity is compensated. The servos do not know how fast the
-    target moves: as at a real arm, the joints lag behind it.
+    Its servos pull toward a target, and gravity is compensated. The servos get no target velocity,
+    so the joints lag behind a moving target as on a real arm.
     """
 
     def __init__(self, arm: ArmSpec) -> None:
@@ -27,7 +27,7 @@ class Plant:
         self._engine.load(scene, 1)
         self._engine.reset(start)
         self._target = arm.home.copy()
-        self._owed = 0.0  # s that have passed and were not simulated yet
+        self._pending = 0.0  # s that have passed but are not simulated yet
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
@@ -39,12 +39,12 @@ class Plant:
         self._target = np.array(q, dtype=np.float64)
 
     def advance(self, dt: float) -> None:
-        """Let ``dt`` s pass; what is left over from whole steps of physics is simulated later."""
-        self._owed += dt
-        steps = int(self._owed / STEP)
+        """Let ``dt`` s pass; a remainder below one physics step is simulated later."""
+        self._pending += dt
+        steps = int(self._pending / STEP)
         if steps == 0:
             return
-        self._owed -= steps * STEP
+        self._pending -= steps * STEP
         target = self._target[None, None]  # one tick of one world
-        still = np.zeros_like(target)
-        self._engine.run(Setpoint(target, still, still), steps)
+        zero = np.zeros_like(target)
+        self._engine.run(Setpoint(target, zero, zero), steps)

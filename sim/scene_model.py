@@ -11,7 +11,7 @@ import mujoco
 from robots.arm import ArmSpec, Body, Walker
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from sim.objects import POSITION
+from sim.objects import DEFAULT_POSITION
 
 # The parts of a loose object, in the order of ``sim.objects.Parts``. Sizes, masses and the friction
 # of the pairs below are placeholders: an engine writes those of its task.
@@ -120,7 +120,7 @@ def _add_object(spec: mujoco.MjSpec) -> None:
     table.size = [3, 3, 0.1]
     table.contype = 0
     table.conaffinity = 0
-    item = spec.worldbody.add_body(name=OBJECT, pos=POSITION)
+    item = spec.worldbody.add_body(name=OBJECT, pos=DEFAULT_POSITION)
     item.add_freejoint()
     item.mass = 0.3
     item.inertia = [1e-3, 1.1e-3, 1.2e-3]

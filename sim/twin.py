@@ -1,4 +1,4 @@
-"""A simulated arm for rehearsals: a driver over PyBullet, which is not the physics of training."""
+"""A simulated arm to rehearse on: a driver over PyBullet, whose physics differ from training."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,7 +17,7 @@ DT = 0.002  # s of one tick, which is one step of the physics
 
 @dataclass(frozen=True)
 class TwinOptions:
-    """How the twin differs from an ideal arm; the numbers are ours."""
+    """How the twin differs from an ideal arm; the numbers are our own choice."""
 
     latency: float = 0.004  # s from a command to the joints; of the order of industrial controllers
     noise: float = 5e-5  # rad, of a joint reading; below an encoder's resolution after the gears
@@ -46,7 +46,7 @@ class TwinTracker:
 
 
 class TwinPlacer:
-    """An ObjectPlacer that replaces the simulated object by that of another task."""
+    """An ObjectPlacer that replaces the simulated object by the one of the next task."""
 
     def __init__(self, twin: "Twin") -> None:
         """``twin`` is the arm beside the object."""

@@ -1,4 +1,4 @@
-"""n simulated tasks in parallel: a World over any engine, with the gate that an arm has too."""
+"""n simulated tasks in parallel: a World over any engine, behind the same gate as a real arm."""
 
 from dataclasses import replace
 
@@ -54,8 +54,8 @@ class VecWorld:
         self._substeps = _whole_ratio(self.tick, family.scene.timestep)
         action = family.action.spec
         self._action_shape = (n, len(action))
-        self._still = standstill(action)
-        self._disturbances = Disturbances(n, family.obs, self._still, self.dt)
+        self._standstill = standstill(action)
+        self._disturbances = Disturbances(n, family.obs, self._standstill, self.dt)
         self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
 
     def reset(self, task: Task, mask: Mask | None = None) -> Array:
@@ -107,7 +107,7 @@ class VecWorld:
         return self._finish_step(applied, verdict)
 
     def _finish_step(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
-        """Observe and reward; a world that diverged keeps its observation and earns nothing."""
+        """Observe and reward; a world that diverged keeps its last observation, with reward 0."""
         family = self.family
         task = self._task_values
         obs = self._true_obs
@@ -133,7 +133,7 @@ class VecWorld:
         """Pass every tick's command through the gate, then simulate all ticks at once.
 
         Returns:
-            The mean action in effect (n, a), with a standstill for one that is not a number, and
+            The mean action in effect (n, a), with the standstill action for NaN, and
             the gate's Verdict flags (n,).
         """
         applied = np.zeros(self._action_shape)
@@ -143,7 +143,7 @@ class VecWorld:
             elapsed = tick * self.tick
             action = self._disturbances.action(elapsed)
             is_nan = np.isnan(action).any(-1, keepdims=True)
-            applied += np.where(is_nan, self._still, action)
+            applied += np.where(is_nan, self._standstill, action)
             setpoint = self.gate.setpoint
             target = self.family.action(action, setpoint)
             command, flags = self.gate(target)
@@ -164,7 +164,7 @@ class VecWorld:
 
 
 def _as_engine(engine: str | Engine | None, scene: Scene) -> Engine:
-    """The engine itself, or the one that its name or the scene calls for."""
+    """The engine itself, or a new one by its name or for the scene."""
     if engine is None or isinstance(engine, str):
         name = engine_for(scene, engine)
         created: Engine = ENGINES[name]()

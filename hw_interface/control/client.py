@@ -23,7 +23,7 @@ from robots.signals import Array
 from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
-POLL = 2e-4  # s between two looks at the published state
+POLL = 2e-4  # s between two polls of the published state
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
 RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
 
@@ -38,7 +38,7 @@ class EventRecord(TypedDict):
 
 
 class Quantiles(TypedDict):
-    """Median, 99th percentile and maximum of a duration, ms."""
+    """Quantiles of a duration, ms."""
 
     p50: float
     p99: float
@@ -114,7 +114,7 @@ class ControlClient:
         return self._last_action_seq
 
     def request(self, kind: Request, **values: ArrayLike) -> None:
-        """Make a request and wait until it was handled.
+        """Post a request and block until it was handled.
 
         Args:
             kind: what is requested.
@@ -140,18 +140,22 @@ class ControlClient:
         return self._last_request_seq
 
     def wait_for(self, ready: Callable[[Record], bool], purpose: str) -> Record:
-        """The first published state for which ``ready`` holds.
+        """Block until a published state is ``ready``, and return it.
+
+        Args:
+            ready: whether a state is the awaited one.
+            purpose: the awaited event as a verb, for the message of an error.
 
         Raises:
             ArmError: the control process ended, or ``TIMEOUT`` passed.
         """
-        give_up = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + TIMEOUT
         state = self.shared.state.read_nonblocking()
         while not ready(state):
             if not self.process.is_alive():
                 reason = self.shared.exit_reason or "see its message on standard error"
                 raise ArmError(f"the control process ended before it could {purpose}: {reason}")
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 where = f"it is in {self.mode.name}"
                 raise ArmError(f"the arm did not {purpose} within {TIMEOUT} s; {where}")
             time.sleep(POLL)

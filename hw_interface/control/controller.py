@@ -1,6 +1,6 @@
 """The control of one arm, tick by tick: the only holder of the driver and of the gate.
 
-Every tick: read the arm, judge the reading, turn the newest action into joint velocities, pass them
+Every tick: read the arm, check the reading, turn the newest action into joint velocities, pass them
 through the gate, write. Time is an argument; ``hw_interface.control.process`` does the pacing.
 """
 
@@ -31,11 +31,11 @@ class ArmController:
     def __init__(
         self, family: Family, devices: Devices, report: Report, config: WatchdogConfig
     ) -> None:
-        """Build without touching the arm.
+        """Create the controller; nothing is sent to the arm.
 
         Args:
-            family: the task family, whose action map and limits hold.
-            devices: driver, and tracker and placer where there are any.
+            family: the task family, with the action map and the limits.
+            devices: the driver, and a tracker and a placer if the arm has them.
             report: called once for every event.
             config: when a disturbance becomes a fault.
         """
@@ -65,7 +65,7 @@ class ArmController:
         Raises:
             OSError: there is no connection.
             RuntimeError: the arm refuses, or it is another one.
-            ValueError: the arm is outside its limits.
+            BadArgumentError: the arm is outside its limits.
         """
         self.driver.connect()
         self.driver.enable()
@@ -78,7 +78,7 @@ class ArmController:
 
         Raises:
             ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
-            ValueError: the start is outside the limits.
+            BadArgumentError: the start is outside the limits.
         """
         mode = self.watchdog.mode
         if self.watchdog.latched:
@@ -180,7 +180,7 @@ class ArmController:
         self.driver.write(Command(setpoint.q[0], setpoint.dq[0]))
 
     def _call_driver(self, call: Callable[[], None]) -> None:
-        """Call the driver; if it raises, stop it at once, as later commands may not arrive."""
+        """Call the driver; if it raises, stop it at once: later commands may not arrive."""
         try:
             call()
         except Exception:
@@ -228,11 +228,11 @@ class ArmController:
             reading = self.tracker.read()
             stamp = reading.stamp
             state = np.concatenate([reading.pos, reading.quat, reading.vel])
-        believed = self.watchdog.check_object(state, stamp, now)
-        self.object_state = state if believed else unknown
+        is_current = self.watchdog.check_object(state, stamp, now)
+        self.object_state = state if is_current else unknown
 
     def place_object(self, task: Task, start: Start) -> None:
-        """Have the object placed where a device can do so; elsewhere a person does it later."""
+        """Place the object if a device can do so; otherwise a person does it later."""
         placer = self.placer
         if placer is not None:
             self._call_driver(lambda: placer.place(task, start))

@@ -40,44 +40,44 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     joints = (sizes.joints,)
     actions = (sizes.actions,)
     state: list[Column] = [
-        ("tick", "i8"),
-        ("stamp", "f8"),
-        ("mode", "i8"),
-        ("verdict", "i8"),
-        ("condition", "i8"),
-        ("q", "f8", joints),
-        ("dq", "f8", joints),
-        ("tau", "f8", joints),
-        ("q_set", "f8", joints),
-        ("dq_set", "f8", joints),
-        ("object", "f8", (OBJECT_STATE,)),
-        ("active_action_seq", "i8"),
-        ("ticks_done", "i8"),
-        ("last_request_seq", "i8"),
-        ("rejected_seq", "i8"),
-        ("events", "i8"),
+        ("tick", "i8"),  # ticks since the process began
+        ("stamp", "f8"),  # s, monotonic; in lockstep s of control
+        ("mode", "i8"),  # Mode
+        ("verdict", "i8"),  # Verdict flags since the newest action
+        ("condition", "i8"),  # Condition
+        ("q", "f8", joints),  # rad, measured
+        ("dq", "f8", joints),  # rad/s, measured
+        ("tau", "f8", joints),  # N·m, measured
+        ("q_set", "f8", joints),  # rad, the gate's setpoint
+        ("dq_set", "f8", joints),  # rad/s, the gate's setpoint
+        ("object", "f8", (OBJECT_STATE,)),  # NaN where it is unknown
+        ("active_action_seq", "i8"),  # the newest action in order
+        ("ticks_done", "i8"),  # ticks of all actions up to the active one
+        ("last_request_seq", "i8"),  # the newest request that was handled
+        ("rejected_seq", "i8"),  # the newest request that was refused
+        ("events", "i8"),  # how many there were
         ("missed_ticks", "i8"),
-        ("max_lateness", "f8"),
-        ("realtime", "?"),
-        ("applied_sum", "f8", actions),
-        ("applied_ticks", "i8"),
+        ("max_lateness", "f8"),  # s
+        ("realtime", "?"),  # whether SCHED_FIFO was granted
+        ("applied_sum", "f8", actions),  # of the actions applied in each tick of the episode
+        ("applied_ticks", "i8"),  # how many ticks these are
     ]
     action: list[Column] = [
-        ("seq", "i8"),
-        ("stamp", "f8"),
-        ("action", "f8", actions),
+        ("seq", "i8"),  # counted from 1
+        ("stamp", "f8"),  # s, monotonic, when it was posted
+        ("action", "f8", actions),  # in [-1, 1]
     ]
     request: list[Column] = [
-        ("seq", "i8"),
-        ("kind", "i8"),
-        ("q", "f8", joints),
-        ("object_pose", "f8", (POSE,)),
+        ("seq", "i8"),  # counted from 1
+        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
+        ("q", "f8", joints),  # rad, the start
+        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
         ("task", "f8", (sizes.task_parameters,)),
     ]
     event: list[Column] = [
-        ("kind", "i8"),
-        ("stamp", "f8"),
-        ("detail", "f8"),
+        ("kind", "i8"),  # Event
+        ("stamp", "f8"),  # s, as of the state
+        ("detail", "f8"),  # see Event
     ]
     return np.dtype(
         [
@@ -85,11 +85,11 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("action", _slot(action)),
             ("request", _slot(request)),
             ("events", event, (EVENTS,)),
-            ("lateness", "f4", (LATENESS,)),
-            ("finished", "?"),
+            ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
+            ("finished", "?"),  # the control process has ended
             ("exit_reason", f"S{EXIT_REASON}"),
-            ("ring_head", "u8"),
-            ("ring", "f8", (RING, ring_width(sizes.joints))),
+            ("ring_head", "u8"),  # rows pushed so far
+            ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
         ]
     )
 

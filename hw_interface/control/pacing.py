@@ -55,16 +55,16 @@ def become_realtime() -> bool:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     except OSError:
         return False
-    # a page fault would cost more than a refusal
+    # locked memory avoids page faults; the loop also runs without it
     ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE)
     return True
 
 
 def count_ticks_per_action(family: Family, dt: float) -> int:
-    """How many ticks of ``dt`` s a controller makes per action of a family.
+    """The number of ticks of ``dt`` s in each action of a family.
 
     Raises:
-        BadArgumentError: it is no whole number.
+        BadArgumentError: the number is not whole.
     """
     ticks = round(family.dt / dt)
     if abs(family.dt / dt - ticks) > 1e-6:

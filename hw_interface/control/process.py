@@ -25,11 +25,7 @@ from hw_interface.devices import Devices
 from robots.errors import ArmError
 from robots.world import Family, Start, Task
 
-LOCKSTEP_POLL = 2e-5  # s between two looks for an action in lockstep
-
-
-class StartUpError(ArmError):
-    """The arm did not come up."""
+LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class ControlConfig:
 
 
 class ControlLoop:
-    """The life of the control process: requests, pacing, control, publishing."""
+    """The loop of the control process: requests, pacing, control, publishing."""
 
     def __init__(self, config: ControlConfig) -> None:
         family = config.family
@@ -60,8 +56,8 @@ class ControlLoop:
         self.ticks = 0
         self.events = 0
         self.last_action_seq = 0  # the newest action that was read
-        self.active_action_seq = 0  # the newest action in order, which the ticks below count for
-        self.ticks_done = 0  # ticks_per_action for every action before the active one, and its own
+        self.active_action_seq = 0  # the newest action in order
+        self.ticks_done = 0  # ticks_per_action for each earlier action, and those of the active one
         self.last_request_seq = 0
         self.rejected_seq = 0  # the newest request that was refused
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
@@ -99,13 +95,13 @@ class ControlLoop:
         """Connect and enable the arm.
 
         Raises:
-            StartUpError: the arm did not come up; the policy's process finds the reason.
+            SystemExit: the arm did not come up; the policy's process reports the reason.
         """
         try:
             self.controller.start()
         except (OSError, RuntimeError, ValueError) as error:
             self.shared.exit_reason = str(error)
-            raise StartUpError(str(error)) from error
+            raise SystemExit(1) from error
 
     def run_once(self) -> None:
         """Handle a request, then wait for the next tick and run it."""
@@ -128,7 +124,7 @@ class ControlLoop:
             self.controller.watchdog.fault(Event.OVERRUN, late)
 
     def has_work(self) -> bool:
-        """In lockstep: whether there is a reason to let a tick pass."""
+        """In lockstep: whether there is a reason to run a tick."""
         posted = self.shared.action.read_nonblocking()
         if int(posted["seq"]) != self.last_action_seq:
             return True
@@ -148,7 +144,7 @@ class ControlLoop:
         self.ending = True
 
     def tick(self) -> None:
-        """One tick of the controller, and what comes before and after it."""
+        """Take a new action, run one tick of the controller, and publish the result."""
         self.lockstep_time += self.dt
         posted = self.shared.action.read_nonblocking()
         now = self.now()
@@ -168,8 +164,8 @@ class ControlLoop:
     def take_action(self, posted: Record, now: float) -> None:
         """Hand a newly posted action to the controller.
 
-        In lockstep each action gets all its ticks before the next one. In real time an action that
-        waited for that would be late, and so would be all after it.
+        In lockstep each action gets all its ticks before the next one is taken. In real time a new
+        action is taken at once: if it waited, it and all later ones would be late.
         """
         seq = int(posted["seq"])
         if seq == self.last_action_seq:
@@ -185,7 +181,7 @@ class ControlLoop:
         self.controller.set_action(seq, stamp, posted["action"].copy())
 
     def arrive(self, now: float) -> None:
-        """At the start of an episode: have the object placed and arm."""
+        """On arrival at an episode's start: have the object placed, then arm."""
         watchdog = self.controller.watchdog
         if self.pending_start is not None and watchdog.mode is Mode.IDLE:
             task, start = self.pending_start
@@ -196,7 +192,7 @@ class ControlLoop:
         self.pending_start = None
 
     def handle_request(self) -> None:
-        """Do what was requested since the last tick."""
+        """Handle a request that was posted since the last tick."""
         posted = self.shared.request.read_nonblocking()
         seq = int(posted["seq"])
         if seq == self.last_request_seq:
@@ -279,7 +275,7 @@ class ControlLoop:
 
 
 def serve(config: ControlConfig) -> None:
-    """The whole life of the control process.
+    """Run the control process from its start to its end.
 
     SIGINT is ignored: a key pressed in the terminal is for the policy's process to handle.
     """
@@ -290,7 +286,4 @@ def serve(config: ControlConfig) -> None:
         loop.end()
 
     signal.signal(signal.SIGTERM, terminate)
-    try:
-        loop.run()
-    except StartUpError:
-        raise SystemExit(1) from None  # the policy's process prints the reason
+    loop.run()

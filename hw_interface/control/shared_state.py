@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from hw_interface.control.layout import RING, Record, Sizes, memory_layout
 from robots.signals import Array
 
-WRITE_TIMEOUT = 0.005  # s, after which a write in progress is taken for abandoned
+WRITE_TIMEOUT = 0.005  # s, after which a write in progress counts as abandoned
+WRITE_POLL = 1e-4  # s between two attempts to read
 
 
 class Slot:
@@ -52,12 +53,12 @@ class Slot:
     def read_latest(self) -> Record:
         """The newest record; waits for a write in progress, at most ``WRITE_TIMEOUT``.
 
-        For readers that read rarely, whose previous record would be old. Returns that one only
-        where the writer died mid-write.
+        For readers that read rarely, so that their previous record would be old. It is returned
+        only where the writer died mid-write.
         """
-        give_up = time.monotonic() + WRITE_TIMEOUT
-        while not self._try_update() and time.monotonic() < give_up:
-            time.sleep(1e-4)
+        deadline = time.monotonic() + WRITE_TIMEOUT
+        while not self._try_update() and time.monotonic() < deadline:
+            time.sleep(WRITE_POLL)
         return self._last
 
     def _try_update(self) -> bool:
@@ -117,12 +118,12 @@ class SharedState:
         first = max(tail, head - RING + 1)
         rows = self._ring[np.arange(first, head) % RING]
         oldest_intact = int(self._head) - RING + 1
-        spoiled = max(0, oldest_intact - first)  # overwritten while they were copied
-        lost = first - tail + min(spoiled, len(rows))
-        return rows[spoiled:], head, lost
+        overwritten = max(0, oldest_intact - first)  # while they were copied
+        lost = first - tail + min(overwritten, len(rows))
+        return rows[overwritten:], head, lost
 
     def finish(self) -> None:
-        """Announce that no more rows will come."""
+        """Mark the end: no more rows will be pushed."""
         self._finished[...] = True
 
     @property

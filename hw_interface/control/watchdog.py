@@ -1,4 +1,4 @@
-"""What happens when something is wrong: one state machine without clocks or hardware.
+"""The reaction to faults: one state machine without clocks or hardware.
 
 DISCONNECTED -> IDLE -> ARMED -> RUNNING <-> HOLD -> FAULT (latched), and EXTERNAL_STOP (latched).
 docs/safety.md has the table of faults.
@@ -57,7 +57,7 @@ Report = Callable[[Event, float], None]  # called once per event, with its numbe
 class WatchdogConfig:
     """When a disturbance becomes a fault."""
 
-    max_bad_actions: int = 3  # not finite, in a row; common practice: the third is no accident
+    max_bad_actions: int = 3  # not finite, in a row; common practice: three are no accident
     silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
     frozen_readings: int = 3  # readings in a row whose stamp did not advance
     tracking_error: float = 0.15  # rad between setpoint and joint
@@ -68,7 +68,7 @@ class WatchdogConfig:
 
 
 class Watchdog:
-    """Judges actions and measurements; the controller obeys its ``mode``."""
+    """Checks actions and measurements; the controller obeys its ``mode``."""
 
     def __init__(self, limits: Limits, config: WatchdogConfig, report: Report) -> None:
         """``report`` is called once for every event."""
@@ -117,7 +117,7 @@ class Watchdog:
         self._reset_counters()
 
     def accept_action(self, seq: int, stamp: float, action: Array) -> bool:
-        """Judge a newly posted action (a,); returns whether it is to be followed."""
+        """Check a newly posted action (a,); returns whether it is to be followed."""
         if seq <= self._last_action_seq:
             self._report(Event.OUT_OF_ORDER, seq)
             return False
@@ -156,12 +156,12 @@ class Watchdog:
             self._report(Event.STALE, age)
 
     def check_state(self, state: JointState, setpoint: Array | None) -> None:
-        """Judge one measurement.
+        """Check one measurement.
 
         Args:
             state: the driver's newest reading.
-            setpoint: (j,) rad; None while the driver is stopped, when the arm need not be ready
-                nor be anywhere in particular.
+            setpoint: (j,) rad; None while the driver is stopped: the arm then need neither be ready
+                nor follow a setpoint.
         """
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
             self.fault(Event.MEASUREMENT_NOT_FINITE)
@@ -211,7 +211,7 @@ class Watchdog:
             self._report(Event.ARM_STOPPED, 0.0)
 
     def check_object(self, state: Array, stamp: float, now: float) -> bool:
-        """Judge a tracked pose and velocity (13,); returns whether to believe it.
+        """Check a tracked pose and velocity (13,); returns whether it is current.
 
         Args:
             state: pose and twist, NaN where the tracker failed.

@@ -1,8 +1,8 @@
 """An arm of Dynamixel X servos on one serial bus.
 
 Addresses: ROBOTIS e-manual, XM540-W270 and XM430-W350. A tick costs one fast sync read and one sync
-write. A reading that was lost is answered with the previous one: its stamp does not advance, and
-the watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing,
+write. Where a reading is lost the previous one is returned: its stamp does not advance, and the
+watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing,
 which the vendor's client does not do when it sends.
 """
 
@@ -64,10 +64,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DynamixelOptions:
-    """How the arm is reached."""
+    """The serial port and the wiring of the arm."""
 
     port: str = ""  # the serial port
-    calibration: str = ""  # a file; empty: the wiring that the arm has from its maker
+    calibration: str = ""  # a file; empty: the manufacturer's wiring of the arm
 
 
 class Dynamixel:
@@ -106,7 +106,7 @@ class Dynamixel:
         self._highest = np.floor(tick_limits.max(0))
         self._ids = self.calibration.ids
         self._all_ids = (*self._ids, *self.calibration.shadows)
-        # the bus may be silent for as long as a command may be old
+        # in units: the bus may be silent for no longer than a command may be followed
         self._watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
         self.bus = DynamixelBus(self.options.port, self.calibration.baud)
         self._enabled = False
@@ -156,7 +156,7 @@ class Dynamixel:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
         Raises:
-            RuntimeError: a servo is in hardware error, or would not be enabled or watch the bus.
+            RuntimeError: a servo is in hardware error, or did not accept its torque or watchdog.
             OSError: the servos do not answer.
         """
         self._enabled = False
@@ -204,7 +204,7 @@ class Dynamixel:
         return self._state
 
     def _check_bus_watchdog(self) -> None:
-        """After a silence: find out whether a servo's watchdog has stopped it."""
+        """After a silence: check whether a servo's watchdog has stopped it."""
         with contextlib.suppress(OSError):
             healths = self._read_health()
             tripped = any(health[WATCHDOG_BYTE] != self._watchdog for health in healths)
@@ -296,5 +296,5 @@ def _check_hardware_error(servo_id: int, error: int) -> None:
         return
     names = [name for bit, name in HARDWARE_ERRORS.items() if error >> bit & 1]
     problem = ", ".join(names) or f"code {error}"
-    remedy = "support the arm, mend the cause, reboot the servo"
+    remedy = "support the arm, remove the cause, reboot the servo"
     raise RuntimeError(f"servo {servo_id} reports {problem}: {remedy}")

@@ -1,7 +1,7 @@
 """A serial bus of Dynamixel servos by the vendor's client, Protocol 2.0.
 
 The vendor's group readers drop every servo's own error and check only the last checksum of a fast
-sync read, so the packet is taken apart here.
+sync read, so the packet is split and checked here.
 """
 
 import contextlib
@@ -73,8 +73,8 @@ class DynamixelBus:
         """
         self._serial = SerialPort(self.port)
         if not self._serial.setBaudRate(self.baud):
-            raise OSError(f"{self.baud} baud cannot be had on {self.port}")
-        # a port that is no USB adapter has no such mode
+            raise OSError(f"{self.port} does not support {self.baud} baud")
+        # a port that is not a USB adapter has no such mode
         with contextlib.suppress(Exception):
             self._serial.ser.set_low_latency_mode(True)
 
@@ -116,7 +116,7 @@ class DynamixelBus:
         return replies
 
     def _split(self, packet: list[int], ids: Sequence[int], size: int) -> list[Reply] | None:
-        """The servos' parts of a fast status packet; None where one is not as it should be.
+        """The servos' parts of a fast status packet; None where one is malformed.
 
         Each part is error, id, data, and the checksum of all bytes before it.
         """

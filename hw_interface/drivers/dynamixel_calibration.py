@@ -51,7 +51,7 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
     """Read and check a calibration.
 
     Args:
-        file: its path; empty: the wiring that the arm has from its maker.
+        file: its path; empty: the manufacturer's wiring of the arm.
         arm: the arm it must fit.
 
     Raises:

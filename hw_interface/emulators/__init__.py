@@ -1,4 +1,4 @@
-"""Emulators: the controllers' side of their protocols, in front of simulated joints.
+"""Emulators: arm controllers that speak the vendors' protocols, in front of simulated joints.
 
 For tests, and for trying a driver without an arm. An emulator is built as
 ``kind(arm, physics, kind.Options(**options))``.
@@ -35,9 +35,20 @@ class Physics(Protocol):
 class Emulator(Protocol):
     """A controller that a driver can connect to."""
 
-    port: str  # where it can be reached
-    goals: int  # position targets that arrived, one per joint
-    outside: int  # of these, outside the arm's limits
+    @property
+    def port(self) -> str:
+        """Where a driver can reach it: the name of a serial port, or an address."""
+        ...
+
+    @property
+    def goals(self) -> int:
+        """How many position targets have arrived, counted for each joint."""
+        ...
+
+    @property
+    def outside(self) -> int:
+        """How many of these were outside the arm's limits."""
+        ...
 
     def serve(self) -> None:
         """Answer until ``close`` is called from another thread or a signal handler; blocks."""

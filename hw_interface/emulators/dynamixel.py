@@ -1,8 +1,8 @@
-"""The servos' side of a Dynamixel bus on a pseudo-terminal, in front of simulated joints.
+"""An emulated bus of Dynamixel servos on a pseudo-terminal, in front of simulated joints.
 
 Packets take the time they need on a wire: ten bits per byte, and the servos' return delay. Bulk and
-registered instructions are not emulated. A servo without torque is held by its gears. Where a mute
-servo takes part in a fast sync read, no servo after it is heard.
+registered instructions are not emulated. A servo without torque is held by its gears. The answer to
+a fast sync read ends before the first mute servo.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import select
 import threading
 import time
 import tty
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,8 +29,7 @@ from hw_interface.emulators.servo_group import ServoGroup
 from hw_interface.emulators.x_series import EmulatedServo
 from robots.arm import ArmSpec
 
-POLL = 0.004  # s, the longest time between two looks at the bus
-RECENT_GOALS = 100_000  # kept for tests
+POLL = 0.004  # s, the longest time between two polls of the bus
 BITS_PER_BYTE = 10  # with start and stop bit
 RETURN_DELAY_UNIT = 2e-6  # s
 REALTIME_TICK_RANGE = 32_768  # ms, after which a servo's clock starts again
@@ -41,7 +39,7 @@ REALTIME_TICK_RANGE = 32_768  # ms, after which a servo's clock starts again
 class BusOptions:
     """How the bus is wired and timed."""
 
-    calibration: str = ""  # a file; empty: the wiring that the arm has from its maker
+    calibration: str = ""  # a file; empty: the manufacturer's wiring of the arm
     wire: bool = True  # answers take the time they need on a wire
 
 
@@ -79,8 +77,6 @@ class Bus:
         self.goals = 0
         self.outside = 0
         self.bytes_carried = 0  # both ways
-        # s, id, ticks
-        self.recent_goals: deque[tuple[float, int, int]] = deque(maxlen=RECENT_GOALS)
         self._clock = clock
         self._now = clock()
         self._wire_free = 0.0  # s, when the wire will be free
@@ -117,7 +113,7 @@ class Bus:
             self._idle.set()
 
     def close(self) -> None:
-        """Stop answering; a driver that has the port open finds that it is gone."""
+        """Stop answering and remove the port, also for a driver that has it open."""
         if not self._closed.is_set():
             self._closed.set()
             self._idle.wait()
@@ -143,7 +139,6 @@ class Bus:
         high = self.arm.limits.q_high[joint]
         self.goals += 1
         self.outside += not low <= q <= high
-        self.recent_goals.append((self._now, servo.servo_id, goal))
 
     def _measure(self) -> None:
         """Write the joints' states into the servos' registers."""
@@ -162,7 +157,7 @@ class Bus:
             servo.set("realtime_tick", int(1e3 * self._now) % REALTIME_TICK_RANGE)
 
     def _occupy_wire(self, size: int) -> None:
-        """Let the wire be taken for as long as ``size`` bytes need."""
+        """Reserve the wire for the time that ``size`` bytes need."""
         self.bytes_carried += size
         start = max(self._wire_free, self._now)
         self._wire_free = start + BITS_PER_BYTE * size / self.baud

@@ -12,6 +12,8 @@ BROADCAST = 0xFE
 PREFIX = 7  # bytes before a packet's instruction: header, id, two of length
 MIN_PACKET = 10  # bytes: prefix, instruction, checksum
 MAX_PACKET = 1024  # bytes
+FAST_HEADER = 8  # bytes of a fast status packet before the first servo's part
+FAST_OVERHEAD = 4  # bytes of a servo's part besides its data: error, id, two of checksum
 
 
 class Instruction(IntEnum):
@@ -98,7 +100,8 @@ def make_fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes
     if not answers:
         return b""
     _, _, first_data = answers[0]
-    length = 1 + count * (4 + len(first_data))
+    part_size = FAST_OVERHEAD + len(first_data)
+    length = 1 + count * part_size
     packet = HEADER + bytes([BROADCAST]) + length.to_bytes(2, "little")
     packet += bytes([Instruction.STATUS])
     for servo_id, error, data in answers:

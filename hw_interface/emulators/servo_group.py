@@ -7,6 +7,8 @@ from hw_interface.drivers.dynamixel_calibration import Calibration
 from hw_interface.drivers.dynamixel_models import OPERATING_MODES
 from hw_interface.emulators.protocol2 import (
     BROADCAST,
+    FAST_HEADER,
+    FAST_OVERHEAD,
     Error,
     Instruction,
     InstructionPacket,
@@ -21,11 +23,11 @@ CHECKSUM_SIZE = 2  # bytes
 
 @dataclass
 class Faults:
-    """What is wrong with the bus; a test may change it while it runs."""
+    """Faults of the bus, which a test may change while it runs."""
 
     mute: set[int] = field(default_factory=set)  # ids that obey, but do not answer
     corrupt: set[int] = field(default_factory=set)  # ids whose data is disturbed on the wire
-    silent: bool = False  # nothing passes, in either direction
+    silent: bool = False  # no packet passes, in either direction
 
 
 class ServoGroup:
@@ -90,9 +92,9 @@ class ServoGroup:
                 error = servo.alert
                 data = bytes(servo.table[0:2]) + bytes(servo.table[6:7])  # model, firmware
             case Instruction.READ:
-                error, data = servo.read(_word(parameters), _word(parameters[2:]))
+                error, data = servo.read(_uint16(parameters), _uint16(parameters[2:]))
             case Instruction.WRITE:
-                error = self._write(servo, _word(parameters), parameters[2:])
+                error = self._write(servo, _uint16(parameters), parameters[2:])
             case Instruction.REBOOT:
                 servo.reboot()
                 error = servo.alert
@@ -112,8 +114,8 @@ class ServoGroup:
 
     def _sync_read(self, parameters: bytes) -> bytes:
         """Every servo answers with a packet of its own."""
-        address = _word(parameters)
-        size = _word(parameters[2:])
+        address = _uint16(parameters)
+        size = _uint16(parameters[2:])
         answers = []
         for servo_id in parameters[4:]:
             if servo_id in self.servos:
@@ -123,8 +125,8 @@ class ServoGroup:
 
     def _fast_sync_read(self, parameters: bytes) -> bytes:
         """All servos answer in one packet, which breaks off at the first that does not answer."""
-        address = _word(parameters)
-        size = _word(parameters[2:])
+        address = _uint16(parameters)
+        size = _uint16(parameters[2:])
         ids = parameters[4:]
         answers = []
         for servo_id in ids:
@@ -134,18 +136,18 @@ class ServoGroup:
             answers.append((servo_id, error, data))
         packet = make_fast_status(answers, len(ids))
         for servo_id in self.faults.corrupt & set(ids):
-            # of the 8 bytes before the parts, the 4 + size of each part, error and id of this one
-            last_of_data = 8 + (4 + size) * ids.index(servo_id) + 1 + size
+            start = FAST_HEADER + (FAST_OVERHEAD + size) * ids.index(servo_id)
+            last_of_data = start + 1 + size  # after error and id
             if last_of_data < len(packet):
                 packet = _flip_bit(packet, last_of_data)
             if servo_id != ids[-1]:
-                # the servos after it compute their checksums from what they hear
+                # the servos after it compute their checksums from the disturbed bytes
                 packet = append_crc(packet[:-CHECKSUM_SIZE])
         return packet
 
     def _sync_write(self, parameters: bytes) -> None:
-        address = _word(parameters)
-        size = _word(parameters[2:])
+        address = _uint16(parameters)
+        size = _uint16(parameters[2:])
         body = parameters[4:]
         for start in range(0, len(body) - size, 1 + size):
             servo_id = body[start]
@@ -161,7 +163,7 @@ class ServoGroup:
         return servo.write(address, data)
 
 
-def _word(data: bytes) -> int:
+def _uint16(data: bytes) -> int:
     return int.from_bytes(data[:2], "little")
 
 

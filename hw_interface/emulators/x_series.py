@@ -1,7 +1,7 @@
 """One emulated Dynamixel X servo: its control table and its behavior.
 
 Addresses, ranges and behavior: ROBOTIS e-manual, XM540-W270. Not emulated: indirect addresses,
-velocity and PWM modes, temperatures. Gains can be written and change nothing.
+velocity and PWM modes, temperatures. Gains can be written without effect.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Register:
 
     @property
     def end(self) -> int:
-        """The address behind it."""
+        """The first address after it."""
         return self.address + self.size
 
 

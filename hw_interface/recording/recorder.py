@@ -1,8 +1,8 @@
 """Recordings of an arm: MCAP with Foxglove's JSON schemas, written by a process of its own.
 
 The control process fills a ring in shared memory and never waits. The recorder empties it, and
-flushes and syncs every 0.2 s, so that a kill at any moment loses no more. A file that was cut off
-has no index; ``hw_interface.recording.recovery`` makes one.
+flushes and syncs every 0.2 s, so that a kill at any moment loses at most that. A file that was cut
+off has no index; ``hw_interface.recording.recovery`` makes one.
 """
 
 import json
@@ -23,9 +23,9 @@ from hw_interface.recording.schemas import SCHEMAS, TOPICS
 from robots.signals import Array
 
 SYNC_PERIOD = 0.2  # s between two flushes to the disk
-IDLE_SLEEP = 0.01  # s between two looks at the ring while it is nearly empty
+IDLE_SLEEP = 0.01  # s between two polls of the ring while it is nearly empty
 WARNING = 3  # level in Foxglove's Log
-NANOSECONDS = 10**9
+NANOSECONDS = 10**9  # in a second
 
 
 class Recording:
@@ -57,16 +57,16 @@ class Recording:
 
     def write(self, topic: str, stamp: float, message: dict[str, Any]) -> None:
         """Add a message at monotonic time ``stamp`` s; numbers that are not finite become null."""
-        at = int((stamp + self._clock_offset) * 1e9)  # ns
-        seconds, nanoseconds = divmod(at, NANOSECONDS)
+        log_time = int((stamp + self._clock_offset) * NANOSECONDS)
+        seconds, nanoseconds = divmod(log_time, NANOSECONDS)
         timestamp = {"sec": seconds, "nsec": nanoseconds}
         data = msgspec.json.encode({"timestamp": timestamp, **message})
         channel = self._channels[topic]
         self._writer.add_message(
             channel,
-            log_time=at,
+            log_time=log_time,
             data=data,
-            publish_time=at,
+            publish_time=log_time,
             sequence=self._count,
         )
         self._count += 1
@@ -112,7 +112,7 @@ class Recording:
         self._log("watchdog", stamp, f"{Event(kind).name.lower()} ({detail:g})")
 
     def write_lost(self, count: int, stamp: float) -> None:
-        """Note that ``count`` ticks came faster than they could be recorded."""
+        """Log that ``count`` ticks were overwritten before they could be recorded."""
         self._log("recorder", stamp, f"{count} ticks were not recorded")
 
     def _log(self, name: str, stamp: float, text: str) -> None:
@@ -131,7 +131,7 @@ class Recording:
 
 
 def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, parent: int) -> None:
-    """The whole life of the recorder's process.
+    """Run the recorder's process from its start to its end.
 
     It empties the ring until the control process has finished or the policy's process is gone.
 
@@ -150,7 +150,7 @@ def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, paren
     synced = time.monotonic()
     try:
         while True:
-            over = memory.finished or os.getppid() != parent
+            is_last_round = memory.finished or os.getppid() != parent
             rows, tail, lost = memory.drain(tail)
             for row in rows:
                 recording.write_tick(row)
@@ -161,7 +161,7 @@ def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, paren
             if time.monotonic() - synced > SYNC_PERIOD:
                 recording.sync()
                 synced = time.monotonic()
-            if over and not len(rows):
+            if is_last_round and not len(rows):
                 return
             if len(rows) < RING // 8:
                 time.sleep(IDLE_SLEEP)

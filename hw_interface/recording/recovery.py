@@ -12,7 +12,7 @@ from mcap.writer import Writer
 
 from robots.errors import DamagedError
 
-# what reading beyond the end of a cut file raises
+# raised by reading beyond the end of a file that was cut off
 CUT_OFF = (McapError, EOFError, ValueError, KeyError, struct.error)
 
 
@@ -28,7 +28,7 @@ class _Copier:
         self.writer.start()
 
     def copy(self, record: McapRecord) -> None:
-        """Copy one record; kinds that the writer makes itself are skipped."""
+        """Copy one record; the kinds that the writer adds itself are skipped."""
         if isinstance(record, Schema):
             self._copy_schema(record)
         elif isinstance(record, Channel):
@@ -86,10 +86,10 @@ def recover(path: Path) -> int:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step, on the disk before it counts."""
-    beside = path.with_name(path.name + ".mended")
-    with beside.open("wb") as file:
+    """Replace a file's content in one step, after the new content is on the disk."""
+    temporary = path.with_name(path.name + ".recovered")
+    with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    os.replace(temporary, path)

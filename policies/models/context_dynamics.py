@@ -42,7 +42,7 @@ class DynamicsConfig:
     # How many of these windows are predicted under the belief of an earlier tick, so that the model
     # is trained under uncertain beliefs too.
     early_belief_windows: WholeNumber = 0
-    # Weight of the belief's KL from its prior, against the likelihood of one step: nats per nat.
+    # Weight of the belief's KL from its prior, against the likelihood of one step (nats per nat).
     # One over the steps of a trial would be 0.017.
     kl_weight: NonNegative = 0.005
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std

@@ -20,7 +20,7 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
 
     Args:
         scene: what is to be simulated.
-        name: the engine that is asked for; None: the first registered one that supports the scene.
+        name: the requested engine; None: the first registered one that supports the scene.
 
     Returns:
         The engine's name.
@@ -29,11 +29,12 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
         UnknownNameError: there is no engine of this name.
         BadArgumentError: the engine does not support the scene; the message names those that do.
     """
-    for candidate in [name] if name else ENGINES:  # imports no further than to the first
+    candidates = [name] if name else ENGINES
+    for candidate in candidates:  # stops at the first: the others need not be imported
         if ENGINES[candidate].supports(scene):
             return candidate
-    able = [candidate for candidate in ENGINES if ENGINES[candidate].supports(scene)]
+    supporting = [other for other in ENGINES if ENGINES[other].supports(scene)]
     body = scene.body.name
-    engines = ", ".join(able) or "no engine"
-    asked = f", not on {name}" if name else ""
-    raise BadArgumentError(f"{body} runs on {engines}{asked}")
+    engines = ", ".join(supporting) or "no engine"
+    refused = f", not on {name}" if name else ""
+    raise BadArgumentError(f"{body} runs on {engines}{refused}")

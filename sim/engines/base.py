@@ -1,4 +1,4 @@
-"""What a physics engine promises. Axes: n worlds, k ticks, j joints."""
+"""The contract of a physics engine, and what engines share. Axes: n worlds, k ticks, j joints."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -29,8 +29,15 @@ class Engine(Protocol):
       that world is reset.
     """
 
-    n: int
-    scene: Scene
+    @property
+    def n(self) -> int:
+        """Number of simulations; 0 before ``load``."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """What was loaded."""
+        ...
 
     @staticmethod
     def supports(scene: Scene) -> bool:
@@ -38,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def load(self, scene: Scene, n: int) -> None:
-        """Build n simulations; called once, before every other verb.
+        """Build n simulations; called once, before every other method.
 
         Raises:
             BadArgumentError: the engine does not support the scene.
@@ -64,7 +71,7 @@ class Engine(Protocol):
 
         Args:
             start: one row per world. Without ``object_pos`` an object of the scene stands at
-                ``sim.objects.POSITION``.
+                ``sim.objects.DEFAULT_POSITION``.
             mask: (n,) the worlds to put there; None: all.
         """
         ...
@@ -75,8 +82,8 @@ class Engine(Protocol):
         A world whose command or state is not finite is reported by ``diverged``.
 
         Args:
-            command: fields (k, n, j). A setpoint (rad, rad/s, rad/s²) is where the joints shall be
-                when its tick ends; torques (N·m) are held during their tick.
+            command: fields (k, n, j). Joints are to reach a setpoint (rad, rad/s, rad/s²) at the
+                end of its tick; torques (N·m) are held during their tick.
             substeps: physics steps of ``scene.timestep`` s in each tick.
 
         Raises:
@@ -122,9 +129,9 @@ def require_support(engine: Engine, scene: Scene) -> None:
         BadArgumentError: it does not; the message names body and engine.
     """
     if not engine.supports(scene):
-        holding = " with an object" if scene.loose_object else ""
+        addition = " with an object" if scene.loose_object else ""
         name = type(engine).__name__
-        raise BadArgumentError(f"{name} cannot simulate {scene.body.name}{holding}")
+        raise BadArgumentError(f"{name} cannot simulate {scene.body.name}{addition}")
 
 
 def require_command(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:

@@ -51,7 +51,7 @@ def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
 
 
 class BulletEngine:
-    """An Engine. A world is ``sim.engines.bullet_arm``'s or ``sim.engines.bullet_walker``'s."""
+    """An Engine over PyBullet: one ``BulletBody``, with a client of its own, per world."""
 
     n = 0
 

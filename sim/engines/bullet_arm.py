@@ -1,7 +1,8 @@
 """An arm in PyBullet: its base is fixed, its joints are velocity constraints.
 
 The constraints also close the position error, within the torque limits. These servos differ from
-MuJoCo's springs and dampers on purpose: a second physics is worth most where it differs.
+MuJoCo's springs and dampers on purpose: a second engine is there to show how a policy copes with
+different physics.
 """
 
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.kinematics import GRAVITY
 from robots.scene import Scene
 from robots.signals import Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import BASE, BulletObject, Client
 
+STRIKER = "striker"  # the link that touches objects; an arm without one strikes with its tool
 STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
-GRAVITY = 9.81  # m/s²
 
 
 class BulletArm(BulletBody):
@@ -46,8 +48,8 @@ class BulletArm(BulletBody):
         if scene.loose_object:
             self.object = BulletObject(client)
             tool = link_numbers[arm.tool]
-            striker = link_numbers.get("striker", tool)
-            # Bullet multiplies the values of two bodies in contact: the object's own count
+            striker = link_numbers.get(STRIKER, tool)
+            # Bullet multiplies the values of two bodies in contact: with 1 the object's own count
             client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=1.0)
         self.measure()
 
@@ -75,7 +77,7 @@ class BulletArm(BulletBody):
         return bool(np.isfinite(self.q).all())
 
     def _max_torque(self, setpoint: Setpoint) -> list[float]:
-        """The torque that each servo has, N·m: damping takes from it or adds to it.
+        """The torque that each servo may use, N·m: its limit less the torque of damping.
 
         Damping takes torque from a servo that speeds its joint up and adds to one that brakes.
         Bullet's own joint damping is unstable at such values.
@@ -91,7 +93,7 @@ class BulletArm(BulletBody):
         return list(torque.tolist())
 
     def measure(self) -> list[Any]:
-        """Torques too: those of the constraints."""
+        """Read torques too: those of the constraints."""
         states = super().measure()
         self.tau = np.array([state[3] for state in states])
         return states

@@ -11,11 +11,11 @@ from sim import objects
 Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
 
 BASE = -1  # Bullet's number of a body's first link
-UNTURNED = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
+IDENTITY = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
 class BulletObject:
-    """A table and the object of one world, which Bullet has to build again for every task."""
+    """A table and the object of one world, which is built again for every task."""
 
     def __init__(self, client: Client) -> None:
         """Build the table; ``client`` is the world's."""
@@ -61,7 +61,7 @@ class BulletObject:
         kinds = [client.GEOM_BOX if box else client.GEOM_CYLINDER for box in is_box]
         shape = client.createCollisionShapeArray(
             shapeTypes=kinds,
-            # a box reads its half extents alone, a cylinder its radius and length alone
+            # Bullet uses only the half extents of a box, and only radius and length of a cylinder
             halfExtents=sizes,
             radii=[size[0] for size in sizes],
             lengths=[2 * size[1] for size in sizes],
@@ -70,17 +70,17 @@ class BulletObject:
         return int(shape)
 
     def place(self, start: Start, i: int) -> None:
-        """Put the object at rest at the i-th row of a start; nothing before the first ``make``."""
+        """Put the object at rest at the i-th row of a start; no effect before ``make``."""
         if self._body is None:
             return
-        pos = objects.POSITION
-        turn = UNTURNED
+        pos = objects.DEFAULT_POSITION
+        turn = IDENTITY
         if start.object_pos is not None:
             pos = start.object_pos[i].tolist()
         if start.object_quat is not None:
             turn = xyzw(start.object_quat[i])
         client = self._client
-        center, turn = client.multiplyTransforms(pos, turn, self._com, UNTURNED)
+        center, turn = client.multiplyTransforms(pos, turn, self._com, IDENTITY)
         client.resetBasePositionAndOrientation(self._body, center, turn)
         client.resetBaseVelocity(self._body, [0, 0, 0], [0, 0, 0])
 
@@ -95,7 +95,7 @@ class BulletObject:
         client = self._client
         center, turn = client.getBasePositionAndOrientation(self._body)
         to_frame = [-x for x in self._com]
-        pos, turn = client.multiplyTransforms(center, turn, to_frame, UNTURNED)
+        pos, turn = client.multiplyTransforms(center, turn, to_frame, IDENTITY)
         velocity, spin = client.getBaseVelocity(self._body)
         x, y, z, w = turn
         vx, vy, vz = velocity

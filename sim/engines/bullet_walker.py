@@ -1,8 +1,8 @@
 """A walker in PyBullet: the links of MuJoCo's compiled model, assembled again.
 
 Masses, inertias, shapes, joints with their ranges, springs, dampers and friction are the model's.
-Bullet lacks two things: rotors are part of the links that carry them, and ground and ends of joints
-are hard, where the model's give.
+Two things differ: the inertia of a rotor is added to the link that carries it, and ground and joint
+stops are rigid, where the model's are soft.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from robots.signals import Array, Setpoint, Torque
 from robots.world import Start
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
-from sim.engines.bullet_object import BASE, UNTURNED, Client, xyzw
+from sim.engines.bullet_object import BASE, IDENTITY, Client, xyzw
 from sim.scene_model import compile_scene
 
 GROUND, BODY = 1, 2  # Bullet's collision groups, as bits
@@ -84,7 +84,7 @@ def _assemble(client: Client, model: mujoco.MjModel) -> int:
     kind = client.GEOM_PLANE
     plane = client.createCollisionShape(kind)
     ground = client.createMultiBody(0, plane)
-    # Bullet multiplies the friction of two bodies in contact: the walker's own counts
+    # Bullet multiplies the friction of two bodies in contact: with 1 the walker's own counts
     client.changeDynamics(ground, BASE, lateralFriction=1.0, restitution=0)
     client.setCollisionFilterGroupMask(ground, BASE, GROUND, BODY)
     return walker
@@ -108,9 +108,9 @@ def _links(client: Client, model: mujoco.MjModel) -> list[dict[str, Any]]:
             "linkCollisionShapeIndices": NO_SHAPE,
             "linkVisualShapeIndices": NO_SHAPE,
             "linkPositions": ORIGIN,
-            "linkOrientations": UNTURNED,
+            "linkOrientations": IDENTITY,
             "linkInertialFramePositions": ORIGIN,
-            "linkInertialFrameOrientations": UNTURNED,
+            "linkInertialFrameOrientations": IDENTITY,
             "linkParentIndices": parent,
             "linkJointTypes": client.JOINT_PRISMATIC if is_slide else client.JOINT_REVOLUTE,
             "linkJointAxis": model.jnt_axis[joint].tolist(),

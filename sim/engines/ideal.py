@@ -23,7 +23,7 @@ from sim.engines.base import (
 
 @singledispatch
 def follows_setpoints(body: Body) -> bool:
-    """Whether the body makes sense without physics: its joints can be where a setpoint says."""
+    """Whether the body can be simulated without physics: its joints take setpoints."""
     return True
 
 
@@ -61,7 +61,7 @@ class IdealEngine:
         self._diverged = np.zeros(n, dtype=bool)
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
-        """Nothing here depends on the task."""
+        """Do nothing: this engine has no physics that a task could change."""
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
@@ -87,7 +87,7 @@ class IdealEngine:
             self._time += tick
 
     def read(self) -> Signals:
-        """Where everything is."""
+        """The present state; torques are zero."""
         pos, quat, velocity = self._tool()
         return Signals(
             q=self._q.copy(),
@@ -111,11 +111,11 @@ class IdealEngine:
 
     @property
     def diverged(self) -> Mask:
-        """Worlds that had a setpoint that was not finite."""
+        """Worlds that were given a setpoint that is not finite."""
         return self._diverged.copy()
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 def _first_three(joints: Array) -> Array:

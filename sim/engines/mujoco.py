@@ -36,8 +36,8 @@ from sim.scene_model import (
 ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
 
-# MuJoCo goes on after these warnings with a zeroed command or a state that it has reset: the
-# numbers of that world mean nothing.
+# After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
+# numbers of that world are meaningless.
 FATAL = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
@@ -45,7 +45,7 @@ FATAL = [
     int(mujoco.mjtWarning.mjWARN_BADCTRL),
 ]
 
-# How far MuJoCo computes what follows from a state.
+# How much of what follows from a state MuJoCo computes.
 NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
 VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
 
@@ -62,7 +62,7 @@ OPTIONAL_SIGNALS = {
 
 
 class MujocoEngine:
-    """An Engine.
+    """An Engine over MuJoCo.
 
     An arm's servos are springs and dampers toward the setpoint; its gravity is compensated and its
     torque is clipped. A walker is as its MJCF says, and its motors give the commanded torques.
@@ -97,7 +97,7 @@ class MujocoEngine:
         self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
         driven = len(scene.body.joints)
         self._tau = np.zeros((n, driven))
-        self._is_stale = True  # frames and sensors are not those of the positions and velocities
+        self._is_stale = True  # frames and sensors are older than positions and velocities
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
         names = list(JOINT_FIELDS)
@@ -211,7 +211,7 @@ class MujocoEngine:
         self._is_stale = True
 
     def _place_object(self, start: Start, rows: NDArray[np.int64]) -> None:
-        """Where the start says; the simulations' reset has put it at the model's place."""
+        """Put the object at its start; without one it stays where the reset has put it."""
         if start.object_pos is not None:
             self._views["object_pos"][rows] = start.object_pos[rows]
         if start.object_quat is not None:
@@ -267,4 +267,4 @@ class MujocoEngine:
         return self._diverged.copy()
 
     def close(self) -> None:
-        """Nothing outlives the batch."""
+        """Do nothing: the simulations are freed with this object."""

@@ -1,6 +1,6 @@
-"""How MuJoCo's actuators are commanded, for each kind of body.
+"""The control signals of MuJoCo's actuators, for each kind of body.
 
-A new kind of body registers its answer: ``@actuator_control.register``. Axes: n worlds, k ticks,
+A new kind of body registers its own: ``@actuator_control.register``. Axes: n worlds, k ticks,
 s substeps per tick, j joints.
 """
 
@@ -47,9 +47,9 @@ def _(
 ) -> Array:
     """Targets of the servos, rad.
 
-    A setpoint is where to be when the tick ends: before that the target lies behind it by the way
-    still to go. It is moved ahead by damping / stiffness · dq, so that a servo whose damping pulls
-    toward zero velocity acts as if it pulled toward dq.
+    A setpoint is to be reached when the tick ends: before that, the target lies behind it by
+    dq · remaining time. It is also moved ahead by damping / stiffness · dq, so that a servo whose
+    damping acts against the velocity acts as if it were damped relative to dq.
     """
     setpoint = require_command(body, command, Setpoint)
     substeps_left = np.arange(substeps)[::-1]

@@ -1,4 +1,4 @@
-"""What most families share, so that a family's file holds only what is special about it."""
+"""Defaults that most families share."""
 
 import numpy as np
 

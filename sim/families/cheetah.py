@@ -1,12 +1,12 @@
 """Gymnasium's half-cheetah, driven by torque: run at a hidden speed, or with a dead actuator.
 
 The model is the installed package's own file. An action lasts five steps of 10 ms, as in Gymnasium.
-The noise at the start is Gymnasium's too, and so is the observation (qpos without the root's x,
-then qvel), except that the root's x is appended: velocity in a reward is (x after - x before) / dt,
-and both are observed, as in PEARL's and GrBAL's code.
+The noise at the start is Gymnasium's too. The observation is Gymnasium's (qpos without the root's
+x, then qvel) with the root's x appended: as in PEARL's and GrBAL's code, the reward's velocity is
+(x after - x before) / dt, and a reward is computed from observations alone.
 
 In MuJoCo the physics are Gymnasium's, to 1e-9 over an episode. PyBullet has the same masses, joints
-and springs, but hard ground and no inertia of rotors: see ``sim.engines.bullet_walker``.
+and springs, but rigid ground and joint stops: see ``sim.engines.bullet_walker``.
 """
 
 from importlib.util import find_spec
@@ -41,7 +41,8 @@ CHEETAH = Walker(
         q_low=np.array([-0.52, -0.785, -0.4, -1.0, -1.2, -0.5]),  # rad, the model's
         q_high=np.array([1.05, 0.785, 0.785, 0.7, 0.87, 0.5]),
         tau=np.array([120.0, 90.0, 60.0, 120.0, 60.0, 30.0]),  # N·m, the motors' gears
-        dq=100 * ONE,  # this and the rest: beyond what torques can do, the model has no such limits
+        # The model has no limits of the following kinds: these are beyond what its torques reach.
+        dq=100 * ONE,
         ddq=1e5 * ONE,
         jerk=1e8 * ONE,
         tool_box=np.array([[-1e3, 1e3]] * 3),
@@ -111,21 +112,20 @@ class Cheetah(BaseFamily):
 class CheetahVel(Cheetah):
     """HalfCheetah-Vel: run at a hidden speed.
 
-    Finn et al. 2017, as in PEARL's code: U[0, 3] m/s, 200 steps. Held-out speeds come from other
-    eighths of the range than training ones, alternately; in the literature both are draws from all
-    of it.
+    Finn et al. 2017, as in PEARL's code: U[0, 3] m/s, 200 steps. Training and held-out speeds come
+    from alternate eighths of the range; in the literature both are drawn from all of it.
     """
 
     name = "cheetah_vel"
-    episodes = 3  # PEARL judges a task by its third trajectory
+    episodes = 3  # PEARL is evaluated on the third trajectory of a task
     task_names = ("goal.velocity",)
     hidden_reward = True
-    fastest = 3.0  # m/s
+    max_speed = 3.0  # m/s
     tolerance = 0.3  # m/s; ours, the literature defines no success
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Speeds from 0 to 3 m/s."""
-        speed = self.fastest * checkerboard(rng, n, 1, split)
+        speed = self.max_speed * checkerboard(rng, n, 1, split)
         return Task(self.task_names, speed, np.arange(n))
 
     def reward(
@@ -147,9 +147,9 @@ class CheetahVel(Cheetah):
 class CheetahCripple(Cheetah):
     """Run forward with one actuator dead (Nagabandi, Clavera et al. 2019, GrBAL).
 
-    As in their code the back thigh's actuator is never dead in training, which leaves it to be held
-    out. There an action is one step of 10 ms and an episode 1000 of them: here an action is five
-    steps and an episode 200 actions, 10 s as well.
+    As in their code the back thigh's actuator is never dead in training, so it is the held-out
+    task. In their code an action lasts one step of 10 ms and an episode 1000 actions; here an
+    action lasts five steps and an episode 200 actions. Both episodes last 10 s.
     """
 
     name = "cheetah_cripple"
@@ -157,10 +157,10 @@ class CheetahCripple(Cheetah):
     # share of the torque that arrives: 0 or 1
     task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     hidden_reward = False
-    running = 1.0  # m/s; ours, the literature defines no success
+    min_speed = 1.0  # m/s; ours, the literature defines no success
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Which actuator is dead: the back thigh's where held out, else any other."""
+        """One dead actuator per task: the back thigh's if held out, otherwise one of the others."""
         count = len(CHEETAH.joints)
         dead = np.zeros(n, dtype=int) if heldout(split) else rng.integers(1, count, n)
         share = 1.0 - np.eye(count)[dead]
@@ -169,12 +169,12 @@ class CheetahCripple(Cheetah):
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """v - 0.05·|a|²; actions of the dead actuator cost effort too: which it is, is hidden."""
+        """v - 0.05·|a|², where the action of the dead actuator counts too."""
         return self.mean_velocity(obs, next_obs) - EFFORT * (applied**2).sum(-1)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Forward at more than 1 m/s at this instant."""
-        return obs[..., VELOCITY] > self.running
+        return obs[..., VELOCITY] > self.min_speed
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Forward speed at this instant."""

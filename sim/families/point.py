@@ -51,7 +51,7 @@ class Point(BaseFamily):
     episodes = 3
     task_names = ("goal.x", "goal.y")
     hidden_reward = True
-    reached = 0.2  # m, a point this close to the goal is at the goal
+    goal_radius = 0.2  # m, a point this close to the goal is at the goal
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the square, on the split's fields of a checkerboard."""
@@ -74,7 +74,7 @@ class Point(BaseFamily):
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 0.2 m of the goal."""
-        return _distance(obs, task) <= self.reached
+        return _distance(obs, task) <= self.goal_radius
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance to the goal."""
@@ -101,7 +101,7 @@ class SparsePoint(Point):
     ) -> ArrayLike:
         """1 minus the distance in m, within 0.2 m of the goal."""
         distance = _distance(next_obs, task)
-        return (1 - distance) * (distance <= self.reached)
+        return (1 - distance) * (distance <= self.goal_radius)
 
 
 def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

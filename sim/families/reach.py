@@ -1,4 +1,4 @@
-"""Bring the tool to a hidden place in front of the arm: only the reward tells where it is."""
+"""Bring the tool to a hidden goal in front of the arm, which only the reward reveals."""
 
 import numpy as np
 
@@ -21,12 +21,12 @@ class Reach(BaseFamily):
 
     name = "reach"
     arm: ArmSpec = PANDA
-    # rad, the tool in the middle of the goals, pointing down
+    # rad, the tool in the center of the goals, pointing down
     ready = np.array([0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0])
-    middle = np.array([0.475, 0.0, 0.3])  # m, of the goals
-    span = np.array([0.125, 0.25, 0.15])  # m, how far goals lie from the middle along each axis
+    goal_center = np.array([0.475, 0.0, 0.3])  # m, center of the box of goals
+    goal_half_range = np.array([0.125, 0.25, 0.15])  # m, half the box along each axis
     speed = 0.5  # m/s along each axis
-    reached = 0.05  # m, a tool this close to the goal is at the goal
+    goal_radius = 0.05  # m, a tool this close to the goal is at the goal
     dt = 0.1
     tick = 0.05
     horizon = 20
@@ -36,15 +36,15 @@ class Reach(BaseFamily):
 
     def __init__(self) -> None:
         """Build the tool box, the action map and the observation for the class's arm and goals."""
-        low = self.middle - self.span - MARGIN
-        high = self.middle + self.span + MARGIN
+        low = self.goal_center - self.goal_half_range - MARGIN
+        high = self.goal_center + self.goal_half_range + MARGIN
         speed = self.speed
         self.body = self.arm
         self.scene = Scene(self.arm, timestep=0.002)
         box = np.stack([low, high], -1)
         self.limits = self.arm.limits.narrowed(box)
         speeds = dict.fromkeys("xyz", (-speed, speed))
-        self.action = ToolVelocity(self.arm, self.limits, speeds, self.middle.tolist())
+        self.action = ToolVelocity(self.arm, self.limits, speeds, self.goal_center.tolist())
         x, y, z = box
         self.obs = Spec.of(
             ("tool.x", *x, "m"),
@@ -58,7 +58,7 @@ class Reach(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the box, on the split's fields of a checkerboard."""
         unit = 2 * checkerboard(rng, n, 3, split) - 1  # in [-1, 1]
-        goal = self.middle + self.span * unit
+        goal = self.goal_center + self.goal_half_range * unit
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -76,8 +76,8 @@ class Reach(BaseFamily):
         return -_distance(next_obs, task)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Within ``reached`` m of the goal."""
-        return _distance(obs, task) <= self.reached
+        """Within ``goal_radius`` m of the goal."""
+        return _distance(obs, task) <= self.goal_radius
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the tool to the goal."""
@@ -89,12 +89,12 @@ class ReachViperx(Reach):
 
     name = "reach_viperx"
     arm = VIPERX
-    # rad, the stylus in the middle of the goals, pointing down
+    # rad, the stylus in the center of the goals, pointing down
     ready = np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0])
-    middle = np.array([0.36, 0.0, 0.2])
-    span = np.array([0.1, 0.15, 0.08])
+    goal_center = np.array([0.36, 0.0, 0.2])
+    goal_half_range = np.array([0.1, 0.15, 0.08])
     speed = 0.3
-    reached = 0.03
+    goal_radius = 0.03
 
 
 def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

@@ -17,11 +17,11 @@ from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
 
-START = (0.50, 0.0)  # m, where the object stands
+START = (0.50, 0.0)  # m, where the object stands: its mark
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
 LINE = 0.62  # m, the tool is stopped at this x
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
-UNTURNED = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
+IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
 OBS = Spec.of(
     ("tool.x", 0.25, 0.65, "m"),
@@ -92,9 +92,9 @@ class Slide(BaseFamily):
         "marker.x",
         "marker.y",
     )
-    rest = 0.05  # m, an object this close to the target is on the target
-    resting = 0.02  # m/s, an object slower than this is at rest
-    far = 0.6  # m, distances beyond it count as this much: the reward stays bounded
+    target_radius = 0.05  # m, an object this close to the target is on the target
+    rest_speed = 0.02  # m/s, an object slower than this is at rest
+    max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
@@ -126,7 +126,7 @@ class Slide(BaseFamily):
         return Start(
             q=np.tile(READY, (n, 1)),
             object_pos=np.concatenate([place, height], 1),
-            object_quat=np.tile(UNTURNED, (n, 1)),
+            object_quat=np.tile(IDENTITY, (n, 1)),
         )
 
     def marker(self, task: Task) -> Array:
@@ -170,14 +170,14 @@ class Slide(BaseFamily):
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 5 cm of the target, and at rest."""
         speed = (obs[..., OBJECT_VX] ** 2 + obs[..., OBJECT_VY] ** 2) ** 0.5
-        return (self._bounded_distance(obs) <= self.rest) & (speed < self.resting)
+        return (self._bounded_distance(obs) <= self.target_radius) & (speed < self.rest_speed)
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the object to the target."""
         return {"distance_m": _distance(obs)}
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
-        return _distance(obs).clip(max=self.far)
+        return _distance(obs).clip(max=self.max_distance)
 
 
 def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:

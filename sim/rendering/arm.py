@@ -57,14 +57,14 @@ def object_shapes(task: dict[str, float]) -> list[Shape]:
     (used,) = parts.used
     (sizes,) = parts.size
     (positions,) = parts.pos
-    found = []
+    result = []
     for part in np.flatnonzero(used).tolist():
         pose = np.eye(4)
         pose[:3, 3] = positions[part]
         kind, size = _solid(sizes[part].tolist(), part)
         shape = Shape(kind, size, link=0, pose=pose, color=OBJECT_COLOR)
-        found.append(shape)
-    return found
+        result.append(shape)
+    return result
 
 
 def _solid(size: list[float], part: int) -> tuple[str, tuple[float, ...]]:
@@ -75,10 +75,10 @@ def _solid(size: list[float], part: int) -> tuple[str, tuple[float, ...]]:
     return "box", tuple(2 * half for half in size)
 
 
-def _add_shapes(canvas: Canvas, found: list[Shape]) -> list[tuple[int, Shape]]:
+def _add_shapes(canvas: Canvas, new: list[Shape]) -> list[tuple[int, Shape]]:
     """The numbers of the new solids, and their shapes."""
     solids = []
-    for shape in found:
+    for shape in new:
         solid = canvas.add(shape.kind, shape.size, shape.color)
         solids.append((solid, shape))
     return solids

@@ -1,4 +1,4 @@
-"""What there is to show: an episode as it was measured. Axes: T moments, j joints."""
+"""An episode to show, as it was measured. Axes: T moments, j joints."""
 
 from dataclasses import dataclass, replace
 

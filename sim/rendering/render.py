@@ -10,13 +10,11 @@ from robots.scene import Scene
 from robots.signals import Array
 from robots.world import Family
 from sim.rendering.arm import draw_arm
-from sim.rendering.canvas import SIZE, Image
+from sim.rendering.canvas import Image
 from sim.rendering.clip import Clip, make_clip
 from sim.rendering.plane import draw_plane
 from sim.rendering.walker import draw_walker
 from sim.vec_world import VecWorld
-
-__all__ = ["SIZE", "Image", "draw", "render_clip", "render_frame"]
 
 
 @singledispatch
@@ -41,7 +39,7 @@ def render_clip(family: Family, clip: Clip, times: Array) -> list[Image]:
 
 
 def render_frame(world: VecWorld, index: int = 0) -> Image:
-    """A picture (h, w, 3) of what one of a running world's simulations looks like now.
+    """A picture (h, w, 3) of the present state of one of a world's simulations.
 
     Raises:
         RuntimeError: the world was not reset before.

@@ -35,7 +35,7 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
 
 
 def _add_shape(link: mujoco.MjsBody, shape: Shape) -> None:
-    """A geom that is seen and collides with nothing."""
+    """Add a visible geom without collisions."""
     kinds = {
         "box": mujoco.mjtGeom.mjGEOM_BOX,
         "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,

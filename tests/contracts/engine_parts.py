@@ -1,4 +1,4 @@
-"""What the tests of engines share: which bodies each engine carries, and what moves them."""
+"""Shared by the tests of engines: the bodies that each engine supports, and commands for them."""
 
 from dataclasses import fields
 
@@ -32,29 +32,29 @@ def families_on(name: str) -> list[Family]:
     return [family for family in families if ENGINES[name].supports(family.scene)]
 
 
-def _carried() -> list[tuple[str, type[Body]]]:
-    """Every engine with every kind of body that it carries in some family."""
-    found = []
+def _supported_bodies() -> list[tuple[str, type[Body]]]:
+    """Every engine with every kind of body that it supports in some family."""
+    pairs = []
     for name in sorted(ENGINES):
         bodies = [family.body for family in families_on(name)]
         for kind in (ArmSpec, Walker):
             if any(isinstance(body, kind) for body in bodies):
-                found.append((name, kind))
-    return found
+                pairs.append((name, kind))
+    return pairs
 
 
-CARRIED = _carried()
+SUPPORTED = _supported_bodies()
 every_engine = pytest.mark.parametrize("name", sorted(ENGINES))
 every_body = pytest.mark.parametrize(
-    ("name", "kind"), CARRIED, ids=[f"{name}-{kind.__name__}" for name, kind in CARRIED]
+    ("name", "kind"), SUPPORTED, ids=[f"{name}-{kind.__name__}" for name, kind in SUPPORTED]
 )
 
 
 def family_of(name: str, kind: type[Body]) -> Family:
     """A family that the engine supports, of a kind of body; with a loose object if there is one."""
-    found = [family for family in families_on(name) if isinstance(family.body, kind)]
-    with_object = [family for family in found if family.scene.loose_object]
-    return (with_object or found)[0]
+    families = [family for family in families_on(name) if isinstance(family.body, kind)]
+    with_object = [family for family in families if family.scene.loose_object]
+    return (with_object or families)[0]
 
 
 def load(
@@ -76,7 +76,7 @@ def load(
 
 
 def swing(start: Start, tick: int, amplitude: float = 0.1, rate: float = 2.0) -> Setpoint:
-    """Where joints that swing about their start shall be when a tick ends, (1, n, j).
+    """The setpoint at the end of a tick of joints that swing about their start, (1, n, j).
 
     They swing smoothly, from rest.
     """
@@ -90,8 +90,8 @@ def swing(start: Start, tick: int, amplitude: float = 0.1, rate: float = 2.0) ->
 
 def hold(q: Array) -> Setpoint:
     """Stand at joint positions (n, j), for one tick."""
-    still = np.zeros_like(q)[None]
-    return Setpoint(q[None], still, still)
+    zero = np.zeros_like(q)[None]
+    return Setpoint(q[None], zero, zero)
 
 
 def moving_command(engine: Engine, start: Start, tick: int) -> Setpoint | Torque:
@@ -105,16 +105,16 @@ def moving_command(engine: Engine, start: Start, tick: int) -> Setpoint | Torque
 
 
 def move(engine: Engine, start: Start, ticks: int = 20) -> list[Signals]:
-    """What an engine reads after each of some ticks."""
-    out = []
+    """The readings after each tick."""
+    readings = []
     for tick in range(ticks):
         engine.run(moving_command(engine, start, tick), SUBSTEPS)
-        out.append(engine.read())
-    return out
+        readings.append(engine.read())
+    return readings
 
 
 def numbers(signals: Signals) -> Array:
-    """All that is measured, side by side; the stamp last."""
+    """All measurements as columns of one array; the stamp is the last one."""
     columns = [getattr(signals, name) for name in SAMPLED_FIELDS]
     stamp = signals.stamp[:, None]
     return np.concatenate([*columns, stamp], 1)

@@ -1,4 +1,4 @@
-"""What every driver promises the controller: a driver is tested by being registered."""
+"""The contract of every driver with the controller: a driver is tested by being registered."""
 
 from collections.abc import Iterator
 from typing import cast

@@ -1,4 +1,4 @@
-"""What every engine promises about its state, for each registered one.
+"""The contract of every registered engine about its state.
 
 A new engine is tested by being registered. How it follows commands: ``test_engine_commands.py``.
 """
@@ -27,7 +27,7 @@ from robots.world import Start
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks, start_velocity
 from sim.families import FAMILIES
-from sim.objects import POSITION
+from sim.objects import DEFAULT_POSITION
 
 
 def assert_same(first: list[Signals], second: list[Signals]) -> None:
@@ -165,7 +165,7 @@ def test_a_start_needs_to_give_joint_positions_alone(name: str, kind: type[Body]
     np.testing.assert_allclose(signals.q, start.q, atol=1e-12)
     assert (signals.dq == 0).all()
     if engine.scene.loose_object:
-        np.testing.assert_allclose(signals.object_pos, [POSITION] * 2, atol=1e-9)
+        np.testing.assert_allclose(signals.object_pos, [DEFAULT_POSITION] * 2, atol=1e-9)
         np.testing.assert_allclose(signals.object_quat, [[1, 0, 0, 0]] * 2, atol=1e-9)
     engine.close()
 
@@ -175,30 +175,30 @@ def test_a_start_needs_to_give_joint_positions_alone(name: str, kind: type[Body]
 def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(
     name: str, kind: type[Body], bad: float
 ) -> None:
-    hurt, task, start = load(name, 3, kind)
-    well, _, _ = load(name, 3, kind)
+    broken, task, start = load(name, 3, kind)
+    healthy, _, _ = load(name, 3, kind)
     for tick in range(6):
-        command = moving_command(well, start, tick)
-        well.run(command, SUBSTEPS)
+        command = moving_command(healthy, start, tick)
+        healthy.run(command, SUBSTEPS)
         if tick == 2:
             first = fields(command)[0].name
             wrong = getattr(command, first).copy()
             wrong[:, 1, 0] = bad
             command = replace(command, **{first: wrong})
-        hurt.run(command, SUBSTEPS)
-        assert hurt.diverged.tolist() == [False, tick >= 2, False]
+        broken.run(command, SUBSTEPS)
+        assert broken.diverged.tolist() == [False, tick >= 2, False]
     others = np.array([True, False, True])
-    hurt_numbers = numbers(hurt.read())
-    well_numbers = numbers(well.read())
-    np.testing.assert_array_equal(hurt_numbers[others], well_numbers[others])
-    hurt.write(task, ~others)
-    hurt.reset(start, ~others)
-    assert not hurt.diverged.any()
-    assert np.isfinite(hurt.read().q).all()
-    hurt.run(moving_command(hurt, start, 0), SUBSTEPS)
-    assert not hurt.diverged.any()
-    hurt.close()
-    well.close()
+    broken_numbers = numbers(broken.read())
+    healthy_numbers = numbers(healthy.read())
+    np.testing.assert_array_equal(broken_numbers[others], healthy_numbers[others])
+    broken.write(task, ~others)
+    broken.reset(start, ~others)
+    assert not broken.diverged.any()
+    assert np.isfinite(broken.read().q).all()
+    broken.run(moving_command(broken, start, 0), SUBSTEPS)
+    assert not broken.diverged.any()
+    broken.close()
+    healthy.close()
 
 
 @every_engine
@@ -242,10 +242,10 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
     }
 
 
-def test_an_engine_that_is_asked_for_is_chosen_or_refused_with_those_that_can() -> None:
+def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_scene() -> None:
     scene = FAMILIES["slide"]().scene
     assert engine_for(scene, "bullet") == "bullet"
     with pytest.raises(BadArgumentError, match="panda runs on mujoco, bullet, not on ideal"):
         engine_for(scene, "ideal")
     with pytest.raises(UnknownNameError, match="there are: bullet, ideal, mujoco"):
-        engine_for(scene, "unheard")
+        engine_for(scene, "unknown")

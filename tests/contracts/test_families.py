@@ -1,4 +1,4 @@
-"""What every family of tasks promises, for each registered one.
+"""The contract of every registered family of tasks.
 
 A new family is tested by being registered.
 """
@@ -17,7 +17,7 @@ from sim.vec_world import VecWorld
 N = 4
 PREFIXES = {"object", "joint", "actuator", "disturbance", "goal", "marker"}
 UNITS = ("_m", "_mps", "_rad", "_n", "_s")
-CARRIED = [
+SUPPORTED = [
     (name, engine)
     for name in sorted(FAMILIES)
     for engine in sorted(ENGINES)
@@ -25,7 +25,7 @@ CARRIED = [
 ]
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 every_pair = pytest.mark.parametrize(
-    ("name", "engine"), CARRIED, ids=[f"{name}-{engine}" for name, engine in CARRIED]
+    ("name", "engine"), SUPPORTED, ids=[f"{name}-{engine}" for name, engine in SUPPORTED]
 )
 
 
@@ -82,7 +82,7 @@ def test_its_numbers_fit_together(name: str) -> None:
 
 @every_family
 @pytest.mark.parametrize("split", ["train", "heldout"])
-def test_tasks_are_the_same_for_a_seed_and_others_for_another(name: str, split: str) -> None:
+def test_a_seed_repeats_its_tasks_and_another_seed_does_not(name: str, split: str) -> None:
     family = FAMILIES[name]()
     a, b, c = (family.sample(np.random.default_rng(seed), 16, split) for seed in (5, 5, 6))
     assert a.names == family.task_names
@@ -163,7 +163,7 @@ def test_every_column_of_the_observation_varies(name: str) -> None:
 
 
 @every_family
-def test_observations_lie_about_in_the_ranges_that_scale_them(name: str) -> None:
+def test_observations_lie_roughly_in_the_ranges_that_scale_them(name: str) -> None:
     family = FAMILIES[name]()
     first, steps, _ = run_episode(family)
     middle = (family.obs.high + family.obs.low) / 2

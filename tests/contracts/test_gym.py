@@ -25,11 +25,11 @@ def play(env: Any, steps: int, **reset: Any) -> list[np.ndarray]:
     """Observations and rewards of some steps under fixed actions."""
     obs, _ = env.reset(**reset)
     rng = np.random.default_rng(1)
-    seen = [obs]
+    collected = [obs]
     for _ in range(steps):
         obs, reward, *_ = env.step(rng.uniform(-1, 1, env.action_space.shape))
-        seen += [obs, np.asarray(reward)]
-    return seen
+        collected += [obs, np.asarray(reward)]
+    return collected
 
 
 def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
@@ -136,7 +136,7 @@ def test_a_vector_of_one_is_the_single_environment(name: str) -> None:
     vector.close()
 
 
-def test_a_world_that_is_over_alone_begins_anew_alone() -> None:
+def test_a_world_whose_episode_ends_is_reset_without_the_others() -> None:
     envs = sim.gym.FamilyVectorEnv("point", 3)
     envs.reset(seed=0)
     over = np.array([False, True, False])

@@ -1,4 +1,4 @@
-"""The arm as a world: episodes over the twin, and what remains when a process dies."""
+"""The arm as a world: episodes over the twin, and a clean end when a process dies."""
 
 import multiprocessing
 import os
@@ -54,8 +54,8 @@ def has_ended(pid: int) -> bool:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    give_up = time.monotonic() + seconds
-    while not condition() and time.monotonic() < give_up:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     return condition()
 
@@ -335,7 +335,7 @@ def test_a_terminated_control_process_brakes_before_it_ends() -> None:
 
 
 class Person:
-    """Somebody who places objects, and remembers which."""
+    """An ObjectPlacer that records what it is asked to place."""
 
     def __init__(self) -> None:
         self.placed: list[tuple[Task, Start]] = []
@@ -346,7 +346,7 @@ class Person:
 
 @pytest.fixture
 def real_arm() -> Iterator[str]:
-    """The name of a registered driver whose time passes by itself."""
+    """The name of a registered driver of a real arm."""
     with DRIVERS.temporarily("fake", "fake:FakeDriver"):
         yield "fake"
 
@@ -361,7 +361,7 @@ def test_at_a_real_arm_a_person_places_the_object(real_arm: str) -> None:
         np.testing.assert_array_equal(task.values, sample_task().values)
         assert start.object_pos is not None
         assert start.object_pos.shape == (1, 3)
-        assert np.isnan(obs[0, FAMILY.obs.index("object.x")]), "nothing measures the object"
+        assert np.isnan(obs[0, FAMILY.obs.index("object.x")]), "no tracker: the object is unknown"
     finally:
         world.close()
 

@@ -324,7 +324,7 @@ def shadow_overload(bus: Bus) -> None:
     bus.servos[3].overload()
 
 
-def mend(bus: Bus) -> None:
+def repair(bus: Bus) -> None:
     """End every fault but a closed port."""
     bus.faults.mute = set()
     bus.faults.corrupt = set()
@@ -393,7 +393,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
             rig.controller.begin_move(FAMILY.ready, rig.now)
         assert rig.mode is Mode.FAULT
         monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
-        mend(rig.bus)
+        repair(rig.bus)
         rig.watchdog.clear()
         rig.begin()
         rig.act()
@@ -406,7 +406,7 @@ def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
             provoke(rig.bus)
             rig.ticks(1)
-            mend(rig.bus)
+            repair(rig.bus)
             monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
             rig.ticks(5)
         assert rig.mode is Mode.RUNNING

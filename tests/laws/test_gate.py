@@ -340,7 +340,7 @@ def test_a_masked_reset_leaves_the_other_arms_alone(arm: ArmSpec) -> None:
 def test_an_action_map_refuses_what_the_arm_cannot_do(arm: ArmSpec) -> None:
     with pytest.raises(BadArgumentError, match="above the velocity limits"):
         JointVelocity(arm, 2 * arm.limits.dq)
-    with pytest.raises(BadArgumentError, match="not some of"):
+    with pytest.raises(BadArgumentError, match="must be some of"):
         ToolVelocity(arm, arm.limits, {"w": (-1.0, 1.0)}, (0.4, 0, 0.1))
-    with pytest.raises(BadArgumentError, match="not some of"):
+    with pytest.raises(BadArgumentError, match="must be some of"):
         ToolVelocity(arm, arm.limits, {}, (0.4, 0, 0.1))

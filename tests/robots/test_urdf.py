@@ -1,4 +1,4 @@
-"""Reading an arm's URDF: what it must contain, and what is said where it does not."""
+"""Reading an arm's URDF: its required elements, and the errors where one is missing."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -83,7 +83,7 @@ def test_standing_still_costs_the_goals_speed() -> None:
     world.close()
 
 
-def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
+def test_speeds_cover_their_range_and_held_out_ones_differ() -> None:
     family = FAMILIES["cheetah_vel"]()
     rng = np.random.default_rng
     train = family.sample(rng(0), 4000, "train").values[:, 0]
@@ -96,7 +96,7 @@ def test_speeds_cover_their_range_and_held_out_ones_are_others() -> None:
     assert not set(np.digitize(train, field)) & set(np.digitize(heldout, field))
 
 
-def test_one_actuator_is_dead_and_the_back_thighs_only_where_held_out() -> None:
+def test_the_back_thighs_actuator_is_dead_in_held_out_tasks_only() -> None:
     family = FAMILIES["cheetah_cripple"]()
     assert family.task_names == tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     rng = np.random.default_rng
@@ -155,7 +155,7 @@ def test_in_bullet_it_stands_much_the_same_and_kicks_the_same_way() -> None:
     np.testing.assert_allclose(kick[3:], kick_in_bullet[3:], atol=0.25)
 
 
-def test_loading_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_it_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MujocoEngine().load(FAMILIES["cheetah_vel"]().scene, 1)

@@ -78,7 +78,7 @@ class Push(BaseFamily):
     action = JointTorque(CART)
     obs = Spec.of(("x", -2.0, 2.0, "m"), ("x.velocity", -2.0, 2.0, "m/s"))
     dt = 0.1
-    tick = 0.1
+    tick = 0.05
     horizon = 5
     episodes = 2
     task_names = ("goal.x",)

@@ -9,10 +9,10 @@ from adaptation.commands.arguments import Json
 
 @dataclass(frozen=True)
 class Toy:
-    """Greet somebody."""
+    """Print a greeting."""
 
     name: Positional[str]
-    """Who is greeted."""
+    """The person to greet."""
     as_json: Json = False
 
     def run(self) -> dict[str, str]:
