@@ -6,8 +6,10 @@ that ask for something impossible, 1 when the command failed on the way. `pliant
 the version.
 """
 
+import io
 import os
 import sys
+from contextlib import redirect_stderr
 from importlib.metadata import version
 from typing import Annotated, Any, Protocol, Union
 
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"pliant {version('pliant')}")
         return 0
-    command = _parse(words)
+    command = _parse_for_script(words) if "--json" in words else _parse(words)
     if not command.as_json:
         status, _ = _run(command)
         return status
@@ -74,6 +76,37 @@ def _parse(words: list[str]) -> Command:
     any_command: Any = Union[tuple(members)]  # noqa: UP007
     command: Command = tyro.cli(any_command, prog="pliant", description=__doc__, args=words)
     return command
+
+
+def _parse_for_script(words: list[str]) -> Command:
+    """As ``_parse``; where the words are refused, the reason is the answer too.
+
+    Raises:
+        SystemExit: the words are refused, or ask for help.
+    """
+    messages = io.StringIO()
+    try:
+        with redirect_stderr(messages):
+            return _parse(words)
+    except SystemExit as request:
+        if request.code:
+            answer = {"error": _first_section(messages.getvalue())}
+            print(msgspec.json.encode(answer).decode())
+        raise
+    finally:
+        sys.stderr.write(messages.getvalue())
+
+
+def _first_section(message: str) -> str:
+    """What tyro says in its box down to the first rule, on one line; hints come after it."""
+    words: list[str] = []
+    for line in message.splitlines():
+        text = line.strip("│ ")
+        if text.startswith("──"):
+            break
+        if line.startswith("│"):
+            words += text.split()
+    return " ".join(words)
 
 
 def _run(command: Command) -> tuple[int, object]:

@@ -249,7 +249,7 @@ def _moments_per_mass(size: Array) -> Array:
 
 
 def _box_moments(half: Array) -> Array:
-    """Of boxes with half extents (..., 3) m."""
+    """Those of boxes with half extents (..., 3) m, (..., 3) m²."""
     x2 = half[..., 0] ** 2
     y2 = half[..., 1] ** 2
     z2 = half[..., 2] ** 2
@@ -258,7 +258,7 @@ def _box_moments(half: Array) -> Array:
 
 
 def _disc_moments(size: Array) -> Array:
-    """Of cylinders along z with radius, half height, 0 (..., 3) m."""
+    """Those of cylinders along z with radius, half height, 0 (..., 3) m, (..., 3) m²."""
     radius2 = size[..., 0] ** 2
     height2 = size[..., 1] ** 2
     upright = radius2 / 2

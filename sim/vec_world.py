@@ -104,9 +104,9 @@ class VecWorld:
         self._disturbances.post(clipped)
         applied, verdict = self._run_control_period()
         self._age += 1
-        return self._conclude(applied, verdict)
+        return self._finish_step(applied, verdict)
 
-    def _conclude(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
+    def _finish_step(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
         """Observe and reward; a world that diverged keeps its last observation, with reward 0."""
         family = self.family
         task = self._task_values

@@ -40,7 +40,7 @@ def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[st
     try:
         status = cli.main([*words, "--json"])
     except SystemExit as exit_request:
-        return int(exit_request.code or 0), {}, capfd.readouterr().err
+        status = int(exit_request.code or 0)
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
@@ -195,7 +195,7 @@ REFUSALS = [
     ("emulate dynamixel --arm hand", "no arm named 'hand'"),
     ("emulate dynamixel --arm panda", "no calibration file"),
     ("conquer", "conquer"),
-    ("", "list"),
+    ("", "--json"),
 ]
 
 
@@ -211,10 +211,19 @@ def test_what_is_impossible_is_refused_with_status_2_and_writes_nothing(
     status, answer, complaint = pliant(capfd, *words.split())
     assert status == 2
     assert reason in complaint
-    assert not answer or set(answer) == {"error"}
-    assert not answer or reason in answer["error"]
+    assert set(answer) == {"error"}
+    assert reason in answer["error"]
     assert "Traceback" not in complaint
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_all_of_them_are_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_request:
+        cli.main([])
+    assert exit_request.value.code == 2
+    complaint = capfd.readouterr().err
+    for command in COMMANDS:
+        assert command in complaint
 
 
 def test_settings_show_value_source_and_meaning(capfd: pytest.CaptureFixture[str]) -> None:

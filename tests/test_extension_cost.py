@@ -295,6 +295,8 @@ def plugged_in(copy: Path) -> Path:
         module = part.source.removesuffix(".py")
         line = f"{plugged_name(name)} = toys.{module}:{part.attribute}"
         groups.setdefault(f"pliant.{part.kind}", []).append(line)
+    put(TOYS / "preset.toml", copy / f"toys/{UNTUNED}.toml")
+    groups["pliant.presets"] = [f"{UNTUNED} = toys"]
     blocks = ["\n".join([f"[{group}]", *lines]) for group, lines in groups.items()]
     metadata = copy / "toys-1.0.dist-info"
     metadata.mkdir()
@@ -317,6 +319,7 @@ def test_a_package_of_ones_own_adds_every_part_without_an_edit(plugged_in: Path)
         run(plugged_in, "-c", f"NAME = {plugged_name(name)!r}\n{part.program}")
         if name in LISTED:
             assert plugged_name(name) in names[part.kind]
+    run(plugged_in, "-c", USE_PRESET)
 
 
 def test_a_part_is_also_found_by_its_module_in_the_current_directory(copy: Path) -> None:

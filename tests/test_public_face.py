@@ -46,7 +46,16 @@ def policy(folder: Path) -> pliant.Policy:
 
 
 @pytest.mark.parametrize(
-    "name", ["Policy", "evaluate", "load", "make", "rollout", "transition", "trial"]
+    "name",
+    [
+        "Policy",
+        "evaluate",
+        "load",
+        "make",
+        "rollout",
+        "transition",
+        pytest.param("trial", marks=pytest.mark.slow),
+    ],
 )
 def test_the_example_of_every_function_runs(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import DeployResult, TrialResult
+    from adaptation.runs.records import DeployResult, Timing, TrialResult
 
 Clock = Literal["lockstep", "realtime"]
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
@@ -159,11 +159,11 @@ class Trial(ArmOptions):
         return result
 
 
-def describe_timing(timing: dict[str, Any]) -> str:
+def describe_timing(timing: "Timing") -> str:
     """How the control loop kept time, in one line."""
-    lateness = timing["lateness_ms"]
+    lateness = timing.lateness_ms
     return (
-        f"control loop: {timing['rate_hz']:.0f} Hz, {timing['ticks']} ticks,"
-        f" {timing['missed']} missed, lateness {lateness['p50']:.3f} ms (median),"
-        f" {lateness['p99']:.3f} ms (99 %), {lateness['max']:.3f} ms (largest)"
+        f"control loop: {timing.rate_hz:.0f} Hz, {timing.ticks} ticks,"
+        f" {timing.missed} missed, lateness {lateness.p50:.3f} ms (median),"
+        f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest)"
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -69,7 +69,7 @@ class Report:
     """The page. Default: DIR/report.html."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, str]:
         """Write the page."""
         if not self.folder.is_dir():
             raise BadArgumentError(f"no folder {self.folder}")
@@ -95,7 +95,7 @@ class View:
     """Random seed of the task and the actions."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, str | None]:
         """Open the window or write the file."""
         check_name(FAMILIES, self.family)
         from adaptation.jobs.view import view

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -63,7 +63,7 @@ class Settings:
     """Change a setting, such as sac.hidden=64,64."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, object]:
         """Print the settings and the length of a full training."""
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
@@ -85,7 +85,7 @@ class Settings:
         entries = [describe_setting(setting, sources) for setting in settings]
         rows = [[format_value(value) for value in entry.values()] for entry in entries]
         print_table(HEADINGS, rows)
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "method": self.method,
             "family": self.family,
             "preset": self.preset,
@@ -101,7 +101,7 @@ class Settings:
         return answer
 
 
-def describe_setting(setting: "Setting", sources: dict[str, str]) -> dict[str, Any]:
+def describe_setting(setting: "Setting", sources: dict[str, str]) -> dict[str, object]:
     """A setting with the source of its value in words, where ``sources`` names it."""
     return {
         "name": setting.name,

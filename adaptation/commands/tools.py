@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -29,7 +29,7 @@ class Recover:
     """The .mcap file."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, str | int]:
         """Rebuild the recording's index."""
         if not self.file.is_file():
             raise BadArgumentError(f"no file {self.file}")

@@ -83,7 +83,7 @@ class Train:
     """Change a setting, such as sac.hidden=64,64; `pliant settings` lists them."""
     as_json: Json = False
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, object]:
         """Train a new run, or resume one."""
         self._check()
         settings = parse_pairs("--set", self.set)

@@ -14,7 +14,7 @@ from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
-from adaptation.runs.records import EpisodeRecord, finite
+from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import CLOCKS, ArmWorld
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
@@ -138,7 +138,7 @@ class ArmSession:
         metrics = final_metrics(self.family, task, trial)
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
-        timing: Any = self.world.timing()
+        timing = msgspec.convert(self.world.timing(), Timing | None)
         records = []
         for e in range(len(explore)):
             record = EpisodeRecord(

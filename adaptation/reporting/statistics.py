@@ -115,12 +115,22 @@ def _gap_closed(mean: Means, resampled: Means, tasks: int) -> GapClosed:
         note = "one task is no sample"
     elif mean["oracle"] <= mean["blind"]:
         note = "the oracle is not above blind: knowing the task is worth nothing here"
+    elif _may_be_absent(resampled["oracle"] - resampled["blind"]):
+        note = "the oracle is not clearly above blind: more tasks may tell"
     elif mean["adapted"] > mean["oracle"]:
         note = "adapted is above the oracle, which is under-trained"
     else:
         value = share_of_gap(mean)
         return GapClosed(finite(value), _interval(share_of_gap(resampled), tasks), None)
     return GapClosed(None, None, note)
+
+
+def _may_be_absent(gap: Array) -> bool:
+    """Whether a gap, resampled (RESAMPLES,), may be zero: its 95 % interval begins at or below it.
+
+    A share of such a gap says nothing: the gap is divided by, and may have either sign.
+    """
+    return bool(np.percentile(gap, 2.5) <= 0)
 
 
 def share_of_gap(mean: Means) -> Array:

@@ -79,4 +79,5 @@ def read_log(path: Path, kind: type[R]) -> list[R]:
     try:
         return [decoder.decode(line) for line in whole.splitlines()]
     except msgspec.DecodeError as error:
-        raise DamagedError(f"{path}: {error}") from error
+        message = f"{path} is damaged, or another version of Pliant wrote it: {error}"
+        raise DamagedError(message) from error

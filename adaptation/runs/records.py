@@ -6,7 +6,7 @@ number that is not finite is written as null and read back as None.
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import msgspec
 from msgspec import field
@@ -45,6 +45,25 @@ class Event(msgspec.Struct, frozen=True):
     detail: float  # its unit depends on the event
 
 
+class Quantiles(msgspec.Struct, frozen=True):
+    """Median, 99th percentile and maximum of a duration, ms."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How the control loop kept time in real time, and how long the policy took."""
+
+    rate_hz: float
+    ticks: int
+    missed: int  # ticks
+    realtime: bool  # whether SCHED_FIFO was granted
+    lateness_ms: Quantiles
+    policy_ms: Quantiles  # from an observation to its action
+
+
 class Trace(msgspec.Struct, frozen=True):
     """What was measured in one episode, one entry per control period."""
 
@@ -69,7 +88,7 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     metrics: dict[str, float | None]  # ``family.metrics`` of the last valid state
     task: dict[str, float | None]  # parameters; null where unknown
     events: list[Event]
-    timing: dict[str, Any] | None  # of the control loop; null in lockstep
+    timing: Timing | None  # of the control loop; null in lockstep
     most_stale: int  # updates that the belief was behind, at most
     trace: Trace
 
@@ -127,7 +146,7 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     arm: str
     driver: str
     verdicts: dict[str, int]
-    timing: dict[str, Any] | None  # of the last episode in real time
+    timing: Timing | None  # of the last episode in real time
 
 
 class DeployResult(msgspec.Struct, frozen=True):
@@ -139,7 +158,7 @@ class DeployResult(msgspec.Struct, frozen=True):
     metrics: dict[str, Row]
     verdicts: dict[str, int]
     events: list[Event]
-    timing: dict[str, Any] | None
+    timing: Timing | None
     seconds: float
 
 

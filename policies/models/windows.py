@@ -36,8 +36,8 @@ def episode_windows(
     # Ticks of one episode have as many beginnings before them.
     episode = window.begins.cumsum(-1)
     same_episode = episode == episode[..., past_steps, None]
-    belongs = exists & same_episode
+    in_window = exists & same_episode
     task_axis = start.dim() - 2
     window_axis = start.dim() - 1
     window = window.flatten(task_axis, window_axis)
-    return window, belongs.flatten(task_axis, window_axis)
+    return window, in_window.flatten(task_axis, window_axis)

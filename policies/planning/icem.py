@@ -97,12 +97,12 @@ class Icem:
         """
         c = self.config
         mean = plan.mean
-        kept = plan.best
+        kept_elites = plan.best
         std = torch.full_like(mean, c.init_std)
         for noise in self.noise[:iterations]:
             deviation = std[:, None] * noise
             candidates = (mean[:, None] + deviation).clamp(-1, 1)  # (n, P, H, a)
-            candidates[:, : c.num_kept_elites] = kept
+            candidates[:, : c.num_kept_elites] = kept_elites
             candidates[:, c.num_kept_elites] = mean
             if proposal is not None:
                 candidates[:, -1] = proposal
@@ -110,11 +110,11 @@ class Icem:
             ranking = values.topk(c.num_elites, 1).indices  # (n, elites), the best first
             index = ranking[..., None, None].expand(-1, -1, *mean.shape[1:])
             elites = candidates.gather(1, index)
-            kept = elites[:, : c.num_kept_elites]
+            kept_elites = elites[:, : c.num_kept_elites]
             elite_std = elites.std(1, correction=0)
             mean = mean.lerp(elites.mean(1), 1 - c.momentum)
             std = std.lerp(elite_std, 1 - c.momentum)
-        return Plan(mean, kept)
+        return Plan(mean, kept_elites)
 
 
 def shift_plan(plan: Plan) -> Plan:

@@ -25,6 +25,8 @@ from adaptation.runs.records import (
     Event,
     GapClosed,
     PolicyResult,
+    Quantiles,
+    Timing,
     Trace,
     TrialResult,
 )
@@ -51,15 +53,15 @@ HEADER = {
     "seed": 0,
     "options": {},
 }
-QUANTILES = {"p50": 0.04, "p99": 0.12, "max": 0.9}
-TIMING = {
-    "rate_hz": 500.0,
-    "ticks": 1000,
-    "missed": 0,
-    "realtime": True,
-    "lateness_ms": QUANTILES,
-    "policy_ms": QUANTILES,
-}
+QUANTILES = Quantiles(p50=0.04, p99=0.12, max=0.9)
+TIMING = Timing(
+    rate_hz=500.0,
+    ticks=1000,
+    missed=0,
+    realtime=True,
+    lateness_ms=QUANTILES,
+    policy_ms=QUANTILES,
+)
 SCORES = {"adapted": 0.4, "no_adaptation": 0.4, "blind": 0.5, "oracle": 0.95}  # of episode 1
 
 
@@ -341,6 +343,7 @@ def shown(picture: bytes) -> tuple[bool, bool, bool]:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_it_opens_in_a_browser_without_a_network_and_the_replay_draws(
     folder: Path, browser: Browser
 ) -> None:

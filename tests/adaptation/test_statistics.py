@@ -87,6 +87,15 @@ def test_a_return_that_is_not_finite_has_no_interval() -> None:
     assert result.gap_closed.value is result.gap_closed.interval is None
 
 
+def test_no_share_is_printed_of_a_gap_that_may_be_zero() -> None:
+    blind = np.array([0.0, 1.0, 2.0, 3.0])
+    oracle = np.array([1.5, 0.5, 2.5, 2.0])
+    assert oracle.mean() > blind.mean()
+    result = compare(adapted=blind - 1, blind=blind, oracle=oracle)
+    assert result.gap_closed.value is result.gap_closed.interval is None
+    assert "not clearly above blind" in result.gap_closed.note
+
+
 def test_no_share_is_printed_beside_an_under_trained_oracle() -> None:
     result = compare(adapted=2 * np.ones(4), blind=np.zeros(4), oracle=np.ones(4))
     assert result.gap_closed.value is None

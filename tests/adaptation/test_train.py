@@ -71,6 +71,7 @@ KILLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(KILLS))
 def test_a_killed_training_resumes_bit_for_bit(
     unbroken: dict[str, Path], tmp_path: Path, method: str

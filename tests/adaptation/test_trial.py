@@ -1,5 +1,7 @@
 """A trial runs every policy once with every object, however often it was stopped."""
 
+import builtins
+import io
 import json
 import shutil
 from collections import Counter
@@ -23,7 +25,7 @@ from adaptation.jobs.deploy import deploy
 from adaptation.jobs.trial import TrialConfig, read_episodes, run_objects, run_trial
 from adaptation.runs import archive
 from adaptation.runs.log import read_log
-from adaptation.runs.records import EpisodeRecord, TrialResult
+from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
 from hw_interface.drivers import DRIVERS
 from policies.methods import METHODS
@@ -37,6 +39,15 @@ OBJECTS = 4
 EPISODES = tiny.Tiny.episodes
 TICKS = tiny.Tiny.horizon
 NEVER = 10**9  # ticks
+QUANTILES = {"p50": 0.0, "p99": 0.001, "max": 0.002}
+TIMING = {
+    "rate_hz": 500.0,
+    "ticks": 75,
+    "missed": 0,
+    "realtime": False,
+    "lateness_ms": QUANTILES,
+    "policy_ms": QUANTILES,
+}
 
 
 @dataclass(frozen=True)
@@ -105,8 +116,8 @@ class Arm(tiny.World):
             marker=np.array([[1.0, np.nan, 0.0]]),
         )
 
-    def timing(self) -> dict[str, float] | None:
-        return {"p99": 0.001} if self.clock == "realtime" else None
+    def timing(self) -> dict[str, Any] | None:
+        return TIMING if self.clock == "realtime" else None
 
 
 @pytest.fixture
@@ -244,19 +255,20 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file of a run is read from now on, by its path within the run."""
     reads: Counter[str] = Counter()
     read_checkpoint = archive.read
-    read_bytes = Path.read_bytes
+    open_file = io.open
 
     def counted_checkpoint(folder: Path) -> dict[str, bytes]:
         reads[folder.name] += 1
         return read_checkpoint(folder)
 
-    def counted_bytes(path: Path) -> bytes:
-        if path.name == "config.json":
-            reads[path.name] += 1
-        return read_bytes(path)
+    def counted_open(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if Path(str(file)).name == "config.json":
+            reads["config.json"] += 1
+        return open_file(file, *args, **kwargs)
 
     monkeypatch.setattr(archive, "read", counted_checkpoint)
-    monkeypatch.setattr(Path, "read_bytes", counted_bytes)
+    monkeypatch.setattr(io, "open", counted_open)  # what every method of Path opens files by
+    monkeypatch.setattr(builtins, "open", counted_open)
     return reads
 
 
@@ -342,12 +354,12 @@ def test_a_realtime_check_is_run_once_beside_the_statistics(trained: Path) -> No
         Opened("tiny-arm", "twin", "lockstep", None, nothing, None),
         Opened("tiny-arm", "twin", "realtime", "recording-0.mcap", nothing, None),
     ]
-    assert result.timing == {"p99": 0.001}
+    assert result.timing == msgspec.convert(TIMING, Timing)
     assert result.episodes == 3
     again = try_out(trained, realtime_episodes=2)
     in_realtime = read_log(trained / "trial" / "episodes-realtime.jsonl", EpisodeRecord)
     assert [record.clock for record in in_realtime] == ["realtime"] * 2
-    assert again.timing == {"p99": 0.001}
+    assert again.timing == msgspec.convert(TIMING, Timing)
 
 
 def test_on_a_real_arm_the_object_is_not_known(trained: Path, real_driver: str) -> None:
@@ -418,4 +430,4 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert len(result.returns) == len(result.metrics["distance_m"]) == 4
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
-    assert result.timing == {"p99": 0.001}
+    assert result.timing == msgspec.convert(TIMING, Timing)

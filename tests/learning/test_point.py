@@ -14,6 +14,8 @@ from policies.method import Method
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
+pytestmark = pytest.mark.slow
+
 
 def trained(name: str, iterations: int) -> Method[Any]:
     family = FAMILIES["point"]()
