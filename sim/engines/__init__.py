@@ -34,6 +34,7 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
             return candidate
     able = [candidate for candidate in ENGINES if ENGINES[candidate].supports(scene)]
     body = scene.body.name
+    content = f"{body} with an object" if scene.loose_object else body
     engines = ", ".join(able) or "no engine"
     asked = f", not on {name}" if name else ""
-    raise BadArgumentError(f"{body} runs on {engines}{asked}")
+    raise BadArgumentError(f"{content} runs on {engines}{asked}")
