@@ -126,8 +126,8 @@ class CollectionSchedule:
 
     meta_batch: Count  # worlds acted in at once, each with a task of its own
     episodes_per_trial: Count  # episodes of each task, the belief carried over between them
-    random_trials: WholeNumber = 0  # trials with random actions before the first ``learn``
-    iterations: Count = 100  # calls of ``learn`` in a full training
+    random_trials: WholeNumber = 0  # trials with random actions before learning begins
+    iterations: Count = 100  # iterations of a full training: trials in all worlds, then learning
 
 
 class Method(Protocol[B]):
