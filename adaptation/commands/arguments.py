@@ -14,7 +14,16 @@ from robots.registry import Registry
 if TYPE_CHECKING:
     from adaptation.runs.run import Run
 
-Json = Annotated[bool, arg(name="json", help="Print one JSON object as the last line.")]
+Json = Annotated[
+    bool,
+    arg(name="json", help="Print one JSON object as the last line.", help_behavior_hint=""),
+]
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+# Options that may be left out: their texts tell what happens then.
+OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
+OptionalText = Annotated[str | None, arg(metavar="STR", help_behavior_hint="")]
+OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 Pairs = Annotated[tuple[str, ...], UseAppendAction]  # NAME=VALUE; the option is given once for each
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
 
@@ -50,6 +59,16 @@ def check_positive(**numbers: float | None) -> None:
         if value is not None and not value > 0:
             option = name.replace("_", "-")
             raise BadArgumentError(f"--{option} must be above 0, got {value}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a negative seed: NumPy's generators take none.
+
+    Raises:
+        BadArgumentError: it is negative.
+    """
+    if seed < 0:
+        raise BadArgumentError(f"--seed must not be negative, got {seed}")
 
 
 def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:

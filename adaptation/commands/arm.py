@@ -1,21 +1,27 @@
 """``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from adaptation.commands.arguments import (
     Json,
+    OptionalInt,
+    OptionalPath,
+    OptionalText,
     Pairs,
     RunFolder,
     check_name,
     check_positive,
+    check_seed,
     open_run,
     parse_pairs,
 )
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
     from adaptation.runs.records import DeployResult, TrialResult
@@ -32,13 +38,13 @@ class ArmOptions:
     """Arm to drive."""
     driver: str = "twin"
     """Robot driver (backend)."""
-    port: str | None = None
+    port: OptionalText = None
     """Port or address of the arm, for a driver that needs one."""
-    calibration: Path | None = None
+    calibration: OptionalPath = None
     """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
     driver_set: Pairs = ()
     """A driver's option, NAME=VALUE, such as latency=0.01 of the twin. May be repeated."""
-    tracker: str | None = None
+    tracker: OptionalText = None
     """Object tracker. A twin measures its object itself."""
     tracker_set: Pairs = ()
     """A tracker's option, NAME=VALUE. May be repeated."""
@@ -81,6 +87,7 @@ class Deploy(ArmOptions):
         """Drive the arm and print what the gate did and how the loop kept time."""
         self.check_names()
         check_positive(seconds=self.seconds)
+        check_seed(self.seed)
         run = open_run(self.folder)
         from adaptation.jobs.deploy import deploy
 
@@ -97,10 +104,14 @@ class Deploy(ArmOptions):
         )
         verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
         solved = sum(result.success)
+        returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
         print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
+        print(f"return per episode: {returns}")
         print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
         if result.timing is not None:
             print(describe_timing(result.timing))
+        if result.recording is not None:
+            print(f"recording: {result.recording}")
         return result
 
 
@@ -113,9 +124,9 @@ class Trial(ArmOptions):
 
     objects: int = 20
     """Number of held-out objects."""
-    episodes: int | None = None
+    episodes: OptionalInt = None
     """Episodes per object. Default: the family's number."""
-    clock: Clock | None = None
+    clock: Annotated[Clock | None, arg(help_behavior_hint="")] = None
     """realtime, or lockstep: time waits for the policy. Default: lockstep if the driver can."""
     realtime_episodes: int = 0
     """Further episodes in real time after a trial in lockstep, to measure the control loop."""
@@ -123,7 +134,7 @@ class Trial(ArmOptions):
     """Processes that share the objects in lockstep, each with its own twin."""
     seed: int = 0
     """Random seed of the objects."""
-    out: Path | None = None
+    out: OptionalPath = None
     """Trial folder. Default: RUN/trial."""
     as_json: Json = False
 
@@ -131,6 +142,11 @@ class Trial(ArmOptions):
         """Run the trial and print its table."""
         self.check_names()
         check_positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
+        check_seed(self.seed)
+        if self.realtime_episodes < 0:
+            raise BadArgumentError(
+                f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
+            )
         run = open_run(self.folder)
         from adaptation.jobs.arm_session import default_clock
         from adaptation.jobs.trial import TrialConfig, run_trial
@@ -151,14 +167,18 @@ class Trial(ArmOptions):
         )
         result = run_trial(run, config, self.out or self.folder / "trial", self.workers)
         print(table(result))
+        if result.timing is not None:
+            print(describe_timing(result.timing))
         return result
 
 
 def describe_timing(timing: dict[str, Any]) -> str:
     """How the control loop kept time, in one line."""
     lateness = timing["lateness_ms"]
+    policy = timing["policy_ms"]
     return (
         f"control loop: {timing['rate_hz']:.0f} Hz, {timing['ticks']} ticks,"
         f" {timing['missed']} missed, lateness {lateness['p50']:.3f} ms (median),"
-        f" {lateness['p99']:.3f} ms (99 %), {lateness['max']:.3f} ms (largest)"
+        f" {lateness['p99']:.3f} ms (99 %), {lateness['max']:.3f} ms (largest);"
+        f" policy {policy['p50']:.1f} ms (median), {policy['max']:.1f} ms (largest)"
     )

@@ -8,10 +8,14 @@ from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import (
     Json,
+    OptionalInt,
+    OptionalPath,
+    OptionalText,
     RunFolder,
     allow_local_modules,
     check_name,
     check_positive,
+    check_seed,
     open_run,
 )
 from robots.errors import BadArgumentError
@@ -33,11 +37,11 @@ class Evaluate:
     folder: RunFolder
     tasks: int = 64
     """Number of tasks."""
-    episodes: int | None = None
+    episodes: OptionalInt = None
     """Episodes per task. Default: the family's number."""
     split: Literal["train", "heldout"] = "heldout"
     """Tasks from the training ranges, or from held-out ranges."""
-    engine: str | None = None
+    engine: OptionalText = None
     """Physics engine. Default: the first that supports the family's scene."""
     seed: int = 0
     """Random seed of the tasks and their disturbances."""
@@ -46,6 +50,7 @@ class Evaluate:
     def run(self) -> "Evaluation":
         """Evaluate and print the table."""
         check_name(ENGINES, self.engine)
+        check_seed(self.seed)
         check_positive(tasks=self.tasks, episodes=self.episodes)
         run = open_run(self.folder)
         from adaptation.jobs.evaluate import evaluate
@@ -62,7 +67,7 @@ class Report:
 
     folder: Annotated[Positional[Path], arg(name="dir", metavar="DIR")]
     """Run folder or trial folder."""
-    out: Path | None = None
+    out: OptionalPath = None
     """The page. Default: DIR/report.html."""
     as_json: Json = False
 
@@ -86,7 +91,7 @@ class View:
 
     family: Annotated[Positional[str], arg(metavar="FAMILY")]
     """Family of tasks, or package.module:Class for one of your own."""
-    out: Path | None = None
+    out: OptionalPath = None
     """.mp4, .png (last frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
     seed: int = 0
     """Random seed of the task and the actions."""
@@ -95,7 +100,11 @@ class View:
     def run(self) -> dict[str, Any]:
         """Open the window or write the file."""
         check_name(FAMILIES, self.family)
+        check_seed(self.seed)
         from adaptation.jobs.view import view
 
         shown = view(self.family, self.out, self.seed)
-        return {"family": self.family, "file": None if shown is None else str(shown)}
+        if shown is None:
+            return {"family": self.family, "file": None}
+        print(f"wrote {shown}")
+        return {"family": self.family, "file": str(shown)}

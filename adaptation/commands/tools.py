@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from adaptation.commands.arguments import Json, check_name, check_positive
+from adaptation.commands.arguments import (
+    Json,
+    OptionalFloat,
+    OptionalPath,
+    check_name,
+    check_positive,
+)
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -45,9 +51,9 @@ class Emulate:
     """Protocol; `pliant list` names the emulators."""
     arm: str
     """Arm to emulate."""
-    calibration: Path | None = None
+    calibration: OptionalPath = None
     """File with the wiring and zeros of its motors. Default: those of the arm as delivered."""
-    seconds: float | None = None
+    seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
 

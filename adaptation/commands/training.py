@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import (
+    Flag,
     Json,
+    OptionalFloat,
+    OptionalInt,
+    OptionalPath,
+    OptionalText,
     Pairs,
     check_name,
     check_positive,
+    check_seed,
     open_run,
     parse_pairs,
 )
@@ -43,35 +49,35 @@ RUN_OPTIONS = (
 class Train:
     """Meta-train a method in simulation, with its blind and oracle references.
 
-    Training ends at the first bound that is reached: --minutes, --iterations, --gradient-steps or
-    --steps; without any, it follows the method's own schedule. The weights are the same bit for
-    bit each time, killed and resumed or not, unless --minutes ends the training.
+    Training ends at the first of the bounds --steps, --gradient-steps, --iterations and --minutes
+    that is reached; without any, it follows the method's own schedule. The weights are the same
+    bit for bit each time, killed and resumed or not, unless --minutes ends the training.
     """
 
-    method: Annotated[Positional[str | None], arg(metavar="METHOD")] = None
+    method: Annotated[Positional[str | None], arg(metavar="METHOD", help_behavior_hint="")] = None
     """Method; `pliant list` names them. Not needed with --resume."""
-    family: str | None = None
+    family: OptionalText = None
     """Family of tasks, or package.module:Class for one of your own."""
     preset: str = "cpu"
     """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
     """Random seed."""
-    out: Path | None = None
+    out: OptionalPath = None
     """Run folder. Default: runs/METHOD-FAMILY-SEED."""
-    resume: bool = False
+    resume: Flag = False
     """Continue the run in --out from its last checkpoint."""
-    steps: int | None = None
+    steps: OptionalInt = None
     """Stop after this many environment steps, over all worlds."""
-    gradient_steps: int | None = None
+    gradient_steps: OptionalInt = None
     """Stop after this many gradient steps."""
-    iterations: int | None = None
+    iterations: OptionalInt = None
     """Stop after this many training iterations."""
-    minutes: float | None = None
+    minutes: OptionalFloat = None
     """Stop after this much wall time, min."""
-    engine: str | None = None
+    engine: OptionalText = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
-    references: bool = True
-    """Also train the blind and oracle policies, the lower and upper reference for results."""
+    references: Flag = True
+    """Leave out the blind and oracle policies, the lower and upper reference for results."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     set: Pairs = ()
@@ -101,6 +107,7 @@ class Train:
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
         check_name(ENGINES, self.engine)
+        check_seed(self.seed)
         check_positive(
             steps=self.steps,
             gradient_steps=self.gradient_steps,

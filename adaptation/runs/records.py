@@ -141,6 +141,7 @@ class DeployResult(msgspec.Struct, frozen=True):
     events: list[Event]
     timing: dict[str, Any] | None
     seconds: float
+    recording: str | None  # its MCAP file; none in lockstep
 
 
 class EmulationResult(msgspec.Struct, frozen=True):

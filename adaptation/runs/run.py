@@ -16,7 +16,7 @@ from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
 from policies.presets import resolve_preset
-from robots.errors import DamagedError
+from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
 
@@ -67,6 +67,8 @@ class Run:
         """
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
+        if config.seed < 0:
+            raise BadArgumentError(f"seed must not be negative, got {config.seed}")
         preset, settings = resolve_preset(config.method, config.preset, config.settings)
         config = msgspec.structs.replace(config, preset=preset, settings=settings)
         checkpoint.method_config(config.method, config.family, preset, settings)
