@@ -169,6 +169,7 @@ REFUSALS = [
     ("train pearl --family point --steps -1", "--steps must be above 0, got -1"),
     ("train pearl --family point --gradient-steps 0", "--gradient-steps must be above 0, got 0"),
     ("train pearl --family point --minutes nan", "--minutes must be above 0, got nan"),
+    ("train pearl --family point --seed -1", "--seed must not be negative, got -1"),
     ("train pearl --family point --set speed=9", "no setting 'speed'; there are:"),
     ("train pearl --family point --set speed", "--set takes NAME=VALUE, got 'speed'"),
     ("train pearl --family point --set sac.lr=-1", "sac.lr=-1 is not allowed: give a number"),
@@ -181,14 +182,19 @@ REFUSALS = [
     ("evaluate nowhere", "nowhere is no run folder"),
     ("evaluate nowhere --tasks -3", "--tasks must be above 0"),
     ("evaluate nowhere --split best", "best"),
+    ("evaluate nowhere --seed -1", "--seed must not be negative, got -1"),
     ("deploy nowhere --arm hand", "no arm named 'hand'; there are: panda"),
     ("deploy nowhere --arm panda --driver psychic", "no driver named 'psychic'; there are:"),
     ("deploy nowhere --arm panda --tracker eye", "no tracker named 'eye'; there are:"),
     ("deploy nowhere --arm panda --clock wall", "wall"),
     ("deploy nowhere --arm panda", "nowhere is no run folder"),
     ("trial nowhere --arm panda", "nowhere is no run folder"),
+    ("trial nowhere --arm panda --seed -1", "--seed must not be negative, got -1"),
+    ("trial nowhere --arm panda --realtime-episodes -1", "--realtime-episodes must not be"),
     ("trial nowhere", "--arm"),
     ("report nowhere", "no folder nowhere"),
+    ("view point --seed -1", "--seed must not be negative, got -1"),
+    ("view point --out nowhere/point.png", "no folder nowhere"),
     ("view skate", "no family named 'skate'"),
     ("recover nowhere.mcap", "no file nowhere.mcap"),
     ("emulate pigeon --arm viperx", "no emulator named 'pigeon'; there are: dynamixel"),
@@ -331,7 +337,7 @@ def test_what_an_untuned_training_takes_is_said_before_it_begins(
     assert "rl2 has no cpu preset for point_sparse" in notice
     assert "environment steps" in notice
     assert "gradient steps" in notice
-    assert "minutes on one core" in notice
+    assert "less than a minute on one core" in notice
     assert notice.index("has no cpu preset") < notice.index("iteration 1")
 
 

@@ -59,6 +59,16 @@ def check_positive(**numbers: float | None) -> None:
             raise BadArgumentError(f"--{option} must be above 0, got {value}")
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a negative seed: NumPy's generators take none.
+
+    Raises:
+        BadArgumentError: it is negative.
+    """
+    if seed < 0:
+        raise BadArgumentError(f"--seed must not be negative, got {seed}")
+
+
 def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     """Read NAME=VALUE options; a value that is JSON becomes a number, a list, ..., else a text.
 

@@ -14,12 +14,14 @@ from adaptation.commands.arguments import (
     RunFolder,
     check_name,
     check_positive,
+    check_seed,
     open_run,
     parse_pairs,
 )
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
     from adaptation.runs.records import DeployResult, Timing, TrialResult
@@ -86,6 +88,7 @@ class Deploy(ArmOptions):
         """Drive the arm and print what the gate did and how the loop kept time."""
         self.check_names()
         check_positive(seconds=self.seconds)
+        check_seed(self.seed)
         run = open_run(self.folder)
         from adaptation.jobs.deploy import deploy
 
@@ -102,10 +105,14 @@ class Deploy(ArmOptions):
         )
         verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
         solved = sum(result.success)
+        returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
         print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
+        print(f"return per episode: {returns}")
         print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
         if result.timing is not None:
             print(describe_timing(result.timing))
+        if result.recording is not None:
+            print(f"recording: {result.recording}")
         return result
 
 
@@ -136,6 +143,11 @@ class Trial(ArmOptions):
         """Run the trial and print its table."""
         self.check_names()
         check_positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
+        check_seed(self.seed)
+        if self.realtime_episodes < 0:
+            raise BadArgumentError(
+                f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
+            )
         run = open_run(self.folder)
         from adaptation.jobs.arm_session import default_clock
         from adaptation.jobs.trial import TrialConfig, run_trial
@@ -156,6 +168,8 @@ class Trial(ArmOptions):
         )
         result = run_trial(run, config, self.out or self.folder / "trial", self.workers)
         print(table(result))
+        if result.timing is not None:
+            print(describe_timing(result.timing))
         return result
 
 

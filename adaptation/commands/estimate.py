@@ -48,8 +48,16 @@ def describe_untuned(run: Run) -> str | None:
     length = estimate_training(run, config)
     return (
         f"{notice} Training will take about {length.steps:,} environment steps,"
-        f" {length.gradient_steps:,} gradient steps and {length.minutes:.1f} minutes on one core."
+        f" {length.gradient_steps:,} gradient steps and {describe_minutes(length.minutes)} on one"
+        " core."
     )
+
+
+def describe_minutes(minutes: float) -> str:
+    """A duration as a person says it."""
+    if minutes < 1:
+        return "less than a minute"
+    return f"{minutes:.1f} minutes" if minutes < 10 else f"{minutes:.0f} minutes"
 
 
 def estimate_training(run: Run, config: MethodConfig) -> Estimate:

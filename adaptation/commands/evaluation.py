@@ -15,6 +15,7 @@ from adaptation.commands.arguments import (
     allow_local_modules,
     check_name,
     check_positive,
+    check_seed,
     open_run,
 )
 from robots.errors import BadArgumentError
@@ -49,6 +50,7 @@ class Evaluate:
     def run(self) -> "Evaluation":
         """Evaluate and print the table."""
         check_name(ENGINES, self.engine)
+        check_seed(self.seed)
         check_positive(tasks=self.tasks, episodes=self.episodes)
         run = open_run(self.folder)
         from adaptation.jobs.evaluate import evaluate
@@ -98,7 +100,11 @@ class View:
     def run(self) -> dict[str, str | None]:
         """Open the window or write the file."""
         check_name(FAMILIES, self.family)
+        check_seed(self.seed)
         from adaptation.jobs.view import view
 
         shown = view(self.family, self.out, self.seed)
-        return {"family": self.family, "file": None if shown is None else str(shown)}
+        if shown is None:
+            return {"family": self.family, "file": None}
+        print(f"wrote {shown}")
+        return {"family": self.family, "file": str(shown)}

@@ -17,6 +17,7 @@ from adaptation.commands.arguments import (
     Pairs,
     check_name,
     check_positive,
+    check_seed,
     open_run,
     parse_pairs,
 )
@@ -75,8 +76,8 @@ class Train:
     """Stop after this much wall time, min."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
-    references: bool = True
-    """Also train the blind and oracle policies, the lower and upper reference for results."""
+    references: Flag = True
+    """Leave out the blind and oracle policies, the lower and upper reference for results."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     set: Pairs = ()
@@ -106,6 +107,7 @@ class Train:
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
         check_name(ENGINES, self.engine)
+        check_seed(self.seed)
         check_positive(
             steps=self.steps,
             gradient_steps=self.gradient_steps,

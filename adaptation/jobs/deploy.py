@@ -1,6 +1,7 @@
 """Drive an arm with a run's adapted policy for some time."""
 
 from collections import Counter
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -45,6 +46,7 @@ def deploy(
     family = run.family
     clock = clock or default_clock(driver)
     name, policy = next(run.policies(arm))
+    recording = next_recording(run.path, clock)
     session = ArmSession(
         family,
         arm,
@@ -52,7 +54,7 @@ def deploy(
         clock=clock,
         options=options,
         seed=seed,
-        record_to=next_recording(run.path, clock),
+        record_to=recording,
         tracker=tracker,
         tracker_options=tracker_options,
     )
@@ -61,10 +63,12 @@ def deploy(
     started = monotonic()
     with session:
         records = session.run_object(name, policy, task, explores(family, episodes))
-    return _summarize(records, monotonic() - started)
+    return _summarize(records, monotonic() - started, recording)
 
 
-def _summarize(records: list[EpisodeRecord], seconds: float) -> DeployResult:
+def _summarize(
+    records: list[EpisodeRecord], seconds: float, recording: Path | None
+) -> DeployResult:
     verdicts: Counter[str] = Counter()
     for record in records:
         verdicts.update(record.verdicts)
@@ -80,4 +84,5 @@ def _summarize(records: list[EpisodeRecord], seconds: float) -> DeployResult:
         events=[event for record in records for event in record.events],
         timing=records[-1].timing,
         seconds=seconds,
+        recording=None if recording is None else str(recording),
     )

@@ -32,15 +32,18 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         The file that was written; None after a window was closed.
 
     Raises:
-        BadArgumentError: ``out`` ends otherwise, or the body cannot be shown that way.
+        BadArgumentError: ``out`` ends otherwise or its folder is missing, or the body cannot be
+            shown that way.
     """
     family: Family = FAMILIES[name]()
     if out is None and _has_screen():
         show_window(family, seed)
         return None
-    out = out or Path(f"{name}.mp4")
+    out = out or Path(f"{family.name}.mp4")
     if out.suffix not in ENDINGS:
         raise BadArgumentError(f"{out} must end in .mp4, .png or .html")
+    if not out.parent.is_dir():
+        raise BadArgumentError(f"no folder {out.parent}")
     clips = record_trial(family, seed)
     if out.suffix == ".html":
         _write_page(out, family, clips)

@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 INTERVAL = 5.0  # s between two plain lines
 
@@ -25,9 +26,9 @@ class ProgressReporter:
         if console.is_terminal:
             self._bar = Progress(
                 TextColumn(title),
-                BarColumn(),
-                TextColumn("{task.fields[text]}"),
-                TimeElapsedColumn(),
+                BarColumn(table_column=Column(min_width=10)),
+                TimeElapsedColumn(table_column=Column(min_width=7)),
+                TextColumn("{task.fields[text]}"),  # a narrow terminal cuts this, not the time
                 console=console,
             )
 

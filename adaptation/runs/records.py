@@ -160,6 +160,7 @@ class DeployResult(msgspec.Struct, frozen=True):
     events: list[Event]
     timing: Timing | None
     seconds: float
+    recording: str | None  # its MCAP file; none in lockstep
 
 
 class EmulationResult(msgspec.Struct, frozen=True):

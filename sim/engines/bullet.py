@@ -171,29 +171,32 @@ class BulletEngine:
 
 
 def connect() -> Client:
-    """A fresh client. PyBullet is imported late because the import prints a greeting."""
-    from pybullet import DIRECT
-    from pybullet_utils.bullet_client import BulletClient
+    """A fresh client. PyBullet is imported late because its import prints a greeting, too."""
+    with _silence():
+        from pybullet import DIRECT
+        from pybullet_utils.bullet_client import BulletClient
 
-    with _silent_stdout():
         return BulletClient(DIRECT)
 
 
 @contextmanager
-def _silent_stdout() -> Iterator[None]:
-    """Swallow PyBullet's greeting: standard output belongs to the caller.
+def _silence() -> Iterator[None]:
+    """Swallow PyBullet's greetings: standard output and error belong to the caller.
 
-    It is printed from C, whose buffer may be flushed as late as at exit: it is flushed here.
+    They are printed from C, whose buffer may be flushed as late as at exit: it is flushed here.
     """
     libc = ctypes.CDLL(None)
     libc.fflush(None)
-    stdout = os.dup(1)
+    streams = (1, 2)
+    copies = [os.dup(stream) for stream in streams]
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 1)
+    for stream in streams:
+        os.dup2(devnull, stream)
     try:
         yield
     finally:
         libc.fflush(None)
-        os.dup2(stdout, 1)
-        os.close(stdout)
+        for stream, copy in zip(streams, copies, strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)
         os.close(devnull)

@@ -245,7 +245,8 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
 def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_scene() -> None:
     scene = FAMILIES["slide"]().scene
     assert engine_for(scene, "bullet") == "bullet"
-    with pytest.raises(BadArgumentError, match="panda runs on mujoco, bullet, not on ideal"):
+    reason = "panda with an object runs on mujoco, bullet, not on ideal"
+    with pytest.raises(BadArgumentError, match=reason):
         engine_for(scene, "ideal")
     with pytest.raises(UnknownNameError, match="there are: bullet, ideal, mujoco"):
         engine_for(scene, "unknown")

@@ -97,7 +97,7 @@ def test_an_error_in_one_simulation_is_reported_and_the_others_go_on(
     assert not hurt.diverged.any()
 
 
-def test_pybullet_leaves_standard_output_to_the_caller() -> None:
+def test_pybullet_leaves_standard_output_and_error_to_the_caller() -> None:
     code = """
 from sim.engines.bullet import BulletEngine
 from sim.families import FAMILIES
@@ -108,6 +108,7 @@ engine.close()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "answer\n"
+    assert not done.stderr
 
 
 def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
