@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol, Union
 
 import msgspec
 import tyro
-from tyro.conf import FlagCreatePairsOff, subcommand
+from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
 from robots.errors import BadArgumentError, PliantError
@@ -74,13 +74,7 @@ def _parse(words: list[str]) -> Command:
             continue
         members.append(Annotated[kind, subcommand(name, prefix_name=False)])
     any_command: Any = Union[tuple(members)]  # noqa: UP007
-    command: Command = tyro.cli(
-        any_command,
-        prog="pliant",
-        description=__doc__,
-        args=words,
-        config=(FlagCreatePairsOff,),  # --resume, without a --no-resume that says nothing
-    )
+    command: Command = tyro.cli(any_command, prog="pliant", description=__doc__, args=words)
     return command
 
 

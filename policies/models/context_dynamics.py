@@ -42,13 +42,8 @@ class DynamicsConfig:
     # how many of these windows are predicted under the belief of an earlier tick, so that the model
     # is trained under uncertain beliefs too
     early_belief_windows: WholeNumber = 0
-<<<<<<< HEAD
-    # Weight of the belief's KL from its prior, against the likelihood of one step (nats per nat).
-    # One over the steps of a trial would be 0.017.
-=======
     # weight of the belief's KL from its prior, beside the likelihood of one step; the evidence
     # lower bound of a trial of 60 steps has 1/60 = 0.017
->>>>>>> r2
     kl_weight: NonNegative = 0.005
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
     noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors
