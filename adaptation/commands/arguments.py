@@ -14,7 +14,8 @@ from robots.registry import Registry
 if TYPE_CHECKING:
     from adaptation.runs.run import Run
 
-Flag = FlagCreatePairsOff[bool]  # --name alone; there is no --no-name
+# --name alone: there is no --no-name, and no default to tell.
+Flag = Annotated[FlagCreatePairsOff[bool], arg(help_behavior_hint="")]
 Json = Annotated[Flag, arg(name="json", help="Print one JSON object as the last line.")]
 Pairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]  # option repeated
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
