@@ -114,9 +114,12 @@ def test_numpy_is_answered_with_numpy_and_torch_with_torch(policy: pliant.Policy
     assert not same.requires_grad
 
 
-def test_a_policy_by_hand_does_what_the_rollout_does(policy: pliant.Policy, folder: Path) -> None:
+@pytest.mark.parametrize("explore", [False, True])
+def test_a_policy_by_hand_does_what_the_rollout_does(
+    policy: pliant.Policy, folder: Path, explore: bool
+) -> None:
     task = policy.family.sample(np.random.default_rng(1), 4)
-    expected = pliant.rollout(pliant.make("point", 4, seed=2), policy, task, 2, explore=False)
+    expected = pliant.rollout(pliant.make("point", 4, seed=2), policy, task, 2, explore)
 
     policy = pliant.load(folder / "runs/point")
     world = pliant.make("point", 4, seed=2)
@@ -126,7 +129,7 @@ def test_a_policy_by_hand_does_what_the_rollout_does(policy: pliant.Policy, fold
         obs = world.reset(task)
         ticks = []
         for tick in range(world.family.horizon):
-            action = policy.act(obs, belief)
+            action = policy.act(obs, belief, explore)
             step = world.step(action)
             ticks.append(pliant.transition(obs, action, step, episode, tick))
             belief = policy.observe(belief, ticks[-1])
@@ -134,6 +137,25 @@ def test_a_policy_by_hand_does_what_the_rollout_does(policy: pliant.Policy, fold
         belief = policy.adapt(belief, ticks)
         rewards.append(torch.stack([tick.reward for tick in ticks]))
     torch.testing.assert_close(torch.stack(rewards), expected.ticks.reward, rtol=0, atol=0)
+
+
+def test_a_transition_tells_where_its_episode_and_its_task_begin_and_which_worlds_act() -> None:
+    world = pliant.make("point", 2)
+    obs = world.reset(world.family.sample(world.rng, 2))
+    action = np.zeros((2, 2))
+    step = world.step(action)
+    expected = {
+        (0, 0): (True, True),
+        (0, 1): (False, False),
+        (1, 0): (False, True),
+    }
+    for (episode, tick), (first, begins) in expected.items():
+        made = pliant.transition(obs, action, step, episode, tick)
+        assert made.first.tolist() == [first] * 2
+        assert made.begins.tolist() == [begins] * 2
+        assert made.valid.all()
+    made = pliant.transition(obs, action, step, 0, 0, valid=np.array([True, False]))
+    assert made.valid.tolist() == [True, False]
 
 
 def test_a_rollout_explores_in_all_but_the_last_episode(folder: Path) -> None:

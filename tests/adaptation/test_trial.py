@@ -424,6 +424,23 @@ def test_the_arm_may_be_reached_in_another_way_when_a_trial_is_resumed(
         try_out(trained, driver=real_driver, clock="realtime", options={"port": port})
 
 
+def test_deploying_explores_as_a_trial_does_and_no_longer(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explored = []
+    act = tiny.Counter.act
+
+    def record(self: tiny.Counter, obs: torch.Tensor, belief: Any, explore: bool) -> torch.Tensor:
+        explored.append(explore)
+        return act(self, obs, belief, explore)
+
+    run = Run.open(trained)
+    assert len(list(run.policies("tiny-arm"))) == 4  # loading repeats decisions
+    monkeypatch.setattr(tiny.Counter, "act", record)
+    deploy(run, "tiny-arm", "twin", seconds=2.0)
+    assert explored[::TICKS] == [True, True, False, False]
+
+
 def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     result = deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, clock="realtime", seed=0)
     assert result.episodes == 4  # of 5 actions, 0.1 s each
