@@ -90,6 +90,15 @@ def test_an_optional_config_is_switched_on_by_its_settings_and_off_by_none() -> 
 # ---- values ----
 
 
+def test_settings_of_an_optional_config_that_is_switched_off_are_not_listed() -> None:
+    preset = {"terminal_value": {"lr": 0.01}}
+    on = list_settings(ContextMpcConfig, PROBLEM, preset, {})
+    off = list_settings(ContextMpcConfig, PROBLEM, preset, {"terminal_value": None})
+    assert "terminal_value.lr" in [setting.name for setting in on]
+    names = [setting.name for setting in off if setting.name.startswith("terminal_value")]
+    assert names == ["terminal_value"]
+
+
 @pytest.mark.parametrize("value", ["64,32", "64, 32", [64, 32], (64, 32)])
 def test_a_list_may_be_a_text_of_numbers(value: Any) -> None:
     config = configure(PearlConfig, PROBLEM, None, {"sac.hidden": value})
