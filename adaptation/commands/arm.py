@@ -176,8 +176,10 @@ class Trial(ArmOptions):
 def describe_timing(timing: "Timing") -> str:
     """How the control loop kept time, in one line."""
     lateness = timing.lateness_ms
+    policy = timing.policy_ms
     return (
         f"control loop: {timing.rate_hz:.0f} Hz, {timing.ticks} ticks,"
         f" {timing.missed} missed, lateness {lateness.p50:.3f} ms (median),"
-        f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest)"
+        f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest);"
+        f" policy {policy.p50:.1f} ms (median), {policy.max:.1f} ms (largest)"
     )
