@@ -49,8 +49,8 @@ RUN_OPTIONS = (
 class Train:
     """Meta-train a method in simulation, with its blind and oracle references.
 
-    Training ends at the first bound that is reached: --steps, --gradient-steps, --iterations or
-    --minutes. Without a bound it follows the method's own schedule. The weights are the same
+    Training ends at the first bound that is reached, of --steps, --gradient-steps, --iterations
+    and --minutes. Without a bound it follows the method's own schedule. The weights are the same
     bit for bit each time, killed and resumed or not, unless --minutes ends the training.
     """
 
