@@ -36,7 +36,10 @@ def load_preset(
     if budget not in BUDGETS:
         allowed = f"{', '.join(BUDGETS)}, and files that end in {SUFFIX}"
         raise BadArgumentError(f"no preset named {budget!r}; there are: {allowed}")
-    tables = _read_tables(family)
+    file = _find_file(family)
+    if file is None:
+        return None
+    tables = _read_tables(file)
     budgets = tables.get(method, {})
     if budget not in budgets:
         return None
@@ -48,11 +51,11 @@ def resolve_preset(
     preset: str,
     changes: dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
-    """Translate a user's choice of preset into a budget and changes to its settings.
+    """The budget and the changes to it that a user's choice of preset stands for.
 
     Args:
         method: the method's name.
-        preset: a budget, or the path of a TOML file whose table ``[METHOD]`` changes budget cpu.
+        preset: a budget, or the path of a file like FAMILY.toml, which changes budget cpu.
         changes: further changes by dotted name; they win over the file.
 
     Raises:
@@ -63,10 +66,13 @@ def resolve_preset(
     file = Path(preset)
     if not file.is_file():
         raise BadArgumentError(f"no preset file {file}")
-    tables = _parse(file)
-    if method not in tables:
-        raise BadArgumentError(f"{file} has no table [{method}]; it has: {', '.join(tables)}")
-    return BUDGETS[0], {**tables[method], **changes}
+    budget = BUDGETS[0]
+    tables = _read_tables(file)
+    if budget not in tables.get(method, {}):
+        known = ", ".join(f"[{name}.{budget}]" for name in tables if budget in tables[name])
+        raise BadArgumentError(f"{file} has no table [{method}.{budget}]; it has: {known}")
+    table = _resolve(tables[method][budget], tables, budget)
+    return budget, {**table, **changes}
 
 
 def _parse(file: Traversable) -> dict[str, Any]:
@@ -86,14 +92,20 @@ def _find_file(family: str) -> Traversable | None:
     return None
 
 
-def _read_tables(family: str) -> dict[str, Any]:
-    """The tables of a family by method and budget; none where the family has no file."""
-    file = _find_file(family)
-    if file is None:
-        return {}
+def _read_tables(file: Traversable) -> dict[str, Any]:
+    """The tables of a file by method and budget, with those of the family that it inherits from.
+
+    Raises:
+        BadArgumentError: it cannot be read, or inherits from a family without a file.
+    """
     own = _parse(file)
-    parent = own.pop(INHERIT, None)
-    tables = {} if parent is None else _read_tables(parent)
+    tables: dict[str, Any] = {}
+    if INHERIT in own:
+        family = own.pop(INHERIT)
+        parent = _find_file(family)
+        if parent is None:
+            raise BadArgumentError(f"{file} inherits from {family!r}, which has no presets")
+        tables = _read_tables(parent)
     for method, budgets in own.items():
         inherited = tables.setdefault(method, {})
         for budget, table in budgets.items():

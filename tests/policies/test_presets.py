@@ -81,7 +81,7 @@ def test_an_unknown_budget_is_refused() -> None:
 
 def test_a_file_of_ones_own_changes_the_budget_and_is_changed_itself(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
-    file.write_text("[pearl]\nlatent_dim = 7\nsac = { lr = 0.002 }\n")
+    file.write_text("[pearl.cpu]\nlatent_dim = 7\nsac = { lr = 0.002 }\n")
     budget, changes = resolve_preset("pearl", str(file), {"sac.lr": 0.003})
     assert budget == "cpu"
     problem = problem_of(FAMILIES["slide"]())
@@ -96,7 +96,8 @@ def test_a_file_of_ones_own_changes_the_budget_and_is_changed_itself(tmp_path: P
     ("text", "message"),
     [
         (None, "no preset file"),
-        ("[rl2]\nlr = 0.1\n", r"has no table \[pearl\]; it has: rl2"),
+        ("[rl2.cpu]\nlr = 0.1\n", r"has no table \[pearl.cpu\]; it has: \[rl2.cpu\]"),
+        ('inherit = "mars"\n', "inherits from 'mars', which has no presets"),
         ("[pearl\n", "preset file"),
     ],
 )
@@ -129,3 +130,10 @@ def test_a_package_brings_its_presets_by_an_entry_point(
     assert preset is not None
     assert slide is not None
     assert preset == {**slide, "latent_dim": 9}
+
+
+def test_a_copy_of_a_familys_file_is_a_file_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "copy.toml"
+    file.write_text(files("policies.presets").joinpath("reach_viperx.toml").read_text())
+    _, changes = resolve_preset("pearl", str(file), {})
+    assert changes == load_preset("pearl", "reach_viperx")
