@@ -182,7 +182,8 @@ def table(comparison: Comparison) -> str:
     for label, difference in differences.items():
         if difference is not None:
             lines.append(f"{label:<24}{_show(difference)}")
-    lines.append(f"{comparison.tasks} tasks, {comparison.seconds:.1f} s")
+    tasks = "1 task" if comparison.tasks == 1 else f"{comparison.tasks} tasks"
+    lines.append(f"{tasks}, {comparison.seconds:.1f} s")
     return "\n".join(lines)
 
 
