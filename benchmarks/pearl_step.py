@@ -132,8 +132,9 @@ class PlainPearl:
         count = self.rng.integers(1, min(self.config.max_context, length) + 1)
         index = self.rng.choice(length, count, replace=False)
         obs, action, reward, next_obs, _ = self.rows(task, index)
-        x = torch.cat([obs, action, reward, next_obs - obs], -1)
-        return ((x - self.context_mean) / self.context_std).clamp(-10, 10)
+        features = torch.cat([obs, action, reward, next_obs - obs], -1)
+        normalized = (features - self.context_mean) / self.context_std
+        return normalized.clamp(-10, 10)
 
     def infer(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
         """A sample of z for each task, (n, l), and the KL from the prior."""

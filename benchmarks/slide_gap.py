@@ -112,11 +112,19 @@ def blind(train: Played, judged: Played) -> tuple[Array, Array]:
     return evaluate(judged.obs[np.arange(len(chosen)), chosen], judged.task)
 
 
+def distances(played: Played, objects: int, strikes: int) -> Array:
+    """How far the first common strikes moved the first objects, (objects, strikes) m."""
+    positions = played.obs[:objects, :strikes, OBJECT]
+    moved: Array = np.linalg.norm(positions - START, axis=-1)
+    return moved
+
+
 def agreement(a: Played, b: Played) -> tuple[float, float]:
     """Correlation of the distances in two engines, and the median ratio of b's to a's."""
-    n = min(len(a.task), len(b.task))
-    k = min(a.common, b.common)
-    in_a, in_b = (np.linalg.norm(x.obs[:n, :k, OBJECT] - START, axis=-1) for x in (a, b))
+    objects = min(len(a.task), len(b.task))
+    strikes = min(a.common, b.common)
+    in_a = distances(a, objects, strikes)
+    in_b = distances(b, objects, strikes)
     moved = (in_a > MOVED) & (in_b > MOVED)
     correlation = np.corrcoef(in_a[moved], in_b[moved])[0, 1]
     ratio = np.median(in_b[moved] / in_a[moved])
@@ -137,7 +145,7 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
         returns, success = evaluate(judged.obs, judged.task)
         blind_return, blind_success = blind(played[engine, "train"], judged)
         oracle_success = success[np.arange(len(returns)), returns.argmax(1)]
-        r, distances = agreement(played["mujoco", split], played["bullet", split])
+        correlation, ratio = agreement(played["mujoco", split], played["bullet", split])
         rows.append(
             {
                 "name": f"slide in {engine}, {split}",
@@ -147,8 +155,8 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
                 "unit": "return",
                 "success": [float(blind_success.mean()), float(oracle_success.mean())],
                 "tasks": len(returns),
-                "r": r,
-                "distances": distances,
+                "r": correlation,
+                "distances": ratio,
             }
         )
     return rows
