@@ -1,7 +1,9 @@
 """Evaluate a run in simulation: every policy on the same tasks under the same seeds."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from time import monotonic
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,15 +12,26 @@ import torch
 from adaptation.metrics import final_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
-from adaptation.rollout import rollout
+from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import POLICIES, Evaluation
-from adaptation.runs.run import Run, current_commit
+from adaptation.runs.run import Run
+from adaptation.runs.versions import current_commit
 from policies.method import TrialBatch
 from robots.world import Family, Task
 from sim.engines import engine_for
 from sim.vec_world import VecWorld
 
 EVALUATION = 77_003  # first number of every evaluation's seeds: no training draws the same numbers
+
+
+class Conditions(NamedTuple):
+    """What all policies of a comparison have in common."""
+
+    tasks: int
+    episodes: int
+    split: str
+    engine: str | None
+    seed: int = 0  # of the tasks and their disturbances
 
 
 def evaluate(
@@ -47,24 +60,36 @@ def evaluate(
     started = monotonic()
     family = run.family
     engine = engine_for(family.scene, engine)
-    episodes = episodes or family.episodes
-    explore = explores(family, episodes)
-    task = family.sample(np.random.default_rng([EVALUATION, seed]), tasks, split)
+    conditions = Conditions(tasks, episodes or family.episodes, split, engine, seed)
     results = {}
-    with (
-        closing(VecWorld(family, engine, tasks, seed=seed)) as world,
-        ProgressReporter(f"evaluating {run.path.name}") as show,
-    ):
-        for name, policy in run.policies():
-            world.rng = np.random.default_rng([EVALUATION, seed, 1])
-            trial = rollout(world, policy, task, episodes, explore)
-            results[name] = _grid(family, task, trial)
+    with ProgressReporter(f"evaluating {run.path.name}") as show:
+        for name, grid in evaluate_policies(family, run.policies(), conditions):
+            results[name] = grid
             show(len(results) / len(POLICIES), name)
     comparison = msgspec.structs.asdict(compare_policies(results))
     comparison["seconds"] = monotonic() - started
     comparison["run"] = str(run.path)
     comparison["commit"] = current_commit()
     return Evaluation(**comparison, split=split, engine=engine)
+
+
+def evaluate_policies(
+    family: Family, policies: Iterable[tuple[str, Policy[Any]]], conditions: Conditions
+) -> Iterator[tuple[str, EpisodeGrid]]:
+    """Let policies act one after the other, all in the same tasks under the same seeds.
+
+    Yields:
+        Each policy's name and what it reached, as soon as it has acted.
+    """
+    seed = conditions.seed
+    rng = np.random.default_rng([EVALUATION, seed])
+    task = family.sample(rng, conditions.tasks, conditions.split)
+    explore = explores(family, conditions.episodes)
+    with closing(VecWorld(family, conditions.engine, conditions.tasks, seed=seed)) as world:
+        for name, policy in policies:
+            world.rng = np.random.default_rng([EVALUATION, seed, 1])
+            trial = rollout(world, policy, task, conditions.episodes, explore)
+            yield name, _grid(family, task, trial)
 
 
 def explores(family: Family, episodes: int) -> list[bool]:

@@ -29,7 +29,8 @@ from adaptation.rollout import Policy
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import EpisodeRecord, TrialResult
-from adaptation.runs.run import Run, current_commit
+from adaptation.runs.run import Run
+from adaptation.runs.versions import current_commit
 from robots.errors import BadArgumentError, PliantError
 from robots.world import Family
 

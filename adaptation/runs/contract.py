@@ -7,13 +7,13 @@ recorded decisions are repeated before any joint moves.
 
 import re
 from dataclasses import fields
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from adaptation.runs.decisions import EXAMPLES, single_prior
+from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
 from robots.arm import Body
@@ -105,7 +105,7 @@ def describe(
     """The contract of a method for a family, in their present state."""
     problem = method.problem
     body = family.body
-    major, minor, *_ = version("pliant").split(".")
+    major, minor, *_ = pliant_version().split(".")
     prior = named_tensors(single_prior(method))
     return Contract(
         format=FORMAT,

@@ -1,9 +1,7 @@
 """A run folder: the config that training was started with, the checkpoints, and the curves."""
 
 import platform
-import subprocess
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,6 +13,7 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
+from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.fields import convert
 from policies.presets import resolve_preset
 from policies.ranges import Count, NonNegative, Positive, WholeNumber
@@ -36,6 +35,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_steps: Count | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
+    evaluations: WholeNumber = 0  # on held-out tasks, spread evenly over the budget
+    evaluation_tasks: Count = 40  # held-out tasks in each
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
     save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
     settings: dict[str, Any] = {}  # changes to the method's config
@@ -70,16 +71,16 @@ class Run:
         """
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
-        config = _checked(config)
-        preset, settings = resolve_preset(config.method, config.preset, config.settings)
-        config = msgspec.structs.replace(config, preset=preset, settings=settings)
-        checkpoint.method_config(config.method, config.family, preset, settings)
-        engine_for(checkpoint.family_named(config.family).scene, config.engine)
-        packages = ("pliant", "numpy", "torch", "mujoco", "pybullet")
-        versions = {package: version(package) for package in packages}
+        config = check_config(config)
+        packages = ("numpy", "torch", "mujoco", "pybullet")
+        versions = {package: installed_version(package) for package in packages}
         document = {
             "config": msgspec.to_builtins(config),
-            "versions": {"python": platform.python_version(), **versions},
+            "versions": {
+                "python": platform.python_version(),
+                "pliant": pliant_version(),
+                **versions,
+            },
             "commit": current_commit(),
         }
         path.mkdir(parents=True, exist_ok=True)
@@ -134,6 +135,10 @@ class Run:
         """The file of a role's training curve."""
         return self.path / ("log.jsonl" if role == "method" else f"log-{role}.jsonl")
 
+    def heldout_path(self, role: str) -> Path:
+        """The file of a role's evaluations on held-out tasks during training."""
+        return self.path / ("heldout.jsonl" if role == "method" else f"heldout-{role}.jsonl")
+
     def has_checkpoint(self, role: str) -> bool:
         """Whether a role has a checkpoint, loaded already or on disk."""
         folder = self.checkpoint_folder(role)
@@ -177,20 +182,17 @@ class Run:
                 yield role, reference.method
 
 
-def _checked(config: RunConfig) -> RunConfig:
-    """The config with every value as its type; BadArgumentError for one out of its range."""
+def check_config(config: RunConfig) -> RunConfig:
+    """The config as it is written to a run: every value as its type, the preset's file read.
+
+    Raises:
+        BadArgumentError: a name, a number, a setting or the engine is not possible.
+    """
     values = {}
     for name, annotation in get_type_hints(RunConfig, include_extras=True).items():
         values[name] = convert(name, getattr(config, name), annotation)
-    return RunConfig(**values)
-
-
-def current_commit() -> str | None:
-    """The commit of the code that is running; None outside a git checkout."""
-    command = ["git", "rev-parse", "HEAD"]
-    here = Path(__file__).parent
-    try:
-        answer = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    config = RunConfig(**values)
+    preset, settings = resolve_preset(config.method, config.preset, config.settings)
+    checkpoint.method_config(config.method, config.family, preset, settings)
+    engine_for(checkpoint.family_named(config.family).scene, config.engine)
+    return msgspec.structs.replace(config, preset=preset, settings=settings)

@@ -1,0 +1,218 @@
+"""Train and judge every cell of a suite, side by side, in any number of sittings.
+
+A finished cell is never run again; one that was killed goes on from its last checkpoint. A cell
+that fails is tried once more, and then its error stands in its folder and on the page.
+"""
+
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+
+from adaptation.jobs.cells import (
+    FAILURE,
+    Cell,
+    CellFailure,
+    CellResult,
+    cell_folder,
+    read_failure,
+    read_result,
+    suite_cells,
+    train_cell,
+    write_failure,
+)
+from adaptation.jobs.executor import Executor, Job, Outcome
+from adaptation.reporting.progress import ProgressReporter
+from adaptation.runs import checkpoint
+from adaptation.runs.run import check_config
+from adaptation.suites import Suite
+from policies.config import MethodConfig
+from policies.settings import estimate
+from robots.errors import DamagedError, PliantError
+
+ATTEMPTS = 2
+OUTPUT = "output.txt"  # what a cell's process printed
+
+# Rough times on one core, to begin with the longest cell; a wrong order costs a little time only.
+GRADIENT_STEP_SECONDS = 0.01
+STEP_SECONDS = 1e-4  # of an environment step
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """A cell of a suite and what is known of it: a result, or why there is none."""
+
+    cell: Cell
+    result: CellResult | None
+    error: str | None  # None with a result, and while the cell waits to be trained
+    is_current: bool  # whether the result is of this code, config, family and versions
+
+
+class Plan(NamedTuple):
+    """A cell that is to be trained."""
+
+    cell: Cell
+    folder: Path
+    seconds: float  # a rough guess
+
+
+def run_bench(
+    suite: Suite,
+    out: Path,
+    executor: Executor[CellResult],
+    minutes: float = inf,
+    only: str = "*",
+    seeds: tuple[int, ...] = (),
+) -> int:
+    """Train the cells of a suite that have no result yet.
+
+    Args:
+        suite: what to train.
+        out: folder of the cells.
+        executor: trains them.
+        minutes: wall time after which no result is waited for; what runs is ended, resumable.
+        only: pattern of cells' names, such as ``pearl-slide-*``.
+        seeds: instead of the suite's.
+
+    Returns:
+        How many of the cells have no result in the end.
+    """
+    ends = monotonic() + 60 * minutes
+    chosen = [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]
+    plans = _plan(chosen, out)
+    attempts = dict.fromkeys([plan.folder.name for plan in plans], 1)
+    by_name = {plan.folder.name: plan for plan in plans}
+    finished = 0
+    with ProgressReporter(f"bench {suite.title}") as show:
+        for plan in plans:
+            executor.submit(_job(plan, suite))
+        say(f"{len(chosen)} cells: {len(plans)} to train")
+        for outcome in executor.completed(ends - monotonic()):
+            plan = by_name[outcome.job.name]
+            if outcome.error is None:
+                finished += 1
+                show(finished / len(plans), f"{finished} of {len(plans)} cells")
+                say(f"finished {_describe(plan, outcome)}")
+            elif attempts[plan.folder.name] < ATTEMPTS:
+                attempts[plan.folder.name] += 1
+                executor.submit(_job(plan, suite))
+                say(f"failed, tried again: {plan.cell.name}: {_last_line(outcome.error)}")
+            else:
+                write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
+                say(f"failed: {plan.cell.name}: {_last_line(outcome.error)}")
+    statuses = [read_status(cell, out) for cell in chosen]
+    return sum(1 for status in statuses if not status.is_current)
+
+
+def say(text: str) -> None:
+    """Print a line beside the progress bar."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _plan(cells: list[Cell], out: Path) -> list[Plan]:
+    """The cells that have no current result, the longest first."""
+    plans = []
+    for cell in cells:
+        try:
+            folder = cell_folder(cell, out)
+            result = read_result(folder)
+            seconds = _guess_seconds(cell)
+        except PliantError as error:
+            say(f"cannot train {cell.name}: {error}")
+            continue
+        if result is None or result.cell.judging != cell.judging:
+            (folder / FAILURE).unlink(missing_ok=True)
+            plans.append(Plan(cell, folder, seconds))
+    plans.sort(key=_seconds, reverse=True)
+    return plans
+
+
+def _seconds(plan: Plan) -> float:
+    return plan.seconds
+
+
+def _guess_seconds(cell: Cell) -> float:
+    """Roughly how long the training takes."""
+    training = check_config(cell.training)
+    config = checkpoint.method_config(
+        training.method, training.family, training.preset, training.settings
+    )
+    guesses = [inf if training.minutes is None else 60 * training.minutes]
+    if isinstance(config, MethodConfig):
+        problem = checkpoint.problem_of(checkpoint.family_named(training.family))
+        steps, gradient_steps = estimate(config, problem)
+        full = STEP_SECONDS * steps + GRADIENT_STEP_SECONDS * gradient_steps
+        share = 1.0 if training.steps is None else training.steps / steps
+        guesses.append(share * full)
+    return min(guesses)
+
+
+def _job(plan: Plan, suite: Suite) -> Job[CellResult]:
+    return Job(
+        name=plan.folder.name,
+        function=train_cell,
+        arguments=(plan.cell, plan.folder),
+        seconds=60 * suite.time_limit,
+        output=plan.folder / OUTPUT,
+    )
+
+
+def _describe(plan: Plan, outcome: Outcome[CellResult]) -> str:
+    """A finished cell in a few words."""
+    words = f"{plan.cell.name} in {outcome.seconds:.0f} s"
+    if outcome.result is None:
+        return words
+    for engine, grids in outcome.result.grids.items():
+        success = grids["adapted"].arrays().success[-1].mean()
+        words += f", success {success:.0%} in {engine}"
+    return words
+
+
+def _last_line(error: str) -> str:
+    return error.strip().splitlines()[-1]
+
+
+def read_status(cell: Cell, out: Path) -> CellStatus:
+    """What is known of a cell: the result of this code if there is one, else the newest other."""
+    try:
+        folder = cell_folder(cell, out)
+        result = read_result(folder)
+        failure = read_failure(folder)
+    except PliantError as error:
+        return CellStatus(cell, None, str(error), is_current=False)
+    if result is not None and result.cell.judging == cell.judging:
+        return CellStatus(cell, result, None, is_current=True)
+    if failure is not None:
+        return CellStatus(cell, None, failure.error, is_current=False)
+    return CellStatus(cell, _newest_other(cell, out), None, is_current=False)
+
+
+def _newest_other(cell: Cell, out: Path) -> CellResult | None:
+    """The newest result of the same training and judging by other code or versions."""
+    found = []
+    for file in out.glob(f"{cell.name}-*/result.json"):
+        try:
+            result = read_result(file.parent)
+        except DamagedError:
+            continue
+        if result is not None and _same(result.cell, cell):
+            found.append((file.stat().st_mtime, result))
+    if not found:
+        return None
+    times = [time for time, _ in found]
+    newest = times.index(max(times))
+    return found[newest][1]
+
+
+def _same(one: Cell, other: Cell) -> bool:
+    return msgspec.to_builtins(one) == msgspec.to_builtins(other)
+
+
+def read_suite_results(suite: Suite, out: Path, seeds: tuple[int, ...] = ()) -> list[CellStatus]:
+    """What is known of every cell of a suite, from its results on disk."""
+    return [read_status(cell, out) for cell in suite_cells(suite, seeds)]

@@ -1,0 +1,218 @@
+"""Executors: where the cells of a suite are computed. One protocol, here with local processes."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import monotonic
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+# Libraries that would otherwise start a thread per core in every process.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+KILLED_WAIT = 10.0  # s that a killed process may take to be gone
+
+R = TypeVar("R")  # what comes back
+
+
+@dataclass(frozen=True)
+class Job(Generic[R]):
+    """A function to call in a process of its own."""
+
+    name: str
+    function: Callable[..., R]  # of a module, not a closure: another process imports it
+    arguments: tuple[Any, ...]
+    seconds: float = inf  # time limit
+    output: Path | None = None  # file that gets what the process prints; None: nothing is kept
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """How a job ended: with a result or with an error."""
+
+    job: Job[R]
+    result: R | None
+    error: str | None  # a traceback, or what ended the process
+    seconds: float  # wall time
+
+
+class Executor(Protocol[R]):
+    """Runs jobs side by side."""
+
+    def submit(self, job: Job[R]) -> None:
+        """Queue a job; jobs begin in the order in which they were submitted."""
+        ...
+
+    def completed(self, seconds: float = inf) -> Iterator[Outcome[R]]:
+        """Outcomes as they come; jobs may be submitted meanwhile.
+
+        Ends when no job is left, or after so many seconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """End every job that still runs."""
+        ...
+
+
+@dataclass
+class _Running(Generic[R]):
+    job: Job[R]
+    process: BaseProcess
+    answers: Connection
+    started: float
+
+
+class ProcessExecutor(Generic[R]):
+    """Runs each job in a fresh interpreter with one thread; a context manager that ends them.
+
+    A job that crashes, hangs beyond its time limit or is killed is an outcome like any other.
+    """
+
+    def __init__(self, workers: int) -> None:
+        """Run at most so many jobs at once."""
+        self._workers = workers
+        self._waiting: list[Job[R]] = []
+        self._running: list[_Running[R]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the jobs that run now."""
+        return [running.job.name for running in self._running]
+
+    def submit(self, job: Job[R]) -> None:
+        """Queue a job."""
+        self._waiting.append(job)
+
+    def completed(self, seconds: float = inf) -> Iterator[Outcome[R]]:
+        """Outcomes as they come, until no job is left or the time is over."""
+        deadline = monotonic() + seconds
+        while self._waiting or self._running:
+            while self._waiting and len(self._running) < self._workers:
+                self._running.append(_start(self._waiting.pop(0)))
+            limits = [running.started + running.job.seconds for running in self._running]
+            next_limit = min(deadline, *limits)
+            _wait_for_any(self._running, next_limit - monotonic())
+            for running in list(self._running):
+                outcome = _outcome(running)
+                if outcome is not None:
+                    self._running.remove(running)
+                    yield outcome
+            if monotonic() >= deadline:
+                return
+
+    def close(self) -> None:
+        """Kill what runs, forget what waits."""
+        self._waiting.clear()
+        for running in self._running:
+            _kill(running)
+        self._running.clear()
+
+
+def _start(job: Job[R]) -> _Running[R]:
+    context = multiprocessing.get_context("spawn")
+    answers, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(writer, job), name=job.name)
+    with _single_threaded():
+        process.start()
+    writer.close()
+    return _Running(job, process, answers, monotonic())
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let the processes that are started meanwhile use one thread each.
+
+    The variables are read when a library is imported, so the new process must find them set.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _wait_for_any(running: list[_Running[R]], seconds: float) -> None:
+    """Return when a job answers or its process ends, at the latest after so many seconds."""
+    timeout = None if seconds == inf else max(seconds, 0.0)
+    answers = [one.answers for one in running]
+    wait(answers, timeout)  # a pipe is ready, too, when the other end is closed
+
+
+def _outcome(running: _Running[R]) -> Outcome[R] | None:
+    """How a job ended; None while it runs within its time."""
+    elapsed = monotonic() - running.started
+    if running.answers.poll():
+        result, error = _receive(running)
+    elif elapsed >= running.job.seconds:
+        minutes = running.job.seconds / 60
+        result, error = None, f"it took longer than its time limit of {minutes:.3g} minutes"
+    else:
+        return None
+    _kill(running)
+    return Outcome(running.job, result, error, elapsed)
+
+
+def _receive(running: _Running[R]) -> tuple[R | None, str | None]:
+    """The result or the error that a process has sent, or how it died before it sent one."""
+    try:
+        answer: tuple[R | None, str | None] = running.answers.recv()
+        return answer
+    except EOFError:
+        running.process.join(KILLED_WAIT)
+        return None, f"the process ended with exit status {running.process.exitcode}"
+
+
+def _kill(running: _Running[Any]) -> None:
+    running.process.kill()
+    running.process.join(KILLED_WAIT)
+    running.answers.close()
+
+
+def _work(writer: Connection, job: Job[Any]) -> None:
+    """What the new process does: call the function and send what came of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if job.output is not None:
+        _redirect_output(job.output)
+    try:
+        result = job.function(*job.arguments)
+    except Exception:
+        writer.send((None, traceback.format_exc()))
+    else:
+        writer.send((result, None))
+
+
+def _exit_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody waits for the result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _redirect_output(file: Path) -> None:
+    """Append standard output and standard error to a file, those of physics engines too."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)

@@ -1,0 +1,190 @@
+"""What a training's result depends on, as hashes: its config, its family, the code, the versions.
+
+A result is kept under the hash of all four. A commit that changes only documents, tests, another
+family or another method changes none of them, and nothing is trained again.
+"""
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from adaptation.runs import checkpoint
+from adaptation.runs.run import RunConfig
+from adaptation.runs.versions import ROOT, installed_version
+from policies.methods import METHODS
+from robots.world import Family
+from sim.engines import ENGINES, engine_for
+
+PACKAGES = ("robots", "sim", "policies", "adaptation")  # whose sources decide what training does
+FOLDERS_OF_DATA = ("robots", "sim")  # with models of robots, as URDF, MJCF or JSON
+TRAINER = "adaptation.jobs.train"
+VERSIONS = ("torch", "mujoco", "numpy", "pybullet")
+LENGTH = 10  # hexadecimal digits of a hash, as it is shown
+
+# Tables of names: what a name stands for is looked up and hashed, so a new name changes nothing.
+TABLES = (
+    "policies.methods",
+    "policies.presets",
+    "sim.families",
+    "sim.engines",
+    "robots.catalog",
+)
+SHOWS_ONLY = "adaptation.reporting"  # changes what is seen of a training, not what it does
+HOW_OFTEN = ("references", "save_iterations", "save_seconds")  # do not change what is trained
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """The hashes of what a result depends on."""
+
+    config: str  # of the training and, with every number resolved, of the method
+    family: str  # of shapes, times and the ranges of task parameters
+    code: str  # of the sources that method, family, engine and trainer are made of
+    versions: dict[str, str]  # of packages; without those that are not installed
+
+    @property
+    def digest(self) -> str:
+        """One hash of everything."""
+        return digest(msgspec.json.encode(self))
+
+
+def digest(data: bytes) -> str:
+    """A short hash of bytes."""
+    return hashlib.sha256(data).hexdigest()[:LENGTH]
+
+
+def fingerprint(config: RunConfig) -> Fingerprint:
+    """The fingerprint of a training on this machine.
+
+    Args:
+        config: as ``check_config`` gives it.
+
+    Raises:
+        BadArgumentError: it names something that does not exist.
+    """
+    found = {package: installed_version(package) for package in VERSIONS}
+    return Fingerprint(
+        config=_config_hash(config),
+        family=_family_hash(checkpoint.family_named(config.family)),
+        code=_code_hash(config),
+        versions={name: version for name, version in found.items() if version is not None},
+    )
+
+
+def _config_hash(config: RunConfig) -> str:
+    training = msgspec.to_builtins(config)
+    for name in (*HOW_OFTEN, "settings", "preset"):
+        del training[name]
+    settings = checkpoint.method_config(
+        config.method, config.family, config.preset, config.settings
+    )
+    return digest(msgspec.json.encode([training, settings], order="sorted"))
+
+
+def _family_hash(family: Family) -> str:
+    problem = asdict(checkpoint.problem_of(family))
+    del problem["reward"]  # code
+    numbers = [problem, family.dt, family.tick, family.scene.timestep]
+    return digest(msgspec.json.encode(numbers, order="sorted"))
+
+
+def _code_hash(config: RunConfig) -> str:
+    family = checkpoint.family_named(config.family)
+    engine = engine_for(family.scene, config.engine)
+    classes = (METHODS[config.method], type(family), ENGINES[engine])
+    roots = {base.__module__ for kind in classes for base in kind.__mro__}
+    own = {name for name in roots if _package(name) in PACKAGES}
+    foreign = {name for name in roots - own if _package(name) not in sys.stdlib_module_names}
+    sources = reachable_sources({TRAINER, *own}, ROOT)
+    sources += sorted(map(_file_of, foreign))  # of a user's project: its imports are not followed
+    hashes = [source_hash(path) for path in sources]
+    hashes += [digest(path.read_bytes()) for path in _data_files(ROOT)]
+    return digest("".join(hashes).encode())
+
+
+def _package(module: str) -> str:
+    return module.split(".")[0]
+
+
+def _file_of(module: str) -> Path:
+    """The source of a module that is imported."""
+    file = sys.modules[module].__file__
+    assert file is not None, module  # only namespace packages have none, and no classes either
+    return Path(file)
+
+
+def reachable_sources(roots: Iterable[str], folder: Path) -> list[Path]:
+    """The sources of modules and of all that they import from ``PACKAGES``, sorted by name.
+
+    Args:
+        roots: names of modules.
+        folder: that holds the packages.
+    """
+    modules = _modules(folder)
+    reached: set[str] = set()
+    waiting = [name for name in roots if name in modules]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        for imported in _imports(modules[name]):
+            if imported in modules and _decides(imported):
+                waiting.append(imported)
+    return [modules[name] for name in sorted(reached)]
+
+
+def _decides(module: str) -> bool:
+    """Whether a module may change what a training does."""
+    return module not in TABLES and not module.startswith(SHOWS_ONLY)
+
+
+@cache
+def _modules(folder: Path) -> dict[str, Path]:
+    """The source of every module by its dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in (folder / package).rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if parts[-1] == "__init__":
+                parts = parts[:-1]
+            found[".".join(parts)] = path
+    return found
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """All names that a source imports, submodules and attributes alike."""
+    names = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+@cache
+def source_hash(path: Path) -> str:
+    """A hash of a source that does not change with its comments and its layout."""
+    return digest(ast.dump(_tree(path)).encode())
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _data_files(folder: Path) -> list[Path]:
+    files = []
+    for package in FOLDERS_OF_DATA:
+        for path in (folder / package).rglob("*"):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                files.append(path)
+    return sorted(files)
