@@ -15,6 +15,8 @@ COMMANDS = Registry(
         "settings": "adaptation.commands.listing:Settings",
         "train": "adaptation.commands.training:Train",
         "evaluate": "adaptation.commands.evaluation:Evaluate",
+        "compare": "adaptation.commands.bench:Compare",
+        "bench": "adaptation.commands.bench:Bench",
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
         "report": "adaptation.commands.evaluation:Report",

@@ -4,6 +4,7 @@ A finished cell is never run again; one that was killed goes on from its last ch
 that fails is tried once more, and then its error stands in its folder and on the page.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,7 +27,7 @@ from adaptation.jobs.cells import (
     train_cell,
     write_failure,
 )
-from adaptation.jobs.executor import Executor, Job, Outcome
+from adaptation.jobs.executor import Executor, Job, Outcome, ProcessExecutor
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
 from adaptation.runs.run import check_config
@@ -59,6 +60,24 @@ class Plan(NamedTuple):
     cell: Cell
     folder: Path
     seconds: float  # a rough guess
+
+
+def train_suite(
+    suite: Suite,
+    out: Path,
+    workers: int | None = None,
+    minutes: float = inf,
+    only: str = "*",
+    seeds: tuple[int, ...] = (),
+) -> int:
+    """Train the cells of a suite on this machine; see ``run_bench``.
+
+    Args:
+        suite, out, minutes, only, seeds: as there.
+        workers: cells that are trained at once; None: the number of cores.
+    """
+    with ProcessExecutor[CellResult](workers or os.cpu_count() or 1) as executor:
+        return run_bench(suite, out, executor, minutes, only, seeds)
 
 
 def run_bench(

@@ -5,7 +5,7 @@ cell is finished the folder holds ``result.json``, from which pages are made wit
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,6 +26,7 @@ from adaptation.runs.run import Run, RunConfig, check_config
 from adaptation.runs.versions import Machine, current_commit, this_machine
 from adaptation.suites import Suite
 from robots.errors import DamagedError
+from robots.signals import Array
 from sim.engines import engine_for
 
 FORMAT = 1
@@ -62,6 +63,7 @@ class Grid(msgspec.Struct, frozen=True):
     returns: list[Row]
     success: list[list[float]]
     metrics: dict[str, list[Row]]
+    tasks: list[Row] | None  # numbers that tell tasks apart; None: each trial has its own
 
     @classmethod
     def of(cls, grid: EpisodeGrid) -> "Grid":
@@ -70,16 +72,16 @@ class Grid(msgspec.Struct, frozen=True):
             returns=_rows(grid.returns),
             success=np.asarray(grid.success, dtype=np.float64).tolist(),
             metrics={name: _rows(values) for name, values in grid.metrics.items()},
+            tasks=None if grid.tasks is None else _rows(grid.tasks),
         )
 
     def arrays(self) -> EpisodeGrid:
         """The grid as arrays (E, n); None becomes NaN."""
         return EpisodeGrid(
-            returns=np.array(self.returns, dtype=np.float64),
-            success=np.array(self.success, dtype=np.float64),
-            metrics={
-                name: np.array(values, dtype=np.float64) for name, values in self.metrics.items()
-            },
+            returns=_array(self.returns),
+            success=_array(self.success),
+            metrics={name: _array(values) for name, values in self.metrics.items()},
+            tasks=None if self.tasks is None else _array(self.tasks),
         )
 
 
@@ -245,7 +247,11 @@ def read_failure(folder: Path) -> CellFailure | None:
     return msgspec.json.decode(file.read_bytes(), type=CellFailure)
 
 
-def _rows(values: np.ndarray) -> list[Row]:
+def _array(rows: Sequence[Row] | list[list[float]]) -> Array:
+    return np.array(rows, dtype=np.float64)
+
+
+def _rows(values: Array) -> list[Row]:
     return [[finite(value) for value in row] for row in values]
 
 

@@ -89,7 +89,7 @@ def evaluate_policies(
         for name, policy in policies:
             world.rng = np.random.default_rng([EVALUATION, seed, 1])
             trial = rollout(world, policy, task, conditions.episodes, explore)
-            yield name, _grid(family, task, trial)
+            yield name, episode_grid(family, task, trial)
 
 
 def explores(family: Family, episodes: int) -> list[bool]:
@@ -98,7 +98,8 @@ def explores(family: Family, episodes: int) -> list[bool]:
     return [episode < exploring for episode in range(episodes)]
 
 
-def _grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
+def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
+    """What a trial of n tasks gave, per episode and task."""
     return EpisodeGrid(
         returns=trial.returns.double().numpy(),
         success=trial.success.double().numpy(),

@@ -36,8 +36,8 @@ def adaptation_curve(returns: Mapping[str, Array]) -> str:
     Returns:
         An <svg> element.
     """
-    figure = _figure(6.4, 3.4)
-    axes = _axes(figure)
+    figure = new_figure(6.4, 3.4)
+    axes = new_axes(figure)
     rng = np.random.default_rng(0)
     for policy, values in returns.items():
         number = np.arange(1, len(values) + 1)
@@ -56,7 +56,7 @@ def adaptation_curve(returns: Mapping[str, Array]) -> str:
     axes.set_xlabel("episode")
     axes.set_ylabel("return")
     axes.legend(frameon=False, ncols=2, fontsize=9)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
@@ -68,8 +68,8 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     Returns:
         An <svg> element.
     """
-    figure = _figure(6.4, 2.8)
-    axes = _axes(figure)
+    figure = new_figure(6.4, 2.8)
+    axes = new_axes(figure)
     for policy, log in logs.items():
         steps = [progress.steps for progress in log]
         last = np.array([progress.returns[-1] for progress in log], dtype=np.float64)
@@ -79,7 +79,7 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return while exploring")
     axes.legend(frameon=False, fontsize=9)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def _bootstrap_band(values: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -99,22 +99,23 @@ def _smooth(values: Array) -> Array:
     return np.convolve(padded, np.ones(width) / width, "valid")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A transparent figure, inches; made without pyplot, which keeps global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     return figure
 
 
-def _axes(figure: Figure) -> Axes:
-    axes = figure.add_subplot()
+def new_axes(figure: Figure, place: tuple[int, int, int] = (1, 1, 1)) -> Axes:
+    """Plain axes at a place: rows, columns and number of the panel."""
+    axes = figure.add_subplot(*place)
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.2)
     return axes
 
 
-def _svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
     """The figure as an <svg> element whose black ink follows the page's text color."""
     text = io.StringIO()
     # Text stays text; with a fixed salt the same numbers give the same file.

@@ -179,3 +179,26 @@ class EmulationResult(msgspec.Struct, frozen=True):
     port: str
     goals: int  # position goals that arrived
     outside: int  # of these, how many were outside the arm's limits
+
+
+class ComparedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One method in a comparison of runs: all its trainings, which differ in their seeds."""
+
+    name: str  # of the method; of the run folder where a method has two runs of one seed
+    runs: list[str]  # folders, in the order of their seeds
+    comparison: SeedComparison
+    over_first: Estimate | None  # adapted − the first entry's adapted; null for the first itself
+    paired: int  # trainings that ``over_first`` is over
+    steps: list[int]  # environment steps of each training
+    gradient_steps: list[int]
+
+
+class RunsComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Finished runs of one family on the same tasks: the answer of ``compare --json``."""
+
+    entries: list[ComparedEntry]
+    family: str
+    split: str
+    engine: str
+    seconds: float  # wall time of the job
+    commit: str | None  # of the code that compared; null outside a git checkout

@@ -1,0 +1,139 @@
+"""``pliant compare`` and ``pliant bench``: finished runs side by side, and whole suites."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from adaptation.commands.arguments import (
+    Flag,
+    Json,
+    OptionalFloat,
+    OptionalInt,
+    OptionalName,
+    OptionalPath,
+    allow_local_modules,
+    check_name,
+    check_positive,
+    check_seed,
+    open_run,
+)
+from robots.errors import BadArgumentError
+from sim.engines import ENGINES
+
+if TYPE_CHECKING:
+    from adaptation.runs.records import RunsComparison
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare finished runs of one family on the same tasks: methods, seeds, or both.
+
+    Runs of one method that differ in their seed are one entry. Every entry is compared with the
+    first, paired by task and seed.
+    """
+
+    folders: Annotated[Positional[tuple[Path, ...]], arg(name="runs", metavar="RUN ...")]
+    """The run folders."""
+    tasks: int = 64
+    """Number of tasks."""
+    episodes: OptionalInt = None
+    """Episodes per task. Default: the family's number."""
+    split: Literal["train", "heldout"] = "heldout"
+    """Tasks from the training ranges, or from held-out ranges."""
+    engine: OptionalName = None
+    """Physics engine. Default: the first that supports the family's scene."""
+    seed: int = 0
+    """Random seed of the tasks and their disturbances."""
+    plot: OptionalPath = None
+    """Draw the figures: a file that ends in .svg, .png or .pdf."""
+    as_json: Json = False
+
+    def run(self) -> "RunsComparison":
+        """Compare, print the table and draw the figures."""
+        check_name(ENGINES, self.engine)
+        check_seed(self.seed)
+        check_positive(tasks=self.tasks, episodes=self.episodes)
+        if not self.folders:
+            raise BadArgumentError("compare needs run folders")
+        runs = [open_run(folder) for folder in self.folders]
+        from adaptation.reporting.compare_table import check_plot, compare_table, write_plots
+
+        if self.plot is not None:
+            check_plot(self.plot)
+        from adaptation.jobs.compare import compare, heldout_curves
+
+        comparison, entries = compare(
+            runs, self.tasks, self.episodes, self.split, self.engine, self.seed
+        )
+        print(compare_table(comparison))
+        if self.plot is not None:
+            grids = {entry.name: [one["adapted"] for one in entry.grids] for entry in entries}
+            for file in write_plots(self.plot, grids, heldout_curves(entries)):
+                print(f"wrote {file}")
+        return comparison
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Train and judge every cell of a suite: each method on each family, with each seed.
+
+    Cells are trained side by side, one thread each. A finished cell is not trained again unless its
+    settings, its family or the code that trains it change. After Ctrl-C or a kill the same command
+    goes on where it was.
+    """
+
+    suite: str = "quick"
+    """quick, full, or a .toml file."""
+    workers: OptionalInt = None
+    """Cells that are trained at once. Default: the number of cores."""
+    minutes: OptionalFloat = None
+    """Stop after this much wall time with what is finished, min."""
+    only: str = "*"
+    """Only cells whose name METHOD-FAMILY-SEED fits this pattern, such as 'pearl-slide-*'."""
+    seeds: tuple[int, ...] = ()
+    """Seeds instead of the suite's."""
+    out: Path = Path("runs/bench")
+    """Folder of the cells."""
+    page: OptionalPath = None
+    """Write the results as a Markdown page, and its figures in a folder beside it."""
+    readme: OptionalPath = None
+    """Also write the summary between its marks in this file."""
+    train: Flag = True
+    """Make the page of what is in --out without training anything."""
+    as_json: Json = False
+
+    def run(self) -> dict[str, object]:
+        """Train what is missing and write the page."""
+        check_positive(workers=self.workers, minutes=self.minutes)
+        for seed in self.seeds:
+            check_seed(seed)
+        from adaptation.suites import read_suite
+
+        suite = read_suite(self.suite)
+        for family, table in suite.families.items():
+            allow_local_modules(family, *table.methods)
+        from adaptation.jobs.bench import read_suite_results, train_suite
+
+        if self.train:
+            minutes = inf if self.minutes is None else self.minutes
+            train_suite(suite, self.out, self.workers, minutes, self.only, self.seeds)
+        statuses = read_suite_results(suite, self.out, self.seeds)
+        finished = sum(1 for status in statuses if status.result is not None)
+        print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
+        if self.page is not None:
+            from adaptation.reporting.bench_page import write_page, write_summary
+
+            write_page(self.suite, suite, statuses, self.page)
+            print(f"wrote {self.page}")
+            if self.readme is not None:
+                write_summary(statuses, self.page, self.readme)
+        return {
+            "suite": suite.title,
+            "cells": len(statuses),
+            "finished": finished,
+            "current": sum(1 for status in statuses if status.is_current),
+            "page": None if self.page is None else str(self.page),
+        }

@@ -1,0 +1,158 @@
+"""Compare finished runs of one family on the same held-out tasks: methods, seeds, or both.
+
+Runs of one method that differ in their seed are one entry. All policies of all runs act in the same
+tasks under the same seeds, so entries are paired by task, and by training in the order of seeds.
+"""
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
+
+import torch
+
+from adaptation.jobs.evaluate import Conditions, evaluate_policies
+from adaptation.reporting.progress import ProgressReporter
+from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
+from adaptation.runs.log import read_log
+from adaptation.runs.records import (
+    POLICIES,
+    ComparedEntry,
+    HeldoutProgress,
+    RunsComparison,
+    TrainProgress,
+)
+from adaptation.runs.run import Run
+from adaptation.runs.versions import current_commit
+from robots.errors import BadArgumentError
+from sim.engines import engine_for
+
+FIRST = "first"  # the first entry's adapted policy, beside the policies of another entry
+Grids = dict[str, EpisodeGrid]  # by policy, of one run
+
+
+class Entry(NamedTuple):
+    """The runs of one method."""
+
+    name: str
+    runs: list[Run]  # in the order of their seeds
+    grids: list[Grids]  # of each run
+
+
+def compare(
+    runs: Sequence[Run],
+    tasks: int = 64,
+    episodes: int | None = None,
+    split: str = "heldout",
+    engine: str | None = None,
+    seed: int = 0,
+) -> tuple[RunsComparison, list[Entry]]:
+    """Judge all policies of all runs, and compare the runs' methods with the first one's.
+
+    Args:
+        runs: of one family.
+        tasks: how many tasks.
+        episodes: per task; None: the family's number.
+        split: ``"train"`` or ``"heldout"``.
+        engine: physics to judge in; None: the first engine that supports the scene.
+        seed: of the tasks and their disturbances.
+
+    Returns:
+        The comparison, and what each policy of each run reached.
+
+    Raises:
+        BadArgumentError: runs of several families, or the same run twice.
+        FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
+    """
+    torch.set_num_threads(1)
+    started = monotonic()
+    _check(runs)
+    family = runs[0].family
+    engine = engine_for(family.scene, engine)
+    conditions = Conditions(tasks, episodes or family.episodes, split, engine, seed)
+    groups = group_runs(runs)
+    entries = []
+    done = 0
+    with ProgressReporter(f"comparing {len(runs)} runs") as show:
+        for name, members in groups.items():
+            grids = []
+            for run in members:
+                grids.append(dict(evaluate_policies(family, run.policies(), conditions)))
+                done += 1
+                show(done / len(runs), run.path.name)
+            entries.append(Entry(name, members, grids))
+    comparison = RunsComparison(
+        entries=[_compare_entry(entry, entries[0]) for entry in entries],
+        family=runs[0].config.family,
+        split=split,
+        engine=engine,
+        seconds=monotonic() - started,
+        commit=current_commit(),
+    )
+    return comparison, entries
+
+
+def _check(runs: Sequence[Run]) -> None:
+    families = {run.config.family for run in runs}
+    if len(families) != 1:
+        names = ", ".join(sorted(families))
+        raise BadArgumentError(f"runs of one family can be compared; these are of: {names}")
+    paths = [run.path.resolve() for run in runs]
+    if len(set(paths)) < len(paths):
+        raise BadArgumentError("a run is named twice")
+
+
+def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each method in the order of seeds, by the method's name.
+
+    Where a method has two runs of the same seed, as with other settings, each of its runs is an
+    entry of its own, by the name of its folder.
+    """
+    by_method: dict[str, list[Run]] = {}
+    for run in runs:
+        by_method.setdefault(run.config.method, []).append(run)
+    groups = {}
+    for method, members in by_method.items():
+        seeds = {run.config.seed for run in members}
+        if len(seeds) == len(members):
+            groups[method] = sorted(members, key=_seed)
+        else:
+            groups |= {run.path.name: [run] for run in members}
+    return groups
+
+
+def _seed(run: Run) -> int:
+    return run.config.seed
+
+
+def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
+    """An entry by itself, and beside the first one."""
+    results = [dict(grids) for grids in entry.grids]
+    shared = set.intersection(*[set(grids) for grids in results])
+    results = [{name: grids[name] for name in POLICIES if name in shared} for grids in results]
+    paired = min(len(entry.runs), len(first.runs))
+    over_first = None
+    if entry is not first:
+        beside = results[:paired]
+        pairs = zip(beside, first.grids, strict=False)  # the shorter entry decides
+        with_first = [{**own, FIRST: other["adapted"]} for own, other in pairs]
+        over_first = compare_seeds(with_first).over_rivals[FIRST]
+    logs = [read_log(run.log_path("method"), TrainProgress) for run in entry.runs]
+    return ComparedEntry(
+        name=entry.name,
+        runs=[str(run.path) for run in entry.runs],
+        comparison=compare_seeds(results),
+        over_first=over_first,
+        paired=paired,
+        steps=[log[-1].steps for log in logs if log],
+        gradient_steps=[log[-1].gradient_steps for log in logs if log],
+    )
+
+
+def heldout_curves(entries: Sequence[Entry]) -> dict[str, list[list[HeldoutProgress]]]:
+    """The evaluations during the trainings of each entry; without entries that have none."""
+    curves = {}
+    for entry in entries:
+        logs = [read_log(run.heldout_path("method"), HeldoutProgress) for run in entry.runs]
+        if all(logs):
+            curves[entry.name] = logs
+    return curves

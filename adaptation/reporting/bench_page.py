@@ -1,0 +1,185 @@
+"""The page of a suite's results, with its figures; made from the cells' ``result.json`` alone."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from adaptation.jobs.bench import CellStatus
+from adaptation.reporting.bench_results import (
+    EngineResults,
+    engine_results,
+    engines_of,
+    families_of,
+    methods_of,
+)
+from adaptation.reporting.bench_tables import (
+    budget_rows,
+    cell_rows,
+    describe_machine,
+    markdown_table,
+    result_rows,
+    summary_rows,
+)
+from adaptation.reporting.compare_table import episode_curves
+from adaptation.reporting.curves import episode_figure, to_svg_file, training_figure
+from adaptation.runs.records import REFERENCES
+from adaptation.suites import FamilyTable, Suite
+from robots.errors import BadArgumentError
+
+TEMPLATES = Path(__file__).parent / "templates"
+BEGIN = "<!-- results: written by `make results` -->\n"
+END = "<!-- /results -->"
+
+
+def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
+    """Write the page and, in a folder of its name beside it, its figures.
+
+    Args:
+        name: of the suite, as it was asked for.
+        suite: its content.
+        statuses: what is known of its cells.
+        page: a Markdown file; it is replaced.
+    """
+    figures = page.with_suffix("")
+    figures.mkdir(parents=True, exist_ok=True)
+    machines = _number_machines(statuses)
+    sections = []
+    for family, cells in families_of(statuses).items():
+        section = _family_section(family, cells, suite.families[family], machines)
+        section["figures"] = _draw(family, cells, figures)
+        sections.append(section)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("bench.md").render(
+        suite=name,
+        page=page.name,
+        seeds=sorted({status.cell.training.seed for status in statuses}),
+        finished=sum(1 for status in statuses if status.result is not None),
+        cells=len(statuses),
+        families=sections,
+        machines=list(machines),
+    )
+    page.write_text(text, encoding="utf-8")
+
+
+def _family_section(
+    family: str, cells: Sequence[CellStatus], table: FamilyTable, machines: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the template shows of a family."""
+    engines = [engine_results(cells, engine) for engine in engines_of(cells)]
+    tables = {one.engine: markdown_table(result_rows(one)) for one in engines}
+    notes = [note for one in engines for note in _notes(one)]
+    notes += _reference_notes(cells)
+    notes += _cell_notes(cells)
+    return {
+        "name": family,
+        "tasks": table.tasks,
+        "tables": tables,
+        "budgets": markdown_table(budget_rows(cells)),
+        "cells": markdown_table(cell_rows(cells, machines)),
+        "notes": notes,
+    }
+
+
+def _notes(results: EngineResults) -> list[str]:
+    """What could not be compared, and why a method has no share of the gap."""
+    notes = [f"{results.engine}: {note}" for note in results.notes]
+    for one in results.methods:
+        note = one.comparison.gap_closed.note
+        if note is not None and one.method not in REFERENCES:
+            notes.append(f"{results.engine}, `{one.method}`: no share of the gap: {note}.")
+    return notes
+
+
+def _reference_notes(cells: Sequence[CellStatus]) -> list[str]:
+    """References that took fewer environment steps than a method that is compared with them."""
+    methods = methods_of(cells)
+    most = {method: max(one.steps for one in results) for method, results in methods.items()}
+    notes = []
+    for role in REFERENCES:
+        if role not in most:
+            continue
+        longer = [f"`{method}`" for method, steps in most.items() if steps > most[role]]
+        if longer:
+            names = ", ".join(longer)
+            notes.append(f"`{role}` took fewer environment steps than {names}.")
+    return notes
+
+
+def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
+    """Cells without a result or with one of other code, and engines that were left out."""
+    notes = []
+    for status in cells:
+        name = status.cell.name
+        if status.error is not None:
+            reason = status.error.strip().splitlines()[-1]
+            notes.append(f"`{name}` failed: {reason}")
+        elif status.result is None:
+            notes.append(f"`{name}` is not trained yet.")
+        elif not status.is_current:
+            notes.append(f"`{name}` was trained by other code or versions than those of this page.")
+        if status.result is not None:
+            notes += [f"`{name}`: {note}." for note in status.result.notes]
+    return notes
+
+
+def _draw(family: str, cells: Sequence[CellStatus], folder: Path) -> dict[str, str]:
+    """Draw the family's figures; the title of each by the file's name."""
+    stem = re.sub(r"\W", "_", family)
+    drawn = {}
+    curves = {}
+    for method, results in methods_of(cells).items():
+        if all(result.curve for result in results):
+            curves[method] = [result.curve for result in results]
+    if curves:
+        file = f"{stem}-training.svg"
+        (folder / file).write_text(to_svg_file(training_figure(curves)), encoding="utf-8")
+        drawn[file] = "held-out tasks during training"
+    for engine in engines_of(cells):
+        results = engine_results(cells, engine)
+        episodes = {
+            one.method: episode_curves([grids["adapted"] for grids in one.trainings])
+            for one in results.methods
+        }
+        file = f"{stem}-{engine}-episodes.svg"
+        (folder / file).write_text(to_svg_file(episode_figure(episodes)), encoding="utf-8")
+        drawn[file] = f"adaptation per episode, in {engine}"
+    return drawn
+
+
+def _number_machines(statuses: Sequence[CellStatus]) -> dict[str, int]:
+    """The machines that results come from, numbered from 1."""
+    machines: dict[str, int] = {}
+    for status in statuses:
+        if status.result is not None:
+            machines.setdefault(describe_machine(status.result), len(machines) + 1)
+    return machines
+
+
+def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> None:
+    """Write success in the last episode of every method between the marks in a file.
+
+    Raises:
+        BadArgumentError: the file has no such marks.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise BadArgumentError(f"{readme} has no marks {BEGIN.strip()} and {END}")
+    rows = []
+    for family, cells in families_of(statuses).items():
+        for engine in engines_of(cells)[:1]:
+            rows += summary_rows(engine_results(cells, engine), family)
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    link = Path(os.path.relpath(page, readme.parent)).as_posix()
+    title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
+    readme.write_text(f"{before}{BEGIN}{title}\n\n{markdown_table(rows)}{END}{after}", "utf-8")

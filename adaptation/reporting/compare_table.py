@@ -1,0 +1,89 @@
+"""A comparison of runs as a table for a person, and as a figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adaptation.reporting.curves import EpisodeCurves, episode_figure, training_figure
+from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.reporting.table import describe_estimate, result_lines
+from adaptation.runs.records import ComparedEntry, HeldoutProgress, RunsComparison
+from robots.errors import BadArgumentError
+
+FORMATS = (".svg", ".png", ".pdf")
+
+
+def compare_table(comparison: RunsComparison) -> str:
+    """Every entry with all its policies, and what it is worth beside the first."""
+    lines = []
+    first = comparison.entries[0]
+    for entry in comparison.entries:
+        lines.append(_heading(entry))
+        lines += [f"  {line}" for line in result_lines(entry.comparison)]
+        if entry.over_first is not None:
+            label = f"adapted − {first.name}"
+            lines += [f"  {line}" for line in describe_estimate(label, entry.over_first)]
+            if entry.paired < max(len(entry.runs), len(first.runs)):
+                lines.append(f"  the difference is over the first {entry.paired} trainings")
+        lines.append("")
+    tasks = first.comparison.tasks
+    lines.append(
+        f"{comparison.family} in {comparison.engine}, {tasks} {comparison.split} tasks,"
+        f" {comparison.seconds:.1f} s"
+    )
+    return "\n".join(lines)
+
+
+def _heading(entry: ComparedEntry) -> str:
+    """Name, number of trainings and the budget that they had."""
+    trainings = "1 training" if len(entry.runs) == 1 else f"{len(entry.runs)} trainings"
+    words = [f"{entry.name}: {trainings}"]
+    if entry.steps:
+        words.append(f"{np.mean(entry.steps):,.0f} environment steps")
+        words.append(f"{np.mean(entry.gradient_steps):,.0f} gradient steps")
+    return ", ".join(words)
+
+
+def check_plot(file: Path) -> None:
+    """Refuse a file of a kind that cannot be drawn, before anything is computed.
+
+    Raises:
+        BadArgumentError: the message names the kinds that can.
+    """
+    if file.suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise BadArgumentError(f"--plot takes a file that ends in {known}, got {file}")
+    if not file.absolute().parent.is_dir():
+        raise BadArgumentError(f"no folder {file.parent}")
+
+
+def write_plots(
+    file: Path,
+    grids: Mapping[str, Sequence[EpisodeGrid]],
+    curves: Mapping[str, Sequence[Sequence[HeldoutProgress]]],
+) -> list[Path]:
+    """Draw adaptation per episode, and, where there are curves, held-out results of the training.
+
+    Args:
+        file: of the first figure; the second is beside it, with ``-training`` in its name.
+        grids: for each entry, what the adapted policy of each training reached.
+        curves: for each entry and training, the evaluations on the way.
+
+    Returns:
+        The files.
+    """
+    episodes = {name: episode_curves(trainings) for name, trainings in grids.items()}
+    episode_figure(episodes).savefig(file)
+    if not curves:
+        return [file]
+    second = file.with_stem(f"{file.stem}-training")
+    training_figure(curves).savefig(second)
+    return [file, second]
+
+
+def episode_curves(trainings: Sequence[EpisodeGrid]) -> EpisodeCurves:
+    """Means over tasks of each training, by episode."""
+    success = [grid.success.mean(1) for grid in trainings]
+    returns = [grid.returns.mean(1) for grid in trainings]
+    return EpisodeCurves(np.stack(success), np.stack(returns))

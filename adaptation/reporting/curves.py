@@ -1,0 +1,164 @@
+"""Figures that compare methods: over a training's environment steps, and over a trial's episodes.
+
+Every figure has two panels, success and return. Thin lines are single trainings, thick ones the
+interquartile mean over trainings.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adaptation.reporting.estimators import iqm
+from adaptation.reporting.figures import COLORS, new_axes, new_figure, to_svg
+from adaptation.runs.records import HeldoutProgress
+from robots.signals import Array
+
+WIDTH = 9.0  # inches
+HEIGHT = 3.4
+# Of methods, in the order in which they are drawn; references keep the colors of every report.
+PALETTE = (
+    "#d9541e",
+    "#1f6fb4",
+    "#8b4fb3",
+    "#c4367b",
+    "#b8860b",
+    "#17a2a2",
+    "#7a4b2a",
+    "#5a6acf",
+)
+
+
+class EpisodeCurves(NamedTuple):
+    """What the trainings of one method reach in each episode of a trial."""
+
+    success: Array  # (s, E) rate over tasks of each training
+    returns: Array  # (s, E) mean over tasks
+
+
+class Line(NamedTuple):
+    """A line of a figure: (k,) each."""
+
+    x: Array
+    y: Array
+
+
+def method_colors(methods: Sequence[str]) -> dict[str, str]:
+    """A color of its own for each method."""
+    colors = {}
+    others = [method for method in methods if method not in COLORS]
+    for number, method in enumerate(others):
+        colors[method] = PALETTE[number % len(PALETTE)]
+    for method in methods:
+        colors.setdefault(method, COLORS.get(method, PALETTE[0]))
+    return colors
+
+
+def training_figure(curves: Mapping[str, Sequence[Sequence[HeldoutProgress]]]) -> Figure:
+    """Success and return of the last episode on held-out tasks, against environment steps.
+
+    Args:
+        curves: for each method and each of its trainings, the evaluations on the way.
+    """
+    figure, panels = _two_panels()
+    colors = method_colors(list(curves))
+    for method, trainings in curves.items():
+        for axes, values_of in zip(panels, (_success, _returns), strict=True):
+            own = [Line(_steps(training), values_of(training)) for training in trainings]
+            _draw(axes, method, colors[method], own)
+    for axes in panels:
+        axes.set_xscale("log")
+        axes.set_xlabel("environment steps")
+    _finish(figure, panels)
+    return figure
+
+
+def episode_figure(curves: Mapping[str, EpisodeCurves]) -> Figure:
+    """Success and return of each episode of a trial: how fast a method adapts."""
+    figure, panels = _two_panels()
+    colors = method_colors(list(curves))
+    for method, curve in curves.items():
+        episodes = np.arange(1.0, 1 + curve.success.shape[1])
+        for axes, values in zip(panels, (100 * curve.success, curve.returns), strict=True):
+            _draw(axes, method, colors[method], [Line(episodes, row) for row in values])
+            axes.set_xticks(episodes)
+            axes.set_xlabel("episode")
+    _finish(figure, panels)
+    return figure
+
+
+def to_svg_file(figure: Figure) -> str:
+    """A figure as the content of a file of its own, on white."""
+    figure.patch.set_alpha(1)
+    figure.patch.set_facecolor("white")
+    return to_svg(figure)
+
+
+def _two_panels() -> tuple[Figure, tuple[Axes, Axes]]:
+    figure = new_figure(WIDTH, HEIGHT)
+    left = new_axes(figure, (1, 2, 1))
+    right = new_axes(figure, (1, 2, 2))
+    left.set_ylabel("success, %")
+    left.set_ylim(-3, 103)
+    right.set_ylabel("return")
+    return figure, (left, right)
+
+
+def _draw(axes: Axes, method: str, color: str, lines: Sequence[Line]) -> None:
+    """Draw each training, and the interquartile mean over trainings."""
+    style = "--" if method in COLORS else "-"  # references are dashed
+    if len(lines) > 1:
+        for line in lines:
+            axes.plot(*line, color=color, alpha=0.35, linewidth=0.8, linestyle=style)
+    axes.plot(
+        *_aggregate(lines),
+        color=color,
+        linewidth=2.2,
+        linestyle=style,
+        marker="o",
+        markersize=3,
+        label=method,
+    )
+
+
+def _aggregate(lines: Sequence[Line]) -> Line:
+    """The interquartile mean where all lines are known, at the places of the shortest line."""
+    begin = max(line.x[0] for line in lines)
+    end = min(line.x[-1] for line in lines)
+    shortest = min(lines, key=_length)
+    is_common = (shortest.x >= begin) & (shortest.x <= end)
+    x = shortest.x[is_common]
+    values = [np.interp(x, line.x, line.y) for line in lines]
+    return Line(x, iqm(np.stack(values, -1)))
+
+
+def _length(line: Line) -> int:
+    return len(line.x)
+
+
+def _steps(training: Sequence[HeldoutProgress]) -> Array:
+    return np.array([one.steps for one in training], dtype=np.float64)
+
+
+def _success(training: Sequence[HeldoutProgress]) -> Array:
+    """Success in the last episode, %."""
+    return 100 * np.array([one.result.success[-1] for one in training], dtype=np.float64)
+
+
+def _returns(training: Sequence[HeldoutProgress]) -> Array:
+    """Return of the last episode; NaN where it is not finite."""
+    return np.array([one.result.returns[-1] for one in training], dtype=np.float64)
+
+
+def _finish(figure: Figure, panels: tuple[Axes, Axes]) -> None:
+    handles, labels = panels[0].get_legend_handles_labels()
+    if labels:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside right upper",
+            frameon=False,
+            fontsize=9,
+        )

@@ -1,0 +1,30 @@
+"""Runs a bench in a process of its own, to be killed: ``bench_main.py OUT``."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tiny
+
+from adaptation.jobs.bench import train_suite
+from adaptation.suites import FamilyTable, Suite, Training
+
+ITERATIONS = 6
+
+
+class Slow(tiny.Counter):
+    """Learns so slowly that it can be killed on the way."""
+
+    def learn(self, trial: Any) -> dict[str, float]:
+        time.sleep(0.3)
+        return super().learn(trial)
+
+
+SCHEDULE = replace(tiny.SCHEDULE, iterations=ITERATIONS)
+
+if __name__ == "__main__":
+    table = FamilyTable({"bench_main:Slow": Training(iterations=ITERATIONS)}, tasks=2)
+    suite = Suite({"point": table}, evaluations=0)
+    sys.exit(train_suite(suite, Path(sys.argv[1]), workers=1))
