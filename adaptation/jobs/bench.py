@@ -229,7 +229,7 @@ def _newest_other(cell: Cell, out: Path) -> CellResult | None:
 
 
 def _same(one: Cell, other: Cell) -> bool:
-    return msgspec.to_builtins(one) == msgspec.to_builtins(other)
+    return msgspec.json.encode(one) == msgspec.json.encode(other)
 
 
 def read_suite_results(suite: Suite, out: Path, seeds: tuple[int, ...] = ()) -> list[CellStatus]:

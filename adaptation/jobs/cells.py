@@ -139,6 +139,7 @@ def suite_cells(suite: Suite, seeds: tuple[int, ...] = ()) -> list[Cell]:
                     preset=bounds.preset,
                     settings=bounds.settings,
                     references=False,
+                    save_seconds=suite.save_seconds,
                     evaluations=suite.evaluations,
                     evaluation_tasks=suite.evaluation_tasks,
                 )

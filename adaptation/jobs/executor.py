@@ -20,6 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
 
 R = TypeVar("R")  # what comes back
+Answer = tuple[R | None, str | None]  # the result, or the error
 
 
 @dataclass(frozen=True)
@@ -160,21 +161,23 @@ def _wait_for_any(running: list[_Running[R]], seconds: float) -> None:
 def _outcome(running: _Running[R]) -> Outcome[R] | None:
     """How a job ended; None while it runs within its time."""
     elapsed = monotonic() - running.started
+    answer: Answer[R]
     if running.answers.poll():
-        result, error = _receive(running)
+        answer = _receive(running)
     elif elapsed >= running.job.seconds:
         minutes = running.job.seconds / 60
-        result, error = None, f"it took longer than its time limit of {minutes:.3g} minutes"
+        answer = (None, f"it took longer than its time limit of {minutes:.3g} minutes")
     else:
         return None
     _kill(running)
+    result, error = answer
     return Outcome(running.job, result, error, elapsed)
 
 
-def _receive(running: _Running[R]) -> tuple[R | None, str | None]:
+def _receive(running: _Running[R]) -> Answer[R]:
     """The result or the error that a process has sent, or how it died before it sent one."""
     try:
-        answer: tuple[R | None, str | None] = running.answers.recv()
+        answer: Answer[R] = running.answers.recv()
         return answer
     except EOFError:
         running.process.join(KILLED_WAIT)

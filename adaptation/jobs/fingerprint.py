@@ -160,7 +160,7 @@ def _modules(folder: Path) -> dict[str, Path]:
 @cache
 def _imports(path: Path) -> frozenset[str]:
     """All names that a source imports, submodules and attributes alike."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)

@@ -145,10 +145,9 @@ def _draw(family: str, cells: Sequence[CellStatus], folder: Path) -> dict[str, s
         (folder / file).write_text(to_svg_file(training_figure(curves)), encoding="utf-8")
         drawn[file] = "held-out tasks during training"
     for engine in engines_of(cells):
-        results = engine_results(cells, engine)
         episodes = {
             one.method: episode_curves([grids["adapted"] for grids in one.trainings])
-            for one in results.methods
+            for one in engine_results(cells, engine).methods
         }
         file = f"{stem}-{engine}-episodes.svg"
         (folder / file).write_text(to_svg_file(episode_figure(episodes)), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ class Slow(tiny.Counter):
         return super().learn(trial)
 
 
-SCHEDULE = replace(tiny.SCHEDULE, iterations=ITERATIONS)
+TABLE = FamilyTable({"bench_main:Slow": Training(iterations=ITERATIONS)}, tasks=2)
+SUITE = Suite({"point": TABLE}, evaluations=0, save_seconds=0.0)
 
 if __name__ == "__main__":
-    table = FamilyTable({"bench_main:Slow": Training(iterations=ITERATIONS)}, tasks=2)
-    suite = Suite({"point": table}, evaluations=0)
-    sys.exit(train_suite(suite, Path(sys.argv[1]), workers=1))
+    sys.exit(train_suite(SUITE, Path(sys.argv[1]), workers=1))

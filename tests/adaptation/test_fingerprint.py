@@ -78,7 +78,7 @@ SOURCES = {
     "adaptation/reporting/page.py": "COLOR = 'red'\n",
     "policies/shared.py": "from policies.methods import METHODS\nimport sim.world\n",
     "policies/methods/__init__.py": "METHODS = ['mine', 'other']\n",
-    "policies/methods/mine.py": "from policies import shared\nfrom adaptation.reporting import page\n",
+    "policies/methods/mine.py": "import policies.shared\nimport adaptation.reporting.page\n",
     "policies/methods/other.py": "NUMBER = 1\n",
     "sim/world.py": "def step():\n    return 1  # one\n",
     "docs/example.py": "import sim.world\n",
