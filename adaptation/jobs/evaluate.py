@@ -78,4 +78,5 @@ def _grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
         returns=trial.returns.double().numpy(),
         success=trial.success.double().numpy(),
         metrics=final_metrics(family, task, trial),
+        tasks=task.values,
     )
