@@ -12,7 +12,9 @@ B = TypeVar("B")
 class NoAdaptation(Generic[B]):
     """The policy of a method whose belief about the task stays at the prior.
 
-    A plan in the belief (``Replans``) is still updated within an episode.
+    It never explores: there is nothing that it could find out for later, and exploration would
+    only make what adaptation gains look larger. A plan in the belief (``Replans``) is still updated
+    within an episode.
     """
 
     def __init__(self, method: Method[B]) -> None:
@@ -24,8 +26,8 @@ class NoAdaptation(Generic[B]):
         return self.method.prior(n, task)
 
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
-        """The method's own actions (n, a)."""
-        return self.method.act(obs, belief, explore)
+        """The method's own actions (n, a) without exploration, also where ``explore`` is set."""
+        return self.method.act(obs, belief, explore=False)
 
     def observe(self, belief: B, transition: Transition) -> B:
         """The same belief; a plan in it follows the new observation."""

@@ -17,7 +17,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.point import POINT
-from sim.families.splits import checkerboard
+from sim.families.splits import interleaved
 
 RUN = Path("runs/example-speed")
 
@@ -40,7 +40,7 @@ class Speed(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """n speeds; held-out ones lie where no training speed does."""
-        speed = 2 * checkerboard(rng, n, 1, split) - 1
+        speed = 2 * interleaved(rng, n, split) - 1
         return Task(self.task_names, speed, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

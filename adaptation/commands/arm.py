@@ -151,7 +151,7 @@ class Trial(ArmOptions):
         run = open_run(self.folder)
         from adaptation.jobs.arm_session import default_clock
         from adaptation.jobs.trial import TrialConfig, run_trial
-        from adaptation.reporting.statistics import table
+        from adaptation.reporting.table import table
 
         config = TrialConfig(
             run=str(self.folder),

@@ -54,7 +54,7 @@ class Evaluate:
         check_positive(tasks=self.tasks, episodes=self.episodes)
         run = open_run(self.folder)
         from adaptation.jobs.evaluate import evaluate
-        from adaptation.reporting.statistics import table
+        from adaptation.reporting.table import table
 
         result = evaluate(run, self.tasks, self.episodes, self.split, self.engine, self.seed)
         print(table(result))

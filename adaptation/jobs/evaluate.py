@@ -104,4 +104,5 @@ def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
         returns=trial.returns.double().numpy(),
         success=trial.success.double().numpy(),
         metrics=final_metrics(family, task, trial),
+        tasks=task.values,
     )

@@ -24,7 +24,8 @@ from adaptation.jobs.arm_session import (
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.processes import parent_exited, start_process
 from adaptation.reporting.progress import ProgressReporter
-from adaptation.reporting.statistics import compare_policies, episode_grids
+from adaptation.reporting.statistics import compare_policies
+from adaptation.reporting.trial_grids import episode_grids
 from adaptation.rollout import Policy
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import Log, read_log

@@ -15,7 +15,7 @@ import numpy as np
 from adaptation.reporting.figures import adaptation_curve
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
-from adaptation.reporting.statistics import episode_grids
+from adaptation.reporting.trial_grids import episode_grids
 from adaptation.runs.log import read_log
 from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
 from robots.catalog import ARMS

@@ -93,12 +93,18 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     trace: Trace
 
 
-class PolicyResult(msgspec.Struct, frozen=True):
-    """One policy: a mean over tasks for every episode."""
+class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one policy reached, one number per episode.
 
-    returns: Row
+    Means are over tasks. Of several trainings the success rate is the mean over all of them, and
+    the other numbers are interquartile means over trainings.
+    """
+
     success: list[float]  # rate in [0, 1]
-    metrics: dict[str, Row]  # the name ends in its unit: ``distance_m``
+    success_interval: list[Interval | None]  # Wilson, 95 %; null with a single task
+    metrics: dict[str, Row]  # means; the name ends in its unit: ``distance_m``
+    metric_medians: dict[str, Row]  # medians over tasks
+    returns: Row
 
 
 class HeldoutProgress(msgspec.Struct, frozen=True):
@@ -111,11 +117,15 @@ class HeldoutProgress(msgspec.Struct, frozen=True):
     result: PolicyResult
 
 
-class Estimate(msgspec.Struct, frozen=True):
-    """A difference of mean returns in the last episode."""
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Adapted minus another policy in the last episode, paired by task."""
 
-    value: float | None  # null where a return is not finite
-    interval: Interval | None  # 95 %; null with a single task, which is no sample
+    success: float  # difference of the success rates
+    gained: int  # tasks in which adapted succeeds more often
+    lost: int  # tasks in which adapted succeeds less often
+    mcnemar_p: float | None  # two-sided, exact, of gained against lost; null with a single task
+    value: float | None  # difference of the returns; null where a return is not finite
+    interval: Interval | None  # 95 %, of ``value``; null with a single task, which is no sample
 
 
 class GapClosed(msgspec.Struct, frozen=True):
@@ -126,18 +136,28 @@ class GapClosed(msgspec.Struct, frozen=True):
     note: str | None  # why the value is null
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Policies on the same tasks under the same seeds: the answer of ``evaluate --json``."""
+class SeedComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Policies on the same tasks under the same seeds, of one training or of several."""
 
     adapted: PolicyResult
     no_adaptation: PolicyResult | None
     blind: PolicyResult | None
     oracle: PolicyResult | None
+    rivals: dict[str, PolicyResult]  # other policies on the same tasks, by name
     adaptation: Estimate | None  # adapted − no_adaptation: what adaptation itself gains
     over_blind: Estimate | None  # adapted − blind
+    over_rivals: dict[str, Estimate]  # adapted − each rival
     gap_closed: GapClosed
-    tasks: int
-    episodes: int
+    interval_over: str | None  # what the intervals are over; null where there are none
+    seeds: int  # trainings
+    tasks: int  # different tasks of a training; a task that is repeated is one task
+    trials: int  # of each training: tasks, each as often as it was repeated
+    episodes: int  # of each trial
+
+
+class Comparison(SeedComparison, frozen=True, kw_only=True):
+    """The policies of one run: the answer of ``evaluate --json``."""
+
     seconds: float = 0.0  # wall time of the job
     run: str = ""  # the run folder
     commit: str | None = None  # of the code that compared; null outside a git checkout

@@ -20,7 +20,7 @@ from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
-from sim.families.splits import checkerboard, heldout
+from sim.families.splits import heldout, interleaved
 
 ONE = np.ones(6)
 
@@ -113,7 +113,8 @@ class CheetahVel(Cheetah):
     """HalfCheetah-Vel: run at a hidden speed.
 
     Finn et al. 2017, as in PEARL's code: U[0, 3] m/s, 200 steps. Training and held-out speeds come
-    from alternate eighths of the range; in the literature both are drawn from all of it.
+    from different sixteenths of the range, with the same mean and deviation (see ``interleaved``);
+    in the literature both are drawn from all of it.
     """
 
     name = "cheetah_vel"
@@ -125,7 +126,7 @@ class CheetahVel(Cheetah):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Speeds from 0 to 3 m/s."""
-        speed = self.max_speed * checkerboard(rng, n, 1, split)
+        speed = self.max_speed * interleaved(rng, n, split)
         return Task(self.task_names, speed, np.arange(n))
 
     def reward(

@@ -12,7 +12,7 @@ from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
-from sim.families.splits import checkerboard
+from sim.families.splits import checkerboard, interleaved
 
 ONE = np.ones(2)
 POINT = Body(
@@ -88,7 +88,7 @@ class SparsePoint(Point):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""
-        angle = np.pi * checkerboard(rng, n, 1, split)[:, 0]
+        angle = np.pi * interleaved(rng, n, split)[:, 0]
         goal = np.stack([np.cos(angle), np.sin(angle)], -1)
         return Task(self.task_names, goal, np.arange(n))
 

@@ -1,9 +1,10 @@
 """Splits of a family's tasks: held-out tasks come from regions that no training task lies in."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
-from robots.signals import Array
+from robots.signals import Array, Mask
 
 SPLITS = ("train", "heldout")
 
@@ -19,6 +20,35 @@ def heldout(split: str) -> bool:
     return split == "heldout"
 
 
+def interleaved(rng: np.random.Generator, n: int, split: str, fields: int = 16) -> Array:
+    """Draw numbers of the unit interval: training ones on white fields, held-out ones on black.
+
+    The colors do not alternate, which would give one split the low end of the range and the other
+    one the high end. They follow the Thue-Morse sequence, white, black, black, white, black, white,
+    white, black, ...: a field is black where the binary number of its index has an odd number of
+    ones. Both splits then have the same mean and the same deviation, and with 16 fields training
+    has both ends of the range. A gap is at most two fields wide.
+
+    Args:
+        rng: source of randomness.
+        n: number of points.
+        split: ``"train"`` or ``"heldout"``.
+        fields: into how many the interval is divided; 16, or another power of 4.
+
+    Returns:
+        Numbers (n, 1) in [0, 1].
+
+    Raises:
+        BadArgumentError: there is no such split.
+    """
+    points = rng.random((n, 1))
+    field = _field(points, fields)
+    ones = np.bitwise_count(field[:, 0])  # in the binary number of the index
+    is_black = ones % 2 == 1
+    _recolor(points, field, fields, is_black != heldout(split))
+    return points
+
+
 def checkerboard(
     rng: np.random.Generator,
     n: int,
@@ -28,13 +58,14 @@ def checkerboard(
 ) -> Array:
     """Draw points of the unit cube: training ones on white fields, held-out ones on black fields.
 
-    Both splits cover the cube evenly, and no held-out point lies in a field that training uses. A
-    point on a field of the wrong color moves by one field along the first axis.
+    Along every axis both splits are evenly distributed, and no held-out point lies in a field that
+    training uses.
 
     Args:
         rng: source of randomness.
         n: number of points.
-        axes: dimensions of the cube.
+        axes: dimensions of the cube, at least 2; on a line the splits would have different means,
+            see ``interleaved``.
         split: ``"train"`` or ``"heldout"``.
         fields: fields along each axis; an even number.
 
@@ -42,16 +73,28 @@ def checkerboard(
         Points (n, axes) in [0, 1].
 
     Raises:
-        BadArgumentError: there is no such split.
+        BadArgumentError: there is no such split, or there are fewer than 2 axes.
     """
-    wants_black = heldout(split)
+    if axes < 2:
+        raise BadArgumentError(f"a checkerboard has at least 2 axes, got {axes}: see interleaved")
     points = rng.random((n, axes))
-    scaled = points * fields
-    field = np.floor(scaled).astype(int)  # (n, axes)
-    parity = field.sum(-1) % 2
-    is_black = parity == 1
-    wrong = is_black != wants_black
+    field = _field(points, fields)
+    is_black = field.sum(-1) % 2 == 1
+    _recolor(points, field, fields, is_black != heldout(split))
+    return points
+
+
+def _field(points: Array, fields: int) -> NDArray[np.int64]:
+    """The index of each point's field along each axis, (n, axes)."""
+    return np.floor(points * fields).astype(np.int64)
+
+
+def _recolor(points: Array, field: NDArray[np.int64], fields: int, wrong: Mask) -> None:
+    """Move points on fields of the wrong color by one field along the first axis.
+
+    Fields 0 and 1, 2 and 3, ... of this axis always have different colors, and points move within
+    such a pair: both colors remain evenly covered.
+    """
     is_even = field[wrong, 0] % 2 == 0
     steps = np.where(is_even, 1, -1)
     points[wrong, 0] += steps / fields
-    return points

@@ -1,22 +1,43 @@
 """The statistics say what they should where the answer is known."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 
-from adaptation.reporting.statistics import EpisodeGrid, compare_policies, table
-from adaptation.runs.records import Comparison
+from adaptation.reporting.estimators import wilson_interval
+from adaptation.reporting.statistics import (
+    EpisodeGrid,
+    compare_policies,
+    compare_seeds,
+    policy_result,
+)
+from adaptation.reporting.table import result_lines, table
+from adaptation.runs.records import Comparison, SeedComparison
+from robots.errors import BadArgumentError
+from robots.signals import Array
 
 RNG = np.random.default_rng(0)
 
 
-def compare(**last: np.ndarray) -> Comparison:
-    """Compare policies by the returns (n,) of their last episode; in the first they have none."""
-    grids = {}
-    for name, returns in last.items():
-        both = np.stack([np.zeros_like(returns), returns])
-        success = (both > 0.5).astype(float)
-        grids[name] = EpisodeGrid(both, success, {"distance_m": 1.0 - both})
-    return compare_policies(grids)
+def grid(returns: Array, tasks: Array | None = None) -> EpisodeGrid:
+    """Two episodes: without any return, and with returns (n,), where more than 0.5 succeeds."""
+    both = np.stack([np.zeros_like(returns), returns])
+    success = (both > 0.5).astype(float)
+    return EpisodeGrid(both, success, {"distance_m": 1.0 - both}, tasks)
+
+
+def compare(**last: Array) -> Comparison:
+    """Compare policies by the returns (n,) of their last episode."""
+    return compare_policies({name: grid(returns) for name, returns in last.items()})
+
+
+def compare_repeated(tasks: Array, **last: Array) -> Comparison:
+    """The same on tasks (n,), of which equal ones are one task."""
+    own_task = tasks[:, None]
+    return compare_policies({name: grid(returns, own_task) for name, returns in last.items()})
 
 
 def test_the_gap_closed_is_the_share_of_the_way_from_blind_to_oracle() -> None:
@@ -62,7 +83,7 @@ def test_what_is_missing_is_none_and_not_made_up() -> None:
     no_gap = compare(adapted=np.ones(4), blind=np.ones(4), oracle=np.ones(4))
     assert no_gap.gap_closed.value is None
     assert no_gap.gap_closed.interval is None
-    assert "knowing the task is worth nothing" in no_gap.gap_closed.note
+    assert "to know the task is worth nothing" in no_gap.gap_closed.note
 
 
 def test_every_reference_that_is_missing_is_named() -> None:
@@ -117,17 +138,219 @@ def test_a_number_that_is_not_known_is_left_out_of_the_mean() -> None:
     assert compare_policies({"adapted": grid}).adapted.metrics == {"distance_m": [1.0, None]}
 
 
+def test_success_has_a_wilson_interval_by_episode() -> None:
+    returns = np.array([1.0] * 8 + [0.0] * 2)
+    result = compare(adapted=returns).adapted
+    assert result.success == [0.0, 0.8]
+    first, last = result.success_interval
+    assert first == pytest.approx(wilson_interval(0.0, 10))
+    assert last == pytest.approx((0.490, 0.943), abs=1e-3)
+
+
+def test_metrics_have_a_mean_and_a_median() -> None:
+    returns = np.array([0.0, 0.1, 0.9, np.nan])
+    result = policy_result(grid(returns))
+    assert result.metrics["distance_m"][1] == pytest.approx(2 / 3)
+    assert result.metric_medians["distance_m"][1] == pytest.approx(0.9)
+    assert result.returns[1] is None
+
+
+def test_paired_success_is_judged_by_the_tasks_in_which_policies_differ() -> None:
+    adapted = np.array([1.0] * 12 + [0.0] * 8)
+    blind = np.array([1.0] * 2 + [0.0] * 10 + [1.0] * 2 + [0.0] * 6)
+    estimate = compare(adapted=adapted, blind=blind).over_blind
+    assert estimate is not None
+    assert (estimate.gained, estimate.lost) == (10, 2)
+    assert estimate.success == pytest.approx(0.4)
+    assert estimate.mcnemar_p == pytest.approx(0.0385742, abs=1e-6)
+
+
+def test_a_repeated_task_is_one_task_however_often_it_is_repeated() -> None:
+    """Ten tasks, each from twenty starts that all end alike, are as good as ten starts."""
+    blind = RNG.normal(size=10)
+    adapted = blind + RNG.normal(0.5, 1.0, 10)
+    once = compare(adapted=adapted, blind=blind)
+    tasks = np.repeat(np.arange(10.0), 20)
+    often = compare_repeated(tasks, adapted=adapted.repeat(20), blind=blind.repeat(20))
+    assert (often.tasks, often.trials) == (10, 200)
+    assert (once.tasks, once.trials) == (10, 10)
+    assert often.over_blind == msgspec.structs.replace(
+        once.over_blind,
+        value=pytest.approx(once.over_blind.value),
+        interval=pytest.approx(once.over_blind.interval),
+        success=pytest.approx(once.over_blind.success),
+    )
+    assert often.adapted.success_interval[1] == pytest.approx(once.adapted.success_interval[1])
+
+
+def test_starts_of_one_task_are_no_sample_of_tasks() -> None:
+    returns = RNG.normal(size=40)
+    result = compare_repeated(np.zeros(40), adapted=returns + 1, blind=returns, oracle=returns + 2)
+    assert result.tasks == 1
+    assert result.over_blind.value == pytest.approx(1)
+    assert result.over_blind.interval is result.over_blind.mcnemar_p is None
+    assert result.adapted.success_interval == [None, None]
+    assert result.gap_closed.note == "one task is no sample"
+    assert result.interval_over is None
+    assert "1 task in 40 trials: one task is no sample" in table(result)
+
+
+def test_another_policy_is_a_rival_and_compared_like_the_references() -> None:
+    result = compare(adapted=np.ones(4), blind=np.zeros(4), sysid_mpc=0.75 * np.ones(4))
+    assert list(result.rivals) == ["sysid_mpc"]
+    assert result.rivals["sysid_mpc"].returns == [0.0, 0.75]
+    assert result.over_rivals["sysid_mpc"].value == 0.25
+    assert "adapted − sysid_mpc" in table(result)
+
+
+def test_policies_on_different_tasks_are_not_compared() -> None:
+    returns = np.ones(3)
+    adapted = grid(returns, np.arange(3.0)[:, None])
+    others = (
+        grid(returns, np.arange(1.0, 4.0)[:, None]),
+        grid(returns),
+        grid(np.ones(4), np.arange(4.0)[:, None]),
+    )
+    for other in others:
+        with pytest.raises(BadArgumentError, match="blind was judged on other tasks"):
+            compare_policies({"adapted": adapted, "blind": other})
+
+
+# ---- several trainings ----
+
+
+def trainings(seeds: int, n: int, shift: Callable[[int], float]) -> list[dict[str, EpisodeGrid]]:
+    """Tasks that all trainings share; adapted is better than blind by a shift of its training."""
+    difficulty = RNG.normal(size=n)
+    results = []
+    for seed in range(seeds):
+        blind = difficulty + RNG.normal(size=n)
+        adapted = blind + shift(seed)
+        results.append({"adapted": grid(adapted), "blind": grid(blind), "oracle": grid(blind + 4)})
+    return results
+
+
+def test_one_training_is_compared_over_its_tasks_and_says_so() -> None:
+    (results,) = trainings(1, 12, float)
+    alone = compare_seeds([results])
+    assert alone.interval_over == compare_policies(results).interval_over == "tasks of one training"
+    assert alone.seeds == 1
+    assert alone.over_blind == compare_policies(results).over_blind
+    assert alone.gap_closed == compare_policies(results).gap_closed
+
+
+def test_trainings_that_differ_widen_the_interval_however_many_tasks_there_are() -> None:
+    same = compare_seeds(trainings(5, 400, lambda seed: 1.0)).over_blind
+    apart = compare_seeds(trainings(5, 400, float)).over_blind
+    assert same.interval == pytest.approx((1, 1))
+    assert apart.value == pytest.approx(2.0)
+    assert apart.interval[0] < 1.2
+    assert apart.interval[1] > 2.8
+
+
+def test_one_training_that_failed_does_not_decide_over_four_others() -> None:
+    returns = np.ones(6)
+    results = [{"adapted": grid(returns), "blind": grid(0 * returns)} for _ in range(4)]
+    results.append({"adapted": grid(-100 * returns), "blind": grid(0 * returns)})
+    judged = compare_seeds(results)
+    assert judged.adapted.returns[-1] == judged.over_blind.value == 1
+    assert judged.adapted.metrics["distance_m"][-1] == 0
+    assert judged.adapted.success[-1] == pytest.approx(0.8), "success is of all trainings"
+
+
+def test_the_share_is_of_aggregated_numbers_and_not_a_mean_of_shares() -> None:
+    ones = np.ones(5)
+
+    def of(adapted: float, oracle: float) -> dict[str, EpisodeGrid]:
+        policies = {"adapted": adapted, "blind": 0.0, "oracle": oracle}
+        return {name: grid(value * ones) for name, value in policies.items()}
+
+    judged = compare_seeds([of(1.0, 2.0), of(1.0, 10.0)])
+    assert judged.gap_closed.value == pytest.approx((1 + 1) / (2 + 10))
+    with_one_inverted = compare_seeds([of(1.0, -1.0), of(1.0, 10.0), of(1.0, 10.0)])
+    assert with_one_inverted.gap_closed.value is None
+    assert "not clearly above blind" in with_one_inverted.gap_closed.note
+
+
+def test_one_task_has_no_interval_in_several_trainings_either() -> None:
+    results = trainings(4, 1, float)
+    judged = compare_seeds(results)
+    assert judged.over_blind.interval is None
+    assert judged.interval_over is None
+    assert judged.adapted.success_interval == [None, None]
+
+
+def test_tasks_are_the_same_in_two_trainings_where_their_parameters_are() -> None:
+    """Twenty trials on the same four tasks are four tasks; on others they are eight."""
+    parameters = np.repeat(np.arange(4.0), 5)[:, None]
+
+    def of(tasks: Array) -> dict[str, EpisodeGrid]:
+        returns = RNG.normal(size=20)
+        return {"adapted": grid(returns + 1, tasks), "blind": grid(returns, tasks)}
+
+    shared = compare_seeds([of(parameters), of(parameters)])
+    other = compare_seeds([of(parameters), of(parameters + 10)])
+    assert shared.tasks == other.tasks == 4
+    assert shared.over_blind.gained + shared.over_blind.lost <= 4
+    assert other.interval_over == shared.interval_over == "2 trainings and their tasks"
+
+
+def test_trainings_that_cannot_be_compared_are_refused() -> None:
+    (with_oracle,) = trainings(1, 4, float)
+    without = {"adapted": with_oracle["adapted"], "blind": with_oracle["blind"]}
+    with pytest.raises(BadArgumentError, match="the same policies"):
+        compare_seeds([with_oracle, without])
+    longer = {}
+    for name, own in with_oracle.items():
+        longer[name] = replace(own, returns=np.zeros((3, 4)), success=np.zeros((3, 4)))
+    with pytest.raises(BadArgumentError, match=r"after \[2, 3\] episodes"):
+        compare_seeds([with_oracle, longer])
+    with pytest.raises(BadArgumentError, match="no training"):
+        compare_seeds([])
+
+
 def test_the_table_lists_the_policies_in_the_same_order_for_every_number() -> None:
     ones = np.ones(4)
     comparison = compare(oracle=3 * ones, blind=0 * ones, no_adaptation=ones, adapted=2 * ones)
-    rows = [line.split()[0] for line in table(comparison).splitlines() if line.startswith("  ")]
-    assert rows == ["adapted", "no_adaptation", "blind", "oracle"] * 3
+    lines = [line for line in table(comparison).splitlines() if line.startswith("  ")]
+    rows = [line.split()[0] for line in lines if line.split()[0] != "success"]
+    assert rows == ["adapted", "no_adaptation", "blind", "oracle"] * 4
 
 
-def test_the_table_shows_every_policy_and_the_gap() -> None:
-    text = table(compare(adapted=np.ones(4), blind=np.zeros(4), oracle=np.ones(4)))
-    for word in ("adapted", "blind", "oracle", "gap closed", "+1.000", "4 tasks", "distance_m"):
-        assert word in text
-    assert "no_adaptation " not in text
-    order = [text.index(title) for title in ("success", "distance_m", "return", "gap closed")]
-    assert order == sorted(order)
+def test_the_table_has_the_order_of_all_reports() -> None:
+    ones = np.ones(4)
+    text = table(compare(adapted=ones, no_adaptation=0 * ones, blind=0 * ones, oracle=ones))
+    in_order = (
+        "success, by episode",
+        "100% [51, 100]",
+        "distance_m, mean",
+        "distance_m, median",
+        "return, by episode",
+        "adapted − no_adaptation",
+        "return +1.000  [+1.000, +1.000]",
+        "success +100 points, 4 tasks gained, 0 lost, McNemar p = 0.12",
+        "adapted − blind",
+        "gap closed",
+        "100% [100, 100]",
+        "4 tasks; intervals (95 %) over tasks of one training",
+    )
+    position = 0
+    for words in in_order:
+        position = text.index(words, position)
+    assert "sysid" not in text
+
+
+def test_a_table_of_several_trainings_has_the_same_lines() -> None:
+    lines = result_lines(compare_seeds(trainings(3, 8, float)))
+    assert lines[0].startswith("success, by episode")
+    assert lines[-1].startswith("gap closed")
+    assert not any(line.startswith("adapted − no_adaptation") for line in lines)
+
+
+def test_results_are_in_json_in_the_order_in_which_they_are_to_be_read() -> None:
+    fields = list(SeedComparison.__struct_fields__)
+    expected = ["adapted", "no_adaptation", "blind", "oracle", "rivals"]
+    expected += ["adaptation", "over_blind", "over_rivals", "gap_closed"]
+    assert fields[: len(expected)] == expected
+    result = list(msgspec.to_builtins(compare(adapted=np.ones(3)).adapted))
+    assert result == ["success", "success_interval", "metrics", "metric_medians", "returns"]

@@ -92,7 +92,7 @@ def test_speeds_cover_their_range_and_held_out_ones_differ() -> None:
         assert speeds.min() >= 0
         assert speeds.max() <= 3
         assert np.histogram(speeds, 4, (0, 3))[0].min() > 900
-    field = np.histogram_bin_edges([], 8, (0, 3))
+    field = np.histogram_bin_edges([], 16, (0, 3))
     assert not set(np.digitize(train, field)) & set(np.digitize(heldout, field))
 
 

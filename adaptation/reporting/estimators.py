@@ -1,0 +1,188 @@
+"""Estimators and intervals for results over trainings and tasks: pure functions of arrays.
+
+Axes: s trainings (seeds), t tasks, R resamples.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import comb, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptation.runs.records import Interval, Row, finite
+from robots.signals import Array
+
+RESAMPLES = 10_000
+TRIMMED = 0.25  # share of the values that an interquartile mean leaves out at each end
+NORMAL_975 = 1.959964  # 97.5th percentile of the standard normal distribution
+
+
+def wilson_interval(rate: float, trials: float) -> Interval:
+    """The 95 % score interval of a success rate (Wilson 1927).
+
+    Unlike an interval of a mean it stays within [0, 1] and has a width where every trial, or none,
+    succeeds.
+
+    Args:
+        rate: share of successes.
+        trials: how many independent trials; an effective number need not be whole.
+    """
+    z = NORMAL_975
+    weight = z**2 / trials  # of a rate of one half, which small samples are drawn toward
+    scale = 1 + weight
+    center = (rate + weight / 2) / scale
+    variance = rate * (1 - rate) / trials
+    spread = sqrt(variance + weight**2 / (4 * z**2))
+    half_width = z * spread / scale
+    low = max(0.0, center - half_width)
+    high = min(1.0, center + half_width)
+    return low, high
+
+
+def mcnemar_p(gained: int, lost: int) -> float:
+    """Two-sided exact p-value of McNemar's test for paired successes.
+
+    Pairs in which both or neither succeed say nothing. If the two policies are equally good, each
+    of the others is a toss of a fair coin.
+
+    Args:
+        gained: pairs in which only the first succeeds.
+        lost: pairs in which only the second succeeds.
+    """
+    pairs = gained + lost
+    rarer = min(gained, lost)
+    outcomes = 2**pairs
+    as_rare = sum(comb(pairs, k) for k in range(rarer + 1))
+    return float(min(1.0, 2 * as_rare / outcomes))
+
+
+def iqm(values: Array) -> Array:
+    """Interquartile mean over the last axis (Agarwal et al. 2021): the mean of the middle half.
+
+    Of s values the int(s / 4) lowest and as many highest are left out: nothing of one, two or three
+    values, whose interquartile mean is the mean; one at each end of four to seven.
+    """
+    count = values.shape[-1]
+    cut = int(TRIMMED * count)
+    middle = np.sort(values, -1)[..., cut : count - cut]
+    mean: Array = middle.mean(-1)
+    return mean
+
+
+def number_rows(tables: Sequence[Array]) -> list[NDArray[np.int64]]:
+    """A number, from 0, for each row (p,) of each table (n, p): equal rows have the same one."""
+    every_row = np.concatenate(tables)
+    _, inverse = np.unique(every_row, axis=0, return_inverse=True)
+    numbers: NDArray[np.int64] = inverse.reshape(-1)
+    lengths = [len(table) for table in tables]
+    ends = np.cumsum(lengths)
+    return np.split(numbers, ends[:-1])
+
+
+def aggregate(values: Sequence[Array], statistic: Callable[[Array], Array]) -> Row:
+    """Interquartile means over trainings of a statistic of each training's trials, by episode.
+
+    Args:
+        values: (E, n) of each training.
+        statistic: of the last axis.
+    """
+    by_training = np.stack([statistic(trials) for trials in values], -1)  # (E, s)
+    return [finite(value) for value in iqm(by_training)]
+
+
+def plain_mean(values: Array) -> Array:
+    """Mean over the last axis; not finite where one of its numbers is not."""
+    mean: Array = values.mean(-1)
+    return mean
+
+
+def known_mean(values: Array) -> Array:
+    """Mean over trials of (E, n), of the numbers that are finite; NaN where none is."""
+    return _of_known(values, np.mean)
+
+
+def known_median(values: Array) -> Array:
+    """The same of the median."""
+    return _of_known(values, np.median)
+
+
+def _of_known(values: Array, statistic: Callable[[Array], np.floating]) -> Array:
+    result = np.full(len(values), np.nan)
+    for episode, row in enumerate(values):
+        known = row[np.isfinite(row)]
+        if len(known) > 0:
+            result[episode] = statistic(known)
+    return result
+
+
+def effective_trials(rates: Array, tasks: int) -> float:
+    """How many independent trials a success rate over s trainings is worth.
+
+    Successes of one training resemble each other. The variance of the mean over trainings is
+    estimated from their spread, and the number of trials is the one that gives a rate this
+    variance: at least the number of trainings, at most all trials.
+
+    Args:
+        rates: (s,) success rate of each training.
+        tasks: of each training.
+    """
+    trainings = len(rates)
+    if trainings == 1:
+        return float(tasks)
+    rate = rates.mean()
+    variance_of_mean = rates.var(ddof=1) / trainings
+    if variance_of_mean == 0:
+        return float(trainings * tasks)
+    trials = rate * (1 - rate) / variance_of_mean
+    return float(np.clip(trials, trainings, trainings * tasks))
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Random draws with replacement, of trainings and of tasks, shared by all that is compared.
+
+    Comparisons are therefore paired by task, and by training.
+    """
+
+    trainings: NDArray[np.int64]  # (R, s) which trainings were drawn
+    tasks: NDArray[np.int64]  # (R, t) how often each task was drawn
+
+    @classmethod
+    def draw(cls, trainings: int, tasks: int) -> "Resamples":
+        """The same draws every time, so that a result can be repeated."""
+        rng = np.random.default_rng(0)
+        equal = np.full(tasks, 1 / tasks)
+        return cls(
+            trainings=rng.integers(trainings, size=(RESAMPLES, trainings)),
+            tasks=rng.multinomial(tasks, equal, size=RESAMPLES),
+        )
+
+    def iqm(self, sums: Array, counts: Array) -> Array:
+        """The interquartile mean over trainings of the mean over tasks, of each resample (R,).
+
+        Trainings are drawn, and tasks. A task that several trainings were judged on is drawn for
+        all of them at once: what makes it hard is then not averaged away as if it were chance.
+
+        Args:
+            sums: (s, t) sum over the starts of a task; 0 where a training has none of it.
+            counts: (s, t) how many starts those are.
+        """
+        drawn_sums = self.tasks @ sums.T  # (R, s)
+        drawn_counts = self.tasks @ counts.T
+        with np.errstate(invalid="ignore"):
+            means = drawn_sums / drawn_counts  # NaN where none of a training's tasks was drawn
+        chosen = np.take_along_axis(means, self.trainings, 1)
+        return iqm(chosen)
+
+
+def percentile_interval(resampled: Array) -> Interval | None:
+    """The middle 95 % of resampled values (R,); None without a finite one.
+
+    A resample in which a training has none of its tasks is NaN, and left out.
+    """
+    finite = resampled[np.isfinite(resampled)]
+    if len(finite) == 0:
+        return None
+    low, high = np.percentile(finite, (2.5, 97.5))
+    return float(low), float(high)
