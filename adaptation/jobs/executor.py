@@ -20,7 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
 
 R = TypeVar("R")  # what comes back
-Answer = tuple[R | None, str | None]  # the result, or the error
+Answer = tuple[Any, str | None]  # the result, or the error
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,6 @@ def _wait_for_any(running: list[_Running[R]], seconds: float) -> None:
 def _outcome(running: _Running[R]) -> Outcome[R] | None:
     """How a job ended; None while it runs within its time."""
     elapsed = monotonic() - running.started
-    answer: Answer[R]
     if running.answers.poll():
         answer = _receive(running)
     elif elapsed >= running.job.seconds:
@@ -174,10 +173,10 @@ def _outcome(running: _Running[R]) -> Outcome[R] | None:
     return Outcome(running.job, result, error, elapsed)
 
 
-def _receive(running: _Running[R]) -> Answer[R]:
+def _receive(running: _Running[Any]) -> Answer:
     """The result or the error that a process has sent, or how it died before it sent one."""
     try:
-        answer: Answer[R] = running.answers.recv()
+        answer: Answer = running.answers.recv()
         return answer
     except EOFError:
         running.process.join(KILLED_WAIT)

@@ -61,7 +61,8 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
     )
     text = environment.get_template("bench.md").render(
         suite=name,
-        page=page.name,
+        path=page.name if page.is_absolute() else page.as_posix(),
+        folder=figures.name,
         seeds=sorted({status.cell.training.seed for status in statuses}),
         finished=sum(1 for status in statuses if status.result is not None),
         cells=len(statuses),

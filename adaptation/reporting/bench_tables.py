@@ -45,7 +45,7 @@ def _result_row(one: MethodResults) -> Row:
     is_reference = one.method in REFERENCES
     row["adapted − no_adaptation"] = UNKNOWN if is_reference else _estimate(comparison.adaptation)
     row["adapted − blind"] = UNKNOWN if is_reference else _estimate(comparison.over_blind)
-    row["gap closed"] = UNKNOWN if is_reference else _gap(comparison.gap_closed)
+    row["gap closed, %"] = UNKNOWN if is_reference else _gap(comparison.gap_closed)
     return row
 
 
@@ -94,7 +94,7 @@ def _gap(gap: GapClosed) -> str:
     """The share in percent; a dash where there is none, and the reason is a note."""
     if gap.value is None:
         return UNKNOWN
-    return f"{_percent(gap.value, gap.interval)} %"
+    return _percent(gap.value, gap.interval)
 
 
 def summary_rows(engine: EngineResults, family: str) -> list[Row]:

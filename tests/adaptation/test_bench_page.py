@@ -1,0 +1,178 @@
+"""The page of a suite is made of results alone, and says what is missing."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from adaptation.jobs.bench import CellStatus, read_suite_results
+from adaptation.jobs.cells import (
+    FORMAT,
+    Cell,
+    CellFailure,
+    CellResult,
+    Grid,
+    cell_folder,
+    suite_cells,
+    write_failure,
+)
+from adaptation.jobs.fingerprint import Fingerprint, fingerprint
+from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
+from adaptation.reporting.statistics import EpisodeGrid, policy_result
+from adaptation.runs.records import HeldoutProgress
+from adaptation.runs.run import check_config
+from adaptation.runs.versions import Machine
+from adaptation.suites import FamilyTable, Suite, Training
+from robots.errors import BadArgumentError
+
+TASKS = 12
+LARGEST_FIGURE = 100_000  # bytes
+METHODS = {name: Training() for name in ("blind", "oracle", "pearl", "rl2")}
+SUITE = Suite({"point": FamilyTable(METHODS, tasks=TASKS)}, seeds=(0, 1), title="fixtures")
+# Share of tasks that succeed in each of three episodes.
+SUCCESS = {
+    "blind": (0, 0, 0),
+    "oracle": (1, 1, 1),
+    "pearl": (0, 0.5, 0.75),
+    "rl2": (0, 0.25, 0.5),
+}
+MACHINE = Machine(processor="Imaginary 9000", cores=4, system="Linux", python="3.11")
+
+
+def episode_grid(rates: tuple[float, ...]) -> EpisodeGrid:
+    tasks = np.arange(TASKS)
+    success = np.stack([tasks < rate * TASKS for rate in rates]).astype(float)
+    distance = np.where(success > 0, 0.05, 0.5)
+    return EpisodeGrid(-10 * distance, success, {"distance_m": distance})
+
+
+def cell_result(cell: Cell, engines: tuple[str, ...] = ("ideal",), steps: int = 4000) -> CellResult:
+    method = cell.training.method
+    grids = {"adapted": Grid.of(episode_grid(SUCCESS[method]))}
+    if method not in ("blind", "oracle"):
+        grids["no_adaptation"] = Grid.of(episode_grid((0, 0, 0)))
+    reached = policy_result(episode_grid(SUCCESS[method]))
+    curve = [HeldoutProgress(k, 1000 * k, 10 * k, 1.0 * k, reached) for k in (1, 2, 4)]
+    return CellResult(
+        format=FORMAT,
+        cell=cell,
+        fingerprint=fingerprint(check_config(cell.training)),
+        commit="0123456789abcdef",
+        machine=MACHINE,
+        iterations=4,
+        steps=steps,
+        gradient_steps=40,
+        seconds=90.0,
+        judging_seconds=1.0,
+        grids=dict.fromkeys(engines, grids),
+        curve=curve,
+        notes=[],
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a result of every cell: what another machine may have sent."""
+    out = tmp_path_factory.mktemp("bench")
+    for cell in suite_cells(SUITE):
+        write_result(cell_folder(cell, out), cell_result(cell))
+    return out
+
+
+def write_result(folder: Path, result: CellResult) -> None:
+    folder.mkdir()
+    (folder / "result.json").write_bytes(msgspec.json.encode(result))
+
+
+def make_page(out: Path, folder: Path) -> str:
+    page = folder / "results.md"
+    write_page("fixtures.toml", SUITE, read_suite_results(SUITE, out), page)
+    return page.read_text()
+
+
+def table_row(page: str, method: str) -> dict[str, str]:
+    """The row of a method in the first table of the page."""
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    header, row = lines[0], next(line for line in lines if line.startswith(f"| `{method}`"))
+    names = [name.strip() for name in header.strip("|").split("|")]
+    return dict(zip(names, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
+
+
+def test_the_page_regenerates_from_results_without_training(finished: Path, tmp_path: Path) -> None:
+    text = make_page(finished, tmp_path)
+    row = table_row(text, "pearl")
+    assert row["seeds"] == "2"
+    assert row["success, %: episode 3"].startswith("75 [")
+    assert row["success, %: episode 1"].startswith("0 [0, ")
+    assert row["distance, cm (median)"] == "5"
+    assert row["adapted − no_adaptation"].startswith("+3.38 [")
+    assert "success +75 %" in row["adapted − no_adaptation"]
+    assert "p = 0.0039" in row["adapted − no_adaptation"]  # 9 tasks gained of 12, none lost: 2/2⁹
+    assert row["gap closed, %"].startswith("75 [")
+    assert table_row(text, "oracle")["gap closed, %"] == "–"
+    assert "8 of 8 trainings have a result." in text
+    assert "4,000 | 40 | 1.5 | `012345678`" in text
+    assert "Imaginary 9000, 4 cores" in text
+    assert make_page(finished, tmp_path) == text
+    for figure in re.findall(r"\]\((results/.+?)\)", text):
+        file = tmp_path / figure
+        assert file.read_text().startswith("<svg")
+        assert file.stat().st_size < LARGEST_FIGURE
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    shutil.copytree(finished, out)
+    cells = {cell.name: cell for cell in suite_cells(SUITE)}
+    folders = {name: cell_folder(cell, out) for name, cell in cells.items()}
+    shutil.rmtree(folders["pearl-point-1"])
+    (folders["rl2-point-1"] / "result.json").unlink()
+    error = "Traceback\nRuntimeError: the disk is full"
+    write_failure(folders["rl2-point-1"], CellFailure(cells["rl2-point-1"], error, 2))
+    longer = cell_result(cells["rl2-point-0"], engines=("ideal", "bullet"), steps=9000)
+    other = Fingerprint("other", "other", "other", {"torch": "2.11"})
+    longer = msgspec.structs.replace(longer, fingerprint=other, notes=["bullet was slow"])
+    shutil.rmtree(folders["rl2-point-0"])
+    write_result(out / "rl2-point-0-fromelsewhere", longer)
+    text = make_page(out, tmp_path)
+    assert "6 of 8 trainings have a result; what is missing is named" in text
+    for note in (
+        "`pearl-point-1` is not trained yet.",
+        "`rl2-point-1` failed: RuntimeError: the disk is full",
+        "`rl2-point-0` was trained by other code or versions",
+        "`rl2-point-0`: bullet was slow.",
+        "`blind` took fewer environment steps than `rl2`.",
+        "bullet, `rl2`: no share of the gap: there is no blind and no oracle to compare with.",
+    ):
+        assert f"- {note}" in text
+    assert table_row(text, "pearl")["seeds"] == "1"
+
+
+def test_a_page_without_any_result_can_be_written(tmp_path: Path) -> None:
+    text = make_page(tmp_path / "nothing", tmp_path)
+    assert "0 of 8 trainings have a result" in text
+    assert "No results yet." in text
+
+
+def test_the_summary_stands_between_its_marks(finished: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}old\n{END}\nafter\n")
+    statuses: list[CellStatus] = read_suite_results(SUITE, finished)
+    page = tmp_path / "docs" / "results.md"
+    for _ in range(2):
+        write_summary(statuses, page, readme)
+    lines: list[Any] = readme.read_text().splitlines()
+    assert lines[0] == "before"
+    assert lines[-1] == "after"
+    assert "([more](docs/results.md))" in lines[2]
+    (pearl,) = [line for line in lines if "pearl" in line]
+    assert pearl.startswith("| `point` | `pearl` | 0 | 0 | 75 [")
+    assert pearl.endswith("| 100 |")
+    readme.write_text("no marks")
+    with pytest.raises(BadArgumentError, match="has no marks"):
+        write_summary(statuses, page, readme)
