@@ -100,9 +100,16 @@ def _code_hash(config: RunConfig) -> str:
     roots = {base.__module__ for kind in classes for base in kind.__mro__}
     own = {name for name in roots if _package(name) in PACKAGES}
     foreign = {name for name in roots - own if _package(name) not in sys.stdlib_module_names}
-    sources = reachable_sources({TRAINER, *own}, ROOT)
-    sources += sorted(map(_file_of, foreign))  # of a user's project: its imports are not followed
-    hashes = [source_hash(path) for path in sources]
+    hashes = [_own_hash(frozenset({TRAINER, *own}))]
+    # Of a user's project the imports are not followed.
+    hashes += [source_hash(path) for path in sorted(map(_file_of, foreign))]
+    return digest("".join(hashes).encode())
+
+
+@cache
+def _own_hash(roots: frozenset[str]) -> str:
+    """The hash of all sources that modules of Pliant need, and of the models of robots."""
+    hashes = [source_hash(path) for path in reachable_sources(roots, ROOT)]
     hashes += [digest(path.read_bytes()) for path in _data_files(ROOT)]
     return digest("".join(hashes).encode())
 

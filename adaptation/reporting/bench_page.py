@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from adaptation.reporting.bench_tables import (
 from adaptation.reporting.compare_table import episode_curves
 from adaptation.reporting.curves import episode_figure, to_svg_file, training_figure
 from adaptation.runs.records import REFERENCES
-from adaptation.suites import FamilyTable, Suite
+from adaptation.suites import Suite
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,8 +49,11 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
     machines = _number_machines(statuses)
     sections = []
     for family, cells in families_of(statuses).items():
-        section = _family_section(family, cells, suite.families[family], machines)
-        section["figures"] = _draw(family, cells, figures)
+        engines = [engine_results(cells, engine) for engine in engines_of(cells)]
+        section = _family_section(family, cells, engines)
+        section["tasks"] = suite.families[family].tasks
+        section["cells"] = markdown_table(cell_rows(cells, machines))
+        section["figures"] = _draw(family, cells, engines, figures)
         sections.append(section)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -73,20 +76,17 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
 
 
 def _family_section(
-    family: str, cells: Sequence[CellStatus], table: FamilyTable, machines: Mapping[str, int]
+    family: str, cells: Sequence[CellStatus], engines: Sequence[EngineResults]
 ) -> dict[str, Any]:
     """What the template shows of a family."""
-    engines = [engine_results(cells, engine) for engine in engines_of(cells)]
     tables = {one.engine: markdown_table(result_rows(one)) for one in engines}
     notes = [note for one in engines for note in _notes(one)]
     notes += _reference_notes(cells)
     notes += _cell_notes(cells)
     return {
         "name": family,
-        "tasks": table.tasks,
         "tables": tables,
         "budgets": markdown_table(budget_rows(cells)),
-        "cells": markdown_table(cell_rows(cells, machines)),
         "notes": notes,
     }
 
@@ -133,7 +133,9 @@ def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
     return notes
 
 
-def _draw(family: str, cells: Sequence[CellStatus], folder: Path) -> dict[str, str]:
+def _draw(
+    family: str, cells: Sequence[CellStatus], engines: Sequence[EngineResults], folder: Path
+) -> dict[str, str]:
     """Draw the family's figures; the title of each by the file's name."""
     stem = re.sub(r"\W", "_", family)
     drawn = {}
@@ -145,11 +147,12 @@ def _draw(family: str, cells: Sequence[CellStatus], folder: Path) -> dict[str, s
         file = f"{stem}-training.svg"
         (folder / file).write_text(to_svg_file(training_figure(curves)), encoding="utf-8")
         drawn[file] = "held-out tasks during training"
-    for engine in engines_of(cells):
+    for judged in engines:
         episodes = {
             one.method: episode_curves([grids["adapted"] for grids in one.trainings])
-            for one in engine_results(cells, engine).methods
+            for one in judged.methods
         }
+        engine = judged.engine
         file = f"{stem}-{engine}-episodes.svg"
         (folder / file).write_text(to_svg_file(episode_figure(episodes)), encoding="utf-8")
         drawn[file] = f"adaptation per episode, in {engine}"

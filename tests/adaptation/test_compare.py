@@ -26,16 +26,13 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None) -> d
     """Two trainings of one method and one of another."""
     monkeypatch.setattr(train_job, "VecWorld", tiny.World)
     monkeypatch.setattr(evaluate_job, "VecWorld", tiny.World)
+    configs = {
+        "b1": RunConfig("counter", "tiny", seed=1, iterations=1, references=False),
+        "b0": RunConfig("counter", "tiny", iterations=1, references=False),
+        "a": RunConfig("tiny:Counter", "tiny", iterations=2, references=False),
+    }
     trained = {}
-    for name, method, seed in (
-        ("b1", "counter", 1),
-        ("b0", "counter", 0),
-        ("a", "tiny:Counter", 0),
-    ):
-        settings = {"gain": 0.1} if name == "a" else {}
-        config = RunConfig(
-            method, "tiny", seed=seed, iterations=1, references=False, settings=settings
-        )
+    for name, config in configs.items():
         trained[name] = Run.create(tmp_path / name, config)
         train_job.train(trained[name])
     return trained
