@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 import msgspec
 
-from adaptation.jobs.cells import (
+from adaptation.jobs.cell_records import (
     FAILURE,
     Cell,
     CellFailure,
     CellResult,
-    cell_folder,
     read_failure,
     read_result,
-    suite_cells,
-    train_cell,
     write_failure,
 )
+from adaptation.jobs.cells import cell_folder, suite_cells, train_cell
 from adaptation.jobs.executor import Executor, Job, Outcome, ProcessExecutor
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
@@ -37,6 +35,7 @@ from policies.settings import estimate
 from robots.errors import DamagedError, PliantError
 
 ATTEMPTS = 2
+JUDGING_SHARE = 0.2  # of the time that a sitting has: left for judging trainings that must stop
 OUTPUT = "output.txt"  # what a cell's process printed
 
 # Rough times on one core, to begin with the longest cell; a wrong order costs a little time only.
@@ -94,7 +93,8 @@ def run_bench(
         suite: what to train.
         out: folder of the cells.
         executor: trains them.
-        minutes: wall time after which no result is waited for; what runs is ended, resumable.
+        minutes: wall time after which no result is waited for. Shortly before it, trainings that
+            are not finished are judged as they are; they go on in the next sitting.
         only: pattern of cells' names, such as ``pearl-slide-*``.
         seeds: instead of the suite's.
 
@@ -102,6 +102,7 @@ def run_bench(
         How many of the cells have no result in the end.
     """
     ends = monotonic() + 60 * minutes
+    stop_at = time() + (1 - JUDGING_SHARE) * 60 * minutes
     chosen = [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]
     plans = _plan(chosen, out)
     attempts = dict.fromkeys([plan.folder.name for plan in plans], 1)
@@ -109,17 +110,19 @@ def run_bench(
     finished = 0
     with ProgressReporter(f"bench {suite.title}") as show:
         for plan in plans:
-            executor.submit(_job(plan, suite))
+            executor.submit(_job(plan, suite, stop_at))
         say(f"{len(chosen)} cells: {len(plans)} to train")
         for outcome in executor.completed(ends - monotonic()):
             plan = by_name[outcome.job.name]
             if outcome.error is None:
                 finished += 1
                 show(finished / len(plans), f"{finished} of {len(plans)} cells")
-                say(f"finished {_describe(plan, outcome)}")
+                say(f"judged {_describe(plan, outcome)}")
+            elif time() > stop_at:
+                say(f"no time was left for {plan.cell.name}")
             elif attempts[plan.folder.name] < ATTEMPTS:
                 attempts[plan.folder.name] += 1
-                executor.submit(_job(plan, suite))
+                executor.submit(_job(plan, suite, stop_at))
                 say(f"failed, tried again: {plan.cell.name}: {_last_line(outcome.error)}")
             else:
                 write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
@@ -144,7 +147,7 @@ def _plan(cells: list[Cell], out: Path) -> list[Plan]:
         except PliantError as error:
             say(f"cannot train {cell.name}: {error}")
             continue
-        if result is None or result.cell.judging != cell.judging:
+        if result is None or not _is_complete(result, cell):
             (folder / FAILURE).unlink(missing_ok=True)
             plans.append(Plan(cell, folder, seconds))
     plans.sort(key=_seconds, reverse=True)
@@ -171,11 +174,11 @@ def _guess_seconds(cell: Cell) -> float:
     return min(guesses)
 
 
-def _job(plan: Plan, suite: Suite) -> Job[CellResult]:
+def _job(plan: Plan, suite: Suite, stop_at: float) -> Job[CellResult]:
     return Job(
         name=plan.folder.name,
         function=train_cell,
-        arguments=(plan.cell, plan.folder),
+        arguments=(plan.cell, plan.folder, stop_at),
         seconds=60 * suite.time_limit,
         output=plan.folder / OUTPUT,
     )
@@ -186,6 +189,8 @@ def _describe(plan: Plan, outcome: Outcome[CellResult]) -> str:
     words = f"{plan.cell.name} in {outcome.seconds:.0f} s"
     if outcome.result is None:
         return words
+    if not outcome.result.is_finished:
+        words += ", unfinished"
     for engine, grids in outcome.result.grids.items():
         success = grids["adapted"].arrays().success[-1].mean()
         words += f", success {success:.0%} in {engine}"
@@ -204,11 +209,18 @@ def read_status(cell: Cell, out: Path) -> CellStatus:
         failure = read_failure(folder)
     except PliantError as error:
         return CellStatus(cell, None, str(error), is_current=False)
-    if result is not None and result.cell.judging == cell.judging:
+    if result is not None and _is_complete(result, cell):
         return CellStatus(cell, result, None, is_current=True)
     if failure is not None:
         return CellStatus(cell, None, failure.error, is_current=False)
-    return CellStatus(cell, _newest_other(cell, out), None, is_current=False)
+    if result is None or result.cell.judging != cell.judging:
+        result = _newest_other(cell, out)
+    return CellStatus(cell, result, None, is_current=False)
+
+
+def _is_complete(result: CellResult, cell: Cell) -> bool:
+    """Whether nothing is left to do: trained to the end, and judged as the cell asks."""
+    return result.is_finished and result.cell.judging == cell.judging
 
 
 def _newest_other(cell: Cell, out: Path) -> CellResult | None:

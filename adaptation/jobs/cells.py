@@ -4,116 +4,39 @@ A cell's folder is a run folder, named by what the training depends on (``finger
 cell is finished the folder holds ``result.json``, from which pages are made without the run.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import inf
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
+from adaptation.jobs.cell_records import (
+    FAILURE,
+    FORMAT,
+    RESULT,
+    Cell,
+    CellResult,
+    Grid,
+    Judging,
+)
 from adaptation.jobs.evaluate import Conditions, evaluate_policies
-from adaptation.jobs.fingerprint import Fingerprint, fingerprint
-from adaptation.jobs.train import train
-from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.jobs.fingerprint import fingerprint
+from adaptation.jobs.train import describe_progress, train_role
+from adaptation.reporting.progress import ProgressReporter
 from adaptation.rollout import Policy
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import read_log
-from adaptation.runs.records import REFERENCES, HeldoutProgress, Row, finite
+from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run, RunConfig, check_config
-from adaptation.runs.versions import Machine, current_commit, this_machine
+from adaptation.runs.versions import current_commit, this_machine
 from adaptation.suites import Suite
-from robots.errors import DamagedError
-from robots.signals import Array
+from robots.errors import PliantError
 from sim.engines import engine_for
 
-FORMAT = 1
-RESULT = "result.json"
-FAILURE = "failure.json"
 SPLIT = "heldout"
-
-
-class Judging(msgspec.Struct, frozen=True):
-    """How the policies of a cell are judged, on held-out tasks."""
-
-    tasks: int
-    episodes: int | None = None  # per task; None: the family's number
-    engines: tuple[str, ...] = ()  # empty: the first that supports the family's scene
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """One training and how it is judged."""
-
-    training: RunConfig  # method, family, seed, and the bounds
-    judging: Judging
-
-    @property
-    def name(self) -> str:
-        """Method, family and seed."""
-        method = _short(self.training.method)
-        family = _short(self.training.family)
-        return f"{method}-{family}-{self.training.seed}"
-
-
-class Grid(msgspec.Struct, frozen=True):
-    """What one policy reached, by episode and task: ``EpisodeGrid`` as JSON."""
-
-    returns: list[Row]
-    success: list[list[float]]
-    metrics: dict[str, list[Row]]
-    tasks: list[Row] | None  # numbers that tell tasks apart; None: each trial has its own
-
-    @classmethod
-    def of(cls, grid: EpisodeGrid) -> "Grid":
-        """The grid with numbers that are not finite as None."""
-        return cls(
-            returns=_rows(grid.returns),
-            success=np.asarray(grid.success, dtype=np.float64).tolist(),
-            metrics={name: _rows(values) for name, values in grid.metrics.items()},
-            tasks=None if grid.tasks is None else _rows(grid.tasks),
-        )
-
-    def arrays(self) -> EpisodeGrid:
-        """The grid as arrays (E, n); None becomes NaN."""
-        return EpisodeGrid(
-            returns=_array(self.returns),
-            success=_array(self.success),
-            metrics={name: _array(values) for name, values in self.metrics.items()},
-            tasks=None if self.tasks is None else _array(self.tasks),
-        )
-
-
-class CellResult(msgspec.Struct, frozen=True):
-    """What a finished cell gave: the content of ``result.json``."""
-
-    format: int
-    cell: Cell
-    fingerprint: Fingerprint
-    commit: str | None  # of the code that judged; null outside a git checkout
-    machine: Machine
-    iterations: int
-    steps: int  # environment steps
-    gradient_steps: int
-    seconds: float  # wall time of the training on one core, shared or not as it was
-    judging_seconds: float
-    grids: dict[str, dict[str, Grid]]  # by engine and policy
-    curve: list[HeldoutProgress]  # held-out tasks during the training
-    notes: list[str]  # what is missing, and why
-
-    @property
-    def hash(self) -> str:
-        """The hash that the cell's folder is named by."""
-        return self.fingerprint.digest
-
-
-class CellFailure(msgspec.Struct, frozen=True):
-    """Why a cell has no result: the content of ``failure.json``."""
-
-    cell: Cell
-    error: str  # its last line says what happened
-    attempts: int
 
 
 def suite_cells(suite: Suite, seeds: tuple[int, ...] = ()) -> list[Cell]:
@@ -157,19 +80,25 @@ def cell_folder(cell: Cell, out: Path) -> Path:
     return out / f"{cell.name}-{digest}"
 
 
-def train_cell(cell: Cell, folder: Path) -> CellResult:
+def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
     """Train a cell, from its last checkpoint if it has one; judge it; write its result.
 
+    Args:
+        cell: what to train.
+        folder: of the cell.
+        stop_at: time of day, s since the epoch, at which an unfinished training is judged as it is.
+
     Raises:
-        PliantError: see ``train`` and ``evaluate``.
+        PliantError: the training ended before its first checkpoint, or see ``train_role``.
     """
     torch.set_num_threads(1)
     if (folder / "config.json").exists():
         run = Run.open(folder)
     else:
         run = Run.create(folder, cell.training)
-    last = train(run)
+    is_finished = _train(run, cell.name, stop_at)
     started = monotonic()
+    trainer = run.load("method").trainer
     grids, notes = _judge(run, cell.judging)
     result = CellResult(
         format=FORMAT,
@@ -177,10 +106,11 @@ def train_cell(cell: Cell, folder: Path) -> CellResult:
         fingerprint=fingerprint(run.config),
         commit=current_commit(),
         machine=this_machine(),
-        iterations=last.iteration,
-        steps=last.steps,
-        gradient_steps=last.gradient_steps,
-        seconds=last.seconds,
+        is_finished=is_finished,
+        iterations=trainer["iteration"],
+        steps=trainer["steps"],
+        gradient_steps=trainer["gradient_steps"],
+        seconds=trainer["seconds"],
         judging_seconds=monotonic() - started,
         grids=grids,
         curve=read_log(run.heldout_path("method"), HeldoutProgress),
@@ -189,6 +119,28 @@ def train_cell(cell: Cell, folder: Path) -> CellResult:
     replace_file(folder / RESULT, msgspec.json.encode(result))
     (folder / FAILURE).unlink(missing_ok=True)
     return result
+
+
+def _train(run: Run, name: str, stop_at: float) -> bool:
+    """Train a run's method; whether it reached the end before the time was over."""
+    with ProgressReporter(name) as show:
+
+        def on_progress(share: float, progress: TrainProgress) -> None:
+            show(share, describe_progress(progress))
+            if share < 1 and time() > stop_at:
+                raise _TimeIsOver
+
+        try:
+            train_role(run, "method", run.config.minutes, on_progress)
+        except _TimeIsOver:
+            if not run.has_checkpoint("method"):
+                raise PliantError("the time was over before the first checkpoint") from None
+            return False
+    return True
+
+
+class _TimeIsOver(Exception):  # noqa: N818  no error: the training goes on in another sitting
+    """Ends a training between two iterations."""
 
 
 def _judge(run: Run, judging: Judging) -> tuple[dict[str, dict[str, Grid]], list[str]]:
@@ -213,49 +165,3 @@ def _policies(run: Run) -> Iterator[tuple[str, Policy[Any]]]:
     for name, policy in run.policies():
         if name == "adapted" or run.config.method not in REFERENCES:
             yield name, policy
-
-
-def read_result(folder: Path) -> CellResult | None:
-    """The result of a cell; None while it has none, or one of another format.
-
-    Raises:
-        DamagedError: the file does not hold a result.
-    """
-    file = folder / RESULT
-    if not file.is_file():
-        return None
-    data = file.read_bytes()
-    try:
-        header = msgspec.json.decode(data)
-        if header["format"] != FORMAT:
-            return None
-        return msgspec.json.decode(data, type=CellResult)
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise DamagedError(f"{file}: {error}") from error
-
-
-def write_failure(folder: Path, failure: CellFailure) -> None:
-    """Keep why a cell has no result."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / FAILURE, msgspec.json.encode(failure))
-
-
-def read_failure(folder: Path) -> CellFailure | None:
-    """Why a cell has no result; None where it has one, or was never tried."""
-    file = folder / FAILURE
-    if not file.is_file():
-        return None
-    return msgspec.json.decode(file.read_bytes(), type=CellFailure)
-
-
-def _array(rows: Sequence[Row] | list[list[float]]) -> Array:
-    return np.array(rows, dtype=np.float64)
-
-
-def _rows(values: Array) -> list[Row]:
-    return [[finite(value) for value in row] for row in values]
-
-
-def _short(name: str) -> str:
-    """A name without the module that it may begin with, for folders."""
-    return name.rpartition(":")[2].replace(os.sep, "_")

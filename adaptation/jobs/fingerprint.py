@@ -17,7 +17,6 @@ import msgspec
 from adaptation.runs import checkpoint
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
-from policies.methods import METHODS
 from robots.world import Family
 from sim.engines import ENGINES, engine_for
 
@@ -96,13 +95,19 @@ def _family_hash(family: Family) -> str:
 def _code_hash(config: RunConfig) -> str:
     family = checkpoint.family_named(config.family)
     engine = engine_for(family.scene, config.engine)
-    classes = (METHODS[config.method], type(family), ENGINES[engine])
-    roots = {base.__module__ for kind in classes for base in kind.__mro__}
-    own = {name for name in roots if _package(name) in PACKAGES}
-    foreign = {name for name in roots - own if _package(name) not in sys.stdlib_module_names}
-    hashes = [_own_hash(frozenset({TRAINER, *own}))]
-    # Of a user's project the imports are not followed.
-    hashes += [source_hash(path) for path in sorted(map(_file_of, foreign))]
+    modules: set[str] = set()
+    for part in (checkpoint.method_class(config.method), type(family), ENGINES[engine]):
+        modules.update(base.__module__ for base in part.__mro__)
+    own = {TRAINER}
+    foreign = []  # of a user's project, whose imports are not followed
+    for module in modules:
+        package = module.split(".")[0]
+        if package in PACKAGES:
+            own.add(module)
+        elif package not in sys.stdlib_module_names:
+            foreign.append(_file_of(module))
+    hashes = [_own_hash(frozenset(own))]
+    hashes += [source_hash(path) for path in sorted(foreign)]
     return digest("".join(hashes).encode())
 
 
@@ -112,10 +117,6 @@ def _own_hash(roots: frozenset[str]) -> str:
     hashes = [source_hash(path) for path in reachable_sources(roots, ROOT)]
     hashes += [digest(path.read_bytes()) for path in _data_files(ROOT)]
     return digest("".join(hashes).encode())
-
-
-def _package(module: str) -> str:
-    return module.split(".")[0]
 
 
 def _file_of(module: str) -> Path:

@@ -126,6 +126,8 @@ def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
             notes.append(f"`{name}` failed: {reason}")
         elif status.result is None:
             notes.append(f"`{name}` is not trained yet.")
+        elif not status.result.is_finished:
+            notes.append(f"`{name}` was judged before the end of its training.")
         elif not status.is_current:
             notes.append(f"`{name}` was trained by other code or versions than those of this page.")
         if status.result is not None:
@@ -185,4 +187,5 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     _, after = rest.split(END)
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
-    readme.write_text(f"{before}{BEGIN}{title}\n\n{markdown_table(rows)}{END}{after}", "utf-8")
+    summary = f"{title}\n\n{markdown_table(rows)}"
+    readme.write_text(before + BEGIN + summary + END + after, encoding="utf-8")

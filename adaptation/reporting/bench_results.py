@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adaptation.jobs.bench import CellStatus
-from adaptation.jobs.cells import CellResult
+from adaptation.jobs.cell_records import CellResult
 from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
 from adaptation.runs.records import POLICIES, REFERENCES, SeedComparison
 from robots.errors import BadArgumentError

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from adaptation.jobs.bench import CellStatus
-from adaptation.jobs.cells import CellResult
+from adaptation.jobs.cell_records import CellResult
 from adaptation.reporting.bench_results import EngineResults, MethodResults, methods_of
 from adaptation.reporting.metrics import describe_metric
 from adaptation.runs.records import (

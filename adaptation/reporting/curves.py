@@ -125,11 +125,11 @@ def _draw(axes: Axes, method: str, color: str, lines: Sequence[Line]) -> None:
 
 def _aggregate(lines: Sequence[Line]) -> Line:
     """The interquartile mean where all lines are known, at the places of the shortest line."""
-    begin = max(line.x[0] for line in lines)
-    end = min(line.x[-1] for line in lines)
-    shortest = min(lines, key=_length)
-    is_common = (shortest.x >= begin) & (shortest.x <= end)
-    x = shortest.x[is_common]
+    begins = [line.x[0] for line in lines]
+    ends = [line.x[-1] for line in lines]
+    shortest = min(lines, key=_length).x
+    is_common = (shortest >= max(begins)) & (shortest <= min(ends))
+    x = shortest[is_common]
     values = [np.interp(x, line.x, line.y) for line in lines]
     return Line(x, iqm(np.stack(values, -1)))
 

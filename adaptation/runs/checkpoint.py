@@ -121,6 +121,16 @@ def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) 
     return configure(kind, problem_of(family), preset_settings, changes)
 
 
+def method_class(name: str) -> type[Method[Any]]:
+    """The class of a method.
+
+    Raises:
+        UnknownNameError: no such method; the message lists those that exist.
+    """
+    found: type[Method[Any]] = METHODS[name]
+    return found
+
+
 def build(
     name: str,
     family: Family,

@@ -16,7 +16,8 @@ import pytest
 
 from adaptation.jobs import bench, cells
 from adaptation.jobs.bench import CellStatus, read_suite_results, run_bench
-from adaptation.jobs.cells import CellResult, read_result, suite_cells
+from adaptation.jobs.cell_records import CellResult, read_result
+from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.executor import Job, Outcome
 from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
@@ -138,6 +139,25 @@ def test_only_what_is_asked_for_is_trained_and_nothing_after_the_time_is_over(
     chosen = Here()
     assert run_bench(suite, tmp_path / "out", chosen, only="*-1", seeds=(1, 2)) == 0
     assert chosen.names == ["Counter-point-1"]
+
+
+def test_when_the_time_is_over_a_training_is_judged_as_it_is_and_goes_on_later(
+    suite: Suite, tmp_path: Path
+) -> None:
+    often = msgspec.structs.replace(suite, save_seconds=0.0, seeds=(0,))
+    (cell,) = suite_cells(often)
+    folder = cell_folder(cell, tmp_path)
+    stopped = cells.train_cell(cell, folder, stop_at=0.0)
+    assert (stopped.is_finished, stopped.iterations) == (False, 1)
+    (status,) = read_suite_results(often, tmp_path)
+    assert (status.result, status.is_current) == (stopped, False)
+    assert run_bench(often, tmp_path, Here()) == 0
+    (status,) = read_suite_results(often, tmp_path)
+    assert status.result is not None
+    assert (status.result.is_finished, status.result.iterations) == (True, 2)
+    (whole,) = suite_cells(suite, (1,))
+    with pytest.raises(PliantError, match="before the first checkpoint"):
+        cells.train_cell(whole, cell_folder(whole, tmp_path), stop_at=0.0)
 
 
 def test_results_of_other_code_are_shown_as_such(

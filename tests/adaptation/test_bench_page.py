@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 from adaptation.jobs.bench import CellStatus, read_suite_results
-from adaptation.jobs.cells import (
+from adaptation.jobs.cell_records import (
     FORMAT,
     Cell,
     CellFailure,
     CellResult,
     Grid,
-    cell_folder,
-    suite_cells,
     write_failure,
 )
+from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.fingerprint import Fingerprint, fingerprint
 from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
 from adaptation.reporting.statistics import EpisodeGrid, policy_result
@@ -63,6 +62,7 @@ def cell_result(cell: Cell, engines: tuple[str, ...] = ("ideal",), steps: int = 
         fingerprint=fingerprint(check_config(cell.training)),
         commit="0123456789abcdef",
         machine=MACHINE,
+        is_finished=True,
         iterations=4,
         steps=steps,
         gradient_steps=40,
@@ -130,19 +130,25 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, out)
     cells = {cell.name: cell for cell in suite_cells(SUITE)}
     folders = {name: cell_folder(cell, out) for name, cell in cells.items()}
+    shutil.rmtree(folders["pearl-point-0"])
     shutil.rmtree(folders["pearl-point-1"])
     (folders["rl2-point-1"] / "result.json").unlink()
     error = "Traceback\nRuntimeError: the disk is full"
     write_failure(folders["rl2-point-1"], CellFailure(cells["rl2-point-1"], error, 2))
     longer = cell_result(cells["rl2-point-0"], engines=("ideal", "bullet"), steps=9000)
     other = Fingerprint("other", "other", "other", {"torch": "2.11"})
+    write_result(
+        folders["pearl-point-1"],
+        msgspec.structs.replace(cell_result(cells["pearl-point-1"]), is_finished=False),
+    )
     longer = msgspec.structs.replace(longer, fingerprint=other, notes=["bullet was slow"])
     shutil.rmtree(folders["rl2-point-0"])
     write_result(out / "rl2-point-0-fromelsewhere", longer)
     text = make_page(out, tmp_path)
     assert "6 of 8 trainings have a result; what is missing is named" in text
     for note in (
-        "`pearl-point-1` is not trained yet.",
+        "`pearl-point-0` is not trained yet.",
+        "`pearl-point-1` was judged before the end of its training.",
         "`rl2-point-1` failed: RuntimeError: the disk is full",
         "`rl2-point-0` was trained by other code or versions",
         "`rl2-point-0`: bullet was slow.",
