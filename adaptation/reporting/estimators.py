@@ -186,3 +186,28 @@ def percentile_interval(resampled: Array) -> Interval | None:
         return None
     low, high = np.percentile(finite, (2.5, 97.5))
     return float(low), float(high)
+
+
+def mean_band(values: Array, tasks: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Ends of the 95 % interval over tasks of each episode's mean, (E,) each.
+
+    Args:
+        values: (E, n) of trials, NaN where one is not known.
+        tasks: (n,) the number of each trial's task; of a single task the ends are NaN.
+    """
+    count = 1 + int(tasks.max())
+    low = np.full(len(values), np.nan)
+    high = np.full(len(values), np.nan)
+    if count == 1:
+        return low, high
+    resamples = Resamples.draw(1, count)
+    for episode, trials in enumerate(values):
+        known = np.isfinite(trials)
+        task_of = tasks[known]
+        sums: Array = np.bincount(task_of, trials[known], count).astype(np.float64)
+        counts: Array = np.bincount(task_of, minlength=count).astype(np.float64)
+        means = resamples.iqm(sums[None], counts[None])
+        interval = percentile_interval(means)
+        if interval is not None:
+            low[episode], high[episode] = interval
+    return low, high

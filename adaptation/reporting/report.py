@@ -73,6 +73,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["number"] = _format_number
     environment.filters["signed"] = _format_signed
     environment.filters["percent"] = _format_percent
+    environment.filters["pvalue"] = _format_p_value
     return environment
 
 
@@ -82,6 +83,10 @@ def _format_number(value: float | None, digits: int = 2) -> str:
 
 def _format_signed(value: float | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:+.{digits}f}"
+
+
+def _format_p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def _format_percent(share: float | None) -> str:

@@ -13,8 +13,8 @@ from adaptation.runs.records import (
     SeedComparison,
 )
 
-LABEL = 26  # characters of a line's first column
-CELL = 13  # characters of the others
+LABEL = 31  # characters of a line's first column
+CELL = 14  # characters of the others
 UNKNOWN = "–"
 
 
@@ -28,7 +28,7 @@ def table(comparison: Comparison) -> str:
 def result_lines(comparison: SeedComparison) -> list[str]:
     """All numbers of a comparison, in the order in which they are to be read."""
     policies = present_policies(comparison)
-    lines = _rows("success", {name: _rates(result) for name, result in policies.items()})
+    lines = _rows("success, %", {name: _rates(result) for name, result in policies.items()})
     for metric in comparison.adapted.metrics:
         means = {name: result.metrics[metric] for name, result in policies.items()}
         medians = {name: result.metric_medians[metric] for name, result in policies.items()}
@@ -73,7 +73,7 @@ def _rates(result: PolicyResult) -> list[str]:
     """Success in percent, with its interval."""
     cells = []
     for rate, interval in zip(result.success, result.success_interval, strict=True):
-        cells.append(f"{rate:.0%}" + _percent_interval(interval))
+        cells.append(f"{100 * rate:.0f}" + _percent_interval(interval))
     return cells
 
 
@@ -110,8 +110,7 @@ def _difference(label: str, estimate: Estimate) -> list[str]:
 def _share(gap: GapClosed) -> str:
     if gap.value is None:
         return f"none: {gap.note}"
-    text = f"{gap.value:.0%}"
-    return text + _percent_interval(gap.interval)
+    return f"{100 * gap.value:.0f} %" + _percent_interval(gap.interval)
 
 
 def _describe_sample(comparison: SeedComparison) -> str:
