@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from adaptation.runs.records import POLICIES, PolicyResult, TrainProgress
+from adaptation.runs.records import POLICIES, HeldoutProgress, PolicyResult, TrainProgress
 from robots.signals import Array
 
 COLORS = {
@@ -49,8 +49,8 @@ def success_curve(results: Mapping[str, PolicyResult]) -> str:
     Returns:
         An <svg> element.
     """
-    figure = _figure(5.2, 3.2)
-    axes = _axes(figure)
+    figure = new_figure(5.2, 3.2)
+    axes = new_axes(figure)
     middle = (len(results) - 1) / 2
     for place, (policy, result) in enumerate(results.items()):
         episodes = np.arange(1, len(result.success) + 1)
@@ -66,7 +66,7 @@ def success_curve(results: Mapping[str, PolicyResult]) -> str:
     axes.set_xlabel("episode")
     axes.set_ylabel("success, %")
     _legend(axes)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def metric_curve(
@@ -82,8 +82,8 @@ def metric_curve(
     Returns:
         An <svg> element.
     """
-    figure = _figure(5.2, 3.2)
-    axes = _axes(figure)
+    figure = new_figure(5.2, 3.2)
+    axes = new_axes(figure)
     for policy, mean in values.items():
         episodes = np.arange(1, len(mean) + 1)
         line = _plot(axes, episodes, mean, policy, values)
@@ -93,7 +93,7 @@ def metric_curve(
     axes.set_xlabel("episode")
     axes.set_ylabel(label)
     _legend(axes)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def _plot(axes: Axes, x: ArrayLike, y: ArrayLike, policy: str, policies: Iterable[str]) -> Line2D:
@@ -125,8 +125,8 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     Returns:
         An <svg> element.
     """
-    figure = _figure(6.4, 2.8)
-    axes = _axes(figure)
+    figure = new_figure(6.4, 2.8)
+    axes = new_axes(figure)
     for policy, log in logs.items():
         steps = [progress.steps for progress in log]
         last = np.array([progress.returns[-1] for progress in log], dtype=np.float64)
@@ -136,7 +136,35 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return while exploring")
     axes.legend(frameon=False, fontsize=9)
-    return _svg(figure)
+    return to_svg(figure)
+
+
+def heldout_curve(logs: Mapping[str, Sequence[HeldoutProgress]]) -> str:
+    """Success and return in the last episode on held-out tasks, over training.
+
+    Args:
+        logs: the evaluations of each policy that was trained, at least one.
+
+    Returns:
+        An <svg> element with two panels.
+    """
+    figure = new_figure(8.6, 3.2)
+    success_axes = new_axes(figure, (1, 2, 1))
+    return_axes = new_axes(figure, (1, 2, 2))
+    for policy, log in logs.items():
+        steps = [progress.steps for progress in log]
+        success = [100 * progress.result.success[-1] for progress in log]
+        returns = [progress.result.returns[-1] for progress in log]
+        known_returns = np.array(returns, dtype=np.float64)  # NaN where a return is not finite
+        _plot(success_axes, steps, success, policy, logs)
+        _plot(return_axes, steps, known_returns, policy, logs)
+    success_axes.set_ylim(-3, 103)
+    success_axes.set_ylabel("success, %")
+    return_axes.set_ylabel("return")
+    for axes in (success_axes, return_axes):
+        axes.set_xlabel("environment steps")
+    _legend(success_axes)
+    return to_svg(figure)
 
 
 def _smooth(values: Array) -> Array:
@@ -146,22 +174,23 @@ def _smooth(values: Array) -> Array:
     return np.convolve(padded, np.ones(width) / width, "valid")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A transparent figure, inches; made without pyplot, which keeps global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     return figure
 
 
-def _axes(figure: Figure) -> Axes:
-    axes = figure.add_subplot()
+def new_axes(figure: Figure, place: tuple[int, int, int] = (1, 1, 1)) -> Axes:
+    """Plain axes at a place: rows, columns and number of the panel."""
+    axes = figure.add_subplot(*place)
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.2)
     return axes
 
 
-def _svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
     """The figure as an <svg> element whose black ink follows the page's text color."""
     text = io.StringIO()
     # Text stays text; with a fixed salt the same numbers give the same file.

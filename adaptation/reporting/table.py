@@ -40,7 +40,7 @@ def result_lines(comparison: SeedComparison) -> list[str]:
     differences |= comparison.over_rivals
     for baseline, estimate in differences.items():
         if estimate is not None:
-            lines += _difference(f"adapted − {baseline}", estimate)
+            lines += describe_estimate(f"adapted − {baseline}", estimate)
     share = _share(comparison.gap_closed)
     lines.append("gap closed".ljust(LABEL) + share)
     return lines
@@ -92,7 +92,7 @@ def _number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
-def _difference(label: str, estimate: Estimate) -> list[str]:
+def describe_estimate(label: str, estimate: Estimate) -> list[str]:
     """A line for the difference of returns, and one for that of success."""
     returns = "return "
     returns += UNKNOWN if estimate.value is None else f"{estimate.value:+.3f}"

@@ -134,6 +134,10 @@ class Run:
         """The file of a role's training curve."""
         return self.path / ("log.jsonl" if role == "method" else f"log-{role}.jsonl")
 
+    def heldout_path(self, role: str) -> Path:
+        """The file of a role's evaluations on held-out tasks during training."""
+        return self.path / ("heldout.jsonl" if role == "method" else f"heldout-{role}.jsonl")
+
     def has_checkpoint(self, role: str) -> bool:
         """Whether a role has a checkpoint, loaded already or on disk."""
         folder = self.checkpoint_folder(role)

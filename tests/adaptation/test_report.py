@@ -18,18 +18,21 @@ from websockets.sync.client import connect
 
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.report import write_report
-from adaptation.reporting.statistics import compare_policies
+from adaptation.reporting.statistics import EpisodeGrid, compare_policies, policy_result
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.runs.records import (
     EpisodeRecord,
     Estimate,
     Event,
     GapClosed,
+    HeldoutProgress,
     Quantiles,
     Timing,
     Trace,
+    TrainProgress,
     TrialResult,
 )
+from adaptation.runs.run import Run, RunConfig
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
@@ -244,6 +247,35 @@ def test_a_trial_without_an_object_has_a_report_too(
     assert "3 new objects on panda" in page
     assert 'id="scene"' not in page
     assert "mass, kg" not in page
+
+
+def test_a_runs_page_shows_what_it_reached_on_held_out_tasks_during_training(
+    tmp_path: Path, registered: None
+) -> None:
+    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", references=False))
+    progress = TrainProgress(
+        iteration=1,
+        steps=40,
+        gradient_steps=1,
+        seconds=0.5,
+        returns=[-3.0, -2.0],
+        success=[0.0, 0.5],
+        learn={},
+    )
+    run.log_path("method").write_bytes(msgspec.json.encode(progress) + b"\n")
+    without = write_report(run.path, tmp_path / "report.html").read_text()
+    assert without.count("<svg") == 1
+    assert "held-out tasks" not in without
+    result = policy_result(EpisodeGrid(np.zeros((2, 5)), np.ones((2, 5)), {}))
+    for role in ("method", "oracle"):
+        line = HeldoutProgress(iteration=1, steps=40, gradient_steps=1, seconds=0.5, result=result)
+        run.heldout_path(role).write_bytes(msgspec.json.encode(line) + b"\n")
+    page = write_report(run.path, tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "on held-out tasks, evaluated during training" in page
+    curves = page[page.index("held-out tasks") :]
+    for text in ("success, %", "environment steps", ">oracle<"):
+        assert text in curves
 
 
 @pytest.mark.parametrize(
