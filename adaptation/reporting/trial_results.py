@@ -77,9 +77,11 @@ def _metric_cells(result: PolicyResult, name: str | None, metric: Metric) -> Cel
     """Mean above median."""
     if name is None:
         return []
-    means = [metric.show(value) for value in result.metrics[name]]
-    medians = [metric.show(value) for value in result.metric_medians[name]]
-    return list(zip(means, medians, strict=True))
+    cells = []
+    medians = result.metric_medians[name]
+    for mean, median in zip(result.metrics[name], medians, strict=True):
+        cells.append((metric.show(mean), metric.show(median)))
+    return cells
 
 
 def _return_cells(result: PolicyResult) -> Cells:
