@@ -20,15 +20,21 @@ from adaptation.jobs import train as training
 POLICIES = ("adapted", "no_adaptation", "blind", "oracle")
 COMPARISON = {
     *POLICIES,
+    "rivals",
     "adaptation",
     "over_blind",
+    "over_rivals",
     "gap_closed",
+    "interval_over",
+    "seeds",
     "tasks",
+    "trials",
     "episodes",
     "seconds",
     "run",
     "commit",
 }
+ESTIMATE = {"success", "gained", "lost", "mcnemar_p", "value", "interval"}
 SLOW_IMPORTS = {"torch", "mujoco", "pybullet", "matplotlib", "viser", "rich.table"}
 STARTUP_SECONDS = 0.6  # processor time of help and list
 
@@ -60,15 +66,19 @@ def check_comparison(answer: dict[str, Any]) -> None:
         if result is None:
             assert policy != "adapted"
             continue
-        assert set(result) == {"returns", "success", "metrics"}
-        assert result["metrics"]
-        for values in (result["returns"], result["success"], *result["metrics"].values()):
+        by_name = (result["metrics"], result["metric_medians"])
+        by_episode = [result["returns"], result["success"], result["success_interval"]]
+        for numbers in by_name:
+            assert numbers
+            by_episode += numbers.values()
+        assert len(result) == len(by_name) + 3
+        for values in by_episode:
             assert len(values) == answer["episodes"]
     for difference, baseline in (("adaptation", "no_adaptation"), ("over_blind", "blind")):
         estimate = answer[difference]
         assert (estimate is None) == (answer[baseline] is None)
         if estimate is not None:
-            assert set(estimate) == {"value", "interval"}
+            assert set(estimate) == ESTIMATE
             apart = answer["adapted"]["returns"][-1] - answer[baseline]["returns"][-1]
             assert estimate["value"] == pytest.approx(apart)
     assert set(answer["gap_closed"]) == {"value", "interval", "note"}

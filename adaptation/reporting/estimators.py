@@ -33,11 +33,12 @@ def wilson_interval(rate: float, trials: float) -> Interval:
     scale = 1 + weight
     center = (rate + weight / 2) / scale
     variance = rate * (1 - rate) / trials
-    spread = sqrt(variance + weight**2 / (4 * z**2))
+    variance_of_half = weight / (4 * trials)
+    spread = sqrt(variance + variance_of_half)
     half_width = z * spread / scale
-    low = max(0.0, center - half_width)
-    high = min(1.0, center + half_width)
-    return low, high
+    low = center - half_width
+    high = center + half_width
+    return max(0.0, low), min(1.0, high)
 
 
 def mcnemar_p(gained: int, lost: int) -> float:
@@ -53,8 +54,11 @@ def mcnemar_p(gained: int, lost: int) -> float:
     pairs = gained + lost
     rarer = min(gained, lost)
     outcomes = 2**pairs
-    as_rare = sum(comb(pairs, k) for k in range(rarer + 1))
-    return float(min(1.0, 2 * as_rare / outcomes))
+    as_rare = 0
+    for heads in range(rarer + 1):
+        as_rare += comb(pairs, heads)
+    p: float = 2 * as_rare / outcomes  # both tails, which overlap where both are equally rare
+    return min(1.0, p)
 
 
 def iqm(values: Array) -> Array:
@@ -65,7 +69,9 @@ def iqm(values: Array) -> Array:
     """
     count = values.shape[-1]
     cut = int(TRIMMED * count)
-    middle = np.sort(values, -1)[..., cut : count - cut]
+    end = count - cut
+    ordered = np.sort(values, -1)
+    middle = ordered[..., cut:end]
     mean: Array = middle.mean(-1)
     return mean
 
@@ -73,11 +79,19 @@ def iqm(values: Array) -> Array:
 def number_rows(tables: Sequence[Array]) -> list[NDArray[np.int64]]:
     """A number, from 0, for each row (p,) of each table (n, p): equal rows have the same one."""
     every_row = np.concatenate(tables)
-    _, inverse = np.unique(every_row, axis=0, return_inverse=True)
+    _, inverse = np.unique(
+        every_row,
+        axis=0,
+        return_inverse=True,
+    )
     numbers: NDArray[np.int64] = inverse.reshape(-1)
-    lengths = [len(table) for table in tables]
-    ends = np.cumsum(lengths)
-    return np.split(numbers, ends[:-1])
+    parts = []
+    start = 0
+    for table in tables:
+        end = start + len(table)
+        parts.append(numbers[start:end])
+        start = end
+    return parts
 
 
 def aggregate(values: Sequence[Array], statistic: Callable[[Array], Array]) -> Row:
@@ -108,12 +122,14 @@ def known_median(values: Array) -> Array:
 
 
 def _of_known(values: Array, statistic: Callable[[Array], np.floating]) -> Array:
-    result = np.full(len(values), np.nan)
-    for episode, row in enumerate(values):
-        known = row[np.isfinite(row)]
-        if len(known) > 0:
-            result[episode] = statistic(known)
-    return result
+    result = []
+    for row in values:
+        is_known = np.isfinite(row)
+        if is_known.any():
+            result.append(statistic(row[is_known]))
+        else:
+            result.append(np.nan)
+    return np.array(result)
 
 
 def effective_trials(rates: Array, tasks: int) -> float:
@@ -181,8 +197,37 @@ def percentile_interval(resampled: Array) -> Interval | None:
 
     A resample in which a training has none of its tasks is NaN, and left out.
     """
-    finite = resampled[np.isfinite(resampled)]
-    if len(finite) == 0:
+    is_finite = np.isfinite(resampled)
+    finite_ones = resampled[is_finite]
+    if len(finite_ones) == 0:
         return None
-    low, high = np.percentile(finite, (2.5, 97.5))
+    low, high = np.percentile(finite_ones, (2.5, 97.5))
     return float(low), float(high)
+
+
+def mean_band(values: Array, tasks: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Ends of the 95 % interval over tasks of each episode's mean, (E,) each.
+
+    Args:
+        values: (E, n) of trials, NaN where one is not known.
+        tasks: (n,) the number of each trial's task; of a single task the ends are NaN.
+    """
+    count = 1 + int(tasks.max())
+    low = np.full(len(values), np.nan)
+    high = np.full(len(values), np.nan)
+    if count == 1:
+        return low, high
+    resamples = Resamples.draw(1, count)
+    for episode, trials in enumerate(values):
+        is_known = np.isfinite(trials)
+        task_of = tasks[is_known]
+        known = trials[is_known]
+        sums = np.zeros((1, count))
+        counts = np.zeros((1, count))
+        np.add.at(sums[0], task_of, known)
+        np.add.at(counts[0], task_of, 1.0)
+        means = resamples.iqm(sums, counts)
+        interval = percentile_interval(means)
+        if interval is not None:
+            low[episode], high[episode] = interval
+    return low, high

@@ -1,14 +1,17 @@
 """The report's figures, as inline SVG: they scale, print, and need no other file."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
-from adaptation.runs.records import TrainProgress
+from adaptation.runs.records import POLICIES, HeldoutProgress, PolicyResult, TrainProgress
 from robots.signals import Array
 
 COLORS = {
@@ -23,40 +26,95 @@ LABELS = {
     "blind": "blind",
     "oracle": "oracle",
 }
-RESAMPLES = 2000
+RIVAL_COLORS = ("#3b6fb6", "#8e5ea2", "#a8862b", "#3a8f95")  # in turn, in the order of their names
 SMOOTHING = 1 / 20  # width of the moving average, as a share of the curve
+APART = 0.06  # of an episode: how far the error bars of two policies stand from each other
 
 
-def adaptation_curve(returns: Mapping[str, Array]) -> str:
-    """Mean return per episode with 95 % bootstrap bands.
+def color_map(policies: Iterable[str]) -> dict[str, str]:
+    """A color for each policy, rivals included."""
+    rivals = [policy for policy in policies if policy not in COLORS]
+    return COLORS | dict(zip(rivals, cycle(RIVAL_COLORS), strict=False))
 
-    Args:
-        returns: (E, n) of each policy, E episodes of n tasks.
+
+def label_map(policies: Iterable[str]) -> dict[str, str]:
+    """A name for each policy; rivals have their own."""
+    own_names = {policy: policy.replace("_", " ") for policy in policies}
+    return own_names | LABELS
+
+
+def success_curve(results: Mapping[str, PolicyResult]) -> str:
+    """Success per episode with Wilson intervals.
 
     Returns:
         An <svg> element.
     """
-    figure = new_figure(6.4, 3.4)
+    figure = new_figure(5.2, 3.2)
     axes = new_axes(figure)
-    rng = np.random.default_rng(0)
-    for policy, values in returns.items():
-        number = np.arange(1, len(values) + 1)
-        low, high = _bootstrap_band(values, rng)
-        axes.plot(
-            number,
-            values.mean(1),
-            linestyle="-" if policy == "adapted" else "--",
-            color=COLORS[policy],
-            marker="o",
-            markersize=4,
-            label=LABELS[policy],
-        )
-        axes.fill_between(number, low, high, color=COLORS[policy], alpha=0.14, linewidth=0)
-        axes.set_xticks(number)
+    beside = -APART * (len(results) - 1) / 2
+    for policy, result in results.items():
+        episodes = np.arange(1, len(result.success) + 1)
+        rates = [100 * rate for rate in result.success]
+        line = _plot(axes, episodes + beside, rates, policy, results)
+        color = line.get_color()
+        for episode, interval in zip(episodes, result.success_interval, strict=True):
+            if interval is not None:
+                low, high = interval
+                axes.vlines(episode + beside, 100 * low, 100 * high, color, alpha=0.5)
+        axes.set_xticks(episodes)
+        beside += APART
+    axes.set_ylim(-3, 103)
     axes.set_xlabel("episode")
-    axes.set_ylabel("return")
-    axes.legend(frameon=False, ncols=2, fontsize=9)
+    axes.set_ylabel("success, %")
+    _legend(axes)
     return to_svg(figure)
+
+
+def metric_curve(
+    values: Mapping[str, Array], bands: Mapping[str, tuple[Array, Array]], label: str
+) -> str:
+    """A mean per episode with 95 % bands.
+
+    Args:
+        values: (E,) of each policy.
+        bands: both ends (E,) of each policy's interval, NaN without one.
+        label: of the axis.
+
+    Returns:
+        An <svg> element.
+    """
+    figure = new_figure(5.2, 3.2)
+    axes = new_axes(figure)
+    for policy, mean in values.items():
+        episodes = np.arange(1, len(mean) + 1)
+        line = _plot(axes, episodes, mean, policy, values)
+        low, high = bands[policy]
+        axes.fill_between(episodes, low, high, color=line.get_color(), alpha=0.14, linewidth=0)
+        axes.set_xticks(episodes)
+    axes.set_xlabel("episode")
+    axes.set_ylabel(label)
+    _legend(axes)
+    return to_svg(figure)
+
+
+def _plot(axes: Axes, x: ArrayLike, y: ArrayLike, policy: str, policies: Iterable[str]) -> Line2D:
+    """A policy's line: solid where it adapts, dashed where it does not."""
+    fixed = policy in POLICIES and policy != "adapted"
+    (line,) = axes.plot(
+        x,
+        y,
+        linestyle="--" if fixed else "-",
+        color=color_map(policies)[policy],
+        marker="o",
+        markersize=4,
+        label=label_map(policies)[policy],
+    )
+    return line
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides no line."""
+    axes.legend(frameon=False, ncols=3, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
@@ -82,14 +140,32 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     return to_svg(figure)
 
 
-def _bootstrap_band(values: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The 2.5th and 97.5th percentile of the mean over n tasks, (E,) each, of values (E, n)."""
-    tasks = values.shape[1]
-    resamples = rng.integers(tasks, size=(RESAMPLES, tasks))
-    means = values[:, resamples].mean(-1)  # (E, RESAMPLES)
-    low = np.percentile(means, 2.5, axis=1)
-    high = np.percentile(means, 97.5, axis=1)
-    return low, high
+def heldout_curve(logs: Mapping[str, Sequence[HeldoutProgress]]) -> str:
+    """Success and return in the last episode on held-out tasks, over training.
+
+    Args:
+        logs: the evaluations of each policy that was trained, at least one.
+
+    Returns:
+        An <svg> element with two panels.
+    """
+    figure = new_figure(8.6, 3.2)
+    success_axes = new_axes(figure, (1, 2, 1))
+    return_axes = new_axes(figure, (1, 2, 2))
+    for policy, log in logs.items():
+        steps = [progress.steps for progress in log]
+        success = [100 * progress.result.success[-1] for progress in log]
+        returns = [progress.result.returns[-1] for progress in log]
+        known_returns = np.array(returns, dtype=np.float64)  # NaN where a return is not finite
+        _plot(success_axes, steps, success, policy, logs)
+        _plot(return_axes, steps, known_returns, policy, logs)
+    success_axes.set_ylim(-3, 103)
+    success_axes.set_ylabel("success, %")
+    return_axes.set_ylabel("return")
+    for axes in (success_axes, return_axes):
+        axes.set_xlabel("environment steps")
+    _legend(success_axes)
+    return to_svg(figure)
 
 
 def _smooth(values: Array) -> Array:

@@ -1,19 +1,23 @@
 """One self-contained HTML page of a run or a trial: it needs neither a network nor a server."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
+import msgspec
 
-from adaptation.reporting.figures import COLORS, LABELS, learning_curve
+from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve
 from adaptation.reporting.trial_page import read_header, trial_context
 from adaptation.runs.log import read_log
-from adaptation.runs.records import REFERENCES, TrainProgress
+from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNKNOWN = "–"
+
+Line = TypeVar("Line", bound=msgspec.Struct)  # of a log
 
 
 def write_report(folder: Path, out: Path) -> Path:
@@ -43,24 +47,30 @@ def write_report(folder: Path, out: Path) -> Path:
 
 def run_context(path: Path) -> dict[str, Any]:
     """What the page shows of a run; only its name if the run folder no longer exists."""
-    context: dict[str, Any] = {"run": path.name, "config": None, "learning": None, "trained": {}}
+    context: dict[str, Any] = {"run": path.name, "config": None, "trained": {}}
+    context |= {"learning": None, "heldout": None}
     if not (path / "config.json").exists():
         return context
     run = Run.open(path)
-    logs = _read_logs(run)
+    logs = _read_logs(run, Run.log_path, TrainProgress)
+    heldout = _read_logs(run, Run.heldout_path, HeldoutProgress)
     context["run_config"] = run.config
     context["config"] = (path / "config.json").read_text(encoding="utf-8")
     context["trained"] = {policy: log[-1] for policy, log in logs.items()}
     if logs:
         context["learning"] = learning_curve(logs)
+    if heldout:
+        context["heldout"] = heldout_curve(heldout)
     return context
 
 
-def _read_logs(run: Run) -> dict[str, list[TrainProgress]]:
-    """The iterations of every policy that was trained, by the policy's name."""
-    logs = {"adapted": read_log(run.log_path("method"), TrainProgress)}
+def _read_logs(
+    run: Run, path_of: Callable[[Run, str], Path], kind: type[Line]
+) -> dict[str, list[Line]]:
+    """The lines of a log of every policy that was trained, by the policy's name."""
+    logs = {"adapted": read_log(path_of(run, "method"), kind)}
     for reference in REFERENCES:
-        logs[reference] = read_log(run.log_path(reference), TrainProgress)
+        logs[reference] = read_log(path_of(run, reference), kind)
     return {policy: log for policy, log in logs.items() if log}
 
 
@@ -73,6 +83,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["number"] = _format_number
     environment.filters["signed"] = _format_signed
     environment.filters["percent"] = _format_percent
+    environment.filters["pvalue"] = _format_p_value
     return environment
 
 
@@ -82,6 +93,10 @@ def _format_number(value: float | None, digits: int = 2) -> str:
 
 def _format_signed(value: float | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:+.{digits}f}"
+
+
+def _format_p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def _format_percent(share: float | None) -> str:

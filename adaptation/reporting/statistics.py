@@ -124,7 +124,7 @@ class _Sample:
         self.policies = list(results[0])
         self.trainings = len(results)
         self.episodes, self.trials = grids[0].returns.shape
-        self._task_of = _number_tasks(grids)  # (n,) of each training
+        self._task_of = number_tasks(grids)  # (n,) of each training
         every_task = np.concatenate(self._task_of)
         self.tasks = len(np.unique(every_task))  # t
         different = [len(np.unique(numbers)) for numbers in self._task_of]
@@ -251,7 +251,7 @@ def _same_tasks(a: EpisodeGrid, b: EpisodeGrid) -> bool:
     return np.array_equal(a.tasks, b.tasks, equal_nan=True)
 
 
-def _number_tasks(grids: Sequence[EpisodeGrid]) -> list[NDArray[np.int64]]:
+def number_tasks(grids: Sequence[EpisodeGrid]) -> list[NDArray[np.int64]]:
     """The number, from 0, of each trial's task, (n,) for each training."""
     rows = []
     for grid in grids:

@@ -1,6 +1,6 @@
 """A comparison as a few lines for a person: success, metrics, returns, then what adapting gains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from adaptation.runs.records import (
     POLICIES,
@@ -13,9 +13,11 @@ from adaptation.runs.records import (
     SeedComparison,
 )
 
-LABEL = 26  # characters of a line's first column
-CELL = 13  # characters of the others
+LABEL = 31  # characters of a line's first column
+CELL = 14  # characters of the others
 UNKNOWN = "–"
+
+Cells = list[str]  # of a line, one per episode
 
 
 def table(comparison: Comparison) -> str:
@@ -28,16 +30,23 @@ def table(comparison: Comparison) -> str:
 def result_lines(comparison: SeedComparison) -> list[str]:
     """All numbers of a comparison, in the order in which they are to be read."""
     policies = present_policies(comparison)
-    lines = _rows("success", {name: _rates(result) for name, result in policies.items()})
+    lines = _rows("success, %", policies, _rates)
     for metric in comparison.adapted.metrics:
-        means = {name: result.metrics[metric] for name, result in policies.items()}
-        medians = {name: result.metric_medians[metric] for name, result in policies.items()}
-        lines += _rows(f"{metric}, mean", _numbers(means))
-        lines += _rows(f"{metric}, median", _numbers(medians))
-    returns = {name: result.returns for name, result in policies.items()}
-    lines += _rows("return", _numbers(returns))
-    differences = {"no_adaptation": comparison.adaptation, "blind": comparison.over_blind}
-    differences |= comparison.over_rivals
+
+        def means(result: PolicyResult, name: str = metric) -> Cells:
+            return _numbers(result.metrics[name])
+
+        def medians(result: PolicyResult, name: str = metric) -> Cells:
+            return _numbers(result.metric_medians[name])
+
+        lines += _rows(f"{metric}, mean", policies, means)
+        lines += _rows(f"{metric}, median", policies, medians)
+    lines += _rows("return", policies, _returns)
+    differences = {
+        "no_adaptation": comparison.adaptation,
+        "blind": comparison.over_blind,
+        **comparison.over_rivals,
+    }
     for baseline, estimate in differences.items():
         if estimate is not None:
             lines += describe_estimate(f"adapted − {baseline}", estimate)
@@ -53,27 +62,32 @@ def present_policies(comparison: SeedComparison) -> dict[str, PolicyResult]:
     return present | comparison.rivals
 
 
-def _rows(title: str, cells: Mapping[str, Sequence[str]]) -> list[str]:
+def _rows(
+    title: str,
+    policies: Mapping[str, PolicyResult],
+    cells_of: Callable[[PolicyResult], Cells],
+) -> list[str]:
     """A heading with the numbers of the episodes, and a line for each policy."""
-    episodes = len(cells["adapted"])
-    numbers = [str(number) for number in range(1, 1 + episodes)]
-    lines = [_line(f"{title}, by episode", numbers)]
-    for name, row in cells.items():
-        lines.append(_line(f"  {name}", row))
-    return lines
+    lines = []
+    for name, result in policies.items():
+        cells = cells_of(result)
+        lines.append(_line(f"  {name}", cells))
+    numbers = range(1, 1 + len(cells))
+    heading = _line(f"{title}, by episode", [str(number) for number in numbers])
+    return [heading, *lines]
 
 
-def _line(label: str, cells: Sequence[str]) -> str:
+def _line(label: str, cells: Cells) -> str:
     """A label, and cells aligned to the right."""
     aligned = [cell.rjust(CELL) for cell in cells]
     return label.ljust(LABEL) + "".join(aligned)
 
 
-def _rates(result: PolicyResult) -> list[str]:
+def _rates(result: PolicyResult) -> Cells:
     """Success in percent, with its interval."""
     cells = []
     for rate, interval in zip(result.success, result.success_interval, strict=True):
-        cells.append(f"{rate:.0%}" + _percent_interval(interval))
+        cells.append(f"{100 * rate:.0f}" + _percent_interval(interval))
     return cells
 
 
@@ -84,12 +98,16 @@ def _percent_interval(interval: Interval | None) -> str:
     return f" [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def _numbers(rows: Mapping[str, Row]) -> dict[str, list[str]]:
-    return {name: [_number(value) for value in row] for name, row in rows.items()}
+def _returns(result: PolicyResult) -> Cells:
+    return _numbers(result.returns)
 
 
-def _number(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+def _numbers(row: Row) -> Cells:
+    """Three digits; a dash where a number is not known."""
+    cells = []
+    for value in row:
+        cells.append(UNKNOWN if value is None else f"{value:.3f}")
+    return cells
 
 
 def describe_estimate(label: str, estimate: Estimate) -> list[str]:
@@ -110,8 +128,7 @@ def describe_estimate(label: str, estimate: Estimate) -> list[str]:
 def _share(gap: GapClosed) -> str:
     if gap.value is None:
         return f"none: {gap.note}"
-    text = f"{gap.value:.0%}"
-    return text + _percent_interval(gap.interval)
+    return f"{100 * gap.value:.0f} %" + _percent_interval(gap.interval)
 
 
 def _describe_sample(comparison: SeedComparison) -> str:

@@ -1,11 +1,13 @@
 """The episodes of a trial, arranged as ``statistics`` compares them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import numpy as np
 
 from adaptation.reporting.statistics import EpisodeGrid
 from adaptation.runs.records import POLICIES, EpisodeRecord
+from robots.signals import Array
 
 
 def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, EpisodeGrid]:
@@ -15,8 +17,10 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
         KeyError: a policy that has episodes lacks one.
     """
     chosen = [record for record in records if record.clock == clock]
-    episodes = 1 + max(record.episode for record in chosen)
-    objects = 1 + max(record.object for record in chosen)
+    last_episode = max(record.episode for record in chosen)
+    last_object = max(record.object for record in chosen)
+    episodes = range(last_episode + 1)
+    objects = range(last_object + 1)
     found = {record.policy for record in chosen}
     names = [name for name in POLICIES if name in found]
     names += sorted(found - set(POLICIES))
@@ -27,25 +31,37 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
             if record.policy == name:
                 own[record.episode, record.object] = record
         rows = []
-        for episode in range(episodes):
-            rows.append([own[episode, number] for number in range(objects)])
+        for episode in episodes:
+            rows.append([own[episode, number] for number in objects])
         grids[name] = _grid(rows)
     return grids
 
 
 def _grid(rows: list[list[EpisodeRecord]]) -> EpisodeGrid:
-    returns = [[record.returns for record in row] for row in rows]
-    success = [[record.success for record in row] for row in rows]
+    """The grid of one policy, from its records by episode and object."""
     metrics = {}
     for name in rows[0][0].metrics:
-        values = [[record.metrics[name] for record in row] for row in rows]
-        metrics[name] = np.array(values, dtype=np.float64)
+
+        def metric(record: EpisodeRecord, name: str = name) -> float | None:
+            return record.metrics[name]
+
+        metrics[name] = _numbers(rows, metric)
     parameters = [list(record.task.values()) for record in rows[0]]
     tasks = np.array(parameters, dtype=np.float64)
     is_known = bool(np.isfinite(tasks).all())  # on a real arm every object is a task of its own
     return EpisodeGrid(
-        returns=np.array(returns, dtype=np.float64),
-        success=np.array(success, dtype=np.float64),
+        returns=_numbers(rows, attrgetter("returns")),
+        success=_numbers(rows, attrgetter("success")),
         metrics=metrics,
         tasks=tasks if is_known else None,
     )
+
+
+def _numbers(
+    rows: list[list[EpisodeRecord]], number_of: Callable[[EpisodeRecord], float | None]
+) -> Array:
+    """One number of every record, (E, n); NaN where it is not known."""
+    numbers = []
+    for row in rows:
+        numbers.append([number_of(record) for record in row])
+    return np.array(numbers, dtype=np.float64)

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adaptation.reporting.figures import adaptation_curve
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
+from adaptation.reporting.trial_results import result_context
 from adaptation.runs.log import read_log
-from adaptation.runs.records import POLICIES, EpisodeRecord, Row, TrialResult
+from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.signals import Array
@@ -82,16 +82,10 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
     rows = _object_rows(compared)
-    grids = episode_grids(compared, header.clock)
     clips = _choose_clips(rows)
-    metric_name = next(iter(result.adapted.metrics), None)
-    return {
+    shown = result_context(result, episode_grids(compared, header.clock))
+    return shown | {
         "trial": header,
-        "result": result,
-        "policies": _policy_results(result),
-        "metric_name": metric_name,
-        "metric": None if metric_name is None else describe_metric(metric_name),
-        "curve": adaptation_curve({policy: grid.returns for policy, grid in grids.items()}),
         "objects": rows,
         "physics": _known_physics(compared),
         "timing": timed[-1].timing if timed else None,
@@ -109,12 +103,6 @@ def _read_episodes(folder: Path) -> list[EpisodeRecord]:
     for path in sorted(folder.glob("episodes-*.jsonl")):
         records += read_log(path, EpisodeRecord)
     return records
-
-
-def _policy_results(result: TrialResult) -> dict[str, Any]:
-    """The result of every policy that took part."""
-    results = {policy: getattr(result, policy) for policy in POLICIES}
-    return {policy: value for policy, value in results.items() if value is not None}
 
 
 def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:

@@ -110,10 +110,10 @@ class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
 class HeldoutProgress(msgspec.Struct, frozen=True):
     """An evaluation on held-out tasks during training: a line of ``heldout.jsonl``."""
 
-    iteration: int  # calls of ``learn`` so far
-    steps: int  # environment steps so far, over all worlds
-    gradient_steps: int  # optimizer steps so far
-    seconds: float  # wall time so far, s
+    iteration: int  # calls of ``learn`` before it
+    steps: int  # environment steps of training before it, over all worlds
+    gradient_steps: int  # optimizer steps before it
+    seconds: float  # wall time of training before it, s
     result: PolicyResult
 
 

@@ -143,14 +143,12 @@ class Pearl(SavedState):
     def act(self, obs: Tensor, belief: PearlBelief, explore: bool) -> Tensor:
         """Actions (n, a).
 
-        While exploring, a sample of the policy under z. Otherwise its mean, under the posterior
-        mean once there is evidence, and under z before.
+        While exploring, a sample of the policy under z. Otherwise its mean under the posterior
+        mean, the best that is known; before any evidence that is the mean of the prior.
         """
-        z = belief.z
-        if not explore:
-            has_evidence = belief.posterior.weighted.any(-1, keepdim=True)
-            z = torch.where(has_evidence, belief.posterior.mean, z)
-        return self.sac.act(self.features(obs, z), self.generator if explore else None)
+        if explore:
+            return self.sac.act(self.features(obs, belief.z), self.generator)
+        return self.sac.act(self.features(obs, belief.posterior.mean), None)
 
     @torch.no_grad()
     def observe(

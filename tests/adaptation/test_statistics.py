@@ -321,8 +321,8 @@ def test_the_table_has_the_order_of_all_reports() -> None:
     ones = np.ones(4)
     text = table(compare(adapted=ones, no_adaptation=0 * ones, blind=0 * ones, oracle=ones))
     in_order = (
-        "success, by episode",
-        "100% [51, 100]",
+        "success, %, by episode",
+        "100 [51, 100]",
         "distance_m, mean",
         "distance_m, median",
         "return, by episode",
@@ -331,7 +331,7 @@ def test_the_table_has_the_order_of_all_reports() -> None:
         "success +100 points, 4 tasks gained, 0 lost, McNemar p = 0.12",
         "adapted − blind",
         "gap closed",
-        "100% [100, 100]",
+        "100 % [100, 100]",
         "4 tasks; intervals (95 %) over tasks of one training",
     )
     position = 0
@@ -342,7 +342,7 @@ def test_the_table_has_the_order_of_all_reports() -> None:
 
 def test_a_table_of_several_trainings_has_the_same_lines() -> None:
     lines = result_lines(compare_seeds(trainings(3, 8, float)))
-    assert lines[0].startswith("success, by episode")
+    assert lines[0].startswith("success, %, by episode")
     assert lines[-1].startswith("gap closed")
     assert not any(line.startswith("adapted − no_adaptation") for line in lines)
 

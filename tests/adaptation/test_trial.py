@@ -237,14 +237,18 @@ def test_the_json_has_the_documented_keys(trained: Path) -> None:
     try_out(trained)
     document = json.loads((trained / "trial" / "result.json").read_text())
     policies = ["adapted", "no_adaptation", "blind", "oracle"]
-    differences = ["adaptation", "over_blind", "gap_closed"]
-    job = ["tasks", "episodes", "seconds", "run", "commit"]
-    assert list(document)[:12] == [*policies, *differences, *job]
+    differences = ["adaptation", "over_blind", "over_rivals", "gap_closed"]
+    sample = ["interval_over", "seeds", "tasks", "trials", "episodes"]
+    job = ["seconds", "run", "commit"]
+    expected = [*policies, "rivals", *differences, *sample, *job]
+    assert list(document)[: len(expected)] == expected
+    result = ["success", "success_interval", "metrics", "metric_medians", "returns"]
     for name in policies:
-        assert list(document[name]) == ["returns", "success", "metrics"]
+        assert list(document[name]) == result
         assert list(document[name]["metrics"]) == ["distance_m"]
         assert len(document[name]["returns"]) == len(document[name]["success"]) == EPISODES
-    assert list(document["adaptation"]) == list(document["over_blind"]) == ["value", "interval"]
+    estimate = ["success", "gained", "lost", "mcnemar_p", "value", "interval"]
+    assert list(document["adaptation"]) == list(document["over_blind"]) == estimate
     assert list(document["gap_closed"]) == ["value", "interval", "note"]
     line = json.loads((trained / "trial" / "episodes-0.jsonl").read_text().splitlines()[0])
     assert "return" in line
