@@ -29,7 +29,7 @@ from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, NonNegative, Positive, PositiveShare
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig, polyak_update
 
 
@@ -74,7 +74,7 @@ class ContextMpcBelief(PlanState):
     posterior: Posterior
 
 
-class ContextMPC(SavedState, Replans[ContextMpcBelief]):
+class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
     """Each tick adds one factor to the posterior, at constant cost, and continues the search.
 
     The posterior is carried over from episode to episode.
