@@ -58,7 +58,7 @@ def evaluate(
         for name, policy in run.policies():
             world.rng = np.random.default_rng([EVALUATION, seed, 1])
             trial = rollout(world, policy, task, episodes, explore)
-            results[name] = _grid(family, task, trial)
+            results[name] = episode_grid(family, task, trial)
             show(len(results) / len(POLICIES), name)
     comparison = msgspec.structs.asdict(compare_policies(results))
     comparison["seconds"] = monotonic() - started
@@ -73,7 +73,8 @@ def explores(family: Family, episodes: int) -> list[bool]:
     return [episode < exploring for episode in range(episodes)]
 
 
-def _grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
+def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
+    """What a trial of n tasks gave, per episode and task."""
     return EpisodeGrid(
         returns=trial.returns.double().numpy(),
         success=trial.success.double().numpy(),

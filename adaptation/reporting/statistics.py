@@ -92,10 +92,10 @@ def compare_policies(results: Mapping[str, EpisodeGrid]) -> Comparison:
         return Estimate(finite(value), interval)
 
     def result(name: str) -> PolicyResult | None:
-        return _policy_result(results[name]) if name in results else None
+        return policy_result(results[name]) if name in results else None
 
     return Comparison(
-        adapted=_policy_result(results["adapted"]),
+        adapted=policy_result(results["adapted"]),
         no_adaptation=result("no_adaptation"),
         blind=result("blind"),
         oracle=result("oracle"),
@@ -147,7 +147,8 @@ def _interval(resampled: Array, tasks: int) -> Interval | None:
     return float(low), float(high)
 
 
-def _policy_result(grid: EpisodeGrid) -> PolicyResult:
+def policy_result(grid: EpisodeGrid) -> PolicyResult:
+    """The means over tasks of every episode."""
     return PolicyResult(
         returns=_means(grid.returns),
         success=np.asarray(grid.success, float).mean(1).tolist(),

@@ -101,6 +101,16 @@ class PolicyResult(msgspec.Struct, frozen=True):
     metrics: dict[str, Row]  # the name ends in its unit: ``distance_m``
 
 
+class HeldoutProgress(msgspec.Struct, frozen=True):
+    """An evaluation on held-out tasks during training: a line of ``heldout.jsonl``."""
+
+    iteration: int  # calls of ``learn`` before it
+    steps: int  # environment steps of training before it, over all worlds
+    gradient_steps: int  # optimizer steps before it
+    seconds: float  # wall time of training before it, s
+    result: PolicyResult
+
+
 class Estimate(msgspec.Struct, frozen=True):
     """A difference of mean returns in the last episode."""
 

@@ -63,6 +63,12 @@ class GrbalConfig(MethodConfig):
         iterations=12,
     )
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of the dynamics and of the terminal value."""
+        value = self.terminal_value
+        return self.gradient_steps + (0 if value is None else value.gradient_steps)
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Schedule, gradient steps and replay follow from the horizon and the episodes."""
