@@ -60,11 +60,13 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
             show(share, describe_progress(progress, trainer.heldout))
 
         trainer.train(on_progress)
+        last = read_log(run.log_path("method"), TrainProgress)[-1]
+        on_progress(1.0, last)  # with the evaluation at the end
     while any(helper.is_alive() for helper in helpers.values()):
         wait_for_references()
     check_alive(helpers)
     run.forget_checkpoints()
-    return read_log(run.log_path("method"), TrainProgress)[-1]
+    return last
 
 
 def check_alive(helpers: dict[str, BaseProcess]) -> None:
