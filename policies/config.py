@@ -23,7 +23,7 @@ MAX_DISCOUNT = 0.99  # the usual discount for episodes of 100 ticks and more
 # with as many gradient steps as reach -73 at this one.
 UPDATE_TO_DATA = 1 / 16
 
-REPLAY_BYTES = 256 * 2**20  # the replay is written with every checkpoint
+REPLAY_BYTES = 256 * 2**20  # of memory; as much is on disk
 BYTES_PER_NUMBER = 4
 FLAGS_AND_REWARD = 6  # columns of a stored transition beside observations and actions
 
@@ -41,6 +41,11 @@ class MethodConfig(ABC):
         """Gradient steps of one call of ``learn``; 0 for a method that takes none."""
         return 0
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Steps of all optimizers in one call of ``learn``."""
+        return self.gradient_steps
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """The config with the numbers that follow from the problem; here, all are defaults."""
@@ -57,6 +62,7 @@ def derive_schedule(
     total_steps: int,
     random_trials: int = 0,
     min_episodes: int = 1,
+    overlap: bool = False,
 ) -> CollectionSchedule:
     """The most tasks at once, a power of two, that keep an iteration within its transitions.
 
@@ -65,6 +71,7 @@ def derive_schedule(
         total_steps: environment steps of the full training, random trials included.
         random_trials: trials with random actions before the first ``learn``.
         min_episodes: the fewest episodes that the method can learn from.
+        overlap: whether collecting overlaps with learning.
     """
     episodes = max(problem.episodes, min_episodes)
     trial_steps = episodes * problem.horizon
@@ -76,6 +83,7 @@ def derive_schedule(
         episodes_per_trial=episodes,
         random_trials=random_trials,
         iterations=max(1, trials - random_trials),
+        overlap=overlap,
     )
 
 

@@ -128,6 +128,9 @@ class CollectionSchedule:
     episodes_per_trial: Count  # episodes of each task, with the belief carried over
     random_trials: WholeNumber = 0  # trials of random actions before the first gradient step
     iterations: Count = 100  # iterations of a full training: collect trials, then learn
+    # collect an iteration while the one before is learned, with the weights from before it; only
+    # for methods that learn from a replay. It takes a second core, and gives the same on one
+    overlap: bool = False
 
 
 class Method(Protocol[B]):

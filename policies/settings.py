@@ -88,7 +88,7 @@ def estimate(config: MethodConfig, problem: Problem) -> tuple[int, int]:
     schedule = config.schedule
     trials = schedule.random_trials + schedule.iterations
     environment_steps = trials * iteration_steps(problem, schedule)
-    return environment_steps, schedule.iterations * config.gradient_steps
+    return environment_steps, schedule.iterations * config.optimizer_steps
 
 
 # ---- values and their sources ----

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from adaptation.runs.files import sync_folder
 from robots.errors import DamagedError
 
 MANIFEST = "manifest.json"
@@ -57,11 +58,11 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    _sync(new)
+    sync_folder(new)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -118,14 +119,6 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 def _temporary_names(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def pack(tree: Tree) -> tuple[bytes, bytes]:

@@ -20,10 +20,11 @@ from adaptation.runs.contract import (
     read_contract,
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
+from adaptation.runs.journal import ReplayJournal
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -165,6 +166,7 @@ def save(
     family: str,
     trial: TrialBatch,
     trainer: dict[str, Any],
+    journal: ReplayJournal | None = None,
 ) -> None:
     """Write a checkpoint.
 
@@ -178,26 +180,48 @@ def save(
         method: what to save.
         family: name of the family, as the user gave it.
         trial: experience in which the decisions are taken.
-        trainer: what training needs to resume, plain numbers.
+        trainer: what training needs to resume, tensors and plain numbers.
+        journal: where the replay is kept, if the method has one; None: within the checkpoint.
     """
-    state = method.state_dict()
-    copy = _revive(name, family, method.config, state)
+    acting = acting_state(method)
+    copy = _revive(name, family, method.config, acting)
     decisions = record_decisions(copy, trial)
-    tree = {"method": state, "trainer": trainer, "examples": decisions}
+    tree = {"trainer": trainer, "examples": decisions}
+    if journal is not None and isinstance(method, LearnsFromReplay):
+        tree["method"] = acting
+        tree["replay"] = journal.append(method.replay)
+    else:
+        tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
     digest = sha256(weights).hexdigest()
     contract = describe(family, family_named(family), name, copy, digest)
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     archive.write(folder, files)
+    if journal is not None:
+        journal.remove_old()
 
 
-def load(folder: Path, arm: str | None = None, family: str | None = None) -> Checkpoint:
+def acting_state(method: Method[Any]) -> dict[str, Any]:
+    """All of a method's state that acting and adapting need: it is without the replay."""
+    if isinstance(method, LearnsFromReplay):
+        return method.state_without_replay()
+    return method.state_dict()
+
+
+def load(
+    folder: Path,
+    arm: str | None = None,
+    family: str | None = None,
+    journal: ReplayJournal | None = None,
+) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
         folder: where it was saved.
         arm: name of the arm that it will drive, if any.
         family: name of the family that it must have been trained for; None: any.
+        journal: where the replay is kept, to continue training; without it the method acts and
+            adapts as it did, and its replay is empty.
 
     Raises:
         FileNotFoundError: the folder holds no checkpoint.
@@ -229,7 +253,18 @@ def load(folder: Path, arm: str | None = None, family: str | None = None) -> Che
             "saved"
         )
     loaded.restore()  # repeating the decisions may have drawn random numbers
+    if journal is not None:
+        _restore_replay(loaded.method, tree, journal)
     return loaded
+
+
+def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJournal) -> None:
+    """Fill the replay from its journal; a checkpoint of an older format holds it itself."""
+    mark = tree.get("replay")
+    if mark is not None and isinstance(method, LearnsFromReplay):
+        journal.restore(mark, method.replay)
+    else:
+        journal.clear()
 
 
 def check_arm(contract: Contract, arm: str, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""Writing one small file so that a kill leaves it whole."""
+"""Writing files so that a kill leaves them whole."""
 
 import os
 from pathlib import Path
@@ -12,3 +12,12 @@ def replace_file(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are safely on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -13,11 +13,15 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
+from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
+from policies.config import MethodConfig
 from policies.fields import convert
 from policies.presets import resolve_preset
-from policies.ranges import Count, NonNegative, Positive, WholeNumber
-from robots.errors import DamagedError
+from policies.ranges import Count, NonNegative, Positive, Share, WholeNumber
+from policies.rl.replay import LearnsFromReplay
+from policies.settings import Configurable
+from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
 
@@ -35,10 +39,13 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_steps: Count | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
-    evaluations: WholeNumber = 0  # on held-out tasks, spread evenly over the budget
-    evaluation_tasks: Count = 40  # held-out tasks in each
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
     save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
+    evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
+    evaluation_tasks: Count = 20  # held-out tasks of each evaluation
+    # largest share of the training's time that goes to evaluations; one that is due beyond it is
+    # left out, but never the last
+    evaluation_share: Share = 0.05
     settings: dict[str, Any] = {}  # changes to the method's config
 
 
@@ -123,8 +130,11 @@ class Run:
         return self.config.method if role == "method" else role
 
     def settings(self, role: str) -> dict[str, Any]:
-        """Changes to the config of a role's method; references have none."""
-        return self.config.settings if role == "method" else {}
+        """Changes to the config of a role's method; a reference gets the method's budget."""
+        c = self.config
+        if role == "method":
+            return c.settings
+        return reference_settings(c.method, c.family, c.preset, c.settings, role)
 
     def checkpoint_folder(self, role: str) -> Path:
         """The folder of a role's checkpoint."""
@@ -138,6 +148,11 @@ class Run:
     def heldout_path(self, role: str) -> Path:
         """The file of a role's evaluations on held-out tasks during training."""
         return self.path / ("heldout.jsonl" if role == "method" else f"heldout-{role}.jsonl")
+
+    def replay_folder(self, role: str) -> Path:
+        """The folder of a role's replay, which only its training needs."""
+        folder = self.checkpoint_folder(role)
+        return folder.with_name(f"{folder.name}.replay")
 
     def has_checkpoint(self, role: str) -> bool:
         """Whether a role has a checkpoint, loaded already or on disk."""
@@ -193,6 +208,16 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    checkpoint.method_config(config.method, config.family, preset, settings)
+    method_config = checkpoint.method_config(config.method, config.family, preset, settings)
+    _check_overlap(config.method, method_config)
     engine_for(checkpoint.family_named(config.family).scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
+
+
+def _check_overlap(method: str, config: Configurable) -> None:
+    """Refuse to collect ahead for a method that learns from the newest trial alone."""
+    overlaps = isinstance(config, MethodConfig) and config.schedule.overlap
+    if overlaps and not issubclass(checkpoint.method_class(method), LearnsFromReplay):
+        raise BadArgumentError(
+            f"{method} learns from trials of its newest weights: schedule.overlap must be false"
+        )

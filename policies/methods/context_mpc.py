@@ -29,7 +29,7 @@ from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, NonNegative, Positive, PositiveShare
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig, polyak_update
 
 
@@ -56,6 +56,12 @@ class ContextMpcConfig(MethodConfig):
         iterations=12,
     )
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of the dynamics and of the terminal value."""
+        value = self.terminal_value
+        return self.gradient_steps + (0 if value is None else value.gradient_steps)
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Schedule, gradient steps and replay follow from the horizon and the episodes."""
@@ -74,7 +80,7 @@ class ContextMpcBelief(PlanState):
     posterior: Posterior
 
 
-class ContextMPC(SavedState, Replans[ContextMpcBelief]):
+class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
     """Each tick adds one factor to the posterior, at constant cost, and continues the search.
 
     The posterior is carried over from episode to episode.

@@ -31,7 +31,7 @@ from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig
 
 
@@ -63,6 +63,12 @@ class GrbalConfig(MethodConfig):
         iterations=12,
     )
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of the dynamics and of the terminal value."""
+        value = self.terminal_value
+        return self.gradient_steps + (0 if value is None else value.gradient_steps)
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Schedule, gradient steps and replay follow from the horizon and the episodes."""
@@ -82,7 +88,7 @@ class GrbalBelief(PlanState):
     update: LowRankUpdate
 
 
-class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
+class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBelief]):
     """Each tick is one gradient step and one search; nothing is kept after an episode."""
 
     Config = GrbalConfig

@@ -28,7 +28,7 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
 # Contexts of training need not be longer: half-cheetah's return is the same with 50 transitions as
@@ -55,6 +55,10 @@ class PearlConfig(MethodConfig):
     )
     # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
+    # newest tasks, whose contexts train the encoder: half of every batch is drawn from them. Older
+    # contexts come from policies that acted otherwise; they only condition actor and critics. PEARL
+    # empties its context buffer in every iteration and keeps the RL data; none: all tasks
+    context_tasks: Count | None = None
 
     @property
     def schedule(self) -> CollectionSchedule:
@@ -84,7 +88,7 @@ class PearlBelief:
     z: Tensor  # (n, l) held for an episode
 
 
-class Pearl(SavedState):
+class Pearl(SavedState, LearnsFromReplay):
     """Acts under one z per episode; every tick adds a factor to the posterior at constant cost."""
 
     Config = PearlConfig
@@ -194,13 +198,28 @@ class Pearl(SavedState):
         start = prior(len(slots), c.latent_dim, self.device)
         return start.update(precision.sum(1), weighted.sum(1))
 
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (n,) of a batch, and a mask (n,) of those whose contexts train the encoder."""
+        newest = self.config.context_tasks
+        n = self.config.sac.meta_batch
+        if newest is None:
+            slots = self.replay.tasks(n, self.generator)
+            return slots, torch.ones_like(slots, dtype=torch.bool)
+        recent = self.replay.tasks(n // 2, self.generator, newest)
+        others = self.replay.tasks(n - n // 2, self.generator)
+        slots = torch.cat([recent, others])
+        return slots, self.replay.age(slots) < newest
+
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
         c = self.config.sac
         g = self.generator
-        slots = self.replay.tasks(c.meta_batch, g)
+        slots, is_recent = self.draw_tasks()
         posterior = self.infer(slots)
-        z = self.draw(posterior).z.repeat_interleave(c.batch_per_task, 0)
+        kl = posterior.kl()
+        z = self.draw(posterior).z
+        z = z.where(is_recent[:, None], z.detach())
+        z = z.repeat_interleave(c.batch_per_task, 0)
         batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
@@ -209,7 +228,7 @@ class Pearl(SavedState):
         target_entropy = c.target_entropy * self.problem.action_dim
         return {
             "critic": critic_loss(self.sac, batch, x, next_x, c, g),
-            "kl": self.config.kl_weight * posterior.kl().mean(),
+            "kl": self.config.kl_weight * kl.where(is_recent, kl.detach()).mean(),
             "actor": actor,
             "temperature": temperature_loss(self.sac, log_prob, target_entropy),
         }

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition, TrialBatch
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import Condition, FixedBelief, SacLearner, no_condition
 
 
-class Reference:
+class Reference(LearnsFromReplay):
     """A method without adaptation; a subclass adds ``privileged`` and ``prior``."""
 
     Config = SacConfig
@@ -35,6 +35,7 @@ class Reference:
         self.schedule = config.schedule
         self.device = device
         self.learner = SacLearner(problem, config, seed, device, replay, condition, condition_dim)
+        self.replay = self.learner.replay
 
     def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
         """Actions (n, a): a sample of the policy, or its mean."""
@@ -55,6 +56,10 @@ class Reference:
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train; returns means over the gradient steps."""
         return self.learner.learn(trial)
+
+    def reseed(self, seed: int) -> None:
+        """Begin the learner's random stream anew."""
+        self.learner.reseed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's state: networks, optimizer, replay, generator."""

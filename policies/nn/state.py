@@ -38,6 +38,14 @@ class SavedState:
             else:
                 part.load_state_dict(state[name])
 
+    def reseed(self, seed: int) -> None:
+        """Begin all random streams anew from a seed."""
+        for part in self._saved_parts().values():
+            if isinstance(part, Generator):
+                part.manual_seed(seed)
+            elif isinstance(part, SavedState):
+                part.reseed(seed)
+
     def copy_weights_from(self, other: "SavedState") -> None:
         """Take the weights and statistics of all modules of another method of the same kind.
 

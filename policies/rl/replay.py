@@ -1,5 +1,6 @@
 """Transitions by task: a ring of the newest tasks, sampled without a Python loop."""
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import Any
 
@@ -34,10 +35,8 @@ class Replay:
         self.capacity = capacity
         self.device = device
         self.added = 0
-        self.data = torch.zeros(0, device=device)
-        self.length = torch.zeros(0, dtype=torch.int64, device=device)
-        self.task = torch.zeros(0, device=device)
         self.widths: list[int] = []
+        self._clear()
 
     def __len__(self) -> int:
         """Number of tasks that are stored."""
@@ -74,9 +73,28 @@ class Replay:
         self.added += len(worlds)
         return ticks[ticks.valid]
 
-    def tasks(self, n: int, generator: torch.Generator) -> Tensor:
-        """Slots (n,) of random tasks, with replacement."""
-        return torch.randint(len(self), (n,), generator=generator, device=self.device)
+    def tasks(
+        self,
+        n: int,
+        generator: torch.Generator,
+        newest: int | None = None,
+    ) -> Tensor:
+        """Slots (n,) of random tasks, with replacement.
+
+        Args:
+            n: how many.
+            generator: what they are drawn with.
+            newest: draw only from so many of the newest tasks; None: from all.
+        """
+        eligible = len(self) if newest is None else min(newest, len(self))
+        age = torch.randint(eligible, (n,), generator=generator, device=self.device)
+        # The task of age k was added as number added - 1 - k, and task number i is in slot
+        # i % capacity.
+        return (self.added - 1 - age) % self.capacity
+
+    def age(self, slots: Tensor) -> Tensor:
+        """How many tasks were added after those in ``slots`` (n,): 0 for the newest task."""
+        return (self.added - 1 - slots) % self.capacity
 
     def transitions(
         self,
@@ -132,14 +150,14 @@ class Replay:
         return self._gather(slots, columns), mask
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of what is stored, without the empty slots."""
+        """What is stored, without the empty slots; like a module's, its tensors are not copies."""
         n = len(self)
         return {
             "added": self.added,
             "widths": list(self.widths),
-            "data": self.data[:n].clone(),
-            "length": self.length[:n].clone(),
-            "task": self.task[:n].clone(),
+            "data": self.data[:n],
+            "length": self.length[:n],
+            "task": self.task[:n],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -147,6 +165,7 @@ class Replay:
         self.added = state["added"]
         self.widths = list(state["widths"])
         if not self.widths:
+            self._clear()
             return
         n = len(self)
         self._allocate(state["data"], state["task"])
@@ -157,6 +176,12 @@ class Replay:
     def _ticks(self) -> Tensor:
         """0, 1, ..., L - 1."""
         return torch.arange(self.data.shape[1], device=self.device)
+
+    def _clear(self) -> None:
+        """Make no slots: there is nothing to store yet."""
+        self.data = torch.zeros(0, device=self.device)
+        self.length = torch.zeros(0, dtype=torch.int64, device=self.device)
+        self.task = torch.zeros(0, device=self.device)
 
     def _allocate(self, rows: Tensor, task: Tensor) -> None:
         """Make empty slots for rows (..., L, w) and task parameters (..., p)."""
@@ -179,6 +204,32 @@ class Replay:
             flag = parts[name].squeeze(-1)
             parts[name] = flag.bool()
         return Transition(**parts)
+
+
+class LearnsFromReplay(ABC):
+    """A method that learns from all experience in a replay, not from the newest trial alone.
+
+    Training may then collect a trial with weights one iteration old while the method learns, and
+    saves the replay apart from the weights. The method's state has the replay's as ``"replay"``.
+
+    Attributes:
+        replay: what it learns from.
+    """
+
+    replay: Replay
+
+    @abstractmethod
+    def reseed(self, seed: int) -> None:
+        """Begin the random streams anew, so that a copy does not repeat this method's numbers."""
+
+    def state_without_replay(self) -> dict[str, Any]:
+        """The method's state with an empty replay: all that acting and adapting need."""
+        empty = Replay(self.replay.capacity, self.replay.device)
+        return {**self.state_dict(), "replay": empty.state_dict()}
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """As of every method."""
 
 
 def _as_columns(x: Tensor) -> Tensor:

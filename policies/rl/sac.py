@@ -60,12 +60,13 @@ class SacConfig(MethodConfig):
         episodes_per_trial=2,
         random_trials=4,
         iterations=60,
+        overlap=True,
     )
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Discount, schedule, gradient steps and replay follow from horizon and episodes."""
-        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1, overlap=True)
         return cls(
             gamma=derive_discount(problem),
             gradient_steps=derive_gradient_steps(problem, schedule),

@@ -12,8 +12,9 @@ from typing import Any
 
 import tiny
 
+from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
-from adaptation.runs import archive
+from adaptation.runs import archive, files, journal
 from adaptation.runs.run import Run, RunConfig
 from policies.fields import declared_fields
 from policies.methods import METHODS
@@ -41,10 +42,11 @@ class DiesAt:
 def main(path: Path, iterations: int, method: str, where: str = "", n: int = 0) -> None:
     FAMILIES.add("tiny", "tiny:Tiny")
     METHODS.add("counter", "tiny:Counter")
-    train_job.VecWorld = tiny.World  # type: ignore[attr-defined]
+    collection.VecWorld = tiny.World  # type: ignore[misc, assignment]
     if where == "fsync":  # within the writing of a checkpoint
-        fsync = DiesAt(os.fsync, n)
-        archive.os = SimpleNamespace(**{**vars(os), "fsync": fsync})  # type: ignore[attr-defined]
+        dying_os = SimpleNamespace(**{**vars(os), "fsync": DiesAt(os.fsync, n)})
+        for module in (archive, files, journal):
+            module.os = dying_os  # type: ignore[attr-defined]
     if where == "learn":
         dying = DiesAt(METHODS[method].learn, n)
         METHODS[method].learn = lambda self, trial: dying(self, trial)

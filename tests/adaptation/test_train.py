@@ -14,7 +14,9 @@ import pytest
 import tiny
 import torch
 
+from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
+from adaptation.jobs.budget import Budget, TrainerState
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import TrainProgress
@@ -66,7 +68,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 KILLS = {
-    "blind": [("learn", "4")],  # within an iteration, after a checkpoint
+    # within an iteration, after a checkpoint; within the replay's file; within a later checkpoint
+    "blind": [("learn", "4"), ("fsync", "2"), ("fsync", "13")],
     "counter": [("fsync", "2"), ("fsync", "9")],  # within the first checkpoint and a later one
 }
 
@@ -84,6 +87,9 @@ def test_a_killed_training_resumes_bit_for_bit(
     assert curve(path) == curve(unbroken[method])
     assert same(state(path), state(unbroken[method]))
     assert not list(path.glob(".method.*"))
+    replay = [file.read_bytes() for file in sorted((path / "method.replay").glob("*"))]
+    whole = (unbroken[method] / "method.replay").glob("*")
+    assert replay == [file.read_bytes() for file in sorted(whole)]
 
 
 def test_a_finished_training_is_left_as_it_is(unbroken: dict[str, Path]) -> None:
@@ -101,7 +107,7 @@ def test_curves_are_also_written_for_tensorboard(unbroken: dict[str, Path]) -> N
 def test_a_second_run_in_the_same_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     train_job.train(Run.create(tmp_path / "run", config))
     with pytest.raises(FileExistsError, match="holds a run already"):
@@ -149,7 +155,7 @@ def test_a_family_and_a_method_may_be_named_by_their_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run keeps the names that were asked for."""
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     config = RunConfig("tiny:Counter", "tiny:Tiny", iterations=1, references=False)
     train_job.train(Run.create(tmp_path / "run", config))
     contract = Run.open(tmp_path / "run").load("method", arm="tiny-arm").contract
@@ -158,7 +164,7 @@ def test_a_family_and_a_method_may_be_named_by_their_place(
 
 @pytest.mark.usefixtures("registered")
 def test_wall_time_bounds_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     config = RunConfig("counter", "tiny", minutes=1e-9, references=False)
     run = Run.create(tmp_path / "run", config)
     assert train_job.train(run).iteration == 1
@@ -182,7 +188,7 @@ STEPS_PER_ITERATION = 4 * 2 * 5  # tasks, episodes, ticks
 def test_training_ends_at_the_first_bound_that_is_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, Any], iterations: int
 ) -> None:
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     config = RunConfig("counter", "tiny", references=False, **bounds)
     run = Run.create(tmp_path / "run", config)
     last = train_job.train(run)
@@ -205,7 +211,7 @@ class EarlyEnd(tiny.World):
 def test_only_ticks_that_were_acted_in_count_as_environment_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_job, "VecWorld", EarlyEnd)
+    monkeypatch.setattr(collection, "VecWorld", EarlyEnd)
     config = RunConfig("counter", "tiny", references=False, iterations=1)
     last = train_job.train(Run.create(tmp_path / "run", config))
     assert last.steps == 2 * (2 + 3 * 5)  # episodes; one world of 2 ticks, three of 5
@@ -243,24 +249,9 @@ def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(
 
 
 def test_a_budget_counts_minutes_in_seconds_and_has_no_other_bound() -> None:
-    budget = train_job.Budget.of(RunConfig("counter", "tiny"), tiny.SCHEDULE, minutes=2.0)
-    many = train_job.TrainerState(iteration=10**6, steps=10**9, gradient_steps=10**9, seconds=60)
+    budget = Budget.of(RunConfig("counter", "tiny"), tiny.SCHEDULE, minutes=2.0)
+    many = TrainerState(iteration=10**6, steps=10**9, gradient_steps=10**9, seconds=60)
     assert budget.share(many) == 0.5
-
-
-@pytest.mark.usefixtures("registered")
-def test_the_references_share_the_minutes_of_the_method(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", minutes=3.0))
-    given = {}
-
-    def train_role(run: Run, role: str, minutes: float, on_progress: Any) -> None:
-        given[role] = minutes
-
-    monkeypatch.setattr(train_job, "train_role", train_role)
-    train_job._train_references(run)
-    assert given == {"blind": 1.5, "oracle": 1.5}
 
 
 def test_the_random_trials_are_part_of_the_first_iteration() -> None:
@@ -268,7 +259,7 @@ def test_the_random_trials_are_part_of_the_first_iteration() -> None:
     method = tiny.Counter(problem, tiny.CounterConfig(), seed=0)
     method.schedule = CollectionSchedule(meta_batch=4, episodes_per_trial=2, random_trials=3)
     world: Any = tiny.World(tiny.Tiny(), "", 4, 0)
-    first, second = (train_job.collect(world, method, 0, i) for i in range(2))
+    first, second = (collection.collect(world, method, 0, i) for i in range(2))
     assert first.ticks.reward.shape == (2, 5, 16)
     assert second.ticks.reward.shape == (2, 5, 4)
 
@@ -284,7 +275,7 @@ def test_only_a_privileged_method_learns_from_held_out_tasks() -> None:
         method = kind(problem, tiny.CounterConfig(), seed=0)
         rng = np.random.default_rng(0)
         family: Any = Apart()
-        tasks = train_job.sample_training_tasks(family, method, rng, 8)
+        tasks = collection.sample_training_tasks(family, method, rng, 8)
         assert (tasks["goal.x"] > 5).sum() == held_out
 
 
@@ -357,7 +348,13 @@ def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
             if setting.endswith(end):
                 settings[setting] = value
     config = RunConfig(
-        name, "point", iterations=3, references=False, save_iterations=1, settings=settings
+        name,
+        "point",
+        iterations=3,
+        references=False,
+        save_iterations=1,
+        evaluation_tasks=2,
+        settings=settings,
     )
     train_job.train(Run.create(tmp_path / "whole", config))
     parts = Run.create(tmp_path / "parts", config)

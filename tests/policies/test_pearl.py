@@ -318,6 +318,29 @@ def test_contexts_come_from_the_newest_transitions_where_a_window_is_set() -> No
     assert torch.equal(before.weighted, after.weighted)
 
 
+def test_the_encoder_learns_from_recent_contexts_alone_where_a_number_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Older tasks train actor and critics under a z without a gradient."""
+    method = pearl(replace(CONFIG, context_tasks=2))
+    method.learn(trial())
+    slots, is_recent = method.draw_tasks()
+    assert torch.equal(is_recent, method.replay.age(slots) < 2)
+    assert is_recent[: len(slots) // 2].all()
+
+    def gradient(mask: Tensor) -> Tensor:
+        monkeypatch.setattr(method, "draw_tasks", lambda: (slots, mask))
+        losses = method.losses()
+        total = losses["critic"] + losses["kl"]
+        parameters = list(method.encoder.parameters())
+        parts = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
+
+    none = torch.zeros_like(is_recent)
+    assert not gradient(none).any()
+    assert gradient(~none).any()
+
+
 def test_the_replay_that_is_given_is_used() -> None:
     replay = Replay(7, CPU)
     method = Pearl(PROBLEM, CONFIG, 0, CPU, replay)

@@ -1,0 +1,41 @@
+"""The settings of a run's references: the method's budget in about as many iterations."""
+
+from math import ceil
+from typing import Any
+
+from adaptation.runs import checkpoint
+from policies.config import MethodConfig, iteration_steps
+from policies.rl.sac import SacConfig
+
+
+def reference_settings(
+    method: str, family: str, preset: str, settings: dict[str, Any], reference: str
+) -> dict[str, Any]:
+    """Changes to a reference's config, so that it can spend the method's budget.
+
+    A reference keeps its own preset, but for two things. Where an iteration of the method holds a
+    multiple of the environment steps of its own, it acts in as many times more tasks. Where it
+    would take fewer gradient steps for the environment steps than the method, it takes as many.
+
+    Args:
+        method: name of the method.
+        family: name of the family.
+        preset: of both.
+        settings: changes to the method's config.
+        reference: name of the reference.
+    """
+    config = checkpoint.method_config(method, family, preset, settings)
+    own = checkpoint.method_config(reference, family, preset, {})
+    if not isinstance(config, MethodConfig) or not isinstance(own, SacConfig):
+        return {}  # a method of another package that does not say what an iteration takes
+    problem = checkpoint.problem_of(checkpoint.family_named(family))
+    steps = iteration_steps(problem, config.schedule)
+    own_steps = iteration_steps(problem, own.schedule)
+    factor = max(1, steps // own_steps)
+    steps_ratio = factor * own_steps / steps
+    gradient_steps = ceil(config.optimizer_steps * steps_ratio)
+    return {
+        "schedule.meta_batch": factor * own.schedule.meta_batch,
+        "buffer_tasks": factor * own.buffer_tasks,
+        "gradient_steps": max(own.gradient_steps, gradient_steps),
+    }
