@@ -123,11 +123,7 @@ def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) 
 
 
 def method_class(name: str) -> type[Method[Any]]:
-    """The class of a method.
-
-    Raises:
-        UnknownNameError: no such method; the message lists those that exist.
-    """
+    """The class of a method; UnknownNameError where there is none."""
     found: type[Method[Any]] = METHODS[name]
     return found
 

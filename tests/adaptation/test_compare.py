@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
+from adaptation.jobs import collection
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
 from adaptation.jobs.compare import compare, group_runs, heldout_curves
@@ -24,7 +25,7 @@ TASKS = 6
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None) -> dict[str, Run]:
     """Two trainings of one method and one of another."""
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(evaluate_job, "VecWorld", tiny.World)
     configs = {
         "b1": RunConfig("counter", "tiny", seed=1, iterations=1, references=False),
