@@ -16,13 +16,14 @@ says what is possible.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the packages take seconds to import, so each is imported where it is used
     from adaptation.policy import Policy, load, rollout, transition
-    from adaptation.runs.records import Comparison, Evaluation, TrialResult
+    from adaptation.runs.records import Comparison, Evaluation, RunsComparison, TrialResult
     from adaptation.runs.run import Run
     from policies.method import Transition
     from robots.errors import PliantError
@@ -37,10 +38,12 @@ __all__ = [
     "PliantError",
     "Policy",
     "Run",
+    "RunsComparison",
     "Transition",
     "TrialResult",
     "VecWorld",
     "__version__",
+    "compare",
     "evaluate",
     "load",
     "make",
@@ -56,6 +59,7 @@ LATE = {  # module of each name that ``__getattr__`` imports at its first use
     "PliantError": "robots.errors",
     "Policy": "adaptation.policy",
     "Run": "adaptation.runs.run",
+    "RunsComparison": "adaptation.runs.records",
     "Transition": "policies.method",
     "TrialResult": "adaptation.runs.records",
     "VecWorld": "sim.vec_world",
@@ -202,6 +206,29 @@ def evaluate(
     from adaptation.jobs.evaluate import evaluate as run_evaluation
 
     return run_evaluation(_opened(run), tasks, episodes, split, engine, seed)
+
+
+def compare(
+    runs: Sequence[Run | str | Path],
+    tasks: int = 64,
+    episodes: int | None = None,
+    split: str = "heldout",
+    engine: str | None = None,
+    seed: int = 0,
+) -> RunsComparison:
+    """Compare runs of one family, each method with the first; the arguments are as of ``evaluate``.
+
+    Runs, or their folders, of one method that differ in their seed are one entry.
+
+    Example:
+        >>> import pliant
+        >>> [entry.name for entry in pliant.compare(["runs/point"], tasks=8).entries]
+        ['pearl']
+    """
+    from adaptation.jobs.compare import compare as run_comparison
+
+    opened = [_opened(run) for run in runs]
+    return run_comparison(opened, tasks, episodes, split, engine, seed)[0]
 
 
 def trial(

@@ -49,6 +49,7 @@ def policy(folder: Path) -> pliant.Policy:
     "name",
     [
         "Policy",
+        "compare",
         "evaluate",
         "load",
         "make",

@@ -154,7 +154,7 @@ def _judge(run: Run, judging: Judging) -> tuple[dict[str, dict[str, Grid]], list
         try:
             found = dict(evaluate_policies(family, _policies(run), conditions))
         except ModuleNotFoundError as missing:
-            notes.append(f"not judged in {engine}: {missing.name} is not installed")
+            notes.append(f"Not judged in {engine} ({missing.name} is not installed)")
             continue
         grids[engine] = {name: Grid.of(grid) for name, grid in found.items()}
     return grids, notes

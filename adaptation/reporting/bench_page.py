@@ -118,21 +118,26 @@ def _reference_notes(cells: Sequence[CellStatus]) -> list[str]:
 
 def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
     """Cells without a result or with one of other code, and engines that were left out."""
-    notes = []
+    names: dict[str, list[str]] = {}  # of the cells that each note is about
     for status in cells:
-        name = status.cell.name
-        if status.error is not None:
-            reason = status.error.strip().splitlines()[-1]
-            notes.append(f"`{name}` failed: {reason}")
-        elif status.result is None:
-            notes.append(f"`{name}` is not trained yet.")
-        elif not status.result.is_finished:
-            notes.append(f"`{name}` was judged before the end of its training.")
-        elif not status.is_current:
-            notes.append(f"`{name}` was trained by other code or versions than those of this page.")
-        if status.result is not None:
-            notes += [f"`{name}`: {note}." for note in status.result.notes]
-    return notes
+        for note in _describe_problems(status):
+            names.setdefault(note, []).append(f"`{status.cell.name}`")
+    return [f"{note}: {', '.join(about)}." for note, about in names.items()]
+
+
+def _describe_problems(status: CellStatus) -> list[str]:
+    """What is to be said of a cell before its name."""
+    if status.error is not None:
+        return [f"Failed ({status.error.strip().splitlines()[-1]})"]
+    result = status.result
+    if result is None:
+        return ["Not trained yet"]
+    problems = list(result.notes)
+    if not result.is_finished:
+        problems.append("Judged before the end of the training")
+    elif not status.is_current:
+        problems.append("Trained by other code or versions than those that wrote this page")
+    return problems
 
 
 def _draw(

@@ -191,7 +191,7 @@ def test_an_engine_that_is_not_installed_is_left_out_and_named(
     (status,) = read_suite_results(both, tmp_path / "out")
     assert status.result is not None
     assert list(status.result.grids) == ["ideal"]
-    assert status.result.notes == ["not judged in bullet: pybullet is not installed"]
+    assert status.result.notes == ["Not judged in bullet (pybullet is not installed)"]
 
 
 @pytest.mark.slow

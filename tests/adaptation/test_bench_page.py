@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from adaptation import cli
 from adaptation.jobs.bench import CellStatus, read_suite_results
 from adaptation.jobs.cell_records import (
     FORMAT,
@@ -89,6 +90,7 @@ def write_result(folder: Path, result: CellResult) -> None:
 
 
 def make_page(out: Path, folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
     page = folder / "results.md"
     write_page("fixtures.toml", SUITE, read_suite_results(SUITE, out), page)
     return page.read_text()
@@ -141,22 +143,41 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
         folders["pearl-point-1"],
         msgspec.structs.replace(cell_result(cells["pearl-point-1"]), is_finished=False),
     )
-    longer = msgspec.structs.replace(longer, fingerprint=other, notes=["bullet was slow"])
+    longer = msgspec.structs.replace(longer, fingerprint=other, notes=["Bullet was slow"])
     shutil.rmtree(folders["rl2-point-0"])
     write_result(out / "rl2-point-0-fromelsewhere", longer)
     text = make_page(out, tmp_path)
     assert "6 of 8 trainings have a result; what is missing is named" in text
     for note in (
-        "`pearl-point-0` is not trained yet.",
-        "`pearl-point-1` was judged before the end of its training.",
-        "`rl2-point-1` failed: RuntimeError: the disk is full",
-        "`rl2-point-0` was trained by other code or versions",
-        "`rl2-point-0`: bullet was slow.",
+        "Not trained yet: `pearl-point-0`.",
+        "Judged before the end of the training: `pearl-point-1`.",
+        "Failed (RuntimeError: the disk is full): `rl2-point-1`.",
+        "Trained by other code or versions than those that wrote this page: `rl2-point-0`.",
+        "Bullet was slow: `rl2-point-0`.",
         "`blind` took fewer environment steps than `rl2`.",
         "bullet, `rl2`: no share of the gap: there is no blind and no oracle to compare with.",
     ):
         assert f"- {note}" in text
     assert table_row(text, "pearl")["seeds"] == "1"
+
+
+def test_the_command_makes_the_page_of_another_machines_results(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = tmp_path / "fixtures.toml"
+    methods = "".join(f"{name} = {{}}\n" for name in METHODS)
+    suite.write_text(
+        f"seeds = [0, 1]\n[families.point]\ntasks = {TASKS}\n[families.point.methods]\n{methods}"
+    )
+    words = ["bench", "--suite", "fixtures.toml", "--out", str(finished), "--no-train"]
+    assert cli.main([*words, "--page", "results.md"]) == 0
+    assert "8 of 8 cells have a result" in capsys.readouterr().out
+    text = Path("results.md").read_text()
+    assert text == make_page(finished, tmp_path / "other")
 
 
 def test_a_page_without_any_result_can_be_written(tmp_path: Path) -> None:
