@@ -126,7 +126,7 @@ def _of_known(values: Array, statistic: Callable[[Array], np.floating]) -> Array
     for row in values:
         is_known = np.isfinite(row)
         if is_known.any():
-            result.append(statistic(row[is_known]))
+            result.append(float(statistic(row[is_known])))
         else:
             result.append(np.nan)
     return np.array(result)

@@ -438,8 +438,14 @@ def test_a_run_reads_each_checkpoint_once(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_policy_starts_in_the_state_it_was_saved_in(run: Run) -> None:
-    first = {name: act(policy, n=2).ticks.action for name, policy in run.policies()}
-    again = {name: act(policy, n=2).ticks.action for name, policy in run.policies()}
-    assert torch.equal(first["adapted"][0, 0], first["no_adaptation"][0, 0])
-    for name, actions in first.items():
-        assert torch.equal(actions, again[name])
+    for explore in (True, False):
+        repetitions = []
+        for _ in range(2):
+            actions = {}
+            for name, policy in run.policies():
+                actions[name] = act(policy, n=2, explore=explore).ticks.action
+            repetitions.append(actions)
+        first, again = repetitions
+        for name, taken in first.items():
+            assert torch.equal(taken, again[name])
+    assert torch.equal(first["adapted"][0, 0], first["no_adaptation"][0, 0]), "without exploration"
