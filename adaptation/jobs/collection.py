@@ -121,11 +121,20 @@ class ProcessCollector:
         self._is_ready = False
         self._is_remote = False  # whether the iteration that was begun is collected there
 
+    def wait_until_started(self, seconds: float | None = None) -> bool:
+        """Wait for the other process for so long; None: until it has started.
+
+        Returns:
+            Whether it has started.
+        """
+        if not self._is_ready and self._connection.poll(seconds):
+            self._receive()  # its first message
+            self._is_ready = True
+        return self._is_ready
+
     def begin(self, iteration: int, packed: Packed) -> None:
         """Begin to collect an iteration."""
-        if not self._is_ready and self._connection.poll():
-            self._receive()  # the first message says that it has started
-            self._is_ready = True
+        self.wait_until_started(0.0)
         self._is_remote = self._is_ready
         if self._is_remote:
             self._connection.send((iteration, packed))

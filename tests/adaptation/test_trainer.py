@@ -207,7 +207,7 @@ def test_another_process_collects_bit_for_bit_the_same(
     packed = collection.pack_acting_state(method)
     here = LocalCollector(run, "method", config)
     there = ProcessCollector(run, "method", config)
-    assert there._connection.poll(100), "the other process has started"
+    assert there.wait_until_started()
     for iteration in (0, 1):
         here.begin(iteration, packed)
         there.begin(iteration, packed)
