@@ -18,10 +18,8 @@ from adaptation.runs.records import REFERENCES
 from adaptation.runs.references import reference_settings
 from policies.config import MethodConfig
 from policies.fields import convert
-from policies.methods import METHODS
 from policies.presets import resolve_preset
 from policies.ranges import Count, NonNegative, Positive, Share, WholeNumber
-from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
@@ -211,7 +209,7 @@ def _checked(config: RunConfig) -> RunConfig:
 def _check_overlap(method: str, config: Configurable) -> None:
     """Refuse to collect ahead for a method that learns from the newest trial alone."""
     overlaps = isinstance(config, MethodConfig) and config.schedule.overlap
-    if overlaps and not issubclass(METHODS[method], LearnsFromReplay):
+    if overlaps and not checkpoint.learns_from_replay(method):
         raise BadArgumentError(
             f"{method} learns from trials of its newest weights: schedule.overlap must be false"
         )
