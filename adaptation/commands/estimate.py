@@ -1,5 +1,6 @@
 """How long a training will take, for a method that has no preset for a family."""
 
+import os
 import time
 from contextlib import closing
 from typing import NamedTuple
@@ -51,6 +52,26 @@ def describe_untuned(run: Run) -> str | None:
         f" {length.gradient_steps:,} gradient steps and {describe_minutes(length.minutes)} on one"
         " core."
     )
+
+
+def describe_plan(run: Run) -> str:
+    """What a training will do: its bound, who else is trained, and how the cores are used."""
+    c = run.config
+    references = " and ".join(run.roles[1:])
+    cores = len(os.sched_getaffinity(0))
+    end = "as its schedule says"
+    if c.minutes is not None:
+        end = f"for at most {describe_minutes(c.minutes)}"
+    elif (c.iterations, c.steps, c.gradient_steps) != (None, None, None):
+        end = "to the bound that is given"
+    plan = f"trains {c.method} {end}"
+    if references:
+        plan += f"; {references} beside it, with at least its steps"
+        if c.minutes is not None:
+            plan += ", in the same time"
+    if cores < len(run.roles):
+        plan += f"; {len(run.roles)} trainings share {cores} cores"
+    return f"{plan}."
 
 
 def describe_minutes(minutes: float) -> str:

@@ -34,6 +34,8 @@ RUN_OPTIONS = (
     "method",
     "family",
     "engine",
+    "evaluations",
+    "evaluation_tasks",
     "seed",
     "iterations",
     "minutes",
@@ -52,6 +54,13 @@ class Train:
     Training ends at the first bound that is reached, of --steps, --gradient-steps, --iterations
     and --minutes. Without a bound it follows the method's own schedule. The weights are the same
     bit for bit each time, killed and resumed or not, unless --minutes ends the training.
+
+    The references are trained beside the method, in a process each, and get its budget: at least
+    its environment steps and its gradient steps. With --minutes all three end together at that
+    time: the method waits for a reference that is more than an iteration behind, and on fewer
+    cores than roles each gets less done. With another bound the method does not wait, and the
+    references may end after it. Where more cores than roles are free, the next iteration is
+    collected on one of them while this one is learned.
     """
 
     method: Annotated[Positional[OptionalName], arg(metavar="METHOD")] = None
@@ -73,11 +82,15 @@ class Train:
     iterations: OptionalInt = None
     """Stop after this many training iterations."""
     minutes: OptionalFloat = None
-    """Stop after this much wall time, min."""
+    """Stop after this much wall time, min; the references keep up with the method until then."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
     references: Flag = True
     """Leave out the blind and oracle policies, the lower and upper reference for results."""
+    evaluations: int = 10
+    """Evaluations on held-out tasks, spread evenly over the training; 0: none."""
+    evaluation_tasks: int = 20
+    """Held-out tasks of each evaluation. They are others than those of `pliant evaluate`."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     set: Pairs = ()
@@ -113,6 +126,7 @@ class Train:
             gradient_steps=self.gradient_steps,
             iterations=self.iterations,
             minutes=self.minutes,
+            evaluation_tasks=self.evaluation_tasks,
             save_seconds=self.save_seconds,
         )
 
@@ -129,13 +143,14 @@ class Train:
 
     def _create(self, settings: dict[str, Any]) -> "Run":
         """Begin a run; what is impossible is refused before anything is written."""
-        from adaptation.commands.estimate import describe_untuned
+        from adaptation.commands.estimate import describe_plan, describe_untuned
         from adaptation.runs.run import Run, RunConfig
 
         run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
         notice = describe_untuned(run)
         if notice:
             print(f"pliant: {notice}", file=sys.stderr)
+        print(f"pliant: {describe_plan(run)}", file=sys.stderr)
         return run
 
     def _resume(self, settings: dict[str, Any]) -> "Run":

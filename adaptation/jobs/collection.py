@@ -8,7 +8,8 @@ random numbers follow from the run's seed and the iteration. Where it is collect
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, cast
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from robots.world import Family, Task
 from sim.vec_world import VecWorld
 
 ACTING = 2  # third number of the seeds that copies of a method act with
+FIRST_OVERLAPPING = 2  # the first two iterations are collected in order
 Packed = tuple[bytes, bytes]  # a method's state as ``archive.pack`` gives it
 
 
@@ -111,25 +113,25 @@ class LocalCollector:
 
 
 class ProcessCollector:
-    """Collects in another process; in this one until the other has started."""
+    """Collects in another process, and in this one until the other has started.
+
+    The other process is started with the first iteration that is collected while the method learns.
+    One that cannot start, as in a script without ``if __name__ == "__main__":``, is done without.
+    """
 
     def __init__(self, run: Run, role: str, config: Configurable) -> None:
+        self._arguments = (run, role, config)
         self._local: LocalCollector | None = LocalCollector(run, role, config)
-        self._connection, other_end = Pipe()
-        self._process = start_process(_serve, run, role, config, other_end, daemon=True)
-        other_end.close()
-        self._is_ready = False
-        self._is_remote = False  # whether the iteration that was begun is collected there
+        self._connection: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._has_started = False
 
     def begin(self, iteration: int, packed: Packed) -> None:
         """Begin to collect an iteration."""
-        if not self._is_ready and self._connection.poll():
-            self._receive()  # the first message says that it has started
-            self._is_ready = True
-        self._is_remote = self._is_ready
-        if self._is_remote:
-            self._connection.send((iteration, packed))
-            self._close_local()
+        if iteration >= FIRST_OVERLAPPING:
+            self.start()
+        if self.has_started():
+            self._send((iteration, packed))
         elif self._local is not None:
             self._local.begin(iteration, packed)
 
@@ -139,30 +141,59 @@ class ProcessCollector:
         Raises:
             PliantError: the other process ended; its own message is on standard error.
         """
-        if self._local is not None and not self._is_remote:
+        if self._local is not None:
             return self._local.finish()
         return _unpack_trial(self._receive())
 
-    def _receive(self) -> Packed:
-        try:
-            received: Packed = self._connection.recv()
-            return received
-        except EOFError as error:
-            self._process.join()
-            status = self._process.exitcode
-            raise PliantError(f"collecting experience failed with exit status {status}") from error
+    def start(self) -> None:
+        """Start the other process, if it was not before."""
+        if self._process is None:
+            self._connection, other_end = Pipe()
+            self._process = start_process(_serve, *self._arguments, other_end, daemon=True)
+            other_end.close()
 
-    def _close_local(self) -> None:
+    def has_started(self, seconds: float | None = 0.0) -> bool:
+        """Whether the other process has started, after waiting for at most so long."""
+        if not self._has_started and self._connection is not None:
+            try:
+                self._has_started = self._connection.poll(seconds) and bool(self._connection.recv())
+            except EOFError:
+                self._connection = None  # it could not start
+        return self._has_started
+
+    def _send(self, message: tuple[int, Packed]) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise self._failure() from error
         if self._local is not None:
             self._local.close()
             self._local = None
 
-    def close(self) -> None:
-        """End the other process."""
-        self._close_local()
-        self._connection.close()
-        self._process.terminate()
+    def _receive(self) -> Packed:
+        assert self._connection is not None
+        try:
+            received: Packed = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._failure() from error
+        return received
+
+    def _failure(self) -> PliantError:
+        assert self._process is not None
         self._process.join()
+        status = self._process.exitcode
+        return PliantError(f"collecting experience failed with exit status {status}")
+
+    def close(self) -> None:
+        """Release the worlds and end the other process."""
+        if self._local is not None:
+            self._local.close()
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join()
 
 
 def _serve(run: Run, role: str, config: Configurable, connection: Connection) -> None:
@@ -170,7 +201,7 @@ def _serve(run: Run, role: str, config: Configurable, connection: Connection) ->
     torch.set_num_threads(1)
     collector = LocalCollector(run, role, config)
     try:
-        connection.send((b"", b""))  # it has started
+        connection.send(True)  # it has started
         while True:
             iteration, packed = connection.recv()
             collector.begin(iteration, packed)
@@ -189,87 +220,3 @@ def _unpack_trial(packed: Packed) -> TrialBatch:
     parts = archive.unpack(weights, form)
     ticks = Transition(**parts.pop("ticks"))
     return TrialBatch(ticks=ticks, **parts)
-
-
-class TrialSource(Protocol):
-    """Where the trial of an iteration comes from."""
-
-    def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
-        """The trial of this iteration."""
-        ...
-
-    def begin_next(self, method: Method[Any], iteration: int) -> None:
-        """This iteration follows: it may be collected while the method learns."""
-        ...
-
-    @property
-    def collected_with(self) -> Packed | None:
-        """The weights of the iteration that was begun; None if none was."""
-        ...
-
-    def close(self) -> None:
-        """Release worlds and processes."""
-        ...
-
-
-class FreshTrials:
-    """Every trial is collected by the method itself, as it is after the last ``learn``."""
-
-    collected_with = None
-
-    def __init__(self, world: VecWorld, seed: int) -> None:
-        self._world = world
-        self._seed = seed
-
-    def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
-        """Collect it now."""
-        return collect(self._world, method, self._seed, iteration)
-
-    def begin_next(self, method: Method[Any], iteration: int) -> None:
-        """Nothing is collected before the method has learned."""
-
-    def close(self) -> None:
-        """Release the worlds."""
-        self._world.close()
-
-
-class OverlappingTrials:
-    """Trials are collected while the method learns from those before.
-
-    The first two are collected in order: before the first ``learn`` the weights are random.
-    """
-
-    def __init__(
-        self, collector: LocalCollector | ProcessCollector, iteration: int, packed: Packed | None
-    ) -> None:
-        """Begin anew, or collect an iteration again that a kill interrupted.
-
-        Args:
-            collector: does the work.
-            iteration: the next one.
-            packed: the weights that it is collected with; None: those that the method has then.
-        """
-        self._collector = collector
-        self.collected_with: Packed | None = None
-        if packed is not None:
-            self._begin(iteration, packed)
-
-    def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
-        """The trial that was begun; where none was, one collected now."""
-        if self.collected_with is None:
-            self._begin(iteration, pack_acting_state(method))
-        self.collected_with = None
-        return self._collector.finish()
-
-    def begin_next(self, method: Method[Any], iteration: int) -> None:
-        """Begin to collect with the weights that the method has now."""
-        if iteration > 1:
-            self._begin(iteration, pack_acting_state(method))
-
-    def _begin(self, iteration: int, packed: Packed) -> None:
-        self._collector.begin(iteration, packed)
-        self.collected_with = packed
-
-    def close(self) -> None:
-        """Release worlds and processes."""
-        self._collector.close()

@@ -16,16 +16,14 @@ import torch
 
 from adaptation.jobs.budget import Budget, Pace, Progress, TrainerState
 from adaptation.jobs.collection import (
-    FreshTrials,
     LocalCollector,
-    OverlappingTrials,
     Packed,
     ProcessCollector,
-    TrialSource,
     make_world,
 )
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
+from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSource
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log

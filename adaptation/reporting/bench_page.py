@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from adaptation.reporting.bench_tables import (
     summary_rows,
 )
 from adaptation.reporting.compare_table import episode_curves
-from adaptation.reporting.curves import episode_figure, to_svg_file, training_figure
+from adaptation.reporting.curves import episode_figure, method_colors, to_svg_file, training_figure
 from adaptation.runs.records import REFERENCES
 from adaptation.suites import Suite
 from robots.errors import BadArgumentError
@@ -47,13 +47,15 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
     machines = _number_machines(statuses)
+    # A method has the same color in all figures.
+    colors = method_colors([status.cell.training.method for status in statuses])
     sections = []
     for family, cells in families_of(statuses).items():
         engines = [engine_results(cells, engine) for engine in engines_of(cells)]
         section = _family_section(family, cells, engines)
         section["tasks"] = suite.families[family].tasks
         section["cells"] = markdown_table(cell_rows(cells, machines))
-        section["figures"] = _draw(family, cells, engines, figures)
+        section["figures"] = _draw(family, cells, engines, figures, colors)
         sections.append(section)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -141,7 +143,11 @@ def _describe_problems(status: CellStatus) -> list[str]:
 
 
 def _draw(
-    family: str, cells: Sequence[CellStatus], engines: Sequence[EngineResults], folder: Path
+    family: str,
+    cells: Sequence[CellStatus],
+    engines: Sequence[EngineResults],
+    folder: Path,
+    colors: Mapping[str, str],
 ) -> dict[str, str]:
     """Draw the family's figures; the title of each by the file's name."""
     stem = re.sub(r"\W", "_", family)
@@ -152,7 +158,7 @@ def _draw(
             curves[method] = [result.curve for result in results]
     if curves:
         file = f"{stem}-training.svg"
-        (folder / file).write_text(to_svg_file(training_figure(curves)), encoding="utf-8")
+        (folder / file).write_text(to_svg_file(training_figure(curves, colors)), encoding="utf-8")
         drawn[file] = "held-out tasks during training"
     for judged in engines:
         episodes = {
@@ -161,7 +167,7 @@ def _draw(
         }
         engine = judged.engine
         file = f"{stem}-{engine}-episodes.svg"
-        (folder / file).write_text(to_svg_file(episode_figure(episodes)), encoding="utf-8")
+        (folder / file).write_text(to_svg_file(episode_figure(episodes, colors)), encoding="utf-8")
         drawn[file] = f"adaptation per episode, in {engine}"
     return drawn
 

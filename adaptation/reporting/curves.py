@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from adaptation.reporting.estimators import iqm
 from adaptation.reporting.figures import COLORS, new_axes, new_figure, to_svg
@@ -48,7 +49,7 @@ class Line(NamedTuple):
 def method_colors(methods: Sequence[str]) -> dict[str, str]:
     """A color of its own for each method."""
     colors = {}
-    others = [method for method in methods if method not in COLORS]
+    others = dict.fromkeys(method for method in methods if method not in COLORS)
     for number, method in enumerate(others):
         colors[method] = PALETTE[number % len(PALETTE)]
     for method in methods:
@@ -56,29 +57,43 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
     return colors
 
 
-def training_figure(curves: Mapping[str, Sequence[Sequence[HeldoutProgress]]]) -> Figure:
+def training_figure(
+    curves: Mapping[str, Sequence[Sequence[HeldoutProgress]]],
+    colors: Mapping[str, str] | None = None,
+) -> Figure:
     """Success and return of the last episode on held-out tasks, against environment steps.
 
     Args:
         curves: for each method and each of its trainings, the evaluations on the way.
+        colors: of the methods; None: see ``method_colors``.
     """
     figure, panels = _two_panels()
-    colors = method_colors(list(curves))
+    colors = colors or method_colors(list(curves))
     for method, trainings in curves.items():
         for axes, values_of in zip(panels, (_success, _returns), strict=True):
             own = [Line(_steps(training), values_of(training)) for training in trainings]
             _draw(axes, method, colors[method], own)
     for axes in panels:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))  # 20 k, 1 M
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("environment steps")
     _finish(figure, panels)
     return figure
 
 
-def episode_figure(curves: Mapping[str, EpisodeCurves]) -> Figure:
-    """Success and return of each episode of a trial: how fast a method adapts."""
+def episode_figure(
+    curves: Mapping[str, EpisodeCurves], colors: Mapping[str, str] | None = None
+) -> Figure:
+    """Success and return of each episode of a trial: how fast a method adapts.
+
+    Args:
+        curves: what each method reaches.
+        colors: of the methods; None: see ``method_colors``.
+    """
     figure, panels = _two_panels()
-    colors = method_colors(list(curves))
+    colors = colors or method_colors(list(curves))
     for method, curve in curves.items():
         episodes = np.arange(1.0, 1 + curve.success.shape[1])
         for axes, values in zip(panels, (100 * curve.success, curve.returns), strict=True):

@@ -9,6 +9,9 @@ from policies.belief import named_tensors, replace_tensors
 from policies.method import Method, TrialBatch
 
 EXAMPLES = 10
+# They lie within so many ticks: beliefs up to the last one are built anew for every checkpoint,
+# which would take longer than the rest of it.
+OBSERVED_TICKS = 60
 
 # Largest difference of an action in [-1, 1] when a decision is repeated: other processors round
 # differently by less, another policy differs by more.
@@ -27,7 +30,7 @@ class Decision(TypedDict):
 
 @torch.no_grad()
 def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
-    """Decisions spread over the trial of the world that lasted longest, without exploration."""
+    """Decisions over the first ticks of the world that lasted longest, without exploration."""
     lengths = trial.ticks.valid.sum((0, 1))  # (n,)
     world = slice(int(lengths.argmax()), int(lengths.argmax()) + 1)
     ticks = trial.ticks[:, :, world].flatten(0, 1)  # (E·H, 1, ...)
@@ -48,8 +51,8 @@ def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
 
 
 def _spread(valid: Tensor) -> list[int]:
-    """``EXAMPLES`` valid ticks of (L,), evenly spread from the first one on."""
-    usable = valid.nonzero().flatten().tolist()
+    """``EXAMPLES`` ticks of the first valid ones of (L,), evenly spread from the first one on."""
+    usable = valid.nonzero().flatten()[:OBSERVED_TICKS].tolist()
     return [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
 
 

@@ -156,11 +156,14 @@ def test_a_checkpoint_loads_without_its_replay_and_training_with_it(tmp_path: Pa
     method = learned()
     journal = begun(tmp_path / "replay")
     checkpoint.save(tmp_path / "it", "blind", method, "point", trial(0, 5), {}, journal)
-    resumed = checkpoint.load(tmp_path / "it", journal=ReplayJournal(tmp_path / "replay")).method
+    resumed: Any = checkpoint.load(
+        tmp_path / "it", journal=ReplayJournal(tmp_path / "replay")
+    ).method
     assert same(resumed.replay, method.replay)
     assert method.learn(trial(1, 5)) == resumed.learn(trial(1, 5))
     os.rename(tmp_path / "replay", tmp_path / "elsewhere")
-    assert len(checkpoint.load(tmp_path / "it").method.replay) == 0
+    deployed: Any = checkpoint.load(tmp_path / "it").method
+    assert len(deployed.replay) == 0
     with pytest.raises(DamagedError, match="tasks"):
         checkpoint.load(tmp_path / "it", journal=ReplayJournal(tmp_path / "replay"))
 
@@ -170,8 +173,8 @@ def test_a_checkpoint_that_holds_its_replay_itself_still_loads(tmp_path: Path) -
     method = learned()
     checkpoint.save(tmp_path / "it", "blind", method, "point", trial(0, 5), {})
     journal = ReplayJournal(tmp_path / "replay")
-    resumed = checkpoint.load(tmp_path / "it", journal=journal).method
+    resumed: Any = checkpoint.load(tmp_path / "it", journal=journal).method
     assert same(resumed.replay, method.replay)
     checkpoint.save(tmp_path / "it", "blind", resumed, "point", trial(0, 5), {}, journal)
-    again = checkpoint.load(tmp_path / "it", journal=ReplayJournal(tmp_path / "replay")).method
+    again: Any = checkpoint.load(tmp_path / "it", journal=ReplayJournal(tmp_path / "replay")).method
     assert same(again.replay, method.replay)

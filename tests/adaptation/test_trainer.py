@@ -12,14 +12,15 @@ import torch
 from adaptation.jobs import collection, evaluate, heldout
 from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Pace, Progress
-from adaptation.jobs.collection import LocalCollector, OverlappingTrials, ProcessCollector
+from adaptation.jobs.collection import LocalCollector, ProcessCollector
 from adaptation.jobs.trainer import Trainer
+from adaptation.jobs.trial_source import OverlappingTrials
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run, RunConfig
 from policies.belief import named_tensors
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, PliantError
 
 SMALL = {"gradient_steps": 2, "schedule.random_trials": 1, "schedule.meta_batch": 2}
 STEPS = 4 * 2 * 5  # environment steps of an iteration of ``tiny.Counter``
@@ -207,8 +208,9 @@ def test_another_process_collects_bit_for_bit_the_same(
     packed = collection.pack_acting_state(method)
     here = LocalCollector(run, "method", config)
     there = ProcessCollector(run, "method", config)
-    assert there._connection.poll(100), "the other process has started"
-    for iteration in (0, 1):
+    there.start()
+    assert there.has_started(None)
+    for iteration in (2, 3):
         here.begin(iteration, packed)
         there.begin(iteration, packed)
         expected = named_tensors(here.finish())
@@ -217,6 +219,50 @@ def test_another_process_collects_bit_for_bit_the_same(
     here.close()
     there.close()
     assert not there._process.is_alive()
+
+
+def test_a_process_that_ends_is_an_error_and_one_that_cannot_start_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path / "run")
+    config = checkpoint.method_config("blind", "tiny", "cpu", SMALL)
+    packed = collection.pack_acting_state(checkpoint.build("blind", run.family, 0, config))
+    for message in (False, True):
+        collector = ProcessCollector(run, "method", config)
+        monkeypatch.setattr(collection, "start_process", started_with(message))
+        collector.begin(0, packed)
+        collector.finish()
+        if message:
+            with pytest.raises(PliantError, match="collecting experience failed"):
+                collect_by(collector, packed)
+        else:
+            collect_by(collector, packed)
+        collector.close()
+
+
+def collect_by(collector: ProcessCollector, packed: collection.Packed) -> None:
+    """An iteration that may be collected while the method learns."""
+    collector.begin(2, packed)
+    collector.finish()
+
+
+def started_with(message: bool) -> Any:
+    """A process that says that it has started, or does not, and ends at once."""
+
+    class Ended:
+        exitcode = 1
+
+        def join(self) -> None: ...
+
+        def terminate(self) -> None: ...
+
+    def start_process(target: Any, *arguments: Any, daemon: bool) -> Ended:
+        connection = arguments[-1]
+        if message:
+            connection.send(True)
+        return Ended()
+
+    return start_process
 
 
 def test_a_training_is_resumed_with_the_weights_of_the_interrupted_trial(tmp_path: Path) -> None:
