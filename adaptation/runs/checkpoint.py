@@ -197,11 +197,6 @@ def save(
         journal.remove_old()
 
 
-def learns_from_replay(name: str) -> bool:
-    """Whether the method of a name may learn from trials of older weights."""
-    return issubclass(METHODS[name], LearnsFromReplay)
-
-
 def acting_state(method: Method[Any]) -> dict[str, Any]:
     """All of a method's state that acting and adapting need: it is without the replay."""
     if isinstance(method, LearnsFromReplay):

@@ -19,6 +19,7 @@ from policies.config import MethodConfig
 from policies.fields import convert
 from policies.presets import resolve_preset
 from policies.ranges import Count, NonNegative, Positive, Share, WholeNumber
+from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
@@ -216,7 +217,7 @@ def check_config(config: RunConfig) -> RunConfig:
 def _check_overlap(method: str, config: Configurable) -> None:
     """Refuse to collect ahead for a method that learns from the newest trial alone."""
     overlaps = isinstance(config, MethodConfig) and config.schedule.overlap
-    if overlaps and not checkpoint.learns_from_replay(method):
+    if overlaps and not issubclass(checkpoint.method_class(method), LearnsFromReplay):
         raise BadArgumentError(
             f"{method} learns from trials of its newest weights: schedule.overlap must be false"
         )
