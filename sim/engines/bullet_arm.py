@@ -66,8 +66,9 @@ class BulletArm(BulletBody):
         count = len(self.joints)
         client = self.client
         client.setTimeStep(dt)
-        for substeps_left in reversed(range(substeps)):
-            remaining = substeps_left * dt  # s until the tick ends
+        for substeps_left in range(substeps, 0, -1):
+            # s until the tick ends; Bullet compares the target with the position before the substep
+            remaining = substeps_left * dt
             target = setpoint.q - remaining * setpoint.dq
             client.setJointMotorControlArray(
                 self.body,
