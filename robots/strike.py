@@ -26,11 +26,11 @@ class StrikeRanges:
 class Strike(ToolVelocity):
     """The tool moves sideways to a line through a pivot, then along it until its box ends.
 
-    The line is y = tan(direction) · (x - pivot). Behind the object's mark, the pivot lets a direction
-    also choose where the object's face is met: the further aside, the more it is sent sideways. Far
-    from the line the tool moves only
-    sideways; on the line its speed along x is the one of the action. The gate limits acceleration
-    and jerk, so that the tool needs some way to reach that speed.
+    The line is y = tan(direction) · (x - pivot). With a pivot behind the object's center, the
+    direction also decides where the object's face is met: the further aside, the further sideways
+    it goes. Far from the line the tool moves only sideways; on the line its speed along x is the
+    one of the action. The gate limits acceleration and jerk, so that the tool needs some way to
+    reach that speed.
     """
 
     ALIGN_GAIN = 15.0  # 1/s, of the return to the line

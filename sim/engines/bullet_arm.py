@@ -48,7 +48,7 @@ class BulletArm(BulletBody):
         if scene.loose_object:
             tool = link_numbers[arm.tool]
             striker = link_numbers.get(STRIKER, tool)
-            # Bullet multiplies the friction of two bodies in contact: with 1 the object's own counts
+            # Bullet multiplies the friction of two bodies in contact: here the object's counts
             client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=0.0)
             contact_dt = scene.timestep / scene.contact_substeps
             self.object = BulletObject(client, (self.body, striker), contact_dt)

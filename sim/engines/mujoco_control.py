@@ -55,7 +55,7 @@ def _(
     """
     setpoint = require_command(body, command, Setpoint)
     substeps_left = np.arange(substeps, 0, -1)
-    remaining = model.opt.timestep * substeps_left  # s until the tick ends, from a substep's beginning
+    remaining = model.opt.timestep * substeps_left  # s from a substep's beginning to the tick's end
     lead = body.damping / body.stiffness - remaining[:, None]  # s, (s, j)
     q = setpoint.q[:, :, None]
     dq = setpoint.dq[:, :, None]

@@ -14,11 +14,12 @@ def never(obs: ArrayLike) -> ArrayLike:
 class BaseFamily:
     """Defaults of a ``Family``.
 
-    There is no visible target, an action lasts for one control period, and episodes end only at
-    their horizon.
+    There is no visible target and no goal to exchange, an action lasts for one control period, and
+    episodes end only at their horizon.
     """
 
     action_repeat = 1
+    goal_names: tuple[str, ...] = ()
 
     def marker(self, task: Task) -> Array:
         """No target is visible: (n, 3) NaN."""

@@ -23,7 +23,7 @@ LINE = 0.62  # m, the tool is stopped at this x
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
 # A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
 # at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
-STRIKES = StrikeRanges(speed=(0.3, 1.05), direction=(-0.2, 0.2))
+STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
 PIVOT = START[0] + 0.04  # m, so that objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
@@ -67,7 +67,7 @@ HIGHEST = np.log(0.155)
 
 
 class Slide(BaseFamily):
-    """One strike per episode, and one decision; the same object and target in every episode of a trial."""
+    """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
     body = PANDA
@@ -81,6 +81,7 @@ class Slide(BaseFamily):
     horizon = 1
     episodes = 3
     hidden_reward = False
+    goal_names = ("target.x", "target.y")
     task_names = (
         "object.shape",
         "object.size_x",
