@@ -51,7 +51,7 @@ def test_goals_are_exchanged_and_nothing_else_but_the_reward_changes() -> None:
     torch.testing.assert_close(changed.next_obs[:, rest], stored.next_obs[:, rest])
     torch.testing.assert_close(changed.obs[:, GOAL], changed.next_obs[:, GOAL])
     given = sorted(stored.obs[:, GOAL].tolist())
-    assert sorted(changed.obs[:, GOAL].tolist()) == given, "the goals of the batch, in another order"
+    assert sorted(changed.obs[:, GOAL].tolist()) == given, "those of the batch, in another order"
     assert changed.obs[:, GOAL].tolist() != stored.obs[:, GOAL].tolist()
     reward = FAMILY.reward(changed.obs, changed.applied, changed.next_obs, None)
     torch.testing.assert_close(changed.reward, reward)
@@ -84,7 +84,8 @@ def test_what_families_call_their_goal_decides_nothing_but_the_reward() -> None:
         task = family.sample(rng, 2)
         start = family.start(np.random.default_rng(1), task)
         other = family.sample(rng, 2)
-        swapped = replace(task, values=np.where(_is_goal(family.task_names), other.values, task.values))
+        values = np.where(_is_goal(family.task_names), other.values, task.values)
+        swapped = replace(task, values=values)
         again = family.start(np.random.default_rng(1), swapped)
         if columns:
             np.testing.assert_array_equal(start.q, again.q)
