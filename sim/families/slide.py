@@ -162,7 +162,7 @@ class Slide(BaseFamily):
         return (before - after) / distance_at_start
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Within 5 cm of the target; every object that stays on the table's near part is at rest."""
+        """Within 5 cm of the target: an object that is there at the end is at rest."""
         return _distance(obs) <= self.target_radius
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
