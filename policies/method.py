@@ -44,6 +44,8 @@ class Problem:
     task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
     reward: Reward | None  # the family's own; None where it depends on hidden parameters
+    # columns of an observation that say what the goal is, and nothing else depends on
+    goal_columns: tuple[int, ...] = ()
 
     @property
     def obs_dim(self) -> int:

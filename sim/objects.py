@@ -271,9 +271,3 @@ def _steiner_per_mass(pos: Array) -> Array:
     squared = (pos**2).sum(-1)
     outer = pos[..., :, None] * pos[..., None, :]
     return np.asarray(squared[..., None, None] * np.eye(3) - outer)
-
-
-def damping_ratio(restitution: Array) -> Array:
-    """Damping ratio of a spring-damper contact that gives a restitution in (0, 1)."""
-    log = np.log(np.clip(restitution, 1e-3, 0.999))
-    return -log / np.sqrt(np.pi**2 + log**2)

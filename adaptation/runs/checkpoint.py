@@ -97,6 +97,7 @@ def problem_of(family: Family) -> Problem:
         task_low=tuple(map(float, low)),
         task_high=tuple(map(float, high)),
         reward=None if family.hidden_reward else family.reward,
+        goal_columns=tuple(family.obs.indices(family.goal_names)),
     )
 
 

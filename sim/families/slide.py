@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robots.actions import ToolVelocity
 from robots.catalog.panda import PANDA
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
@@ -21,27 +21,22 @@ START = (0.50, 0.0)  # m, where the object stands: its mark
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
 LINE = 0.62  # m, the tool is stopped at this x
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
+# A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
+# at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
+STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
+PIVOT = START[0] + 0.04  # m, so that objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
 OBS = Spec.of(
-    ("tool.x", 0.25, 0.65, "m"),
-    ("tool.y", -0.15, 0.15, "m"),
-    ("tool.vx", -1.2, 1.2, "m/s"),
-    ("tool.vy", -0.4, 0.4, "m/s"),
     ("object.x", 0.4, 1.4, "m"),
     ("object.y", -0.3, 0.3, "m"),
-    ("object.vx", -1.6, 1.6, "m/s"),
-    ("object.vy", -0.8, 0.8, "m/s"),
     ("object.sin_yaw", -1, 1, "1"),
     ("object.cos_yaw", -1, 1, "1"),
-    ("object.spin", -15, 15, "rad/s"),
     ("target.x", 0.85, 1.1, "m"),
     ("target.y", -0.15, 0.15, "m"),
 )
 OBJECT_X = OBS.index("object.x")
 OBJECT_Y = OBS.index("object.y")
-OBJECT_VX = OBS.index("object.vx")
-OBJECT_VY = OBS.index("object.vy")
 TARGET_X = OBS.index("target.x")
 TARGET_Y = OBS.index("target.y")
 
@@ -67,19 +62,23 @@ HIGHEST = np.log(0.155)
 
 
 class Slide(BaseFamily):
-    """One strike per episode; the same object and target in every episode of a trial."""
+    """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
     body = PANDA
     limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
-    scene = Scene(PANDA, loose_object=True, timestep=0.002)
-    action = ToolVelocity(PANDA, limits, {"x": (0.0, 1.1), "y": (-0.3, 0.3)}, TOOL)
+    scene = Scene(PANDA, loose_object=True, timestep=0.005, contact_timestep=0.0005)
+    action = Strike(PANDA, limits, STRIKES, PIVOT, TOOL[2])
     obs = OBS
     dt = 0.1
+    # An object at rest on the target has come there within 1.7 s (the slipperiest), after 0.5 s
+    # of striking: when the decision is over it is at rest.
+    action_repeat = 24
     tick = 0.01
-    horizon = 20
+    horizon = 1
     episodes = 3
     hidden_reward = False
+    goal_names = ("target.x", "target.y")
     task_names = (
         "object.shape",
         "object.size_x",
@@ -93,7 +92,6 @@ class Slide(BaseFamily):
         "marker.y",
     )
     target_radius = 0.05  # m, an object this close to the target is on the target
-    rest_speed = 0.02  # m/s, an object slower than this is at rest
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
@@ -135,19 +133,15 @@ class Slide(BaseFamily):
         return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
 
     def observe(self, signals: Signals) -> Array:
-        """Tool, object and target in the plane, (n, 13)."""
+        """Object and target in the plane, (n, 6)."""
         w = signals.object_quat[:, 0]
         z = signals.object_quat[:, 3]
         yaw = 2 * np.arctan2(z, w)
         sin_yaw = np.sin(yaw)
         cos_yaw = np.cos(yaw)
-        spin = signals.object_vel[:, 5]
         columns = (
-            signals.tool_pos[:, :2],
-            signals.tool_vel[:, :2],
             signals.object_pos[:, :2],
-            signals.object_vel[:, :2],
-            np.stack([sin_yaw, cos_yaw, spin], 1),
+            np.stack([sin_yaw, cos_yaw], 1),
             signals.marker[:, :2],
         )
         return np.concatenate(columns, 1)
@@ -168,9 +162,8 @@ class Slide(BaseFamily):
         return (before - after) / distance_at_start
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Within 5 cm of the target, and at rest."""
-        speed = (obs[..., OBJECT_VX] ** 2 + obs[..., OBJECT_VY] ** 2) ** 0.5
-        return (self._bounded_distance(obs) <= self.target_radius) & (speed < self.rest_speed)
+        """Within 5 cm of the target: an object that is there at the end is at rest."""
+        return _distance(obs) <= self.target_radius
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the object to the target."""
