@@ -1,0 +1,217 @@
+"""Dynamics given the task parameters: an ensemble of Gaussian networks (PE-TS, Chua et al. 2018).
+
+The networks read the parameters that a simulator knows in training, scaled by ``HiddenParameters``.
+At test time the same networks tell how likely a transition is under hypothetical parameters.
+
+Axes: m members, b rows, n worlds, K particles, P candidates, H steps, o observation, a action,
+h hidden parameters, r = 1 where the reward is predicted too, else 0.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policies.method import Problem, Transition
+from policies.models.particles import physics_columns
+from policies.nn.networks import Ensemble
+from policies.nn.normalizer import MIN_STD, RunningNormalizer
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, Share
+
+BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
+MIN_LOG_STD = -5.0  # of a prediction, in standard deviations of the change
+MAX_LOG_STD = 1.0
+
+
+@dataclass(frozen=True)
+class TaskDynamicsConfig:
+    """Settings of the model and of its likelihood."""
+
+    ensemble_size: Count = 4  # networks (PE-TS has 5)
+    hidden: LayerWidths = (128, 128)  # layer widths of the networks
+    # share of the errors' weight by their variance that is taken back (β-NLL, Seitzer et al. 2022)
+    beta: Share = 0.5
+    # error of the model that its own noise does not account for, such as another engine's physics
+    # or a real arm's: standard deviation in standard deviations of the change
+    model_error: NonNegative = 0.02
+    # degrees of freedom of the likelihood's Student distribution: low ones forgive outliers
+    likelihood_dof: Positive = 4.0
+    # power of the likelihood, below 1 where transitions are not independent (a tempered posterior)
+    temper: Positive = 1.0
+
+
+class TaskDynamics(nn.Module):
+    """The ensemble, and the statistics of its inputs and outputs."""
+
+    inputs: Tensor  # columns of an observation that the networks read, int64
+
+    def __init__(
+        self,
+        problem: Problem,
+        hidden_parameters: int,
+        config: TaskDynamicsConfig,
+        generator: torch.Generator,
+    ) -> None:
+        """Draw the weights with the generator, on its device."""
+        super().__init__()
+        device = generator.device
+        self.config = config
+        self.predict_reward = problem.reward is None
+        self.obs_dim = problem.obs_dim
+        columns = physics_columns(problem.obs_names)
+        self.register_buffer("inputs", torch.tensor(columns, device=device))
+        self.outputs = problem.obs_dim + self.predict_reward
+        self.obs_norm = RunningNormalizer(len(columns), device)
+        self.delta_norm = RunningNormalizer(self.outputs, device)
+        width = len(columns) + problem.action_dim + hidden_parameters
+        sizes = [width, *config.hidden, 2 * self.outputs]
+        self.ensemble = Ensemble(config.ensemble_size, sizes, generator)
+
+    def update(self, t: Transition) -> None:
+        """Add transitions (b, ...) to the statistics."""
+        self.obs_norm.update(t.obs[:, self.inputs])
+        self.delta_norm.update(self.target(t))
+
+    def target(self, t: Transition) -> Tensor:
+        """What the networks predict, (..., o + r): the change of the observation, the reward."""
+        change = t.next_obs - t.obs
+        if not self.predict_reward:
+            return change
+        return torch.cat([change, t.reward[..., None]], -1)
+
+    def delta_std(self) -> Tensor:
+        """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
+        std = self.delta_norm.std().float()
+        return torch.where(std > MIN_STD, std, torch.zeros_like(std))
+
+    def predict(self, obs: Tensor, applied: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalized mean and log standard deviation of each member's prediction.
+
+        Args:
+            obs: (b, o) or (m, b, o)
+            applied: (b, a) or (m, b, a)
+            u: (b, h) or (m, b, h), scaled parameters
+
+        Returns:
+            Two tensors (m, b, o + r).
+        """
+        x = torch.cat([self.obs_norm(obs[..., self.inputs]), applied, u], -1)
+        mean, raw = self.ensemble(x).chunk(2, -1)
+        half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
+        log_std = MIN_LOG_STD + half_range * (torch.tanh(raw) + 1)
+        return mean, log_std
+
+    def loss(self, t: Transition, u: Tensor) -> dict[str, Tensor]:
+        """The members' β-NLL on batches of their own, and what it means.
+
+        Args:
+            t: transitions (m, b, ...).
+            u: (m, b, h) their true parameters, scaled.
+
+        Returns:
+            "loss", "nll" in nats and "mse" of the normalized change, all per column that changes.
+        """
+        changes = (self.delta_std() > 0).float()
+        mean, log_std = self.predict(t.obs, t.applied, u)
+        target = self.delta_norm(self.target(t))
+        square = (mean - target).square()
+        nll = 0.5 * square * (-2 * log_std).exp() + log_std
+        weight = (2 * self.config.beta * log_std.detach()).exp()
+        columns = changes.sum().clamp(min=1)
+        loss = (weight * nll * changes).sum(-1) / columns
+        return {
+            "loss": loss.mean(1).sum(),
+            "nll": (nll.detach() * changes).sum(-1).mean() / columns,
+            "mse": (square.detach() * changes).sum(-1).mean() / columns,
+        }
+
+    def log_likelihood(self, t: Transition, u: Tensor) -> Tensor:
+        """How likely transitions of n worlds are under each of their particles, (n, K).
+
+        Columns are taken as independent. The members' predictions are one Student distribution,
+        with their mean, their noise and their disagreement.
+
+        Args:
+            t: transitions (n, ...).
+            u: (n, K, h)
+        """
+        c = self.config
+        count = u.shape[1]
+        obs = t.obs.repeat_interleave(count, 0)
+        applied = t.applied.repeat_interleave(count, 0)
+        mean, log_std = self.predict(obs, applied, u.flatten(0, 1))  # (m, n·K, o + r)
+        noise = (2 * log_std).exp().mean(0)
+        disagreement = mean.var(0, correction=0)
+        variance = noise + disagreement + c.model_error**2
+        target = self.delta_norm(self.target(t)).repeat_interleave(count, 0)
+        error = (target - mean.mean(0)).square() / variance
+        dof = c.likelihood_dof
+        density = -0.5 * (dof + 1) * torch.log1p(error / dof) - 0.5 * variance.log()
+        changes = self.delta_std() > 0
+        total = torch.where(changes, density, torch.zeros_like(density)).sum(-1)
+        return c.temper * total.view(-1, count)
+
+    def rollout(
+        self,
+        obs: Tensor,
+        actions: Tensor,
+        u: Tensor,
+        noise: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """What candidates lead to under m hypotheses; the i-th is predicted by member i mod m'.
+
+        Args:
+            obs: (n, o) where all candidates start.
+            actions: (n, P, H, a)
+            u: (m, n, h) a hypothesis for each of m, a multiple of the ensemble's size m'.
+            noise: (H, m, o + r) standard normal draws, the same for all candidates.
+
+        Returns:
+            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
+        """
+        n, candidates, steps, _ = actions.shape
+        hypotheses = len(u)
+        members = self.config.ensemble_size
+        shares = hypotheses // members
+        std = self.delta_std()
+        shift = self.delta_norm.mean
+        state = obs[:, None].expand(hypotheses, n, candidates, -1)
+        parameters = u[:, :, None].expand(-1, -1, candidates, -1)
+        states = [state]
+        rewards = []
+        for step in range(steps):
+            action = actions[:, :, step].expand(hypotheses, -1, -1, -1)
+            parts = [_by_member(x, members) for x in (state, action, parameters)]
+            mean, log_std = self._predict_blocks(*parts)
+            draws = noise[step].view(shares, members, -1).transpose(0, 1)  # (m', m / m', o + r)
+            draws = draws.repeat_interleave(n * candidates, 1)
+            change = shift + std * (mean + log_std.exp() * draws)
+            change = _by_hypothesis(change, (n, candidates), shares)
+            state = state + change[..., : self.obs_dim]
+            states.append(state)
+            rewards.append(change[..., self.obs_dim :])
+        return torch.stack(states), torch.stack(rewards)
+
+    def _predict_blocks(self, obs: Tensor, applied: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """``predict`` of many rows (m, b, ...), a block at a time."""
+        rows = obs.shape[1]
+        means = []
+        log_stds = []
+        for first in range(0, rows, BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            mean, log_std = self.predict(obs[:, block], applied[:, block], u[:, block])
+            means.append(mean)
+            log_stds.append(log_std)
+        return torch.cat(means, 1), torch.cat(log_stds, 1)
+
+
+def _by_member(x: Tensor, members: int) -> Tensor:
+    """Rows (m, n, P, k) of m hypotheses as (m', m/m'·n·P, k) of the members that predict them."""
+    by_share = x.unflatten(0, (-1, members)).transpose(0, 1)  # (m', m / m', n, P, k)
+    return by_share.flatten(1, 3)
+
+
+def _by_hypothesis(x: Tensor, lead: tuple[int, int], shares: int) -> Tensor:
+    """The inverse: (m', m/m'·n·P, k) as (m, n, P, k)."""
+    by_share = x.unflatten(1, (shares, *lead))
+    return by_share.transpose(0, 1).flatten(0, 1)
