@@ -1,8 +1,9 @@
 """One arm as a World: the policy's side of the control process."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class ArmWorld:
 
     n = 1
     signals: Signals  # the newest measurement
+    on_frame: Callable[[Self], None] | None = None  # called after every control period
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class ArmWorld:
         # a task may have more parameters than its family reads, and in another order
         self._task_values = task.columns(*self.family.task_names)
         self._marker = self.family.marker(task)
-        self._ticks = 0
+        self._periods = 0
         self.control.request(
             Request.BEGIN_EPISODE,
             q=start.q[0],
@@ -128,7 +130,10 @@ class ArmWorld:
         return self._observe(state)
 
     def step(self, action: Array) -> Step:
-        """Act with an action (1, a) in [-1, 1]; blocks until its control period has passed.
+        """Hold an action (1, a) in [-1, 1] for ``family.action_repeat`` control periods.
+
+        Blocks until they have passed. The action is posted anew in every control period, so that
+        the watchdog stops the arm soon after this process dies, however long an action lasts.
 
         Raises:
             ArmError: the control process ended.
@@ -139,13 +144,15 @@ class ArmWorld:
         sum_before = self._applied_sum
         ticks_before = self._applied_ticks
         self._policy_times.append(time.monotonic() - self._observed_at)
-        seq = self.control.post_action(action[0])
-        state = self._wait_one_period(seq)
-        self._ticks += 1
+        verdict = 0
+        for _ in range(self.family.action_repeat):
+            state = self._run_one_period(action)
+            verdict |= int(state["verdict"])
         next_obs = self._observe(state)
         applied = self._mean_applied(sum_before, ticks_before)
         terminated = np.asarray(self.family.terminated(next_obs))
-        truncated = np.array([self._ticks >= self.family.horizon])
+        last_period = self.family.horizon * self.family.action_repeat
+        truncated = np.array([self._periods >= last_period])
         if terminated[0] or truncated[0]:
             self.control.request(Request.END_EPISODE)
         return Step(
@@ -155,9 +162,19 @@ class ArmWorld:
             truncated=truncated,
             success=np.asarray(self.family.success(next_obs, self._task_values)),
             applied=applied,
-            verdict=np.array([int(state["verdict"])]),
-            stamp=np.array([self._ticks * self.dt]),
+            verdict=np.array([verdict]),
+            stamp=np.array([self._periods * self.dt]),
         )
+
+    def _run_one_period(self, action: Array) -> Record:
+        """Post an action (1, a) and wait until its control period has passed."""
+        seq = self.control.post_action(action[0])
+        state = self._wait_one_period(seq)
+        self._periods += 1
+        if self.on_frame is not None:
+            self.signals = self._measure(state)
+            self.on_frame(self)
+        return state
 
     def _checked(self, action: Array) -> Array:
         action = np.asarray(action, dtype=np.float64)
@@ -184,12 +201,21 @@ class ArmWorld:
 
     def _observe(self, state: Record) -> Array:
         """Take a published state as the newest measurement; returns observations (1, o)."""
+        self.signals = self._measure(state)
+        self._obs = self.family.observe(self.signals)
+        self._applied_sum = state["applied_sum"].copy()
+        self._applied_ticks = int(state["applied_ticks"])
+        self._observed_at = time.monotonic()
+        return self._obs
+
+    def _measure(self, state: Record) -> Signals:
+        """The signals of a published state."""
         q = state["q"][None]
         dq = state["dq"][None]
         tracked = state["object"][None]
         tool_pos, tool_quat = self._kinematics.forward(q)
         jacobian = self._kinematics.jacobian(q)
-        self.signals = Signals(
+        return Signals(
             q=q,
             dq=dq,
             tau=state["tau"][None],
@@ -200,13 +226,8 @@ class ArmWorld:
             object_quat=tracked[:, 3:POSE],
             object_vel=tracked[:, POSE:],
             marker=self._marker,
-            stamp=np.array([self._ticks * self.dt]),
+            stamp=np.array([self._periods * self.dt]),
         )
-        self._obs = self.family.observe(self.signals)
-        self._applied_sum = state["applied_sum"].copy()
-        self._applied_ticks = int(state["applied_ticks"])
-        self._observed_at = time.monotonic()
-        return self._obs
 
     def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.

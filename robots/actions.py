@@ -131,13 +131,8 @@ class ToolVelocity:
         columns = []
         for axis, (at_minus_one, at_one) in bounds.items():
             columns.append((f"tool.v{axis}", at_minus_one, at_one, "m/s"))
-        self.spec = Spec.of(*columns)
+        self._set_columns(columns)
         self._moved_axes = [AXES.index(axis) for axis in bounds]
-        # Column vectors: in the computation the axis of worlds comes last.
-        low = self.spec.low[:, None]
-        high = self.spec.high[:, None]
-        self._middle = (low + high) / 2
-        self._half_range = (high - low) / 2
         position = np.array(hold, dtype=np.float64)
         self._hold = position[:, None]
         box = limits.tool_box
@@ -145,6 +140,15 @@ class ToolVelocity:
         self._box_high = box[:, 1:]
         self._home = arm.home[:, None]
         self._dq_max = limits.dq[:, None]
+
+    def _set_columns(self, columns: Sequence[tuple[str, float, float, str]]) -> None:
+        """Say what the action's columns mean: (name, at -1, at 1, unit) of each."""
+        self.spec = Spec.of(*columns)
+        # Column vectors: in the computation the axis of worlds comes last.
+        low = self.spec.low[:, None]
+        high = self.spec.high[:, None]
+        self._middle = (low + high) / 2
+        self._half_range = (high - low) / 2
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, a) in [-1, 1] to joint velocities (n, j) rad/s.
@@ -161,13 +165,18 @@ class ToolVelocity:
         """The tool's velocity (3, n) m/s for actions (a, n) at positions (3, n) m."""
         clipped = np.minimum(np.maximum(action, -1.0), 1.0)
         velocity = self.HOLD_GAIN * (self._hold - pos)
-        velocity[self._moved_axes] = self._middle + self._half_range * clipped
+        velocity[self._moved_axes] = self._requested_velocity(clipped, pos)
         room_below = pos - self._box_low
         room_above = self._box_high - pos
         slowest = -self._braking_speed(room_below)
         fastest = self._braking_speed(room_above)
         velocity = np.maximum(velocity, slowest)
         return np.minimum(velocity, fastest)
+
+    def _requested_velocity(self, action: Array, pos: Array) -> Array:
+        """Velocities (k, n) m/s along the k moved axes for actions (a, n) at pos (3, n) m."""
+        velocity: Array = self._middle + self._half_range * action
+        return velocity
 
     def _braking_speed(self, distance: Array) -> Array:
         """The speed from which the tool stops within ``distance`` m: v = √(2·brake·distance)."""

@@ -78,8 +78,8 @@ class Step:
     terminated: Mask  # (n,), the task itself has ended: the value of this state is 0
     truncated: Mask  # (n,), only the time is up: the value of this state counts
     success: Mask  # (n,), the goal is met in this state
-    applied: Array  # (n, a) in [-1, 1], the action as it reached the joints: perhaps delayed
-    verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks since the last action
+    applied: Array  # (n, a) in [-1, 1], mean of what reached the joints: perhaps delayed
+    verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks of the action
     stamp: Array  # (n,) s since the episode began
 
 
@@ -125,7 +125,12 @@ class Family(Protocol):
 
     @property
     def dt(self) -> float:
-        """The control period: s between two actions."""
+        """The control period: s between two actions that are posted to the joints."""
+        ...
+
+    @property
+    def action_repeat(self) -> int:
+        """Control periods that an action is held for; a policy decides once in so many."""
         ...
 
     @property
@@ -135,7 +140,7 @@ class Family(Protocol):
 
     @property
     def horizon(self) -> int:
-        """Actions per episode."""
+        """Decisions of the policy per episode."""
         ...
 
     @property
@@ -213,7 +218,7 @@ class World(Protocol):
 
     @property
     def dt(self) -> float:
-        """The control period: s between two actions."""
+        """The control period, s; ``step`` takes ``family.action_repeat`` of them."""
         ...
 
     @property
@@ -233,9 +238,9 @@ class World(Protocol):
         ...
 
     def step(self, action: Array) -> Step:
-        """Act for one control period with actions (n, a) in [-1, 1].
+        """Hold actions (n, a) in [-1, 1] for ``family.action_repeat`` control periods.
 
-        On an arm in real time this blocks until the control period has passed.
+        On an arm in real time this blocks until they have passed.
 
         Raises:
             BadArgumentError: the actions have another shape.

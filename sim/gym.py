@@ -99,7 +99,7 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {
             "render_modes": RENDER_MODES,
-            "render_fps": round(1 / instance.dt),
+            "render_fps": max(1, round(1 / (instance.dt * instance.action_repeat))),
             "autoreset_mode": self.autoreset_mode,
         }
         self.single_observation_space, self.single_action_space = spaces(instance)

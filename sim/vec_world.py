@@ -1,6 +1,8 @@
 """n simulated tasks in parallel: a World over any engine, behind the same gate as a real arm."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,8 @@ from sim.engines.base import Engine, stack_ticks
 class VecWorld:
     """A World of n worlds, each with its own task and physics."""
 
-    signals: Signals  # of the last step, with the marker and without disturbances: for viewers
+    signals: Signals  # the newest, with the marker and without disturbances: for viewers
+    on_frame: Callable[[Self], None] | None = None  # called after every control period
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class VecWorld:
         self._action_shape = (n, len(action))
         self._standstill = standstill(action)
         self._disturbances = Disturbances(n, family.obs, self._standstill, self.dt)
-        self._age = np.zeros(n, dtype=np.int64)  # actions since the episode began
+        self._decision_time = self.dt * family.action_repeat  # s that ``step`` takes
+        self._age = np.zeros(n, dtype=np.int64)  # decisions since the episode began
 
     def reset(self, task: Task, mask: Mask | None = None) -> Array:
         """Begin an episode of n tasks, or only of those in ``mask`` (n,).
@@ -87,7 +91,7 @@ class VecWorld:
         return self._disturbances.observation(self._true_obs, self.rng)
 
     def step(self, action: Array) -> Step:
-        """Act for one control period with actions (n, a) in [-1, 1].
+        """Hold actions (n, a) in [-1, 1] for ``family.action_repeat`` control periods.
 
         Actions outside are clipped; one that is NaN is dropped by the gate.
 
@@ -101,10 +105,23 @@ class VecWorld:
         if action.shape != self._action_shape:
             raise BadArgumentError(f"actions must be {self._action_shape}, got {action.shape}")
         clipped = np.clip(action, -1, 1)
-        self._disturbances.post(clipped)
-        applied, verdict = self._run_control_period()
+        repeat = self.family.action_repeat
+        applied = np.zeros(self._action_shape)
+        verdict = np.zeros(self.n, dtype=np.int64)
+        for _ in range(repeat):
+            self._disturbances.post(clipped)
+            period_applied, period_verdict = self._run_control_period()
+            applied += period_applied
+            verdict |= period_verdict
+            self._show_frame()
         self._age += 1
-        return self._finish_step(applied, verdict)
+        return self._finish_step(applied / repeat, verdict)
+
+    def _show_frame(self) -> None:
+        """Let a viewer or recorder see the signals after a control period."""
+        if self.on_frame is not None:
+            self.signals = self._measure()
+            self.on_frame(self)
 
     def _finish_step(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
         """Observe and reward; a world that diverged keeps its last observation, with reward 0."""
@@ -126,7 +143,7 @@ class VecWorld:
             success=family.success(next_obs, task) & is_valid,
             applied=applied,
             verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
-            stamp=np.asarray(self._age * self.dt, dtype=np.float64),
+            stamp=np.asarray(self._age * self._decision_time, dtype=np.float64),
         )
 
     def _run_control_period(self) -> tuple[Array, NDArray[np.int64]]:
@@ -155,8 +172,12 @@ class VecWorld:
 
     def _observe(self) -> Array:
         """The true observation (n, o) of fresh signals."""
-        self.signals = replace(self.engine.read(), marker=self._marker)
+        self.signals = self._measure()
         return self.family.observe(self.signals)
+
+    def _measure(self) -> Signals:
+        """Fresh signals, with the target's place."""
+        return replace(self.engine.read(), marker=self._marker)
 
     def close(self) -> None:
         """Release the engine."""

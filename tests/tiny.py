@@ -66,6 +66,7 @@ class Tiny:
     action = Velocity()
     obs = Spec(("x", "y"), -3 * ONES, 3 * ONES, ("rad", "rad"))
     dt = 0.1
+    action_repeat = 1
     tick = 0.05
     horizon = 5
     episodes = 3

@@ -59,7 +59,8 @@ def deploy(
         tracker_options=tracker_options,
     )
     task = sample_objects(family, driver, seed, 1)
-    episodes = max(1, round(seconds / (family.horizon * family.dt)))
+    episode_time = family.horizon * family.action_repeat * family.dt
+    episodes = max(1, round(seconds / episode_time))
     started = monotonic()
     with session:
         records = session.run_object(name, policy, task, explores(family, episodes))

@@ -8,7 +8,7 @@ from adaptation.rollout import Policy
 from adaptation.runs.records import Event, Row, Trace, finite
 from hw_interface.arm_world import ArmWorld
 from robots.errors import ArmError
-from robots.signals import Array, Verdict
+from robots.signals import Array, Signals, Verdict
 from robots.world import Step
 
 TIME_DIGITS = 4  # of a trace's times, s
@@ -27,9 +27,15 @@ class EpisodeRecorder:
         earlier = [event["number"] for event in world.events]
         self._next_arm_event = 1 + max(earlier, default=-1)
         self._next_belief_event = 0
+        self._frames: list[Signals] = []  # of the decision that is being carried out
+        world.on_frame = self._keep_frame
+
+    def _keep_frame(self, world: ArmWorld) -> None:
+        """Called by the world after every control period."""
+        self._frames.append(world.signals)
 
     def __call__(self, episode: int, tick: int, step: Step) -> None:
-        """Called by ``rollout`` after every tick."""
+        """Called by ``rollout`` after every decision."""
         if tick == 0:
             self.verdicts.append(Counter())
             self.events.append([])
@@ -37,13 +43,14 @@ class EpisodeRecorder:
         flags = Verdict(int(step.verdict[0]))
         self.verdicts[-1].update(flag.name or "" for flag in flags)
         self.collect_events()
-        signals = self._world.signals
         trace = self.traces[-1]
-        trace.t.append(round(float(step.stamp[0]), TIME_DIGITS))
-        trace.q.append(_rounded(signals.q))
-        trace.object_pos.append(_rounded(signals.object_pos))
-        trace.object_quat.append(_rounded(signals.object_quat))
-        trace.marker.append(_rounded(signals.marker))
+        for signals in self._frames:
+            trace.t.append(round(float(signals.stamp[0]), TIME_DIGITS))
+            trace.q.append(_rounded(signals.q))
+            trace.object_pos.append(_rounded(signals.object_pos))
+            trace.object_quat.append(_rounded(signals.object_quat))
+            trace.marker.append(_rounded(signals.marker))
+        self._frames.clear()
 
     def collect_events(self) -> None:
         """Add the events since the last call to the current episode."""

@@ -56,7 +56,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Columns
     action_map: str
     unit_action_response: tuple[tuple[float, ...], ...]  # (a, j) rad/s, see ``measure_response``
-    dt: float  # s between two actions
+    dt: float  # s between two actions that are posted to the joints
+    action_repeat: int  # how often an action is posted before the policy decides again
     tick: float  # s between two commands to the joints
     horizon: int
     episodes: int
@@ -121,6 +122,7 @@ def describe(
         action_map=type(family.action).__name__,
         unit_action_response=measure_response(family),
         dt=family.dt,
+        action_repeat=family.action_repeat,
         tick=family.tick,
         horizon=family.horizon,
         episodes=family.episodes,

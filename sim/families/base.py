@@ -12,7 +12,13 @@ def never(obs: ArrayLike) -> ArrayLike:
 
 
 class BaseFamily:
-    """Defaults of a ``Family``: no visible target, and episodes that end only at their horizon."""
+    """Defaults of a ``Family``.
+
+    There is no visible target, an action lasts for one control period, and episodes end only at
+    their horizon.
+    """
+
+    action_repeat = 1
 
     def marker(self, task: Task) -> Array:
         """No target is visible: (n, 3) NaN."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robots.actions import ToolVelocity
 from robots.catalog.panda import PANDA
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
@@ -21,13 +21,10 @@ START = (0.50, 0.0)  # m, where the object stands: its mark
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
 LINE = 0.62  # m, the tool is stopped at this x
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
+STRIKES = StrikeRanges(speed=(0.3, 1.1), offset=(-0.03, 0.03), direction=(-0.35, 0.35))
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
 OBS = Spec.of(
-    ("tool.x", 0.25, 0.65, "m"),
-    ("tool.y", -0.15, 0.15, "m"),
-    ("tool.vx", -1.2, 1.2, "m/s"),
-    ("tool.vy", -0.4, 0.4, "m/s"),
     ("object.x", 0.4, 1.4, "m"),
     ("object.y", -0.3, 0.3, "m"),
     ("object.vx", -1.6, 1.6, "m/s"),
@@ -67,17 +64,18 @@ HIGHEST = np.log(0.155)
 
 
 class Slide(BaseFamily):
-    """One strike per episode; the same object and target in every episode of a trial."""
+    """One strike per episode, and one decision; the same object and target in every episode of a trial."""
 
     name = "slide"
     body = PANDA
     limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
     scene = Scene(PANDA, loose_object=True, timestep=0.002)
-    action = ToolVelocity(PANDA, limits, {"x": (0.0, 1.1), "y": (-0.3, 0.3)}, TOOL)
+    action = Strike(PANDA, limits, STRIKES, START[0], TOOL[2])
     obs = OBS
     dt = 0.1
+    action_repeat = 24
     tick = 0.01
-    horizon = 20
+    horizon = 1
     episodes = 3
     hidden_reward = False
     task_names = (
@@ -135,7 +133,7 @@ class Slide(BaseFamily):
         return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
 
     def observe(self, signals: Signals) -> Array:
-        """Tool, object and target in the plane, (n, 13)."""
+        """Object and target in the plane, (n, 9)."""
         w = signals.object_quat[:, 0]
         z = signals.object_quat[:, 3]
         yaw = 2 * np.arctan2(z, w)
@@ -143,8 +141,6 @@ class Slide(BaseFamily):
         cos_yaw = np.cos(yaw)
         spin = signals.object_vel[:, 5]
         columns = (
-            signals.tool_pos[:, :2],
-            signals.tool_vel[:, :2],
             signals.object_pos[:, :2],
             signals.object_vel[:, :2],
             np.stack([sin_yaw, cos_yaw, spin], 1),

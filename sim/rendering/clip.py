@@ -48,26 +48,30 @@ def record_trial(family: Family, seed: int) -> list[Clip]:
     for episode in range(family.episodes):
         measured = _record_episode(world, task, rng)
         title = f"{family.name}, episode {episode + 1}"
-        t = np.arange(len(measured), dtype=np.float64) * family.dt
+        t = np.array([float(signals.stamp[0]) for signals in measured])
         clips.append(make_clip(title, task, t, measured))
     world.close()
     return clips
 
 
 def _record_episode(world: VecWorld, task: Task, rng: np.random.Generator) -> list[Signals]:
-    """The signals at the start and after every action."""
+    """The signals at the start and after every control period."""
     family = world.family
-    periods = round(ACTION_DURATION / family.dt)
-    actions_held = max(1, periods)
+    decisions = round(ACTION_DURATION / (family.dt * family.action_repeat))
+    actions_held = max(1, decisions)
     action_dim = len(family.action.spec)
     action_shape = (1, action_dim)
     world.reset(task)
     measured = [world.signals]
+
+    def keep(world: VecWorld) -> None:
+        measured.append(world.signals)
+
+    world.on_frame = keep
     for k in range(family.horizon):
         if k % actions_held == 0:
             action = rng.uniform(-1, 1, action_shape)
         world.step(action)
-        measured.append(world.signals)
     return measured
 
 

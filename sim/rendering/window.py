@@ -82,14 +82,18 @@ def show_window(family: Family, seed: int) -> None:
     world = VecWorld(family, n=1, seed=seed)
     action_shape = (1, len(family.action.spec))
     with viewer.launch_passive(model, data) as window:
+
+        def show(world: VecWorld) -> None:
+            data.qpos[:] = _coordinates(world, model.nq)
+            mujoco.mj_forward(model, data)
+            window.sync()
+            time.sleep(family.dt)
+
+        world.on_frame = show
         while window.is_running():
             world.reset(family.sample(rng, 1))
             for _ in range(family.horizon):
                 world.step(rng.uniform(-1, 1, action_shape))
-                data.qpos[:] = _coordinates(world, model.nq)
-                mujoco.mj_forward(model, data)
-                window.sync()
-                time.sleep(family.dt)
     world.close()
 
 

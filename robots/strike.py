@@ -1,0 +1,78 @@
+"""A strike as one action: how fast, how far to the side, and in which direction.
+
+A striking primitive as in Arndt et al. 2019, "Meta reinforcement learning for sim-to-real domain
+adaptation", where a policy chooses a whole shot. Here it is a map without memory: what the tool
+does next follows from where its setpoint is, so that the same action, posted again in every control
+period, carries the strike out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robots.actions import ToolVelocity
+from robots.arm import ArmSpec, Limits
+from robots.signals import Array
+
+
+@dataclass(frozen=True)
+class StrikeRanges:
+    """What the columns of an action mean at -1 and 1."""
+
+    speed: tuple[float, float]  # m/s, of the tool along x
+    offset: tuple[float, float]  # m, of the line from the mark, along y
+    direction: tuple[float, float]  # rad, of the line from the x axis
+
+
+class Strike(ToolVelocity):
+    """The tool moves sideways to a line past a mark, then along it until its box ends.
+
+    The line is y = offset + tan(direction) · (x - mark). Far from the line the tool moves only
+    sideways; on the line its speed along x is the one of the action. The gate limits acceleration
+    and jerk, so that the tool needs some way to reach that speed.
+    """
+
+    ALIGN_GAIN = 15.0  # 1/s, of the return to the line
+    ALIGN_SPEED = 0.4  # m/s, at most, of the return to the line
+    TOLERANCE = 0.004  # m, full speed within it, no speed beyond twice of it
+
+    def __init__(
+        self,
+        arm: ArmSpec,
+        limits: Limits,
+        ranges: StrikeRanges,
+        mark: float,
+        height: float,
+    ) -> None:
+        """Create the map of one arm.
+
+        Args:
+            arm: whose tool strikes.
+            limits: with the tool's box, whose far face in x ends the strike.
+            ranges: of speed, offset and direction.
+            mark: m, x of the point that the offset is measured from.
+            height: m, z of the tool during the strike.
+        """
+        sideways = np.tan(ranges.direction[1]) * ranges.speed[1] + self.ALIGN_SPEED
+        bounds = {"x": (0.0, ranges.speed[1]), "y": (-sideways, sideways)}
+        super().__init__(arm, limits, bounds, (mark, 0.0, height))
+        columns = [
+            ("strike.speed", *ranges.speed, "m/s"),
+            ("strike.offset", *ranges.offset, "m"),
+            ("strike.direction", *ranges.direction, "rad"),
+        ]
+        self._set_columns(columns)
+        self._mark = mark
+
+    def _requested_velocity(self, action: Array, pos: Array) -> Array:
+        """The tool's velocity in the plane (2, n) m/s for actions (3, n) at pos (3, n) m."""
+        speed, offset, direction = self._middle + self._half_range * action
+        x, y, _ = pos
+        slope = np.tan(direction)
+        line = offset + slope * (x - self._mark)
+        error = line - y
+        beyond = np.abs(error) / self.TOLERANCE - 1
+        forward = speed * np.clip(1 - beyond, 0.0, 1.0)
+        correction = np.clip(self.ALIGN_GAIN * error, -self.ALIGN_SPEED, self.ALIGN_SPEED)
+        sideways = correction + slope * forward
+        return np.stack([forward, sideways])
