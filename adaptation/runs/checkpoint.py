@@ -20,6 +20,7 @@ from adaptation.runs.contract import (
     read_contract,
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
+from adaptation.simulation import Simulator
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
@@ -96,6 +97,7 @@ def problem_of(family: Family) -> Problem:
         task_low=tuple(map(float, low)),
         task_high=tuple(map(float, high)),
         reward=None if family.hidden_reward else family.reward,
+        simulate=Simulator(family) if family.observes_state else None,
     )
 
 
