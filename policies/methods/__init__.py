@@ -15,5 +15,6 @@ METHODS = Registry(
         "rl2": "policies.methods.rl2:Rl2",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",
+        "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
     },
 )

@@ -19,7 +19,7 @@ from policies.ranges import Count, NonNegative, Positive, Share
 
 GOALS = ("goal", "marker", "target")  # first parts of the names of what physics do not depend on
 LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
-VARIANCE = 1e-8  # added to the variances of a cloud, so that one that has collapsed can be moved
+VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has collapsed can be moved
 
 
 def physics_columns(names: tuple[str, ...]) -> list[int]:
@@ -67,7 +67,7 @@ class HiddenParameters(nn.Module):
         return (_scale(hidden, self.is_log) - self.center) / self.half_range
 
     def decode(self, u: Tensor, task: Tensor) -> Tensor:
-        """Task parameters (..., p) in SI units: those of ``task``, the hidden ones from (..., h)."""
+        """Task parameters (..., p) in SI units: the hidden ones from (..., h), others as given."""
         scaled = u * self.half_range + self.center
         hidden = torch.where(self.is_log, scaled.exp(), scaled)
         decoded = task.expand(*u.shape[:-1], task.shape[-1]).clone()
@@ -204,9 +204,9 @@ def rejuvenate(
     mean = particles.mean[:, None]
     deviation = u - mean
     weighted = particles.weights[..., None] * deviation
-    covariance = weighted.transpose(1, 2) @ deviation  # (n, h, h)
-    identity = torch.eye(u.shape[-1], device=u.device)
-    factor = torch.linalg.cholesky(covariance + VARIANCE * identity)
+    covariance = weighted.double().transpose(1, 2) @ deviation.double()  # (n, h, h)
+    identity = torch.eye(u.shape[-1], dtype=torch.float64, device=u.device)
+    factor = torch.linalg.cholesky(covariance + VARIANCE * identity).float()
     chosen = choose(particles, u.shape[1])
     shrunk = mean + (1 - step**2) ** 0.5 * (chosen - mean)
     moved = equal_weights(shrunk + step * noise @ factor.transpose(1, 2))
