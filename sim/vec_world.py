@@ -62,9 +62,7 @@ class VecWorld:
         self._decision_time = self.dt * family.action_repeat  # s that ``step`` takes
         self._age = np.zeros(n, dtype=np.int64)  # decisions since the episode began
 
-    def reset(
-        self, task: Task, mask: Mask | None = None, start: Start | None = None
-    ) -> Array:
+    def reset(self, task: Task, mask: Mask | None = None, start: Start | None = None) -> Array:
         """Begin an episode of n tasks, or only of those in ``mask`` (n,).
 
         Args:

@@ -155,9 +155,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         self.model_noise = standard_normal(shape, noise_generator).to(device)
 
     def _make_model(self) -> TaskDynamics:
-        return TaskDynamics(
-            self.problem, len(self.hidden), self.config.dynamics, self.generator
-        )
+        return TaskDynamics(self.problem, len(self.hidden), self.config.dynamics, self.generator)
 
     def prior(self, n: int, task: Tensor | None = None) -> ParticleMpcBelief:
         """Particles from the training tasks' distribution, and no plan."""

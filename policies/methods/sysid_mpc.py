@@ -32,7 +32,6 @@ from policies.planning.mpc import MpcController, PlanState
 from policies.ranges import Count, Positive
 from robots.errors import BadArgumentError
 
-
 # A few dozen simulations for each world and decision.
 PARTICLES = ParticleConfig(count=64)
 PLANNER = IcemConfig(

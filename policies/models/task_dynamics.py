@@ -207,11 +207,11 @@ class TaskDynamics(nn.Module):
 
 def _by_member(x: Tensor, members: int) -> Tensor:
     """Rows (m, n, P, k) of m hypotheses as (m', m/m'·n·P, k) of the members that predict them."""
-    by_share = x.unflatten(0, (-1, members)).transpose(0, 1)  # (m', m / m', n, P, k)
+    by_share: Tensor = x.unflatten(0, (-1, members)).transpose(0, 1)  # (m', m / m', n, P, k)
     return by_share.flatten(1, 3)
 
 
 def _by_hypothesis(x: Tensor, lead: tuple[int, int], shares: int) -> Tensor:
     """The inverse: (m', m/m'·n·P, k) as (m, n, P, k)."""
-    by_share = x.unflatten(1, (shares, *lead))
+    by_share: Tensor = x.unflatten(1, (shares, *lead))
     return by_share.transpose(0, 1).flatten(0, 1)

@@ -78,7 +78,7 @@ def shortened(config: Any) -> Any:
     changes: dict[str, Any] = {}
     for f in fields(config):
         value = getattr(config, f.name)
-        if f.name in ("gradient_steps", "epochs"):
+        if f.name in ("gradient_steps", "epochs", "steps"):
             changes[f.name] = 1
         elif is_dataclass(value):
             changes[f.name] = shortened(value)
