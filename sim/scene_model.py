@@ -20,7 +20,9 @@ PARTS = {
     "object_bar": mujoco.mjtGeom.mjGEOM_BOX,
     "object_disc": mujoco.mjtGeom.mjGEOM_CYLINDER,
 }
-TABLE_CONTACT = (0.004, 1.0)  # solref of object and table: time constant in s, damping ratio
+# solref of object and table: time constant in s, of which MuJoCo asks for two time steps of at most
+# 5 ms, and damping ratio
+TABLE_CONTACT = (0.010, 1.0)
 
 OBJECT = "object"  # body and free joint
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool

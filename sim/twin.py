@@ -80,7 +80,7 @@ class Twin:
         self.placer = TwinPlacer(self)
         self.engine = BulletEngine()
         self.rng = np.random.default_rng(options.seed)
-        self._scene = Scene(scene.body, scene.loose_object, DT)
+        self._scene = replace(scene, timestep=DT)
         self._latency = round(options.latency / DT)  # ticks
         self._enabled = False
         self._tick = 0

@@ -84,7 +84,9 @@ class Engine(Protocol):
         Args:
             command: fields (k, n, j). Joints are to reach a setpoint (rad, rad/s, rad/s²) at the
                 end of its tick; torques (N·m) are held during their tick.
-            substeps: physics steps of ``scene.timestep`` s in each tick.
+            substeps: physics steps of ``scene.timestep`` s in each tick; where the tool is near
+                the object when a tick begins, it has as many more as ``scene.contact_timestep``
+                asks for.
 
         Raises:
             TypeError: the body is driven by the other kind of command.
@@ -152,6 +154,20 @@ def stack_ticks(commands: Sequence[Setpoint | Torque]) -> Setpoint | Torque:
     ticks = [vars(command) for command in commands]
     columns = {name: [tick[name] for tick in ticks] for name in ticks[0]}
     return kind(**{name: np.array(column) for name, column in columns.items()})
+
+
+def count_ticks(command: Setpoint | Torque) -> int:
+    """k of a command with fields (k, n, j)."""
+    columns = vars(command)
+    first = next(iter(columns.values()))
+    return len(first)
+
+
+def take_tick(command: Setpoint | Torque, tick: int) -> Setpoint | Torque:
+    """One of k ticks, with fields (1, n, j)."""
+    kind = type(command)
+    columns = vars(command)
+    return kind(**{name: column[tick : tick + 1] for name, column in columns.items()})
 
 
 def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:

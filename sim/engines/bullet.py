@@ -17,6 +17,7 @@ from robots.world import Start, Task
 from sim import objects
 from sim.engines.base import (
     actuator_strength,
+    count_ticks,
     is_registered,
     joint_damping,
     require_support,
@@ -105,8 +106,7 @@ class BulletEngine:
         seconds = substeps * self.scene.timestep
         kind = type(command)
         columns = vars(command)  # (k, n, j) each
-        ticks = len(next(iter(columns.values())))
-        for tick in range(ticks):
+        for tick in range(count_ticks(command)):
             rows = {name: column[tick] for name, column in columns.items()}
             for row in rows.values():
                 is_finite = np.isfinite(row).all(-1)

@@ -18,7 +18,7 @@ from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import BASE, BulletObject, Client
 
 STRIKER = "striker"  # the link that touches objects; an arm without one strikes with its tool
-STIFFNESS = 0.2  # share of the position error that a servo closes in one substep
+STIFFNESS = 100.0  # 1/s, share of the position error that a servo closes per time
 
 
 class BulletArm(BulletBody):
@@ -28,7 +28,7 @@ class BulletArm(BulletBody):
         """``client`` is a fresh BulletClient."""
         super().__init__(scene, client)
         self._arm = arm
-        self._dt = scene.timestep
+        self._scene = scene
         client.setGravity(0, 0, -GRAVITY)
         flags = client.URDF_USE_INERTIA_FROM_FILE
         self.body = client.loadURDF(str(arm.urdf), useFixedBase=True, flags=flags)
@@ -46,21 +46,28 @@ class BulletArm(BulletBody):
                 jointDamping=0,
             )
         if scene.loose_object:
-            self.object = BulletObject(client)
             tool = link_numbers[arm.tool]
             striker = link_numbers.get(STRIKER, tool)
-            # Bullet multiplies the values of two bodies in contact: with 1 the object's own count
-            client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=1.0)
+            # Bullet multiplies the friction of two bodies in contact: with 1 the object's own counts
+            client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=0.0)
+            contact_dt = scene.timestep / scene.contact_substeps
+            self.object = BulletObject(client, (self.body, striker), contact_dt)
         self.measure()
 
     def step(self, command: Setpoint | Torque, substeps: int) -> bool:
         """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
         setpoint = require_command(self._arm, command, Setpoint)
+        dt = self._scene.timestep
+        if self._is_near_object():
+            dt /= self._scene.contact_substeps
+            substeps *= self._scene.contact_substeps
+        gain = STIFFNESS * dt
         max_torque = self._max_torque(setpoint)
         count = len(self.joints)
         client = self.client
+        client.setTimeStep(dt)
         for substeps_left in reversed(range(substeps)):
-            remaining = substeps_left * self._dt  # s until the tick ends
+            remaining = substeps_left * dt  # s until the tick ends
             target = setpoint.q - remaining * setpoint.dq
             client.setJointMotorControlArray(
                 self.body,
@@ -69,12 +76,18 @@ class BulletArm(BulletBody):
                 targetPositions=target.tolist(),
                 targetVelocities=setpoint.dq.tolist(),
                 forces=max_torque,
-                positionGains=[STIFFNESS] * count,
+                positionGains=[gain] * count,
                 velocityGains=[1.0] * count,
             )
             client.stepSimulation()
         self.measure()
         return bool(np.isfinite(self.q).all())
+
+    def _is_near_object(self) -> bool:
+        """Whether fine steps are asked for, and the arm is about to touch the object, or does."""
+        if self._scene.contact_timestep is None or self.object is None:
+            return False
+        return self.object.is_near(self.body)
 
     def _max_torque(self, setpoint: Setpoint) -> list[float]:
         """The torque that each servo may use, N·m: its limit less the torque of damping.
@@ -83,7 +96,7 @@ class BulletArm(BulletBody):
         Bullet's own joint damping is unstable at such values.
         """
         error = setpoint.q - self.q
-        correction = STIFFNESS * error / self._dt
+        correction = STIFFNESS * error
         velocity = setpoint.dq + correction  # what the servo works toward
         direction = np.sign(velocity - self.dq)
         damping = self.damping * direction * self.dq

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 import mujoco
 import numpy as np
@@ -16,14 +17,18 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
+from sim import objects
 from sim.engines.base import (
     actuator_strength,
+    count_ticks,
     is_registered,
     joint_damping,
     require_support,
     start_velocity,
+    take_tick,
     world_indices,
 )
+from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
 from sim.scene_model import (
@@ -94,6 +99,12 @@ class MujocoEngine:
         threads = min(self._threads, n)
         self.batch = Batch(model, n, nthread=threads)
         self._bind()
+        self._fine_model = copy(model)
+        self._fine_model.opt.timestep /= scene.contact_substeps
+        self._contact_steps: ContactSteps | None = None
+        if scene.contact_timestep is not None:
+            self._contact_steps = ContactSteps(scene, n)
+            self._timestep = self.batch.expand("opt.timestep")
         self._gear = model.actuator_gear[:, 0].copy()  # N·m per unit of an actuator's force
         driven = len(scene.body.joints)
         self._tau = np.zeros((n, driven))
@@ -179,7 +190,10 @@ class MujocoEngine:
             values[name] = np.repeat(default[None], len(rows), 0)
         self._set_joints(values, task)
         if self.scene.loose_object:
-            set_object(values, self._model, task)
+            described = objects.describe(task)
+            set_object(values, self._model, described)
+            if self._contact_steps is not None:
+                self._contact_steps.describe(described.parts, rows)
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
@@ -219,18 +233,48 @@ class MujocoEngine:
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world that breaks down stays so until it is reset."""
-        control = self.control(command, substeps)
-        steps = control.shape[1]
-        with self._errors_reported():
-            self.batch.rollout(steps, control, record=())
+        if self._contact_steps is None:
+            control = self.control(command, substeps)
+            self._step(control, None)
+        else:
+            for tick in range(count_ticks(command)):
+                self._run_tick(self._contact_steps, take_tick(command, tick), substeps)
         self._tau = self._force * self._gear
         has_warned = self._fatal_warnings() > self._warnings_at_reset
         self._diverged |= has_warned.any(-1)
         self._is_stale = True
 
+    def _run_tick(
+        self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
+    ) -> None:
+        """Simulate one tick, with fine steps in the worlds whose tool is near their object."""
+        near = contact_steps.near(self._q, self._views["object_pos"], self._views["object_quat"])
+        fine = np.flatnonzero(near)
+        if len(fine):
+            self._timestep[fine] = self._fine_model.opt.timestep
+            fine_substeps = substeps * self.scene.contact_substeps
+            control = self._control(command, self._fine_model, fine_substeps)
+            self._step(control[fine], fine)
+        usual = np.flatnonzero(~near)
+        if len(usual):
+            self._timestep[usual] = self._model.opt.timestep
+            control = self._control(command, self._model, substeps)
+            self._step(control[usual], usual)
+
+    def _step(self, control: Array, ids: NDArray[np.int64] | None) -> None:
+        """Simulate some worlds, or all, with one control signal (m, steps, j) for each step."""
+        steps = control.shape[1]
+        with self._errors_reported():
+            self.batch.rollout(steps, control, record=(), ids=ids)
+
     def control(self, command: Setpoint | Torque, substeps: int) -> Array:
         """The control signals of all substeps of all ticks in a row, (n, k·substeps, j)."""
-        by_tick = actuator_control(self.scene.body, command, self._model, substeps)
+        return self._control(command, self._model, substeps)
+
+    def _control(
+        self, command: Setpoint | Torque, model: mujoco.MjModel, substeps: int
+    ) -> Array:
+        by_tick = actuator_control(self.scene.body, command, model, substeps)
         by_world = by_tick.swapaxes(0, 1)
         return by_world.reshape(self.n, -1, by_world.shape[-1])
 

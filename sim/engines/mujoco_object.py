@@ -4,7 +4,6 @@ import mujoco
 import numpy as np
 
 from robots.signals import Array
-from robots.world import Task
 from sim import objects
 from sim.scene_model import OBJECT, PARTS
 
@@ -20,21 +19,18 @@ OBJECT_FIELDS = (
     "pair_friction",
     "pair_solref",
 )
-STRIKE_TIME = 0.010  # s, half a period of the contact's spring: five steps of 2 ms resolve it
 
 
-def set_object(values: dict[str, Array], model: mujoco.MjModel, task: Task) -> None:
+def set_object(
+    values: dict[str, Array], model: mujoco.MjModel, described: objects.Objects
+) -> None:
     """Overwrite the object in model fields.
 
     Args:
         values: each of ``OBJECT_FIELDS``, (n, ...) for n worlds; changed in place.
         model: the scene's.
-        task: n rows.
-
-    Raises:
-        BadArgumentError: an object has a shape that does not exist.
+        described: n objects.
     """
-    described = objects.describe(task)
     _set_geoms(values, model, described.parts)
     _set_inertia(values, model, described.inertia)
     _set_contacts(values, described.parameters)
@@ -75,19 +71,14 @@ def _set_contacts(values: dict[str, Array], parameters: dict[str, Array]) -> Non
     """Friction of all contacts; restitution of those with the body, not of those with the table.
 
     A contact with the body is a spring and damper in MuJoCo's direct form: solref is minus
-    stiffness and minus damping per unit mass, with ω = π / (STRIKE_TIME · √(1 - ζ²)) for the
-    damping ratio ζ that gives the restitution.
+    stiffness and minus damping per unit mass.
     """
     friction = parameters["object.friction"]
     sliding = values["pair_friction"][:, :, :2]
     sliding[:] = friction[:, None, None]
     restitution = parameters["object.restitution"]
-    ratio = objects.damping_ratio(restitution)
-    shift = np.sqrt(1 - ratio**2)  # damped over undamped frequency
-    omega = np.pi / STRIKE_TIME / shift
-    stiffness = omega**2
-    damping = 2 * ratio * omega
+    spring = objects.contact_spring(restitution)
     solref = values["pair_solref"]
     strikes = solref[:, len(PARTS) :]  # the first pairs are with the table
-    strikes[..., 0] = -stiffness[:, None]
-    strikes[..., 1] = -damping[:, None]
+    strikes[..., 0] = -spring.stiffness[:, None]
+    strikes[..., 1] = -spring.damping[:, None]

@@ -69,7 +69,7 @@ class Slide(BaseFamily):
     name = "slide"
     body = PANDA
     limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
-    scene = Scene(PANDA, loose_object=True, timestep=0.002)
+    scene = Scene(PANDA, loose_object=True, timestep=0.005, contact_timestep=0.0005)
     action = Strike(PANDA, limits, STRIKES, START[0], TOOL[2])
     obs = OBS
     dt = 0.1
