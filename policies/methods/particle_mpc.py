@@ -35,6 +35,7 @@ from policies.models.particles import (
     Particles,
     Prior,
     choose,
+    equal_weights,
     rejuvenate,
     reweigh,
 )
@@ -59,6 +60,9 @@ class ParticleMpcConfig(MethodConfig):
     planner: IcemConfig = field(default_factory=IcemConfig)
     # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
     hypotheses: Count = 8
+    # std of a gain of the predicted change, a last hidden parameter: what no simulated parameter
+    # explains, such as another engine's friction, is taken up by it
+    gain_std: NonNegative = 0.1
     lr: Positive = 1e-3  # learning rate of the model (PETS)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
     batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
@@ -152,6 +156,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
             problem, self.planner, config.exploration_std, self.generator, self.terminal_value
         )
         shape = (config.planner.horizon, config.hypotheses, self.model.outputs)
+        gains = config.gain_std * standard_normal((config.particles.count, 1), noise_generator)
+        self.gains = gains.to(device)
         self.model_noise = standard_normal(shape, noise_generator).to(device)
 
     def _make_model(self) -> TaskDynamics:
@@ -160,7 +166,9 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
     def prior(self, n: int, task: Tensor | None = None) -> ParticleMpcBelief:
         """Particles from the training tasks' distribution, and no plan."""
         plan_state = self.controller.begin_episode(n)
-        return ParticleMpcBelief(**vars(plan_state), particles=self.particle_prior.particles(n))
+        u = torch.cat([self.particle_prior.u, self.gains], -1)
+        particles = equal_weights(u.expand(n, -1, -1))
+        return ParticleMpcBelief(**vars(plan_state), particles=particles)
 
     def act(
         self,

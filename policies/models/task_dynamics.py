@@ -7,6 +7,7 @@ Axes: m members, b rows, n worlds, K particles, P candidates, H steps, o observa
 h hidden parameters, r = 1 where the reward is predicted too, else 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -149,7 +150,21 @@ class TaskDynamics(nn.Module):
             "mse": (square.detach() * changes).sum(-1).mean() / columns,
         }
 
-    def log_likelihood(self, t: Transition, u: Tensor) -> Tensor:
+    def predict_scaled(
+        self, obs: Tensor, applied: Tensor, hypothesis: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """``predict`` under hypotheses (m, b, h + 1) or (b, h + 1), the last column a gain g.
+
+        What the networks predict of the change is multiplied by 1 + g. In the normalized form,
+        (change - shift) / std, that is (1 + g) · mean + g · shift / std.
+        """
+        u = hypothesis[..., :-1]
+        gain = hypothesis[..., -1:]
+        mean, log_std = self.predict(obs, applied, u)
+        shift = self.delta_norm.mean * self.delta_norm.inv_std
+        return mean + gain * (mean + shift), log_std
+
+    def log_likelihood(self, t: Transition, hypotheses: Tensor) -> Tensor:
         """How likely transitions of n worlds are under each of their particles, (n, K).
 
         Columns are taken as independent. The members' predictions are one Student distribution,
@@ -157,13 +172,14 @@ class TaskDynamics(nn.Module):
 
         Args:
             t: transitions (n, ...).
-            u: (n, K, h)
+            hypotheses: (n, K, h + 1) scaled parameters and a gain.
         """
         c = self.config
-        count = u.shape[1]
+        count = hypotheses.shape[1]
         obs = t.obs.repeat_interleave(count, 0)
         applied = t.applied.repeat_interleave(count, 0)
-        mean, log_std = self.predict(obs, applied, u.flatten(0, 1))  # (m, n·K, o + r)
+        rows = hypotheses.flatten(0, 1)
+        mean, log_std = self.predict_scaled(obs, applied, rows)  # (m, n·K, o + r)
         noise = (2 * log_std).exp().mean(0)
         disagreement = mean.var(0, correction=0)
         variance = noise + disagreement + c.model_error**2
@@ -179,7 +195,7 @@ class TaskDynamics(nn.Module):
         self,
         obs: Tensor,
         actions: Tensor,
-        u: Tensor,
+        hypotheses: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """What candidates lead to under m hypotheses; the i-th is predicted by member i mod m'.
@@ -187,26 +203,27 @@ class TaskDynamics(nn.Module):
         Args:
             obs: (n, o) where all candidates start.
             actions: (n, P, H, a)
-            u: (m, n, h) a hypothesis for each of m, a multiple of the ensemble's size m'.
+            hypotheses: (m, n, h + 1) scaled parameters and a gain; m is a multiple of the
+                ensemble's size m'.
             noise: (H, m, o + r) standard normal draws, the same for all candidates.
 
         Returns:
             Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
-        hypotheses = len(u)
+        count = len(hypotheses)
         members = self.config.ensemble_size
-        shares = hypotheses // members
+        shares = count // members
         std = self.delta_std()
         shift = self.delta_norm.mean
-        state = obs[:, None].expand(hypotheses, n, candidates, -1)
-        parameters = u[:, :, None].expand(-1, -1, candidates, -1)
+        state = obs[:, None].expand(count, n, candidates, -1)
+        parameters = hypotheses[:, :, None].expand(-1, -1, candidates, -1)
         states = [state]
         rewards = []
         for step in range(steps):
-            action = actions[:, :, step].expand(hypotheses, -1, -1, -1)
+            action = actions[:, :, step].expand(count, -1, -1, -1)
             parts = [_by_member(x, members) for x in (state, action, parameters)]
-            mean, log_std = self._predict_blocks(*parts)
+            mean, log_std = self._predict_blocks(parts)
             draws = noise[step].view(shares, members, -1).transpose(0, 1)  # (m', m / m', o + r)
             draws = draws.repeat_interleave(n * candidates, 1)
             change = shift + std * (mean + log_std.exp() * draws)
@@ -216,14 +233,14 @@ class TaskDynamics(nn.Module):
             rewards.append(change[..., self.obs_dim :])
         return torch.stack(states), torch.stack(rewards)
 
-    def _predict_blocks(self, obs: Tensor, applied: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """``predict`` of many rows (m, b, ...), a block at a time."""
-        rows = obs.shape[1]
+    def _predict_blocks(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """``predict_scaled`` of many rows (m, b, ...), a block at a time."""
+        rows = inputs[0].shape[1]
         means = []
         log_stds = []
         for first in range(0, rows, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            mean, log_std = self.predict(obs[:, block], applied[:, block], u[:, block])
+            mean, log_std = self.predict_scaled(*(x[:, block] for x in inputs))
             means.append(mean)
             log_stds.append(log_std)
         return torch.cat(means, 1), torch.cat(log_stds, 1)
