@@ -63,6 +63,8 @@ class Problem:
     task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
     reward: Reward | None  # the family's own; None where it depends on hidden parameters
+    # columns of an observation that say what the goal is, and nothing else depends on
+    goal_columns: tuple[int, ...] = ()
     # the family's simulator; None where an observation does not tell the state to start it from
     simulate: Simulate | None = None
 

@@ -1,4 +1,4 @@
-"""A strike as one action: how fast, how far to the side, and in which direction.
+"""A strike as one action: how fast, and in which direction.
 
 A striking primitive as in Arndt et al. 2019, "Meta reinforcement learning for sim-to-real domain
 adaptation", where a policy chooses a whole shot. Here it is a map without memory: what the tool
@@ -20,16 +20,17 @@ class StrikeRanges:
     """What the columns of an action mean at -1 and 1."""
 
     speed: tuple[float, float]  # m/s, of the tool along x
-    offset: tuple[float, float]  # m, of the line from the mark, along y
     direction: tuple[float, float]  # rad, of the line from the x axis
 
 
 class Strike(ToolVelocity):
-    """The tool moves sideways to a line past a mark, then along it until its box ends.
+    """The tool moves sideways to a line through a pivot, then along it until its box ends.
 
-    The line is y = offset + tan(direction) · (x - mark). Far from the line the tool moves only
-    sideways; on the line its speed along x is the one of the action. The gate limits acceleration
-    and jerk, so that the tool needs some way to reach that speed.
+    The line is y = tan(direction) · (x - pivot). With a pivot behind the object's center, the
+    direction also decides where the object's face is met: the further aside, the further sideways
+    it goes. Far from the line the tool moves only sideways; on the line its speed along x is the
+    one of the action. The gate limits acceleration and jerk, so that the tool needs some way to
+    reach that speed.
     """
 
     ALIGN_GAIN = 15.0  # 1/s, of the return to the line
@@ -41,7 +42,7 @@ class Strike(ToolVelocity):
         arm: ArmSpec,
         limits: Limits,
         ranges: StrikeRanges,
-        mark: float,
+        pivot: float,
         height: float,
     ) -> None:
         """Create the map of one arm.
@@ -49,27 +50,26 @@ class Strike(ToolVelocity):
         Args:
             arm: whose tool strikes.
             limits: with the tool's box, whose far face in x ends the strike.
-            ranges: of speed, offset and direction.
-            mark: m, x of the point that the offset is measured from.
+            ranges: of speed and direction.
+            pivot: m, x of the point on y = 0 that every strike aims at.
             height: m, z of the tool during the strike.
         """
         sideways = np.tan(ranges.direction[1]) * ranges.speed[1] + self.ALIGN_SPEED
         bounds = {"x": (0.0, ranges.speed[1]), "y": (-sideways, sideways)}
-        super().__init__(arm, limits, bounds, (mark, 0.0, height))
+        super().__init__(arm, limits, bounds, (pivot, 0.0, height))
         columns = [
             ("strike.speed", *ranges.speed, "m/s"),
-            ("strike.offset", *ranges.offset, "m"),
             ("strike.direction", *ranges.direction, "rad"),
         ]
         self._set_columns(columns)
-        self._mark = mark
+        self._pivot = pivot
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
-        """The tool's velocity in the plane (2, n) m/s for actions (3, n) at pos (3, n) m."""
-        speed, offset, direction = self._middle + self._half_range * action
+        """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""
+        speed, direction = self._middle + self._half_range * action
         x, y, _ = pos
         slope = np.tan(direction)
-        line = offset + slope * (x - self._mark)
+        line = slope * (x - self._pivot)
         error = line - y
         beyond = np.abs(error) / self.TOLERANCE - 1
         forward = speed * np.clip(1 - beyond, 0.0, 1.0)

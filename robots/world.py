@@ -162,6 +162,14 @@ class Family(Protocol):
         ...
 
     @property
+    def goal_names(self) -> tuple[str, ...]:
+        """Columns of an observation that are the goal: only the reward depends on them.
+
+        Methods may exchange the goals of transitions and compute the rewards anew.
+        """
+        ...
+
+    @property
     def hidden_reward(self) -> bool:
         """Whether the reward depends on task parameters that are not observed."""
         ...

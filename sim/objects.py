@@ -27,10 +27,10 @@ DEFAULTS = {
     "object.com_y": 0.0,  # m
 }
 DEFAULT_POSITION = (0.5, 0.0, 0.02)  # m, of an object where the start does not give a position
-# s, half a period of the contact's spring between body and object, as of a tip of soft silicone: for
-# 0.3 kg that is about 3.5 kN/m. Hertz's F = 4/3 · E / (1 - 0.25) · √R · δ^1.5 gives as much for a
-# ball of R = 20 mm pressed in by δ = 5 mm, at E = 0.19 MPa. Makers give a modulus at 100 % strain of
-# 0.15 MPa for Dragon Skin 10 and of 0.34 MPa for Dragon Skin 20.
+# s, half a period of the contact's spring between body and object, as of a tip of soft silicone:
+# for 0.3 kg about 3.5 kN/m. Hertz's F = 4/3 · E / (1 - 0.25) · √R · δ^1.5 gives as much for a ball
+# of R = 20 mm pressed in by δ = 5 mm, at E = 0.19 MPa. Its maker (Smooth-On) gives a modulus at
+# 100 % strain of 0.15 MPa for Dragon Skin 10 and of 0.34 MPa for Dragon Skin 20.
 STRIKE_TIME = 0.030
 HIDDEN = 1e-3  # m, half size of a part that is not needed
 BAR_WIDTH = 0.4  # of a cross, an L or a T, as a share of its extent

@@ -67,6 +67,7 @@ class Tiny:
     obs = Spec(("x", "y"), -3 * ONES, 3 * ONES, ("rad", "rad"))
     dt = 0.1
     action_repeat = 1
+    goal_names: tuple[str, ...] = ()
     tick = 0.05
     horizon = 5
     episodes = 3

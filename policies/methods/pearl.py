@@ -28,6 +28,7 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
+from policies.rl.relabel import relabel_goals
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
@@ -203,7 +204,8 @@ class Pearl(SavedState):
         slots = self.replay.tasks(c.meta_batch, g)
         posterior = self.infer(slots)
         z = self.draw(posterior).z.repeat_interleave(c.batch_per_task, 0)
-        batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        batch = relabel_goals(stored, self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 

@@ -17,7 +17,7 @@ from policies.method import Problem
 from policies.nn.noise import standard_normal, uniform
 from policies.ranges import Count, NonNegative, Positive, Share
 
-GOALS = ("goal", "marker", "target")  # first parts of the names of what physics do not depend on
+GOALS = ("goal", "marker")  # first parts of the names of what physics do not depend on
 LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
 VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has collapsed can be moved
 

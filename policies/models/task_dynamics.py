@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.method import Problem, Transition
-from policies.models.particles import physics_columns
 from policies.nn.networks import Ensemble
 from policies.nn.normalizer import MIN_STD, RunningNormalizer
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Share
@@ -83,7 +82,7 @@ class TaskDynamics(nn.Module):
         self.config = config
         self.predict_reward = problem.reward is None
         self.obs_dim = problem.obs_dim
-        columns = physics_columns(problem.obs_names)
+        columns = [i for i in range(problem.obs_dim) if i not in problem.goal_columns]
         self.register_buffer("inputs", torch.tensor(columns, device=device))
         self.outputs = problem.obs_dim + self.predict_reward
         self.obs_norm = RunningNormalizer(len(columns), device)

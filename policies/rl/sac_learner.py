@@ -11,6 +11,7 @@ from policies.logs import mean_logs
 from policies.method import Problem, Transition, TrialBatch
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
+from policies.rl.relabel import relabel_goals
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
 
@@ -95,7 +96,8 @@ class SacLearner(SavedState):
         g = self.generator
         slots = self.replay.tasks(c.meta_batch, g)
         z = self.condition(self.replay.task[slots]).repeat_interleave(c.batch_per_task, 0)
-        batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        batch = relabel_goals(stored, self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 

@@ -48,7 +48,7 @@ class BulletArm(BulletBody):
         if scene.loose_object:
             tool = link_numbers[arm.tool]
             striker = link_numbers.get(STRIKER, tool)
-            # Bullet multiplies the friction of two bodies in contact: with 1 the object's own counts
+            # Bullet multiplies the friction of two bodies in contact: here the object's counts
             client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=0.0)
             contact_dt = scene.timestep / scene.contact_substeps
             self.object = BulletObject(client, (self.body, striker), contact_dt)
@@ -66,8 +66,9 @@ class BulletArm(BulletBody):
         count = len(self.joints)
         client = self.client
         client.setTimeStep(dt)
-        for substeps_left in reversed(range(substeps)):
-            remaining = substeps_left * dt  # s until the tick ends
+        for substeps_left in range(substeps, 0, -1):
+            # s until the tick ends; Bullet compares the target with the position before the substep
+            remaining = substeps_left * dt
             target = setpoint.q - remaining * setpoint.dq
             client.setJointMotorControlArray(
                 self.body,

@@ -271,9 +271,7 @@ class MujocoEngine:
         """The control signals of all substeps of all ticks in a row, (n, k·substeps, j)."""
         return self._control(command, self._model, substeps)
 
-    def _control(
-        self, command: Setpoint | Torque, model: mujoco.MjModel, substeps: int
-    ) -> Array:
+    def _control(self, command: Setpoint | Torque, model: mujoco.MjModel, substeps: int) -> Array:
         by_tick = actuator_control(self.scene.body, command, model, substeps)
         by_world = by_tick.swapaxes(0, 1)
         return by_world.reshape(self.n, -1, by_world.shape[-1])

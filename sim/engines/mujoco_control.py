@@ -48,12 +48,14 @@ def _(
     """Targets of the servos, rad.
 
     A setpoint is to be reached when the tick ends: before that, the target lies behind it by
-    dq · remaining time. It is also moved ahead by damping / stiffness · dq, so that a servo whose
+    dq · remaining time. MuJoCo compares it with the position at the beginning of a substep, so the
+    time that remains is taken there: the joints are then where they should be, whatever the step.
+    The target is also moved ahead by damping / stiffness · dq, so that a servo whose
     damping acts against the velocity acts as if it were damped relative to dq.
     """
     setpoint = require_command(body, command, Setpoint)
-    substeps_left = np.arange(substeps)[::-1]
-    remaining = model.opt.timestep * substeps_left  # s until the tick ends
+    substeps_left = np.arange(substeps, 0, -1)
+    remaining = model.opt.timestep * substeps_left  # s from a substep's beginning to the tick's end
     lead = body.damping / body.stiffness - remaining[:, None]  # s, (s, j)
     q = setpoint.q[:, :, None]
     dq = setpoint.dq[:, :, None]

@@ -21,9 +21,7 @@ OBJECT_FIELDS = (
 )
 
 
-def set_object(
-    values: dict[str, Array], model: mujoco.MjModel, described: objects.Objects
-) -> None:
+def set_object(values: dict[str, Array], model: mujoco.MjModel, described: objects.Objects) -> None:
     """Overwrite the object in model fields.
 
     Args:

@@ -14,12 +14,13 @@ def never(obs: ArrayLike) -> ArrayLike:
 class BaseFamily:
     """Defaults of a ``Family``.
 
-    There is no visible target, an action lasts for one control period, an observation does not
-    tell the whole state, and episodes end only at their horizon.
+    There is no visible target and no goal to exchange, an action lasts for one control period, an
+    observation does not tell the whole state, and episodes end only at their horizon.
     """
 
     action_repeat = 1
     observes_state = False
+    goal_names: tuple[str, ...] = ()
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
         """Observations do not tell the whole state: NotImplementedError."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from push import Push
 
 from hw_interface.control.controller import ArmController
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
@@ -16,9 +17,8 @@ from robots.driver import Capabilities, Tracker
 from robots.kinematics import Kinematics
 from robots.signals import Array, Command, JointState, ObjectState
 from robots.world import Family
-from sim.families import FAMILIES
 
-FAMILY: Family = FAMILIES["slide"]()
+FAMILY: Family = Push()
 READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, where slide begins
 ASIDE = np.array([0.2, 0.2, 0.2, 0.2, 0.2, -0.2, 0.2])  # rad, a displacement inside the limits
 TICKS_PER_ACTION = 10

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from fake import FAMILY
 from mcap.reader import make_reader
+from push import Push
 
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control import client
+from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
@@ -332,6 +334,71 @@ def test_a_terminated_control_process_brakes_before_it_ends() -> None:
         assert np.abs(state["dq_set"]).max() < 1e-6
     finally:
         world.close()
+
+
+class Held(Push):
+    """An action is held for five control periods, or for a minute."""
+
+    action_repeat = 5
+    horizon = 4
+
+
+class HeldForLong(Push):
+    action_repeat = 600
+    horizon = 1
+
+
+def test_a_repeated_action_is_posted_anew_in_every_control_period(world: ArmWorld) -> None:
+    repeated = build(Held())
+    stamps: list[float] = []
+
+    def keep(world: ArmWorld) -> None:
+        stamps.append(float(world.signals.stamp[0]))
+
+    repeated.on_frame = keep
+    try:
+        repeated.reset(sample_task())
+        world.reset(sample_task())
+        action = np.array([[0.4, 0.1]])
+        once = repeated.step(action)
+        steps = [world.step(action) for _ in range(5)]
+        np.testing.assert_array_equal(once.obs, steps[-1].obs)
+        np.testing.assert_allclose(once.applied, np.mean([s.applied for s in steps], 0))
+        np.testing.assert_allclose(stamps, FAMILY.dt * np.arange(1, 6))
+        np.testing.assert_allclose(once.stamp, steps[-1].stamp)
+        assert repeated.control.state["active_action_seq"] == 5
+    finally:
+        repeated.close()
+
+
+def hold_an_action(pipe: Connection) -> None:
+    """A policy's process that will be killed while it holds an action."""
+    world = build(HeldForLong(), clock="realtime")
+    retry_overruns(world, lambda: world.reset(sample_task()))
+
+    def report(world: ArmWorld) -> None:
+        if world.signals.stamp[0] < 1.5 * FAMILY.dt:
+            pipe.send((pid_of(world), world.control.shared.name))
+
+    world.on_frame = report
+    world.step(np.array([[-0.9, 0.0]]))
+
+
+def test_a_policy_that_dies_while_it_holds_an_action_stops_the_arm() -> None:
+    """Long before the action would have ended: the deadline of the watchdog is that of a post."""
+    pipe, childs_pipe = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold_an_action, args=(childs_pipe,))
+    process.start()
+    pid, name = pipe.recv()
+    shared = SharedState(Sizes.of(FAMILY), name)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert eventually(lambda: has_ended(pid))
+    state = shared.state.read_nonblocking()
+    assert np.abs(state["dq_set"]).max() < 1e-6, "it has come to rest"
+    shared.close()
+    SharedMemory(name).unlink()
 
 
 class Person:

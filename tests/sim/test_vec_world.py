@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from push import Push
 
 from robots.signals import Setpoint, Signals, Torque, Verdict
 from robots.world import Task
@@ -12,6 +13,7 @@ from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
 N = 3
+TOOL_VELOCITY = Push.obs.indices(["tool.vx", "tool.vy"])
 
 
 def point(
@@ -88,7 +90,7 @@ def test_an_action_outside_its_range_counts_as_the_nearest_inside() -> None:
 def test_an_action_that_is_nan_counts_as_a_standstill_in_its_world_alone(
     bad: tuple[float, float],
 ) -> None:
-    family = FAMILIES["slide"]()  # its tool's range begins at zero speed: action 0 pushes forward
+    family = Push()  # its tool's range begins at zero speed: action 0 pushes forward
     task = family.sample(np.random.default_rng(0), 3)
     world = VecWorld(family, "mujoco", 3)
     world.reset(task)
@@ -98,12 +100,12 @@ def test_an_action_that_is_nan_counts_as_a_standstill_in_its_world_alone(
         dropped = (step.verdict & int(Verdict.DROPPED)) > 0
         assert dropped.tolist() == [False, True, False]
     assert np.isfinite(step.obs).all()
-    assert np.abs(step.obs[1, 2:4]).max() < 0.01 < step.obs[0, 2]
+    assert np.abs(step.obs[1, TOOL_VELOCITY]).max() < 0.01 < step.obs[0, TOOL_VELOCITY[0]]
     world.close()
 
 
 def test_an_arm_stands_until_its_first_action_arrives() -> None:
-    family = FAMILIES["slide"]()
+    family = Push()
     task = family.sample(np.random.default_rng(0), 2)
     task = Task(
         (*task.names, "disturbance.latency"), np.c_[task.values, [0.0, 2 * family.dt]], task.ids
@@ -113,7 +115,8 @@ def test_an_arm_stands_until_its_first_action_arrives() -> None:
         world.reset(task)
         steps = [world.step(np.full((2, 2), 0.5)) for _ in range(3)]
         np.testing.assert_allclose([s.applied[1] for s in steps], [(-1, 0), (-1, 0), (0.5, 0.5)])
-        assert np.abs(steps[1].obs[1, 2:4]).max() < 0.01 < steps[1].obs[0, 2]
+        prompt, late = steps[1].obs[:, TOOL_VELOCITY]
+        assert np.abs(late).max() < 0.01 < prompt[0]
     world.close()
 
 
@@ -212,3 +215,51 @@ def test_a_tick_that_does_not_divide_the_control_period_is_refused() -> None:
     family.tick = 0.03
     with pytest.raises(ValueError, match=r"0\.1 s is not a whole number of 0\.03 s"):
         VecWorld(family, n=1)
+
+
+class Repeated(Push):
+    """An action is held for four control periods, through a latency of one and a half."""
+
+    action_repeat = 4
+    horizon = 5
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.15])
+def test_a_repeated_action_is_the_same_as_posting_it_as_often(latency: float) -> None:
+    task = Push().sample(np.random.default_rng(0), 2)
+    disturbed = np.c_[task.values, np.full(2, latency)]
+    task = Task((*task.names, "disturbance.latency"), disturbed, task.ids)
+    repeated = VecWorld(Repeated(), "mujoco", 2, seed=3)
+    posted = VecWorld(Push(), "mujoco", 2, seed=3)
+    np.testing.assert_array_equal(repeated.reset(task), posted.reset(task))
+    for action in (np.array([[0.6, 0.1], [-0.2, 0.0]]), np.array([[-1.0, 0.0], [1.0, -0.5]])):
+        once = repeated.step(action)
+        steps = [posted.step(action) for _ in range(4)]
+        np.testing.assert_array_equal(once.obs, steps[-1].obs)
+        mean = np.mean([step.applied for step in steps], 0)
+        np.testing.assert_allclose(once.applied, mean)
+        assert once.verdict.tolist() == np.bitwise_or.reduce([s.verdict for s in steps]).tolist()
+        np.testing.assert_allclose(once.stamp, steps[-1].stamp)
+    np.testing.assert_allclose(once.reward, sum(step.reward for step in steps))
+    repeated.close()
+    posted.close()
+
+
+def test_a_viewer_sees_every_control_period_and_changes_nothing() -> None:
+    family = Repeated()
+    task = family.sample(np.random.default_rng(0), 2)
+    seen: list[Signals] = []
+
+    def keep(world: VecWorld) -> None:
+        seen.append(world.signals)
+
+    ends = []
+    for viewer in (None, keep):
+        world = VecWorld(family, "mujoco", 2)
+        world.on_frame = viewer
+        world.reset(task)
+        ends.append(world.step(np.full((2, 2), 0.5)))
+        world.close()
+    np.testing.assert_array_equal(ends[0].obs, ends[1].obs)
+    np.testing.assert_allclose([s.stamp[0] for s in seen], family.dt * np.arange(1, 5))
+    np.testing.assert_array_equal(family.observe(seen[-1])[:, 0], ends[1].obs[:, 0])

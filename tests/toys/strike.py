@@ -56,6 +56,7 @@ def problem() -> Problem:
         task_low=(FRICTION[0], TARGET[0]),
         task_high=(FRICTION[1], TARGET[1]),
         reward=family.reward,
+        goal_columns=(1,),
     )
 
 

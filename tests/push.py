@@ -1,0 +1,39 @@
+"""Slide step by step: the tool's velocity is chosen in every control period."""
+
+import numpy as np
+
+from robots.actions import ToolVelocity
+from robots.catalog.panda import PANDA
+from robots.signals import Array, Signals, Spec
+from sim.families.slide import OBS, TOOL, Slide
+
+TOOL_COLUMNS = (
+    ("tool.x", 0.25, 0.65, "m"),
+    ("tool.y", -0.15, 0.15, "m"),
+    ("tool.vx", -1.2, 1.2, "m/s"),
+    ("tool.vy", -0.4, 0.4, "m/s"),
+)
+BOUNDS = {"x": (0.0, 1.1), "y": (-0.3, 0.3)}
+
+
+def _with_tool() -> Spec:
+    """The columns of slide, and then the tool's."""
+    columns = [*zip(OBS.names, OBS.low, OBS.high, OBS.units, strict=True)]
+    return Spec.of(*columns, *TOOL_COLUMNS)
+
+
+class Push(Slide):
+    """The same task with twenty decisions in an episode, and a tool that is observed."""
+
+    action = ToolVelocity(PANDA, Slide.limits, BOUNDS, TOOL)
+    obs = _with_tool()
+    action_repeat = 1
+    horizon = 20
+
+    def observe(self, signals: Signals) -> Array:
+        columns = (
+            super().observe(signals),
+            signals.tool_pos[:, :2],
+            signals.tool_vel[:, :2],
+        )
+        return np.concatenate(columns, 1)
