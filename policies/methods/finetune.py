@@ -153,17 +153,24 @@ class Finetune(SavedState):
         """The gradients of each world's losses on a batch of its own transitions."""
         g = self.generator
         n, length = belief.seen.valid.shape
-        stored = belief.count.clamp(min=1, max=length)[:, None]
-        columns = (uniform((n, self.config.batch_size), g) * stored).long()
-        worlds = torch.arange(n, device=self.device)[:, None]
-        batch = belief.seen[worlds, columns]
-        x = self.learner.obs_norm(batch.obs)
-        next_x = self.learner.obs_norm(batch.next_obs)
+        stored = belief.count.clamp(min=1, max=length)
+        share = uniform((n, self.config.batch_size), g)
+        columns = (share * stored[:, None]).long()
+        worlds = torch.arange(n, device=self.device)
+        batch = belief.seen[worlds[:, None], columns]
+        log_alpha = self.learner.sac.log_alpha.detach()
         noise = standard_normal((2, *batch.action.shape), g)
-        alpha = self.learner.sac.log_alpha.detach().exp()
         with torch.enable_grad():
             nets = map_tensors(_with_gradient, nets)
-            loss = stacked_sac.losses(nets, batch, x, next_x, alpha, noise, self.config.sac)
+            loss = stacked_sac.losses(
+                nets,
+                batch,
+                self.learner.obs_norm(batch.obs),
+                self.learner.obs_norm(batch.next_obs),
+                log_alpha.exp(),
+                noise,
+                self.config.sac,
+            )
             return list(torch.autograd.grad(loss, nets.trained))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
@@ -182,13 +189,15 @@ def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
     """
     length = belief.seen.valid.shape[1]
     order = episode.valid.cumsum(1) - 1  # (n, H) place of each among the episode's valid ones
-    columns = (belief.count[:, None] + order) % length
+    number = belief.count[:, None] + order
     worlds, ticks = episode.valid.nonzero(as_tuple=True)
+    columns = number[worlds, ticks] % length
 
     def write(stored: Tensor, new: Tensor) -> Tensor:
         written = stored.clone()
-        written[worlds, columns[worlds, ticks]] = new[worlds, ticks]
+        written[worlds, columns] = new[worlds, ticks]
         return written
 
     seen = map_tensors(write, belief.seen, episode)
-    return replace(belief, seen=seen, count=belief.count + episode.valid.sum(1))
+    count = belief.count + episode.valid.sum(1)
+    return replace(belief, seen=seen, count=count)

@@ -167,8 +167,11 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         """Particles from the training tasks' distribution, and no plan."""
         plan_state = self.controller.begin_episode(n)
         u = torch.cat([self.particle_prior.u, self.gains], -1)
-        particles = equal_weights(u.expand(n, -1, -1))
-        return ParticleMpcBelief(**vars(plan_state), particles=particles)
+        u = u.expand(n, -1, -1)
+        return ParticleMpcBelief(
+            **vars(plan_state),
+            particles=equal_weights(u),
+        )
 
     def act(
         self,
@@ -185,8 +188,14 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         c = self.config.particles
         likelihood = self.ema_model.log_likelihood(transition, belief.particles.u)
         particles = reweigh(belief.particles, likelihood, transition.valid)
-        particles = rejuvenate(particles, c.min_effective_share, c.move, self.generator)
-        return self.replan(replace(belief, particles=particles), transition)
+        particles = rejuvenate(
+            particles,
+            c.min_effective_share,
+            c.move,
+            self.generator,
+        )
+        informed = replace(belief, particles=particles)
+        return self.replan(informed, transition)
 
     @torch.no_grad()
     def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
@@ -209,7 +218,9 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
 
     def adapt(self, belief: ParticleMpcBelief, episode: Transition) -> ParticleMpcBelief:
         """Keep the posterior; start without a plan."""
-        return replace(self.prior(len(belief.tick)), particles=belief.particles)
+        n = len(belief.tick)
+        fresh = self.prior(n)
+        return replace(fresh, particles=belief.particles)
 
     @torch.no_grad()
     def score(self, belief: ParticleMpcBelief, ticks: Transition) -> Tensor:
@@ -232,7 +243,12 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self.ema_model.rollout(obs, actions, u, self.model_noise)
+            return self.ema_model.rollout(
+                obs,
+                actions,
+                u,
+                self.model_noise,
+            )
 
         return self.controller.plan(obs, belief, start, iterations, imagine)
 
@@ -244,12 +260,20 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         if self.terminal_value is not None:
             log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
-        statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
-        for averaged, current in statistics:
-            averaged.copy_(current)
-        slots = self.replay.tasks(self.config.particles.count, self.generator)
-        self.particle_prior.fit(self.hidden.encode(self.replay.task[slots]), self.generator)
+        averaged = self.ema_model.buffers()
+        current = self.model.buffers()
+        for old_statistic, statistic in zip(averaged, current, strict=True):
+            old_statistic.copy_(statistic)
+        self._fit_prior()
         return log | mean_logs(steps)
+
+    def _fit_prior(self) -> None:
+        """Take the prior's particles from tasks in the replay."""
+        count = self.config.particles.count
+        slots = self.replay.tasks(count, self.generator)
+        tasks = self.replay.task[slots]
+        u = self.hidden.encode(tasks)
+        self.particle_prior.fit(u, self.generator)
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the model, on a batch of its own for each member."""
@@ -259,8 +283,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         t = self.replay.transitions(slots, 1, self.generator).flatten(0, 1)
         u = self.hidden.encode(self.replay.task[slots])
         lead = (members, c.batch_size)
-        by_member = map_tensors(partial(torch.unflatten, dim=0, sizes=lead), t)
-        losses = self.model.loss(by_member, u.unflatten(0, lead))
+        split = partial(torch.unflatten, dim=0, sizes=lead)
+        losses = self.model.loss(map_tensors(split, t), split(u))
         self.optimizer.zero_grad()
         losses["loss"].backward()
         self.optimizer.step()

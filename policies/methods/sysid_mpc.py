@@ -56,9 +56,12 @@ class SysidMpcConfig(MethodConfig):
     # degrees of freedom of the errors' Student distribution: low ones forgive outliers
     likelihood_dof: Positive = 2.0
     temper: Positive = 0.5  # power of the likelihood: columns are not independent
+    # 256 tasks, from which the prior is taken; nearly all are met with random actions, which cost
+    # nothing
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=512,
+        meta_batch=8,
         episodes_per_trial=1,
+        random_trials=31,
         iterations=1,
     )
 
@@ -124,7 +127,10 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
     def prior(self, n: int, task: Tensor | None = None) -> SysidMpcBelief:
         """Particles from the training tasks' distribution, and no plan."""
         plan_state = self.controller.begin_episode(n)
-        return SysidMpcBelief(**vars(plan_state), particles=self.particle_prior.particles(n))
+        return SysidMpcBelief(
+            **vars(plan_state),
+            particles=self.particle_prior.particles(n),
+        )
 
     def act(
         self,
@@ -141,8 +147,14 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         c = self.config.particles
         likelihood = self._log_likelihood(transition, belief.particles.u)
         particles = reweigh(belief.particles, likelihood, transition.valid)
-        particles = rejuvenate(particles, c.min_effective_share, c.move, self.generator)
-        return self.replan(replace(belief, particles=particles), transition)
+        particles = rejuvenate(
+            particles,
+            c.min_effective_share,
+            c.move,
+            self.generator,
+        )
+        informed = replace(belief, particles=particles)
+        return self.replan(informed, transition)
 
     @torch.no_grad()
     def replan(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
@@ -164,30 +176,43 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
 
     def adapt(self, belief: SysidMpcBelief, episode: Transition) -> SysidMpcBelief:
         """Keep the posterior; start without a plan."""
-        return replace(self.prior(len(belief.tick)), particles=belief.particles)
+        n = len(belief.tick)
+        fresh = self.prior(n)
+        return replace(fresh, particles=belief.particles)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Take the prior's particles from the trial's tasks; nothing else is learned."""
         known = self.hidden.encode(trial.task)
-        count = (self.config.particles.count,)
-        rows = torch.randint(len(known), count, generator=self.generator, device=self.device)
+        rows = torch.randint(
+            len(known),
+            (self.config.particles.count,),
+            generator=self.generator,
+            device=self.device,
+        )
         self.particle_prior.fit(known[rows], self.generator)
         return {}
 
     def _log_likelihood(self, t: Transition, u: Tensor) -> Tensor:
         """How likely transitions (n, ...) are under simulations with each particle, (n, K)."""
         n, count, _ = u.shape
-        obs = t.obs.repeat_interleave(count, 0)
-        actions = t.applied.repeat_interleave(count, 0)[:, None]
-        tasks = self.hidden.decode(u.flatten(0, 1), self.visible_task)
-        next_obs, reward = self.simulate(tasks, obs, actions)
-        error = next_obs[:, 0].view(n, count, -1) - t.next_obs[:, None]
+        actions = t.applied.repeat_interleave(count, 0)
+        next_obs, reward = self.simulate(
+            self.hidden.decode(u.flatten(0, 1), self.visible_task),
+            t.obs.repeat_interleave(count, 0),
+            actions[:, None],
+        )
+        predicted = next_obs.view(n, count, -1)
+        error = predicted - t.next_obs[:, None]
         error = error / self.error_std
         if self.problem.reward is None:
-            reward_error = reward.view(n, count, 1) - t.reward[:, None, None]
-            error = torch.cat([error, reward_error / self.config.error_std], -1)
+            predicted_reward = reward.view(n, count, 1)
+            reward_error = predicted_reward - t.reward[:, None, None]
+            reward_error = reward_error / self.config.error_std
+            error = torch.cat([error, reward_error], -1)
         dof = self.config.likelihood_dof
-        density = -0.5 * (dof + 1) * torch.log1p(error.square() / dof)
+        square = error.square()
+        tail = torch.log1p(square / dof)
+        density = -0.5 * (dof + 1) * tail
         return self.config.temper * density.sum(-1)
 
     def _search(
@@ -200,7 +225,11 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self._simulate_candidates(obs, actions, u)
+            return self._simulate_candidates(
+                obs,
+                actions,
+                u,
+            )
 
         return self.controller.plan(obs, belief, start, iterations, imagine)
 
@@ -221,7 +250,12 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         hypotheses = u[:, :, None].expand(*lead, -1)
         tasks = self.hidden.decode(hypotheses.flatten(0, 2), self.visible_task)
         plans = actions.expand(len(u), -1, -1, -1, -1)
-        next_obs, reward = self.simulate(tasks, starts.flatten(0, 2), plans.flatten(0, 2))
-        states = next_obs.view(*lead, steps, -1).permute(3, 0, 1, 2, 4)
-        rewards = reward.view(*lead, steps, 1).permute(3, 0, 1, 2, 4)
+        next_obs, reward = self.simulate(
+            tasks,
+            starts.flatten(0, 2),
+            plans.flatten(0, 2),
+        )
+        time_first = (3, 0, 1, 2, 4)
+        states = next_obs.view(*lead, steps, -1).permute(time_first)
+        rewards = reward.view(*lead, steps, 1).permute(time_first)
         return torch.cat([starts[None], states]), rewards

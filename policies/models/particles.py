@@ -24,7 +24,12 @@ VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has colla
 
 def physics_columns(names: tuple[str, ...]) -> list[int]:
     """The columns that physics can depend on, by name: all but the goals."""
-    return [i for i, name in enumerate(names) if name.split(".")[0] not in GOALS]
+    columns = []
+    for column, name in enumerate(names):
+        kind = name.split(".")[0]
+        if kind not in GOALS:
+            columns.append(column)
+    return columns
 
 
 class HiddenParameters(nn.Module):
@@ -47,15 +52,17 @@ class HiddenParameters(nn.Module):
         if problem.reward is not None:
             columns = physics_columns(problem.task_names)
         index = torch.tensor(columns, dtype=torch.int64, device=device)
-        low = torch.tensor(problem.task_low, device=device)[index]
-        high = torch.tensor(problem.task_high, device=device)[index]
-        is_log = low > 0
-        low = _scale(low, is_log)
-        high = _scale(high, is_log)
+        all_low = torch.tensor(problem.task_low, device=device)
+        all_high = torch.tensor(problem.task_high, device=device)
+        is_log = all_low[index] > 0
+        low = _scale(all_low[index], is_log)
+        high = _scale(all_high[index], is_log)
+        center = (high + low) / 2
+        half_range = (high - low) / 2
         self.register_buffer("columns", index)
         self.register_buffer("is_log", is_log)
-        self.register_buffer("center", (high + low) / 2)
-        self.register_buffer("half_range", (high - low) / 2)
+        self.register_buffer("center", center)
+        self.register_buffer("half_range", half_range)
 
     def __len__(self) -> int:
         """Number of hidden parameters, h."""
@@ -64,21 +71,25 @@ class HiddenParameters(nn.Module):
     def encode(self, task: Tensor) -> Tensor:
         """Task parameters (..., p) in SI units as (..., h)."""
         hidden = task[..., self.columns]
-        return (_scale(hidden, self.is_log) - self.center) / self.half_range
+        scaled = _scale(hidden, self.is_log)
+        return (scaled - self.center) / self.half_range
 
     def decode(self, u: Tensor, task: Tensor) -> Tensor:
         """Task parameters (..., p) in SI units: the hidden ones from (..., h), others as given."""
         scaled = u * self.half_range + self.center
-        hidden = torch.where(self.is_log, scaled.exp(), scaled)
-        decoded = task.expand(*u.shape[:-1], task.shape[-1]).clone()
-        decoded[..., self.columns] = hidden
+        exponential = scaled.exp()
+        lead = u.shape[:-1]
+        decoded = task.expand(*lead, -1).clone()
+        decoded[..., self.columns] = torch.where(self.is_log, exponential, scaled)
         return decoded
 
 
 def _scale(values: Tensor, is_log: Tensor) -> Tensor:
     """Logarithms of those that are always positive, (..., h)."""
-    positive = torch.where(is_log, values, torch.ones_like(values))
-    return torch.where(is_log, positive.log(), values)
+    ones = torch.ones_like(values)
+    positive = torch.where(is_log, values, ones)
+    logarithm = positive.log()
+    return torch.where(is_log, logarithm, values)
 
 
 @dataclass(frozen=True)
@@ -110,12 +121,14 @@ class Particles:
     @property
     def effective_size(self) -> Tensor:
         """How many particles of equal weight would be worth as much, (n,): 1 / Σ w²."""
-        return 1 / self.weights.square().sum(-1)
+        squares = self.weights.square()
+        return 1 / squares.sum(-1)
 
     @property
     def mean(self) -> Tensor:
         """Weighted mean of the parameters, (n, h)."""
-        return (self.weights[..., None] * self.u).sum(1)
+        weighted = self.weights[..., None] * self.u
+        return weighted.sum(1)
 
 
 class Prior(nn.Module):
@@ -141,14 +154,16 @@ class Prior(nn.Module):
 
     def particles(self, n: int) -> Particles:
         """The particles of n worlds."""
-        return equal_weights(self.u.expand(n, -1, -1))
+        u = self.u.expand(n, -1, -1)
+        return equal_weights(u)
 
 
 def equal_weights(u: Tensor) -> Particles:
     """Particles (n, K, h) that are all as likely."""
     n, count, _ = u.shape
-    log_weights = torch.full((n, count), 1 / count, device=u.device).log()
-    return Particles(u, log_weights)
+    weight = 1 / count
+    weights = torch.full((n, count), weight, device=u.device)
+    return Particles(u, weights.log())
 
 
 def reweigh(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Particles:
@@ -159,8 +174,10 @@ def reweigh(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Part
         log_likelihood: (n, K) of new evidence; what is not finite counts as impossible.
         valid: (n,) bool, the worlds with new evidence; the others stay as they are.
     """
-    evidence = log_likelihood.nan_to_num(nan=LOWEST, neginf=LOWEST).clamp(min=LOWEST)
-    updated = (particles.log_weights + evidence).log_softmax(-1)
+    evidence = log_likelihood.nan_to_num(nan=LOWEST, neginf=LOWEST)
+    evidence = evidence.clamp(min=LOWEST)
+    log_posterior = particles.log_weights + evidence
+    updated = log_posterior.log_softmax(-1)
     log_weights = torch.where(valid[:, None], updated, particles.log_weights)
     return Particles(particles.u, log_weights)
 
@@ -170,12 +187,15 @@ def choose(particles: Particles, count: int) -> Tensor:
 
     Systematic: the i-th one is where the cumulated weights pass (i + 1/2) / count.
     """
+    n, size, hidden = particles.u.shape
     cumulated = particles.weights.cumsum(-1)
-    levels = (torch.arange(count, device=cumulated.device) + 0.5) / count
-    index = torch.searchsorted(cumulated, levels.expand(len(cumulated), -1).contiguous())
-    index = index.clamp(max=cumulated.shape[-1] - 1)  # rounding: the last sum may lie below 1
-    index = index[..., None].expand(-1, -1, particles.u.shape[-1])
-    return particles.u.gather(1, index)
+    steps = torch.arange(count, device=cumulated.device)
+    levels = (steps + 0.5) / count
+    levels = levels.repeat(n, 1)
+    index = torch.searchsorted(cumulated, levels)
+    index = index.clamp(max=size - 1)  # rounding: the last sum may lie below 1
+    rows = index[..., None].expand(-1, -1, hidden)
+    return particles.u.gather(1, rows)
 
 
 def rejuvenate(
@@ -204,12 +224,15 @@ def rejuvenate(
     mean = particles.mean[:, None]
     deviation = u - mean
     weighted = particles.weights[..., None] * deviation
-    covariance = weighted.double().transpose(1, 2) @ deviation.double()  # (n, h, h)
+    by_parameter = weighted.double().transpose(1, 2)
+    covariance = by_parameter @ deviation.double()  # (n, h, h)
     identity = torch.eye(u.shape[-1], dtype=torch.float64, device=u.device)
-    factor = torch.linalg.cholesky(covariance + VARIANCE * identity).float()
+    factor = torch.linalg.cholesky(covariance + VARIANCE * identity)
+    correlated = noise @ factor.float().transpose(1, 2)
     chosen = choose(particles, u.shape[1])
-    shrunk = mean + (1 - step**2) ** 0.5 * (chosen - mean)
-    moved = equal_weights(shrunk + step * noise @ factor.transpose(1, 2))
+    shrinkage = (1 - step**2) ** 0.5
+    shrunk = mean + shrinkage * (chosen - mean)
+    moved = equal_weights(shrunk + step * correlated)
     mask = is_poor[:, None]
     return Particles(
         u=torch.where(mask[..., None], moved.u, u),

@@ -93,8 +93,10 @@ class TaskDynamics(nn.Module):
 
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics."""
-        self.obs_norm.update(t.obs[:, self.inputs])
-        self.delta_norm.update(self.target(t))
+        read = t.obs[:, self.inputs]
+        target = self.target(t)
+        self.obs_norm.update(read)
+        self.delta_norm.update(target)
 
     def target(self, t: Transition) -> Tensor:
         """What the networks predict, (..., o + r): the change of the observation, the reward."""
@@ -106,7 +108,8 @@ class TaskDynamics(nn.Module):
     def delta_std(self) -> Tensor:
         """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
         std = self.delta_norm.std().float()
-        return torch.where(std > MIN_STD, std, torch.zeros_like(std))
+        varies = std > MIN_STD
+        return std * varies
 
     def predict(self, obs: Tensor, applied: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Normalized mean and log standard deviation of each member's prediction.
@@ -119,10 +122,14 @@ class TaskDynamics(nn.Module):
         Returns:
             Two tensors (m, b, o + r).
         """
-        x = torch.cat([self.obs_norm(obs[..., self.inputs]), applied, u], -1)
-        mean, raw = self.ensemble(x).chunk(2, -1)
+        read = obs[..., self.inputs]
+        normalized = self.obs_norm(read)
+        x = torch.cat([normalized, applied, u], -1)
+        output = self.ensemble(x)
+        mean, raw = output.chunk(2, -1)
         half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
-        log_std = MIN_LOG_STD + half_range * (torch.tanh(raw) + 1)
+        share = torch.tanh(raw) + 1
+        log_std = MIN_LOG_STD + half_range * share
         return mean, log_std
 
     def loss(self, t: Transition, u: Tensor) -> dict[str, Tensor]:
@@ -135,18 +142,18 @@ class TaskDynamics(nn.Module):
         Returns:
             "loss", "nll" in nats and "mse" of the normalized change, all per column that changes.
         """
-        changes = (self.delta_std() > 0).float()
+        changes = self.delta_std() > 0
         mean, log_std = self.predict(t.obs, t.applied, u)
         target = self.delta_norm(self.target(t))
         square = (mean - target).square()
-        nll = 0.5 * square * (-2 * log_std).exp() + log_std
+        precision = (-2 * log_std).exp()
+        nll = 0.5 * square * precision + log_std
         weight = (2 * self.config.beta * log_std.detach()).exp()
-        columns = changes.sum().clamp(min=1)
-        loss = (weight * nll * changes).sum(-1) / columns
+        loss = (weight * nll)[..., changes]
         return {
-            "loss": loss.mean(1).sum(),
-            "nll": (nll.detach() * changes).sum(-1).mean() / columns,
-            "mse": (square.detach() * changes).sum(-1).mean() / columns,
+            "loss": loss.mean((1, 2)).sum(),
+            "nll": nll[..., changes].mean(),
+            "mse": square[..., changes].mean(),
         }
 
     def predict_scaled(
@@ -161,7 +168,8 @@ class TaskDynamics(nn.Module):
         gain = hypothesis[..., -1:]
         mean, log_std = self.predict(obs, applied, u)
         shift = self.delta_norm.mean * self.delta_norm.inv_std
-        return mean + gain * (mean + shift), log_std
+        gained = gain * (mean + shift)
+        return mean + gained, log_std
 
     def log_likelihood(self, t: Transition, hypotheses: Tensor) -> Tensor:
         """How likely transitions of n worlds are under each of their particles, (n, K).
@@ -175,19 +183,22 @@ class TaskDynamics(nn.Module):
         """
         c = self.config
         count = hypotheses.shape[1]
-        obs = t.obs.repeat_interleave(count, 0)
-        applied = t.applied.repeat_interleave(count, 0)
-        rows = hypotheses.flatten(0, 1)
-        mean, log_std = self.predict_scaled(obs, applied, rows)  # (m, n·K, o + r)
+        mean, log_std = self.predict_scaled(  # (m, n·K, o + r)
+            t.obs.repeat_interleave(count, 0),
+            t.applied.repeat_interleave(count, 0),
+            hypotheses.flatten(0, 1),
+        )
         noise = (2 * log_std).exp().mean(0)
         disagreement = mean.var(0, correction=0)
         variance = noise + disagreement + c.model_error**2
-        target = self.delta_norm(self.target(t)).repeat_interleave(count, 0)
+        target = self.delta_norm(self.target(t))
+        target = target.repeat_interleave(count, 0)
         error = (target - mean.mean(0)).square() / variance
         dof = c.likelihood_dof
-        density = -0.5 * (dof + 1) * torch.log1p(error / dof) - 0.5 * variance.log()
+        tail = torch.log1p(error / dof)
+        density = -0.5 * (dof + 1) * tail - 0.5 * variance.log()
         changes = self.delta_std() > 0
-        total = torch.where(changes, density, torch.zeros_like(density)).sum(-1)
+        total = density[:, changes].sum(-1)
         return c.temper * total.view(-1, count)
 
     def rollout(
@@ -223,9 +234,11 @@ class TaskDynamics(nn.Module):
             action = actions[:, :, step].expand(count, -1, -1, -1)
             parts = [_by_member(x, members) for x in (state, action, parameters)]
             mean, log_std = self._predict_blocks(parts)
-            draws = noise[step].view(shares, members, -1).transpose(0, 1)  # (m', m / m', o + r)
+            by_share = noise[step].view(shares, members, -1)
+            draws = by_share.transpose(0, 1)  # (m', m / m', o + r)
             draws = draws.repeat_interleave(n * candidates, 1)
-            change = shift + std * (mean + log_std.exp() * draws)
+            sample = mean + log_std.exp() * draws
+            change = shift + std * sample
             change = _by_hypothesis(change, (n, candidates), shares)
             state = state + change[..., : self.obs_dim]
             states.append(state)
@@ -239,7 +252,8 @@ class TaskDynamics(nn.Module):
         log_stds = []
         for first in range(0, rows, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            mean, log_std = self.predict_scaled(*(x[:, block] for x in inputs))
+            rows_of_block = [x[:, block] for x in inputs]
+            mean, log_std = self.predict_scaled(*rows_of_block)
             means.append(mean)
             log_stds.append(log_std)
         return torch.cat(means, 1), torch.cat(log_stds, 1)
@@ -247,11 +261,14 @@ class TaskDynamics(nn.Module):
 
 def _by_member(x: Tensor, members: int) -> Tensor:
     """Rows (m, n, P, k) of m hypotheses as (m', m/m'·n·P, k) of the members that predict them."""
-    by_share: Tensor = x.unflatten(0, (-1, members)).transpose(0, 1)  # (m', m / m', n, P, k)
-    return by_share.flatten(1, 3)
+    by_share: Tensor = x.unflatten(0, (-1, members))  # (m / m', m', n, P, k)
+    by_member = by_share.transpose(0, 1)
+    return by_member.flatten(1, 3)
 
 
 def _by_hypothesis(x: Tensor, lead: tuple[int, int], shares: int) -> Tensor:
     """The inverse: (m', m/m'·n·P, k) as (m, n, P, k)."""
-    by_share: Tensor = x.unflatten(1, (shares, *lead))
-    return by_share.transpose(0, 1).flatten(0, 1)
+    shape = (shares, *lead)
+    by_member: Tensor = x.unflatten(1, shape)
+    by_share = by_member.transpose(0, 1)
+    return by_share.flatten(0, 1)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import log
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from policies.method import Transition
 from policies.nn.networks import Ensemble
@@ -68,22 +68,29 @@ def _linear_tensors(net: nn.Module) -> list[Tensor]:
     tensors = []
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
-            tensors.append(layer.weight.detach().T[None])
-            tensors.append(layer.bias.detach()[None, None])
+            weight = layer.weight.detach()
+            bias = layer.bias.detach()
+            tensors.append(weight.T[None])
+            tensors.append(bias[None, None])
     return tensors
 
 
 def _ensemble_tensors(net: Ensemble) -> list[Tensor]:
     """Weights (1, 2, i, k) and biases (1, 2, 1, k)."""
     tensors = []
-    for weight, bias in zip(net.weights, net.biases, strict=True):
+    layers = zip(net.weights, net.biases, strict=True)
+    for weight, bias in layers:
         tensors.append(weight.detach()[None])
         tensors.append(bias.detach()[None])
     return tensors
 
 
 def _copies(tensors: Sequence[Tensor], n: int) -> list[Tensor]:
-    return [x.repeat(n, *[1] * (x.dim() - 1)) for x in tensors]
+    copies = []
+    for tensor in tensors:
+        other_axes = [1] * (tensor.dim() - 1)
+        copies.append(tensor.repeat(n, *other_axes))
+    return copies
 
 
 def forward(net: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -92,33 +99,44 @@ def forward(net: Sequence[Tensor], x: Tensor) -> Tensor:
     biases = net[1::2]
     h = x
     for layer, weight in enumerate(weights):
+        bias = biases[layer]
         if layer > 0:
             h = torch.relu(h)
-        h = h @ weight + biases[layer]
+        h = h @ weight + bias
     return h
 
 
 def gaussian(actor: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log standard deviation before squashing, (n, b, a) each, for features (n, b, k)."""
-    mean, raw = forward(actor, x).chunk(2, -1)
+    output = forward(actor, x)
+    mean, raw = output.chunk(2, -1)
     half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
-    log_std = MIN_LOG_STD + half_range * (torch.tanh(raw) + 1)
+    share = torch.tanh(raw) + 1
+    log_std = MIN_LOG_STD + half_range * share
     return mean, log_std
 
 
 def sample(actor: Sequence[Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Actions (n, b, a) in (-1, 1) from standard normal ``noise``, and log-densities (n, b)."""
     mean, log_std = gaussian(actor, x)
-    raw = mean + log_std.exp() * noise
-    log_density = -0.5 * noise.square() - log_std - LOG_SQRT_2PI
-    log_slope = 2 * (log(2) - raw - F.softplus(-2 * raw))  # log(1 - tanh²(raw))
-    return torch.tanh(raw), (log_density - log_slope).sum(-1)
+    std = log_std.exp()
+    raw = mean + std * noise
+    action = torch.tanh(raw)
+    log_normal = -0.5 * noise.square() - LOG_SQRT_2PI
+    log_density = log_normal - log_std
+    # log(1 - tanh²(raw)), the log-derivative of the squashing, in a numerically stable form
+    decay = functional.softplus(-2 * raw)
+    log_slope = 2 * (log(2) - raw - decay)
+    log_prob = log_density - log_slope
+    return action, log_prob.sum(-1)
 
 
 def q_values(critic: Sequence[Tensor], x: Tensor, action: Tensor) -> Tensor:
     """Values (n, 2, b) of actions (n, b, a) in states with features (n, b, k)."""
     inputs = torch.cat([x, action], -1)
-    return forward(critic, inputs[:, None]).squeeze(-1)
+    for_both = inputs[:, None]  # (n, 1, b, k + a)
+    values = forward(critic, for_both)
+    return values.squeeze(-1)
 
 
 def losses(
@@ -141,8 +159,9 @@ def losses(
         noise: standard normal draws (2, n, b, a), for the next actions and for the actor's.
         config: discount and scale of the reward.
     """
-    weight = batch.valid.float()
-    weight = weight / weight.sum(-1, keepdim=True).clamp(min=1)
+    valid = batch.valid.float()
+    count = valid.sum(-1, keepdim=True)
+    weight = valid / count.clamp(min=1)
     next_noise, actor_noise = noise
     with torch.no_grad():
         next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
@@ -151,12 +170,14 @@ def losses(
         discount = config.gamma * (~batch.terminated)
         target = config.reward_scale * batch.reward + discount * next_value
     q = q_values(nets.critic, x, batch.action)
-    critic = ((q - target[:, None]).square() * weight[:, None]).sum()
+    error = (q - target[:, None]).square()
+    critic_loss = (error * weight[:, None]).sum()
     action, log_prob = sample(nets.actor, x, actor_noise)
     fixed_critic = [tensor.detach() for tensor in nets.critic]
     value = q_values(fixed_critic, x, action).amin(1)
-    actor = ((alpha * log_prob - value) * weight).sum()
-    return critic + actor
+    minus_value = alpha * log_prob - value
+    actor_loss = (minus_value * weight).sum()
+    return critic_loss + actor_loss
 
 
 def adam_step(
@@ -169,20 +190,28 @@ def adam_step(
     """One step of Adam on every world's weights, and of its target critics."""
     beta1, beta2 = BETAS
     count = state.steps + 1
-    scale = (1 - beta2**count).sqrt() / (1 - beta1**count)  # bias correction, (n,)
+    first_scale = 1 - beta1**count  # bias corrections, (n,)
+    second_scale = 1 - beta2**count
+    scale = second_scale.sqrt() / first_scale
     firsts = []
     seconds = []
     updated = []
     for i, tensor in enumerate(nets.trained):
         gradient = gradients[i]
+        square = gradient.square()
         first = state.first[i].lerp(gradient, 1 - beta1)
-        second = state.second[i].lerp(gradient.square(), 1 - beta2)
-        rate = lr * scale.view(-1, *[1] * (tensor.dim() - 1))
-        updated.append(tensor - rate * first / (second.sqrt() + EPSILON))
+        second = state.second[i].lerp(square, 1 - beta2)
+        other_axes = [1] * (tensor.dim() - 1)
+        rate = lr * scale.view(-1, *other_axes)
+        direction = first / (second.sqrt() + EPSILON)
+        updated.append(tensor - rate * direction)
         firsts.append(first)
         seconds.append(second)
-    actor = updated[: len(nets.actor)]
-    critic = updated[len(nets.actor) :]
+    actor_tensors = len(nets.actor)
+    actor = updated[:actor_tensors]
+    critic = updated[actor_tensors:]
     targets = zip(nets.target_critic, critic, strict=True)
     target_critic = [slow.lerp(fast, tau) for slow, fast in targets]
-    return StackedSac(actor, critic, target_critic), AdamState(firsts, seconds, count)
+    stepped = StackedSac(actor, critic, target_critic)
+    moments = AdamState(firsts, seconds, count)
+    return stepped, moments

@@ -1,4 +1,4 @@
-"""Fine-tuning: stacked networks are those of SAC, and every world learns from its own data alone."""
+"""Fine-tuning: stacked networks are those of SAC, and every world learns from its own data."""
 
 from dataclasses import replace
 
@@ -13,7 +13,9 @@ from policies.nn.state import make_generator
 from policies.rl import sac, stacked_sac
 from policies.rl.sac import Sac, SacConfig
 
-N, H, O, A = 3, 4, 2, 1
+N, H = 3, 4
+OBSERVATIONS = 2
+ACTIONS = 1
 CPU = torch.device("cpu")
 SMALL = SacConfig(hidden=(16, 16), gamma=0.5)
 CONFIG = FinetuneConfig(sac=SMALL, steps=5, batch_size=8, tuning_lr=1e-2)
@@ -35,13 +37,13 @@ PROBLEM = Problem(
 def episode(seed: int = 0, steps: int = H) -> Transition:
     g = make_generator(seed, CPU)
     no = torch.zeros(steps, N, dtype=torch.bool)
-    action = standard_normal((steps, N, A), g).tanh()
+    action = standard_normal((steps, N, ACTIONS), g).tanh()
     return Transition(
-        obs=standard_normal((steps, N, O), g),
+        obs=standard_normal((steps, N, OBSERVATIONS), g),
         action=action,
         applied=action,
         reward=standard_normal((steps, N), g),
-        next_obs=standard_normal((steps, N, O), g),
+        next_obs=standard_normal((steps, N, OBSERVATIONS), g),
         terminated=no,
         truncated=no,
         first=no,
@@ -60,10 +62,10 @@ def actor(belief: FinetuneBelief) -> list[Tensor]:
 
 def test_stacked_networks_are_those_that_they_copy() -> None:
     g = make_generator(0, CPU)
-    single = Sac(O, A, SMALL, g)
+    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
     nets = stacked_sac.stack_sac(single, N)
-    x = standard_normal((N, 5, O), g)
-    action = standard_normal((N, 5, A), g)
+    x = standard_normal((N, 5, OBSERVATIONS), g)
+    action = standard_normal((N, 5, ACTIONS), g)
     q = sac.q_values(single.critic, x, action)  # (2, n, b)
     stacked = stacked_sac.q_values(nets.critic, x, action)  # (n, 2, b)
     assert torch.allclose(stacked.transpose(0, 1), q, atol=1e-6)
@@ -74,7 +76,7 @@ def test_stacked_networks_are_those_that_they_copy() -> None:
 def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
     """With one world and the same draws; SAC draws for the next action first, then for its own."""
     g = make_generator(1, CPU)
-    single = Sac(O, A, SMALL, g)
+    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
     batch = episode()[:, 0]
     draws = make_generator(2, CPU)
     critic = sac.critic_loss(single, batch, batch.obs, batch.next_obs, SMALL, draws)
@@ -82,7 +84,7 @@ def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
     parameters = [single.critic.weights[0], single.actor[0].weight]
     expected = torch.autograd.grad(critic + minus_value, parameters)
 
-    noise = standard_normal((2, H, A), make_generator(2, CPU))[:, None]
+    noise = standard_normal((2, H, ACTIONS), make_generator(2, CPU))[:, None]
     nets = map_tensors(lambda x: x.requires_grad_(), stacked_sac.stack_sac(single, 1))
     one = map_tensors(lambda x: x[None], batch)
     alpha = single.log_alpha.detach().exp()
@@ -94,7 +96,7 @@ def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
 
 def test_adam_takes_the_steps_of_torch() -> None:
     g = make_generator(3, CPU)
-    nets = stacked_sac.stack_sac(Sac(O, A, SMALL, g), 1)
+    nets = stacked_sac.stack_sac(Sac(OBSERVATIONS, ACTIONS, SMALL, g), 1)
     twin = torch.nn.Parameter(nets.actor[0].clone())
     optimizer = torch.optim.Adam([twin], lr=0.01)
     state = stacked_sac.zero_adam(nets, 1)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys.strike import problem
 from torch import Tensor
+from toys.strike import problem
 
 from policies.models.particles import (
     HiddenParameters,
