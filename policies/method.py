@@ -29,6 +29,25 @@ class Reward(Protocol):
         ...
 
 
+class Simulate(Protocol):
+    """The family's own simulator as a function."""
+
+    def __call__(self, task: Tensor, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Act in m worlds for h ticks.
+
+        Args:
+            task: (m, p) task parameters. What the observation shows of a task, such as a visible
+                target, is taken from there.
+            obs: (m, o) where each world starts.
+            actions: (m, h, a) in [-1, 1].
+
+        Returns:
+            Observations (m, h, o) after each action, and rewards (m, h); NaN from the tick on in
+            which a world's physics diverged.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Problem:
     """All that a method knows about a family in advance: shapes, horizon, and what is hidden."""
@@ -46,6 +65,8 @@ class Problem:
     reward: Reward | None  # the family's own; None where it depends on hidden parameters
     # columns of an observation that say what the goal is, and nothing else depends on
     goal_columns: tuple[int, ...] = ()
+    # the family's simulator; None where an observation does not tell the state to start it from
+    simulate: Simulate | None = None
 
     @property
     def obs_dim(self) -> int:

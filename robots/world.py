@@ -3,6 +3,7 @@
 Axes: n worlds, o observation, a action, j joints, p task parameters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +54,13 @@ class Task:
     def columns(self, *names: str) -> Array:
         """Several parameters of every task, (n, len(names))."""
         return np.stack([self[name] for name in names], axis=-1)
+
+    def with_columns(self, columns: Mapping[str, Array]) -> "Task":
+        """The same tasks with some parameters replaced, (n,) each."""
+        values = self.values.copy()
+        for name, column in columns.items():
+            values[:, self.names.index(name)] = column
+        return Task(self.names, values, self.ids)
 
     def take(self, rows: NDArray[np.int64] | Mask | slice | list[int]) -> "Task":
         """Some of the tasks, by index or by mask (n,)."""
@@ -176,6 +184,23 @@ class Family(Protocol):
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Draw the start of an episode of each task."""
+        ...
+
+    @property
+    def observes_state(self) -> bool:
+        """Whether an observation tells the whole state, so that ``state_of`` can be asked."""
+        ...
+
+    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
+        """The state that observations (n, o) show, to continue a simulation from.
+
+        Returns:
+            The tasks with all that is visible of them, such as a target, set as it was observed;
+            and the start that has these observations.
+
+        Raises:
+            NotImplementedError: an observation does not tell the state (``observes_state``).
+        """
         ...
 
     def marker(self, task: Task) -> Array:

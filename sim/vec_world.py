@@ -12,7 +12,7 @@ from robots.bodies import make_gate
 from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, Signals, Verdict
-from robots.world import Family, Step, Task
+from robots.world import Family, Start, Step, Task
 from sim.disturbances import Disturbances
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks
@@ -62,8 +62,13 @@ class VecWorld:
         self._decision_time = self.dt * family.action_repeat  # s that ``step`` takes
         self._age = np.zeros(n, dtype=np.int64)  # decisions since the episode began
 
-    def reset(self, task: Task, mask: Mask | None = None) -> Array:
+    def reset(self, task: Task, mask: Mask | None = None, start: Start | None = None) -> Array:
         """Begin an episode of n tasks, or only of those in ``mask`` (n,).
+
+        Args:
+            task: one row per world.
+            mask: the worlds that begin; None: all.
+            start: where they begin; None: the family draws it.
 
         Returns:
             Observations (n, o).
@@ -78,7 +83,8 @@ class VecWorld:
         if mask is not None and self.task is not None:
             rows = np.asarray(mask, dtype=bool)
             task = _merge(self.task, task, rows)
-        start = family.start(self.rng, task)
+        if start is None:
+            start = family.start(self.rng, task)
         self.task = task
         self._age[rows] = 0
         self._task_values = task.columns(*family.task_names)

@@ -21,6 +21,7 @@ from adaptation.runs.contract import (
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.journal import ReplayJournal
+from adaptation.simulation import Simulator
 from policies.method import Method, Problem, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
@@ -97,6 +98,7 @@ def problem_of(family: Family) -> Problem:
         task_low=tuple(map(float, low)),
         task_high=tuple(map(float, high)),
         reward=None if family.hidden_reward else family.reward,
+        simulate=Simulator(family) if family.observes_state else None,
         goal_columns=tuple(family.obs.indices(family.goal_names)),
     )
 

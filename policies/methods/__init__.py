@@ -11,8 +11,11 @@ METHODS = Registry(
         "pearl": "policies.methods.pearl:Pearl",
         "context_mpc": "policies.methods.context_mpc:ContextMPC",
         "grbal": "policies.methods.grbal:Grbal",
+        "finetune": "policies.methods.finetune:Finetune",
+        "particle_mpc": "policies.methods.particle_mpc:ParticleMpc",
         "rl2": "policies.methods.rl2:Rl2",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",
+        "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
     },
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robots.signals import Array, ArrayLike
-from robots.world import Task
+from robots.world import Start, Task
 
 
 def never(obs: ArrayLike) -> ArrayLike:
@@ -14,12 +14,17 @@ def never(obs: ArrayLike) -> ArrayLike:
 class BaseFamily:
     """Defaults of a ``Family``.
 
-    There is no visible target and no goal to exchange, an action lasts for one control period, and
-    episodes end only at their horizon.
+    There is no visible target and no goal to exchange, an action lasts for one control period, an
+    observation does not tell the whole state, and episodes end only at their horizon.
     """
 
     action_repeat = 1
+    observes_state = False
     goal_names: tuple[str, ...] = ()
+
+    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
+        """Observations do not tell the whole state: NotImplementedError."""
+        raise NotImplementedError("an observation of this family does not tell the whole state")
 
     def marker(self, task: Task) -> Array:
         """No target is visible: (n, 3) NaN."""

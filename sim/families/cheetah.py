@@ -91,6 +91,7 @@ class Cheetah(BaseFamily):
     dt = 0.05
     tick = 0.05
     horizon = 200
+    observes_state = True
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Noise on all joint positions and velocities, as in Gymnasium."""
@@ -98,6 +99,13 @@ class Cheetah(BaseFamily):
         q = rng.uniform(-NOISE, NOISE, shape)
         dq = NOISE * rng.standard_normal(shape)
         return Start(q, dq)
+
+    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
+        """Positions with the root's x first, and velocities: all of MuJoCo's state."""
+        root_x = obs[:, X:]
+        positions = obs[:, : NUM_COORDINATES - 1]
+        velocities = obs[:, VELOCITY:X]
+        return task, Start(np.concatenate([root_x, positions], 1), velocities)
 
     def observe(self, signals: Signals) -> Array:
         """Gymnasium's 17 numbers and the root's x, (n, 18)."""

@@ -51,6 +51,7 @@ class Point(BaseFamily):
     episodes = 3
     task_names = ("goal.x", "goal.y")
     hidden_reward = True
+    observes_state = True
     goal_radius = 0.2  # m, a point this close to the goal is at the goal
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
@@ -61,6 +62,10 @@ class Point(BaseFamily):
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Anywhere in the square."""
         return Start(rng.uniform(-1, 1, (len(task), 2)))
+
+    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
+        """The position; a velocity lasts for one tick only."""
+        return task, Start(obs.copy())
 
     def observe(self, signals: Signals) -> Array:
         """Position, (n, 2) m."""

@@ -78,6 +78,7 @@ class Slide(BaseFamily):
     horizon = 1
     episodes = 3
     hidden_reward = False
+    observes_state = True  # an episode is one decision: it starts with the object at rest
     goal_names = ("target.x", "target.y")
     task_names = (
         "object.shape",
@@ -126,6 +127,19 @@ class Slide(BaseFamily):
             object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(IDENTITY, (n, 1)),
         )
+
+    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
+        """The object at rest where it was seen, the target where it was seen, the tool behind."""
+        seen = {"marker.x": obs[:, TARGET_X], "marker.y": obs[:, TARGET_Y]}
+        task = task.with_columns(seen)
+        place = obs[:, [OBJECT_X, OBJECT_Y]]
+        height = task.columns("object.size_z")
+        start = Start(
+            q=np.tile(READY, (len(task), 1)),
+            object_pos=np.concatenate([place, height], 1),
+            object_quat=np.tile(IDENTITY, (len(task), 1)),
+        )
+        return task, start
 
     def marker(self, task: Task) -> Array:
         """The target, on the table."""

@@ -19,6 +19,7 @@ from policies.rl.sac import SacConfig
 from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 
+LEARN_NOTHING = {"sysid_mpc"}  # whose training is as short as it can be
 PROBLEM = Problem(
     family="line",
     obs_names=("x", "v"),
@@ -202,7 +203,7 @@ def test_every_setting_of_every_method_has_a_meaning(method: str) -> None:
     assert [s.name for s in settings if not s.meaning] == []
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - LEARN_NOTHING))
 @pytest.mark.parametrize(("horizon", "episodes"), [(1, 1), (5, 3), (20, 3), (200, 2), (1000, 2)])
 def test_derived_numbers_fit_the_problem(method: str, horizon: int, episodes: int) -> None:
     kind = METHODS[method].Config

@@ -1,0 +1,203 @@
+"""Train one policy on all tasks, then fine-tune it on the new task's own data.
+
+The rival that needs no meta-learning: soft actor-critic under domain randomization (the method
+``blind``), and after every episode of a new task some more of its gradient steps on what was seen
+of that task. Each world has weights, Adam moments and transitions of its own; all are part of the
+belief, so that nothing is carried from one task to another.
+
+Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from policies.belief import map_tensors, where
+from policies.config import MethodConfig
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.nn.noise import standard_normal, uniform
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, Positive
+from policies.rl import stacked_sac
+from policies.rl.replay import Replay
+from policies.rl.sac import SacConfig
+from policies.rl.sac_learner import SacLearner
+from policies.rl.stacked_sac import AdamState, StackedSac
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(MethodConfig):
+    """Settings of fine-tuning; those of the training before it are ``sac``."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+    steps: Count = 50  # gradient steps on a new task after each of its episodes
+    tuning_lr: Positive = 3e-4  # their learning rate (that of SAC's paper)
+    batch_size: Count = 64  # transitions of a batch, with replacement
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """What training collects: that of ``sac``."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of one call of ``learn``."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Everything of the training follows from the problem."""
+        return cls(sac=SacConfig.for_problem(problem))
+
+
+@dataclass(frozen=True)
+class FinetuneBelief:
+    """Networks of each world, and the transitions that they are tuned on."""
+
+    nets: StackedSac
+    adam: AdamState
+    seen: Transition  # (n, L, ...) the task's transitions; the newest episodes overwrite the oldest
+    count: Tensor  # (n,) transitions ever stored
+
+
+class Finetune(SavedState):
+    """Acts by its world's own actor; ``adapt`` tunes it. ``observe`` does nothing."""
+
+    Config = FinetuneConfig
+    privileged = False
+    saved_attributes = ("learner", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: FinetuneConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.learner = SacLearner(problem, config.sac, seed, device, replay)
+
+    @torch.no_grad()
+    def prior(self, n: int, task: Tensor | None = None) -> FinetuneBelief:
+        """The trained networks in every world, and no experience."""
+        nets = stacked_sac.stack_sac(self.learner.sac, n)
+        return FinetuneBelief(
+            nets=nets,
+            adam=stacked_sac.zero_adam(nets, n),
+            seen=self._no_transitions(n),
+            count=torch.zeros(n, dtype=torch.int64, device=self.device),
+        )
+
+    def _no_transitions(self, n: int) -> Transition:
+        """Room for the transitions of one trial, none of them valid."""
+        p = self.problem
+        rows = torch.zeros(n, p.episodes * p.horizon, device=self.device)
+        flags = rows.bool()
+        return Transition(
+            obs=rows.new_zeros(*rows.shape, p.obs_dim),
+            action=rows.new_zeros(*rows.shape, p.action_dim),
+            applied=rows.new_zeros(*rows.shape, p.action_dim),
+            reward=rows,
+            next_obs=rows.new_zeros(*rows.shape, p.obs_dim),
+            terminated=flags,
+            truncated=flags,
+            first=flags,
+            begins=flags,
+            valid=flags,
+        )
+
+    @torch.no_grad()
+    def act(
+        self,
+        obs: Tensor,
+        belief: FinetuneBelief,
+        explore: bool,
+    ) -> Tensor:
+        """A sample of the world's own policy, or its mean."""
+        x = self.learner.obs_norm(obs)[:, None]  # (n, 1, o)
+        raw, log_std = stacked_sac.gaussian(belief.nets.actor, x)
+        if explore:
+            raw = raw + log_std.exp() * standard_normal(raw.shape, self.generator)
+        return torch.tanh(raw[:, 0])
+
+    def observe(
+        self,
+        belief: FinetuneBelief,
+        transition: Transition,
+    ) -> FinetuneBelief:
+        """The same belief: an episode is learned from at its end."""
+        return belief
+
+    @torch.no_grad()
+    def adapt(self, belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
+        """Store the episode's transitions, and take gradient steps on all that are stored."""
+        c = self.config
+        belief = _store(belief, episode.transpose(0, 1))
+        nets = belief.nets
+        adam = belief.adam
+        for _ in range(c.steps):
+            gradients = self._gradients(nets, belief)
+            nets, adam = stacked_sac.adam_step(nets, adam, gradients, c.tuning_lr, c.sac.tau)
+        has_data = belief.seen.valid.any(1)
+        tuned = replace(belief, nets=nets, adam=adam)
+        return where(has_data, tuned, belief)
+
+    def _gradients(self, nets: StackedSac, belief: FinetuneBelief) -> list[Tensor]:
+        """The gradients of each world's losses on a batch of its own transitions."""
+        g = self.generator
+        n, length = belief.seen.valid.shape
+        stored = belief.count.clamp(min=1, max=length)
+        share = uniform((n, self.config.batch_size), g)
+        columns = (share * stored[:, None]).long()
+        worlds = torch.arange(n, device=self.device)
+        batch = belief.seen[worlds[:, None], columns]
+        log_alpha = self.learner.sac.log_alpha.detach()
+        noise = standard_normal((2, *batch.action.shape), g)
+        with torch.enable_grad():
+            nets = map_tensors(_with_gradient, nets)
+            loss = stacked_sac.losses(
+                nets,
+                batch,
+                self.learner.obs_norm(batch.obs),
+                self.learner.obs_norm(batch.next_obs),
+                log_alpha.exp(),
+                noise,
+                self.config.sac,
+            )
+            return list(torch.autograd.grad(loss, nets.trained))
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train the common networks; means over the gradient steps."""
+        return self.learner.learn(trial)
+
+
+def _with_gradient(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_()
+
+
+def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
+    """The belief with an episode's (n, H, ...) valid transitions behind those it has.
+
+    The i-th transition ever stored is kept at column i mod L.
+    """
+    length = belief.seen.valid.shape[1]
+    order = episode.valid.cumsum(1) - 1  # (n, H) place of each among the episode's valid ones
+    number = belief.count[:, None] + order
+    worlds, ticks = episode.valid.nonzero(as_tuple=True)
+    columns = number[worlds, ticks] % length
+
+    def write(stored: Tensor, new: Tensor) -> Tensor:
+        written = stored.clone()
+        written[worlds, columns] = new[worlds, ticks]
+        return written
+
+    seen = map_tensors(write, belief.seen, episode)
+    count = belief.count + episode.valid.sum(1)
+    return replace(belief, seen=seen, count=count)

@@ -1,0 +1,292 @@
+"""Planning under a posterior over the simulator's parameters, through a learned model.
+
+A model predicts a transition from the parameters that are known in training (mass, friction, the
+strength of a motor). For a new task the belief is a cloud of weighted particles over them: the
+prior is the training tasks' own distribution, and every transition multiplies the weights by how
+likely the model finds it. The planner is iCEM; each of m hypotheses, drawn from the particles by
+weight, imagines candidates, and the return is their mean.
+
+Sources: BayesSim (Ramos et al. 2019) for a posterior over a simulator's parameters; UP-OSI (Yu et
+al. 2017) for acting on identified parameters; PETS (Chua et al. 2018) for the model; Arndt et al.
+2019 for a strike as one decision. Everything the model learns from comes from simulation: random
+trials first, then trials in which the method itself acts.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from policies.belief import map_tensors
+from policies.config import (
+    OFF_POLICY_STEPS,
+    MethodConfig,
+    derive_buffer_tasks,
+    derive_gradient_steps,
+    derive_schedule,
+)
+from policies.logs import detached, mean_logs
+from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
+from policies.models.particles import (
+    HiddenParameters,
+    ParticleConfig,
+    Particles,
+    Prior,
+    choose,
+    equal_weights,
+    rejuvenate,
+    reweigh,
+)
+from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
+from policies.nn.noise import standard_normal
+from policies.nn.state import SavedState, make_generator
+from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
+from policies.planning.mpc import MpcController, PlanState
+from policies.planning.terminal_value import TerminalValue
+from policies.ranges import Count, NonNegative, Positive, PositiveShare
+from policies.rl.replay import Replay
+from policies.rl.sac import SacConfig, polyak_update
+from robots.errors import BadArgumentError
+
+
+@dataclass(frozen=True)
+class ParticleMpcConfig(MethodConfig):
+    """Settings of particle MPC."""
+
+    dynamics: TaskDynamicsConfig = field(default_factory=TaskDynamicsConfig)
+    particles: ParticleConfig = field(default_factory=ParticleConfig)
+    planner: IcemConfig = field(default_factory=IcemConfig)
+    # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
+    hypotheses: Count = 8
+    # std of a gain of the predicted change, a last hidden parameter: what no simulated parameter
+    # explains, such as another engine's friction, is taken up by it
+    gain_std: NonNegative = 0.1
+    lr: Positive = 1e-3  # learning rate of the model (PETS)
+    ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
+    batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
+    gradient_steps: Count = 300  # gradient steps per iteration
+    buffer_tasks: Count = 4096  # tasks in the replay
+    # settings of a learned value of a plan's last state; none: a plan's return ends with the plan
+    terminal_value: SacConfig | None = None
+    exploration_std: NonNegative = 0.1  # std of the colored noise on exploring actions
+    schedule: CollectionSchedule = CollectionSchedule(
+        meta_batch=32,
+        episodes_per_trial=3,
+        random_trials=8,
+        iterations=12,
+    )
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where the members do not share the hypotheses evenly."""
+        members = self.dynamics.ensemble_size
+        if self.hypotheses % members != 0:
+            raise BadArgumentError(
+                f"hypotheses={self.hypotheses} is not a multiple of the ensemble's size {members}"
+            )
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Planner's horizon, schedule, gradient steps and replay follow from the problem."""
+        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        planner = IcemConfig()
+        return cls(
+            planner=replace(planner, horizon=min(planner.horizon, problem.horizon)),
+            gradient_steps=derive_gradient_steps(problem, schedule),
+            buffer_tasks=derive_buffer_tasks(problem, schedule),
+            schedule=schedule,
+        )
+
+
+@dataclass(frozen=True)
+class ParticleMpcBelief(PlanState):
+    """The plan, and the posterior over the hidden parameters."""
+
+    particles: Particles
+
+
+class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief]):
+    """Each tick multiplies the particles' weights, and continues the search for a plan.
+
+    The posterior is carried over from episode to episode.
+    """
+
+    Config = ParticleMpcConfig
+    privileged = False
+    saved_attributes = (
+        "model",
+        "ema_model",
+        "particle_prior",
+        "terminal_value",
+        "optimizer",
+        "replay",
+        "generator",
+    )
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: ParticleMpcConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.hidden = HiddenParameters(problem, device)
+        self.particle_prior = Prior(len(self.hidden), config.particles, self.generator)
+        self.model = self._make_model()
+        self.ema_model = self._make_model().requires_grad_(False)
+        self.ema_model.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        self.terminal_value: TerminalValue | None = None
+        if config.terminal_value is not None:
+            self.terminal_value = TerminalValue(
+                problem, config.terminal_value, seed, device, self.replay
+            )
+        # The same noise for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
+        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
+        self.controller = MpcController(
+            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
+        )
+        shape = (config.planner.horizon, config.hypotheses, self.model.outputs)
+        gains = config.gain_std * standard_normal((config.particles.count, 1), noise_generator)
+        self.gains = gains.to(device)
+        self.model_noise = standard_normal(shape, noise_generator).to(device)
+
+    def _make_model(self) -> TaskDynamics:
+        return TaskDynamics(self.problem, len(self.hidden), self.config.dynamics, self.generator)
+
+    def prior(self, n: int, task: Tensor | None = None) -> ParticleMpcBelief:
+        """Particles from the training tasks' distribution, and no plan."""
+        plan_state = self.controller.begin_episode(n)
+        u = torch.cat([self.particle_prior.u, self.gains], -1)
+        u = u.expand(n, -1, -1)
+        return ParticleMpcBelief(
+            **vars(plan_state),
+            particles=equal_weights(u),
+        )
+
+    def act(
+        self,
+        obs: Tensor,
+        belief: ParticleMpcBelief,
+        explore: bool,
+    ) -> Tensor:
+        """The plan's first action; a world without a plan for this observation gets one."""
+        return self.controller.act(obs, belief, explore, self._search)
+
+    @torch.no_grad()
+    def observe(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
+        """Weigh the particles by the transition, and plan for the next observation."""
+        c = self.config.particles
+        likelihood = self.ema_model.log_likelihood(transition, belief.particles.u)
+        particles = reweigh(belief.particles, likelihood, transition.valid)
+        particles = rejuvenate(
+            particles,
+            c.min_effective_share,
+            c.move,
+            self.generator,
+        )
+        informed = replace(belief, particles=particles)
+        return self.replan(informed, transition)
+
+    @torch.no_grad()
+    def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
+        """A plan for the next observation, under the particles of the belief.
+
+        None is made where the episode ends in every world.
+        """
+        tick = belief.tick + transition.valid
+        later = replace(belief, tick=tick)
+        is_over = transition.terminated | transition.truncated | ~transition.valid
+        if is_over.all():
+            return later
+        start = belief.plan
+        if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
+            start = self.planner.initial_plan(len(tick))
+        obs = transition.next_obs
+        iterations = self.config.planner.iterations
+        plan = self._search(obs, later, shift_plan(start), iterations)
+        return replace(later, plan=plan, planned_obs=obs)
+
+    def adapt(self, belief: ParticleMpcBelief, episode: Transition) -> ParticleMpcBelief:
+        """Keep the posterior; start without a plan."""
+        n = len(belief.tick)
+        fresh = self.prior(n)
+        return replace(fresh, particles=belief.particles)
+
+    @torch.no_grad()
+    def score(self, belief: ParticleMpcBelief, ticks: Transition) -> Tensor:
+        """Mean log-density of transitions (H, n, ...) under the belief, (n,)."""
+        densities = []
+        for tick in range(len(ticks.reward)):
+            likelihood = self.ema_model.log_likelihood(ticks[tick], belief.particles.u)
+            weighted = belief.particles.log_weights + likelihood
+            densities.append(weighted.logsumexp(-1))
+        return torch.stack(densities).mean(0)
+
+    @torch.inference_mode()
+    def _search(
+        self,
+        obs: Tensor,
+        belief: ParticleMpcBelief,
+        start: Plan,
+        iterations: int,
+    ) -> Plan:
+        u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
+
+        def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+            return self.ema_model.rollout(
+                obs,
+                actions,
+                u,
+                self.model_noise,
+            )
+
+        return self.controller.plan(obs, belief, start, iterations, imagine)
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial, then take the iteration's gradient steps."""
+        new = self.replay.add(trial)
+        self.model.update(new)
+        log = {}
+        if self.terminal_value is not None:
+            log = self.terminal_value.train_on(new)
+        steps = [self.step() for _ in range(self.config.gradient_steps)]
+        averaged = self.ema_model.buffers()
+        current = self.model.buffers()
+        for old_statistic, statistic in zip(averaged, current, strict=True):
+            old_statistic.copy_(statistic)
+        self._fit_prior()
+        return log | mean_logs(steps)
+
+    def _fit_prior(self) -> None:
+        """Take the prior's particles from tasks in the replay."""
+        count = self.config.particles.count
+        slots = self.replay.tasks(count, self.generator)
+        tasks = self.replay.task[slots]
+        u = self.hidden.encode(tasks)
+        self.particle_prior.fit(u, self.generator)
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on the model, on a batch of its own for each member."""
+        c = self.config
+        members = c.dynamics.ensemble_size
+        slots = self.replay.tasks(members * c.batch_size, self.generator)
+        t = self.replay.transitions(slots, 1, self.generator).flatten(0, 1)
+        u = self.hidden.encode(self.replay.task[slots])
+        lead = (members, c.batch_size)
+        split = partial(torch.unflatten, dim=0, sizes=lead)
+        losses = self.model.loss(map_tensors(split, t), split(u))
+        self.optimizer.zero_grad()
+        losses["loss"].backward()
+        self.optimizer.step()
+        polyak_update(self.ema_model, self.model, c.ema_rate)
+        return detached(losses)

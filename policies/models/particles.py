@@ -1,0 +1,240 @@
+"""A belief about task parameters as weighted particles: a particle filter of constant parameters.
+
+Every transition multiplies a particle's weight by how likely the transition is under it (Gordon et
+al. 1993; for the parameters of a simulator: BayesSim, Ramos et al. 2019; UP-OSI, Yu et al. 2017, is
+the version with a point estimate). Where few particles carry the weight they are drawn anew, and
+moved so that mean and covariance stay as they were (Liu and West 2001).
+
+Axes: n worlds, K particles, m hypotheses, p task parameters, h hidden ones.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policies.method import Problem
+from policies.nn.noise import standard_normal, uniform
+from policies.ranges import Count, NonNegative, Positive, Share
+
+GOALS = ("goal", "marker")  # first parts of the names of what physics do not depend on
+LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
+VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has collapsed can be moved
+
+
+def physics_columns(names: tuple[str, ...]) -> list[int]:
+    """The columns that physics can depend on, by name: all but the goals."""
+    columns = []
+    for column, name in enumerate(names):
+        kind = name.split(".")[0]
+        if kind not in GOALS:
+            columns.append(column)
+    return columns
+
+
+class HiddenParameters(nn.Module):
+    """Scales the task parameters that a method must infer: (..., p) to (..., h) in about [-1, 1].
+
+    Where the reward is known these are the physics; where it is hidden, the goals too. A parameter
+    that is always positive (a mass, a friction) is scaled in its logarithm: it stays positive
+    wherever a particle is moved to.
+    """
+
+    columns: Tensor  # (h,) int64, of the task parameters
+    is_log: Tensor  # (h,) bool
+    center: Tensor  # (h,)
+    half_range: Tensor  # (h,)
+
+    def __init__(self, problem: Problem, device: torch.device) -> None:
+        """Scale by the ranges that the problem declares."""
+        super().__init__()
+        columns = list(range(problem.task_dim))
+        if problem.reward is not None:
+            columns = physics_columns(problem.task_names)
+        index = torch.tensor(columns, dtype=torch.int64, device=device)
+        all_low = torch.tensor(problem.task_low, device=device)
+        all_high = torch.tensor(problem.task_high, device=device)
+        is_log = all_low[index] > 0
+        low = _scale(all_low[index], is_log)
+        high = _scale(all_high[index], is_log)
+        center = (high + low) / 2
+        half_range = (high - low) / 2
+        self.register_buffer("columns", index)
+        self.register_buffer("is_log", is_log)
+        self.register_buffer("center", center)
+        self.register_buffer("half_range", half_range)
+
+    def __len__(self) -> int:
+        """Number of hidden parameters, h."""
+        return len(self.columns)
+
+    def encode(self, task: Tensor) -> Tensor:
+        """Task parameters (..., p) in SI units as (..., h)."""
+        hidden = task[..., self.columns]
+        scaled = _scale(hidden, self.is_log)
+        return (scaled - self.center) / self.half_range
+
+    def decode(self, u: Tensor, task: Tensor) -> Tensor:
+        """Task parameters (..., p) in SI units: the hidden ones from (..., h), others as given."""
+        scaled = u * self.half_range + self.center
+        exponential = scaled.exp()
+        lead = u.shape[:-1]
+        decoded = task.expand(*lead, -1).clone()
+        decoded[..., self.columns] = torch.where(self.is_log, exponential, scaled)
+        return decoded
+
+
+def _scale(values: Tensor, is_log: Tensor) -> Tensor:
+    """Logarithms of those that are always positive, (..., h)."""
+    ones = torch.ones_like(values)
+    positive = torch.where(is_log, values, ones)
+    logarithm = positive.log()
+    return torch.where(is_log, logarithm, values)
+
+
+@dataclass(frozen=True)
+class ParticleConfig:
+    """Settings of the cloud."""
+
+    count: Count = 512  # particles of each world
+    # factor of the prior's deviations from its mean: tasks may lie outside the trained range
+    prior_width: Positive = 1.25
+    # std of the noise on the prior's draws, as a share of theirs: fills gaps between tasks
+    prior_noise: NonNegative = 0.1
+    # particles are drawn anew where their effective share falls below this (usual: 0.5)
+    min_effective_share: Share = 0.5
+    move: Share = 0.1  # share of the cloud's std by which they are moved then (Liu and West 2001)
+
+
+@dataclass(frozen=True)
+class Particles:
+    """The belief of n worlds about their hidden parameters."""
+
+    u: Tensor  # (n, K, h) hidden parameters, scaled
+    log_weights: Tensor  # (n, K); the weights of a world sum to 1
+
+    @property
+    def weights(self) -> Tensor:
+        """Weights (n, K), with a sum of 1 in each world."""
+        return self.log_weights.exp()
+
+    @property
+    def effective_size(self) -> Tensor:
+        """How many particles of equal weight would be worth as much, (n,): 1 / Σ w²."""
+        squares = self.weights.square()
+        return 1 / squares.sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Weighted mean of the parameters, (n, h)."""
+        weighted = self.weights[..., None] * self.u
+        return weighted.sum(1)
+
+
+class Prior(nn.Module):
+    """The particles of a world before any evidence, the same for every world."""
+
+    u: Tensor  # (K, h)
+
+    def __init__(self, hidden: int, config: ParticleConfig, generator: torch.Generator) -> None:
+        """All over the range of the parameters, until ``fit`` is given tasks."""
+        super().__init__()
+        self.config = config
+        u = 2 * uniform((config.count, hidden), generator) - 1
+        self.register_buffer("u", u)
+
+    def fit(self, u: Tensor, generator: torch.Generator) -> None:
+        """Take draws (K, h) of the training tasks, spread wider and blurred."""
+        c = self.config
+        mean = u.mean(0)
+        std = u.std(0)
+        noise = standard_normal(u.shape, generator)
+        wider = mean + c.prior_width * (u - mean)
+        self.u.copy_(wider + c.prior_noise * std * noise)
+
+    def particles(self, n: int) -> Particles:
+        """The particles of n worlds."""
+        u = self.u.expand(n, -1, -1)
+        return equal_weights(u)
+
+
+def equal_weights(u: Tensor) -> Particles:
+    """Particles (n, K, h) that are all as likely."""
+    n, count, _ = u.shape
+    weight = 1 / count
+    weights = torch.full((n, count), weight, device=u.device)
+    return Particles(u, weights.log())
+
+
+def reweigh(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Particles:
+    """Bayes' rule: multiply the weights by likelihoods.
+
+    Args:
+        particles: of n worlds.
+        log_likelihood: (n, K) of new evidence; what is not finite counts as impossible.
+        valid: (n,) bool, the worlds with new evidence; the others stay as they are.
+    """
+    evidence = log_likelihood.nan_to_num(nan=LOWEST, neginf=LOWEST)
+    evidence = evidence.clamp(min=LOWEST)
+    log_posterior = particles.log_weights + evidence
+    updated = log_posterior.log_softmax(-1)
+    log_weights = torch.where(valid[:, None], updated, particles.log_weights)
+    return Particles(particles.u, log_weights)
+
+
+def choose(particles: Particles, count: int) -> Tensor:
+    """``count`` particles of each world (n, count, h), each as often as its weight demands.
+
+    Systematic: the i-th one is where the cumulated weights pass (i + 1/2) / count.
+    """
+    n, size, hidden = particles.u.shape
+    cumulated = particles.weights.cumsum(-1)
+    steps = torch.arange(count, device=cumulated.device)
+    levels = (steps + 0.5) / count
+    levels = levels.repeat(n, 1)
+    index = torch.searchsorted(cumulated, levels)
+    index = index.clamp(max=size - 1)  # rounding: the last sum may lie below 1
+    rows = index[..., None].expand(-1, -1, hidden)
+    return particles.u.gather(1, rows)
+
+
+def rejuvenate(
+    particles: Particles,
+    min_share: float,
+    step: float,
+    generator: torch.Generator,
+) -> Particles:
+    """Draw the particles of a world anew where too few of them carry its weight.
+
+    A chosen particle u moves to mean + sqrt(1 - step²) (u - mean) + step · noise, where the noise
+    has the covariance of the weighted cloud: mean and covariance stay as they were.
+
+    Args:
+        particles: of n worlds.
+        min_share: smallest effective share of the particles, in [0, 1].
+        step: share of the standard deviation that comes from the noise, in [0, 1].
+        generator: of the noise; it is drawn for all worlds whether they need it or not, so that
+            a world's particles do not depend on the other worlds.
+    """
+    u = particles.u
+    noise = standard_normal(u.shape, generator)
+    is_poor = particles.effective_size < min_share * u.shape[1]
+    if not is_poor.any():
+        return particles
+    mean = particles.mean[:, None]
+    deviation = u - mean
+    weighted = particles.weights[..., None] * deviation
+    by_parameter = weighted.double().transpose(1, 2)
+    covariance = by_parameter @ deviation.double()  # (n, h, h)
+    identity = torch.eye(u.shape[-1], dtype=torch.float64, device=u.device)
+    factor = torch.linalg.cholesky(covariance + VARIANCE * identity)
+    correlated = noise @ factor.float().transpose(1, 2)
+    chosen = choose(particles, u.shape[1])
+    shrinkage = (1 - step**2) ** 0.5
+    shrunk = mean + shrinkage * (chosen - mean)
+    moved = equal_weights(shrunk + step * correlated)
+    mask = is_poor[:, None]
+    return Particles(
+        u=torch.where(mask[..., None], moved.u, u),
+        log_weights=torch.where(mask, moved.log_weights, particles.log_weights),
+    )

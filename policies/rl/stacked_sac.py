@@ -1,0 +1,217 @@
+"""Soft actor-critic with weights of its own for each world: all of it is data of a belief.
+
+The losses are those of ``policies.rl.sac`` for one network; here every network has a leading axis
+of n worlds, and a sum over worlds gives each world its own gradient.
+
+Axes: n worlds, b rows of a batch, k features, a action, two critics.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from policies.method import Transition
+from policies.nn.networks import Ensemble
+from policies.rl.sac import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD, Sac, SacConfig
+
+BETAS = (0.9, 0.999)  # of Adam (Kingma and Ba 2015)
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class StackedSac:
+    """Weights and biases, one after the other, of every network; each leads with (n, ...)."""
+
+    actor: list[Tensor]
+    critic: list[Tensor]  # weights (n, 2, i, k), biases (n, 2, 1, k)
+    target_critic: list[Tensor]
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """What gradients are taken of."""
+        return [*self.actor, *self.critic]
+
+
+@dataclass(frozen=True)
+class AdamState:
+    """The moments of Adam for the trained tensors, and the number of steps so far."""
+
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: Tensor  # (n,)
+
+
+def stack_sac(sac: Sac, n: int) -> StackedSac:
+    """n equal copies of the averaged actor, and of the critics."""
+    return StackedSac(
+        actor=_copies(_linear_tensors(sac.ema_actor), n),
+        critic=_copies(_ensemble_tensors(sac.critic), n),
+        target_critic=_copies(_ensemble_tensors(sac.target_critic), n),
+    )
+
+
+def zero_adam(nets: StackedSac, n: int) -> AdamState:
+    """Adam before its first step."""
+    return AdamState(
+        first=[torch.zeros_like(x) for x in nets.trained],
+        second=[torch.zeros_like(x) for x in nets.trained],
+        steps=torch.zeros(n, device=nets.actor[0].device),
+    )
+
+
+def _linear_tensors(net: nn.Module) -> list[Tensor]:
+    """Weights (1, i, k) and biases (1, 1, k) of the linear layers of a sequential network."""
+    tensors = []
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach()
+            bias = layer.bias.detach()
+            tensors.append(weight.T[None])
+            tensors.append(bias[None, None])
+    return tensors
+
+
+def _ensemble_tensors(net: Ensemble) -> list[Tensor]:
+    """Weights (1, 2, i, k) and biases (1, 2, 1, k)."""
+    tensors = []
+    layers = zip(net.weights, net.biases, strict=True)
+    for weight, bias in layers:
+        tensors.append(weight.detach()[None])
+        tensors.append(bias.detach()[None])
+    return tensors
+
+
+def _copies(tensors: Sequence[Tensor], n: int) -> list[Tensor]:
+    copies = []
+    for tensor in tensors:
+        other_axes = [1] * (tensor.dim() - 1)
+        copies.append(tensor.repeat(n, *other_axes))
+    return copies
+
+
+def forward(net: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Outputs (..., b, k) of layers with ReLU between them, from inputs (..., b, i)."""
+    weights = net[0::2]
+    biases = net[1::2]
+    h = x
+    for layer, weight in enumerate(weights):
+        bias = biases[layer]
+        if layer > 0:
+            h = torch.relu(h)
+        h = h @ weight + bias
+    return h
+
+
+def gaussian(actor: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation before squashing, (n, b, a) each, for features (n, b, k)."""
+    output = forward(actor, x)
+    mean, raw = output.chunk(2, -1)
+    half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
+    share = torch.tanh(raw) + 1
+    log_std = MIN_LOG_STD + half_range * share
+    return mean, log_std
+
+
+def sample(actor: Sequence[Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Actions (n, b, a) in (-1, 1) from standard normal ``noise``, and log-densities (n, b)."""
+    mean, log_std = gaussian(actor, x)
+    std = log_std.exp()
+    raw = mean + std * noise
+    action = torch.tanh(raw)
+    log_normal = -0.5 * noise.square() - LOG_SQRT_2PI
+    log_density = log_normal - log_std
+    # log(1 - tanh²(raw)), the log-derivative of the squashing, in a numerically stable form
+    decay = functional.softplus(-2 * raw)
+    log_slope = 2 * (log(2) - raw - decay)
+    log_prob = log_density - log_slope
+    return action, log_prob.sum(-1)
+
+
+def q_values(critic: Sequence[Tensor], x: Tensor, action: Tensor) -> Tensor:
+    """Values (n, 2, b) of actions (n, b, a) in states with features (n, b, k)."""
+    inputs = torch.cat([x, action], -1)
+    for_both = inputs[:, None]  # (n, 1, b, k + a)
+    values = forward(critic, for_both)
+    return values.squeeze(-1)
+
+
+def losses(
+    nets: StackedSac,
+    batch: Transition,
+    x: Tensor,
+    next_x: Tensor,
+    alpha: Tensor,
+    noise: Tensor,
+    config: SacConfig,
+) -> Tensor:
+    """Critics' squared TD errors plus minus the actor's soft value, summed over the worlds.
+
+    Args:
+        nets: of n worlds.
+        batch: transitions (n, b, ...); those that are not valid have no weight.
+        x: features (n, b, k) of the observations.
+        next_x: features (n, b, k) of the next observations.
+        alpha: the temperature, ().
+        noise: standard normal draws (2, n, b, a), for the next actions and for the actor's.
+        config: discount and scale of the reward.
+    """
+    valid = batch.valid.float()
+    count = valid.sum(-1, keepdim=True)
+    weight = valid / count.clamp(min=1)
+    next_noise, actor_noise = noise
+    with torch.no_grad():
+        next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
+        next_q = q_values(nets.target_critic, next_x, next_action).amin(1)
+        next_value = next_q - alpha * next_log_prob
+        discount = config.gamma * (~batch.terminated)
+        target = config.reward_scale * batch.reward + discount * next_value
+    q = q_values(nets.critic, x, batch.action)
+    error = (q - target[:, None]).square()
+    critic_loss = (error * weight[:, None]).sum()
+    action, log_prob = sample(nets.actor, x, actor_noise)
+    fixed_critic = [tensor.detach() for tensor in nets.critic]
+    value = q_values(fixed_critic, x, action).amin(1)
+    minus_value = alpha * log_prob - value
+    actor_loss = (minus_value * weight).sum()
+    return critic_loss + actor_loss
+
+
+def adam_step(
+    nets: StackedSac,
+    state: AdamState,
+    gradients: Sequence[Tensor],
+    lr: float,
+    tau: float,
+) -> tuple[StackedSac, AdamState]:
+    """One step of Adam on every world's weights, and of its target critics."""
+    beta1, beta2 = BETAS
+    count = state.steps + 1
+    first_scale = 1 - beta1**count  # bias corrections, (n,)
+    second_scale = 1 - beta2**count
+    scale = second_scale.sqrt() / first_scale
+    firsts = []
+    seconds = []
+    updated = []
+    for i, tensor in enumerate(nets.trained):
+        gradient = gradients[i]
+        square = gradient.square()
+        first = state.first[i].lerp(gradient, 1 - beta1)
+        second = state.second[i].lerp(square, 1 - beta2)
+        other_axes = [1] * (tensor.dim() - 1)
+        rate = lr * scale.view(-1, *other_axes)
+        direction = first / (second.sqrt() + EPSILON)
+        updated.append(tensor - rate * direction)
+        firsts.append(first)
+        seconds.append(second)
+    actor_tensors = len(nets.actor)
+    actor = updated[:actor_tensors]
+    critic = updated[actor_tensors:]
+    targets = zip(nets.target_critic, critic, strict=True)
+    target_critic = [slow.lerp(fast, tau) for slow, fast in targets]
+    stepped = StackedSac(actor, critic, target_critic)
+    moments = AdamState(firsts, seconds, count)
+    return stepped, moments

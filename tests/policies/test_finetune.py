@@ -1,0 +1,169 @@
+"""Fine-tuning: stacked networks are those of SAC, and every world learns from its own data."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from policies.belief import map_tensors, named_tensors
+from policies.method import Problem, Transition
+from policies.methods.finetune import Finetune, FinetuneBelief, FinetuneConfig
+from policies.nn.noise import standard_normal
+from policies.nn.state import make_generator
+from policies.rl import sac, stacked_sac
+from policies.rl.sac import Sac, SacConfig
+
+N, H = 3, 4
+OBSERVATIONS = 2
+ACTIONS = 1
+CPU = torch.device("cpu")
+SMALL = SacConfig(hidden=(16, 16), gamma=0.5)
+CONFIG = FinetuneConfig(sac=SMALL, steps=5, batch_size=8, tuning_lr=1e-2)
+PROBLEM = Problem(
+    family="test",
+    obs_names=("x", "y"),
+    obs_low=(-1.0, -1.0),
+    obs_high=(1.0, 1.0),
+    action_names=("a",),
+    horizon=H,
+    episodes=2,
+    task_names=("object.mass",),
+    task_low=(0.5,),
+    task_high=(1.0,),
+    reward=None,
+)
+
+
+def episode(seed: int = 0, steps: int = H) -> Transition:
+    g = make_generator(seed, CPU)
+    no = torch.zeros(steps, N, dtype=torch.bool)
+    action = standard_normal((steps, N, ACTIONS), g).tanh()
+    return Transition(
+        obs=standard_normal((steps, N, OBSERVATIONS), g),
+        action=action,
+        applied=action,
+        reward=standard_normal((steps, N), g),
+        next_obs=standard_normal((steps, N, OBSERVATIONS), g),
+        terminated=no,
+        truncated=no,
+        first=no,
+        begins=no,
+        valid=~no,
+    )
+
+
+def built() -> Finetune:
+    return Finetune(PROBLEM, CONFIG, 0, CPU)
+
+
+def actor(belief: FinetuneBelief) -> list[Tensor]:
+    return belief.nets.actor
+
+
+def test_stacked_networks_are_those_that_they_copy() -> None:
+    g = make_generator(0, CPU)
+    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
+    nets = stacked_sac.stack_sac(single, N)
+    x = standard_normal((N, 5, OBSERVATIONS), g)
+    action = standard_normal((N, 5, ACTIONS), g)
+    q = sac.q_values(single.critic, x, action)  # (2, n, b)
+    stacked = stacked_sac.q_values(nets.critic, x, action)  # (n, 2, b)
+    assert torch.allclose(stacked.transpose(0, 1), q, atol=1e-6)
+    mean, _ = stacked_sac.gaussian(nets.actor, x)
+    assert torch.allclose(torch.tanh(mean), single.act(x, None), atol=1e-6)
+
+
+def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
+    """With one world and the same draws; SAC draws for the next action first, then for its own."""
+    g = make_generator(1, CPU)
+    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
+    batch = episode()[:, 0]
+    draws = make_generator(2, CPU)
+    critic = sac.critic_loss(single, batch, batch.obs, batch.next_obs, SMALL, draws)
+    minus_value, _ = sac.actor_loss(single, batch.obs, draws)
+    parameters = [single.critic.weights[0], single.actor[0].weight]
+    expected = torch.autograd.grad(critic + minus_value, parameters)
+
+    noise = standard_normal((2, H, ACTIONS), make_generator(2, CPU))[:, None]
+    nets = map_tensors(lambda x: x.requires_grad_(), stacked_sac.stack_sac(single, 1))
+    one = map_tensors(lambda x: x[None], batch)
+    alpha = single.log_alpha.detach().exp()
+    loss = stacked_sac.losses(nets, one, one.obs, one.next_obs, alpha, noise, SMALL)
+    found = torch.autograd.grad(loss, [nets.critic[0], nets.actor[0]])
+    assert torch.allclose(found[0][0], expected[0], atol=1e-6)
+    assert torch.allclose(found[1][0].T, expected[1], atol=1e-6)
+
+
+def test_adam_takes_the_steps_of_torch() -> None:
+    g = make_generator(3, CPU)
+    nets = stacked_sac.stack_sac(Sac(OBSERVATIONS, ACTIONS, SMALL, g), 1)
+    twin = torch.nn.Parameter(nets.actor[0].clone())
+    optimizer = torch.optim.Adam([twin], lr=0.01)
+    state = stacked_sac.zero_adam(nets, 1)
+    for _ in range(4):
+        gradients = [standard_normal(x.shape, g) for x in nets.trained]
+        nets, state = stacked_sac.adam_step(nets, state, gradients, 0.01, 0.1)
+        twin.grad = gradients[0]
+        optimizer.step()
+    assert torch.allclose(nets.actor[0], twin, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_world_is_tuned_by_its_own_transitions_alone() -> None:
+    """Other rewards in world 1 change the networks of world 1 and no others."""
+    ticks = episode()
+    other_reward = ticks.reward.clone()
+    other_reward[:, 1] *= -3
+    tuned = []
+    for reward in (ticks.reward, other_reward):
+        method = built()
+        belief = method.adapt(method.prior(N), replace(ticks, reward=reward))
+        tuned.append(actor(belief))
+    for a, b in zip(*tuned, strict=True):
+        assert torch.equal(a[[0, 2]], b[[0, 2]])
+    assert not torch.equal(tuned[0][0][1], tuned[1][0][1])
+
+
+@torch.no_grad()
+def test_a_world_without_valid_transitions_keeps_its_networks() -> None:
+    method = built()
+    ticks = episode()
+    valid = ticks.valid.clone()
+    valid[:, 1] = False
+    prior = method.prior(N)
+    belief = method.adapt(prior, replace(ticks, valid=valid))
+    assert torch.equal(actor(belief)[0][1], actor(prior)[0][1])
+    assert not torch.equal(actor(belief)[0][0], actor(prior)[0][0])
+
+
+@torch.no_grad()
+def test_all_valid_transitions_are_kept_until_newer_ones_need_their_place() -> None:
+    method = built()
+    ticks = episode()
+    valid = ticks.valid.clone()
+    valid[2:, 0] = False
+    first = method.adapt(method.prior(N), replace(ticks, valid=valid))
+    assert first.count.tolist() == [2, H, H]
+    assert torch.equal(first.seen.reward[1, :H], ticks.reward[:, 1])
+    newer = episode(seed=1)
+    third = method.adapt(method.adapt(first, newer), newer)
+    # World 0 had room for 8 transitions and got 2 + 4 + 4: the last two replace the first two.
+    rewards = newer.reward[:, 0]
+    expected = torch.cat([rewards[2:], rewards, rewards[:2]])
+    assert torch.equal(third.seen.reward[0], expected)
+
+
+@torch.no_grad()
+def test_tuning_raises_the_value_of_what_the_actor_does() -> None:
+    """One step per decision, and a reward that asks for the action 0.8."""
+    config = FinetuneConfig(
+        sac=replace(SMALL, gamma=0.0, init_temperature=1e-3), steps=300, tuning_lr=1e-2
+    )
+    method = Finetune(PROBLEM, config, 0, CPU)
+    ticks = episode(steps=8)
+    reward = -(ticks.action[..., 0] - 0.8).square()
+    belief = method.adapt(method.prior(N), replace(ticks, reward=reward))
+    before = method.act(ticks.obs[0], method.prior(N), False)
+    after = method.act(ticks.obs[0], belief, False)
+    assert ((after - 0.8).abs() < (before - 0.8).abs() - 0.2).all()
+    assert all(x.isfinite().all() for x in named_tensors(belief).values())
