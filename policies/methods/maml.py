@@ -243,7 +243,7 @@ class Maml(SavedState):
         c = self.config
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)
-        log_probs = []
+        log_probs: list[Tensor] = []
         advantages = []
         for e in range(episodes):
             if e > 0:
