@@ -27,7 +27,7 @@ from policies.models.posterior import Encoder, Posterior, context_dim, context_f
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
@@ -55,6 +55,9 @@ class PearlConfig(MethodConfig):
     )
     # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
+    # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
+    # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
+    forgetting_factor: PositiveShare = 1.0
 
     @property
     def schedule(self) -> CollectionSchedule:
@@ -161,7 +164,10 @@ class Pearl(SavedState):
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
-        return replace(belief, posterior=belief.posterior.update(precision, weighted))
+        keep = torch.ones_like(transition.reward)
+        keep[transition.valid] = self.config.forgetting_factor
+        posterior = belief.posterior.forget(keep).update(precision, weighted)
+        return replace(belief, posterior=posterior.bounded())
 
     def adapt(self, belief: PearlBelief, episode: Transition) -> PearlBelief:
         """Posterior sampling: draw the z of the next episode."""
