@@ -5,9 +5,9 @@ network. The posterior is then Bayesian linear regression: a product of Gaussian
 (Rakelly et al. 2019), kept as sums. PEARL's factors have independent axes; these may tell one
 direction of z and leave the others open, as a distance does of a goal.
 
-Without forgetting, evidence about a task that has changed is outvoted by all that came before. With a
-factor λ < 1 the older evidence fades towards the prior, as in recursive least squares: a transition
-of t ticks ago counts λ^t.
+Without forgetting, evidence about a task that has changed is outvoted by all that came before. With
+a factor λ < 1 the older evidence fades towards the prior, as in recursive least squares: a
+transition of t ticks ago counts λ^t.
 
 Axes: n beliefs, l latent, r measurements per transition, o observation, a action.
 """
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from policies.method import Transition
 from policies.nn.networks import mlp
 
-
-# Most evidence of a long deployment, as the trace of Σ φφᵀ. In float32, the prior would vanish beside
-# much more, and the Cholesky factorization would fail.
+# Most evidence of a long deployment, as the trace of Σ φφᵀ. In float32, the prior would vanish
+# beside much more, and the Cholesky factorization would fail.
 MAX_EVIDENCE = 1e5
 
 
