@@ -74,6 +74,7 @@ class Tiny:
     task_names = ("goal.x", "goal.y", "disturbance.latency")
     hidden_reward = True
     observes_state = False
+    training_reward = None
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         values = rng.uniform(-1, 1, (n, 3)) * (1, 1, 0.05)

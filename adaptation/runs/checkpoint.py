@@ -100,6 +100,7 @@ def problem_of(family: Family) -> Problem:
         reward=None if family.hidden_reward else family.reward,
         simulate=Simulator(family) if family.observes_state else None,
         goal_columns=tuple(family.obs.indices(family.goal_names)),
+        training_reward=family.training_reward,
     )
 
 

@@ -22,12 +22,18 @@ from torch import Tensor, nn
 
 from policies.config import MethodConfig
 from policies.logs import detached, mean_logs
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.method import (
+    CollectionSchedule,
+    Problem,
+    Transition,
+    TrialBatch,
+    with_training_reward,
+)
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
@@ -60,6 +66,12 @@ class PearlConfig(MethodConfig):
     # contexts come from policies that acted otherwise; they only condition actor and critics. PEARL
     # empties its context buffer in every iteration and keeps the RL data; none: all tasks
     context_tasks: Count | None = None
+    # share of the contexts of training that show the family's training reward, where it has one;
+    # they give z a meaning before the true reward was ever found
+    dense_contexts: Share = 0.5
+    # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
+    # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
+    forgetting_factor: PositiveShare = 1.0
 
     @property
     def schedule(self) -> CollectionSchedule:
@@ -164,7 +176,10 @@ class Pearl(SavedState, LearnsFromReplay):
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
-        return replace(belief, posterior=belief.posterior.update(precision, weighted))
+        keep = torch.ones_like(transition.reward)
+        keep[transition.valid] = self.config.forgetting_factor
+        posterior = belief.posterior.forget(keep).update(precision, weighted)
+        return replace(belief, posterior=posterior.bounded())
 
     def adapt(self, belief: PearlBelief, episode: Transition) -> PearlBelief:
         """Posterior sampling: draw the z of the next episode."""
@@ -184,6 +199,9 @@ class Pearl(SavedState, LearnsFromReplay):
         new = self.replay.add(trial)
         self.obs_norm.update(new.obs)
         self.context_norm.update(context_features(new))
+        if self.problem.training_reward is not None:
+            dense = with_training_reward(self.problem, trial.ticks, trial.task)
+            self.context_norm.update(context_features(dense[dense.valid]))
         steps = self.config.sac.gradient_steps
         logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
@@ -194,6 +212,7 @@ class Pearl(SavedState, LearnsFromReplay):
         ticks, mask = self.replay.contexts(
             slots, c.max_context, self.generator, newest=c.context_window
         )
+        ticks = self._densify(ticks, slots)
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder(x, mask)
         start = prior(len(slots), c.latent_dim, self.device)
@@ -211,6 +230,15 @@ class Pearl(SavedState, LearnsFromReplay):
         slots = torch.cat([recent, others])
         return slots, self.replay.age(slots) < newest
 
+    def _densify(self, ticks: Transition, slots: Tensor) -> Transition:
+        """Contexts (n, L, ...), a share of which show the training reward, where there is one."""
+        if self.problem.training_reward is None:
+            return ticks
+        task = self.replay.task[slots]
+        dense = with_training_reward(self.problem, ticks, task[:, None])
+        is_dense = uniform((len(slots), 1), self.generator) < self.config.dense_contexts
+        return replace(ticks, reward=torch.where(is_dense, dense.reward, ticks.reward))
+
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
         c = self.config.sac
@@ -221,8 +249,9 @@ class Pearl(SavedState, LearnsFromReplay):
         z = self.draw(posterior).z
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
-        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
-        batch = relabel_goals(stored, self.problem, g)
+        ticks = self.replay.transitions(slots, c.batch_per_task, g)
+        ticks = with_training_reward(self.problem, ticks, self.replay.task[slots][:, None])
+        batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robots.signals import Array, ArrayLike
-from robots.world import Start, Task
+from robots.world import RewardFunction, Start, Task
 
 
 def never(obs: ArrayLike) -> ArrayLike:
@@ -25,6 +25,11 @@ class BaseFamily:
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
         """Observations do not tell the whole state: NotImplementedError."""
         raise NotImplementedError("an observation of this family does not tell the whole state")
+
+    @property
+    def training_reward(self) -> RewardFunction | None:
+        """There is only the one reward."""
+        return None
 
     def marker(self, task: Task) -> Array:
         """No target is visible: (n, 3) NaN."""
