@@ -6,6 +6,7 @@ that goes to checkpoints: ours, and where the whole replay is written. Unit: che
 """
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
