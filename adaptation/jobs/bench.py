@@ -76,7 +76,11 @@ def train_suite(
         workers: cells that are trained at once; None: the number of cores.
     """
     with ProcessExecutor[CellResult](workers or os.cpu_count() or 1) as executor:
-        return run_bench(suite, out, executor, minutes, only, seeds)
+        try:
+            return run_bench(suite, out, executor, minutes, only, seeds)
+        except KeyboardInterrupt:
+            say("interrupted; the same command goes on from the last checkpoints")
+            raise
 
 
 def run_bench(
@@ -105,30 +109,67 @@ def run_bench(
     stop_at = time() + (1 - JUDGING_SHARE) * 60 * minutes
     chosen = [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]
     plans = _plan(chosen, out)
-    attempts = dict.fromkeys([plan.folder.name for plan in plans], 1)
-    by_name = {plan.folder.name: plan for plan in plans}
-    finished = 0
+    say(f"{len(chosen)} cells: {len(plans)} to train")
     with ProgressReporter(f"bench {suite.title}") as show:
-        for plan in plans:
-            executor.submit(_job(plan, suite, stop_at))
-        say(f"{len(chosen)} cells: {len(plans)} to train")
+        sitting = _Sitting(plans, executor, suite.time_limit, stop_at)
         for outcome in executor.completed(ends - monotonic()):
-            plan = by_name[outcome.job.name]
-            if outcome.error is None:
-                finished += 1
-                show(finished / len(plans), f"{finished} of {len(plans)} cells")
-                say(f"judged {_describe(plan, outcome)}")
-            elif time() > stop_at:
-                say(f"no time was left for {plan.cell.name}")
-            elif attempts[plan.folder.name] < ATTEMPTS:
-                attempts[plan.folder.name] += 1
-                executor.submit(_job(plan, suite, stop_at))
-                say(f"failed, tried again: {plan.cell.name}: {_last_line(outcome.error)}")
-            else:
-                write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
-                say(f"failed: {plan.cell.name}: {_last_line(outcome.error)}")
+            sitting.take(outcome)
+            show(sitting.done / len(plans), f"{sitting.done} of {len(plans)} cells")
     statuses = [read_status(cell, out) for cell in chosen]
     return sum(1 for status in statuses if not status.is_current)
+
+
+class _Sitting:
+    """What becomes of the cells that are to be trained.
+
+    Attributes:
+        done: how many cells were judged or have failed for good.
+    """
+
+    def __init__(
+        self,
+        plans: list[Plan],
+        executor: Executor[CellResult],
+        time_limit: float,
+        stop_at: float,
+    ) -> None:
+        """Submit every cell; ``time_limit`` is in minutes, ``stop_at`` as for ``train_cell``."""
+        self.done = 0
+        self._executor = executor
+        self._seconds = 60 * time_limit
+        self._stop_at = stop_at
+        self._plans = {plan.folder.name: plan for plan in plans}
+        self._attempts = dict.fromkeys(self._plans, 0)
+        for plan in plans:
+            self._submit(plan)
+
+    def _submit(self, plan: Plan) -> None:
+        self._attempts[plan.folder.name] += 1
+        job = Job(
+            name=plan.folder.name,
+            function=train_cell,
+            arguments=(plan.cell, plan.folder, self._stop_at),
+            seconds=self._seconds,
+            output=plan.folder / OUTPUT,
+        )
+        self._executor.submit(job)
+
+    def take(self, outcome: Outcome[CellResult]) -> None:
+        """Note a result; try a failed cell once more, and then keep its error."""
+        plan = self._plans[outcome.job.name]
+        name = plan.cell.name
+        if outcome.error is None:
+            self.done += 1
+            say(f"judged {_describe(plan, outcome)}")
+        elif time() > self._stop_at:
+            say(f"no time was left for {name}")
+        elif self._attempts[outcome.job.name] < ATTEMPTS:
+            say(f"failed, tried again: {name}: {_last_line(outcome.error)}")
+            self._submit(plan)
+        else:
+            self.done += 1
+            say(f"failed: {name}: {_last_line(outcome.error)}")
+            write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
 
 
 def say(text: str) -> None:
@@ -144,7 +185,7 @@ def _plan(cells: list[Cell], out: Path) -> list[Plan]:
             folder = cell_folder(cell, out)
             result = read_result(folder)
             seconds = _guess_seconds(cell)
-        except PliantError as error:
+        except (PliantError, ImportError) as error:  # ImportError: a package is not installed
             say(f"cannot train {cell.name}: {error}")
             continue
         if result is None or not _is_complete(result, cell):
@@ -174,16 +215,6 @@ def _guess_seconds(cell: Cell) -> float:
     return min(guesses)
 
 
-def _job(plan: Plan, suite: Suite, stop_at: float) -> Job[CellResult]:
-    return Job(
-        name=plan.folder.name,
-        function=train_cell,
-        arguments=(plan.cell, plan.folder, stop_at),
-        seconds=60 * suite.time_limit,
-        output=plan.folder / OUTPUT,
-    )
-
-
 def _describe(plan: Plan, outcome: Outcome[CellResult]) -> str:
     """A finished cell in a few words."""
     words = f"{plan.cell.name} in {outcome.seconds:.0f} s"
@@ -207,7 +238,7 @@ def read_status(cell: Cell, out: Path) -> CellStatus:
         folder = cell_folder(cell, out)
         result = read_result(folder)
         failure = read_failure(folder)
-    except PliantError as error:
+    except (PliantError, ImportError) as error:
         return CellStatus(cell, None, str(error), is_current=False)
     if result is not None and _is_complete(result, cell):
         return CellStatus(cell, result, None, is_current=True)
