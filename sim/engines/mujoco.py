@@ -33,8 +33,9 @@ from sim.scene_model import (
     compile_scene,
 )
 
-ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
-JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
+FORCE_FIELDS = ("actuator_gainprm", "actuator_biasprm")  # an actuator's force is linear in them
+FORCE_RANGE = "actuator_forcerange"
+JOINT_FIELDS = ("dof_damping", *FORCE_FIELDS, FORCE_RANGE)
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -191,8 +192,10 @@ class MujocoEngine:
         damping[:, self._driven] += added[:, None]
         joints = self.scene.body.joints
         strength = actuator_strength(task, joints)
-        for name in ACTUATOR_FIELDS:
-            values[name] *= strength[..., None]
+        factor = strength[..., None]
+        for name in FORCE_FIELDS:
+            values[name] *= factor
+        values[FORCE_RANGE] *= abs(factor)  # low and high stay in order where a force is inverted
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""

@@ -1,12 +1,14 @@
 """The half-cheetah: Gymnasium's own, with tasks as in the literature."""
 
 import warnings
+from itertools import combinations
 
 import gymnasium
 import numpy as np
 import pytest
 
 from robots.signals import Array, Torque
+from robots.world import Task
 from sim.engines import ENGINES
 from sim.engines.base import Engine
 from sim.engines.mujoco import MujocoEngine
@@ -14,8 +16,6 @@ from sim.families import FAMILIES
 from sim.families.cheetah import CHEETAH, NUM_COORDINATES
 from sim.scene_model import compile_scene
 from sim.vec_world import VecWorld
-
-BACK_THIGH = 0
 
 
 def gymnasium_env(state: Array) -> gymnasium.Env:
@@ -96,17 +96,84 @@ def test_speeds_cover_their_range_and_held_out_ones_differ() -> None:
     assert not set(np.digitize(train, field)) & set(np.digitize(heldout, field))
 
 
-def test_the_back_thighs_actuator_is_dead_in_held_out_tasks_only() -> None:
+def faulty_joints(values: Array) -> list[frozenset[int]]:
+    """The joints of each task whose actuator is not healthy."""
+    return [frozenset(np.flatnonzero(row != 1).tolist()) for row in values]
+
+
+def test_joints_that_are_weak_together_in_held_out_tasks_never_are_in_training() -> None:
     family = FAMILIES["cheetah_cripple"]()
     assert family.task_names == tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
-    rng = np.random.default_rng
-    train = family.sample(rng(0), 500, "train").values
-    heldout = family.sample(rng(0), 500, "heldout").values
-    for values in (train, heldout):
-        assert set(values.flatten()) == {0.0, 1.0}
-        assert (values.sum(1) == 5).all()
-    assert (heldout[:, BACK_THIGH] == 0).all()
-    assert set(train.argmin(1)) == {1, 2, 3, 4, 5}
+    rng = np.random.default_rng(0)
+    train = set(faulty_joints(family.sample(rng, 2000, "train").values))
+    heldout = set(faulty_joints(family.sample(rng, 2000, "heldout").values))
+    singles = {frozenset([joint]) for joint in range(6)}
+    pairs = {frozenset(pair) for pair in combinations(range(6), 2)}
+    assert train | heldout == singles | pairs
+    assert not train & heldout
+    assert singles <= train
+    assert len(heldout) == 9
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_weak_actuators_are_dead_or_partial_and_every_joint_is_weak_as_often(split: str) -> None:
+    family = FAMILIES["cheetah_cripple"]()
+    values = family.sample(np.random.default_rng(0), 6000, split).values
+    weak = values[values != 1]
+    assert weak.min() == 0
+    assert 0.45 < weak.max() <= 0.5
+    assert np.mean(weak == 0) == pytest.approx(0.5, abs=0.02)
+    share_by_joint = (values != 1).mean(0)
+    np.testing.assert_allclose(share_by_joint, share_by_joint.mean(), rtol=0.1)
+
+
+def test_held_out_tasks_have_an_odd_number_of_inverted_actuators() -> None:
+    family = FAMILIES["cheetah_inverted"]()
+    rng = np.random.default_rng(0)
+    combinations_of = {}
+    for split, remainder in (("train", 0), ("heldout", 1)):
+        values = family.sample(rng, 2000, split).values
+        assert set(values.flatten()) == {-1.0, 1.0}
+        inverted = (values < 0).sum(1)
+        assert (inverted % 2 == remainder).all()
+        combinations_of[split] = {tuple(row) for row in values.tolist()}
+        assert len(combinations_of[split]) == 32
+        any_five = values[:, :5]  # alone they do not tell which split a task is of
+        assert len({tuple(row) for row in any_five.tolist()}) == 32
+        np.testing.assert_allclose(values.mean(0), 0, atol=0.1)
+    assert not combinations_of["train"] & combinations_of["heldout"]
+
+
+@pytest.mark.parametrize("name", ["cheetah_cripple", "cheetah_inverted"])
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_an_evaluations_tasks_are_many_and_the_same_for_the_same_seed(
+    name: str, split: str
+) -> None:
+    family = FAMILIES[name]()
+    values = family.sample(np.random.default_rng(3), 64, split).values
+    again = family.sample(np.random.default_rng(3), 64, split).values
+    np.testing.assert_array_equal(values, again)
+    assert len(np.unique(values, axis=0)) > 20
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "bullet"])
+def test_an_inverted_actuator_turns_the_other_way(engine: str) -> None:
+    """The inverted cheetah under inverted actions is the healthy one under the actions."""
+    family = FAMILIES["cheetah_inverted"]()
+    rng = np.random.default_rng(0)
+    signs = family.sample(rng, 4, "heldout")
+    healthy = Task(signs.names, np.ones_like(signs.values), signs.ids)
+    a = VecWorld(family, engine, 4, 0)
+    b = VecWorld(family, engine, 4, 0)
+    a.reset(signs)
+    b.reset(healthy)
+    for _ in range(20):
+        action = rng.uniform(-1, 1, (4, 6))
+        step = a.step(action)
+        np.testing.assert_array_equal(step.obs, b.step(signs.values * action).obs)
+        np.testing.assert_array_equal(a.signals.tau, b.signals.tau)
+    a.close()
+    b.close()
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])
@@ -115,8 +182,8 @@ def test_actions_of_a_dead_actuator_have_no_effect(engine: str) -> None:
     rng = np.random.default_rng(0)
     a = VecWorld(family, engine, 6, 0)
     b = VecWorld(family, engine, 6, 0)
-    task = family.sample(rng, 6)
-    dead = task.values.argmin(1)
+    dead = rng.permutation(6)
+    task = Task(family.task_names, 1 - np.eye(6)[dead], np.arange(6))
     a.reset(task)
     b.reset(task)
     for _ in range(20):
