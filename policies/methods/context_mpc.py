@@ -44,9 +44,13 @@ class ContextMpcConfig(MethodConfig):
     meta_batch: Count = 16  # tasks in a batch
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned value of a plan's last state; none: a plan's return ends with the plan
+    # settings of a learned policy that plans start from, and of the value of their last state, both
+    # under the belief; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None
-    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
+    # most transitions in a context that policy and value are trained under, as in PEARL
+    max_context: Count = 64
+    # std of the colored noise on exploring actions; with a terminal value the policy explores
+    exploration_std: NonNegative = 0.3
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
     schedule: CollectionSchedule = CollectionSchedule(
@@ -112,7 +116,13 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         self.terminal_value: TerminalValue | None = None
         if config.terminal_value is not None:
             self.terminal_value = TerminalValue(
-                problem, config.terminal_value, seed, device, self.replay
+                problem,
+                config.terminal_value,
+                seed,
+                device,
+                self.replay,
+                infer=self.infer,
+                summary_dim=config.dynamics.latent_dim,
             )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
@@ -145,7 +155,8 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        summary = belief.posterior.mean
+        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
@@ -157,6 +168,8 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
     def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
         """A plan for the next observation, under the posterior of the belief."""
         n = len(belief.tick)
+        if not self.controller.keeps_plans:
+            return replace(belief, tick=belief.tick + transition.valid)
         start = belief.plan
         if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
             start = self.planner.initial_plan(n)
@@ -184,20 +197,35 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.rollout(obs, actions, z)
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = belief.posterior.mean
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+    @torch.no_grad()
+    def infer(self, slots: Tensor) -> Tensor:
+        """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
+
+        Contexts are empty too: the policy must know what to do before any evidence.
+        """
+        ticks, mask = self.replay.contexts(slots, 1 + self.config.max_context, self.generator)
+        precision, weighted = self.ema_model.evidence(ticks[:, 1:])
+        has_evidence = mask[:, 1:, None]
+        weighted = weighted.where(has_evidence, 0.0)
+        precision = precision.where(has_evidence[..., None], 0.0)
+        start = prior(len(slots), self.config.dynamics.latent_dim, self.device)
+        return start.update(precision.sum(1), weighted.sum(1)).mean
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        log = {}
-        if self.terminal_value is not None:
-            log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
         statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
         for averaged, current in statistics:
             averaged.copy_(current)
-        return log | mean_logs(steps)
+        log = mean_logs(steps)
+        if self.terminal_value is not None:
+            log |= self.terminal_value.train_on(new)
+        return log
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the model."""

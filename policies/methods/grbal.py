@@ -52,10 +52,11 @@ class GrbalConfig(MethodConfig):
     windows_per_task: Count = 4  # windows of each task in a batch; original 10 in all
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned value of a plan's last state; none (original): a plan's return ends with
-    # the plan
+    # settings of a learned policy that plans start from, and of the value of their last state, both
+    # under the belief; none (original): a plan's return ends with the plan
     terminal_value: SacConfig | None = None
-    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
+    # std of the colored noise on exploring actions; with a terminal value the policy explores
+    exploration_std: NonNegative = 0.3
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=32,
         episodes_per_trial=3,
@@ -122,7 +123,13 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         self.terminal_value: TerminalValue | None = None
         if config.terminal_value is not None:
             self.terminal_value = TerminalValue(
-                problem, config.terminal_value, seed, device, self.replay
+                problem,
+                config.terminal_value,
+                seed,
+                device,
+                self.replay,
+                infer=self.infer,
+                summary_dim=self.model.summary_dim,
             )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
@@ -158,7 +165,8 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        summary = self.model.summary(belief.update)
+        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
@@ -187,6 +195,8 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
         It starts from the last plan where that one was made for this transition's observation; it
         was not at an episode's first tick and after a dropped tick.
         """
+        if not self.controller.keeps_plans:
+            return replace(belief, tick=belief.tick + transition.valid)
         has_plan = (belief.planned_obs == transition.obs).all(-1)
         initial_plan = self.planner.initial_plan(len(has_plan))
         start = where(has_plan, shift_plan(belief.plan), initial_plan)
@@ -220,17 +230,35 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
             states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = self.model.summary(belief.update)
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+    @torch.no_grad()
+    def infer(self, slots: Tensor) -> Tensor:
+        """The summary (b, l) of a step for each of the tasks (b,) in the replay.
+
+        The step is taken on a random window of 0 to M transitions of the task.
+        """
+        m = self.config.past_steps
+        t, mask = self.replay.trials(slots)
+        u = uniform((2, len(slots), 1), self.generator)
+        end = u[0] * mask.sum(1)[:, None]
+        window, window_mask = episode_windows(t, mask, end.long(), m, 1)
+        x, y = self.model.normalized(window[:, :m])
+        shortest_age = m - (u[1] * (m + 1)).long()
+        is_recent = torch.arange(m, device=self.device) >= shortest_age
+        update = self.model.adapt(Window(x, y, window_mask[:, :m] & is_recent))
+        return self.model.summary(update)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        log = {}
-        if self.terminal_value is not None:
-            log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
-        return log | mean_logs(steps) | self._mean_rates()
+        log = mean_logs(steps) | self._mean_rates()
+        if self.terminal_value is not None:
+            log |= self.terminal_value.train_on(new)
+        return log
 
     def _mean_rates(self) -> dict[str, float]:
         """The learned step sizes, for the log."""

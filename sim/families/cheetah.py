@@ -144,19 +144,39 @@ class CheetahVel(Cheetah):
         return {"speed_error_mps": _speed_error(obs, task)}
 
 
-class CheetahRun(Cheetah):
-    """Run forward, as fast as the actuators allow; a subclass defines what is wrong with them.
+class FaultyCheetah(Cheetah):
+    """Run forward with one or two faulty actuators; a subclass defines how faulty.
 
-    The reward and the length of 10 s are those of GrBAL's code (Nagabandi, Clavera et al. 2019). In
-    their code an action lasts one step of 10 ms and an episode 1000 actions; here an action lasts
-    five steps and an episode 200 actions.
+    In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and held out is one
+    joint. Here held-out tasks have two faulty joints that are never faulty together in training.
+    The joints are numbered from hip to foot, back leg first. In training both numbers are even or
+    both are odd (6 pairs), or there is one faulty joint; in held-out tasks one number is even and
+    one is odd (9 pairs).
+
+    Reward and duration are those of GrBAL's code. There an action lasts one step of 10 ms and an
+    episode 1000 actions; here an action lasts five steps and an episode 200 actions.
     """
 
     episodes = 2
-    # factor of each motor's torque: 0 is dead, 1 is healthy, negative turns the other way
+    # factor of each motor's torque: 1 healthy, 0 dead, negative where it turns the other way
     task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     hidden_reward = False
-    min_speed: float  # m/s; ours, the literature defines no success
+    strength: tuple[float, float]  # range of a faulty actuator's factor
+    min_speed: float  # m/s, of success; ours, the literature defines none
+
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """Two faulty joints an odd distance apart if held out, otherwise an even one or none."""
+        count = len(CHEETAH.joints)
+        nearest = 1 if heldout(split) else 0
+        distances = np.arange(nearest, count, 2)
+        first = rng.integers(count, size=n)
+        second = (first + rng.choice(distances, n)) % count
+        strength = rng.uniform(*self.strength, (n, 2))
+        rows = np.arange(n)
+        values = np.ones((n, count))
+        values[rows, first] = strength[:, 0]
+        values[rows, second] = strength[:, 1]
+        return Task(self.task_names, values, rows)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -173,52 +193,24 @@ class CheetahRun(Cheetah):
         return {"speed_mps": obs[..., VELOCITY]}
 
 
-class CheetahCripple(CheetahRun):
-    """One or two weak actuators: dead, or with at most half of their torque.
-
-    In GrBAL's code one actuator is dead, and held out is one joint. Here held-out tasks have two
-    weak joints that are never weak together in training. The joints are numbered from hip to foot,
-    back leg first. In training both numbers are even or both are odd (6 pairs), or there is one
-    weak joint; in held-out tasks one number is even and one is odd (9 pairs).
-    """
+class CheetahCripple(FaultyCheetah):
+    """Weak actuators, from dead to half of their torque."""
 
     name = "cheetah_cripple"
+    strength = (0.0, 0.5)
     min_speed = 2.0
-    max_strength = 0.5  # of a weak actuator; half of the weak ones are dead
-
-    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Two weak joints, an odd distance apart if held out, otherwise an even one or zero."""
-        count = len(CHEETAH.joints)
-        distances = np.arange(1, count, 2) if heldout(split) else np.arange(0, count, 2)
-        first = rng.integers(count, size=n)
-        second = (first + rng.choice(distances, n)) % count
-        strength = rng.uniform(-self.max_strength, self.max_strength, (n, 2))
-        strength = strength.clip(min=0)
-        rows = np.arange(n)
-        values = np.ones((n, count))
-        values[rows, first] = strength[:, 0]
-        values[rows, second] = strength[:, 1]
-        return Task(self.task_names, values, rows)
 
 
-class CheetahInverted(CheetahRun):
-    """Every actuator turns the right way or the wrong way, each with probability one half.
+class CheetahInverted(FaultyCheetah):
+    """Actuators that turn the wrong way, with at least half of their torque.
 
-    Without knowledge of the task no action has an effect on average, so no policy can be robust to
-    all tasks. There are 64 tasks: in the training ones an even number of actuators is inverted, in
-    the held-out ones an odd number. Any five actuators have the same combinations in both.
+    A policy that does not know which ones can hardly be robust to that: what drives a healthy
+    cheetah forward drives a faulty one back.
     """
 
     name = "cheetah_inverted"
+    strength = (-1.0, -0.5)
     min_speed = 1.0
-
-    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Signs whose product is -1 if held out, otherwise 1."""
-        product = -1.0 if heldout(split) else 1.0
-        count = len(CHEETAH.joints)
-        signs = rng.choice([-1.0, 1.0], (n, count))
-        signs[:, 0] *= product * signs.prod(1)
-        return Task(self.task_names, signs, np.arange(n))
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

@@ -1,6 +1,7 @@
 """The half-cheetah: Gymnasium's own, with tasks as in the literature."""
 
 import warnings
+from dataclasses import replace
 from itertools import combinations
 
 import gymnasium
@@ -101,8 +102,14 @@ def faulty_joints(values: Array) -> list[frozenset[int]]:
     return [frozenset(np.flatnonzero(row != 1).tolist()) for row in values]
 
 
-def test_joints_that_are_weak_together_in_held_out_tasks_never_are_in_training() -> None:
-    family = FAMILIES["cheetah_cripple"]()
+FAULTY = pytest.mark.parametrize("name", ["cheetah_cripple", "cheetah_inverted"])
+
+
+@FAULTY
+def test_joints_that_are_faulty_together_in_held_out_tasks_never_are_in_training(
+    name: str,
+) -> None:
+    family = FAMILIES[name]()
     assert family.task_names == tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     rng = np.random.default_rng(0)
     train = set(faulty_joints(family.sample(rng, 2000, "train").values))
@@ -115,45 +122,20 @@ def test_joints_that_are_weak_together_in_held_out_tasks_never_are_in_training()
     assert len(heldout) == 9
 
 
+@FAULTY
 @pytest.mark.parametrize("split", ["train", "heldout"])
-def test_weak_actuators_are_dead_or_partial_and_every_joint_is_weak_as_often(split: str) -> None:
-    family = FAMILIES["cheetah_cripple"]()
-    values = family.sample(np.random.default_rng(0), 6000, split).values
-    weak = values[values != 1]
-    assert weak.min() == 0
-    assert 0.45 < weak.max() <= 0.5
-    assert np.mean(weak == 0) == pytest.approx(0.5, abs=0.02)
-    share_by_joint = (values != 1).mean(0)
-    np.testing.assert_allclose(share_by_joint, share_by_joint.mean(), rtol=0.1)
-
-
-def test_held_out_tasks_have_an_odd_number_of_inverted_actuators() -> None:
-    family = FAMILIES["cheetah_inverted"]()
-    rng = np.random.default_rng(0)
-    combinations_of = {}
-    for split, remainder in (("train", 0), ("heldout", 1)):
-        values = family.sample(rng, 2000, split).values
-        assert set(values.flatten()) == {-1.0, 1.0}
-        inverted = (values < 0).sum(1)
-        assert (inverted % 2 == remainder).all()
-        combinations_of[split] = {tuple(row) for row in values.tolist()}
-        assert len(combinations_of[split]) == 32
-        any_five = values[:, :5]  # alone they do not tell which split a task is of
-        assert len({tuple(row) for row in any_five.tolist()}) == 32
-        np.testing.assert_allclose(values.mean(0), 0, atol=0.1)
-    assert not combinations_of["train"] & combinations_of["heldout"]
-
-
-@pytest.mark.parametrize("name", ["cheetah_cripple", "cheetah_inverted"])
-@pytest.mark.parametrize("split", ["train", "heldout"])
-def test_an_evaluations_tasks_are_many_and_the_same_for_the_same_seed(
+def test_every_joint_is_faulty_as_often_and_strengths_cover_their_range(
     name: str, split: str
 ) -> None:
     family = FAMILIES[name]()
-    values = family.sample(np.random.default_rng(3), 64, split).values
-    again = family.sample(np.random.default_rng(3), 64, split).values
-    np.testing.assert_array_equal(values, again)
-    assert len(np.unique(values, axis=0)) > 20
+    values = family.sample(np.random.default_rng(0), 6000, split).values
+    share_by_joint = (values != 1).mean(0)
+    np.testing.assert_allclose(share_by_joint, share_by_joint.mean(), rtol=0.1)
+    low, high = {"cheetah_cripple": (0, 0.5), "cheetah_inverted": (-1, -0.5)}[name]
+    faulty = values[values != 1]
+    counts, _ = np.histogram(faulty, 5, (low, high))
+    assert counts.sum() == len(faulty)
+    np.testing.assert_allclose(counts / len(faulty), 0.2, atol=0.02)
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])
@@ -161,7 +143,8 @@ def test_an_inverted_actuator_turns_the_other_way(engine: str) -> None:
     """The inverted cheetah under inverted actions is the healthy one under the actions."""
     family = FAMILIES["cheetah_inverted"]()
     rng = np.random.default_rng(0)
-    signs = family.sample(rng, 4, "heldout")
+    task = family.sample(rng, 4, "heldout")
+    signs = replace(task, values=np.sign(task.values))
     healthy = Task(signs.names, np.ones_like(signs.values), signs.ids)
     a = VecWorld(family, engine, 4, 0)
     b = VecWorld(family, engine, 4, 0)
