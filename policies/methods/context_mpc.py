@@ -206,13 +206,9 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
 
         Contexts are empty too: the policy must know what to do before any evidence.
         """
-        ticks, mask = self.replay.contexts(slots, 1 + self.config.max_context, self.generator)
-        precision, weighted = self.ema_model.evidence(ticks[:, 1:])
-        has_evidence = mask[:, 1:, None]
-        weighted = weighted.where(has_evidence, 0.0)
-        precision = precision.where(has_evidence[..., None], 0.0)
-        start = prior(len(slots), self.config.dynamics.latent_dim, self.device)
-        return start.update(precision.sum(1), weighted.sum(1)).mean
+        one_more = 1 + self.config.max_context
+        ticks, mask = self.replay.contexts(slots, one_more, self.generator)
+        return self.ema_model.infer(ticks[:, 1:], mask[:, 1:]).mean
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

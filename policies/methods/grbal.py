@@ -235,20 +235,22 @@ class Grbal(SavedState, Replans[GrbalBelief], Scores[GrbalBelief]):
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:
-        """The summary (b, l) of a step for each of the tasks (b,) in the replay.
-
-        The step is taken on a random window of 0 to M transitions of the task.
-        """
-        m = self.config.past_steps
-        t, mask = self.replay.trials(slots)
-        u = uniform((2, len(slots), 1), self.generator)
-        end = u[0] * mask.sum(1)[:, None]
-        window, window_mask = episode_windows(t, mask, end.long(), m, 1)
-        x, y = self.model.normalized(window[:, :m])
-        shortest_age = m - (u[1] * (m + 1)).long()
-        is_recent = torch.arange(m, device=self.device) >= shortest_age
-        update = self.model.adapt(Window(x, y, window_mask[:, :m] & is_recent))
+        """The summary (b, l) of a step on a random window of each of the tasks (b,)."""
+        update = self.model.adapt(self._random_window(slots))
         return self.model.summary(update)
+
+    def _random_window(self, slots: Tensor) -> Window:
+        """The last 0 to M transitions before a random tick of each task (b,) in the replay."""
+        m = self.config.past_steps
+        t, exists = self.replay.trials(slots)
+        tasks = (len(slots), 1)
+        length = exists.sum(1)[:, None]
+        end = uniform(tasks, self.generator) * length
+        window, mask = episode_windows(t, exists, end.long(), m, 1)
+        size = uniform(tasks, self.generator) * (m + 1)
+        age = torch.arange(m, 0, -1, device=self.device)  # ticks before the end
+        x, y = self.model.normalized(window[:, :m])
+        return Window(x, y, mask[:, :m] & (age <= size.long()))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.models.posterior import Encoder, Posterior, context_dim, context_features
+from policies.models.posterior import (
+    Encoder,
+    Posterior,
+    context_dim,
+    context_features,
+    prior,
+)
 from policies.models.windows import episode_windows
 from policies.nn.networks import Ensemble
 from policies.nn.noise import standard_normal, uniform
@@ -115,6 +121,13 @@ class Dynamics(nn.Module):
         x = self.context_norm(context_features(t))
         precision, weighted = self.encoder(x, t.valid)
         return precision, weighted
+
+    def infer(self, t: Transition, mask: Tensor) -> Posterior:
+        """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
+        x = self.context_norm(context_features(t))
+        precision, weighted = self.encoder(x, mask)
+        start = prior(len(mask), self.config.latent_dim, mask.device)
+        return start.update(precision.sum(1), weighted.sum(1))
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
