@@ -16,17 +16,17 @@ from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
     derive_buffer_tasks,
-    derive_gradient_steps,
+    derive_model_steps,
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, derive_search
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, NonNegative, Positive, PositiveShare
 from policies.rl.replay import Replay
@@ -47,8 +47,8 @@ class ContextMpcConfig(MethodConfig):
     # settings of a learned policy that plans start from, and of the value of their last state, both
     # under the belief; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None
-    # most transitions in a context that policy and value are trained under, as in PEARL
-    max_context: Count = 64
+    # most transitions in a context that policy and value are trained under
+    max_context: Count = 32
     # std of the colored noise on exploring actions; with a terminal value the policy explores
     exploration_std: NonNegative = 0.3
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
@@ -62,10 +62,14 @@ class ContextMpcConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
         schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        planner, terminal_value = derive_search(problem)
+        has_policy = terminal_value is not None
         return cls(
-            gradient_steps=derive_gradient_steps(problem, schedule),
+            planner=planner,
+            terminal_value=terminal_value,
+            gradient_steps=derive_model_steps(problem, schedule, has_policy),
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )
@@ -204,11 +208,16 @@ class ContextMPC(SavedState, Replans[ContextMpcBelief]):
     def infer(self, slots: Tensor) -> Tensor:
         """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
 
-        Contexts are empty too: the policy must know what to do before any evidence.
+        Small contexts are frequent and some are empty: the policy must know what to do with little
+        evidence, and with none.
         """
-        one_more = 1 + self.config.max_context
-        ticks, mask = self.replay.contexts(slots, one_more, self.generator)
-        return self.ema_model.infer(ticks[:, 1:], mask[:, 1:]).mean
+        ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
+        longest = exists.shape[1]
+        u = uniform((len(slots), 1), self.generator)
+        size = u.square() * (longest + 1)
+        column = torch.arange(longest, device=self.device)
+        mask = exists & (column < size.long())
+        return self.ema_model.infer(ticks, mask).mean
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

@@ -18,7 +18,7 @@ from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
     derive_buffer_tasks,
-    derive_gradient_steps,
+    derive_model_steps,
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
@@ -28,7 +28,7 @@ from policies.models.windows import episode_windows
 from policies.nn.noise import uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, derive_search
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
@@ -66,10 +66,14 @@ class GrbalConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
         schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        planner, terminal_value = derive_search(problem)
+        has_policy = terminal_value is not None
         return cls(
-            gradient_steps=derive_gradient_steps(problem, schedule),
+            planner=planner,
+            terminal_value=terminal_value,
+            gradient_steps=derive_model_steps(problem, schedule, has_policy),
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )

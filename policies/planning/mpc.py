@@ -17,8 +17,20 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem
-from policies.planning.icem import Icem, Plan, colored_noise
+from policies.planning.icem import Icem, IcemConfig, Plan, colored_noise
 from policies.planning.terminal_value import Imagine, TerminalValue
+from policies.rl.sac import SacConfig
+
+# A search that starts from a learned policy: few candidates around its actions, a few steps ahead.
+POLICY_SEARCH = IcemConfig(
+    horizon=3,
+    num_samples=32,
+    iterations=1,
+    num_elites=4,
+    num_kept_elites=2,
+    noise_beta=1.0,
+    init_std=0.2,
+)
 
 # A method's search from observations (n, o) under a belief, from a plan, for some iterations.
 Search = Callable[[Tensor, Any, Plan, int], Plan]
@@ -32,6 +44,17 @@ class PlanState:
     planned_obs: Tensor  # (n, o) the observation that the plan starts from; NaN without a plan
     tick: Tensor  # (n,) int64, actions since the episode began
     exploration_noise: Tensor  # (n, H, a) added to the actions of this episode while exploring
+
+
+def derive_search(problem: Problem) -> tuple[IcemConfig, SacConfig | None]:
+    """The planner's settings, and those of a terminal value where episodes are longer than plans.
+
+    A plan that is much shorter than the episode does not see what its actions lead to.
+    """
+    whole_episode = IcemConfig()
+    if problem.horizon <= whole_episode.horizon:
+        return whole_episode, None
+    return POLICY_SEARCH, SacConfig.for_problem(problem)
 
 
 class MpcController:

@@ -14,10 +14,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from policies.method import Problem
+from policies.method import Problem, Transition
+from policies.nn.normalizer import RunningNormalizer
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig, q_values
 from policies.rl.sac_learner import FixedBelief, SacLearner
+
+SUMMARIES = 256  # drawn in every iteration for the statistics that normalize them
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
 Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -53,6 +56,18 @@ class TerminalValue(SacLearner):
         """
         super().__init__(problem, config, seed, device, replay, condition_dim=summary_dim)
         self.infer = infer
+        self.summary_norm = RunningNormalizer(summary_dim, device)
+        self.net["summary_norm"] = self.summary_norm
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What actor and critics read, (..., o + l): both parts are normalized."""
+        return super().features(obs, self.summary_norm(z))
+
+    def train_on(self, new: Transition) -> dict[str, float]:
+        """The gradient steps of an iteration, after the statistics of the summaries."""
+        slots = self.replay.tasks(SUMMARIES, self.generator)
+        self.summary_norm.update(self.infer(slots))
+        return super().train_on(new)
 
     def known(self, slots: Tensor) -> Tensor:
         """The summary of a belief about tasks (b,) in the replay, (b, l)."""

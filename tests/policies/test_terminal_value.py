@@ -95,7 +95,7 @@ def make_terminal_value(kind: type[TerminalValue] = TerminalValue) -> TerminalVa
 def test_a_value_is_the_discounted_return_under_the_belief_in_the_unit_of_the_reward() -> None:
     terminal_value = make_terminal_value()
     g = torch.Generator().manual_seed(1)
-    for _ in range(5):
+    for _ in range(8):
         trial = random_trial(64, g)
         terminal_value.train_on(terminal_value.replay.add(trial))
     reward = torch.tensor([[1.0], [2.0]])
