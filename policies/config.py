@@ -19,9 +19,11 @@ ON_POLICY_STEPS = 3_000_000  # RL² and MAML on 20-tick episodes: 200 iterations
 MAX_ITERATION_STEPS = 13_000  # half-cheetah: 32 tasks × 2 episodes × 200 ticks
 MAX_DISCOUNT = 0.99  # the usual discount for episodes of 100 ticks and more
 
-# Gradient steps per new transition: on half-cheetah a quarter of it, 1/64, reaches a return of -138
-# with as many gradient steps as reach -73 at this one.
+# Gradient steps of actor and critics per new transition: on half-cheetah a quarter of it, 1/64,
+# reaches a return of -138 with as many gradient steps as reach -73 at this one.
 UPDATE_TO_DATA = 1 / 16
+# Of a dynamics model that a policy is learned beside: a step of it costs twice as much.
+MODEL_UPDATE_TO_DATA = 1 / 64
 
 REPLAY_BYTES = 256 * 2**20  # of memory; as much is on disk
 BYTES_PER_NUMBER = 4
@@ -88,8 +90,19 @@ def derive_schedule(
 
 
 def derive_gradient_steps(problem: Problem, schedule: CollectionSchedule) -> int:
-    """Gradient steps of an iteration by the update-to-data ratio."""
+    """Gradient steps of an iteration on actor and critics."""
     return max(1, round(UPDATE_TO_DATA * iteration_steps(problem, schedule)))
+
+
+def derive_model_steps(
+    problem: Problem,
+    schedule: CollectionSchedule,
+    has_policy: bool,
+) -> int:
+    """Gradient steps of an iteration on a dynamics model, with or without a policy beside it."""
+    if not has_policy:
+        return derive_gradient_steps(problem, schedule)
+    return max(1, round(MODEL_UPDATE_TO_DATA * iteration_steps(problem, schedule)))
 
 
 def derive_buffer_tasks(problem: Problem, schedule: CollectionSchedule) -> int:

@@ -119,12 +119,23 @@ def _resolve(
 
 def _derive(kind: type[C], problem: Problem) -> Resolved:
     """Value and source of every setting before presets and changes."""
-    defaults = _flatten(kind())
+    defaults = _defaults(kind)
     resolved: Resolved = {}
     for name, value in _flatten(kind.for_problem(problem)).items():
         is_default = name in defaults and defaults[name] == value
         resolved[name] = (value, "default" if is_default else "derived")
     return resolved
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """The default of every setting, also of those within a config that is off by default."""
+    defaults = _flatten(kind())
+    for name, field in declared_fields(kind).items():
+        nested = config_in(field.annotation)
+        if nested is not None:
+            for child, value in _flatten(nested()).items():
+                defaults[f"{name}.{child}"] = value
+    return defaults
 
 
 def _switch_on_parents(

@@ -16,17 +16,17 @@ from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
     derive_buffer_tasks,
-    derive_gradient_steps,
+    derive_model_steps,
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, derive_search
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, NonNegative, Positive, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -44,9 +44,13 @@ class ContextMpcConfig(MethodConfig):
     meta_batch: Count = 16  # tasks in a batch
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned value of a plan's last state; none: a plan's return ends with the plan
+    # settings of a learned policy that plans start from, and of the value of their last state, both
+    # under the belief; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None
-    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
+    # most transitions in a context that policy and value are trained under
+    max_context: Count = 32
+    # std of the colored noise on exploring actions; with a terminal value the policy explores
+    exploration_std: NonNegative = 0.3
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
     schedule: CollectionSchedule = CollectionSchedule(
@@ -64,10 +68,14 @@ class ContextMpcConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
         schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        planner, terminal_value = derive_search(problem)
+        has_policy = terminal_value is not None
         return cls(
-            gradient_steps=derive_gradient_steps(problem, schedule),
+            planner=planner,
+            terminal_value=terminal_value,
+            gradient_steps=derive_model_steps(problem, schedule, has_policy),
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )
@@ -118,7 +126,13 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         self.terminal_value: TerminalValue | None = None
         if config.terminal_value is not None:
             self.terminal_value = TerminalValue(
-                problem, config.terminal_value, seed, device, self.replay
+                problem,
+                config.terminal_value,
+                seed,
+                device,
+                self.replay,
+                infer=self.infer,
+                summary_dim=config.dynamics.latent_dim,
             )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
@@ -151,7 +165,8 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        summary = belief.posterior.mean
+        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
@@ -163,6 +178,8 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
     def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
         """A plan for the next observation, under the posterior of the belief."""
         n = len(belief.tick)
+        if not self.controller.keeps_plans:
+            return replace(belief, tick=belief.tick + transition.valid)
         start = belief.plan
         if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
             start = self.planner.initial_plan(n)
@@ -190,20 +207,36 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.rollout(obs, actions, z)
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = belief.posterior.mean
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+    @torch.no_grad()
+    def infer(self, slots: Tensor) -> Tensor:
+        """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
+
+        Small contexts are frequent and some are empty: the policy must know what to do with little
+        evidence, and with none.
+        """
+        ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
+        longest = exists.shape[1]
+        u = uniform((len(slots), 1), self.generator)
+        size = u.square() * (longest + 1)
+        column = torch.arange(longest, device=self.device)
+        mask = exists & (column < size.long())
+        return self.ema_model.infer(ticks, mask).mean
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        log = {}
-        if self.terminal_value is not None:
-            log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
         statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
         for averaged, current in statistics:
             averaged.copy_(current)
-        return log | mean_logs(steps)
+        log = mean_logs(steps)
+        if self.terminal_value is not None:
+            log |= self.terminal_value.train_on(new)
+        return log
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the model."""

@@ -18,7 +18,7 @@ from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
     derive_buffer_tasks,
-    derive_gradient_steps,
+    derive_model_steps,
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
@@ -28,7 +28,7 @@ from policies.models.windows import episode_windows
 from policies.nn.noise import uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, derive_search
 from policies.planning.terminal_value import TerminalValue
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -52,10 +52,11 @@ class GrbalConfig(MethodConfig):
     windows_per_task: Count = 4  # windows of each task in a batch; original 10 in all
     gradient_steps: Count = 300  # gradient steps per iteration
     buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned value of a plan's last state; none (original): a plan's return ends with
-    # the plan
+    # settings of a learned policy that plans start from, and of the value of their last state, both
+    # under the belief; none (original): a plan's return ends with the plan
     terminal_value: SacConfig | None = None
-    exploration_std: NonNegative = 0.3  # std of the colored noise on exploring actions
+    # std of the colored noise on exploring actions; with a terminal value the policy explores
+    exploration_std: NonNegative = 0.3
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=32,
         episodes_per_trial=3,
@@ -71,10 +72,14 @@ class GrbalConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps and replay follow from the horizon and the episodes."""
+        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
         schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
+        planner, terminal_value = derive_search(problem)
+        has_policy = terminal_value is not None
         return cls(
-            gradient_steps=derive_gradient_steps(problem, schedule),
+            planner=planner,
+            terminal_value=terminal_value,
+            gradient_steps=derive_model_steps(problem, schedule, has_policy),
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )
@@ -128,7 +133,13 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         self.terminal_value: TerminalValue | None = None
         if config.terminal_value is not None:
             self.terminal_value = TerminalValue(
-                problem, config.terminal_value, seed, device, self.replay
+                problem,
+                config.terminal_value,
+                seed,
+                device,
+                self.replay,
+                infer=self.infer,
+                summary_dim=self.model.summary_dim,
             )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
@@ -164,7 +175,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        summary = self.model.summary(belief.update)
+        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
@@ -193,6 +205,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         It starts from the last plan where that one was made for this transition's observation; it
         was not at an episode's first tick and after a dropped tick.
         """
+        if not self.controller.keeps_plans:
+            return replace(belief, tick=belief.tick + transition.valid)
         has_plan = (belief.planned_obs == transition.obs).all(-1)
         initial_plan = self.planner.initial_plan(len(has_plan))
         start = where(has_plan, shift_plan(belief.plan), initial_plan)
@@ -226,17 +240,37 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = self.model.summary(belief.update)
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+    @torch.no_grad()
+    def infer(self, slots: Tensor) -> Tensor:
+        """The summary (b, l) of a step on a random window of each of the tasks (b,)."""
+        update = self.model.adapt(self._random_window(slots))
+        return self.model.summary(update)
+
+    def _random_window(self, slots: Tensor) -> Window:
+        """The last 0 to M transitions before a random tick of each task (b,) in the replay."""
+        m = self.config.past_steps
+        t, exists = self.replay.trials(slots)
+        tasks = (len(slots), 1)
+        length = exists.sum(1)[:, None]
+        end = uniform(tasks, self.generator) * length
+        window, mask = episode_windows(t, exists, end.long(), m, 1)
+        size = uniform(tasks, self.generator) * (m + 1)
+        age = torch.arange(m, 0, -1, device=self.device)  # ticks before the end
+        x, y = self.model.normalized(window[:, :m])
+        return Window(x, y, mask[:, :m] & (age <= size.long()))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
         new = self.replay.add(trial)
         self.model.update(new)
-        log = {}
-        if self.terminal_value is not None:
-            log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
-        return log | mean_logs(steps) | self._mean_rates()
+        log = mean_logs(steps) | self._mean_rates()
+        if self.terminal_value is not None:
+            log |= self.terminal_value.train_on(new)
+        return log
 
     def _mean_rates(self) -> dict[str, float]:
         """The learned step sizes, for the log."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.models.posterior import Encoder, Posterior, context_dim, context_features
+from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.models.windows import episode_windows
 from policies.nn.networks import Ensemble
 from policies.nn.noise import standard_normal, uniform
@@ -110,16 +110,22 @@ class Dynamics(nn.Module):
         """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
         return self.delta_norm.std().float()
 
-    def evidence(self, t: Transition) -> tuple[Tensor, Tensor]:
-        """What each transition adds to a belief: precision (..., l, l), weighted sum (..., l)."""
+    def evidence(self, t: Transition, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What transitions in a mask add to a belief: precision (..., l, l), weighted (..., l)."""
         x = self.context_norm(context_features(t))
-        precision, weighted = self.encoder(x, t.valid)
+        precision, weighted = self.encoder(x, mask)
         return precision, weighted
+
+    def infer(self, t: Transition, mask: Tensor) -> Posterior:
+        """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
+        precision, weighted = self.evidence(t, mask)
+        start = prior(len(mask), self.config.latent_dim, mask.device)
+        return start.update(precision.sum(1), weighted.sum(1))
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
         """The belief after one more transition of n worlds, at constant cost."""
-        return belief.update(*self.evidence(t)).bounded()
+        return belief.update(*self.evidence(t, t.valid)).bounded()
 
     def predict(
         self,
@@ -204,7 +210,7 @@ class Dynamics(nn.Module):
 
     def _belief_before(self, t: Transition, known: Tensor) -> Posterior:
         """The belief after the first ``known`` (m, b, w) transitions of trials (b, L, ...)."""
-        precision, weighted = self.evidence(t)
+        precision, weighted = self.evidence(t, t.valid)
         device = known.device
         identity = torch.eye(self.config.latent_dim, device=device)
         tasks = torch.arange(len(weighted), device=device)[:, None]

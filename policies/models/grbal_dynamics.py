@@ -82,6 +82,7 @@ class GrbalDynamics(nn.Module):
         self.past_steps = past_steps
         outputs = obs_dim + predict_reward
         sizes = [obs_dim + action_dim, *hidden, outputs]
+        self.summary_dim = obs_dim + action_dim + outputs
         self.fan_in = sizes[:-1]
         self.fan_out = sizes[1:]
         self.obs_norm = RunningNormalizer(obs_dim, device)
@@ -163,6 +164,17 @@ class GrbalDynamics(nn.Module):
             inputs=torch.cat(scaled_inputs, -1),
             errors=torch.cat(errors, -1),
         )
+
+    def summary(self, update: LowRankUpdate) -> Tensor:
+        """What a step changes at the ends of the network, (n, o + a + o + r).
+
+        These are the changes of the gains and of the last layer's biases, both in units of their
+        learned step sizes, that is, minus their gradients. Where an actuator is weak or inverted
+        the gain of its action shows it; where the reward is another one, its bias does.
+        """
+        gains = (update.gains - self.gains) / self._gain_rates()
+        errors = update.errors[..., -self.fan_out[-1] :]
+        return torch.cat([gains, -errors.sum(1)], -1)
 
     def _activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The input of every layer and the output of the last, by the meta-learned weights."""

@@ -1,19 +1,36 @@
-"""Receding-horizon planning, kept in the belief: every observation warm-starts the next search.
+"""Receding-horizon planning: a search at every observation.
+
+Without a learned policy the plan is kept in the belief, and warm-starts the next search. With one
+(``policies.planning.terminal_value``) every search starts from the policy's own actions, and
+exploring actions are samples of the policy: value and policy are then learned from the policy's own
+experience, and acting without a search is cheap while data is collected.
 
 Axes: n worlds, m hypotheses (such as the members of an ensemble), P candidates, H steps,
 o observation, a action, r = 1 where the reward is predicted too, else 0.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from policies.method import Problem
-from policies.planning.icem import Icem, Plan, colored_noise
+from policies.planning.icem import Icem, IcemConfig, Plan, colored_noise
 from policies.planning.terminal_value import Imagine, TerminalValue
+from policies.rl.sac import SacConfig
+
+# A search that starts from a learned policy: few candidates around its actions, a few steps ahead.
+POLICY_SEARCH = IcemConfig(
+    horizon=3,
+    num_samples=32,
+    iterations=1,
+    num_elites=4,
+    num_kept_elites=2,
+    noise_beta=1.0,
+    init_std=0.2,
+)
 
 # A method's search from observations (n, o) under a belief, from a plan, for some iterations.
 Search = Callable[[Tensor, Any, Plan, int], Plan]
@@ -27,6 +44,17 @@ class PlanState:
     planned_obs: Tensor  # (n, o) the observation that the plan starts from; NaN without a plan
     tick: Tensor  # (n,) int64, actions since the episode began
     exploration_noise: Tensor  # (n, H, a) added to the actions of this episode while exploring
+
+
+def derive_search(problem: Problem) -> tuple[IcemConfig, SacConfig | None]:
+    """The planner's settings, and those of a terminal value where episodes are longer than plans.
+
+    A plan that is much shorter than the episode does not see what its actions lead to.
+    """
+    whole_episode = IcemConfig()
+    if problem.horizon <= whole_episode.horizon:
+        return whole_episode, None
+    return POLICY_SEARCH, SacConfig.for_problem(problem)
 
 
 class MpcController:
@@ -45,9 +73,10 @@ class MpcController:
         Args:
             problem: gives the reward, where it is known, and the episode's length.
             planner: the search.
-            exploration_std: std of the colored noise that is added to exploring actions.
+            exploration_std: std of the colored noise that is added to exploring actions; not used
+                with a terminal value.
             generator: what that noise is drawn with.
-            terminal_value: value of the last imagined state, and a policy that proposes a plan.
+            terminal_value: value of the last imagined state, and a policy to start from.
         """
         self.problem = problem
         self.planner = planner
@@ -69,18 +98,40 @@ class MpcController:
             exploration_noise=self.exploration_std * noise,
         )
 
+    @property
+    def keeps_plans(self) -> bool:
+        """Whether a search starts from the last plan; else from the learned policy."""
+        return self.terminal_value is None
+
     def act(
         self,
         obs: Tensor,
         state: PlanState,
         explore: bool,
         search: Search,
+        summary: Tensor,
     ) -> Tensor:
-        """The plan's first action (n, a); a world without a plan for this observation gets one."""
+        """Actions (n, a).
+
+        Without a terminal value, the plan's first action; a world without a plan for this
+        observation gets one. With a terminal value, that of a search made here; while exploring, a
+        sample of the policy.
+
+        Args:
+            obs: (n, o)
+            state: the plan, and the exploration noise.
+            explore: whether to explore.
+            search: the method's search.
+            summary: (n, l) of the belief, for the policy.
+        """
+        start = self.planner.initial_plan(len(obs))
+        if self.terminal_value is not None:
+            if explore:
+                return self.terminal_value.explore(obs, summary)
+            return search(obs, state, start, self.planner.config.iterations).action
         planned = (state.planned_obs == obs).all(-1, keepdim=True)
         action = state.plan.action
         if not planned.all():
-            start = self.planner.initial_plan(len(obs))
             new_plan = search(obs, state, start, self.planner.config.cold_iterations)
             action = torch.where(planned, action, new_plan.action)
         if explore:
@@ -97,6 +148,7 @@ class MpcController:
         start: Plan,
         iterations: int,
         imagine: Imagine,
+        summary: Tensor,
     ) -> Plan:
         """Search for the highest return, averaged over the hypotheses.
 
@@ -107,9 +159,10 @@ class MpcController:
         Args:
             obs: (n, o) where the plan starts.
             state: gives the tick of the episode.
-            start: the plan that the search starts from.
+            start: the plan that the search starts from, without a terminal value.
             iterations: of the search.
             imagine: the model.
+            summary: (n, l) of the belief, for the terminal value.
         """
         terminal_value = self.terminal_value
         discounts = self._discounts(state)  # (H, n)
@@ -123,13 +176,14 @@ class MpcController:
             value = discounted.sum(0)  # (m, n, P)
             if terminal_value is not None:
                 discount = terminal_value.config.gamma**steps
-                value = value + discount * terminal_value.value(states[-1])
+                value = value + discount * terminal_value.value(states[-1], summary)
             return value.mean(0)
 
-        proposal = None
         if terminal_value is not None:
-            proposal = terminal_value.propose(obs, steps, imagine)
-        return self.planner.search(start, score, iterations, proposal)
+            policy_actions = terminal_value.propose(obs, summary, steps, imagine)
+            best = policy_actions[:, None].expand_as(start.best)
+            start = replace(start, mean=policy_actions, best=best)
+        return self.planner.search(start, score, iterations)
 
     def _reward(
         self,

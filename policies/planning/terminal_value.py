@@ -1,9 +1,12 @@
-"""The value of a plan's last state, and a policy that proposes plans, learned from data.
+"""A policy that plans start from, and the value of a plan's last state, learned from data.
 
 A search of a few steps ignores the value of its last state, and one of many steps accumulates the
-model's errors. The return of a plan therefore ends with a learned value, and the policy's own
-actions are one of the candidates (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021). Value and
-policy do not depend on the task. Axes as in ``policies.planning.mpc``.
+model's errors. The return of a plan therefore ends with a learned value, and the search begins at
+the policy's own actions (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021; TD-MPC, Hansen et al.
+2022). Value and policy read a summary of the belief about the task: without it they would have to
+be robust to all tasks, and a search of a few steps does not make up for that.
+
+Axes as in ``policies.planning.mpc``; l columns of the summary.
 """
 
 from collections.abc import Callable
@@ -11,39 +14,108 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from policies.rl.sac import q_values
-from policies.rl.sac_learner import SacLearner
+from policies.method import Problem, Transition
+from policies.nn.normalizer import RunningNormalizer
+from policies.rl.replay import Replay
+from policies.rl.sac import SacConfig, q_values
+from policies.rl.sac_learner import FixedBelief, SacLearner
+
+SUMMARIES = 256  # drawn in every iteration for the statistics that normalize them
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
 Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# Slots (b,) of the replay -> the summary (b, l) of a belief from some of each task's transitions.
+Infer = Callable[[Tensor], Tensor]
 
 
 class TerminalValue(SacLearner):
-    """Soft actor-critic on the replay of the method that plans; the policy acts by its mean."""
+    """Soft actor-critic on the replay of the method that plans, under its beliefs."""
 
     saved_attributes = ("net", "optimizer", "generator")  # the method saves the replay
 
+    def __init__(
+        self,
+        problem: Problem,
+        config: SacConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay,
+        infer: Infer,
+        summary_dim: int,
+    ) -> None:
+        """A new learner.
+
+        Args:
+            problem: the family.
+            config: settings.
+            seed: of the generator of its weights, batches and actions.
+            device: of everything.
+            replay: where it learns from; the method that owns it adds the trials.
+            infer: the method's belief about tasks in the replay, as a summary.
+            summary_dim: l, number of columns of a summary.
+        """
+        super().__init__(problem, config, seed, device, replay, condition_dim=summary_dim)
+        self.infer = infer
+        self.summary_norm = RunningNormalizer(summary_dim, device)
+        self.net["summary_norm"] = self.summary_norm
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What actor and critics read, (..., o + l): both parts are normalized."""
+        return super().features(obs, self.summary_norm(z))
+
+    def train_on(self, new: Transition) -> dict[str, float]:
+        """The gradient steps of an iteration, after the statistics of the summaries."""
+        slots = self.replay.tasks(SUMMARIES, self.generator)
+        self.summary_norm.update(self.infer(slots))
+        return super().train_on(new)
+
+    def known(self, slots: Tensor) -> Tensor:
+        """The summary of a belief about tasks (b,) in the replay, (b, l)."""
+        return self.infer(slots)
+
+    def explore(self, obs: Tensor, summary: Tensor) -> Tensor:
+        """A sample of the policy, (n, a), in (n, o) under summaries (n, l)."""
+        return self.act(obs, FixedBelief(summary), explore=True)
+
     @torch.no_grad()
-    def value(self, obs: Tensor) -> Tensor:
-        """Discounted return from observations (..., o) on, (...,): the lower of two critics."""
+    def value(self, obs: Tensor, summary: Tensor) -> Tensor:
+        """Discounted return from observations on: the lower of two critics.
+
+        Args:
+            obs: (m, n, P, o)
+            summary: (n, l)
+
+        Returns:
+            Values (m, n, P).
+        """
+        lead = obs.shape[:-1]
+        known = summary[:, None].expand(*lead, -1)
         rows = obs.flatten(0, -2)
-        x = self.obs_norm(rows)
+        x = self.features(rows, known.flatten(0, -2))
         action = self.sac.act(x, None)
         q = q_values(self.sac.target_critic, x, action).amin(0)
         value = q / self.config.reward_scale
-        return value.view(obs.shape[:-1])
+        return value.view(lead)
 
     @torch.no_grad()
     def propose(
         self,
         obs: Tensor,
+        summary: Tensor,
         steps: int,
         imagine: Imagine,
     ) -> Tensor:
-        """The policy's actions from (n, o) on, (n, H, a), along the mean of the hypotheses."""
+        """The policy's mean actions, (n, H, a), along the mean of the hypotheses.
+
+        Args:
+            obs: (n, o) where the plan starts.
+            summary: (n, l) of the belief.
+            steps: H
+            imagine: the model.
+        """
         actions = []
         for _ in range(steps):
-            action = self.sac.act(self.obs_norm(obs), None)
+            action = self.sac.act(self.features(obs, summary), None)
             candidate = action[:, None, None]  # (n, P = 1, H = 1, a)
             states, _ = imagine(obs, candidate)  # (2, m, n, 1, o)
             obs = states[1].mean(0)[:, 0]

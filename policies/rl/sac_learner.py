@@ -92,12 +92,16 @@ class SacLearner(SavedState):
         logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
+    def known(self, slots: Tensor) -> Tensor:
+        """What the policy knows of tasks (b,) in the replay, (b, l)."""
+        return self.condition(self.replay.task[slots])
+
     def step(self) -> dict[str, Tensor]:
         """One gradient step on actor, critics and temperature."""
         c = self.config
         g = self.generator
         slots = self.replay.tasks(c.meta_batch, g)
-        z = self.condition(self.replay.task[slots]).repeat_interleave(c.batch_per_task, 0)
+        z = self.known(slots).repeat_interleave(c.batch_per_task, 0)
         stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
         batch = relabel_goals(stored, self.problem, g)
         x = self.features(batch.obs, z)

@@ -176,7 +176,7 @@ def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
 
 
 def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:
-    """Share of each joint's torque that arrives, (n, j).
+    """Factor of each joint's torque, (n, j): 1 as commanded, 0 none, negative the other way.
 
     It is the product of ``actuator.strength``, which all joints have in common, and the joint's own
     ``actuator.JOINT``.

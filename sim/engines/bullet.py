@@ -90,7 +90,7 @@ class BulletEngine:
         for i in world_indices(mask, self.n).tolist():
             world = self._worlds[i]
             world.damping = float(damping[i])
-            world.strength = strength[i]
+            world.set_strength(strength[i])
             if world.object is not None and described is not None:
                 world.object.make(described, i)
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
 from robots.kinematics import GRAVITY
 from robots.scene import Scene
-from robots.signals import Setpoint, Torque
+from robots.signals import Array, Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import BASE, BulletObject, Client
@@ -53,6 +54,17 @@ class BulletArm(BulletBody):
             contact_dt = scene.timestep / scene.contact_substeps
             self.object = BulletObject(client, (self.body, striker), contact_dt)
         self.measure()
+
+    def set_strength(self, strength: Array) -> None:
+        """Set the share of each servo's torque limit that is available, (j,).
+
+        Raises:
+            BadArgumentError: one is negative; Bullet's servos always push toward their target.
+        """
+        if (strength < 0).any():
+            name = self._arm.name
+            raise BadArgumentError(f"{name}: Bullet cannot invert a servo, got {strength.min()}")
+        super().set_strength(strength)
 
     def step(self, command: Setpoint | Torque, substeps: int) -> bool:
         """Simulate one tick toward a setpoint, which is where to be when the tick ends."""

@@ -29,7 +29,7 @@ class BulletBody(ABC):
         )
         driven = len(scene.body.joints)
         self.damping = 0.0  # N·m·s/rad, added to every driven joint
-        self.strength = np.ones(driven)  # share of each joint's torque that arrives
+        self.strength = np.ones(driven)  # factor of each joint's torque
         self.tau = np.zeros(driven)  # N·m
 
     def place(self, start: Start, i: int) -> None:
@@ -42,6 +42,14 @@ class BulletBody(ABC):
         self.measure()
         if self.object is not None:
             self.object.place(start, i)
+
+    def set_strength(self, strength: Array) -> None:
+        """Set the factor of each joint's torque, (j,).
+
+        Raises:
+            BadArgumentError: one is negative, and this kind of body cannot be inverted.
+        """
+        self.strength = strength
 
     @abstractmethod
     def step(self, command: Setpoint | Torque, substeps: int) -> bool:

@@ -5,8 +5,9 @@ from robots.signals import Array
 from robots.world import Task
 from sim.engines.base import actuator_strength, joint_damping
 
-ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
-JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
+FORCE_FIELDS = ("actuator_gainprm", "actuator_biasprm")  # an actuator's force is linear in them
+FORCE_RANGE = "actuator_forcerange"
+JOINT_FIELDS = ("dof_damping", *FORCE_FIELDS, FORCE_RANGE)
 
 
 def set_joints(values: dict[str, Array], body: Body, driven: slice, task: Task) -> None:
@@ -22,5 +23,7 @@ def set_joints(values: dict[str, Array], body: Body, driven: slice, task: Task) 
     damping = values["dof_damping"]
     damping[:, driven] += added[:, None]
     strength = actuator_strength(task, body.joints)
-    for name in ACTUATOR_FIELDS:
-        values[name] *= strength[..., None]
+    factor = strength[..., None]
+    for name in FORCE_FIELDS:
+        values[name] *= factor
+    values[FORCE_RANGE] *= abs(factor)  # low and high stay in order where a force is inverted

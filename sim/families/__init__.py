@@ -7,6 +7,7 @@ FAMILIES = Registry(
     "pliant.families",
     {
         "cheetah_cripple": "sim.families.cheetah:CheetahCripple",
+        "cheetah_inverted": "sim.families.cheetah:CheetahInverted",
         "cheetah_vel": "sim.families.cheetah:CheetahVel",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",

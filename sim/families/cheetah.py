@@ -1,4 +1,4 @@
-"""Gymnasium's half-cheetah, driven by torque: run at a hidden speed, or with a dead actuator.
+"""Gymnasium's half-cheetah, driven by torque: run at a hidden speed, or with faulty actuators.
 
 The model is the installed package's own file. An action lasts five steps of 10 ms, as in Gymnasium.
 The noise at the start is Gymnasium's too. The observation is Gymnasium's (qpos without the root's
@@ -54,7 +54,7 @@ CHEETAH = Walker(
 )
 NUM_COORDINATES = len(CHEETAH.root) + len(CHEETAH.joints)
 NOISE = 0.1  # uniform ± rad or m; standard deviation in rad/s or m/s (Gymnasium's reset)
-EFFORT = 0.05  # weight of squared actions, in both families' sources
+EFFORT = 0.05  # weight of squared actions, in the families' sources
 
 OBS = Spec.of(
     ("rootz", -0.6, 0.6, "m"),
@@ -81,7 +81,7 @@ X = OBS.index("rootx")
 
 
 class Cheetah(BaseFamily):
-    """What both families share; a subclass defines how tasks differ and what is rewarded."""
+    """What all families share; a subclass defines how tasks differ and what is rewarded."""
 
     body = CHEETAH
     limits = CHEETAH.limits
@@ -153,41 +153,73 @@ class CheetahVel(Cheetah):
         return {"speed_error_mps": _speed_error(obs, task)}
 
 
-class CheetahCripple(Cheetah):
-    """Run forward with one actuator dead (Nagabandi, Clavera et al. 2019, GrBAL).
+class FaultyCheetah(Cheetah):
+    """Run forward with one or two faulty actuators; a subclass defines how faulty.
 
-    As in their code the back thigh's actuator is never dead in training, so it is the held-out
-    task. In their code an action lasts one step of 10 ms and an episode 1000 actions; here an
-    action lasts five steps and an episode 200 actions. Both episodes last 10 s.
+    In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and held out is one
+    joint. Here held-out tasks have two faulty joints that are never faulty together in training.
+    The joints are numbered from hip to foot, back leg first. In training both numbers are even or
+    both are odd (6 pairs), or there is one faulty joint; in held-out tasks one number is even and
+    one is odd (9 pairs).
+
+    Reward and duration are those of GrBAL's code. There an action lasts one step of 10 ms and an
+    episode 1000 actions; here an action lasts five steps and an episode 200 actions.
     """
 
-    name = "cheetah_cripple"
     episodes = 2
-    # share of the torque that arrives: 0 or 1
+    # factor of each motor's torque: 1 healthy, 0 dead, negative where it turns the other way
     task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     hidden_reward = False
-    min_speed = 1.0  # m/s; ours, the literature defines no success
+    strength: tuple[float, float]  # range of a faulty actuator's factor
+    min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """One dead actuator per task: the back thigh's if held out, otherwise one of the others."""
+        """Two faulty joints an odd distance apart if held out, otherwise an even one or none."""
         count = len(CHEETAH.joints)
-        dead = np.zeros(n, dtype=int) if heldout(split) else rng.integers(1, count, n)
-        share = 1.0 - np.eye(count)[dead]
-        return Task(self.task_names, share, np.arange(n))
+        nearest = 1 if heldout(split) else 0
+        distances = np.arange(nearest, count, 2)
+        first = rng.integers(count, size=n)
+        second = (first + rng.choice(distances, n)) % count
+        strength = rng.uniform(*self.strength, (n, 2))
+        rows = np.arange(n)
+        values = np.ones((n, count))
+        values[rows, first] = strength[:, 0]
+        values[rows, second] = strength[:, 1]
+        return Task(self.task_names, values, rows)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """v - 0.05·|a|², where the action of the dead actuator counts too."""
+        """v - 0.05·|a|², where the action of a faulty actuator counts in full."""
         return self.mean_velocity(obs, next_obs) - EFFORT * (applied**2).sum(-1)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Forward at more than 1 m/s at this instant."""
+        """Forward at more than the family's least speed at this instant."""
         return obs[..., VELOCITY] > self.min_speed
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Forward speed at this instant."""
         return {"speed_mps": obs[..., VELOCITY]}
+
+
+class CheetahCripple(FaultyCheetah):
+    """Weak actuators, from dead to half of their torque."""
+
+    name = "cheetah_cripple"
+    strength = (0.0, 0.5)
+    min_speed = 2.0
+
+
+class CheetahInverted(FaultyCheetah):
+    """Actuators that turn the wrong way, with at least half of their torque.
+
+    A policy that does not know which ones can hardly be robust to that: what drives a healthy
+    cheetah forward drives a faulty one back.
+    """
+
+    name = "cheetah_inverted"
+    strength = (-1.0, -0.5)
+    min_speed = 1.0
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

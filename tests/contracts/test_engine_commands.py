@@ -13,6 +13,7 @@ from engine_parts import (
 )
 
 from robots.arm import ArmSpec, Body, Walker
+from robots.errors import BadArgumentError
 from robots.signals import Setpoint, Torque
 from robots.world import Task
 from sim.engines import ENGINES
@@ -117,3 +118,29 @@ def test_a_dead_actuator_gives_no_torque_in_its_world_alone(name: str, kind: typ
         np.testing.assert_allclose(tau[2] / whole[2], share, rtol=1e-12)
     engine.close()
     plain.close()
+
+
+def test_an_inverted_servo_pushes_away_from_its_target_within_its_limits() -> None:
+    engine, task, start = load("mujoco", 2, ArmSpec)
+    joint = engine.scene.body.joints[1]
+    values = np.c_[task.values, [1.0, -1.0]]
+    engine.write(Task((*task.names, f"actuator.{joint}"), values, task.ids))
+    engine.reset(start)
+    target = start.q + 0.3
+    for _ in range(10):
+        engine.run(hold(target), SUBSTEPS)
+        torque = engine.read().tau
+        assert (np.abs(torque) <= engine.scene.body.limits.tau + 1e-9).all()
+    healthy, inverted = engine.read().q[:, 1] - start.q[:, 1]
+    assert healthy > 0.05
+    assert inverted < -0.05
+    engine.close()
+
+
+def test_bullet_refuses_to_invert_a_servo() -> None:
+    engine, task, _ = load("bullet", 2, ArmSpec)
+    joint = engine.scene.body.joints[1]
+    values = np.c_[task.values, [1.0, -0.5]]
+    with pytest.raises(BadArgumentError, match="Bullet cannot invert a servo"):
+        engine.write(Task((*task.names, f"actuator.{joint}"), values, task.ids))
+    engine.close()

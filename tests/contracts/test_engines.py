@@ -233,6 +233,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
     chosen = {name: engine_for(FAMILIES[name]().scene) for name in FAMILIES}
     assert chosen == {
         "cheetah_cripple": "mujoco",
+        "cheetah_inverted": "mujoco",
         "cheetah_vel": "mujoco",
         "point": "ideal",
         "point_sparse": "ideal",

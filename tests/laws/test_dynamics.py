@@ -75,7 +75,7 @@ def test_evidence_one_by_one_is_evidence_all_at_once_in_any_order(seed: int, len
         forward = model.observe(forward, t[:, i])
         backward = model.observe(backward, t[:, length - 1 - i])
     with torch.no_grad():
-        precision, weighted = model.evidence(t)
+        precision, weighted = model.evidence(t, t.valid)
     whole = Posterior(torch.eye(LATENT) + precision.sum(1), weighted.sum(1))
     for belief in (forward, backward):
         torch.testing.assert_close(belief.precision, whole.precision, atol=1e-4, rtol=1e-4)

@@ -195,6 +195,30 @@ def test_the_low_rank_step_is_autograds_in_value_and_in_outer_gradient(
         assert a.abs().max() > 1e-9
 
 
+@pytest.mark.parametrize("predict_reward", [True, False])
+def test_a_summary_is_the_step_of_gains_and_last_biases_in_units_of_their_rates(
+    predict_reward: bool,
+) -> None:
+    model = make_exact_model(predict_reward, 0)
+    g = random(2)
+    window = Window(
+        x=torch.randn(N, M, OBS + A, generator=g, dtype=torch.float64),
+        y=torch.randn(N, M, OBS + predict_reward, generator=g, dtype=torch.float64),
+        mask=torch.rand(N, M, generator=g) < 0.7,
+    )
+    summary = model.summary(model.adapt(window))
+    assert summary.shape == (N, model.summary_dim)
+    rates = model.rates()
+    last = len(model.biases) - 1
+    named = dict(model.named_parameters())
+    for i in range(N):
+        stepped = step_by_autograd(model, window, i)
+        steps = []
+        for name in ("gains", f"biases.{last}"):
+            steps.append((stepped[name] - named[name]) / rates[name])
+        torch.testing.assert_close(summary[i], torch.cat(steps))
+
+
 def test_the_loss_is_that_of_the_future_after_a_step_on_the_past(method: Grbal) -> None:
     t = as_sequences(make_trial(6, seed=5))
     start = torch.randint(2 * HORIZON, (6, 2), generator=random(3))
@@ -309,6 +333,20 @@ def test_a_window_never_crosses_episodes_in_training() -> None:
             columns = [s - M + j for j in range(M + K)]
             expected = [0 <= c < ticks and c // HORIZON == s // HORIZON for c in columns]
             assert mask[task, s].tolist() == expected, (task, s)
+
+
+def test_the_policy_is_trained_after_steps_on_windows_as_acting_meets_them() -> None:
+    """Any number of transitions from none to M, the newest of them last, of one episode."""
+    config = replace(CONFIG, terminal_value=SacConfig(hidden=(8,)))
+    method = make_method(config=config)
+    method.replay.add(make_trial(64))
+    window = method._random_window(method.replay.tasks(2000, random(1)))
+    size = window.mask.sum(1)
+    assert set(size.tolist()) == set(range(M + 1))
+    newest_last = torch.arange(M) >= M - size[:, None]
+    assert torch.equal(window.mask, newest_last)
+    summary = method.infer(torch.arange(8))
+    assert summary.shape == (8, method.model.summary_dim)
 
 
 def test_a_world_believes_and_plans_alone_as_among_others(method: Grbal) -> None:

@@ -11,6 +11,7 @@ from policies.methods.context_mpc import ContextMPC, ContextMpcBelief, ContextMp
 from policies.models.context_dynamics import DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.planning.icem import IcemConfig
+from policies.rl.sac import SacConfig
 from robots.signals import ArrayLike
 
 N, HORIZON = 32, 8
@@ -38,6 +39,7 @@ CONFIG = ContextMpcConfig(
     gradient_steps=150,
     schedule=CollectionSchedule(meta_batch=N, episodes_per_trial=2, iterations=3),
 )
+SAC = SacConfig(hidden=(8,), meta_batch=4, gradient_steps=2)
 Trained = tuple[ContextMPC, list[dict[str, float]]]  # a method and the logs of its iterations
 
 
@@ -279,9 +281,34 @@ def test_a_plan_ends_with_the_episode() -> None:
     assert torch.equal(method.adapt(belief, ticks).tick, torch.zeros(2, dtype=torch.int64))
 
 
-def test_a_resumed_training_is_an_unbroken_one() -> None:
+def test_a_belief_from_a_context_is_the_one_from_observing_it(trained: Trained) -> None:
+    method, _ = trained
+    trial = random_trial(draw_tasks(N, 7), 7)
+    ticks = trial.ticks[0]  # (H, n, ...)
+    mask = torch.ones(N, HORIZON, dtype=torch.bool)
+    mask[:, 5:] = False
+    context = ticks.transpose(0, 1)
+    expected = posterior_after(method, ticks, 5).mean
+    inferred = method.ema_model.infer(context, mask).mean
+    torch.testing.assert_close(inferred, expected, rtol=1e-3, atol=1e-4)
+    nothing = method.ema_model.infer(context, torch.zeros_like(mask))
+    assert torch.equal(nothing.mean, torch.zeros_like(expected))
+
+
+def test_the_policy_is_trained_under_beliefs_without_and_with_evidence() -> None:
+    config = replace(CONFIG, terminal_value=SAC, max_context=4)
+    method = make_method(config=config)
+    method.learn(random_trial(draw_tasks(N, 0), 0))
+    summary = method.infer(method.replay.tasks(500, method.generator))
+    without_evidence = (summary == 0).all(1).float().mean()
+    expected = (1 / 5) ** 0.5  # share of u² · (max_context + 1) below 1
+    assert without_evidence == pytest.approx(expected, abs=0.07)
+
+
+@pytest.mark.parametrize("terminal_value", [None, SAC])
+def test_a_resumed_training_is_an_unbroken_one(terminal_value: SacConfig | None) -> None:
     trials = [random_trial(draw_tasks(N, i), i) for i in range(3)]
-    config = replace(CONFIG, gradient_steps=5)
+    config = replace(CONFIG, gradient_steps=5, terminal_value=terminal_value)
     unbroken = make_method(config=config, seed=1)
     for trial in trials:
         unbroken.learn(trial)
@@ -291,9 +318,13 @@ def test_a_resumed_training_is_an_unbroken_one() -> None:
     resumed.load_state_dict(broken.state_dict())
     for trial in trials[1:]:
         resumed.learn(trial)
-    state = resumed.state_dict()["ema_model"]
-    for name, tensor in unbroken.state_dict()["ema_model"].items():
-        assert torch.equal(tensor, state[name]), name
+    state = resumed.state_dict()
+    expected = unbroken.state_dict()
+    for name, tensor in expected["ema_model"].items():
+        assert torch.equal(tensor, state["ema_model"][name]), name
+    if terminal_value is not None:
+        for name, tensor in expected["terminal_value"]["net"].items():
+            assert torch.equal(tensor, state["terminal_value"]["net"][name]), name
 
 
 def test_nothing_reads_torchs_default_device() -> None:

@@ -11,6 +11,7 @@ from policies.method import CollectionSchedule, Problem
 from policies.methods import METHODS
 from policies.methods.blind import Blind
 from policies.methods.context_mpc import ContextMpcConfig
+from policies.methods.grbal import GrbalConfig
 from policies.methods.pearl import PearlConfig
 from policies.presets import load_preset
 from policies.ranges import Count, Positive
@@ -75,17 +76,28 @@ def test_without_preset_and_changes_it_is_the_derived_config() -> None:
 
 def test_an_optional_config_is_switched_on_by_its_settings_and_off_by_none() -> None:
     kind = ContextMpcConfig
-    derived = SacConfig.for_problem(PROBLEM)
-    on = configure(kind, PROBLEM, None, {"terminal_value.lr": 0.01})
+    problem = replace(PROBLEM, horizon=20)  # a plan sees the end of the episode: it is off
+    derived = SacConfig.for_problem(problem)
+    on = configure(kind, problem, None, {"terminal_value.lr": 0.01})
     assert on.terminal_value == replace(derived, lr=0.01)
     preset = {"terminal_value": {"gamma": 0.5}}
-    assert configure(kind, PROBLEM, preset, {}).terminal_value == replace(derived, gamma=0.5)
-    assert configure(kind, PROBLEM, preset, {"terminal_value": "none"}).terminal_value is None
-    assert configure(kind, PROBLEM, preset, {"terminal_value": None}).terminal_value is None
-    names = [s.name for s in list_settings(kind, PROBLEM, preset, {})]
+    assert configure(kind, problem, preset, {}).terminal_value == replace(derived, gamma=0.5)
+    assert configure(kind, problem, preset, {"terminal_value": "none"}).terminal_value is None
+    assert configure(kind, problem, preset, {"terminal_value": None}).terminal_value is None
+    names = [s.name for s in list_settings(kind, problem, preset, {})]
     assert "terminal_value" not in names
     assert "terminal_value.gamma" in names
-    assert "terminal_value" in [s.name for s in list_settings(kind, PROBLEM, None, {})]
+    assert "terminal_value" in [s.name for s in list_settings(kind, problem, None, {})]
+
+
+@pytest.mark.parametrize("kind", [ContextMpcConfig, GrbalConfig])
+def test_a_planner_has_a_terminal_value_where_its_plans_end_before_the_episode(kind: Any) -> None:
+    for horizon in (1, 20, 21, 200):
+        config = kind.for_problem(replace(PROBLEM, horizon=horizon))
+        sees_the_end = config.planner.horizon >= horizon
+        assert (config.terminal_value is None) == sees_the_end
+        if config.terminal_value is not None:
+            assert 0 < config.gradient_steps < config.terminal_value.gradient_steps
 
 
 # ---- values ----

@@ -1,12 +1,15 @@
 """The half-cheetah: Gymnasium's own, with tasks as in the literature."""
 
 import warnings
+from dataclasses import replace
+from itertools import combinations
 
 import gymnasium
 import numpy as np
 import pytest
 
 from robots.signals import Array, Torque
+from robots.world import Task
 from sim.engines import ENGINES
 from sim.engines.base import Engine
 from sim.engines.mujoco import MujocoEngine
@@ -14,8 +17,6 @@ from sim.families import FAMILIES
 from sim.families.cheetah import CHEETAH, NUM_COORDINATES
 from sim.scene_model import compile_scene
 from sim.vec_world import VecWorld
-
-BACK_THIGH = 0
 
 
 def gymnasium_env(state: Array) -> gymnasium.Env:
@@ -96,17 +97,66 @@ def test_speeds_cover_their_range_and_held_out_ones_differ() -> None:
     assert not set(np.digitize(train, field)) & set(np.digitize(heldout, field))
 
 
-def test_the_back_thighs_actuator_is_dead_in_held_out_tasks_only() -> None:
-    family = FAMILIES["cheetah_cripple"]()
+def faulty_joints(values: Array) -> list[frozenset[int]]:
+    """The joints of each task whose actuator is not healthy."""
+    return [frozenset(np.flatnonzero(row != 1).tolist()) for row in values]
+
+
+FAULTY = pytest.mark.parametrize("name", ["cheetah_cripple", "cheetah_inverted"])
+
+
+@FAULTY
+def test_joints_that_are_faulty_together_in_held_out_tasks_never_are_in_training(
+    name: str,
+) -> None:
+    family = FAMILIES[name]()
     assert family.task_names == tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
-    rng = np.random.default_rng
-    train = family.sample(rng(0), 500, "train").values
-    heldout = family.sample(rng(0), 500, "heldout").values
-    for values in (train, heldout):
-        assert set(values.flatten()) == {0.0, 1.0}
-        assert (values.sum(1) == 5).all()
-    assert (heldout[:, BACK_THIGH] == 0).all()
-    assert set(train.argmin(1)) == {1, 2, 3, 4, 5}
+    rng = np.random.default_rng(0)
+    train = set(faulty_joints(family.sample(rng, 2000, "train").values))
+    heldout = set(faulty_joints(family.sample(rng, 2000, "heldout").values))
+    singles = {frozenset([joint]) for joint in range(6)}
+    pairs = {frozenset(pair) for pair in combinations(range(6), 2)}
+    assert train | heldout == singles | pairs
+    assert not train & heldout
+    assert singles <= train
+    assert len(heldout) == 9
+
+
+@FAULTY
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_every_joint_is_faulty_as_often_and_strengths_cover_their_range(
+    name: str, split: str
+) -> None:
+    family = FAMILIES[name]()
+    values = family.sample(np.random.default_rng(0), 6000, split).values
+    share_by_joint = (values != 1).mean(0)
+    np.testing.assert_allclose(share_by_joint, share_by_joint.mean(), rtol=0.1)
+    low, high = {"cheetah_cripple": (0, 0.5), "cheetah_inverted": (-1, -0.5)}[name]
+    faulty = values[values != 1]
+    counts, _ = np.histogram(faulty, 5, (low, high))
+    assert counts.sum() == len(faulty)
+    np.testing.assert_allclose(counts / len(faulty), 0.2, atol=0.02)
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "bullet"])
+def test_an_inverted_actuator_turns_the_other_way(engine: str) -> None:
+    """The inverted cheetah under inverted actions is the healthy one under the actions."""
+    family = FAMILIES["cheetah_inverted"]()
+    rng = np.random.default_rng(0)
+    task = family.sample(rng, 4, "heldout")
+    signs = replace(task, values=np.sign(task.values))
+    healthy = Task(signs.names, np.ones_like(signs.values), signs.ids)
+    a = VecWorld(family, engine, 4, 0)
+    b = VecWorld(family, engine, 4, 0)
+    a.reset(signs)
+    b.reset(healthy)
+    for _ in range(20):
+        action = rng.uniform(-1, 1, (4, 6))
+        step = a.step(action)
+        np.testing.assert_array_equal(step.obs, b.step(signs.values * action).obs)
+        np.testing.assert_array_equal(a.signals.tau, b.signals.tau)
+    a.close()
+    b.close()
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])
@@ -115,8 +165,8 @@ def test_actions_of_a_dead_actuator_have_no_effect(engine: str) -> None:
     rng = np.random.default_rng(0)
     a = VecWorld(family, engine, 6, 0)
     b = VecWorld(family, engine, 6, 0)
-    task = family.sample(rng, 6)
-    dead = task.values.argmin(1)
+    dead = rng.permutation(6)
+    task = Task(family.task_names, 1 - np.eye(6)[dead], np.arange(6))
     a.reset(task)
     b.reset(task)
     for _ in range(20):
