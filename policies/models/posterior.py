@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.nn.networks import mlp
+from policies.nn.flat_mlp import FlatMlp
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.rank = rank
-        self.net = mlp([inputs, *hidden, rank * (latent_dim + 1)], generator)
+        self.net = FlatMlp([inputs, *hidden, rank * (latent_dim + 1)], generator)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The factor of each transition.
