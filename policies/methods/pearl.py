@@ -192,9 +192,8 @@ class Pearl(SavedState):
             slots, c.max_context, self.generator, newest=c.context_window
         )
         x = self.context_norm(context_features(ticks))
-        precision, weighted = self.encoder(x, mask)
-        start = prior(len(slots), c.latent_dim, self.device)
-        return start.update(precision.sum(1), weighted.sum(1))
+        precision, weighted = self.encoder.total(x, mask)
+        return prior(len(slots), c.latent_dim, self.device).update(precision, weighted)
 
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
