@@ -2,11 +2,13 @@
 
 A gradient step of small networks is limited by the number of operations as much as by their size.
 With one matrix for a stack of networks, the optimizer and the averaged copies take one operation
-each; with one node in autograd's graph, a pass takes no more operations than its products need.
+each. On a CPU with a C compiler, a pass through the stack is one call (``mlp_kernel.c``); elsewhere
+it is one node in autograd's graph, with no more operations than its products need.
 
 Axes: m networks of a stack, N parameters of one, b rows, i inputs and k outputs of a layer.
 """
 
+import ctypes
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from policies.nn.compiled import mlp_library
 from policies.nn.networks import init_
 
 Layer = tuple[Tensor, Tensor]  # weight (m, i, k) and bias (m, 1, k)
+Sizes = tuple[int, ...]
 
 # BLAS multiplies by matrices of few columns several times faster as (Wᵀ·Xᵀ)ᵀ than as X·W: for
 # 512 × 128 times 128 × 4 on one core, 14 µs against 71.
@@ -36,7 +40,6 @@ class FlatMlp(nn.Module):
         sizes: Sequence[int],
         generator: torch.Generator,
         members: int | None = None,
-        inner_dtype: torch.dtype = torch.float32,
     ) -> None:
         """Draw the weights with the generator, on its device.
 
@@ -44,13 +47,10 @@ class FlatMlp(nn.Module):
             sizes: widths of inputs, hidden layers and outputs.
             generator: what the weights are drawn with.
             members: m; None: one network, whose outputs have no axis m.
-            inner_dtype: in which the layers between the first and the last one are multiplied; the
-                parameters, their gradients and the outputs are float32.
         """
         super().__init__()
         self.sizes = tuple(sizes)
         self.members = members
-        self.inner_dtype = inner_dtype
         stacked = 1 if members is None else members
         numbers = sum((i + 1) * k for i, k in pairwise(sizes))
         self.flat = nn.Parameter(torch.empty(stacked, numbers, device=generator.device))
@@ -65,15 +65,15 @@ class FlatMlp(nn.Module):
             detach_weights: pass gradients to ``x`` but not to the weights.
         """
         flat = self.flat.detach() if detach_weights else self.flat
-        rows = x.reshape(-1, x.shape[-1])
-        out: Tensor = _Mlp.apply(rows, flat, self.sizes, self.inner_dtype)
         lead = x.shape[:-1]
+        rows = x.reshape(-1, x.shape[-1])
+        out: Tensor = _Mlp.apply(rows, flat, self.sizes)
         if self.members is None:
             return out.view(*lead, -1)
         return out.view(self.members, *lead, -1)
 
 
-def split_layers(flat: Tensor, sizes: Sequence[int]) -> list[Layer]:
+def split_layers(flat: Tensor, sizes: Sizes) -> list[Layer]:
     """Weight (m, i, k) and bias (m, 1, k) of each layer, as views of parameters (m, N)."""
     lengths = []
     for i, k in pairwise(sizes):
@@ -95,104 +95,126 @@ class _Mlp(torch.autograd.Function):
         ctx: Any,
         rows: Tensor,
         flat: Tensor,
-        sizes: tuple[int, ...],
-        inner_dtype: torch.dtype,
+        sizes: Sizes,
     ) -> Tensor:
-        outputs = []
-        saved = []
-        for part in _parts(flat):
-            output, inputs = _forward(rows, split_layers(part, sizes), inner_dtype)
-            outputs.append(output)
-            saved += inputs
-        ctx.save_for_backward(flat, *saved)
+        library = None if flat.is_cuda else mlp_library()
+        if library is None:
+            output, hidden = _forward(rows, split_layers(flat, sizes))
+        else:
+            output, hidden = _call_forward(library, rows, flat, sizes)
+        ctx.save_for_backward(rows, flat, *hidden)
         ctx.sizes = sizes
-        ctx.inner_dtype = inner_dtype
-        return torch.cat(outputs)
+        ctx.library = library
+        return output
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        flat, *saved = ctx.saved_tensors
+        rows, flat, *hidden = ctx.saved_tensors
         needs_rows, needs_flat = ctx.needs_input_grad[:2]
-        rows_gradient: Tensor | None = None
         flat_gradient = torch.empty_like(flat) if needs_flat else None
-        targets = _parts(flat_gradient) if flat_gradient is not None else None
-        depth = len(ctx.sizes) - 1  # layers
-        for index, (part, g) in enumerate(zip(_parts(flat), _parts(gradient), strict=True)):
-            layers = split_layers(part, ctx.sizes)
-            inputs = saved[index * depth : (index + 1) * depth]
-            written = split_layers(targets[index], ctx.sizes) if targets else None
-            g = _backward(g, inputs, layers, written, ctx.inner_dtype)
-            if needs_rows:
-                first_weight = layers[0][0]
-                found = _product(g, first_weight.mT).sum(0)
-                rows_gradient = found if rows_gradient is None else rows_gradient + found
-        return rows_gradient, flat_gradient, None, None
+        rows_gradient = torch.zeros_like(rows) if needs_rows else None
+        gradient = gradient.contiguous()
+        tensors = (rows, flat, *hidden, gradient)
+        if ctx.library is None:
+            _backward(tensors, flat_gradient, rows_gradient, ctx.sizes)
+        else:
+            _call_backward(ctx.library, tensors, flat_gradient, rows_gradient, ctx.sizes)
+        return rows_gradient, flat_gradient, None
 
 
-def _parts(stack: Tensor) -> tuple[Tensor, ...]:
-    """What is evaluated at once: all members on an accelerator, one on a CPU, for its cache."""
-    return (stack,) if stack.is_cuda else stack.split(1)
-
-
-def _forward(
+def _call_forward(
+    library: ctypes.CDLL,
     rows: Tensor,
-    layers: list[Layer],
-    inner_dtype: torch.dtype,
+    flat: Tensor,
+    sizes: Sizes,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Outputs (m, b, k), and the inputs (m, b, i) of each layer, for the backward pass."""
-    inputs = []
-    h = rows.expand(len(layers[0][0]), *rows.shape)
-    last = len(layers) - 1
-    for index, (weight, bias) in enumerate(layers):
-        dtype = inner_dtype if 0 < index < last else torch.float32
-        h = h.to(dtype)
-        inputs.append(h)
-        h = _affine(h, weight.to(dtype), bias.to(dtype))
-        if index < last:
-            h = h.relu_()
-    return h, inputs
+    """Outputs (m, b, k) and, for the backward pass, all hidden layers as one tensor."""
+    rows = rows.contiguous()
+    members = len(flat)
+    count = len(rows)
+    hidden = rows.new_empty(members, count * sum(sizes[1:-1]))
+    output = rows.new_empty(members, count, sizes[-1])
+    tensors = (flat, rows, hidden, output)
+    _check(library.mlp_forward(*_shape(members, count, sizes), *_pointers(tensors)))
+    return output, [hidden]
+
+
+def _call_backward(
+    library: ctypes.CDLL,
+    tensors: tuple[Tensor, ...],
+    flat_gradient: Tensor | None,
+    rows_gradient: Tensor | None,
+    sizes: Sizes,
+) -> None:
+    """Write the gradients of the parameters and of the rows, where they are wanted."""
+    rows, flat, hidden, gradient = tensors
+    rows = rows.contiguous()
+    shape = _shape(len(flat), len(rows), sizes)
+    given = _pointers((flat, rows, hidden, gradient))
+    written = _pointers((flat_gradient, rows_gradient))
+    _check(library.mlp_backward(*shape, *given, *written))
+
+
+def _shape(members: int, rows: int, sizes: Sizes) -> tuple[int, int, int, ctypes.Array[Any]]:
+    """The first arguments of the C functions."""
+    array = (ctypes.c_long * len(sizes))(*sizes)
+    return members, rows, len(sizes) - 1, array
+
+
+def _pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("no memory for a network's backward pass")
+
+
+def _forward(rows: Tensor, layers: list[Layer]) -> tuple[Tensor, list[Tensor]]:
+    """Outputs (m, b, k), and the hidden layers (m, b, width) for the backward pass."""
+    hidden = []
+    first_weight = layers[0][0]
+    h = rows.expand(len(first_weight), *rows.shape)
+    for weight, bias in layers[:-1]:
+        h = _affine(h, weight, bias).relu_()
+        hidden.append(h)
+    return _affine(h, *layers[-1]), hidden
 
 
 def _backward(
-    g: Tensor,
-    inputs: list[Tensor],
-    layers: list[Layer],
-    written: list[Layer] | None,
-    inner_dtype: torch.dtype,
-) -> Tensor:
-    """Gradient of the first layer's outputs (m, b, k), from that of the last layer's.
+    tensors: tuple[Tensor, ...],
+    flat_gradient: Tensor | None,
+    rows_gradient: Tensor | None,
+    sizes: Sizes,
+) -> None:
+    """The same as ``_call_backward``, without C.
 
-    A layer's weight gets Xᵀ·G and its bias the sum of G over rows, X its inputs and G the gradient
-    of its outputs; the gradient of its inputs is G·Wᵀ, where ReLU let them pass.
-
-    Args:
-        g: gradient of the outputs (m, b, k).
-        inputs: of each layer, as ``_forward`` gave them.
-        layers: weights and biases.
-        written: where their gradients are written; None: nowhere.
-        inner_dtype: as in ``FlatMlp``.
+    With G the gradient of a layer's outputs and X its inputs, its weights get Xᵀ·G, its bias the
+    sum of G over rows, and its inputs G·Wᵀ where ReLU let them pass.
     """
-    last = len(layers) - 1
-    for index in range(last, -1, -1):
-        dtype = inner_dtype if 0 < index < last else torch.float32
-        g = g.to(dtype)
+    rows, flat, *hidden, g = tensors
+    layers = split_layers(flat, sizes)
+    inputs = [rows.expand(len(flat), *rows.shape), *hidden]
+    targets = [] if flat_gradient is None else split_layers(flat_gradient, sizes)
+    for index in range(len(layers) - 1, -1, -1):
+        weight, _ = layers[index]
         x = inputs[index]
-        if written is not None:
-            weight_gradient, bias_gradient = written[index]
+        if targets:
+            weight_gradient, bias_gradient = targets[index]
             weight_gradient.copy_(_product(x.mT, g))
-            torch.sum(g, 1, keepdim=True, dtype=torch.float32, out=bias_gradient)
+            bias_gradient.copy_(g.sum(1, keepdim=True))
         if index > 0:
-            weight = layers[index][0].to(dtype)
             g = _product(g, weight.mT)
             g = torch.ops.aten.threshold_backward(g, x, 0)
-    return g
+        elif rows_gradient is not None:
+            rows_gradient += _product(g, weight.mT).sum(0)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """X·W + b, (m, b, k)."""
     if weight.shape[-1] < FEW_COLUMNS:
-        return torch.baddbmm(bias.mT, weight.mT, x.mT).mT
+        return torch.baddbmm(bias.mT, weight.mT, x.mT).mT.contiguous()
     return torch.baddbmm(bias, x, weight)
 
 

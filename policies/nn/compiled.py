@@ -1,0 +1,73 @@
+"""The C functions beside this file, compiled on first use; None where there is no C compiler.
+
+The library is kept in the user's cache folder, under a name that changes with the source, the flags
+and the processor. Results differ in rounding from those without it, so a run that is resumed
+bit for bit needs the same machine, as it does with any BLAS.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("mlp_kernel.c")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+CPU_INFO = Path("/proc/cpuinfo")
+
+POINTER = ctypes.c_void_p
+NUMBER = ctypes.c_long
+
+
+@cache
+def mlp_library() -> ctypes.CDLL | None:
+    """``mlp_forward`` and ``mlp_backward`` of ``mlp_kernel.c``.
+
+    None where they cannot be compiled, or where the environment variable ``PLIANT_COMPILE`` is 0.
+    """
+    if os.environ.get("PLIANT_COMPILE") == "0":
+        return None
+    try:
+        library = ctypes.CDLL(str(_compile()))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    shape = [NUMBER, NUMBER, NUMBER, POINTER]
+    library.mlp_forward.argtypes = [*shape, *[POINTER] * 4]
+    library.mlp_backward.argtypes = [*shape, *[POINTER] * 6]
+    return library
+
+
+def _compile() -> Path:
+    """The library's path; compiled now where it is not in the cache."""
+    compiler = os.environ.get("CC", "cc")
+    key = hashlib.sha256(SOURCE.read_bytes())
+    key.update(" ".join([compiler, *FLAGS, _processor()]).encode())
+    folder = _cache_folder()
+    path = folder / f"mlp-{key.hexdigest()[:16]}.so"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # Another process may compile the same: each makes a file of its own and renames it.
+        made = Path(scratch) / path.name
+        command = [compiler, *FLAGS, str(SOURCE), "-o", str(made)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        made.replace(path)
+    return path
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(root).expanduser() / "pliant"
+
+
+def _processor() -> str:
+    """What tells processors with other instructions apart."""
+    if CPU_INFO.exists():
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+        flags = [line for line in lines if line.startswith(("flags", "Features"))]
+        return flags[0] if flags else platform.machine()
+    return platform.processor()
