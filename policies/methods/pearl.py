@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from policies.config import MethodConfig
-from policies.logs import detached, mean_logs
+from policies.logs import detached
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive
 from policies.rl.replay import Replay
@@ -134,7 +135,9 @@ class Pearl(SavedState):
             {"params": trained, "lr": sac.lr},
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
-        self.optimizer = torch.optim.Adam(groups, fused=True)
+        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
+        on_gpu = device.type == "cuda"
+        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 
     def prior(self, n: int, task: Tensor | None = None) -> PearlBelief:
         """N(0, I), and a z drawn from it."""
@@ -181,9 +184,7 @@ class Pearl(SavedState):
         new = self.replay.add(trial)
         self.obs_norm.update(new.obs)
         self.context_norm.update(context_features(new))
-        steps = self.config.sac.gradient_steps
-        logs = [self.step() for _ in range(steps)]
-        return mean_logs(logs)
+        return repeat(self.step, self.config.sac.gradient_steps, self.generator)
 
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""

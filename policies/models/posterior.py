@@ -73,7 +73,7 @@ class _InverseRoot(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        root = torch.linalg.cholesky(matrix)
+        root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
         identity = torch.eye(matrix.shape[-1], device=matrix.device)
         inverse = torch.linalg.solve_triangular(root, identity, upper=False)
         ctx.save_for_backward(inverse)
