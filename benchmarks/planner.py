@@ -31,6 +31,7 @@ from policies.settings import configure
 from robots.signals import ArrayLike
 
 OBS, ACTION = 13, 2  # those of slide
+CPU = torch.device("cpu")
 
 
 def reward(
@@ -75,11 +76,15 @@ SEARCHES = {
 }
 
 
-def ours(search: IcemConfig, n: int) -> Callable[[], Any]:
+def ours(
+    search: IcemConfig,
+    n: int,
+    device: torch.device = CPU,
+) -> Callable[[], Any]:
     config = replace(CONFIG, planner=search)
-    method = ContextMPC(make_problem(search.horizon), config, 0, torch.device("cpu"))
+    method = ContextMPC(make_problem(search.horizon), config, 0, device)
     belief = method.prior(n)
-    obs = torch.rand(n, OBS)
+    obs = torch.rand(n, OBS, device=device)
     start = method.planner.initial_plan(n)
     return partial(method._search, obs, belief, start, search.iterations)
 

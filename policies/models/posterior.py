@@ -72,7 +72,7 @@ class _InverseRoot(torch.autograd.Function):
     """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:  # noqa: ANN401
         root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
         identity = torch.eye(matrix.shape[-1], device=matrix.device)
         inverse = torch.linalg.solve_triangular(root, identity, upper=False)
@@ -81,7 +81,7 @@ class _InverseRoot(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         """The gradient of P is the symmetric part of L⁻ᵀ·Φ·L⁻¹ (Murray 2016).
 
         Φ is the lower triangle, its diagonal halved, of Lᵀ times the gradient of L, which is

@@ -92,7 +92,7 @@ class _Mlp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Any,  # noqa: ANN401  torch lets it have any attribute
         rows: Tensor,
         flat: Tensor,
         sizes: Sizes,
@@ -109,7 +109,7 @@ class _Mlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         rows, flat, *hidden = ctx.saved_tensors
         needs_rows, needs_flat = ctx.needs_input_grad[:2]
         flat_gradient = torch.empty_like(flat) if needs_flat else None

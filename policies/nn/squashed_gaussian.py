@@ -1,7 +1,7 @@
 """A Gaussian squashed by tanh, with its density and a gradient written by hand.
 
-Soft actor-critic's policy (Haarnoja et al. 2018a, appendix C). A network gives the mean and, through
-another tanh, the log standard deviation.
+Soft actor-critic's policy (Haarnoja et al. 2018a, appendix C). A network gives the mean and,
+through another tanh, the log standard deviation.
 """
 
 from math import log
@@ -40,7 +40,7 @@ def squashed_mean(out: Tensor) -> Tensor:
 
 class _SquashedGaussian(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, out: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, out: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         mean, raw_std = out.chunk(2, -1)
         squashed_std = torch.tanh(raw_std)
         log_std = HALF_RANGE * squashed_std + (MIN_LOG_STD + HALF_RANGE)
@@ -55,7 +55,7 @@ class _SquashedGaussian(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         """With da/draw = 1 - a² and d(log-density)/draw = 2a for a drawn action a."""
         action_gradient, log_prob_gradient = gradients
         action, squashed_std, scaled_noise = ctx.saved_tensors
