@@ -74,13 +74,13 @@ class _InverseRoot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:  # noqa: ANN401
         root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
-        identity = torch.eye(matrix.shape[-1], device=matrix.device)
+        identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
         inverse = torch.linalg.solve_triangular(root, identity, upper=False)
         ctx.save_for_backward(inverse)
         return inverse
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         """The gradient of P is the symmetric part of L⁻ᵀ·Φ·L⁻¹ (Murray 2016).
 

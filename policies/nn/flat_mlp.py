@@ -108,7 +108,7 @@ class _Mlp(torch.autograd.Function):
         return output
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         rows, flat, *hidden = ctx.saved_tensors
         needs_rows, needs_flat = ctx.needs_input_grad[:2]

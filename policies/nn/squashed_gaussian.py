@@ -54,7 +54,7 @@ class _SquashedGaussian(torch.autograd.Function):
         return action, (log_density - log_slope).sum(-1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         """With da/draw = 1 - a² and d(log-density)/draw = 2a for a drawn action a."""
         action_gradient, log_prob_gradient = gradients
