@@ -75,7 +75,7 @@ class _InverseRoot(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor) -> Tensor:  # noqa: ANN401
         root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
         identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-        inverse = torch.linalg.solve_triangular(root, identity, upper=False)
+        inverse: Tensor = torch.linalg.solve_triangular(root, identity, upper=False)
         ctx.save_for_backward(inverse)
         return inverse
 
@@ -91,7 +91,7 @@ class _InverseRoot(torch.autograd.Function):
         product = -gradient @ inverse.mT
         phi = product.tril()
         phi.diagonal(dim1=-2, dim2=-1).mul_(0.5)
-        full = inverse.mT @ phi @ inverse
+        full: Tensor = inverse.mT @ phi @ inverse
         return (full + full.mT) / 2
 
 

@@ -34,9 +34,9 @@ def mlp_library() -> ctypes.CDLL | None:
         library = ctypes.CDLL(str(_compile()))
     except (OSError, subprocess.SubprocessError):
         return None
-    shape = [NUMBER, NUMBER, NUMBER, POINTER]
-    library.mlp_forward.argtypes = [*shape, *[POINTER] * 4]
-    library.mlp_backward.argtypes = [*shape, *[POINTER] * 6]
+    shape = (NUMBER, NUMBER, NUMBER, POINTER)
+    library.mlp_forward.argtypes = shape + 4 * (POINTER,)
+    library.mlp_backward.argtypes = shape + 6 * (POINTER,)
     return library
 
 
