@@ -6,7 +6,7 @@ package is torch on one device; NumPy ends at the loop that calls it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
@@ -44,6 +44,8 @@ class Problem:
     task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
     reward: Reward | None  # the family's own; None where it depends on hidden parameters
+    # what actors and critics learn from in training, where the task is known; None: the true reward
+    training_reward: Reward | None = None
 
     @property
     def obs_dim(self) -> int:
@@ -87,6 +89,14 @@ class Transition:
     def transpose(self, first: int, second: int) -> Self:
         """Swap two leading axes."""
         return map_tensors(lambda x: x.transpose(first, second), self)
+
+
+def with_training_reward(problem: Problem, ticks: Transition, task: Tensor) -> Transition:
+    """Ticks (..., k) with the rewards that are learned from, of tasks (..., p)."""
+    if problem.training_reward is None:
+        return ticks
+    reward: Any = problem.training_reward(ticks.obs, ticks.applied, ticks.next_obs, task)
+    return replace(ticks, reward=reward)
 
 
 def stack(ticks: Sequence[Transition], dim: int = 0) -> Transition:

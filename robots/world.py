@@ -83,6 +83,16 @@ class Step:
     stamp: Array  # (n,) s since the episode began
 
 
+class RewardFunction(Protocol):
+    """The form of ``Family.reward``."""
+
+    def __call__(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """Rewards (...,) of transitions (..., k) and task parameters (..., p)."""
+        ...
+
+
 class Family(Protocol):
     """A distribution of tasks on one body: pure, batched and independent of any engine.
 
@@ -151,6 +161,15 @@ class Family(Protocol):
     @property
     def hidden_reward(self) -> bool:
         """Whether the reward depends on task parameters that are not observed."""
+        ...
+
+    @property
+    def training_reward(self) -> "RewardFunction | None":
+        """What actors and critics may learn from in training, where the task is known.
+
+        For rewards that are too sparse to be found by chance; beliefs are told the true reward.
+        None: there is only the one reward.
+        """
         ...
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

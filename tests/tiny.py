@@ -71,6 +71,7 @@ class Tiny:
     episodes = 3
     task_names = ("goal.x", "goal.y", "disturbance.latency")
     hidden_reward = True
+    training_reward = None
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         values = rng.uniform(-1, 1, (n, 3)) * (1, 1, 0.05)

@@ -96,6 +96,7 @@ def problem_of(family: Family) -> Problem:
         task_low=tuple(map(float, low)),
         task_high=tuple(map(float, high)),
         reward=None if family.hidden_reward else family.reward,
+        training_reward=family.training_reward,
     )
 
 

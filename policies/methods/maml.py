@@ -6,8 +6,12 @@ outer objective is PPO's on the episodes after a step, differentiated through th
 derivative of the gradient itself (``order`` 2), or with the gradient as a constant (``order`` 1,
 FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
-The inner objective is the mean of log π(action) · advantage, as in MAML. Its second derivative
-lacks the term that the estimators of ProMP (Rothfuss et al. 2019) restore.
+The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
+ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
+log π(action) · advantage has a wrong second derivative: it lacks the outer product of the score,
+∇log π · ∇log πᵀ, by which the step changes what later data would look like. Products of scores of
+different ticks are left out, as in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of
+DiCE (Foerster et al. 2018), which has them, varies far more.
 Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
 """
 
@@ -97,11 +101,11 @@ class MamlBelief:
 
 @dataclass(frozen=True)
 class OuterBatch:
-    """Trials, and what stays fixed of their episodes after a step while the parameters change."""
+    """Trials, and what stays fixed of them while the meta-learned parameters change."""
 
     ticks: Transition  # (E, H, n, ...)
-    log_prob: Tensor  # (E - 1, H, n) of the actions under the policy that took them
-    advantage: Tensor  # (E - 1, H, n) standardized
+    log_prob: Tensor  # (E, H, n) of the actions under the policy that took them
+    advantage: Tensor  # (E, H, n) standardized, for the outer objective
 
 
 class Maml(SavedState):
@@ -155,7 +159,8 @@ class Maml(SavedState):
         Worlds that did not explore stay as they are: actions at the mean have no gradient.
         """
         theta = belief.theta.detach().requires_grad_()
-        stepped = self.inner_step(theta, episode)
+        acting_log_prob = self.log_prob(theta, episode).detach()
+        stepped = self.inner_step(theta, episode, acting_log_prob)
         explored = self._explored(theta, episode)
         theta = torch.where(explored[:, None], stepped, theta)
         return MamlBelief(theta.detach())
@@ -175,16 +180,27 @@ class Maml(SavedState):
         mean, log_std = self.policy(theta, obs)
         return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
-    def inner_step(self, theta: Tensor, episode: Transition) -> Tensor:
-        """θ' = θ + α ∇ mean(log π(action) · advantage), (n, P), of an episode (H, n, ...).
+    def inner_step(
+        self,
+        theta: Tensor,
+        episode: Transition,
+        acting_log_prob: Tensor,
+    ) -> Tensor:
+        """θ' = θ + α ∇ mean(π / π_acting · advantage), (n, P).
 
         With ``order`` 2, derivatives of the result include those of the gradient ∇.
+
+        Args:
+            theta: (n, P) parameters before the step.
+            episode: (H, n, ...) what the step is taken on.
+            acting_log_prob: (H, n) of its actions under the policy that took them, a constant.
         """
         c = self.config
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
-        log_prob = self.log_prob(theta, episode)
+        log_ratio = self.log_prob(theta, episode) - acting_log_prob
+        ratio = log_ratio.where(episode.valid, 0.0).exp()
         ticks = episode.valid.sum(0).clamp(min=1)
-        objective = (log_prob * advantage).sum(0) / ticks  # (n,)
+        objective = (ratio * advantage).sum(0) / ticks  # (n,)
         # Each world's objective depends on its own parameters alone: the gradient of the sum
         # holds the gradient of every world.
         total = objective.sum()
@@ -222,38 +238,41 @@ class Maml(SavedState):
         self.obs_norm.update(ticks.obs[ticks.valid])
         return mean_logs(logs)
 
-    def adapted_episodes(self, ticks: Transition) -> Iterator[tuple[Tensor, Transition]]:
-        """Every episode (H, n, ...) after a step, with the parameters (n, P) that it acted under.
-
-        The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
-        """
+    def prepare(self, ticks: Transition) -> OuterBatch:
+        """Log-likelihoods and advantages of all episodes (E, H, n, ...), under what acted."""
+        c = self.config
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)
-        for e in range(1, episodes):
-            previous = ticks[e - 1]
-            theta = self.inner_step(theta, previous)
-            yield theta, ticks[e]
-
-    def prepare(self, ticks: Transition) -> OuterBatch:
-        """Log-likelihoods and advantages after each step, under the policies that acted."""
-        c = self.config
-        log_probs = []
+        log_probs: list[Tensor] = []
         advantages = []
-        for theta, episode in self.adapted_episodes(ticks):
+        for e in range(episodes):
+            if e > 0:
+                theta = self.inner_step(theta, ticks[e - 1], log_probs[-1])
+            episode = ticks[e]
             log_prob = self.log_prob(theta, episode)
             log_probs.append(log_prob.detach())
             advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
         return OuterBatch(ticks, torch.stack(log_probs), torch.stack(advantages))
 
+    def adapted_parameters(self, batch: OuterBatch) -> Iterator[Tensor]:
+        """The parameters (n, P) that act in every episode after a step: the second, the third, ...
+
+        The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
+        """
+        episodes, _, n = batch.ticks.reward.shape
+        theta = self.net["theta"].expand(n, -1)
+        for e in range(episodes - 1):
+            theta = self.inner_step(theta, batch.ticks[e], batch.log_prob[e])
+            yield theta
+
     def losses(self, batch: OuterBatch) -> dict[str, Tensor]:
         """PPO's surrogate summed over the steps, and the mean KL from the policies that acted."""
         outer = []
         kl = []
-        adapted = self.adapted_episodes(batch.ticks)
-        for e, (theta, episode) in enumerate(adapted):
-            log_prob = self.log_prob(theta, episode)
-            log_ratio = log_prob - batch.log_prob[e]
-            log_ratio = log_ratio.where(episode.valid, 0.0)
+        for e, theta in enumerate(self.adapted_parameters(batch), start=1):
+            episode = batch.ticks[e]
+            log_ratio = self.log_prob(theta, episode) - batch.log_prob[e]
+            log_ratio = log_ratio.where(episode.valid, 0.0).exp()
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
             outer.append(ppo.masked_mean(loss, episode.valid))
             divergence = ppo.divergence(log_ratio)

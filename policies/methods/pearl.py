@@ -22,13 +22,19 @@ from torch import Tensor, nn
 
 from policies.config import MethodConfig
 from policies.logs import detached
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.method import (
+    CollectionSchedule,
+    Problem,
+    Transition,
+    TrialBatch,
+    with_training_reward,
+)
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share
 from policies.rl.replay import Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
@@ -56,6 +62,12 @@ class PearlConfig(MethodConfig):
     )
     # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
+    # share of the contexts of training that show the family's training reward, where it has one;
+    # they give z a meaning before the true reward was ever found
+    told_contexts: Share = 0.5
+    # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
+    # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
+    forgetting_factor: PositiveShare = 1.0
 
     @property
     def schedule(self) -> CollectionSchedule:
@@ -164,7 +176,10 @@ class Pearl(SavedState):
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
-        return replace(belief, posterior=belief.posterior.update(precision, weighted))
+        keep = torch.ones_like(transition.reward)
+        keep[transition.valid] = self.config.forgetting_factor
+        posterior = belief.posterior.forget(keep).update(precision, weighted)
+        return replace(belief, posterior=posterior.bounded())
 
     def adapt(self, belief: PearlBelief, episode: Transition) -> PearlBelief:
         """Posterior sampling: draw the z of the next episode."""
@@ -184,6 +199,9 @@ class Pearl(SavedState):
         new = self.replay.add(trial)
         self.obs_norm.update(new.obs)
         self.context_norm.update(context_features(new))
+        if self.problem.training_reward is not None:
+            told = with_training_reward(self.problem, trial.ticks, trial.task)
+            self.context_norm.update(context_features(told[told.valid]))
         return repeat(self.step, self.config.sac.gradient_steps, self.generator)
 
     def infer(self, slots: Tensor) -> Posterior:
@@ -192,9 +210,19 @@ class Pearl(SavedState):
         ticks, mask = self.replay.contexts(
             slots, c.max_context, self.generator, newest=c.context_window
         )
+        ticks = self._told(ticks, slots)
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
         return prior(len(slots), c.latent_dim, self.device).update(precision, weighted)
+
+    def _told(self, ticks: Transition, slots: Tensor) -> Transition:
+        """Contexts (n, L, ...), a share of which show the training reward, where there is one."""
+        if self.problem.training_reward is None:
+            return ticks
+        task = self.replay.task[slots]
+        told = with_training_reward(self.problem, ticks, task[:, None])
+        is_told = uniform((len(slots), 1), self.generator) < self.config.told_contexts
+        return replace(ticks, reward=torch.where(is_told, told.reward, ticks.reward))
 
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
@@ -203,7 +231,9 @@ class Pearl(SavedState):
         slots = self.replay.tasks(c.meta_batch, g)
         posterior = self.infer(slots)
         z = self.draw(posterior).z.repeat_interleave(c.batch_per_task, 0)
-        batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        ticks = self.replay.transitions(slots, c.batch_per_task, g)
+        ticks = with_training_reward(self.problem, ticks, self.replay.task[slots][:, None])
+        batch = ticks.flatten(0, 1)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 

@@ -119,7 +119,7 @@ class Dynamics(nn.Module):
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
         """The belief after one more transition of n worlds, at constant cost."""
-        return belief.update(*self.evidence(t))
+        return belief.update(*self.evidence(t)).bounded()
 
     def predict(
         self,

@@ -5,6 +5,10 @@ network. The posterior is then Bayesian linear regression: a product of Gaussian
 (Rakelly et al. 2019), kept as sums. PEARL's factors have independent axes; these may tell one
 direction of z and leave the others open, as a distance does of a goal.
 
+Without forgetting, evidence about a task that has changed is outvoted by all that came before. With
+a factor λ < 1 the older evidence fades towards the prior, as in recursive least squares: a
+transition of t ticks ago counts λ^t.
+
 Axes: n beliefs, l latent, r measurements per transition, o observation, a action.
 """
 
@@ -18,6 +22,10 @@ from torch.autograd.function import once_differentiable
 
 from policies.method import Transition
 from policies.nn.flat_mlp import FlatMlp
+
+# Most evidence of a long deployment, as the trace of Σ φφᵀ. In float32, the prior would vanish
+# beside much more, and the Cholesky factorization would fail.
+MAX_EVIDENCE = 1e5
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,23 @@ class Posterior:
     def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
         """The belief after more factors: O(1), however many came before."""
         return Posterior(self.precision + precision, self.weighted + weighted)
+
+    def bounded(self) -> "Posterior":
+        """The same belief, its evidence scaled down where there is more than ``MAX_EVIDENCE``."""
+        latent_dim = self.weighted.shape[-1]
+        diagonal = self.precision.diagonal(dim1=-2, dim2=-1)
+        evidence = diagonal.sum(-1) - latent_dim
+        keep = MAX_EVIDENCE / evidence.clamp(min=MAX_EVIDENCE)
+        return self.forget(keep)
+
+    def forget(self, keep: Tensor) -> "Posterior":
+        """The belief with its evidence scaled by ``keep`` (n,): 1 leaves it, 0 is the prior."""
+        fade = (1 - keep)[..., None]
+        weighted = self.weighted - fade * self.weighted
+        identity = torch.eye(self.weighted.shape[-1], device=self.weighted.device)
+        evidence = self.precision - identity
+        precision = self.precision - fade[..., None] * evidence
+        return Posterior(precision, weighted)
 
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""

@@ -1,7 +1,9 @@
 """Planning by sampling for n worlds at once: iCEM (Pinneri et al. 2020).
 
-All worlds share the same colored noise, drawn once from a seed. A plan therefore depends on
-its own world only: it is the same whether that world is searched alone or among others.
+The colored noise is fresh at every tick and in every iteration of a search. It is a function of
+seed, tick and iteration, and of nothing that happened before. A plan therefore depends on its own
+world only: it is the same whether that world is searched alone or among others, and when it is
+searched again.
 
 Axes: n worlds, P candidates, K kept elites, H steps, a actions.
 """
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policies.nn.noise import standard_normal
-from policies.ranges import Count, NonNegative, Positive, Share
+from policies.nn.noise import keyed_generator, standard_normal
+from policies.ranges import AtLeastOne, Count, NonNegative, Positive, Share
 from robots.errors import BadArgumentError
 
 Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> their values (n, P), more is better
@@ -27,7 +29,10 @@ class IcemConfig:
     """
 
     horizon: Count = 20  # steps planned ahead
-    num_samples: Count = 64  # candidates per iteration
+    num_samples: Count = 64  # N, candidates of the first iteration
+    # γ: iteration i has N·γ^-i candidates, and at least twice the elites. iCEM has 1.25; with three
+    # iterations that is 19 % cheaper and plans are 2 % worse
+    population_decay: AtLeastOne = 1.0
     iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
     cold_iterations: Count = 4  # iterations of a search that starts without a plan
     num_elites: Count = 8  # best candidates, to which the next iteration is fitted
@@ -43,6 +48,12 @@ class IcemConfig:
                 f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {self}"
             )
 
+    def population(self, iteration: int) -> int:
+        """Candidates of an iteration, counted from 0: max(N·γ^-i, 2·elites), and N at most."""
+        decayed = int(self.num_samples * self.population_decay**-iteration)
+        smallest = 2 * self.num_elites
+        return min(max(decayed, smallest), self.num_samples)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -50,6 +61,7 @@ class Plan:
 
     mean: Tensor  # (n, H, a) of the sampling distribution
     best: Tensor  # (n, K, H, a) the best candidates, the best of all first
+    tick: Tensor  # (n,) int64, steps since the initial plan; the next search's noise depends on it
 
     @property
     def action(self) -> Tensor:
@@ -67,18 +79,37 @@ class Icem:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        """Draw the noise with ``generator``, on its device, and plan with it on ``device``."""
+        """Draw the seed of the noise with ``generator``, and plan on ``device``."""
         self.config = config
-        iterations = max(config.iterations, config.cold_iterations)
-        shape = (iterations, config.num_samples, config.horizon, action_dim)
-        self.noise = colored_noise(shape, config.noise_beta, generator).to(device)
+        self.action_dim = action_dim
+        self.device = device
+        seed = torch.randint(2**31, (), generator=generator, device=generator.device)
+        self.seed = int(seed)
+        self.iterations = max(config.iterations, config.cold_iterations)
+        last_samples = self._draw(0)[-1, -config.num_kept_elites :].to(device)
+        self.initial_best = (config.init_std * last_samples).clamp(-1, 1)  # (K, H, a)
+
+    def _draw(self, tick: int) -> Tensor:
+        """The colored noise of a tick, (iterations, N, H, a), on the CPU."""
+        c = self.config
+        shape = (self.iterations, c.num_samples, c.horizon, self.action_dim)
+        return colored_noise(shape, c.noise_beta, keyed_generator(self.seed, tick))
+
+    def noise(self, tick: Tensor) -> Tensor:
+        """The noise (iterations, n, N, H, a) of worlds at their ticks (n,)."""
+        distinct, index = tick.cpu().unique(return_inverse=True)
+        draws = [self._draw(t) for t in distinct.tolist()]
+        noise = torch.stack(draws, 1).to(self.device)
+        return noise[:, index.to(self.device)]
 
     def initial_plan(self, n: int) -> Plan:
         """The plan before any search: mean 0, and noise around it as the best candidates."""
-        last_samples = self.noise[-1, -self.config.num_kept_elites :]
-        best = (self.config.init_std * last_samples).clamp(-1, 1)  # (K, H, a)
-        mean = torch.zeros(n, *best.shape[1:], device=best.device)
-        return Plan(mean, best.expand(n, *best.shape))
+        best = self.initial_best
+        return Plan(
+            mean=torch.zeros(n, *best.shape[1:], device=self.device),
+            best=best.expand(n, *best.shape),
+            tick=torch.zeros(n, dtype=torch.int64, device=self.device),
+        )
 
     def search(
         self,
@@ -99,8 +130,9 @@ class Icem:
         mean = plan.mean
         kept_elites = plan.best
         std = torch.full_like(mean, c.init_std)
-        for noise in self.noise[:iterations]:
-            deviation = std[:, None] * noise
+        for iteration, noise in enumerate(self.noise(plan.tick)[:iterations]):
+            samples = c.population(iteration)
+            deviation = std[:, None] * noise[:, :samples]
             candidates = (mean[:, None] + deviation).clamp(-1, 1)  # (n, P, H, a)
             candidates[:, : c.num_kept_elites] = kept_elites
             candidates[:, c.num_kept_elites] = mean
@@ -114,12 +146,12 @@ class Icem:
             elite_std = elites.std(1, correction=0)
             mean = mean.lerp(elites.mean(1), 1 - c.momentum)
             std = std.lerp(elite_std, 1 - c.momentum)
-        return Plan(mean, kept_elites)
+        return Plan(mean, kept_elites, plan.tick)
 
 
 def shift_plan(plan: Plan) -> Plan:
     """The same plan one step later; its last action is repeated."""
-    return Plan(_shift(plan.mean), _shift(plan.best))
+    return Plan(_shift(plan.mean), _shift(plan.best), plan.tick + 1)
 
 
 def _shift(actions: Tensor) -> Tensor:

@@ -60,11 +60,16 @@ class PpoConfig(MethodConfig):
 
 
 def follows(ticks: Transition) -> Tensor:
-    """Whether the next tick's value belongs to a tick's return, (L, ...): not after the end."""
+    """Whether the next tick's value belongs to a tick's return, (L, ...).
+
+    It does where both ticks are valid: not at the end of the sequence, however it ended. An episode
+    that ends within the sequence, ``terminated`` or ``truncated``, cuts nothing: the next episode
+    is a part of the same trial (Duan et al. 2016).
+    """
     valid = ticks.valid
     none = torch.zeros_like(valid[:1])
     next_valid = torch.cat([valid[1:], none])
-    return valid & next_valid & ~ticks.terminated
+    return valid & next_valid
 
 
 def advantages(
@@ -226,8 +231,10 @@ class PpoLearner(SavedState):
     def prepare(self, ticks: Transition) -> PpoBatch:
         """Log-likelihoods, advantages and value targets under the policy that acted.
 
-        A trial is one return: at a time limit the value of the next episode's first tick follows,
-        discounted like any other. Nothing follows where the task ended, nor the end of the trial.
+        A trial is one return: after an episode, terminated or truncated, the value of the next
+        episode's first tick follows, discounted like any other. Nothing follows the last valid tick
+        of a trial: the objective is the return of so many episodes, and no value is ever learned of
+        a state beyond them.
         """
         c = self.config
         features = self.net.encoder(ticks)

@@ -1,13 +1,13 @@
 """Soft actor-critic as a learner: from a replay, conditioned on a function of the true task."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from policies.method import Problem, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
@@ -83,7 +83,9 @@ class SacLearner(SavedState):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train on the replay; returns means over the gradient steps."""
-        return self.train_on(self.replay.add(trial))
+        ticks = with_training_reward(self.problem, trial.ticks, trial.task)
+        new = self.replay.add(replace(trial, ticks=ticks))
+        return self.train_on(new)
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""

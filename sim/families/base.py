@@ -3,7 +3,7 @@
 import numpy as np
 
 from robots.signals import Array, ArrayLike
-from robots.world import Task
+from robots.world import RewardFunction, Task
 
 
 def never(obs: ArrayLike) -> ArrayLike:
@@ -13,6 +13,11 @@ def never(obs: ArrayLike) -> ArrayLike:
 
 class BaseFamily:
     """Defaults of a ``Family``: no visible target, and episodes that end only at their horizon."""
+
+    @property
+    def training_reward(self) -> RewardFunction | None:
+        """There is only the one reward."""
+        return None
 
     def marker(self, task: Task) -> Array:
         """No target is visible: (n, 3) NaN."""

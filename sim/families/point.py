@@ -10,7 +10,7 @@ from robots.actions import JointVelocity
 from robots.arm import Body, Limits
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
-from robots.world import Start, Task
+from robots.world import RewardFunction, Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
 
@@ -82,15 +82,25 @@ class Point(BaseFamily):
 
 
 class SparsePoint(Point):
-    """The goal lies on a half circle of 1 m; the reward is zero beyond 0.2 m from it."""
+    """The goal lies on a half circle of 1 m; the reward is zero beyond 0.2 m from it.
+
+    The goal has to be searched for: a visit shows an eighth of the half circle. In training, actors
+    and critics learn from the distance, as in PEARL.
+    """
 
     name = "point_sparse"
+    episodes = 10  # PEARL shows some 20 trajectories
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""
         angle = np.pi * checkerboard(rng, n, 1, split)[:, 0]
         goal = np.stack([np.cos(angle), np.sin(angle)], -1)
         return Task(self.task_names, goal, np.arange(n))
+
+    @property
+    def training_reward(self) -> RewardFunction:
+        """Minus the distance to the goal, m."""
+        return super().reward
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The center of the circle."""

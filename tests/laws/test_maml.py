@@ -1,5 +1,6 @@
 """Laws of MAML: the meta-gradient is the derivative of the objective, each task steps alone."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
 from adaptation.runs.checkpoint import problem_of
 from policies.belief import map_tensors
-from policies.method import TrialBatch
+from policies.method import Transition, TrialBatch, stack
 from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch
 from policies.nn.batched_policy import BatchedPolicy
 from policies.rl.baseline import linear_baseline
@@ -85,7 +86,7 @@ def directions(like: Tensor) -> list[Tensor]:
 def inner_gradients(method: Maml, batch: OuterBatch) -> list[Tensor]:
     """The gradient (n, P) of every inner step, as a constant."""
     thetas = [method.net["theta"].expand(N, -1)]
-    thetas += [theta for theta, _ in method.adapted_episodes(batch.ticks)]
+    thetas += list(method.adapted_parameters(batch))
     step_sizes = method.net["inner_lr"]
     return [((b - a) / step_sizes).detach() for a, b in pairwise(thetas)]
 
@@ -116,7 +117,7 @@ def test_the_first_order_gradient_is_that_with_constant_inner_gradients(
     constants = inner_gradients(method, batch)
     remaining = iter(constants)
 
-    def constant_step(theta: Tensor, episode: Any) -> Tensor:
+    def constant_step(theta: Tensor, episode: Any, acting_log_prob: Tensor) -> Tensor:
         return theta + method.net["inner_lr"] * next(remaining)
 
     monkeypatch.setattr(method, "inner_step", constant_step)
@@ -129,6 +130,120 @@ def test_the_first_order_gradient_is_that_with_constant_inner_gradients(
     for direction in directions(found):
         expected = slope(objective, learned[name], direction)
         assert float(found @ direction) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
+def tanh_policy(theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (H, a) and std (a,) of one policy: two inputs, a layer of five, two actions."""
+    w1, b1, w2, b2, log_std = theta.split([10, 5, 10, 2, 2])
+    hidden = torch.tanh(obs @ w1.view(2, 5) + b1)
+    return hidden @ w2.view(5, 2) + b2, log_std.exp()
+
+
+def likelihood(theta: Tensor, obs: Tensor, action: Tensor) -> Tensor:
+    """Log-likelihood (H,) of clipped actions (H, a) under one policy."""
+    mean, std = tanh_policy(theta, obs)
+    z = (action - mean) / std
+    density = -0.5 * z**2 - std.log() - 0.5 * math.log(2 * math.pi)
+    low = torch.special.log_ndtr(z)
+    high = torch.special.log_ndtr(-z)
+    return torch.where(action <= -1, low, torch.where(action >= 1, high, density)).sum(-1)
+
+
+def test_the_gradient_is_that_of_an_independent_implementation() -> None:
+    """One world after the other, by torch.func, through both steps; the advantages are given."""
+    method = maml(order=2)
+    batch, learned = in_double_precision(method)
+    found = gradient(method, batch)
+    c = CONFIG
+
+    def inner(theta: Tensor, obs: Tensor, action: Tensor, old: Tensor, gain: Tensor) -> Tensor:
+        return ((likelihood(theta, obs, action) - old).exp() * gain).mean()
+
+    def outer(theta: Tensor, rates: Tensor, world: int) -> Tensor:
+        loss = torch.zeros((), dtype=torch.float64)
+        for e in range(1, E):
+            before = batch.ticks[e - 1]
+            gain = method.advantages(before, c.inner_gamma, c.inner_gae_lambda)[:, world]
+            data = (before.obs[:, world], before.action[:, world], batch.log_prob[e - 1, :, world])
+            theta = theta + rates * torch.func.grad(inner)(theta, *data, gain)
+            after = batch.ticks[e]
+            log_prob = likelihood(theta, after.obs[:, world], after.action[:, world])
+            ratio = (log_prob - batch.log_prob[e, :, world]).exp()
+            clipped = ratio.clamp(1 - c.clip_ratio, 1 + c.clip_ratio)
+            advantage = batch.advantage[e, :, world]
+            loss = loss - torch.minimum(ratio * advantage, clipped * advantage).mean()
+        return loss / N
+
+    assert (method.obs_norm(batch.ticks.obs) == batch.ticks.obs).all()
+    gradients = torch.func.grad(outer, argnums=(0, 1))
+    theta = learned["theta"].detach()
+    rates = learned["inner_lr"].detach()
+    worlds = [gradients(theta, rates, world) for world in range(N)]
+    for i, name in enumerate(("theta", "inner_lr")):
+        expected = torch.stack([world[i] for world in worlds]).sum(0)
+        torch.testing.assert_close(found[name], expected, rtol=1e-9, atol=1e-12)
+
+
+BANDIT_GOAL = 0.3
+BANDIT_STD = 0.2
+PULLS = 400_000
+
+
+def bandit_return(theta: Tensor) -> Tensor:
+    """Expected reward of a policy (weight, bias, log std): E[-(a - goal)²] of a Gaussian action."""
+    error = theta[0] + theta[1] - BANDIT_GOAL
+    return -error.square() - (2 * theta[2]).exp()
+
+
+def pull(method: Maml, belief: MamlBelief, like: Transition) -> Transition:
+    """An episode of many pulls of the bandit: the only observation is 1."""
+    obs = torch.ones(PULLS, 1, 1)
+    action = method.act(obs[:, 0], MamlBelief(belief.theta.expand(PULLS, -1)), explore=True)
+    no = torch.zeros(PULLS, 1, dtype=torch.bool)
+    return replace(
+        like,
+        obs=obs,
+        action=action[:, None],
+        applied=action[:, None],
+        next_obs=obs,
+        reward=-(action - BANDIT_GOAL).square(),
+        terminated=no,
+        truncated=no,
+        valid=~no,
+    )
+
+
+def test_the_meta_gradient_of_a_bandit_is_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With log π · advantage inside, the curvature of the mean is 0 instead of -2."""
+    bandit = replace(
+        problem_of(Tiny()),
+        obs_names=("one",),
+        obs_low=(0.0,),
+        obs_high=(1.0,),
+        action_names=("arm",),
+    )
+    config = replace(CONFIG, hidden=(), inner_lr=0.2, inner_gamma=0.0)
+    method = Maml(bandit, config, 0, CPU)
+    learned = method.net["theta"]
+    learned.data = torch.tensor([0.0, 0.0, math.log(BANDIT_STD)])
+
+    def centered(episode: Transition, gamma: float, gae_lambda: float) -> Tensor:
+        return episode.reward - episode.reward.mean()
+
+    monkeypatch.setattr(method, "advantages", centered)
+    like = trial(maml(), 1).ticks[0]
+    prior = method.prior(1)
+    before = pull(method, prior, like)
+    after = pull(method, method.adapt(prior, before), like)
+    batch = method.prepare(stack([before, after]))
+    found = gradient(method, batch)
+
+    theta = learned.detach().double().requires_grad_()
+    rates = torch.full_like(theta, 0.2).detach().requires_grad_()
+    (step,) = torch.autograd.grad(bandit_return(theta), theta, create_graph=True)
+    exact = torch.autograd.grad(-bandit_return(theta + rates * step), (theta, rates))
+    for name, expected in zip(("theta", "inner_lr"), exact, strict=True):
+        torch.testing.assert_close(found[name].double(), expected, rtol=0, atol=0.02)
 
 
 def test_first_order_is_second_order_with_detached_inner_gradients(
@@ -144,9 +259,9 @@ def test_first_order_is_second_order_with_detached_inner_gradients(
     assert not torch.allclose(full["theta"], cut["theta"], rtol=1e-2)
     inner_step = second.inner_step
 
-    def detached_step(theta: Tensor, episode: Any) -> Tensor:
+    def detached_step(theta: Tensor, episode: Any, acting_log_prob: Tensor) -> Tensor:
         step_sizes = second.net["inner_lr"]
-        inner_gradient = (inner_step(theta, episode) - theta) / step_sizes
+        inner_gradient = (inner_step(theta, episode, acting_log_prob) - theta) / step_sizes
         return theta + step_sizes * inner_gradient.detach()
 
     monkeypatch.setattr(second, "inner_step", detached_step)
@@ -160,11 +275,11 @@ def test_the_steps_that_are_learned_through_are_those_that_were_taken() -> None:
     method.learn(trial(method))  # the normalizer has moved
     ticks = trial(method).ticks
     belief = method.prior(N)
-    for e, (theta, episode) in enumerate(method.adapted_episodes(ticks)):
+    batch = method.prepare(ticks)
+    for e, theta in enumerate(method.adapted_parameters(batch)):
         belief = method.adapt(belief, ticks[e])
         assert torch.allclose(theta, belief.theta, atol=1e-5)
-        assert torch.equal(episode.obs, ticks.obs[e + 1])
-    assert method.losses(method.prepare(ticks))["kl"] < 1e-8
+    assert method.losses(batch)["kl"] < 1e-8
 
 
 def test_a_task_steps_alone_as_it_does_among_others() -> None:

@@ -242,28 +242,43 @@ def test_advantages_are_the_weighted_mean_of_n_step_ones(
         assert abs(found[t] - expected) < 1e-9
 
 
-def test_a_trial_is_one_return() -> None:
-    """Across a time limit the next episode's rewards count, discounted by one tick.
+LAST = FAMILY.horizon - 1
 
-    Past ``terminated`` nothing counts.
+
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [
+        ({}, 15),
+        ({"truncated": dict.fromkeys(range(N), LAST)}, 15),
+        ({"terminated": dict.fromkeys(range(N), LAST)}, 15),
+        ({"terminated": dict.fromkeys(range(N), 1)}, 6),  # each of the three episodes has two ticks
+        ({"diverged": dict.fromkeys(range(N), 3)}, 9),  # the fourth tick of each is not valid
+    ],
+    ids=["whole", "truncated", "terminated", "ended early", "diverged"],
+)
+def test_a_trial_is_one_return(ends: dict[str, dict[int, int]], ticks: int) -> None:
+    """Across the end of an episode the next one's rewards count, discounted by one tick.
+
+    After the last valid tick of the trial nothing counts: neither a value nor an invalid reward.
     """
     method = trained()
     net = method.learner.net
     gamma = CONFIG.gamma
-    last = FAMILY.horizon - 1
-    truncated = dict.fromkeys(range(1, N), last)
-    trial, _ = recorded(method, terminated={0: last}, truncated=truncated)
-    assert trial.ticks.valid.all()
-    ticks = trial.sequences()
+    trial, _ = recorded(method, **ends)
+    sequence = trial.sequences()
     with torch.no_grad():
-        value = net.return_norm.inverse(net.value(method.encoder(ticks)))
-    follows = ppo.follows(ticks)
-    assert follows[:, 1:].sum(0).tolist() == [14] * (N - 1)
-    assert (~follows[:, 0]).nonzero().flatten().tolist() == [4, 9, 14]
-    returns = ppo.advantages(ticks.reward, value, follows, gamma, 1.0) + value
-    discounted = ticks.reward * (gamma ** torch.arange(15.0))[:, None]
-    assert torch.allclose(returns[0, 1:], discounted.sum(0)[1:], atol=1e-4)
-    assert torch.allclose(returns[0, 0], discounted[:5, 0].sum(), atol=1e-4)
+        value = net.return_norm.inverse(net.value(method.encoder(sequence)))
+    follows = ppo.follows(sequence)
+    returns = ppo.advantages(sequence.reward, value, follows, gamma, 1.0) + value
+    for world in range(N):
+        rows = valid_ticks(trial, world)
+        assert len(rows) == ticks
+        reward = trial.ticks.reward.flatten(0, 1)[rows, world]
+        assert follows[:, world].tolist() == [True] * (ticks - 1) + [False] * (16 - ticks)
+        for t in range(ticks):
+            weights = gamma ** torch.arange(float(ticks - t))
+            expected = (weights * reward[t:]).sum()
+            torch.testing.assert_close(returns[t, world], expected, atol=1e-4, rtol=0)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

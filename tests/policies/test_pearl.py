@@ -176,6 +176,23 @@ def test_ticks_that_are_not_valid_leave_the_posterior_as_it_was(trained: Pearl) 
     assert (after.weighted[~invalid] != 0).any(-1).all()
 
 
+def test_old_evidence_fades_by_the_setting_and_only_at_valid_ticks(
+    trained: Pearl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ticks_of(trial(2))[:2]
+    start = trained.prior(N).posterior
+    evidence = [
+        observed(trained, [tick]).posterior.precision - start.precision for tick in (first, second)
+    ]
+    config = replace(trained.config, forgetting_factor=0.5)
+    monkeypatch.setattr(trained, "config", config)
+    faded = observed(trained, [first, second]).posterior.precision
+    torch.testing.assert_close(faded, start.precision + 0.5 * evidence[0] + evidence[1])
+    invalid = replace(second, valid=torch.zeros_like(second.valid))
+    kept = observed(trained, [first, invalid]).posterior.precision
+    assert torch.equal(kept, observed(trained, [first]).posterior.precision)
+
+
 def test_z_is_held_for_an_episode_and_drawn_again_after_it(trained: Pearl) -> None:
     batch = trial(2)
     belief = trained.prior(N)

@@ -1,0 +1,102 @@
+"""The training reward: actors and critics learn from it, and beliefs are told the true one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from adaptation.rollout import rollout
+from adaptation.runs import checkpoint
+from policies.method import Transition, TrialBatch, with_training_reward
+from policies.methods.oracle import Oracle
+from policies.methods.pearl import Pearl
+from policies.models.posterior import context_features
+from sim.families.point import Point, SparsePoint
+from sim.vec_world import VecWorld
+
+N = 6
+FAMILY = SparsePoint()
+
+
+def short(name: str) -> Pearl | Oracle:
+    """A method that takes one gradient step per iteration, on what one trial gave."""
+    settings = {"schedule.meta_batch": N, "gradient_steps": 1, "buffer_tasks": N}
+    if name == "pearl":
+        settings = {f"sac.{key}": value for key, value in settings.items()}
+    config = checkpoint.method_config(name, "point_sparse", "cpu", settings)
+    return checkpoint.build(name, FAMILY, 0, config)
+
+
+def trial(method: Pearl | Oracle) -> TrialBatch:
+    task = FAMILY.sample(np.random.default_rng(0), N)
+    return rollout(VecWorld(FAMILY, n=N, seed=0), method, task, 2)
+
+
+def minus_distance(ticks: Transition, task: Tensor) -> Tensor:
+    return -(ticks.next_obs - task).norm(dim=-1)
+
+
+def test_a_sparse_family_tells_the_distance_in_training_only() -> None:
+    assert Point().training_reward is None
+    task = FAMILY.sample(np.random.default_rng(0), 2)
+    far = np.zeros((2, 2))
+    at_goal = task.values
+    assert (FAMILY.reward(far, far, far, task.values) == 0).all()
+    assert (FAMILY.reward(far, far, at_goal, task.values) == 1).all()
+    assert FAMILY.training_reward is not None
+    np.testing.assert_allclose(FAMILY.training_reward(far, far, far, task.values), -1.0)
+
+
+def test_a_family_without_one_leaves_the_rewards() -> None:
+    method = short("pearl")
+    batch = trial(method)
+    problem = replace(method.problem, training_reward=None)
+    assert with_training_reward(problem, batch.ticks, batch.task) is batch.ticks
+
+
+def test_a_reference_learns_from_the_training_reward() -> None:
+    method = short("oracle")
+    batch = trial(method)
+    method.learn(batch)
+    stored, mask = method.learner.replay.trials(torch.arange(N))
+    assert mask.all()
+    expected = minus_distance(stored, batch.task[:, None])
+    torch.testing.assert_close(stored.reward, expected)
+
+
+def test_pearls_belief_is_told_the_true_reward_and_its_critic_the_training_reward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method = short("pearl")
+    batch = trial(method)
+    method.learn(batch)
+    stored, _ = method.replay.trials(torch.arange(N))
+    assert torch.equal(stored.reward.flatten(), batch.sequences().reward.T.flatten())
+
+    told = []
+
+    def record(sac: object, ticks: Transition, *others: object) -> Tensor:
+        told.append(ticks)
+        return torch.zeros((), requires_grad=True)
+
+    monkeypatch.setattr("policies.methods.pearl.critic_loss", record)
+    method.losses()
+    assert (stored.reward >= 0).all()
+    assert (told[0].reward < 0).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_the_contexts_shows_the_training_reward(share: float) -> None:
+    method = short("pearl")
+    batch = trial(method)
+    method.learn(batch)
+    method.config = replace(method.config, told_contexts=share)
+    slots = torch.arange(N)
+    ticks, _ = method.replay.trials(slots)
+    told = method._told(ticks, slots)
+    expected = minus_distance(ticks, batch.task[:, None]) if share else ticks.reward
+    torch.testing.assert_close(told.reward, expected)
+    reward_column = context_features(told)[..., 4]
+    torch.testing.assert_close(reward_column, expected)
