@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from policies.nn.compiled import mlp_library
+from policies.nn.compiled import check, long_array, mlp_library, pointers
 from policies.nn.networks import init_
 
 Layer = tuple[Tensor, Tensor]  # weight (m, i, k) and bias (m, 1, k)
@@ -136,7 +136,7 @@ def _call_forward(
     hidden = rows.new_empty(members, count * sum(sizes[1:-1]))
     output = rows.new_empty(members, count, sizes[-1])
     tensors = (flat, rows, hidden, output)
-    _check(library.mlp_forward(*_shape(members, count, sizes), *_pointers(tensors)))
+    check(library.mlp_forward(*_shape(members, count, sizes), *pointers(tensors)))
     return output, [hidden]
 
 
@@ -151,24 +151,14 @@ def _call_backward(
     rows, flat, hidden, gradient = tensors
     rows = rows.contiguous()
     shape = _shape(len(flat), len(rows), sizes)
-    given = _pointers((flat, rows, hidden, gradient))
-    written = _pointers((flat_gradient, rows_gradient))
-    _check(library.mlp_backward(*shape, *given, *written))
+    given = pointers((flat, rows, hidden, gradient))
+    written = pointers((flat_gradient, rows_gradient))
+    check(library.mlp_backward(*shape, *given, *written))
 
 
 def _shape(members: int, rows: int, sizes: Sizes) -> tuple[int, int, int, ctypes.Array[Any]]:
     """The first arguments of the C functions."""
-    array = (ctypes.c_long * len(sizes))(*sizes)
-    return members, rows, len(sizes) - 1, array
-
-
-def _pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-
-
-def _check(failed: int) -> None:
-    if failed:
-        raise MemoryError("no memory for a network's backward pass")
+    return members, rows, len(sizes) - 1, long_array(sizes)
 
 
 def _forward(rows: Tensor, layers: list[Layer]) -> tuple[Tensor, list[Tensor]]:
