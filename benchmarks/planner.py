@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import Row, arguments, compare, show, timed
+from peers import Row, arguments, ceiling, compare, show, timed
 from torch import Tensor, nn
 
 from policies.method import Problem
@@ -92,8 +92,10 @@ def ours(
     search: IcemConfig,
     n: int,
     device: torch.device = CPU,
+    bfloat16: bool = True,
 ) -> Callable[[], Any]:
-    config = replace(CONFIG, planner=search)
+    dynamics = replace(CONFIG.dynamics, bfloat16_rollouts=bfloat16)
+    config = replace(CONFIG, planner=search, dynamics=dynamics)
     method = ContextMPC(make_problem(search.horizon), config, 0, device)
     belief = method.prior(n)
     obs = torch.rand(n, OBS, device=device)
@@ -271,7 +273,21 @@ def plain(search: IcemConfig, n: int) -> Callable[[], Any]:
     return run
 
 
-PLANNERS = {"mbrl-lib": mbrl, "plain PyTorch": plain, "ours": ours}
+PLANNERS = {
+    "mbrl-lib": mbrl,
+    "plain PyTorch": plain,
+    "ours in float32": partial(ours, bfloat16=False),
+    "ours": ours,
+}
+
+
+def operations(search: IcemConfig) -> int:
+    """Floating-point operations of the products of a search of one world."""
+    c = CONFIG.dynamics
+    sizes = [OBS + ACTION + c.latent_dim, *c.hidden, OBS]
+    row = 2 * sum(i * k for i, k in itertools.pairwise(sizes))
+    candidates = sum(search.population(i) for i in range(search.iterations))
+    return row * c.ensemble_size * search.horizon * candidates
 
 
 def measure(name: str, n: int, repeats: int) -> list[Row]:
@@ -294,6 +310,14 @@ def main() -> None:
         for n in asked.worlds:
             rows += measure(name, n, asked.repeats)
     show(rows, asked.json)
+    if not asked.json:
+        for row in rows:
+            search = SEARCHES[row["name"].split()[0]]
+            rates = {"ours": row["ours"], row["name"]: row["peer"]}
+            for name, rate in rates.items():
+                print(f"{name}: {rate * operations(search) / 1e9:.0f} GFLOP/s")
+        for dtype in (torch.float32, torch.bfloat16):
+            print(f"ceiling in {dtype}: {ceiling(dtype) / 1e9:.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

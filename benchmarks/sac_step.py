@@ -5,7 +5,7 @@ of NumPy columns, a network and an optimizer for the actor and each critic, one 
 the other, and targets moved parameter by parameter. Sizes and losses are the same in both. Both run
 on one thread and take turns; the ratio is of medians. Unit: gradient steps per second.
 
-The share of the ceiling is that of the step's matrix products alone, at the speed of a large product
+The share of the ceiling is that of the step's products alone, at the speed of a large product
 on the same core.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pearl_step import ACTION, OBS, TASKS, experience, network, problem, repeated
-from peers import arguments, compare, show, timed
+from peers import arguments, ceiling, compare, show
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -26,8 +26,6 @@ from policies.methods.oracle import Oracle
 from policies.presets import load_preset
 from policies.rl.sac import SacConfig
 from policies.settings import configure
-
-CEILING_SIZE = 2048  # rows and columns of the product that the ceiling is measured with
 
 
 class PlainSac:
@@ -134,13 +132,6 @@ def step_operations(config: SacConfig, features: int) -> int:
     row += operations(actor, True, True)  # the actor's loss
     row += 2 * operations(critic, False, True)  # through the critics
     return row * config.meta_batch * config.batch_per_task
-
-
-def ceiling() -> float:
-    """Floating-point operations per second of a large product on this core."""
-    a = torch.randn(CEILING_SIZE, CEILING_SIZE)
-    seconds = min(timed(lambda: a @ a) for _ in range(3))
-    return 2 * CEILING_SIZE**3 / seconds
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from policies.method import Transition
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features
 from policies.models.windows import episode_windows
 from policies.nn.networks import Ensemble
-from policies.nn.rollout import predict_steps
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
+from policies.nn.rollout import predict_steps
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, WholeNumber
 from robots.errors import BadArgumentError
 
@@ -49,8 +49,9 @@ class DynamicsConfig:
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
     noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors
     # plan with products of bfloat16, where the processor has them and there is a C compiler: twice
-    # as fast, and predictions differ by a thousandth of the change of the observation
-    bfloat16_rollouts: bool = True
+    # as fast; predicted changes differ by about 1 %, so another plan may be the best one. Not by
+    # default: a policy must decide on the machine that it drives an arm from as it did in training
+    bfloat16_rollouts: bool = False
 
     def __post_init__(self) -> None:
         """BadArgumentError where ``early_belief_windows`` exceeds the windows of a task."""
