@@ -311,13 +311,21 @@ def main() -> None:
             rows += measure(name, n, asked.repeats)
     show(rows, asked.json)
     if not asked.json:
-        for row in rows:
-            search = SEARCHES[row["name"].split()[0]]
-            rates = {"ours": row["ours"], row["name"]: row["peer"]}
-            for name, rate in rates.items():
-                print(f"{name}: {rate * operations(search) / 1e9:.0f} GFLOP/s")
-        for dtype in (torch.float32, torch.bfloat16):
-            print(f"ceiling in {dtype}: {ceiling(dtype) / 1e9:.0f} GFLOP/s")
+        show_ceiling(rows)
+
+
+def show_ceiling(rows: list[Row]) -> None:
+    """Print how fast each planner multiplies, and how fast the core can."""
+    speeds = {}
+    for row in rows:
+        search, _, peer = row["name"].partition(" over ")
+        flops = operations(SEARCHES[search])
+        speeds[f"{search}, ours"] = row["ours"] * flops
+        speeds[f"{search}, {peer}"] = row["peer"] * flops
+    for dtype in (torch.float32, torch.bfloat16):
+        speeds[f"a large product in {dtype}"] = ceiling(dtype)
+    for name, speed in speeds.items():
+        print(f"{speed / 1e9:4.0f} GFLOP/s  {name}")
 
 
 if __name__ == "__main__":
