@@ -254,8 +254,9 @@ class Dynamics(nn.Module):
         if self.config.bfloat16_rollouts and predict_steps(layers, states, rewards, actions, z):
             return states.unflatten(2, shape), rewards.unflatten(2, shape)
         last_weight, last_bias = layers.pop()
-        for first in range(0, rows, BLOCK_ROWS):
-            block = slice(first, first + BLOCK_ROWS)
+        block_rows = rows if obs.is_cuda else BLOCK_ROWS
+        for first in range(0, rows, block_rows):
+            block = slice(first, first + block_rows)
             action = actions[0, block].expand(members, -1, -1)
             x = torch.cat([states[0, :, block], action, z[:, block]], -1)  # (m, rows, o + a + l)
             x_obs = x[..., :obs_dim]  # views of x
