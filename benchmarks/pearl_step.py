@@ -214,6 +214,16 @@ class PlainPearl:
                     a.copy_((1 - rate) * a + rate * b)
 
 
+def repeated(step: Callable[[], object], times: int) -> Callable[[], float]:
+    """Takes the steps and returns their seconds."""
+
+    def steps() -> None:
+        for _ in range(times):
+            step()
+
+    return lambda: timed(steps)
+
+
 def main() -> None:
     parser = arguments(__doc__, repeats=9)
     parser.add_argument("--steps", type=int, default=10, help="gradient steps in a repeat")
@@ -227,14 +237,10 @@ def main() -> None:
     ours.replay.add(trial)
     plain = PlainPearl(config, trial)
 
-    def repeated(step: Callable[[], object]) -> Callable[[], float]:
-        def steps() -> None:
-            for _ in range(asked.steps):
-                step()
-
-        return lambda: timed(steps)
-
-    runs = {"plain": repeated(plain.step), "ours": repeated(ours.step)}
+    runs = {
+        "plain": repeated(plain.step, asked.steps),
+        "ours": repeated(ours.step, asked.steps),
+    }
     rows = compare(
         lambda peer: f"PEARL's step over {peer}",
         "gradient steps/s",

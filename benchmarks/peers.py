@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
+
+CEILING_SIZE = 2048  # rows and columns of the product that the ceiling is measured with
 
 
 class Row(TypedDict):
@@ -26,6 +29,13 @@ def timed(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def ceiling(dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations per second of a large matrix product on this core."""
+    a = torch.randn(CEILING_SIZE, CEILING_SIZE).to(dtype)
+    seconds = min(timed(lambda: a @ a) for _ in range(3))
+    return 2 * CEILING_SIZE**3 / seconds
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""How fast plans are made: against mbrl-lib's planners, where installed, and plain PyTorch.
+"""How fast plans are made: against mbrl-lib's planners and plain PyTorch.
 
 Every planner searches with the same settings (candidates, iterations, horizon, elites) through
 ensembles of the same size, one particle of each candidate for each member, with the same reward, on
@@ -7,20 +7,24 @@ over its ``ModelEnv``. The plain one is the same search as most scripts write it
 that normalizes, concatenates, predicts and rewards. Peers plan for one world after the other, ours
 for all at once. All take turns in one run; ratios are of medians. Unit: plans per second.
 
-mbrl-lib asks for a Gymnasium of 2022, so install it without its dependencies:
-``pip install --no-deps mbrl hydra-core omegaconf "antlr4-python3-runtime==4.9.*" termcolor``.
+mbrl-lib asks for a Gymnasium of 2022; it is installed without its dependencies into a folder of its
+own, once. Without a network its rows are left out. The share of the ceiling is that of the products
+of a search, at the speed of a large product on the same core.
 """
 
-import importlib.util
 import itertools
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peers import Row, arguments, compare, show, timed
+from peers import Row, arguments, ceiling, compare, show, timed
 from torch import Tensor, nn
 
 from policies.method import Problem
@@ -31,6 +35,15 @@ from policies.settings import configure
 from robots.signals import ArrayLike
 
 OBS, ACTION = 13, 2  # those of slide
+CPU = torch.device("cpu")
+MBRL = (
+    "mbrl==0.2.0",
+    "hydra-core==1.3.*",
+    "omegaconf==2.3.*",
+    "antlr4-python3-runtime==4.9.*",
+    "termcolor",
+    "pyyaml",
+)
 
 
 def reward(
@@ -75,13 +88,37 @@ SEARCHES = {
 }
 
 
-def ours(search: IcemConfig, n: int) -> Callable[[], Any]:
-    config = replace(CONFIG, planner=search)
-    method = ContextMPC(make_problem(search.horizon), config, 0, torch.device("cpu"))
+def ours(
+    search: IcemConfig,
+    n: int,
+    device: torch.device = CPU,
+    bfloat16: bool = True,
+) -> Callable[[], Any]:
+    dynamics = replace(CONFIG.dynamics, bfloat16_rollouts=bfloat16)
+    config = replace(CONFIG, planner=search, dynamics=dynamics)
+    method = ContextMPC(make_problem(search.horizon), config, 0, device)
     belief = method.prior(n)
-    obs = torch.rand(n, OBS)
+    obs = torch.rand(n, OBS, device=device)
     start = method.planner.initial_plan(n)
     return partial(method._search, obs, belief, start, search.iterations)
+
+
+@cache
+def mbrl_installed() -> bool:
+    """Whether mbrl-lib can be imported; it is installed beside the temporary files at first use."""
+    folder = Path(tempfile.gettempdir()) / "pliant-mbrl-0.2.0"
+    if not folder.exists():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch) / "site"
+            done = subprocess.run([*command, str(made), *MBRL], capture_output=True, text=True)
+            if done.returncode != 0:
+                reason = done.stderr.strip().splitlines()[-1:]
+                print(f"mbrl-lib is left out, for it cannot be installed: {reason}")
+                return False
+            made.rename(folder)
+    sys.path.append(str(folder))
+    return True
 
 
 def mbrl_environment(search: IcemConfig) -> Any:
@@ -236,13 +273,27 @@ def plain(search: IcemConfig, n: int) -> Callable[[], Any]:
     return run
 
 
-PLANNERS = {"mbrl-lib": mbrl, "plain PyTorch": plain, "ours": ours}
+PLANNERS = {
+    "mbrl-lib": mbrl,
+    "plain PyTorch": plain,
+    "ours in float32": partial(ours, bfloat16=False),
+    "ours": ours,
+}
+
+
+def operations(search: IcemConfig) -> int:
+    """Floating-point operations of the products of a search of one world."""
+    c = CONFIG.dynamics
+    sizes = [OBS + ACTION + c.latent_dim, *c.hidden, OBS]
+    row = 2 * sum(i * k for i, k in itertools.pairwise(sizes))
+    candidates = sum(search.population(i) for i in range(search.iterations))
+    return row * c.ensemble_size * search.horizon * candidates
 
 
 def measure(name: str, n: int, repeats: int) -> list[Row]:
     runs = {}
     for peer, build in PLANNERS.items():
-        if peer != "mbrl-lib" or importlib.util.find_spec("mbrl"):
+        if peer != "mbrl-lib" or mbrl_installed():
             runs[peer] = partial(timed, build(SEARCHES[name], n))
     worlds = f"{n} world{'s' * (n > 1)}"
     return compare(lambda peer: f"{name} over {peer}, {worlds}", "plans/s", n, runs, repeats)
@@ -259,6 +310,22 @@ def main() -> None:
         for n in asked.worlds:
             rows += measure(name, n, asked.repeats)
     show(rows, asked.json)
+    if not asked.json:
+        show_ceiling(rows)
+
+
+def show_ceiling(rows: list[Row]) -> None:
+    """Print how fast each planner multiplies, and how fast the core can."""
+    speeds = {}
+    for row in rows:
+        search, _, peer = row["name"].partition(" over ")
+        flops = operations(SEARCHES[search])
+        speeds[f"{search}, ours"] = row["ours"] * flops
+        speeds[f"{search}, {peer}"] = row["peer"] * flops
+    for dtype in (torch.float32, torch.bfloat16):
+        speeds[f"a large product in {dtype}"] = ceiling(dtype)
+    for name, speed in speeds.items():
+        print(f"{speed / 1e9:4.0f} GFLOP/s  {name}")
 
 
 if __name__ == "__main__":

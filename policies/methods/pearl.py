@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.config import MethodConfig
-from policies.logs import detached, mean_logs
+from policies.logs import detached
 from policies.method import (
     CollectionSchedule,
     Problem,
@@ -32,6 +32,7 @@ from policies.method import (
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share
 from policies.rl.relabel import relabel_goals
@@ -151,7 +152,9 @@ class Pearl(SavedState, LearnsFromReplay):
             {"params": trained, "lr": sac.lr},
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
-        self.optimizer = torch.optim.Adam(groups, fused=True)
+        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
+        on_gpu = device.type == "cuda"
+        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 
     def prior(self, n: int, task: Tensor | None = None) -> PearlBelief:
         """N(0, I), and a z drawn from it."""
@@ -202,9 +205,7 @@ class Pearl(SavedState, LearnsFromReplay):
         if self.problem.training_reward is not None:
             dense = with_training_reward(self.problem, trial.ticks, trial.task)
             self.context_norm.update(context_features(dense[dense.valid]))
-        steps = self.config.sac.gradient_steps
-        logs = [self.step() for _ in range(steps)]
-        return mean_logs(logs)
+        return repeat(self.step, self.config.sac.gradient_steps, self.generator)
 
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""
@@ -214,9 +215,8 @@ class Pearl(SavedState, LearnsFromReplay):
         )
         ticks = self._densify(ticks, slots)
         x = self.context_norm(context_features(ticks))
-        precision, weighted = self.encoder(x, mask)
-        start = prior(len(slots), c.latent_dim, self.device)
-        return start.update(precision.sum(1), weighted.sum(1))
+        precision, weighted = self.encoder.total(x, mask)
+        return prior(len(slots), c.latent_dim, self.device).update(precision, weighted)
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (n,) of a batch, and a mask (n,) of those whose contexts train the encoder."""

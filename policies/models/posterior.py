@@ -13,12 +13,15 @@ Axes: n beliefs, l latent, r measurements per transition, o observation, a actio
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from policies.method import Transition
-from policies.nn.networks import mlp
+from policies.nn.flat_mlp import FlatMlp
 
 # Most evidence of a long deployment, as the trace of Σ φφᵀ. In float32, the prior would vanish
 # beside much more, and the Cholesky factorization would fail.
@@ -32,26 +35,30 @@ class Posterior:
     precision: Tensor  # (n, l, l) I + Σ φφᵀ
     weighted: Tensor  # (n, l) Σ φ·y, which is precision times mean
 
+    @cached_property
+    def _inverse_root(self) -> Tensor:
+        """L⁻¹ (n, l, l), with precision = L·Lᵀ; computed once for mean, sample and divergence."""
+        inverse: Tensor = _InverseRoot.apply(self.precision)
+        return inverse
+
+    @cached_property
+    def _half_solved(self) -> Tensor:
+        """L⁻¹·weighted, (n, l, 1)."""
+        return self._inverse_root @ self.weighted[..., None]
+
     @property
     def mean(self) -> Tensor:
-        """Mean of z, (n, l)."""
-        return self._mean(torch.linalg.cholesky(self.precision))
-
-    def _mean(self, root: Tensor) -> Tensor:
-        """The mean (n, l), from the Cholesky root of the precision."""
-        column = self.weighted[..., None]
-        return torch.cholesky_solve(column, root)[..., 0]
+        """Mean of z, (n, l): L⁻ᵀ·(L⁻¹·weighted)."""
+        column: Tensor = self._inverse_root.mT @ self._half_solved
+        return column[..., 0]
 
     def reparameterize(self, noise: Tensor) -> Tensor:
         """The mean plus ``noise`` (..., n, l) standard deviations; a sample for noise ~ N(0, I).
 
-        With precision = L·Lᵀ it is L⁻ᵀ·(L⁻¹·weighted + noise), of covariance L⁻ᵀ·L⁻¹.
+        It is L⁻ᵀ·(L⁻¹·weighted + noise), of covariance L⁻ᵀ·L⁻¹.
         """
-        root = torch.linalg.cholesky(self.precision)
-        column = self.weighted[..., None]
-        half = torch.linalg.solve_triangular(root, column, upper=False)
-        column = half + noise[..., None]
-        sample: Tensor = torch.linalg.solve_triangular(root.mT, column, upper=True)
+        column = self._half_solved + noise[..., None]
+        sample: Tensor = self._inverse_root.mT @ column
         return sample[..., 0]
 
     def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
@@ -61,7 +68,8 @@ class Posterior:
     def bounded(self) -> "Posterior":
         """The same belief, its evidence scaled down where there is more than ``MAX_EVIDENCE``."""
         latent_dim = self.weighted.shape[-1]
-        evidence = _diagonal(self.precision).sum(-1) - latent_dim
+        diagonal = self.precision.diagonal(dim1=-2, dim2=-1)
+        evidence = diagonal.sum(-1) - latent_dim
         keep = MAX_EVIDENCE / evidence.clamp(min=MAX_EVIDENCE)
         return self.forget(keep)
 
@@ -76,19 +84,40 @@ class Posterior:
 
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""
-        root = torch.linalg.cholesky(self.precision)
-        square = self._mean(root).square().sum(-1)
-        covariance = torch.cholesky_inverse(root)
-        trace = _diagonal(covariance).sum(-1)
-        log_det = 2 * _diagonal(root).log().sum(-1)
-        latent_dim = root.shape[-1]
+        inverse = self._inverse_root
+        trace = inverse.square().sum((-1, -2))  # of the covariance L⁻ᵀ·L⁻¹
+        square = self.mean.square().sum(-1)
+        log_det = -2 * inverse.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # of the precision
+        latent_dim = inverse.shape[-1]
         kl: Tensor = 0.5 * (trace + square - latent_dim + log_det)
         return kl
 
 
-def _diagonal(matrix: Tensor) -> Tensor:
-    """The diagonal (n, l) of matrices (n, l, l)."""
-    return matrix.diagonal(dim1=-2, dim2=-1)
+class _InverseRoot(torch.autograd.Function):
+    """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:  # noqa: ANN401
+        root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
+        identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+        inverse: Tensor = torch.linalg.solve_triangular(root, identity, upper=False)
+        ctx.save_for_backward(inverse)
+        return inverse
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        """The gradient of P is the symmetric part of L⁻ᵀ·Φ·L⁻¹ (Murray 2016).
+
+        Φ is the lower triangle, its diagonal halved, of Lᵀ times the gradient of L, which is
+        -G·L⁻ᵀ with G the gradient of L⁻¹.
+        """
+        (inverse,) = ctx.saved_tensors
+        product = -gradient @ inverse.mT
+        phi = product.tril()
+        phi.diagonal(dim1=-2, dim2=-1).mul_(0.5)
+        full: Tensor = inverse.mT @ phi @ inverse
+        return (full + full.mT) / 2
 
 
 def prior(
@@ -135,7 +164,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.rank = rank
-        self.net = mlp([inputs, *hidden, rank * (latent_dim + 1)], generator)
+        self.net = FlatMlp([inputs, *hidden, rank * (latent_dim + 1)], generator)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The factor of each transition.
@@ -157,3 +186,37 @@ class Encoder(nn.Module):
         precision = direction.mT @ direction
         weighted = direction.mT @ value
         return precision, weighted[..., 0]
+
+    def total(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The product of the factors of whole contexts.
+
+        With each measurement a row [φ, y] of a matrix M, Mᵀ·M holds both sums.
+
+        Args:
+            x: normalized context features (n, b, c).
+            mask: (n, b) bool; a transition that is not set measures nothing.
+
+        Returns:
+            What contexts add to the precision, Σ φφᵀ (n, l, l), and to the weighted sum, Σ φ·y
+            (n, l).
+        """
+        rows = self._measure(x, mask)
+        measurements = rows.view(len(x), -1, self.latent_dim + 1)  # (n, b·r, l + 1)
+        products = measurements.mT @ measurements
+        precision = products[:, :-1, :-1]
+        weighted = products[:, :-1, -1]
+        return precision, weighted
+
+    def _measure(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Measurements (n, b, r·(l + 1)), 0 where the mask is not set.
+
+        On a CPU only the rows that are set are evaluated. An accelerator would have to wait for
+        their number.
+        """
+        if x.is_cuda:
+            padded: Tensor = self.net(x)
+            return padded.where(mask[..., None], 0.0)
+        chosen = mask.flatten().nonzero()[:, 0]
+        rows = self.net(x.flatten(0, 1).index_select(0, chosen))
+        padded = rows.new_zeros(mask.numel(), rows.shape[-1]).index_copy(0, chosen, rows)
+        return padded.view(*mask.shape, -1)

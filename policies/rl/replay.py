@@ -132,10 +132,11 @@ class Replay:
         ticks = self._ticks()
         eligible = (ticks >= length - available) & (ticks < length)
 
-        # A random order of the eligible ticks: they sort by u in [0, 1), the others by u + 1.
+        # The ticks of the lowest u in a random order: u is in [0, 1) for the eligible ones, and
+        # one more for the others.
         u = uniform(eligible.shape, generator)
-        order = torch.where(eligible, u, u + 1).argsort(1)
-        columns = order[:, :size]
+        u += ~eligible
+        columns = u.topk(min(size, len(ticks)), dim=1, largest=False).indices
 
         u = uniform((len(slots), 1), generator)
         sizes = 1 + (u * available.clamp(max=size)).long()

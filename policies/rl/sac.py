@@ -15,7 +15,6 @@ from math import log
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policies.config import (
@@ -27,13 +26,10 @@ from policies.config import (
     derive_schedule,
 )
 from policies.method import CollectionSchedule, Problem, Transition
-from policies.nn.networks import Ensemble, mlp
+from policies.nn.flat_mlp import FlatMlp
 from policies.nn.noise import standard_normal
+from policies.nn.squashed_gaussian import squashed_gaussian, squashed_mean
 from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
-
-LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
-MIN_LOG_STD = -5.0  # of actions before squashing
-MAX_LOG_STD = 2.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,9 @@ class Sac(nn.Module):
     ) -> None:
         """Networks of ``features`` inputs (k) on the generator's device."""
         super().__init__()
-        self.actor = mlp([features, *config.hidden, 2 * actions], generator)
-        self.critic = Ensemble(2, [features + actions, *config.hidden, 1], generator)
+        self.actions = actions
+        self.actor = FlatMlp([features, *config.hidden, 2 * actions], generator)
+        self.critic = FlatMlp([features + actions, *config.hidden, 1], generator, members=2)
         self.target_critic = deepcopy(self.critic).requires_grad_(False)
         self.ema_actor = deepcopy(self.actor).requires_grad_(False)  # the one that acts
         log_alpha = torch.tensor(log(config.init_temperature), device=generator.device)
@@ -100,22 +97,19 @@ class Sac(nn.Module):
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """An action of the actor in (-1, 1), (..., a), and its log-density (...,)."""
-        mean, log_std = _gaussian(self.actor, x)
-        noise = standard_normal(mean.shape, generator)
-        raw = mean + log_std.exp() * noise
-        log_density = -0.5 * noise.square() - log_std - LOG_SQRT_2PI
-        log_prob = log_density - _log_tanh_slope(raw)
-        action = torch.tanh(raw)
-        return action, log_prob.sum(-1)
+        out = self.actor(x)
+        noise = standard_normal((*x.shape[:-1], self.actions), generator)
+        return squashed_gaussian(out, noise)
 
     @torch.no_grad()
     def act(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Actions (n, a) of the averaged actor: a sample, or its mean without a generator."""
-        raw, log_std = _gaussian(self.ema_actor, x)
-        if generator is not None:
-            noise = standard_normal(raw.shape, generator)
-            raw = raw + log_std.exp() * noise
-        return torch.tanh(raw)
+        out = self.ema_actor(x)
+        if generator is None:
+            return squashed_mean(out)
+        noise = standard_normal((*x.shape[:-1], self.actions), generator)
+        action, _ = squashed_gaussian(out, noise)
+        return action
 
     def update_targets(self, config: SacConfig) -> None:
         """Move the averaged copies one step toward their networks."""
@@ -130,17 +124,15 @@ def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
 
 
 def q_values(
-    critic: Ensemble,
+    critic: FlatMlp,
     x: Tensor,
     action: Tensor,
     detach_weights: bool = False,
 ) -> Tensor:
     """Both critics' values of actions (..., a) in states with features x (..., k): (2, ...)."""
     inputs = torch.cat([x, action], -1)
-    lead = inputs.shape[:-1]
-    rows = inputs.flatten(0, -2)  # (b, k + a)
-    values: Tensor = critic(rows, detach_weights)
-    return values.view(-1, *lead)
+    values: Tensor = critic(inputs, detach_weights)
+    return values.squeeze(-1)
 
 
 def critic_loss(
@@ -213,16 +205,3 @@ def temperature_loss(
 ) -> Tensor:
     """Minimized by the temperature at which the policy's entropy is at its target, nats."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
-
-
-def _gaussian(actor: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation before squashing, (..., a) each."""
-    mean, raw = actor(x).chunk(2, -1)
-    half_range = (MAX_LOG_STD - MIN_LOG_STD) / 2
-    log_std = MIN_LOG_STD + half_range * (torch.tanh(raw) + 1)
-    return mean, log_std
-
-
-def _log_tanh_slope(raw: Tensor) -> Tensor:
-    """log(1 - tanh²(raw)), the log-derivative of the squashing, in a numerically stable form."""
-    return 2 * (log(2) - raw - F.softplus(-2 * raw))

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from policies.logs import mean_logs
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import Replay
@@ -68,7 +68,10 @@ class SacLearner(SavedState):
         self.sac = Sac(features, problem.action_dim, config, self.generator)
         self.net = nn.ModuleDict({"obs_norm": self.obs_norm, "sac": self.sac})
         trained = [p for p in self.net.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=config.lr, fused=True)
+        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
+        self.optimizer = torch.optim.Adam(
+            trained, lr=config.lr, fused=True, capturable=device.type == "cuda"
+        )
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """What actor and critics read, (..., o + l), of observations (..., o) and z (..., l)."""
@@ -88,9 +91,7 @@ class SacLearner(SavedState):
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         self.obs_norm.update(new.obs)
-        steps = self.config.gradient_steps
-        logs = [self.step() for _ in range(steps)]
-        return mean_logs(logs)
+        return repeat(self.step, self.config.gradient_steps, self.generator)
 
     def known(self, slots: Tensor) -> Tensor:
         """What the policy knows of tasks (b,) in the replay, (b, l)."""

@@ -1,0 +1,105 @@
+"""The C functions beside this file, compiled on first use; None where there is no C compiler.
+
+The library is kept in the user's cache folder, under a name that changes with the source, the flags
+and the processor. Results differ in rounding from those without it, so a run that is resumed
+bit for bit needs the same machine, as it does with any BLAS.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+
+FOLDER = Path(__file__).parent
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+CPU_INFO = Path("/proc/cpuinfo")
+
+POINTER = ctypes.c_void_p
+NUMBER = ctypes.c_long
+
+
+@cache
+def mlp_library() -> ctypes.CDLL | None:
+    """``mlp_forward`` and ``mlp_backward`` of ``mlp_kernel.c``."""
+    library = _load("mlp_kernel.c")
+    if library is not None:
+        shape = (NUMBER, NUMBER, NUMBER, POINTER)
+        library.mlp_forward.argtypes = shape + 4 * (POINTER,)
+        library.mlp_backward.argtypes = shape + 6 * (POINTER,)
+    return library
+
+
+@cache
+def rollout_library() -> ctypes.CDLL | None:
+    """``ensemble_rollout`` of ``rollout_kernel.c``, where the processor multiplies bfloat16."""
+    library = _load("rollout_kernel.c")
+    if library is not None:
+        sizes = 4 * (NUMBER,) + (POINTER, POINTER)
+        library.ensemble_rollout.argtypes = sizes + 3 * (NUMBER,) + 4 * (POINTER,)
+    return library
+
+
+def pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
+    """Addresses of contiguous tensors, as arguments of a C function."""
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def long_array(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_long]:
+    """Whole numbers as an argument of a C function."""
+    return (ctypes.c_long * len(numbers))(*numbers)
+
+
+def check(failed: int) -> None:
+    """MemoryError where a C function failed, which is for want of memory alone."""
+    if failed:
+        raise MemoryError("no memory for the passes through a network")
+
+
+def _load(source: str) -> ctypes.CDLL | None:
+    """A library; None where it cannot be compiled, or ``PLIANT_COMPILE`` is 0."""
+    if os.environ.get("PLIANT_COMPILE") == "0":
+        return None
+    try:
+        return ctypes.CDLL(str(_compile(FOLDER / source)))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _compile(source: Path) -> Path:
+    """The library's path; compiled now where it is not in the cache."""
+    compiler = os.environ.get("CC", "cc")
+    key = hashlib.sha256(source.read_bytes())
+    key.update(" ".join([compiler, *FLAGS, _processor()]).encode())
+    folder = _cache_folder()
+    path = folder / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # Another process may compile the same: each makes a file of its own and renames it.
+        made = Path(scratch) / path.name
+        command = [compiler, *FLAGS, str(source), "-o", str(made)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        made.replace(path)
+    return path
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(root).expanduser() / "pliant"
+
+
+def _processor() -> str:
+    """What tells processors with other instructions apart."""
+    if CPU_INFO.exists():
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+        flags = [line for line in lines if line.startswith(("flags", "Features"))]
+        return flags[0] if flags else platform.machine()
+    return platform.processor()

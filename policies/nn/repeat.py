@@ -1,0 +1,51 @@
+"""A gradient step, repeated; on a GPU as one CUDA graph."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from policies.logs import mean_logs
+
+Step = Callable[[], dict[str, Tensor]]  # one gradient step; returns scalars for the log
+
+WARM_UP_STEPS = 3  # before a capture, as PyTorch asks for: libraries allocate their workspaces
+
+
+def repeat(step: Step, times: int, generator: torch.Generator) -> dict[str, float]:
+    """Take gradient steps.
+
+    On a GPU a step is hundreds of small kernels, whose launches take longer than they run. The
+    first steps run as they are; then one is recorded as a CUDA graph and launched as a whole. What
+    Python computes in a step, such as the number of stored tasks, must not change between steps.
+
+    Args:
+        step: takes one step; never waits for the GPU.
+        times: number of steps, at least 1.
+        generator: what all random numbers of a step are drawn with, on the device of the step.
+
+    Returns:
+        The mean of every logged scalar over the steps.
+    """
+    if generator.device.type != "cuda" or times <= WARM_UP_STEPS:
+        logs = [step() for _ in range(times)]
+        return mean_logs(logs)
+    totals = _warm_up(step)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        for name, value in step().items():
+            totals[name].add_(value)
+    for _ in range(times - WARM_UP_STEPS):
+        graph.replay()
+    return {name: (total / times).item() for name, total in totals.items()}
+
+
+def _warm_up(step: Step) -> dict[str, Tensor]:
+    """Take the first steps on a stream of their own; returns the sums of their logs."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        logs = [step() for _ in range(WARM_UP_STEPS)]
+    torch.cuda.current_stream().wait_stream(stream)
+    return {name: torch.stack([log[name] for log in logs]).sum() for name in logs[0]}
