@@ -40,7 +40,7 @@ from policies.models.particles import (
     reweigh,
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
 from policies.planning.mpc import MpcController, PlanState
@@ -147,7 +147,13 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         self.terminal_value: TerminalValue | None = None
         if config.terminal_value is not None:
             self.terminal_value = TerminalValue(
-                problem, config.terminal_value, seed, device, self.replay
+                problem,
+                config.terminal_value,
+                seed,
+                device,
+                self.replay,
+                infer=self.infer,
+                summary_dim=len(self.hidden),
             )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
@@ -180,7 +186,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        summary = self._summary(belief)
+        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
@@ -201,12 +208,12 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
     def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
         """A plan for the next observation, under the particles of the belief.
 
-        None is made where the episode ends in every world.
+        None is made where the episode ends in every world, or where a search starts from the policy.
         """
         tick = belief.tick + transition.valid
         later = replace(belief, tick=tick)
         is_over = transition.terminated | transition.truncated | ~transition.valid
-        if is_over.all():
+        if is_over.all() or not self.controller.keeps_plans:
             return later
         start = belief.plan
         if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
@@ -250,7 +257,23 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
                 self.model_noise,
             )
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = self._summary(belief)
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+    def _summary(self, belief: ParticleMpcBelief) -> Tensor:
+        """The mean of the hidden parameters, (n, h), without the gain."""
+        return belief.particles.mean[:, : len(self.hidden)]
+
+    def infer(self, slots: Tensor) -> Tensor:
+        """What policy and value are told in training of tasks (b,) in the replay, (b, h).
+
+        The true parameters are known there (UP-OSI, Yu et al. 2017). A posterior's mean lies
+        between them and the prior's mean; here it lies a random share of the way.
+        """
+        true = self.hidden.encode(self.replay.task[slots])
+        middle = self.particle_prior.u.mean(0)
+        share = uniform((len(slots), 1), self.generator)
+        return middle + share * (true - middle)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

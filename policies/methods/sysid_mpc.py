@@ -139,7 +139,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search)
+        return self.controller.act(obs, belief, explore, self._search, belief.particles.mean)
 
     @torch.no_grad()
     def observe(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
@@ -231,7 +231,8 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
                 u,
             )
 
-        return self.controller.plan(obs, belief, start, iterations, imagine)
+        summary = belief.particles.mean
+        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
 
     def _simulate_candidates(
         self,

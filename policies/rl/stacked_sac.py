@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from math import log
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from policies.method import Transition
-from policies.nn.networks import Ensemble
-from policies.rl.sac import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD, Sac, SacConfig
+from policies.nn.flat_mlp import FlatMlp, split_layers
+from policies.nn.squashed_gaussian import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD
+from policies.rl.sac import Sac, SacConfig
 
 BETAS = (0.9, 0.999)  # of Adam (Kingma and Ba 2015)
 EPSILON = 1e-8
@@ -48,9 +49,9 @@ class AdamState:
 def stack_sac(sac: Sac, n: int) -> StackedSac:
     """n equal copies of the averaged actor, and of the critics."""
     return StackedSac(
-        actor=_copies(_linear_tensors(sac.ema_actor), n),
-        critic=_copies(_ensemble_tensors(sac.critic), n),
-        target_critic=_copies(_ensemble_tensors(sac.target_critic), n),
+        actor=_copies(_layers(sac.ema_actor), n),
+        critic=_copies(_twin_layers(sac.critic), n),
+        target_critic=_copies(_twin_layers(sac.target_critic), n),
     )
 
 
@@ -63,26 +64,17 @@ def zero_adam(nets: StackedSac, n: int) -> AdamState:
     )
 
 
-def _linear_tensors(net: nn.Module) -> list[Tensor]:
-    """Weights (1, i, k) and biases (1, 1, k) of the linear layers of a sequential network."""
+def _layers(net: FlatMlp) -> list[Tensor]:
+    """Weights (m, i, k) and biases (m, 1, k) of a stack's layers; m = 1 for a single network."""
     tensors = []
-    for layer in net.modules():
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach()
-            bias = layer.bias.detach()
-            tensors.append(weight.T[None])
-            tensors.append(bias[None, None])
+    for weight, bias in split_layers(net.flat.detach(), net.sizes):
+        tensors += [weight, bias]
     return tensors
 
 
-def _ensemble_tensors(net: Ensemble) -> list[Tensor]:
-    """Weights (1, 2, i, k) and biases (1, 2, 1, k)."""
-    tensors = []
-    layers = zip(net.weights, net.biases, strict=True)
-    for weight, bias in layers:
-        tensors.append(weight.detach()[None])
-        tensors.append(bias.detach()[None])
-    return tensors
+def _twin_layers(net: FlatMlp) -> list[Tensor]:
+    """Weights (1, 2, i, k) and biases (1, 2, 1, k) of two critics."""
+    return [tensor[None] for tensor in _layers(net)]
 
 
 def _copies(tensors: Sequence[Tensor], n: int) -> list[Tensor]:
