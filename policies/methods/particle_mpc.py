@@ -208,7 +208,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
     def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
         """A plan for the next observation, under the particles of the belief.
 
-        None is made where the episode ends in every world, or where a search starts from the policy.
+        None is made where the episode ends in every world, or where searches start from a policy.
         """
         tick = belief.tick + transition.valid
         later = replace(belief, tick=tick)
