@@ -97,7 +97,7 @@ class _Mlp(torch.autograd.Function):
         flat: Tensor,
         sizes: Sizes,
     ) -> Tensor:
-        library = None if flat.is_cuda else mlp_library()
+        library = mlp_library() if flat.is_cpu else None
         if library is None:
             output, hidden = _forward(rows, split_layers(flat, sizes))
         else:
