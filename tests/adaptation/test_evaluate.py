@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
+from adaptation.jobs import collection
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
 from adaptation.metrics import final_metrics
@@ -23,7 +24,7 @@ FAMILY: Any = tiny.Tiny()
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None) -> Run:
     """A run with a method and both references."""
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(evaluate_job, "VecWorld", tiny.World)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
     monkeypatch.setitem(METHODS._entries, "oracle", "tiny:PrivilegedCounter")
