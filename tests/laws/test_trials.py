@@ -13,6 +13,7 @@ from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
 from adaptation.runs.checkpoint import problem_of
 from policies.method import Transition
+from robots.signals import Array
 from robots.world import Step, Task
 
 FAMILY = Tiny()
@@ -133,19 +134,43 @@ def test_ticks_that_no_world_acts_in_begin_no_episode() -> None:
     assert trial.ticks.first.sum((0, 1)).tolist() == [1, 1]
 
 
-def test_exploration_can_be_chosen_per_episode() -> None:
+class Forgetful(Counter):
+    """A method whose belief never changes."""
+
+    def observe(self, belief: Any, transition: Any) -> Any:
+        return belief
+
+    def adapt(self, belief: Any, episode: Any) -> Any:
+        return belief
+
+
+def first_and_second_seed(explore: Any, wrap: Any) -> list[Array]:
+    """The actions of two episodes with two seeds of what explores."""
     actions = []
     for seed in range(2):
         world = Script(1)
-        method = counter()
+        method = Forgetful(problem_of(FAMILY), CounterConfig(), seed=0)
         method.generator.manual_seed(seed)
-        rollout(world, NoAdaptation(method), tasks(1), episodes=2, explore=[True, False])
+        rollout(world, wrap(method), tasks(1), episodes=2, explore=explore)
         actions.append(np.array(world.actions))
-    first, second = actions
+    return actions
+
+
+def itself(method: Any) -> Any:
+    return method
+
+
+def test_exploration_can_be_chosen_per_episode() -> None:
+    first, second = first_and_second_seed([True, False], itself)
     assert not np.array_equal(first[:5], second[:5])
     assert np.array_equal(first[5:], second[5:])
     with pytest.raises(ValueError, match="3 episodes, the trial has 2"):
         rollout(Script(1), counter(), tasks(1), episodes=2, explore=[True] * 3)
+
+
+def test_without_adaptation_nothing_is_explored_whatever_is_asked_for() -> None:
+    first, second = first_and_second_seed(True, NoAdaptation)
+    assert np.array_equal(first, second)
 
 
 def test_only_a_privileged_method_is_given_the_task() -> None:
