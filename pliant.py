@@ -127,9 +127,8 @@ def train(
     """Meta-train a method on a family, to the first bound that is reached.
 
     Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, a training
-    gives the same policy bit for bit each time. Other processes train the references, with at
-    least the method's steps, and collect experience, so a script calls this under
-    ``if __name__ == "__main__":``.
+    gives the same policy bit for bit each time. Other processes train the references and collect
+    experience, so a script calls this under ``if __name__ == "__main__":``.
 
     Args:
         method, family: names, or ``"package.module:Class"``.

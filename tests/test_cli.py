@@ -14,8 +14,7 @@ import tiny
 from adaptation import cli
 from adaptation.commands import COMMANDS
 from adaptation.commands.listing import REGISTRIES
-from adaptation.jobs import evaluate
-from adaptation.jobs import train as training
+from adaptation.jobs import collection, evaluate
 
 POLICIES = ("adapted", "no_adaptation", "blind", "oracle")
 COMPARISON = {
@@ -290,7 +289,7 @@ def test_settings_are_a_plain_table_when_they_are_piped(
 def test_train_resume_and_evaluate(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for module in (training, evaluate):
+    for module in (collection, evaluate):
         monkeypatch.setattr(module, "VecWorld", tiny.World)
     out = str(tmp_path / "run")
     train = ("train", "counter", "--family", "tiny", "--out", out)

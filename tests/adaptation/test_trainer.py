@@ -286,7 +286,8 @@ def test_a_training_is_resumed_with_the_weights_of_the_interrupted_trial(tmp_pat
 def test_what_learns_from_its_newest_trials_alone_is_never_collected_ahead(
     tmp_path: Path, method: str
 ) -> None:
-    assert not checkpoint.method_config(method, "point", "cpu", {}).schedule.overlap  # type: ignore[attr-defined]
+    default: Any = checkpoint.method_config(method, "point", "cpu", {})
+    assert not default.schedule.overlap
     config = RunConfig(method, "point", settings={"schedule.overlap": True})
     with pytest.raises(BadArgumentError, match=r"schedule\.overlap must be false"):
         Run.create(tmp_path / "run", config)

@@ -18,7 +18,7 @@ import tiny
 import torch
 
 from adaptation import cli
-from adaptation.jobs import arm_session
+from adaptation.jobs import arm_session, collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
@@ -123,7 +123,7 @@ class Arm(tiny.World):
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run with a method and both references."""
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(arm_session, "ArmWorld", Arm)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
     monkeypatch.setitem(METHODS._entries, "oracle", "tiny:PrivilegedCounter")

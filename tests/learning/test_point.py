@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adaptation.jobs.collection import collect
 from adaptation.jobs.evaluate import explores
-from adaptation.jobs.train import collect
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
