@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from adaptation.runs.records import RunsComparison
 
 
+RunFolders = Annotated[
+    Positional[tuple[Path, ...]],
+    arg(name="runs", metavar="RUN ...", help_behavior_hint=""),
+]
+Seeds = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
+
+
 @dataclass(frozen=True)
 class Compare:
     """Compare finished runs of one family on the same tasks: methods, seeds, or both.
@@ -35,7 +42,7 @@ class Compare:
     first, paired by task and seed.
     """
 
-    folders: Annotated[Positional[tuple[Path, ...]], arg(name="runs", metavar="RUN ...")]
+    folders: RunFolders
     """The run folders."""
     tasks: int = 64
     """Number of tasks."""
@@ -93,7 +100,7 @@ class Bench:
     """Stop after this much wall time with what is finished, min."""
     only: str = "*"
     """Only cells whose name METHOD-FAMILY-SEED fits this pattern, such as 'pearl-slide-*'."""
-    seeds: tuple[int, ...] = ()
+    seeds: Seeds = ()
     """Seeds instead of the suite's."""
     out: Path = Path("runs/bench")
     """Folder of the cells."""

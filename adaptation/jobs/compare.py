@@ -16,6 +16,7 @@ from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
 from adaptation.runs.log import read_log
 from adaptation.runs.records import (
     POLICIES,
+    REFERENCES,
     ComparedEntry,
     HeldoutProgress,
     RunsComparison,
@@ -126,9 +127,8 @@ def _seed(run: Run) -> int:
 
 def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
     """An entry by itself, and beside the first one."""
-    results = [dict(grids) for grids in entry.grids]
-    shared = set.intersection(*[set(grids) for grids in results])
-    results = [{name: grids[name] for name in POLICIES if name in shared} for grids in results]
+    shared = _shared_policies(entry)
+    results = [{name: grids[name] for name in shared} for grids in entry.grids]
     paired = min(len(entry.runs), len(first.runs))
     over_first = None
     if entry is not first:
@@ -146,6 +146,13 @@ def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
         steps=[log[-1].steps for log in logs if log],
         gradient_steps=[log[-1].gradient_steps for log in logs if log],
     )
+
+
+def _shared_policies(entry: Entry) -> list[str]:
+    """The policies that all runs of an entry have; a reference has nothing to adapt."""
+    if entry.runs[0].config.method in REFERENCES:
+        return ["adapted"]
+    return [name for name in POLICIES if all(name in grids for grids in entry.grids)]
 
 
 def heldout_curves(entries: Sequence[Entry]) -> dict[str, list[list[HeldoutProgress]]]:

@@ -29,8 +29,8 @@ def compare_table(comparison: RunsComparison) -> str:
         lines.append("")
     tasks = first.comparison.tasks
     lines.append(
-        f"{comparison.family} in {comparison.engine}, {tasks} {comparison.split} tasks,"
-        f" {comparison.seconds:.1f} s"
+        f"{comparison.family} in {comparison.engine}, {tasks} tasks of the split"
+        f" {comparison.split}, {comparison.seconds:.1f} s"
     )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from adaptation.jobs import collection
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
 from adaptation.runs.run import Run, RunConfig
@@ -84,7 +85,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None, seen: Seen) -> Run:
     """A trained run with both references; what training saw is forgotten."""
-    monkeypatch.setattr(train_job, "VecWorld", tiny.World)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(evaluate_job, "VecWorld", tiny.World)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
     monkeypatch.setitem(METHODS._entries, "oracle", "tiny:PrivilegedCounter")
