@@ -51,14 +51,21 @@ def test_a_preset_leaves_nothing_to_derive(family: str) -> None:
             assert [s.name for s in settings if s.source == "derived"] == [], method
 
 
-def test_what_a_family_inherits_it_may_replace() -> None:
-    point = load_preset("context_mpc", "point")
-    reach = load_preset("context_mpc", "reach")
-    assert point is not None
-    assert reach is not None
-    assert reach["planner"] == point["planner"]
-    assert reach["schedule"] == {**point["schedule"], "iterations": 30}
+def test_what_a_family_inherits_it_may_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert load_preset("pearl", "reach_viperx") == load_preset("pearl", "reach")
+    parent = tmp_path / "parent.toml"
+    parent.write_text("[maml.cpu]\ngamma = 0.9\nlr = 0.1\n[rl2.cpu]\nlr = 0.2\n")
+    child = tmp_path / "child.toml"
+    child.write_text('inherit = "parent"\n[maml.cpu]\nlr = 0.3\n')
+
+    def find_file(family: str) -> Path:
+        return tmp_path / f"{family}.toml"
+
+    monkeypatch.setattr(presets, "_find_file", find_file)
+    assert load_preset("maml", "child") == {"gamma": 0.9, "lr": 0.3}
+    assert load_preset("rl2", "child") == {"lr": 0.2}
 
 
 def test_a_table_may_start_from_another_methods() -> None:
