@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class ArmWorld:
 
     n = 1
     signals: Signals  # the newest measurement
-    on_frame: Callable[[Self], None] | None = None  # called after every control period
+    on_frame: Callable[["ArmWorld"], None] | None = None  # called after every control period
 
     def __init__(
         self,
