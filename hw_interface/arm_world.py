@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from hw_interface.control.client import ControlClient, EventRecord, Timing
 from hw_interface.control.layout import POSE, Record
 from hw_interface.control.pacing import count_ticks_per_action
-from hw_interface.control.requests import Request
+from hw_interface.control.requests import Request, object_pose
 from hw_interface.control.watchdog import Mode
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
@@ -21,7 +21,7 @@ from robots.driver import ObjectPlacer
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals
-from robots.world import Family, Start, Step, Task
+from robots.world import Family, Step, Task
 
 CLOCKS = ("lockstep", "realtime")
 
@@ -34,7 +34,7 @@ class ArmWorld:
 
     n = 1
     signals: Signals  # the newest measurement
-    on_frame: Callable[[Self], None] | None = None  # called after every control period
+    on_frame: Callable[["ArmWorld"], None] | None = None  # called after every control period
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class ArmWorld:
         self.control.request(
             Request.BEGIN_EPISODE,
             q=start.q[0],
-            object_pose=_object_pose(start),
+            object_pose=object_pose(start),
             task=self._task_values[0],
         )
         state = self.control.wait_for(_has_arrived, "reach the start")
@@ -296,14 +296,6 @@ def _check_object(
         return
     if plan.tracker is not None or placer is not None:
         raise BadArgumentError(f"the driver {driver!r} brings its own tracker and placer")
-
-
-def _object_pose(start: Start) -> Array:
-    """Position and quaternion (7,) of a start; NaN without an object."""
-    if start.object_pos is None:
-        return np.full(POSE, np.nan)
-    quat = np.array([1.0, 0, 0, 0]) if start.object_quat is None else start.object_quat[0]
-    return np.concatenate([start.object_pos[0], quat])
 
 
 def _has_arrived(state: Record) -> bool:

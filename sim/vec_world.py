@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ class VecWorld:
     """A World of n worlds, each with its own task and physics."""
 
     signals: Signals  # the newest, with the marker and without disturbances: for viewers
-    on_frame: Callable[[Self], None] | None = None  # called after every control period
+    on_frame: Callable[["VecWorld"], None] | None = None  # called after every control period
 
     def __init__(
         self,

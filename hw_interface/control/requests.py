@@ -4,7 +4,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from hw_interface.control.layout import Record
+from hw_interface.control.layout import POSE, Record
+from robots.signals import Array
 from robots.world import Start
 
 
@@ -18,6 +19,14 @@ class Request(IntEnum):
     END_EPISODE = 5  # brake, and follow no action
     QUIT = 6  # come to rest, then end the process
     RELEASE = 7  # operator: end a hold
+
+
+def object_pose(start: Start) -> Array:
+    """Position and quaternion (7,) of a start's object, to request it; NaN without an object."""
+    if start.object_pos is None:
+        return np.full(POSE, np.nan)
+    quat = np.array([1.0, 0, 0, 0]) if start.object_quat is None else start.object_quat[0]
+    return np.concatenate([start.object_pos[0], quat])
 
 
 def read_start(posted: Record) -> Start:

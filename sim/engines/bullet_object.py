@@ -7,6 +7,7 @@ import numpy as np
 from robots.signals import Array
 from robots.world import Start
 from sim import objects
+from sim.contact_spring import contact_spring
 
 Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
 
@@ -72,7 +73,7 @@ class BulletObject:
         Bullet integrates it implicitly, which damps it by half the stiffness times a time step in
         addition: that is taken off.
         """
-        spring = objects.contact_spring(np.array(restitution))
+        spring = contact_spring(np.array(restitution))
         stiffness = mass * float(spring.stiffness)
         damping = mass * float(spring.damping)
         numerical = stiffness * self._contact_dt / 2

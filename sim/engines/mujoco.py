@@ -19,10 +19,8 @@ from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim import objects
 from sim.engines.base import (
-    actuator_strength,
     count_ticks,
     is_registered,
-    joint_damping,
     require_support,
     start_velocity,
     take_tick,
@@ -30,6 +28,7 @@ from sim.engines.base import (
 )
 from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
+from sim.engines.mujoco_joints import JOINT_FIELDS, set_joints
 from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
 from sim.scene_model import (
     OBJECT_VELOCITY,
@@ -37,9 +36,6 @@ from sim.scene_model import (
     body_model,
     compile_scene,
 )
-
-ACTUATOR_FIELDS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
-JOINT_FIELDS = ("dof_damping", *ACTUATOR_FIELDS)
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -188,7 +184,7 @@ class MujocoEngine:
         values = {}
         for name, default in self._defaults.items():
             values[name] = np.repeat(default[None], len(rows), 0)
-        self._set_joints(values, task)
+        set_joints(values, self.scene.body, self._driven, task)
         if self.scene.loose_object:
             described = objects.describe(task)
             set_object(values, self._model, described)
@@ -197,16 +193,6 @@ class MujocoEngine:
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
-
-    def _set_joints(self, values: dict[str, Array], task: Task) -> None:
-        """Change model fields (n, ...) to the tasks' damping and strength."""
-        added = joint_damping(task)
-        damping = values["dof_damping"]
-        damping[:, self._driven] += added[:, None]
-        joints = self.scene.body.joints
-        strength = actuator_strength(task, joints)
-        for name in ACTUATOR_FIELDS:
-            values[name] *= strength[..., None]
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""

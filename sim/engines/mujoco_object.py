@@ -5,6 +5,7 @@ import numpy as np
 
 from robots.signals import Array
 from sim import objects
+from sim.contact_spring import contact_spring
 from sim.scene_model import OBJECT, PARTS
 
 OBJECT_FIELDS = (
@@ -75,7 +76,7 @@ def _set_contacts(values: dict[str, Array], parameters: dict[str, Array]) -> Non
     sliding = values["pair_friction"][:, :, :2]
     sliding[:] = friction[:, None, None]
     restitution = parameters["object.restitution"]
-    spring = objects.contact_spring(restitution)
+    spring = contact_spring(restitution)
     solref = values["pair_solref"]
     strikes = solref[:, len(PARTS) :]  # the first pairs are with the table
     strikes[..., 0] = -spring.stiffness[:, None]

@@ -69,6 +69,7 @@ def test_its_numbers_fit_together(name: str) -> None:
     assert engine_for(family.scene) in ENGINES
     assert family.horizon >= 1
     assert family.episodes >= 1
+    assert family.action_repeat >= 1
     joints = len(family.body.joints)
     actions = len(family.action.spec)
     assert len(family.limits.dq) == joints
@@ -126,6 +127,7 @@ def test_an_episode_conforms(name: str, engine: str) -> None:
     family = FAMILIES[name]()
     first, steps, world = run_episode(family, engine)
     width = len(family.obs)
+    decision_time = family.dt * family.action_repeat
     assert first.shape == (N, width)
     for k, step in enumerate(steps):
         assert step.obs.shape == (N, width)
@@ -136,11 +138,11 @@ def test_an_episode_conforms(name: str, engine: str) -> None:
         assert step.applied.shape == (N, len(family.action.spec))
         assert np.isfinite(step.obs).all()
         assert np.isfinite(step.reward).all()
-        assert step.stamp == pytest.approx((k + 1) * family.dt)
+        assert step.stamp == pytest.approx((k + 1) * decision_time)
         is_last = k == family.horizon - 1
         assert step.truncated.all() == step.truncated.any() == is_last
         assert not (step.verdict & int(Verdict.DIVERGED)).any()
-    assert world.signals.stamp == pytest.approx(family.horizon * family.dt)
+    assert world.signals.stamp == pytest.approx(family.horizon * decision_time)
 
 
 @every_pair

@@ -33,6 +33,7 @@ from sim.families import FAMILIES
 
 SHM = Path("/dev/shm")
 SPAWN = multiprocessing.get_context("spawn")
+TOOL = FAMILY.obs.indices(["tool.x", "tool.y"])
 FORWARD = np.array([[1.0, 0.0]])
 
 
@@ -71,7 +72,7 @@ def world() -> Iterator[ArmWorld]:
 
 def strike_action(tick: int) -> np.ndarray:
     """Forward for six ticks, then stand still."""
-    return np.array([[0.4 if tick < 6 else -1.0, 0.1]])
+    return np.array([[-0.1 if tick < 6 else -1.0, 0.1]])
 
 
 def run_episode(world: ArmWorld, ticks: int = FAMILY.horizon) -> list[Step]:
@@ -134,7 +135,7 @@ def test_a_stop_latches_until_cleared(world: ArmWorld) -> None:
     for _ in range(3):
         stopped = world.step(FORWARD)
     later = world.step(FORWARD)
-    np.testing.assert_allclose(stopped.obs[0, :2], later.obs[0, :2], atol=1e-3)
+    np.testing.assert_allclose(stopped.obs[0, TOOL], later.obs[0, TOOL], atol=1e-3)
     with pytest.raises(ArmError, match=r"refused.*FAULT.*OPERATOR_STOP"):
         world.reset(sample_task())
     world.clear()
@@ -146,7 +147,7 @@ def test_a_hold_lasts_until_released(world: ArmWorld) -> None:
     world.hold()
     held = [world.step(FORWARD) for _ in range(4)]
     assert all(Verdict.HELD in verdict_of(step) for step in held)
-    np.testing.assert_allclose(held[-1].obs[0, :2], held[-2].obs[0, :2], atol=1e-3)
+    np.testing.assert_allclose(held[-1].obs[0, TOOL], held[-2].obs[0, TOOL], atol=1e-3)
     with pytest.raises(ArmError, match=r"refused.*HOLD.*OPERATOR_HOLD"):
         world.reset(sample_task())
     world.release()

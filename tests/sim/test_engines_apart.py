@@ -10,11 +10,17 @@ import pytest
 from mujoco.batch import SimulationError
 
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.scene import Scene
 from robots.signals import Setpoint, Signals
-from robots.world import Start
+from robots.world import Start, Task
+from sim import objects
+from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
 from sim.scene_model import PARTS, compile_scene
+from sim.vec_world import VecWorld
 
 
 def started(n: int, threads: int | None = None) -> tuple[MujocoEngine, Start]:
@@ -121,3 +127,48 @@ def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
     model = compile_scene(replace(scene, body=replace(PANDA, urdf=heeled)))
     pairs = set(zip(model.pair_geom1, model.pair_geom2, strict=True))
     assert len(pairs) == compile_scene(scene).npair + len(PARTS)
+
+
+@pytest.mark.parametrize("shape", ["box", "cross", "cylinder"])
+def test_a_tool_is_near_an_object_within_four_centimeters_of_its_outline(shape: str) -> None:
+    """Of an object that is turned by a quarter: its half extents change places."""
+    names = ("object.shape", "object.size_x", "object.size_y", "object.size_z")
+    code = float(objects.SHAPES.index(shape))
+    task = Task(names, np.array([[code, 0.06, 0.06, 0.02]] * 2), np.arange(2))
+    scene = FAMILIES["slide"]().scene
+    arm = scene.body
+    steps = ContactSteps(scene, 2)
+    steps.describe(objects.describe(task).parts, np.arange(2))
+    quarter = np.tile([np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)], (2, 1))
+    tool = Kinematics(arm).position(np.tile(arm.home, (2, 1)))
+    gaps = np.array([[0.06 + 0.03], [0.06 + 0.06]])
+    away = gaps * [1.0, 0.0, 0.0]
+    near = steps.near(np.tile(arm.home, (2, 1)), tool + away, quarter)
+    assert near.tolist() == [True, False]
+
+
+def test_a_finer_step_during_a_blow_must_divide_the_usual_one() -> None:
+    body = FAMILIES["slide"]().body
+    assert Scene(body, True, 0.005, contact_timestep=0.0005).contact_substeps == 10
+    assert Scene(body, True, 0.005).contact_substeps == 1
+    with pytest.raises(BadArgumentError, match=r"0\.005 s is not a whole number of 0\.003 s"):
+        Scene(body, True, 0.005, contact_timestep=0.003)
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "bullet"])
+def test_a_world_has_fine_steps_whatever_its_neighbors_do(engine: str) -> None:
+    """One strikes while the other stands aside: each ends as it does alone."""
+    family = FAMILIES["slide"]()
+    task = family.sample(np.random.default_rng(0), 2)
+    start = family.start(np.random.default_rng(1), task)
+    ends = []
+    for rows in ([0, 1], [0], [1]):
+        world = VecWorld(family, engine, len(rows))
+        world.reset(task.take(rows))
+        picked = Start(start.q[rows], object_pos=start.object_pos[rows])
+        world.engine.reset(picked)
+        strikes = np.array([[0.3, 0.2], [-1.0, 0.0]])
+        ends.append(world.step(strikes[rows]).obs)
+        world.close()
+    both, first, second = ends
+    np.testing.assert_array_equal(both, np.concatenate([first, second]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robots.signals import Array
-from sim import objects
+from sim import contact_spring, objects
 
 
 def of_shape(name: str, **changes: float) -> dict[str, Array]:
@@ -74,7 +74,7 @@ def test_a_shape_that_does_not_exist_is_refused() -> None:
 
 def test_a_contact_of_the_given_damping_gives_back_its_restitution() -> None:
     for restitution in (0.2, 0.5, 0.8):
-        ratio = float(objects.damping_ratio(np.array(restitution)))
+        ratio = float(contact_spring.damping_ratio(np.array(restitution)))
         omega = 300.0
         dt = 1e-6
         x = 0.0

@@ -1,28 +1,61 @@
 """What slide claims: one strike, a target out of reach, physics that matter, engines that agree."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from robots.kinematics import Kinematics
-from robots.signals import Array
-from robots.world import Task
-from sim.families.slide import OBJECT_X, OBJECT_Y, START, TARGET_X, TARGET_Y, Slide
+from robots.signals import Array, Setpoint, Signals
+from robots.world import Family, Task
+from sim.families.slide import OBJECT_X, OBJECT_Y, READY, START, TARGET_X, TARGET_Y, Slide
 from sim.vec_world import VecWorld
 
-TOOL_VELOCITY = Slide.obs.indices(["tool.vx", "tool.vy"])
+
+class Finer(Slide):
+    """The same physics in steps of half the length."""
+
+    scene = replace(
+        Slide.scene,
+        timestep=Slide.scene.timestep / 2,
+        contact_timestep=Slide.scene.contact_timestep / 2,
+    )
 
 
-def strike(engine: str, task: Task, push: Array) -> tuple[Array, VecWorld]:
-    """The last observation of pushing forward by ``push`` (n,) until the horizon, and the world."""
-    family = Slide()
+def strike(
+    engine: str,
+    task: Task,
+    speed: Array,
+    family: Family | None = None,
+    direction: float = 0.0,
+) -> tuple[Array, Signals]:
+    """The end of strikes at ``speed`` (n,) m/s, straight ones by default.
+
+    Returns:
+        Observations (n, o) and signals.
+    """
+    family = family or Slide()
     world = VecWorld(family, engine, len(task), seed=0)
     world.reset(task)
-    action = np.stack([push, 0 * push], 1)
-    for _ in range(family.horizon):
-        step = world.step(action)
-    return step.obs, world
+    spec = family.action.spec
+    share = (speed - spec.low[0]) / (spec.high[0] - spec.low[0])
+    action = np.stack([2 * share - 1, np.full_like(share, direction)], 1)
+    step = world.step(action)
+    signals = world.signals
+    world.close()
+    return step.obs, signals
+
+
+def aimed(task: Task, distance: float = 0.45) -> Array:
+    """Speeds (n,) m/s at which objects go about ``distance`` m."""
+    friction = task["object.friction"]
+    restitution = task["object.restitution"]
+    return np.asarray(np.sqrt(2 * friction * 9.81 * distance) / (1 + restitution))
+
+
+def repeated(task: Task, times: int) -> Task:
+    return task.take(np.repeat(np.arange(len(task)), times))
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +72,36 @@ def test_targets_lie_out_of_reach_and_the_tool_stops_before(tasks: Task) -> None
     reach = 0.855  # m, the Panda's from its shoulder
     shoulder = 0.333  # m above the table
     assert tasks["marker.x"].min() > np.sqrt(reach**2 - shoulder**2)
-    obs, world = strike("mujoco", tasks, np.ones(16))
-    tool = Kinematics(family.body).position(world.signals.q)
+    fastest = np.full(16, family.action.spec.high[0])
+    _, signals = strike("mujoco", tasks, fastest)
+    tool = Kinematics(family.body).position(signals.q)
     assert (tool[:, 0] < family.limits.tool_box[0, 1]).all()
-    assert np.abs(obs[:, TOOL_VELOCITY]).max() < 0.02, "the tool has come to rest"
+    assert np.abs(signals.tool_vel).max() < 0.01, "the tool has come to rest"
+
+
+def test_an_episode_is_one_decision_that_ends_at_rest(tasks: Task) -> None:
+    assert Slide.horizon == 1
+    _, signals = strike("mujoco", tasks, aimed(tasks))
+    speed = np.linalg.norm(signals.object_vel[:, :2], axis=1)
+    assert speed.max() < 1e-3
+
+
+@pytest.mark.parametrize(("engine", "objects", "starts"), [("mujoco", 6, 8), ("bullet", 3, 6)])
+def test_the_same_strike_ends_at_the_same_place_whatever_the_time_step(
+    engine: str, objects: int, starts: int, tasks: Task
+) -> None:
+    """And the millimeter by which starts differ does not grow beyond one centimeter."""
+    rows = np.linspace(0, 15, objects).astype(int)
+    task = repeated(tasks.take(rows), starts)
+    means = []
+    for family in (Slide(), Finer()):
+        obs, _ = strike(engine, task, aimed(task), family)
+        places = obs[:, [OBJECT_X, OBJECT_Y]].reshape(objects, starts, 2)
+        means.append(places.mean(1))
+        deviation = np.sqrt(places.var(1).sum(1))
+        assert np.median(deviation) < 0.01, f"m, of each object: {deviation}"
+    shift = np.linalg.norm(means[0] - means[1], axis=1)
+    assert shift.max() < 0.015, f"m, of each object: {shift}"
 
 
 def test_held_out_objects_differ_from_trained_ones() -> None:
@@ -64,19 +123,41 @@ def test_the_same_strike_sends_a_slippery_object_further(engine: str, tasks: Tas
     values = tasks.values[:4].copy()
     values[:] = values[0]
     values[:, tasks.names.index("object.friction")] = (0.05, 0.08, 0.11, 0.155)
-    obs, world = strike(engine, Task(tasks.names, values, np.arange(4)), np.full(4, 0.3))
+    task = Task(tasks.names, values, np.arange(4))
+    obs, signals = strike(engine, task, np.full(4, 0.5))
     distance = obs[:, OBJECT_X] - START[0]
     assert (np.diff(distance) < -0.02).all()
     assert distance[0] / distance[-1] > 1.5, "friction must matter"
-    height = world.signals.object_pos[:, 2] - values[:, tasks.names.index("object.size_z")]
+    height = signals.object_pos[:, 2] - values[:, tasks.names.index("object.size_z")]
     assert np.abs(height).max() < 5e-3, "it lies flat"
 
 
 def test_objects_go_about_as_far_in_both_engines(tasks: Task) -> None:
-    push = np.tile(np.linspace(-0.5, 0.8, 8), 2)
-    ends = [strike(engine, tasks, push)[0] for engine in ("mujoco", "bullet")]
-    in_mujoco, in_bullet = (obs[:, OBJECT_X] for obs in ends)
-    assert np.corrcoef(in_mujoco, in_bullet)[0, 1] > 0.9
+    speed = aimed(tasks) * np.tile(np.linspace(0.7, 1.1, 8), 2)
+    ends = [strike(engine, tasks, speed)[0] for engine in ("mujoco", "bullet")]
+    in_mujoco, in_bullet = (obs[:, OBJECT_X] - START[0] for obs in ends)
+    assert np.corrcoef(in_mujoco, in_bullet)[0, 1] > 0.97
+    assert np.median(in_bullet / in_mujoco) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_a_direction_sends_every_object_to_its_side(direction: float, tasks: Task) -> None:
+    obs, _ = strike("mujoco", tasks, aimed(tasks), direction=direction)
+    assert (direction * obs[:, OBJECT_Y] > 0.03).all()
+
+
+def test_what_a_strike_asks_of_the_joints_follows_from_the_setpoint_alone() -> None:
+    """Aside of its line the tool moves sideways; on it, forward at the speed that was asked for."""
+    family = Slide()
+    action = np.array([[0.5, 0.0]])
+    speed = 0.75 * family.action.spec.high[0]
+    kinematics = Kinematics(family.body)
+    for turn, expected in ((0.0, (speed, 0.0)), (0.1, (0.0, -0.4))):
+        q = READY + turn * np.eye(7)[0]
+        rest = np.zeros((1, 7))
+        dq = family.action(action, Setpoint(q[None], rest, rest))
+        _, _, jacobian = kinematics.forward_jacobian(q[None])
+        np.testing.assert_allclose(jacobian[0, :2] @ dq[0], expected, atol=1e-3)
 
 
 def test_reward_adds_up_to_where_the_object_rests() -> None:
