@@ -163,17 +163,25 @@ class Slide(BaseFamily):
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """Progress toward the target, as a share of its distance from the object's mark.
+        """What a strike gains, as a share of what a perfect one does.
 
-        An episode that ends at rest on the target earns 1.
+        A state is worth minus its distance to the target, as a share of the mark's distance, plus
+        half of its closeness. An episode that ends on the target earns 1.
         """
         start_x, start_y = START
         x = obs[..., TARGET_X] - start_x
         y = obs[..., TARGET_Y] - start_y
-        distance_at_start = (x**2 + y**2) ** 0.5
+        at_mark = (x**2 + y**2) ** 0.5
         before = self._bounded_distance(obs)
         after = self._bounded_distance(next_obs)
-        return (before - after) / distance_at_start
+        progress = (before - after) / at_mark
+        gain = progress + 0.5 * (self._closeness(after) - self._closeness(before))
+        perfect = 1.5 - 0.5 * self._closeness(at_mark)
+        return gain / perfect
+
+    def _closeness(self, distance: ArrayLike) -> ArrayLike:
+        """1 at a distance (...,) of 0 m, a half at the target's radius: makes centimeters count."""
+        return 1 / (1 + (distance / self.target_radius) ** 2)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 5 cm of the target: an object that is there at the end is at rest."""
