@@ -89,16 +89,17 @@ class SacLearner(SavedState):
         logs = [self.step() for _ in range(steps)]
         return mean_logs(logs)
 
-    def known(self, slots: Tensor) -> Tensor:
-        """What the policy knows of tasks (b,) in the replay, (b, l)."""
-        return self.condition(self.replay.task[slots])
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
+        slots = self.replay.tasks(self.config.meta_batch, self.generator)
+        return slots, self.condition(self.replay.task[slots])
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on actor, critics and temperature."""
         c = self.config
         g = self.generator
-        slots = self.replay.tasks(c.meta_batch, g)
-        z = self.known(slots).repeat_interleave(c.batch_per_task, 0)
+        slots, known = self.draw_tasks()
+        z = known.repeat_interleave(c.batch_per_task, 0)
         batch = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
