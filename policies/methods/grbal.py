@@ -252,15 +252,13 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
     def _random_window(self, slots: Tensor) -> Window:
         """The last 0 to M transitions before a random tick of each task (b,) in the replay."""
         m = self.config.past_steps
-        t, exists = self.replay.trials(slots)
-        tasks = (len(slots), 1)
-        length = exists.sum(1)[:, None]
-        end = uniform(tasks, self.generator) * length
-        window, mask = episode_windows(t, exists, end.long(), m, 1)
-        size = uniform(tasks, self.generator) * (m + 1)
+        u = uniform((2, len(slots)), self.generator)
+        end = u[0] * self.replay.length[slots]
+        t, mask = self.replay.windows(slots, end.long(), m)
+        size = u[1, :, None] * (m + 1)
         age = torch.arange(m, 0, -1, device=self.device)  # ticks before the end
-        x, y = self.model.normalized(window[:, :m])
-        return Window(x, y, mask[:, :m] & (age <= size.long()))
+        x, y = self.model.normalized(t)
+        return Window(x, y, mask & (age <= size.long()))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

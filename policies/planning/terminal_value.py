@@ -21,6 +21,7 @@ from policies.rl.sac import SacConfig, q_values
 from policies.rl.sac_learner import FixedBelief, SacLearner
 
 SUMMARIES = 256  # drawn in every iteration for the statistics that normalize them
+BATCHES = 16  # whose beliefs are inferred at once
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
 Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -58,6 +59,7 @@ class TerminalValue(SacLearner):
         self.infer = infer
         self.summary_norm = RunningNormalizer(summary_dim, device)
         self.net["summary_norm"] = self.summary_norm
+        self._drawn: list[tuple[Tensor, Tensor]] = []  # batches of the iteration, still to come
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """What actor and critics read, (..., o + l): both parts are normalized."""
@@ -67,11 +69,21 @@ class TerminalValue(SacLearner):
         """The gradient steps of an iteration, after the statistics of the summaries."""
         slots = self.replay.tasks(SUMMARIES, self.generator)
         self.summary_norm.update(self.infer(slots))
-        return super().train_on(new)
+        log = super().train_on(new)
+        self._drawn.clear()  # the method's beliefs change between two iterations
+        return log
 
-    def known(self, slots: Tensor) -> Tensor:
-        """The summary of a belief about tasks (b,) in the replay, (b, l)."""
-        return self.infer(slots)
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (b,) of random tasks, and the summaries (b, l) of beliefs about them.
+
+        Several batches are inferred at once, which takes a fraction of the time.
+        """
+        if not self._drawn:
+            n = self.config.meta_batch
+            slots = self.replay.tasks(BATCHES * n, self.generator)
+            summaries = self.infer(slots)
+            self._drawn = list(zip(slots.split(n), summaries.split(n), strict=True))
+        return self._drawn.pop()
 
     def explore(self, obs: Tensor, summary: Tensor) -> Tensor:
         """A sample of the policy, (n, a), in (n, o) under summaries (n, l)."""

@@ -143,6 +143,32 @@ class Replay:
         mask = ticks[: columns.shape[1]] < sizes
         return self._gather(slots, columns), mask
 
+    def windows(
+        self,
+        slots: Tensor,
+        end: Tensor,
+        size: int,
+    ) -> tuple[Transition, Tensor]:
+        """The ``size`` transitions before one of each task, in time order.
+
+        Args:
+            slots: (n,) tasks.
+            end: (n,) the transition after the window's last one, counted from 0.
+            size: of a window.
+
+        Returns:
+            Transitions (n, size, ...) and a mask (n, size) of those that exist and are of the
+            episode of ``end``.
+        """
+        offsets = torch.arange(-size, 1, device=self.device)
+        columns = end[:, None] + offsets  # the last one is ``end`` itself
+        t = self._gather(slots, columns.clamp(min=0))
+        # Ticks of one episode have as many beginnings before them.
+        episode = t.begins.cumsum(1)
+        same_episode = episode == episode[:, -1:]
+        mask = (columns >= 0) & same_episode
+        return t[:, :size], mask[:, :size]
+
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
         ticks = self._ticks()

@@ -93,16 +93,17 @@ class SacLearner(SavedState):
         self.obs_norm.update(new.obs)
         return repeat(self.step, self.config.gradient_steps, self.generator)
 
-    def known(self, slots: Tensor) -> Tensor:
-        """What the policy knows of tasks (b,) in the replay, (b, l)."""
-        return self.condition(self.replay.task[slots])
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
+        slots = self.replay.tasks(self.config.meta_batch, self.generator)
+        return slots, self.condition(self.replay.task[slots])
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on actor, critics and temperature."""
         c = self.config
         g = self.generator
-        slots = self.replay.tasks(c.meta_batch, g)
-        z = self.known(slots).repeat_interleave(c.batch_per_task, 0)
+        slots, known = self.draw_tasks()
+        z = known.repeat_interleave(c.batch_per_task, 0)
         stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
         batch = relabel_goals(stored, self.problem, g)
         x = self.features(batch.obs, z)

@@ -260,3 +260,19 @@ def test_trials_of_other_shapes_are_refused() -> None:
     short = trial(0, 1)
     with pytest.raises(ValueError, match="do not fit"):
         replay.add(replace(short, ticks=short.ticks[:1]))
+
+
+def test_a_window_ends_before_a_tick_and_stays_in_its_episode() -> None:
+    replay = empty(4)
+    lengths = [5, 3, 4]
+    replay.add(trial(0, 3, lengths))
+    size = 4
+    for task, length in enumerate(lengths):
+        for end in range(E * length):
+            episode_start = end - end % length
+            first = max(episode_start, end - size)
+            t, mask = replay.windows(torch.tensor([task]), torch.tensor([end]), size)
+            expected, _ = replay.trials(torch.tensor([task]))
+            assert is_consistent(t[mask])
+            assert torch.equal(t[mask].obs, expected.obs[0, first:end])
+            assert torch.equal(mask[0], torch.arange(size) >= size - (end - first))
