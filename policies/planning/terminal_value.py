@@ -76,11 +76,13 @@ class TerminalValue(SacLearner):
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks, and the summaries (b, l) of beliefs about them.
 
-        Several batches are inferred at once, which takes a fraction of the time.
+        On a CPU several batches are inferred at once, which takes a fraction of the time. On a GPU
+        a step is recorded once and launched again, so each one must infer its own.
         """
         if not self._drawn:
             n = self.config.meta_batch
-            slots = self.replay.tasks(BATCHES * n, self.generator)
+            batches = 1 if self.device.type == "cuda" else BATCHES
+            slots = self.replay.tasks(batches * n, self.generator)
             summaries = self.infer(slots)
             self._drawn = list(zip(slots.split(n), summaries.split(n), strict=True))
         return self._drawn.pop()
