@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys.strike import StrikeWorld, problem
 
-from adaptation.jobs.train import collect
+from adaptation.jobs.collection import collect
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import rollout
 from policies.method import CollectionSchedule, TrialBatch
