@@ -168,13 +168,14 @@ class GrbalDynamics(nn.Module):
     def summary(self, update: LowRankUpdate) -> Tensor:
         """What a step changes at the ends of the network, (n, o + a + o + r).
 
-        These are the changes of the gains and of the last layer's biases, both in units of their
-        learned step sizes, that is, minus their gradients. Where an actuator is weak or inverted
-        the gain of its action shows it; where the reward is another one, its bias does.
+        These are the changes of the gains and of the last layer's biases. A weak or inverted
+        actuator shows in the gain of its action, another reward in its bias. The learned step sizes
+        weigh them: what does not help to predict hardly changes.
         """
-        gains = (update.gains - self.gains) / self._gain_rates()
+        gains = update.gains - self.gains
         errors = update.errors[..., -self.fan_out[-1] :]
-        return torch.cat([gains, -errors.sum(1)], -1)
+        bias_rate = self.log_rates[-1, 1].exp()
+        return torch.cat([gains, -bias_rate * errors.sum(1)], -1)
 
     def _activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The input of every layer and the output of the last, by the meta-learned weights."""

@@ -29,7 +29,7 @@ POLICY_SEARCH = IcemConfig(
     num_elites=4,
     num_kept_elites=2,
     noise_beta=1.0,
-    init_std=0.2,
+    init_std=0.1,
 )
 
 # A method's search from observations (n, o) under a belief, from a plan, for some iterations.

@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition
-from policies.nn.normalizer import RunningNormalizer
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig, q_values
 from policies.rl.sac_learner import FixedBelief, SacLearner
 
-SUMMARIES = 256  # drawn in every iteration for the statistics that normalize them
 BATCHES = 16  # whose beliefs are inferred at once
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
@@ -57,18 +55,10 @@ class TerminalValue(SacLearner):
         """
         super().__init__(problem, config, seed, device, replay, condition_dim=summary_dim)
         self.infer = infer
-        self.summary_norm = RunningNormalizer(summary_dim, device)
-        self.net["summary_norm"] = self.summary_norm
         self._drawn: list[tuple[Tensor, Tensor]] = []  # batches of the iteration, still to come
 
-    def features(self, obs: Tensor, z: Tensor) -> Tensor:
-        """What actor and critics read, (..., o + l): both parts are normalized."""
-        return super().features(obs, self.summary_norm(z))
-
     def train_on(self, new: Transition) -> dict[str, float]:
-        """The gradient steps of an iteration, after the statistics of the summaries."""
-        slots = self.replay.tasks(SUMMARIES, self.generator)
-        self.summary_norm.update(self.infer(slots))
+        """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         log = super().train_on(new)
         self._drawn.clear()  # the method's beliefs change between two iterations
         return log

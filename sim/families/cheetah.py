@@ -207,7 +207,7 @@ class CheetahCripple(FaultyCheetah):
 
     name = "cheetah_cripple"
     strength = (0.0, 0.5)
-    min_speed = 2.0
+    min_speed = 3.0
 
 
 class CheetahInverted(FaultyCheetah):
@@ -219,7 +219,7 @@ class CheetahInverted(FaultyCheetah):
 
     name = "cheetah_inverted"
     strength = (-1.0, -0.5)
-    min_speed = 1.0
+    min_speed = 2.0
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:
