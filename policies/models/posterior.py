@@ -213,7 +213,7 @@ class Encoder(nn.Module):
         On a CPU only the rows that are set are evaluated. An accelerator would have to wait for
         their number.
         """
-        if x.is_cuda:
+        if x.device.type != "cpu":
             padded: Tensor = self.net(x)
             return padded.where(mask[..., None], 0.0)
         chosen = mask.flatten().nonzero()[:, 0]

@@ -97,7 +97,7 @@ class _Mlp(torch.autograd.Function):
         flat: Tensor,
         sizes: Sizes,
     ) -> Tensor:
-        library = mlp_library() if flat.is_cpu else None
+        library = mlp_library() if _is_plain(rows) and _is_plain(flat) else None
         if library is None:
             output, hidden = _forward(rows, split_layers(flat, sizes))
         else:
@@ -121,6 +121,11 @@ class _Mlp(torch.autograd.Function):
         else:
             _call_backward(ctx.library, tensors, flat_gradient, rows_gradient, ctx.sizes)
         return rows_gradient, flat_gradient, None
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether the C functions can read a tensor."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def _call_forward(

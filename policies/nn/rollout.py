@@ -30,7 +30,7 @@ def predict_steps(
         False, with nothing done, where it cannot be compiled, the processor has no such products or
         the tensors are not on a CPU.
     """
-    library = rollout_library() if states.is_cpu else None
+    library = rollout_library() if states.device.type == "cpu" else None
     if library is None:
         return False
     pieces = []

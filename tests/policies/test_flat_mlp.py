@@ -153,3 +153,9 @@ def test_repeated_steps_are_taken_one_after_the_other_and_logged_by_their_mean()
 
     assert repeat(step, 5, seeded()) == {"loss": 2.0}
     assert taken == [0, 1, 2, 3, 4]
+
+
+def test_numbers_of_another_precision_are_refused_not_misread() -> None:
+    net = FlatMlp((3, 8, 2), seeded())
+    with pytest.raises(RuntimeError, match=r"dtype|scalar type"):
+        net(torch.zeros(4, 3, dtype=torch.float64))
