@@ -71,7 +71,7 @@ class TerminalValue(SacLearner):
         """
         if not self._drawn:
             n = self.config.meta_batch
-            batches = 1 if self.device.type == "cuda" else BATCHES
+            batches = 1 if self.generator.device.type == "cuda" else BATCHES
             slots = self.replay.tasks(batches * n, self.generator)
             summaries = self.infer(slots)
             self._drawn = list(zip(slots.split(n), summaries.split(n), strict=True))
