@@ -27,10 +27,7 @@ CLOCKS = ("lockstep", "realtime")
 
 
 class ArmWorld:
-    """A World with n = 1 over a control process: a real arm, or a twin.
-
-    Against a twin it can run in lockstep, as fast as the physics goes.
-    """
+    """A World with n = 1 over a control process: a real arm, or a twin, perhaps in lockstep."""
 
     n = 1
     signals: Signals  # the newest measurement

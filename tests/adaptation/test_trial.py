@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -68,6 +69,7 @@ class Arm(tiny.World):
     until_power_cut = NEVER  # ticks
     until_fault = NEVER  # ticks
     opened: list[Opened] = []  # noqa: RUF012
+    on_frame: Callable[[Any], None]  # set by the recorder
 
     def __init__(
         self,
@@ -105,7 +107,9 @@ class Arm(tiny.World):
         verdict = Verdict.LIMITED | Verdict.HELD
         if Arm.until_fault <= 0:
             verdict |= Verdict.FAULT
-        return replace(super().step(action), verdict=np.array([int(verdict)]))
+        step = replace(super().step(action), verdict=np.array([int(verdict)]))
+        self.on_frame(self)
+        return step
 
     @property
     def signals(self) -> Any:
@@ -114,6 +118,7 @@ class Arm(tiny.World):
             object_pos=np.zeros((1, 3)),
             object_quat=np.eye(4)[:1],
             marker=np.array([[1.0, np.nan, 0.0]]),
+            stamp=np.array([self.tick * self.dt]),
         )
 
     def timing(self) -> dict[str, Any] | None:

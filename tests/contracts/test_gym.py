@@ -49,6 +49,8 @@ def checked(env: gymnasium.Env[Any, Any]) -> None:
 
 @every_family
 def test_gymnasiums_own_checker_passes(name: str) -> None:
+    if FAMILIES[name]().horizon == 1:
+        pytest.skip("the checker refuses an episode of one step")
     env = gymnasium.make(f"pliant/{name}-v0")
     checked(env.unwrapped)
     env.close()
@@ -128,7 +130,7 @@ def test_a_vector_of_one_is_the_single_environment(name: str) -> None:
     vector = gymnasium.make_vec(f"pliant/{name}-v0", num_envs=1)
     np.testing.assert_array_equal(single.reset(seed=3)[0], vector.reset(seed=3)[0][0])
     rng = np.random.default_rng(0)
-    for _ in range(5):
+    for _ in range(min(5, FAMILIES[name]().horizon)):
         action = rng.uniform(-1, 1, single.action_space.shape).astype(np.float32)
         obs, reward, *_ = single.step(action)
         many, rewards, *_ = vector.step(action[None])
@@ -190,10 +192,11 @@ def test_a_repeated_task_gives_bitwise_the_same_episode(name: str) -> None:
     _, info = env.reset(seed=5)
     assert info["task_names"] == FAMILIES[name]().task_names
     by_name = dict(zip(info["task_names"], info["task"], strict=True))
-    first = play(env, 4, seed=5)
-    play(env, 2, seed=6)  # another task in between
-    assert_same(first, play(env, 4, seed=5, options={"task": info["task"]}))
-    assert_same(first, play(env, 4, seed=5, options={"task": by_name}))
+    steps = min(4, FAMILIES[name]().horizon)
+    first = play(env, steps, seed=5)
+    play(env, 1, seed=6)  # another task in between
+    assert_same(first, play(env, steps, seed=5, options={"task": info["task"]}))
+    assert_same(first, play(env, steps, seed=5, options={"task": by_name}))
     env.close()
 
 
@@ -277,7 +280,7 @@ def test_an_environment_renders_pictures_that_change(name: str) -> None:
     env = gymnasium.make(f"pliant/{name}-v0", render_mode="rgb_array")
     env.reset(seed=0)
     first = env.render()
-    for _ in range(3):
+    for _ in range(min(3, FAMILIES[name]().horizon)):
         env.step(np.ones(env.action_space.shape, dtype=np.float32))
     second = env.render()
     for frame in (first, second):
@@ -286,7 +289,9 @@ def test_an_environment_renders_pictures_that_change(name: str) -> None:
         assert frame.ndim == 3
         assert frame.shape[2] == 3
     assert not np.array_equal(first, second)
-    assert env.metadata["render_fps"] == round(1 / FAMILIES[name]().dt)
+    family = FAMILIES[name]()
+    decision_time = family.dt * family.action_repeat
+    assert env.metadata["render_fps"] == max(1, round(1 / decision_time))
     env.close()
 
 
