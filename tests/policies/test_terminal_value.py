@@ -133,7 +133,7 @@ NO_SUMMARY = torch.zeros(N, 1)
 
 def make_controller(northward: bool) -> MpcController:
     g = torch.Generator().manual_seed(0)
-    planner = IcemConfig(horizon=H)
+    planner = IcemConfig(horizon=H, init_std=1.0)  # wide enough to turn a policy around
     terminal_value = make_terminal_value(Northward) if northward else None
     return MpcController(PROBLEM, planner, 0.1, g, terminal_value)
 
