@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 
 demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	rm -rf runs/demo
-	$(BIN)/pliant train pearl --family slide --minutes 3.5 --out runs/demo
+	$(BIN)/pliant train particle_mpc --family slide --out runs/demo
 	$(BIN)/pliant trial runs/demo --arm panda --driver twin --objects 20 --episodes 3 --realtime-episodes 1
 	$(BIN)/pliant report runs/demo/trial
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."

@@ -29,6 +29,7 @@ class Push(Slide):
     obs = _with_tool()
     action_repeat = 1
     horizon = 20
+    observes_state = False  # of the arm, only where the tool is
 
     def observe(self, signals: Signals) -> Array:
         columns = (

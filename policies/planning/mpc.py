@@ -218,7 +218,7 @@ class MpcController:
         if terminal_value is not None:
             policy_actions = terminal_value.propose(obs, summary, steps, imagine)
             best = policy_actions[:, None].expand_as(start.best)
-            start = replace(start, mean=policy_actions, best=best)
+            start = replace(start, mean=policy_actions, best=best, tick=state.tick)
         return self.planner.search(start, score, iterations)
 
     def _reward(
