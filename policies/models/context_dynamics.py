@@ -123,7 +123,7 @@ class Dynamics(nn.Module):
         """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
         precision, weighted = self.evidence(t, mask)
         start = prior(len(mask), self.config.latent_dim, mask.device)
-        return start.update(precision.sum(1), weighted.sum(1))
+        return start.update(precision.sum(1), weighted.sum(1)).bounded()
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
@@ -219,7 +219,7 @@ class Dynamics(nn.Module):
         tasks = torch.arange(len(weighted), device=device)[:, None]
         precision = _cumulative(precision)[tasks, known]
         weighted = _cumulative(weighted)[tasks, known]
-        return Posterior(identity + precision, weighted)
+        return Posterior(identity + precision, weighted).bounded()
 
     def _update_noise(self, mse: Tensor, changing: Tensor) -> None:
         """Move the noise variance of the changing columns toward their mean squared errors."""

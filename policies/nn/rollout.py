@@ -6,7 +6,7 @@ Axes: m members, H steps, b rows, o observation, a action, l latent, r reward.
 import torch
 from torch import Tensor
 
-from policies.nn.compiled import check, long_array, pointers, rollout_library
+from policies.nn.compiled import check, is_plain, long_array, pointers, rollout_library
 from policies.nn.flat_mlp import Layer
 
 BLOCK_ROWS = 512  # rows predicted at a time on a CPU: what stays in a core's cache
@@ -33,11 +33,23 @@ def predict_steps(
         z: (m, b, l).
         bfloat16: multiply in bfloat16, where the processor can and a compiler is
             (``rollout_kernel.c``).
+
+    Raises:
+        ValueError: the shapes do not fit.
     """
+    first_weight = layers[0][0]
+    last_weight = layers[-1][0]
+    inputs = states.shape[-1] + actions.shape[-1] + z.shape[-1]
+    outputs = states.shape[-1] + rewards.shape[-1]
+    if (inputs, outputs) != (first_weight.shape[1], last_weight.shape[2]):
+        raise ValueError(f"the network does not have {inputs} inputs and {outputs} outputs")
+    steps, members, rows, _ = rewards.shape
+    lead = (steps + 1, members, rows)
+    if lead != states.shape[:3] or (steps, rows) != actions.shape[:2] or lead[1:] != z.shape[:2]:
+        raise ValueError(f"not all tensors are of {steps} steps, {members} members, {rows} rows")
     on_cpu = states.device.type == "cpu"
     if bfloat16 and on_cpu and _predict_compiled(layers, states, rewards, actions, z):
         return
-    rows = states.shape[2]
     block_rows = BLOCK_ROWS if on_cpu else rows
     for first in range(0, rows, block_rows):
         block = slice(first, first + block_rows)
@@ -80,7 +92,8 @@ def _predict_compiled(
     z: Tensor,
 ) -> bool:
     """The same for all rows, in one call; False, with nothing done, where it is not compiled."""
-    library = rollout_library()
+    given = (states, rewards, actions, z, layers[0][0])
+    library = rollout_library() if all(map(is_plain, given)) else None
     if library is None:
         return False
     pieces = []
