@@ -23,7 +23,7 @@ from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import TerminalValue
+from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
 
@@ -88,17 +88,14 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             {"params": step_sizes, "lr": config.step_size_lr},
         ]
         self.optimizer = torch.optim.Adam(groups)
-        self.terminal_value: TerminalValue | None = None
-        if config.terminal_value is not None:
-            self.terminal_value = TerminalValue(
-                problem,
-                config.terminal_value,
-                seed,
-                device,
-                self.replay,
-                infer=self.infer,
-                summary_dim=self.model.summary_dim,
-            )
+        self.terminal_value = make_terminal_value(
+            problem,
+            config.terminal_value,
+            seed,
+            self.replay,
+            self.infer,
+            summary_dim=self.model.summary_dim,
+        )
         self.controller = MpcController(
             problem,
             config.planner,

@@ -44,7 +44,7 @@ from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import TerminalValue
+from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
 from policies.rl.sac import polyak_update
@@ -132,17 +132,14 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         self.ema_model = self._make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.terminal_value: TerminalValue | None = None
-        if config.terminal_value is not None:
-            self.terminal_value = TerminalValue(
-                problem,
-                config.terminal_value,
-                seed,
-                device,
-                self.replay,
-                infer=self.infer,
-                summary_dim=len(self.hidden),
-            )
+        self.terminal_value = make_terminal_value(
+            problem,
+            config.terminal_value,
+            seed,
+            self.replay,
+            self.infer,
+            summary_dim=len(self.hidden),
+        )
         self.controller = MpcController(
             problem,
             config.planner,
