@@ -99,7 +99,7 @@ def ours(
     method = ContextMPC(make_problem(search.horizon), config, 0, device)
     belief = method.prior(n)
     obs = torch.rand(n, OBS, device=device)
-    start = method.planner.initial_plan(n)
+    start = method.controller.planner.initial_plan(n)
     return partial(method._search, obs, belief, start, search.iterations)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from robots.actions import ActionMap
 from robots.arm import Body, Limits
 from robots.errors import BadArgumentError, UnknownNameError
+from robots.reward import RewardFunction
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Mask, Signals, Spec
 
@@ -89,16 +90,6 @@ class Step:
     applied: Array  # (n, a) in [-1, 1], mean of what reached the joints: perhaps delayed
     verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks of the action
     stamp: Array  # (n,) s since the episode began
-
-
-class RewardFunction(Protocol):
-    """The form of ``Family.reward``."""
-
-    def __call__(
-        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
-    ) -> ArrayLike:
-        """Rewards (...,) of transitions (..., k) and task parameters (..., p)."""
-        ...
 
 
 class Family(Protocol):
@@ -185,7 +176,7 @@ class Family(Protocol):
         ...
 
     @property
-    def training_reward(self) -> "RewardFunction | None":
+    def training_reward(self) -> RewardFunction | None:
         """What actors and critics may learn from in training, where the task is known.
 
         For rewards that are too sparse to be found by chance; beliefs are told the true reward.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from adaptation.runs.run import Run, RunConfig
 from policies.config import MethodConfig
@@ -87,7 +88,7 @@ def estimate_training(run: Run, config: MethodConfig) -> Estimate:
     The time of acting is measured for a few ticks; a gradient step is taken to last
     ``GRADIENT_STEP_SECONDS``.
     """
-    steps, gradient_steps = estimate(config, checkpoint.problem_of(run.family))
+    steps, gradient_steps = estimate(config, problem_of(run.family))
     share = _bounded_share(run.config, steps, gradient_steps, config.schedule.iterations)
     acting = share * steps * _measure_step_seconds(run, config)
     learning = share * gradient_steps * GRADIENT_STEP_SECONDS

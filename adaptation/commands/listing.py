@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json, Pairs, check_name, parse_pairs
+from adaptation.problem import problem_of
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from hw_interface.trackers import TRACKERS
@@ -76,7 +77,7 @@ class Settings:
         budget, changes = resolve_preset(self.method, self.preset, changes)
         config = checkpoint.method_config(self.method, self.family, budget, changes)
         family = checkpoint.family_named(self.family)
-        problem = checkpoint.problem_of(family)
+        problem = problem_of(family)
         preset = load_preset(self.method, family.name, budget)
         settings = list_settings(type(config), problem, preset, changes)
         sources = {"preset": f"preset {family.name}.toml", "set": "--set"}

@@ -26,6 +26,7 @@ from adaptation.jobs.cell_records import (
 )
 from adaptation.jobs.cells import cell_folder, suite_cells, train_cell
 from adaptation.jobs.executor import Executor, Job, Outcome, ProcessExecutor
+from adaptation.problem import problem_of
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
 from adaptation.runs.run import check_config
@@ -207,7 +208,7 @@ def _guess_seconds(cell: Cell) -> float:
     )
     guesses = [inf if training.minutes is None else 60 * training.minutes]
     if isinstance(config, MethodConfig):
-        problem = checkpoint.problem_of(checkpoint.family_named(training.family))
+        problem = problem_of(checkpoint.family_named(training.family))
         steps, gradient_steps = estimate(config, problem)
         full = STEP_SECONDS * steps + GRADIENT_STEP_SECONDS * gradient_steps
         share = 1.0 if training.steps is None else training.steps / steps

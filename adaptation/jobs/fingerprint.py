@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
@@ -86,7 +87,7 @@ def _config_hash(config: RunConfig) -> str:
 
 
 def _family_hash(family: Family) -> str:
-    problem = asdict(checkpoint.problem_of(family))
+    problem = asdict(problem_of(family))
     del problem["reward"]  # code
     numbers = [problem, family.dt, family.tick, family.scene.timestep]
     return digest(msgspec.json.encode(numbers, order="sorted"))

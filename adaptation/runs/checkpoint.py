@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
+from adaptation.problem import problem_of
 from adaptation.runs import archive
 from adaptation.runs.contract import (
     Contract,
@@ -21,8 +21,7 @@ from adaptation.runs.contract import (
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.journal import ReplayJournal
-from adaptation.simulation import Simulator
-from policies.method import Method, Problem, TrialBatch
+from policies.method import Method, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -38,7 +37,6 @@ STATE = "state.json"
 CONTRACT = "contract.json"
 CPU = torch.device("cpu")
 DEFAULT_PRESET = "cpu"
-RANGE_SAMPLES = 4096  # tasks of each split from which the ranges of task parameters are taken
 
 
 @dataclass(frozen=True)
@@ -76,32 +74,6 @@ def family_named(name: str) -> Family:
     """
     family: Family = FAMILIES[name]()
     return family
-
-
-def problem_of(family: Family) -> Problem:
-    """What a method may know of a family; task ranges are those of samples of both splits."""
-    rng = np.random.default_rng(0)
-    splits = [family.sample(rng, RANGE_SAMPLES, split).values for split in ("train", "heldout")]
-    values = np.concatenate(splits)
-    low = values.min(0)
-    high = values.max(0)
-    high = np.where(high > low, high, low + 1.0)  # a constant parameter must not scale by zero
-    return Problem(
-        family=family.name,
-        obs_names=tuple(family.obs.names),
-        obs_low=tuple(map(float, family.obs.low)),
-        obs_high=tuple(map(float, family.obs.high)),
-        action_names=tuple(family.action.spec.names),
-        horizon=family.horizon,
-        episodes=family.episodes,
-        task_names=tuple(family.task_names),
-        task_low=tuple(map(float, low)),
-        task_high=tuple(map(float, high)),
-        reward=None if family.hidden_reward else family.reward,
-        simulate=Simulator(family) if family.observes_state else None,
-        goal_columns=tuple(family.obs.indices(family.goal_names)),
-        training_reward=family.training_reward,
-    )
 
 
 def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Configurable:

@@ -3,6 +3,7 @@
 from math import ceil
 from typing import Any
 
+from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from policies.config import MethodConfig, iteration_steps
 from policies.rl.sac import SacConfig
@@ -28,7 +29,7 @@ def reference_settings(
     own = checkpoint.method_config(reference, family, preset, {})
     if not isinstance(config, MethodConfig) or not isinstance(own, SacConfig):
         return {}  # a method of another package that does not say what an iteration takes
-    problem = checkpoint.problem_of(checkpoint.family_named(family))
+    problem = problem_of(checkpoint.family_named(family))
     steps = iteration_steps(problem, config.schedule)
     own_steps = iteration_steps(problem, own.schedule)
     factor = max(1, steps // own_steps)

@@ -7,78 +7,36 @@ family's own, of predicted observations, or predicted where it depends on what i
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from policies.config import (
-    OFF_POLICY_STEPS,
-    MethodConfig,
-    derive_buffer_tasks,
-    derive_model_steps,
-    derive_schedule,
-)
 from policies.logs import detached, mean_logs
-from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
+from policies.method import Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState, derive_search
-from policies.planning.terminal_value import TerminalValue
-from policies.ranges import Count, NonNegative, Positive, PositiveShare
+from policies.planning.config import ModelPlannerConfig
+from policies.planning.icem import Plan
+from policies.planning.mpc import MpcController, PlanState
+from policies.planning.terminal_value import make_terminal_value
+from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacConfig, polyak_update
+from policies.rl.sac import polyak_update
 
 
 @dataclass(frozen=True)
-class ContextMpcConfig(MethodConfig):
+class ContextMpcConfig(ModelPlannerConfig):
     """Settings of context MPC."""
 
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
-    planner: IcemConfig = field(default_factory=IcemConfig)
-    lr: Positive = 1e-3  # learning rate of the model (CaDM)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
     meta_batch: Count = 16  # tasks in a batch
-    gradient_steps: Count = 300  # gradient steps per iteration
-    buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned policy that plans start from, and of the value of their last state, both
-    # under the belief; none: a plan's return ends with the plan
-    terminal_value: SacConfig | None = None
     # most transitions in a context that policy and value are trained under
     max_context: Count = 32
-    # std of the colored noise on exploring actions; with a terminal value the policy explores
-    exploration_std: NonNegative = 0.3
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
-    schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=32,
-        episodes_per_trial=3,
-        random_trials=8,
-        iterations=12,
-    )
-
-    @property
-    def optimizer_steps(self) -> int:
-        """Those of the dynamics and of the terminal value."""
-        value = self.terminal_value
-        return self.gradient_steps + (0 if value is None else value.gradient_steps)
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
-        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
-        planner, terminal_value = derive_search(problem)
-        has_policy = terminal_value is not None
-        return cls(
-            planner=planner,
-            terminal_value=terminal_value,
-            gradient_steps=derive_model_steps(problem, schedule, has_policy),
-            buffer_tasks=derive_buffer_tasks(problem, schedule),
-            schedule=schedule,
-        )
 
 
 @dataclass(frozen=True)
@@ -123,23 +81,23 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         self.ema_model = self._make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.terminal_value: TerminalValue | None = None
-        if config.terminal_value is not None:
-            self.terminal_value = TerminalValue(
-                problem,
-                config.terminal_value,
-                seed,
-                device,
-                self.replay,
-                infer=self.infer,
-                summary_dim=config.dynamics.latent_dim,
-            )
-        # The same noise for every seed and device: plans are a function of the belief.
-        noise_generator = make_generator(0, torch.device("cpu"))
-        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
-        self.controller = MpcController(
-            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
+        self.terminal_value = make_terminal_value(
+            problem,
+            config.terminal_value,
+            seed,
+            self.replay,
+            self.infer,
+            summary_dim=config.dynamics.latent_dim,
         )
+        self.controller = MpcController(
+            problem,
+            config.planner,
+            config.exploration_std,
+            self.generator,
+            self.terminal_value,
+        )
+        # The same hypotheses for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
         noise = standard_normal(shape, noise_generator)
         offsets = config.belief_spread * (noise - noise.mean(0))
@@ -177,18 +135,7 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
     @torch.no_grad()
     def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
         """A plan for the next observation, under the posterior of the belief."""
-        n = len(belief.tick)
-        if not self.controller.keeps_plans:
-            return replace(belief, tick=belief.tick + transition.valid)
-        start = belief.plan
-        if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
-            start = self.planner.initial_plan(n)
-        tick = belief.tick + transition.valid
-        later = replace(belief, tick=tick)
-        obs = transition.next_obs
-        iterations = self.config.planner.iterations
-        plan = self._search(obs, later, shift_plan(start), iterations)
-        return replace(later, plan=plan, planned_obs=obs)
+        return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: ContextMpcBelief, episode: Transition) -> ContextMpcBelief:
         """Keep the posterior; start without a plan."""

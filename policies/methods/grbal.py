@@ -7,36 +7,29 @@ hidden is predicted and adapted too. With a terminal value a short search is eno
 Axes: n worlds, M transitions of a window (``past_steps``), H steps, o observation, a action.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from policies.belief import where
-from policies.config import (
-    OFF_POLICY_STEPS,
-    MethodConfig,
-    derive_buffer_tasks,
-    derive_model_steps,
-    derive_schedule,
-)
 from policies.logs import detached, mean_logs
-from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 from policies.models.windows import episode_windows
 from policies.nn.noise import uniform
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
-from policies.planning.mpc import MpcController, PlanState, derive_search
-from policies.planning.terminal_value import TerminalValue
-from policies.ranges import Count, LayerWidths, NonNegative, Positive
+from policies.planning.config import ModelPlannerConfig
+from policies.planning.icem import Plan
+from policies.planning.mpc import MpcController, PlanState
+from policies.planning.terminal_value import make_terminal_value
+from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacConfig
 
 
 @dataclass(frozen=True)
-class GrbalConfig(MethodConfig):
+class GrbalConfig(ModelPlannerConfig):
     """Settings of GrBAL; "original" is the code that its authors published."""
 
     # layer widths of the dynamics; original 3 × 512, these are what a CPU core can plan with
@@ -45,44 +38,9 @@ class GrbalConfig(MethodConfig):
     future_steps: Count = 16  # transitions predicted after the step in training (original)
     # initial value of the learned step sizes; original a constant 0.001, of a mean over columns
     inner_lr: Positive = 0.01
-    planner: IcemConfig = field(default_factory=IcemConfig)
-    lr: Positive = 1e-3  # learning rate of the weights (original)
     step_size_lr: Positive = 1e-2  # learning rate of the step sizes' logarithms
     meta_batch: Count = 16  # tasks in a batch
     windows_per_task: Count = 4  # windows of each task in a batch; original 10 in all
-    gradient_steps: Count = 300  # gradient steps per iteration
-    buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned policy that plans start from, and of the value of their last state, both
-    # under the belief; none (original): a plan's return ends with the plan
-    terminal_value: SacConfig | None = None
-    # std of the colored noise on exploring actions; with a terminal value the policy explores
-    exploration_std: NonNegative = 0.3
-    schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=32,
-        episodes_per_trial=3,
-        random_trials=8,
-        iterations=12,
-    )
-
-    @property
-    def optimizer_steps(self) -> int:
-        """Those of the dynamics and of the terminal value."""
-        value = self.terminal_value
-        return self.gradient_steps + (0 if value is None else value.gradient_steps)
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Schedule, gradient steps, replay and search follow from horizon and episodes."""
-        schedule = derive_schedule(problem, OFF_POLICY_STEPS, random_trials=1)
-        planner, terminal_value = derive_search(problem)
-        has_policy = terminal_value is not None
-        return cls(
-            planner=planner,
-            terminal_value=terminal_value,
-            gradient_steps=derive_model_steps(problem, schedule, has_policy),
-            buffer_tasks=derive_buffer_tasks(problem, schedule),
-            schedule=schedule,
-        )
 
 
 @dataclass(frozen=True)
@@ -130,22 +88,20 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             {"params": step_sizes, "lr": config.step_size_lr},
         ]
         self.optimizer = torch.optim.Adam(groups)
-        self.terminal_value: TerminalValue | None = None
-        if config.terminal_value is not None:
-            self.terminal_value = TerminalValue(
-                problem,
-                config.terminal_value,
-                seed,
-                device,
-                self.replay,
-                infer=self.infer,
-                summary_dim=self.model.summary_dim,
-            )
-        # The same noise for every seed and device: plans are a function of the belief.
-        noise_generator = make_generator(0, torch.device("cpu"))
-        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
+        self.terminal_value = make_terminal_value(
+            problem,
+            config.terminal_value,
+            seed,
+            self.replay,
+            self.infer,
+            summary_dim=self.model.summary_dim,
+        )
         self.controller = MpcController(
-            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
+            problem,
+            config.planner,
+            config.exploration_std,
+            self.generator,
+            self.terminal_value,
         )
 
     @torch.no_grad()
@@ -200,22 +156,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
 
     @torch.no_grad()
     def replan(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
-        """A plan for the next observation, by the dynamics of the belief.
-
-        It starts from the last plan where that one was made for this transition's observation; it
-        was not at an episode's first tick and after a dropped tick.
-        """
-        if not self.controller.keeps_plans:
-            return replace(belief, tick=belief.tick + transition.valid)
-        has_plan = (belief.planned_obs == transition.obs).all(-1)
-        initial_plan = self.planner.initial_plan(len(has_plan))
-        start = where(has_plan, shift_plan(belief.plan), initial_plan)
-        later = replace(belief, tick=belief.tick + 1)
-        obs = transition.next_obs
-        iterations = self.config.planner.iterations
-        plan = self._search(obs, later, start, iterations)
-        later = replace(later, plan=plan, planned_obs=obs)
-        return where(transition.valid, later, belief)
+        """A plan for the next observation, by the dynamics of the belief."""
+        return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: GrbalBelief, episode: Transition) -> GrbalBelief:
         """The prior again: what was learned of an episode ends with it."""

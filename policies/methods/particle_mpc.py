@@ -22,13 +22,12 @@ from torch import Tensor
 from policies.belief import map_tensors
 from policies.config import (
     OFF_POLICY_STEPS,
-    MethodConfig,
     derive_buffer_tasks,
     derive_gradient_steps,
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
-from policies.method import CollectionSchedule, Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
     ParticleConfig,
@@ -42,41 +41,30 @@ from policies.models.particles import (
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
+from policies.planning.config import ModelPlannerConfig
+from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import TerminalValue
-from policies.ranges import Count, NonNegative, Positive, PositiveShare
+from policies.planning.terminal_value import make_terminal_value
+from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
-from policies.rl.sac import SacConfig, polyak_update
+from policies.rl.sac import polyak_update
 from robots.errors import BadArgumentError
 
 
 @dataclass(frozen=True)
-class ParticleMpcConfig(MethodConfig):
+class ParticleMpcConfig(ModelPlannerConfig):
     """Settings of particle MPC."""
 
     dynamics: TaskDynamicsConfig = field(default_factory=TaskDynamicsConfig)
     particles: ParticleConfig = field(default_factory=ParticleConfig)
-    planner: IcemConfig = field(default_factory=IcemConfig)
     # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
     hypotheses: Count = 8
     # std of a gain of the predicted change, a last hidden parameter: what no simulated parameter
     # explains, such as another engine's friction, is taken up by it
     gain_std: NonNegative = 0.1
-    lr: Positive = 1e-3  # learning rate of the model (PETS)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
     batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
-    gradient_steps: Count = 300  # gradient steps per iteration
-    buffer_tasks: Count = 4096  # tasks in the replay
-    # settings of a learned value of a plan's last state; none: a plan's return ends with the plan
-    terminal_value: SacConfig | None = None
     exploration_std: NonNegative = 0.1  # std of the colored noise on exploring actions
-    schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=32,
-        episodes_per_trial=3,
-        random_trials=8,
-        iterations=12,
-    )
 
     def __post_init__(self) -> None:
         """BadArgumentError where the members do not share the hypotheses evenly."""
@@ -144,23 +132,23 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         self.ema_model = self._make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.terminal_value: TerminalValue | None = None
-        if config.terminal_value is not None:
-            self.terminal_value = TerminalValue(
-                problem,
-                config.terminal_value,
-                seed,
-                device,
-                self.replay,
-                infer=self.infer,
-                summary_dim=len(self.hidden),
-            )
+        self.terminal_value = make_terminal_value(
+            problem,
+            config.terminal_value,
+            seed,
+            self.replay,
+            self.infer,
+            summary_dim=len(self.hidden),
+        )
+        self.controller = MpcController(
+            problem,
+            config.planner,
+            config.exploration_std,
+            self.generator,
+            self.terminal_value,
+        )
         # The same noise for every seed and device: plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
-        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
-        self.controller = MpcController(
-            problem, self.planner, config.exploration_std, self.generator, self.terminal_value
-        )
         shape = (config.planner.horizon, config.hypotheses, self.model.outputs)
         gains = config.gain_std * standard_normal((config.particles.count, 1), noise_generator)
         self.gains = gains.to(device)
@@ -206,22 +194,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
 
     @torch.no_grad()
     def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
-        """A plan for the next observation, under the particles of the belief.
-
-        None is made where the episode ends in every world, or where searches start from a policy.
-        """
-        tick = belief.tick + transition.valid
-        later = replace(belief, tick=tick)
-        is_over = transition.terminated | transition.truncated | ~transition.valid
-        if is_over.all() or not self.controller.keeps_plans:
-            return later
-        start = belief.plan
-        if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
-            start = self.planner.initial_plan(len(tick))
-        obs = transition.next_obs
-        iterations = self.config.planner.iterations
-        plan = self._search(obs, later, shift_plan(start), iterations)
-        return replace(later, plan=plan, planned_obs=obs)
+        """A plan for the next observation, under the particles of the belief."""
+        return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: ParticleMpcBelief, episode: Transition) -> ParticleMpcBelief:
         """Keep the posterior; start without a plan."""

@@ -216,7 +216,8 @@ class Pearl(SavedState, LearnsFromReplay):
         ticks = self._densify(ticks, slots)
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
-        return prior(len(slots), c.latent_dim, self.device).update(precision, weighted)
+        start = prior(len(slots), c.latent_dim, self.device)
+        return start.update(precision, weighted).bounded()
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (n,) of a batch, and a mask (n,) of those whose contexts train the encoder."""

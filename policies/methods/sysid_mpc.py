@@ -27,7 +27,7 @@ from policies.models.particles import (
     reweigh,
 )
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import Icem, IcemConfig, Plan, shift_plan
+from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.ranges import Count, Positive
 from robots.errors import BadArgumentError
@@ -119,10 +119,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         self.error_std = config.error_std * (high - low)
         middle = torch.tensor([problem.task_low, problem.task_high], device=device).mean(0)
         self.visible_task = middle  # of the parameters that are not hidden; the observation tells
-        # The same noise for every seed and device: plans are a function of the belief.
-        noise_generator = make_generator(0, torch.device("cpu"))
-        self.planner = Icem(config.planner, problem.action_dim, noise_generator, device)
-        self.controller = MpcController(problem, self.planner, 0.0, self.generator)
+        self.controller = MpcController(problem, config.planner, 0.0, self.generator)
 
     def prior(self, n: int, task: Tensor | None = None) -> SysidMpcBelief:
         """Particles from the training tasks' distribution, and no plan."""
@@ -158,21 +155,8 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
 
     @torch.no_grad()
     def replan(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
-        """A plan for the next observation, under the particles of the belief.
-
-        None is made where the episode ends in every world.
-        """
-        later = replace(belief, tick=belief.tick + transition.valid)
-        is_over = transition.terminated | transition.truncated | ~transition.valid
-        if is_over.all():
-            return later
-        start = belief.plan
-        if belief.planned_obs.isnan().any():  # at the episode's first tick there is no plan
-            start = self.planner.initial_plan(len(later.tick))
-        obs = transition.next_obs
-        iterations = self.config.planner.iterations
-        plan = self._search(obs, later, shift_plan(start), iterations)
-        return replace(later, plan=plan, planned_obs=obs)
+        """A plan for the next observation, under the particles of the belief."""
+        return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: SysidMpcBelief, episode: Transition) -> SysidMpcBelief:
         """Keep the posterior; start without a plan."""

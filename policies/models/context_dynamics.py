@@ -25,8 +25,6 @@ from policies.nn.rollout import predict_steps
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, WholeNumber
 from robots.errors import BadArgumentError
 
-BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
-
 
 @dataclass(frozen=True)
 class DynamicsConfig:
@@ -125,7 +123,7 @@ class Dynamics(nn.Module):
         """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
         precision, weighted = self.evidence(t, mask)
         start = prior(len(mask), self.config.latent_dim, mask.device)
-        return start.update(precision.sum(1), weighted.sum(1))
+        return start.update(precision.sum(1), weighted.sum(1)).bounded()
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
@@ -221,7 +219,7 @@ class Dynamics(nn.Module):
         tasks = torch.arange(len(weighted), device=device)[:, None]
         precision = _cumulative(precision)[tasks, known]
         weighted = _cumulative(weighted)[tasks, known]
-        return Posterior(identity + precision, weighted)
+        return Posterior(identity + precision, weighted).bounded()
 
     def _update_noise(self, mse: Tensor, changing: Tensor) -> None:
         """Move the noise variance of the changing columns toward their mean squared errors."""
@@ -249,33 +247,14 @@ class Dynamics(nn.Module):
         n, candidates, steps, _ = actions.shape
         members = len(z)
         rows = n * candidates
-        obs_dim = obs.shape[-1]
-        states = obs.new_empty(steps + 1, members, rows, obs_dim)
+        states = obs.new_empty(steps + 1, members, rows, obs.shape[-1])
         rewards = obs.new_empty(steps, members, rows, int(self.predict_reward))
         states[0] = obs.repeat_interleave(candidates, 0)
         z = z.repeat_interleave(candidates, 1)  # (m, n·P, l)
         actions = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
         layers = self._folded_layers()
+        predict_steps(layers, states, rewards, actions, z, self.config.bfloat16_rollouts)
         shape = (n, candidates)
-        if self.config.bfloat16_rollouts and predict_steps(layers, states, rewards, actions, z):
-            return states.unflatten(2, shape), rewards.unflatten(2, shape)
-        last_weight, last_bias = layers.pop()
-        block_rows = rows if obs.is_cuda else BLOCK_ROWS
-        for first in range(0, rows, block_rows):
-            block = slice(first, first + block_rows)
-            action = actions[0, block].expand(members, -1, -1)
-            x = torch.cat([states[0, :, block], action, z[:, block]], -1)  # (m, rows, o + a + l)
-            x_obs = x[..., :obs_dim]  # views of x
-            x_action = x[..., obs_dim : -z.shape[-1]]
-            for t in range(steps):
-                x_action.copy_(actions[t, block])
-                h = x
-                for weight, bias in layers:
-                    h = torch.baddbmm(bias, h, weight).relu_()
-                outcome = torch.baddbmm(last_bias, h, last_weight)
-                x_obs += outcome[..., :obs_dim]
-                states[t + 1, :, block] = x_obs
-                rewards[t, :, block] = outcome[..., obs_dim:]
         return states.unflatten(2, shape), rewards.unflatten(2, shape)
 
     def _folded_layers(self) -> list[tuple[Tensor, Tensor]]:

@@ -23,8 +23,9 @@ from torch.autograd.function import once_differentiable
 from policies.method import Transition
 from policies.nn.flat_mlp import FlatMlp
 
-# Most evidence of a long deployment, as the trace of Σ φφᵀ. In float32, the prior would vanish
-# beside much more, and the Cholesky factorization would fail.
+# Most evidence of a belief, as the trace of Σ φφᵀ. The prior adds 1 to every eigenvalue of the
+# precision; beside much more evidence it would vanish in the rounding of float32, and the Cholesky
+# factorization would fail.
 MAX_EVIDENCE = 1e5
 
 
@@ -75,12 +76,11 @@ class Posterior:
 
     def forget(self, keep: Tensor) -> "Posterior":
         """The belief with its evidence scaled by ``keep`` (n,): 1 leaves it, 0 is the prior."""
-        fade = (1 - keep)[..., None]
-        weighted = self.weighted - fade * self.weighted
+        weight = keep[..., None]
         identity = torch.eye(self.weighted.shape[-1], device=self.weighted.device)
         evidence = self.precision - identity
-        precision = self.precision - fade[..., None] * evidence
-        return Posterior(precision, weighted)
+        precision = identity + weight[..., None] * evidence
+        return Posterior(precision, weight * self.weighted)
 
     def kl(self) -> Tensor:
         """KL(belief ‖ N(0, I)), (n,), nats."""
@@ -94,11 +94,16 @@ class Posterior:
 
 
 class _InverseRoot(torch.autograd.Function):
-    """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular."""
+    """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular.
+
+    On a CPU an error is raised where P is not positive. A check would wait for a GPU, where a
+    number that is not finite becomes NaN.
+    """
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:  # noqa: ANN401
-        root, _ = torch.linalg.cholesky_ex(matrix)  # unchecked: a check would wait for a GPU
+        on_cpu = matrix.device.type == "cpu"
+        root, _ = torch.linalg.cholesky_ex(matrix, check_errors=on_cpu)
         identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
         inverse: Tensor = torch.linalg.solve_triangular(root, identity, upper=False)
         ctx.save_for_backward(inverse)

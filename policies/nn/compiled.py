@@ -1,20 +1,23 @@
 """The C functions beside this file, compiled on first use; None where there is no C compiler.
 
-The library is kept in the user's cache folder, under a name that changes with the source, the flags
-and the processor. Results differ in rounding from those without it, so a run that is resumed
-bit for bit needs the same machine, as it does with any BLAS.
+The library is kept in the user's cache folder, under a name that changes with the source, the
+compiler, its flags and the processor: one that was compiled for other instructions is never loaded.
+Where the processor's instructions are not known (outside of Linux), nothing is compiled. Results
+differ in rounding from those without it, so a run that is resumed bit for bit needs the same
+machine, as it does with any BLAS.
 """
 
 import ctypes
 import hashlib
 import os
-import platform
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
@@ -46,9 +49,27 @@ def rollout_library() -> ctypes.CDLL | None:
     return library
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether the C functions can read a tensor, once it is contiguous."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 def pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
-    """Addresses of contiguous tensors, as arguments of a C function."""
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+    """Addresses of tensors, as arguments of a C function; they must outlive the call.
+
+    Raises:
+        ValueError: a tensor is not contiguous, not float32 or not in main memory.
+    """
+    addresses: list[int | None] = []
+    for tensor in tensors:
+        if tensor is None:
+            addresses.append(None)
+            continue
+        if not (is_plain(tensor) and tensor.is_contiguous()):
+            layout = f"{tensor.dtype} on {tensor.device}, strides {tensor.stride()}"
+            raise ValueError(f"C functions read contiguous float32 in main memory, not {layout}")
+        addresses.append(tensor.data_ptr())
+    return addresses
 
 
 def long_array(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_long]:
@@ -64,19 +85,20 @@ def check(failed: int) -> None:
 
 def _load(source: str) -> ctypes.CDLL | None:
     """A library; None where it cannot be compiled, or ``PLIANT_COMPILE`` is 0."""
-    if os.environ.get("PLIANT_COMPILE") == "0":
+    processor = _processor()
+    if os.environ.get("PLIANT_COMPILE") == "0" or processor is None:
         return None
     try:
-        return ctypes.CDLL(str(_compile(FOLDER / source)))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return ctypes.CDLL(str(_compile(FOLDER / source, processor)))
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
+        return None  # no compiler, or no folder to keep a library in
 
 
-def _compile(source: Path) -> Path:
+def _compile(source: Path, processor: str) -> Path:
     """The library's path; compiled now where it is not in the cache."""
-    compiler = os.environ.get("CC", "cc")
+    compiler = shlex.split(os.environ.get("CC") or "cc")
     key = hashlib.sha256(source.read_bytes())
-    key.update(" ".join([compiler, *FLAGS, _processor()]).encode())
+    key.update(" ".join([*compiler, *FLAGS, processor]).encode())
     folder = _cache_folder()
     path = folder / f"{source.stem}-{key.hexdigest()[:16]}.so"
     if path.exists():
@@ -85,21 +107,21 @@ def _compile(source: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         # Another process may compile the same: each makes a file of its own and renames it.
         made = Path(scratch) / path.name
-        command = [compiler, *FLAGS, str(source), "-o", str(made)]
+        command = [*compiler, *FLAGS, str(source), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         made.replace(path)
     return path
 
 
 def _cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "pliant"
 
 
-def _processor() -> str:
-    """What tells processors with other instructions apart."""
-    if CPU_INFO.exists():
-        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
-        flags = [line for line in lines if line.startswith(("flags", "Features"))]
-        return flags[0] if flags else platform.machine()
-    return platform.processor()
+def _processor() -> str | None:
+    """The names of the processor's instruction sets; None where they are not known."""
+    if not CPU_INFO.exists():
+        return None
+    lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+    flags = [line for line in lines if line.startswith(("flags", "Features"))]
+    return flags[0] if flags else None

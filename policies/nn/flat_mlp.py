@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from policies.nn.compiled import check, long_array, mlp_library, pointers
+from policies.nn.compiled import check, is_plain, long_array, mlp_library, pointers
 from policies.nn.networks import init_
+from robots.errors import BadArgumentError
 
 Layer = tuple[Tensor, Tensor]  # weight (m, i, k) and bias (m, 1, k)
 Sizes = tuple[int, ...]
@@ -63,14 +64,20 @@ class FlatMlp(nn.Module):
         Args:
             x: (..., i), the same for all networks.
             detach_weights: pass gradients to ``x`` but not to the weights.
+
+        Raises:
+            BadArgumentError: ``x`` has another number of columns.
         """
+        if x.shape[-1] != self.sizes[0]:
+            raise BadArgumentError(f"{self.sizes[0]} columns are read, given {tuple(x.shape)}")
         flat = self.flat.detach() if detach_weights else self.flat
         lead = x.shape[:-1]
-        rows = x.reshape(-1, x.shape[-1])
-        out: Tensor = _Mlp.apply(rows, flat, self.sizes)
+        rows = x.reshape(-1, self.sizes[0]).contiguous()
+        out: Tensor = _Mlp.apply(rows, flat.contiguous(), self.sizes)
+        outputs = self.sizes[-1]
         if self.members is None:
-            return out.view(*lead, -1)
-        return out.view(self.members, *lead, -1)
+            return out.view(*lead, outputs)
+        return out.view(self.members, *lead, outputs)
 
 
 def split_layers(flat: Tensor, sizes: Sizes) -> list[Layer]:
@@ -88,7 +95,7 @@ def split_layers(flat: Tensor, sizes: Sizes) -> list[Layer]:
 
 
 class _Mlp(torch.autograd.Function):
-    """Rows (b, i) and parameters (m, N) -> outputs (m, b, k)."""
+    """Contiguous rows (b, i) and parameters (m, N) -> outputs (m, b, k)."""
 
     @staticmethod
     def forward(
@@ -97,7 +104,7 @@ class _Mlp(torch.autograd.Function):
         flat: Tensor,
         sizes: Sizes,
     ) -> Tensor:
-        library = mlp_library() if _is_plain(rows) and _is_plain(flat) else None
+        library = mlp_library() if is_plain(rows) and is_plain(flat) else None
         if library is None:
             output, hidden = _forward(rows, split_layers(flat, sizes))
         else:
@@ -123,11 +130,6 @@ class _Mlp(torch.autograd.Function):
         return rows_gradient, flat_gradient, None
 
 
-def _is_plain(x: Tensor) -> bool:
-    """Whether the C functions can read a tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
-
-
 def _call_forward(
     library: ctypes.CDLL,
     rows: Tensor,
@@ -135,7 +137,6 @@ def _call_forward(
     sizes: Sizes,
 ) -> tuple[Tensor, list[Tensor]]:
     """Outputs (m, b, k) and, for the backward pass, all hidden layers as one tensor."""
-    rows = rows.contiguous()
     members = len(flat)
     count = len(rows)
     hidden = rows.new_empty(members, count * sum(sizes[1:-1]))
@@ -154,7 +155,6 @@ def _call_backward(
 ) -> None:
     """Write the gradients of the parameters and of the rows, where they are wanted."""
     rows, flat, hidden, gradient = tensors
-    rows = rows.contiguous()
     shape = _shape(len(flat), len(rows), sizes)
     given = pointers((flat, rows, hidden, gradient))
     written = pointers((flat_gradient, rows_gradient))

@@ -1,10 +1,15 @@
-"""Predictions of an ensemble of networks over many steps, in one call (``rollout_kernel.c``)."""
+"""Predictions of an ensemble of networks over many steps, for planning.
+
+Axes: m members, H steps, b rows, o observation, a action, l latent, r reward.
+"""
 
 import torch
 from torch import Tensor
 
-from policies.nn.compiled import check, long_array, pointers, rollout_library
+from policies.nn.compiled import check, is_plain, long_array, pointers, rollout_library
 from policies.nn.flat_mlp import Layer
+
+BLOCK_ROWS = 512  # rows predicted at a time on a CPU: what stays in a core's cache
 
 
 def predict_steps(
@@ -13,8 +18,9 @@ def predict_steps(
     rewards: Tensor,
     actions: Tensor,
     z: Tensor,
-) -> bool:
-    """Fill in states and rewards, with products in bfloat16.
+    bfloat16: bool,
+) -> None:
+    """Fill in states and rewards.
 
     A network reads observation, action and z, and gives the change of the observation and the
     reward.
@@ -25,12 +31,69 @@ def predict_steps(
         rewards: (H, m, b, r).
         actions: (H, b, a).
         z: (m, b, l).
+        bfloat16: multiply in bfloat16, where the processor can and a compiler is
+            (``rollout_kernel.c``).
 
-    Returns:
-        False, with nothing done, where it cannot be compiled, the processor has no such products or
-        the tensors are not on a CPU.
+    Raises:
+        ValueError: the shapes do not fit.
     """
-    library = rollout_library() if states.device.type == "cpu" else None
+    first_weight = layers[0][0]
+    last_weight = layers[-1][0]
+    inputs = states.shape[-1] + actions.shape[-1] + z.shape[-1]
+    outputs = states.shape[-1] + rewards.shape[-1]
+    if (inputs, outputs) != (first_weight.shape[1], last_weight.shape[2]):
+        raise ValueError(f"the network does not have {inputs} inputs and {outputs} outputs")
+    steps, members, rows, _ = rewards.shape
+    lead = (steps + 1, members, rows)
+    if lead != states.shape[:3] or (steps, rows) != actions.shape[:2] or lead[1:] != z.shape[:2]:
+        raise ValueError(f"not all tensors are of {steps} steps, {members} members, {rows} rows")
+    on_cpu = states.device.type == "cpu"
+    if bfloat16 and on_cpu and _predict_compiled(layers, states, rewards, actions, z):
+        return
+    block_rows = BLOCK_ROWS if on_cpu else rows
+    for first in range(0, rows, block_rows):
+        block = slice(first, first + block_rows)
+        _predict_block(
+            layers, states[:, :, block], rewards[:, :, block], actions[:, block], z[:, block]
+        )
+
+
+def _predict_block(
+    layers: list[Layer],
+    states: Tensor,
+    rewards: Tensor,
+    actions: Tensor,
+    z: Tensor,
+) -> None:
+    """The same for some rows, with torch."""
+    members = len(z)
+    obs_dim = states.shape[-1]
+    *inner_layers, (last_weight, last_bias) = layers
+    action = actions[0].expand(members, -1, -1)
+    x = torch.cat([states[0], action, z], -1)  # (m, rows, o + a + l)
+    x_obs = x[..., :obs_dim]  # views of x
+    x_action = x[..., obs_dim : -z.shape[-1]]
+    for t, action in enumerate(actions):
+        x_action.copy_(action)
+        h = x
+        for weight, bias in inner_layers:
+            h = torch.baddbmm(bias, h, weight).relu_()
+        outcome = torch.baddbmm(last_bias, h, last_weight)
+        x_obs += outcome[..., :obs_dim]
+        states[t + 1] = x_obs
+        rewards[t] = outcome[..., obs_dim:]
+
+
+def _predict_compiled(
+    layers: list[Layer],
+    states: Tensor,
+    rewards: Tensor,
+    actions: Tensor,
+    z: Tensor,
+) -> bool:
+    """The same for all rows, in one call; False, with nothing done, where it is not compiled."""
+    given = (states, rewards, actions, z, layers[0][0])
+    library = rollout_library() if all(map(is_plain, given)) else None
     if library is None:
         return False
     pieces = []

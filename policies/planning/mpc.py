@@ -11,13 +11,15 @@ o observation, a action, r = 1 where the reward is predicted too, else 0.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from policies.method import Problem
-from policies.planning.icem import Icem, IcemConfig, Plan, colored_noise
+from policies.belief import where
+from policies.method import Problem, Transition
+from policies.nn.state import make_generator
+from policies.planning.icem import Icem, IcemConfig, Plan, colored_noise, shift_plan
 from policies.planning.terminal_value import Imagine, TerminalValue
 from policies.rl.sac import SacConfig
 
@@ -46,6 +48,9 @@ class PlanState:
     exploration_noise: Tensor  # (n, H, a) added to the actions of this episode while exploring
 
 
+B = TypeVar("B", bound=PlanState)  # a method's belief
+
+
 def derive_search(problem: Problem) -> tuple[IcemConfig, SacConfig | None]:
     """The planner's settings, and those of a terminal value where episodes are longer than plans.
 
@@ -63,7 +68,7 @@ class MpcController:
     def __init__(
         self,
         problem: Problem,
-        planner: Icem,
+        planner: IcemConfig,
         exploration_std: float,
         generator: torch.Generator,
         terminal_value: TerminalValue | None = None,
@@ -72,17 +77,20 @@ class MpcController:
 
         Args:
             problem: gives the reward, where it is known, and the episode's length.
-            planner: the search.
+            planner: settings of the search.
             exploration_std: std of the colored noise that is added to exploring actions; not used
                 with a terminal value.
             generator: what that noise is drawn with.
             terminal_value: value of the last imagined state, and a policy to start from.
         """
         self.problem = problem
-        self.planner = planner
+        # The same noise for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
+        device = generator.device
+        self.planner = Icem(planner, problem.action_dim, noise_generator, device)
         self.exploration_std = exploration_std
         self.generator = generator
-        self.device = generator.device
+        self.device = device
         self.terminal_value = terminal_value
 
     def begin_episode(self, n: int) -> PlanState:
@@ -140,6 +148,34 @@ class MpcController:
             tick = state.tick.clamp(max=last)
             action = action + state.exploration_noise[worlds, tick]
         return action.clamp(-1, 1)
+
+    def replan(
+        self,
+        belief: B,
+        transition: Transition,
+        search: Search,
+    ) -> B:
+        """The belief one tick later, with a plan for the next observation.
+
+        The search starts from the last plan, one step later, in the worlds where that plan was made
+        for the transition's observation. It was not at an episode's first tick, nor after a
+        transition that was not observed.
+
+        No plan is made where the episode ends in every world, nor where searches start from a
+        policy. A world whose transition is not valid stays as it is.
+        """
+        later = replace(belief, tick=belief.tick + transition.valid)
+        is_over = transition.terminated | transition.truncated | ~transition.valid
+        if is_over.all() or not self.keeps_plans:
+            return later
+        has_plan = (belief.planned_obs == transition.obs).all(-1)
+        initial_plan = self.planner.initial_plan(len(has_plan))
+        last_plan = where(has_plan, belief.plan, initial_plan)
+        obs = transition.next_obs
+        iterations = self.planner.config.iterations
+        plan = search(obs, later, shift_plan(last_plan), iterations)
+        planned = replace(later, plan=plan, planned_obs=obs)
+        return where(transition.valid, planned, belief)
 
     def plan(
         self,

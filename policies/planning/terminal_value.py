@@ -125,3 +125,20 @@ class TerminalValue(SacLearner):
             obs = states[1].mean(0)[:, 0]
             actions.append(action)
         return torch.stack(actions, 1)
+
+
+def make_terminal_value(
+    problem: Problem,
+    config: SacConfig | None,
+    seed: int,
+    replay: Replay,
+    infer: Infer,
+    summary_dim: int,
+) -> TerminalValue | None:
+    """The learner that a method's settings ask for; None where they ask for none.
+
+    See ``TerminalValue`` for the arguments; it is made on the replay's device.
+    """
+    if config is None:
+        return None
+    return TerminalValue(problem, config, seed, replay.device, replay, infer, summary_dim)

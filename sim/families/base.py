@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from robots.reward import RewardFunction
 from robots.signals import Array, ArrayLike
-from robots.world import RewardFunction, Start, Task
+from robots.world import Start, Task
 
 
 def never(obs: ArrayLike) -> ArrayLike:

@@ -8,9 +8,10 @@ import numpy as np
 
 from robots.actions import JointVelocity
 from robots.arm import Body, Limits
+from robots.reward import RewardFunction
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
-from robots.world import RewardFunction, Start, Task
+from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard, interleaved
 

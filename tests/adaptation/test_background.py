@@ -13,9 +13,9 @@ import torch
 from adaptation.background import BACKLOG, Background
 from adaptation.jobs.arm_session import pace
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.rollout import Policy, rollout
 from adaptation.runs import checkpoint
-from adaptation.runs.checkpoint import problem_of
 from policies.method import Scores, Transition, TrialBatch
 from sim.vec_world import VecWorld
 

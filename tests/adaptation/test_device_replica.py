@@ -16,9 +16,9 @@ from adaptation import background, device_replica
 from adaptation.background import Background
 from adaptation.device_replica import DeviceReplica, make_updater
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
-from adaptation.runs.checkpoint import problem_of
 from policies.belief import named_tensors
 from policies.method import Problem, Transition
 from policies.methods import METHODS

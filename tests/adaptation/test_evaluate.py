@@ -7,8 +7,8 @@ import tiny
 
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.metrics import final_metrics
+from adaptation.problem import problem_of
 from adaptation.rollout import rollout
-from adaptation.runs.checkpoint import problem_of
 from robots.world import Task
 
 FAMILY: Any = tiny.Tiny()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adaptation.runs.checkpoint import problem_of
+from adaptation.problem import problem_of
 from adaptation.simulation import Simulator
 from robots.signals import Array
 from sim.families import FAMILIES

@@ -17,6 +17,7 @@ import torch
 from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Budget, TrainerState
+from adaptation.problem import problem_of
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import TrainProgress
@@ -255,7 +256,7 @@ def test_a_budget_counts_minutes_in_seconds_and_has_no_other_bound() -> None:
 
 
 def test_the_random_trials_are_part_of_the_first_iteration() -> None:
-    problem = checkpoint.problem_of(tiny.Tiny())
+    problem = problem_of(tiny.Tiny())
     method = tiny.Counter(problem, tiny.CounterConfig(), seed=0)
     method.schedule = CollectionSchedule(meta_batch=4, episodes_per_trial=2, random_trials=3)
     world: Any = tiny.World(tiny.Tiny(), "", 4, 0)
@@ -270,7 +271,7 @@ def test_only_a_privileged_method_learns_from_held_out_tasks() -> None:
             task = super().sample(rng, n, split)
             return replace(task, values=task.values + 10 * (split == "heldout"))
 
-    problem = checkpoint.problem_of(tiny.Tiny())
+    problem = problem_of(tiny.Tiny())
     for kind, held_out in ((tiny.Counter, 0), (tiny.PrivilegedCounter, 4)):
         method = kind(problem, tiny.CounterConfig(), seed=0)
         rng = np.random.default_rng(0)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from policies.belief import named_tensors, to_device
 from policies.method import Method, Replans, Transition, TrialBatch
@@ -89,7 +90,7 @@ def build(name: str, seed: int = 3, device: torch.device = CPU) -> Method[Any]:
     """A method for ``point`` that learns quickly."""
     family = checkpoint.family_named("point")
     config = checkpoint.build(name, family, seed).config
-    problem = checkpoint.problem_of(family)
+    problem = problem_of(family)
     method: Method[Any] = METHODS[name](problem, shortened(config), seed, device)
     return method
 

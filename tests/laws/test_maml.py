@@ -13,9 +13,9 @@ from tiny import Tiny
 from torch import Tensor
 
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
-from adaptation.runs.checkpoint import problem_of
 from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
 from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch

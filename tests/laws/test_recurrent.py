@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tiny import Script, Tiny
 from torch import Tensor
 
+from adaptation.problem import problem_of
 from adaptation.rollout import rollout
-from adaptation.runs.checkpoint import problem_of
 from policies.method import TrialBatch
 from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config
 from policies.nn.memory import GruMemory, Memory

@@ -9,9 +9,9 @@ import torch
 from tiny import Count, Counter, CounterConfig, Script, Tiny
 
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
-from adaptation.runs.checkpoint import problem_of
 from policies.method import Transition
 from robots.signals import Array
 from robots.world import Step, Task

@@ -8,6 +8,7 @@ from torch import Tensor
 from policies.belief import map_tensors, named_tensors
 from policies.method import Problem, Transition
 from policies.methods.finetune import Finetune, FinetuneBelief, FinetuneConfig
+from policies.nn.flat_mlp import split_layers
 from policies.nn.noise import standard_normal
 from policies.nn.state import make_generator
 from policies.rl import sac, stacked_sac
@@ -81,17 +82,21 @@ def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
     draws = make_generator(2, CPU)
     critic = sac.critic_loss(single, batch, batch.obs, batch.next_obs, SMALL, draws)
     minus_value, _ = sac.actor_loss(single, batch.obs, draws)
-    parameters = [single.critic.weights[0], single.actor[0].weight]
+    parameters = [single.critic.flat, single.actor.flat]
     expected = torch.autograd.grad(critic + minus_value, parameters)
+    expected_critic = split_layers(expected[0], single.critic.sizes)
+    expected_actor = split_layers(expected[1], single.actor.sizes)
 
     noise = standard_normal((2, H, ACTIONS), make_generator(2, CPU))[:, None]
     nets = map_tensors(lambda x: x.requires_grad_(), stacked_sac.stack_sac(single, 1))
     one = map_tensors(lambda x: x[None], batch)
     alpha = single.log_alpha.detach().exp()
     loss = stacked_sac.losses(nets, one, one.obs, one.next_obs, alpha, noise, SMALL)
-    found = torch.autograd.grad(loss, [nets.critic[0], nets.actor[0]])
-    assert torch.allclose(found[0][0], expected[0], atol=1e-6)
-    assert torch.allclose(found[1][0].T, expected[1], atol=1e-6)
+    found = torch.autograd.grad(loss, nets.trained)
+    layers = [*expected_actor, *expected_critic]
+    expected_tensors = [tensor for layer in layers for tensor in layer]
+    for ours, theirs in zip(found, expected_tensors, strict=True):
+        torch.testing.assert_close(ours.view_as(theirs), theirs, atol=1e-6, rtol=1e-5)
 
 
 def test_adam_takes_the_steps_of_torch() -> None:

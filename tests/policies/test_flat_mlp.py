@@ -12,6 +12,7 @@ from policies.nn.compiled import mlp_library
 from policies.nn.flat_mlp import FlatMlp, split_layers
 from policies.nn.repeat import repeat
 from policies.nn.squashed_gaussian import squashed_gaussian
+from robots.errors import BadArgumentError
 
 SIZES = [(5, 7, 1), (20, 64, 64, 3), (33, 130, 70, 17), (4, 2), (18, 128, 128, 12)]
 
@@ -73,6 +74,33 @@ def test_rows_may_have_any_leading_axes_and_one_network_has_no_axis_of_members(w
     x = torch.randn(4, 5, 3, generator=seeded(1))
     assert net(x).shape == (4, 5, 2)
     torch.testing.assert_close(net(x)[2], net(x[2]))
+
+
+def test_rows_that_are_not_contiguous_are_read_in_their_order(way: str) -> None:
+    net = FlatMlp((3, 8, 2), seeded(), members=2)
+    x = torch.randn(3, 5, generator=seeded(1)).T
+    leaves = [x.detach().requires_grad_(), x.contiguous().requires_grad_()]
+    outputs = [net(leaf) for leaf in leaves]
+    torch.testing.assert_close(*outputs)
+    for out in outputs:
+        out.square().sum().backward()
+    torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
+
+
+def test_no_rows_have_no_outputs_and_no_gradient(way: str) -> None:
+    net = FlatMlp((3, 8, 2), seeded(), members=2)
+    out = net(torch.zeros(0, 3))
+    assert out.shape == (2, 0, 2)
+    out.sum().backward()
+    assert net.flat.grad is not None
+    assert not net.flat.grad.any()
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_rows_of_another_width_are_refused_before_they_are_read(way: str, columns: int) -> None:
+    net = FlatMlp((3, 8, 2), seeded())
+    with pytest.raises(BadArgumentError, match="3 columns"):
+        net(torch.zeros(5, columns))
 
 
 def test_a_number_that_is_not_finite_is_not_hidden(way: str) -> None:

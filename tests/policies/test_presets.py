@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptation.runs.checkpoint import problem_of
+from adaptation.problem import problem_of
 from policies import presets
 from policies.methods import METHODS
 from policies.presets import BUDGETS, INHERIT, load_preset, resolve_preset

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from adaptation.runs.checkpoint import problem_of
+from adaptation.problem import problem_of
 from policies.method import Problem, Transition
 from policies.rl.relabel import relabel_goals
 from sim.families import FAMILIES

@@ -227,7 +227,7 @@ def test_derived_numbers_fit_the_problem(method: str, horizon: int, episodes: in
     environment_steps, gradient_steps = estimate(config, problem)
     total = 3_000_000 if method in ("rl2", "maml", "fomaml") else 500_000
     assert environment_steps == pytest.approx(total, rel=0.02)
-    assert gradient_steps == schedule.iterations * config.gradient_steps
+    assert gradient_steps == schedule.iterations * config.optimizer_steps
     assert configure(kind, problem, None, {}) == config
 
 
