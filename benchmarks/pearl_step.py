@@ -24,8 +24,8 @@ from policies.methods.pearl import Pearl, PearlConfig
 from policies.presets import load_preset
 from policies.settings import configure
 
-OBS, ACTION = 13, 2  # those of slide
-TICKS, EPISODES = 20, 2
+OBS, ACTION = 6, 2  # those of slide
+TICKS, EPISODES = 1, 3
 TASKS = 512  # in the replay
 
 

@@ -34,7 +34,7 @@ from policies.presets import load_preset
 from policies.settings import configure
 from robots.signals import ArrayLike
 
-OBS, ACTION = 13, 2  # those of slide
+OBS, ACTION = 13, 2  # an object, its target, and the tool that pushes it
 CPU = torch.device("cpu")
 MBRL = (
     "mbrl==0.2.0",
@@ -59,7 +59,7 @@ def reward(
 
 def make_problem(horizon: int) -> Problem:
     return Problem(
-        family="slide",
+        family="push",
         obs_names=tuple(f"o{i}" for i in range(OBS)),
         obs_low=(-1.0,) * OBS,
         obs_high=(1.0,) * OBS,

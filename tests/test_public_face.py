@@ -16,7 +16,6 @@ from robots.errors import BadArgumentError
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-IMPORT_SECONDS = 0.3  # of an ``import pliant``, without the start of Python
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
 
 
@@ -78,21 +77,12 @@ def test_the_version_is_that_of_the_project() -> None:
     assert f"version: {project['version']}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_the_import_is_quick_and_brings_no_heavy_package() -> None:
+def test_the_import_brings_no_heavy_package() -> None:
     heavy = "{'torch', 'mujoco', 'pybullet', 'numpy', 'matplotlib'}"
-    program = (
-        "import sys, time; began = time.perf_counter(); import pliant; "
-        "took = time.perf_counter() - began; "
-        f"print(took, *({heavy} & set(sys.modules)))"
-    )
-    best = np.inf
-    for _ in range(3):  # the quickest of three: other programs may run beside it
-        command = [sys.executable, "-c", program]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        took, *imported = done.stdout.split()
-        assert imported == []
-        best = min(best, float(took))
-    assert best < IMPORT_SECONDS
+    program = f"import sys; import pliant; print(*({heavy} & set(sys.modules)))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -36,6 +36,7 @@ TABLES = (
     "robots.catalog",
 )
 SHOWS_ONLY = "adaptation.reporting"  # changes what is seen of a training, not what it does
+FUNCTIONS = ("reward", "training_reward", "simulate")  # of a problem: hashed as code
 HOW_OFTEN = ("references", "save_iterations", "save_seconds")  # do not change what is trained
 
 
@@ -88,7 +89,8 @@ def _config_hash(config: RunConfig) -> str:
 
 def _family_hash(family: Family) -> str:
     problem = asdict(problem_of(family))
-    del problem["reward"]  # code
+    for name in FUNCTIONS:
+        del problem[name]
     numbers = [problem, family.dt, family.tick, family.scene.timestep]
     return digest(msgspec.json.encode(numbers, order="sorted"))
 

@@ -9,7 +9,7 @@ Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Positive
 from policies.rl import stacked_sac
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import AdamState, StackedSac
@@ -62,7 +62,7 @@ class FinetuneBelief:
     count: Tensor  # (n,) transitions ever stored
 
 
-class Finetune(SavedState):
+class Finetune(SavedState, LearnsFromReplay):
     """Acts by its world's own actor; ``adapt`` tunes it. ``observe`` does nothing."""
 
     Config = FinetuneConfig
@@ -83,6 +83,7 @@ class Finetune(SavedState):
         self.device = device
         self.generator = make_generator(seed, device)
         self.learner = SacLearner(problem, config.sac, seed, device, replay)
+        self.replay = self.learner.replay
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> FinetuneBelief:
@@ -176,6 +177,10 @@ class Finetune(SavedState):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train the common networks; means over the gradient steps."""
         return self.learner.learn(trial)
+
+    def state_without_replay(self) -> dict[str, Any]:
+        """The state with an empty replay, which is the learner's."""
+        return {**self.state_dict(), "learner": self.learner.state_without_replay()}
 
 
 def _with_gradient(x: Tensor) -> Tensor:

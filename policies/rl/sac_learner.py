@@ -12,7 +12,7 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
-from policies.rl.replay import Replay
+from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
 
 # True task parameters (n, p) -> what the policy knows of them (n, l).
@@ -31,7 +31,7 @@ class FixedBelief:
     z: Tensor  # (n, l)
 
 
-class SacLearner(SavedState):
+class SacLearner(SavedState, LearnsFromReplay):
     """Learns a policy over features [normalized observation, z] with z = condition(task)."""
 
     saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "replay", "generator")

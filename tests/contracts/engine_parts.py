@@ -1,6 +1,6 @@
 """Shared by the tests of engines: the bodies that each engine supports, and commands for them."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from sim.engines.base import Engine
 from sim.families import FAMILIES
 
 SUBSTEPS = 5
+ARM_TIMESTEP = 0.002  # s, with which an arm's tick of ``SUBSTEPS`` is 10 ms in every test
 SAMPLED_FIELDS = (
     "q",
     "dq",
@@ -65,8 +66,11 @@ def load(
 ) -> tuple[Engine, Task, Start]:
     """An engine with n different tasks, at their start."""
     family = family_of(name, kind)
+    scene = family.scene
+    if kind is ArmSpec:
+        scene = replace(scene, timestep=ARM_TIMESTEP)
     engine: Engine = ENGINES[name]()
-    engine.load(family.scene, n)
+    engine.load(scene, n)
     rng = np.random.default_rng(seed)
     task = family.sample(rng, n)
     start = family.start(rng, task)
@@ -80,7 +84,7 @@ def swing(start: Start, tick: int, amplitude: float = 0.1, rate: float = 2.0) ->
 
     They swing smoothly, from rest.
     """
-    t = (tick + 1) * SUBSTEPS * 0.002
+    t = (tick + 1) * SUBSTEPS * ARM_TIMESTEP
     joint = np.arange(start.q.shape[1]) + 1
     sign = (-1.0) ** joint
     q = start.q + amplitude * sign * (1 - np.cos(rate * t))
