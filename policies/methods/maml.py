@@ -272,7 +272,7 @@ class Maml(SavedState):
         for e, theta in enumerate(self.adapted_parameters(batch), start=1):
             episode = batch.ticks[e]
             log_ratio = self.log_prob(theta, episode) - batch.log_prob[e]
-            log_ratio = log_ratio.where(episode.valid, 0.0).exp()
+            log_ratio = log_ratio.where(episode.valid, 0.0)
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
             outer.append(ppo.masked_mean(loss, episode.valid))
             divergence = ppo.divergence(log_ratio)
