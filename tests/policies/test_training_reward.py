@@ -90,6 +90,7 @@ def test_pearls_belief_gets_the_true_reward_and_its_critic_the_training_reward(
 
 def test_beliefs_from_the_true_reward_learn_to_predict_those_from_the_training_reward() -> None:
     method = short("pearl")
+    assert isinstance(method, Pearl)
     batch = trial(method)
     method.learn(batch)
     method.optimizer.zero_grad()
