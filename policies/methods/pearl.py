@@ -9,6 +9,9 @@ published code:
 - Polyak-averaged copies of encoder and actor act, instead of a schedule for the learning rate.
 - Every trial has a new task, so that the replay's ring of the newest tasks keeps contexts recent.
 - The number of transitions in a context is drawn for every task of every gradient step.
+- Where a family has a training reward, z is learned from contexts that show it. Contexts that show
+  the true reward are trained to predict that z: the posterior covers every task that they leave
+  open. Trained by the critic they would agree on one z instead, that of no task, and not search.
 
 Axes: n worlds or tasks, b transitions of a batch, l latent.
 """
@@ -30,11 +33,11 @@ from policies.method import (
     with_training_reward,
 )
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
-from policies.nn.noise import standard_normal, uniform
+from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
@@ -67,9 +70,9 @@ class PearlConfig(MethodConfig):
     # contexts come from policies that acted otherwise; they only condition actor and critics. PEARL
     # empties its context buffer in every iteration and keeps the RL data; none: all tasks
     context_tasks: Count | None = None
-    # share of the contexts of training that show the family's training reward, where it has one;
-    # they give z a meaning before the true reward was ever found
-    dense_contexts: Share = 0.5
+    # weight of the loss by which beliefs from the true reward predict the z of beliefs from the
+    # family's training reward, where it has one
+    prediction_weight: NonNegative = 0.1
     # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
     # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
     forgetting_factor: PositiveShare = 1.0
@@ -209,14 +212,19 @@ class Pearl(SavedState, LearnsFromReplay):
 
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""
+        ticks, mask = self.contexts(slots)
+        return self.believe(ticks, mask)
+
+    def contexts(self, slots: Tensor) -> tuple[Transition, Tensor]:
+        """Transitions (n, L, ...) of tasks (n,), and a mask (n, L) of those in the context."""
         c = self.config
-        ticks, mask = self.replay.contexts(
-            slots, c.max_context, self.generator, newest=c.context_window
-        )
-        ticks = self._densify(ticks, slots)
+        return self.replay.contexts(slots, c.max_context, self.generator, newest=c.context_window)
+
+    def believe(self, ticks: Transition, mask: Tensor) -> Posterior:
+        """The posterior that the encoder in training has of contexts (n, L, ...)."""
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
-        start = prior(len(slots), c.latent_dim, self.device)
+        start = prior(len(mask), self.config.latent_dim, self.device)
         return start.update(precision, weighted).bounded()
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
@@ -231,34 +239,31 @@ class Pearl(SavedState, LearnsFromReplay):
         slots = torch.cat([recent, others])
         return slots, self.replay.age(slots) < newest
 
-    def _densify(self, ticks: Transition, slots: Tensor) -> Transition:
-        """Contexts (n, L, ...), a share of which show the training reward, where there is one."""
-        if self.problem.training_reward is None:
-            return ticks
-        task = self.replay.task[slots]
-        dense = with_training_reward(self.problem, ticks, task[:, None])
-        is_dense = uniform((len(slots), 1), self.generator) < self.config.dense_contexts
-        return replace(ticks, reward=torch.where(is_dense, dense.reward, ticks.reward))
-
     def losses(self) -> dict[str, Tensor]:
-        """The losses of a random batch; "critic" and "kl" alone have gradients for the encoder."""
+        """The losses of a random batch; the actor's and the temperature's spare the encoder."""
         c = self.config.sac
         g = self.generator
         slots, is_recent = self.draw_tasks()
-        posterior = self.infer(slots)
+        seen, mask = self.contexts(slots)
+        task = self.replay.task[slots][:, None]
+        posterior = self.believe(with_training_reward(self.problem, seen, task), mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
+        losses = {}
+        if self.problem.training_reward is not None:
+            surprise = self.believe(seen, mask).surprise(z.detach())
+            losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
         ticks = self.replay.transitions(slots, c.batch_per_task, g)
-        ticks = with_training_reward(self.problem, ticks, self.replay.task[slots][:, None])
+        ticks = with_training_reward(self.problem, ticks, task)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 
         actor, log_prob = actor_loss(self.sac, x, g)
         target_entropy = c.target_entropy * self.problem.action_dim
-        return {
+        return losses | {
             "critic": critic_loss(self.sac, batch, x, next_x, c, g),
             "kl": self.config.kl_weight * kl.where(is_recent, kl.detach()).mean(),
             "actor": actor,
@@ -269,6 +274,8 @@ class Pearl(SavedState, LearnsFromReplay):
         """One gradient step on encoder, actor, critics and temperature."""
         losses = self.losses()
         total = losses["critic"] + losses["kl"] + losses["actor"] + losses["temperature"]
+        if "prediction" in losses:
+            total = total + losses["prediction"]
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()

@@ -92,6 +92,16 @@ class Posterior:
         kl: Tensor = 0.5 * (trace + square - latent_dim + log_det)
         return kl
 
+    def surprise(self, z: Tensor) -> Tensor:
+        """Minus the log-density of z (n, l), (n,), but for a constant, nats."""
+        deviation = z - self.mean
+        scaled = self.precision @ deviation[..., None]
+        square = (deviation * scaled[..., 0]).sum(-1)
+        diagonal = self._inverse_root.diagonal(dim1=-2, dim2=-1)
+        log_det = -2 * diagonal.log().sum(-1)  # of the precision
+        surprise: Tensor = 0.5 * (square - log_det)
+        return surprise
+
 
 class _InverseRoot(torch.autograd.Function):
     """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular.
