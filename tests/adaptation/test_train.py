@@ -337,7 +337,16 @@ def test_two_processes_never_write_one_log(tmp_path: Path, monkeypatch: pytest.M
 
 
 # How long the iterations are does not matter here.
-SMALL = {"gradient_steps": 1, "random_trials": 1, "schedule.meta_batch": 2}
+SMALL = {
+    "gradient_steps": 1,
+    "random_trials": 1,
+    "schedule.meta_batch": 2,
+    "steps": 2,  # of fine-tuning
+    "particles.count": 32,
+    "planner.num_samples": 16,
+    "planner.num_elites": 4,
+    "planner.num_kept_elites": 2,
+}
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -346,7 +355,7 @@ def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     settings = {}
     for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
-            if setting.endswith(end):
+            if f".{setting}".endswith(f".{end}"):
                 settings[setting] = value
     config = RunConfig(
         name,
