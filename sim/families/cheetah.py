@@ -10,9 +10,11 @@ and springs, but rigid ground and joint stops: see ``sim.engines.bullet_walker``
 """
 
 from importlib.util import find_spec
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.actions import JointTorque
 from robots.arm import Limits, Walker
@@ -54,6 +56,9 @@ CHEETAH = Walker(
 )
 NUM_COORDINATES = len(CHEETAH.root) + len(CHEETAH.joints)
 NOISE = 0.1  # uniform ± rad or m; standard deviation in rad/s or m/s (Gymnasium's reset)
+# Joints that are never faulty together in training, numbered from hip to foot, back leg first: the
+# same joint of both legs, and neighbors. Each joint is in two of the pairs.
+HELDOUT_PAIRS = ((0, 3), (1, 4), (2, 5), (0, 1), (2, 3), (4, 5))
 EFFORT = 0.05  # weight of squared actions, in the families' sources
 
 OBS = Spec.of(
@@ -158,9 +163,7 @@ class FaultyCheetah(Cheetah):
 
     In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and held out is one
     joint. Here held-out tasks have two faulty joints that are never faulty together in training.
-    The joints are numbered from hip to foot, back leg first. In training both numbers are even or
-    both are odd (6 pairs), or there is one faulty joint; in held-out tasks one number is even and
-    one is odd (9 pairs).
+    Held out are ``HELDOUT_PAIRS``; training has the other 9 pairs, and each joint alone.
 
     Reward and duration are those of GrBAL's code. There an action lasts one step of 10 ms and an
     episode 1000 actions; here an action lasts five steps and an episode 200 actions.
@@ -174,17 +177,13 @@ class FaultyCheetah(Cheetah):
     min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Two faulty joints an odd distance apart if held out, otherwise an even one or none."""
-        count = len(CHEETAH.joints)
-        nearest = 1 if heldout(split) else 0
-        distances = np.arange(nearest, count, 2)
-        first = rng.integers(count, size=n)
-        second = (first + rng.choice(distances, n)) % count
+        """One or two faulty joints, of strengths drawn evenly."""
+        faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
         strength = rng.uniform(*self.strength, (n, 2))
         rows = np.arange(n)
-        values = np.ones((n, count))
-        values[rows, first] = strength[:, 0]
-        values[rows, second] = strength[:, 1]
+        values = np.ones((n, len(CHEETAH.joints)))
+        values[rows, faulty[:, 0]] = strength[:, 0]
+        values[rows, faulty[:, 1]] = strength[:, 1]
         return Task(self.task_names, values, rows)
 
     def reward(
@@ -220,6 +219,15 @@ class CheetahInverted(FaultyCheetah):
     name = "cheetah_inverted"
     strength = (-1.0, -0.5)
     min_speed = 2.0
+
+
+def _faulty_joints(split: str) -> NDArray[np.int64]:
+    """Numbers of the joints that are faulty together, (k, 2); a single one is named twice."""
+    if heldout(split):
+        return np.array(HELDOUT_PAIRS)
+    joints = range(len(CHEETAH.joints))
+    every = combinations_with_replacement(joints, 2)
+    return np.array([pair for pair in every if pair not in HELDOUT_PAIRS])
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:
