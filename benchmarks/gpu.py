@@ -255,6 +255,9 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a training that only shows it runs")
     asked = parser.parse_args()
     device = torch.device(asked.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print("# no GPU: nothing is measured", flush=True)
+        return
     torch.set_num_threads(1)
     training = SMALL if asked.small else Training()
     attempt(f"gradient steps on {device}", partial(measure_steps, device))
