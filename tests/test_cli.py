@@ -35,7 +35,6 @@ COMPARISON = {
 }
 ESTIMATE = {"success", "gained", "lost", "mcnemar_p", "value", "interval"}
 SLOW_IMPORTS = {"torch", "mujoco", "pybullet", "matplotlib", "viser", "rich.table"}
-STARTUP_SECONDS = 0.6  # processor time of help and list
 
 
 def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
@@ -106,17 +105,16 @@ def test_list_prints_what_is_registered_without_importing_it() -> None:
         assert names[kind] == sorted(table)
 
 
-@pytest.mark.parametrize("words", ["list", "--help", "--version"])
-def test_help_and_list_answer_at_once(words: str) -> None:
+@pytest.mark.parametrize("words", ["--help", "--version"])
+def test_help_answers_without_importing_what_is_slow(words: str) -> None:
     program = f"""
 import sys
-import time
 from adaptation.cli import main
 try:
     main([{words!r}])
 except SystemExit:
     pass
-sys.exit(time.process_time() > {STARTUP_SECONDS})
+sys.exit(bool({SLOW_IMPORTS} & set(sys.modules)))
 """
     assert run_process("-c", program).returncode == 0
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json, Pairs, check_name, parse_pairs
-from adaptation.problem import problem_of
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from hw_interface.trackers import TRACKERS
@@ -68,6 +67,7 @@ class Settings:
         """Print the settings and the length of a full training."""
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
+        from adaptation.problem import problem_of
         from adaptation.runs import checkpoint
         from policies.config import MethodConfig
         from policies.presets import load_preset, resolve_preset

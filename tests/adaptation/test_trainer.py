@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 
+from adaptation import problem
 from adaptation.jobs import collection, evaluate, heldout
 from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Pace, Progress
@@ -106,7 +107,7 @@ def test_evaluations_are_on_tasks_that_neither_training_nor_judging_draws(
 
     def recorded(self: Any, rng: Any, n: int, split: str = "train") -> Any:
         task = sample(self, rng, n, split)
-        if n < checkpoint.RANGE_SAMPLES:  # those show the ranges of the tasks
+        if n < problem.RANGE_SAMPLES:  # those show the ranges of the tasks
             drawn.append((split, task.values))
         return task
 
