@@ -2,8 +2,8 @@
 
     python examples/train_and_evaluate.py [ITERATIONS]
 
-Two iterations, the default, only show that it runs. Sixty take about two minutes on two cores, and
-then the second episode already ends at the goal.
+Two iterations, the default, only show that it runs. Sixty take about two minutes on two cores,
+references included, and then the third episode ends at the goal in nearly every task.
 """
 
 import sys

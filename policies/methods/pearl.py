@@ -7,11 +7,16 @@ published code:
   ``policies.models.posterior``), which locates a goal from distances with a seventh of the error.
 - Twin critics with automatic temperature, and no value network.
 - Polyak-averaged copies of encoder and actor act, instead of a schedule for the learning rate.
+- Without exploration it acts under the posterior's mean; the published code draws a z there too.
 - Every trial has a new task, so that the replay's ring of the newest tasks keeps contexts recent.
+- A batch has few transitions of many tasks, and the KL is per task.
 - The number of transitions in a context is drawn for every task of every gradient step.
+- A transition in a context has its next observation too, because dynamics differ between tasks.
 - Where a family has a training reward, z is learned from contexts that show it. Contexts that show
-  the true reward are trained to predict that z: the posterior covers every task that they leave
-  open. Trained by the critic they would agree on one z instead, that of no task, and not search.
+  the true reward learn to predict that z, so that their posterior covers every task that they leave
+  open. If they were trained by the critic, all of them would agree on one z, that of the average
+  task, and nothing would be searched for.
+- A posterior may forget: old evidence fades by ``forgetting_factor``, 1 by default.
 
 Axes: n worlds or tasks, b transitions of a batch, l latent.
 """

@@ -36,7 +36,7 @@ from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, Posi
 class SacConfig(MethodConfig):
     """Settings of the networks, the losses and the learner."""
 
-    # layer widths of actor and critics; PEARL has 3 × 300, one CPU core trains these in two minutes
+    # layer widths of actor and critics; PEARL has 3 × 300, these are what a CPU core can train
     hidden: LayerWidths = (128, 128)
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
