@@ -186,7 +186,7 @@ class _Sample:
         """Of the mean of the trainings' success rates (s,); None with a single task."""
         if self.tasks == 1:
             return None
-        trials = effective_trials(rates, self.tasks_each)
+        trials = effective_trials(rates, self.tasks)
         return wilson_interval(float(rates.mean()), trials)
 
     def estimate(self, baseline: str) -> Estimate:

@@ -248,6 +248,13 @@ def test_trainings_that_differ_widen_the_interval_however_many_tasks_there_are()
     assert apart.interval[1] > 2.8
 
 
+def test_tasks_that_decide_success_are_counted_once_for_all_trainings() -> None:
+    """More trainings on the same 64 tasks tell nothing of other tasks."""
+    returns = np.repeat([0.0, 1.0], 32)
+    judged = compare_seeds([{"adapted": grid(returns)}] * 10)
+    assert judged.adapted.success_interval[-1] == pytest.approx(wilson_interval(0.5, 64))
+
+
 def test_one_training_that_failed_does_not_decide_over_four_others() -> None:
     returns = np.ones(6)
     results = [{"adapted": grid(returns), "blind": grid(0 * returns)} for _ in range(4)]
