@@ -45,7 +45,8 @@ def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided exact p-value of McNemar's test for paired successes.
 
     Pairs in which both or neither succeed say nothing. If the two policies are equally good, each
-    of the others is a toss of a fair coin.
+    of the others is a toss of a fair coin. That holds for one training: the successes of a training
+    resemble each other, so a count over several would be called significant far too often.
 
     Args:
         gained: pairs in which only the first succeeds.

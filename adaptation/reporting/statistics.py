@@ -201,7 +201,7 @@ class _Sample:
             success=success,
             gained=gained,
             lost=lost,
-            mcnemar_p=None if self.tasks == 1 else mcnemar_p(gained, lost),
+            mcnemar_p=None if self.tasks == 1 or self.trainings > 1 else mcnemar_p(gained, lost),
             value=finite(value),
             interval=self.interval(value, resampled),
         )

@@ -123,7 +123,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     success: float  # difference of the success rates
     gained: int  # tasks in which adapted succeeds more often
     lost: int  # tasks in which adapted succeeds less often
-    mcnemar_p: float | None  # two-sided, exact, of gained against lost; null with a single task
+    # Two-sided, exact, of gained against lost; null with a single task, and with several trainings,
+    # whose differences from each other the test does not know of.
+    mcnemar_p: float | None
     value: float | None  # difference of the returns; null where a return is not finite
     interval: Interval | None  # 95 %, of ``value``; null with a single task, which is no sample
 

@@ -113,7 +113,7 @@ def test_the_page_regenerates_from_results_without_training(finished: Path, tmp_
     assert row["distance, cm (median)"] == "5"
     assert row["adapted − no_adaptation"].startswith("+3.38 [")
     assert "success +75 %" in row["adapted − no_adaptation"]
-    assert "p = 0.0039" in row["adapted − no_adaptation"]  # 9 tasks gained of 12, none lost: 2/2⁹
+    assert "p = " not in row["adapted − no_adaptation"]  # of two seeds
     assert row["gap closed, %"].startswith("75 [")
     assert table_row(text, "oracle")["gap closed, %"] == "–"
     assert "8 of 8 trainings have a result." in text
