@@ -104,17 +104,35 @@ def _notes(results: EngineResults) -> list[str]:
 
 
 def _reference_notes(cells: Sequence[CellStatus]) -> list[str]:
-    """References that took fewer environment steps than a method that is compared with them."""
+    """References of which a training took fewer steps than one of a method beside them."""
     methods = methods_of(cells)
-    most = {method: max(one.steps for one in results) for method, results in methods.items()}
+    environment_steps = {}
+    gradient_steps = {}
+    for method, results in methods.items():
+        environment_steps[method] = [one.steps for one in results]
+        gradient_steps[method] = [one.gradient_steps for one in results]
+    notes = _shorter_references("environment steps", environment_steps)
+    return notes + _shorter_references("gradient steps", gradient_steps)
+
+
+def _shorter_references(unit: str, steps: Mapping[str, Sequence[int]]) -> list[str]:
+    """Notes on references whose shortest training is shorter than the longest of a method.
+
+    Args:
+        unit: what is counted.
+        steps: of each training of a method, by the method's name.
+    """
     notes = []
     for role in REFERENCES:
-        if role not in most:
+        if role not in steps:
             continue
-        longer = [f"`{method}`" for method, steps in most.items() if steps > most[role]]
+        least = min(steps[role])
+        longer = []
+        for method, own in steps.items():
+            if method not in REFERENCES and max(own) > least:
+                longer.append(f"`{method}`")
         if longer:
-            names = ", ".join(longer)
-            notes.append(f"`{role}` took fewer environment steps than {names}.")
+            notes.append(f"`{role}` took fewer {unit} than {', '.join(longer)}.")
     return notes
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from adaptation.jobs.bench import CellStatus, read_suite_results, run_bench
 from adaptation.jobs.cell_records import CellResult, read_result
 from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.executor import Job, Outcome
+from adaptation.problem import problem_of
+from adaptation.runs import checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
-from adaptation.suites import SUITES, Suite, read_suite
+from adaptation.suites import SUITES, Suite, Training, read_suite
 from policies.methods import METHODS
+from policies.settings import estimate
 from robots.errors import BadArgumentError, PliantError
 from sim.engines import ENGINES
 from sim.families import FAMILIES
@@ -232,7 +236,7 @@ def wait_for_training(out: Path) -> Path:
 
 @pytest.mark.parametrize("name", SUITES)
 def test_the_shipped_suites_can_be_trained(name: str) -> None:
-    """Every name exists, and references have at least the budget of what they stand beside."""
+    """Every name exists, and there are references."""
     suite = read_suite(name)
     for family, table in suite.families.items():
         assert family in FAMILIES
@@ -240,6 +244,29 @@ def test_the_shipped_suites_can_be_trained(name: str) -> None:
         assert {"blind", "oracle"} <= set(table.methods)
     names = [cell.name for cell in suite_cells(suite)]
     assert len(set(names)) == len(names)
+
+
+def environment_steps(family: str, method: str, bounds: Training) -> int:
+    """Of a training to the bounds of a suite."""
+    if bounds.steps is not None:
+        return bounds.steps
+    config = checkpoint.method_config(method, family, bounds.preset, bounds.settings)
+    if bounds.iterations is not None:
+        schedule = replace(config.schedule, iterations=bounds.iterations)
+        config = replace(config, schedule=schedule)
+    steps, _ = estimate(config, problem_of(checkpoint.family_named(family)))
+    return steps
+
+
+def test_the_full_suites_references_act_as_long_as_what_is_compared_with_them() -> None:
+    """But for methods that learn from their newest trials alone, as the suite says."""
+    exempt = ("rl2", "maml", "fomaml")
+    for family, table in read_suite("full").families.items():
+        steps = {}
+        for method, bounds in table.methods.items():
+            steps[method] = environment_steps(family, method, bounds)
+        longest = max(own for method, own in steps.items() if method not in exempt)
+        assert steps["blind"] == steps["oracle"] >= longest, family
 
 
 BROKEN = {

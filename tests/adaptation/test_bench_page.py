@@ -143,7 +143,12 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
         folders["pearl-point-1"],
         msgspec.structs.replace(cell_result(cells["pearl-point-1"]), is_finished=False),
     )
-    longer = msgspec.structs.replace(longer, fingerprint=other, notes=["Bullet was slow"])
+    longer = msgspec.structs.replace(
+        longer, fingerprint=other, notes=["Bullet was slow"], gradient_steps=41
+    )
+    longest_reference = cell_result(cells["blind-point-1"], steps=9000)  # the other seed's is not
+    shutil.rmtree(folders["blind-point-1"])
+    write_result(folders["blind-point-1"], longest_reference)
     shutil.rmtree(folders["rl2-point-0"])
     write_result(out / "rl2-point-0-fromelsewhere", longer)
     text = make_page(out, tmp_path)
@@ -155,6 +160,7 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
         "Trained by other code or versions than those that wrote this page: `rl2-point-0`.",
         "Bullet was slow: `rl2-point-0`.",
         "`blind` took fewer environment steps than `rl2`.",
+        "`oracle` took fewer gradient steps than `rl2`.",
         "bullet, `rl2`: no share of the gap: there is no blind and no oracle to compare with.",
     ):
         assert f"- {note}" in text
