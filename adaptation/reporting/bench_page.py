@@ -17,6 +17,7 @@ from adaptation.reporting.bench_results import (
     methods_of,
 )
 from adaptation.reporting.bench_tables import (
+    MARK,
     budget_rows,
     cell_rows,
     describe_machine,
@@ -33,6 +34,10 @@ from robots.errors import BadArgumentError
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
+PROVISIONAL = (
+    "\\* A training of the method, or of blind or oracle, is missing, unfinished, or of other code or"
+    " versions than those that wrote this table."
+)
 
 
 def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
@@ -211,10 +216,13 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         for engine in engines_of(cells)[:1]:
-            rows += summary_rows(engine_results(cells, engine), family)
+            names = {one.cell.training.method for one in cells if not one.is_current}
+            rows += summary_rows(engine_results(cells, engine), family, frozenset(names))
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
     summary = f"{title}\n\n{markdown_table(rows)}"
+    if any(row["method"].endswith(MARK) for row in rows):
+        summary += f"\n{PROVISIONAL}\n"
     readme.write_text(before + BEGIN + summary + END + after, encoding="utf-8")

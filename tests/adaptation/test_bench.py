@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
 from adaptation.suites import SUITES, Suite, Training, read_suite
 from policies.methods import METHODS
-from policies.settings import estimate
+from policies.settings import iteration_steps
 from robots.errors import BadArgumentError, PliantError
 from sim.engines import ENGINES
 from sim.families import FAMILIES
@@ -251,11 +250,10 @@ def environment_steps(family: str, method: str, bounds: Training) -> int:
     if bounds.steps is not None:
         return bounds.steps
     config = checkpoint.method_config(method, family, bounds.preset, bounds.settings)
-    if bounds.iterations is not None:
-        schedule = replace(config.schedule, iterations=bounds.iterations)
-        config = replace(config, schedule=schedule)
-    steps, _ = estimate(config, problem_of(checkpoint.family_named(family)))
-    return steps
+    schedule = config.schedule
+    iterations = bounds.iterations or schedule.iterations
+    problem = problem_of(checkpoint.family_named(family))
+    return (schedule.random_trials + iterations) * iteration_steps(problem, schedule)
 
 
 def test_the_full_suites_references_act_as_long_as_what_is_compared_with_them() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,18 @@ def test_the_summary_stands_between_its_marks(finished: Path, tmp_path: Path) ->
     assert lines[-1] == "after"
     assert "([more](docs/results.md))" in lines[2]
     (pearl,) = [line for line in lines if "pearl" in line]
-    assert pearl.startswith("| `point` | `pearl` | 0 | 0 | 75 [")
+    assert pearl.startswith("| `point` | `pearl` | 2 | 0 | 0 | 75 [")
     assert pearl.endswith("| 100 |")
+    assert "unfinished" not in readme.read_text()
+    statuses[-1] = replace(statuses[-1], result=None, is_current=False)  # of rl2
+    write_summary(statuses, page, readme)
+    text = readme.read_text()
+    assert "| `point` | `rl2` * | 1 | 0 |" in text
+    assert "| `point` | `pearl` | 2 | 0 |" in text
+    assert "is missing, unfinished, or of other code" in text
+    statuses[0] = replace(statuses[0], is_current=False)  # of blind
+    write_summary(statuses, page, readme)
+    assert "| `point` | `pearl` * | 2 | 0 |" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(BadArgumentError, match="has no marks"):
         write_summary(statuses, page, readme)
