@@ -35,8 +35,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
 PROVISIONAL = (
-    "\\* A training of the method, or of blind or oracle, is missing, unfinished, or of other code or"
-    " versions than those that wrote this table."
+    "\\* A training of the method, or of blind or oracle, is missing, unfinished, or of other code"
+    " or versions than those that wrote this table."
 )
 
 
