@@ -48,8 +48,8 @@ class Fingerprint(msgspec.Struct, frozen=True):
     config: str  # of the training and, with every number resolved, of the method
     family: str  # of shapes, times and the ranges of task parameters
     code: str  # of the sources that method, family, engine and trainer are made of
-    # Of packages, without those that are not installed, and whether the functions in C were compiled:
-    # what computes instead of them rounds otherwise.
+    # Of packages, without those that are not installed, and whether the functions in C were
+    # compiled: what computes instead of them rounds otherwise.
     versions: dict[str, str]
 
     @property

@@ -83,8 +83,8 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     episode: int  # from 0
     returns: float | None = field(name="return")
     success: bool
-    ticks: int  # valid control periods
-    verdicts: dict[str, int]  # control periods in which the gate set this flag
+    ticks: int  # valid decisions; one acts for the family's ``action_repeat`` control periods
+    verdicts: dict[str, int]  # decisions in which the gate set this flag
     metrics: dict[str, float | None]  # ``family.metrics`` of the last valid state
     task: dict[str, float | None]  # parameters; null where unknown
     events: list[Event]
@@ -209,8 +209,9 @@ class ComparedEntry(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # of the method; of the run folder where a method has two runs of one seed
     runs: list[str]  # folders, in the order of their seeds
     comparison: SeedComparison
-    over_first: Estimate | None  # adapted − the first entry's adapted; null for the first itself
-    paired: int  # trainings that ``over_first`` is over
+    # Adapted − the first entry's adapted; null for the first itself, and without a common seed.
+    over_first: Estimate | None
+    paired: int  # trainings that ``over_first`` is over: those of seeds that both entries have
     steps: list[int]  # environment steps of each training
     gradient_steps: list[int]
 
