@@ -160,7 +160,7 @@ def _describe_problems(status: CellStatus) -> list[str]:
     problems = list(result.notes)
     if not result.is_finished:
         problems.append("Judged before the end of the training")
-    elif not status.is_current:
+    if not status.is_of_this_code:
         problems.append("Trained by other code or versions than those that wrote this page")
     return problems
 

@@ -152,13 +152,19 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
     write_result(folders["blind-point-1"], longest_reference)
     shutil.rmtree(folders["rl2-point-0"])
     write_result(out / "rl2-point-0-fromelsewhere", longer)
+    unfinished = msgspec.structs.replace(
+        cell_result(cells["oracle-point-1"]), is_finished=False, fingerprint=other
+    )
+    shutil.rmtree(folders["oracle-point-1"])
+    write_result(out / "oracle-point-1-fromelsewhere", unfinished)
     text = make_page(out, tmp_path)
     assert "6 of 8 trainings have a result; what is missing is named" in text
     for note in (
         "Not trained yet: `pearl-point-0`.",
-        "Judged before the end of the training: `pearl-point-1`.",
+        "Judged before the end of the training: `oracle-point-1`, `pearl-point-1`.",
         "Failed (RuntimeError: the disk is full): `rl2-point-1`.",
-        "Trained by other code or versions than those that wrote this page: `rl2-point-0`.",
+        "Trained by other code or versions than those that wrote this page: `oracle-point-1`,"
+        " `rl2-point-0`.",
         "Bullet was slow: `rl2-point-0`.",
         "`blind` took fewer environment steps than `rl2`.",
         "`oracle` took fewer gradient steps than `rl2`.",
