@@ -102,6 +102,14 @@ def _notes(results: EngineResults) -> list[str]:
     """What could not be compared, and why a method has no share of the gap."""
     notes = [f"{results.engine}: {note}" for note in results.notes]
     for one in results.methods:
+        for role, seeds in one.missing.items():
+            names = ", ".join(str(seed) for seed in seeds)
+            notes.append(
+                f"{results.engine}, `{one.method}`: not compared with `{role}`, which has no result"
+                f" for seed {names}."
+            )
+        if one.missing:  # the reason why there is no share of the gap
+            continue
         note = one.comparison.gap_closed.note
         if note is not None and one.method not in REFERENCES:
             notes.append(f"{results.engine}, `{one.method}`: no share of the gap: {note}.")

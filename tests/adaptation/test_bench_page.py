@@ -174,6 +174,19 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
     assert table_row(text, "pearl")["seeds"] == "1"
 
 
+def test_seeds_without_a_reference_are_named(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    shutil.copytree(finished, out)
+    (cell,) = [cell for cell in suite_cells(SUITE) if cell.name == "blind-point-1"]
+    shutil.rmtree(cell_folder(cell, out))
+    text = make_page(out, tmp_path)
+    assert "- ideal, `pearl`: not compared with `blind`, which has no result for seed 1." in text
+    assert "there is no blind" not in text
+    row = table_row(text, "pearl")
+    assert row["adapted − blind"] == "–"
+    assert row["seeds"] == "2"
+
+
 def test_the_command_makes_the_page_of_another_machines_results(
     finished: Path,
     tmp_path: Path,
