@@ -51,7 +51,8 @@ class CellStatus:
     cell: Cell
     result: CellResult | None
     error: str | None  # None with a result, and while the cell waits to be trained
-    is_current: bool  # whether the result is of this code, config, family and versions
+    is_current: bool  # whether the result is final, and of this code, config, family and versions
+    is_of_this_code: bool  # the same of a result that need not be final, as of half a training
 
 
 class Plan(NamedTuple):
@@ -240,14 +241,15 @@ def read_status(cell: Cell, out: Path) -> CellStatus:
         result = read_result(folder)
         failure = read_failure(folder)
     except (PliantError, ImportError) as error:
-        return CellStatus(cell, None, str(error), is_current=False)
+        return CellStatus(cell, None, str(error), is_current=False, is_of_this_code=False)
     if result is not None and _is_complete(result, cell):
-        return CellStatus(cell, result, None, is_current=True)
+        return CellStatus(cell, result, None, is_current=True, is_of_this_code=True)
     if failure is not None:
-        return CellStatus(cell, None, failure.error, is_current=False)
+        return CellStatus(cell, None, failure.error, is_current=False, is_of_this_code=False)
     if result is None or result.cell.judging != cell.judging:
         result = _newest_other(cell, out)
-    return CellStatus(cell, result, None, is_current=False)
+    is_of_this_code = result is not None and folder.name.endswith(f"-{result.hash}")
+    return CellStatus(cell, result, None, is_current=False, is_of_this_code=is_of_this_code)
 
 
 def _is_complete(result: CellResult, cell: Cell) -> bool:

@@ -129,11 +129,18 @@ def write_failure(folder: Path, failure: CellFailure) -> None:
 
 
 def read_failure(folder: Path) -> CellFailure | None:
-    """Why a cell has no result; None where it has one, or was never tried."""
+    """Why a cell has no result; None where it has one, or was never tried.
+
+    Raises:
+        DamagedError: the file does not hold a failure.
+    """
     file = folder / FAILURE
     if not file.is_file():
         return None
-    return msgspec.json.decode(file.read_bytes(), type=CellFailure)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=CellFailure)
+    except msgspec.DecodeError as error:
+        raise DamagedError(f"{file}: {error}") from error
 
 
 def _array(rows: Sequence[Row] | list[list[float]]) -> Array:

@@ -99,6 +99,10 @@ def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
     is_finished = _train(run, cell.name, stop_at)
     started = monotonic()
     trainer = run.load("method").trainer
+    curve = []  # without what was evaluated after the checkpoint that is judged
+    for line in read_log(run.heldout_path("method"), HeldoutProgress):
+        if line.iteration <= trainer["iteration"]:
+            curve.append(line)
     grids, notes = _judge(run, cell.judging)
     result = CellResult(
         format=FORMAT,
@@ -113,7 +117,7 @@ def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
         seconds=trainer["seconds"],
         judging_seconds=monotonic() - started,
         grids=grids,
-        curve=read_log(run.heldout_path("method"), HeldoutProgress),
+        curve=curve,
         notes=notes,
     )
     replace_file(folder / RESULT, msgspec.json.encode(result))

@@ -1,7 +1,7 @@
 """Compare finished runs of one family on the same held-out tasks: methods, seeds, or both.
 
 Runs of one method that differ in their seed are one entry. All policies of all runs act in the same
-tasks under the same seeds, so entries are paired by task, and by training in the order of seeds.
+tasks under the same seeds, so entries are paired by task, and by the seed of the training.
 """
 
 from collections.abc import Sequence
@@ -129,12 +129,14 @@ def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
     """An entry by itself, and beside the first one."""
     shared = _shared_policies(entry)
     results = [{name: grids[name] for name in shared} for grids in entry.grids]
-    paired = min(len(entry.runs), len(first.runs))
+    of_first = {_seed(run): grids for run, grids in zip(first.runs, first.grids, strict=True)}
+    with_first = []
+    for run, own in zip(entry.runs, results, strict=True):
+        other = of_first.get(_seed(run))
+        if other is not None:
+            with_first.append({**own, FIRST: other["adapted"]})
     over_first = None
-    if entry is not first:
-        beside = results[:paired]
-        pairs = zip(beside, first.grids, strict=False)  # the shorter entry decides
-        with_first = [{**own, FIRST: other["adapted"]} for own, other in pairs]
+    if entry is not first and with_first:
         over_first = compare_seeds(with_first).over_rivals[FIRST]
     logs = [read_log(run.log_path("method"), TrainProgress) for run in entry.runs]
     return ComparedEntry(
@@ -142,7 +144,7 @@ def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
         runs=[str(run.path) for run in entry.runs],
         comparison=compare_seeds(results),
         over_first=over_first,
-        paired=paired,
+        paired=len(with_first),
         steps=[log[-1].steps for log in logs if log],
         gradient_steps=[log[-1].gradient_steps for log in logs if log],
     )

@@ -18,12 +18,14 @@ from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
+from policies.nn.compiled import mlp_library, rollout_library
 from robots.world import Family
 from sim.engines import ENGINES, engine_for
 
 PACKAGES = ("robots", "sim", "policies", "adaptation")  # whose sources decide what training does
-FOLDERS_OF_DATA = ("robots", "sim")  # with models of robots, as URDF, MJCF or JSON
-TRAINER = "adaptation.jobs.train"
+# With models of robots, as URDF, MJCF or JSON, and with sources in C.
+FOLDERS_OF_DATA = ("robots", "sim", "policies/nn")
+CELLS = "adaptation.jobs.cells"  # trains and judges
 VERSIONS = ("torch", "mujoco", "numpy", "pybullet")
 LENGTH = 10  # hexadecimal digits of a hash, as it is shown
 
@@ -46,7 +48,9 @@ class Fingerprint(msgspec.Struct, frozen=True):
     config: str  # of the training and, with every number resolved, of the method
     family: str  # of shapes, times and the ranges of task parameters
     code: str  # of the sources that method, family, engine and trainer are made of
-    versions: dict[str, str]  # of packages; without those that are not installed
+    # Of packages, without those that are not installed, and whether the functions in C were
+    # compiled: what computes instead of them rounds otherwise.
+    versions: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -69,12 +73,18 @@ def fingerprint(config: RunConfig) -> Fingerprint:
         BadArgumentError: it names something that does not exist.
     """
     found = {package: installed_version(package) for package in VERSIONS}
+    versions = {name: version for name, version in found.items() if version is not None}
+    versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
     return Fingerprint(
         config=_config_hash(config),
         family=_family_hash(checkpoint.family_named(config.family)),
         code=_code_hash(config),
-        versions={name: version for name, version in found.items() if version is not None},
+        versions=versions,
     )
+
+
+def _is_compiled() -> bool:
+    return mlp_library() is not None and rollout_library() is not None
 
 
 def _config_hash(config: RunConfig) -> str:
@@ -101,7 +111,7 @@ def _code_hash(config: RunConfig) -> str:
     modules: set[str] = set()
     for part in (checkpoint.method_class(config.method), type(family), ENGINES[engine]):
         modules.update(base.__module__ for base in part.__mro__)
-    own = {TRAINER}
+    own = {CELLS}
     foreign = []  # of a user's project, whose imports are not followed
     for module in modules:
         package = module.split(".")[0]
@@ -116,7 +126,7 @@ def _code_hash(config: RunConfig) -> str:
 
 @cache
 def _own_hash(roots: frozenset[str]) -> str:
-    """The hash of all sources that modules of Pliant need, and of the models of robots."""
+    """The hash of all sources that modules of Pliant need, and of the data beside them."""
     hashes = [source_hash(path) for path in reachable_sources(roots, ROOT)]
     hashes += [digest(path.read_bytes()) for path in _data_files(ROOT)]
     return digest("".join(hashes).encode())

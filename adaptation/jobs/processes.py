@@ -1,7 +1,7 @@
 """Helper processes that share a job's work."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -14,6 +14,15 @@ def start_process(
     process = context.Process(target=target, args=arguments, daemon=daemon)
     process.start()
     return process
+
+
+def stop_processes(processes: Iterable[BaseProcess]) -> None:
+    """End processes, and wait until they are gone; those that have ended are left as they are."""
+    started = list(processes)
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.join()
 
 
 def parent_exited() -> bool:

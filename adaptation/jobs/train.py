@@ -11,7 +11,7 @@ import time
 from multiprocessing.process import BaseProcess
 
 from adaptation.jobs.budget import Pace
-from adaptation.jobs.processes import parent_exited, start_process
+from adaptation.jobs.processes import parent_exited, start_process, stop_processes
 from adaptation.jobs.trainer import OnProgress, Trainer
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs.log import read_log
@@ -43,9 +43,25 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
     if cores is None:
         cores = len(os.sched_getaffinity(0))
     pace = Pace(run.roles)
-    helpers = {}
-    for role in run.roles[1:]:
-        helpers[role] = start_process(_train_reference, run, role, pace, daemon=True)
+    helpers: dict[str, BaseProcess] = {}
+    try:
+        for role in run.roles[1:]:
+            helpers[role] = start_process(_train_reference, run, role, pace, daemon=True)
+        last = _train_method(run, pace, helpers, cores)
+        while any(helper.is_alive() for helper in helpers.values()):
+            check_alive(helpers)
+            time.sleep(WAIT)
+        check_alive(helpers)
+    finally:
+        stop_processes(helpers.values())
+    run.forget_checkpoints()
+    return last
+
+
+def _train_method(
+    run: Run, pace: Pace, helpers: dict[str, BaseProcess], cores: int
+) -> TrainProgress:
+    """Train the method beside its references; a PliantError as soon as one of these has failed."""
 
     def wait_for_references() -> None:
         check_alive(helpers)
@@ -57,15 +73,12 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
     with ProgressReporter(f"{run.config.method} on {run.config.family}") as show:
 
         def on_progress(share: float, progress: TrainProgress) -> None:
+            check_alive(helpers)
             show(share, describe_progress(progress, trainer.heldout))
 
         trainer.train(on_progress)
         last = read_log(run.log_path("method"), TrainProgress)[-1]
         on_progress(1.0, last)  # with the evaluation at the end
-    while any(helper.is_alive() for helper in helpers.values()):
-        wait_for_references()
-    check_alive(helpers)
-    run.forget_checkpoints()
     return last
 
 

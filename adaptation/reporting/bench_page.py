@@ -17,6 +17,7 @@ from adaptation.reporting.bench_results import (
     methods_of,
 )
 from adaptation.reporting.bench_tables import (
+    MARK,
     budget_rows,
     cell_rows,
     describe_machine,
@@ -33,6 +34,10 @@ from robots.errors import BadArgumentError
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
+PROVISIONAL = (
+    "\\* A training of the method, or of blind or oracle, is missing, unfinished, or of other code"
+    " or versions than those that wrote this table."
+)
 
 
 def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
@@ -97,6 +102,14 @@ def _notes(results: EngineResults) -> list[str]:
     """What could not be compared, and why a method has no share of the gap."""
     notes = [f"{results.engine}: {note}" for note in results.notes]
     for one in results.methods:
+        for role, seeds in one.missing.items():
+            names = ", ".join(str(seed) for seed in seeds)
+            notes.append(
+                f"{results.engine}, `{one.method}`: not compared with `{role}`, which has no result"
+                f" for seed {names}."
+            )
+        if one.missing:  # the reason why there is no share of the gap
+            continue
         note = one.comparison.gap_closed.note
         if note is not None and one.method not in REFERENCES:
             notes.append(f"{results.engine}, `{one.method}`: no share of the gap: {note}.")
@@ -104,17 +117,35 @@ def _notes(results: EngineResults) -> list[str]:
 
 
 def _reference_notes(cells: Sequence[CellStatus]) -> list[str]:
-    """References that took fewer environment steps than a method that is compared with them."""
+    """References of which a training took fewer steps than one of a method beside them."""
     methods = methods_of(cells)
-    most = {method: max(one.steps for one in results) for method, results in methods.items()}
+    environment_steps = {}
+    gradient_steps = {}
+    for method, results in methods.items():
+        environment_steps[method] = [one.steps for one in results]
+        gradient_steps[method] = [one.gradient_steps for one in results]
+    notes = _shorter_references("environment steps", environment_steps)
+    return notes + _shorter_references("gradient steps", gradient_steps)
+
+
+def _shorter_references(unit: str, steps: Mapping[str, Sequence[int]]) -> list[str]:
+    """Notes on references whose shortest training is shorter than the longest of a method.
+
+    Args:
+        unit: what is counted.
+        steps: of each training of a method, by the method's name.
+    """
     notes = []
     for role in REFERENCES:
-        if role not in most:
+        if role not in steps:
             continue
-        longer = [f"`{method}`" for method, steps in most.items() if steps > most[role]]
+        least = min(steps[role])
+        longer = []
+        for method, own in steps.items():
+            if method not in REFERENCES and max(own) > least:
+                longer.append(f"`{method}`")
         if longer:
-            names = ", ".join(longer)
-            notes.append(f"`{role}` took fewer environment steps than {names}.")
+            notes.append(f"`{role}` took fewer {unit} than {', '.join(longer)}.")
     return notes
 
 
@@ -137,7 +168,7 @@ def _describe_problems(status: CellStatus) -> list[str]:
     problems = list(result.notes)
     if not result.is_finished:
         problems.append("Judged before the end of the training")
-    elif not status.is_current:
+    if not status.is_of_this_code:
         problems.append("Trained by other code or versions than those that wrote this page")
     return problems
 
@@ -193,10 +224,13 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         for engine in engines_of(cells)[:1]:
-            rows += summary_rows(engine_results(cells, engine), family)
+            names = {one.cell.training.method for one in cells if not one.is_current}
+            rows += summary_rows(engine_results(cells, engine), family, frozenset(names))
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
     summary = f"{title}\n\n{markdown_table(rows)}"
+    if any(row["method"].endswith(MARK) for row in rows):
+        summary += f"\n{PROVISIONAL}\n"
     readme.write_text(before + BEGIN + summary + END + after, encoding="utf-8")

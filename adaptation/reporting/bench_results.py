@@ -17,8 +17,9 @@ class MethodResults:
     """One method on one family in one engine, over its seeds."""
 
     method: str
-    trainings: list[Grids]  # with the references of each seed, where they are there
+    trainings: list[Grids]  # with the references that every seed has
     comparison: SeedComparison
+    missing: dict[str, list[int]]  # seeds without a reference that other seeds have, by its name
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def engine_results(statuses: Sequence[CellStatus], engine: str) -> EngineResults
     notes = []
     for method, results in methods.items():
         trainings = []
-        for seed, grids in _by_seed(results, engine).items():
+        by_seed = _by_seed(results, engine)
+        for seed, grids in by_seed.items():
             own = dict(grids)
             if method not in REFERENCES:
                 beside = {role: found.get(seed) for role, found in references.items()}
@@ -77,13 +79,14 @@ def engine_results(statuses: Sequence[CellStatus], engine: str) -> EngineResults
             trainings.append(own)
         if not trainings:
             continue
+        missing = _missing_references(dict(zip(by_seed, trainings, strict=True)))
         trainings = _with_common_policies(trainings)
         try:
             comparison = compare_seeds(trainings)
         except BadArgumentError as error:  # as with results of other code, on other tasks
             notes.append(f"`{method}`: {error}")
             continue
-        compared.append(MethodResults(method, trainings, comparison))
+        compared.append(MethodResults(method, trainings, comparison, missing))
     return EngineResults(engine, compared, notes)
 
 
@@ -95,6 +98,16 @@ def _by_seed(results: Sequence[CellResult], engine: str) -> dict[int, Grids]:
             grids = {name: grid.arrays() for name, grid in result.grids[engine].items()}
             found[result.cell.training.seed] = grids
     return found
+
+
+def _missing_references(trainings: dict[int, Grids]) -> dict[str, list[int]]:
+    """Seeds without a reference, for each reference that some seeds have and some have not."""
+    missing = {}
+    for role in REFERENCES:
+        without = [seed for seed, grids in trainings.items() if role not in grids]
+        if 0 < len(without) < len(trainings):
+            missing[role] = without
+    return missing
 
 
 def _with_common_policies(trainings: list[Grids]) -> list[Grids]:

@@ -17,6 +17,7 @@ from adaptation.runs.records import (
 )
 
 UNKNOWN = "–"
+MARK = " *"  # of a method whose numbers are not final
 SMALLEST_P = 0.001  # a smaller p-value is shown as this
 COMMIT_LENGTH = 9
 
@@ -97,14 +98,23 @@ def _gap(gap: GapClosed) -> str:
     return _percent(gap.value, gap.interval)
 
 
-def summary_rows(engine: EngineResults, family: str) -> list[Row]:
-    """Success in the last episode of every method and its references."""
+def summary_rows(engine: EngineResults, family: str, provisional: frozenset[str]) -> list[Row]:
+    """Success in the last episode of every method and its references.
+
+    Args:
+        engine: the results.
+        family: they are of.
+        provisional: methods of which a training is missing, unfinished or of other code. They are
+            marked, and so is what is compared with them.
+    """
     rows = []
     for one in engine.methods:
         if one.method in REFERENCES:
             continue
         results = one.comparison
-        row = {"family": f"`{family}`", "method": f"`{one.method}`"}
+        mark = MARK if provisional.intersection((one.method, *REFERENCES)) else ""
+        row = {"family": f"`{family}`", "method": f"`{one.method}`{mark}"}
+        row["seeds"] = str(results.seeds)
         row["blind"] = _last_success(results.blind)
         row["no adaptation"] = _last_success(results.no_adaptation)
         row["adapted"] = _percent(results.adapted.success[-1], results.adapted.success_interval[-1])

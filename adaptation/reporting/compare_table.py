@@ -25,7 +25,9 @@ def compare_table(comparison: RunsComparison) -> str:
             label = f"adapted − {first.name}"
             lines += [f"  {line}" for line in describe_estimate(label, entry.over_first)]
             if entry.paired < max(len(entry.runs), len(first.runs)):
-                lines.append(f"  the difference is over the first {entry.paired} trainings")
+                lines.append(f"  the difference is over {_common(entry.paired)}")
+        elif entry is not first:
+            lines.append(f"  no difference to {first.name}: no seed is common to both")
         lines.append("")
     tasks = first.comparison.tasks
     lines.append(
@@ -33,6 +35,10 @@ def compare_table(comparison: RunsComparison) -> str:
         f" {comparison.split}, {comparison.seconds:.1f} s"
     )
     return "\n".join(lines)
+
+
+def _common(paired: int) -> str:
+    return "1 training of a common seed" if paired == 1 else f"{paired} trainings of common seeds"
 
 
 def _heading(entry: ComparedEntry) -> str:

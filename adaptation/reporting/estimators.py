@@ -45,7 +45,8 @@ def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided exact p-value of McNemar's test for paired successes.
 
     Pairs in which both or neither succeed say nothing. If the two policies are equally good, each
-    of the others is a toss of a fair coin.
+    of the others is a toss of a fair coin. That holds for one training: the successes of a training
+    resemble each other, so a count over several would be called significant far too often.
 
     Args:
         gained: pairs in which only the first succeeds.
@@ -133,15 +134,16 @@ def _of_known(values: Array, statistic: Callable[[Array], np.floating]) -> Array
 
 
 def effective_trials(rates: Array, tasks: int) -> float:
-    """How many independent trials a success rate over s trainings is worth.
+    """How many independent trials have a success rate as uncertain as one over s trainings.
 
     Successes of one training resemble each other. The variance of the mean over trainings is
     estimated from their spread, and the number of trials is the one that gives a rate this
-    variance: at least the number of trainings, at most all trials.
+    variance: at least the number of trainings. It is never more than the number of different tasks:
+    another training on the same tasks tells nothing of other tasks.
 
     Args:
         rates: (s,) success rate of each training.
-        tasks: of each training.
+        tasks: how many different tasks there are over all trainings.
     """
     trainings = len(rates)
     if trainings == 1:
@@ -149,9 +151,10 @@ def effective_trials(rates: Array, tasks: int) -> float:
     rate = rates.mean()
     variance_of_mean = rates.var(ddof=1) / trainings
     if variance_of_mean == 0:
-        return float(trainings * tasks)
+        return float(tasks)
     trials = rate * (1 - rate) / variance_of_mean
-    return float(np.clip(trials, trainings, trainings * tasks))
+    at_least = max(float(trials), float(trainings))
+    return min(at_least, float(tasks))
 
 
 @dataclass(frozen=True)

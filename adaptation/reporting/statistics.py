@@ -186,7 +186,7 @@ class _Sample:
         """Of the mean of the trainings' success rates (s,); None with a single task."""
         if self.tasks == 1:
             return None
-        trials = effective_trials(rates, self.tasks_each)
+        trials = effective_trials(rates, self.tasks)
         return wilson_interval(float(rates.mean()), trials)
 
     def estimate(self, baseline: str) -> Estimate:
@@ -201,7 +201,7 @@ class _Sample:
             success=success,
             gained=gained,
             lost=lost,
-            mcnemar_p=None if self.tasks == 1 else mcnemar_p(gained, lost),
+            mcnemar_p=None if self.tasks == 1 or self.trainings > 1 else mcnemar_p(gained, lost),
             value=finite(value),
             interval=self.interval(value, resampled),
         )

@@ -83,8 +83,8 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     episode: int  # from 0
     returns: float | None = field(name="return")
     success: bool
-    ticks: int  # valid control periods
-    verdicts: dict[str, int]  # control periods in which the gate set this flag
+    ticks: int  # valid decisions; one acts for the family's ``action_repeat`` control periods
+    verdicts: dict[str, int]  # decisions in which the gate set this flag
     metrics: dict[str, float | None]  # ``family.metrics`` of the last valid state
     task: dict[str, float | None]  # parameters; null where unknown
     events: list[Event]
@@ -123,7 +123,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     success: float  # difference of the success rates
     gained: int  # tasks in which adapted succeeds more often
     lost: int  # tasks in which adapted succeeds less often
-    mcnemar_p: float | None  # two-sided, exact, of gained against lost; null with a single task
+    # Two-sided, exact, of gained against lost; null with a single task, and with several trainings,
+    # whose differences from each other the test does not know of.
+    mcnemar_p: float | None
     value: float | None  # difference of the returns; null where a return is not finite
     interval: Interval | None  # 95 %, of ``value``; null with a single task, which is no sample
 
@@ -207,8 +209,9 @@ class ComparedEntry(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # of the method; of the run folder where a method has two runs of one seed
     runs: list[str]  # folders, in the order of their seeds
     comparison: SeedComparison
-    over_first: Estimate | None  # adapted − the first entry's adapted; null for the first itself
-    paired: int  # trainings that ``over_first`` is over
+    # Adapted − the first entry's adapted; null for the first itself, and without a common seed.
+    over_first: Estimate | None
+    paired: int  # trainings that ``over_first`` is over: those of seeds that both entries have
     steps: list[int]  # environment steps of each training
     gradient_steps: list[int]
 

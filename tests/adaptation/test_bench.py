@@ -16,13 +16,17 @@ import pytest
 
 from adaptation.jobs import bench, cells
 from adaptation.jobs.bench import CellStatus, read_suite_results, run_bench
-from adaptation.jobs.cell_records import CellResult, read_result
+from adaptation.jobs.cell_records import CellResult, read_failure, read_result
 from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.executor import Job, Outcome
+from adaptation.problem import problem_of
+from adaptation.runs import checkpoint
 from adaptation.runs.log import read_log
-from adaptation.runs.records import TrainProgress
-from adaptation.suites import SUITES, Suite, read_suite
+from adaptation.runs.records import HeldoutProgress, TrainProgress
+from adaptation.runs.run import Run
+from adaptation.suites import SUITES, Suite, Training, read_suite
 from policies.methods import METHODS
+from policies.settings import iteration_steps
 from robots.errors import BadArgumentError, PliantError
 from sim.engines import ENGINES
 from sim.families import FAMILIES
@@ -160,6 +164,27 @@ def test_when_the_time_is_over_a_training_is_judged_as_it_is_and_goes_on_later(
         cells.train_cell(whole, cell_folder(whole, tmp_path), stop_at=0.0)
 
 
+def test_the_curve_ends_with_the_checkpoint_that_is_judged(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evaluations after it belong to weights that are lost."""
+    (cell,) = suite_cells(msgspec.structs.replace(suite, evaluations=1, seeds=(0,)))
+    train = cells._train
+
+    def train_and_evaluate_later(run: Run, *arguments: Any) -> bool:
+        is_finished = train(run, *arguments)
+        path = run.heldout_path("method")
+        (last,) = read_log(path, HeldoutProgress)
+        later = msgspec.structs.replace(last, iteration=last.iteration + 1)
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(later) + b"\n")
+        return is_finished
+
+    monkeypatch.setattr(cells, "_train", train_and_evaluate_later)
+    result = cells.train_cell(cell, cell_folder(cell, tmp_path))
+    assert [line.iteration for line in result.curve] == [result.iterations] == [2]
+
+
 def test_results_of_other_code_are_shown_as_such(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +257,7 @@ def wait_for_training(out: Path) -> Path:
 
 @pytest.mark.parametrize("name", SUITES)
 def test_the_shipped_suites_can_be_trained(name: str) -> None:
-    """Every name exists, and references have at least the budget of what they stand beside."""
+    """Every name exists, and there are references."""
     suite = read_suite(name)
     for family, table in suite.families.items():
         assert family in FAMILIES
@@ -240,6 +265,28 @@ def test_the_shipped_suites_can_be_trained(name: str) -> None:
         assert {"blind", "oracle"} <= set(table.methods)
     names = [cell.name for cell in suite_cells(suite)]
     assert len(set(names)) == len(names)
+
+
+def environment_steps(family: str, method: str, bounds: Training) -> int:
+    """Of a training to the bounds of a suite."""
+    if bounds.steps is not None:
+        return bounds.steps
+    config = checkpoint.method_config(method, family, bounds.preset, bounds.settings)
+    schedule = config.schedule
+    iterations = bounds.iterations or schedule.iterations
+    problem = problem_of(checkpoint.family_named(family))
+    return (schedule.random_trials + iterations) * iteration_steps(problem, schedule)
+
+
+def test_the_full_suites_references_act_as_long_as_what_is_compared_with_them() -> None:
+    """But for methods that learn from their newest trials alone, as the suite says."""
+    exempt = ("rl2", "maml", "fomaml")
+    for family, table in read_suite("full").families.items():
+        steps = {}
+        for method, bounds in table.methods.items():
+            steps[method] = environment_steps(family, method, bounds)
+        longest = max(own for method, own in steps.items() if method not in exempt)
+        assert steps["blind"] == steps["oracle"] >= longest, family
 
 
 BROKEN = {
@@ -268,3 +315,6 @@ def test_what_ends_a_cell_is_a_result_and_nothing_else(suite: Suite, tmp_path: P
     (tmp_path / "result.json").write_text('{"format": 0}')
     assert read_result(tmp_path) is None
     assert bench.read_status(suite_cells(suite)[0], tmp_path).result is None
+    (tmp_path / "failure.json").write_text('{"cell": 3')
+    with pytest.raises(PliantError, match=r"failure\.json"):
+        read_failure(tmp_path)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_the_page_regenerates_from_results_without_training(finished: Path, tmp_
     assert row["distance, cm (median)"] == "5"
     assert row["adapted − no_adaptation"].startswith("+3.38 [")
     assert "success +75 %" in row["adapted − no_adaptation"]
-    assert "p = 0.0039" in row["adapted − no_adaptation"]  # 9 tasks gained of 12, none lost: 2/2⁹
+    assert "p = " not in row["adapted − no_adaptation"]  # of two seeds
     assert row["gap closed, %"].startswith("75 [")
     assert table_row(text, "oracle")["gap closed, %"] == "–"
     assert "8 of 8 trainings have a result." in text
@@ -143,22 +144,47 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
         folders["pearl-point-1"],
         msgspec.structs.replace(cell_result(cells["pearl-point-1"]), is_finished=False),
     )
-    longer = msgspec.structs.replace(longer, fingerprint=other, notes=["Bullet was slow"])
+    longer = msgspec.structs.replace(
+        longer, fingerprint=other, notes=["Bullet was slow"], gradient_steps=41
+    )
+    longest_reference = cell_result(cells["blind-point-1"], steps=9000)  # the other seed's is not
+    shutil.rmtree(folders["blind-point-1"])
+    write_result(folders["blind-point-1"], longest_reference)
     shutil.rmtree(folders["rl2-point-0"])
     write_result(out / "rl2-point-0-fromelsewhere", longer)
+    unfinished = msgspec.structs.replace(
+        cell_result(cells["oracle-point-1"]), is_finished=False, fingerprint=other
+    )
+    shutil.rmtree(folders["oracle-point-1"])
+    write_result(out / "oracle-point-1-fromelsewhere", unfinished)
     text = make_page(out, tmp_path)
     assert "6 of 8 trainings have a result; what is missing is named" in text
     for note in (
         "Not trained yet: `pearl-point-0`.",
-        "Judged before the end of the training: `pearl-point-1`.",
+        "Judged before the end of the training: `oracle-point-1`, `pearl-point-1`.",
         "Failed (RuntimeError: the disk is full): `rl2-point-1`.",
-        "Trained by other code or versions than those that wrote this page: `rl2-point-0`.",
+        "Trained by other code or versions than those that wrote this page: `oracle-point-1`,"
+        " `rl2-point-0`.",
         "Bullet was slow: `rl2-point-0`.",
         "`blind` took fewer environment steps than `rl2`.",
+        "`oracle` took fewer gradient steps than `rl2`.",
         "bullet, `rl2`: no share of the gap: there is no blind and no oracle to compare with.",
     ):
         assert f"- {note}" in text
     assert table_row(text, "pearl")["seeds"] == "1"
+
+
+def test_seeds_without_a_reference_are_named(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    shutil.copytree(finished, out)
+    (cell,) = [cell for cell in suite_cells(SUITE) if cell.name == "blind-point-1"]
+    shutil.rmtree(cell_folder(cell, out))
+    text = make_page(out, tmp_path)
+    assert "- ideal, `pearl`: not compared with `blind`, which has no result for seed 1." in text
+    assert "there is no blind" not in text
+    row = table_row(text, "pearl")
+    assert row["adapted − blind"] == "–"
+    assert row["seeds"] == "2"
 
 
 def test_the_command_makes_the_page_of_another_machines_results(
@@ -198,8 +224,18 @@ def test_the_summary_stands_between_its_marks(finished: Path, tmp_path: Path) ->
     assert lines[-1] == "after"
     assert "([more](docs/results.md))" in lines[2]
     (pearl,) = [line for line in lines if "pearl" in line]
-    assert pearl.startswith("| `point` | `pearl` | 0 | 0 | 75 [")
+    assert pearl.startswith("| `point` | `pearl` | 2 | 0 | 0 | 75 [")
     assert pearl.endswith("| 100 |")
+    assert "unfinished" not in readme.read_text()
+    statuses[-1] = replace(statuses[-1], result=None, is_current=False)  # of rl2
+    write_summary(statuses, page, readme)
+    text = readme.read_text()
+    assert "| `point` | `rl2` * | 1 | 0 |" in text
+    assert "| `point` | `pearl` | 2 | 0 |" in text
+    assert "is missing, unfinished, or of other code" in text
+    statuses[0] = replace(statuses[0], is_current=False)  # of blind
+    write_summary(statuses, page, readme)
+    assert "| `point` | `pearl` * | 2 | 0 |" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(BadArgumentError, match="has no marks"):
         write_summary(statuses, page, readme)

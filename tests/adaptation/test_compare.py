@@ -10,10 +10,10 @@ import tiny
 from adaptation.jobs import collection
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
-from adaptation.jobs.compare import compare, group_runs, heldout_curves
+from adaptation.jobs.compare import Entry, _compare_entry, compare, group_runs, heldout_curves
 from adaptation.jobs.evaluate import evaluate
 from adaptation.reporting.compare_table import check_plot, compare_table, write_plots
-from adaptation.reporting.statistics import policy_result
+from adaptation.reporting.statistics import EpisodeGrid, policy_result
 from adaptation.runs.log import Log
 from adaptation.runs.records import HeldoutProgress
 from adaptation.runs.run import Run, RunConfig
@@ -63,7 +63,29 @@ def test_entries_are_paired_by_task_and_training(runs: dict[str, Run]) -> None:
     assert high - low == pytest.approx(2 * half_width, rel=0.5)
     table = compare_table(comparison)
     assert "adapted − tiny:Counter" in table
-    assert "over the first 1 training" in table
+    assert "the difference is over 1 training of a common seed" in table
+
+
+def test_entries_without_a_common_seed_have_no_difference(runs: dict[str, Run]) -> None:
+    comparison, _ = compare([runs["a"], runs["b1"]], TASKS)
+    second = comparison.entries[1]
+    assert second.over_first is None
+    assert second.paired == 0
+    assert "no difference to tiny:Counter: no seed is common to both" in compare_table(comparison)
+
+
+def test_trainings_are_paired_by_their_seeds_and_not_by_their_order(runs: dict[str, Run]) -> None:
+    first = Entry("first", [runs["b0"], runs["b1"]], [reached(0.0), reached(5.0)])
+    second = Entry("second", [runs["b1"]], [reached(6.0)])
+    compared = _compare_entry(second, first)
+    assert compared.over_first is not None
+    assert compared.over_first.value == pytest.approx(1.0)
+
+
+def reached(value: float) -> dict[str, EpisodeGrid]:
+    """A policy whose every return is the same."""
+    returns = np.full((1, TASKS), value)
+    return {"adapted": EpisodeGrid(returns, np.zeros_like(returns), {})}
 
 
 def test_runs_of_one_seed_are_entries_of_their_own(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -86,12 +86,13 @@ def test_of_one_two_or_three_trainings_it_is_the_mean_and_of_four_the_middle_two
 def test_trials_of_trainings_that_differ_count_less() -> None:
     tasks = 50
     assert effective_trials(np.array([0.4]), tasks) == tasks
-    assert effective_trials(np.array([0.4, 0.4, 0.4]), tasks) == 3 * tasks
+    assert effective_trials(np.array([0.4, 0.4, 0.4]), tasks) == tasks
     assert effective_trials(np.array([0.0, 1.0]), tasks) == 2
+    assert effective_trials(np.linspace(0, 1, 9), tasks=4) == 4
     rates = np.array([0.2, 0.5, 0.8])
     trials = effective_trials(rates, tasks)
     assert 0.5 * 0.5 / trials == pytest.approx(rates.var(ddof=1) / 3)
-    assert 3 <= trials < 3 * tasks
+    assert 3 <= trials < tasks
 
 
 def test_rows_are_numbered_by_their_content_across_tables() -> None:

@@ -12,6 +12,7 @@ from adaptation.jobs import fingerprint as job
 from adaptation.jobs.fingerprint import fingerprint, reachable_sources, source_hash
 from adaptation.runs import checkpoint
 from adaptation.runs.run import RunConfig, check_config
+from adaptation.runs.versions import ROOT
 
 POINT = RunConfig("blind", "point", steps=1000, references=False)
 
@@ -69,8 +70,26 @@ def test_versions_count_and_a_package_that_is_missing_does_not(
     versions: Callable[[str], str | None] = {"torch": "1.0", "numpy": "1.0"}.get
     monkeypatch.setattr(job, "installed_version", versions)
     after = fingerprint(check_config(POINT))
-    assert after.versions == {"torch": "1.0", "numpy": "1.0"}
+    assert {"torch", "numpy"} <= set(after.versions) <= {"torch", "numpy", "C functions"}
     assert before.digest != after.digest
+
+
+def test_sources_in_c_count_and_whether_they_were_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = job._data_files(ROOT)
+    assert set((ROOT / "policies" / "nn").glob("*.c")) <= set(data)
+    monkeypatch.setattr(job, "mlp_library", object)
+    monkeypatch.setattr(job, "rollout_library", object)
+    before = fingerprint(check_config(POINT))
+    monkeypatch.setattr(job, "rollout_library", type(None))
+    after = fingerprint(check_config(POINT))
+    assert before.versions["C functions"] == "compiled"
+    assert after.versions["C functions"] == "not compiled"
+    assert before.digest != after.digest
+
+
+def test_the_code_that_judges_a_cell_counts() -> None:
+    names = {path.stem for path in reachable_sources([job.CELLS], ROOT)}
+    assert {"cells", "train", "trainer", "evaluate"} <= names
 
 
 SOURCES = {

@@ -248,6 +248,22 @@ def test_trainings_that_differ_widen_the_interval_however_many_tasks_there_are()
     assert apart.interval[1] > 2.8
 
 
+def test_tasks_that_decide_success_are_counted_once_for_all_trainings() -> None:
+    """More trainings on the same 64 tasks tell nothing of other tasks."""
+    returns = np.repeat([0.0, 1.0], 32)
+    judged = compare_seeds([{"adapted": grid(returns)}] * 10)
+    assert judged.adapted.success_interval[-1] == pytest.approx(wilson_interval(0.5, 64))
+
+
+def test_several_trainings_have_no_p_value_of_paired_success() -> None:
+    """Which ignores how trainings differ: here every one of a seed's tasks is won, or lost."""
+    win = {"adapted": grid(np.ones(20)), "blind": grid(np.zeros(20))}
+    assert compare_seeds([win]).over_blind.mcnemar_p < 0.001
+    over_two = compare_seeds([win, win]).over_blind
+    assert over_two.mcnemar_p is None
+    assert over_two.gained == 20
+
+
 def test_one_training_that_failed_does_not_decide_over_four_others() -> None:
     returns = np.ones(6)
     results = [{"adapted": grid(returns), "blind": grid(0 * returns)} for _ in range(4)]

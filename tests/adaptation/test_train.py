@@ -1,11 +1,14 @@
 """Training resumes after a kill as if nothing happened."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import torch
 from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Budget, TrainerState
+from adaptation.jobs.processes import start_process
 from adaptation.problem import problem_of
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
@@ -73,6 +77,40 @@ KILLS = {
     "blind": [("learn", "4"), ("fsync", "2"), ("fsync", "13")],
     "counter": [("fsync", "2"), ("fsync", "9")],  # within the first checkpoint and a later one
 }
+
+
+def other_references(monkeypatch: pytest.MonkeyPatch, target: Any, argument: int) -> None:
+    """Let the processes of references do something else than training."""
+
+    def start(*_: Any, **options: Any) -> BaseProcess:
+        process = start_process(target, argument, **options)
+        if target is sys.exit:
+            process.join()
+        return process
+
+    monkeypatch.setattr(train_job, "start_process", start)
+
+
+def test_references_end_with_a_training_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None
+) -> None:
+    other_references(monkeypatch, time.sleep, 60)
+    monkeypatch.setattr(collection, "VecWorld", None)  # nothing can be collected
+    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", iterations=1))
+    with pytest.raises(TypeError):
+        train_job.train(run)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_training_ends_at_once_when_a_reference_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: None
+) -> None:
+    other_references(monkeypatch, sys.exit, 3)
+    monkeypatch.setattr(collection, "VecWorld", tiny.World)
+    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", iterations=ITERATIONS))
+    with pytest.raises(PliantError, match="failed with exit status 3"):
+        train_job.train(run, cores=1)
+    assert len(read_log(run.log_path("method"), TrainProgress)) == 1
 
 
 @pytest.mark.slow
