@@ -175,3 +175,13 @@ def test_parameters_survive_scaling_and_positive_ones_stay_positive() -> None:
     far = hidden.decode(torch.tensor([[-30.0]]), task[:1])
     assert far[0, 0] > 0
     assert far[0, 1] == task[0, 1]
+
+
+def test_a_range_that_begins_at_zero_is_linear_whatever_its_lowest_draw_was() -> None:
+    strike = problem()
+    from_zero = replace(strike, task_low=(1e-4, 0.4), task_high=(1.0, 0.7))
+    hidden = HiddenParameters(from_zero, CPU)
+    task = torch.tensor([[0.5, 0.5]])
+    assert hidden.encode(task).item() == pytest.approx(0, abs=1e-3), "the middle of its range"
+    below = hidden.decode(torch.tensor([[-1.5]]), task)
+    assert below[0, 0] == 0, "no actuator has a negative gain"
