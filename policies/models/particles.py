@@ -143,6 +143,7 @@ class Prior(nn.Module):
     """The particles of a world before any evidence, the same for every world."""
 
     u: Tensor  # (K, h)
+    is_fitted: Tensor  # () bool, whether ``fit`` was given tasks
 
     def __init__(self, hidden: int, config: ParticleConfig, generator: torch.Generator) -> None:
         """All over the range of the parameters, until ``fit`` is given tasks."""
@@ -150,6 +151,7 @@ class Prior(nn.Module):
         self.config = config
         u = 2 * uniform((config.count, hidden), generator) - 1
         self.register_buffer("u", u)
+        self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool, device=u.device))
 
     def fit(self, u: Tensor, generator: torch.Generator) -> None:
         """Take draws (K, h) of the training tasks, spread wider and blurred."""
@@ -159,6 +161,7 @@ class Prior(nn.Module):
         noise = standard_normal(u.shape, generator)
         wider = mean + c.prior_width * (u - mean)
         self.u.copy_(wider + c.prior_noise * std * noise)
+        self.is_fitted.fill_(True)
 
     def particles(self, n: int) -> Particles:
         """The particles of n worlds."""
