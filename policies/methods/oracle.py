@@ -5,13 +5,18 @@ from torch import Tensor
 
 from policies.method import Problem
 from policies.methods.reference import Reference
+from policies.models.particles import physics_columns
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import FixedBelief
 
 
 class Oracle(Reference):
-    """Its belief is the true task, each parameter scaled to about [-1, 1] by its range."""
+    """Its belief is the true task, each parameter scaled to about [-1, 1] by its range.
+
+    Goals that are observed are left out: hindsight exchanges them in the observations
+    (``policies.rl.relabel``), and the stored task's goal would contradict those.
+    """
 
     privileged = True
 
@@ -23,8 +28,12 @@ class Oracle(Reference):
         device: torch.device,
         replay: Replay | None = None,
     ) -> None:
-        low = torch.tensor(problem.task_low, device=device)
-        high = torch.tensor(problem.task_high, device=device)
+        columns = list(range(problem.task_dim))
+        if problem.goal_columns:
+            columns = physics_columns(problem.task_names)
+        self.columns = torch.tensor(columns, dtype=torch.int64, device=device)
+        low = torch.tensor(problem.task_low, device=device)[self.columns]
+        high = torch.tensor(problem.task_high, device=device)[self.columns]
         self.center = (high + low) / 2
         self.half_range = (high - low) / 2
         super().__init__(
@@ -34,12 +43,13 @@ class Oracle(Reference):
             device,
             replay,
             condition=self.scaled,
-            condition_dim=problem.task_dim,
+            condition_dim=len(columns),
         )
 
     def scaled(self, task: Tensor) -> Tensor:
-        """Task parameters (n, p) in SI units, scaled by the range of the family, (n, p)."""
-        return (task - self.center) / self.half_range
+        """Task parameters (n, p) in SI units, scaled by the range of the family, (n, l)."""
+        known = task[:, self.columns]
+        return (known - self.center) / self.half_range
 
     def prior(self, n: int, task: Tensor | None = None) -> FixedBelief:
         """The true task.

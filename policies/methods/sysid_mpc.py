@@ -165,7 +165,13 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         return replace(fresh, particles=belief.particles)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Take the prior's particles from the trial's tasks; nothing else is learned."""
+        """Take the prior's particles from the tasks of the first trial; nothing else is learned.
+
+        The first trial holds the tasks met with random actions too. Later ones have few tasks: a
+        prior of theirs would be narrower than the distribution.
+        """
+        if self.particle_prior.is_fitted:
+            return {}
         known = self.hidden.encode(trial.task)
         rows = torch.randint(
             len(known),

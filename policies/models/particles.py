@@ -19,6 +19,9 @@ from policies.ranges import Count, NonNegative, Positive, Share
 
 GOALS = ("goal", "marker")  # first parts of the names of what physics do not depend on
 LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
+# A range is scaled in its logarithm where its lowest value is more than this share of its highest.
+# Ranges are those of drawn tasks: the lowest of thousands of draws from [0, 1] is 1e-4, not 0.
+MIN_LOG_SHARE = 0.01
 VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has collapsed can be moved
 
 
@@ -36,14 +39,15 @@ class HiddenParameters(nn.Module):
     """Scales the task parameters that a method must infer: (..., p) to (..., h) in about [-1, 1].
 
     Where the reward is known these are the physics; where it is hidden, the goals too. A parameter
-    that is always positive (a mass, a friction) is scaled in its logarithm: it stays positive
-    wherever a particle is moved to.
+    that is well above zero (a mass, a friction) is scaled in its logarithm: it stays positive
+    wherever a particle is moved to. One whose range begins at zero is never decoded to less.
     """
 
     columns: Tensor  # (h,) int64, of the task parameters
     is_log: Tensor  # (h,) bool
     center: Tensor  # (h,)
     half_range: Tensor  # (h,)
+    lowest: Tensor  # (h,) what linear ones are decoded to at least: 0, or -inf where negative
 
     def __init__(self, problem: Problem, device: torch.device) -> None:
         """Scale by the ranges that the problem declares."""
@@ -54,7 +58,9 @@ class HiddenParameters(nn.Module):
         index = torch.tensor(columns, dtype=torch.int64, device=device)
         all_low = torch.tensor(problem.task_low, device=device)
         all_high = torch.tensor(problem.task_high, device=device)
-        is_log = all_low[index] > 0
+        is_log = all_low[index] > MIN_LOG_SHARE * all_high[index]
+        zeros = torch.zeros(len(columns), device=device)
+        lowest = zeros.masked_fill(all_low[index] < 0, -torch.inf)
         low = _scale(all_low[index], is_log)
         high = _scale(all_high[index], is_log)
         center = (high + low) / 2
@@ -63,6 +69,7 @@ class HiddenParameters(nn.Module):
         self.register_buffer("is_log", is_log)
         self.register_buffer("center", center)
         self.register_buffer("half_range", half_range)
+        self.register_buffer("lowest", lowest)
 
     def __len__(self) -> int:
         """Number of hidden parameters, h."""
@@ -78,14 +85,15 @@ class HiddenParameters(nn.Module):
         """Task parameters (..., p) in SI units: the hidden ones from (..., h), others as given."""
         scaled = u * self.half_range + self.center
         exponential = scaled.exp()
+        linear = torch.maximum(scaled, self.lowest)
         lead = u.shape[:-1]
         decoded = task.expand(*lead, -1).clone()
-        decoded[..., self.columns] = torch.where(self.is_log, exponential, scaled)
+        decoded[..., self.columns] = torch.where(self.is_log, exponential, linear)
         return decoded
 
 
 def _scale(values: Tensor, is_log: Tensor) -> Tensor:
-    """Logarithms of those that are always positive, (..., h)."""
+    """Logarithms where ``is_log``, (..., h)."""
     ones = torch.ones_like(values)
     positive = torch.where(is_log, values, ones)
     logarithm = positive.log()
@@ -135,6 +143,7 @@ class Prior(nn.Module):
     """The particles of a world before any evidence, the same for every world."""
 
     u: Tensor  # (K, h)
+    is_fitted: Tensor  # () bool, whether ``fit`` was given tasks
 
     def __init__(self, hidden: int, config: ParticleConfig, generator: torch.Generator) -> None:
         """All over the range of the parameters, until ``fit`` is given tasks."""
@@ -142,6 +151,7 @@ class Prior(nn.Module):
         self.config = config
         u = 2 * uniform((config.count, hidden), generator) - 1
         self.register_buffer("u", u)
+        self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool, device=u.device))
 
     def fit(self, u: Tensor, generator: torch.Generator) -> None:
         """Take draws (K, h) of the training tasks, spread wider and blurred."""
@@ -151,6 +161,7 @@ class Prior(nn.Module):
         noise = standard_normal(u.shape, generator)
         wider = mean + c.prior_width * (u - mean)
         self.u.copy_(wider + c.prior_noise * std * noise)
+        self.is_fitted.fill_(True)
 
     def particles(self, n: int) -> Particles:
         """The particles of n worlds."""

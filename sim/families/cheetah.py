@@ -57,7 +57,7 @@ CHEETAH = Walker(
 NUM_COORDINATES = len(CHEETAH.root) + len(CHEETAH.joints)
 NOISE = 0.1  # uniform ± rad or m; standard deviation in rad/s or m/s (Gymnasium's reset)
 # Joints that are never faulty together in training, numbered from hip to foot, back leg first: the
-# same joint of both legs, and neighbors. Each joint is in two of the pairs.
+# same joint of both legs, and successive numbers. Each joint is in two of the pairs.
 HELDOUT_PAIRS = ((0, 3), (1, 4), (2, 5), (0, 1), (2, 3), (4, 5))
 EFFORT = 0.05  # weight of squared actions, in the families' sources
 

@@ -16,6 +16,7 @@ from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
+from sim.objects import SHAPES
 
 START = (0.50, 0.0)  # m, where the object stands: its mark
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
@@ -129,9 +130,18 @@ class Slide(BaseFamily):
         )
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The object at rest where it was seen, the target where it was seen, the tool behind."""
-        seen = {"marker.x": obs[:, TARGET_X], "marker.y": obs[:, TARGET_Y]}
-        task = task.with_columns(seen)
+        """The object at rest where it was seen, the target where it was seen, the tool behind.
+
+        An estimated shape may lie between two shapes or beyond them: the nearest one is taken.
+        """
+        last_shape = len(SHAPES) - 1
+        nearest_shape = task["object.shape"].round().clip(0, last_shape)
+        known = {
+            "object.shape": nearest_shape,
+            "marker.x": obs[:, TARGET_X],
+            "marker.y": obs[:, TARGET_Y],
+        }
+        task = task.with_columns(known)
         place = obs[:, [OBJECT_X, OBJECT_Y]]
         height = task.columns("object.size_z")
         start = Start(

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from toys.strike import problem
 
+from adaptation.problem import problem_of
+from policies.method import Problem, Transition, TrialBatch
+from policies.methods.sysid_mpc import SysidMpc, SysidMpcConfig
 from policies.models.particles import (
     HiddenParameters,
     ParticleConfig,
@@ -20,6 +23,7 @@ from policies.models.particles import (
 )
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import make_generator
+from sim.families import FAMILIES
 
 N, K, H = 4, 300, 2
 CPU = torch.device("cpu")
@@ -175,3 +179,51 @@ def test_parameters_survive_scaling_and_positive_ones_stay_positive() -> None:
     far = hidden.decode(torch.tensor([[-30.0]]), task[:1])
     assert far[0, 0] > 0
     assert far[0, 1] == task[0, 1]
+
+
+def test_a_range_that_begins_at_zero_is_linear_whatever_its_lowest_draw_was() -> None:
+    strike = problem()
+    from_zero = replace(strike, task_low=(1e-4, 0.4), task_high=(1.0, 0.7))
+    hidden = HiddenParameters(from_zero, CPU)
+    task = torch.tensor([[0.5, 0.5]])
+    assert hidden.encode(task).item() == pytest.approx(0, abs=1e-3), "the middle of its range"
+    below = hidden.decode(torch.tensor([[-1.5]]), task)
+    assert below[0, 0] == 0, "no actuator has a negative gain"
+
+
+def test_only_the_first_trial_with_its_random_tasks_makes_the_simulators_prior() -> None:
+    """Later trials have a few tasks each; a resumed training keeps the first prior too."""
+    point = problem_of(FAMILIES["point"]())
+    method = SysidMpc(point, SysidMpcConfig(), 0, CPU)
+    first = tasks_of(point, 64)
+    method.learn(first)
+    learned = method.particle_prior.u.clone()
+    resumed = SysidMpc(point, SysidMpcConfig(), 1, CPU)
+    resumed.load_state_dict(method.state_dict())
+    few = tasks_of(point, 2)
+    for continued in (method, resumed):
+        continued.learn(few)
+        assert torch.equal(continued.particle_prior.u, learned)
+
+
+def tasks_of(given: Problem, n: int) -> TrialBatch:
+    """A trial of n random tasks in which nothing happens."""
+    low = torch.tensor(given.task_low)
+    high = torch.tensor(given.task_high)
+    shares = uniform((n, given.task_dim), make_generator(n, CPU))
+    no = torch.zeros(1, 1, n, dtype=torch.bool)
+    obs = torch.zeros(1, 1, n, given.obs_dim)
+    action = torch.zeros(1, 1, n, given.action_dim)
+    ticks = Transition(
+        obs=obs,
+        action=action,
+        applied=action,
+        reward=torch.zeros(1, 1, n),
+        next_obs=obs,
+        terminated=no,
+        truncated=~no,
+        first=~no,
+        begins=~no,
+        valid=~no,
+    )
+    return TrialBatch(ticks, low + shares * (high - low), torch.arange(n), no[0, 0])

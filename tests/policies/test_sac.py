@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
+from adaptation.problem import problem_of
 from policies.method import Problem, Transition, TrialBatch
 from policies.methods.oracle import Oracle
 from policies.rl.sac import (
@@ -22,6 +23,7 @@ from policies.rl.sac import (
     temperature_loss,
 )
 from policies.rl.sac_learner import SacLearner
+from sim.families.slide import Slide
 
 CPU = torch.device("cpu")
 B, K, A = 32, 7, 2
@@ -359,3 +361,16 @@ def test_the_oracle_is_shown_the_task_on_a_scale_from_minus_one_to_one() -> None
     task = torch.tensor([[-2.0, 1.0], [2.0, 1.5], [0.0, 1.25], [1.0, 1.375]])
     expected = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [0.5, 0.5]])
     torch.testing.assert_close(oracle.prior(4, task).z, expected)
+
+
+def test_the_oracle_reads_goals_from_the_observation_where_they_are_exchanged_there() -> None:
+    """Hindsight exchanges the goals of observations; a goal in z would contradict them."""
+    slide = problem_of(Slide())
+    oracle = Oracle(slide, CONFIG, 0, CPU)
+    task = torch.rand(4, slide.task_dim, generator=seeded(0))
+    goals = [slide.task_names.index(name) for name in ("marker.x", "marker.y")]
+    other = task.clone()
+    other[:, goals] += 0.1
+    z = oracle.prior(4, task).z
+    assert torch.equal(oracle.prior(4, other).z, z)
+    assert z.shape == (4, slide.task_dim - len(goals))

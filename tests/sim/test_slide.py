@@ -186,3 +186,14 @@ def test_the_metric_is_the_objects_distance_from_the_target_without_a_bound() ->
     obs[:, OBJECT_X] = (0.9, 5.0)
     obs[:, TARGET_X] = 1.0
     np.testing.assert_allclose(family.metrics(obs, None)["distance_m"], [0.1, 4.0])
+
+
+def test_an_estimated_shape_is_taken_as_the_nearest_one() -> None:
+    """A particle filter of continuous numbers estimates a code between shapes, or beyond them."""
+    family = Slide()
+    task = family.sample(np.random.default_rng(0), 4)
+    estimated = task.with_columns({"object.shape": np.array([-1.7, 0.8, 3.6, 5.2])})
+    obs = np.tile([*START, 0.0, 1.0, 0.9, 0.0], (4, 1))
+    simulated, start = family.state_of(obs, estimated)
+    assert simulated["object.shape"].tolist() == [0, 1, 4, 4]
+    VecWorld(family, n=4).reset(simulated, start=start)
