@@ -63,7 +63,7 @@ class Segment:
     def append(self, rows: Array) -> None:
         """Append tasks (n, columns); they are safely on disk when this returns."""
         data = rows.tobytes()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+        descriptor = _open_for_append(self.path)
         with open(descriptor, "ab") as file:
             file.write(data)
             file.flush()
@@ -125,8 +125,7 @@ class ReplayJournal:
                 return last
         self.folder.mkdir(parents=True, exist_ok=True)
         segment = Segment(self._path(number), number)
-        descriptor = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW)
-        os.close(descriptor)
+        os.close(_open_for_append(segment.path))
         sync_folder(self.folder)
         self._segments.append(segment)
         return segment
@@ -178,6 +177,12 @@ class ReplayJournal:
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:012d}.tasks"
+
+
+def _open_for_append(path: Path) -> int:
+    """Descriptor of a file, made where it is missing; OSError where it is a link."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    return os.open(path, flags, mode=0o666)
 
 
 def _checked_mark(plain_mark: dict[str, Any]) -> ReplayMark:
