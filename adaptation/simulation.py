@@ -16,8 +16,8 @@ MAX_WORLDS = 256  # simulated at once
 class Simulator:
     """Puts worlds into observed states and acts in them: ``policies.method.Simulate``.
 
-    It uses MuJoCo, ``VecWorld``'s default, whatever engine a training or a trial runs in. Worlds
-    are kept between calls, in sizes of powers of two. Threads may share a simulator, as a policy
+    It uses ``VecWorld``'s default engine for the family's scene, whatever engine a training or a
+    trial runs in. Worlds are kept between calls, in sizes of powers of two. Threads may share a simulator, as a policy
     and the background update of its belief do: one call runs at a time.
     """
 
