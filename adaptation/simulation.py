@@ -1,5 +1,7 @@
 """The simulator as a function, for methods that predict with it instead of a learned model."""
 
+from threading import Lock
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,14 +16,16 @@ MAX_WORLDS = 256  # simulated at once
 class Simulator:
     """Puts worlds into observed states and acts in them: ``policies.method.Simulate``.
 
-    It uses the engine that the family is trained in. Worlds are kept between calls, in sizes of
-    powers of two.
+    It uses ``VecWorld``'s default engine for the family's scene, whatever engine a training or a
+    trial runs in. Worlds are kept between calls, in sizes of powers of two. Threads may share a simulator, as a policy
+    and the background update of its belief do: one call runs at a time.
     """
 
     def __init__(self, family: Family) -> None:
         """``family`` is one whose observations tell the whole state (``observes_state``)."""
         self.family = family
         self._worlds: dict[int, VecWorld] = {}
+        self._lock = Lock()  # of the worlds
 
     def __call__(self, task: Tensor, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Next observations (m, h, o) and rewards (m, h); see ``policies.method.Simulate``."""
@@ -31,7 +35,8 @@ class Simulator:
         for first in range(0, len(obs), MAX_WORLDS):
             block = slice(first, first + MAX_WORLDS)
             rows = [x[block] for x in inputs]
-            next_obs, reward = self._run(*rows)
+            with self._lock:
+                next_obs, reward = self._run(*rows)
             observations.append(_tensor(next_obs))
             rewards.append(_tensor(reward))
         device = obs.device

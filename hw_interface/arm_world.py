@@ -20,7 +20,7 @@ from robots.arm import ArmSpec
 from robots.driver import ObjectPlacer
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
-from robots.signals import Array, Signals
+from robots.signals import Array, Signals, Verdict
 from robots.world import Family, Step, Task
 
 CLOCKS = ("lockstep", "realtime")
@@ -78,8 +78,7 @@ class ArmWorld:
         if family.body.name != arm.name:
             message = f"{family.name} is a task for {family.body.name!r}, not for {arm.name!r}"
             raise BadArgumentError(message)
-        dt = plan.driver.capabilities.dt
-        self.ticks_per_action = count_ticks_per_action(family, dt)
+        self.ticks_per_action = count_ticks_per_action(family, plan.driver.capabilities.dt)
         self.family = family
         self.dt = family.dt
         self.clock = clock
@@ -88,8 +87,7 @@ class ArmWorld:
         self._kinematics = Kinematics(arm)
         self._standstill = standstill(family.action.spec)
         self._policy_times: list[float] = []  # s, from an observation to its action
-        lockstep = clock == "lockstep"
-        self.control = ControlClient(family, plan, lockstep, record_to)
+        self.control = ControlClient(family, plan, clock == "lockstep", record_to)
 
     def reset(self, task: Task) -> Array:
         """Move to an episode's start and have the object placed.
@@ -109,6 +107,7 @@ class ArmWorld:
         # a task may have more parameters than its family reads, and in another order
         self._task_values = task.columns(*self.family.task_names)
         self._marker = self.family.marker(task)
+        self._decisions = 0
         self._periods = 0
         self.control.request(
             Request.BEGIN_EPISODE,
@@ -130,7 +129,8 @@ class ArmWorld:
         """Hold an action (1, a) in [-1, 1] for ``family.action_repeat`` control periods.
 
         Blocks until they have passed. The action is posted anew in every control period, so that
-        the watchdog stops the arm soon after this process dies, however long an action lasts.
+        the watchdog stops the arm soon after this process dies, however long an action lasts. Where
+        a period is held, dropped or stopped, the step ends: only a fresh decision moves the arm.
 
         Raises:
             ArmError: the control process ended.
@@ -145,11 +145,14 @@ class ArmWorld:
         for _ in range(self.family.action_repeat):
             state = self._run_one_period(action)
             verdict |= int(state["verdict"])
+            if self.mode is not Mode.RUNNING:
+                verdict |= int(Verdict.HELD)
+                break
+        self._decisions += 1
         next_obs = self._observe(state)
         applied = self._mean_applied(sum_before, ticks_before)
         terminated = np.asarray(self.family.terminated(next_obs))
-        last_period = self.family.horizon * self.family.action_repeat
-        truncated = np.array([self._periods >= last_period])
+        truncated = np.array([self._decisions >= self.family.horizon])
         if terminated[0] or truncated[0]:
             self.control.request(Request.END_EPISODE)
         return Step(
@@ -185,16 +188,14 @@ class ArmWorld:
         if self.clock == "realtime":
             self._due = max(self._due + self.dt, time.monotonic())
             time.sleep(max(0.0, self._due - time.monotonic()))
-            return self.control.wait_for(self._is_due, "act")
 
         def done(state: Record) -> bool:
-            active = state["active_action_seq"] == seq
-            return bool(active and state["ticks_done"] >= seq * self.ticks_per_action)
+            passed = state["ticks_done"] >= seq * self.ticks_per_action
+            if self.clock == "realtime":
+                passed = state["stamp"] >= self._due
+            return bool(passed and state["active_action_seq"] == seq)
 
         return self.control.wait_for(done, "act")
-
-    def _is_due(self, state: Record) -> bool:
-        return bool(state["stamp"] >= self._due)
 
     def _observe(self, state: Record) -> Array:
         """Take a published state as the newest measurement; returns observations (1, o)."""

@@ -63,7 +63,8 @@ class Segment:
     def append(self, rows: Array) -> None:
         """Append tasks (n, columns); they are safely on disk when this returns."""
         data = rows.tobytes()
-        with open(self.path, "ab") as file:
+        descriptor = _open_for_append(self.path)
+        with open(descriptor, "ab") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -124,7 +125,7 @@ class ReplayJournal:
                 return last
         self.folder.mkdir(parents=True, exist_ok=True)
         segment = Segment(self._path(number), number)
-        segment.path.touch()
+        os.close(_open_for_append(segment.path))
         sync_folder(self.folder)
         self._segments.append(segment)
         return segment
@@ -140,9 +141,10 @@ class ReplayJournal:
         """Fill a replay with the tasks that a mark names, and cut off all others.
 
         Raises:
-            DamagedError: a segment is missing, too short, or not what was written.
+            DamagedError: the mark is malformed, or a segment is missing, too short, a link, or not
+                what was written.
         """
-        mark = msgspec.convert(plain_mark, ReplayMark)
+        mark = _checked_mark(plain_mark)
         columns = mark.ticks * sum(mark.widths) + mark.parameters + 1
         read: list[Tensor] = []
         segments: list[Segment] = []
@@ -158,17 +160,44 @@ class ReplayJournal:
         """A segment, cut to its named tasks, and these tasks (n, columns)."""
         path = self._path(named.first)
         size = named.tasks * columns * BYTES_PER_NUMBER
-        data = path.read_bytes()[:size] if path.is_file() else b""
-        digest = hashlib.sha256(data)
-        if len(data) != size or digest.hexdigest() != named.sha256:
-            raise DamagedError(f"{path} is not what was written: its size or SHA-256 differs")
-        os.truncate(path, size)
+        try:  # a link may lead to any file of the user, which must not be cut
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError as error:
+            raise DamagedError(f"{path} is no segment that can be read: {error}") from error
+        with open(descriptor, "r+b") as file:
+            stored = os.fstat(descriptor).st_size
+            data = file.read(size) if stored >= size else b""
+            digest = hashlib.sha256(data)
+            if len(data) != size or digest.hexdigest() != named.sha256:
+                raise DamagedError(f"{path} is not what was written: its size or SHA-256 differs")
+            file.truncate(size)
         rows = np.frombuffer(data, np.float32).reshape(named.tasks, columns)
         segment = Segment(path, named.first, named.tasks, digest)
         return segment, torch.from_numpy(rows.copy())
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:012d}.tasks"
+
+
+def _open_for_append(path: Path) -> int:
+    """Descriptor of a file, made where it is missing; OSError where it is a link."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    return os.open(path, flags, mode=0o666)
+
+
+def _checked_mark(plain_mark: dict[str, Any]) -> ReplayMark:
+    """A mark read back; DamagedError where its numbers cannot be those of a replay."""
+    try:
+        mark = msgspec.convert(plain_mark, ReplayMark)
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"the replay's mark is malformed: {error}") from error
+    sizes = [mark.added, mark.ticks, mark.parameters]
+    sizes += [named.first for named in mark.segments]
+    if min(sizes) < 0 or any(width < 0 for width in mark.widths):
+        raise DamagedError("the replay's mark is malformed: it has a negative number")
+    if any(named.tasks < 1 for named in mark.segments):
+        raise DamagedError("the replay's mark is malformed: it names a segment without tasks")
+    return mark
 
 
 def _read_rows(replay: Replay, start: int, end: int) -> Array:
@@ -190,6 +219,8 @@ def _fill(replay: Replay, mark: ReplayMark, rows: Tensor) -> None:
     in_slot_order = torch.argsort(numbers % replay.capacity)
     ticks = mark.ticks * sum(mark.widths)
     data, task, length = newest[in_slot_order].split([ticks, mark.parameters, 1], 1)
+    if ((length < 0) | (length > mark.ticks)).any():
+        raise DamagedError(f"the segments hold a task of more than its {mark.ticks} transitions")
     state = {
         "added": mark.added,
         "widths": mark.widths,
@@ -197,4 +228,7 @@ def _fill(replay: Replay, mark: ReplayMark, rows: Tensor) -> None:
         "length": length[:, 0].long(),
         "task": task,
     }
-    replay.load_state_dict(state)
+    try:
+        replay.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise DamagedError(f"the replay's mark does not fit this method: {error}") from error

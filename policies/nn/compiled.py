@@ -1,7 +1,8 @@
 """The C functions beside this file, compiled on first use; None where there is no C compiler.
 
 The library is kept in the user's cache folder, under a name that changes with the source, the
-compiler, its flags and the processor: one that was compiled for other instructions is never loaded.
+compiler and its version, its flags and the processor: one that was compiled for other instructions
+is never loaded, nor is one that another user could have written.
 Where the processor's instructions are not known (outside of Linux), nothing is compiled. Results
 differ in rounding from those without it, so a run that is resumed bit for bit needs the same
 machine, as it does with any BLAS.
@@ -11,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import shlex
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -89,33 +91,59 @@ def _load(source: str) -> ctypes.CDLL | None:
     if os.environ.get("PLIANT_COMPILE") == "0" or processor is None:
         return None
     try:
-        return ctypes.CDLL(str(_compile(FOLDER / source, processor)))
+        folder = _cache_folder()
+        if _is_ours(folder):
+            return _load_from(folder, FOLDER / source, processor)
+        with tempfile.TemporaryDirectory() as private:
+            return _load_from(Path(private), FOLDER / source, processor)
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
         return None  # no compiler, or no folder to keep a library in
 
 
-def _compile(source: Path, processor: str) -> Path:
-    """The library's path; compiled now where it is not in the cache."""
+def _load_from(folder: Path, source: Path, processor: str) -> ctypes.CDLL:
+    """A library kept in a folder; compiled anew where its file is damaged, as by a power cut."""
+    path = _compile(source, processor, folder)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        path.unlink(missing_ok=True)
+        return ctypes.CDLL(str(_compile(source, processor, folder)))
+
+
+def _compile(source: Path, processor: str, folder: Path) -> Path:
+    """The library's path; compiled now where it is not in the folder."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
+    version = [*compiler, "--version"]
+    answer = subprocess.run(version, check=True, capture_output=True, timeout=120)
     key = hashlib.sha256(source.read_bytes())
+    key.update(answer.stdout)
     key.update(" ".join([*compiler, *FLAGS, processor]).encode())
-    folder = _cache_folder()
     path = folder / f"{source.stem}-{key.hexdigest()[:16]}.so"
-    if path.exists():
+    if path.exists() and _is_ours(path):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         # Another process may compile the same: each makes a file of its own and renames it.
         made = Path(scratch) / path.name
         command = [*compiler, *FLAGS, str(source), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
+        made.chmod(0o700)
         made.replace(path)
     return path
 
 
 def _cache_folder() -> Path:
+    """The folder that libraries are kept in; made where it is missing, for this user alone."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "pliant"
+    folder = Path(root).expanduser() / "pliant"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file or folder belongs to this user and nobody else may write to it."""
+    status = path.lstat()
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid == os.geteuid() and others_write == 0
 
 
 def _processor() -> str | None:

@@ -1,14 +1,16 @@
 """The replay's files: every task is written once, and comes back bit for bit or is refused."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from adaptation.runs import checkpoint
-from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.journal import ReplayJournal, Segment
 from policies.method import Transition, TrialBatch
 from policies.rl.replay import Replay
 from robots.errors import DamagedError
@@ -141,6 +143,74 @@ def test_one_flipped_bit_or_a_missing_byte_is_refused(tmp_path: Path) -> None:
             restored(tmp_path, mark)
         path.write_bytes(whole)
     assert same(restored(tmp_path, mark), replay)
+
+
+@pytest.mark.parametrize("tasks", [0, 3])
+def test_a_segment_that_is_a_link_is_refused_and_the_file_behind_it_kept(
+    tmp_path: Path, tasks: int
+) -> None:
+    """A run folder from elsewhere must not cut a file of the user's."""
+    replay = Replay(CAPACITY, CPU)
+    journal = begun(tmp_path / "replay")
+    replay.add(trial(0, 1))
+    mark = journal.append(replay)
+    named = mark["segments"][0]
+    path = tmp_path / "replay" / f"{named['first']:012d}.tasks"
+    private = tmp_path / "private"
+    private.write_bytes(path.read_bytes() + b"more")
+    kept = private.read_bytes()
+    path.unlink()
+    path.symlink_to(private)
+    if tasks == 0:
+        named.update(tasks=0, sha256=hashlib.sha256().hexdigest())
+    with pytest.raises(DamagedError):
+        restored(tmp_path / "replay", mark)
+    with pytest.raises(OSError, match="symbolic link"):
+        Segment(path, 0).append(np.zeros((1, 1), dtype=np.float32))
+    assert private.read_bytes() == kept
+
+
+def test_a_mark_without_tasks_empties_no_file(tmp_path: Path) -> None:
+    replay = Replay(CAPACITY, CPU)
+    replay.add(trial(0, 1))
+    mark = begun(tmp_path).append(replay)
+    before = files(tmp_path)
+    mark["segments"][0].update(tasks=0, sha256=hashlib.sha256().hexdigest())
+    with pytest.raises(DamagedError, match="without tasks"):
+        restored(tmp_path, mark)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"added": "three"},
+        {"added": -1},
+        {"segments": None},
+        {"widths": []},
+        {"widths": [-1, 1]},
+        {"ticks": 10**15},
+        {"ticks": -1},
+    ],
+    ids=str,
+)
+def test_a_malformed_mark_is_named_as_damage(tmp_path: Path, change: dict[str, Any]) -> None:
+    replay = Replay(CAPACITY, CPU)
+    replay.add(trial(0, 3))
+    mark = begun(tmp_path).append(replay)
+    with pytest.raises(DamagedError):
+        restored(tmp_path, {**mark, **change})
+
+
+def test_a_mark_whose_numbers_fit_no_replay_is_damage(tmp_path: Path) -> None:
+    """Widths, ticks and parameters that give the same number of columns in another way."""
+    replay = Replay(CAPACITY, CPU)
+    replay.add(trial(0, 3))
+    mark = begun(tmp_path).append(replay)
+    columns = mark["ticks"] * sum(mark["widths"]) + mark["parameters"]
+    changed = {**mark, "ticks": 0, "parameters": columns}
+    with pytest.raises(DamagedError):
+        restored(tmp_path, changed)
 
 
 def learned() -> Any:

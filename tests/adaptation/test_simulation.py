@@ -1,5 +1,7 @@
 """The simulator as a function: it continues from an observation as the world itself goes on."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,28 @@ def test_a_simulation_does_not_depend_on_the_rows_beside_it() -> None:
     everyone, _ = simulate(task, obs, actions)
     some, _ = simulate(task[3:], obs[3:], actions[3:])
     assert torch.equal(some, everyone[3:])
+
+
+def test_threads_that_share_a_simulator_get_what_each_gets_alone() -> None:
+    family = FAMILIES["cheetah_cripple"]()
+    rng = np.random.default_rng(5)
+    simulate = Simulator(family)
+    requests = []
+    for seed in range(2):
+        task = family.sample(rng, N)
+        obs = VecWorld(family, n=N, seed=seed).reset(task)
+        actions = rng.uniform(-1, 1, (N, 10, 6))
+        requests.append((tensor(task.values), tensor(obs), tensor(actions)))
+
+    def ask(number: int) -> Tensor:
+        task, obs, actions = requests[number % 2]
+        return simulate(task, obs, actions)[0]
+
+    alone = [ask(number) for number in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(ask, range(12)))
+    for number, answer in enumerate(together):
+        assert torch.equal(answer, alone[number % 2])
 
 
 def test_only_families_whose_state_is_observed_offer_a_simulator() -> None:

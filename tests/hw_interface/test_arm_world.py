@@ -372,6 +372,50 @@ def test_a_repeated_action_is_posted_anew_in_every_control_period(world: ArmWorl
         repeated.close()
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["released at once", "released later"])
+def test_a_held_action_does_not_resume_by_itself_after_its_release(at_once: bool) -> None:
+    world = build(Held())
+    frames: list[float] = []
+
+    def disturb(world: ArmWorld) -> None:
+        frames.append(float(world.signals.stamp[0]))
+        if len(frames) == 2:
+            world.hold()
+        if len(frames) == (2 if at_once else 3):
+            world.release()
+
+    try:
+        world.reset(sample_task())
+        world.on_frame = disturb
+        held = world.step(np.array([[0.4, 0.0]]))
+        world.release()
+        assert Verdict.HELD in verdict_of(held)
+        assert len(frames) == 2
+        assert world.mode is Mode.HOLD
+        world.on_frame = None
+        for _ in range(Held.horizon - 2):
+            world.step(np.array([[0.4, 0.0]]))
+            assert world.mode is Mode.RUNNING, "a fresh action resumes"
+        step = world.step(np.array([[0.4, 0.0]]))
+        assert step.truncated[0], "an interrupted decision counts as one"
+        assert world.mode is Mode.IDLE
+    finally:
+        world.close()
+
+
+def test_one_repeated_action_with_nan_is_dropped_once_and_the_next_resumes() -> None:
+    world = build(Held())
+    try:
+        world.reset(sample_task())
+        dropped = world.step(np.array([[np.nan, 0.0]]))
+        assert Verdict.DROPPED in verdict_of(dropped)
+        assert [event["event"] for event in world.events] == ["ACTION_NOT_FINITE"]
+        world.step(np.array([[0.4, 0.0]]))
+        assert world.mode is Mode.RUNNING
+    finally:
+        world.close()
+
+
 def hold_an_action(pipe: Connection) -> None:
     """A policy's process that will be killed while it holds an action."""
     world = build(HeldForLong(), clock="realtime")
