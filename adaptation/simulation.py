@@ -17,8 +17,8 @@ class Simulator:
     """Puts worlds into observed states and acts in them: ``policies.method.Simulate``.
 
     It uses ``VecWorld``'s default engine for the family's scene, whatever engine a training or a
-    trial runs in. Worlds are kept between calls, in sizes of powers of two. Threads may share a simulator, as a policy
-    and the background update of its belief do: one call runs at a time.
+    trial runs in. Worlds are kept between calls, in sizes of powers of two. Threads may share a
+    simulator, as a policy and the background update of its belief do: one call runs at a time.
     """
 
     def __init__(self, family: Family) -> None:
