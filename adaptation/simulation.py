@@ -27,6 +27,10 @@ class Simulator:
         self._worlds: dict[int, VecWorld] = {}
         self._lock = Lock()  # of the worlds
 
+    def __reduce__(self) -> tuple[type["Simulator"], tuple[Family]]:
+        """How it is copied and sent to another process: the family alone."""
+        return Simulator, (self.family,)
+
     def __call__(self, task: Tensor, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Next observations (m, h, o) and rewards (m, h); see ``policies.method.Simulate``."""
         inputs = [_array(x) for x in (task, obs, actions)]

@@ -1,5 +1,6 @@
 """The simulator as a function: it continues from an observation as the world itself goes on."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -94,3 +95,9 @@ def test_only_families_whose_state_is_observed_offer_a_simulator() -> None:
     for name in FAMILIES:
         family = FAMILIES[name]()
         assert (problem_of(family).simulate is not None) == family.observes_state
+
+
+def test_a_simulator_can_be_sent_to_another_process() -> None:
+    family = FAMILIES["slide"]()
+    sent = pickle.loads(pickle.dumps(Simulator(family)))
+    assert sent.family.name == family.name
