@@ -74,8 +74,8 @@ def engine_results(statuses: Sequence[CellStatus], engine: str) -> EngineResults
         for seed, grids in by_seed.items():
             own = dict(grids)
             if method not in REFERENCES:
-                beside = {role: found.get(seed) for role, found in references.items()}
-                own |= {role: one["adapted"] for role, one in beside.items() if one is not None}
+                by_role = {role: found.get(seed) for role, found in references.items()}
+                own |= {role: one["adapted"] for role, one in by_role.items() if one is not None}
             trainings.append(own)
         if not trainings:
             continue

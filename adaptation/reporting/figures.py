@@ -51,18 +51,18 @@ def success_curve(results: Mapping[str, PolicyResult]) -> str:
     """
     figure = new_figure(5.2, 3.2)
     axes = new_axes(figure)
-    beside = -APART * (len(results) - 1) / 2
+    offset = -APART * (len(results) - 1) / 2
     for policy, result in results.items():
         episodes = np.arange(1, len(result.success) + 1)
         rates = [100 * rate for rate in result.success]
-        line = _plot(axes, episodes + beside, rates, policy, results)
+        line = _plot(axes, episodes + offset, rates, policy, results)
         color = line.get_color()
         for episode, interval in zip(episodes, result.success_interval, strict=True):
             if interval is not None:
                 low, high = interval
-                axes.vlines(episode + beside, 100 * low, 100 * high, color, alpha=0.5)
+                axes.vlines(episode + offset, 100 * low, 100 * high, color, alpha=0.5)
         axes.set_xticks(episodes)
-        beside += APART
+        offset += APART
     axes.set_ylim(-3, 103)
     axes.set_xlabel("episode")
     axes.set_ylabel("success, %")

@@ -58,7 +58,7 @@ class FinetuneBelief:
 
     nets: StackedSac
     adam: AdamState
-    seen: Transition  # (n, L, ...) the task's transitions; the newest episodes overwrite the oldest
+    transitions: Transition  # (n, L, ...) of the task; the newest episodes overwrite the oldest
     count: Tensor  # (n,) transitions ever stored
 
 
@@ -92,7 +92,7 @@ class Finetune(SavedState, LearnsFromReplay):
         return FinetuneBelief(
             nets=nets,
             adam=stacked_sac.zero_adam(nets, n),
-            seen=self._no_transitions(n),
+            transitions=self._no_transitions(n),
             count=torch.zeros(n, dtype=torch.int64, device=self.device),
         )
 
@@ -146,19 +146,19 @@ class Finetune(SavedState, LearnsFromReplay):
         for _ in range(c.steps):
             gradients = self._gradients(nets, belief)
             nets, adam = stacked_sac.adam_step(nets, adam, gradients, c.tuning_lr, c.sac.tau)
-        has_data = belief.seen.valid.any(1)
+        has_data = belief.transitions.valid.any(1)
         tuned = replace(belief, nets=nets, adam=adam)
         return where(has_data, tuned, belief)
 
     def _gradients(self, nets: StackedSac, belief: FinetuneBelief) -> list[Tensor]:
         """The gradients of each world's losses on a batch of its own transitions."""
         g = self.generator
-        n, length = belief.seen.valid.shape
+        n, length = belief.transitions.valid.shape
         stored = belief.count.clamp(min=1, max=length)
         share = uniform((n, self.config.batch_size), g)
         columns = (share * stored[:, None]).long()
         worlds = torch.arange(n, device=self.device)
-        batch = belief.seen[worlds[:, None], columns]
+        batch = belief.transitions[worlds[:, None], columns]
         log_alpha = self.learner.sac.log_alpha.detach()
         noise = standard_normal((2, *batch.action.shape), g)
         with torch.enable_grad():
@@ -192,7 +192,7 @@ def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
 
     The i-th transition ever stored is kept at column i mod L.
     """
-    length = belief.seen.valid.shape[1]
+    length = belief.transitions.valid.shape[1]
     order = episode.valid.cumsum(1) - 1  # (n, H) place of each among the episode's valid ones
     number = belief.count[:, None] + order
     worlds, ticks = episode.valid.nonzero(as_tuple=True)
@@ -203,6 +203,6 @@ def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
         written[worlds, columns] = new[worlds, ticks]
         return written
 
-    seen = map_tensors(write, belief.seen, episode)
+    transitions = map_tensors(write, belief.transitions, episode)
     count = belief.count + episode.valid.sum(1)
-    return replace(belief, seen=seen, count=count)
+    return replace(belief, transitions=transitions, count=count)

@@ -35,8 +35,7 @@ from policies.models.particles import (
     Prior,
     choose,
     equal_weights,
-    rejuvenate,
-    reweigh,
+    update,
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
 from policies.nn.noise import standard_normal, uniform
@@ -182,13 +181,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         """Weigh the particles by the transition, and plan for the next observation."""
         c = self.config.particles
         likelihood = self.ema_model.log_likelihood(transition, belief.particles.u)
-        particles = reweigh(belief.particles, likelihood, transition.valid)
-        particles = rejuvenate(
-            particles,
-            c.min_effective_share,
-            c.move,
-            self.generator,
-        )
+        particles = update(belief.particles, likelihood, transition.valid, c, self.generator)
         informed = replace(belief, particles=particles)
         return self.replan(informed, transition)
 

@@ -249,14 +249,14 @@ class Pearl(SavedState, LearnsFromReplay):
         c = self.config.sac
         g = self.generator
         slots, is_recent = self.draw_tasks()
-        seen, mask = self.contexts(slots)
+        context, mask = self.contexts(slots)
         task = self.replay.task[slots][:, None]
-        posterior = self.believe(with_training_reward(self.problem, seen, task), mask)
+        posterior = self.believe(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
         losses = {}
         if self.problem.training_reward is not None:
-            surprise = self.believe(seen, mask).surprise(z.detach())
+            surprise = self.believe(context, mask).surprise(z.detach())
             losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
@@ -278,9 +278,7 @@ class Pearl(SavedState, LearnsFromReplay):
     def step(self) -> dict[str, Tensor]:
         """One gradient step on encoder, actor, critics and temperature."""
         losses = self.losses()
-        total = losses["critic"] + losses["kl"] + losses["actor"] + losses["temperature"]
-        if "prediction" in losses:
-            total = total + losses["prediction"]
+        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()

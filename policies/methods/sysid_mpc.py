@@ -23,8 +23,7 @@ from policies.models.particles import (
     Particles,
     Prior,
     choose,
-    rejuvenate,
-    reweigh,
+    update,
 )
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import IcemConfig, Plan
@@ -143,13 +142,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         """Weigh the particles by simulations of the transition, and plan from its end."""
         c = self.config.particles
         likelihood = self._log_likelihood(transition, belief.particles.u)
-        particles = reweigh(belief.particles, likelihood, transition.valid)
-        particles = rejuvenate(
-            particles,
-            c.min_effective_share,
-            c.move,
-            self.generator,
-        )
+        particles = update(belief.particles, likelihood, transition.valid, c, self.generator)
         informed = replace(belief, particles=particles)
         return self.replan(informed, transition)
 

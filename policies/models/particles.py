@@ -193,6 +193,18 @@ def reweigh(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Part
     return Particles(particles.u, log_weights)
 
 
+def update(
+    particles: Particles,
+    log_likelihood: Tensor,
+    valid: Tensor,
+    config: ParticleConfig,
+    generator: torch.Generator,
+) -> Particles:
+    """``reweigh``, then ``rejuvenate`` as the settings say."""
+    weighed = reweigh(particles, log_likelihood, valid)
+    return rejuvenate(weighed, config.min_effective_share, config.move, generator)
+
+
 def choose(particles: Particles, count: int) -> Tensor:
     """``count`` particles of each world (n, count, h), each as often as its weight demands.
 

@@ -47,21 +47,9 @@ class SmoothEnsemble(Ensemble):
     On strikes of `slide`, a sixth less error than ReLU from as much data.
     """
 
-    def forward(self, x: Tensor, detach_weights: bool = False) -> Tensor:
-        """Outputs (m, b, k) of all members for inputs (m, b, i) or (b, i)."""
-        h = x
-        if x.dim() == 2:
-            h = x.expand(self.members, *x.shape)
-        last = len(self.weights) - 1
-        for layer, weight in enumerate(self.weights):
-            bias = self.biases[layer]
-            if detach_weights:
-                weight = weight.detach()
-                bias = bias.detach()
-            h = torch.baddbmm(bias, h, weight)
-            if layer < last:
-                h = functional.silu(h)
-        return h
+    def activate(self, h: Tensor) -> Tensor:
+        """SiLU."""
+        return functional.silu(h)
 
 
 class TaskDynamics(nn.Module):

@@ -149,13 +149,13 @@ def test_all_valid_transitions_are_kept_until_newer_ones_need_their_place() -> N
     valid[2:, 0] = False
     first = method.adapt(method.prior(N), replace(ticks, valid=valid))
     assert first.count.tolist() == [2, H, H]
-    assert torch.equal(first.seen.reward[1, :H], ticks.reward[:, 1])
+    assert torch.equal(first.transitions.reward[1, :H], ticks.reward[:, 1])
     newer = episode(seed=1)
     third = method.adapt(method.adapt(first, newer), newer)
     # World 0 had room for 8 transitions and got 2 + 4 + 4: the last two replace the first two.
     rewards = newer.reward[:, 0]
     expected = torch.cat([rewards[2:], rewards, rewards[:2]])
-    assert torch.equal(third.seen.reward[0], expected)
+    assert torch.equal(third.transitions.reward[0], expected)
 
 
 @torch.no_grad()
