@@ -153,7 +153,9 @@ class Finetune(SavedState, LearnsFromReplay):
         """The networks of a block of worlds after all gradient steps on their transitions."""
         c = self.config
         nets = map_tensors(_trainable_copy, belief.nets)
-        optimizer = torch.optim.Adam(nets.trained, lr=c.tuning_lr, fused=True)
+        # elsewhere PyTorch has no fused Adam
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(nets.trained, lr=c.tuning_lr, fused=fused)
         for _ in range(c.steps):
             optimizer.zero_grad()
             with torch.enable_grad():
