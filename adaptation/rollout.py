@@ -52,6 +52,7 @@ def rollout(
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
+    is_over: Callable[[], bool] | None = None,
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
@@ -62,6 +63,7 @@ def rollout(
         episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
+        is_over: asked after every episode: whether to leave out those that are left.
 
     Returns:
         What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
@@ -102,6 +104,8 @@ def rollout(
         belief = method.adapt(belief, episode)
         finished.append(episode)
         successes.append(success)
+        if is_over is not None and is_over():
+            break
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 

@@ -251,6 +251,16 @@ class ArmWorld:
         """The mode of the control process."""
         return self.control.mode
 
+    @property
+    def is_held(self) -> bool:
+        """Whether an operator holds the arm."""
+        return bool(self.control.state["operator_hold"])
+
+    @property
+    def is_latched(self) -> bool:
+        """Whether the arm is in a fault that must be cleared."""
+        return self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
+
     def hold(self) -> None:
         """Operator: brake, and follow no action and begin no episode until ``release``."""
         self.control.say(Word.HOLD)

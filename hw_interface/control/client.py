@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw_interface.control.layout import EVENTS, LATENESS, Record, Sizes
+from hw_interface.control.own_session import signals_wait
 from hw_interface.control.process import ControlConfig, serve
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
@@ -79,7 +80,8 @@ class ControlClient:
         """
         sizes = Sizes.of(family)
         self.rate = 1 / plan.driver.capabilities.dt  # Hz
-        self.shared = SharedState(sizes)
+        with signals_wait():  # also for multiprocessing's process that tracks shared memory
+            self.shared = SharedState(sizes)
         self._last_action_seq = 0
         self._last_request_seq = 0
         self._words_said = np.zeros(len(Word), dtype=np.int64)
@@ -93,12 +95,13 @@ class ControlClient:
         self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
-        self.process.start()
         self._recorder: SpawnProcess | None = None
-        if record_to is not None:
-            arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-            self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-            self._recorder.start()
+        with signals_wait():
+            self.process.start()
+            if record_to is not None:
+                arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
+                self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
+                self._recorder.start()
         # multiprocessing waits at exit for its processes, also for one that hangs
         atexit.register(self.close)
         try:
@@ -257,7 +260,8 @@ class ControlClient:
                 steps.callback(end_process, self._recorder, RECORDER_TIMEOUT)
             steps.callback(self.shared.finish)
             steps.callback(self._keep_final_state)
-            steps.callback(end_process, self.process, QUIT_TIMEOUT)
+            hangs = self.shared.overdue > 0
+            steps.callback(end_process, self.process, END_TIMEOUT if hangs else QUIT_TIMEOUT)
 
     def _keep_final_state(self) -> None:
         self.final_state = self.state

@@ -58,6 +58,8 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("rejected_seq", "i8"),  # the newest request that was refused
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
+        ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own
+        ("link_broken", "?"),  # whether the driver must be connected anew
         ("events", "i8"),  # how many there were
         ("missed_ticks", "i8"),
         ("max_lateness", "f8"),  # s

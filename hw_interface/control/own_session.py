@@ -3,11 +3,26 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 # a request to end, the end of the terminal, and Ctrl-backslash
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ALL = {signal.SIGINT, *ENDING}
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Processes that are started in this context are reached by none of these signals.
+
+    They inherit that, so that Ctrl-C cannot end them before ``enter_own_session``, which lets the
+    signals through that came meanwhile.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def enter_own_session(end: Callable[[], None]) -> None:
@@ -29,3 +44,4 @@ def enter_own_session(end: Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in ENDING:
         signal.signal(number, note)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL)

@@ -7,6 +7,7 @@ runs one control period as soon as an action is posted. Nothing else differs bet
 import contextlib
 import gc
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from robots.world import Family, Start, Task
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s within which the loop runs again in real time
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
+SETTLE_TICKS = 100  # after the end, until the joints stand
 MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
 MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
 
@@ -63,14 +65,16 @@ class ControlLoop:
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
         self.lockstep_time = 0.0  # s
         self.ending = False
-        self.end_requested = False  # by a signal
-        self._failures = 0
+        self.end_requested = threading.Event()  # by a signal
+        self.failures = 0  # errors of our own
 
     def report(self, event: Event, detail: float) -> None:
         """Publish an event of the watchdog."""
-        events = self.progress.events
-        self.shared.events[events % EVENTS] = (int(event), self.now(), detail)
-        self.progress.events += 1
+        progress = self.progress
+        self.shared.events[progress.events % EVENTS] = (int(event), self.now(), detail)
+        progress.events += 1
+        if event in (Event.ARM_ERROR, Event.ARM_STOPPED, Event.CLEARED):
+            progress.arm_error = event is not Event.CLEARED
 
     def now(self) -> float:
         """Monotonic time, s; in lockstep ticks passed times dt."""
@@ -90,6 +94,9 @@ class ControlLoop:
         finally:
             self.shared.promise(BLOCKING)
             self.controller.stop()
+            with contextlib.suppress(Exception):
+                self.controller.settle(SETTLE_TICKS, 0.0 if self.config.lockstep else self.dt)
+                self.publish()
             with contextlib.suppress(Exception):
                 self.driver.disconnect()
             self.shared.finish()
@@ -126,8 +133,8 @@ class ControlLoop:
                 self.wait_for_tick()
             self.tick()
         except Exception as error:
-            self._failures += 1
-            if self._failures > MAX_FAILURES:
+            self.failures += 1
+            if self.failures > MAX_FAILURES:
                 raise
             traceback.print_exc()
             self.shared.exit_reason = f"{type(error).__name__}: {error}"
@@ -138,7 +145,7 @@ class ControlLoop:
         """End where a signal asks for it, or where the policy's process is gone."""
         if self.ending:
             return
-        if self.end_requested:
+        if self.end_requested.is_set():
             self.end()
         if os.getppid() != self.config.parent:
             self.controller.watchdog.fault(Event.POLICY_DIED)
@@ -183,8 +190,7 @@ class ControlLoop:
 
     def report_damage(self) -> None:
         """Report records that stay unreadable, each once."""
-        shared = self.shared
-        for slot in (shared.action, shared.request, shared.words):
+        for slot in (self.shared.action, self.shared.request, self.shared.words):
             if slot.unreadable_since_long():
                 self.report(Event.BAD_RECORD, 0)
 
@@ -290,9 +296,5 @@ class ControlLoop:
 def serve(config: ControlConfig) -> None:
     """Run the control process from its start to its end."""
     loop = ControlLoop(config)
-
-    def request_end() -> None:
-        loop.end_requested = True
-
-    enter_own_session(request_end)
+    enter_own_session(loop.end_requested.set)
     loop.run()

@@ -28,6 +28,7 @@ from adaptation.runs import archive
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
+from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, RefusedError
@@ -69,6 +70,8 @@ class Arm(tiny.World):
     until_power_cut = NEVER  # ticks
     until_fault = NEVER  # ticks
     opened: list[Opened] = []  # noqa: RUF012
+    mode = Mode.RUNNING
+    is_held = False
     on_frame: Callable[[Any], None]  # set by the recorder
 
     def __init__(
@@ -90,6 +93,15 @@ class Arm(tiny.World):
         Arm.opened.append(opened)
         self.clock = clock
         self.events: list[dict[str, Any]] = []
+        self.control = SimpleNamespace(
+            state={"missed_ticks": 0},
+            final_state=None,
+            process=SimpleNamespace(exitcode=0),
+        )
+
+    @property
+    def is_latched(self) -> bool:
+        return Arm.until_fault <= 0
 
     def reset(self, task: Any) -> Array:
         if Arm.until_fault <= 0:

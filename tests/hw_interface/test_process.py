@@ -212,9 +212,7 @@ def test_a_continued_action_is_followed_while_running_alone(shared: SharedState)
 
 @pytest.mark.parametrize("word", Word)
 @pytest.mark.parametrize("kind", [int(Request.END_EPISODE), 99])
-def test_no_request_takes_the_place_of_a_word(
-    shared: SharedState, word: Word, kind: int
-) -> None:
+def test_no_request_takes_the_place_of_a_word(shared: SharedState, word: Word, kind: int) -> None:
     rig = LoopRig(shared, lockstep=True)
     rig.counts[word] += 1
     shared.words.write(counts=rig.counts)
@@ -318,7 +316,7 @@ def test_random_bytes_in_the_shared_memory_do_not_end_the_process_unbraked(
     rig.loop.run_once = overwrite_and_run  # type: ignore[method-assign]
     run_to_rest(rig)
     assert rig.controller.watchdog.mode in (Mode.HOLD, Mode.FAULT)
-    assert rig.loop._failures == 0
+    assert rig.loop.failures == 0
 
 
 def test_a_damaged_record_is_reported_once_until_it_is_whole_again(
