@@ -18,7 +18,6 @@ from rich.console import Console
 
 from adaptation.jobs.status_line import Status, StatusLine
 
-PROGRAM = Path(__file__).with_name("operated.py")
 WIDTH = 80
 PATIENCE = 60.0  # s
 
@@ -26,10 +25,15 @@ PATIENCE = 60.0  # s
 class Terminal:
     """A program in a terminal of its own, which it leads as a shell would."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, file: str, *arguments: str) -> None:
+        path = Path(__file__).with_name(file)
+        tests = Path(__file__).parents[1]
+        folders = os.pathsep.join([str(tests.parent), str(tests)])
+        environment = {**os.environ, "PYTHONPATH": folders}
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, str(PROGRAM), *arguments])
+            words = [sys.executable, str(path), *arguments]
+            os.execve(sys.executable, words, environment)
         self.text = ""
         self.status: int | None = None
 
@@ -80,8 +84,8 @@ class Terminal:
 
 
 @contextmanager
-def program(*arguments: str) -> Iterator[Terminal]:
-    terminal = Terminal(*arguments)
+def program(file: str, *arguments: str) -> Iterator[Terminal]:
+    terminal = Terminal(file, *arguments)
     try:
         yield terminal
     finally:
@@ -94,7 +98,7 @@ def program(*arguments: str) -> Iterator[Terminal]:
 
 
 def test_keys_and_the_signal_reach_the_arm_and_the_terminal_is_restored() -> None:
-    with program("pretended") as terminal:
+    with program("operated.py") as terminal:
         terminal.read_until("keys: space")
         terminal.read_until("ready")
         assert not terminal.echoes
@@ -120,28 +124,32 @@ def test_keys_and_the_signal_reach_the_arm_and_the_terminal_is_restored() -> Non
 
 @pytest.mark.parametrize("key", ["\x03", "\x1c"], ids=["Ctrl-C", "Ctrl-backslash"])
 def test_a_key_that_ends_the_program_restores_the_terminal_and_says_how_the_arm_was_left(
-    tmp_path: Path, key: str
+    key: str,
 ) -> None:
-    recording = tmp_path / "r.mcap"
-    with program("twin", str(recording)) as terminal:
-        terminal.read_until("episode 1")
+    with program("operated.py") as terminal:
+        terminal.read_until("ready")
+        assert not terminal.echoes
         terminal.press(key)
         assert terminal.wait() != 0
         assert terminal.echoes
-        assert f"arm: at rest, torque on; recording {recording}" in terminal.text.replace(
-            "\r\n", ""
-        )
-    assert_whole(recording)
+        assert "arm: at rest, torque on; not recorded" in terminal.text
 
 
+@pytest.mark.parametrize("hang_up", [False, True], ids=["Ctrl-C", "closed"])
 def test_a_terminal_that_is_closed_leaves_the_arm_at_rest_and_the_recording_whole(
-    tmp_path: Path,
+    tmp_path: Path, hang_up: bool
 ) -> None:
     recording = tmp_path / "r.mcap"
-    with program("twin", str(recording)) as terminal:
+    with program("driven.py", str(recording)) as terminal:
         terminal.read_until("episode 1")
-        terminal.hang_up()
+        if hang_up:
+            terminal.hang_up()
+        else:
+            terminal.press("\x03")
         assert terminal.wait() != 0
+        if not hang_up:
+            text = terminal.text.replace("\r\n", "")
+            assert f"arm: at rest, torque on; recording {recording}" in text
     assert_whole(recording)
 
 
