@@ -7,15 +7,19 @@ import select
 import signal
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcap.reader import make_reader
 from rich.console import Console
 
+from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.status_line import Status, StatusLine
 
 WIDTH = 80
@@ -162,6 +166,36 @@ def assert_whole(recording: Path) -> None:
         assert summary.statistics.message_count > 0
         messages = list(make_reader(file).iter_messages(topics=["/setpoint"]))
     assert b'"velocity":0.0' in messages[-1][2].data.replace(b"-0.0", b"0.0")
+
+
+@dataclass
+class Waiting:
+    """An arm that an operator has held or stopped."""
+
+    is_held: bool = False
+    is_latched: bool = False
+
+
+@pytest.mark.parametrize("waits_for_clear", [True, False])
+def test_an_episode_waits_until_the_operator_lets_the_arm_go(waits_for_clear: bool) -> None:
+    operator = OperatorConsole()
+    world: Any = Waiting(is_held=True)
+    operator._world = world
+    operator.begin_object(0, waits_for_clear)
+    waiting = threading.Thread(target=operator.wait_until_free)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    world.is_held = False
+    waiting.join(PATIENCE)
+    assert not waiting.is_alive()
+    world.is_latched = True
+    operator.end_requested = True
+    if waits_for_clear:
+        with pytest.raises(KeyboardInterrupt):
+            operator.wait_until_free()
+    else:
+        operator.wait_until_free()
 
 
 def test_the_status_line_fits_a_terminal_of_80_columns() -> None:
