@@ -131,8 +131,18 @@ class OperatorConsole:
             for key in pressed:
                 self._obey(key, world)
             self.status.mode = world.mode.name
+            self.status.hint = self._hint(world)
             self.status.missed_ticks = int(world.control.state["missed_ticks"])
             self._line.show(self.status)
+
+    def _hint(self, world: ArmWorld) -> str:
+        if not self._keys.has_keyboard:
+            return ""
+        if world.is_held:
+            return "space releases"
+        if world.is_latched:
+            return "c clears"
+        return "ending" if self.end_requested else ""
 
     def _obey(self, key: str, world: ArmWorld) -> None:
         if key == "s":
@@ -145,13 +155,11 @@ class OperatorConsole:
             self._say("hold", world.hold)
         elif key == "q":
             self.end_requested = True
-            self.status.note = "ends after this episode"
         elif key in ENTER:
             self._confirmed.set()
 
     def _say(self, name: str, word: Callable[[], None]) -> None:
         try:
             word()
-            self.status.note = name
         except ArmError as error:
             self._line.say(f"{name}: {error}")

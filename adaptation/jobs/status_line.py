@@ -18,19 +18,18 @@ class Status:
     returns: float = 0.0  # of the episode so far
     missed_ticks: int = 0
     belief_age: int = 0  # updates that the belief is behind
-    note: str = ""  # what an operator's word led to
+    hint: str = ""  # what an operator may do now, or has asked for
 
     def __str__(self) -> str:
+        mode = f"{self.mode} ({self.hint})" if self.hint else f"{self.mode:7}"
         parts = [
-            f"{self.mode:7}",
+            mode,
             f"object {self.object}",
             f"episode {self.episode}",
-            f"return {self.returns:+.3g}",
+            f"return {self.returns:+.2f}",
             f"missed {self.missed_ticks}",
             f"belief {self.belief_age} behind",
         ]
-        if self.note:
-            parts.append(self.note)
         return "  ".join(parts)
 
 

@@ -212,7 +212,7 @@ def test_the_status_line_fits_a_terminal_of_80_columns() -> None:
         "RUNNING",
         "object 20",
         "episode 3",
-        "return -1.23e+03",
+        "return -1234.57",
         "missed 123",
         "belief 12",
     ):
