@@ -101,8 +101,11 @@ class OperatorConsole:
         self.status.returns += float(step.reward[0])
         self.status.belief_age = behind
 
-    def wait_until_free(self) -> None:
+    def wait_until_free(self) -> bool:
         """Wait until a hold is released, and a fault is cleared where that is waited for.
+
+        Returns:
+            Whether the arm may move now.
 
         Raises:
             KeyboardInterrupt: the end is asked for while the arm waits.
@@ -112,6 +115,7 @@ class OperatorConsole:
             if self.end_requested:
                 raise KeyboardInterrupt
             self._closing.wait(REFRESH)
+        return world is not None and not world.is_latched
 
     def _must_wait(self, world: ArmWorld) -> bool:
         return world.is_held or (self.waits_for_clear and world.is_latched)

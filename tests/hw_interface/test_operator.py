@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from emulated import VIPERX, PacedDynamixel, emulated_bus, patient_driver
 from fake import FAMILY, READY, FakeDriver, Rig, assert_within_limits
+from numpy.typing import ArrayLike
 from test_arm_world import (
     FORWARD,
     Person,
@@ -72,6 +73,38 @@ def test_no_stop_is_lost_however_soon_another_request_follows(world: ArmWorld) -
         assert world.mode is Mode.IDLE
     other.join()
     assert lost == 0
+
+
+@pytest.mark.parametrize("word", ["hold", "stop"])
+def test_an_episode_begins_after_all_where_an_operator_lets_the_arm_go(
+    world: ArmWorld, word: str
+) -> None:
+    """The word comes on the way to the start."""
+    said: list[str] = []
+
+    def let_go() -> bool:
+        if said:
+            world.release()
+            world.clear()
+        return True
+
+    request = world.control.request
+
+    def request_and_say(kind: Request, **values: ArrayLike) -> None:
+        request(kind, **values)
+        if not said:
+            said.append(word)
+            {"hold": world.hold, "stop": world.stop}[word]()
+
+    world.wait_for_operator = let_go
+    world.control.request = request_and_say  # type: ignore[method-assign]
+    assert np.isfinite(world.reset(sample_task())).all()
+    assert said == [word]
+    assert world.mode is Mode.ARMED
+    world.wait_for_operator = None
+    world.stop()
+    with pytest.raises(ArmError, match="FAULT"):
+        world.reset(sample_task())
 
 
 def test_words_may_come_from_many_threads_at_once(world: ArmWorld) -> None:
