@@ -4,11 +4,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 # a request to end, the end of the terminal, and Ctrl-backslash
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ALL = {signal.SIGINT, *ENDING}
+END_TIMEOUT = 1.0  # s, for a process to end that was terminated, or killed
 
 
 @contextlib.contextmanager
@@ -45,3 +47,16 @@ def enter_own_session(end: Callable[[], None]) -> None:
     for number in ENDING:
         signal.signal(number, note)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL)
+
+
+def end_process(process: SpawnProcess, patience: float) -> None:
+    """Wait ``patience`` s for a process to end by itself; then terminate it, then kill it."""
+    try:
+        process.join(patience)
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join(END_TIMEOUT)
+        if process.is_alive():
+            process.kill()
+            process.join(END_TIMEOUT)
