@@ -87,8 +87,7 @@ def rollout(
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            begins = t == 0
-            tick = make_transition(obs, action, step, begins and e == 0, begins, alive)
+            tick = make_transition(obs, action, step, t == 0 and e == 0, t == 0, alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
@@ -98,13 +97,10 @@ def rollout(
             obs = tick.next_obs
             if not alive.any():
                 break
-        padding = _invalid(ticks[-1])
-        ticks += [padding] * (world.family.horizon - len(ticks))
-        episode = stack(ticks)  # (H, n, ...)
-        if e + 1 < episodes:  # nobody acts on what the last episode teaches
-            belief = method.adapt(belief, episode)
-        finished.append(episode)
+        finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(success)
+        if e + 1 < episodes:  # nobody acts on what the last episode teaches
+            belief = method.adapt(belief, finished[-1])
         if is_over is not None and is_over():
             break
     ids = torch.as_tensor(task.ids)
@@ -145,6 +141,12 @@ def make_transition(
         begins=torch.full_like(alive, begins),
         valid=alive & ~diverged,
     )
+
+
+def _whole_episode(ticks: list[Transition], horizon: int) -> Transition:
+    """The ticks (n, ...) of an episode as (H, n, ...); those it did not have are not valid."""
+    padding = _invalid(ticks[-1])
+    return stack(ticks + [padding] * (horizon - len(ticks)))
 
 
 def _invalid(tick: Transition) -> Transition:

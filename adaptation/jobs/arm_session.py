@@ -20,6 +20,7 @@ from hw_interface.arm_world import ArmWorld
 from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
+from policies.method import TrialBatch
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.world import Family, Start, Step, Task
@@ -177,6 +178,19 @@ class ArmSession:
             recorder.collect_events()
         if must_count or self.world.is_latched:
             recorder.refuse_fault()
+        most_stale = paced.most_stale if isinstance(paced, Background) else 0
+        return self._describe(name, number, task, trial, recorder, most_stale)
+
+    def _describe(
+        self,
+        name: str,
+        number: int,
+        task: Task,
+        trial: TrialBatch,
+        recorder: EpisodeRecorder,
+        most_stale: int,
+    ) -> list[EpisodeRecord]:
+        """One record per episode of a trial."""
         metrics = final_metrics(self.family, task, trial)
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
@@ -196,7 +210,7 @@ class ArmSession:
                 task=known,
                 events=recorder.events[e],
                 timing=timing,
-                most_stale=paced.most_stale if isinstance(paced, Background) else 0,
+                most_stale=most_stale,
                 trace=recorder.traces[e],
             )
             records.append(record)

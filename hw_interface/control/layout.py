@@ -40,7 +40,45 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     """Everything that is shared about one arm, as one structured type."""
     joints = (sizes.joints,)
     actions = (sizes.actions,)
-    state: list[Column] = [
+    action: list[Column] = [
+        ("seq", "i8"),  # counted from 1
+        ("stamp", "f8"),  # s, monotonic: of the observation that it answers
+        ("continues", "?"),  # whether it only carries an earlier decision on
+        ("action", "f8", actions),  # in [-1, 1]
+    ]
+    request: list[Column] = [
+        ("seq", "i8"),  # counted from 1
+        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
+        ("q", "f8", joints),  # rad, the start
+        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
+        ("task", "f8", (sizes.task_parameters,)),
+    ]
+    words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
+    event: list[Column] = [
+        ("kind", "i8"),  # Event
+        ("stamp", "f8"),  # s, as of the state
+        ("detail", "f8"),  # see Event
+    ]
+    return np.dtype(
+        [
+            ("alive_until", "f8"),  # s, monotonic: the control process runs again before then
+            ("ring_head", "u8"),  # rows pushed so far
+            ("state", _slot(_state_columns(joints, actions))),
+            ("action", _slot(action)),
+            ("request", _slot(request)),
+            ("words", _slot(words)),
+            ("events", event, (EVENTS,)),
+            ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
+            ("finished", "?"),  # the control process has ended
+            ("exit_reason", f"S{EXIT_REASON}"),
+            ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
+        ]
+    )
+
+
+def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Column]:
+    """What the control process publishes after every tick."""
+    return [
         ("tick", "i8"),  # ticks since the process began
         ("stamp", "f8"),  # s, monotonic; in lockstep s of control
         ("mode", "i8"),  # Mode
@@ -67,40 +105,6 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("applied_sum", "f8", actions),  # of the actions applied in each tick of the episode
         ("applied_ticks", "i8"),  # how many ticks these are
     ]
-    action: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("stamp", "f8"),  # s, monotonic: of the observation that it answers
-        ("continues", "?"),  # whether it only carries an earlier decision on
-        ("action", "f8", actions),  # in [-1, 1]
-    ]
-    request: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
-        ("q", "f8", joints),  # rad, the start
-        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
-        ("task", "f8", (sizes.task_parameters,)),
-    ]
-    words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
-    event: list[Column] = [
-        ("kind", "i8"),  # Event
-        ("stamp", "f8"),  # s, as of the state
-        ("detail", "f8"),  # see Event
-    ]
-    return np.dtype(
-        [
-            ("alive_until", "f8"),  # s, monotonic: the control process runs again before then
-            ("ring_head", "u8"),  # rows pushed so far
-            ("state", _slot(state)),
-            ("action", _slot(action)),
-            ("request", _slot(request)),
-            ("words", _slot(words)),
-            ("events", event, (EVENTS,)),
-            ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
-            ("finished", "?"),  # the control process has ended
-            ("exit_reason", f"S{EXIT_REASON}"),
-            ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
-        ]
-    )
 
 
 def _slot(columns: list[Column]) -> DTypeLike:
