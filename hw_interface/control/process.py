@@ -59,6 +59,7 @@ class ControlLoop:
         self.dt = self.driver.capabilities.dt
         self.shared = SharedState(Sizes.of(family), config.shared)
         self.pacer = Pacer(self.dt, self.shared.lateness)
+        self.patience = BLOCKING if config.lockstep else max(HEARTBEAT, 2 * self.dt)  # s
         self.controller = ArmController(family, devices, self.report, config.watchdog)
         self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
@@ -120,7 +121,7 @@ class ControlLoop:
         An error of our own brakes the arm and then ends the process. After ``MAX_FAILURES`` the
         error is raised, so that the driver is stopped at once.
         """
-        self.shared.promise(BLOCKING if self.config.lockstep else HEARTBEAT)
+        self.shared.promise(self.patience)
         try:
             self.check_end()
             self.handle_words()
