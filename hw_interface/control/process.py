@@ -204,8 +204,7 @@ class ControlLoop:
         seq = int(posted["seq"])
         if seq == self.last_action_seq:
             return
-        lockstep = self.config.lockstep
-        if lockstep and self.progress.action_unfinished:
+        if self.config.lockstep and self.progress.action_unfinished:
             return
         self.last_action_seq = seq
         if seq > MAX_SEQ:
@@ -214,7 +213,7 @@ class ControlLoop:
         self.progress.begin_action(seq)
         self.controller.set_action(
             seq,
-            now if lockstep else float(posted["stamp"]),
+            now if self.config.lockstep else float(posted["stamp"]),
             posted["action"].copy(),
             taken=now,
             continues=bool(posted["continues"]),
