@@ -142,7 +142,7 @@ class Dynamixel:
             OSError: the servos do not answer.
         """
         self._enabled = False
-        control = self._read_control()
+        control = self._read_health()
         check_hardware_errors(self._all_ids, control)
         check_shadows(self.calibration, self._all_ids, control["present_position"])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
@@ -183,25 +183,31 @@ class Dynamixel:
         for name, values in written.items():
             of_shadows = [values[joint] for joint in self.calibration.shadows.values()]
             of_all[name] = values + of_shadows
-        check_written(self._all_ids, self._read_control(), of_all, tolerance)
+        check_written(self._all_ids, self._read_health(), of_all, tolerance)
 
     def read(self) -> JointState:
         """The newest reading; the previous one where it was lost."""
-        silent = time.monotonic() - self.bus.last_reply
-        if silent > self._watchdog * WATCHDOG_UNIT / 2:
-            self._check_bus_watchdog()
         if self._state is None:
             self._state = self._retry(self._read_present)
-        else:
+        elif self._check_bus_watchdog():
             self._state = self._read_present() or self._state
         return self._state
 
-    def _check_bus_watchdog(self) -> None:
-        """After a silence: check whether a servo's watchdog has stopped it."""
-        with contextlib.suppress(OSError):
-            shown = self._read_control()["bus_watchdog"]
-            tripped = bool((shown != self._watchdog).any())
-            self._watchdog_tripped |= self._enabled and tripped
+    def _check_bus_watchdog(self) -> bool:
+        """After a silence: ask once whether a servo's watchdog has stopped it.
+
+        Returns:
+            Whether the servos answer, as far as is known.
+        """
+        silent = time.monotonic() - self.bus.last_reply
+        if silent < self._watchdog * WATCHDOG_UNIT / 2:
+            return True
+        health = self._ask_health()
+        if health is None:
+            return False
+        tripped = bool((health["bus_watchdog"] != self._watchdog).any())
+        self._watchdog_tripped |= self._enabled and tripped
+        return True
 
     def write(self, command: Command) -> None:
         """Send a command; ignored unless enabled."""
@@ -257,14 +263,17 @@ class Dynamixel:
             return Condition.ERROR
         return Condition.READY if self._enabled else Condition.DISABLED
 
-    def _read_control(self) -> NDArray[np.void]:
-        """The control registers of every servo; OSError where they do not answer."""
-
-        def read_once() -> list[Reply] | None:
-            return self.bus.fast_sync_read(self._all_ids, CONTROL)
-
-        data = b"".join(reply.data for reply in self._retry(read_once))
+    def _ask_health(self) -> NDArray[np.void] | None:
+        """The control registers of every servo; None where any of it was lost."""
+        replies = self.bus.fast_sync_read(self._all_ids, CONTROL)
+        if replies is None:
+            return None
+        data = b"".join(reply.data for reply in replies)
         return np.frombuffer(data, CONTROL_FIELDS)
+
+    def _read_health(self) -> NDArray[np.void]:
+        """The same; OSError where they do not answer."""
+        return self._retry(self._ask_health)
 
     def _retry(self, read: Callable[[], T | None]) -> T:
         """The first answer of a few tries; OSError where all were lost."""
