@@ -9,7 +9,7 @@ which the vendor's client does not do when it sends.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -158,7 +158,7 @@ class Dynamixel:
         self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
         self._enabled = True
         self._watchdog_tripped = False
-        self._state = None  # the next reading is a fresh one, of an enabled arm
+        self._state = replace(state, condition=Condition.READY)
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
