@@ -10,10 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
 from hw_interface.devices import Devices
 from robots.actions import standstill
-from robots.errors import ArmError
+from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import SafetyGate
@@ -21,12 +22,13 @@ from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
 AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
+SAME_PLACE = 0.02  # rad between two readings of a standing arm; ours: a soft servo may sag so fast
 
 
 class ArmController:
     """One arm's control, tick by tick."""
 
-    state: JointState  # the newest reading
+    state: JointState  # the newest reading that can be true
 
     def __init__(
         self, family: Family, devices: Devices, report: Report, config: WatchdogConfig
@@ -57,6 +59,8 @@ class ArmController:
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self._move: Move | None = None  # to the episode's start
         self._move_began = 0.0  # s
+        self._retreat: Retreat | None = None  # after a fault of contact
+        self._last_tick = np.inf  # s, when the newest tick was
         self._driver_stopped = False
 
     def start(self) -> None:
@@ -64,13 +68,16 @@ class ArmController:
 
         Raises:
             OSError: there is no connection.
-            RuntimeError: the arm refuses, or it is another one.
-            BadArgumentError: the arm is outside its limits.
+            RuntimeError: the arm refuses, it is another one, or its readings do not agree.
+            BadArgumentError: the arm is outside its limits, or its family needs a tracker.
         """
+        scene = self.family.scene
+        if scene.loose_object and self.tracker is None:
+            name = self.family.name
+            raise BadArgumentError(f"{name} observes an object: an arm needs a tracker for it")
         self.driver.connect()
         self.driver.enable()
-        self.state = self.driver.read()
-        self.gate.reset(self.state.q[None])
+        self._begin_where_the_arm_is()
         self.watchdog.mode = Mode.IDLE
 
     def begin_move(self, q: Array, now: float) -> None:
@@ -99,18 +106,31 @@ class ArmController:
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from the measured position."""
         self.driver.enable()
-        self.state = self.driver.read()
-        first_stamp = self.state.stamp
-        tries = self.watchdog.config.frozen_readings
-        while not self.state.stamp > first_stamp:  # a reading that does not advance may be old
-            if tries == 0:
-                raise RuntimeError(f"the arm is enabled, but its stamp stays at {first_stamp} s")
-            self.state = self.driver.read()
-            tries -= 1
+        self._begin_where_the_arm_is()
         if self.state.condition is not Condition.READY:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
-        self.gate.reset(self.state.q[None])
         self._driver_stopped = False
+
+    def _begin_where_the_arm_is(self) -> None:
+        """Start the gate at two fresh readings that agree: a single one may be old or wild.
+
+        Raises:
+            RuntimeError: there are no two such readings.
+        """
+        earlier = self.driver.read()
+        for _ in range(self.watchdog.config.frozen_readings):
+            state = self.driver.read()
+            distance = float(np.abs(state.q - earlier.q).max())
+            if state.stamp > earlier.stamp and distance < SAME_PLACE:
+                self.state = state
+                self.watchdog.measurements.believe(state)
+                self.gate.reset(state.q[None])
+                return
+            earlier = state
+        problem = (
+            f"its readings do not agree: {distance:.3f} rad apart, the last at {state.stamp} s"
+        )
+        raise RuntimeError(f"the arm is enabled, but {problem}")
 
     @property
     def moving_to_start(self) -> bool:
@@ -150,18 +170,38 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
+        self._end_stall(now)
         self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self._standing
-        _, flags = self.gate(self._requested_velocity(now))
+        requested = self._requested_velocity(now)
+        if watchdog.in_contact:
+            requested = self._retreat_velocity(now)
+        else:
+            self._retreat = None
+        _, flags = self.gate(requested)
         self.verdict |= int(flags[0]) | self._mode_flags()
         if self._driver_stopped:
             return
-        braked = was_standing or watchdog.link_lost
+        braked = watchdog.link_lost or self._has_ended(was_standing, now)
         if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
             self.stop()
         else:
             self._call_driver(self._write_setpoint)
+
+    def _end_stall(self, now: float) -> None:
+        """After a pause of the loop: the arm stands at the last command, and so does the gate."""
+        elapsed = now - self._last_tick
+        self._last_tick = now
+        if elapsed > max(self.watchdog.config.stall, 2 * self.gate.dt):
+            self.gate.reset(self.gate.setpoint.q)
+
+    def _has_ended(self, standing: bool, now: float) -> bool:
+        """After a fault: whether the setpoint has come to its rest."""
+        retreat = self._retreat
+        if retreat is None:
+            return standing
+        return now > retreat.ends or (standing and retreat.arrived(self.gate.setpoint))
 
     def stop(self) -> None:
         """Stop the driver; nothing is written after it."""
@@ -171,9 +211,12 @@ class ArmController:
                 self.driver.stop()
 
     def _read_state(self) -> None:
-        self.state = self.driver.read()
+        reading = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
-        self.watchdog.check_state(self.state, setpoint)
+        self.watchdog.check_state(reading, setpoint)
+        believed = self.watchdog.measurements.believed
+        if believed is not None:
+            self.state = believed
 
     def _write_setpoint(self) -> None:
         setpoint = self.gate.setpoint
@@ -208,6 +251,14 @@ class ArmController:
             self._move = None
             return self._zero_velocity
         return move(elapsed, setpoint)
+
+    def _retreat_velocity(self, now: float) -> Array:
+        """Velocities (1, j) that take the setpoint to where the joints are; see Retreat."""
+        if self._retreat is None:
+            self._retreat = Retreat(self.family.limits, self.state.q, now)
+        elif self.watchdog.measurements.overloaded:
+            self._retreat.follow(self.state.q)
+        return self._retreat(self.gate.setpoint)
 
     def _mode_flags(self) -> int:
         """Verdict flags that follow from the mode."""

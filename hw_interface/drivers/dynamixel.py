@@ -25,6 +25,7 @@ from hw_interface.drivers.dynamixel_models import (
     VELOCITY_UNIT,
     WATCHDOG_UNIT,
 )
+from hw_interface.drivers.dynamixel_rest import GOAL_POSITION, let_go
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
 from robots.errors import BadArgumentError
@@ -39,7 +40,6 @@ TORQUE = Register(64, 1)
 BUS_WATCHDOG = Register(98, 1)
 GOAL_CURRENT = Register(102, 2)
 PROFILE = Register(108, 8)  # acceleration, velocity
-GOAL_POSITION = Register(116, 4)
 
 # Two blocks are read of all servos. They differ in length, so that a late answer to one is never
 # taken for an answer to the other.
@@ -164,8 +164,8 @@ class Dynamixel:
             _check_hardware_error(servo_id, health[ERROR_BYTE])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
         self._bound_speed_and_current()
-        state = self._retry(self._read_present)
-        self._write_all(GOAL_POSITION, self._to_ticks(state.q))
+        self._state = self._retry(self._read_present)
+        self._write_all(GOAL_POSITION, self._to_ticks(self._state.q))
         self._write_all(TORQUE, [1] * len(self._ids))
         self._write_all(BUS_WATCHDOG, [self._watchdog] * len(self._ids))
         for servo_id, health in zip(self._all_ids, self._read_health(), strict=True):
@@ -218,16 +218,27 @@ class Dynamixel:
             self._write_all(GOAL_POSITION, self._to_ticks(command.q))
 
     def stop(self) -> None:
-        """Ignore further commands; the servos hold."""
+        """Ignore further commands; the servos hold. A joint far from its goal holds where it is."""
+        was_enabled = self._enabled
         self._enabled = False
+        if was_enabled:
+            self._let_go()
 
     def disconnect(self) -> None:
-        """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
+        """Close the port; the servos hold. Those of an arm that moves keep their bus watchdog."""
         self._enabled = False
         if self.bus.is_open:
             with contextlib.suppress(Exception):
-                self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
+                if self._let_go():
+                    self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
             self.bus.close()
+
+    def _let_go(self) -> bool:
+        """No servo pulls towards a goal far away; returns whether all are known to stand."""
+        if self._state is None:  # it was never enabled
+            return False
+        last = np.array(self._to_ticks(self._state.q))
+        return let_go(self.bus, self._ids, self._lowest, self._highest, last)
 
     def _to_ticks(self, q: Array) -> list[int]:
         """Goal positions of joint angles (j,) rad, never past a limit."""
