@@ -12,7 +12,7 @@ from hw_interface.control.layout import POSE, Record
 from hw_interface.control.pacing import count_ticks_per_action
 from hw_interface.control.requests import Request, object_pose
 from hw_interface.control.watchdog import Mode
-from hw_interface.devices import DevicePlan
+from hw_interface.devices import DevicePlan, check_tracker
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.actions import standstill
@@ -287,10 +287,11 @@ def _check_clock(clock: str, driver: str, plan: DevicePlan) -> None:
 def _check_object(
     family: Family, driver: str, plan: DevicePlan, placer: ObjectPlacer | None
 ) -> None:
-    """Refuse an object that cannot be placed, and devices that a simulated arm already has."""
+    """Refuse an object that cannot be placed or seen, and devices that a simulated arm has."""
     if plan.driver.capabilities.realtime:
         if family.scene.loose_object and placer is None:
             raise BadArgumentError(f"the driver {driver!r} cannot place an object: give a placer")
+        check_tracker(family, plan.tracker)
         return
     if plan.tracker is not None or placer is not None:
         raise BadArgumentError(f"the driver {driver!r} brings its own tracker and placer")

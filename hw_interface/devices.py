@@ -6,7 +6,9 @@ from typing import Any, Protocol, cast
 
 from robots.arm import ArmSpec
 from robots.driver import Capabilities, Driver, ObjectPlacer, SimulatedArm, Tracker
+from robots.errors import BadArgumentError
 from robots.scene import Scene
+from robots.world import Family
 
 DeviceOptions = Any  # a dataclass of the device's own, its class attribute ``Options``
 
@@ -18,6 +20,18 @@ class Devices:
     driver: Driver
     tracker: Tracker | None = None
     placer: ObjectPlacer | None = None
+
+
+def check_tracker(family: Family, tracker: object | None) -> None:
+    """Refuse an arm that cannot see the object which its family observes.
+
+    Raises:
+        BadArgumentError: there is no tracker.
+    """
+    if family.scene.loose_object and tracker is None:
+        raise BadArgumentError(
+            f"{family.name} observes an object, which the arm cannot see: give a tracker"
+        )
 
 
 class DriverKind(Protocol):

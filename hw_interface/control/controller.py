@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hw_interface.control.first_reading import read_twice
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
-from hw_interface.devices import Devices
+from hw_interface.devices import Devices, check_tracker
 from robots.actions import standstill
-from robots.errors import ArmError, BadArgumentError
+from robots.errors import ArmError
 from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import SafetyGate
@@ -22,7 +23,6 @@ from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
 AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
-SAME_PLACE = 0.02  # rad between two readings of a standing arm; ours: a soft servo may sag so fast
 
 
 class ArmController:
@@ -59,7 +59,7 @@ class ArmController:
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self._move: Move | None = None  # to the episode's start
         self._move_began = 0.0  # s
-        self._retreat: Retreat | None = None  # after a fault of contact
+        self._retreat = Retreat(family.limits)  # after a fault of contact
         self._last_tick = np.inf  # s, when the newest tick was
         self._driver_stopped = False
 
@@ -71,10 +71,7 @@ class ArmController:
             RuntimeError: the arm refuses, it is another one, or its readings do not agree.
             BadArgumentError: the arm is outside its limits, or its family needs a tracker.
         """
-        scene = self.family.scene
-        if scene.loose_object and self.tracker is None:
-            name = self.family.name
-            raise BadArgumentError(f"{name} observes an object: an arm needs a tracker for it")
+        check_tracker(self.family, self.tracker)
         self.driver.connect()
         self.driver.enable()
         self._begin_where_the_arm_is()
@@ -112,25 +109,10 @@ class ArmController:
         self._driver_stopped = False
 
     def _begin_where_the_arm_is(self) -> None:
-        """Start the gate at two fresh readings that agree: a single one may be old or wild.
-
-        Raises:
-            RuntimeError: there are no two such readings.
-        """
-        earlier = self.driver.read()
-        for _ in range(self.watchdog.config.frozen_readings):
-            state = self.driver.read()
-            distance = float(np.abs(state.q - earlier.q).max())
-            if state.stamp > earlier.stamp and distance < SAME_PLACE:
-                self.state = state
-                self.watchdog.measurements.believe(state)
-                self.gate.reset(state.q[None])
-                return
-            earlier = state
-        problem = (
-            f"its readings do not agree: {distance:.3f} rad apart, the last at {state.stamp} s"
-        )
-        raise RuntimeError(f"the arm is enabled, but {problem}")
+        """Start the gate at rest where the arm is measured."""
+        self.state = read_twice(self.driver, self.watchdog.config.frozen_readings)
+        self.watchdog.measurements.believe(self.state)
+        self.gate.reset(self.state.q[None])
 
     @property
     def moving_to_start(self) -> bool:
@@ -176,14 +158,15 @@ class ArmController:
         was_standing = self._standing
         requested = self._requested_velocity(now)
         if watchdog.in_contact:
-            requested = self._retreat_velocity(now)
+            overloaded = watchdog.measurements.overloaded
+            requested = self._retreat(self.gate.setpoint, self.state.q, overloaded, now)
         else:
-            self._retreat = None
+            self._retreat.cancel()
         _, flags = self.gate(requested)
         self.verdict |= int(flags[0]) | self._mode_flags()
         if self._driver_stopped:
             return
-        braked = watchdog.link_lost or self._has_ended(was_standing, now)
+        braked = watchdog.link_lost or self._retreat.ended(was_standing, now)
         if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
             self.stop()
         else:
@@ -195,13 +178,6 @@ class ArmController:
         self._last_tick = now
         if elapsed > max(self.watchdog.config.stall, 2 * self.gate.dt):
             self.gate.reset(self.gate.setpoint.q)
-
-    def _has_ended(self, standing: bool, now: float) -> bool:
-        """After a fault: whether the setpoint has come to its rest."""
-        retreat = self._retreat
-        if retreat is None:
-            return standing
-        return now > retreat.ends or (standing and retreat.arrived(self.gate.setpoint))
 
     def stop(self) -> None:
         """Stop the driver; nothing is written after it."""
@@ -251,14 +227,6 @@ class ArmController:
             self._move = None
             return self._zero_velocity
         return move(elapsed, setpoint)
-
-    def _retreat_velocity(self, now: float) -> Array:
-        """Velocities (1, j) that take the setpoint to where the joints are; see Retreat."""
-        if self._retreat is None:
-            self._retreat = Retreat(self.family.limits, self.state.q, now)
-        elif self.watchdog.measurements.overloaded:
-            self._retreat.follow(self.state.q)
-        return self._retreat(self.gate.setpoint)
 
     def _mode_flags(self) -> int:
         """Verdict flags that follow from the mode."""

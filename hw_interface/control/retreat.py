@@ -17,31 +17,48 @@ class Retreat:
     The joints have just come this way, so it is free.
     """
 
-    def __init__(self, limits: Limits, q: Array, now: float) -> None:
-        """Go to ``q`` (j,) rad, the measured positions, from ``now`` s on."""
+    def __init__(self, limits: Limits) -> None:
+        """Begin without a goal: nothing is in the way."""
         self.limits = limits
-        self.ends = now + DURATION  # s
-        self.follow(q)
+        self._goal: Array | None = None  # (j,) rad
+        self._ends = np.inf  # s
+        self._remaining = 0.0  # rad, of the farthest joint
 
-    def follow(self, q: Array) -> None:
-        """Go to ``q`` (j,) rad instead: the joints were pushed further."""
-        self.goal = np.clip(q, self.limits.q_low, self.limits.q_high)
+    def cancel(self) -> None:
+        """Forget the goal: nothing is in the way any more."""
+        self._goal = None
 
-    def __call__(self, setpoint: Setpoint) -> Array:
+    def __call__(self, setpoint: Setpoint, measured: Array, overloaded: bool, now: float) -> Array:
         """Joint velocities (1, j) rad/s for the gate.
 
-        Near the goal they fall in proportion to the distance d. Far from it they stay below
+        The goal is where the joints are measured when the retreat begins. While a torque is above
+        its limit the joints are still pushed: the goal follows them.
+
+        Near the goal the speeds fall in proportion to the distance d. Far from it they stay below
         √(2·a·d), from which the joint can brake with the acceleration a.
+
+        Args:
+            setpoint: the gate's, of one arm.
+            measured: (j,) rad.
+            overloaded: whether a joint's torque is above its limit.
+            now: s.
         """
-        way = self.goal - setpoint.q[0]
+        if self._goal is None:
+            self._ends = now + DURATION
+        if self._goal is None or overloaded:
+            self._goal = np.clip(measured, self.limits.q_low, self.limits.q_high)
+        way = self._goal - setpoint.q[0]
         distance = np.abs(way)
+        self._remaining = float(distance.max())
         braking = BRAKING_SHARE * self.limits.ddq
         speed = np.minimum(GAIN * distance, np.sqrt(2 * braking * distance))
         speed[distance < ARRIVED_TOLERANCE] = 0.0
         velocity: Array = np.sign(way) * speed
         return velocity[None]
 
-    def arrived(self, setpoint: Setpoint) -> bool:
-        """Whether the setpoint is where the joints were measured."""
-        distance = np.abs(self.goal - setpoint.q[0])
-        return bool(distance.max() < ARRIVED_TOLERANCE)
+    def ended(self, standing: bool, now: float) -> bool:
+        """Whether a ``standing`` setpoint is at the goal, if there is one, or time is up."""
+        if self._goal is None:
+            return standing
+        arrived = self._remaining < ARRIVED_TOLERANCE
+        return now > self._ends or (standing and arrived)

@@ -449,7 +449,7 @@ def test_an_arm_without_the_tracker_that_its_family_needs_is_not_connected() -> 
     driver = FakeDriver()
     rig = Rig()
     controller = ArmController(FAMILY, Devices(driver), rig._report, WatchdogConfig())
-    with pytest.raises(BadArgumentError, match="an arm needs a tracker"):
+    with pytest.raises(BadArgumentError, match="give a tracker"):
         controller.start()
     assert driver.calls == []
 

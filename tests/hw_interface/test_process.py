@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver
+from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver, LiveTracker
 
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlConfig, ControlLoop
@@ -33,7 +33,7 @@ def loop_over(
     driver: FakeDriver, shared: SharedState, family: Family = FAMILY, **options: Any
 ) -> ControlLoop:
     options = {"lockstep": True, "parent": os.getppid(), **options}
-    devices = Devices(driver)
+    devices = Devices(driver, LiveTracker())
     return ControlLoop(ControlConfig(family, lambda: devices, shared=shared.name, **options))
 
 
