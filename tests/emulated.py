@@ -126,5 +126,8 @@ def emulated_arm(
     with patient_driver(), emulated_bus(VIPERX, physics, calibration=calibration) as (bus, clock):
         driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
-        yield driver, bus
+        try:
+            yield driver, bus
+        finally:
+            driver.disconnect()
         assert bus.outside == 0

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw_interface.drivers.dynamixel_bus import TRIES, DynamixelBus, Register
+from hw_interface.drivers.dynamixel_bus import TRIES, DynamixelBus
 from hw_interface.drivers.dynamixel_models import TICK
+from hw_interface.drivers.dynamixel_registers import GOAL_POSITION, Register
 from robots.driver import REACHED
 from robots.signals import Array
 
-GOAL_POSITION = Register(116, 4)
 # from the goal position to the present position; no other block that is read has this length
 MOTION = Register(116, 20)
 MOTION_FIELDS = np.dtype(

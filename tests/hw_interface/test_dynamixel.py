@@ -124,7 +124,7 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
     joints = 6
     servos = 8
     read = 14 + servos
-    answer = 8 + servos * (4 + 10)
+    answer = 8 + servos * (4 + 16)
     write = 14 + joints * (1 + 4)
     tick = read + answer + write  # bytes
     # eleven readings were made for ten writes
