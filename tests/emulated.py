@@ -6,7 +6,7 @@ So no test waits, and none is too late on a busy machine.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Clock:
 class PacedDynamixel(Dynamixel):
     """The driver; one of its ticks passes at the bus with each reading."""
 
+    max_round_trip: ClassVar[float] = 1e-3 * LONG
     clock: Clock
 
     def read(self) -> JointState:

@@ -9,7 +9,7 @@ which the vendor's client does not do when it sends.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -69,6 +69,7 @@ class Dynamixel:
 
     Options = DynamixelOptions
     capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
+    max_round_trip: ClassVar[float] = capabilities.dt  # s, of a question and its answer
 
     def __init__(
         self,
@@ -127,8 +128,8 @@ class Dynamixel:
         if np.isinf(round_trip):
             problem = "the servos answer, but not to a fast sync read"
             raise OSError(f"{problem}: their firmware must be 45 or newer")
-        if round_trip > self.capabilities.dt:
-            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.capabilities.dt:.1f} ms"
+        if round_trip > self.max_round_trip:
+            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.max_round_trip:.1f} ms"
             timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
             remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
             problem = f"{self.bus.port} is too slow: one reading takes {times}"
@@ -159,7 +160,7 @@ class Dynamixel:
         self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
         self._enabled = True
         self._watchdog_tripped = False
-        self._state = None  # the next reading is a fresh one, of an enabled arm
+        self._state = replace(state, condition=Condition.READY)
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
