@@ -8,7 +8,8 @@ from robots.arm import ArmSpec
 from robots.driver import Capabilities, Driver, ObjectPlacer, SimulatedArm, Tracker
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.world import Family
+
+CLOCKS = ("lockstep", "realtime")
 
 DeviceOptions = Any  # a dataclass of the device's own, its class attribute ``Options``
 
@@ -22,16 +23,14 @@ class Devices:
     placer: ObjectPlacer | None = None
 
 
-def check_tracker(family: Family, tracker: object | None) -> None:
+def check_tracker(scene: Scene, tracker: object | None) -> None:
     """Refuse an arm that cannot see the object which its family observes.
 
     Raises:
         BadArgumentError: there is no tracker.
     """
-    if family.scene.loose_object and tracker is None:
-        raise BadArgumentError(
-            f"{family.name} observes an object, which the arm cannot see: give a tracker"
-        )
+    if scene.loose_object and tracker is None:
+        raise BadArgumentError("the task has an object, which the arm cannot see: give a tracker")
 
 
 class DriverKind(Protocol):
@@ -76,3 +75,29 @@ class DevicePlan:
             return Devices(driver)
         options = self.tracker.Options(**(self.tracker_options or {}))
         return Devices(driver, self.tracker(self.arm, options))
+
+    def check_clock(self, clock: str) -> None:
+        """Refuse a clock that does not exist or that the driver does not allow.
+
+        Raises:
+            BadArgumentError: it is such a clock.
+        """
+        if clock not in CLOCKS:
+            raise BadArgumentError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+        if clock == "lockstep" and self.driver.capabilities.realtime:
+            message = "the driver moves a real arm"
+            raise BadArgumentError(f"{message}: use the clock realtime, not lockstep")
+
+    def check_object(self, placer: ObjectPlacer | None) -> None:
+        """Refuse an object that cannot be placed or seen, and devices that a simulated arm has.
+
+        Raises:
+            BadArgumentError: it is such a device, or there is no placer or no tracker.
+        """
+        if self.driver.capabilities.realtime:
+            if self.scene.loose_object and placer is None:
+                raise BadArgumentError("the driver cannot place an object: give a placer")
+            check_tracker(self.scene, self.tracker)
+            return
+        if self.tracker is not None or placer is not None:
+            raise BadArgumentError("a simulated arm brings its own tracker and placer")

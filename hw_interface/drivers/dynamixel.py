@@ -220,9 +220,8 @@ class Dynamixel:
 
     def stop(self) -> None:
         """Ignore further commands; the servos hold. A joint far from its goal holds where it is."""
-        was_enabled = self._enabled
-        self._enabled = False
-        if was_enabled:
+        if self._enabled:
+            self._enabled = False
             self._let_go()
 
     def disconnect(self) -> None:
@@ -236,7 +235,7 @@ class Dynamixel:
 
     def _let_go(self) -> bool:
         """No servo pulls towards a goal far away; returns whether all are known to stand."""
-        if self._state is None:  # it was never enabled
+        if self._state is None:  # it was never read since it was enabled: it stands at its goal
             return False
         last = np.array(self._to_ticks(self._state.q))
         return let_go(self.bus, self._ids, self._lowest, self._highest, last)
