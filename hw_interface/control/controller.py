@@ -196,7 +196,7 @@ class ArmController:
         """After a pause of the loop: the arm stands at the last command, and so does the gate."""
         elapsed = now - self._last_tick
         self._last_tick = now
-        if elapsed > max(self.watchdog.config.stall, 2 * self.gate.dt):
+        if elapsed > max(self.watchdog.config.stall, 3 * self.gate.dt):
             self.gate.reset(self.gate.setpoint.q)
 
     def stop(self) -> None:
