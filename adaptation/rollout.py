@@ -53,6 +53,7 @@ def rollout(
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
+    is_over: Callable[[], bool] | None = None,
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
@@ -63,6 +64,7 @@ def rollout(
         episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
+        is_over: asked after every episode: whether to leave out those that are left.
 
     Returns:
         What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
@@ -87,8 +89,7 @@ def rollout(
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            begins = t == 0
-            tick = make_transition(obs, action, step, begins and e == 0, begins, alive)
+            tick = make_transition(obs, action, step, t == 0 and e == 0, t == 0, alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
@@ -98,12 +99,12 @@ def rollout(
             obs = tick.next_obs
             if not alive.any():
                 break
-        padding = _invalid(ticks[-1])
-        ticks += [padding] * (world.family.horizon - len(ticks))
-        episode = stack(ticks)  # (H, n, ...)
-        belief = method.adapt(belief, episode)
-        finished.append(episode)
+        finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(success)
+        if e + 1 < episodes:  # nobody acts on what the last episode teaches
+            belief = method.adapt(belief, finished[-1])
+        if is_over is not None and is_over():
+            break
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 
@@ -156,6 +157,12 @@ def make_transition(
 
 def _zero_if_not_finite(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _whole_episode(ticks: list[Transition], horizon: int) -> Transition:
+    """The ticks (n, ...) of an episode as (H, n, ...); those it did not have are not valid."""
+    padding = _invalid(ticks[-1])
+    return stack(ticks + [padding] * (horizon - len(ticks)))
 
 
 def _invalid(tick: Transition) -> Transition:
