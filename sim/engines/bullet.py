@@ -29,7 +29,6 @@ from sim.engines.bullet_arm import BulletArm
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import Client
 
-
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
 # many of them gets a fresh client, which takes as long as 50 objects.
 OBJECTS_PER_CLIENT = 500
