@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,12 @@ from sim.engines.base import (
 from sim.engines.bullet_arm import BulletArm
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import Client
+
+# Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
+# many of them gets a fresh client, which takes as long as 50 objects.
+OBJECTS_PER_CLIENT = 500
+MOST_WORLDS = 1024  # clients that Bullet can have in a process (MAX_PHYSICS_CLIENTS)
+WORLD_BYTES = 35 * 2**20  # of memory that a client takes, with an arm and an object
 
 
 @singledispatch
@@ -65,8 +72,13 @@ class BulletEngine:
         return has_tool or not scene.loose_object
 
     def load(self, scene: Scene, n: int) -> None:
-        """Start n clients with the body in each."""
+        """Start n clients with the body in each.
+
+        Raises:
+            BadArgumentError: the scene is not supported, or the memory is too small.
+        """
         require_support(self, scene)
+        check_memory(n, available_memory())
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
@@ -88,11 +100,22 @@ class BulletEngine:
         if self.scene.loose_object:
             described = objects.describe(task)
         for i in world_indices(mask, self.n).tolist():
-            world = self._worlds[i]
+            world = self._world_with_room(i)
             world.damping = float(damping[i])
             world.set_strength(strength[i])
             if world.object is not None and described is not None:
                 world.object.make(described, i)
+
+    def _world_with_room(self, i: int) -> BulletBody:
+        """The i-th world, with its joints in a fresh client if the old one is full of shapes."""
+        old = self._worlds[i]
+        if old.object is None or old.object.made < OBJECTS_PER_CLIENT:
+            return old
+        old.close()
+        fresh = bullet_world(self.scene.body, self.scene, connect())
+        fresh.place_joints(old.q, old.dq)
+        self._worlds[i] = fresh
+        return fresh
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
@@ -168,6 +191,38 @@ class BulletEngine:
         for world in self._worlds:
             world.close()
         self._worlds = []
+
+
+def check_memory(n: int, available: int) -> None:
+    """Refuse more worlds than the memory holds, before it is taken.
+
+    Args:
+        n: worlds.
+        available: bytes.
+
+    Raises:
+        BadArgumentError: the message says what a world takes.
+    """
+    most = min(MOST_WORLDS, available // WORLD_BYTES)
+    if n > most:
+        gibibytes = n * WORLD_BYTES / 2**30
+        raise BadArgumentError(
+            f"{n} PyBullet worlds take {gibibytes:.0f} GiB, {WORLD_BYTES // 2**20} MiB each; here "
+            f"are at most {most} possible: simulate fewer at once (schedule.meta_batch), or use "
+            "another engine"
+        )
+
+
+def available_memory() -> int:
+    """Bytes that can be taken now without swapping; all of the machine's where that is unknown."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text().splitlines():
+            name, _, amount = line.partition(":")
+            if name == "MemAvailable":
+                kibibytes = int(amount.split()[0])
+                return kibibytes * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def connect() -> Client:

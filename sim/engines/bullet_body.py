@@ -34,14 +34,16 @@ class BulletBody(ABC):
 
     def place(self, start: Start, i: int) -> None:
         """Put everything at the i-th row of a start."""
-        q = start.q[i].tolist()
-        dq = start_velocity(start)[i].tolist()
-        reset_joint = self.client.resetJointState
-        for k, joint in enumerate(self.joints):
-            reset_joint(self.body, joint, q[k], dq[k])
-        self.measure()
+        self.place_joints(start.q[i], start_velocity(start)[i])
         if self.object is not None:
             self.object.place(start, i)
+
+    def place_joints(self, q: Array, dq: Array) -> None:
+        """Put the joints at positions and velocities, (j,) each, in the order of ``joints``."""
+        reset_joint = self.client.resetJointState
+        for joint, position, velocity in zip(self.joints, q.tolist(), dq.tolist(), strict=True):
+            reset_joint(self.body, joint, position, velocity)
+        self.measure()
 
     def set_strength(self, strength: Array) -> None:
         """Set the factor of each joint's torque, (j,).

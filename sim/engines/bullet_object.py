@@ -17,7 +17,11 @@ IDENTITY = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
 class BulletObject:
-    """A table and the object of one world, which is built again for every task."""
+    """A table and the object of one world, which is built again for every task.
+
+    Attributes:
+        made: objects built so far. Bullet never frees their shapes.
+    """
 
     def __init__(self, client: Client, striker: tuple[int, int], contact_dt: float) -> None:
         """Build the table.
@@ -31,6 +35,7 @@ class BulletObject:
         self._striker = striker
         self._contact_dt = contact_dt
         self._body: int | None = None
+        self.made = 0
         plane = client.createCollisionShape(client.GEOM_PLANE)
         table = client.createMultiBody(0, plane)
         client.changeDynamics(table, BASE, lateralFriction=1.0, restitution=0.0)
@@ -40,6 +45,7 @@ class BulletObject:
         """Build the i-th of the described objects, in place of the last one."""
         if self._body is not None:
             self._client.removeBody(self._body)
+        self.made += 1
         parameters = described.parameters
         inertia = described.inertia
         self._com = inertia.com[i].tolist()
