@@ -101,10 +101,10 @@ def rollout(
                 break
         finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(success)
-        if e + 1 < episodes:  # nobody acts on what the last episode teaches
-            belief = method.adapt(belief, finished[-1])
-        if is_over is not None and is_over():
-            break
+        is_last = e + 1 == episodes
+        if is_last or (is_over is not None and is_over()):
+            break  # nobody acts on what the last episode teaches
+        belief = method.adapt(belief, finished[-1])
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 
