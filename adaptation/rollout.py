@@ -101,8 +101,7 @@ def rollout(
                 break
         finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(success)
-        is_last = e + 1 == episodes
-        if is_last or (is_over is not None and is_over()):
+        if e + 1 == episodes or (is_over is not None and is_over()):
             break  # nobody acts on what the last episode teaches
         belief = method.adapt(belief, finished[-1])
     ids = torch.as_tensor(task.ids)
