@@ -28,7 +28,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import DamagedError, RefusedError
+from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -200,17 +200,39 @@ def load(
         DamagedError: its bytes are not what was written.
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """
-    files = archive.read(folder)
-    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
-    if missing:
-        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
-    contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
+    files, contract = _read(folder)
     if family is not None and family != contract.family:
         raise RefusedError(
             f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
         )
     if arm is not None:
         check_arm(contract, arm, str(folder))
+    try:
+        return _verified(folder, files, contract, journal)
+    except (PliantError, OSError):
+        raise
+    except Exception as error:  # a method's own code, given a state that it never wrote
+        raise DamagedError(f"{folder} holds no state of {contract.method}: {error!r}") from error
+
+
+def read_fingerprint(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights, hexadecimal. Nothing is built; errors as of ``load``."""
+    return _read(folder)[1].sha256
+
+
+def _read(folder: Path) -> tuple[dict[str, bytes], Contract]:
+    """The files of a checkpoint, and what it was made for."""
+    files = archive.read(folder)
+    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
+    if missing:
+        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    return files, read_contract(files[CONTRACT], str(folder / CONTRACT))
+
+
+def _verified(
+    folder: Path, files: dict[str, bytes], contract: Contract, journal: ReplayJournal | None
+) -> Checkpoint:
+    """The checkpoint in these files, once it fits and decides as it did when it was saved."""
     tree = archive.unpack(files[WEIGHTS], files[STATE])
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from adaptation.runs.decisions import EXAMPLES, single_prior
+from adaptation.runs.files import UNREADABLE
 from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
@@ -96,7 +97,7 @@ def read_contract(data: bytes, origin: str) -> Contract:
                 "train again"
             )
         return msgspec.json.decode(data, type=Contract)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RefusedError(f"{origin}: {error}") from error
 
 
