@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,9 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond some bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def fill_disk() -> None:
+    """No file of this process may grow beyond some bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 
 
 def test_every_command_is_tried() -> None:
@@ -150,7 +145,7 @@ def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
     capfd: pytest.CaptureFixture[str], copied: Path
 ) -> None:
     contract = json.loads((copied / "method/contract.json").read_bytes())
-    contract["config"]["sac"]["hidden"] = [40_000, 40_000]
+    contract["config"]["hidden"] = [40_000, 40_000]
     forge(copied, "contract.json", json.dumps(contract).encode())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     status, answer, _ = pliant(capfd, "evaluate", str(copied))
@@ -162,7 +157,6 @@ def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
     assert pliant(capfd, *words.split())[0] == 2
 
 
-@pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("command", ["train", "report"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
     copied: Path, command: str
@@ -171,8 +165,10 @@ def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
     before = sorted(copied.parent.rglob("*"))
     words = str(OPENS[command]).format(target).split()
     program = [sys.executable, "-m", "adaptation.cli", *words, "--json"]
-    answer = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 1
+    answer = subprocess.run(
+        program, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=fill_disk
+    )
+    assert answer.returncode == 1, answer.stderr
     assert "File too large" in json.loads(answer.stdout)["error"]
     assert "Traceback" not in answer.stderr
     assert sorted(copied.parent.rglob("*")) == before

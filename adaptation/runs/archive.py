@@ -156,7 +156,7 @@ def pack(tree: Tree) -> tuple[bytes, bytes]:
     return safetensors.torch.save(tensors), msgspec.json.encode(form)
 
 
-def unpack(weights: bytes, form: bytes) -> Tree:
+def unpack(weights: bytes, form: bytes, origin: str = "bytes") -> Tree:
     """Decode a packed tree, bit for bit.
 
     Raises:
@@ -165,7 +165,7 @@ def unpack(weights: bytes, form: bytes) -> Tree:
     try:
         return _decode(msgspec.json.decode(form), safetensors.torch.load(weights))
     except NOT_A_TREE as error:
-        raise DamagedError(f"not a packed tree: {error}") from error
+        raise DamagedError(f"{origin}: not a packed tree: {error}") from error
 
 
 def _encode(value: Tree, path: str, tensors: dict[str, torch.Tensor]) -> Json:

@@ -233,7 +233,7 @@ def _verified(
     folder: Path, files: dict[str, bytes], contract: Contract, journal: ReplayJournal | None
 ) -> Checkpoint:
     """The checkpoint in these files, once it fits and decides as it did when it was saved."""
-    tree = archive.unpack(files[WEIGHTS], files[STATE])
+    tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
     current = describe(contract.family, loaded.family, contract.method, loaded.method, digest)
