@@ -62,9 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_words(words)
     except BadArgumentError as refusal:
-        answer = _report(str(refusal))
+        reason = _report(str(refusal))
         if "--json" in words:
-            print(msgspec.json.encode(answer).decode())
+            print(msgspec.json.encode(reason).decode())
         return refusal.status
     command = _parse_for_script(words) if "--json" in words else _parse(words)
     if not command.as_json:

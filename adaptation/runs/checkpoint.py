@@ -14,20 +14,19 @@ from adaptation.problem import problem_of
 from adaptation.runs import archive
 from adaptation.runs.contract import (
     Contract,
+    check_arm,
     describe,
     differences,
-    limit_mismatches,
     read_contract,
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
-from robots.arm import ArmSpec
-from robots.catalog import ARMS
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
@@ -140,11 +139,10 @@ def save(
     trainer: dict[str, Any],
     journal: ReplayJournal | None = None,
 ) -> None:
-    """Write a checkpoint.
+    """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
-    The decisions that loading will repeat are recorded with a second method, built from the state
-    just packed: the training one is left as it is, and a state that cannot be loaded never replaces
-    one that can.
+    The decisions that loading will repeat are recorded with a second method, which leaves the
+    training one as it is. What cannot be loaded never replaces a checkpoint that can.
 
     Args:
         folder: where.
@@ -154,8 +152,15 @@ def save(
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
+
+    Raises:
+        PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
     """
     acting = acting_state(method)
+    unsound = unsound_tensors(acting)
+    if unsound:
+        names = ", ".join(unsound[:3])
+        raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
     copy = _revive(name, family, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
@@ -168,6 +173,10 @@ def save(
     digest = sha256(weights).hexdigest()
     contract = describe(family, family_named(family), name, copy, digest)
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
+    try:
+        _open(files, folder)
+    except (DamagedError, RefusedError) as error:
+        raise PliantError(f"{folder} is left as it is, the new state is broken: {error}") from error
     archive.write(folder, files)
     if journal is not None:
         journal.remove_old()
@@ -200,39 +209,49 @@ def load(
         DamagedError: its bytes are not what was written.
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """
-    files, contract = _read(folder)
+    files = _read(folder)
+    loaded, tree = _open(files, folder, arm, family)
+    if journal is not None:
+        _restore_replay(loaded.method, tree, journal)
+    return loaded
+
+
+def read_fingerprint(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights, hexadecimal. Nothing is built; errors as of ``load``."""
+    return read_contract(_read(folder)[CONTRACT], str(folder / CONTRACT)).sha256
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    files = archive.read(folder)
+    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
+    if missing:
+        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    return files
+
+
+def _open(
+    files: dict[str, bytes], folder: Path, arm: str | None = None, family: str | None = None
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """A checkpoint from its files, checked as ``load`` says, and the tree of all that they hold."""
+    contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
     if family is not None and family != contract.family:
         raise RefusedError(
             f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
         )
     if arm is not None:
-        check_arm(contract, arm, str(folder))
+        check_arm(contract, family_named(contract.family), arm, str(folder))
     try:
-        return _verified(folder, files, contract, journal)
+        return _verified(files, folder, contract)
     except (PliantError, OSError):
         raise
     except Exception as error:  # a method's own code, given a state that it never wrote
         raise DamagedError(f"{folder} holds no state of {contract.method}: {error!r}") from error
 
 
-def read_fingerprint(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weights, hexadecimal. Nothing is built; errors as of ``load``."""
-    return _read(folder)[1].sha256
-
-
-def _read(folder: Path) -> tuple[dict[str, bytes], Contract]:
-    """The files of a checkpoint, and what it was made for."""
-    files = archive.read(folder)
-    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
-    if missing:
-        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
-    return files, read_contract(files[CONTRACT], str(folder / CONTRACT))
-
-
 def _verified(
-    folder: Path, files: dict[str, bytes], contract: Contract, journal: ReplayJournal | None
-) -> Checkpoint:
-    """The checkpoint in these files, once it fits and decides as it did when it was saved."""
+    files: dict[str, bytes], folder: Path, contract: Contract
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """The checkpoint, which fits and decides as it did when it was saved, and the whole tree."""
     tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
@@ -247,9 +266,7 @@ def _verified(
             "saved"
         )
     loaded.restore()  # repeating the decisions may have drawn random numbers
-    if journal is not None:
-        _restore_replay(loaded.method, tree, journal)
-    return loaded
+    return loaded, tree
 
 
 def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJournal) -> None:
@@ -259,27 +276,6 @@ def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJo
         journal.restore(mark, method.replay)
     else:
         journal.clear()
-
-
-def check_arm(contract: Contract, arm: str, origin: str) -> None:
-    """Refuse to drive an arm that a policy was not trained for.
-
-    Raises:
-        UnknownNameError: there is no such arm.
-        RefusedError: it is another arm, or has tighter limits than were trained with.
-    """
-    family = family_named(contract.family)
-    name = ARMS[arm].name
-    if name != contract.arm:
-        reason = ""
-        if not isinstance(family.body, ArmSpec):
-            reason = f": {contract.arm} is no arm, and runs in simulation alone"
-        raise RefusedError(
-            f"{origin}: arm: trained for {contract.arm!r}, asked to drive {name!r}{reason}"
-        )
-    tighter = limit_mismatches(family, ARMS[arm])
-    if tighter:
-        raise RefusedError("\n  ".join([f"{origin} does not fit:", *tighter]))
 
 
 def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:

@@ -11,6 +11,7 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
+from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
 from adaptation.runs.records import REFERENCES
 from adaptation.runs.references import reference_settings
@@ -179,7 +180,7 @@ class Run:
             loaded = checkpoint.load(folder, arm, self.config.family)
             self._checkpoints[folder.name] = loaded
         elif arm is not None:
-            checkpoint.check_arm(loaded.contract, arm, str(folder))
+            check_arm(loaded.contract, loaded.family, arm, str(folder))
         return loaded
 
     def fingerprints(self) -> dict[str, str]:
