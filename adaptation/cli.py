@@ -9,6 +9,7 @@ the version.
 import io
 import os
 import sys
+import traceback
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from typing import Annotated, Any, Protocol, Union
@@ -18,9 +19,19 @@ import tyro
 from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
+from adaptation.surroundings import check_surroundings, check_words, escape_unprintable
 from robots.errors import BadArgumentError, PliantError
 
 BAD_ARGUMENT = BadArgumentError.status
+FAILURE = PliantError.status
+# A path is not what it must be. Any other OSError, such as a full disk, is a failure.
+WRONG_PATH = (
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -44,9 +55,17 @@ def main(argv: list[str] | None = None) -> int:
         The exit status.
     """
     words = sys.argv[1:] if argv is None else argv
+    escape_unprintable()
     if words == ["--version"]:
         print(f"pliant {version('pliant')}")
         return 0
+    try:
+        check_words(words)
+    except BadArgumentError as refusal:
+        reason = _report(str(refusal))
+        if "--json" in words:
+            print(msgspec.json.encode(reason).decode())
+        return refusal.status
     command = _parse_for_script(words) if "--json" in words else _parse(words)
     if not command.as_json:
         status, _ = _run(command)
@@ -112,18 +131,35 @@ def _first_section(message: str) -> str:
 def _run(command: Command) -> tuple[int, object]:
     """The exit status and the answer of a command; an error is printed and is the answer then."""
     try:
+        check_surroundings()
         return 0, command.run()
     except PliantError as failure:
-        return failure.status, _report(failure)
-    except (FileNotFoundError, FileExistsError) as failure:
-        return BAD_ARGUMENT, _report(failure)
+        return failure.status, _report(str(failure))
+    except WRONG_PATH as failure:
+        return BAD_ARGUMENT, _report(_describe(failure))
+    except OSError as failure:
+        return FAILURE, _report(_describe(failure))
+    except MemoryError:
+        return FAILURE, _report("not enough memory")
     except KeyboardInterrupt:
         return INTERRUPTED, {"error": "interrupted"}
+    except Exception as failure:  # a bug: whoever mends it needs to know where
+        traceback.print_exc()
+        return FAILURE, _report(f"{type(failure).__name__}: {failure}")
 
 
-def _report(failure: Exception) -> dict[str, str]:
-    print(f"pliant: error: {failure}", file=sys.stderr)
-    return {"error": str(failure)}
+def _describe(failure: OSError) -> str:
+    """The path and what is wrong with it, where the system tells; else the message itself."""
+    if failure.strerror is None:
+        return str(failure)
+    if failure.filename is None:
+        return failure.strerror
+    return f"{failure.filename}: {failure.strerror}"
+
+
+def _report(message: str) -> dict[str, str]:
+    print(f"pliant: error: {message}", file=sys.stderr)
+    return {"error": message}
 
 
 if __name__ == "__main__":

@@ -19,4 +19,6 @@ PositiveShare = Annotated[float, Meta(gt=0, le=1)]
 Discount = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 WholeNumber = Annotated[int, Meta(ge=0)]
-LayerWidths = tuple[Count, ...]  # units of each hidden layer
+# Far above what is trained here: a config from elsewhere must not fill the memory.
+Width = Annotated[int, Meta(ge=1, le=2048)]  # units of a hidden layer
+LayerWidths = tuple[Width, ...]  # units of each hidden layer

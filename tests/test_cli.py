@@ -32,6 +32,7 @@ COMPARISON = {
     "seconds",
     "run",
     "commit",
+    "fingerprints",
 }
 ESTIMATE = {"success", "gained", "lost", "mcnemar_p", "value", "interval"}
 SLOW_IMPORTS = {"torch", "mujoco", "pybullet", "matplotlib", "viser", "rich.table"}

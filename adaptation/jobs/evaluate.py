@@ -1,5 +1,6 @@
 """Evaluate a run in simulation: every policy on the same tasks under the same seeds."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from time import monotonic
@@ -13,6 +14,7 @@ from adaptation.metrics import final_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
 from adaptation.rollout import Policy, rollout
+from adaptation.runs.files import replace_file
 from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
@@ -55,6 +57,8 @@ def evaluate(
     Raises:
         BadArgumentError: there is no such split, or the engine does not support the scene.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
+
+    The result is kept as ``evaluation.json`` in the run's folder.
     """
     torch.set_num_threads(1)
     started = monotonic()
@@ -70,7 +74,19 @@ def evaluate(
     comparison["seconds"] = monotonic() - started
     comparison["run"] = str(run.path)
     comparison["commit"] = current_commit()
-    return Evaluation(**comparison, split=split, engine=engine)
+    comparison["fingerprints"] = run.fingerprints()
+    result = Evaluation(**comparison, split=split, engine=engine)
+    _keep(run, result)
+    return result
+
+
+def _keep(run: Run, result: Evaluation) -> None:
+    """Write the result beside the run; one that may not be written to is evaluated all the same."""
+    path = run.path / "evaluation.json"
+    try:
+        replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2))
+    except OSError as error:
+        print(f"pliant: warning: {path} was not written: {error.strerror}", file=sys.stderr)
 
 
 def evaluate_policies(

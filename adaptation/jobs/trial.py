@@ -8,6 +8,7 @@ A trial folder holds ``trial.json`` (its ``TrialConfig``), ``episodes-*.jsonl`` 
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
+from os.path import relpath
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,7 +30,7 @@ from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.rollout import Policy
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import read_record, replace_file
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
@@ -55,7 +56,15 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracker_options: dict[str, Any] = {}
 
 
-MAY_CHANGE = ("options", "tracker", "tracker_options")  # between the start of a trial and its end
+class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ``trial.json`` holds: the config, and which training the trial is of."""
+
+    fingerprints: dict[str, str]  # ``Run.fingerprints``
+
+
+# Between the start of a trial and its end. The run may have been moved: its fingerprints say which
+# it is.
+MAY_CHANGE = ("run", "options", "tracker", "tracker_options")
 
 
 def run_trial(
@@ -85,7 +94,7 @@ def run_trial(
     for _ in run.policies(config.arm):
         pass  # reads and checks every checkpoint now; the workers receive what was read
     open_session(run.family, config, config.clock, folder)
-    open_or_resume(config, folder)
+    open_or_resume(run, config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
     for worker in range(1, workers):
@@ -128,21 +137,32 @@ def open_session(
     )
 
 
-def open_or_resume(config: TrialConfig, folder: Path) -> None:
-    """Make the folder this trial's own.
+def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
+    """Make the folder this trial's own; ``trial.json`` names the run relative to the folder.
 
     Raises:
-        BadArgumentError: it holds another trial; the message names the differences.
+        BadArgumentError: it holds another trial, or one of the run before it was trained further;
+            the message names the differences.
+        DamagedError: ``trial.json`` cannot be read.
     """
     path = folder / "trial.json"
+    header = TrialHeader(**msgspec.structs.asdict(config), fingerprints=run.fingerprints())
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
-    earlier = msgspec.json.decode(path.read_bytes())
+        header = msgspec.structs.replace(header, run=relpath(run.path.resolve(), folder.resolve()))
+        replace_file(path, msgspec.json.format(msgspec.json.encode(header), indent=2))
+        return
+    earlier = read_record(path, TrialHeader)
+    if earlier.fingerprints != header.fingerprints:
+        raise BadArgumentError(
+            f"{folder} holds a trial of other weights: {run.path} was trained since, or is another "
+            "run. Name a new folder with --out, or remove the old one"
+        )
     different = []
-    for name, value in msgspec.to_builtins(config).items():
-        if name not in MAY_CHANGE and earlier.get(name) != value:
-            different.append(f"{name} {earlier.get(name)!r}, not {value!r}")
+    was = msgspec.to_builtins(earlier)
+    for name, value in msgspec.to_builtins(header).items():
+        if name not in MAY_CHANGE and was[name] != value:
+            different.append(f"{name} {was[name]!r}, not {value!r}")
     if different:
         raise BadArgumentError(
             f"{folder} holds another trial ({'; '.join(different)}): name another with --out"
@@ -250,6 +270,7 @@ def summarize(
     comparison = msgspec.structs.asdict(compare_policies(episode_grids(records, config.clock)))
     comparison["seconds"] = seconds
     comparison["run"] = str(run.path)
+    comparison["fingerprints"] = run.fingerprints()
     comparison["commit"] = current_commit()
     verdicts: Counter[str] = Counter()
     for record in records:

@@ -1,6 +1,7 @@
 """Look at a family: in a window, or as a video, a picture or a 3-D playback."""
 
 import os
+import warnings
 from pathlib import Path
 
 from robots.bodies import make_kinematics
@@ -37,6 +38,11 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
     """
     family: Family = FAMILIES[name]()
     if out is None and _has_screen():
+        if not _screen_answers():
+            raise BadArgumentError(
+                "the screen that DISPLAY or WAYLAND_DISPLAY names does not answer: unset it, or "
+                "name a file with --out"
+            )
         show_window(family, seed)
         return None
     out = out or Path(f"{family.name}.mp4")
@@ -61,6 +67,15 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
 
 def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _screen_answers() -> bool:
+    """Whether a window can be opened: MuJoCo's viewer ends the process where it cannot."""
+    import glfw
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glfw.GLFWError)
+        return bool(glfw.init())
 
 
 def _write_page(path: Path, family: Family, clips: list[Clip]) -> None:

@@ -8,7 +8,8 @@ import jinja2
 import msgspec
 
 from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve
-from adaptation.reporting.trial_page import read_header, trial_context
+from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
+from adaptation.runs.files import replace_file
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
@@ -33,7 +34,8 @@ def write_report(folder: Path, out: Path) -> Path:
     if (folder / "trial.json").exists():
         header = read_header(folder)
         page |= trial_context(folder, header)
-        page |= run_context(Path(header.run))
+        run = find_run(folder, header)
+        page |= no_run_context(header) if run is None else run_context(run)
     elif (folder / "config.json").exists():
         page |= run_context(folder)
     else:
@@ -41,16 +43,22 @@ def write_report(folder: Path, out: Path) -> Path:
             f"{folder} holds neither a run (config.json) nor a trial (trial.json)"
         )
     template = _environment().get_template("report.html")
-    out.write_text(template.render(page), encoding="utf-8")
+    replace_file(out, template.render(page).encode())
     return out
 
 
+def no_run_context(header: TrialHeader) -> dict[str, Any]:
+    """What the page shows where the trial's run is gone, or was trained further."""
+    context: dict[str, Any] = {"run": header.run, "config": None, "trained": {}}
+    context |= {"learning": None, "heldout": None}
+    context["run_note"] = "Its training is not shown: the run is gone, or has other weights by now."
+    return context
+
+
 def run_context(path: Path) -> dict[str, Any]:
-    """What the page shows of a run; only its name if the run folder no longer exists."""
+    """What the page shows of a run."""
     context: dict[str, Any] = {"run": path.name, "config": None, "trained": {}}
     context |= {"learning": None, "heldout": None}
-    if not (path / "config.json").exists():
-        return context
     run = Run.open(path)
     logs = _read_logs(run, Run.log_path, TrainProgress)
     heldout = _read_logs(run, Run.heldout_path, HeldoutProgress)

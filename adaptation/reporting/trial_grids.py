@@ -7,6 +7,7 @@ import numpy as np
 
 from adaptation.reporting.statistics import EpisodeGrid
 from adaptation.runs.records import POLICIES, EpisodeRecord
+from robots.errors import DamagedError
 from robots.signals import Array
 
 
@@ -14,9 +15,11 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
     """Arrange the episodes of one clock by policy: ``POLICIES`` in their order, then others.
 
     Raises:
-        KeyError: a policy that has episodes lacks one.
+        DamagedError: a policy that has episodes lacks one.
     """
     chosen = [record for record in records if record.clock == clock]
+    if not chosen:
+        return {}
     last_episode = max(record.episode for record in chosen)
     last_object = max(record.object for record in chosen)
     episodes = range(last_episode + 1)
@@ -30,6 +33,8 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
         for record in chosen:
             if record.policy == name:
                 own[record.episode, record.object] = record
+        if len(own) < len(episodes) * len(objects):
+            raise DamagedError(f"the trial lacks episodes of {name}: a file of it was cut short")
         rows = []
         for episode in episodes:
             rows.append([own[episode, number] for number in objects])

@@ -16,10 +16,12 @@ from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.reporting.trial_results import result_context
+from adaptation.runs.files import read_record
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Row, TrialResult
+from adaptation.runs.run import Run
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, DamagedError, PliantError
 from robots.signals import Array
 from sim.objects import SHAPES
 from sim.rendering import Clip
@@ -50,6 +52,7 @@ class TrialHeader(msgspec.Struct, frozen=True):
     objects: int
     clock: str
     seed: int
+    fingerprints: dict[str, str] = {}  # of the run's weights by role
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,17 @@ class ObjectRow:
 
 def read_header(folder: Path) -> TrialHeader:
     """Read a trial's run, arm, driver, objects, clock and seed."""
-    return msgspec.json.decode((folder / "trial.json").read_bytes(), type=TrialHeader)
+    return read_record(folder / "trial.json", TrialHeader)
+
+
+def find_run(folder: Path, header: TrialHeader) -> Path | None:
+    """The folder of a trial's run; None where it is gone, or holds other weights by now."""
+    path = (folder / header.run).resolve()
+    try:
+        trained = Run.open(path).fingerprint("method")
+    except (OSError, PliantError):
+        return None
+    return path if trained == header.fingerprints.get("method") else None
 
 
 def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
@@ -72,18 +85,22 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
 
     Raises:
         BadArgumentError: the trial has not ended.
+        DamagedError: a file of it cannot be read, or episodes are missing.
     """
     if not (folder / "result.json").exists():
         raise BadArgumentError(
             f"{folder} holds a trial that has not ended: start it again to resume it"
         )
-    result = msgspec.json.decode((folder / "result.json").read_bytes(), type=TrialResult)
+    result = read_record(folder / "result.json", TrialResult)
     records = _read_episodes(folder)
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
+    grids = episode_grids(compared, header.clock)
+    if "adapted" not in grids:
+        raise DamagedError(f"{folder} holds no episode of the adapted policy")
     rows = _object_rows(compared)
     clips = _choose_clips(rows)
-    shown = result_context(result, episode_grids(compared, header.clock))
+    shown = result_context(result, grids)
     return shown | {
         "trial": header,
         "objects": rows,

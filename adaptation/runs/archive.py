@@ -16,13 +16,23 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from adaptation.runs.files import sync_folder
+from adaptation.runs.files import UNREADABLE, read_regular_file, sync_folder
 from robots.errors import DamagedError
 
 MANIFEST = "manifest.json"
 Tree = Any  # nested dicts, lists and tuples of tensors, arrays, texts and plain numbers
 Json = Any
 
+# What bytes that are no packed tree lead to; recursion where it is nested hundreds of times.
+NOT_A_TREE = (
+    msgspec.DecodeError,
+    SafetensorError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 EXACT = 2**53  # beyond this, readers of JSON round integers differently
 READ_ATTEMPTS = 3  # a writer may replace the folder while it is being read
 
@@ -48,22 +58,31 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     """
     finish_interrupted_write(folder)
     new, old = _temporary_names(folder)
-    new.mkdir(parents=True)
     entries = {}
     for name, data in files.items():
         entries[name] = Entry(hashlib.sha256(data).hexdigest(), len(data))
     manifest = msgspec.json.encode(Manifest(1, entries))
-    for name, data in {**files, MANIFEST: manifest}.items():
-        with open(new / name, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    sync_folder(new)
+    try:
+        _write_files(new, {**files, MANIFEST: manifest})
+    except OSError:  # the disk is full: the old files stay
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Fill a new folder; all of it is on disk afterwards."""
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        with open(folder / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 def finish_interrupted_write(folder: Path) -> None:
@@ -101,12 +120,14 @@ def read(folder: Path) -> dict[str, bytes]:
 
 def _read(folder: Path) -> dict[str, bytes]:
     try:
-        raw = (folder / MANIFEST).read_bytes()
+        raw = read_regular_file(folder / MANIFEST)
         manifest = msgspec.json.decode(raw, type=Manifest)
         if manifest.format != 1 or msgspec.json.encode(manifest) != raw:
             raise DamagedError(f"{folder / MANIFEST} is not in the form it was written in")
-        files = {name: (folder / Path(name).name).read_bytes() for name in manifest.files}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        files = {}
+        for name in manifest.files:
+            files[name] = read_regular_file(folder / Path(name).name)
+    except (OSError, *UNREADABLE) as error:
         raise DamagedError(f"{folder}: {error}") from error
     for name, data in files.items():
         entry = manifest.files[name]
@@ -135,7 +156,7 @@ def pack(tree: Tree) -> tuple[bytes, bytes]:
     return safetensors.torch.save(tensors), msgspec.json.encode(form)
 
 
-def unpack(weights: bytes, form: bytes) -> Tree:
+def unpack(weights: bytes, form: bytes, origin: str = "bytes") -> Tree:
     """Decode a packed tree, bit for bit.
 
     Raises:
@@ -143,8 +164,8 @@ def unpack(weights: bytes, form: bytes) -> Tree:
     """
     try:
         return _decode(msgspec.json.decode(form), safetensors.torch.load(weights))
-    except (msgspec.DecodeError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise DamagedError(f"not a packed tree: {error}") from error
+    except NOT_A_TREE as error:
+        raise DamagedError(f"{origin}: not a packed tree: {error}") from error
 
 
 def _encode(value: Tree, path: str, tensors: dict[str, torch.Tensor]) -> Json:

@@ -14,9 +14,9 @@ from adaptation.problem import problem_of
 from adaptation.runs import archive
 from adaptation.runs.contract import (
     Contract,
+    check_arm,
     describe,
     differences,
-    limit_mismatches,
     read_contract,
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
@@ -27,8 +27,6 @@ from policies.methods import METHODS
 from policies.presets import load_preset
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
-from robots.arm import ArmSpec
-from robots.catalog import ARMS
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
@@ -211,14 +209,24 @@ def load(
         DamagedError: its bytes are not what was written.
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """
-    files = archive.read(folder)
-    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
-    if missing:
-        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    files = _read(folder)
     loaded, tree = _open(files, folder, arm, family)
     if journal is not None:
         _restore_replay(loaded.method, tree, journal)
     return loaded
+
+
+def read_fingerprint(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights, hexadecimal. Nothing is built; errors as of ``load``."""
+    return read_contract(_read(folder)[CONTRACT], str(folder / CONTRACT)).sha256
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    files = archive.read(folder)
+    missing = {WEIGHTS, STATE, CONTRACT} - set(files)
+    if missing:
+        raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    return files
 
 
 def _open(
@@ -231,8 +239,20 @@ def _open(
             f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
         )
     if arm is not None:
-        check_arm(contract, arm, str(folder))
-    tree = archive.unpack(files[WEIGHTS], files[STATE])
+        check_arm(contract, family_named(contract.family), arm, str(folder))
+    try:
+        return _verified(files, folder, contract)
+    except (PliantError, OSError):
+        raise
+    except Exception as error:  # a method's own code, given a state that it never wrote
+        raise DamagedError(f"{folder} holds no state of {contract.method}: {error!r}") from error
+
+
+def _verified(
+    files: dict[str, bytes], folder: Path, contract: Contract
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """The checkpoint, which fits and decides as it did when it was saved, and the whole tree."""
+    tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
     current = describe(contract.family, loaded.family, contract.method, loaded.method, digest)
@@ -256,27 +276,6 @@ def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJo
         journal.restore(mark, method.replay)
     else:
         journal.clear()
-
-
-def check_arm(contract: Contract, arm: str, origin: str) -> None:
-    """Refuse to drive an arm that a policy was not trained for.
-
-    Raises:
-        UnknownNameError: there is no such arm.
-        RefusedError: it is another arm, or has tighter limits than were trained with.
-    """
-    family = family_named(contract.family)
-    name = ARMS[arm].name
-    if name != contract.arm:
-        reason = ""
-        if not isinstance(family.body, ArmSpec):
-            reason = f": {contract.arm} is no arm, and runs in simulation alone"
-        raise RefusedError(
-            f"{origin}: arm: trained for {contract.arm!r}, asked to drive {name!r}{reason}"
-        )
-    tighter = limit_mismatches(family, ARMS[arm])
-    if tighter:
-        raise RefusedError("\n  ".join([f"{origin} does not fit:", *tighter]))
 
 
 def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:

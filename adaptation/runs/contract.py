@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 
 from adaptation.runs.decisions import EXAMPLES, single_prior
+from adaptation.runs.files import UNREADABLE
 from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
-from robots.arm import Body
+from robots.arm import ArmSpec, Body
+from robots.catalog import ARMS
 from robots.errors import RefusedError
 from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
@@ -96,7 +98,7 @@ def read_contract(data: bytes, origin: str) -> Contract:
                 "train again"
             )
         return msgspec.json.decode(data, type=Contract)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RefusedError(f"{origin}: {error}") from error
 
 
@@ -164,6 +166,26 @@ def limit_mismatches(family: Family, arm: Body) -> list[str]:
             now = _show(available.tolist())
             mismatches.append(f"limits.{name}: trained with {was}, the arm has {now}")
     return mismatches
+
+
+def check_arm(contract: Contract, family: Family, arm: str, origin: str) -> None:
+    """Refuse to drive an arm that a policy was not trained for.
+
+    Raises:
+        UnknownNameError: there is no such arm.
+        RefusedError: it is another arm, or has tighter limits than were trained with.
+    """
+    name = ARMS[arm].name
+    if name != contract.arm:
+        reason = ""
+        if not isinstance(family.body, ArmSpec):
+            reason = f": {contract.arm} is no arm, and runs in simulation alone"
+        raise RefusedError(
+            f"{origin}: arm: trained for {contract.arm!r}, asked to drive {name!r}{reason}"
+        )
+    tighter = limit_mismatches(family, ARMS[arm])
+    if tighter:
+        raise RefusedError("\n  ".join([f"{origin} does not fit:", *tighter]))
 
 
 def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:

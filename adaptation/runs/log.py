@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from adaptation.runs.files import UNREADABLE
 from robots.errors import DamagedError, PliantError
 
 LOCK_TIMEOUT = 15.0  # s: the helper processes of a killed job exit within an iteration or a trial
@@ -78,6 +79,6 @@ def read_log(path: Path, kind: type[R]) -> list[R]:
     decoder = msgspec.json.Decoder(kind)
     try:
         return [decoder.decode(line) for line in whole.splitlines()]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         message = f"{path} is damaged, or another version of Pliant wrote it: {error}"
         raise DamagedError(message) from error

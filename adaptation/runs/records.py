@@ -166,6 +166,7 @@ class Comparison(SeedComparison, frozen=True, kw_only=True):
     seconds: float = 0.0  # wall time of the job
     run: str = ""  # the run folder
     commit: str | None = None  # of the code that compared; null outside a git checkout
+    fingerprints: dict[str, str] = {}  # SHA-256 of the weights of every role that was compared
 
 
 class Evaluation(Comparison, frozen=True, kw_only=True):

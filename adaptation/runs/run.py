@@ -11,7 +11,8 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-from adaptation.runs.files import replace_file
+from adaptation.runs.contract import check_arm
+from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
 from adaptation.runs.records import REFERENCES
 from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
@@ -90,9 +91,15 @@ class Run:
             },
             "commit": current_commit(),
         }
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         text = msgspec.json.format(msgspec.json.encode(document), indent=2)
-        replace_file(path / "config.json", text)
+        try:
+            replace_file(path / "config.json", text)
+        except OSError:
+            if is_new:
+                path.rmdir()
+            raise
         return cls(path, config)
 
     @classmethod
@@ -107,9 +114,9 @@ class Run:
         if not file.is_file():
             raise FileNotFoundError(f"{path} is no run folder: it has no config.json")
         try:
-            document = msgspec.json.decode(file.read_bytes())
+            document = msgspec.json.decode(read_regular_file(file))
             return cls(path, msgspec.convert(document["config"], RunConfig))
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+        except (*UNREADABLE, KeyError, TypeError) as error:
             raise DamagedError(f"{file}: {error}") from error
 
     @property
@@ -173,8 +180,25 @@ class Run:
             loaded = checkpoint.load(folder, arm, self.config.family)
             self._checkpoints[folder.name] = loaded
         elif arm is not None:
-            checkpoint.check_arm(loaded.contract, arm, str(folder))
+            check_arm(loaded.contract, loaded.family, arm, str(folder))
         return loaded
+
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of every role that has a checkpoint: they say which training this is."""
+        roles = [role for role in ("method", *REFERENCES) if self.has_checkpoint(role)]
+        return {role: self.fingerprint(role) for role in roles}
+
+    def fingerprint(self, role: str) -> str:
+        """SHA-256 of a role's weights, hexadecimal; of what was loaded, else of what is on disk.
+
+        Raises:
+            FileNotFoundError, DamagedError, RefusedError: see ``checkpoint.load``.
+        """
+        folder = self.checkpoint_folder(role)
+        loaded = self._checkpoints.get(folder.name)
+        if loaded is not None:
+            return loaded.contract.sha256
+        return checkpoint.read_fingerprint(folder)
 
     def forget_checkpoints(self) -> None:
         """Read checkpoints from disk again at the next ``load``, as after training."""

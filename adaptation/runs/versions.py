@@ -43,8 +43,19 @@ def pliant_version() -> str:
 
 
 def current_commit() -> str | None:
-    """The commit of the code that is running; None outside a git checkout."""
-    command = ["git", "rev-parse", "HEAD"]
+    """The commit of the code that is running; None where no git repository tracks that code.
+
+    A package that is installed within a user's own repository is not part of that repository.
+    """
+    own_file = Path(__file__).relative_to(ROOT)
+    if _git_answer("ls-files", "--error-unmatch", str(own_file)) is None:
+        return None
+    return _git_answer("rev-parse", "HEAD")
+
+
+def _git_answer(*words: str) -> str | None:
+    """What git answers about the code's folder; None where it refuses or is not installed."""
+    command = ["git", *words]
     try:
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):

@@ -42,7 +42,7 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
@@ -57,7 +57,7 @@ class PearlConfig(MethodConfig):
     """Settings of the encoder, and of soft actor-critic."""
 
     sac: SacConfig = field(default_factory=SacConfig)
-    latent_dim: Count = 5  # dimensions of the latent task (PEARL)
+    latent_dim: Width = 5  # dimensions of the latent task (PEARL)
     factor_rank: Count = 1  # directions of z that a transition measures
     # layer widths of the encoder; PEARL has 3 × 200, but many tasks in a batch help more than width
     encoder_hidden: LayerWidths = (64, 64)

@@ -18,7 +18,7 @@ from policies.method import Problem, Transition, TrialBatch
 from policies.nn.memory import GruMemory, Memory
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count
+from policies.ranges import Width
 from policies.rl.ppo import PpoConfig, PpoLearner
 
 
@@ -26,7 +26,7 @@ from policies.rl.ppo import PpoConfig, PpoLearner
 class Rl2Config(PpoConfig):
     """Settings: PPO's, and the size of the memory."""
 
-    memory_size: Count = 64  # units of the GRU; RL² has 256, VariBAD's RL² 128
+    memory_size: Width = 64  # units of the GRU; RL² has 256, VariBAD's RL² 128
 
 
 @dataclass(frozen=True)

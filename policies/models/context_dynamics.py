@@ -22,7 +22,15 @@ from policies.nn.networks import Ensemble
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.rollout import predict_steps
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, WholeNumber
+from policies.ranges import (
+    Count,
+    LayerWidths,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    WholeNumber,
+    Width,
+)
 from robots.errors import BadArgumentError
 
 
@@ -33,7 +41,7 @@ class DynamicsConfig:
     ensemble_size: Count = 3  # networks (PE-TS has 5)
     # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
-    latent_dim: Count = 4  # dimensions of the latent task
+    latent_dim: Width = 4  # dimensions of the latent task
     factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
     unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)

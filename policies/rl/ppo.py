@@ -18,7 +18,7 @@ from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
-from policies.ranges import Count, Discount, NonNegative, Positive, Share
+from policies.ranges import Count, Discount, NonNegative, Positive, Share, Width
 from policies.rl import clipped_gaussian
 
 STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
@@ -28,7 +28,7 @@ STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
 class PpoConfig(MethodConfig):
     """Settings of the learner."""
 
-    hidden: Count = 64  # units of the one hidden layer of policy and critic
+    hidden: Width = 64  # units of the one hidden layer of policy and critic
     lr: Positive = 1e-3  # learning rate; VariBAD's RL² has 7e-4
     gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, with longer episodes
     gae_lambda: Share = 0.9  # λ of the advantages (VariBAD)

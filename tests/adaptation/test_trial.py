@@ -25,6 +25,8 @@ from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.trial import TrialConfig, read_episodes, run_objects, run_trial
+from adaptation.reporting.report import write_report
+from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
@@ -32,7 +34,7 @@ from adaptation.runs.run import Run, RunConfig
 from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
 from policies.methods import METHODS
-from robots.errors import ArmError, BadArgumentError, PliantError, RefusedError
+from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
 from robots.signals import Array, Verdict
 from robots.world import Step
 
@@ -520,3 +522,65 @@ def test_a_fault_that_is_cleared_ends_no_deployment_but_spoils_the_object_of_a_t
     assert result.verdicts["FAULT"] > 0
     with pytest.raises(ArmError, match="does not count"):
         try_out(trained)
+
+
+def train_further(folder: Path) -> None:
+    """Replace the method's weights, as a resumed training does."""
+    config = RunConfig("counter", "tiny", iterations=2, references=False, seed=1)
+    other = Run.create(folder.parent / "other", config)
+    train_job.train_role(other, "method", None, lambda share, progress: None)
+    shutil.rmtree(folder / "method")
+    shutil.copytree(other.path / "method", folder / "method")
+
+
+def test_a_trial_of_a_run_that_was_trained_further_is_refused_and_left_as_it_is(
+    trained: Path,
+) -> None:
+    try_out(trained)
+    before = {path: path.read_bytes() for path in (trained / "trial").iterdir()}
+    train_further(trained)
+    with pytest.raises(BadArgumentError, match="trial of other weights"):
+        try_out(trained)
+    assert {path: path.read_bytes() for path in (trained / "trial").iterdir()} == before
+    assert try_out(trained, trained / "again").fingerprints == Run.open(trained).fingerprints()
+
+
+def test_a_trial_finds_its_run_from_any_folder_and_only_its_own(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "trials" / "first"
+    monkeypatch.chdir(tmp_path)
+    run_trial(Run.open(Path("run")), config_of(Path("run")), folder)
+    monkeypatch.chdir(folder)
+    header = read_header(folder)
+    assert find_run(folder, header) == trained
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    shutil.move(trained, moved / "run")
+    shutil.move(tmp_path / "trials", moved / "trials")
+    folder = moved / "trials" / "first"
+    assert find_run(folder, read_header(folder)) == moved / "run"
+    train_further(moved / "run")
+    assert find_run(folder, read_header(folder)) is None
+
+
+@pytest.mark.parametrize("name", ["trial.json", "episodes-0.jsonl"])
+def test_a_damaged_trial_folder_is_named(trained: Path, name: str) -> None:
+    try_out(trained)
+    file = trained / "trial" / name
+    whole = file.read_bytes()
+    for data in (whole[: len(whole) // 3] + b"\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n"):
+        file.write_bytes(data)
+        with pytest.raises(DamagedError, match=name):
+            try_out(trained)
+        with pytest.raises(DamagedError, match=name):
+            write_report(trained / "trial", trained / "report.html")
+    assert not (trained / "report.html").exists()
+
+
+def test_a_report_of_a_trial_whose_log_lost_a_line_is_refused(trained: Path) -> None:
+    try_out(trained)
+    file = trained / "trial" / "episodes-0.jsonl"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(DamagedError, match="cut short"):
+        write_report(trained / "trial", trained / "report.html")

@@ -1,0 +1,220 @@
+"""Whatever lies where a command expects a file: one clear line, a status, an answer, no debris."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import pliant
+
+from adaptation.commands import COMMANDS
+from adaptation.runs import archive
+
+ROOT = Path(__file__).parents[1]
+# Words of every command that opens a path, with {} for the path; None: it opens none.
+OPENS: dict[str, str | None] = {
+    "list": None,
+    "settings": "settings blind --family point --preset {}",
+    "train": "train blind --family point --iterations 1 --no-references --out {}",
+    "evaluate": "evaluate {} --tasks 2",
+    "compare": "compare {} --tasks 2",
+    "bench": "bench --suite {}",
+    "deploy": "deploy {} --arm panda",
+    "trial": "trial {} --arm panda",
+    "report": "report {}",
+    "view": "view point --out {}/point.png",
+    "recover": "recover {}",
+    "emulate": "emulate dynamixel --arm viperx --seconds 0.1 --calibration {}",
+}
+GARBAGE = b"\xff\x00 garbage {["
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one iteration."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    words = f"train blind --family point --iterations 1 --no-references --out {folder}"
+    settings = "--set gradient_steps=1 --set schedule.meta_batch=2 --evaluations 0"
+    program = [sys.executable, "-m", "adaptation.cli", *words.split(), *settings.split()]
+    subprocess.run(program, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    return folder
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    """The run, to be damaged."""
+    subprocess.run(["cp", "-r", str(trained), str(tmp_path / "run")], check=True)
+    return tmp_path / "run"
+
+
+def fill_disk() -> None:
+    """No file of this process may grow beyond some bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+
+
+def test_every_command_is_tried() -> None:
+    assert set(COMMANDS) - {"park", "play"} == set(OPENS)
+
+
+@pytest.mark.parametrize("command", [name for name, words in OPENS.items() if words])
+@pytest.mark.parametrize("kind", ["garbage", "empty", "below a file", "loop"])
+def test_a_path_that_is_not_what_a_command_needs_is_refused_in_one_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str, kind: str
+) -> None:
+    path = tmp_path / "given.mcap"
+    if kind == "garbage":
+        path.write_bytes(GARBAGE)
+    if kind == "empty":
+        path.write_bytes(b"")
+    if kind == "below a file":
+        path.write_bytes(GARBAGE)
+        path = path / "below.toml"
+    if kind == "loop":
+        path.symlink_to(path)
+    before = sorted(tmp_path.rglob("*"))
+    words = str(OPENS[command]).format(path)
+    status, answer, complaint = pliant(capfd, *words.split())
+    assert status in (1, 2), complaint
+    assert set(answer) == {"error"}
+    assert "Traceback" not in complaint
+    assert answer["error"] in complaint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+HOSTILE = {
+    "config.json": [GARBAGE, b"[]", b"{}", b'{"config": []}', b"[" * 100_000],
+    "method/manifest.json": [GARBAGE, b"[]", b"[" * 100_000],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("command", ["evaluate", "compare", "deploy", "trial"])
+def test_a_damaged_run_is_refused_in_one_line(
+    capfd: pytest.CaptureFixture[str], copied: Path, name: str, command: str
+) -> None:
+    for data in HOSTILE[name]:
+        (copied / name).write_bytes(data)
+        status, answer, complaint = pliant(capfd, *str(OPENS[command]).format(copied).split())
+        assert status in (1, 2), complaint
+        assert set(answer) == {"error"}
+        assert "Traceback" not in complaint
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "state.json"])
+def test_a_checkpoint_that_is_a_pipe_or_a_device_is_refused(
+    capfd: pytest.CaptureFixture[str], copied: Path, kind: str, name: str
+) -> None:
+    file = copied / "method" / name
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    status, answer, complaint = pliant(capfd, "evaluate", str(copied))
+    assert status == 1
+    assert "is no regular file" in answer["error"]
+    assert "Traceback" not in complaint
+
+
+def forge(run: Path, name: str, data: bytes) -> None:
+    """Replace a file of the checkpoint, with a manifest that fits."""
+    files = archive.read(run / "method")
+    files[name] = data
+    archive.write(run / "method", files)
+
+
+def test_a_state_that_no_method_wrote_is_refused(
+    capfd: pytest.CaptureFixture[str], copied: Path
+) -> None:
+    deep = b'{"list":[' * 900 + b"]}" * 900
+    for form in (deep, b'{"dict":[]}', b'{"dict":[["method",{"dict":[]}]]}', b"7", b'"text"'):
+        forge(copied, "state.json", form)
+        status, answer, complaint = pliant(capfd, "evaluate", str(copied))
+        assert status == 1
+        assert "Traceback" not in complaint
+        assert str(copied / "method") in answer["error"]
+
+
+def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
+    capfd: pytest.CaptureFixture[str], copied: Path
+) -> None:
+    contract = json.loads((copied / "method/contract.json").read_bytes())
+    contract["config"]["hidden"] = [40_000, 40_000]
+    forge(copied, "contract.json", json.dumps(contract).encode())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status, answer, _ = pliant(capfd, "evaluate", str(copied))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
+    assert status == 1
+    assert "hidden" in answer["error"]
+    assert grown < 1_000_000
+    words = "train pearl --family point --set sac.hidden=40000,40000"
+    assert pliant(capfd, *words.split())[0] == 2
+
+
+@pytest.mark.parametrize("command", ["train", "report"])
+def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
+    copied: Path, command: str
+) -> None:
+    target = copied.parent / "new" if command == "train" else copied
+    before = sorted(copied.parent.rglob("*"))
+    words = str(OPENS[command]).format(target).split()
+    program = [sys.executable, "-m", "adaptation.cli", *words, "--json"]
+    answer = subprocess.run(
+        program, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=fill_disk
+    )
+    assert answer.returncode == 1, answer.stderr
+    assert "File too large" in json.loads(answer.stdout)["error"]
+    assert "Traceback" not in answer.stderr
+    assert sorted(copied.parent.rglob("*")) == before
+
+
+BARE = {"PATH": os.environ["PATH"]}
+SURROUNDINGS = {
+    "bare": BARE,
+    "ascii": BARE | {"PYTHONUTF8": "0", "LC_ALL": "C"},
+    "stale display": BARE | {"DISPLAY": ":77"},
+    "no OSMesa": BARE | {"MUJOCO_GL": "osmesa"},
+    "unknown GL": BARE | {"MUJOCO_GL": "abacus"},
+}
+
+
+def run_in(surroundings: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = SURROUNDINGS[surroundings] | {"PYTHONPATH": str(ROOT)}
+    program = [sys.executable, "-m", "adaptation.cli", *words]
+    return subprocess.run(
+        program, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=60
+    )
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_help_is_printed_in_any_surroundings(surroundings: str) -> None:
+    answer = run_in(surroundings, "train", "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert "--family" in answer.stdout
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+def test_a_picture_is_made_or_one_line_says_what_to_set(surroundings: str, tmp_path: Path) -> None:
+    folder = tmp_path / "my arm"
+    folder.mkdir()
+    answer = run_in(surroundings, "view", "reach", "--out", str(folder / "x.png"), "--json")
+    result = json.loads(answer.stdout)
+    assert "Traceback" not in answer.stderr
+    if answer.returncode != 0:
+        assert answer.returncode == 2
+        assert "unset" in result["error"]
+        assert "MUJOCO_GL" in SURROUNDINGS[surroundings]
+
+
+def test_a_name_that_the_locale_cannot_write_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "my arm ü"
+    answer = run_in("ascii", "evaluate", str(folder), "--json")
+    assert answer.returncode == 2
+    assert "PYTHONUTF8=1" in json.loads(answer.stdout)["error"]
+    assert run_in("bare", "evaluate", str(folder), "--json").returncode == 2
