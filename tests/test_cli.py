@@ -162,6 +162,12 @@ def test_a_command_of_another_package_that_cannot_be_imported_is_skipped_with_a_
 
 
 REFUSALS = [
+    ("train pearl --family point --seeds 0-x", "--seeds takes 0-4 or 0,1,2, got '0-x'"),
+    ("train pearl --family point --seeds 3-1", "--seeds must name each seed once, got '3-1'"),
+    ("train pearl --family point --seeds 1,1", "--seeds must name each seed once, got '1,1'"),
+    ("train pearl --family point --seeds 0-9999999999", "--seeds must be at most 1000"),
+    ("train pearl --family point --seeds 0-4 --seed 2", "give --seed or --seeds, not both"),
+    ("train --resume --out nowhere --seeds 0-4", "nowhere/seed-0 is no run folder"),
     ("train perl --family slide", "no method named 'perl'; there are: blind"),
     ("train pearl --family skate", "no family named 'skate'; there are:"),
     ("train pearl --family slide --engine ode", "no engine named 'ode'; there are:"),
@@ -304,11 +310,22 @@ def test_train_resume_and_evaluate(
     assert "holds a run already" in complaint
     assert pliant(capfd, "train", "--resume", "--out", out)[0] == 0
     assert pliant(capfd, *bounded, "--resume")[0] == 0
-    others = ("pearl", "--seed 3", "--iterations 9", "--steps 9", "--preset paper", "--set gain=1")
+    others = ("pearl", "--seed 3", "--preset paper", "--set gain=1")
     for other in others:
         status, _, complaint = pliant(capfd, "train", *other.split(), "--resume", "--out", out)
         assert status == 2
         assert "was begun with" in complaint
+
+    again = ("train", "--resume", "--out", out)
+    status, longer, _ = pliant(capfd, *again, "--iterations", "4")
+    assert (status, longer["iteration"]) == (0, 4)
+    assert json.loads((tmp_path / "run/config.json").read_bytes())["config"]["iterations"] == 4
+    status, finished, said = pliant(capfd, *again)
+    assert (status, finished["iteration"]) == (0, 4)
+    assert "has nothing left to do" in said
+    status, _, complaint = pliant(capfd, *again, "--steps", "4")
+    assert status == 2
+    assert "already: to train it further, ask for more than that in all, not for 4" in complaint
 
     judge = ("evaluate", out, "--tasks", "5", "--episodes", "4")
     status, comparison, _ = pliant(capfd, *judge)

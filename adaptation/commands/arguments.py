@@ -20,6 +20,8 @@ Json = Annotated[Flag, arg(name="json", help="Print one JSON object as the last 
 Pairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]  # option repeated
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
 
+MOST_SEEDS = 1000  # of one call; more are a slip of the hand
+
 # Options that may be left out. Their help texts say what holds then, instead of "default: None".
 OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
@@ -68,6 +70,26 @@ def check_seed(seed: int) -> None:
     """
     if seed < 0:
         raise BadArgumentError(f"--seed must not be negative, got {seed}")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of ``0-4`` or ``0,1,2``, in order.
+
+    Raises:
+        BadArgumentError: it is neither, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise BadArgumentError(f"--seeds takes 0-4 or 0,1,2, got {text!r}")
+        named = range(int(first), int(last or first) + 1)
+        if len(seeds) + len(named) > MOST_SEEDS:
+            raise BadArgumentError(f"--seeds must be at most {MOST_SEEDS}, got {text!r}")
+        seeds += named
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise BadArgumentError(f"--seeds must name each seed once, got {text!r}")
+    return seeds
 
 
 def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:

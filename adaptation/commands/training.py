@@ -1,7 +1,7 @@
 """``pliant train``: meta-train a method in simulation."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from adaptation.commands.arguments import (
     check_seed,
     open_run,
     parse_pairs,
+    parse_seeds,
 )
 from policies.methods import METHODS
 from robots.errors import BadArgumentError
@@ -27,6 +28,7 @@ from sim.engines import ENGINES
 from sim.families import FAMILIES
 
 if TYPE_CHECKING:
+    from adaptation.runs.records import TrainProgress
     from adaptation.runs.run import Run
 
 # The options that decide what a run is: fields of ``RunConfig`` of the same name.
@@ -55,6 +57,9 @@ class Train:
     and --minutes. Without a bound it follows the method's own schedule. The weights are the same
     bit for bit each time, killed and resumed or not, unless --minutes ends the training.
 
+    A finished run is trained further by --resume and a larger bound, such as --iterations 400. The
+    new bounds replace the old ones, and count from the beginning of the training.
+
     The references are trained beside the method, in a process each, and get its budget: at least
     its environment steps and its gradient steps. With --minutes all three end together at that
     time: the method waits for a reference that is more than an iteration behind, and on fewer
@@ -71,10 +76,13 @@ class Train:
     """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
     """Random seed."""
+    seeds: OptionalName = None
+    """Several trainings, such as 0-4 or 0,1,2, side by side where cores allow."""
     out: OptionalPath = None
-    """Run folder. Default: runs/METHOD-FAMILY-SEED."""
+    """Run folder; with --seeds, one that gets a run folder seed-N for each. Default:
+    runs/METHOD-FAMILY-SEED."""
     resume: Flag = False
-    """Continue the run in --out from its last checkpoint."""
+    """Continue the run in --out from its last checkpoint. With --seeds, begin those not begun."""
     steps: OptionalInt = None
     """Stop after this many environment steps, over all worlds."""
     gradient_steps: OptionalInt = None
@@ -100,15 +108,37 @@ class Train:
     def run(self) -> dict[str, object]:
         """Train a new run, or resume one."""
         self._check()
-        settings = parse_pairs("--set", self.set)
-        run = self._resume(settings) if self.resume else self._create(settings)
-        import msgspec
-
+        if self.seeds is not None:
+            return self._train_seeds(parse_seeds(self.seeds))
+        run = self._open_or_create()
         from adaptation.jobs.train import train
 
+        before = run.last_progress("method")
         last = train(run)
-        print(f"trained {run.path}: {last.iteration} iterations, {last.seconds:.1f} s")
-        return {"run": str(run.path), **msgspec.to_builtins(last)}
+        return _report(run, before, last)
+
+    def _train_seeds(self, seeds: list[int]) -> dict[str, object]:
+        """Train a run for each seed; all of them are begun before the first one is trained."""
+        is_named = self.method is not None and self.family is not None
+        own = []
+        for seed in seeds:
+            out = None if self.out is None else self.out / f"seed-{seed}"
+            command = replace(self, seed=seed, seeds=None, out=out)
+            has_begun = (command._folder / "config.json").exists()
+            if has_begun and not self.resume:
+                raise FileExistsError(f"{command._folder} holds a run already: add --resume")
+            own.append(replace(command, resume=self.resume and (has_begun or not is_named)))
+        runs = [command._open_or_create() for command in own]
+        from adaptation.jobs.seeds import train_all
+
+        before = [run.last_progress("method") for run in runs]
+        last = train_all(runs)
+        answers = list(map(_report, runs, before, last))
+        return {"runs": answers}
+
+    def _open_or_create(self) -> "Run":
+        settings = parse_pairs("--set", self.set)
+        return self._resume(settings) if self.resume else self._create(settings)
 
     def _check(self) -> None:
         """Refuse what is impossible before anything slow is imported."""
@@ -121,6 +151,8 @@ class Train:
         check_name(FAMILIES, self.family)
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
+        if self.seeds is not None and self.seed != 0:
+            raise BadArgumentError("give --seed or --seeds, not both")
         check_positive(
             steps=self.steps,
             gradient_steps=self.gradient_steps,
@@ -154,16 +186,38 @@ class Train:
         return run
 
     def _resume(self, settings: dict[str, Any]) -> "Run":
-        """Open a run; refuse options that differ from those it was begun with."""
+        """Open a run; other bounds train it further, other options of another kind are refused."""
+        from adaptation.runs.run import BOUNDS
+
         run = open_run(self._folder)
         untouched = Train()._options()
         given = {name: v for name, v in self._options().items() if v != untouched[name]}
         if settings:
             given["settings"] = settings
-        for name, value in given.items():
-            begun_with = getattr(run.config, name)
-            if value != begun_with:
+        changed = {name: v for name, v in given.items() if v != getattr(run.config, name)}
+        for name, value in changed.items():
+            if name not in BOUNDS:
+                begun_with = getattr(run.config, name)
                 raise BadArgumentError(
                     f"{run.path} was begun with {name} {begun_with!r}, not {value!r}"
                 )
+        if changed:
+            bounds = {name: getattr(self, name) for name in BOUNDS}
+            return run.bound_anew(bounds)
         return run
+
+
+def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -> dict[str, object]:
+    """Print what became of a training, and return the last line of its log."""
+    import msgspec
+
+    if last == before:
+        print(
+            f"pliant: {run.path} was trained to its end before, {last.iteration} iterations, and has "
+            "nothing left to do; a larger --iterations, --steps, --gradient-steps or --minutes "
+            "trains it further",
+            file=sys.stderr,
+        )
+    else:
+        print(f"trained {run.path}: {last.iteration} iterations, {last.seconds:.1f} s")
+    return {"run": str(run.path), **msgspec.to_builtins(last)}

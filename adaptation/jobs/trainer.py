@@ -96,8 +96,8 @@ class Trainer:
         self._saved = state
         self._log.cut(state.log_bytes)
         self._heldout_log.cut(state.heldout_bytes)
-        evaluations = read_log(run.heldout_path(role), HeldoutProgress)
-        self.heldout = evaluations[-1] if evaluations else None
+        for evaluation in read_log(run.heldout_path(role), HeldoutProgress):
+            self.heldout = evaluation
         self._budget = Budget.of(run.config, self._method.schedule, self._minutes)
         self._counter = stack.enter_context(count_gradient_steps(state.gradient_steps))
         self._source = stack.enter_context(closing(self._make_source()))
@@ -105,6 +105,7 @@ class Trainer:
         self._curves = stack.enter_context(closing(curves))
         stack.callback(self._close_evaluator)
         self._started = monotonic() - state.seconds
+        self._count_passed_evaluations()
         self._saved_at = monotonic()
         self._report()
 
@@ -130,6 +131,15 @@ class Trainer:
         method_config = checkpoint.method_config(name, config.family, config.preset, settings)
         self._method = checkpoint.build(name, run.family, config.seed, method_config)
         self._state = TrainerState()
+
+    def _count_passed_evaluations(self) -> None:
+        """Fewer have passed than before where the method's budget has grown since."""
+        if self._pace is not None and self.role != "method":
+            return
+        passed = int(self._share() * self.run.config.evaluations)
+        passed = min(passed, self._state.evaluations_passed)
+        self._state = msgspec.structs.replace(self._state, evaluations_passed=passed)
+        self._saved = self._state
 
     def _make_source(self) -> TrialSource:
         method = self._method

@@ -11,9 +11,15 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
+<<<<<<< HEAD
 from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
 from adaptation.runs.records import REFERENCES
+=======
+from adaptation.runs.files import replace_file
+from adaptation.runs.log import read_log
+from adaptation.runs.records import REFERENCES, TrainProgress
+>>>>>>> training
 from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.config import MethodConfig
@@ -25,6 +31,8 @@ from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
+
+BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +126,42 @@ class Run:
             return cls(path, msgspec.convert(document["config"], RunConfig))
         except (*UNREADABLE, KeyError, TypeError) as error:
             raise DamagedError(f"{file}: {error}") from error
+
+    def bound_anew(self, bounds: dict[str, float | None]) -> "Run":
+        """The run with other bounds, to train it further; they are written to its config.
+
+        Args:
+            bounds: every bound of the training, see ``BOUNDS``. They count from its beginning, and
+                one that is None no longer bounds it.
+
+        Raises:
+            BadArgumentError: the training is beyond a bound already.
+        """
+        finished = self.last_progress("method")
+        if finished is not None:
+            done = {
+                "iterations": finished.iteration,
+                "minutes": finished.seconds / 60,
+                "steps": finished.steps,
+                "gradient_steps": finished.gradient_steps,
+            }
+            for name, bound in bounds.items():
+                if bound is not None and bound <= done[name]:
+                    raise BadArgumentError(
+                        f"{self.path} has {done[name]:.4g} {name.replace('_', ' ')} already: to "
+                        f"train it further, ask for more than that in all, not for {bound:.4g}"
+                    )
+        config = check_config(msgspec.structs.replace(self.config, **bounds))
+        file = self.path / "config.json"
+        document = msgspec.json.decode(file.read_bytes())
+        document["config"] = msgspec.to_builtins(config)
+        replace_file(file, msgspec.json.format(msgspec.json.encode(document), indent=2))
+        return Run(self.path, config)
+
+    def last_progress(self, role: str) -> TrainProgress | None:
+        """The last iteration in the log of a role; None before the first one."""
+        lines = read_log(self.log_path(role), TrainProgress)
+        return lines[-1] if lines else None
 
     @property
     def family(self) -> Family:

@@ -1,0 +1,63 @@
+"""Several trainings side by side, each in a process of its own."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from adaptation.jobs.executor import Job, ProcessExecutor
+from adaptation.jobs.train import train
+from adaptation.reporting.progress import ProgressReporter
+from adaptation.runs.records import TrainProgress
+from adaptation.runs.run import Run
+from robots.errors import PliantError
+
+LOOK = 5.0  # s between two looks at how far the trainings are
+OUTPUT = "output.txt"  # file of a run folder that gets what its process prints
+
+
+def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgress]:
+    """Train runs and their references, as many at once as there are cores for their roles.
+
+    Each process has one thread per role, and collects no experience ahead on a further core: the
+    results are those of ``train``.
+
+    Args:
+        runs: what to train, each from its checkpoint if it has one.
+        cores: that may be used; None: all that this process may run on.
+
+    Returns:
+        The last line of each log.
+
+    Raises:
+        PliantError: a training failed; the others were trained to their ends before.
+    """
+    if cores is None:
+        cores = len(os.sched_getaffinity(0))
+    roles = max(len(run.roles) for run in runs)
+    last: dict[str, TrainProgress] = {}
+    failures: list[str] = []
+    with ProcessExecutor[TrainProgress](max(1, cores // roles)) as executor:
+        for run in runs:
+            name = str(run.path)
+            executor.submit(Job(name, train, (run, roles), output=run.path / OUTPUT))
+        with ProgressReporter(f"{len(runs)} trainings") as show:
+            while len(last) + len(failures) < len(runs):
+                for outcome in executor.completed(LOOK):
+                    if outcome.result is not None:
+                        last[outcome.job.name] = outcome.result
+                    else:
+                        reason = str(outcome.error).strip().splitlines()[-1]
+                        failures.append(f"{outcome.job.name}: {reason}")
+                ended = len(last) + len(failures)
+                show(ended / len(runs), ", ".join(map(_describe, executor.running)))
+    if failures:
+        raise PliantError("\n  ".join(["not all trainings ended well:", *failures]))
+    return [last[str(run.path)] for run in runs]
+
+
+def _describe(name: str) -> str:
+    """How far a training is."""
+    run = Run.open(Path(name))
+    progress = run.last_progress("method")
+    iteration = 0 if progress is None else progress.iteration
+    return f"{name} at iteration {iteration}"
