@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -17,7 +16,7 @@ from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
 from hw_interface.devices import DevicePlan
-from hw_interface.recording.recorder import record
+from hw_interface.recording.process import RecorderProcess, RecordTo
 from robots.errors import ArmError
 from robots.signals import Array
 from robots.world import Family
@@ -25,7 +24,6 @@ from robots.world import Family
 TIMEOUT = 20.0  # s, for the control process to answer
 POLL = 2e-4  # s between two polls of the published state
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
-RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
 
 
 class EventRecord(TypedDict):
@@ -64,7 +62,7 @@ class ControlClient:
         family: Family,
         plan: DevicePlan,
         lockstep: bool,
-        record_to: Path | None,
+        record_to: RecordTo | None,
     ) -> None:
         """Start the processes and wait until the arm is connected.
 
@@ -82,11 +80,7 @@ class ControlClient:
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
         self.process.start()
-        self._recorder: SpawnProcess | None = None
-        if record_to is not None:
-            arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-            self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-            self._recorder.start()
+        self.recorder = RecorderProcess(record_to, family, plan, self.shared.name, lockstep)
         try:
             self.wait_for(_is_connected, "connect")
         except ArmError:
@@ -204,8 +198,7 @@ class ControlClient:
             self.process.terminate()
             self.process.join()
         self.shared.finish()
-        if self._recorder is not None:
-            self._recorder.join(RECORDER_TIMEOUT)
+        self.recorder.close()
         self.shared.close()
 
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -16,7 +17,7 @@ from mcap.reader import make_reader
 from hw_interface.control.layout import RING, Sizes, ring_columns, ring_width
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
-from hw_interface.recording.recorder import Recording, record
+from hw_interface.recording.recorder import Recording, RecordingPlan, record
 from hw_interface.recording.recovery import recover
 from robots.errors import DamagedError
 
@@ -34,11 +35,18 @@ def make_row(tick: int, stamp: float) -> Any:
     return row
 
 
-def start_recorder(path: Path, shared: SharedState) -> SpawnProcess:
-    arguments = (path, JOINTS, SIZES, shared.name, os.getpid())
+def make_plan(path: Path, urdf: Path | None = None) -> RecordingPlan:
+    return RecordingPlan(path, JOINTS, True, {"arm": "panda", "seed": "7"}, urdf)
+
+
+def start_recorder(path: Path, shared: SharedState) -> tuple[SpawnProcess, socket.socket]:
+    """A recorder's process, and the policy's end of the socket between them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    arguments = (make_plan(path), SIZES, shared.name, os.getpid(), theirs)
     process = SPAWN.Process(target=record, args=arguments, daemon=True)
     process.start()
-    return process
+    theirs.close()
+    return process, ours
 
 
 def read_messages(path: Path, topic: str) -> list[dict[str, Any]]:
@@ -59,7 +67,7 @@ def read_actions(path: Path) -> list[int]:
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> None:
     path = tmp_path / "cut.mcap"
     shared = SharedState(SIZES)
-    process = start_recorder(path, shared)
+    process, _notes = start_recorder(path, shared)
     while not path.exists():
         time.sleep(0.01)
     began = time.monotonic()
@@ -78,13 +86,13 @@ def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> No
     # one period between two flushes, and as much again for a busy machine
     assert pushed[len(kept) - 1] > pushed[-1] - 0.45
     topics = ("/joints", "/setpoint", "/object", "/control")
-    assert recover(path) == sum(len(read_messages(path, topic)) for topic in topics)
+    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in topics)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
 def test_a_file_that_was_cut_anywhere_is_repaired(tmp_path: Path, share: float) -> None:
     path = tmp_path / "whole.mcap"
-    recording = Recording(path, JOINTS)
+    recording = Recording(make_plan(path))
     for k in range(200):
         recording.write_tick(make_row(k, 0.01 * k))
         if k % 20 == 19:
@@ -117,7 +125,7 @@ def test_a_recorder_that_comes_late_reports_what_it_missed(tmp_path: Path) -> No
     shared.events[0] = (int(Event.STALE), 0.5, 0.26)
     shared.state.write(events=1)
     shared.finish()
-    process = start_recorder(path, shared)
+    process, _notes = start_recorder(path, shared)
     process.join(60)
     shared.close()
     assert len(read_actions(path)) == RING - 1
@@ -127,7 +135,7 @@ def test_a_recorder_that_comes_late_reports_what_it_missed(tmp_path: Path) -> No
 
 def test_numbers_that_are_not_finite_are_written_as_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "nan.mcap"
-    recording = Recording(path, JOINTS)
+    recording = Recording(make_plan(path))
     row = make_row(1, 0.0)
     row[COLUMNS["q"]] = np.nan
     row[COLUMNS["object"]] = np.nan
