@@ -17,6 +17,7 @@ from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import CLOCKS, ArmWorld
 from hw_interface.drivers import DRIVERS
+from hw_interface.recording.process import RecordTo
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.world import Family, Start, Task
@@ -46,6 +47,7 @@ class ArmSession:
         record_to: Path | None = None,
         tracker: str | None = None,
         tracker_options: dict[str, Any] | None = None,
+        run: Path | None = None,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
 
@@ -56,10 +58,11 @@ class ArmSession:
             clock: None: the driver's own, see ``default_clock``.
             options: of the driver; a driver that draws random numbers gets ``seed`` besides.
             seed: of episode starts, and of the driver.
-            record_to: file of the recording, in MCAP; None: no recording.
+            record_to: folder that gets the next ``recording-N.mcap``; None: no recording.
             tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
                 brings its own.
             tracker_options: of the tracker.
+            run: folder of the policies' run, for the recording.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
@@ -73,7 +76,10 @@ class ArmSession:
         self._driver = driver
         self._options = check_options(driver, options or {}, seed)
         self._seed = seed
-        self._record_to = record_to
+        self._record_to: RecordTo | None = None
+        if record_to is not None:
+            notes = {"driver": driver, "seed": str(seed), "run": str(run or "")}
+            self._record_to = RecordTo(record_to, notes)
         self._tracker = tracker
         self._tracker_options = tracker_options
         kind = DRIVERS[driver]
@@ -132,7 +138,9 @@ class ArmSession:
         """
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
-            trial = rollout(self.world, paced, task, len(explore), explore, on_tick=recorder)
+            self.world.recorder.log(f"object {number}, policy {name}")
+            acting = recorder.policy
+            trial = rollout(self.world, acting, task, len(explore), explore, on_tick=recorder)
             recorder.collect_events()
         recorder.refuse_fault()
         metrics = final_metrics(self.family, task, trial)
@@ -224,11 +232,3 @@ def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
         return task
     visible = [name.startswith(("goal.", "marker.")) for name in task.names]
     return replace(task, values=np.where(visible, task.values, np.nan))
-
-
-def next_recording(folder: Path, clock: str) -> Path | None:
-    """The file of the next recording in a folder; none in lockstep, where time is not real."""
-    if clock == "lockstep":
-        return None
-    taken = len(list(folder.glob("recording-*.mcap")))
-    return folder / f"recording-{taken}.mcap"

@@ -15,12 +15,7 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.jobs.arm_session import (
-    ArmSession,
-    next_recording,
-    sample_objects,
-    task_is_known,
-)
+from adaptation.jobs.arm_session import ArmSession, sample_objects, task_is_known
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.processes import parent_exited, start_process
 from adaptation.reporting.progress import ProgressReporter
@@ -53,6 +48,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracker_options: dict[str, Any] = {}
 
 
+NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 MAY_CHANGE = ("options", "tracker", "tracker_options")  # between the start of a trial and its end
 
 
@@ -79,21 +75,26 @@ def run_trial(run: Run, config: TrialConfig, folder: Path, workers: int = 1) -> 
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
     for worker in range(1, workers):
-        helpers.append(start_process(run_objects, run, config, folder, worker, workers))
-    run_objects(run, config, folder, 0, workers)
+        helpers.append(start_process(run_worker, run, config, folder, worker, workers))
+    failures = [run_objects(run, config, folder, 0, workers)]
     for helper in helpers:
         helper.join()
-    if any(helper.exitcode != 0 for helper in helpers):
-        raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+        if helper.exitcode == NOT_RECORDED:
+            failures.append("a worker's recording is not complete: see standard error")
+        elif helper.exitcode != 0:
+            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
     if config.realtime_episodes > 0 and not _has_realtime_check(config, folder):
-        run_realtime_check(run, config, folder)
+        failures.append(run_realtime_check(run, config, folder))
     result = summarize(run, config, read_episodes(folder), monotonic() - started)
+    known = [failure for failure in failures if failure is not None]
+    if known:
+        result = msgspec.structs.replace(result, recording_error=known[0])
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
 
 
 def open_session(family: Family, config: TrialConfig, clock: str, folder: Path) -> ArmSession:
-    """The trial's arm, checked and not connected; in real time it is recorded."""
+    """The trial's arm, checked and not connected; it is recorded."""
     return ArmSession(
         family,
         config.arm,
@@ -101,9 +102,10 @@ def open_session(family: Family, config: TrialConfig, clock: str, folder: Path) 
         clock=clock,
         options=config.options,
         seed=config.seed,
-        record_to=next_recording(folder, clock),
+        record_to=folder,
         tracker=config.tracker,
         tracker_options=config.tracker_options,
+        run=Path(config.run),
     )
 
 
@@ -136,8 +138,20 @@ def read_episodes(folder: Path) -> list[EpisodeRecord]:
     return records
 
 
-def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
-    """Run every ``workers``-th object with every policy, leaving out what is done."""
+def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
+    """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
+    if run_objects(run, config, folder, worker, workers) is not None:
+        raise SystemExit(NOT_RECORDED)
+
+
+def run_objects(
+    run: Run, config: TrialConfig, folder: Path, worker: int, workers: int
+) -> str | None:
+    """Run every ``workers``-th object with every policy, leaving out what is done.
+
+    Returns:
+        Why the recording is not complete; None where it is.
+    """
     torch.set_num_threads(1)
     family = run.family
     tasks = sample_objects(family, config.driver, config.seed, config.objects)
@@ -163,6 +177,7 @@ def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, worker
                 for record in session.run_object(name, policy, task, explore, number):
                     log.write(record)
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
+    return session.world.recorder.failure
 
 
 def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
@@ -174,8 +189,12 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
     policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
 
 
-def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> None:
-    """Some episodes with the adapted policy in real time: the same code at the other clock."""
+def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> str | None:
+    """Some episodes with the adapted policy in real time: the same code at the other clock.
+
+    Returns:
+        Why the recording is not complete; None where it is.
+    """
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
@@ -186,6 +205,7 @@ def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> None:
     ):
         for record in session.run_object(name, policy, task, explore):
             log.write(record)
+    return session.world.recorder.failure
 
 
 def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:

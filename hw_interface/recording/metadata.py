@@ -1,7 +1,6 @@
 """What a recording says about itself: who acted on what, and the versions of the packages."""
 
 import json
-import json
 import platform
 import time
 import zlib

@@ -41,7 +41,7 @@ class RecorderProcess:
 
     Attributes:
         path: the file; None where there is none.
-        failure: why the recording is not complete; None while all is well.
+        failure: why the recording is not complete; None while no reason is known.
         failed_at: when that was noticed, s, monotonic.
     """
 
@@ -59,6 +59,7 @@ class RecorderProcess:
         self.failed_at = 0.0
         self._lost = 0  # messages that the recorder did not take
         self._episode = -1  # since the arm was opened, from 0
+        self._stamp = 0.0 if lockstep else time.monotonic()  # s, of the newest decision
         self._process: SpawnProcess | None = None
         if record_to is None:
             return
@@ -86,24 +87,35 @@ class RecorderProcess:
         """The process id of the recorder; None where it was not started."""
         return None if self._process is None else self._process.pid
 
-    def write(self, topic: str, stamp: float, message: dict[str, Any]) -> None:
-        """Have a message of ``topic`` recorded at ``stamp``, s on the control process's clock."""
-        if self._process is None or self.failure is not None:
+    @property
+    def is_recording(self) -> bool:
+        """Whether there is a recorder, as far as is known."""
+        return self._process is not None and self.failure is None
+
+    def write(self, topic: str, message: dict[str, Any]) -> None:
+        """Have a message recorded at the time of the newest decision, see ``schemas.TOPICS``."""
+        if not self.is_recording:
             return
         if self._lost:
             text = f"{self._lost} messages of the policy were not recorded"
-            if self._send("/events", stamp, log_message("recorder", text, WARNING)):
+            if self._send("/events", log_message("recorder", text, WARNING)):
                 self._lost = 0
-        if not self._send(topic, stamp, message):
+        if not self._send(topic, message):
             self._lost += 1
+
+    def log(self, text: str) -> None:
+        """Have a note for people recorded."""
+        self.write("/events", log_message("policy", text))
 
     def write_decision(
         self, stamp: float, number: int, obs: Array, action: Array, step: Step
     ) -> None:
         """Record what was seen (1, o), what was done about it (1, a), and what came of it.
 
-        ``number`` counts the decisions of an episode from 1.
+        ``number`` counts the decisions of an episode from 1, ``stamp`` is in s on the control
+        process's clock.
         """
+        self._stamp = stamp
         if number == 1:
             self._episode += 1
         message = {
@@ -118,25 +130,33 @@ class RecorderProcess:
             "terminated": bool(step.terminated[0]),
             "truncated": bool(step.truncated[0]),
         }
-        self.write("/decision", stamp, message)
+        self.write("/decision", message)
 
-    def _send(self, topic: str, stamp: float, message: dict[str, Any]) -> bool:
+    def _send(self, topic: str, message: dict[str, Any]) -> bool:
         """Hand over a message; whether the recorder took it."""
         try:
-            self._notes.send(msgspec.json.encode((topic, stamp, message)))
+            self._notes.send(msgspec.json.encode((topic, self._stamp, message)))
         except OSError:  # it is behind, or gone
             self._notes.settimeout(0.0)
             return False
         return True
 
-    def check(self) -> None:
-        """Notice that the recorder has failed."""
+    def check(self) -> str | None:
+        """Notice that the recorder has failed; returns why, None while all is well."""
         if self._process is None or self.failure is not None:
-            return
+            return self.failure
         status = self._process.exitcode
         if status:  # it ends with 0 when all is written
             reason = self._read_reason() or _describe_status(status)
             self._fail(f"the recording {self.path} is not complete: {reason}")
+        return self.failure
+
+    @property
+    def failure_event(self) -> dict[str, Any] | None:
+        """The failure of the recording as an event of the session; None while all is well."""
+        if self.check() is None:
+            return None
+        return {"number": 0, "event": "RECORDING_FAILED", "stamp": self.failed_at, "detail": 0.0}
 
     def _read_reason(self) -> str:
         try:

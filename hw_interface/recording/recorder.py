@@ -173,7 +173,9 @@ class Recording:
             self._file.close()
 
 
-def record(plan: RecordingPlan, sizes: Sizes, shared: str, parent: int, notes: socket.socket) -> None:
+def record(
+    plan: RecordingPlan, sizes: Sizes, shared: str, parent: int, notes: socket.socket
+) -> None:
     """Run the recorder's process from its start to its end.
 
     It empties the ring and the socket until the control process has finished or the policy's

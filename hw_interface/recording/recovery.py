@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 from mcap.records import Attachment, Channel, Message, Metadata, Schema
 from mcap.writer import Writer
 
-from hw_interface.recording.scan import MAGIC, ChunkRecord, count_damaged, find_whole
+from hw_interface.recording.scan import ChunkRecord, count_damaged, find_whole
 from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
 from robots.errors import BadArgumentError, DamagedError, PliantError
 

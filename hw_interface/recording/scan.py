@@ -9,7 +9,7 @@ hide a whole record. The format: https://mcap.dev/spec
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from mmap import mmap
 
@@ -45,6 +45,7 @@ OPCODES = set(Opcode)
 CANDIDATE = re.compile(rb"[\x06\x09\x0c].{4}\x00{4}", re.DOTALL)
 
 ChunkRecord = Schema | Channel | Message
+Content = list[ChunkRecord] | Attachment | Metadata
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Whole:
 
     start: int
     end: int
-    content: list[ChunkRecord] | Attachment | Metadata
+    content: Content
 
 
 def find_whole(data: mmap) -> Iterator[Whole]:
@@ -178,7 +179,7 @@ def _read_rest(data: mmap, position: int, end: int) -> bytes:
     return data[first:end]
 
 
-READERS = {
+READERS: dict[int, Callable[[mmap, int, int], Content]] = {
     Opcode.CHUNK: _read_chunk,
     Opcode.ATTACHMENT: _read_attachment,
     Opcode.METADATA: _read_metadata,

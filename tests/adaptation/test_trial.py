@@ -29,6 +29,7 @@ from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
 from hw_interface.drivers import DRIVERS
+from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, RefusedError
 from robots.signals import Array, Verdict
@@ -78,17 +79,18 @@ class Arm(tiny.World):
         driver: str,
         driver_options: dict[str, Any],
         clock: str,
-        record_to: Path | None,
+        record_to: RecordTo | None,
         seed: int,
         placer: Any,
         tracker: str | None,
         tracker_options: dict[str, Any] | None,
     ) -> None:
         super().__init__(family, "", 1, 0)
-        recording = record_to.name if record_to is not None else None
+        recording = record_to.folder.name if record_to is not None else None
         opened = Opened(arm.name, driver, clock, recording, type(placer), tracker)
         Arm.opened.append(opened)
         self.clock = clock
+        self.recorder = RecorderProcess(None, family, arm, "", lockstep=True)  # records nothing
         self.events: list[dict[str, Any]] = []
 
     def reset(self, task: Any) -> Array:
@@ -360,8 +362,8 @@ def test_a_realtime_check_is_run_once_beside_the_statistics(trained: Path) -> No
     result = try_out(trained, realtime_episodes=2)
     nothing = type(None)
     assert Arm.opened == [
-        Opened("tiny-arm", "twin", "lockstep", None, nothing, None),
-        Opened("tiny-arm", "twin", "realtime", "recording-0.mcap", nothing, None),
+        Opened("tiny-arm", "twin", "lockstep", "trial", nothing, None),
+        Opened("tiny-arm", "twin", "realtime", "trial", nothing, None),
     ]
     assert result.timing == msgspec.convert(TIMING, Timing)
     assert result.episodes == 3

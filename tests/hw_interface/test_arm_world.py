@@ -23,6 +23,7 @@ from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
+from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
@@ -215,7 +216,7 @@ def test_a_family_without_an_object_runs_too() -> None:
 
 
 def test_in_real_time_it_keeps_time_waits_between_episodes_and_records(tmp_path: Path) -> None:
-    world = build(clock="realtime", record_to=tmp_path / "r.mcap")
+    world = build(clock="realtime", record_to=RecordTo(tmp_path))
 
     def run_timed(ticks: int) -> list[Step]:
         began = time.monotonic()
@@ -236,7 +237,7 @@ def test_in_real_time_it_keeps_time_waits_between_episodes_and_records(tmp_path:
         assert timing["ticks"] > 1000
     finally:
         world.close()
-    with (tmp_path / "r.mcap").open("rb") as file:
+    with (tmp_path / "recording-0.mcap").open("rb") as file:
         summary = make_reader(file).get_summary()
     assert summary is not None
     assert summary.statistics is not None
