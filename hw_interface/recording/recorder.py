@@ -31,6 +31,7 @@ IDLE_SLEEP = 0.01  # s between two polls of the ring while it is nearly empty
 INFO = 2  # levels in Foxglove's Log
 WARNING = 3
 NANOSECONDS = 10**9  # in a second
+DIGITS = 6  # of the numbers of a tick: µrad, µm, µN·m
 LARGEST_NOTE = 2**18  # bytes of a message from the policy's process
 
 
@@ -101,8 +102,9 @@ class Recording:
 
     def write_tick(self, row: Array) -> None:
         """Add a row of the control process's ring, see ``ring_columns``."""
-        tick = {name: row[column] for name, column in self._columns.items()}
-        stamp = float(tick["stamp"][0])
+        rounded = row.round(DIGITS)
+        tick = {name: rounded[column] for name, column in self._columns.items()}
+        stamp = float(row[self._columns["stamp"]][0])
         self._write_joints("/joints", stamp, tick["q"], tick["dq"], tick["tau"])
         self._write_joints("/setpoint", stamp, tick["q_set"], tick["dq_set"], None)
         tracked = tick["object"]
