@@ -6,6 +6,8 @@ import time
 import zlib
 from importlib.metadata import PackageNotFoundError, version
 
+from hw_interface.recording.schemas import PROFILE
+
 NAME = "pliant"  # of the metadata record
 CHECKSUM = "crc32"  # MCAP has none for metadata
 PACKAGES = ("pliant", "numpy", "torch", "mujoco", "mcap")
@@ -18,9 +20,11 @@ def describe(notes: dict[str, str]) -> dict[str, str]:
         notes: what the caller knows: arm, family, seed, run, ...
 
     Returns:
-        The notes, when the recording began, the versions, and a checksum over all of it.
+        The notes, the profile, when the recording began, the versions of the packages, and a
+        checksum over all of it.
     """
     metadata = dict(notes)
+    metadata["profile"] = PROFILE
     metadata["began"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     metadata["python"] = platform.python_version()
     for package in PACKAGES:

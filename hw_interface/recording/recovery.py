@@ -17,8 +17,6 @@ from hw_interface.recording.scan import ChunkRecord, count_damaged, find_whole
 from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
 from robots.errors import BadArgumentError, DamagedError, PliantError
 
-HEADER_BYTES = 64  # in which the header names its profile
-
 
 class Recovered(NamedTuple):
     """What was kept of a recording, and what was lost."""
@@ -175,7 +173,7 @@ def _write_repaired(data: mmap, path: Path, temporary: Path) -> Recovered:
 
 def _copy(data: mmap, file: IO[bytes]) -> Recovered:
     """Copy every whole record and count what is between them."""
-    ours = PROFILE.encode() in data[:HEADER_BYTES]
+    ours = data.find(PROFILE.encode()) >= 0  # in the header and in the metadata
     copier = _Copier(file, ours)
     seen: set[int] = set()
     lost_bytes = 0

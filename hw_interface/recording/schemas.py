@@ -99,6 +99,6 @@ def planned_channels() -> dict[int, ChannelPlan]:
     return channels
 
 
-# In the header of every recording. It names the channels above by a checksum, so that a file whose
-# own list of channels is damaged can still be read.
+# In the header and the metadata of every recording. It names the channels above by a checksum, so
+# that a file whose own list of channels is damaged can still be read.
 PROFILE = f"pliant-{zlib.crc32(repr(planned_channels()).encode()):08x}"
