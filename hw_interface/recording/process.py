@@ -43,6 +43,7 @@ class RecorderProcess:
         path: the file; None where there is none.
         failure: why the recording is not complete; None while no reason is known.
         failed_at: when that was noticed, s, monotonic.
+        lost: messages that the recorder did not take, until it is told of them.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class RecorderProcess:
         self.path: Path | None = None
         self.failure: str | None = None
         self.failed_at = 0.0
-        self._lost = 0  # messages that the recorder did not take
+        self.lost = 0
         self._episode = -1  # since the arm was opened, from 0
         self._stamp = 0.0 if lockstep else time.monotonic()  # s, of the newest decision
         self._process: SpawnProcess | None = None
@@ -96,12 +97,12 @@ class RecorderProcess:
         """Have a message recorded at the time of the newest decision, see ``schemas.TOPICS``."""
         if not self.is_recording:
             return
-        if self._lost:
-            text = f"{self._lost} messages of the policy were not recorded"
+        if self.lost:
+            text = f"{self.lost} messages of the policy were not recorded"
             if self._send("/events", log_message("recorder", text, WARNING)):
-                self._lost = 0
+                self.lost = 0
         if not self._send(topic, message):
-            self._lost += 1
+            self.lost += 1
 
     def log(self, text: str) -> None:
         """Have a note for people recorded."""

@@ -62,7 +62,8 @@ class Recording:
         # wall-clock time is for display only: messages are ordered by the clock of their stamps
         self._clock_offset = time.time() - (0.0 if plan.lockstep else time.monotonic())
         self._file = plan.path.open("wb")
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ``recover`` leaves it alone
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ``recover`` leaves it alone
         self._writer = Writer(self._file)
         self._writer.start(PROFILE)
         self._channels = self._register_channels()

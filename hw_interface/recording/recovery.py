@@ -150,6 +150,8 @@ def _open_mapped(path: Path) -> Iterator[mmap]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadArgumentError(f"{path} is still being recorded") from error
+        except OSError:  # not every file system has locks
+            pass
         with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
             yield data
 

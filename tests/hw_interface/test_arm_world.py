@@ -311,6 +311,37 @@ def test_a_recorder_that_is_killed_disturbs_no_arm_and_is_told_once(
     assert capfd.readouterr().err.count("is not complete") == 1
 
 
+def test_what_a_recorder_that_hangs_does_not_take_is_counted(tmp_path: Path) -> None:
+    """Writing to it never blocks for long, and the recording says what it lacks."""
+    world = build(record_to=RecordTo(tmp_path))
+    count = 0
+    try:
+        pid = world.recorder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(1000):
+            world.recorder.write("/belief", {"tensors": ["x" * 1000]})
+        os.kill(pid, signal.SIGCONT)
+
+        def is_taken() -> bool:
+            world.recorder.log("again")
+            return world.recorder.lost == 0
+
+        assert eventually(is_taken)
+        count = world.control.state["tick"]
+        world.reset(sample_task())
+        assert world.control.state["tick"] > count
+    finally:
+        world.close()
+    path = tmp_path / "recording-0.mcap"
+    kept = len(read_recording(path, "/belief"))
+    assert 0 < kept < 1000
+    texts = [message["message"] for message in read_recording(path, "/events")]
+    lost = [int(text.split()[0]) for text in texts if "of the policy were not recorded" in text]
+    again = texts.count("again")
+    assert sum(lost) + kept + again >= 1000
+
+
 def test_an_arm_moves_also_where_nothing_can_be_recorded(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

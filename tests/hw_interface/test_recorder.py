@@ -23,6 +23,7 @@ from hw_interface.recording.files import claim_next
 from hw_interface.recording.metadata import checksum
 from hw_interface.recording.recorder import Recording, RecordingPlan, record
 from hw_interface.recording.recovery import recover
+from hw_interface.recording.schemas import TOPICS
 from robots.catalog.panda import PANDA
 from robots.errors import DamagedError
 
@@ -246,3 +247,23 @@ def test_two_programs_never_get_the_same_recording(tmp_path: Path) -> None:
         shares = pool.starmap(claim_many, [(tmp_path, 100)] * 2, chunksize=1)
     names = [name for share in shares for name in share]
     assert len(set(names)) == 200
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_page_explains_every_channel(topic: str) -> None:
+    assert f"| `{topic}` | `{TOPICS[topic]}` |" in PAGE
+
+
+def test_the_lines_of_the_page_read_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Recording(make_plan(tmp_path / "recording-0.mcap"))
+    recording.write("/decision", 0.0, {"episode": 4, "tick": 2, "reward": 0.5})
+    recording.close()
+    code = PAGE.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out == "4 2 0.5\n"
