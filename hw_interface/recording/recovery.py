@@ -125,10 +125,10 @@ def recover(path: Path) -> Recovered:
         DamagedError: there is no whole message; the file is left as it is.
         PliantError: it cannot be read, or there is no space for the repaired file.
     """
-    real = Path(os.path.realpath(path))
+    real = Path(os.path.realpath(path))  # where a link leads
     temporary = real.with_name(f".{real.name}.recovered")
     try:
-        with _open_mapped(real) as data:
+        with _open_mapped(path) as data:
             return _write_repaired(data, real, temporary)
     except OSError as error:
         raise PliantError(f"cannot repair {path}: {error.strerror or error}") from error

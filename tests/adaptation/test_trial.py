@@ -394,6 +394,20 @@ def test_a_recording_that_fails_is_told_once_and_by_the_exit_status(
     assert answer["adapted"] is not None
 
 
+def test_a_recording_that_fails_while_it_is_closed_is_told_too(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last part is written when the arm is at rest."""
+
+    def close(arm: Arm) -> None:
+        arm.recorder._fail("the disk is full")
+
+    monkeypatch.setattr(Arm, "close", close)
+    result = deploy(Run.open(trained), "tiny-arm")
+    assert result.recording_error == "the disk is full"
+    assert [event.event for event in result.events][-1] == "RECORDING_FAILED"
+
+
 def test_a_worker_says_that_its_recording_has_failed(trained: Path, tmp_path: Path) -> None:
     config = config_of(trained)
     open_or_resume(config, trained / "trial")
