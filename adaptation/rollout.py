@@ -99,7 +99,8 @@ def rollout(
         padding = _invalid(ticks[-1])
         ticks += [padding] * (world.family.horizon - len(ticks))
         episode = stack(ticks)  # (H, n, ...)
-        belief = method.adapt(belief, episode)
+        if e + 1 < episodes:  # nobody acts on what the last episode teaches
+            belief = method.adapt(belief, episode)
         finished.append(episode)
         successes.append(success)
     ids = torch.as_tensor(task.ids)

@@ -22,7 +22,9 @@ from robots.signals import Array
 from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
-POLL = 2e-4  # s between two polls of the published state
+POLL = 2e-4  # s between two polls of the published state, at least
+LONGEST_POLL = 2e-3  # s, at most
+POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
 
 
@@ -143,16 +145,17 @@ class ControlClient:
         Raises:
             ArmError: the control process ended, or ``TIMEOUT`` passed.
         """
-        deadline = time.monotonic() + TIMEOUT
+        began = time.monotonic()
         state = self.shared.state.read_nonblocking()
         while not ready(state):
             if not self.process.is_alive():
                 reason = self.shared.exit_reason or "see its message on standard error"
                 raise ArmError(f"the control process ended before it could {purpose}: {reason}")
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > TIMEOUT:
                 where = f"it is in {self.mode.name}"
                 raise ArmError(f"the arm did not {purpose} within {TIMEOUT} s; {where}")
-            time.sleep(POLL)
+            time.sleep(min(max(POLL, POLL_SHARE * waited), LONGEST_POLL))
             state = self.shared.state.read_nonblocking()
         return state
 
