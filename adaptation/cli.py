@@ -18,9 +18,11 @@ import tyro
 from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
+from adaptation.commands.arguments import Incomplete
 from robots.errors import BadArgumentError, PliantError
 
 BAD_ARGUMENT = BadArgumentError.status
+INCOMPLETE = PliantError.status
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -112,7 +114,10 @@ def _first_section(message: str) -> str:
 def _run(command: Command) -> tuple[int, object]:
     """The exit status and the answer of a command; an error is printed and is the answer then."""
     try:
-        return 0, command.run()
+        answer = command.run()
+        if isinstance(answer, Incomplete):
+            return INCOMPLETE, answer.answer
+        return 0, answer
     except PliantError as failure:
         return failure.status, _report(failure)
     except (FileNotFoundError, FileExistsError) as failure:

@@ -16,12 +16,7 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.jobs.arm_session import (
-    ArmSession,
-    next_recording,
-    sample_objects,
-    task_is_known,
-)
+from adaptation.jobs.arm_session import ArmSession, sample_objects, task_is_known
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
@@ -55,6 +50,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracker_options: dict[str, Any] = {}
 
 
+NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 MAY_CHANGE = ("options", "tracker", "tracker_options")  # between the start of a trial and its end
 
 
@@ -89,19 +85,24 @@ def run_trial(
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
     for worker in range(1, workers):
-        helpers.append(start_process(run_objects, run, config, folder, worker, workers))
+        helpers.append(start_process(run_worker, run, config, folder, worker, workers))
     try:
-        run_objects(run, config, folder, 0, workers, operator)
+        failures = [run_objects(run, config, folder, 0, workers, operator)]
     except BaseException:
         stop_processes(helpers)
         raise
     for helper in helpers:
         helper.join()
-    if any(helper.exitcode != 0 for helper in helpers):
-        raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+        if helper.exitcode == NOT_RECORDED:
+            failures.append("a worker's recording is not complete: see standard error")
+        elif helper.exitcode != 0:
+            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
     if config.realtime_episodes > 0 and not _has_realtime_check(config, folder):
-        run_realtime_check(run, config, folder, operator)
+        failures.append(run_realtime_check(run, config, folder, operator))
     result = summarize(run, config, read_episodes(folder), monotonic() - started)
+    known = [failure for failure in failures if failure is not None]
+    if known:
+        result = msgspec.structs.replace(result, recording_error=known[0])
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
 
@@ -113,7 +114,7 @@ def open_session(
     folder: Path,
     operator: OperatorConsole | None = None,
 ) -> ArmSession:
-    """The trial's arm, checked and not connected; in real time it is recorded."""
+    """The trial's arm, checked and not connected; it is recorded."""
     return ArmSession(
         family,
         config.arm,
@@ -121,9 +122,10 @@ def open_session(
         clock=clock,
         options=config.options,
         seed=config.seed,
-        record_to=next_recording(folder, clock),
+        record_to=folder,
         tracker=config.tracker,
         tracker_options=config.tracker_options,
+        run=Path(config.run),
         operator=operator,
     )
 
@@ -157,6 +159,12 @@ def read_episodes(folder: Path) -> list[EpisodeRecord]:
     return records
 
 
+def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
+    """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
+    if run_objects(run, config, folder, worker, workers) is not None:
+        raise SystemExit(NOT_RECORDED)
+
+
 def run_objects(
     run: Run,
     config: TrialConfig,
@@ -164,8 +172,11 @@ def run_objects(
     worker: int,
     workers: int,
     operator: OperatorConsole | None = None,
-) -> None:
+) -> str | None:
     """Run every ``workers``-th object with every policy, leaving out what is done.
+
+    Returns:
+        Why the recording is not complete; None where it is.
 
     Raises:
         PliantError: the operator ended the trial; what they cut short is not kept.
@@ -199,6 +210,7 @@ def run_objects(
                 if operator is not None and operator.end_requested:
                     raise PliantError(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
+    return session.world.recorder.failure
 
 
 def progress_of(
@@ -225,8 +237,12 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
 
 def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
-) -> None:
-    """Some episodes with the adapted policy in real time: the same code at the other clock."""
+) -> str | None:
+    """Some episodes with the adapted policy in real time: the same code at the other clock.
+
+    Returns:
+        Why the recording is not complete; None where it is.
+    """
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
@@ -237,6 +253,7 @@ def run_realtime_check(
     ):
         for record in session.run_object(name, policy, task, explore):
             log.write(record)
+    return session.world.recorder.failure
 
 
 def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -23,7 +22,7 @@ from hw_interface.control.timing import Timing, summarize_timing
 from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
-from hw_interface.recording.recorder import record
+from hw_interface.recording.process import RecorderProcess, RecordTo
 from robots.errors import ArmError
 from robots.signals import Array
 from robots.world import Family
@@ -35,7 +34,6 @@ LONGEST_POLL = 2e-3  # s, at most
 POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
 HANG_TIMEOUT = 1.0  # s, the same for one that hangs
-RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
 
 
 class EventRecord(TypedDict):
@@ -55,7 +53,7 @@ class ControlClient:
         family: Family,
         plan: DevicePlan,
         lockstep: bool,
-        record_to: Path | None,
+        record_to: RecordTo | None,
     ) -> None:
         """Start the processes and wait until the arm is connected.
 
@@ -79,13 +77,9 @@ class ControlClient:
         self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
-        self._recorder: SpawnProcess | None = None
         with signals_wait():
+            self.recorder = RecorderProcess(record_to, family, plan, self.shared.name, lockstep)
             self.process.start()
-            if record_to is not None:
-                arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-                self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-                self._recorder.start()
         # multiprocessing waits at exit for its processes, also for one that hangs
         atexit.register(self.close)
         try:
@@ -231,8 +225,7 @@ class ControlClient:
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
             steps.callback(self.shared.close)
-            if self._recorder is not None:
-                steps.callback(end_process, self._recorder, RECORDER_TIMEOUT)
+            steps.callback(self.recorder.close)
             steps.callback(self.shared.finish)
             steps.callback(self._keep_final_state)
             hangs = self.shared.overdue > 0
