@@ -326,7 +326,8 @@ class Rig:
         for _ in range(1000):
             self.ticks(1)
             if self.controller.at_rest:
-                return
+                break
+        self.ticks(20)  # by then the last goals have reached the servos
 
     def act(self, ticks: int = 32) -> None:
         self.seq += 1
