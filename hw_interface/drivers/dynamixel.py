@@ -38,6 +38,7 @@ from hw_interface.drivers.dynamixel_registers import (
     TORQUE,
     Register,
 )
+from hw_interface.drivers.dynamixel_rest import let_go
 from hw_interface.drivers.dynamixel_settings import (
     GOAL_TOLERANCE,
     JointBounds,
@@ -218,16 +219,26 @@ class Dynamixel:
             self._write_all(GOAL_POSITION, self._to_ticks(command.q))
 
     def stop(self) -> None:
-        """Ignore further commands; the servos hold."""
-        self._enabled = False
+        """Ignore further commands; the servos hold. A joint far from its goal holds where it is."""
+        if self._enabled:
+            self._enabled = False
+            self._let_go()
 
     def disconnect(self) -> None:
-        """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
+        """Close the port; the servos hold. Those of an arm that moves keep their bus watchdog."""
         self._enabled = False
         if self.bus.is_open:
             with contextlib.suppress(Exception):
-                self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
+                if self._let_go():
+                    self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
             self.bus.close()
+
+    def _let_go(self) -> bool:
+        """No servo pulls towards a goal far away; returns whether all are known to stand."""
+        if self._state is None:  # it was never read since it was enabled: it stands at its goal
+            return False
+        last = np.array(self._to_ticks(self._state.q))
+        return let_go(self.bus, self._ids, self._lowest, self._highest, last)
 
     def _to_ticks(self, q: Array) -> list[int]:
         """Goal positions of joint angles (j,) rad, never past a limit."""

@@ -322,6 +322,13 @@ class Rig:
         assert self.mode is Mode.IDLE
         self.watchdog.arm(self.now)
 
+    def come_to_rest(self) -> None:
+        for _ in range(1000):
+            self.ticks(1)
+            if self.controller.at_rest:
+                break
+        self.ticks(20)  # by then the last goals have reached the servos
+
     def act(self, ticks: int = 32) -> None:
         self.seq += 1
         self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
@@ -419,7 +426,7 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
         rig.act()
         assert rig.mode is Mode.FAULT
         assert rig.events == [event]
-        rig.ticks(60)
+        rig.come_to_rest()
         assert rig.controller.at_rest
         goals = rig.bus.goals
         rig.act()  # a policy that goes on posting moves nothing
@@ -440,7 +447,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
         shorten_waiting(monkeypatch, event)
         provoke(rig.bus)
         rig.act()
-        rig.ticks(60)
+        rig.come_to_rest()
         rig.pass_time(0.5)
         rig.watchdog.clear()
         with pytest.raises(ArmError, match="cannot be enabled"):
@@ -499,7 +506,7 @@ def test_a_control_process_that_slept_too_long_finds_the_bus_watchdog_tripped() 
         rig.driver.bus.last_reply -= deadline  # the driver goes by the real clock
         rig.act()
         assert rig.events == [Event.ARM_ERROR]
-        rig.ticks(60)
+        rig.come_to_rest()
         rig.watchdog.clear()
         rig.begin()
         assert rig.mode is Mode.ARMED
