@@ -124,9 +124,9 @@ class Signals:
 class Setpoint:
     """Joint targets as they left the gate, (n, j) each; (k, n, j) for k consecutive ticks."""
 
-    q: Array  # rad
-    dq: Array  # rad/s
-    ddq: Array  # rad/s²
+    q: Array  # rad or m
+    dq: Array  # rad/s or m/s
+    ddq: Array  # rad/s² or m/s²
 
 
 @dataclass(frozen=True)
