@@ -111,6 +111,22 @@ class ArmSpec(Body):
     stiffness: Array  # (j,) N·m/rad or N/m, of the servos
     damping: Array  # (j,) N·m·s/rad or N·s/m, of the servos
     armature: Array  # (j,) kg·m² or kg, reflected rotor inertia
+    rest_pose: Array | None = None  # (j,) where it lies without torque; None: at home
+    # (3, 2) m, where the tool may be on a move from rest to rest: wider than ``limits.tool_box``,
+    # because an arm may be found anywhere. None: the tool box.
+    move_box: Array | None = None
+
+    @property
+    def rest(self) -> Array:
+        """The pose (j,) in which the arm is parked, and may lose its torque."""
+        return self.home if self.rest_pose is None else self.rest_pose
+
+    @property
+    def move_limits(self) -> Limits:
+        """The limits of a move from rest to rest, such as to the start of an episode."""
+        if self.move_box is None:
+            return self.limits
+        return replace(self.limits, tool_box=self.move_box)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,8 @@ class JointState:
     tau: Array  # (j,) N·m; NaN where the arm measures none
     stamp: float  # s on the controller's clock; a stamp that does not advance means a dead link
     condition: Condition = Condition.READY
+    # (j,) rad, what the motors pull towards, where the driver knows it: a soft arm sags below it
+    target: Array | None = None
 
 
 @dataclass(frozen=True)
