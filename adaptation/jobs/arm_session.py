@@ -15,7 +15,8 @@ from adaptation.jobs.evaluate import EVALUATION
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
-from hw_interface.arm_world import CLOCKS, ArmWorld
+from hw_interface.arm_world import ArmWorld
+from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError

@@ -58,6 +58,7 @@ class ArmController:
         self._move: Move | None = None  # to the episode's start
         self._move_began = 0.0  # s
         self._driver_stopped = False
+        self._link_broken = False  # the driver raised, or its readings stood still
 
     def start(self) -> None:
         """Connect and enable the arm, at rest where it is.
@@ -98,6 +99,8 @@ class ArmController:
 
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from the measured position."""
+        if self._link_broken:
+            self._reconnect()
         self.driver.enable()
         self.state = self.driver.read()
         first_stamp = self.state.stamp
@@ -111,6 +114,13 @@ class ArmController:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
         self.gate.reset(self.state.q[None])
         self._driver_stopped = False
+
+    def _reconnect(self) -> None:
+        """Open the connection anew: the old one may be that of a port that was unplugged."""
+        with contextlib.suppress(Exception):
+            self.driver.disconnect()
+        self.driver.connect()
+        self._link_broken = False
 
     @property
     def moving_to_start(self) -> bool:
@@ -139,10 +149,17 @@ class ArmController:
         self.watchdog.end_episode()
         self._move = None
 
-    def set_action(self, seq: int, stamp: float, action: Array) -> None:
-        """Take a newly posted action (a,), or drop it."""
+    def set_action(
+        self,
+        seq: int,
+        stamp: float,
+        action: Array,
+        taken: float | None = None,
+        continues: bool = False,
+    ) -> None:
+        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``."""
         self.verdict = 0
-        if self.watchdog.accept_action(seq, stamp, action):
+        if self.watchdog.accept_action(seq, stamp, action, taken, continues):
             self._action = np.clip(action[None], -1, 1)
         else:
             self.verdict |= int(Verdict.DROPPED)
@@ -150,7 +167,8 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
-        self._call_driver(self._read_state)
+        if not (self._driver_stopped and self._link_broken):  # reconnected before the next episode
+            self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self._standing
         _, flags = self.gate(self._requested_velocity(now))
@@ -174,6 +192,7 @@ class ArmController:
         self.state = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
         self.watchdog.check_state(self.state, setpoint)
+        self._link_broken |= self.watchdog.link_lost
 
     def _write_setpoint(self) -> None:
         setpoint = self.gate.setpoint
@@ -183,7 +202,9 @@ class ArmController:
         """Call the driver; if it raises, stop it at once: later commands may not arrive."""
         try:
             call()
-        except Exception:
+        except Exception as error:
+            refused = isinstance(error, RuntimeError)  # by the arm: the link works
+            self._link_broken |= not refused
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 
