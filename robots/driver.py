@@ -50,7 +50,11 @@ class Driver(Protocol):
         ...
 
     def enable(self) -> None:
-        """Switch the motors on at the measured position, so that commands are followed.
+        """Switch the motors on where the arm is, so that commands are followed.
+
+        Where they are on already and hold the arm close to their last target, they go on holding
+        that target: a soft arm sags below it, and would be lowered each time it is enabled where it
+        was measured. ``JointState.target`` then says so.
 
         May block for seconds. Also called to re-enable after ``stop``.
         """
@@ -69,6 +73,13 @@ class Driver(Protocol):
 
     def stop(self) -> None:
         """Come to rest, motors on, and ignore commands until ``enable``; may be called twice."""
+        ...
+
+    def torque_off(self) -> None:
+        """Switch the motors off and ignore commands until ``enable``: an arm without brakes falls.
+
+        Called with the arm at rest in its rest pose.
+        """
         ...
 
     def disconnect(self) -> None:

@@ -6,6 +6,7 @@ straight line is tried first, then two lines through the home pose, then a searc
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -128,7 +129,7 @@ class FreeSpace:
 
     def is_passable(self, path: Array) -> bool:
         """Whether a path (k, j) can be used from its beginning to its end."""
-        for begin, end in zip(path[:-1], path[1:], strict=True):
+        for begin, end in pairwise(path):
             if not np.array_equal(self.passable(begin, end)[-1], end):
                 return False
         return True
@@ -221,9 +222,7 @@ def _simple_paths(arm: ArmSpec, start: Array, goal: Array) -> Iterator[Array]:
     yield np.stack([start, arm.home, goal])
 
 
-def _search(
-    space: FreeSpace, start: Array, goal: Array, rng: np.random.Generator
-) -> Array | None:
+def _search(space: FreeSpace, start: Array, goal: Array, rng: np.random.Generator) -> Array | None:
     """A path (k, j) by RRT-Connect: two trees grow towards samples and towards each other."""
     forth = Tree(space, start, backward=False)
     back = Tree(space, goal, backward=True)

@@ -9,18 +9,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hw_interface.control.guided_move import Mover, is_standing
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
 from hw_interface.devices import Devices
 from robots.actions import standstill
 from robots.errors import ArmError
-from robots.kinematics import Kinematics
-from robots.motion import Move
+from robots.motion import check_measured
 from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
-AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
+PARKED = 0.05  # rad from the rest pose, within which the motors may be switched off; ours
 
 
 class ArmController:
@@ -45,7 +45,7 @@ class ArmController:
         self.placer = devices.placer
         arm = self.driver.arm
         dt = self.driver.capabilities.dt
-        self.gate = SafetyGate(family.limits, dt, 1, Kinematics(arm))
+        self.mover = Mover(arm, family.limits, dt, report)
         self.watchdog = Watchdog(family.limits, config, report)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
@@ -55,8 +55,7 @@ class ArmController:
         self._action: Array | None = None  # (1, a) in [-1, 1]
         self._standstill = standstill(family.action.spec)
         self._zero_velocity = np.zeros((1, len(arm.joints)))
-        self._move: Move | None = None  # to the episode's start
-        self._move_began = 0.0  # s
+        self.failure = ""  # why the driver failed
         self._driver_stopped = False
         self._link_broken = False  # the driver raised, or its readings stood still
 
@@ -66,20 +65,44 @@ class ArmController:
         Raises:
             OSError: there is no connection.
             RuntimeError: the arm refuses, or it is another one.
-            BadArgumentError: the arm is outside its limits.
+            BadArgumentError: the arm is outside its limits; its motors stay off.
         """
         self.driver.connect()
-        self.driver.enable()
+        self._enable()
         self.state = self.driver.read()
-        self.gate.reset(self.state.q[None])
+        self._begin_at_rest()
         self.watchdog.mode = Mode.IDLE
 
-    def begin_move(self, q: Array, now: float) -> None:
-        """Begin to move to an episode's start ``q`` (j,) rad.
+    def _enable(self) -> None:
+        """Switch the motors on, unless the arm is outside its limits."""
+        check_measured(self.driver.arm, self.driver.read().q)
+        self.driver.enable()
+
+    def _begin_at_rest(self) -> None:
+        """Let the gate begin where the motors hold the arm, or else where it was measured.
+
+        A soft arm sags below what it is commanded to hold. To begin where it was measured would
+        lower it each time.
+        """
+        state = self.state
+        begin = state.q if state.target is None else state.target
+        self.gate.reset(begin[None])
+
+    @property
+    def gate(self) -> SafetyGate:
+        """The gate in use."""
+        return self.mover.gate
+
+    def begin_move(self, path: Array, now: float) -> None:
+        """Begin to move, once the setpoint stands.
+
+        Args:
+            path: (j,) rad, an episode's start, or (k, j) waypoints of which the last is the start.
+            now: s, monotonic.
 
         Raises:
             ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
-            BadArgumentError: the start is outside the limits.
+            BadArgumentError: the start or a waypoint is outside the limits.
         """
         mode = self.watchdog.mode
         if self.watchdog.latched:
@@ -89,19 +112,18 @@ class ArmController:
         if self._driver_stopped:
             self._call_driver(self._enable_again)
         if self.watchdog.mode is Mode.FAULT:
-            raise ArmError("the arm cannot be enabled where it is")
-        self._move = Move(self.family.limits, self.gate.setpoint.q[0], q)
-        self._move_began = now
+            raise ArmError(f"the arm cannot be enabled where it is: {self.failure}")
+        self.mover.begin(path)
         self.watchdog.mode = Mode.IDLE
         self._action = None
         self.applied_sum = np.zeros_like(self.applied_sum)
         self.applied_ticks = 0
 
     def _enable_again(self) -> None:
-        """Enable after a stop; the first command starts from the measured position."""
+        """Enable after a stop; the first command starts from where the motors hold the arm."""
         if self._link_broken:
             self._reconnect()
-        self.driver.enable()
+        self._enable()
         self.state = self.driver.read()
         first_stamp = self.state.stamp
         tries = self.watchdog.config.frozen_readings
@@ -112,7 +134,7 @@ class ArmController:
             tries -= 1
         if self.state.condition is not Condition.READY:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
-        self.gate.reset(self.state.q[None])
+        self._begin_at_rest()
         self._driver_stopped = False
 
     def _reconnect(self) -> None:
@@ -125,7 +147,7 @@ class ArmController:
     @property
     def moving_to_start(self) -> bool:
         """Whether a move to an episode's start is under way."""
-        return self._move is not None
+        return self.mover.is_moving
 
     @property
     def at_rest(self) -> bool:
@@ -134,7 +156,7 @@ class ArmController:
 
     @property
     def _standing(self) -> bool:
-        return bool(np.abs(self.gate.setpoint.dq).max() < AT_REST)
+        return is_standing(self.gate.setpoint)
 
     def hold(self) -> None:
         """Operator: brake until released.
@@ -142,12 +164,12 @@ class ArmController:
         Then the next action resumes; a move to a start does not.
         """
         self.watchdog.hold()
-        self._move = None
+        self.mover.abort()
 
     def end_episode(self) -> None:
         """Brake, and follow no action until the next episode."""
         self.watchdog.end_episode()
-        self._move = None
+        self.mover.abort()
 
     def set_action(
         self,
@@ -181,6 +203,21 @@ class ArmController:
         else:
             self._call_driver(self._write_setpoint)
 
+    def torque_off(self) -> None:
+        """Switch the motors off, with the arm in its rest pose; ``begin_move`` enables it again.
+
+        Raises:
+            ArmError: the arm is not at rest there, or the driver failed.
+        """
+        rest = self.driver.arm.rest
+        distance = np.abs(self.gate.setpoint.q[0] - rest).max()
+        if self.watchdog.mode is not Mode.IDLE or not self._standing or distance > PARKED:
+            raise ArmError(f"the motors stay on: the arm is not in its rest pose {rest}")
+        self._driver_stopped = True
+        self._call_driver(self.driver.torque_off)
+        if self.watchdog.latched:
+            raise ArmError(f"the motors could not be switched off: {self.failure}")
+
     def stop(self) -> None:
         """Stop the driver; nothing is written after it."""
         if not self._driver_stopped:
@@ -205,13 +242,16 @@ class ArmController:
         except Exception as error:
             refused = isinstance(error, RuntimeError)  # by the arm: the link works
             self._link_broken |= not refused
+            self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 
     def _requested_velocity(self, now: float) -> Array:
         """Joint velocities (1, j) rad/s before the gate."""
-        if self._move is not None:
-            return self._move_velocity(self._move, now - self._move_began)
+        if self.watchdog.mode is not Mode.IDLE:
+            self.mover.abort()
+        if self.mover.is_moving:
+            return self.mover.velocity()
         if self._action is None:
             return self._zero_velocity
         running = self.watchdog.mode is Mode.RUNNING
@@ -221,14 +261,6 @@ class ArmController:
         if not running:
             return self._zero_velocity
         return self.family.action(self._action, self.gate.setpoint)
-
-    def _move_velocity(self, move: Move, elapsed: float) -> Array:
-        """Velocities (1, j) of the move to a start; it ends on arrival or where IDLE is left."""
-        setpoint = self.gate.setpoint
-        if self.watchdog.mode is not Mode.IDLE or move.arrived(elapsed, setpoint):
-            self._move = None
-            return self._zero_velocity
-        return move(elapsed, setpoint)
 
     def _mode_flags(self) -> int:
         """Verdict flags that follow from the mode."""

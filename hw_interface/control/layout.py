@@ -15,6 +15,7 @@ EVENTS = 256  # newest events kept
 LATENESS = 60_000  # ticks whose lateness is kept: the newest two minutes at 500 Hz
 RING = 4096  # ticks kept for the recorder: the newest eight seconds at 500 Hz
 EXIT_REASON = 400  # bytes of text
+WAYPOINTS = 32  # most waypoints of a move before its goal
 
 Record = NDArray[Any]  # one structured record of shape ()
 Column = tuple[str, str] | tuple[str, str, tuple[int, ...]]
@@ -55,7 +56,8 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("active_action_seq", "i8"),  # the newest action in order
         ("ticks_done", "i8"),  # ticks of all actions up to the active one
         ("last_request_seq", "i8"),  # the newest request that was handled
-        ("rejected_seq", "i8"),  # the newest request that was refused
+        ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
+        ("arrived_seq", "i8"),  # the newest request whose move has arrived
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("events", "i8"),  # how many there were
@@ -73,8 +75,10 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     ]
     request: list[Column] = [
         ("seq", "i8"),  # counted from 1
-        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
-        ("q", "f8", joints),  # rad, the start
+        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE and MOVE
+        ("q", "f8", joints),  # rad, the start, or the goal of the move
+        ("waypoints", "f8", (WAYPOINTS, *joints)),  # rad, on the way there
+        ("waypoint_count", "i8"),  # how many there are
         ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
         ("task", "f8", (sizes.task_parameters,)),
     ]
@@ -96,6 +100,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
             ("finished", "?"),  # the control process has ended
             ("exit_reason", f"S{EXIT_REASON}"),
+            ("reason", f"S{EXIT_REASON}"),  # why the newest request was refused or blocked
             ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
         ]
     )

@@ -52,6 +52,7 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
+HELD_NEAR = 0.15  # rad from its goal, within which a servo holds its joint; as tracking_error
 T = TypeVar("T")
 
 
@@ -106,6 +107,7 @@ class Dynamixel:
         self._clocks = ServoClocks()
         self._bounds: JointBounds | None = None  # what the servos accept; known once connected
         self._state: JointState | None = None
+        self._target: Array | None = None  # (j,) rad, the goals that were written last
 
     def connect(self) -> None:
         """Open the port and check that every servo is there and set as when it was calibrated.
@@ -136,6 +138,8 @@ class Dynamixel:
     def enable(self) -> None:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
+        A servo that holds its joint close to its goal keeps this goal: see ``Driver.enable``.
+
         Raises:
             RuntimeError: a servo is in hardware error, does not show what was written to it, or
                 is a shadow that disagrees with its leader.
@@ -148,8 +152,7 @@ class Dynamixel:
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
         self._bound_speed_and_current()
         self._clocks.restart()
-        state = self._retry(self._read_present)
-        goals = self._to_ticks(state.q)
+        goals = self._goals_to_hold(control)
         self._write_all(GOAL_POSITION, goals)
         self._check_written(GOAL_TOLERANCE, goal_position=goals)
         self._write_all(TORQUE, [1] * len(self._ids))
@@ -158,7 +161,16 @@ class Dynamixel:
         self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
         self._enabled = True
         self._watchdog_tripped = False
+        self._target = self._sign * (np.array(goals) - self._zero) * TICK
         self._state = None  # the next reading is a fresh one, of an enabled arm
+
+    def _goals_to_hold(self, control: NDArray[np.void]) -> list[int]:
+        """Goals in ticks at which the arm stays where it is, from the control registers."""
+        joints = len(self._ids)
+        present = self._retry(self._read_present).q
+        goal = self._sign * (control["goal_position"][:joints] - self._zero) * TICK
+        is_held = (control["torque"][:joints] == 1) & (np.abs(goal - present) < HELD_NEAR)
+        return self._to_ticks(np.where(is_held, goal, present))
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
@@ -209,10 +221,18 @@ class Dynamixel:
             raise BadArgumentError(f"a command must be finite, got {command.q}")
         if self._enabled:
             self._write_all(GOAL_POSITION, self._to_ticks(command.q))
+            self._target = command.q.copy()
 
     def stop(self) -> None:
         """Ignore further commands; the servos hold."""
         self._enabled = False
+
+    def torque_off(self) -> None:
+        """Switch the torque of all servos off, and read back that it is."""
+        self._enabled = False
+        off = [0] * len(self._ids)
+        self._write_all(TORQUE, off)
+        self._check_written(torque=off)
 
     def disconnect(self) -> None:
         """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
@@ -249,6 +269,7 @@ class Dynamixel:
             tau=self._sign * current[:joints] * self._torque_unit,
             stamp=self._clocks.time,
             condition=self._condition(replies),
+            target=self._target if self._enabled else None,
         )
 
     def _condition(self, replies: list[Reply]) -> Condition:

@@ -89,6 +89,9 @@ class FakeDriver:
     def stop(self) -> None:
         self._call("stop")
 
+    def torque_off(self) -> None:
+        self._call("torque_off")
+
     def disconnect(self) -> None:
         self._call("disconnect")
 

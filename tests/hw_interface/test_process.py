@@ -11,8 +11,9 @@ import pytest
 from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver, assert_within_limits
 
 from hw_interface.control import shared_state
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.layout import Sizes, ring_columns
-from hw_interface.control.process import ControlConfig, ControlLoop
+from hw_interface.control.process import ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
@@ -212,9 +213,7 @@ def test_a_continued_action_is_followed_while_running_alone(shared: SharedState)
 
 @pytest.mark.parametrize("word", Word)
 @pytest.mark.parametrize("kind", [int(Request.END_EPISODE), 99])
-def test_no_request_takes_the_place_of_a_word(
-    shared: SharedState, word: Word, kind: int
-) -> None:
+def test_no_request_takes_the_place_of_a_word(shared: SharedState, word: Word, kind: int) -> None:
     rig = LoopRig(shared, lockstep=True)
     rig.counts[word] += 1
     shared.words.write(counts=rig.counts)
