@@ -13,9 +13,7 @@ LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing ne
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
 LAG = 0.02  # rad, how far the setpoint may be behind the plan
-# A setpoint that is so close to a bound, and is to go on towards it, is blocked by it.
-NEAR_LIMIT = 0.05  # rad
-NEAR_FACE = 0.03  # m
+LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad, in which the bound that blocks a setpoint is looked for
 
 
 class Move:
@@ -119,20 +117,27 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
 
 
 def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
-    """What keeps an arm at ``q`` (j,) from moving on with ``dq`` (j,), in words."""
-    for i, joint in enumerate(arm.joints):
-        if dq[i] > 0 and limits.q_high[i] - q[i] < NEAR_LIMIT:
-            return f"the joint {joint} is at its upper limit of {limits.q_high[i]:.4g}"
-        if dq[i] < 0 and q[i] - limits.q_low[i] < NEAR_LIMIT:
-            return f"the joint {joint} is at its lower limit of {limits.q_low[i]:.4g}"
+    """What keeps an arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
+
+    It is the first bound that the joints or the tool would pass a little further on.
+    """
+    largest = float(np.abs(dq).max())
+    direction = dq / largest if largest > 0 else dq
     kinematics = Kinematics(arm)
-    tool = kinematics.position(q[None])[0]
-    velocity = kinematics.jacobian(q[None])[0, :3] @ dq
-    for axis, name in enumerate("xyz"):
-        low, high = limits.tool_box[axis]
-        if velocity[axis] > 0 and high - tool[axis] < NEAR_FACE:
-            return f"the tool is at the upper {name} face of its box, {high:.4g} m"
-        if velocity[axis] < 0 and tool[axis] - low < NEAR_FACE:
-            surface = "table, which is the lower z" if name == "z" else f"lower {name}"
-            return f"the tool is at the {surface} face of its box, {low:.4g} m"
+    here = kinematics.position(q[None])[0]
+    for distance in LOOK_AHEAD:
+        ahead = q + distance * direction
+        for i, joint in enumerate(arm.joints):
+            if dq[i] > 0 and ahead[i] > limits.q_high[i]:
+                return f"the joint {joint} is at its upper limit of {limits.q_high[i]:.4g}"
+            if dq[i] < 0 and ahead[i] < limits.q_low[i]:
+                return f"the joint {joint} is at its lower limit of {limits.q_low[i]:.4g}"
+        tool = kinematics.position(ahead[None])[0]
+        for axis, name in enumerate("xyz"):
+            low, high = limits.tool_box[axis]
+            if tool[axis] > max(high, here[axis]):
+                return f"the tool is at the upper {name} face of its box, {high:.4g} m"
+            if tool[axis] < min(low, here[axis]):
+                surface = "table, which is the lower z" if name == "z" else f"lower {name}"
+                return f"the tool is at the {surface} face of its box, {low:.4g} m"
     return "it did not keep up in time"

@@ -56,8 +56,10 @@ class GuidedMove:
         """Plan from a setpoint at rest."""
         self._move = Move(self._arm.move_limits, setpoint.q[0], self._path)
 
-    def velocity(self, setpoint: Setpoint, dt: float) -> Array:
-        """Joint velocities (1, j) rad/s for the next tick of ``dt`` s."""
+    def velocity(self, gate: SafetyGate) -> Array:
+        """Joint velocities (1, j) rad/s for the next tick of the gate."""
+        setpoint = gate.setpoint
+        dt = gate.dt
         standstill = np.zeros_like(setpoint.q)
         move = self._move
         if move is None:
@@ -75,8 +77,7 @@ class GuidedMove:
             self._waited = 0.0
         too_long = self._time > LONGEST * move.duration + PATIENCE
         if self._waited > PATIENCE or too_long:
-            limits = self._arm.move_limits
-            reason = explain_block(self._arm, limits, setpoint.q[0], velocity[0])
+            reason = explain_block(self._arm, gate.limits, setpoint.q[0], velocity[0])
             self.blocked = f"{reason}, after {self._time:.1f} s"
         return velocity
 
@@ -130,7 +131,7 @@ class Mover:
                 return standstill
             self._use(self._move_gate)
             move.begin(self.gate.setpoint)
-        velocity = move.velocity(self.gate.setpoint, self.gate.dt)
+        velocity = move.velocity(self.gate)
         if not move.ended:
             return velocity
         self._move = None
