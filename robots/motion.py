@@ -54,6 +54,11 @@ class Move:
         q, dq = self._planned(time)
         return dq[None] + RETURN_GAIN * (q[None] - setpoint.q)
 
+    def catch_up(self, time: float, setpoint: Setpoint) -> Array:
+        """Joint velocities (1, j) rad/s back to the plan, which waits at ``time`` s."""
+        q, _ = self._planned(time)
+        return RETURN_GAIN * (q[None] - setpoint.q)
+
     def lags(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the setpoint is so far behind the plan that the plan has to wait for it.
 

@@ -6,7 +6,7 @@ So no test waits, and none is too late on a busy machine.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
@@ -34,6 +34,7 @@ class Clock:
 class PacedDynamixel(Dynamixel):
     """The driver; one of its ticks passes at the bus with each reading."""
 
+    max_round_trip: ClassVar[float] = 1e-3 * LONG
     clock: Clock
 
     def read(self) -> JointState:
@@ -76,5 +77,8 @@ def emulated_arm(
     with patient_driver(), emulated_bus(VIPERX, physics, calibration=calibration) as (bus, clock):
         driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
-        yield driver, bus
+        try:
+            yield driver, bus
+        finally:
+            driver.disconnect()
         assert bus.outside == 0

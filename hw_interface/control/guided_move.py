@@ -69,10 +69,11 @@ class GuidedMove:
             self._at_goal = True
             self.arrived = is_standing(setpoint)
             return standstill
-        velocity = move(self._plan_time, setpoint)
         if move.lags(self._plan_time, setpoint) or self._plan_time >= move.duration:
+            velocity = move.catch_up(self._plan_time, setpoint)
             self._waited += dt
         else:
+            velocity = move(self._plan_time, setpoint)
             self._plan_time += dt
             self._waited = 0.0
         too_long = self._time > LONGEST * move.duration + PATIENCE

@@ -50,7 +50,7 @@ class Event(IntEnum):
     OBJECT_STALE = 19  # the tracker repeats an old pose: hold; age s
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
-    BLOCKED = 30  # a move did not arrive, and the arm stands; after how long, s
+    BLOCKED = 40  # a move did not arrive, and the arm stands; after how long, s
 
 
 Report = Callable[[Event, float], None]  # called once per event, with its number

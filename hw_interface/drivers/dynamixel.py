@@ -9,7 +9,7 @@ which the vendor's client does not do when it sends.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -45,6 +45,7 @@ from hw_interface.drivers.dynamixel_settings import (
     check_settings,
     check_shadows,
     check_written,
+    goals_to_hold,
 )
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
@@ -52,7 +53,6 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
-HELD_NEAR = 0.15  # rad from its goal, within which a servo holds its joint; as tracking_error
 T = TypeVar("T")
 
 
@@ -69,6 +69,7 @@ class Dynamixel:
 
     Options = DynamixelOptions
     capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
+    max_round_trip: ClassVar[float] = capabilities.dt  # s, of a question and its answer
 
     def __init__(
         self,
@@ -128,8 +129,8 @@ class Dynamixel:
         if np.isinf(round_trip):
             problem = "the servos answer, but not to a fast sync read"
             raise OSError(f"{problem}: their firmware must be 45 or newer")
-        if round_trip > self.capabilities.dt:
-            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.capabilities.dt:.1f} ms"
+        if round_trip > self.max_round_trip:
+            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.max_round_trip:.1f} ms"
             timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
             remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
             problem = f"{self.bus.port} is too slow: one reading takes {times}"
@@ -138,21 +139,20 @@ class Dynamixel:
     def enable(self) -> None:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
-        A servo that holds its joint close to its goal keeps this goal: see ``Driver.enable``.
-
         Raises:
             RuntimeError: a servo is in hardware error, does not show what was written to it, or
                 is a shadow that disagrees with its leader.
             OSError: the servos do not answer.
         """
         self._enabled = False
-        control = self._read_control()
+        control = self._read_health()
         check_hardware_errors(self._all_ids, control)
         check_shadows(self.calibration, self._all_ids, control["present_position"])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
         self._bound_speed_and_current()
         self._clocks.restart()
-        goals = self._goals_to_hold(control)
+        state = self._retry(self._read_present)
+        goals = goals_to_hold(control, self._lowest, self._highest)
         self._write_all(GOAL_POSITION, goals)
         self._check_written(GOAL_TOLERANCE, goal_position=goals)
         self._write_all(TORQUE, [1] * len(self._ids))
@@ -162,15 +162,7 @@ class Dynamixel:
         self._enabled = True
         self._watchdog_tripped = False
         self._target = self._sign * (np.array(goals) - self._zero) * TICK
-        self._state = None  # the next reading is a fresh one, of an enabled arm
-
-    def _goals_to_hold(self, control: NDArray[np.void]) -> list[int]:
-        """Goals in ticks at which the arm stays where it is, from the control registers."""
-        joints = len(self._ids)
-        present = self._retry(self._read_present).q
-        goal = self._sign * (control["goal_position"][:joints] - self._zero) * TICK
-        is_held = (control["torque"][:joints] == 1) & (np.abs(goal - present) < HELD_NEAR)
-        return self._to_ticks(np.where(is_held, goal, present))
+        self._state = replace(state, condition=Condition.READY, target=self._target)
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
@@ -195,25 +187,31 @@ class Dynamixel:
         for name, values in written.items():
             of_shadows = [values[joint] for joint in self.calibration.shadows.values()]
             of_all[name] = values + of_shadows
-        check_written(self._all_ids, self._read_control(), of_all, tolerance)
+        check_written(self._all_ids, self._read_health(), of_all, tolerance)
 
     def read(self) -> JointState:
         """The newest reading; the previous one where it was lost."""
-        silent = time.monotonic() - self.bus.last_reply
-        if silent > self._watchdog * WATCHDOG_UNIT / 2:
-            self._check_bus_watchdog()
         if self._state is None:
             self._state = self._retry(self._read_present)
-        else:
+        elif self._check_bus_watchdog():
             self._state = self._read_present() or self._state
         return self._state
 
-    def _check_bus_watchdog(self) -> None:
-        """After a silence: check whether a servo's watchdog has stopped it."""
-        with contextlib.suppress(OSError):
-            shown = self._read_control()["bus_watchdog"]
-            tripped = bool((shown != self._watchdog).any())
-            self._watchdog_tripped |= self._enabled and tripped
+    def _check_bus_watchdog(self) -> bool:
+        """After a silence: ask once whether a servo's watchdog has stopped it.
+
+        Returns:
+            Whether the servos answer, as far as is known.
+        """
+        silent = time.monotonic() - self.bus.last_reply
+        if silent < self._watchdog * WATCHDOG_UNIT / 2:
+            return True
+        health = self._ask_health()
+        if health is None:
+            return False
+        tripped = bool((health["bus_watchdog"] != self._watchdog).any())
+        self._watchdog_tripped |= self._enabled and tripped
+        return True
 
     def write(self, command: Command) -> None:
         """Send a command; ignored unless enabled."""
@@ -230,9 +228,8 @@ class Dynamixel:
     def torque_off(self) -> None:
         """Switch the torque of all servos off, and read back that it is."""
         self._enabled = False
-        off = [0] * len(self._ids)
-        self._write_all(TORQUE, off)
-        self._check_written(torque=off)
+        self._write_all(TORQUE, [0] * len(self._ids))
+        self._check_written(torque=[0] * len(self._ids))
 
     def disconnect(self) -> None:
         """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
@@ -278,14 +275,17 @@ class Dynamixel:
             return Condition.ERROR
         return Condition.READY if self._enabled else Condition.DISABLED
 
-    def _read_control(self) -> NDArray[np.void]:
-        """The control registers of every servo; OSError where they do not answer."""
-
-        def read_once() -> list[Reply] | None:
-            return self.bus.fast_sync_read(self._all_ids, CONTROL)
-
-        data = b"".join(reply.data for reply in self._retry(read_once))
+    def _ask_health(self) -> NDArray[np.void] | None:
+        """The control registers of every servo; None where any of it was lost."""
+        replies = self.bus.fast_sync_read(self._all_ids, CONTROL)
+        if replies is None:
+            return None
+        data = b"".join(reply.data for reply in replies)
         return np.frombuffer(data, CONTROL_FIELDS)
+
+    def _read_health(self) -> NDArray[np.void]:
+        """The same; OSError where they do not answer."""
+        return self._retry(self._ask_health)
 
     def _retry(self, read: Callable[[], T | None]) -> T:
         """The first answer of a few tries; OSError where all were lost."""

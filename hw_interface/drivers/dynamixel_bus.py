@@ -121,11 +121,13 @@ class DynamixelBus:
 
     def close(self) -> None:
         """Close the port and let other programs have it; may be called twice."""
-        if self._serial is not None and self._serial.is_open:
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._serial.ser.fileno(), termios.TIOCNXCL)
-            self._serial.closePort()
-        self._lease.release()
+        try:
+            if self._serial is not None and self._serial.is_open:
+                with contextlib.suppress(OSError):
+                    fcntl.ioctl(self._serial.ser.fileno(), termios.TIOCNXCL)
+                self._serial.closePort()
+        finally:
+            self._lease.release()
 
     def note_loss(self) -> None:
         """An answer was lost or is an old one: be silent and drain before the next question."""

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from hw_interface.drivers.dynamixel_bus import DynamixelBus
 from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring
-from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS
+from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS, TICK
 from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS
+from robots.signals import Array
 
+HELD_NEAR = 0.15  # rad from its goal, within which a servo holds its joint; as tracking_error
 IntArray = NDArray[np.int64]
 
 HARDWARE_ERRORS = {  # by bit
@@ -154,3 +156,24 @@ def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> list[int]:
+    """Goals at which every joint stays where it is, in ticks.
+
+    A servo that holds its joint near its goal keeps this goal: the joint sags below it under the
+    arm's weight, and would be lowered each time by a goal where it is measured.
+
+    Args:
+        control: the control registers of every servo, the joints' first.
+        lowest: (j,) ticks, the lowest goals that are allowed.
+        highest: (j,) ticks.
+    """
+    of_joints = control[: len(lowest)]
+    goal = of_joints["goal_position"].astype(np.int64)
+    present = of_joints["present_position"].astype(np.int64)
+    is_near = np.abs(goal - present) * TICK < HELD_NEAR
+    is_held = is_near & (of_joints["torque"] == 1)
+    goals = np.where(is_held, goal, present)
+    allowed: list[int] = np.clip(goals, lowest, highest).astype(int).tolist()
+    return allowed

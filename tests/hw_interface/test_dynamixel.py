@@ -24,6 +24,8 @@ from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, MissingExtraError
+from robots.kinematics import Kinematics
+from robots.paths import plan_path
 from robots.signals import Command, Condition
 from sim.families import FAMILIES
 from sim.plant import Plant
@@ -60,7 +62,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
         mirror(calibration)
         calibration["mode"] = mode
 
-    plant = Plant(VIPERX)
+    plant = Plant(VIPERX, VIPERX.home, gravity=False)
     with emulated_arm(plant, write_calibration(tmp_path, change)) as (driver, bus):
         driver.connect()
         driver.enable()
@@ -81,7 +83,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
 
 
 def test_speed_and_torque_have_the_joints_sign(tmp_path: Path) -> None:
-    plant = Plant(VIPERX)
+    plant = Plant(VIPERX, VIPERX.home, gravity=False)
     with emulated_arm(plant, write_calibration(tmp_path, mirror)) as (driver, _):
         driver.connect()
         driver.enable()
@@ -124,7 +126,7 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
     joints = 6
     servos = 8
     read = 14 + servos
-    answer = 8 + servos * (4 + 10)
+    answer = 8 + servos * (4 + 16)
     write = 14 + joints * (1 + 4)
     tick = read + answer + write  # bytes
     # eleven readings were made for ten writes
@@ -152,6 +154,8 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
             "no servo model 'ax-12' is known; there are: xm430-w350",
         ),
         (lambda c: c.update(mode="velocity"), "mode"),
+        (lambda c: c["servos"][0].update(drive_mode=4), "waist has the drive mode a time-based"),
+        (lambda c: c["servos"][1].update(shadow_drive_mode=9), "shoulder has .* torque on by goal"),
     ],
 )
 def test_a_calibration_that_does_not_fit_is_refused(
@@ -208,6 +212,46 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
             lambda bus: bus.servos[6].set("operating_mode", 4),
             RuntimeError,
             "operating mode 4, its calibration 3",
+        ),
+        (
+            lambda bus: bus.servos[3].set("model", 1020),
+            RuntimeError,
+            r"servo 3 \(shoulder\) has the model 1020, its calibration 1120",
+        ),
+        (
+            lambda bus: bus.servos[3].set("drive_mode", 1),
+            RuntimeError,
+            r"servo 3 \(shoulder\) has the drive mode 1, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("drive_mode", 4),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the drive mode 4, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("homing_offset", 200),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the homing offset 200, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("operating_mode", 5),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the operating mode 5, its calibration 3",
+        ),
+        (
+            lambda bus: bus.servos[5].set("secondary_id", 2),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the secondary id 2, its calibration 4",
+        ),
+        (
+            lambda bus: bus.servos[6].set("secondary_id", 1),
+            RuntimeError,
+            r"servo 6 \(forearm_roll\) has the secondary id 1: it would follow that servo",
+        ),
+        (
+            lambda bus: bus.servos[3].set("velocity_limit", 0),
+            RuntimeError,
+            r"servo 2 \(shoulder\) has the velocity limit 0",
         ),
     ],
 )
@@ -316,6 +360,14 @@ def silent(bus: Bus) -> None:
     bus.faults.silent = True
 
 
+def frozen(bus: Bus) -> None:
+    bus.faults.frozen = {4}
+
+
+def late(bus: Bus) -> None:
+    bus.faults.delay = 1.5e-3 * SHORT  # later than the driver waits, and so in the next tick
+
+
 def overload(bus: Bus) -> None:
     bus.servos[4].overload()
 
@@ -329,6 +381,8 @@ def repair(bus: Bus) -> None:
     bus.faults.mute = set()
     bus.faults.corrupt = set()
     bus.faults.silent = False
+    bus.faults.frozen = set()
+    bus.faults.delay = 0.0
     for servo in bus.servos.values():
         if servo.get("hardware_error"):
             servo.reboot()
@@ -342,6 +396,8 @@ FAULTS: dict[str, tuple[Provocation, Event]] = {
     "a mute servo": (mute, Event.LINK_LOST),
     "disturbed data": (corrupt, Event.LINK_LOST),
     "a silent bus": (silent, Event.LINK_LOST),
+    "a servo that repeats an old state": (frozen, Event.LINK_LOST),
+    "late answers": (late, Event.LINK_LOST),
     "an overloaded servo": (overload, Event.ARM_ERROR),
     "an overloaded shadow": (shadow_overload, Event.ARM_ERROR),
     UNPLUGGED: (unplug, Event.DRIVER_FAILED),
@@ -413,6 +469,30 @@ def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         assert rig.events == []
 
 
+def test_a_servo_that_restarts_is_noticed_and_enabled_again() -> None:
+    """It has lost its torque and its bounds, and answers as if nothing had happened."""
+    with moving_arm() as rig:
+        rig.bus.servos[6].reboot()
+        rig.act()
+        assert rig.events == [Event.LINK_LOST]
+        rig.ticks(60)
+        rig.watchdog.clear()
+        rig.begin()
+        assert rig.mode is Mode.ARMED
+        assert rig.bus.servos[6].get("torque")
+
+
+def test_answers_that_arrive_twice_change_nothing() -> None:
+    with moving_arm() as rig:
+        rig.bus.faults.copies = 2
+        for _ in range(6):
+            rig.act()
+        q, _, _ = rig.bus.physics.read()
+        np.testing.assert_allclose(rig.controller.state.q, q, atol=3 * TICK)
+        assert rig.events == []
+        assert rig.driver.bus.losses == 0
+
+
 def test_a_control_process_that_slept_too_long_finds_the_bus_watchdog_tripped() -> None:
     deadline = VIPERX.limits.deadline
     with moving_arm() as rig:
@@ -443,3 +523,54 @@ def test_an_arm_that_gets_no_more_commands_stops_by_itself() -> None:
         q, dq, _ = bus.physics.read()
         assert 0.1 < q[0] < 1.0
         assert np.abs(dq).max() < 1e-2
+
+
+def test_a_soft_arm_is_not_lowered_by_stops_and_starts() -> None:
+    """Its servos sag under its weight; each of them goes on holding the goal that it had."""
+    with emulated_arm() as (driver, bus):
+        rig = Rig(driver, bus)
+        rig.begin()
+        rig.ticks(200)
+        kinematics = Kinematics(VIPERX)
+        before = kinematics.position(driver.read().q[None])[0, 2]
+        setpoint = rig.controller.gate.setpoint.q[0].copy()
+        for _ in range(6):
+            rig.watchdog.fault(Event.OPERATOR_STOP)
+            rig.ticks(60)
+            rig.watchdog.clear()
+            rig.controller.begin_move(rig.controller.gate.setpoint.q[0], rig.now)
+            rig.ticks(60)
+        after = kinematics.position(driver.read().q[None])[0, 2]
+        np.testing.assert_allclose(rig.controller.gate.setpoint.q[0], setpoint, atol=2 * TICK)
+        assert np.abs(driver.read().q - setpoint).max() > 5 * TICK, "the arm sags"
+        assert abs(after - before) < 2e-3
+        driver.disconnect()
+
+
+def test_a_joint_outside_its_limits_is_named_before_torque_is_switched_on() -> None:
+    q = VIPERX.rest.copy()
+    q[2] = 1.75
+    with emulated_arm(Plant(VIPERX, q, gravity=False)) as (driver, bus):
+        with pytest.raises(ArmError, match=r"joint elbow is at 1\.7"):
+            Rig(driver, bus)
+        assert not any(servo.get("torque") for servo in bus.servos.values())
+        driver.disconnect()
+
+
+def test_an_arm_that_is_parked_may_lose_its_torque_and_no_other_may() -> None:
+    with emulated_arm() as (driver, bus):
+        rig = Rig(driver, bus)
+        rig.begin()
+        rig.watchdog.end_episode()
+        with pytest.raises(ArmError, match="not in its rest pose"):
+            rig.controller.torque_off()
+        path = plan_path(VIPERX, FAMILY.ready, VIPERX.rest, np.random.default_rng(0))
+        rig.controller.begin_move(path[1:], rig.now)
+        while rig.controller.moving_to_start:
+            rig.ticks(1)
+        assert rig.controller.mover.failure == ""
+        rig.controller.torque_off()
+        rig.ticks(20)
+        assert rig.events == []
+        assert not any(servo.get("torque") for servo in bus.servos.values())
+        driver.disconnect()
