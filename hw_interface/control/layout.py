@@ -73,15 +73,6 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("continues", "?"),  # whether it only carries an earlier decision on
         ("action", "f8", actions),  # in [-1, 1]
     ]
-    request: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE and MOVE
-        ("q", "f8", joints),  # rad, the start, or the goal of the move
-        ("waypoints", "f8", (WAYPOINTS, *joints)),  # rad, on the way there
-        ("waypoint_count", "i8"),  # how many there are
-        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
-        ("task", "f8", (sizes.task_parameters,)),
-    ]
     words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
     event: list[Column] = [
         ("kind", "i8"),  # Event
@@ -94,7 +85,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("ring_head", "u8"),  # rows pushed so far
             ("state", _slot(state)),
             ("action", _slot(action)),
-            ("request", _slot(request)),
+            ("request", _slot(_request(sizes))),
             ("words", _slot(words)),
             ("events", event, (EVENTS,)),
             ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
@@ -104,6 +95,20 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
         ]
     )
+
+
+def _request(sizes: Sizes) -> list[Column]:
+    """The columns of a request; those after its kind are for BEGIN_EPISODE and MOVE."""
+    joints = (sizes.joints,)
+    return [
+        ("seq", "i8"),  # counted from 1
+        ("kind", "i8"),  # Request
+        ("q", "f8", joints),  # rad, the start, or the goal of the move
+        ("waypoints", "f8", (WAYPOINTS, *joints)),  # rad, on the way there
+        ("waypoint_count", "i8"),  # how many there are
+        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
+        ("task", "f8", (sizes.task_parameters,)),
+    ]
 
 
 def _slot(columns: list[Column]) -> DTypeLike:
