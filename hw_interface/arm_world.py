@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from hw_interface.arm_moves import ArmMoves
-from hw_interface.control.client import ControlClient, EventRecord, Timing
-from hw_interface.control.layout import POSE, Record
+from hw_interface.control.client import ControlClient, EventRecord
+from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
 from hw_interface.control.requests import Request
+from hw_interface.control.timing import Timing
 from hw_interface.control.watchdog import Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
+from hw_interface.published_signals import published_signals
 from hw_interface.trackers import TRACKERS
 from robots.actions import standstill
 from robots.arm import ArmSpec
@@ -23,7 +25,7 @@ from robots.driver import ObjectPlacer
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals, Verdict
-from robots.world import Family, Step, Task
+from robots.world import Family, Start, Step, Task
 
 
 class ArmWorld:
@@ -32,7 +34,8 @@ class ArmWorld:
     n = 1
     signals: Signals  # the newest measurement
     on_frame: Callable[["ArmWorld"], None] | None = None  # called after every control period
-    wait_for_operator: Callable[[], None] | None = None  # called before an episode begins
+    # waits while an operator holds the arm, and returns whether an episode may begin then
+    wait_for_operator: Callable[[], bool] | None = None
 
     def __init__(
         self,
@@ -106,24 +109,33 @@ class ArmWorld:
         if len(task) != 1:
             raise BadArgumentError(f"an arm takes one task at a time, got {len(task)}")
         start = self.family.start(self.rng, task)
-        if self.wait_for_operator is not None:
-            self.wait_for_operator()
         # a task may have more parameters than its family reads, and in another order
         self._task_values = task.columns(*self.family.task_names)
         self._marker = self.family.marker(task)
         self._decisions = 0
         self._periods = 0
-        state = self.moves.begin_episode(start, self._task_values[0])
-        if self._placer is not None and state["mode"] == Mode.ARMED:
-            self._placer.place(task, start)
-            if self.wait_for_operator is not None:
-                self.wait_for_operator()
-            state = self.control.state
+        self._await_operator()
+        state = self._begin_episode(task, start)
+        while state["mode"] != Mode.ARMED and self._await_operator():
+            state = self._begin_episode(task, start)
         if state["mode"] != Mode.ARMED:
             latest = self.control.latest_event()
             raise ArmError(f"the arm is in {self.mode.name}: {latest}")
         self._due = time.monotonic()
         return self._observe(state)
+
+    def _begin_episode(self, task: Task, start: Start) -> Record:
+        """Move to a start and have the object placed; returns the state after that."""
+        state = self.moves.begin_episode(start, self._task_values[0])
+        if self._placer is not None and state["mode"] == Mode.ARMED:
+            self._placer.place(task, start)
+            self._await_operator()
+            state = self.control.state
+        return state
+
+    def _await_operator(self) -> bool:
+        """Wait while an operator holds the arm; whether there is one, and the arm is free."""
+        return self.wait_for_operator is not None and self.wait_for_operator()
 
     def step(self, action: Array) -> Step:
         """Hold an action (1, a) in [-1, 1] for ``family.action_repeat`` control periods.
@@ -212,24 +224,8 @@ class ArmWorld:
 
     def _measure(self, state: Record) -> Signals:
         """The signals of a published state."""
-        q = state["q"][None]
-        dq = state["dq"][None]
-        tracked = state["object"][None]
-        tool_pos, tool_quat = self._kinematics.forward(q)
-        jacobian = self._kinematics.jacobian(q)
-        return Signals(
-            q=q,
-            dq=dq,
-            tau=state["tau"][None],
-            tool_pos=tool_pos,
-            tool_quat=tool_quat,
-            tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
-            object_pos=tracked[:, :3],
-            object_quat=tracked[:, 3:POSE],
-            object_vel=tracked[:, POSE:],
-            marker=self._marker,
-            stamp=np.array([self._periods * self.dt]),
-        )
+        stamp = self._periods * self.dt
+        return published_signals(state, self._kinematics, self._marker, stamp)
 
     def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.
@@ -246,6 +242,16 @@ class ArmWorld:
     def mode(self) -> Mode:
         """The mode of the control process."""
         return self.control.mode
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an operator holds the arm."""
+        return bool(self.control.state["operator_hold"])
+
+    @property
+    def is_latched(self) -> bool:
+        """Whether the arm is in a fault that must be cleared."""
+        return self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
 
     def hold(self) -> None:
         """Operator: brake, and follow no action and begin no episode until ``release``."""

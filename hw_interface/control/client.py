@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw_interface.control.config import ControlConfig
-from hw_interface.control.layout import EVENTS, LATENESS, Record, Sizes
+from hw_interface.control.layout import EVENTS, Record, Sizes
+from hw_interface.control.own_session import end_process, signals_wait
 from hw_interface.control.process import serve
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
+from hw_interface.control.timing import Timing, summarize_timing
 from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
@@ -29,10 +31,12 @@ from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
 WORD_TIMEOUT = 0.9  # s, for a word to be handled in real time; it stays posted
-POLL = 2e-4  # s between two polls of the published state
+POLL = 2e-4  # s between two polls of the published state, at least
+LONGEST_POLL = 2e-3  # s, at most
+POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
+HANG_TIMEOUT = 1.0  # s, the same for one that hangs
 RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
-END_TIMEOUT = 1.0  # s, for a process to end that was terminated, or killed
 
 
 class EventRecord(TypedDict):
@@ -42,25 +46,6 @@ class EventRecord(TypedDict):
     event: str  # name of an Event
     stamp: float  # s, monotonic; in lockstep s of control
     detail: float  # see Event
-
-
-class Quantiles(TypedDict):
-    """Quantiles of a duration, ms."""
-
-    p50: float
-    p99: float
-    max: float
-
-
-class Timing(TypedDict):
-    """How the control loop kept time, and how long the policy took."""
-
-    rate_hz: float
-    ticks: int
-    missed: int  # ticks
-    realtime: bool  # whether SCHED_FIFO was granted
-    lateness_ms: Quantiles
-    policy_ms: Quantiles  # from an observation to its action
 
 
 class ControlClient:
@@ -80,7 +65,8 @@ class ControlClient:
         """
         sizes = Sizes.of(family)
         self.rate = 1 / plan.driver.capabilities.dt  # Hz
-        self.shared = SharedState(sizes)
+        with signals_wait():  # also for multiprocessing's process that tracks shared memory
+            self.shared = SharedState(sizes)
         self._last_action_seq = 0
         self._last_request_seq = 0
         self._words_said = np.zeros(len(Word), dtype=np.int64)
@@ -94,12 +80,13 @@ class ControlClient:
         self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
-        self.process.start()
         self._recorder: SpawnProcess | None = None
-        if record_to is not None:
-            arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-            self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-            self._recorder.start()
+        with signals_wait():
+            self.process.start()
+            if record_to is not None:
+                arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
+                self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
+                self._recorder.start()
         # multiprocessing waits at exit for its processes, also for one that hangs
         atexit.register(self.close)
         try:
@@ -196,7 +183,7 @@ class ControlClient:
         Raises:
             ArmError: the control process ended or hangs, or the time passed.
         """
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
         state = self.shared.state.read_nonblocking()
         while not ready(state):
             if not self.process.is_alive():
@@ -207,10 +194,11 @@ class ControlClient:
                     f"the control process hangs and cannot {purpose}: a call of its driver does"
                     " not return, or the machine is overloaded. Only the arm itself can stop now"
                 )
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > timeout:
                 where = f"it is in {self.mode.name}"
                 raise ArmError(f"the arm did not {purpose} within {timeout} s; {where}")
-            time.sleep(POLL)
+            time.sleep(min(max(POLL, POLL_SHARE * waited), LONGEST_POLL))
             state = self.shared.state.read_nonblocking()
         return state
 
@@ -232,17 +220,7 @@ class ControlClient:
 
     def timing(self, policy_times: list[float]) -> Timing:
         """How the loop kept time in real time; ``policy_times`` in s."""
-        state = self.state
-        ticks = int(state["tick"])
-        lateness = self.shared.lateness[: min(ticks, LATENESS)].astype(np.float64)
-        return {
-            "rate_hz": self.rate,
-            "ticks": ticks,
-            "missed": int(state["missed_ticks"]),
-            "realtime": bool(state["realtime"]),
-            "lateness_ms": _quantiles(1e3 * lateness),
-            "policy_ms": _quantiles(1e3 * np.array(policy_times)),
-        }
+        return summarize_timing(self.state, self.shared.lateness, self.rate, policy_times)
 
     def close(self) -> None:
         """Stop the arm and end all processes; may be called twice. Always returns."""
@@ -259,23 +237,11 @@ class ControlClient:
                 steps.callback(end_process, self._recorder, RECORDER_TIMEOUT)
             steps.callback(self.shared.finish)
             steps.callback(self._keep_final_state)
-            steps.callback(end_process, self.process, QUIT_TIMEOUT)
+            hangs = self.shared.overdue > 0
+            steps.callback(end_process, self.process, HANG_TIMEOUT if hangs else QUIT_TIMEOUT)
 
     def _keep_final_state(self) -> None:
         self.final_state = self.state
-
-
-def end_process(process: SpawnProcess, patience: float) -> None:
-    """Wait ``patience`` s for a process to end by itself; then terminate it, then kill it."""
-    try:
-        process.join(patience)
-    finally:
-        if process.is_alive():
-            process.terminate()
-            process.join(END_TIMEOUT)
-        if process.is_alive():
-            process.kill()
-            process.join(END_TIMEOUT)
 
 
 def _event_name(kind: int) -> str:
@@ -285,13 +251,3 @@ def _event_name(kind: int) -> str:
 
 def _is_connected(state: Record) -> bool:
     return bool(state["mode"] != Mode.DISCONNECTED)
-
-
-def _quantiles(x: Array) -> Quantiles:
-    if not len(x):
-        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    return {
-        "p50": float(np.quantile(x, 0.5)),
-        "p99": float(np.quantile(x, 0.99)),
-        "max": float(x.max()),
-    }

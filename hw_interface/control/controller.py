@@ -5,6 +5,7 @@ through the gate, write. Time is an argument; ``hw_interface.control.process`` d
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +21,7 @@ from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
-PARKED = 0.05  # rad from the rest pose, within which the motors may be switched off; ours
+SETTLED = 0.01  # rad/s, below which a measured joint counts as standing
 
 
 class ArmController:
@@ -57,7 +58,7 @@ class ArmController:
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self.failure = ""  # why the driver failed
         self._driver_stopped = False
-        self._link_broken = False  # the driver raised, or its readings stood still
+        self.link_broken = False  # the driver raised, or its readings stood still
 
     def start(self) -> None:
         """Connect and enable the arm, at rest where it is.
@@ -81,12 +82,10 @@ class ArmController:
     def _begin_at_rest(self) -> None:
         """Let the gate begin where the motors hold the arm, or else where it was measured.
 
-        A soft arm sags below what it is commanded to hold. To begin where it was measured would
-        lower it each time.
+        A soft arm sags below what it holds: where it was measured it would be lowered each time.
         """
-        state = self.state
-        begin = state.q if state.target is None else state.target
-        self.gate.reset(begin[None])
+        target = self.state.target
+        self.gate.reset(np.stack([self.state.q if target is None else target]))
 
     @property
     def gate(self) -> SafetyGate:
@@ -121,7 +120,7 @@ class ArmController:
 
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from where the motors hold the arm."""
-        if self._link_broken:
+        if self.link_broken:
             self._reconnect()
         self._enable()
         self.state = self.driver.read()
@@ -142,7 +141,7 @@ class ArmController:
         with contextlib.suppress(Exception):
             self.driver.disconnect()
         self.driver.connect()
-        self._link_broken = False
+        self.link_broken = False
 
     @property
     def moving_to_start(self) -> bool:
@@ -189,7 +188,7 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
-        if not (self._driver_stopped and self._link_broken):  # reconnected before the next episode
+        if not (self._driver_stopped and self.link_broken):  # reconnected before the next episode
             self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self._standing
@@ -209,9 +208,8 @@ class ArmController:
         Raises:
             ArmError: the arm is not at rest there, or the driver failed.
         """
-        rest = self.driver.arm.rest
-        distance = np.abs(self.gate.setpoint.q[0] - rest).max()
-        if self.watchdog.mode is not Mode.IDLE or not self._standing or distance > PARKED:
+        if self.watchdog.mode is not Mode.IDLE or not self.mover.is_parked:
+            rest = self.driver.arm.rest
             raise ArmError(f"the motors stay on: the arm is not in its rest pose {rest}")
         self._driver_stopped = True
         self._call_driver(self.driver.torque_off)
@@ -225,11 +223,23 @@ class ArmController:
             with contextlib.suppress(Exception):
                 self.driver.stop()
 
+    def settle(self, ticks: int, pause: float) -> None:
+        """After ``stop``: read until the joints stand, at most ``ticks`` times, ``pause`` s apart.
+
+        What is published last then says whether the arm was left at rest.
+        """
+        with contextlib.suppress(Exception):
+            for _ in range(ticks):
+                if self.link_broken or np.abs(self.state.dq).max() < SETTLED:
+                    return
+                time.sleep(pause)
+                self.state = self.driver.read()
+
     def _read_state(self) -> None:
         self.state = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
         self.watchdog.check_state(self.state, setpoint)
-        self._link_broken |= self.watchdog.link_lost
+        self.link_broken |= self.watchdog.link_lost
 
     def _write_setpoint(self) -> None:
         setpoint = self.gate.setpoint
@@ -241,7 +251,7 @@ class ArmController:
             call()
         except Exception as error:
             refused = isinstance(error, RuntimeError)  # by the arm: the link works
-            self._link_broken |= not refused
+            self.link_broken |= not refused
             self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()

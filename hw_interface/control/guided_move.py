@@ -11,6 +11,7 @@ from robots.signals import Array, Setpoint
 
 PATIENCE = 1.0  # s that a setpoint may stay behind the plan; ours
 LONGEST = 3.0  # times the planned duration that a move may take; ours
+PARKED = 0.05  # rad from the rest pose; ours
 AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
 
 
@@ -110,6 +111,13 @@ class Mover:
     def is_moving(self) -> bool:
         """Whether a move is under way."""
         return self._move is not None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the setpoint stands in the arm's rest pose, where it may lose its torque."""
+        setpoint = self.gate.setpoint
+        distance = np.abs(setpoint.q[0] - self._arm.rest).max()
+        return is_standing(setpoint) and bool(distance < PARKED)
 
     def begin(self, path: Array) -> None:
         """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""

@@ -41,32 +41,6 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     """Everything that is shared about one arm, as one structured type."""
     joints = (sizes.joints,)
     actions = (sizes.actions,)
-    state: list[Column] = [
-        ("tick", "i8"),  # ticks since the process began
-        ("stamp", "f8"),  # s, monotonic; in lockstep s of control
-        ("mode", "i8"),  # Mode
-        ("verdict", "i8"),  # Verdict flags since the newest action
-        ("condition", "i8"),  # Condition
-        ("q", "f8", joints),  # rad, measured
-        ("dq", "f8", joints),  # rad/s, measured
-        ("tau", "f8", joints),  # N·m, measured
-        ("q_set", "f8", joints),  # rad, the gate's setpoint
-        ("dq_set", "f8", joints),  # rad/s, the gate's setpoint
-        ("object", "f8", (OBJECT_STATE,)),  # NaN where it is unknown
-        ("active_action_seq", "i8"),  # the newest action in order
-        ("ticks_done", "i8"),  # ticks of all actions up to the active one
-        ("last_request_seq", "i8"),  # the newest request that was handled
-        ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
-        ("arrived_seq", "i8"),  # the newest request whose move has arrived
-        ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
-        ("operator_hold", "?"),  # whether an operator holds the arm
-        ("events", "i8"),  # how many there were
-        ("missed_ticks", "i8"),
-        ("max_lateness", "f8"),  # s
-        ("realtime", "?"),  # whether SCHED_FIFO was granted
-        ("applied_sum", "f8", actions),  # of the actions applied in each tick of the episode
-        ("applied_ticks", "i8"),  # how many ticks these are
-    ]
     action: list[Column] = [
         ("seq", "i8"),  # counted from 1
         ("stamp", "f8"),  # s, monotonic: of the observation that it answers
@@ -83,7 +57,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         [
             ("alive_until", "f8"),  # s, monotonic: the control process runs again before then
             ("ring_head", "u8"),  # rows pushed so far
-            ("state", _slot(state)),
+            ("state", _slot(_state_columns(joints, actions))),
             ("action", _slot(action)),
             ("request", _slot(_request(sizes))),
             ("words", _slot(words)),
@@ -108,6 +82,38 @@ def _request(sizes: Sizes) -> list[Column]:
         ("waypoint_count", "i8"),  # how many there are
         ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
         ("task", "f8", (sizes.task_parameters,)),
+    ]
+
+
+def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Column]:
+    """What the control process publishes after every tick."""
+    return [
+        ("tick", "i8"),  # ticks since the process began
+        ("stamp", "f8"),  # s, monotonic; in lockstep s of control
+        ("mode", "i8"),  # Mode
+        ("verdict", "i8"),  # Verdict flags since the newest action
+        ("condition", "i8"),  # Condition
+        ("q", "f8", joints),  # rad, measured
+        ("dq", "f8", joints),  # rad/s, measured
+        ("tau", "f8", joints),  # N·m, measured
+        ("q_set", "f8", joints),  # rad, the gate's setpoint
+        ("dq_set", "f8", joints),  # rad/s, the gate's setpoint
+        ("object", "f8", (OBJECT_STATE,)),  # NaN where it is unknown
+        ("active_action_seq", "i8"),  # the newest action in order
+        ("ticks_done", "i8"),  # ticks of all actions up to the active one
+        ("last_request_seq", "i8"),  # the newest request that was handled
+        ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
+        ("arrived_seq", "i8"),  # the newest request whose move has arrived
+        ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
+        ("operator_hold", "?"),  # whether an operator holds the arm
+        ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own
+        ("link_broken", "?"),  # whether the driver must be connected anew
+        ("events", "i8"),  # how many there were
+        ("missed_ticks", "i8"),
+        ("max_lateness", "f8"),  # s
+        ("realtime", "?"),  # whether SCHED_FIFO was granted
+        ("applied_sum", "f8", actions),  # of the actions applied in each tick of the episode
+        ("applied_ticks", "i8"),  # how many ticks these are
     ]
 
 

@@ -7,6 +7,7 @@ runs one control period as soon as an action is posted. Nothing else differs bet
 import contextlib
 import gc
 import os
+import threading
 import time
 import traceback
 
@@ -26,6 +27,7 @@ from robots.world import Start, Task
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s within which the loop runs again in real time
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
+SETTLE_TICKS = 100  # after the end, until the joints stand
 MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
 MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
 
@@ -41,6 +43,7 @@ class ControlLoop:
         self.dt = self.driver.capabilities.dt
         self.shared = SharedState(Sizes.of(family), config.shared)
         self.pacer = Pacer(self.dt, self.shared.lateness)
+        self.patience = BLOCKING if config.lockstep else max(HEARTBEAT, 2 * self.dt)  # s
         self.controller = ArmController(family, devices, self.report, config.watchdog)
         self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
@@ -48,14 +51,16 @@ class ControlLoop:
         self.move_seq = 0  # the request whose move is under way
         self.lockstep_time = 0.0  # s
         self.ending = False
-        self.end_requested = False  # by a signal
-        self._failures = 0
+        self.end_requested = threading.Event()  # by a signal
+        self.failures = 0  # errors of our own
 
     def report(self, event: Event, detail: float) -> None:
         """Publish an event of the watchdog."""
-        events = self.progress.events
-        self.shared.events[events % EVENTS] = (int(event), self.now(), detail)
-        self.progress.events += 1
+        progress = self.progress
+        self.shared.events[progress.events % EVENTS] = (int(event), self.now(), detail)
+        progress.events += 1
+        if event in (Event.ARM_ERROR, Event.ARM_STOPPED, Event.CLEARED):
+            progress.arm_error = event is not Event.CLEARED
 
     def now(self) -> float:
         """Monotonic time, s; in lockstep ticks passed times dt."""
@@ -75,6 +80,9 @@ class ControlLoop:
         finally:
             self.shared.promise(BLOCKING)
             self.controller.stop()
+            with contextlib.suppress(Exception):
+                self.controller.settle(SETTLE_TICKS, 0.0 if self.config.lockstep else self.dt)
+                self.publish()
             with contextlib.suppress(Exception):
                 self.driver.disconnect()
             self.shared.finish()
@@ -98,7 +106,7 @@ class ControlLoop:
         An error of our own brakes the arm and then ends the process. After ``MAX_FAILURES`` the
         error is raised, so that the driver is stopped at once.
         """
-        self.shared.promise(BLOCKING if self.config.lockstep else HEARTBEAT)
+        self.shared.promise(self.patience)
         try:
             self.check_end()
             self.handle_words()
@@ -111,8 +119,8 @@ class ControlLoop:
                 self.wait_for_tick()
             self.tick()
         except Exception as error:
-            self._failures += 1
-            if self._failures > MAX_FAILURES:
+            self.failures += 1
+            if self.failures > MAX_FAILURES:
                 raise
             traceback.print_exc()
             self.shared.exit_reason = f"{type(error).__name__}: {error}"
@@ -123,7 +131,7 @@ class ControlLoop:
         """End where a signal asks for it, or where the policy's process is gone."""
         if self.ending:
             return
-        if self.end_requested:
+        if self.end_requested.is_set():
             self.end()
         if os.getppid() != self.config.parent:
             self.controller.watchdog.fault(Event.POLICY_DIED)
@@ -168,8 +176,7 @@ class ControlLoop:
 
     def report_damage(self) -> None:
         """Report records that stay unreadable, each once."""
-        shared = self.shared
-        for slot in (shared.action, shared.request, shared.words):
+        for slot in (self.shared.action, self.shared.request, self.shared.words):
             if slot.unreadable_since_long():
                 self.report(Event.BAD_RECORD, 0)
 
@@ -182,8 +189,7 @@ class ControlLoop:
         seq = int(posted["seq"])
         if seq == self.last_action_seq:
             return
-        lockstep = self.config.lockstep
-        if lockstep and self.progress.action_unfinished:
+        if self.config.lockstep and self.progress.action_unfinished:
             return
         self.last_action_seq = seq
         if seq > MAX_SEQ:
@@ -192,7 +198,7 @@ class ControlLoop:
         self.progress.begin_action(seq)
         self.controller.set_action(
             seq,
-            now if lockstep else float(posted["stamp"]),
+            now if self.config.lockstep else float(posted["stamp"]),
             posted["action"].copy(),
             taken=now,
             continues=bool(posted["continues"]),
@@ -288,9 +294,5 @@ class ControlLoop:
 def serve(config: ControlConfig) -> None:
     """Run the control process from its start to its end."""
     loop = ControlLoop(config)
-
-    def request_end() -> None:
-        loop.end_requested = True
-
-    enter_own_session(request_end)
+    enter_own_session(loop.end_requested.set)
     loop.run()

@@ -28,6 +28,7 @@ class Progress:
         default_factory=lambda: np.zeros(len(Word), dtype=np.int64)
     )
     realtime: bool = False  # whether SCHED_FIFO was granted
+    arm_error: bool = False  # whether the arm has reported an error that was not cleared
 
     def begin_action(self, seq: int) -> None:
         """Take the action numbered ``seq`` as the active one, unless it is out of order."""
@@ -72,6 +73,8 @@ def publish_state(
         arrived_seq=progress.arrived_seq,
         words_handled=progress.words_handled,
         operator_hold=controller.watchdog.operator_hold,
+        arm_error=progress.arm_error,
+        link_broken=controller.link_broken,
         events=progress.events,
         missed_ticks=pacer.missed_ticks,
         max_lateness=pacer.max_lateness,

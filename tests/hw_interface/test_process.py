@@ -317,7 +317,7 @@ def test_random_bytes_in_the_shared_memory_do_not_end_the_process_unbraked(
     rig.loop.run_once = overwrite_and_run  # type: ignore[method-assign]
     run_to_rest(rig)
     assert rig.controller.watchdog.mode in (Mode.HOLD, Mode.FAULT)
-    assert rig.loop._failures == 0
+    assert rig.loop.failures == 0
 
 
 def test_a_damaged_record_is_reported_once_until_it_is_whole_again(
