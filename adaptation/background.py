@@ -48,7 +48,8 @@ class Background(Generic[B]):
         events: what went wrong; repetitions in a row are reported once. BELIEF_NOT_FINITE (detail:
             how many numbers) and BELIEF_WORSE (detail: by how much): the update was rolled back.
             BELIEF_STALE (detail: how many updates wait): a tick was left out.
-        most_stale: the most updates that the belief was behind at the end of a tick.
+        behind: how many updates the belief was behind at the end of the last tick.
+        most_stale: the most that it was.
     """
 
     _prior: B
@@ -66,6 +67,7 @@ class Background(Generic[B]):
         self.patience = min(patience, LONGEST_WAIT)
         self.privileged = policy.privileged
         self.events: list[Event] = []
+        self.behind = 0
         self.most_stale = 0
         self._updater = make_updater(policy, accelerator())
         self._started = time.monotonic()
@@ -122,10 +124,9 @@ class Background(Generic[B]):
                 self._changed.notify_all()
             else:
                 self._report("BELIEF_STALE", len(self._waiting))
-            finished = self._changed.wait_for(self._is_idle, self.patience)
-            if not finished:
-                behind = len(self._waiting) + self._busy
-                self.most_stale = max(self.most_stale, behind)
+            self._changed.wait_for(self._is_idle, self.patience)
+            self.behind = len(self._waiting) + self._busy
+            self.most_stale = max(self.most_stale, self.behind)
         return self._newest()
 
     def _newest(self) -> B:

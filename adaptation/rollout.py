@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
@@ -52,6 +53,7 @@ def rollout(
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
+    is_over: Callable[[], bool] | None = None,
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
@@ -62,10 +64,11 @@ def rollout(
         episodes: E, episodes per task.
         explore: whether the method adds exploration to its actions, for all episodes or for each.
         on_tick: called after every step of the world, for recorders and viewers.
+        is_over: asked after every episode: whether to leave out those that are left.
 
     Returns:
         What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
-        its physics diverged, are not ``valid``.
+        its physics diverged or a number was not finite, are not ``valid``.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -80,13 +83,13 @@ def rollout(
     for e in range(episodes):
         ticks: list[Transition] = []
         success = torch.zeros(world.n, dtype=torch.bool)
-        alive = torch.ones(world.n, dtype=torch.bool)
         obs = _tensor(world.reset(task))
+        alive = obs.isfinite().all(-1)
+        obs = _zero_if_not_finite(obs)
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
-            begins = t == 0
-            tick = make_transition(obs, action, step, begins and e == 0, begins, alive)
+            tick = make_transition(obs, action, step, t == 0 and e == 0, t == 0, alive)
             belief = method.observe(belief, tick)
             if on_tick is not None:
                 on_tick(e, t, step)
@@ -96,12 +99,12 @@ def rollout(
             obs = tick.next_obs
             if not alive.any():
                 break
-        padding = _invalid(ticks[-1])
-        ticks += [padding] * (world.family.horizon - len(ticks))
-        episode = stack(ticks)  # (H, n, ...)
-        belief = method.adapt(belief, episode)
-        finished.append(episode)
+        finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(success)
+        if e + 1 < episodes:  # nobody acts on what the last episode teaches
+            belief = method.adapt(belief, finished[-1])
+        if is_over is not None and is_over():
+            break
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 
@@ -119,6 +122,9 @@ def make_transition(
 ) -> Transition:
     """One tick of n worlds.
 
+    Numbers that are not finite, in single precision, are replaced by zero, and their world's tick
+    is not ``valid``: a mask alone does not keep NaN out of gradients.
+
     Args:
         obs: (n, o) before the action.
         action: (n, a) as the policy chose it.
@@ -128,7 +134,7 @@ def make_transition(
         alive: (n,) bool, worlds that had not ended or diverged before this tick.
     """
     diverged = _flags(step.verdict & int(Verdict.DIVERGED))
-    return Transition(
+    tick = Transition(
         obs=obs,
         action=action,
         applied=_tensor(step.applied),
@@ -140,6 +146,23 @@ def make_transition(
         begins=torch.full_like(alive, begins),
         valid=alive & ~diverged,
     )
+    reward = tick.reward[:, None]
+    numbers = torch.cat([tick.obs, tick.action, tick.applied, reward, tick.next_obs], -1)
+    is_finite = numbers.isfinite().all(-1)
+    if is_finite.all():
+        return tick
+    repaired = map_tensors(_zero_if_not_finite, tick)
+    return replace(repaired, valid=tick.valid & is_finite)
+
+
+def _zero_if_not_finite(x: Tensor) -> Tensor:
+    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _whole_episode(ticks: list[Transition], horizon: int) -> Transition:
+    """The ticks (n, ...) of an episode as (H, n, ...); those it did not have are not valid."""
+    padding = _invalid(ticks[-1])
+    return stack(ticks + [padding] * (horizon - len(ticks)))
 
 
 def _invalid(tick: Transition) -> Transition:
@@ -149,7 +172,8 @@ def _invalid(tick: Transition) -> Transition:
 
 
 def _tensor(array: ArrayLike) -> Tensor:
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    """In single precision; what is too large for it becomes infinite."""
+    return torch.tensor(array, dtype=torch.float32)
 
 
 def _flags(array: ArrayLike) -> Tensor:

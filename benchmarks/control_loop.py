@@ -30,8 +30,8 @@ from hw_interface.control import process
 from hw_interface.control.layout import LATENESS, Sizes
 from hw_interface.control.pacing import become_realtime
 from hw_interface.control.process import ControlConfig, ControlLoop
-from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
+from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from robots.signals import Array
 from sim.families import FAMILIES
@@ -142,7 +142,9 @@ def run_in_thread(seconds: float, ask_for_realtime: bool) -> Lateness:
         thread.start()
         steps = train(seconds)
         result = measure(shared, steps)
-        shared.request.write(seq=1, kind=int(Request.QUIT))
+        said = np.zeros(len(Word), dtype=np.int64)
+        said[Word.QUIT] = 1
+        shared.words.write(counts=said)
         thread.join()
     gc.enable()  # the loop disables it
     shared.close()

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from hw_interface.control.client import ControlClient, EventRecord, Timing
-from hw_interface.control.layout import POSE, Record
+from hw_interface.control.client import ControlClient, EventRecord
+from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
 from hw_interface.control.requests import Request, object_pose
+from hw_interface.control.timing import Timing
 from hw_interface.control.watchdog import Mode
+from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
+from hw_interface.published_signals import published_signals
 from hw_interface.trackers import TRACKERS
 from robots.actions import standstill
 from robots.arm import ArmSpec
@@ -21,9 +24,7 @@ from robots.driver import ObjectPlacer
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Signals, Verdict
-from robots.world import Family, Step, Task
-
-CLOCKS = ("lockstep", "realtime")
+from robots.world import Family, Start, Step, Task
 
 
 class ArmWorld:
@@ -32,6 +33,8 @@ class ArmWorld:
     n = 1
     signals: Signals  # the newest measurement
     on_frame: Callable[["ArmWorld"], None] | None = None  # called after every control period
+    # waits while an operator holds the arm, and returns whether an episode may begin then
+    wait_for_operator: Callable[[], bool] | None = None
 
     def __init__(
         self,
@@ -73,8 +76,8 @@ class ArmWorld:
             tracker=None if tracker is None else TRACKERS[tracker],
             tracker_options=tracker_options,
         )
-        _check_clock(clock, driver, plan)
-        _check_object(family, driver, plan, placer)
+        plan.check_clock(clock)
+        plan.check_object(placer)
         if family.body.name != arm.name:
             message = f"{family.name} is a task for {family.body.name!r}, not for {arm.name!r}"
             raise BadArgumentError(message)
@@ -109,6 +112,18 @@ class ArmWorld:
         self._marker = self.family.marker(task)
         self._decisions = 0
         self._periods = 0
+        self._await_operator()
+        state = self._begin_episode(task, start)
+        while state["mode"] != Mode.ARMED and self._await_operator():
+            state = self._begin_episode(task, start)
+        if state["mode"] != Mode.ARMED:
+            latest = self.control.latest_event()
+            raise ArmError(f"the arm is in {self.mode.name}: {latest}")
+        self._due = time.monotonic()
+        return self._observe(state)
+
+    def _begin_episode(self, task: Task, start: Start) -> Record:
+        """Move to a start and have the object placed; returns the state after that."""
         self.control.request(
             Request.BEGIN_EPISODE,
             q=start.q[0],
@@ -118,19 +133,22 @@ class ArmWorld:
         state = self.control.wait_for(_has_arrived, "reach the start")
         if self._placer is not None and state["mode"] == Mode.ARMED:
             self._placer.place(task, start)
+            self._await_operator()
             state = self.control.state
-        if state["mode"] != Mode.ARMED:
-            latest = self.control.latest_event()
-            raise ArmError(f"the arm is in {self.mode.name}: {latest}")
-        self._due = time.monotonic()
-        return self._observe(state)
+        return state
+
+    def _await_operator(self) -> bool:
+        """Wait while an operator holds the arm; whether there is one, and the arm is free."""
+        return self.wait_for_operator is not None and self.wait_for_operator()
 
     def step(self, action: Array) -> Step:
         """Hold an action (1, a) in [-1, 1] for ``family.action_repeat`` control periods.
 
-        Blocks until they have passed. The action is posted anew in every control period, so that
-        the watchdog stops the arm soon after this process dies, however long an action lasts. Where
-        a period is held, dropped or stopped, the step ends: only a fresh decision moves the arm.
+        Blocks until they have passed. The action carries the stamp of the observation that it
+        answers: one that was thought about for too long is not followed. It is posted anew in every
+        control period, so that the watchdog stops the arm soon after this process dies, however
+        long an action lasts. Where a period is held, dropped or stopped, the step ends: only a
+        fresh decision moves the arm.
 
         Raises:
             ArmError: the control process ended.
@@ -142,8 +160,8 @@ class ArmWorld:
         ticks_before = self._applied_ticks
         self._policy_times.append(time.monotonic() - self._observed_at)
         verdict = 0
-        for _ in range(self.family.action_repeat):
-            state = self._run_one_period(action)
+        for period in range(self.family.action_repeat):
+            state = self._run_one_period(action, continues=period > 0)
             verdict |= int(state["verdict"])
             if self.mode is not Mode.RUNNING:
                 verdict |= int(Verdict.HELD)
@@ -166,9 +184,10 @@ class ArmWorld:
             stamp=np.array([self._periods * self.dt]),
         )
 
-    def _run_one_period(self, action: Array) -> Record:
+    def _run_one_period(self, action: Array, continues: bool) -> Record:
         """Post an action (1, a) and wait until its control period has passed."""
-        seq = self.control.post_action(action[0])
+        stamp = time.monotonic() if continues else self._obs_stamp
+        seq = self.control.post_action(action[0], stamp, continues)
         state = self._wait_one_period(seq)
         self._periods += 1
         if self.on_frame is not None:
@@ -204,28 +223,13 @@ class ArmWorld:
         self._applied_sum = state["applied_sum"].copy()
         self._applied_ticks = int(state["applied_ticks"])
         self._observed_at = time.monotonic()
+        self._obs_stamp = float(state["stamp"])
         return self._obs
 
     def _measure(self, state: Record) -> Signals:
         """The signals of a published state."""
-        q = state["q"][None]
-        dq = state["dq"][None]
-        tracked = state["object"][None]
-        tool_pos, tool_quat = self._kinematics.forward(q)
-        jacobian = self._kinematics.jacobian(q)
-        return Signals(
-            q=q,
-            dq=dq,
-            tau=state["tau"][None],
-            tool_pos=tool_pos,
-            tool_quat=tool_quat,
-            tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
-            object_pos=tracked[:, :3],
-            object_quat=tracked[:, 3:POSE],
-            object_vel=tracked[:, POSE:],
-            marker=self._marker,
-            stamp=np.array([self._periods * self.dt]),
-        )
+        stamp = self._periods * self.dt
+        return published_signals(state, self._kinematics, self._marker, stamp)
 
     def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.
@@ -243,21 +247,31 @@ class ArmWorld:
         """The mode of the control process."""
         return self.control.mode
 
+    @property
+    def is_held(self) -> bool:
+        """Whether an operator holds the arm."""
+        return bool(self.control.state["operator_hold"])
+
+    @property
+    def is_latched(self) -> bool:
+        """Whether the arm is in a fault that must be cleared."""
+        return self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
+
     def hold(self) -> None:
         """Operator: brake, and follow no action and begin no episode until ``release``."""
-        self.control.request(Request.HOLD)
+        self.control.say(Word.HOLD)
 
     def release(self) -> None:
         """Operator: end a hold; the next action resumes."""
-        self.control.request(Request.RELEASE)
+        self.control.say(Word.RELEASE)
 
     def stop(self) -> None:
         """Operator: controlled stop, latched until ``clear``."""
-        self.control.request(Request.STOP)
+        self.control.say(Word.STOP)
 
     def clear(self) -> None:
         """Operator: leave a latched fault; nothing moves until the next ``reset``."""
-        self.control.request(Request.CLEAR)
+        self.control.say(Word.CLEAR)
 
     @property
     def events(self) -> list[EventRecord]:
@@ -273,27 +287,6 @@ class ArmWorld:
     def close(self) -> None:
         """Stop the arm and end the control process and the recorder."""
         self.control.close()
-
-
-def _check_clock(clock: str, driver: str, plan: DevicePlan) -> None:
-    """Refuse a clock that does not exist or that the driver does not allow."""
-    if clock not in CLOCKS:
-        raise BadArgumentError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
-    if clock == "lockstep" and plan.driver.capabilities.realtime:
-        message = f"the driver {driver!r} moves a real arm: use the clock realtime, not lockstep"
-        raise BadArgumentError(message)
-
-
-def _check_object(
-    family: Family, driver: str, plan: DevicePlan, placer: ObjectPlacer | None
-) -> None:
-    """Refuse an object that cannot be placed, and devices that a simulated arm already has."""
-    if plan.driver.capabilities.realtime:
-        if family.scene.loose_object and placer is None:
-            raise BadArgumentError(f"the driver {driver!r} cannot place an object: give a placer")
-        return
-    if plan.tracker is not None or placer is not None:
-        raise BadArgumentError(f"the driver {driver!r} brings its own tracker and placer")
 
 
 def _has_arrived(state: Record) -> bool:

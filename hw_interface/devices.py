@@ -6,7 +6,10 @@ from typing import Any, Protocol, cast
 
 from robots.arm import ArmSpec
 from robots.driver import Capabilities, Driver, ObjectPlacer, SimulatedArm, Tracker
+from robots.errors import BadArgumentError
 from robots.scene import Scene
+
+CLOCKS = ("lockstep", "realtime")
 
 DeviceOptions = Any  # a dataclass of the device's own, its class attribute ``Options``
 
@@ -62,3 +65,28 @@ class DevicePlan:
             return Devices(driver)
         options = self.tracker.Options(**(self.tracker_options or {}))
         return Devices(driver, self.tracker(self.arm, options))
+
+    def check_clock(self, clock: str) -> None:
+        """Refuse a clock that does not exist or that the driver does not allow.
+
+        Raises:
+            BadArgumentError: it is such a clock.
+        """
+        if clock not in CLOCKS:
+            raise BadArgumentError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+        if clock == "lockstep" and self.driver.capabilities.realtime:
+            message = "the driver moves a real arm"
+            raise BadArgumentError(f"{message}: use the clock realtime, not lockstep")
+
+    def check_object(self, placer: ObjectPlacer | None) -> None:
+        """Refuse an object that cannot be placed, and devices that a simulated arm already has.
+
+        Raises:
+            BadArgumentError: it is such a device, or there is no placer.
+        """
+        if self.driver.capabilities.realtime:
+            if self.scene.loose_object and placer is None:
+                raise BadArgumentError("the driver cannot place an object: give a placer")
+            return
+        if self.tracker is not None or placer is not None:
+            raise BadArgumentError("a simulated arm brings its own tracker and placer")

@@ -74,7 +74,11 @@ class ArmOptions:
 
 @dataclass(frozen=True)
 class Deploy(ArmOptions):
-    """Let a trained policy drive an arm inside the arm's limits and adapt while it acts."""
+    """Let a trained policy drive an arm inside the arm's limits and adapt while it acts.
+
+    On a terminal: space holds or releases the arm, s stops it until c clears the fault, q ends
+    after the episode. SIGUSR1 to this process stops the arm too.
+    """
 
     seconds: float = 10.0
     """Time to drive, s."""
@@ -91,28 +95,22 @@ class Deploy(ArmOptions):
         check_seed(self.seed)
         run = open_run(self.folder)
         from adaptation.jobs.deploy import deploy
+        from adaptation.jobs.operator_console import OperatorConsole
 
-        result = deploy(
-            run,
-            self.arm,
-            driver=self.driver,
-            seconds=self.seconds,
-            clock=self.clock,
-            seed=self.seed,
-            options=self.driver_options,
-            tracker=self.tracker,
-            tracker_options=self.tracker_options,
-        )
-        verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
-        solved = sum(result.success)
-        returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
-        print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
-        print(f"return per episode: {returns}")
-        print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
-        if result.timing is not None:
-            print(describe_timing(result.timing))
-        if result.recording is not None:
-            print(f"recording: {result.recording}")
+        with OperatorConsole() as operator:
+            result = deploy(
+                run,
+                self.arm,
+                driver=self.driver,
+                seconds=self.seconds,
+                clock=self.clock,
+                seed=self.seed,
+                options=self.driver_options,
+                tracker=self.tracker,
+                tracker_options=self.tracker_options,
+                operator=operator,
+            )
+            _print_deployed(result)
         return result
 
 
@@ -120,7 +118,8 @@ class Deploy(ArmOptions):
 class Trial(ArmOptions):
     """Try a run on new objects through an arm: one object after another, each with every policy.
 
-    A trial that was stopped resumes when it is started again with the same arguments.
+    A trial that was stopped resumes when it is started again with the same arguments. Keys and
+    signals are those of deploy.
     """
 
     objects: int = 20
@@ -150,6 +149,7 @@ class Trial(ArmOptions):
             )
         run = open_run(self.folder)
         from adaptation.jobs.arm_session import default_clock
+        from adaptation.jobs.operator_console import OperatorConsole
         from adaptation.jobs.trial import TrialConfig, run_trial
         from adaptation.reporting.table import table
 
@@ -166,11 +166,26 @@ class Trial(ArmOptions):
             tracker=self.tracker,
             tracker_options=self.tracker_options,
         )
-        result = run_trial(run, config, self.out or self.folder / "trial", self.workers)
-        print(table(result))
-        if result.timing is not None:
-            print(describe_timing(result.timing))
+        folder = self.out or self.folder / "trial"
+        with OperatorConsole() as operator:
+            result = run_trial(run, config, folder, self.workers, operator)
+            print(table(result))
+            if result.timing is not None:
+                print(describe_timing(result.timing))
         return result
+
+
+def _print_deployed(result: "DeployResult") -> None:
+    verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
+    solved = sum(result.success)
+    returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
+    print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
+    print(f"return per episode: {returns}")
+    print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
+    if result.timing is not None:
+        print(describe_timing(result.timing))
+    if result.recording is not None:
+        print(f"recording: {result.recording}")
 
 
 def describe_timing(timing: "Timing") -> str:

@@ -1,7 +1,7 @@
 """One arm, opened for some time: it runs trials with one object after another and records them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,14 +12,18 @@ import numpy as np
 from adaptation.background import Background
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
+from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
-from hw_interface.arm_world import CLOCKS, ArmWorld
+from hw_interface.arm_world import ArmWorld
+from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
+from hw_interface.final_state import describe_final_state
+from policies.method import TrialBatch
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
-from robots.world import Family, Start, Task
+from robots.world import Family, Start, Step, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
 
@@ -46,6 +50,7 @@ class ArmSession:
         record_to: Path | None = None,
         tracker: str | None = None,
         tracker_options: dict[str, Any] | None = None,
+        operator: OperatorConsole | None = None,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
 
@@ -60,6 +65,7 @@ class ArmSession:
             tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
                 brings its own.
             tracker_options: of the tracker.
+            operator: the person at the arm; None: nobody holds, stops or watches it.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
@@ -76,6 +82,7 @@ class ArmSession:
         self._record_to = record_to
         self._tracker = tracker
         self._tracker_options = tracker_options
+        self._operator = operator
         kind = DRIVERS[driver]
         if self.clock not in CLOCKS:
             raise BadArgumentError(
@@ -93,6 +100,8 @@ class ArmSession:
         Raises:
             ArmError: the arm did not come up.
         """
+        operator = self._operator
+        ask = input if operator is None else operator.ask
         needs_operator = self.family.scene.loose_object and not task_is_known(self._driver)
         self.world = ArmWorld(
             self.family,
@@ -102,18 +111,37 @@ class ArmSession:
             clock=self.clock,
             record_to=self._record_to,
             seed=self._seed,
-            placer=OperatorPlacer() if needs_operator else None,
+            placer=OperatorPlacer(ask) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
         )
+        if operator is not None:
+            operator.attach(self.world)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the arm and disconnect it."""
-        self.world.close()
+        # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
+        with ExitStack() as steps:
+            if self._operator is not None:
+                steps.callback(self._report_end, self._operator)
+            steps.callback(self.world.close)
+            if self._operator is not None:
+                steps.callback(self._operator.detach)
+
+    def _report_end(self, operator: OperatorConsole) -> None:
+        control = self.world.control
+        end = describe_final_state(control.final_state, control.process.exitcode)
+        operator.report_end(end, self._record_to)
 
     def run_object(
-        self, name: str, policy: Policy[Any], task: Task, explore: list[bool], number: int = 0
+        self,
+        name: str,
+        policy: Policy[Any],
+        task: Task,
+        explore: list[bool],
+        number: int = 0,
+        must_count: bool = True,
     ) -> list[EpisodeRecord]:
         """Run one trial with one object.
 
@@ -123,24 +151,52 @@ class ArmSession:
             task: the object, one task.
             explore: whether each episode explores.
             number: of the object among the trial's, for the records.
+            must_count: whether a fault makes it worthless, also one that an operator cleared.
 
         Returns:
-            One record per episode.
+            One record per episode; fewer than asked for where the operator ended it.
 
         Raises:
             ArmError: the arm went into FAULT, so that the trial is cut short and no measurement.
         """
+        operator = self._operator
+        if operator is not None:
+            operator.begin_object(number, waits_for_clear=not must_count)
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
-            trial = rollout(self.world, paced, task, len(explore), explore, on_tick=recorder)
+
+            def follow(episode: int, tick: int, step: Step) -> None:
+                recorder(episode, tick, step)
+                if operator is not None:
+                    behind = paced.behind if isinstance(paced, Background) else 0
+                    operator.follow(episode, tick, step, behind)
+
+            def is_over() -> bool:
+                return operator is not None and operator.end_requested
+
+            trial = rollout(self.world, paced, task, len(explore), explore, follow, is_over)
             recorder.collect_events()
-        recorder.refuse_fault()
+        if must_count or self.world.is_latched:
+            recorder.refuse_fault()
+        most_stale = paced.most_stale if isinstance(paced, Background) else 0
+        return self._describe(name, number, task, trial, recorder, most_stale)
+
+    def _describe(
+        self,
+        name: str,
+        number: int,
+        task: Task,
+        trial: TrialBatch,
+        recorder: EpisodeRecorder,
+        most_stale: int,
+    ) -> list[EpisodeRecord]:
+        """One record per episode of a trial."""
         metrics = final_metrics(self.family, task, trial)
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
         timing = msgspec.convert(self.world.timing(), Timing | None)
         records = []
-        for e in range(len(explore)):
+        for e in range(len(trial.returns)):
             record = EpisodeRecord(
                 object=number,
                 policy=name,
@@ -154,7 +210,7 @@ class ArmSession:
                 task=known,
                 events=recorder.events[e],
                 timing=timing,
-                most_stale=paced.most_stale if isinstance(paced, Background) else 0,
+                most_stale=most_stale,
                 trace=recorder.traces[e],
             )
             records.append(record)
@@ -174,6 +230,10 @@ def pace(policy: Policy[Any], world: ArmWorld) -> Iterator[Policy[Any]]:
 class OperatorPlacer:
     """Has a person put the object at its start."""
 
+    def __init__(self, ask: Callable[[str], object] = input) -> None:
+        """``ask`` shows a text and returns when the person has pressed Enter."""
+        self._ask = ask
+
     def place(self, task: Task, start: Start) -> None:
         """Ask, and wait until the person confirms."""
         if start.object_pos is None:
@@ -181,7 +241,7 @@ class OperatorPlacer:
         number = int(task.ids[0]) + 1
         x, y, _ = start.object_pos[0]
         place = f"x = {x:.3f} m, y = {y:.3f} m"
-        input(f"Put object {number} at {place} before the arm, then press Enter. ")
+        self._ask(f"Put object {number} at {place} before the arm, then press Enter. ")
 
 
 def default_clock(driver: str) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from adaptation.jobs.arm_session import ArmSession, default_clock, next_recording, sample_objects
 from adaptation.jobs.evaluate import explores
+from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.runs.records import DeployResult, EpisodeRecord
 from adaptation.runs.run import Run
 
@@ -23,6 +24,7 @@ def deploy(
     options: dict[str, Any] | None = None,
     tracker: str | None = None,
     tracker_options: dict[str, Any] | None = None,
+    operator: OperatorConsole | None = None,
 ) -> DeployResult:
     """Let the adapted policy drive an arm with one held-out object and adapt while it acts.
 
@@ -36,6 +38,7 @@ def deploy(
         options: of the driver.
         tracker: a name in ``TRACKERS``.
         tracker_options: of the tracker.
+        operator: the person at the arm, who may clear a fault and go on.
 
     Raises:
         BadArgumentError: the arm cannot be opened with these options.
@@ -57,13 +60,15 @@ def deploy(
         record_to=recording,
         tracker=tracker,
         tracker_options=tracker_options,
+        operator=operator,
     )
     task = sample_objects(family, driver, seed, 1)
     episode_time = family.horizon * family.action_repeat * family.dt
     episodes = max(1, round(seconds / episode_time))
     started = monotonic()
     with session:
-        records = session.run_object(name, policy, task, explores(family, episodes))
+        explore = explores(family, episodes)
+        records = session.run_object(name, policy, task, explore, must_count=False)
     return _summarize(records, monotonic() - started, recording)
 
 

@@ -6,7 +6,8 @@ A trial folder holds ``trial.json`` (its ``TrialConfig``), ``episodes-*.jsonl`` 
 """
 
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,7 +23,8 @@ from adaptation.jobs.arm_session import (
     task_is_known,
 )
 from adaptation.jobs.evaluate import EVALUATION, explores
-from adaptation.jobs.processes import parent_exited, start_process
+from adaptation.jobs.operator_console import OperatorConsole
+from adaptation.jobs.processes import parent_exited, start_process, stop_processes
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.reporting.trial_grids import episode_grids
@@ -56,7 +58,13 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 MAY_CHANGE = ("options", "tracker", "tracker_options")  # between the start of a trial and its end
 
 
-def run_trial(run: Run, config: TrialConfig, folder: Path, workers: int = 1) -> TrialResult:
+def run_trial(
+    run: Run,
+    config: TrialConfig,
+    folder: Path,
+    workers: int = 1,
+    operator: OperatorConsole | None = None,
+) -> TrialResult:
     """Run what is left of a trial and compare the policies.
 
     Args:
@@ -64,12 +72,14 @@ def run_trial(run: Run, config: TrialConfig, folder: Path, workers: int = 1) -> 
         config: what to try them on.
         folder: the trial folder, new or of the same trial.
         workers: processes that share the objects in lockstep, each with a simulated arm.
+        operator: the person at the arm; with several workers at the first one's.
 
     Raises:
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
         RefusedError: the run was not trained for this arm. Nothing is written or moved.
         ArmError: the arm cannot continue.
-        PliantError: a worker failed; its own message is on standard error.
+        PliantError: a worker failed, with a message of its own on standard error, or the operator
+            ended the trial.
     """
     started = monotonic()
     for _ in run.policies(config.arm):
@@ -80,19 +90,29 @@ def run_trial(run: Run, config: TrialConfig, folder: Path, workers: int = 1) -> 
     helpers = []
     for worker in range(1, workers):
         helpers.append(start_process(run_objects, run, config, folder, worker, workers))
-    run_objects(run, config, folder, 0, workers)
+    try:
+        run_objects(run, config, folder, 0, workers, operator)
+    except BaseException:
+        stop_processes(helpers)
+        raise
     for helper in helpers:
         helper.join()
     if any(helper.exitcode != 0 for helper in helpers):
         raise PliantError(f"a worker failed; start the trial again to resume {folder}")
     if config.realtime_episodes > 0 and not _has_realtime_check(config, folder):
-        run_realtime_check(run, config, folder)
+        run_realtime_check(run, config, folder, operator)
     result = summarize(run, config, read_episodes(folder), monotonic() - started)
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
 
 
-def open_session(family: Family, config: TrialConfig, clock: str, folder: Path) -> ArmSession:
+def open_session(
+    family: Family,
+    config: TrialConfig,
+    clock: str,
+    folder: Path,
+    operator: OperatorConsole | None = None,
+) -> ArmSession:
     """The trial's arm, checked and not connected; in real time it is recorded."""
     return ArmSession(
         family,
@@ -104,6 +124,7 @@ def open_session(family: Family, config: TrialConfig, clock: str, folder: Path) 
         record_to=next_recording(folder, clock),
         tracker=config.tracker,
         tracker_options=config.tracker_options,
+        operator=operator,
     )
 
 
@@ -136,8 +157,19 @@ def read_episodes(folder: Path) -> list[EpisodeRecord]:
     return records
 
 
-def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
-    """Run every ``workers``-th object with every policy, leaving out what is done."""
+def run_objects(
+    run: Run,
+    config: TrialConfig,
+    folder: Path,
+    worker: int,
+    workers: int,
+    operator: OperatorConsole | None = None,
+) -> None:
+    """Run every ``workers``-th object with every policy, leaving out what is done.
+
+    Raises:
+        PliantError: the operator ended the trial; what they cut short is not kept.
+    """
     torch.set_num_threads(1)
     family = run.family
     tasks = sample_objects(family, config.driver, config.seed, config.objects)
@@ -147,8 +179,8 @@ def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, worker
     own_objects = range(worker, config.objects, workers)
     with (
         closing(Log(folder / f"episodes-{worker}.jsonl")) as log,
-        open_session(family, config, config.clock, folder) as session,
-        ProgressReporter(f"trial {worker + 1}/{workers}") as show,
+        open_session(family, config, config.clock, folder, operator) as session,
+        progress_of(f"trial {worker + 1}/{workers}", config.clock, operator) as show,
     ):
         for i, number in enumerate(own_objects):
             for name, policy in run.policies(config.arm):
@@ -160,9 +192,26 @@ def run_objects(run: Run, config: TrialConfig, folder: Path, worker: int, worker
                 decorrelate_rng(policy, number, len(family.task_names))
                 session.world.rng = np.random.default_rng([EVALUATION, config.seed, 3, number])
                 task = tasks.take([number])
-                for record in session.run_object(name, policy, task, explore, number):
-                    log.write(record)
+                records = session.run_object(name, policy, task, explore, number)
+                if len(records) == len(explore):
+                    for record in records:
+                        log.write(record)
+                if operator is not None and operator.end_requested:
+                    raise PliantError(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
+
+
+def progress_of(
+    title: str, clock: str, operator: OperatorConsole | None
+) -> AbstractContextManager[Callable[[float, str], None]]:
+    """Shows the share that is done, where the operator's status line is not in its place."""
+    if operator is not None and operator.shows_status(clock):
+        return nullcontext(_show_nothing)
+    return ProgressReporter(title)
+
+
+def _show_nothing(share: float, text: str) -> None:
+    pass
 
 
 def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
@@ -174,7 +223,9 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
     policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
 
 
-def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> None:
+def run_realtime_check(
+    run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
+) -> None:
     """Some episodes with the adapted policy in real time: the same code at the other clock."""
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
@@ -182,7 +233,7 @@ def run_realtime_check(run: Run, config: TrialConfig, folder: Path) -> None:
     explore = explores(family, config.realtime_episodes)
     with (
         closing(Log(folder / "episodes-realtime.jsonl")) as log,
-        open_session(family, config, "realtime", folder) as session,
+        open_session(family, config, "realtime", folder, operator) as session,
     ):
         for record in session.run_object(name, policy, task, explore):
             log.write(record)

@@ -15,8 +15,9 @@ def reference_settings(
     """Changes to a reference's config, so that it can spend the method's budget.
 
     A reference keeps its own preset, but for two things. Where an iteration of the method holds a
-    multiple of the environment steps of its own, it acts in as many times more tasks. Where it
-    would take fewer gradient steps for the environment steps than the method, it takes as many.
+    multiple of the environment steps of its own, it acts in as many times more tasks, and in as
+    many times fewer random trials. Where it would take fewer gradient steps for the environment
+    steps than the method, it takes as many.
 
     Args:
         method: name of the method.
@@ -37,6 +38,7 @@ def reference_settings(
     gradient_steps = ceil(config.optimizer_steps * steps_ratio)
     return {
         "schedule.meta_batch": factor * own.schedule.meta_batch,
+        "schedule.random_trials": ceil(own.schedule.random_trials / factor),
         "buffer_tasks": factor * own.buffer_tasks,
         "gradient_steps": max(own.gradient_steps, gradient_steps),
     }

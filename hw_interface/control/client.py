@@ -1,9 +1,12 @@
 """The policy's side of the control process: start it, post to it, wait for it, end it."""
 
+import atexit
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TypedDict
@@ -11,11 +14,14 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw_interface.control.layout import EVENTS, LATENESS, Record, Sizes
+from hw_interface.control.layout import EVENTS, Record, Sizes
+from hw_interface.control.own_session import end_process, signals_wait
 from hw_interface.control.process import ControlConfig, serve
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
+from hw_interface.control.timing import Timing, summarize_timing
 from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.recording.recorder import record
 from robots.errors import ArmError
@@ -23,8 +29,12 @@ from robots.signals import Array
 from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
-POLL = 2e-4  # s between two polls of the published state
+WORD_TIMEOUT = 0.9  # s, for a word to be handled in real time; it stays posted
+POLL = 2e-4  # s between two polls of the published state, at least
+LONGEST_POLL = 2e-3  # s, at most
+POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
+HANG_TIMEOUT = 1.0  # s, the same for one that hangs
 RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
 
 
@@ -35,25 +45,6 @@ class EventRecord(TypedDict):
     event: str  # name of an Event
     stamp: float  # s, monotonic; in lockstep s of control
     detail: float  # see Event
-
-
-class Quantiles(TypedDict):
-    """Quantiles of a duration, ms."""
-
-    p50: float
-    p99: float
-    max: float
-
-
-class Timing(TypedDict):
-    """How the control loop kept time, and how long the policy took."""
-
-    rate_hz: float
-    ticks: int
-    missed: int  # ticks
-    realtime: bool  # whether SCHED_FIFO was granted
-    lateness_ms: Quantiles
-    policy_ms: Quantiles  # from an observation to its action
 
 
 class ControlClient:
@@ -73,20 +64,30 @@ class ControlClient:
         """
         sizes = Sizes.of(family)
         self.rate = 1 / plan.driver.capabilities.dt  # Hz
-        self.shared = SharedState(sizes)
+        with signals_wait():  # also for multiprocessing's process that tracks shared memory
+            self.shared = SharedState(sizes)
         self._last_action_seq = 0
         self._last_request_seq = 0
+        self._words_said = np.zeros(len(Word), dtype=np.int64)
+        self._word_timeout = TIMEOUT if lockstep else WORD_TIMEOUT
+        self._saying = threading.RLock()  # reentrant for signal handlers
+        self._requesting = threading.Lock()
         self._closed = False
+        self.final_state: Record | None = None  # once closed
         parent = os.getpid()
         config = ControlConfig(family, plan.build, lockstep, self.shared.name, parent)
+        self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
-        self.process.start()
         self._recorder: SpawnProcess | None = None
-        if record_to is not None:
-            arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-            self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-            self._recorder.start()
+        with signals_wait():
+            self.process.start()
+            if record_to is not None:
+                arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
+                self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
+                self._recorder.start()
+        # multiprocessing waits at exit for its processes, also for one that hangs
+        atexit.register(self.close)
         try:
             self.wait_for(_is_connected, "connect")
         except ArmError:
@@ -103,15 +104,45 @@ class ControlClient:
         """The mode of the control process."""
         return Mode(int(self.state["mode"]))
 
-    def post_action(self, action: Array) -> int:
-        """Post an action (a,); returns its sequence number."""
+    def post_action(self, action: Array, stamp: float, continues: bool = False) -> int:
+        """Post an action; returns its sequence number.
+
+        Args:
+            action: (a,) in [-1, 1].
+            stamp: s, monotonic: of the observation that it answers.
+            continues: whether it only carries an earlier decision on.
+        """
         self._last_action_seq += 1
         self.shared.action.write(
             seq=self._last_action_seq,
-            stamp=time.monotonic(),
+            stamp=stamp,
+            continues=continues,
             action=action,
         )
         return self._last_action_seq
+
+    def say(self, word: Word) -> None:
+        """Say a word and block until it was handled. May be called from any thread.
+
+        Raises:
+            ArmError: it was not handled in time; it stays posted, and is handled if the control
+                process runs again.
+        """
+        count = self._post_word(word)
+
+        def handled(state: Record) -> bool:
+            return bool(state["words_handled"][word] >= count)
+
+        self.wait_for(handled, word.name.lower(), self._word_timeout)
+
+    def _post_word(self, word: Word) -> int:
+        with self._saying:
+            if self._closed and word is not Word.QUIT:
+                raise ArmError(f"the arm cannot {word.name.lower()}: it is disconnected")
+            self._words_said[word] += 1
+            count = int(self._words_said[word])
+            self.shared.words.write(counts=self._words_said)
+        return count
 
     def request(self, kind: Request, **values: ArrayLike) -> None:
         """Post a request and block until it was handled.
@@ -124,41 +155,48 @@ class ControlClient:
             ArmError: it was refused.
         """
         name = kind.name.lower().replace("_", " ")
-        seq = self._post_request(kind, **values)
+        with self._requesting:  # there is one slot: a request must be handled before the next
+            self._last_request_seq += 1
+            seq = self._last_request_seq
+            self.shared.request.write(seq=seq, kind=int(kind), **values)
 
-        def handled(state: Record) -> bool:
-            return bool(state["last_request_seq"] >= seq)
+            def handled(state: Record) -> bool:
+                return bool(state["last_request_seq"] >= seq)
 
-        state = self.wait_for(handled, name)
+            state = self.wait_for(handled, name)
         if state["rejected_seq"] == seq:
             where = f"the arm is in {self.mode.name}: {self.latest_event()}"
             raise ArmError(f"{name} was refused, {where}")
 
-    def _post_request(self, kind: Request, **values: ArrayLike) -> int:
-        self._last_request_seq += 1
-        self.shared.request.write(seq=self._last_request_seq, kind=int(kind), **values)
-        return self._last_request_seq
-
-    def wait_for(self, ready: Callable[[Record], bool], purpose: str) -> Record:
+    def wait_for(
+        self, ready: Callable[[Record], bool], purpose: str, timeout: float = TIMEOUT
+    ) -> Record:
         """Block until a published state is ``ready``, and return it.
 
         Args:
             ready: whether a state is the awaited one.
             purpose: the awaited event as a verb, for the message of an error.
+            timeout: s.
 
         Raises:
-            ArmError: the control process ended, or ``TIMEOUT`` passed.
+            ArmError: the control process ended or hangs, or the time passed.
         """
-        deadline = time.monotonic() + TIMEOUT
+        began = time.monotonic()
         state = self.shared.state.read_nonblocking()
         while not ready(state):
             if not self.process.is_alive():
                 reason = self.shared.exit_reason or "see its message on standard error"
                 raise ArmError(f"the control process ended before it could {purpose}: {reason}")
-            if time.monotonic() > deadline:
+            if self.shared.overdue > 0:
+                raise ArmError(
+                    f"the control process hangs and cannot {purpose}: a call of its driver does"
+                    " not return, or the machine is overloaded. Only the arm itself can stop now"
+                )
+            waited = time.monotonic() - began
+            if waited > timeout:
                 where = f"it is in {self.mode.name}"
-                raise ArmError(f"the arm did not {purpose} within {TIMEOUT} s; {where}")
-            time.sleep(POLL)
+                raise ArmError(f"the arm did not {purpose} within {timeout} s; {where}")
+            time.sleep(min(max(POLL, POLL_SHARE * waited), LONGEST_POLL))
             state = self.shared.state.read_nonblocking()
         return state
 
@@ -169,7 +207,7 @@ class ControlClient:
         records: list[EventRecord] = []
         for number in range(max(0, count - EVENTS), count):
             kind, stamp, detail = self.shared.events[number % EVENTS].tolist()
-            name = Event(kind).name
+            name = _event_name(kind)
             records.append({"number": number, "event": name, "stamp": stamp, "detail": detail})
         return records
 
@@ -180,44 +218,34 @@ class ControlClient:
 
     def timing(self, policy_times: list[float]) -> Timing:
         """How the loop kept time in real time; ``policy_times`` in s."""
-        state = self.state
-        ticks = int(state["tick"])
-        lateness = self.shared.lateness[: min(ticks, LATENESS)].astype(np.float64)
-        return {
-            "rate_hz": self.rate,
-            "ticks": ticks,
-            "missed": int(state["missed_ticks"]),
-            "realtime": bool(state["realtime"]),
-            "lateness_ms": _quantiles(1e3 * lateness),
-            "policy_ms": _quantiles(1e3 * np.array(policy_times)),
-        }
+        return summarize_timing(self.state, self.shared.lateness, self.rate, policy_times)
 
     def close(self) -> None:
-        """Stop the arm and end all processes; may be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self.process.is_alive():
-            self._post_request(Request.QUIT)
-            self.process.join(QUIT_TIMEOUT)
-        if self.process.is_alive():
-            self.process.terminate()
-            self.process.join()
-        self.shared.finish()
-        if self._recorder is not None:
-            self._recorder.join(RECORDER_TIMEOUT)
-        self.shared.close()
+        """Stop the arm and end all processes; may be called twice. Always returns."""
+        with self._saying:
+            if self._closed:
+                return
+            self._closed = True
+        atexit.unregister(self.close)
+        self._post_word(Word.QUIT)
+        # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
+        with ExitStack() as steps:
+            steps.callback(self.shared.close)
+            if self._recorder is not None:
+                steps.callback(end_process, self._recorder, RECORDER_TIMEOUT)
+            steps.callback(self.shared.finish)
+            steps.callback(self._keep_final_state)
+            hangs = self.shared.overdue > 0
+            steps.callback(end_process, self.process, HANG_TIMEOUT if hangs else QUIT_TIMEOUT)
+
+    def _keep_final_state(self) -> None:
+        self.final_state = self.state
+
+
+def _event_name(kind: int) -> str:
+    known = kind in list(Event)
+    return Event(kind).name if known else f"UNKNOWN {kind}"
 
 
 def _is_connected(state: Record) -> bool:
     return bool(state["mode"] != Mode.DISCONNECTED)
-
-
-def _quantiles(x: Array) -> Quantiles:
-    if not len(x):
-        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    return {
-        "p50": float(np.quantile(x, 0.5)),
-        "p99": float(np.quantile(x, 0.99)),
-        "max": float(x.max()),
-    }

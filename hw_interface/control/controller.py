@@ -5,6 +5,7 @@ through the gate, write. Time is an argument; ``hw_interface.control.process`` d
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,7 @@ from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
 AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
+SETTLED = 0.01  # rad/s, the same for a measured joint
 
 
 class ArmController:
@@ -58,6 +60,7 @@ class ArmController:
         self._move: Move | None = None  # to the episode's start
         self._move_began = 0.0  # s
         self._driver_stopped = False
+        self.link_broken = False  # the driver raised, or its readings stood still
 
     def start(self) -> None:
         """Connect and enable the arm, at rest where it is.
@@ -98,6 +101,8 @@ class ArmController:
 
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from the measured position."""
+        if self.link_broken:
+            self._reconnect()
         self.driver.enable()
         self.state = self.driver.read()
         first_stamp = self.state.stamp
@@ -111,6 +116,13 @@ class ArmController:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
         self.gate.reset(self.state.q[None])
         self._driver_stopped = False
+
+    def _reconnect(self) -> None:
+        """Open the connection anew: the old one may be that of a port that was unplugged."""
+        with contextlib.suppress(Exception):
+            self.driver.disconnect()
+        self.driver.connect()
+        self.link_broken = False
 
     @property
     def moving_to_start(self) -> bool:
@@ -139,10 +151,17 @@ class ArmController:
         self.watchdog.end_episode()
         self._move = None
 
-    def set_action(self, seq: int, stamp: float, action: Array) -> None:
-        """Take a newly posted action (a,), or drop it."""
+    def set_action(
+        self,
+        seq: int,
+        stamp: float,
+        action: Array,
+        taken: float | None = None,
+        continues: bool = False,
+    ) -> None:
+        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``."""
         self.verdict = 0
-        if self.watchdog.accept_action(seq, stamp, action):
+        if self.watchdog.accept_action(seq, stamp, action, taken, continues):
             self._action = np.clip(action[None], -1, 1)
         else:
             self.verdict |= int(Verdict.DROPPED)
@@ -150,7 +169,8 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
-        self._call_driver(self._read_state)
+        if not (self._driver_stopped and self.link_broken):  # reconnected before the next episode
+            self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self._standing
         _, flags = self.gate(self._requested_velocity(now))
@@ -170,10 +190,23 @@ class ArmController:
             with contextlib.suppress(Exception):
                 self.driver.stop()
 
+    def settle(self, ticks: int, pause: float) -> None:
+        """After ``stop``: read until the joints stand, at most ``ticks`` times, ``pause`` s apart.
+
+        What is published last then says whether the arm was left at rest.
+        """
+        with contextlib.suppress(Exception):
+            for _ in range(ticks):
+                if self.link_broken or np.abs(self.state.dq).max() < SETTLED:
+                    return
+                time.sleep(pause)
+                self.state = self.driver.read()
+
     def _read_state(self) -> None:
         self.state = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
         self.watchdog.check_state(self.state, setpoint)
+        self.link_broken |= self.watchdog.link_lost
 
     def _write_setpoint(self) -> None:
         setpoint = self.gate.setpoint
@@ -183,7 +216,9 @@ class ArmController:
         """Call the driver; if it raises, stop it at once: later commands may not arrive."""
         try:
             call()
-        except Exception:
+        except Exception as error:
+            refused = isinstance(error, RuntimeError)  # by the arm: the link works
+            self.link_broken |= not refused
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hw_interface.control.words import Word
 from robots.world import Family
 
 POSE = 7  # numbers of an object's pose: position (3) m, quaternion (4) w x y z
@@ -39,7 +40,45 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     """Everything that is shared about one arm, as one structured type."""
     joints = (sizes.joints,)
     actions = (sizes.actions,)
-    state: list[Column] = [
+    action: list[Column] = [
+        ("seq", "i8"),  # counted from 1
+        ("stamp", "f8"),  # s, monotonic: of the observation that it answers
+        ("continues", "?"),  # whether it only carries an earlier decision on
+        ("action", "f8", actions),  # in [-1, 1]
+    ]
+    request: list[Column] = [
+        ("seq", "i8"),  # counted from 1
+        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
+        ("q", "f8", joints),  # rad, the start
+        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
+        ("task", "f8", (sizes.task_parameters,)),
+    ]
+    words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
+    event: list[Column] = [
+        ("kind", "i8"),  # Event
+        ("stamp", "f8"),  # s, as of the state
+        ("detail", "f8"),  # see Event
+    ]
+    return np.dtype(
+        [
+            ("alive_until", "f8"),  # s, monotonic: the control process runs again before then
+            ("ring_head", "u8"),  # rows pushed so far
+            ("state", _slot(_state_columns(joints, actions))),
+            ("action", _slot(action)),
+            ("request", _slot(request)),
+            ("words", _slot(words)),
+            ("events", event, (EVENTS,)),
+            ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
+            ("finished", "?"),  # the control process has ended
+            ("exit_reason", f"S{EXIT_REASON}"),
+            ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
+        ]
+    )
+
+
+def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Column]:
+    """What the control process publishes after every tick."""
+    return [
         ("tick", "i8"),  # ticks since the process began
         ("stamp", "f8"),  # s, monotonic; in lockstep s of control
         ("mode", "i8"),  # Mode
@@ -55,6 +94,10 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("ticks_done", "i8"),  # ticks of all actions up to the active one
         ("last_request_seq", "i8"),  # the newest request that was handled
         ("rejected_seq", "i8"),  # the newest request that was refused
+        ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
+        ("operator_hold", "?"),  # whether an operator holds the arm
+        ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own
+        ("link_broken", "?"),  # whether the driver must be connected anew
         ("events", "i8"),  # how many there were
         ("missed_ticks", "i8"),
         ("max_lateness", "f8"),  # s
@@ -62,40 +105,11 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("applied_sum", "f8", actions),  # of the actions applied in each tick of the episode
         ("applied_ticks", "i8"),  # how many ticks these are
     ]
-    action: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("stamp", "f8"),  # s, monotonic, when it was posted
-        ("action", "f8", actions),  # in [-1, 1]
-    ]
-    request: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
-        ("q", "f8", joints),  # rad, the start
-        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
-        ("task", "f8", (sizes.task_parameters,)),
-    ]
-    event: list[Column] = [
-        ("kind", "i8"),  # Event
-        ("stamp", "f8"),  # s, as of the state
-        ("detail", "f8"),  # see Event
-    ]
-    return np.dtype(
-        [
-            ("state", _slot(state)),
-            ("action", _slot(action)),
-            ("request", _slot(request)),
-            ("events", event, (EVENTS,)),
-            ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
-            ("finished", "?"),  # the control process has ended
-            ("exit_reason", f"S{EXIT_REASON}"),
-            ("ring_head", "u8"),  # rows pushed so far
-            ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
-        ]
-    )
 
 
 def _slot(columns: list[Column]) -> DTypeLike:
-    return [("sequence", "u8"), ("record", columns)]
+    """A record with what a reader needs to know whether it is whole; see ``Slot``."""
+    return [("sequence", "u8"), ("checksum", "u4"), ("record", columns)]
 
 
 def ring_columns(joints: int) -> dict[str, slice]:

@@ -7,25 +7,33 @@ runs one control period as soon as an action is posted. Nothing else differs bet
 import contextlib
 import gc
 import os
-import signal
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 
 import numpy as np
 
 from hw_interface.control.controller import ArmController
 from hw_interface.control.layout import EVENTS, Record, Sizes
+from hw_interface.control.own_session import enter_own_session
 from hw_interface.control.pacing import Pacer, become_realtime, count_ticks_per_action
+from hw_interface.control.publishing import Progress, publish_state, record_tick
 from hw_interface.control.requests import Request, read_start
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.words import Word
 from hw_interface.devices import Devices
 from robots.errors import ArmError
 from robots.world import Family, Start, Task
 
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
+HEARTBEAT = 0.1  # s within which the loop runs again in real time
+BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
+SETTLE_TICKS = 100  # after the end, until the joints stand
+MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
+MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
 
 
 @dataclass(frozen=True)
@@ -49,26 +57,25 @@ class ControlLoop:
         self.config = config
         self.driver = devices.driver
         self.dt = self.driver.capabilities.dt
-        self.ticks_per_action = count_ticks_per_action(family, self.dt)
         self.shared = SharedState(Sizes.of(family), config.shared)
         self.pacer = Pacer(self.dt, self.shared.lateness)
+        self.patience = BLOCKING if config.lockstep else max(HEARTBEAT, 2 * self.dt)  # s
         self.controller = ArmController(family, devices, self.report, config.watchdog)
-        self.ticks = 0
-        self.events = 0
+        self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
-        self.active_action_seq = 0  # the newest action in order
-        self.ticks_done = 0  # ticks_per_action for each earlier action, and those of the active one
-        self.last_request_seq = 0
-        self.rejected_seq = 0  # the newest request that was refused
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
-        self.realtime = False  # whether SCHED_FIFO was granted
         self.lockstep_time = 0.0  # s
         self.ending = False
+        self.end_requested = threading.Event()  # by a signal
+        self.failures = 0  # errors of our own
 
     def report(self, event: Event, detail: float) -> None:
         """Publish an event of the watchdog."""
-        self.shared.events[self.events % EVENTS] = (int(event), self.now(), detail)
-        self.events += 1
+        progress = self.progress
+        self.shared.events[progress.events % EVENTS] = (int(event), self.now(), detail)
+        progress.events += 1
+        if event in (Event.ARM_ERROR, Event.ARM_STOPPED, Event.CLEARED):
+            progress.arm_error = event is not Event.CLEARED
 
     def now(self) -> float:
         """Monotonic time, s; in lockstep ticks passed times dt."""
@@ -77,15 +84,20 @@ class ControlLoop:
     def run(self) -> None:
         """Run until asked to quit or until the policy's process is gone, then until at rest."""
         try:
+            self.shared.promise(BLOCKING)
             self.start()
             self.publish()
             gc.disable()
-            self.realtime = not self.config.lockstep and become_realtime()
+            self.progress.realtime = not self.config.lockstep and become_realtime()
             self.pacer.restart()
             while not (self.ending and self.controller.at_rest):
                 self.run_once()
         finally:
+            self.shared.promise(BLOCKING)
             self.controller.stop()
+            with contextlib.suppress(Exception):
+                self.controller.settle(SETTLE_TICKS, 0.0 if self.config.lockstep else self.dt)
+                self.publish()
             with contextlib.suppress(Exception):
                 self.driver.disconnect()
             self.shared.finish()
@@ -104,22 +116,45 @@ class ControlLoop:
             raise SystemExit(1) from error
 
     def run_once(self) -> None:
-        """Handle a request, then wait for the next tick and run it."""
-        self.handle_request()
-        if not self.ending and os.getppid() != self.config.parent:
-            self.controller.watchdog.fault(Event.POLICY_DIED)
-            self.ending = True
-        if self.config.lockstep:
-            if not self.has_work():
+        """Handle words and a request, then wait for the next tick and run it.
+
+        An error of our own brakes the arm and then ends the process. After ``MAX_FAILURES`` the
+        error is raised, so that the driver is stopped at once.
+        """
+        self.shared.promise(self.patience)
+        try:
+            self.check_end()
+            self.handle_words()
+            self.handle_request()
+            self.report_damage()
+            if self.config.lockstep and not self.has_work():
                 time.sleep(LOCKSTEP_POLL)
                 return
-        else:
-            self.wait_for_tick()
-        self.tick()
+            if not self.config.lockstep:
+                self.wait_for_tick()
+            self.tick()
+        except Exception as error:
+            self.failures += 1
+            if self.failures > MAX_FAILURES:
+                raise
+            traceback.print_exc()
+            self.shared.exit_reason = f"{type(error).__name__}: {error}"
+            self.controller.watchdog.fault(Event.CONTROL_FAILED)
+            self.end()
+
+    def check_end(self) -> None:
+        """End where a signal asks for it, or where the policy's process is gone."""
+        if self.ending:
+            return
+        if self.end_requested.is_set():
+            self.end()
+        if os.getppid() != self.config.parent:
+            self.controller.watchdog.fault(Event.POLICY_DIED)
+            self.ending = True
 
     def wait_for_tick(self) -> None:
         """In real time: sleep until the next tick; being very late is a fault."""
-        late = self.pacer.wait(self.ticks)
+        late = self.pacer.wait(self.progress.ticks)
         if late > max(self.dt, self.config.watchdog.overrun):
             self.controller.watchdog.fault(Event.OVERRUN, late)
 
@@ -128,15 +163,10 @@ class ControlLoop:
         posted = self.shared.action.read_nonblocking()
         if int(posted["seq"]) != self.last_action_seq:
             return True
-        if self.controller.moving_to_start or self.action_unfinished:
+        if self.controller.moving_to_start or self.progress.action_unfinished:
             return True
         must_brake = self.ending or self.controller.watchdog.mode is Mode.FAULT
         return must_brake and not self.controller.at_rest
-
-    @property
-    def action_unfinished(self) -> bool:
-        """Whether the active action has ticks left."""
-        return self.ticks_done < self.active_action_seq * self.ticks_per_action
 
     def end(self) -> None:
         """Come to rest, then end."""
@@ -152,14 +182,18 @@ class ControlLoop:
         controller = self.controller
         was_moving = controller.moving_to_start
         controller.tick(now)
-        self.ticks += 1
-        last_tick = self.active_action_seq * self.ticks_per_action
-        self.ticks_done = min(self.ticks_done + 1, last_tick)
+        self.progress.count_tick()
         if was_moving and not controller.moving_to_start:
             self.arrive(now)
         controller.track_object(now)
         self.publish()
-        self.record_tick(now)
+        record_tick(self.shared, controller, self.progress, now)
+
+    def report_damage(self) -> None:
+        """Report records that stay unreadable, each once."""
+        for slot in (self.shared.action, self.shared.request, self.shared.words):
+            if slot.unreadable_since_long():
+                self.report(Event.BAD_RECORD, 0)
 
     def take_action(self, posted: Record, now: float) -> None:
         """Hand a newly posted action to the controller.
@@ -170,50 +204,75 @@ class ControlLoop:
         seq = int(posted["seq"])
         if seq == self.last_action_seq:
             return
-        lockstep = self.config.lockstep
-        if lockstep and self.action_unfinished:
+        if self.config.lockstep and self.progress.action_unfinished:
             return
         self.last_action_seq = seq
-        if seq > self.active_action_seq:
-            self.active_action_seq = seq
-            self.ticks_done = (seq - 1) * self.ticks_per_action
-        stamp = now if lockstep else float(posted["stamp"])
-        self.controller.set_action(seq, stamp, posted["action"].copy())
+        if seq > MAX_SEQ:
+            self.report(Event.BAD_RECORD, seq)
+            return
+        self.progress.begin_action(seq)
+        self.controller.set_action(
+            seq,
+            now if self.config.lockstep else float(posted["stamp"]),
+            posted["action"].copy(),
+            taken=now,
+            continues=bool(posted["continues"]),
+        )
 
     def arrive(self, now: float) -> None:
         """On arrival at an episode's start: have the object placed, then arm."""
         watchdog = self.controller.watchdog
         if self.pending_start is not None and watchdog.mode is Mode.IDLE:
             task, start = self.pending_start
+            self.shared.promise(BLOCKING)
             self.controller.place_object(task, start)
             self.pacer.restart()  # the time it took to place the object is not lateness
             if watchdog.mode is Mode.IDLE:
                 watchdog.arm(now)
         self.pending_start = None
 
-    def handle_request(self) -> None:
-        """Handle a request that was posted since the last tick."""
-        posted = self.shared.request.read_nonblocking()
-        seq = int(posted["seq"])
-        if seq == self.last_request_seq:
-            return
-        self.last_request_seq = seq
-        controller = self.controller
-        match Request(int(posted["kind"])):
-            case Request.QUIT:
+    def handle_words(self) -> None:
+        """Handle the words that were said since the last tick, see ``Word``."""
+        handled = self.progress.words_handled
+        counts = self.shared.words.read_nonblocking()["counts"]
+        said = [word for word in Word if counts[word] != handled[word]]
+        for word in said:
+            self.obey(word)
+        if said:
+            handled[...] = counts
+            self.publish()
+
+    def obey(self, word: Word) -> None:
+        """Do what a word says."""
+        watchdog = self.controller.watchdog
+        match word:
+            case Word.CLEAR:
+                watchdog.clear()
+            case Word.RELEASE:
+                watchdog.release(self.now())
+            case Word.HOLD:
+                self.controller.hold()
+            case Word.STOP:
+                watchdog.fault(Event.OPERATOR_STOP)
+            case Word.QUIT:
                 self.end()
-            case Request.END_EPISODE:
-                controller.end_episode()
-            case Request.BEGIN_EPISODE:
-                self.begin_episode(posted)
-            case Request.HOLD:
-                controller.hold()
-            case Request.RELEASE:
-                controller.watchdog.release(self.now())
-            case Request.STOP:
-                controller.watchdog.fault(Event.OPERATOR_STOP)
-            case Request.CLEAR:
-                controller.watchdog.clear()
+
+    def handle_request(self) -> None:
+        """Handle a request that was posted since the last tick; one of no kind is refused."""
+        posted = self.shared.request.read_nonblocking()
+        progress = self.progress
+        seq = int(posted["seq"])
+        if seq == progress.last_request_seq:
+            return
+        progress.last_request_seq = seq
+        kind = int(posted["kind"])
+        if kind == Request.BEGIN_EPISODE:
+            self.begin_episode(posted)
+        elif kind == Request.END_EPISODE:
+            self.controller.end_episode()
+        else:
+            progress.rejected_seq = seq
+            self.report(Event.BAD_RECORD, kind)
         self.publish()
 
     def begin_episode(self, posted: Record) -> None:
@@ -221,69 +280,21 @@ class ControlLoop:
         names = self.config.family.task_names
         task = Task(names, posted["task"][None].copy(), np.zeros(1, dtype=np.int64))
         start = read_start(posted)
+        self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:
             self.controller.begin_move(start.q[0], self.now())
             self.pending_start = (task, start)
         except (ArmError, ValueError):
-            self.rejected_seq = self.last_request_seq
+            self.progress.rejected_seq = self.progress.last_request_seq
+        self.pacer.restart()  # the time that the driver took is not lateness
 
     def publish(self) -> None:
         """Publish the state to the policy's process."""
-        controller = self.controller
-        state = controller.state
-        setpoint = controller.gate.setpoint
-        self.shared.state.write(
-            tick=self.ticks,
-            stamp=self.now(),
-            mode=int(controller.watchdog.mode),
-            verdict=controller.verdict,
-            condition=int(state.condition),
-            q=state.q,
-            dq=state.dq,
-            tau=state.tau,
-            q_set=setpoint.q[0],
-            dq_set=setpoint.dq[0],
-            object=controller.object_state,
-            active_action_seq=self.active_action_seq,
-            ticks_done=self.ticks_done,
-            last_request_seq=self.last_request_seq,
-            rejected_seq=self.rejected_seq,
-            events=self.events,
-            missed_ticks=self.pacer.missed_ticks,
-            max_lateness=self.pacer.max_lateness,
-            realtime=self.realtime,
-            applied_sum=controller.applied_sum,
-            applied_ticks=controller.applied_ticks,
-        )
-
-    def record_tick(self, now: float) -> None:
-        """Add the tick to the recorder's ring, in the order of ``ring_columns``."""
-        controller = self.controller
-        state = controller.state
-        setpoint = controller.gate.setpoint
-        mode = int(controller.watchdog.mode)
-        self.shared.push(
-            (now,),
-            state.q,
-            state.dq,
-            state.tau,
-            setpoint.q[0],
-            setpoint.dq[0],
-            controller.object_state,
-            (mode, controller.verdict, self.active_action_seq),
-        )
+        publish_state(self.shared, self.controller, self.pacer, self.progress, self.now())
 
 
 def serve(config: ControlConfig) -> None:
-    """Run the control process from its start to its end.
-
-    SIGINT is ignored: a key pressed in the terminal is for the policy's process to handle.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Run the control process from its start to its end."""
     loop = ControlLoop(config)
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        loop.end()
-
-    signal.signal(signal.SIGTERM, terminate)
+    enter_own_session(loop.end_requested.set)
     loop.run()

@@ -1,4 +1,4 @@
-"""What the policy's process may ask of the control process."""
+"""What the policy may ask of the control process; the operator has words of their own."""
 
 from enum import IntEnum
 
@@ -13,12 +13,7 @@ class Request(IntEnum):
     """The kinds of request."""
 
     BEGIN_EPISODE = 1  # move to the start, have the object placed, arm
-    HOLD = 2  # operator: brake and follow no action until RELEASE
-    STOP = 3  # operator: controlled stop, latched
-    CLEAR = 4  # operator: leave a latched fault
-    END_EPISODE = 5  # brake, and follow no action
-    QUIT = 6  # come to rest, then end the process
-    RELEASE = 7  # operator: end a hold
+    END_EPISODE = 2  # brake, and follow no action
 
 
 def object_pose(start: Start) -> Array:

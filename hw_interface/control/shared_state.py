@@ -2,9 +2,12 @@
 
 Each record has one writer. A sequence number before it is odd while it is being written (a
 seqlock), so a reader never takes a mixture of two records and the control process never waits.
+A checksum over the record and its number tells where they do not belong together: other processors
+than x86 may show the writes in another order, and bytes may be overwritten by accident.
 """
 
 import time
+import zlib
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -16,30 +19,41 @@ from robots.signals import Array
 
 WRITE_TIMEOUT = 0.005  # s, after which a write in progress counts as abandoned
 WRITE_POLL = 1e-4  # s between two attempts to read
+UNREADABLE = 0.1  # s until a record that cannot be read counts as damaged
 
 
 class Slot:
     """One record, written by one process and read by any."""
 
     def __init__(self, memory: NDArray[Any]) -> None:
-        """Wrap ``memory``, a () structured array of ``sequence`` (uint64) and ``record``."""
+        """Wrap ``memory``, a () structured array of ``sequence``, ``checksum`` and ``record``."""
         self._sequence = memory["sequence"]
+        self._checksum = memory["checksum"]
         self._record = memory["record"]
+        self._next: Record = np.zeros_like(self._record)  # what is written next
         names = self._record.dtype.names or ()
-        self._fields = {name: self._record[name] for name in names}
+        self._fields = {name: self._next[name] for name in names}
+        self._writes = 0  # by this process
         self._last: Record = np.zeros_like(self._record)
+        self._unreadable_since: float | None = None  # s, monotonic
 
     def write(self, **values: ArrayLike) -> None:
         """Set fields of the record.
 
-        A write that is interrupted leaves the record unreadable until the next one completes.
+        A write that is interrupted may leave the record unreadable until the next one completes.
+
+        Raises:
+            OverflowError: a number does not fit its field; the record is as it was.
         """
-        # the number is odd already where the previous write was interrupted
-        writing = int(self._sequence) | 1
-        self._sequence[...] = writing
         for name, value in values.items():
             self._fields[name][...] = value
-        self._sequence[...] = writing + 1
+        # counted here and not read from the memory, where the number may have been overwritten
+        self._writes += 1
+        written = 2 * self._writes
+        self._sequence[...] = written - 1
+        self._record[...] = self._next
+        self._checksum[...] = _checksum(self._next, written)
+        self._sequence[...] = written
 
     def read_nonblocking(self) -> Record:
         """The last consistent record; the previous one if a write is in progress.
@@ -61,22 +75,40 @@ class Slot:
             time.sleep(WRITE_POLL)
         return self._last
 
+    def unreadable_since_long(self) -> bool:
+        """Whether no reading has found a whole record for ``UNREADABLE`` s; True once."""
+        since = self._unreadable_since
+        if since is None or time.monotonic() - since < UNREADABLE:
+            return False
+        self._unreadable_since = np.inf  # has been told
+        return True
+
     def _try_update(self) -> bool:
-        """Copy the record; False where it was being written."""
+        """Copy the record; False where it is being written or is damaged."""
         before = int(self._sequence)
+        checksum = int(self._checksum)
         copy = self._record.copy()
         unchanged = before == int(self._sequence)
-        consistent = unchanged and before % 2 == 0
+        consistent = unchanged and before % 2 == 0 and checksum == _checksum(copy, before)
         if consistent:
             self._last = copy
+            self._unreadable_since = None
+        elif self._unreadable_since is None:
+            self._unreadable_since = time.monotonic()
         return consistent
+
+
+def _checksum(record: Record, sequence: int) -> int:
+    """CRC-32 of a record and the number of its write."""
+    number = sequence % 2**32
+    return zlib.crc32(record.tobytes(), number)
 
 
 class SharedState:
     """The shared memory of one arm.
 
     The control process writes ``state``, events, lateness and the recorder's ring; the policy's
-    process writes ``action`` and ``request``.
+    process writes ``action``, ``request`` and ``words``.
     """
 
     def __init__(self, sizes: Sizes, name: str | None = None) -> None:
@@ -91,21 +123,27 @@ class SharedState:
         self.state = Slot(memory["state"])
         self.action = Slot(memory["action"])
         self.request = Slot(memory["request"])
+        self.words = Slot(memory["words"])
         self.events = memory["events"]
         self.lateness = memory["lateness"]
         self._finished = memory["finished"]
         self._exit_reason = memory["exit_reason"]
+        self._alive_until = memory["alive_until"]
         self._head = memory["ring_head"]
         self._ring = memory["ring"]
+        self._pushed = 0  # rows, by this process
+        if self.owner:
+            for slot in (self.state, self.action, self.request, self.words):
+                slot.write()  # from now on they are consistent
 
     def push(self, *numbers: ArrayLike) -> None:
         """Add one tick for the recorder, in the order of ``ring_columns``.
 
         Never waits: the oldest row is overwritten.
         """
-        head = int(self._head)
-        np.concatenate(numbers, out=self._ring[head % RING])
-        self._head[...] = head + 1
+        np.concatenate(numbers, out=self._ring[self._pushed % RING])
+        self._pushed += 1
+        self._head[...] = self._pushed
 
     def drain(self, tail: int) -> tuple[Array, int, int]:
         """Take the rows that were pushed since ``tail``, a count of rows.
@@ -121,6 +159,15 @@ class SharedState:
         overwritten = max(0, oldest_intact - first)  # while they were copied
         lost = first - tail + min(overwritten, len(rows))
         return rows[overwritten:], head, lost
+
+    def promise(self, seconds: float) -> None:
+        """The control process: it will run again, and promise anew, within this time."""
+        self._alive_until[...] = time.monotonic() + seconds
+
+    @property
+    def overdue(self) -> float:
+        """For how long the control process has not run although it had promised to, s."""
+        return time.monotonic() - float(self._alive_until)
 
     def finish(self) -> None:
         """Mark the end: no more rows will be pushed."""
@@ -143,9 +190,11 @@ class SharedState:
     def close(self) -> None:
         """Detach; the owner also removes the memory."""
         # views into the memory must be gone before it can be unmapped
-        del self.state, self.action, self.request
+        del self.state, self.action
+        del self.request, self.words
         del self.events, self.lateness
         del self._finished, self._exit_reason
+        del self._alive_until
         del self._head, self._ring
         self._memory.close()
         if self.owner:

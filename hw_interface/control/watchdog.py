@@ -48,6 +48,8 @@ class Event(IntEnum):
     TORQUE_LIMIT = 17  # a joint's torque above its limit: fault; share of the limit
     RELEASED = 18  # the operator released their hold
     OBJECT_STALE = 19  # the tracker repeats an old pose: hold; age s
+    CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
+    BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
 
 
 Report = Callable[[Event, float], None]  # called once per event, with its number
@@ -77,7 +79,8 @@ class Watchdog:
         self.mode = Mode.DISCONNECTED
         self._report = report
         self._mode_after_release: Mode | None = None  # set while an operator holds the arm
-        self._last_action_stamp = 0.0  # s, when the newest action was posted
+        self._last_action_stamp = 0.0  # s, of the observation that the newest action answers
+        self._heard = 0.0  # s, when the newest action arrived
         self._last_action_seq = 0
         self._object_stamp = -np.inf  # s, the tracker's clock
         self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
@@ -114,20 +117,37 @@ class Watchdog:
         """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
         self.mode = Mode.ARMED
         self._last_action_stamp = now
+        self._heard = now
         self._reset_counters()
 
-    def accept_action(self, seq: int, stamp: float, action: Array) -> bool:
-        """Check a newly posted action (a,); returns whether it is to be followed."""
+    def accept_action(
+        self,
+        seq: int,
+        stamp: float,
+        action: Array,
+        taken: float | None = None,
+        continues: bool = False,
+    ) -> bool:
+        """Check an action (a,); returns whether it is to be followed.
+
+        ``stamp`` s is that of the observation it answers, ``taken`` s when it arrived (None: at its
+        stamp). One that ``continues`` an earlier decision is followed in RUNNING only.
+        """
+        taken = stamp if taken is None else taken
         if seq <= self._last_action_seq:
             self._report(Event.OUT_OF_ORDER, seq)
             return False
         self._last_action_seq = seq
-        self._last_action_stamp = stamp
+        self._last_action_stamp = taken if stamp > taken else stamp
+        self._heard = taken
         if not np.isfinite(action).all():
             self._count_bad_action()
             return False
         self._bad_actions = 0
         if not self.in_episode or self.operator_hold:
+            return False
+        too_old = taken - stamp > self.limits.deadline
+        if too_old or (continues and self.mode is not Mode.RUNNING):
             return False
         self.mode = Mode.RUNNING
         return True
@@ -141,16 +161,13 @@ class Watchdog:
             self.fault()
 
     def check_age(self, now: float) -> None:
-        """Hold when the newest action is late, fault when it is very late.
-
-        An operator's hold suspends both.
-        """
+        """Hold on an old observation, fault after a long silence; not while an operator holds."""
         if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.operator_hold:
             return
         age = now - self._last_action_stamp
-        in_time = age <= self.config.silent_deadlines * self.limits.deadline
-        if not in_time:  # also where the stamp, and so the age, is NaN
-            self.fault(Event.SILENT, age)
+        silence = now - self._heard
+        if np.isnan(age) or silence > self.config.silent_deadlines * self.limits.deadline:
+            self.fault(Event.SILENT, silence)
         elif age > self.limits.deadline and self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
             self._report(Event.STALE, age)
@@ -230,10 +247,7 @@ class Watchdog:
         return age <= self.config.object_timeout
 
     def pause(self, event: Event, detail: float = 0.0) -> None:
-        """RUNNING -> HOLD: brake until the next fresh action.
-
-        No effect while ARMED (already at rest).
-        """
+        """RUNNING -> HOLD until the next fresh action; an arm that is ARMED is at rest already."""
         if self.mode is Mode.RUNNING:
             self.mode = Mode.HOLD
             self._report(event, detail)
@@ -242,10 +256,10 @@ class Watchdog:
         """Operator: brake, and follow no action until ``release``."""
         if self.operator_hold:
             return
-        if self.in_episode:
+        if self.mode in (Mode.IDLE, Mode.ARMED):
+            self._mode_after_release = self.mode
+        elif self.in_episode:
             self._mode_after_release = Mode.HOLD
-        elif self.mode is Mode.IDLE:
-            self._mode_after_release = Mode.IDLE
         else:
             return
         self.mode = Mode.HOLD
@@ -257,6 +271,7 @@ class Watchdog:
             self.mode = self._mode_after_release
             self._mode_after_release = None
             self._last_action_stamp = now
+            self._heard = now
             self._report(Event.RELEASED, 0.0)
 
     def end_episode(self) -> None:

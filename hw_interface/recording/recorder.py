@@ -7,7 +7,7 @@ off has no index; ``hw_interface.recording.recovery`` makes one.
 
 import json
 import os
-import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from mcap.writer import Writer
 
 from hw_interface.control.layout import EVENTS, POSE, RING, Sizes, ring_columns
+from hw_interface.control.own_session import enter_own_session
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
 from hw_interface.recording.schemas import SCHEMAS, TOPICS
@@ -133,7 +134,8 @@ class Recording:
 def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, parent: int) -> None:
     """Run the recorder's process from its start to its end.
 
-    It empties the ring until the control process has finished or the policy's process is gone.
+    It empties the ring until the control process has finished, the policy's process is gone, or a
+    signal asks it to end.
 
     Args:
         path: the file.
@@ -142,7 +144,8 @@ def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, paren
         shared: name of the shared memory.
         parent: process id of the policy.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is announced in the shared memory
+    ending = threading.Event()
+    enter_own_session(ending.set)
     memory = SharedState(sizes, shared)
     recording = Recording(path, joints)
     tail = 0
@@ -150,6 +153,7 @@ def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, paren
     synced = time.monotonic()
     try:
         while True:
+            asked_to_end = ending.is_set()
             is_last_round = memory.finished or os.getppid() != parent
             rows, tail, lost = memory.drain(tail)
             for row in rows:
@@ -161,7 +165,7 @@ def record(path: Path, joints: tuple[str, ...], sizes: Sizes, shared: str, paren
             if time.monotonic() - synced > SYNC_PERIOD:
                 recording.sync()
                 synced = time.monotonic()
-            if is_last_round and not len(rows):
+            if asked_to_end or (is_last_round and not len(rows)):
                 return
             if len(rows) < RING // 8:
                 time.sleep(IDLE_SLEEP)

@@ -158,12 +158,14 @@ def critic_loss(
         generator: what the next action is drawn with.
         weights: (...,) factors of each transition's error, such as propensities, or a mask.
     """
-    with torch.no_grad():
-        next_action, log_prob = sac.sample(next_x, generator)
-        next_q = q_values(sac.target_critic, next_x, next_action).amin(0)
-        next_value = next_q - sac.log_alpha.exp() * log_prob
-        discount = config.gamma * (~batch.terminated)
-        target = config.reward_scale * batch.reward + discount * next_value
+    target = config.reward_scale * batch.reward
+    if config.gamma > 0:  # otherwise what follows has no value
+        with torch.no_grad():
+            next_action, log_prob = sac.sample(next_x, generator)
+            next_q = q_values(sac.target_critic, next_x, next_action).amin(0)
+            next_value = next_q - sac.log_alpha.exp() * log_prob
+            discount = config.gamma * (~batch.terminated)
+            target = target + discount * next_value
     q = q_values(sac.critic, x, batch.action)
     error = (q - target).square()
     if weights is not None:

@@ -19,9 +19,6 @@ from policies.nn.flat_mlp import FlatMlp, split_layers
 from policies.nn.squashed_gaussian import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD
 from policies.rl.sac import Sac, SacConfig
 
-BETAS = (0.9, 0.999)  # of Adam (Kingma and Ba 2015)
-EPSILON = 1e-8
-
 
 @dataclass(frozen=True)
 class StackedSac:
@@ -37,30 +34,12 @@ class StackedSac:
         return [*self.actor, *self.critic]
 
 
-@dataclass(frozen=True)
-class AdamState:
-    """The moments of Adam for the trained tensors, and the number of steps so far."""
-
-    first: list[Tensor]
-    second: list[Tensor]
-    steps: Tensor  # (n,)
-
-
 def stack_sac(sac: Sac, n: int) -> StackedSac:
     """n equal copies of the averaged actor, and of the critics."""
     return StackedSac(
         actor=_copies(_layers(sac.ema_actor), n),
         critic=_copies(_twin_layers(sac.critic), n),
         target_critic=_copies(_twin_layers(sac.target_critic), n),
-    )
-
-
-def zero_adam(nets: StackedSac, n: int) -> AdamState:
-    """Adam before its first step."""
-    return AdamState(
-        first=[torch.zeros_like(x) for x in nets.trained],
-        second=[torch.zeros_like(x) for x in nets.trained],
-        steps=torch.zeros(n, device=nets.actor[0].device),
     )
 
 
@@ -155,12 +134,14 @@ def losses(
     count = valid.sum(-1, keepdim=True)
     weight = valid / count.clamp(min=1)
     next_noise, actor_noise = noise
-    with torch.no_grad():
-        next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
-        next_q = q_values(nets.target_critic, next_x, next_action).amin(1)
-        next_value = next_q - alpha * next_log_prob
-        discount = config.gamma * (~batch.terminated)
-        target = config.reward_scale * batch.reward + discount * next_value
+    target = config.reward_scale * batch.reward
+    if config.gamma > 0:  # otherwise what follows has no value
+        with torch.no_grad():
+            next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
+            next_q = q_values(nets.target_critic, next_x, next_action).amin(1)
+            next_value = next_q - alpha * next_log_prob
+            discount = config.gamma * (~batch.terminated)
+            target = target + discount * next_value
     q = q_values(nets.critic, x, batch.action)
     error = (q - target[:, None]).square()
     critic_loss = (error * weight[:, None]).sum()
@@ -170,40 +151,3 @@ def losses(
     minus_value = alpha * log_prob - value
     actor_loss = (minus_value * weight).sum()
     return critic_loss + actor_loss
-
-
-def adam_step(
-    nets: StackedSac,
-    state: AdamState,
-    gradients: Sequence[Tensor],
-    lr: float,
-    tau: float,
-) -> tuple[StackedSac, AdamState]:
-    """One step of Adam on every world's weights, and of its target critics."""
-    beta1, beta2 = BETAS
-    count = state.steps + 1
-    first_scale = 1 - beta1**count  # bias corrections, (n,)
-    second_scale = 1 - beta2**count
-    scale = second_scale.sqrt() / first_scale
-    firsts = []
-    seconds = []
-    updated = []
-    for i, tensor in enumerate(nets.trained):
-        gradient = gradients[i]
-        square = gradient.square()
-        first = state.first[i].lerp(gradient, 1 - beta1)
-        second = state.second[i].lerp(square, 1 - beta2)
-        other_axes = [1] * (tensor.dim() - 1)
-        rate = lr * scale.view(-1, *other_axes)
-        direction = first / (second.sqrt() + EPSILON)
-        updated.append(tensor - rate * direction)
-        firsts.append(first)
-        seconds.append(second)
-    actor_tensors = len(nets.actor)
-    actor = updated[:actor_tensors]
-    critic = updated[actor_tensors:]
-    targets = zip(nets.target_critic, critic, strict=True)
-    target_critic = [slow.lerp(fast, tau) for slow, fast in targets]
-    stepped = StackedSac(actor, critic, target_critic)
-    moments = AdamState(firsts, seconds, count)
-    return stepped, moments

@@ -19,8 +19,10 @@ from adaptation.jobs.trial_source import OverlappingTrials
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import HeldoutProgress, TrainProgress
+from adaptation.runs.references import reference_settings
 from adaptation.runs.run import Run, RunConfig
 from policies.belief import named_tensors
+from policies.config import MethodConfig
 from robots.errors import BadArgumentError, PliantError
 
 SMALL = {"gradient_steps": 2, "schedule.random_trials": 1, "schedule.meta_batch": 2}
@@ -322,6 +324,18 @@ def test_a_reference_takes_as_many_gradient_steps_as_the_method(tmp_path: Path) 
     run.settings = lambda role: SMALL  # type: ignore[method-assign]
     Trainer(run, "oracle", None, pace).train(ignore)
     assert read_log(run.log_path("oracle"), TrainProgress)[-1].gradient_steps == 10
+
+
+def test_a_reference_that_acts_in_more_tasks_acts_at_random_no_longer() -> None:
+    """An iteration of the method holds twice the steps of the reference's own."""
+    settings = reference_settings("particle_mpc", "slide", "cpu", {}, "oracle")
+    own = checkpoint.method_config("oracle", "slide", "cpu", {})
+    given = checkpoint.method_config("oracle", "slide", "cpu", settings)
+    assert isinstance(own, MethodConfig)
+    assert isinstance(given, MethodConfig)
+    assert given.schedule.meta_batch > own.schedule.meta_batch
+    random_tasks = own.schedule.random_trials * own.schedule.meta_batch
+    assert given.schedule.random_trials * given.schedule.meta_batch == random_tasks
 
 
 def test_a_reference_waits_for_a_method_that_is_behind(tmp_path: Path) -> None:

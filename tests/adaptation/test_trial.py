@@ -23,14 +23,16 @@ from adaptation.jobs import arm_session, collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
+from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.trial import TrialConfig, read_episodes, run_objects, run_trial
 from adaptation.runs import archive
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
+from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
 from policies.methods import METHODS
-from robots.errors import ArmError, BadArgumentError, RefusedError
+from robots.errors import ArmError, BadArgumentError, PliantError, RefusedError
 from robots.signals import Array, Verdict
 from robots.world import Step
 
@@ -69,6 +71,8 @@ class Arm(tiny.World):
     until_power_cut = NEVER  # ticks
     until_fault = NEVER  # ticks
     opened: list[Opened] = []  # noqa: RUF012
+    mode = Mode.RUNNING
+    is_held = False
     on_frame: Callable[[Any], None]  # set by the recorder
 
     def __init__(
@@ -90,6 +94,15 @@ class Arm(tiny.World):
         Arm.opened.append(opened)
         self.clock = clock
         self.events: list[dict[str, Any]] = []
+        self.control = SimpleNamespace(
+            state={"missed_ticks": 0},
+            final_state=None,
+            process=SimpleNamespace(exitcode=0),
+        )
+
+    @property
+    def is_latched(self) -> bool:
+        return Arm.until_fault <= 0
 
     def reset(self, task: Any) -> Array:
         if Arm.until_fault <= 0:
@@ -457,3 +470,53 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
     assert result.timing == msgspec.convert(TIMING, Timing)
+
+
+def test_an_operator_ends_a_deployment_after_the_episode(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        result = deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, operator=operator)
+        assert result.episodes == 1
+        assert len(result.returns) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith("arm: ")
+
+
+def test_an_operator_ends_a_trial_which_then_resumes_with_the_object_that_was_cut_short(
+    trained: Path, tmp_path: Path
+) -> None:
+    whole = try_out(trained, tmp_path / "whole")
+    folder = tmp_path / "parts"
+    run = Run.open(trained)
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        with pytest.raises(PliantError, match="start the trial again"):
+            run_trial(run, config_of(trained), folder, operator=operator)
+    assert read_episodes(folder) == []
+    assert without_seconds(try_out(trained, folder)) == without_seconds(whole)
+
+
+def test_a_fault_that_is_cleared_ends_no_deployment_but_spoils_the_object_of_a_trial(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset = Arm.reset
+
+    def clear_and_reset(self: Arm, task: Any) -> Array:
+        Arm.until_fault = NEVER
+        return reset(self, task)
+
+    step = Arm.step
+
+    def step_into_a_fault(self: Arm, action: Array) -> Step:
+        first_episode = len(self.events) == 0
+        Arm.until_fault = 1 if first_episode else NEVER
+        return step(self, action)
+
+    monkeypatch.setattr(Arm, "reset", clear_and_reset)
+    monkeypatch.setattr(Arm, "step", step_into_a_fault)
+    result = deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0)
+    assert result.episodes == 4
+    assert result.verdicts["FAULT"] > 0
+    with pytest.raises(ArmError, match="does not count"):
+        try_out(trained)

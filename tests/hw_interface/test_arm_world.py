@@ -321,14 +321,17 @@ def test_the_control_process_ends_by_itself_when_its_policy_is_killed(clock: str
     SharedMemory(name).unlink()
 
 
-def test_a_terminated_control_process_brakes_before_it_ends() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_terminated_control_process_brakes_before_it_ends(number: signal.Signals) -> None:
+    """Also where its terminal is closed or Ctrl-backslash is pressed there."""
     world = build(clock="realtime")
     try:
         retry_overruns(world, lambda: world.reset(sample_task()))
         world.step(np.array([[0.0, 0.0]]))
         pid = pid_of(world)
         os.kill(pid, signal.SIGINT)  # Ctrl-C is for the policy's process to handle
-        os.kill(pid, signal.SIGTERM)
+        assert os.getsid(pid) == pid, "it is no part of the terminal's session"
+        os.kill(pid, number)
         assert eventually(lambda: not world.control.process.is_alive())
         assert world.control.process.exitcode == 0
         state = world.control.shared.state.read_nonblocking()

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver
+from fake import FAMILY, READY, TICKS_PER_ACTION, FakeDriver, assert_within_limits
 
+from hw_interface.control import shared_state
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlConfig, ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.words import Word
 from hw_interface.devices import Devices
 from robots.driver import Capabilities
 from robots.signals import Verdict
@@ -71,13 +73,22 @@ class LoopRig:
 
     def __init__(self, shared: SharedState, lockstep: bool) -> None:
         self.shared = shared
-        self.loop = loop_over(FakeDriver(), shared, lockstep=lockstep)
+        self.driver = FakeDriver()
+        self.loop = loop_over(self.driver, shared, lockstep=lockstep)
+        self.counts = np.zeros(len(Word), dtype=np.int64)
         self.controller = self.loop.controller
         self.controller.start()
         self.controller.watchdog.arm(self.loop.now())
 
-    def post(self, seq: int, x: float = 0.0) -> None:
-        self.shared.action.write(seq=seq, stamp=time.monotonic(), action=np.array([x, 0.0]))
+    def post(self, seq: int, x: float = 0.0, continues: bool = False) -> None:
+        action = np.array([x, 0.0])
+        stamp = time.monotonic()
+        self.shared.action.write(seq=seq, stamp=stamp, action=action, continues=continues)
+
+    def say(self, word: Word) -> None:
+        self.counts[word] += 1
+        self.shared.words.write(counts=self.counts)
+        self.loop.handle_words()
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
@@ -89,7 +100,7 @@ class LoopRig:
 
     @property
     def events(self) -> list[Event]:
-        return [Event(kind) for kind in self.shared.events["kind"][: self.loop.events]]
+        return [Event(kind) for kind in self.shared.events["kind"][: self.loop.progress.events]]
 
 
 @pytest.mark.parametrize(("lockstep", "active"), [(True, 1), (False, 2)])
@@ -131,14 +142,230 @@ def test_an_action_out_of_order_is_dropped_and_reported_once(
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
-def test_an_action_is_as_old_as_its_stamp_in_real_time_alone(
+def test_an_action_that_answers_an_old_observation_is_not_followed_in_real_time(
     shared: SharedState, lockstep: bool
 ) -> None:
-    """In lockstep no time passes between an action and its first tick."""
+    """In lockstep no time passes between an observation and the first tick of its action."""
     rig = LoopRig(shared, lockstep)
-    shared.action.write(seq=1, stamp=time.monotonic() - 60, action=np.zeros(2))
+    stamp = time.monotonic() - 60
+    shared.action.write(seq=1, stamp=stamp, action=np.array([0.5, 0.0]))
     rig.ticks(1)
-    assert rig.events == ([] if lockstep else [Event.SILENT])
+    verdict = Verdict(int(shared.state.read_nonblocking()["verdict"]))
+    assert (Verdict.DROPPED in verdict) == (not lockstep)
+    assert rig.controller.watchdog.mode is (Mode.RUNNING if lockstep else Mode.ARMED)
+    assert rig.events == [], "an arm that is armed stands still: nothing has happened"
+
+
+def test_a_planner_that_thinks_for_long_is_held_and_its_late_action_is_not_followed(
+    shared: SharedState,
+) -> None:
+    """And its next action is, which answers the observation after that."""
+    rig = LoopRig(shared, lockstep=False)
+    rig.post(1, 0.3)
+    rig.ticks(1)
+    watchdog = rig.controller.watchdog
+    assert watchdog.mode is Mode.RUNNING
+    observed = time.monotonic()
+    deadline = FAMILY.limits.deadline
+    watchdog.check_age(observed + 2 * deadline)
+    assert watchdog.mode is Mode.HOLD
+    rig.controller.set_action(2, observed, np.array([1.0, 0.0]), taken=observed + 3.6 * deadline)
+    watchdog.check_age(observed + 3.6 * deadline)
+    assert watchdog.mode is Mode.HOLD
+    rig.controller.set_action(3, observed + 3.6 * deadline, np.array([0.2, 0.0]))
+    watchdog.check_age(observed + 3.7 * deadline)
+    assert watchdog.mode is Mode.RUNNING
+    assert rig.events == [Event.STALE]
+
+
+@pytest.mark.parametrize("stamp", [np.inf, 1e300, 2.0**62])
+def test_a_stamp_in_the_future_counts_as_now(shared: SharedState, stamp: float) -> None:
+    """It neither postpones the deadline nor hides the silence of a policy."""
+    rig = LoopRig(shared, lockstep=False)
+    shared.action.write(seq=1, stamp=stamp, action=np.zeros(2))
+    rig.ticks(1)
+    watchdog = rig.controller.watchdog
+    assert watchdog.mode is Mode.RUNNING
+    now = rig.loop.now()
+    watchdog.check_age(now + 1.1 * FAMILY.limits.deadline)
+    assert watchdog.mode is Mode.HOLD
+    watchdog.check_age(now + 4.1 * FAMILY.limits.deadline)
+    assert watchdog.mode is Mode.FAULT
+
+
+def test_a_continued_action_is_followed_while_running_alone(shared: SharedState) -> None:
+    """A policy may be suspended before it carries a strike on; a hold then comes and goes."""
+    rig = LoopRig(shared, lockstep=False)
+    for seq in (1, 2):
+        rig.post(seq, 0.3, continues=seq > 1)
+        rig.ticks(1)
+        assert rig.controller.watchdog.mode is Mode.RUNNING
+    rig.say(Word.HOLD)
+    rig.say(Word.RELEASE)
+    rig.post(3, 0.3, continues=True)
+    rig.ticks(1)
+    assert rig.controller.watchdog.mode is Mode.HOLD
+    rig.post(4, 0.3)
+    rig.ticks(1)
+    assert rig.controller.watchdog.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("kind", [int(Request.END_EPISODE), 99])
+def test_no_request_takes_the_place_of_a_word(shared: SharedState, word: Word, kind: int) -> None:
+    rig = LoopRig(shared, lockstep=True)
+    rig.counts[word] += 1
+    shared.words.write(counts=rig.counts)
+    for seq in range(1, 4):
+        shared.request.write(seq=seq, kind=kind)
+    rig.loop.handle_words()
+    rig.loop.handle_request()
+    assert shared.state.read_nonblocking()["words_handled"].tolist() == rig.counts.tolist()
+    assert rig.loop.ending == (word is Word.QUIT)
+    assert (rig.controller.watchdog.mode is Mode.FAULT) == (word is Word.STOP)
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ((Word.CLEAR, Word.STOP), Mode.FAULT),
+        ((Word.RELEASE, Word.HOLD), Mode.HOLD),
+        (tuple(Word), Mode.FAULT),
+    ],
+)
+def test_of_several_words_within_a_tick_the_safest_counts(
+    shared: SharedState, words: tuple[Word, ...], mode: Mode
+) -> None:
+    rig = LoopRig(shared, lockstep=True)
+    rig.counts[list(words)] += 1
+    shared.words.write(counts=rig.counts)
+    rig.loop.handle_words()
+    assert rig.controller.watchdog.mode is mode
+
+
+IMPOSSIBLE = (2**62, -(2**62), -1, 0)
+
+
+def moving(shared: SharedState) -> LoopRig:
+    """A rig whose arm moves, well short of its line."""
+    rig = LoopRig(shared, lockstep=False)
+    rig.ticks(1)
+    for seq in (1, 2):
+        rig.post(seq, -0.4)
+        rig.ticks(TICKS_PER_ACTION)
+    assert not rig.controller.at_rest
+    return rig
+
+
+def run_to_rest(rig: LoopRig, seconds: float = 3.0) -> None:
+    """Run the loop, without a policy, until the arm has come to rest."""
+    rig.loop.pacer.restart()
+    give_up = time.monotonic() + seconds
+    while not rig.controller.at_rest and time.monotonic() < give_up:
+        rig.loop.run_once()
+    assert rig.controller.at_rest
+    assert_within_limits(rig.driver, tool=False)
+
+
+@pytest.mark.parametrize("number", IMPOSSIBLE)
+@pytest.mark.parametrize("field", ["seq", "kind"])
+def test_impossible_numbers_do_not_end_the_process_unbraked(
+    shared: SharedState, field: str, number: int
+) -> None:
+    rig = moving(shared)
+    fields = {"seq": 9, "kind": int(Request.END_EPISODE), field: number}
+    shared.request.write(**fields)
+    if field == "seq":
+        shared.action.write(seq=number, stamp=np.nan, action=np.full(2, np.nan))
+        shared.words.write(counts=np.full(len(Word), number))
+    run_to_rest(rig)
+    if field == "kind":
+        assert Event.BAD_RECORD in rig.events
+        assert shared.state.read_nonblocking()["rejected_seq"] == 9
+
+
+def test_a_start_of_impossible_numbers_is_refused(shared: SharedState) -> None:
+    rig = LoopRig(shared, lockstep=True)
+    for seq, number in enumerate((np.nan, np.inf, 1e300), start=1):
+        shared.request.write(
+            seq=seq,
+            kind=int(Request.BEGIN_EPISODE),
+            q=np.full(len(READY), number),
+            object_pose=np.full(7, number),
+            task=np.full(len(FAMILY.task_names), number),
+        )
+        rig.loop.run_once()
+        assert shared.state.read_nonblocking()["rejected_seq"] == seq
+    assert rig.events == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_bytes_in_the_shared_memory_do_not_end_the_process_unbraked(
+    shared: SharedState, seed: int
+) -> None:
+    """They are ignored, the policy is silent then, and the arm is braked within its limits."""
+    rig = moving(shared)
+    rng = np.random.default_rng(seed)
+    size = shared._memory.size
+    run_once = rig.loop.run_once
+
+    def overwrite_and_run() -> None:
+        shared._memory.buf[:size] = rng.bytes(size)
+        run_once()
+
+    rig.loop.run_once = overwrite_and_run  # type: ignore[method-assign]
+    run_to_rest(rig)
+    assert rig.controller.watchdog.mode in (Mode.HOLD, Mode.FAULT)
+    assert rig.loop.failures == 0
+
+
+def test_a_damaged_record_is_reported_once_until_it_is_whole_again(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_state, "UNREADABLE", 0.0)
+    rig = LoopRig(shared, lockstep=True)
+    for _ in range(2):
+        shared.request._record["kind"][...] = 7
+        for _ in range(3):
+            rig.loop.run_once()
+        shared.request.write(seq=0)
+        rig.loop.run_once()
+    assert rig.events == [Event.BAD_RECORD] * 2
+    assert rig.controller.watchdog.mode is Mode.ARMED
+
+
+def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(shared: SharedState) -> None:
+    rig = moving(shared)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a mistake in the action map")
+
+    rig.controller.family.action = fail  # type: ignore[method-assign, assignment]
+    try:
+        run_to_rest(rig)
+    finally:
+        del rig.controller.family.action  # it was set on the shared instance
+    assert rig.loop.ending
+    assert rig.events[0] is Event.CONTROL_FAILED
+    assert "a mistake in the action map" in shared.exit_reason
+
+
+def test_after_several_errors_of_our_own_the_driver_is_stopped_at_once(
+    shared: SharedState,
+) -> None:
+    driver = FakeDriver()
+    loop = loop_over(driver, shared)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    loop.handle_request = fail  # type: ignore[method-assign]
+    try:
+        with pytest.raises(ZeroDivisionError):
+            loop.run()
+    finally:
+        gc.enable()
+    assert driver.calls[-2:] == ["stop", "disconnect"]
 
 
 def test_the_recorder_is_given_mode_and_number_of_the_active_action(shared: SharedState) -> None:

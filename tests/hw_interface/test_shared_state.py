@@ -70,7 +70,7 @@ def test_a_writer_that_died_mid_write_blocks_no_reader(shared: SharedState) -> N
     shared.action.write(seq=1, stamp=2.0, action=np.ones(2))
     assert shared.action.read_nonblocking()["seq"] == 1
     start_a_write(shared)
-    shared.action._fields["seq"][...] = 99
+    shared.action._record["seq"][...] = 99
     assert shared.action.read_nonblocking()["seq"] == 1
     assert shared.action.read_latest()["seq"] == 1
 

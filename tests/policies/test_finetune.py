@@ -7,7 +7,7 @@ from torch import Tensor
 
 from policies.belief import map_tensors, named_tensors
 from policies.method import Problem, Transition
-from policies.methods.finetune import Finetune, FinetuneBelief, FinetuneConfig
+from policies.methods.finetune import BLOCK, Finetune, FinetuneBelief, FinetuneConfig
 from policies.nn.flat_mlp import split_layers
 from policies.nn.noise import standard_normal
 from policies.nn.state import make_generator
@@ -99,18 +99,20 @@ def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
         torch.testing.assert_close(ours.view_as(theirs), theirs, atol=1e-6, rtol=1e-5)
 
 
-def test_adam_takes_the_steps_of_torch() -> None:
-    g = make_generator(3, CPU)
-    nets = stacked_sac.stack_sac(Sac(OBSERVATIONS, ACTIONS, SMALL, g), 1)
-    twin = torch.nn.Parameter(nets.actor[0].clone())
-    optimizer = torch.optim.Adam([twin], lr=0.01)
-    state = stacked_sac.zero_adam(nets, 1)
-    for _ in range(4):
-        gradients = [standard_normal(x.shape, g) for x in nets.trained]
-        nets, state = stacked_sac.adam_step(nets, state, gradients, 0.01, 0.1)
-        twin.grad = gradients[0]
-        optimizer.step()
-    assert torch.allclose(nets.actor[0], twin, atol=1e-5)
+@torch.no_grad()
+def test_the_worlds_of_every_block_are_tuned() -> None:
+    """More worlds than a block holds; all have the same transitions but for their rewards."""
+    method = built()
+    worlds = BLOCK + 1
+    one = episode()[:, :1]
+    ticks = map_tensors(lambda x: x.expand(x.shape[0], worlds, *x.shape[2:]), one)
+    prior = method.prior(worlds)
+    belief = method.adapt(prior, ticks)
+    for before, after in zip(actor(prior), actor(belief), strict=True):
+        assert after.shape == before.shape
+    weights = actor(belief)[0]
+    change = (weights - actor(prior)[0]).flatten(1).norm(dim=1)
+    assert (change > 0).all()
 
 
 @torch.no_grad()

@@ -374,3 +374,13 @@ def test_the_oracle_reads_goals_from_the_observation_where_they_are_exchanged_th
     z = oracle.prior(4, task).z
     assert torch.equal(oracle.prior(4, other).z, z)
     assert z.shape == (4, slide.task_dim - len(goals))
+
+
+def test_without_a_discount_nothing_after_an_action_is_looked_at(sac: Sac) -> None:
+    config = replace(CONFIG, gamma=0.0)
+    unknown = torch.full((B, K), torch.nan)
+    x = features()
+    loss = critic_loss(sac, batch(), x, unknown, config, seeded(4))
+    q = q_values(sac.critic, x, batch().action)
+    expected = (q - config.reward_scale * batch().reward).square().mean(1).sum()
+    assert torch.allclose(loss, expected)

@@ -1,0 +1,169 @@
+"""The person at the arm: keys and a signal in, a status line and a last line out.
+
+A thread reads the keys and redraws the line, so that a stop is said at once, also while the policy
+computes. What it says has a slot of its own in the control process's memory.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from adaptation.jobs.status_line import Status, StatusLine
+from hw_interface.arm_world import ArmWorld
+from hw_interface.operator_keys import OperatorKeys
+from robots.errors import ArmError
+from robots.world import Step
+
+REFRESH = 0.2  # s between two drawings of the status line
+HELP = "keys: space hold or release, s stop, c clear, q end after the episode, Ctrl-C end now"
+ENTER = ("\r", "\n")
+
+
+class OperatorConsole:
+    """A context manager around one or more arms, opened one after another."""
+
+    def __init__(self) -> None:
+        self.status = Status()
+        self.end_requested = False  # after this episode
+        self.waits_for_clear = False  # whether an episode after a fault waits until it is cleared
+        self._keys = OperatorKeys()
+        self._line = StatusLine()
+        self._world: ArmWorld | None = None
+        self._closing = threading.Event()
+        self._confirmed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_line = "arm: not connected; not recorded"
+
+    def __enter__(self) -> Self:
+        """Take keys and signals."""
+        self._keys.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Restore the terminal and say how the arm was left."""
+        self._keys.__exit__(kind, error, traceback)
+        self._line.say(self._last_line)
+
+    @property
+    def ask(self) -> Callable[[str], object]:
+        """Asks a person to do something and waits for Enter; keys work meanwhile."""
+        return self._ask if self._keys.has_keyboard else input
+
+    def shows_status(self, clock: str) -> bool:
+        """Whether there is a status line at a clock, so that no other progress may be shown.
+
+        In lockstep time waits for the policy: the share that is done tells more.
+        """
+        return clock == "realtime" and self._line.console.is_terminal
+
+    def attach(self, world: ArmWorld) -> None:
+        """Pass words on to an arm from now on, and show its status."""
+        self._last_line = "arm: not known to be at rest; torque unknown"
+        self._world = world
+        self._closing.clear()
+        if self._keys.has_keyboard:
+            world.wait_for_operator = self.wait_until_free
+            self._line.say(HELP)
+        if self.shows_status(world.clock):
+            self._line.start()
+        self._thread = threading.Thread(target=self._work, args=(world,), daemon=True)
+        self._thread.start()
+
+    def detach(self) -> None:
+        """Leave the arm, which is about to be closed."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._line.stop()
+
+    def report_end(self, end: str, recording: Path | None) -> None:
+        """Take what the last line says: how the arm was left, and where its recording is."""
+        recorded = "not recorded" if recording is None else f"recording {recording}"
+        self._last_line = f"{end}; {recorded}"
+
+    def begin_object(self, number: int, waits_for_clear: bool) -> None:
+        """Take what is tried next, and whether a fault in it may be cleared."""
+        self.status.object = number + 1
+        self.waits_for_clear = waits_for_clear
+
+    def follow(self, episode: int, tick: int, step: Step, behind: int) -> None:
+        """Take what the status line shows about a tick; ``behind`` is the belief's age."""
+        if tick == 0:
+            self.status.returns = 0.0
+        self.status.episode = episode + 1
+        self.status.returns += float(step.reward[0])
+        self.status.belief_age = behind
+
+    def wait_until_free(self) -> bool:
+        """Wait until a hold is released, and a fault is cleared where that is waited for.
+
+        Returns:
+            Whether the arm may move now.
+
+        Raises:
+            KeyboardInterrupt: the end is asked for while the arm waits.
+        """
+        world = self._world
+        while world is not None and self._must_wait(world):
+            if self.end_requested:
+                raise KeyboardInterrupt
+            self._closing.wait(REFRESH)
+        return world is not None and not world.is_latched
+
+    def _must_wait(self, world: ArmWorld) -> bool:
+        return world.is_held or (self.waits_for_clear and world.is_latched)
+
+    def _ask(self, text: str) -> None:
+        self._confirmed.clear()
+        self._line.say(text)
+        while not self._confirmed.wait(REFRESH):
+            pass
+
+    def _work(self, world: ArmWorld) -> None:
+        """The thread: pass words on until the arm is about to be closed."""
+        while not self._closing.is_set():
+            pressed, stop = self._keys.read(REFRESH)
+            if stop:
+                self._say("stop", world.stop)
+            for key in pressed:
+                self._obey(key, world)
+            self.status.mode = world.mode.name
+            self.status.hint = self._hint(world)
+            self.status.missed_ticks = int(world.control.state["missed_ticks"])
+            self._line.show(self.status)
+
+    def _hint(self, world: ArmWorld) -> str:
+        if not self._keys.has_keyboard:
+            return ""
+        if world.is_held:
+            return "space releases"
+        if world.is_latched:
+            return "c clears"
+        return "ending" if self.end_requested else ""
+
+    def _obey(self, key: str, world: ArmWorld) -> None:
+        if key == "s":
+            self._say("stop", world.stop)
+        elif key == "c":
+            self._say("clear", world.clear)
+        elif key == " " and world.is_held:
+            self._say("release", world.release)
+        elif key == " ":
+            self._say("hold", world.hold)
+        elif key == "q":
+            self.end_requested = True
+        elif key in ENTER:
+            self._confirmed.set()
+
+    def _say(self, name: str, word: Callable[[], None]) -> None:
+        try:
+            word()
+        except ArmError as error:
+            self._line.say(f"{name}: {error}")

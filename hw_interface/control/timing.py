@@ -1,0 +1,61 @@
+"""How a control loop kept time, in numbers for people."""
+
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_interface.control.layout import LATENESS, Record
+from robots.signals import Array
+
+
+class Quantiles(TypedDict):
+    """Quantiles of a duration, ms."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class Timing(TypedDict):
+    """How the control loop kept time, and how long the policy took."""
+
+    rate_hz: float
+    ticks: int
+    missed: int  # ticks
+    realtime: bool  # whether SCHED_FIFO was granted
+    lateness_ms: Quantiles
+    policy_ms: Quantiles  # from an observation to its action
+
+
+def summarize_timing(
+    state: Record, lateness: NDArray[np.float32], rate: float, policy_times: list[float]
+) -> Timing:
+    """Summarize a loop of ``rate`` Hz.
+
+    Args:
+        state: what it published last.
+        lateness: (LATENESS,) s, a ring by tick.
+        rate: Hz.
+        policy_times: s, from each observation to its action.
+    """
+    ticks = int(state["tick"])
+    known = lateness[: min(ticks, LATENESS)].astype(np.float64)
+    return {
+        "rate_hz": rate,
+        "ticks": ticks,
+        "missed": int(state["missed_ticks"]),
+        "realtime": bool(state["realtime"]),
+        "lateness_ms": _quantiles(1e3 * known),
+        "policy_ms": _quantiles(1e3 * np.array(policy_times)),
+    }
+
+
+def _quantiles(x: Array) -> Quantiles:
+    if not len(x):
+        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    return {
+        "p50": float(np.quantile(x, 0.5)),
+        "p99": float(np.quantile(x, 0.99)),
+        "max": float(x.max()),
+    }

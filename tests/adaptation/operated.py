@@ -1,0 +1,54 @@
+"""A program in a terminal of its own: an operator's console over a pretended arm."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from adaptation.jobs.operator_console import OperatorConsole
+from hw_interface.control.watchdog import Mode
+
+LONG = 60.0  # s
+
+
+class Pretended:
+    """An arm that prints what is said to it."""
+
+    clock = "realtime"
+    mode = Mode.RUNNING
+    is_held = False
+    is_latched = False
+    wait_for_operator = None
+    control = SimpleNamespace(state={"missed_ticks": 0})
+
+    def hold(self) -> None:
+        self.is_held = True
+        print("said hold", flush=True)
+
+    def release(self) -> None:
+        self.is_held = False
+        print("said release", flush=True)
+
+    def stop(self) -> None:
+        print("said stop", flush=True)
+
+    def clear(self) -> None:
+        print("said clear", flush=True)
+
+
+def main() -> None:
+    world: Any = Pretended()
+    with OperatorConsole() as operator:
+        operator.attach(world)
+        try:
+            print("ready", flush=True)
+            give_up = time.monotonic() + LONG
+            while not operator.end_requested and time.monotonic() < give_up:
+                time.sleep(0.01)
+            operator.ask("Put the object down, then press Enter. ")
+        finally:
+            operator.detach()
+            operator.report_end("arm: at rest, torque on", None)
+
+
+if __name__ == "__main__":
+    main()
