@@ -88,9 +88,7 @@ class Kinematics:
         points[0] = self._tool_point
         turns = self._turns(q)
         last_joint_first = turns[::-1]
-        slides: Slides = {}
-        for i in self._sliding:
-            slides[j - 1 - i] = (Z, W, q[:, i])
+        slides = {j - 1 - i: (Z, W, q[:, i]) for i in self._sliding}
         _propagate(points, last_joint_first, slides, self._to_previous)
         return points[-1, :, :3]
 
@@ -135,8 +133,8 @@ class Kinematics:
     def gravity(self, q: Array) -> Array:
         """Torques N·m, of prismatic joints forces N, that hold the arm against gravity, (n, j).
 
-        Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z,
-        or, if it is prismatic, force_k = g · [axis_k · Σ mass_i]_z.
+        Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z
+        and force_k = g · [axis_k · Σ mass_i]_z.
         """
         poses = self._poses(q)[:-1, :3]
         links = poses.transpose(2, 0, 1, 3)  # (n, j, 3, 4)
@@ -235,9 +233,7 @@ class Kinematics:
         turns = self._turns(-q).repeat(5, 0)  # each joint's five times, for the five rows
         turns = turns.reshape(j, 5 * n)
         rows = poses.reshape(j + 1, 5 * n, 4)
-        slides: Slides = {}
-        for i in self._sliding:
-            slides[i] = (W, Z, np.tile(q[:, i], 5))
+        slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
         _propagate(rows, turns, slides, self._to_next)
         return poses
 
