@@ -56,7 +56,7 @@ class ArmController:
         self._action: Array | None = None  # (1, a) in [-1, 1]
         self._standstill = standstill(family.action.spec)
         self._zero_velocity = np.zeros((1, len(arm.joints)))
-        self.failure = ""  # why the driver failed
+        self.failure = ""  # of the driver
         self._driver_stopped = False
         self.link_broken = False  # the driver raised, or its readings stood still
 
@@ -84,8 +84,8 @@ class ArmController:
 
         A soft arm sags below what it holds: where it was measured it would be lowered each time.
         """
-        target = self.state.target
-        self.gate.reset(np.stack([self.state.q if target is None else target]))
+        begin = self.state.q if self.state.target is None else self.state.target
+        self.gate.reset(begin[None])
 
     @property
     def gate(self) -> SafetyGate:
@@ -93,11 +93,7 @@ class ArmController:
         return self.mover.gate
 
     def begin_move(self, path: Array, now: float) -> None:
-        """Begin to move, once the setpoint stands.
-
-        Args:
-            path: (j,) rad, an episode's start, or (k, j) waypoints of which the last is the start.
-            now: s, monotonic.
+        """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
             ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
