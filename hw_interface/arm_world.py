@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from hw_interface.arm_moves import ArmMoves
 from hw_interface.control.client import ControlClient, EventRecord
 from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
-from hw_interface.control.requests import Request, object_pose
+from hw_interface.control.requests import Request
 from hw_interface.control.timing import Timing
 from hw_interface.control.watchdog import Mode
 from hw_interface.control.words import Word
@@ -92,6 +93,7 @@ class ArmWorld:
         self._policy_times: list[float] = []  # s, from an observation to its action
         self.control = ControlClient(family, plan, clock == "lockstep", record_to)
         self.recorder = self.control.recorder
+        self.moves = ArmMoves(arm, self.control, seed)
 
     def reset(self, task: Task) -> Array:
         """Move to an episode's start and have the object placed; blocks until both are done.
@@ -123,13 +125,7 @@ class ArmWorld:
 
     def _begin_episode(self, task: Task, start: Start) -> Record:
         """Move to a start and have the object placed; returns the state after that."""
-        self.control.request(
-            Request.BEGIN_EPISODE,
-            q=start.q[0],
-            object_pose=object_pose(start),
-            task=self._task_values[0],
-        )
-        state = self.control.wait_for(_has_arrived, "reach the start")
+        state = self.moves.begin_episode(start, self._task_values[0])
         if self._placer is not None and state["mode"] == Mode.ARMED:
             self._placer.place(task, start)
             self._await_operator()
@@ -288,7 +284,3 @@ class ArmWorld:
     def close(self) -> None:
         """Stop the arm and end the control process and the recorder."""
         self.control.close()
-
-
-def _has_arrived(state: Record) -> bool:
-    return bool(state["mode"] != Mode.IDLE)

@@ -200,6 +200,14 @@ class DeployResult(msgspec.Struct, frozen=True):
     recording_error: str | None  # why it is not complete; the exit status is 1 then
 
 
+class ParkResult(msgspec.Struct, frozen=True):
+    """Where an arm was parked."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    torque_off: bool  # whether the motors are off
+
+
 class EmulationResult(msgspec.Struct, frozen=True):
     """What an emulated controller was sent."""
 

@@ -13,9 +13,10 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.own_session import end_process, signals_wait
-from hw_interface.control.process import ControlConfig, serve
+from hw_interface.control.process import serve
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.timing import Timing, summarize_timing
@@ -138,8 +139,8 @@ class ControlClient:
             self.shared.words.write(counts=self._words_said)
         return count
 
-    def request(self, kind: Request, **values: ArrayLike) -> None:
-        """Post a request and block until it was handled.
+    def request(self, kind: Request, **values: ArrayLike) -> int:
+        """Post a request and block until it was handled; returns its sequence number.
 
         Args:
             kind: what is requested.
@@ -160,7 +161,8 @@ class ControlClient:
             state = self.wait_for(handled, name)
         if state["rejected_seq"] == seq:
             where = f"the arm is in {self.mode.name}: {self.latest_event()}"
-            raise ArmError(f"{name} was refused, {where}")
+            raise ArmError(f"{name} was refused, {where}: {self.shared.reason}")
+        return seq
 
     def wait_for(
         self, ready: Callable[[Record], bool], purpose: str, timeout: float = TIMEOUT
