@@ -26,11 +26,12 @@ BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
 class SafetyGate:
     """Turns requested joint velocities into setpoints that keep every limit, tick by tick.
 
-    Every setpoint keeps the limits of position, velocity, acceleration and jerk, provided that the
-    first one, given to ``reset``, is inside; the tool's box is kept to two millimeters. The gate
-    only enters states from which the joints, braking together along a straight line in joint space,
-    come to rest inside all limits. Each step starts from the last setpoint, never from a
-    measurement.
+    Every setpoint keeps the limits of position, velocity, acceleration and jerk. The tool's box is
+    kept to ``tool_box.TOLERANCE`` at every setpoint, and to ``promise`` on the straight line in
+    joint space between two of them. The gate only enters states from which the joints, braking
+    together along a straight line in joint space, come to rest inside all limits; otherwise they
+    brake along the last such line. Each step starts from the last setpoint, never from a
+    measurement. Of a prismatic joint rad stands for m throughout.
     """
 
     setpoint: Setpoint  # the last command, (n, j)
