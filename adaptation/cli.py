@@ -19,6 +19,7 @@ import tyro
 from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
+from adaptation.commands.arguments import Incomplete
 from adaptation.surroundings import check_surroundings, check_words, escape_unprintable
 from robots.errors import BadArgumentError, PliantError
 
@@ -132,7 +133,10 @@ def _run(command: Command) -> tuple[int, object]:
     """The exit status and the answer of a command; an error is printed and is the answer then."""
     try:
         check_surroundings()
-        return 0, command.run()
+        answer = command.run()
+        if isinstance(answer, Incomplete):
+            return FAILURE, answer.answer
+        return 0, answer
     except PliantError as failure:
         return failure.status, _report(str(failure))
     except WRONG_PATH as failure:

@@ -27,9 +27,10 @@ from rich.table import Table
 
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control import process
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.layout import LATENESS, Sizes
 from hw_interface.control.pacing import become_realtime
-from hw_interface.control.process import ControlConfig, ControlLoop
+from hw_interface.control.process import ControlLoop
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan

@@ -23,21 +23,26 @@ from mcap.reader import make_reader
 
 import pliant
 from hw_interface.arm_world import ArmWorld
+from hw_interface.recording.process import RecordTo
 from robots.catalog import ARMS
 
 RUN = Path("runs/example-reach")
 Message = dict[str, Any]
 
 
-def record(path: Path) -> None:
-    """One episode on the simulated arm, recorded to ``path``."""
+def record(folder: Path) -> Path:
+    """One episode on the simulated arm, recorded in a folder; returns the file."""
     if not RUN.exists():
         small = {"schedule.meta_batch": 4, "schedule.random_trials": 1}
         pliant.train("blind", "reach", RUN, iterations=1, settings=small, references=False)
     policy = pliant.load(RUN, arm="panda")
-    with closing(ArmWorld(policy.family, ARMS["panda"], "twin", record_to=path)) as world:
+    record_to = RecordTo(folder, {"run": str(RUN)})
+    with closing(ArmWorld(policy.family, ARMS["panda"], "twin", record_to=record_to)) as world:
         task = policy.family.sample(world.rng, 1, "heldout")
         pliant.rollout(world, policy, task, episodes=1)
+    path = world.recorder.path
+    assert path is not None, world.recorder.failure
+    return path
 
 
 def read(path: Path) -> dict[str, list[tuple[float, Message]]]:
@@ -90,6 +95,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
     else:
-        recording = Path("example.mcap")
-        record(recording)
-        main(recording)
+        main(record(RUN))

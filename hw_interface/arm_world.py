@@ -2,21 +2,22 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hw_interface.arm_moves import ArmMoves
 from hw_interface.control.client import ControlClient, EventRecord
 from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
-from hw_interface.control.requests import Request, object_pose
+from hw_interface.control.requests import Request
 from hw_interface.control.timing import Timing
 from hw_interface.control.watchdog import Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
 from hw_interface.published_signals import published_signals
+from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
 from robots.actions import standstill
 from robots.arm import ArmSpec
@@ -43,7 +44,7 @@ class ArmWorld:
         driver: str = "twin",
         driver_options: dict[str, Any] | None = None,
         clock: str = "lockstep",
-        record_to: Path | None = None,
+        record_to: RecordTo | None = None,
         seed: int = 0,
         placer: ObjectPlacer | None = None,
         tracker: str | None = None,
@@ -57,7 +58,7 @@ class ArmWorld:
             driver: a name in ``DRIVERS``.
             driver_options: fields of the driver's ``Options``.
             clock: ``lockstep`` or ``realtime``; lockstep needs a simulated arm.
-            record_to: file of the recording, in MCAP; None: no recording.
+            record_to: folder that gets the next ``recording-N.mcap``; None: no recording.
             seed: of the starts that ``reset`` draws.
             placer: puts the object at its start once the arm is at its own, such as a person.
             tracker: a name in ``TRACKERS``; None: the object is not measured.
@@ -91,11 +92,11 @@ class ArmWorld:
         self._standstill = standstill(family.action.spec)
         self._policy_times: list[float] = []  # s, from an observation to its action
         self.control = ControlClient(family, plan, clock == "lockstep", record_to)
+        self.recorder = self.control.recorder
+        self.moves = ArmMoves(arm, self.control, seed)
 
     def reset(self, task: Task) -> Array:
-        """Move to an episode's start and have the object placed.
-
-        Blocks until both are done.
+        """Move to an episode's start and have the object placed; blocks until both are done.
 
         Returns:
             Observations (1, o).
@@ -124,13 +125,7 @@ class ArmWorld:
 
     def _begin_episode(self, task: Task, start: Start) -> Record:
         """Move to a start and have the object placed; returns the state after that."""
-        self.control.request(
-            Request.BEGIN_EPISODE,
-            q=start.q[0],
-            object_pose=object_pose(start),
-            task=self._task_values[0],
-        )
-        state = self.control.wait_for(_has_arrived, "reach the start")
+        state = self.moves.begin_episode(start, self._task_values[0])
         if self._placer is not None and state["mode"] == Mode.ARMED:
             self._placer.place(task, start)
             self._await_operator()
@@ -173,7 +168,7 @@ class ArmWorld:
         truncated = np.array([self._decisions >= self.family.horizon])
         if terminated[0] or truncated[0]:
             self.control.request(Request.END_EPISODE)
-        return Step(
+        step = Step(
             obs=next_obs,
             reward=self.family.reward(obs, applied, next_obs, self._task_values),
             terminated=terminated,
@@ -183,6 +178,8 @@ class ArmWorld:
             verdict=np.array([verdict]),
             stamp=np.array([self._periods * self.dt]),
         )
+        self.recorder.write_decision(float(state["stamp"]), self._decisions, obs, action, step)
+        return step
 
     def _run_one_period(self, action: Array, continues: bool) -> Record:
         """Post an action (1, a) and wait until its control period has passed."""
@@ -287,7 +284,3 @@ class ArmWorld:
     def close(self) -> None:
         """Stop the arm and end the control process and the recorder."""
         self.control.close()
-
-
-def _has_arrived(state: Record) -> bool:
-    return bool(state["mode"] != Mode.IDLE)

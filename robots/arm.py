@@ -24,12 +24,13 @@ class Limits:
             shapes do not fit together, or a lower limit is not below its upper limit.
     """
 
-    q_low: Array  # (j,) rad
-    q_high: Array  # (j,) rad
-    dq: Array  # (j,) rad/s, largest magnitude; so are ddq, jerk and tau
-    ddq: Array  # (j,) rad/s²
-    jerk: Array  # (j,) rad/s³
-    tau: Array  # (j,) N·m
+    # Of each joint in its own unit: a prismatic joint has m and N where others have rad and N·m.
+    q_low: Array  # (j,) rad or m
+    q_high: Array  # (j,) rad or m
+    dq: Array  # (j,) rad/s or m/s, largest magnitude; so are ddq, jerk and tau
+    ddq: Array  # (j,) rad/s² or m/s²
+    jerk: Array  # (j,) rad/s³ or m/s³
+    tau: Array  # (j,) N·m or N
     tool_box: Array  # (3, 2) m, lowest and highest x, y, z of the tool in the base frame
     force: float  # N at the tool
     deadline: float  # s, the age at which a command is too old to be followed
@@ -84,7 +85,7 @@ class Body:
 
     name: str
     joints: tuple[str, ...]  # names of the driven joints; this is their order everywhere
-    home: Array  # (j,) rad, a configuration to start from
+    home: Array  # (j,) rad or m, a configuration to start from
     limits: Limits
 
     @property
@@ -106,9 +107,26 @@ class ArmSpec(Body):
 
     urdf: Path
     tool: str  # name of the link whose frame is the tool frame
-    stiffness: Array  # (j,) N·m/rad, of the servos
-    damping: Array  # (j,) N·m·s/rad, of the servos
-    armature: Array  # (j,) kg·m², reflected rotor inertia
+    # Of each joint in its own unit, as in Limits.
+    stiffness: Array  # (j,) N·m/rad or N/m, of the servos
+    damping: Array  # (j,) N·m·s/rad or N·s/m, of the servos
+    armature: Array  # (j,) kg·m² or kg, reflected rotor inertia
+    rest_pose: Array | None = None  # (j,) where it lies without torque; None: at home
+    # (3, 2) m, where the tool may be on a move from rest to rest: wider than ``limits.tool_box``,
+    # because an arm may be found anywhere. None: the tool box.
+    move_box: Array | None = None
+
+    @property
+    def rest(self) -> Array:
+        """The pose (j,) in which the arm is parked, and may lose its torque."""
+        return self.home if self.rest_pose is None else self.rest_pose
+
+    @property
+    def move_limits(self) -> Limits:
+        """The limits of a move from rest to rest, such as to the start of an episode."""
+        if self.move_box is None:
+            return self.limits
+        return replace(self.limits, tool_box=self.move_box)
 
 
 @dataclass(frozen=True)

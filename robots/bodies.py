@@ -75,7 +75,7 @@ def make_gate(body: Body, limits: Limits, dt: float, n: int) -> Gate:
     Raises:
         BadArgumentError: ``dt`` is not finite and positive.
     """
-    return SafetyGate(limits, dt, n, make_kinematics(body))
+    return SafetyGate(limits, dt, n, make_kinematics(body), promise=np.inf)
 
 
 @make_gate.register

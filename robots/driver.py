@@ -54,7 +54,11 @@ class Driver(Protocol):
         ...
 
     def enable(self) -> None:
-        """Switch the motors on at the measured position, so that commands are followed.
+        """Switch the motors on where the arm is, so that commands are followed.
+
+        Where they are on already and hold the arm close to their last target, they go on holding
+        that target: a soft arm sags below it, and would be lowered each time it is enabled where it
+        was measured. ``JointState.target`` then says so.
 
         May block for seconds. Also called to re-enable after ``stop``.
         """
@@ -77,6 +81,13 @@ class Driver(Protocol):
         After it no joint is pulled towards a goal that it has not reached: one that is farther from
         its goal than ``REACHED`` is held where it is measured, so that an arm that meets something
         does not press on. Where the arm cannot be measured any more, its last reading counts.
+        """
+        ...
+
+    def torque_off(self) -> None:
+        """Switch the motors off and ignore commands until ``enable``: an arm without brakes falls.
+
+        Called with the arm at rest in its rest pose.
         """
         ...
 

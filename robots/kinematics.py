@@ -8,7 +8,8 @@ Rz needs no matrix product: with a row of pose_i written as (x, y, z, w),
 
     (x, y, z, w) · Rz(q) = (x', y', z, w)  where  x' + iy' = (x + iy) · exp(-iq),
 
-one complex multiplication. NumPy does it in place on a complex view of the rows.
+one complex multiplication. NumPy does it in place on a complex view of the rows. A prismatic joint
+slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z).
 """
 
 from functools import cached_property
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 GRAVITY = 9.81  # m/s²
 XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
+Z = 2  # column of a row (x, y, z, w)
+W = 3
+
+# By joint: column ``to`` of its rows grows by ``distance`` (k,) m times column ``source``.
+Slides = dict[int, tuple[int, int, Array]]
 
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
@@ -52,6 +58,7 @@ class Kinematics:
         frames = [link.to_urdf_frame for link in links]
         frames.append(np.eye(4))
         self._to_urdf_frames = np.stack(frames)  # (j + 1, 4, 4)
+        self._sliding = [i for i, link in enumerate(links) if link.slides]
         self._com = np.stack([link.com for link in links])  # (j, 3) m
         masses = np.array([link.mass for link in links])
         self._mass = masses[:, None]  # (j, 1) kg
@@ -70,18 +77,19 @@ class Kinematics:
         return poses @ self._to_urdf_frames
 
     def position(self, q: Array) -> Array:
-        """Tool position (n, 3) m at joint positions (n, j) rad.
+        """Tool position (n, 3) m at joint positions (n, j), rad or m.
 
         The tool's point is taken from the last link's frame to the base. At each joint p becomes
         fixed · Rz(q) · p; as a row that is (x', y', z, w) · fixedᵀ with
-        x' + iy' = (x + iy) · exp(iq).
+        x' + iy' = (x + iy) · exp(iq). A prismatic joint makes it (x, y, z + q·w, w) · fixedᵀ.
         """
         n, j = q.shape
         points = np.empty((j + 1, n, 4))
         points[0] = self._tool_point
-        turns = _exp_i(q)
+        turns = self._turns(q)
         last_joint_first = turns[::-1]
-        _propagate(points, last_joint_first, self._to_previous)
+        slides = {j - 1 - i: (Z, W, q[:, i]) for i in self._sliding}
+        _propagate(points, last_joint_first, slides, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
@@ -98,6 +106,7 @@ class Kinematics:
         Returns:
             Position (n, 3) m, rotation matrix (n, 3, 3) and Jacobian (n, 6, j), whose first three
             rows are the linear velocity per joint velocity, m/rad, and the others the angular one.
+            For a prismatic joint they are the direction of its axis, and zero.
         """
         poses = self._poses(q)
         axes = poses[:-1, ..., 2]  # (j, 5, n), z of each link: its joint's axis
@@ -109,6 +118,9 @@ class Kinematics:
         angular = jacobian[:, 3:]
         _cross(axes, lever, linear)
         angular[:] = axes[:, :3]
+        for i in self._sliding:
+            linear[i] = axes[i, :3]
+            angular[i] = 0.0
         tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
         position = tool[..., 3]
         rotation = tool[..., :3]
@@ -119,9 +131,10 @@ class Kinematics:
         return self.forward_jacobian(q)[2]
 
     def gravity(self, q: Array) -> Array:
-        """Torques that hold the arm still against gravity, (n, j) N·m.
+        """Torques N·m, of prismatic joints forces N, that hold the arm against gravity, (n, j).
 
-        Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z.
+        Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z
+        and force_k = g · [axis_k · Σ mass_i]_z.
         """
         poses = self._poses(q)[:-1, :3]
         links = poses.transpose(2, 0, 1, 3)  # (n, j, 3, 4)
@@ -134,6 +147,8 @@ class Kinematics:
         axis_x = axis[..., 0]
         axis_y = axis[..., 1]
         vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
+        for i in self._sliding:
+            vertical[:, i] = axis[:, i, 2] * self._carried_mass[i]
         return GRAVITY * vertical
 
     def inverse(
@@ -215,11 +230,19 @@ class Kinematics:
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))
         poses[0] = self._first_rows
-        turns = _exp_i(-q).repeat(5, 0)  # each joint's five times, for the five rows
+        turns = self._turns(-q).repeat(5, 0)  # each joint's five times, for the five rows
         turns = turns.reshape(j, 5 * n)
         rows = poses.reshape(j + 1, 5 * n, 4)
-        _propagate(rows, turns, self._to_next)
+        slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
+        _propagate(rows, turns, slides, self._to_next)
         return poses
+
+    def _turns(self, angle: Array) -> NDArray[np.complex128]:
+        """exp(i·angle) of each joint's angle (n, j), as (j, n); 1 for a prismatic joint."""
+        turns = _exp_i(angle)
+        for i in self._sliding:
+            turns[i] = 1.0
+        return turns
 
 
 def _exp_i(q: Array) -> NDArray[np.complex128]:
@@ -236,6 +259,7 @@ def _exp_i(q: Array) -> NDArray[np.complex128]:
 def _propagate(
     rows: Array,
     turns: NDArray[np.complex128],
+    slides: Slides,
     fixed: list[Array],
 ) -> None:
     """Take rows (x, y, z, w) through all joints: fills ``rows[1:]`` from ``rows[0]``.
@@ -244,6 +268,7 @@ def _propagate(
         rows: (j + 1, k, 4). ``rows[i]`` is turned about z in place by joint i; times ``fixed[i]``
             it gives ``rows[i + 1]``. The last rows are not turned: no joint follows.
         turns: (j, k) factors of x + iy.
+        slides: of each prismatic joint, what is added to the rows in place after they were turned.
         fixed: j constant matrices (4, 4).
     """
     complex_xy = list(rows.view(np.complex128)[..., 0])  # x + iy, as views; lists index faster
@@ -252,6 +277,9 @@ def _propagate(
     for i, matrix in enumerate(fixed):
         xy = complex_xy[i]
         np.multiply(xy, turn[i], xy)
+        if i in slides:
+            to, source, distance = slides[i]
+            xyzw[i][:, to] += distance * xyzw[i][:, source]
         np.dot(xyzw[i], matrix, xyzw[i + 1])
 
 

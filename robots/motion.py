@@ -3,62 +3,146 @@
 import numpy as np
 import ruckig
 
-from robots.arm import Limits
-from robots.errors import BadArgumentError
+from robots.arm import ArmSpec, Limits
+from robots.errors import ArmError, BadArgumentError
+from robots.kinematics import Kinematics
+from robots.safety import START_TOLERANCE
 from robots.signals import Array, Setpoint
 
 LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
+LAG = 0.02  # rad, how far the setpoint may be behind the plan
+LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad, in which the bound that blocks a setpoint is looked for
 
 
 class Move:
-    """A jerk-limited move of one arm to joint positions, planned by Ruckig."""
+    """A jerk-limited move of one arm along straight lines, with a stop at each waypoint."""
 
     def __init__(self, limits: Limits, start: Array, goal: Array) -> None:
-        """Plan the move.
+        """Plan the move by Ruckig.
 
         Args:
             limits: of the arm.
             start: (j,) rad, where the arm is at rest.
-            goal: (j,) rad.
+            goal: (j,) rad, or (k, j) waypoints of which the last is the goal.
 
         Raises:
-            BadArgumentError: the goal is outside the position limits, or there is no plan.
+            BadArgumentError: a waypoint is outside the position limits, or there is no plan.
         """
-        inside = (goal >= limits.q_low) & (goal <= limits.q_high)  # False for NaN
+        waypoints = np.atleast_2d(goal)
+        inside = (waypoints >= limits.q_low) & (waypoints <= limits.q_high)  # False for NaN
         if not inside.all():
             raise BadArgumentError(
                 f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}"
             )
-        j = len(goal)
-        dq = LIMIT_FRACTION * limits.dq
-        ddq = LIMIT_FRACTION * limits.ddq
-        jerk = LIMIT_FRACTION * limits.jerk
-        request = ruckig.InputParameter(j)
-        request.current_position = start.tolist()
-        request.target_position = goal.tolist()
-        request.max_velocity = dq.tolist()
-        request.max_acceleration = ddq.tolist()
-        request.max_jerk = jerk.tolist()
-        self.goal = goal
-        self._plan = ruckig.Trajectory(j)
-        result = ruckig.Ruckig(j).calculate(request, self._plan)
-        if result not in (ruckig.Result.Working, ruckig.Result.Finished):
-            raise BadArgumentError(f"no move from {start} to {goal}: {result}")
-        self.duration: float = self._plan.duration  # s
+        self.goal = waypoints[-1]
+        self._lines: list[ruckig.Trajectory] = []
+        self.duration = 0.0  # s
+        begin = start
+        for end in waypoints:
+            line = _plan_line(limits, begin, end)
+            self._lines.append(line)
+            self.duration += line.duration
+            begin = end
 
     def __call__(self, time: float, setpoint: Setpoint) -> Array:
         """Joint velocities (1, j) rad/s for the gate, ``time`` s after the start.
 
         The planned velocity, plus a correction of the setpoint's distance to the plan.
         """
-        q, dq, _ = self._plan.at_time(min(time, self.duration))
-        planned_q = np.asarray(q)[None]
-        planned_dq = np.asarray(dq)[None]
-        return planned_dq + RETURN_GAIN * (planned_q - setpoint.q)
+        q, dq = self._planned(time)
+        return dq[None] + RETURN_GAIN * (q[None] - setpoint.q)
+
+    def catch_up(self, time: float, setpoint: Setpoint) -> Array:
+        """Joint velocities (1, j) rad/s back to the plan, which waits at ``time`` s."""
+        q, _ = self._planned(time)
+        return RETURN_GAIN * (q[None] - setpoint.q)
+
+    def lags(self, time: float, setpoint: Setpoint) -> bool:
+        """Whether the setpoint is so far behind the plan that the plan has to wait for it.
+
+        Otherwise it would leave the straight lines.
+        """
+        q, _ = self._planned(time)
+        return bool(np.abs(q - setpoint.q[0]).max() > LAG)
 
     def arrived(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the plan has ended and the last setpoint is at the goal."""
         distance = np.abs(setpoint.q[0] - self.goal).max()
         return time >= self.duration and bool(distance < ARRIVED_TOLERANCE)
+
+    def _planned(self, time: float) -> tuple[Array, Array]:
+        """Planned positions and velocities, (j,) each."""
+        last = self._lines[-1]
+        for line in self._lines:
+            if time <= line.duration or line is last:
+                break
+            time -= line.duration
+        q, dq, _ = line.at_time(min(time, line.duration))
+        return np.asarray(q), np.asarray(dq)
+
+
+def _plan_line(limits: Limits, start: Array, goal: Array) -> ruckig.Trajectory:
+    """A straight line in joint space, from rest to rest."""
+    j = len(goal)
+    dq = LIMIT_FRACTION * limits.dq
+    ddq = LIMIT_FRACTION * limits.ddq
+    jerk = LIMIT_FRACTION * limits.jerk
+    request = ruckig.InputParameter(j)
+    request.current_position = start.tolist()
+    request.target_position = goal.tolist()
+    request.max_velocity = dq.tolist()
+    request.max_acceleration = ddq.tolist()
+    request.max_jerk = jerk.tolist()
+    request.synchronization = ruckig.Synchronization.Phase  # all joints in proportion
+    plan = ruckig.Trajectory(j)
+    result = ruckig.Ruckig(j).calculate(request, plan)
+    if result not in (ruckig.Result.Working, ruckig.Result.Finished):
+        raise BadArgumentError(f"no move from {start} to {goal}: {result}")
+    return plan
+
+
+def check_measured(arm: ArmSpec, q: Array) -> None:
+    """Refuse an arm that stands at ``q`` (j,), too far outside its position limits to begin.
+
+    Raises:
+        ArmError: the message names the first such joint.
+    """
+    limits = arm.limits
+    tolerance = START_TOLERANCE * (limits.q_high - limits.q_low)
+    inside = (q >= limits.q_low - tolerance) & (q <= limits.q_high + tolerance)  # False for NaN
+    if inside.all():
+        return
+    joint = int(np.argmin(inside))
+    allowed = f"allowed are {limits.q_low[joint]:.4g} to {limits.q_high[joint]:.4g}"
+    raise ArmError(
+        f"the joint {arm.joints[joint]} is at {q[joint]:.4g}, {allowed}: move it back by hand"
+    )
+
+
+def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
+    """What keeps an arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
+
+    It is the first bound that the joints or the tool would pass a little further on.
+    """
+    largest = float(np.abs(dq).max())
+    direction = dq / largest if largest > 0 else dq
+    kinematics = Kinematics(arm)
+    here = kinematics.position(q[None])[0]
+    for distance in LOOK_AHEAD:
+        ahead = q + distance * direction
+        for i, joint in enumerate(arm.joints):
+            if dq[i] > 0 and ahead[i] > limits.q_high[i]:
+                return f"the joint {joint} is at its upper limit of {limits.q_high[i]:.4g}"
+            if dq[i] < 0 and ahead[i] < limits.q_low[i]:
+                return f"the joint {joint} is at its lower limit of {limits.q_low[i]:.4g}"
+        tool = kinematics.position(ahead[None])[0]
+        for axis, name in enumerate("xyz"):
+            low, high = limits.tool_box[axis]
+            if tool[axis] > max(high, here[axis]):
+                return f"the tool is at the upper {name} face of its box, {high:.4g} m"
+            if tool[axis] < min(low, here[axis]):
+                surface = "table, which is the lower z" if name == "z" else f"lower {name}"
+                return f"the tool is at the {surface} face of its box, {low:.4g} m"
+    return "it did not keep up in time"

@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import Limits
+from robots.braking import StraightBraking
 from robots.errors import BadArgumentError
+from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
 from robots.signals import Array, Mask, Setpoint, Torque, Verdict
-from robots.tool_box import TINY, ToolBox
-
-# (q, dq, ddq) of the joints, (j, n) each. Inside the gate arms come last and constants are repeated
-# n times: arithmetic without broadcasting takes a third of the time.
-State = tuple[Array, Array, Array]
+from robots.tool_box import PROMISE, ToolBox
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
 # How far outside its position limits a joint may start, as a fraction of its range. An arm that
@@ -28,11 +26,12 @@ BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
 class SafetyGate:
     """Turns requested joint velocities into setpoints that keep every limit, tick by tick.
 
-    Every setpoint keeps the limits of position, velocity, acceleration and jerk, provided that the
-    first one, given to ``reset``, is inside; the tool's box is kept to two millimeters. The gate
-    only enters states from which the joints, braking together along a straight line in joint space,
-    come to rest inside all limits. Each step starts from the last setpoint, never from a
-    measurement.
+    Every setpoint keeps the limits of position, velocity, acceleration and jerk. The tool's box is
+    kept to ``tool_box.TOLERANCE`` at every setpoint, and to ``promise`` on the straight line in
+    joint space between two of them. The gate only enters states from which the joints, braking
+    together along a straight line in joint space, come to rest inside all limits; otherwise they
+    brake along the last such line. Each step starts from the last setpoint, never from a
+    measurement. Of a prismatic joint rad stands for m throughout.
     """
 
     setpoint: Setpoint  # the last command, (n, j)
@@ -43,6 +42,7 @@ class SafetyGate:
         dt: float,
         n: int,
         kinematics: Kinematics | None = None,
+        promise: float = PROMISE,
     ) -> None:
         """Create the gate of n arms, at rest at joint positions 0 until ``reset``.
 
@@ -51,9 +51,11 @@ class SafetyGate:
             dt: s between two ticks.
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
+            promise: m, how far the tool may get out of its box at most.
 
         Raises:
-            BadArgumentError: ``dt`` is not finite and positive.
+            BadArgumentError: ``dt`` is not finite and positive, or the promise cannot be kept with
+                this tick.
         """
         if not (np.isfinite(dt) and dt > 0):
             raise BadArgumentError(f"the gate's tick must be finite and positive, got {dt} s")
@@ -71,25 +73,24 @@ class SafetyGate:
         joint_stop_time = float(braking.max()) + lag
         slack = ddq * joint_stop_time  # rad/s, see _braking_speed
 
-        def per_arm(value: Array) -> Array:
-            """(j,) to (j, n)."""
-            return np.repeat(value[:, None], n, 1)
+        self._q_low = per_arm(limits.q_low, n)
+        self._q_high = per_arm(limits.q_high, n)
+        self._dq_max = per_arm(dq, n)
+        self._two_ddq = per_arm(2 * ddq, n)
+        self._slack = per_arm(slack, n)
+        self._slack_squared = per_arm(slack**2, n)
 
-        self._q_low = per_arm(limits.q_low)
-        self._q_high = per_arm(limits.q_high)
-        self._dq_max = per_arm(dq)
-        self._ddq_max = per_arm(ddq)
-        self._two_ddq = per_arm(2 * ddq)
-        self._slack = per_arm(slack)
-        self._slack_squared = per_arm(slack**2)
-        self._ddq_step = per_arm(jerk * dt)  # rad/s², largest change in a tick
-        self._half_ddq_step = per_arm(jerk * dt / 2)
-
+        self._steps = JointSteps(limits, dt, n)
+        self._braking = StraightBraking(limits, dt, n)
+        self._on_line = np.zeros(n, dtype=bool)  # arms that brake and have coasted
         self._box: ToolBox | None = None
         if kinematics is not None:
-            self._box = ToolBox(limits, kinematics, lag, n)
+            self._box = ToolBox(limits, kinematics, self._braking, dt, n)
+            _check_promise(promise, self._box.promise, dt)
+            self._tool = np.zeros((3, n))  # m, in the box
         zero = np.zeros_like(self._dq_max)
         self._set_state((zero, zero, zero))
+        self._locate_tool()
 
     def reset(self, q: Array, mask: Mask | None = None) -> None:
         """Begin at rest at ``q`` (n, j) rad, for all arms or for those in ``mask`` (n,).
@@ -109,6 +110,8 @@ class SafetyGate:
         start = (position, zero, zero)
         state = _choose(mask, start, self._state)
         self._set_state(state)
+        self._on_line &= ~mask
+        self._locate_tool()
 
     def __call__(self, target: Array) -> tuple[Setpoint, NDArray[np.int64]]:
         """Take one tick towards joint velocities ``target`` (n, j) rad/s.
@@ -134,7 +137,7 @@ class SafetyGate:
         dq = self._dq
         slowest = -self._braking_speed(q - self._q_low)
         fastest = self._braking_speed(self._q_high - q)
-        allowed = _clip(requested, slowest, fastest)
+        allowed = clip(requested, slowest, fastest)
         change = np.abs(allowed - requested)
         cut = change > CUT_TOLERANCE
         urgent = cut | (dq < slowest) | (dq > fastest)
@@ -142,19 +145,36 @@ class SafetyGate:
 
         box = self._box
         if box is None:
-            state = self._step_toward(allowed, urgent)
-        else:
-            fraction, tool = box.allowed_fraction(q, allowed)
-            limited |= fraction < 1
-            state = self._step_toward(fraction * allowed, urgent)
-            leaves = box.would_leave(tool, state[0], state[1])
-            if leaves.any():
-                zero = np.zeros_like(allowed)
-                braked = self._step_toward(zero, np.zeros_like(urgent))
-                state = _choose(leaves, braked, state)
-                verdict |= leaves * BOX_BRAKE
+            self._set_state(self._steps.toward(self._state, allowed, urgent))
+            return self.setpoint, verdict | limited * LIMITED
+        fraction = box.allowed_fraction(q, self._tool, allowed)
+        limited |= fraction < 1
+        state = self._steps.toward(self._state, fraction * allowed, urgent)
+        stopped = self._brake_unless_it_can_stop(box, state)
+        return self.setpoint, verdict | limited * LIMITED | stopped * BOX_BRAKE
+
+    def _brake_unless_it_can_stop(self, box: ToolBox, state: State) -> Mask:
+        """Enter ``state``, or brake the arms that could not stop in the box from there, (n,).
+
+        The last state was checked in the same way, so that the arm can brake from there.
+        """
+        displacement = self._braking.line(state)
+        leaves, tool = box.would_leave(self._tool, state[0], displacement)
+        if leaves.any():
+            braked, on_line = self._braking.tick(self._state, self._on_line)
+            state = _choose(leaves, braked, state)
+            tool = np.where(leaves, box.position(braked[0]), tool)
+            self._on_line = leaves & on_line
+        elif self._on_line.any():
+            self._on_line = np.zeros_like(self._on_line)
         self._set_state(state)
-        return self.setpoint, verdict | limited * LIMITED
+        self._tool = tool
+        return leaves
+
+    def _locate_tool(self) -> None:
+        """Compute where the tool is in its box, (3, n) m."""
+        if self._box is not None:
+            self._tool = self._box.position(self._q)
 
     def _set_state(self, state: State) -> None:
         self._state = state
@@ -171,43 +191,6 @@ class SafetyGate:
         room = np.maximum(distance, 0.0)
         root = np.sqrt(self._slack_squared + self._two_ddq * room)
         return np.minimum(root - self._slack, self._dq_max)
-
-    def _step_toward(self, target: Array, urgent: Mask) -> State:
-        """The fastest next tick to ``target`` (j, n) rad/s within acceleration and jerk.
-
-        It does not overshoot. From an acceleration a that is ramped down by δ = jerk·dt per tick,
-        the velocity still grows by dt·((m + 1)·a - δ·m·(m + 1)/2), m = ⌊a/δ⌋. Solved for the a that
-        ends exactly at the target: a = error/(m + 1) + δ·m/2, with error = (target - dq)/dt and
-        m + 1 = ⌊√(2·error/δ + 1/4) + 1/2⌋.
-
-        The joints change in proportion, so that the tool keeps its direction; those that are
-        ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.
-        """
-        dt = self.dt
-        ddq_max = self._ddq_max
-        step = self._ddq_step
-        half_step = self._half_ddq_step
-        low = np.maximum(self._ddq - step, -ddq_max)
-        high = np.minimum(self._ddq + step, ddq_max)
-
-        error = (target - self._dq) / dt  # rad/s², this acceleration would take one tick
-        sign = np.sign(error)
-        magnitude = np.abs(error) + TINY
-        root = np.sqrt(magnitude / half_step + 0.25)
-        ticks = np.floor(root + 0.5)  # m + 1
-        ramp_down = half_step * ticks - half_step  # δ·m/2
-        fastest = sign * (magnitude / ticks + ramp_down)
-        fastest = _clip(fastest, low, high)
-
-        made_up = (fastest * sign + TINY) / magnitude  # fraction of its error; 1 without an error
-        fraction = made_up.min(0, initial=1.0)
-        fraction = np.maximum(fraction, 0.0)
-        together = _clip(fraction * error, low, high)
-
-        ddq = np.where(urgent, fastest, together)
-        dq = self._dq + ddq * dt
-        q = self._q + dq * dt
-        return q, dq, ddq
 
 
 class TorqueGate:
@@ -261,6 +244,14 @@ def _check_start(q: Array, limits: Limits) -> None:
         )
 
 
+def _check_promise(promise: float, kept: float, dt: float) -> None:
+    if kept > promise:
+        raise BadArgumentError(
+            f"with a tick of {dt} s and these limits the tool could leave its box by "
+            f"{1000 * kept:.1f} mm, allowed are {1000 * promise:.1f} mm: take a shorter tick"
+        )
+
+
 def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:
     target = np.asarray(target, dtype=np.float64)
     if target.shape != shape:
@@ -274,8 +265,3 @@ def _choose(mask: Mask, new: State, old: State) -> State:
     dq = np.where(mask, new[1], old[1])
     ddq = np.where(mask, new[2], old[2])
     return q, dq, ddq
-
-
-def _clip(x: Array, low: Array | float, high: Array | float) -> Array:
-    """As np.clip, in half the time."""
-    return np.minimum(np.maximum(x, low), high)

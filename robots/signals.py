@@ -124,9 +124,9 @@ class Signals:
 class Setpoint:
     """Joint targets as they left the gate, (n, j) each; (k, n, j) for k consecutive ticks."""
 
-    q: Array  # rad
-    dq: Array  # rad/s
-    ddq: Array  # rad/s²
+    q: Array  # rad or m
+    dq: Array  # rad/s or m/s
+    ddq: Array  # rad/s² or m/s²
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,8 @@ class JointState:
     tau: Array  # (j,) N·m; NaN where the arm measures none
     stamp: float  # s on the controller's clock; a stamp that does not advance means a dead link
     condition: Condition = Condition.READY
+    # (j,) rad, what the motors pull towards, where the driver knows it: a soft arm sags below it
+    target: Array | None = None
 
 
 @dataclass(frozen=True)

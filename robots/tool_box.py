@@ -6,11 +6,17 @@ Axes: n arms, j joints; arms come last, as inside the gate.
 import numpy as np
 
 from robots.arm import Limits
+from robots.braking import StraightBraking
+from robots.joint_steps import TINY, per_arm
 from robots.kinematics import Kinematics
+from robots.reach import tool_curvature_bound, tool_speed_bound
 from robots.signals import Array, Mask
+from robots.urdf import read_chain
 
-TINY = 1e-300  # makes 0/0 one, and is negligible beside any other number
-TOLERANCE = 1e-9  # m
+PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
+TOLERANCE = 0.0005  # m of it are left to the check of a line, so that the tool can follow a face
+ROUNDING = 1e-12  # m
+HALVES = 2  # pieces of a line whose ends are computed
 
 
 class ToolBox:
@@ -28,7 +34,8 @@ class ToolBox:
         self,
         limits: Limits,
         kinematics: Kinematics,
-        lag: float,
+        braking: StraightBraking,
+        dt: float,
         n: int,
     ) -> None:
         """Prepare the box of n arms.
@@ -36,21 +43,34 @@ class ToolBox:
         Args:
             limits: with the box and the joints' accelerations.
             kinematics: of the tool.
-            lag: s, how long the joints travel on before they decelerate.
+            braking: how the joints stop.
+            dt: s between two ticks.
             n: number of arms.
         """
         self._kinematics = kinematics
-        self._lag = lag
+        self._lag = braking.lag + 2 * dt + self.LEAD_TIME
+        chain = read_chain(kinematics.arm)
+        self._curvature = tool_curvature_bound(chain, limits)
         low, high = limits.tool_box.T
         center = limits.tool_box.mean(1)
         half_size = (high - low) / 2
         two_ddq = 2 * limits.ddq
-        self._center = np.repeat(center[:, None], n, 1)
-        self._half_size = np.repeat(half_size[:, None], n, 1)
-        self._two_ddq = np.repeat(two_ddq[:, None], n, 1)
+        self._center = per_arm(center, n)
+        self._half_size = per_arm(half_size, n)
+        self._two_ddq = per_arm(two_ddq, n)
 
-    def allowed_fraction(self, q: Array, requested: Array) -> tuple[Array, Array]:
-        """How much of the velocity ``requested`` still lets the tool stop inside the box.
+        between_ticks = self._bulge(limits.dq[:, None] * dt)[0]
+        beside_line = braking.offset @ tool_speed_bound(chain, limits)
+        #: m, the promise: at most so far the tool gets out of its box, whatever is requested
+        self.promise = float(TOLERANCE + beside_line + between_ticks)
+
+    def position(self, q: Array) -> Array:
+        """Positions (3, n) m of the tool in the box at joint positions (j, n)."""
+        position: Array = self._positions([q])[0]
+        return position
+
+    def allowed_fraction(self, q: Array, tool: Array, requested: Array) -> Array:
+        """How much of the velocity ``requested`` still lets the tool stop inside the box, (n,).
 
         At the fraction s, the joints travel s·(s·time + lag)·requested until they are at rest. At
         s = 1 the tool travels along a line of which the fraction f lies inside the box. Hence
@@ -58,16 +78,14 @@ class ToolBox:
 
         Args:
             q: (j, n) rad.
+            tool: (3, n) m, its position at ``q``.
             requested: (j, n) rad/s.
-
-        Returns:
-            The fraction s (n,) in [0, 1], and the position (3, n) m of the tool at ``q``.
         """
-        time = self._braking_time(requested)
-        lag = self._lag + self.LEAD_TIME
+        times = np.abs(requested) / self._two_ddq
+        time = times.max(0)
+        lag = self._lag
         stop_time = time + lag
-        rest_q = q + requested * stop_time
-        tool, rest = self._tool_positions(q, rest_q)
+        rest = self.position(q + requested * stop_time)
         displacement = rest - tool
         distance = np.abs(displacement)
         room = self._half_size - np.sign(displacement) * tool
@@ -79,44 +97,65 @@ class ToolBox:
         half_lag = lag / 2
         root = np.sqrt(half_lag**2 + time * allowed)
         fraction = allowed / (half_lag + root)
-        return np.where(inside < 1, fraction, 1.0), tool
+        return np.where(inside < 1, fraction, 1.0)
 
-    def would_leave(self, tool: Array, q: Array, dq: Array) -> Mask:
-        """Whether the tool would leave the box while the joints brake, (n,).
+    def would_leave(self, present: Array, q: Array, displacement: Array) -> tuple[Mask, Array]:
+        """Whether the tool would leave the box somewhere on a straight line in joint space.
 
-        Checked halfway to standstill and at standstill. A tool that is already outside may stay as
-        far out as it is.
+        It is computed at both ends and in the middle. In between it bulges out of the straight line
+        through these points by no more than its curvature allows. A tool that is already outside
+        may stay as far out as it is, along each axis.
 
         Args:
-            tool: (3, n) m, its present position.
-            q: (j, n) rad, the next setpoint.
-            dq: (j, n) rad/s, its velocity.
+            present: (3, n) m, the tool at the last setpoint.
+            q: (j, n) rad, where the line begins.
+            displacement: (j, n) rad, where it leads.
+
+        Returns:
+            The arms that leave (n,), and the tool's position at ``q`` (3, n) m.
         """
-        time = self._braking_time(dq) + self._lag
-        displacement = dq * time
-        positions = self._tool_positions(q + displacement / 2, q + displacement)
-        halfway, rest = np.abs(positions)
-        farthest = np.maximum(halfway, rest)
-        present = np.abs(tool)
-        allowed = np.maximum(present, self._half_size)
-        outside = farthest > allowed + TOLERANCE
-        leaves: Mask = outside.any(0)
-        return leaves
+        half = displacement / HALVES
+        positions = self._positions([q, q + half, q + displacement])
+        distances: Array = np.abs(positions)
+        begin, middle, end = distances
+        bulge = self._bulge(half)
+        first = _farthest(begin, middle, bulge)
+        second = _farthest(middle, end, bulge)
+        farthest = np.maximum(first, second)
+        size = self._half_size + TOLERANCE
+        allowed = np.maximum(np.abs(present), size)
+        outside = farthest > allowed + ROUNDING
+        leaves: Mask = np.any(outside, 0)
+        return leaves, positions[0]
 
-    def _braking_time(self, dq: Array) -> Array:
-        """Braking distance over velocity for joints at ``dq`` (j, n) rad/s, s (n,).
+    def _bulge(self, displacement: Array) -> Array:
+        """How far the tool's path lies beside its chord at most, for displacements (j, n): (n,) m.
 
-        Braking from v at the deceleration a takes the distance v²/(2·a), which at the velocity v is
-        traveled in v/(2·a). The slowest joint decides, because all brake together.
+        A path p(s), 0 <= s <= 1, with |p''| <= c lies within c/8 of its chord. Here
+        c = Σ |∂²p/∂q_i∂q_k|·|Δq_i|·|Δq_k|.
         """
-        times = np.abs(dq) / self._two_ddq
-        longest: Array = times.max(0)
-        return longest
+        distance = np.abs(displacement)
+        products = self._curvature @ distance * distance
+        curvature = products.sum(0)
+        bulge: Array = curvature / 8
+        return bulge
 
-    def _tool_positions(self, first: Array, second: Array) -> Array:
-        """Positions (2, 3, n) m of the tool in the box at two configurations (j, n) rad."""
-        q = np.concatenate([first, second], 1)
+    def _positions(self, configurations: list[Array]) -> Array:
+        """Positions (k, 3, n) m of the tool in the box at k configurations (j, n)."""
+        q = np.concatenate(configurations, 1)
         positions = self._kinematics.position(q.T)
-        columns = positions.reshape(2, -1, 3).swapaxes(1, 2)
+        columns = positions.reshape(len(configurations), -1, 3).swapaxes(1, 2)
         from_center: Array = columns - self._center
         return from_center
+
+
+def _farthest(begin: Array, end: Array, bulge: Array) -> Array:
+    """The highest value on a path from ``begin`` to ``end`` (3, n), beside its chord by ``bulge``.
+
+    At w in [0, 1] it is at most begin + (end - begin)·w + 4·bulge·w·(1 - w). This has its maximum
+    inside, unless the path falls or rises so steeply that it lies at one end.
+    """
+    rise = np.abs(end - begin)
+    inside = (begin + end) / 2 + bulge + rise**2 / (16 * bulge + TINY)
+    at_an_end = np.maximum(begin, end)
+    return np.where(rise < 4 * bulge, inside, at_an_end)

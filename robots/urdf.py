@@ -11,20 +11,22 @@ from robots.errors import BadArgumentError
 from robots.rotations import rotation_about, rotation_to_axis
 from robots.signals import Array
 
-JOINT_TYPES = ("revolute", "continuous", "fixed")
+JOINT_TYPES = ("revolute", "continuous", "prismatic", "fixed")
 
 
 @dataclass(frozen=True)
 class MovingLink:
     """A driven joint and everything that it carries, up to the next driven joint.
 
-    The link's frame has its origin on the joint and is tilted so that the joint turns it about z.
+    The link's frame has its origin on the joint and is tilted so that the joint turns it about z,
+    or slides it along z.
     """
 
     pose: Array  # (4, 4) at joint position 0, in the frame of the moving link before it or the base
     to_urdf_frame: Array  # (4, 4) pose of the link's frame as the URDF defines it
     mass: float  # kg
     com: Array  # (3,) m, center of mass
+    slides: bool  # whether the joint is prismatic
 
     def with_mass(self, mass: float, com: Array) -> "MovingLink":
         """The same link with another mass kg attached at ``com`` (3,) m."""
@@ -60,6 +62,7 @@ def read_chain(arm: ArmSpec) -> SerialChain:
                 to_urdf_frame=tilt.T,
                 mass=0.0,
                 com=np.zeros(3),
+                slides=joint.attrib["type"] == "prismatic",
             )
             links.append(link)
             pose = tilt.T
@@ -76,7 +79,8 @@ def joint_chain(root: Element, arm: ArmSpec) -> list[Element]:
     """The <joint> elements from the base to the tool.
 
     Raises:
-        BadArgumentError: the driven joints are not those that the arm names, or one is not a hinge.
+        BadArgumentError: the driven joints are not those that the arm names, or one is of a kind
+            that is not supported.
     """
     parent_joint = {link_name(joint, "child"): joint for joint in root.iter("joint")}
     chain = []
@@ -116,7 +120,7 @@ def link_frames(root: Element, arm: ArmSpec) -> dict[str, tuple[int, Array]]:
 
 
 def is_driven(joint: Element) -> bool:
-    """Whether a <joint> moves; BadArgumentError for a kind of joint other than a hinge."""
+    """Whether a <joint> moves; BadArgumentError for a kind that is not in JOINT_TYPES."""
     kind = joint.attrib["type"]
     if kind not in JOINT_TYPES:
         name = joint.attrib["name"]
@@ -126,7 +130,7 @@ def is_driven(joint: Element) -> bool:
 
 
 def joint_axis(joint: Element) -> Array:
-    """The axis (3,) that a <joint> turns about, in the joint's frame; x where none is given."""
+    """The axis (3,) of a <joint>, in the joint's frame; x where none is given."""
     axis = joint.find("axis")
     return parse_numbers("1 0 0" if axis is None else axis.attrib["xyz"])
 

@@ -1,50 +1,55 @@
 """A simulated arm behind an emulated controller: joint targets in, joint states out."""
 
-import numpy as np
+import mujoco
 
 from robots.arm import ArmSpec
 from robots.scene import Scene
-from robots.signals import Array, Setpoint
-from robots.world import Start
-from sim.engines.mujoco import MujocoEngine
+from robots.signals import Array
+from sim.scene_model import build_scene
 
 STEP = 0.001  # s of physics
 
 
 class Plant:
-    """MuJoCo's model of an arm, starting at its home position.
+    """MuJoCo's model of an arm whose servos pull toward a target.
 
-    Its servos pull toward a target, and gravity is compensated. The servos get no target velocity,
-    so the joints lag behind a moving target as on a real arm.
+    They get no target velocity, so the joints lag behind a moving target as on a real arm, and they
+    are soft: under the arm's weight the joints sag below their target. Training compensates gravity
+    instead, as an arm's policy commands velocities and does not depend on a constant sag.
     """
 
-    def __init__(self, arm: ArmSpec) -> None:
-        """Build the arm at home."""
+    def __init__(self, arm: ArmSpec, q: Array | None = None, gravity: bool = True) -> None:
+        """Build the arm.
+
+        Args:
+            arm: the arm.
+            q: (j,) rad, where it begins; None: in its rest pose.
+            gravity: whether gravity acts; else it is compensated.
+        """
         self.arm = arm
-        self._engine = MujocoEngine(threads=1)
-        scene = Scene(arm, timestep=STEP)
-        start = Start(arm.home[None])
-        self._engine.load(scene, 1)
-        self._engine.reset(start)
-        self._target = arm.home.copy()
+        spec = build_scene(Scene(arm, timestep=STEP))
+        for link in spec.bodies[1:]:
+            link.gravcomp = 0.0 if gravity else 1.0
+        self._model = spec.compile()
+        self._data = mujoco.MjData(self._model)
+        begin = arm.rest if q is None else q
+        self._data.qpos[:] = begin
+        self._data.ctrl[:] = begin
         self._pending = 0.0  # s that have passed but are not simulated yet
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
-        signals = self._engine.read()
-        return signals.q[0], signals.dq[0], signals.tau[0]
+        data = self._data
+        return data.qpos.copy(), data.qvel.copy(), data.actuator_force.copy()
 
     def write(self, q: Array) -> None:
         """Set the joints' target, (j,) rad."""
-        self._target = np.array(q, dtype=np.float64)
+        self._data.ctrl[:] = q
 
     def advance(self, dt: float) -> None:
         """Let ``dt`` s pass; a remainder below one physics step is simulated later."""
         self._pending += dt
         steps = int(self._pending / STEP)
-        if steps == 0:
-            return
-        self._pending -= steps * STEP
-        target = self._target[None, None]  # one tick of one world
-        zero = np.zeros_like(target)
-        self._engine.run(Setpoint(target, zero, zero), steps)
+        if steps > 0:
+            self._pending -= steps * STEP
+            mujoco.mj_step(self._model, self._data, nstep=steps)

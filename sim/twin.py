@@ -93,9 +93,9 @@ class Twin:
         return self._tick * DT
 
     def connect(self) -> None:
-        """Build the physics with the arm at home."""
+        """Build the physics with the arm in its rest pose."""
         self.engine.load(self._scene, 1)
-        self.engine.reset(Start(self.arm.home[None]))
+        self.engine.reset(Start(self.arm.rest[None]))
         self.hold()
 
     def enable(self) -> None:
@@ -129,6 +129,10 @@ class Twin:
         """Hold the joints where they are and ignore commands until ``enable``."""
         self._enabled = False
         self.hold()
+
+    def torque_off(self) -> None:
+        """As ``stop``: the twin's gravity is compensated, so it does not fall."""
+        self.stop()
 
     def hold(self) -> None:
         """Make the joints' current positions the target and forget the commands under way."""

@@ -19,6 +19,7 @@ COMMANDS = Registry(
         "bench": "adaptation.commands.bench:Bench",
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
+        "park": "adaptation.commands.park:Park",
         "report": "adaptation.commands.evaluation:Report",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",

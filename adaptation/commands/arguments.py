@@ -1,8 +1,9 @@
-"""Options that several commands share, and checks of what they are given."""
+"""What several commands share: options, checks of what they are given, incomplete answers."""
 
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,13 @@ OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 OptionalName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """The answer of a command that did not do all it was to do: it is printed, with status 1."""
+
+    answer: object
 
 
 def check_name(table: Registry, name: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from adaptation.commands.arguments import (
+    Incomplete,
     Json,
     OptionalInt,
     OptionalName,
@@ -88,7 +89,7 @@ class Deploy(ArmOptions):
     """Random seed of the simulated object."""
     as_json: Json = False
 
-    def run(self) -> "DeployResult":
+    def run(self) -> "DeployResult | Incomplete":
         """Drive the arm and print what the gate did and how the loop kept time."""
         self.check_names()
         check_positive(seconds=self.seconds)
@@ -111,7 +112,7 @@ class Deploy(ArmOptions):
                 operator=operator,
             )
             _print_deployed(result)
-        return result
+        return result if result.recording_error is None else Incomplete(result)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Trial(ArmOptions):
     """Trial folder. Default: RUN/trial."""
     as_json: Json = False
 
-    def run(self) -> "TrialResult":
+    def run(self) -> "TrialResult | Incomplete":
         """Run the trial and print its table."""
         self.check_names()
         check_positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
@@ -172,7 +173,7 @@ class Trial(ArmOptions):
             print(table(result))
             if result.timing is not None:
                 print(describe_timing(result.timing))
-        return result
+        return result if result.recording_error is None else Incomplete(result)
 
 
 def _print_deployed(result: "DeployResult") -> None:
@@ -185,7 +186,8 @@ def _print_deployed(result: "DeployResult") -> None:
     if result.timing is not None:
         print(describe_timing(result.timing))
     if result.recording is not None:
-        print(f"recording: {result.recording}")
+        complete = "" if result.recording_error is None else ", not complete"
+        print(f"recording: {result.recording}{complete}")
 
 
 def describe_timing(timing: "Timing") -> str:

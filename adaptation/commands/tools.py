@@ -15,7 +15,6 @@ from adaptation.commands.arguments import (
 )
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
     from adaptation.runs.records import EmulationResult
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recover:
-    """Repair a recording that was cut off when its process was killed."""
+    """Repair a recording that was cut off, or damaged: what is whole is kept."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """The .mcap file."""
@@ -31,13 +30,13 @@ class Recover:
 
     def run(self) -> dict[str, str | int]:
         """Rebuild the recording's index."""
-        if not self.file.is_file():
-            raise BadArgumentError(f"no file {self.file}")
         from hw_interface.recording.recovery import recover
 
-        messages = recover(self.file)
-        print(f"{messages} messages in {self.file}")
-        return {"file": str(self.file), "messages": messages}
+        result = recover(self.file)
+        print(f"{result.messages} messages in {self.file}")
+        if result.lost_bytes:
+            print(f"lost: {result.lost_messages} messages or more, {result.lost_bytes} bytes")
+        return {"file": str(self.file), **result._asdict()}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hw_interface.arm_world import ArmWorld
 from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
+from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -50,6 +51,7 @@ class ArmSession:
         record_to: Path | None = None,
         tracker: str | None = None,
         tracker_options: dict[str, Any] | None = None,
+        run: Path | None = None,
         operator: OperatorConsole | None = None,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
@@ -61,10 +63,11 @@ class ArmSession:
             clock: None: the driver's own, see ``default_clock``.
             options: of the driver; a driver that draws random numbers gets ``seed`` besides.
             seed: of episode starts, and of the driver.
-            record_to: file of the recording, in MCAP; None: no recording.
+            record_to: folder that gets the next ``recording-N.mcap``; None: no recording.
             tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
                 brings its own.
             tracker_options: of the tracker.
+            run: folder of the policies' run, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
 
         Raises:
@@ -79,7 +82,10 @@ class ArmSession:
         self._driver = driver
         self._options = check_options(driver, options or {}, seed)
         self._seed = seed
-        self._record_to = record_to
+        self._record_to: RecordTo | None = None
+        if record_to is not None:
+            notes = {"driver": driver, "seed": str(seed), "run": str(run or "")}
+            self._record_to = RecordTo(record_to, notes)
         self._tracker = tracker
         self._tracker_options = tracker_options
         self._operator = operator
@@ -132,7 +138,7 @@ class ArmSession:
     def _report_end(self, operator: OperatorConsole) -> None:
         control = self.world.control
         end = describe_final_state(control.final_state, control.process.exitcode)
-        operator.report_end(end, self._record_to)
+        operator.report_end(end, self.world.recorder.path)
 
     def run_object(
         self,
@@ -164,6 +170,7 @@ class ArmSession:
             operator.begin_object(number, waits_for_clear=not must_count)
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
+            self.world.recorder.log(f"object {number}, policy {name}")
 
             def follow(episode: int, tick: int, step: Step) -> None:
                 recorder(episode, tick, step)
@@ -174,7 +181,8 @@ class ArmSession:
             def is_over() -> bool:
                 return operator is not None and operator.end_requested
 
-            trial = rollout(self.world, paced, task, len(explore), explore, follow, is_over)
+            acting = recorder.policy
+            trial = rollout(self.world, acting, task, len(explore), explore, follow, is_over)
             recorder.collect_events()
         if must_count or self.world.is_latched:
             recorder.refuse_fault()
@@ -284,11 +292,3 @@ def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
         return task
     visible = [name.startswith(("goal.", "marker.")) for name in task.names]
     return replace(task, values=np.where(visible, task.values, np.nan))
-
-
-def next_recording(folder: Path, clock: str) -> Path | None:
-    """The file of the next recording in a folder; none in lockstep, where time is not real."""
-    if clock == "lockstep":
-        return None
-    taken = len(list(folder.glob("recording-*.mcap")))
-    return folder / f"recording-{taken}.mcap"

@@ -1,17 +1,17 @@
 """Drive an arm with a run's adapted policy for some time."""
 
 from collections import Counter
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
 
-from adaptation.jobs.arm_session import ArmSession, default_clock, next_recording, sample_objects
+from adaptation.jobs.arm_session import ArmSession, default_clock, sample_objects
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.runs.records import DeployResult, EpisodeRecord
+from adaptation.runs.records import DeployResult, EpisodeRecord, Event
 from adaptation.runs.run import Run
+from hw_interface.recording.process import RecorderProcess
 
 
 def deploy(
@@ -49,7 +49,6 @@ def deploy(
     family = run.family
     clock = clock or default_clock(driver)
     name, policy = next(run.policies(arm))
-    recording = next_recording(run.path, clock)
     session = ArmSession(
         family,
         arm,
@@ -57,9 +56,10 @@ def deploy(
         clock=clock,
         options=options,
         seed=seed,
-        record_to=recording,
+        record_to=run.path,
         tracker=tracker,
         tracker_options=tracker_options,
+        run=run.path,
         operator=operator,
     )
     task = sample_objects(family, driver, seed, 1)
@@ -69,11 +69,11 @@ def deploy(
     with session:
         explore = explores(family, episodes)
         records = session.run_object(name, policy, task, explore, must_count=False)
-    return _summarize(records, monotonic() - started, recording)
+    return _summarize(records, monotonic() - started, session.world.recorder)
 
 
 def _summarize(
-    records: list[EpisodeRecord], seconds: float, recording: Path | None
+    records: list[EpisodeRecord], seconds: float, recorder: RecorderProcess
 ) -> DeployResult:
     verdicts: Counter[str] = Counter()
     for record in records:
@@ -81,14 +81,19 @@ def _summarize(
     metrics = {}
     for name in records[0].metrics:
         metrics[name] = [record.metrics[name] for record in records]
+    events = [event for record in records for event in record.events]
+    failure = recorder.failure_event
+    if failure is not None and failure["event"] not in {event.event for event in events}:
+        events.append(Event(**failure))  # noticed when the recording was closed
     return DeployResult(
         episodes=len(records),
         returns=[record.returns for record in records],
         success=[record.success for record in records],
         metrics=metrics,
         verdicts=dict(verdicts),
-        events=[event for record in records for event in record.events],
+        events=events,
         timing=records[-1].timing,
         seconds=seconds,
-        recording=None if recording is None else str(recording),
+        recording=None if recorder.path is None else str(recorder.path),
+        recording_error=recorder.failure,
     )

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from adaptation.background import Background
+from adaptation.belief_keeper import BeliefKeeper, summarize
 from adaptation.rollout import Policy
 from adaptation.runs.records import Event, Row, Trace, finite
 from hw_interface.arm_world import ArmWorld
@@ -16,17 +17,22 @@ DIGITS = 5  # of the other numbers of a trace
 
 
 class EpisodeRecorder:
-    """Collects what happened tick by tick in one trial; lists have one entry per episode."""
+    """Collects what happened tick by tick in one trial; lists have one entry per episode.
+
+    ``policy`` is the policy to act by, whose beliefs are recorded.
+    """
 
     def __init__(self, world: ArmWorld, policy: Policy[Any]) -> None:
         self.verdicts: list[Counter[str]] = []
         self.events: list[list[Event]] = []
         self.traces: list[Trace] = []
+        self.policy = BeliefKeeper(policy)
         self._world = world
         self._background = policy if isinstance(policy, Background) else None
         earlier = [event["number"] for event in world.events]
         self._next_arm_event = 1 + max(earlier, default=-1)
         self._next_belief_event = 0
+        self._recording_failed = False  # whether it was reported
         self._frames: list[Signals] = []  # of the decision that is being carried out
         world.on_frame = self._keep_frame
 
@@ -43,6 +49,7 @@ class EpisodeRecorder:
         flags = Verdict(int(step.verdict[0]))
         self.verdicts[-1].update(flag.name or "" for flag in flags)
         self.collect_events()
+        self._record_belief(episode, tick)
         trace = self.traces[-1]
         for signals in self._frames:
             trace.t.append(round(float(signals.stamp[0]), TIME_DIGITS))
@@ -51,6 +58,14 @@ class EpisodeRecorder:
             trace.object_quat.append(_rounded(signals.object_quat))
             trace.marker.append(_rounded(signals.marker))
         self._frames.clear()
+
+    def _record_belief(self, episode: int, tick: int) -> None:
+        """Write what the belief is after a decision into the arm's recording."""
+        recorder = self._world.recorder
+        if recorder.is_recording:
+            tensors = summarize(self.policy.belief)
+            message = {"episode": episode, "tick": tick, "tensors": tensors}
+            recorder.write("/belief", message)
 
     def collect_events(self) -> None:
         """Add the events since the last call to the current episode."""
@@ -62,6 +77,11 @@ class EpisodeRecorder:
             new = self._background.events[self._next_belief_event :]
             self._next_belief_event += len(new)
             self.events[-1] += new
+
+        failure = self._world.recorder.failure_event
+        if failure is not None and not self._recording_failed:
+            self._recording_failed = True
+            self.events[-1].append(Event(**failure))
 
     def refuse_fault(self) -> None:
         """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""

@@ -17,12 +17,7 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.jobs.arm_session import (
-    ArmSession,
-    next_recording,
-    sample_objects,
-    task_is_known,
-)
+from adaptation.jobs.arm_session import ArmSession, sample_objects, task_is_known
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
@@ -62,9 +57,9 @@ class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     fingerprints: dict[str, str]  # ``Run.fingerprints``
 
 
-# Between the start of a trial and its end. The run may have been moved: its fingerprints say which
-# it is.
+# the run may be moved while the trial lasts: fingerprints tell which it is
 MAY_CHANGE = ("run", "options", "tracker", "tracker_options")
+NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 
 
 def run_trial(
@@ -98,19 +93,24 @@ def run_trial(
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
     for worker in range(1, workers):
-        helpers.append(start_process(run_objects, run, config, folder, worker, workers))
+        helpers.append(start_process(run_worker, run, config, folder, worker, workers))
     try:
-        run_objects(run, config, folder, 0, workers, operator)
+        failures = [run_objects(run, config, folder, 0, workers, operator)]
     except BaseException:
         stop_processes(helpers)
         raise
     for helper in helpers:
         helper.join()
-    if any(helper.exitcode != 0 for helper in helpers):
-        raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+        if helper.exitcode == NOT_RECORDED:
+            failures.append("a worker's recording is not complete: see standard error")
+        elif helper.exitcode != 0:
+            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
     if config.realtime_episodes > 0 and not _has_realtime_check(config, folder):
-        run_realtime_check(run, config, folder, operator)
+        failures.append(run_realtime_check(run, config, folder, operator))
     result = summarize(run, config, read_episodes(folder), monotonic() - started)
+    known = [failure for failure in failures if failure is not None]
+    if known:
+        result = msgspec.structs.replace(result, recording_error=known[0])
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
 
@@ -122,7 +122,7 @@ def open_session(
     folder: Path,
     operator: OperatorConsole | None = None,
 ) -> ArmSession:
-    """The trial's arm, checked and not connected; in real time it is recorded."""
+    """The trial's arm, checked and not connected; it is recorded."""
     return ArmSession(
         family,
         config.arm,
@@ -130,9 +130,10 @@ def open_session(
         clock=clock,
         options=config.options,
         seed=config.seed,
-        record_to=next_recording(folder, clock),
+        record_to=folder,
         tracker=config.tracker,
         tracker_options=config.tracker_options,
+        run=Path(config.run),
         operator=operator,
     )
 
@@ -177,6 +178,12 @@ def read_episodes(folder: Path) -> list[EpisodeRecord]:
     return records
 
 
+def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
+    """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
+    if run_objects(run, config, folder, worker, workers) is not None:
+        raise SystemExit(NOT_RECORDED)
+
+
 def run_objects(
     run: Run,
     config: TrialConfig,
@@ -184,8 +191,11 @@ def run_objects(
     worker: int,
     workers: int,
     operator: OperatorConsole | None = None,
-) -> None:
+) -> str | None:
     """Run every ``workers``-th object with every policy, leaving out what is done.
+
+    Returns:
+        Why the recording is not complete; None where it is.
 
     Raises:
         PliantError: the operator ended the trial; what they cut short is not kept.
@@ -219,6 +229,7 @@ def run_objects(
                 if operator is not None and operator.end_requested:
                     raise PliantError(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
+    return session.world.recorder.failure
 
 
 def progress_of(
@@ -245,8 +256,12 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
 
 def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
-) -> None:
-    """Some episodes with the adapted policy in real time: the same code at the other clock."""
+) -> str | None:
+    """Some episodes with the adapted policy in real time: the same code at the other clock.
+
+    Returns:
+        Why the recording is not complete; None where it is.
+    """
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
@@ -257,6 +272,7 @@ def run_realtime_check(
     ):
         for record in session.run_object(name, policy, task, explore):
             log.write(record)
+    return session.world.recorder.failure
 
 
 def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:

@@ -183,6 +183,7 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     driver: str
     verdicts: dict[str, int]
     timing: Timing | None  # of the last episode in real time
+    recording_error: str | None = None  # why a recording of this call is not complete: status 1
 
 
 class DeployResult(msgspec.Struct, frozen=True):
@@ -196,7 +197,16 @@ class DeployResult(msgspec.Struct, frozen=True):
     events: list[Event]
     timing: Timing | None
     seconds: float
-    recording: str | None  # its MCAP file; none in lockstep
+    recording: str | None  # its MCAP file; null where none could be created
+    recording_error: str | None  # why it is not complete; the exit status is 1 then
+
+
+class ParkResult(msgspec.Struct, frozen=True):
+    """Where an arm was parked."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    torque_off: bool  # whether the motors are off
 
 
 class EmulationResult(msgspec.Struct, frozen=True):

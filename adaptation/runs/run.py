@@ -11,15 +11,10 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-<<<<<<< HEAD
 from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
-from adaptation.runs.records import REFERENCES
-=======
-from adaptation.runs.files import replace_file
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, TrainProgress
->>>>>>> training
 from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.config import MethodConfig

@@ -8,22 +8,22 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.own_session import end_process, signals_wait
-from hw_interface.control.process import ControlConfig, serve
+from hw_interface.control.process import serve
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.timing import Timing, summarize_timing
 from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
-from hw_interface.recording.recorder import record
+from hw_interface.recording.process import RecorderProcess, RecordTo
 from robots.errors import ArmError
 from robots.signals import Array
 from robots.world import Family
@@ -35,7 +35,6 @@ LONGEST_POLL = 2e-3  # s, at most
 POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
 QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
 HANG_TIMEOUT = 1.0  # s, the same for one that hangs
-RECORDER_TIMEOUT = 10.0  # s, for the recorder to write what is left
 
 
 class EventRecord(TypedDict):
@@ -55,7 +54,7 @@ class ControlClient:
         family: Family,
         plan: DevicePlan,
         lockstep: bool,
-        record_to: Path | None,
+        record_to: RecordTo | None,
     ) -> None:
         """Start the processes and wait until the arm is connected.
 
@@ -79,13 +78,9 @@ class ControlClient:
         self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
-        self._recorder: SpawnProcess | None = None
         with signals_wait():
+            self.recorder = RecorderProcess(record_to, family, plan, self.shared.name, lockstep)
             self.process.start()
-            if record_to is not None:
-                arguments = (record_to, plan.arm.joints, sizes, self.shared.name, parent)
-                self._recorder = spawn.Process(target=record, args=arguments, daemon=True)
-                self._recorder.start()
         # multiprocessing waits at exit for its processes, also for one that hangs
         atexit.register(self.close)
         try:
@@ -144,8 +139,8 @@ class ControlClient:
             self.shared.words.write(counts=self._words_said)
         return count
 
-    def request(self, kind: Request, **values: ArrayLike) -> None:
-        """Post a request and block until it was handled.
+    def request(self, kind: Request, **values: ArrayLike) -> int:
+        """Post a request and block until it was handled; returns its sequence number.
 
         Args:
             kind: what is requested.
@@ -166,7 +161,8 @@ class ControlClient:
             state = self.wait_for(handled, name)
         if state["rejected_seq"] == seq:
             where = f"the arm is in {self.mode.name}: {self.latest_event()}"
-            raise ArmError(f"{name} was refused, {where}")
+            raise ArmError(f"{name} was refused, {where}: {self.shared.reason}")
+        return seq
 
     def wait_for(
         self, ready: Callable[[Record], bool], purpose: str, timeout: float = TIMEOUT
@@ -231,8 +227,7 @@ class ControlClient:
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
             steps.callback(self.shared.close)
-            if self._recorder is not None:
-                steps.callback(end_process, self._recorder, RECORDER_TIMEOUT)
+            steps.callback(self.recorder.close)
             steps.callback(self.shared.finish)
             steps.callback(self._keep_final_state)
             hangs = self.shared.overdue > 0

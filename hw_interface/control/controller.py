@@ -7,24 +7,23 @@ through the gate, write. Time is an argument; ``hw_interface.control.process`` d
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from hw_interface.control.first_reading import read_twice
+from hw_interface.control.first_reading import enable_within_limits, read_object
+from hw_interface.control.guided_move import Mover, is_standing
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
 from hw_interface.devices import Devices, check_tracker
 from robots.actions import standstill
 from robots.errors import ArmError
-from robots.kinematics import Kinematics
-from robots.motion import Move
 from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
 
-AT_REST = 1e-6  # rad/s, below which a joint's setpoint counts as standing
-SETTLED = 0.01  # rad/s, the same for a measured joint
+SETTLED = 0.01  # rad/s, below which a measured joint counts as standing
 
 
 class ArmController:
@@ -49,7 +48,7 @@ class ArmController:
         self.placer = devices.placer
         arm = self.driver.arm
         dt = self.driver.capabilities.dt
-        self.gate = SafetyGate(family.limits, dt, 1, Kinematics(arm))
+        self.mover = Mover(arm, family.limits, dt, report)
         self.watchdog = Watchdog(family.limits, config, report)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
@@ -59,10 +58,9 @@ class ArmController:
         self._action: Array | None = None  # (1, a) in [-1, 1]
         self._standstill = standstill(family.action.spec)
         self._zero_velocity = np.zeros((1, len(arm.joints)))
-        self._move: Move | None = None  # to the episode's start
-        self._move_began = 0.0  # s
         self._retreat = Retreat(family.limits)  # after a fault of contact
         self._last_tick = np.inf  # s, when the newest tick was
+        self.failure = ""  # of the driver
         self._driver_stopped = False
         self.link_broken = False  # the driver raised, or its readings stood still
 
@@ -72,20 +70,35 @@ class ArmController:
         Raises:
             OSError: there is no connection.
             RuntimeError: the arm refuses, it is another one, or its readings do not agree.
-            BadArgumentError: the arm is outside its limits, or its family needs a tracker.
+            BadArgumentError: the family needs a tracker.
+            ArmError: the arm is outside its limits; its motors stay off.
         """
         check_tracker(self.family.scene, self.tracker)
         self.driver.connect()
-        self.driver.enable()
         self._begin_where_the_arm_is()
         self.watchdog.mode = Mode.IDLE
 
-    def begin_move(self, q: Array, now: float) -> None:
-        """Begin to move to an episode's start ``q`` (j,) rad.
+    def _begin_where_the_arm_is(self) -> None:
+        """Enable; the gate begins where the motors hold the arm, or else where it was measured.
+
+        A soft arm sags below what it holds: where it was measured it would be lowered each time.
+        """
+        self.state = enable_within_limits(self.driver, self.watchdog.config.frozen_readings)
+        self.watchdog.measurements.believe(self.state)
+        begin = self.state.q if self.state.target is None else self.state.target
+        self.gate.reset(begin[None])
+
+    @property
+    def gate(self) -> SafetyGate:
+        """The gate in use."""
+        return self.mover.gate
+
+    def begin_move(self, path: Array, now: float) -> None:
+        """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
             ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
-            BadArgumentError: the start is outside the limits.
+            BadArgumentError: the start or a waypoint is outside the limits.
         """
         mode = self.watchdog.mode
         if self.watchdog.latched:
@@ -95,29 +108,21 @@ class ArmController:
         if self._driver_stopped:
             self._call_driver(self._enable_again)
         if self.watchdog.mode is Mode.FAULT:
-            raise ArmError("the arm cannot be enabled where it is")
-        self._move = Move(self.family.limits, self.gate.setpoint.q[0], q)
-        self._move_began = now
+            raise ArmError(f"the arm cannot be enabled where it is: {self.failure}")
+        self.mover.begin(path)
         self.watchdog.mode = Mode.IDLE
         self._action = None
         self.applied_sum = np.zeros_like(self.applied_sum)
         self.applied_ticks = 0
 
     def _enable_again(self) -> None:
-        """Enable after a stop; the first command starts from the measured position."""
+        """Enable after a stop; the first command starts from where the motors hold the arm."""
         if self.link_broken:
             self._reconnect()
-        self.driver.enable()
         self._begin_where_the_arm_is()
         if self.state.condition is not Condition.READY:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
         self._driver_stopped = False
-
-    def _begin_where_the_arm_is(self) -> None:
-        """Start the gate at rest where the arm is measured."""
-        self.state = read_twice(self.driver, self.watchdog.config.frozen_readings)
-        self.watchdog.measurements.believe(self.state)
-        self.gate.reset(self.state.q[None])
 
     def _reconnect(self) -> None:
         """Open the connection anew: the old one may be that of a port that was unplugged."""
@@ -129,7 +134,7 @@ class ArmController:
     @property
     def moving_to_start(self) -> bool:
         """Whether a move to an episode's start is under way."""
-        return self._move is not None
+        return self.mover.is_moving
 
     @property
     def at_rest(self) -> bool:
@@ -138,7 +143,7 @@ class ArmController:
 
     @property
     def _standing(self) -> bool:
-        return bool(np.abs(self.gate.setpoint.dq).max() < AT_REST)
+        return is_standing(self.gate.setpoint)
 
     def hold(self) -> None:
         """Operator: brake until released.
@@ -146,12 +151,12 @@ class ArmController:
         Then the next action resumes; a move to a start does not.
         """
         self.watchdog.hold()
-        self._move = None
+        self.mover.abort()
 
     def end_episode(self) -> None:
         """Brake, and follow no action until the next episode."""
         self.watchdog.end_episode()
-        self._move = None
+        self.mover.abort()
 
     def set_action(
         self,
@@ -186,7 +191,7 @@ class ArmController:
         self.verdict |= int(flags[0]) | self._mode_flags()
         if self._driver_stopped:
             return
-        braked = watchdog.link_lost or self._retreat.ended(was_standing, now)
+        braked = watchdog.measurements.link_lost or self._retreat.ended(was_standing, now)
         if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
             self.stop()
         else:
@@ -198,6 +203,20 @@ class ArmController:
         self._last_tick = now
         if elapsed > max(self.watchdog.config.stall, 3 * self.gate.dt):
             self.gate.reset(self.gate.setpoint.q)
+
+    def torque_off(self) -> None:
+        """Switch the motors off, with the arm in its rest pose; ``begin_move`` enables it again.
+
+        Raises:
+            ArmError: the arm is not at rest there, or the driver failed.
+        """
+        if self.watchdog.mode is not Mode.IDLE or not self.mover.is_parked:
+            rest = self.driver.arm.rest
+            raise ArmError(f"the motors stay on: the arm is not in its rest pose {rest}")
+        self._driver_stopped = True
+        self._call_driver(self.driver.torque_off)
+        if self.watchdog.latched:
+            raise ArmError(f"the motors could not be switched off: {self.failure}")
 
     def stop(self) -> None:
         """Stop the driver; nothing is written after it."""
@@ -225,7 +244,7 @@ class ArmController:
         believed = self.watchdog.measurements.believed
         if believed is not None:
             self.state = believed
-        self.link_broken |= self.watchdog.link_lost
+        self.link_broken |= self.watchdog.measurements.link_lost
 
     def _write_setpoint(self) -> None:
         setpoint = self.gate.setpoint
@@ -238,13 +257,16 @@ class ArmController:
         except Exception as error:
             refused = isinstance(error, RuntimeError)  # by the arm: the link works
             self.link_broken |= not refused
+            self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 
     def _requested_velocity(self, now: float) -> Array:
         """Joint velocities (1, j) rad/s before the gate."""
-        if self._move is not None:
-            return self._move_velocity(self._move, now - self._move_began)
+        if self.watchdog.mode is not Mode.IDLE:
+            self.mover.abort()
+        if self.mover.is_moving:
+            return self.mover.velocity()
         if self._action is None:
             return self._zero_velocity
         running = self.watchdog.mode is Mode.RUNNING
@@ -254,14 +276,6 @@ class ArmController:
         if not running:
             return self._zero_velocity
         return self.family.action(self._action, self.gate.setpoint)
-
-    def _move_velocity(self, move: Move, elapsed: float) -> Array:
-        """Velocities (1, j) of the move to a start; it ends on arrival or where IDLE is left."""
-        setpoint = self.gate.setpoint
-        if self.watchdog.mode is not Mode.IDLE or move.arrived(elapsed, setpoint):
-            self._move = None
-            return self._zero_velocity
-        return move(elapsed, setpoint)
 
     def _mode_flags(self) -> int:
         """Verdict flags that follow from the mode."""
@@ -275,18 +289,11 @@ class ArmController:
         """Read the tracker, if any; an object that cannot be located is NaN."""
         if self.tracker is None or not self.family.scene.loose_object:
             return
-        unknown = np.full(OBJECT_STATE, np.nan)
-        state = unknown
-        stamp = np.nan
-        with contextlib.suppress(Exception):
-            reading = self.tracker.read()
-            stamp = reading.stamp
-            state = np.concatenate([reading.pos, reading.quat, reading.vel])
+        state, stamp = read_object(self.tracker)
         is_current = self.watchdog.check_object(state, stamp, now)
-        self.object_state = state if is_current else unknown
+        self.object_state = state if is_current else np.full(OBJECT_STATE, np.nan)
 
     def place_object(self, task: Task, start: Start) -> None:
         """Place the object if a device can do so; otherwise a person does it later."""
-        placer = self.placer
-        if placer is not None:
-            self._call_driver(lambda: placer.place(task, start))
+        if self.placer is not None:
+            self._call_driver(partial(self.placer.place, task, start))

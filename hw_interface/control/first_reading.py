@@ -1,11 +1,28 @@
-"""Where an arm is before it is commanded: two readings say so, as a single one may be wrong."""
+"""What is read of an arm before it is commanded, and of its object."""
+
+import contextlib
 
 import numpy as np
 
-from robots.driver import Driver
-from robots.signals import JointState
+from hw_interface.control.layout import OBJECT_STATE
+from robots.driver import Driver, Tracker
+from robots.motion import check_measured
+from robots.signals import Array, JointState
 
 SAME_PLACE = 0.02  # rad between two readings; ours: a soft servo may sag so fast
+
+
+def enable_within_limits(driver: Driver, tries: int) -> JointState:
+    """Switch the motors on, unless the arm is outside its limits; returns where it is then.
+
+    Raises:
+        ArmError: it is outside its limits; the motors are as they were.
+        OSError: it does not answer.
+        RuntimeError: it refuses, or its readings do not agree, see ``read_twice``.
+    """
+    check_measured(driver.arm, driver.read().q)
+    driver.enable()
+    return read_twice(driver, tries)
 
 
 def read_twice(driver: Driver, tries: int) -> JointState:
@@ -23,3 +40,14 @@ def read_twice(driver: Driver, tries: int) -> JointState:
         earlier = state
     problem = f"its last readings are {distance:.3f} rad apart, the last at {state.stamp} s"
     raise RuntimeError(f"the arm is enabled, but {problem}")
+
+
+def read_object(tracker: Tracker) -> tuple[Array, float]:
+    """An object's pose and twist (13,) and their stamp s; NaN where the tracker failed."""
+    state = np.full(OBJECT_STATE, np.nan)
+    stamp = np.nan
+    with contextlib.suppress(Exception):
+        reading = tracker.read()
+        stamp = reading.stamp
+        state = np.concatenate([reading.pos, reading.quat, reading.vel])
+    return state, stamp

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hw_interface.control.words import Word
+from robots.paths import WAYPOINTS
 from robots.world import Family
 
 POSE = 7  # numbers of an object's pose: position (3) m, quaternion (4) w x y z
@@ -46,13 +47,6 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("continues", "?"),  # whether it only carries an earlier decision on
         ("action", "f8", actions),  # in [-1, 1]
     ]
-    request: list[Column] = [
-        ("seq", "i8"),  # counted from 1
-        ("kind", "i8"),  # Request; the following fields are for BEGIN_EPISODE
-        ("q", "f8", joints),  # rad, the start
-        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
-        ("task", "f8", (sizes.task_parameters,)),
-    ]
     words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
     event: list[Column] = [
         ("kind", "i8"),  # Event
@@ -65,15 +59,30 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("ring_head", "u8"),  # rows pushed so far
             ("state", _slot(_state_columns(joints, actions))),
             ("action", _slot(action)),
-            ("request", _slot(request)),
+            ("request", _slot(_request(sizes))),
             ("words", _slot(words)),
             ("events", event, (EVENTS,)),
             ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
             ("finished", "?"),  # the control process has ended
             ("exit_reason", f"S{EXIT_REASON}"),
+            ("reason", f"S{EXIT_REASON}"),  # why the newest request was refused or blocked
             ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
         ]
     )
+
+
+def _request(sizes: Sizes) -> list[Column]:
+    """The columns of a request; those after its kind are for BEGIN_EPISODE and MOVE."""
+    joints = (sizes.joints,)
+    return [
+        ("seq", "i8"),  # counted from 1
+        ("kind", "i8"),  # Request
+        ("q", "f8", joints),  # rad, the start, or the goal of the move
+        ("waypoints", "f8", (WAYPOINTS, *joints)),  # rad, on the way there
+        ("waypoint_count", "i8"),  # how many there are
+        ("object_pose", "f8", (POSE,)),  # the start; NaN without an object
+        ("task", "f8", (sizes.task_parameters,)),
+    ]
 
 
 def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Column]:
@@ -93,7 +102,8 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("active_action_seq", "i8"),  # the newest action in order
         ("ticks_done", "i8"),  # ticks of all actions up to the active one
         ("last_request_seq", "i8"),  # the newest request that was handled
-        ("rejected_seq", "i8"),  # the newest request that was refused
+        ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
+        ("arrived_seq", "i8"),  # the newest request whose move has arrived
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own

@@ -10,23 +10,19 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import numpy as np
-
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.controller import ArmController
 from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.own_session import enter_own_session
 from hw_interface.control.pacing import Pacer, become_realtime, count_ticks_per_action
 from hw_interface.control.publishing import Progress, publish_state, record_tick
-from hw_interface.control.requests import Request, read_start
+from hw_interface.control.requests import Request, read_path, read_start, read_task
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
-from hw_interface.devices import Devices
 from robots.errors import ArmError
-from robots.world import Family, Start, Task
+from robots.world import Start, Task
 
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s within which the loop runs again in real time
@@ -34,18 +30,6 @@ BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
 SETTLE_TICKS = 100  # after the end, until the joints stand
 MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
 MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
-
-
-@dataclass(frozen=True)
-class ControlConfig:
-    """Everything the control process needs; sent to it once."""
-
-    family: Family
-    make_devices: Callable[[], Devices]
-    lockstep: bool
-    shared: str  # name of the shared memory
-    parent: int  # process id of the policy; it may be gone before the child can ask for it
-    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
 
 
 class ControlLoop:
@@ -64,6 +48,7 @@ class ControlLoop:
         self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
+        self.move_seq = 0  # the request whose move is under way
         self.lockstep_time = 0.0  # s
         self.ending = False
         self.end_requested = threading.Event()  # by a signal
@@ -220,15 +205,20 @@ class ControlLoop:
         )
 
     def arrive(self, now: float) -> None:
-        """On arrival at an episode's start: have the object placed, then arm."""
+        """At the end of a move: have the object placed and arm, or publish why it was blocked."""
         watchdog = self.controller.watchdog
-        if self.pending_start is not None and watchdog.mode is Mode.IDLE:
-            task, start = self.pending_start
-            self.shared.promise(BLOCKING)
-            self.controller.place_object(task, start)
-            self.pacer.restart()  # the time it took to place the object is not lateness
-            if watchdog.mode is Mode.IDLE:
-                watchdog.arm(now)
+        failure = self.controller.mover.failure
+        if failure:
+            self.refuse(self.move_seq, failure)
+        elif watchdog.mode is Mode.IDLE:
+            self.progress.arrived_seq = self.move_seq
+            if self.pending_start is not None:
+                task, start = self.pending_start
+                self.shared.promise(BLOCKING)
+                self.controller.place_object(task, start)
+                self.pacer.restart()  # the time it took to place the object is not lateness
+                if watchdog.mode is Mode.IDLE:
+                    watchdog.arm(now)
         self.pending_start = None
 
     def handle_words(self) -> None:
@@ -266,27 +256,35 @@ class ControlLoop:
             return
         progress.last_request_seq = seq
         kind = int(posted["kind"])
-        if kind == Request.BEGIN_EPISODE:
-            self.begin_episode(posted)
-        elif kind == Request.END_EPISODE:
+        if kind == Request.END_EPISODE:
             self.controller.end_episode()
+        elif kind in (Request.BEGIN_EPISODE, Request.MOVE, Request.TORQUE_OFF):
+            self.try_request(Request(kind), posted)
         else:
-            progress.rejected_seq = seq
+            self.refuse(seq, f"there is no request {kind}")
             self.report(Event.BAD_RECORD, kind)
         self.publish()
 
-    def begin_episode(self, posted: Record) -> None:
-        """Begin to move to an episode's start, or publish that it was refused."""
-        names = self.config.family.task_names
-        task = Task(names, posted["task"][None].copy(), np.zeros(1, dtype=np.int64))
-        start = read_start(posted)
+    def try_request(self, kind: Request, posted: Record) -> None:
+        """Begin a move or switch the motors off, or publish why that was refused."""
+        self.move_seq = self.progress.last_request_seq
+        self.pending_start = None
         self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:
-            self.controller.begin_move(start.q[0], self.now())
-            self.pending_start = (task, start)
-        except (ArmError, ValueError):
-            self.progress.rejected_seq = self.progress.last_request_seq
+            if kind is Request.TORQUE_OFF:
+                self.controller.torque_off()
+            else:
+                self.controller.begin_move(read_path(posted), self.now())
+            if kind is Request.BEGIN_EPISODE:
+                self.pending_start = read_task(posted, self.config.family), read_start(posted)
+        except (ArmError, ValueError) as error:
+            self.refuse(self.move_seq, str(error))
         self.pacer.restart()  # the time that the driver took is not lateness
+
+    def refuse(self, seq: int, reason: str) -> None:
+        """Publish that the request numbered ``seq`` was refused, or its move blocked, and why."""
+        self.shared.reason = reason
+        self.progress.rejected_seq = seq
 
     def publish(self) -> None:
         """Publish the state to the policy's process."""

@@ -21,7 +21,8 @@ class Progress:
     active_action_seq: int = 0  # the newest action in order
     ticks_done: int = 0  # ticks_per_action for each earlier action, and those of the active one
     last_request_seq: int = 0
-    rejected_seq: int = 0  # the newest request that was refused
+    rejected_seq: int = 0  # the newest request that was refused, or whose move was blocked
+    arrived_seq: int = 0  # the newest request whose move has arrived
     # (words,) how often each Word was handled
     words_handled: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(Word), dtype=np.int64)
@@ -69,6 +70,7 @@ def publish_state(
         ticks_done=progress.ticks_done,
         last_request_seq=progress.last_request_seq,
         rejected_seq=progress.rejected_seq,
+        arrived_seq=progress.arrived_seq,
         words_handled=progress.words_handled,
         operator_hold=controller.watchdog.operator_hold,
         arm_error=progress.arm_error,

@@ -5,8 +5,9 @@ from enum import IntEnum
 import numpy as np
 
 from hw_interface.control.layout import POSE, Record
+from robots.paths import WAYPOINTS
 from robots.signals import Array
-from robots.world import Start
+from robots.world import Family, Start, Task
 
 
 class Request(IntEnum):
@@ -14,6 +15,8 @@ class Request(IntEnum):
 
     BEGIN_EPISODE = 1  # move to the start, have the object placed, arm
     END_EPISODE = 2  # brake, and follow no action
+    MOVE = 3  # move along waypoints, and stand
+    TORQUE_OFF = 4  # switch the motors off, in the rest pose
 
 
 def object_pose(start: Start) -> Array:
@@ -32,3 +35,16 @@ def read_start(posted: Record) -> Start:
         return Start(q)
     pos, quat = np.split(pose[None], [3], axis=1)
     return Start(q, object_pos=pos, object_quat=quat)
+
+
+def read_path(posted: Record) -> Array:
+    """The waypoints of a move as it was requested, the goal last, (k, j)."""
+    count = int(np.clip(posted["waypoint_count"], 0, WAYPOINTS))
+    waypoints = posted["waypoints"][:count]
+    return np.concatenate([waypoints, posted["q"][None]])
+
+
+def read_task(posted: Record, family: Family) -> Task:
+    """The task of an episode as it was requested."""
+    values = posted["task"][None].copy()
+    return Task(family.task_names, values, np.zeros(1, dtype=np.int64))

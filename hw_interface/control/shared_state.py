@@ -128,6 +128,7 @@ class SharedState:
         self.lateness = memory["lateness"]
         self._finished = memory["finished"]
         self._exit_reason = memory["exit_reason"]
+        self._reason = memory["reason"]
         self._alive_until = memory["alive_until"]
         self._head = memory["ring_head"]
         self._ring = memory["ring"]
@@ -187,13 +188,22 @@ class SharedState:
     def exit_reason(self, reason: str) -> None:
         self._exit_reason[...] = reason.encode()
 
+    @property
+    def reason(self) -> str:
+        """Why the newest request was refused, or its move was blocked; empty otherwise."""
+        return bytes(self._reason[()]).decode(errors="replace")
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self._reason[...] = reason.encode()
+
     def close(self) -> None:
         """Detach; the owner also removes the memory."""
         # views into the memory must be gone before it can be unmapped
         del self.state, self.action
         del self.request, self.words
         del self.events, self.lateness
-        del self._finished, self._exit_reason
+        del self._finished, self._exit_reason, self._reason
         del self._alive_until
         del self._head, self._ring
         self._memory.close()

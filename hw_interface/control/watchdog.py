@@ -55,6 +55,7 @@ class Event(IntEnum):
     TORQUE_UNKNOWN = 23  # a joint measures no torque any more, its limit is not held; s
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
+    BLOCKED = 40  # a move did not arrive, and the arm stands; after how long, s
 
 
 # Something is in the arm's way, or has moved it: its setpoint lies beyond where the joints are.
@@ -111,11 +112,6 @@ class Watchdog:
     def operator_hold(self) -> bool:
         """Whether an operator holds the arm."""
         return self._mode_after_release is not None
-
-    @property
-    def link_lost(self) -> bool:
-        """Whether the controller's stamp has stopped: commands may not arrive, or arrive late."""
-        return self.measurements.link_lost
 
     @property
     def in_contact(self) -> bool:

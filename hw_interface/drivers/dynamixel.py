@@ -43,9 +43,11 @@ from hw_interface.drivers.dynamixel_settings import (
     GOAL_TOLERANCE,
     JointBounds,
     check_hardware_errors,
+    check_link,
     check_settings,
     check_shadows,
     check_written,
+    goals_to_hold,
 )
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
@@ -108,6 +110,7 @@ class Dynamixel:
         self._clocks = ServoClocks()
         self._bounds: JointBounds | None = None  # what the servos accept; known once connected
         self._state: JointState | None = None
+        self._target: Array | None = None  # (j,) rad, the goals that were written last
 
     def connect(self) -> None:
         """Open the port and check that every servo is there and set as when it was calibrated.
@@ -119,21 +122,8 @@ class Dynamixel:
         """
         self.bus.open()
         self._bounds = check_settings(self.bus, self.calibration)
-        self._check_link()
+        check_link(self.bus, self._all_ids, PRESENT, self.max_round_trip)
         self.bus.expect_speed()
-
-    def _check_link(self) -> None:
-        """Refuse a link on which a reading takes longer than a tick."""
-        round_trip = self.bus.round_trip(self._all_ids, PRESENT)
-        if np.isinf(round_trip):
-            problem = "the servos answer, but not to a fast sync read"
-            raise OSError(f"{problem}: their firmware must be 45 or newer")
-        if round_trip > self.max_round_trip:
-            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.max_round_trip:.1f} ms"
-            timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
-            remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
-            problem = f"{self.bus.port} is too slow: one reading takes {times}"
-            raise RuntimeError(f"{problem}; {remedy}")
 
     def enable(self) -> None:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
@@ -151,7 +141,7 @@ class Dynamixel:
         self._bound_speed_and_current()
         self._clocks.restart()
         state = self._retry(self._read_present)
-        goals = self._to_ticks(state.q)
+        goals = goals_to_hold(control, self._lowest, self._highest)
         self._write_all(GOAL_POSITION, goals)
         self._check_written(GOAL_TOLERANCE, goal_position=goals)
         self._write_all(TORQUE, [1] * len(self._ids))
@@ -160,7 +150,8 @@ class Dynamixel:
         self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
         self._enabled = True
         self._watchdog_tripped = False
-        self._state = replace(state, condition=Condition.READY)
+        self._target = self._sign * (np.array(goals) - self._zero) * TICK
+        self._state = replace(state, condition=Condition.READY, target=self._target)
 
     def _bound_speed_and_current(self) -> None:
         """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
@@ -217,12 +208,19 @@ class Dynamixel:
             raise BadArgumentError(f"a command must be finite, got {command.q}")
         if self._enabled:
             self._write_all(GOAL_POSITION, self._to_ticks(command.q))
+            self._target = command.q.copy()
 
     def stop(self) -> None:
         """Ignore further commands; the servos hold. A joint far from its goal holds where it is."""
         if self._enabled:
             self._enabled = False
             self._let_go()
+
+    def torque_off(self) -> None:
+        """Switch the torque of all servos off, and read back that it is."""
+        self._enabled = False
+        self._write_all(TORQUE, [0] * len(self._ids))
+        self._check_written(torque=[0] * len(self._ids))
 
     def disconnect(self) -> None:
         """Close the port; the servos hold. Those of an arm that moves keep their bus watchdog."""
@@ -267,6 +265,7 @@ class Dynamixel:
             tau=self._sign * current[:joints] * self._torque_unit,
             stamp=self._clocks.time,
             condition=self._condition(replies),
+            target=self._target if self._enabled else None,
         )
 
     def _condition(self, replies: list[Reply]) -> Condition:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from hw_interface.drivers.dynamixel_bus import DynamixelBus
 from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring
-from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS
-from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS
+from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS, TICK
+from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS, Register
+from robots.driver import REACHED
+from robots.signals import Array
 
 IntArray = NDArray[np.int64]
 
@@ -97,6 +99,27 @@ def _check_follows_none(servo: ServoWiring, secondary_id: int, calibration: Cali
         raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
 
 
+def check_link(
+    bus: DynamixelBus, servo_ids: Sequence[int], register: Register, longest: float
+) -> None:
+    """Refuse a link on which reading ``register`` of all servos takes longer than ``longest`` s.
+
+    Raises:
+        OSError: the servos do not answer to a fast sync read.
+        RuntimeError: the link is slow; the message says how slow.
+    """
+    round_trip = bus.round_trip(servo_ids, register)
+    if np.isinf(round_trip):
+        problem = "the servos answer, but not to a fast sync read"
+        raise OSError(f"{problem}: their firmware must be 45 or newer")
+    if round_trip > longest:
+        times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * longest:.1f} ms"
+        timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
+        remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
+        problem = f"{bus.port} is too slow: one reading takes {times}"
+        raise RuntimeError(f"{problem}; {remedy}")
+
+
 def check_hardware_errors(servo_ids: Sequence[int], control: NDArray[np.void]) -> None:
     """Refuse servos that report a hardware error."""
     for servo_id, error in zip(servo_ids, control["hardware_error"].tolist(), strict=True):
@@ -154,3 +177,25 @@ def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> list[int]:
+    """Goals at which every joint stays where it is, in ticks.
+
+    A servo that has reached its goal, see ``REACHED``, keeps it: the joint sags below it under the
+    arm's weight, and would be lowered each time by a goal where it is measured. One that is farther
+    away may press against something, and holds where it is measured.
+
+    Args:
+        control: the control registers of every servo, the joints' first.
+        lowest: (j,) ticks, the lowest goals that are allowed.
+        highest: (j,) ticks.
+    """
+    of_joints = control[: len(lowest)]
+    goal = of_joints["goal_position"].astype(np.int64)
+    present = of_joints["present_position"].astype(np.int64)
+    is_near = np.abs(goal - present) * TICK < REACHED
+    is_held = is_near & (of_joints["torque"] == 1)
+    goals = np.where(is_held, goal, present)
+    allowed: list[int] = np.clip(goals, lowest, highest).astype(int).tolist()
+    return allowed

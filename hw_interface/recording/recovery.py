@@ -1,57 +1,100 @@
-"""Repair of recordings that were cut off, for example by a kill."""
+"""Repair of recordings that were cut off or damaged."""
 
-import io
+import fcntl
 import os
-import struct
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import IO, NamedTuple
 
-from mcap.exceptions import McapError
-from mcap.records import Channel, McapRecord, Message, Schema
-from mcap.stream_reader import StreamReader
+from mcap.records import Attachment, Channel, Message, Metadata, Schema
 from mcap.writer import Writer
 
-from robots.errors import DamagedError
+from hw_interface.recording.scan import ChunkRecord, count_damaged, find_whole
+from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
+from robots.errors import BadArgumentError, DamagedError, PliantError
 
-# raised by reading beyond the end of a file that was cut off
-CUT_OFF = (McapError, EOFError, ValueError, KeyError, struct.error)
+
+class Recovered(NamedTuple):
+    """What was kept of a recording, and what was lost."""
+
+    messages: int
+    lost_messages: int  # those that are missing before the last one kept
+    lost_bytes: int
 
 
 class _Copier:
-    """Copies records of one file into a new file, which gets an index."""
+    """Copies whole records into a new file, which gets an index."""
 
-    def __init__(self) -> None:
-        self.file = io.BytesIO()
-        self.writer = Writer(self.file)
+    def __init__(self, file: IO[bytes], ours: bool) -> None:
+        """``ours``: the file that is copied was made by this version's recorder."""
         self.messages = 0
-        self._schemas: dict[int, int] = {}  # old id: new id
-        self._channels: dict[int, int] = {}  # old id: new id
-        self.writer.start()
+        self.unnamed = 0  # messages of topics that no whole record names
+        self.expected = 0  # messages up to the newest, by their numbers
+        self._ours = ours
+        self._writer = Writer(file)
+        self._writer.start(PROFILE if ours else "")
+        self._schemas: dict[int, int] = {}  # old number: new number
+        self._channels: dict[int, int] = {}
+        self._known: dict[str, int] = {}  # what a schema or channel says: its new number
+        if ours:
+            self._declare_planned()
 
-    def copy(self, record: McapRecord) -> None:
-        """Copy one record; the kinds that the writer adds itself are skipped."""
-        if isinstance(record, Schema):
-            self._copy_schema(record)
-        elif isinstance(record, Channel):
-            self._copy_channel(record)
-        elif isinstance(record, Message):
-            self._copy_message(record)
+    def _declare_planned(self) -> None:
+        """Declare the channels that the recorder always declares, should their list be lost."""
+        for number, plan in planned_channels().items():
+            schema = Schema(number, plan.schema_data, ENCODING, plan.schema)
+            channel = Channel(number, plan.topic, "json", {}, number)
+            self._copy_schema(schema)
+            self._copy_channel(channel)
+
+    def copy_chunk(self, records: list[ChunkRecord]) -> None:
+        """Copy the records of a chunk."""
+        for record in records:
+            if isinstance(record, Schema):
+                self._copy_schema(record)
+            elif isinstance(record, Channel):
+                self._copy_channel(record)
+            else:
+                self._copy_message(record)
+
+    def copy_attachment(self, attachment: Attachment) -> None:
+        """Copy a file that is kept in the recording."""
+        self._writer.add_attachment(
+            attachment.create_time,
+            attachment.log_time,
+            attachment.name,
+            attachment.media_type,
+            attachment.data,
+        )
+
+    def copy_metadata(self, metadata: Metadata) -> None:
+        """Copy what the recording says about itself."""
+        self._writer.add_metadata(metadata.name, metadata.metadata)
 
     def _copy_schema(self, schema: Schema) -> None:
-        if schema.id not in self._schemas:
-            new = self.writer.register_schema(schema.name, schema.encoding, schema.data)
-            self._schemas[schema.id] = new
+        key = repr(("schema", schema.name, schema.encoding, schema.data))
+        if key not in self._known:
+            new = self._writer.register_schema(schema.name, schema.encoding, schema.data)
+            self._known[key] = new
+        self._schemas[schema.id] = self._known[key]
 
     def _copy_channel(self, channel: Channel) -> None:
-        if channel.id not in self._channels:
-            self._channels[channel.id] = self.writer.register_channel(
-                channel.topic,
-                channel.message_encoding,
-                self._schemas[channel.schema_id],
-                channel.metadata,
-            )
+        schema = self._schemas.get(channel.schema_id, 0)  # 0: without a schema
+        declared = (channel.topic, channel.message_encoding, schema, channel.metadata)
+        key = repr(("channel", *declared))
+        if key not in self._known:
+            self._known[key] = self._writer.register_channel(*declared)
+        self._channels[channel.id] = self._known[key]
 
     def _copy_message(self, message: Message) -> None:
-        self.writer.add_message(
+        if message.channel_id not in self._channels:
+            self.unnamed += 1
+            return
+        self._writer.add_message(
             self._channels[message.channel_id],
             message.log_time,
             message.data,
@@ -59,37 +102,98 @@ class _Copier:
             message.sequence,
         )
         self.messages += 1
+        if self._ours:
+            self.expected = max(self.expected, message.sequence + 1)
+
+    def finish(self) -> int:
+        """Write the index; returns how many messages are known to be lost."""
+        self._writer.finish()
+        return max(self.unnamed, self.expected - self.messages)
 
 
-def recover(path: Path) -> int:
-    """Keep every whole message of a recording that was cut off and write its index.
+def recover(path: Path) -> Recovered:
+    """Keep every whole chunk of a damaged recording and write its index.
 
-    The repaired file replaces the cut one in one step.
+    A chunk is whole where its checksum says so; nothing else of a recording is believed. The
+    repaired file replaces the damaged one in one step.
 
     Returns:
-        How many messages were kept.
+        How many messages were kept, and what was lost.
 
     Raises:
+        BadArgumentError: this is no file, or it is being recorded.
         DamagedError: there is no whole message; the file is left as it is.
+        PliantError: it cannot be read, or there is no space for the repaired file.
     """
-    copier = _Copier()
+    real = Path(os.path.realpath(path))  # where a link leads
+    temporary = real.with_name(f".{real.name}.recovered")
     try:
-        with path.open("rb") as cut:
-            for record in StreamReader(cut).records:
-                copier.copy(record)
-    except CUT_OFF as error:
-        if copier.messages == 0:
-            raise DamagedError(f"{path} holds no whole message: {error}") from error
-    copier.writer.finish()
-    _replace(path, copier.file.getvalue())
-    return copier.messages
+        with _open_mapped(path) as data:
+            return _write_repaired(data, real, temporary)
+    except OSError as error:
+        raise PliantError(f"cannot repair {path}: {error.strerror or error}") from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step, after the new content is on the disk."""
-    temporary = path.with_name(path.name + ".recovered")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+@contextmanager
+def _open_mapped(path: Path) -> Iterator[mmap]:
+    """The bytes of a file that no recorder writes to."""
+    if not path.exists():
+        raise BadArgumentError(f"no file {path}")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if path.is_dir() else "pipe or device"
+        raise BadArgumentError(f"{path} is a {kind}, no file")
+    if status.st_size == 0:
+        raise DamagedError(f"{path} holds no whole message: it is empty")
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadArgumentError(f"{path} is still being recorded") from error
+        except OSError:  # not every file system has locks
+            pass
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            yield data
+
+
+def _write_repaired(data: mmap, path: Path, temporary: Path) -> Recovered:
+    """Write what is whole beside the file, then put it in its place."""
+    try:
+        with temporary.open("wb") as file:
+            result = _copy(data, file)
+            if result.messages == 0:
+                raise DamagedError(f"{path} holds no whole message of an MCAP recording")
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return result
+
+
+def _copy(data: mmap, file: IO[bytes]) -> Recovered:
+    """Copy every whole record and count what is between them."""
+    ours = data.find(PROFILE.encode()) >= 0  # in the header and in the metadata
+    copier = _Copier(file, ours)
+    seen: set[int] = set()
+    lost_bytes = 0
+    position = 0
+    for record in find_whole(data):
+        lost_bytes += count_damaged(data, position, record.start)
+        position = record.end
+        digest = hash(data[record.start : record.end])
+        if digest in seen:  # a file that was put together may hold a record twice
+            continue
+        seen.add(digest)
+        match record.content:
+            case Attachment():
+                copier.copy_attachment(record.content)
+            case Metadata():
+                copier.copy_metadata(record.content)
+            case _:
+                copier.copy_chunk(record.content)
+    lost_bytes += count_damaged(data, position, len(data))
+    lost_messages = copier.finish()
+    return Recovered(copier.messages, lost_messages, lost_bytes)

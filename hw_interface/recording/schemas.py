@@ -1,12 +1,17 @@
 """Topics of a recording and their JSON schemas, with the field names of Foxglove's messages."""
 
-from typing import Any
+import json
+import zlib
+from typing import Any, NamedTuple
 
 Schema = dict[str, Any]
 
+ENCODING = "jsonschema"
 NUMBER: Schema = {"type": "number"}
 INTEGER: Schema = {"type": "integer"}
+FLAG: Schema = {"type": "boolean"}
 TEXT: Schema = {"type": "string"}
+NUMBERS: Schema = {"type": "array", "items": NUMBER}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -17,6 +22,8 @@ TIME: Schema = {"title": "time", **_object(sec=INTEGER, nsec=INTEGER)}
 VECTOR = _object(x=NUMBER, y=NUMBER, z=NUMBER)
 QUATERNION = _object(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER)
 JOINT = _object(name=TEXT, position=NUMBER, velocity=NUMBER, effort=NUMBER)
+# size: how many numbers; values: the numbers themselves where they are few
+TENSOR = _object(name=TEXT, size=INTEGER, mean=NUMBER, rms=NUMBER, values=NUMBERS)
 
 # properties by schema
 SCHEMAS: dict[str, Schema] = {
@@ -41,6 +48,25 @@ SCHEMAS: dict[str, Schema] = {
         "verdict": INTEGER,  # robots.signals.Verdict flags
         "action": INTEGER,  # sequence number of the active action
     },
+    "pliant.Decision": {
+        "timestamp": TIME,
+        "episode": INTEGER,  # since the arm was opened, from 0
+        "tick": INTEGER,  # decision of the episode, from 0
+        "observation": NUMBERS,  # before the action; the metadata names its columns
+        "action": NUMBERS,  # in [-1, 1], as the policy chose it, before the gate
+        "applied": NUMBERS,  # in [-1, 1], mean of what reached the joints, after the gate
+        "verdict": INTEGER,  # robots.signals.Verdict flags of all ticks of the action
+        "reward": NUMBER,
+        "success": FLAG,
+        "terminated": FLAG,
+        "truncated": FLAG,
+    },
+    "pliant.Belief": {
+        "timestamp": TIME,
+        "episode": INTEGER,  # of the trial with this task, from 0
+        "tick": INTEGER,  # decision that the belief follows, from 0
+        "tensors": {"type": "array", "items": TENSOR},
+    },
 }
 
 # schema by topic
@@ -50,4 +76,29 @@ TOPICS = {
     "/object": "foxglove.PoseInFrame",
     "/events": "foxglove.Log",
     "/control": "pliant.Control",
+    "/decision": "pliant.Decision",
+    "/belief": "pliant.Belief",
 }
+
+
+class ChannelPlan(NamedTuple):
+    """What a recording declares about one topic."""
+
+    topic: str
+    schema: str  # name
+    schema_data: bytes  # JSON schema
+
+
+def planned_channels() -> dict[int, ChannelPlan]:
+    """Every channel of a recording by its number in the file, counted from 1."""
+    channels = {}
+    for number, (topic, name) in enumerate(TOPICS.items(), 1):
+        schema = {"title": name, "type": "object", "properties": SCHEMAS[name]}
+        data = json.dumps(schema).encode()
+        channels[number] = ChannelPlan(topic, name, data)
+    return channels
+
+
+# In the header and the metadata of every recording. It names the channels above by a checksum, so
+# that a file whose own list of channels is damaged can still be read.
+PROFILE = f"pliant-{zlib.crc32(repr(planned_channels()).encode()):08x}"

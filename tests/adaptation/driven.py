@@ -1,6 +1,6 @@
 """A program in a terminal of its own: an operator's console over a twin in real time.
 
-Usage: python driven.py RECORDING
+Usage: python driven.py FOLDER, which gets the recording
 """
 
 import sys
@@ -36,13 +36,11 @@ class Creep:
         return None
 
 
-def main(recording: Path) -> None:
+def main(folder: Path) -> None:
     family = Push()
     task = family.sample(np.random.default_rng(0), 1)
     with OperatorConsole() as operator:
-        session = ArmSession(
-            family, "panda", clock="realtime", record_to=recording, operator=operator
-        )
+        session = ArmSession(family, "panda", clock="realtime", record_to=folder, operator=operator)
         with session:
             session.run_object("creep", Creep(), task, [False] * EPISODES, must_count=False)
 

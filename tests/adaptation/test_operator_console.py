@@ -143,8 +143,8 @@ def test_a_key_that_ends_the_program_restores_the_terminal_and_says_how_the_arm_
 def test_a_terminal_that_is_closed_leaves_the_arm_at_rest_and_the_recording_whole(
     tmp_path: Path, hang_up: bool
 ) -> None:
-    recording = tmp_path / "r.mcap"
-    with program("driven.py", str(recording)) as terminal:
+    recording = tmp_path / "recording-0.mcap"
+    with program("driven.py", str(tmp_path)) as terminal:
         terminal.read_until("episode 1")
         if hang_up:
             terminal.hang_up()

@@ -3,6 +3,7 @@
 import builtins
 import io
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -19,12 +20,21 @@ import tiny
 import torch
 
 from adaptation import cli
+from adaptation.belief_keeper import summarize
 from adaptation.jobs import arm_session, collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.jobs.trial import TrialConfig, read_episodes, run_objects, run_trial
+from adaptation.jobs.trial import (
+    NOT_RECORDED,
+    TrialConfig,
+    open_or_resume,
+    read_episodes,
+    run_objects,
+    run_trial,
+    run_worker,
+)
 from adaptation.reporting.report import write_report
 from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
@@ -33,6 +43,7 @@ from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
 from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
+from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
 from robots.signals import Array, Verdict
@@ -72,6 +83,7 @@ class Arm(tiny.World):
 
     until_power_cut = NEVER  # ticks
     until_fault = NEVER  # ticks
+    missing_folder: Path | None = None  # where nothing can be recorded
     opened: list[Opened] = []  # noqa: RUF012
     mode = Mode.RUNNING
     is_held = False
@@ -84,17 +96,22 @@ class Arm(tiny.World):
         driver: str,
         driver_options: dict[str, Any],
         clock: str,
-        record_to: Path | None,
+        record_to: RecordTo | None,
         seed: int,
         placer: Any,
         tracker: str | None,
         tracker_options: dict[str, Any] | None,
     ) -> None:
         super().__init__(family, "", 1, 0)
-        recording = record_to.name if record_to is not None else None
+        recording = record_to.folder.name if record_to is not None else None
         opened = Opened(arm.name, driver, clock, recording, type(placer), tracker)
         Arm.opened.append(opened)
         self.clock = clock
+        if Arm.missing_folder is not None:
+            record_to = RecordTo(Arm.missing_folder)
+        else:
+            record_to = None  # records nothing
+        self.recorder = RecorderProcess(record_to, family, arm, "", lockstep=True)
         self.events: list[dict[str, Any]] = []
         self.control = SimpleNamespace(
             state={"missed_ticks": 0},
@@ -150,6 +167,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "until_power_cut", NEVER)
     monkeypatch.setattr(Arm, "until_fault", NEVER)
     monkeypatch.setattr(Arm, "opened", [])
+    monkeypatch.setattr(Arm, "missing_folder", None)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     run = Run.create(tmp_path / "run", config)
     for role in ("method", "blind", "oracle"):
@@ -358,6 +376,111 @@ def test_a_latched_fault_fails_the_trial_which_then_resumes_there(
     assert not any("FAULT" in record.verdicts for record in records)
 
 
+def run_for_script(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, str]:
+    """Exit status, answer and standard error of a command with ``--json``."""
+    capfd.readouterr()
+    stdout = os.dup(1)  # the command gives it away: its process ends then
+    status = cli.main([*words, "--json"])
+    os.dup2(stdout, 1)
+    os.close(stdout)
+    output = capfd.readouterr()
+    return status, json.loads(output.out.splitlines()[-1]), output.err
+
+
+def test_a_recording_that_fails_is_told_once_and_by_the_exit_status(
+    trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("deploy", str(trained), "--arm", "tiny-arm")
+    status, answer, _ = run_for_script(capfd, *words)
+    assert status == 0
+    assert answer["recording_error"] is None
+    Arm.missing_folder = tmp_path / "nowhere"
+    status, answer, complaint = run_for_script(capfd, *words)
+    assert status == 1
+    assert complaint.count("nothing is recorded") == 1
+    assert "nothing is recorded" in answer["recording_error"]
+    assert [event["event"] for event in answer["events"]].count("RECORDING_FAILED") == 1
+    assert answer["episodes"] > 0
+    trial = ("trial", str(trained), "--arm", "tiny-arm", "--objects", "2", "--workers", "1")
+    status, answer, complaint = run_for_script(capfd, *trial)
+    assert status == 1
+    assert complaint.count("nothing is recorded") == 1
+    assert "nothing is recorded" in answer["recording_error"]
+    assert answer["adapted"] is not None
+
+
+def test_a_recording_that_fails_while_it_is_closed_is_told_too(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last part is written when the arm is at rest."""
+
+    def close(arm: Arm) -> None:
+        arm.recorder._fail("the disk is full")
+
+    monkeypatch.setattr(Arm, "close", close)
+    result = deploy(Run.open(trained), "tiny-arm")
+    assert result.recording_error == "the disk is full"
+    assert [event.event for event in result.events][-1] == "RECORDING_FAILED"
+
+
+def test_a_worker_says_that_its_recording_has_failed(trained: Path, tmp_path: Path) -> None:
+    config = config_of(trained)
+    open_or_resume(config, trained / "trial")
+    run_worker(Run.open(trained), config, trained / "trial", 0, 2)
+    Arm.missing_folder = tmp_path / "nowhere"
+    with pytest.raises(SystemExit) as end:
+        run_worker(Run.open(trained), config, trained / "trial", 1, 2)
+    assert end.value.code == NOT_RECORDED
+
+
+class Notes:
+    """A recorder that keeps what it is given."""
+
+    is_recording = True
+    failure_event = None
+
+    def __init__(self) -> None:
+        self.beliefs: list[dict[str, Any]] = []
+        self.texts: list[str] = []
+
+    def write(self, topic: str, message: dict[str, Any]) -> None:
+        assert topic == "/belief"
+        self.beliefs.append(message)
+
+    def log(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_what_the_policy_believes_is_recorded_after_every_decision(trained: Path) -> None:
+    run = Run.open(trained)
+    name, policy = next(run.policies("tiny-arm"))
+    notes: Any = Notes()
+    with ArmSession(run.family, "tiny-arm") as session:
+        session.world.recorder = notes
+        task = run.family.sample(np.random.default_rng(0), 1)
+        session.run_object(name, policy, task, [False, False], number=3)
+    assert notes.texts == ["object 3, policy adapted"]
+    assert len(notes.beliefs) == 2 * TICKS
+    for message in notes.beliefs:
+        by_name = {tensor["name"]: tensor for tensor in message["tensors"]}
+        assert set(by_name) == {"ticks", "last", "inner/noise"}
+        counted = 1.0 + message["tick"] + message["episode"] * (TICKS + 100)
+        assert by_name["ticks"]["values"] == [counted]
+        assert by_name["ticks"]["rms"] == counted
+        assert by_name["last"]["size"] == 2
+
+
+def test_of_a_large_belief_mean_and_size_are_recorded() -> None:
+    few = torch.tensor([[3.0, -4.0]])
+    many = torch.full((1, 5, 20), 2.0)
+    small, large, empty = summarize([few, many, torch.zeros(1, 0)])
+    assert small["values"] == [3.0, -4.0]
+    assert small["mean"] == -0.5
+    assert small["rms"] == pytest.approx(12.5**0.5)
+    assert large == {"name": "1", "size": 100, "mean": 2.0, "rms": 2.0, "values": []}
+    assert empty == {"name": "2", "size": 0, "mean": None, "rms": None, "values": []}
+
+
 def test_another_trial_is_not_mixed_in(trained: Path) -> None:
     try_out(trained)
     with pytest.raises(BadArgumentError, match="objects 4, not 5"):
@@ -375,8 +498,8 @@ def test_a_realtime_check_is_run_once_beside_the_statistics(trained: Path) -> No
     result = try_out(trained, realtime_episodes=2)
     nothing = type(None)
     assert Arm.opened == [
-        Opened("tiny-arm", "twin", "lockstep", None, nothing, None),
-        Opened("tiny-arm", "twin", "realtime", "recording-0.mcap", nothing, None),
+        Opened("tiny-arm", "twin", "lockstep", "trial", nothing, None),
+        Opened("tiny-arm", "twin", "realtime", "trial", nothing, None),
     ]
     assert result.timing == msgspec.convert(TIMING, Timing)
     assert result.episodes == 3

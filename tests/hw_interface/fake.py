@@ -96,6 +96,9 @@ class FakeDriver:
         self._call("stop")
         self.goal = self.q.copy()
 
+    def torque_off(self) -> None:
+        self._call("torque_off")
+
     def disconnect(self) -> None:
         self._call("disconnect")
 

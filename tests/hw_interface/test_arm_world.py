@@ -1,5 +1,6 @@
 """The arm as a world: episodes over the twin, and a clean end when a process dies."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
+from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
@@ -215,7 +217,7 @@ def test_a_family_without_an_object_runs_too() -> None:
 
 
 def test_in_real_time_it_keeps_time_waits_between_episodes_and_records(tmp_path: Path) -> None:
-    world = build(clock="realtime", record_to=tmp_path / "r.mcap")
+    world = build(clock="realtime", record_to=RecordTo(tmp_path))
 
     def run_timed(ticks: int) -> list[Step]:
         began = time.monotonic()
@@ -236,11 +238,122 @@ def test_in_real_time_it_keeps_time_waits_between_episodes_and_records(tmp_path:
         assert timing["ticks"] > 1000
     finally:
         world.close()
-    with (tmp_path / "r.mcap").open("rb") as file:
+    with (tmp_path / "recording-0.mcap").open("rb") as file:
         summary = make_reader(file).get_summary()
     assert summary is not None
     assert summary.statistics is not None
     assert summary.statistics.message_count > 3 * 2000
+
+
+def read_recording(path: Path, topic: str) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        messages = make_reader(file).iter_messages(topics=[topic])
+        return [json.loads(message.data) for _, _, message in messages]
+
+
+def test_in_lockstep_what_was_seen_done_and_earned_is_recorded(tmp_path: Path) -> None:
+    world = build(record_to=RecordTo(tmp_path, {"run": "runs/a"}))
+    task = sample_task()
+    try:
+        observations = [world.reset(task)[0]]
+        steps = [world.step(strike_action(tick)) for tick in range(4)]
+        world.reset(task)
+        world.step(np.array([[3.0, 0.0]]))  # the gate's business
+        world.recorder.write("/belief", {"episode": 0, "tick": 0, "tensors": []})
+        mode_ticks = world.control.state["tick"]
+    finally:
+        world.close()
+    path = tmp_path / "recording-0.mcap"
+    assert world.recorder.path == path
+    assert world.recorder.failure is None
+    observations += [step.obs[0] for step in steps]
+    decisions = read_recording(path, "/decision")
+    assert [(message["episode"], message["tick"]) for message in decisions] == [
+        *((0, tick) for tick in range(4)),
+        (1, 0),
+    ]
+    for tick, (message, step) in enumerate(zip(decisions, steps, strict=False)):
+        assert message["observation"] == observations[tick].tolist()
+        assert message["action"] == strike_action(tick)[0].tolist()
+        assert message["applied"] == step.applied[0].tolist()
+        assert message["reward"] == float(step.reward[0])
+        assert message["verdict"] == int(step.verdict[0])
+    assert decisions[-1]["action"] == [3.0, 0.0]
+    assert max(decisions[-1]["applied"]) <= 1
+    assert len(read_recording(path, "/belief")) == 1
+    assert len(read_recording(path, "/control")) >= mode_ticks
+    with path.open("rb") as file:
+        (metadata,) = make_reader(file).iter_metadata()
+    known = {"arm": "panda", "family": FAMILY.name, "clock": "lockstep", "run": "runs/a"}
+    assert metadata.metadata.items() >= known.items()
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "realtime"])
+def test_a_recorder_that_is_killed_disturbs_no_arm_and_is_told_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], clock: str
+) -> None:
+    world = build(clock=clock, record_to=RecordTo(tmp_path))
+    try:
+        retry_overruns(world, lambda: world.reset(sample_task()))
+        assert world.recorder.failure_event is None
+        pid = world.recorder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: world.recorder.failure_event is not None)
+        steps = retry_overruns(world, lambda: run_episode(world, 5))
+        assert np.isfinite(steps[-1].obs).all()
+        event = world.recorder.failure_event
+        assert event is not None
+        assert event["event"] == "RECORDING_FAILED"
+    finally:
+        world.close()
+    assert "ended by SIGKILL" in str(world.recorder.failure)
+    assert capfd.readouterr().err.count("is not complete") == 1
+
+
+def test_what_a_recorder_that_hangs_does_not_take_is_counted(tmp_path: Path) -> None:
+    """Writing to it never blocks for long, and the recording says what it lacks."""
+    world = build(record_to=RecordTo(tmp_path))
+    count = 0
+    try:
+        pid = world.recorder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(1000):
+            world.recorder.write("/belief", {"tensors": ["x" * 1000]})
+        os.kill(pid, signal.SIGCONT)
+
+        def is_taken() -> bool:
+            world.recorder.log("again")
+            return world.recorder.lost == 0
+
+        assert eventually(is_taken)
+        count = world.control.state["tick"]
+        world.reset(sample_task())
+        assert world.control.state["tick"] > count
+    finally:
+        world.close()
+    path = tmp_path / "recording-0.mcap"
+    kept = len(read_recording(path, "/belief"))
+    assert 0 < kept < 1000
+    texts = [message["message"] for message in read_recording(path, "/events")]
+    lost = [int(text.split()[0]) for text in texts if "of the policy were not recorded" in text]
+    again = texts.count("again")
+    assert sum(lost) + kept + again >= 1000
+
+
+def test_an_arm_moves_also_where_nothing_can_be_recorded(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The folder is missing, as it is where it is read-only for a file that is to be made."""
+    world = build(record_to=RecordTo(tmp_path / "nowhere"))
+    try:
+        run_episode(world, 2)
+        assert world.recorder.path is None
+        assert world.recorder.failure_event is not None
+    finally:
+        world.close()
+    assert capfd.readouterr().err.count("nothing is recorded in") == 1
 
 
 @pytest.mark.parametrize("clock", ["lockstep", "realtime"])

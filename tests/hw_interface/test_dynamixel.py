@@ -24,6 +24,8 @@ from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, MissingExtraError
+from robots.kinematics import Kinematics
+from robots.paths import plan_path
 from robots.signals import Command, Condition
 from sim.families import FAMILIES
 from sim.plant import Plant
@@ -60,7 +62,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
         mirror(calibration)
         calibration["mode"] = mode
 
-    plant = Plant(VIPERX)
+    plant = Plant(VIPERX, VIPERX.home, gravity=False)
     with emulated_arm(plant, write_calibration(tmp_path, change)) as (driver, bus):
         driver.connect()
         driver.enable()
@@ -81,7 +83,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
 
 
 def test_speed_and_torque_have_the_joints_sign(tmp_path: Path) -> None:
-    plant = Plant(VIPERX)
+    plant = Plant(VIPERX, VIPERX.home, gravity=False)
     with emulated_arm(plant, write_calibration(tmp_path, mirror)) as (driver, _):
         driver.connect()
         driver.enable()
@@ -326,7 +328,8 @@ class Rig:
         for _ in range(1000):
             self.ticks(1)
             if self.controller.at_rest:
-                return
+                break
+        self.ticks(20)  # by then the last goals have reached the servos
 
     def act(self, ticks: int = 32) -> None:
         self.seq += 1
@@ -527,3 +530,54 @@ def test_an_arm_that_gets_no_more_commands_stops_by_itself() -> None:
         q, dq, _ = bus.physics.read()
         assert 0.1 < q[0] < 1.0
         assert np.abs(dq).max() < 1e-2
+
+
+def test_a_soft_arm_is_not_lowered_by_stops_and_starts() -> None:
+    """Its servos sag under its weight; each of them goes on holding the goal that it had."""
+    with emulated_arm() as (driver, bus):
+        rig = Rig(driver, bus)
+        rig.begin()
+        rig.ticks(200)
+        kinematics = Kinematics(VIPERX)
+        before = kinematics.position(driver.read().q[None])[0, 2]
+        setpoint = rig.controller.gate.setpoint.q[0].copy()
+        for _ in range(6):
+            rig.watchdog.fault(Event.OPERATOR_STOP)
+            rig.ticks(60)
+            rig.watchdog.clear()
+            rig.controller.begin_move(rig.controller.gate.setpoint.q[0], rig.now)
+            rig.ticks(60)
+        after = kinematics.position(driver.read().q[None])[0, 2]
+        np.testing.assert_allclose(rig.controller.gate.setpoint.q[0], setpoint, atol=2 * TICK)
+        assert np.abs(driver.read().q - setpoint).max() > 5 * TICK, "the arm sags"
+        assert abs(after - before) < 2e-3
+        driver.disconnect()
+
+
+def test_a_joint_outside_its_limits_is_named_before_torque_is_switched_on() -> None:
+    q = VIPERX.rest.copy()
+    q[2] = 1.75
+    with emulated_arm(Plant(VIPERX, q, gravity=False)) as (driver, bus):
+        with pytest.raises(ArmError, match=r"joint elbow is at 1\.7"):
+            Rig(driver, bus)
+        assert not any(servo.get("torque") for servo in bus.servos.values())
+        driver.disconnect()
+
+
+def test_an_arm_that_is_parked_may_lose_its_torque_and_no_other_may() -> None:
+    with emulated_arm() as (driver, bus):
+        rig = Rig(driver, bus)
+        rig.begin()
+        rig.watchdog.end_episode()
+        with pytest.raises(ArmError, match="not in its rest pose"):
+            rig.controller.torque_off()
+        path = plan_path(VIPERX, FAMILY.ready, VIPERX.rest, np.random.default_rng(0))
+        rig.controller.begin_move(path[1:], rig.now)
+        while rig.controller.moving_to_start:
+            rig.ticks(1)
+        assert rig.controller.mover.failure == ""
+        rig.controller.torque_off()
+        rig.ticks(20)
+        assert rig.events == []
+        assert not any(servo.get("torque") for servo in bus.servos.values())
+        driver.disconnect()

@@ -195,13 +195,13 @@ def test_a_stop_that_was_posted_while_the_driver_hung_is_obeyed_when_it_goes_on(
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_a_recorder_that_is_told_to_end_finishes_its_file(
+def test_a_recorder_that_is_told_to_end_finishes_its_file_and_says_so(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     path = tmp_path / "r.mcap"
     sizes = Sizes(joints=7, actions=2, task_parameters=10)
     shared = SharedState(sizes)
-    process = start_recorder(path, shared)
+    process, notes = start_recorder(path, shared)
     assert eventually(lambda: path.exists() and path.stat().st_size > 0)
     for k in range(100):
         shared.push(make_row(k, 0.01 * k))
@@ -210,7 +210,8 @@ def test_a_recorder_that_is_told_to_end_finishes_its_file(
     os.kill(process.pid, number)
     process.join(SOON)
     shared.close()
-    assert process.exitcode == 0
+    assert process.exitcode == 1
+    assert b"told to end" in notes.recv(1000)
     assert read_actions(path) == list(range(100))
 
 

@@ -18,8 +18,9 @@ from fake import (
 )
 
 from hw_interface.control import shared_state
+from hw_interface.control.config import ControlConfig
 from hw_interface.control.layout import Sizes, ring_columns
-from hw_interface.control.process import ControlConfig, ControlLoop
+from hw_interface.control.process import ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig

@@ -3,12 +3,15 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
+import socket
 import time
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from mcap.reader import make_reader
@@ -16,8 +19,12 @@ from mcap.reader import make_reader
 from hw_interface.control.layout import RING, Sizes, ring_columns, ring_width
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import Event, Mode
-from hw_interface.recording.recorder import Recording, record
+from hw_interface.recording.files import claim_next
+from hw_interface.recording.metadata import checksum
+from hw_interface.recording.recorder import Recording, RecordingPlan, record
 from hw_interface.recording.recovery import recover
+from hw_interface.recording.schemas import TOPICS
+from robots.catalog.panda import PANDA
 from robots.errors import DamagedError
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
@@ -34,11 +41,28 @@ def make_row(tick: int, stamp: float) -> Any:
     return row
 
 
-def start_recorder(path: Path, shared: SharedState) -> SpawnProcess:
-    arguments = (path, JOINTS, SIZES, shared.name, os.getpid())
+def make_plan(path: Path, urdf: Path | None = None) -> RecordingPlan:
+    return RecordingPlan(path, JOINTS, True, {"arm": "panda", "seed": "7"}, urdf)
+
+
+def start_recorder(path: Path, shared: SharedState) -> tuple[SpawnProcess, socket.socket]:
+    """A recorder's process, and the policy's end of the socket between them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    arguments = (make_plan(path), SIZES, shared.name, os.getpid(), theirs)
     process = SPAWN.Process(target=record, args=arguments, daemon=True)
     process.start()
-    return process
+    theirs.close()
+    return process, ours
+
+
+def start_recording(path: Path) -> tuple[SharedState, SpawnProcess, socket.socket]:
+    """A recorder that has begun: memory, process, and the policy's end of the socket."""
+    shared = SharedState(SIZES)
+    process, ours = start_recorder(path, shared)
+    while not path.exists() or path.stat().st_size == 0:
+        shared.push(make_row(0, time.monotonic()))
+        time.sleep(0.01)
+    return shared, process, ours
 
 
 def read_messages(path: Path, topic: str) -> list[dict[str, Any]]:
@@ -59,7 +83,7 @@ def read_actions(path: Path) -> list[int]:
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> None:
     path = tmp_path / "cut.mcap"
     shared = SharedState(SIZES)
-    process = start_recorder(path, shared)
+    process, _notes = start_recorder(path, shared)
     while not path.exists():
         time.sleep(0.01)
     began = time.monotonic()
@@ -78,13 +102,13 @@ def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> No
     # one period between two flushes, and as much again for a busy machine
     assert pushed[len(kept) - 1] > pushed[-1] - 0.45
     topics = ("/joints", "/setpoint", "/object", "/control")
-    assert recover(path) == sum(len(read_messages(path, topic)) for topic in topics)
+    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in topics)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
 def test_a_file_that_was_cut_anywhere_is_repaired(tmp_path: Path, share: float) -> None:
     path = tmp_path / "whole.mcap"
-    recording = Recording(path, JOINTS)
+    recording = Recording(make_plan(path))
     for k in range(200):
         recording.write_tick(make_row(k, 0.01 * k))
         if k % 20 == 19:
@@ -117,7 +141,7 @@ def test_a_recorder_that_comes_late_reports_what_it_missed(tmp_path: Path) -> No
     shared.events[0] = (int(Event.STALE), 0.5, 0.26)
     shared.state.write(events=1)
     shared.finish()
-    process = start_recorder(path, shared)
+    process, _notes = start_recorder(path, shared)
     process.join(60)
     shared.close()
     assert len(read_actions(path)) == RING - 1
@@ -127,7 +151,7 @@ def test_a_recorder_that_comes_late_reports_what_it_missed(tmp_path: Path) -> No
 
 def test_numbers_that_are_not_finite_are_written_as_valid_json(tmp_path: Path) -> None:
     path = tmp_path / "nan.mcap"
-    recording = Recording(path, JOINTS)
+    recording = Recording(make_plan(path))
     row = make_row(1, 0.0)
     row[COLUMNS["q"]] = np.nan
     row[COLUMNS["object"]] = np.nan
@@ -143,3 +167,103 @@ def test_numbers_that_are_not_finite_are_written_as_valid_json(tmp_path: Path) -
             json.loads(message.data, parse_constant=refuse)
     assert read_messages(path, "/object") == []
     assert read_messages(path, "/joints")[0]["joints"][0]["position"] is None
+
+
+def test_a_full_disk_ends_the_recorder_which_says_why(tmp_path: Path) -> None:
+    """The file may have 20 kB more; what was written before is kept."""
+    path = tmp_path / "full.mcap"
+    shared, process, ours = start_recording(path)
+    assert process.pid is not None
+    limit = path.stat().st_size + 20_000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    rng = np.random.default_rng(0)
+    while process.is_alive():
+        for tick in range(100):
+            row = make_row(tick, time.monotonic())
+            row[COLUMNS["q"]] = rng.normal(size=7)
+            shared.push(row)
+        time.sleep(0.01)
+    process.join()
+    assert process.exitcode == 1
+    assert ours.recv(1000) == b"File too large"
+    shared.close()
+    assert recover(path).messages > 0
+
+
+def test_what_the_policy_says_is_recorded_with_the_ticks(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mcap"
+    shared, process, ours = start_recording(path)
+    for tick in range(10):
+        message = {"episode": 1, "tick": tick, "reward": float("nan")}
+        ours.send(msgspec.json.encode(("/decision", 0.1 * tick, message)))
+    shared.finish()
+    process.join(60)
+    assert process.exitcode == 0
+    shared.close()
+    decisions = read_messages(path, "/decision")
+    assert [message["tick"] for message in decisions] == list(range(10))
+    assert decisions[0]["reward"] is None
+    with path.open("rb") as file:
+        (metadata,) = make_reader(file).iter_metadata()
+    assert metadata.metadata["seed"] == "7"
+    assert metadata.metadata["numpy"] == np.__version__
+    assert metadata.metadata["crc32"] == checksum(metadata.metadata)
+
+
+def test_a_recording_without_a_message_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.mcap"
+    Recording(make_plan(path)).close()
+    assert not path.exists()
+
+
+def test_the_file_of_the_arm_is_in_its_recording(tmp_path: Path) -> None:
+    path = tmp_path / "arm.mcap"
+    recording = Recording(make_plan(path, PANDA.urdf))
+    recording.write_tick(make_row(1, 0.0))
+    recording.close()
+    with path.open("rb") as file:
+        (attachment,) = make_reader(file).iter_attachments()
+    assert attachment.name == PANDA.urdf.name
+    assert attachment.data == PANDA.urdf.read_bytes()
+
+
+def test_a_recording_never_gets_the_number_of_another(tmp_path: Path) -> None:
+    for _ in range(2):
+        claim_next(tmp_path).write_text("kept")
+    (tmp_path / "recording-0.mcap").unlink()
+    (tmp_path / "recording-one.mcap").touch()
+    assert claim_next(tmp_path).name == "recording-2.mcap"
+    assert (tmp_path / "recording-1.mcap").read_text() == "kept"
+    (tmp_path / "recording-12.mcap").touch()
+    assert claim_next(tmp_path).name == "recording-13.mcap"
+
+
+def claim_many(folder: Path, count: int) -> list[str]:
+    return [claim_next(folder).name for _ in range(count)]
+
+
+def test_two_programs_never_get_the_same_recording(tmp_path: Path) -> None:
+    with SPAWN.Pool(2) as pool:
+        shares = pool.starmap(claim_many, [(tmp_path, 100)] * 2, chunksize=1)
+    names = [name for share in shares for name in share]
+    assert len(set(names)) == 200
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_page_explains_every_channel(topic: str) -> None:
+    assert f"| `{topic}` | `{TOPICS[topic]}` |" in PAGE
+
+
+def test_the_lines_of_the_page_read_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Recording(make_plan(tmp_path / "recording-0.mcap"))
+    recording.write("/decision", 0.0, {"episode": 4, "tick": 2, "reward": 0.5})
+    recording.close()
+    code = PAGE.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out == "4 2 0.5\n"

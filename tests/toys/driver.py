@@ -46,4 +46,7 @@ class Toy:
         self._condition = Condition.DISABLED
         self._dq = np.zeros_like(self._q)
 
+    def torque_off(self) -> None:
+        self.stop()
+
     def disconnect(self) -> None: ...

@@ -44,4 +44,15 @@ PANDA = ArmSpec(
     # Reflected rotor inertia: of the order that Gaz et al. 2019 (see panda.urdf) identified for the
     # motors behind their gears.
     armature=np.array([0.6, 0.6, 0.5, 0.5, 0.2, 0.2, 0.2]),
+    # The ready pose of Franka's examples: libfranka, examples/generate_joint_position_motion.cpp.
+    # This arm has brakes and needs no support.
+    rest_pose=np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4]),
+    # Ours: all that it can reach above the table.
+    move_box=np.array(
+        [
+            [-1.1, 1.1],
+            [-1.1, 1.1],
+            [0.02, 1.4],
+        ]
+    ),
 )

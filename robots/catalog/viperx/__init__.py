@@ -50,4 +50,14 @@ VIPERX = ArmSpec(
     # Reflected rotor inertia, ours: the gear ratio squared (272.5², 353.5²) times 1 g·cm², the
     # order of a coreless motor.
     armature=np.array([0.0074, 0.0148, 0.0148, 0.0074, 0.0074, 0.0125]),
+    # Interbotix, vx300s.yaml: the sleep position of the arm, folded on its cradle.
+    rest_pose=np.array([0.0, -1.85, 1.55, 0.0, 0.8, 0.0]),
+    # Ours: all that it can reach above the table.
+    move_box=np.array(
+        [
+            [-0.8, 0.8],
+            [-0.8, 0.8],
+            [0.02, 1.0],
+        ]
+    ),
 )

@@ -1,0 +1,63 @@
+"""What a policy believes while it acts, for recordings."""
+
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from adaptation.rollout import Policy
+from policies.belief import named_tensors
+from policies.method import Transition
+
+B = TypeVar("B")  # a belief
+
+FEW = 16  # numbers of a tensor that are recorded one by one; of a larger one mean and size only
+
+
+class BeliefKeeper(Generic[B]):
+    """A policy that acts as another one does, and keeps its newest belief for others to see."""
+
+    belief: B
+
+    def __init__(self, policy: Policy[B]) -> None:
+        """``policy`` does the work."""
+        self.privileged = policy.privileged
+        self._policy = policy
+
+    def prior(self, n: int, task: Tensor | None = None) -> B:
+        """As the policy."""
+        self.belief = self._policy.prior(n, task)
+        return self.belief
+
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
+        """As the policy."""
+        return self._policy.act(obs, belief, explore)
+
+    def observe(self, belief: B, transition: Transition) -> B:
+        """As the policy."""
+        self.belief = self._policy.observe(belief, transition)
+        return self.belief
+
+    def adapt(self, belief: B, episode: Transition) -> B:
+        """As the policy."""
+        self.belief = self._policy.adapt(belief, episode)
+        return self.belief
+
+
+def summarize(belief: object) -> list[dict[str, Any]]:
+    """What a belief says of one world: of every tensor its name, size, mean, rms and values.
+
+    The values are left out where there are more than ``FEW``.
+    """
+    summary = []
+    for name, tensor in named_tensors(belief).items():
+        numbers = tensor.detach().double().flatten()
+        count = numbers.numel()
+        entry = {
+            "name": name.removeprefix("/"),
+            "size": count,
+            "mean": float(numbers.mean()) if count else None,
+            "rms": float(numbers.square().mean().sqrt()) if count else None,
+            "values": numbers.tolist() if count <= FEW else [],
+        }
+        summary.append(entry)
+    return summary

@@ -1,0 +1,92 @@
+"""Moves of an arm from rest to rest: planned here, in the policy's process, carried out there."""
+
+import numpy as np
+
+from hw_interface.control.client import TIMEOUT, ControlClient
+from hw_interface.control.guided_move import LONGEST
+from hw_interface.control.layout import Record
+from hw_interface.control.requests import Request, object_pose
+from hw_interface.control.watchdog import Mode
+from robots.arm import ArmSpec
+from robots.driver import REACHED
+from robots.errors import ArmError
+from robots.motion import Move
+from robots.paths import WAYPOINTS, plan_path
+from robots.signals import Array
+from robots.world import Start
+
+
+class ArmMoves:
+    """Plans moves around the table and the arm itself, and has them carried out."""
+
+    def __init__(self, arm: ArmSpec, control: ControlClient, seed: int) -> None:
+        """``seed`` is that of the search for a path."""
+        self._arm = arm
+        self._control = control
+        self._rng = np.random.default_rng([seed, 1])
+
+    def begin_episode(self, start: Start, task: Array) -> Record:
+        """Move to an episode's start, with its task (p,), and have the object placed.
+
+        Returns:
+            The state on arrival; its mode is ARMED unless something has happened.
+
+        Raises:
+            ArmError: there is no free way, it is refused, or the arm is blocked.
+        """
+        return self._move(
+            Request.BEGIN_EPISODE, start.q[0], object_pose=object_pose(start), task=task
+        )
+
+    def move_to(self, goal: Array) -> None:
+        """Move to ``goal`` (j,) rad, and stand there.
+
+        Raises:
+            ArmError: there is no free way, it is refused, or the arm does not arrive.
+        """
+        state = self._move(Request.MOVE, goal)
+        if state["mode"] != Mode.IDLE:
+            where = f"it is in {self._control.mode.name}: {self._control.latest_event()}"
+            raise ArmError(f"the arm did not arrive, {where}")
+
+    def park(self, torque_off: bool = False) -> None:
+        """Move to the arm's rest pose; then, if asked, switch its motors off.
+
+        Raises:
+            ArmError: as for ``move_to``, or the motors cannot be switched off.
+        """
+        self.move_to(self._arm.rest)
+        if torque_off:
+            self._control.request(Request.TORQUE_OFF)
+
+    def _move(self, kind: Request, goal: Array, **values: Array) -> Record:
+        """Plan, request, and wait for the end of the move; returns the state then."""
+        begin = self._standing_at(self._control.state)
+        path = plan_path(self._arm, begin, goal, self._rng)
+        duration = Move(self._arm.move_limits, begin, path[1:]).duration
+        between = path[1:-1]
+        waypoints = np.zeros((WAYPOINTS, len(goal)))
+        waypoints[: len(between)] = between
+        seq = self._control.request(
+            kind, q=goal, waypoints=waypoints, waypoint_count=len(between), **values
+        )
+
+        def ended(state: Record) -> bool:
+            refused = state["rejected_seq"] >= seq
+            left_idle = state["mode"] != Mode.IDLE
+            waits_for_arming = kind is Request.BEGIN_EPISODE
+            arrived = state["arrived_seq"] >= seq and not waits_for_arming
+            return bool(refused or left_idle or arrived)
+
+        timeout = TIMEOUT + LONGEST * duration
+        state = self._control.wait_for(ended, "reach its goal", timeout)
+        if state["rejected_seq"] >= seq:
+            raise ArmError(f"the arm did not reach its goal: {self._control.shared.reason}")
+        return state
+
+    def _standing_at(self, state: Record) -> Array:
+        """Where the next move will begin, (j,) rad: at the setpoint, unless the arm was moved."""
+        q: Array = state["q"]
+        q_set: Array = state["q_set"]
+        distance = np.abs(q - q_set).max()
+        return q_set if distance < REACHED else q

@@ -1,0 +1,20 @@
+"""What the control process is started with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hw_interface.control.watchdog import WatchdogConfig
+from hw_interface.devices import Devices
+from robots.world import Family
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """Everything the control process needs; sent to it once."""
+
+    family: Family
+    make_devices: Callable[[], Devices]
+    lockstep: bool
+    shared: str  # name of the shared memory
+    parent: int  # process id of the policy; it may be gone before the child can ask for it
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)

@@ -1,0 +1,158 @@
+"""A move of one arm along waypoints, from rest to rest: followed, waited for, or given up."""
+
+import numpy as np
+
+from hw_interface.control.watchdog import Event, Report
+from robots.arm import ArmSpec, Limits
+from robots.kinematics import Kinematics
+from robots.motion import Move, explain_block
+from robots.safety import SafetyGate
+from robots.signals import Array, Setpoint
+
+PATIENCE = 1.0  # s that a setpoint may stay behind the plan; ours
+LONGEST = 3.0  # times the planned duration that a move may take; ours
+PARKED = 0.05  # rad from the rest pose; ours
+AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
+
+
+class GuidedMove:
+    """The velocities of one move for the gate, tick by tick.
+
+    The plan waits while the gate holds the setpoint back, so that the arm stays on its way.
+    """
+
+    def __init__(self, arm: ArmSpec, path: Array) -> None:
+        """Prepare to move along ``path``, (k, j) waypoints or (j,) a goal.
+
+        Raises:
+            BadArgumentError: a waypoint is outside the position limits.
+        """
+        self.arrived = False  # at the goal, and at rest
+        self.blocked = ""  # why it does not arrive
+        self._arm = arm
+        self._path = path
+        self._move: Move | None = None
+        self._at_goal = False
+        self._plan_time = 0.0  # s, of the plan
+        self._time = 0.0  # s since the move began
+        self._waited = 0.0  # s without progress
+        Move(arm.move_limits, np.atleast_2d(path)[0], path)
+
+    @property
+    def time(self) -> float:
+        """How long it has taken, s."""
+        return self._time
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the arm stood, and the move could begin."""
+        return self._move is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has arrived or is blocked."""
+        return self.arrived or bool(self.blocked)
+
+    def begin(self, setpoint: Setpoint) -> None:
+        """Plan from a setpoint at rest."""
+        self._move = Move(self._arm.move_limits, setpoint.q[0], self._path)
+
+    def velocity(self, gate: SafetyGate) -> Array:
+        """Joint velocities (1, j) rad/s for the next tick of the gate."""
+        setpoint = gate.setpoint
+        dt = gate.dt
+        standstill = np.zeros_like(setpoint.q)
+        move = self._move
+        if move is None:
+            return standstill
+        self._time += dt
+        if self._at_goal or move.arrived(self._plan_time, setpoint):
+            self._at_goal = True
+            self.arrived = is_standing(setpoint)
+            return standstill
+        if move.lags(self._plan_time, setpoint) or self._plan_time >= move.duration:
+            velocity = move.catch_up(self._plan_time, setpoint)
+            self._waited += dt
+        else:
+            velocity = move(self._plan_time, setpoint)
+            self._plan_time += dt
+            self._waited = 0.0
+        too_long = self._time > LONGEST * move.duration + PATIENCE
+        if self._waited > PATIENCE or too_long:
+            reason = explain_block(self._arm, gate.limits, setpoint.q[0], velocity[0])
+            self.blocked = f"{reason}, after {self._time:.1f} s"
+        return velocity
+
+
+def is_standing(setpoint: Setpoint) -> bool:
+    """Whether a setpoint (1, j) stands still."""
+    return bool(np.abs(setpoint.dq).max() < AT_REST)
+
+
+class Mover:
+    """The gates of one arm, and its moves from rest to rest.
+
+    An arm may be found anywhere: its moves have limits of their own, ``ArmSpec.move_limits``, and
+    an episode has those of its family. The gates are exchanged at rest.
+    """
+
+    def __init__(self, arm: ArmSpec, limits: Limits, dt: float, report: Report) -> None:
+        """Create the gates for ticks of ``dt`` s; ``limits`` are those of an episode."""
+        kinematics = Kinematics(arm)
+        self._arm = arm
+        self._report = report
+        self._move_gate = SafetyGate(arm.move_limits, dt, 1, kinematics)
+        self._episode_gate = SafetyGate(limits, dt, 1, kinematics)
+        self._move: GuidedMove | None = None
+        self.gate = self._move_gate  # the one in use
+        self.failure = ""  # why the newest move did not arrive
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether a move is under way."""
+        return self._move is not None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the setpoint stands in the arm's rest pose, where it may lose its torque."""
+        setpoint = self.gate.setpoint
+        distance = np.abs(setpoint.q[0] - self._arm.rest).max()
+        return is_standing(setpoint) and bool(distance < PARKED)
+
+    def begin(self, path: Array) -> None:
+        """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""
+        self._move = GuidedMove(self._arm, path)
+        self.failure = ""
+
+    def abort(self) -> None:
+        """Give the move up; the arm brakes."""
+        self._move = None
+
+    def velocity(self) -> Array:
+        """Joint velocities (1, j) of the move; it ends on arrival or where it is blocked."""
+        setpoint = self.gate.setpoint
+        standstill = np.zeros_like(setpoint.q)
+        move = self._move
+        if move is None:
+            return standstill
+        if not move.has_begun:
+            if not is_standing(setpoint):
+                return standstill
+            self._use(self._move_gate)
+            move.begin(self.gate.setpoint)
+        velocity = move.velocity(self.gate)
+        if not move.ended:
+            return velocity
+        self._move = None
+        if move.arrived:
+            self._use(self._episode_gate)
+        else:
+            self.failure = f"the way is blocked: {move.blocked}"
+            self._report(Event.BLOCKED, move.time)
+        return standstill
+
+    def _use(self, gate: SafetyGate) -> None:
+        """Go on with another gate, at rest."""
+        if gate is not self.gate:
+            gate.reset(self.gate.setpoint.q)
+            self.gate = gate

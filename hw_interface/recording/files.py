@@ -1,0 +1,36 @@
+"""Names of recordings: each gets a number of its own, and none is ever overwritten."""
+
+import re
+from pathlib import Path
+
+NUMBERED = re.compile(r"recording-(\d+)\.mcap")
+
+
+def claim_next(folder: Path) -> Path:
+    """Create the next recording of a folder, empty; no other program is given the same one.
+
+    Its number is above all others there, so that recordings are in order also after some were
+    removed.
+
+    Raises:
+        OSError: the folder does not exist, or no file can be created there.
+    """
+    number = _highest(folder) + 1
+    while True:
+        path = folder / f"recording-{number}.mcap"
+        try:
+            path.open("xb").close()
+        except FileExistsError:  # another program was faster
+            number += 1
+            continue
+        return path
+
+
+def _highest(folder: Path) -> int:
+    """The highest number of a recording in a folder; -1 where there is none."""
+    numbers = [-1]
+    for path in folder.iterdir():
+        match = NUMBERED.fullmatch(path.name)
+        if match is not None:
+            numbers.append(int(match[1]))
+    return max(numbers)

@@ -1,0 +1,204 @@
+"""The policy's side of the recorder's process: it starts it, writes to it, and notices its end.
+
+Nothing here waits for the disk, and nothing that befalls the recorder befalls the arm.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hw_interface.control.layout import Sizes
+from hw_interface.control.own_session import end_process
+from hw_interface.devices import DevicePlan
+from hw_interface.recording.files import claim_next
+from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan, record
+from robots.signals import Array
+from robots.world import Family, Step
+
+CLOSE_TIMEOUT = 10.0  # s, for the recorder to write what is left, before it is terminated
+LOCKSTEP_PATIENCE = 1.0  # s that a policy in lockstep waits for the recorder
+LONGEST_REASON = 1000  # bytes
+
+
+@dataclass(frozen=True)
+class RecordTo:
+    """Where to record, and what the recording says about itself."""
+
+    folder: Path  # gets the next ``recording-N.mcap``
+    notes: dict[str, str] = field(default_factory=dict)  # seed, run, ...; see ``describe_arm``
+
+
+class RecorderProcess:
+    """A recorder that runs beside a control process; it does nothing where nothing is recorded.
+
+    Attributes:
+        path: the file; None where there is none.
+        failure: why the recording is not complete; None while no reason is known.
+        failed_at: when that was noticed, s, monotonic.
+        lost: messages that the recorder did not take, until it is told of them.
+    """
+
+    def __init__(
+        self,
+        record_to: RecordTo | None,
+        family: Family,
+        plan: DevicePlan,
+        shared: str,
+        lockstep: bool,
+    ) -> None:
+        """Create the file and start the process; ``shared`` names the shared memory."""
+        self.path: Path | None = None
+        self.failure: str | None = None
+        self.failed_at = 0.0
+        self.lost = 0
+        self._episode = -1  # since the arm was opened, from 0
+        self._stamp = 0.0 if lockstep else time.monotonic()  # s, of the newest decision
+        self._process: SpawnProcess | None = None
+        if record_to is None:
+            return
+        try:
+            self.path = claim_next(record_to.folder)
+        except OSError as error:
+            self._fail(f"nothing is recorded in {record_to.folder}: {error.strerror}")
+            return
+        arm = plan.arm
+        notes = describe_arm(family, plan, lockstep) | record_to.notes
+        recording_plan = RecordingPlan(self.path, arm.joints, lockstep, notes, arm.urdf)
+        # each message arrives whole or not at all; the answer is the reason of a failure
+        self._notes, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # in lockstep time waits for the recorder, else a message that does not fit is lost
+        self._notes.settimeout(LOCKSTEP_PATIENCE if lockstep else 0.0)
+        sizes = Sizes.of(family)
+        arguments = (recording_plan, sizes, shared, os.getpid(), theirs)
+        spawn = multiprocessing.get_context("spawn")
+        self._process = spawn.Process(target=record, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the recorder; None where it was not started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether there is a recorder, as far as is known."""
+        return self._process is not None and self.failure is None
+
+    def write(self, topic: str, message: dict[str, Any]) -> None:
+        """Have a message recorded at the time of the newest decision, see ``schemas.TOPICS``."""
+        if not self.is_recording:
+            return
+        if self.lost:
+            text = f"{self.lost} messages of the policy were not recorded"
+            if self._send("/events", log_message("recorder", text, WARNING)):
+                self.lost = 0
+        if not self._send(topic, message):
+            self.lost += 1
+
+    def log(self, text: str) -> None:
+        """Have a note for people recorded."""
+        self.write("/events", log_message("policy", text))
+
+    def write_decision(
+        self, stamp: float, number: int, obs: Array, action: Array, step: Step
+    ) -> None:
+        """Record what was seen (1, o), what was done about it (1, a), and what came of it.
+
+        ``number`` counts the decisions of an episode from 1, ``stamp`` is in s on the control
+        process's clock.
+        """
+        self._stamp = stamp
+        if number == 1:
+            self._episode += 1
+        message = {
+            "episode": self._episode,
+            "tick": number - 1,
+            "observation": obs[0].tolist(),
+            "action": action[0].tolist(),
+            "applied": step.applied[0].tolist(),
+            "verdict": int(step.verdict[0]),
+            "reward": float(step.reward[0]),
+            "success": bool(step.success[0]),
+            "terminated": bool(step.terminated[0]),
+            "truncated": bool(step.truncated[0]),
+        }
+        self.write("/decision", message)
+
+    def _send(self, topic: str, message: dict[str, Any]) -> bool:
+        """Hand over a message; whether the recorder took it."""
+        try:
+            self._notes.send(msgspec.json.encode((topic, self._stamp, message)))
+        except OSError:  # it is behind, or gone
+            self._notes.settimeout(0.0)
+            return False
+        return True
+
+    def check(self) -> str | None:
+        """Notice that the recorder has failed; returns why, None while all is well."""
+        if self._process is None or self.failure is not None:
+            return self.failure
+        status = self._process.exitcode
+        if status:  # it ends with 0 when all is written
+            reason = self._read_reason() or _describe_status(status)
+            self._fail(f"the recording {self.path} is not complete: {reason}")
+        return self.failure
+
+    @property
+    def failure_event(self) -> dict[str, Any] | None:
+        """The failure of the recording as an event of the session; None while all is well."""
+        if self.check() is None:
+            return None
+        return {"number": 0, "event": "RECORDING_FAILED", "stamp": self.failed_at, "detail": 0.0}
+
+    def _read_reason(self) -> str:
+        try:
+            return self._notes.recv(LONGEST_REASON).decode(errors="replace")
+        except OSError:
+            return ""
+
+    def _fail(self, failure: str) -> None:
+        """Say to the user, once, that the recording has failed."""
+        self.failure = failure
+        self.failed_at = time.monotonic()
+        print(f"pliant: warning: {failure}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Wait until all is written, and end the process; the memory must be finished."""
+        if self._process is None:
+            return
+        end_process(self._process, CLOSE_TIMEOUT)
+        self.check()
+        self._notes.close()
+
+
+def describe_arm(family: Family, plan: DevicePlan, lockstep: bool) -> dict[str, str]:
+    """What is known of every recording: the arm and its task, and the columns of a decision."""
+    return {
+        "arm": plan.arm.name,
+        "family": family.name,
+        "clock": "lockstep" if lockstep else "realtime",
+        "observation": ", ".join(family.obs.names),
+        "action": ", ".join(family.action.spec.names),
+    }
+
+
+def log_message(name: str, text: str, level: int = INFO) -> dict[str, Any]:
+    """A message of the topic ``/events``."""
+    return {"level": level, "name": name, "message": text}
+
+
+def _describe_status(status: int) -> str:
+    """How a process ended, of which nothing else is known."""
+    if status < 0:
+        return f"the recorder was ended by {signal.Signals(-status).name}"
+    return f"the recorder ended with status {status}"

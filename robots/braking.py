@@ -1,0 +1,116 @@
+"""How the safety gate stops an arm: along a straight line in joint space. Batched.
+
+Axes: n arms, j joints; arms come last, as inside the gate.
+"""
+
+import numpy as np
+
+from robots.arm import Limits
+from robots.joint_steps import TINY, State, clip, per_arm
+from robots.signals import Array, Mask
+
+ROUNDING = 1e-9  # of a number of ticks
+
+
+class StraightBraking:
+    """Brings all joints to rest together, within their limits of acceleration and jerk.
+
+    First the joints coast: their accelerations go to 0 in proportion, in as few ticks as the jerk
+    limits allow. Then all velocities shrink in proportion, so that the joints move along a straight
+    line, on which they come to rest. Where that will be is known before the braking begins.
+    """
+
+    def __init__(self, limits: Limits, dt: float, n: int) -> None:
+        """Prepare the braking of n arms with ticks of ``dt`` s."""
+        ddq = limits.ddq
+        step = limits.jerk * dt  # rad/s², largest change of an acceleration in a tick
+        build_up = float((ddq / limits.jerk).max())  # s
+        ticks = max(float(np.ceil(build_up / dt - ROUNDING)), 1.0)
+        self._dt = dt
+        self._coast_ticks = ticks  # at most
+
+        # s, for which the joints travel on at full speed: while they coast, and half of the time in
+        # which the deceleration builds up and ends
+        self.lag = dt
+        if ticks > 1:
+            self.lag = (ticks + 1) * dt + build_up / 2
+
+        # (j,) rad: how far beside the line the joints coast. After k ticks from the acceleration a
+        # that is a·dt²·(k - 1)·(k - 2)/6: none, if the jerk limit allows a stop of the acceleration
+        # within two ticks.
+        self.offset = ddq * dt**2 * (ticks - 1) * (ticks - 2) / 6
+
+        self._ddq_max = per_arm(ddq, n)
+        self._two_ddq = per_arm(2 * ddq, n)
+        self._step = per_arm(step, n)
+
+    def line(self, state: State) -> Array:
+        """How far joints in this state travel until they are at rest, at most: (j, n) rad.
+
+        It is a straight line that begins at their positions.
+
+        Coasting for k ticks from the acceleration a changes the velocity by a·dt·(k - 1)/2, and the
+        joints then lie on the line that leads from q in the direction of the new velocity, up to
+        ``offset``. Braking from v at the deceleration a takes the distance v²/(2·a); the slowest
+        joint decides, because all brake together.
+        """
+        _, dq, ddq = state
+        velocity = dq
+        if self._coast_ticks > 1:
+            velocity = dq + ddq * (self._dt / 2 * (self._ticks_to_coast(ddq) - 1))
+        times = np.abs(velocity) / self._two_ddq
+        time = times.max(0) + self.lag
+        displacement: Array = velocity * time
+        return displacement
+
+    def tick(self, state: State, on_line: Mask) -> tuple[State, Mask]:
+        """One tick of braking.
+
+        Args:
+            state: of all arms.
+            on_line: (n,), the arms that have coasted already.
+
+        Returns:
+            The next state, and the arms that have coasted by then.
+        """
+        q, dq, ddq = state
+        ticks = self._ticks_to_coast(ddq)
+        on_line = on_line | (ticks == 1)
+        coasting = ddq * (1 - 1 / ticks)
+        braking = -self._rate(dq, ddq) * dq
+        wanted = np.where(on_line, braking, coasting)
+        low = np.maximum(ddq - self._step, -self._ddq_max)
+        high = np.minimum(ddq + self._step, self._ddq_max)
+        next_ddq = clip(wanted, low, high)  # cuts no more than rounding
+        next_dq = dq + next_ddq * self._dt
+        next_q = q + next_dq * self._dt
+        return (next_q, next_dq, next_ddq), on_line
+
+    def _ticks_to_coast(self, ddq: Array) -> Array:
+        """Ticks in which accelerations (j, n) can go to 0, (n,); at least 1."""
+        ratio = np.abs(ddq) / self._step
+        ticks = np.ceil(ratio.max(0) - ROUNDING)
+        at_least_one: Array = np.maximum(ticks, 1.0)
+        return at_least_one
+
+    def _rate(self, dq: Array, ddq: Array) -> Array:
+        """The fastest common deceleration over velocity on the line, (n,) 1/s.
+
+        As in ``JointSteps.toward``, the deceleration is small enough to be ramped down before
+        the velocities are 0, here in units of the velocities themselves.
+        """
+        speed = np.abs(dq) + TINY
+        deceleration = -np.sign(dq) * ddq
+        highest = np.minimum(deceleration + self._step, self._ddq_max)
+        fastest = (highest / speed).min(0)
+        lowest = (deceleration - self._step) / speed
+        slowest = np.maximum(lowest.max(0), 0.0)
+
+        steps = self._step / speed  # 1/s
+        half_step = steps.min(0) / 2
+        one_tick = 1 / self._dt  # 1/s, this rate would take one tick
+        root = np.sqrt(one_tick / half_step + 0.25)
+        ticks = np.floor(root + 0.5)
+        no_overshoot = one_tick / ticks + half_step * ticks - half_step
+        rate: Array = clip(no_overshoot, slowest, fastest)
+        return rate

@@ -1,0 +1,126 @@
+"""Moves to a start from wherever an arm is found, through the gate of a move."""
+
+import numpy as np
+import pytest
+
+from hw_interface.control.guided_move import Mover
+from hw_interface.control.watchdog import Event
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+from robots.errors import ArmError, BadArgumentError
+from robots.kinematics import Kinematics
+from robots.motion import check_measured
+from robots.paths import BOX, FreeSpace, plan_path
+from robots.signals import Array
+from sim.families import FAMILIES
+
+STARTS = {"viperx": FAMILIES["reach_viperx"](), "panda": FAMILIES["reach"]()}
+SLEEP = np.array([0.0, -1.85, 1.55, 0.0, 0.8, 0.0])  # rad, of the maker's vx300s.yaml
+COUNT = 24
+DT = 0.01  # s
+SLACK = 1e-6  # m
+
+every_arm = pytest.mark.parametrize("name", sorted(STARTS))
+
+
+def random_poses(arm: ArmSpec, goal: Array) -> Array:
+    """Poses (24, j) anywhere in the limits, with the arm clear of the table and of itself."""
+    rng = np.random.default_rng(1)
+    limits = arm.limits
+    q = rng.uniform(limits.q_low, limits.q_high, (1000, len(arm.joints)))
+    space = FreeSpace(arm, arm.move_limits, goal)
+    in_the_way = space.violations(q)[:, BOX.stop :]
+    above_table = Kinematics(arm).position(q)[:, 2] > 0
+    return q[above_table & (in_the_way == 0).all(1)][:COUNT]
+
+
+def drive(name: str, start: Array) -> tuple[Array, str]:
+    """Move to the family's start; returns the setpoints (t, j), and why it did not arrive."""
+    arm = ARMS[name]
+    family = STARTS[name]
+    events: list[Event] = []
+    mover = Mover(arm, family.limits, DT, lambda event, _: events.append(event))
+    mover.gate.reset(start[None])
+    path = plan_path(arm, start, family.ready, np.random.default_rng(0))
+    mover.begin(path[1:])
+    setpoints = [start]
+    while mover.is_moving:
+        setpoint, _ = mover.gate(mover.velocity())
+        setpoints.append(setpoint.q[0].copy())
+    return np.array(setpoints), mover.failure
+
+
+@every_arm
+def test_an_arm_arrives_from_wherever_it_is_found(name: str) -> None:
+    arm = ARMS[name]
+    goal = STARTS[name].ready
+    poses = [arm.rest, np.zeros(len(arm.joints)), *random_poses(arm, goal)]
+    space = FreeSpace(arm, arm.move_limits, goal)
+    assert len(poses) == COUNT + 2
+    for start in poses:
+        q, failure = drive(name, np.clip(start, arm.limits.q_low, arm.limits.q_high))
+        assert failure == ""
+        np.testing.assert_allclose(q[-1], goal, atol=2e-3)
+        growth = np.diff(space.violations(q), axis=0)
+        assert growth.max() < 1e-3, "a violation has grown on the way"
+        tool = Kinematics(arm).position(q)
+        low, high = arm.move_limits.tool_box.T
+        outside = np.maximum(low - tool, tool - high).max(1)
+        assert (outside <= max(outside[0], 0.0) + SLACK).all()
+
+
+def test_the_maker_s_sleep_pose_is_a_start() -> None:
+    np.testing.assert_array_equal(ARMS["viperx"].rest, SLEEP)
+    cradle_gave_way = SLEEP - np.array([0.0, 0.03, 0.0, 0.0, 0.0, 0.0])
+    q, failure = drive("viperx", cradle_gave_way)
+    assert failure == ""
+    np.testing.assert_allclose(q[-1], STARTS["viperx"].ready, atol=2e-3)
+
+
+def test_the_same_seed_finds_the_same_path() -> None:
+    arm = ARMS["panda"]
+    goal = STARTS["panda"].ready
+    start = random_poses(arm, goal)[0]
+    paths = [plan_path(arm, start, goal, np.random.default_rng(3)) for _ in range(2)]
+    np.testing.assert_array_equal(paths[0], paths[1])
+
+
+@every_arm
+def test_a_goal_that_the_arm_must_not_reach_is_refused(name: str) -> None:
+    arm = ARMS[name]
+    rng = np.random.default_rng(0)
+    with pytest.raises(BadArgumentError, match="cannot move to"):
+        plan_path(arm, arm.home, arm.limits.q_high + 1, rng)
+    below = arm.home.copy()
+    below[1] = arm.limits.q_high[1]  # the shoulder all the way forward
+    with pytest.raises(BadArgumentError, match="outside"):
+        plan_path(arm, arm.home, below, rng)
+
+
+@pytest.mark.parametrize(
+    ("joint", "shift", "reason"),
+    [(0, 3.0, "x face of its box"), (1, 1.0, "table"), (1, -1.7, "x face of its box")],
+)
+def test_a_blocked_move_stands_and_says_why(joint: int, shift: float, reason: str) -> None:
+    """Straight to a pose outside the box, as if no path had been planned."""
+    arm = ARMS["viperx"]
+    events: list[Event] = []
+    mover = Mover(arm, arm.limits, DT, lambda event, _: events.append(event))
+    mover._move_gate = mover.gate = mover._episode_gate  # with the box of an episode
+    mover.gate.reset(arm.home[None])
+    goal = arm.home.copy()
+    goal[joint] += shift
+    mover.begin(goal)
+    while mover.is_moving:
+        mover.gate(mover.velocity())
+    assert events == [Event.BLOCKED]
+    assert reason in mover.failure
+
+
+def test_a_joint_beyond_its_limit_is_named() -> None:
+    arm = ARMS["viperx"]
+    q = arm.home.copy()
+    q[2] = 1.75
+    with pytest.raises(ArmError, match=r"joint elbow is at 1.75, allowed are -1.76 to 1.6"):
+        check_measured(arm, q)
+    check_measured(arm, arm.home)
