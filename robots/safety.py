@@ -26,12 +26,12 @@ BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
 class SafetyGate:
     """Turns requested joint velocities into setpoints that keep every limit, tick by tick.
 
-    Every setpoint keeps the limits of position, velocity, acceleration and jerk. The tool's box is
-    kept to ``tool_box.TOLERANCE`` at every setpoint, and to ``promise`` on the straight line in
-    joint space between two of them. The gate only enters states from which the joints, braking
-    together along a straight line in joint space, come to rest inside all limits; otherwise they
-    brake along the last such line. Each step starts from the last setpoint, never from a
-    measurement. Of a prismatic joint rad stands for m throughout.
+    Every setpoint keeps the limits of position, velocity, acceleration and jerk, and the tool's
+    box; on the straight line in joint space between two setpoints the box is kept to ``promise``.
+    The gate only enters states from which the joints, braking together along a straight line in
+    joint space, come to rest inside all limits; otherwise they brake along the last such line. Each
+    step starts from the last setpoint, never from a measurement. Of a prismatic joint rad stands
+    for m throughout.
     """
 
     setpoint: Setpoint  # the last command, (n, j)
@@ -51,7 +51,7 @@ class SafetyGate:
             dt: s between two ticks.
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
-            promise: m, how far the tool may get out of its box at most.
+            promise: m, how far the tool may get out of its box at most, between two setpoints.
 
         Raises:
             BadArgumentError: ``dt`` is not finite and positive, or the promise cannot be kept with

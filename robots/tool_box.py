@@ -14,7 +14,7 @@ from robots.signals import Array, Mask
 from robots.urdf import read_chain
 
 PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
-TOLERANCE = 0.0005  # m of it are left to the check of a line, so that the tool can follow a face
+MARGIN = 0.0005  # m before a face where the tool is led to stop, so that it can move along the face
 ROUNDING = 1e-12  # m
 HALVES = 2  # pieces of a line whose ends are computed
 
@@ -62,7 +62,7 @@ class ToolBox:
         between_ticks = self._bulge(limits.dq[:, None] * dt)[0]
         beside_line = braking.offset @ tool_speed_bound(chain, limits)
         #: m, the promise: at most so far the tool gets out of its box, whatever is requested
-        self.promise = float(TOLERANCE + beside_line + between_ticks)
+        self.promise = float(beside_line + between_ticks)
 
     def position(self, q: Array) -> Array:
         """Positions (3, n) m of the tool in the box at joint positions (j, n)."""
@@ -88,7 +88,7 @@ class ToolBox:
         rest = self.position(q + requested * stop_time)
         displacement = rest - tool
         distance = np.abs(displacement)
-        room = self._half_size - np.sign(displacement) * tool
+        room = self._half_size - MARGIN - np.sign(displacement) * tool
         room = np.maximum(room, 0.0)
         fractions = (room + TINY) / (distance + TINY)  # of each axis
         inside = fractions.min(0)  # f
@@ -122,8 +122,7 @@ class ToolBox:
         first = _farthest(begin, middle, bulge)
         second = _farthest(middle, end, bulge)
         farthest = np.maximum(first, second)
-        size = self._half_size + TOLERANCE
-        allowed = np.maximum(np.abs(present), size)
+        allowed = np.maximum(np.abs(present), self._half_size)
         outside = farthest > allowed + ROUNDING
         leaves: Mask = np.any(outside, 0)
         return leaves, positions[0]

@@ -18,7 +18,7 @@ from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.safety import START_TOLERANCE, SafetyGate
 from robots.signals import Array, Setpoint, Verdict
-from robots.tool_box import PROMISE, TOLERANCE
+from robots.tool_box import PROMISE
 
 TICKS = (0.001, 0.002, 0.01)
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
@@ -225,7 +225,7 @@ def test_a_search_for_a_broken_limit_finds_none(arm: ArmSpec, aim: str) -> None:
     assert excess["velocity"] < 1e-6
     assert excess["acceleration"] < 1e-6
     assert excess["jerk"] < 1e-6
-    assert -0.01 < excess["box"] < PROMISE, "it came close, and not further"
+    assert -0.01 < excess["box"] < 0.1 * PROMISE, "it came close, and not further"
 
 
 @pytest.mark.parametrize("dt", [0.0005, *TICKS, 0.05])
@@ -272,7 +272,7 @@ def test_the_gate_of_an_arm_on_a_rail_keeps_its_limits_and_its_box(dt: float) ->
     excess = search(gate, kinematics, "box", generations=4, n=64, seed=0)
     assert excess["position"] < 1e-9
     assert max(excess["velocity"], excess["acceleration"], excess["jerk"]) < 1e-6
-    assert -0.05 < excess["box"] < 0.0021
+    assert -0.05 < excess["box"] < PROMISE
 
 
 def test_the_tool_moves_as_requested_along_its_axes_and_is_held_along_the_others(
@@ -416,7 +416,7 @@ def test_a_tool_outside_its_box_comes_back_and_never_goes_further_out(
     gate = SafetyGate(replace(arm.limits, tool_box=box), 0.002, n, kinematics)
     gate.reset(np.tile(arm.home, (n, 1)))
     outside = np.abs(home - center) - 0.06  # (3,) m, along each axis
-    allowed = np.maximum(outside, TOLERANCE)
+    allowed = np.maximum(outside, 0.0)
     for _ in range(30):
         request = rng.uniform(-2, 2, (n, len(arm.joints))) * arm.limits.dq
         for _ in range(25):
