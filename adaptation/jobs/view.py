@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from adaptation.reporting.progress import ProgressReporter
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.world import Family
@@ -24,7 +25,7 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
 
     Args:
         name: a registered family.
-        out: what to write: a video (.mp4), its last frame (.png) or a page with a 3-D playback
+        out: what to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
             (.html). None: a window opens if there is a screen, else NAME.mp4 is written.
         seed: of the task, the actions and the episodes' starts.
 
@@ -49,12 +50,15 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         _write_page(out, family, clips)
     elif out.suffix == ".png":
         last = clips[-1]
-        (image,) = render_clip(family, last, last.t[-1:])
+        moment = len(last.t) // 3  # when something is under way
+        (image,) = render_clip(family, last, last.t[[moment]])
         write_picture(out, image)
     else:
         frames = []
-        for clip in clips:
-            frames += render_clip(family, clip, clip.frame_times())
+        with ProgressReporter(f"drawing {family.name}") as show:
+            for number, clip in enumerate(clips, start=1):
+                frames += render_clip(family, clip, clip.frame_times())
+                show(number / len(clips), f"episode {number} of {len(clips)}")
         write_video(out, frames)
     return out
 

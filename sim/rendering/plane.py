@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sim.rendering.canvas import SIZE, Image
-from sim.rendering.clip import Clip
+from sim.rendering.canvas import SIZE
+from sim.rendering.clip import Clip, Image
 
 DPI = 100  # pixels per inch
-LIMITS_X = (-3, 3)  # m
-LIMITS_Y = (-1.7, 1.7)  # m
+LIMITS_X = (-2.7, 2.7)  # m
+LIMITS_Y = (-1.5, 1.5)  # m
 PATH_COLOR = "#8a8f98"
 POINT_COLOR = "#d9541e"
 GOAL_COLOR = "#2f7d4f"
@@ -24,11 +24,14 @@ def draw_plane(clip: Clip) -> list[Image]:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=LIMITS_X, ylim=LIMITS_Y, aspect="equal", title=clip.title)
-    (path,) = axes.plot([], [], color=PATH_COLOR)
-    (point,) = axes.plot([], [], "o", color=POINT_COLOR)
+    axes.set(xlabel="x, m", ylabel="y, m")
+    axes.grid(alpha=0.25)
+    (path,) = axes.plot([], [], color=PATH_COLOR, label="path")
+    (point,) = axes.plot([], [], "o", color=POINT_COLOR, markersize=12, label="point")
     goal_x = clip.task.get("goal.x", 0)
     goal_y = clip.task.get("goal.y", 0)
-    axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR)
+    axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR, markersize=12, label="hidden goal")
+    axes.legend(loc="upper right")
     images = []
     positions = np.pad(clip.q, ((0, 0), (0, 1)))  # y is 0 on a line
     for count in range(1, len(clip.t) + 1):
