@@ -20,6 +20,7 @@ COMMANDS = Registry(
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
         "report": "adaptation.commands.evaluation:Report",
+        "play": "adaptation.commands.playing:Play",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
         "emulate": "adaptation.commands.tools:Emulate",

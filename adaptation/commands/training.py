@@ -93,6 +93,9 @@ class Train:
     """Held-out tasks of each evaluation. They are others than those of `pliant evaluate`."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
+    log: OptionalName = None
+    """Send the curves to wandb or trackio too, each an extra to install. The run folder always
+    has them for TensorBoard: `tensorboard --logdir RUN/events`."""
     set: Pairs = ()
     """Change a setting, such as sac.hidden=64,64; `pliant settings` lists them."""
     as_json: Json = False
@@ -100,13 +103,19 @@ class Train:
     def run(self) -> dict[str, object]:
         """Train a new run, or resume one."""
         self._check()
+        if self.log is not None:
+            from adaptation.reporting.live_log import check_service
+
+            check_service(self.log)
         settings = parse_pairs("--set", self.set)
         run = self._resume(settings) if self.resume else self._create(settings)
         import msgspec
 
         from adaptation.jobs.train import train
+        from adaptation.reporting.live_log import follow
 
-        last = train(run)
+        with follow(run, self.log):
+            last = train(run)
         print(f"trained {run.path}: {last.iteration} iterations, {last.seconds:.1f} s")
         return {"run": str(run.path), **msgspec.to_builtins(last)}
 

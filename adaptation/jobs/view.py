@@ -1,7 +1,11 @@
 """Look at a family: in a window, or as a video, a picture or a 3-D playback."""
 
 import os
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
+
+import numpy as np
 
 from adaptation.reporting.progress import ProgressReporter
 from robots.bodies import make_kinematics
@@ -10,6 +14,7 @@ from robots.world import Family
 from sim.families import FAMILIES
 from sim.rendering import (
     Clip,
+    Image,
     record_trial,
     render_clip,
     show_window,
@@ -41,33 +46,68 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         show_window(family, seed)
         return None
     out = out or Path(f"{family.name}.mp4")
+    check_out(out)
+    write_clips(out, family, [record_trial(family, seed)])
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that could not be written, before anything slow is done.
+
+    Raises:
+        BadArgumentError: it ends otherwise than ``ENDINGS``, or its folder is missing.
+    """
     if out.suffix not in ENDINGS:
         raise BadArgumentError(f"{out} must end in .mp4, .png or .html")
     if not out.parent.is_dir():
         raise BadArgumentError(f"no folder {out.parent}")
-    clips = record_trial(family, seed)
+
+
+def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) -> None:
+    """Write a trial as a file of the kind that its ending names.
+
+    Args:
+        out: where to; see ``check_out``.
+        family: what is shown.
+        columns: the episodes of each policy; in a picture they stand side by side, in a 3-D
+            playback they follow one another.
+
+    Raises:
+        BadArgumentError: a 3-D playback of a body that is no arm.
+    """
     if out.suffix == ".html":
-        _write_page(out, family, clips)
+        _write_page(out, family, [clip for clips in columns for clip in clips])
     elif out.suffix == ".png":
-        last = clips[-1]
-        moment = len(last.t) // 3  # when something is under way
-        (image,) = render_clip(family, last, last.t[[moment]])
-        write_picture(out, image)
+        images = []
+        for clips in columns:
+            last = clips[-1]
+            moment = len(last.t) // 3  # when something is under way
+            images += render_clip(family, last, last.t[[moment]])
+        write_picture(out, np.concatenate(images, 1))
     else:
-        frames = []
-        with ProgressReporter(f"drawing {family.name}") as show:
-            for number, clip in enumerate(clips, start=1):
-                frames += render_clip(family, clip, clip.frame_times())
-                show(number / len(clips), f"episode {number} of {len(clips)}")
-        write_video(out, frames)
-    return out
+        write_video(out, _draw(family, columns))
+
+
+def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
+    """The frames of a video; a policy whose episode is over before the others' stands still."""
+    frames = []
+    episodes = list(zip(*columns, strict=True))
+    with ProgressReporter(f"drawing {family.name}") as show:
+        for number, clips in enumerate(episodes, start=1):
+            drawn = [render_clip(family, clip, clip.frame_times()) for clip in clips]
+            for images in zip_longest(*drawn):
+                still = [own[-1] for own in drawn]
+                shown = [last if image is None else image for image, last in zip(images, still, strict=True)]
+                frames.append(np.concatenate(shown, 1))
+            show(number / len(episodes), f"episode {number} of {len(episodes)}")
+    return frames
 
 
 def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _write_page(path: Path, family: Family, clips: list[Clip]) -> None:
+def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:
     """A page with a 3-D playback of an arm.
 
     Raises:
