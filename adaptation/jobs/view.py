@@ -97,7 +97,10 @@ def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
             drawn = [render_clip(family, clip, clip.frame_times()) for clip in clips]
             for images in zip_longest(*drawn):
                 still = [own[-1] for own in drawn]
-                shown = [last if image is None else image for image, last in zip(images, still, strict=True)]
+                shown = [
+                    last if image is None else image
+                    for image, last in zip(images, still, strict=True)
+                ]
                 frames.append(np.concatenate(shown, 1))
             show(number / len(episodes), f"episode {number} of {len(episodes)}")
     return frames

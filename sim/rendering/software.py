@@ -36,9 +36,7 @@ class SoftwareCanvas:
         camera = stage.scene.camera[0]
         eye = np.array(camera.pos, dtype=np.float64)
         target = eye + camera.forward
-        projection = client.computeProjectionMatrixFOV(
-            np.degrees(FIELD), width / height, NEAR, FAR
-        )
+        projection = client.computeProjectionMatrixFOV(np.degrees(FIELD), width / height, NEAR, FAR)
         image = client.getCameraImage(
             width,
             height,
