@@ -1,4 +1,4 @@
-"""Watch what was trained: a run's policy in simulation, beside the same policy that never adapts."""
+"""Watch a run's policy in simulation, beside the same policy that never adapts."""
 
 from collections.abc import Mapping
 from contextlib import closing
