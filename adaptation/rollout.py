@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
@@ -67,7 +68,7 @@ def rollout(
 
     Returns:
         What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
-        its physics diverged, are not ``valid``.
+        its physics diverged or a number was not finite, are not ``valid``.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -82,8 +83,9 @@ def rollout(
     for e in range(episodes):
         ticks: list[Transition] = []
         success = torch.zeros(world.n, dtype=torch.bool)
-        alive = torch.ones(world.n, dtype=torch.bool)
         obs = _tensor(world.reset(task))
+        alive = obs.isfinite().all(-1)
+        obs = _zero_if_not_finite(obs)
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
@@ -120,6 +122,9 @@ def make_transition(
 ) -> Transition:
     """One tick of n worlds.
 
+    Numbers that are not finite, in single precision, are replaced by zero, and their world's tick
+    is not ``valid``: a mask alone does not keep NaN out of gradients.
+
     Args:
         obs: (n, o) before the action.
         action: (n, a) as the policy chose it.
@@ -129,7 +134,7 @@ def make_transition(
         alive: (n,) bool, worlds that had not ended or diverged before this tick.
     """
     diverged = _flags(step.verdict & int(Verdict.DIVERGED))
-    return Transition(
+    tick = Transition(
         obs=obs,
         action=action,
         applied=_tensor(step.applied),
@@ -141,6 +146,17 @@ def make_transition(
         begins=torch.full_like(alive, begins),
         valid=alive & ~diverged,
     )
+    reward = tick.reward[:, None]
+    numbers = torch.cat([tick.obs, tick.action, tick.applied, reward, tick.next_obs], -1)
+    is_finite = numbers.isfinite().all(-1)
+    if is_finite.all():
+        return tick
+    repaired = map_tensors(_zero_if_not_finite, tick)
+    return replace(repaired, valid=tick.valid & is_finite)
+
+
+def _zero_if_not_finite(x: Tensor) -> Tensor:
+    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _whole_episode(ticks: list[Transition], horizon: int) -> Transition:
@@ -156,7 +172,8 @@ def _invalid(tick: Transition) -> Transition:
 
 
 def _tensor(array: ArrayLike) -> Tensor:
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    """In single precision; what is too large for it becomes infinite."""
+    return torch.tensor(array, dtype=torch.float32)
 
 
 def _flags(array: ArrayLike) -> Tensor:

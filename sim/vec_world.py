@@ -129,16 +129,20 @@ class VecWorld:
             self.on_frame(self)
 
     def _finish_step(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
-        """Observe and reward; a world that diverged keeps its last observation, with reward 0."""
+        """Observe and reward; a world that diverged keeps its last observation, with reward 0.
+
+        One whose reward is not finite counts as diverged too.
+        """
         family = self.family
         task = self._task_values
         obs = self._true_obs
         next_obs = self._observe()
         is_finite = np.isfinite(next_obs).all(-1)
         diverged = self.engine.diverged | ~is_finite
-        is_valid = ~diverged
         next_obs = np.where(diverged[:, None], obs, next_obs)
         reward = family.reward(obs, applied, next_obs, task)
+        diverged |= ~np.isfinite(reward)
+        is_valid = ~diverged
         self._true_obs = next_obs
         return Step(
             obs=self._disturbances.observation(next_obs, self.rng),

@@ -23,6 +23,7 @@ class TrainerState(msgspec.Struct, frozen=True):
     evaluations_passed: int = 0  # evaluations that were due so far, made or left out
     evaluated: int = 0  # iteration of the last evaluation
     evaluation_seconds: float = 0.0  # spent on evaluations
+    undone_in_row: int = 0  # updates that were undone since the last one that was kept
 
 
 @dataclass(frozen=True)

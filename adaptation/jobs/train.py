@@ -102,7 +102,10 @@ def _train_reference(run: Run, role: str, pace: Pace) -> None:
             exit_with_parent()
             show(share, describe_progress(progress, trainer.heldout))
 
-        trainer.train(on_progress)
+        try:
+            trainer.train(on_progress)
+        except PliantError as error:  # one line; a traceback would hide it
+            raise SystemExit(f"pliant: error: {error}") from error
 
 
 def exit_with_parent() -> None:

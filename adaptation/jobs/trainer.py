@@ -23,6 +23,7 @@ from adaptation.jobs.collection import (
 )
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
+from adaptation.jobs.learning import check_learning, count_diverged, learn_or_undo
 from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSource
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
@@ -173,7 +174,8 @@ class Trainer:
         expected = msgspec.structs.replace(state, iteration=iteration, steps=steps)
         if self._budget.share(expected) < 1:
             self._source.begin_next(self._method, iteration)
-        learned = self._method.learn(trial)
+        learned = learn_or_undo(self._method, trial)
+        undone_in_row = state.undone_in_row + 1 if learned is None else 0
         progress = TrainProgress(
             iteration=iteration,
             steps=steps,
@@ -181,17 +183,22 @@ class Trainer:
             seconds=monotonic() - self._started,
             returns=trial.returns.mean(1).tolist(),
             success=trial.success.double().mean(1).tolist(),
-            learn=learned,
+            learn=learned or {},
+            diverged=count_diverged(trial),
+            undone=learned is None,
         )
         self._log.write(progress)
         self._curves.add(progress)
-        self._trial = trial
+        if trial.ticks.valid.any():
+            self._trial = trial
         self._state = msgspec.structs.replace(
             expected,
             gradient_steps=progress.gradient_steps,
             seconds=progress.seconds,
             log_bytes=self._log.size,
+            undone_in_row=undone_in_row,
         )
+        check_learning(self.role, self._state)
         self._report()
         return progress
 
@@ -259,6 +266,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """The last evaluation and the last checkpoint."""
+        check_learning(self.role, self._state, is_last=True)
         if self.run.config.evaluations > 0 and self._state.evaluated < self._state.iteration:
             self._evaluate()
         if self._state != self._saved:

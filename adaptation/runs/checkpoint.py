@@ -21,6 +21,7 @@ from adaptation.runs.contract import (
 )
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
@@ -28,7 +29,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import DamagedError, RefusedError
+from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
 
@@ -140,11 +141,10 @@ def save(
     trainer: dict[str, Any],
     journal: ReplayJournal | None = None,
 ) -> None:
-    """Write a checkpoint.
+    """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
-    The decisions that loading will repeat are recorded with a second method, built from the state
-    just packed: the training one is left as it is, and a state that cannot be loaded never replaces
-    one that can.
+    The decisions that loading will repeat are recorded with a second method, which leaves the
+    training one as it is. What cannot be loaded never replaces a checkpoint that can.
 
     Args:
         folder: where.
@@ -154,8 +154,15 @@ def save(
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
+
+    Raises:
+        PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
     """
     acting = acting_state(method)
+    unsound = unsound_tensors(acting)
+    if unsound:
+        names = ", ".join(unsound[:3])
+        raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
     copy = _revive(name, family, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
@@ -168,6 +175,10 @@ def save(
     digest = sha256(weights).hexdigest()
     contract = describe(family, family_named(family), name, copy, digest)
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
+    try:
+        _open(files, folder)
+    except (DamagedError, RefusedError) as error:
+        raise PliantError(f"{folder} is left as it is, the new state is broken: {error}") from error
     archive.write(folder, files)
     if journal is not None:
         journal.remove_old()
@@ -204,6 +215,16 @@ def load(
     missing = {WEIGHTS, STATE, CONTRACT} - set(files)
     if missing:
         raise DamagedError(f"{folder} is no checkpoint: it lacks {', '.join(sorted(missing))}")
+    loaded, tree = _open(files, folder, arm, family)
+    if journal is not None:
+        _restore_replay(loaded.method, tree, journal)
+    return loaded
+
+
+def _open(
+    files: dict[str, bytes], folder: Path, arm: str | None = None, family: str | None = None
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """A checkpoint from its files, checked as ``load`` says, and the tree of all that they hold."""
     contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
     if family is not None and family != contract.family:
         raise RefusedError(
@@ -225,9 +246,7 @@ def load(
             "saved"
         )
     loaded.restore()  # repeating the decisions may have drawn random numbers
-    if journal is not None:
-        _restore_replay(loaded.method, tree, journal)
-    return loaded
+    return loaded, tree
 
 
 def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJournal) -> None:

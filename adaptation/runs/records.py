@@ -33,7 +33,10 @@ class TrainProgress(msgspec.Struct, frozen=True):
     seconds: float  # wall time so far, s
     returns: Row = field(name="return")  # mean over worlds, one per episode, exploring
     success: list[float]  # rate over worlds, one per episode
-    learn: Mapping[str, float | None]  # what the method reports
+    learn: Mapping[str, float | None]  # what the method reports; empty if the update was undone
+    # episodes cut short because physics, an observation, a reward or an action was not finite
+    diverged: int = 0
+    undone: bool = False  # whether the update was undone because a number became not finite
 
 
 class Event(msgspec.Struct, frozen=True):

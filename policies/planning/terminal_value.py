@@ -59,9 +59,8 @@ class TerminalValue(SacLearner):
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
-        log = super().train_on(new)
         self._drawn.clear()  # the method's beliefs change between two iterations
-        return log
+        return super().train_on(new)
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks, and the summaries (b, l) of beliefs about them.

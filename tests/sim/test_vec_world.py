@@ -10,6 +10,7 @@ from robots.signals import Setpoint, Signals, Torque, Verdict
 from robots.world import Task
 from sim.engines.ideal import IdealEngine
 from sim.families import FAMILIES
+from sim.families.point import Point
 from sim.vec_world import VecWorld
 
 N = 3
@@ -66,6 +67,20 @@ def test_a_world_that_diverges_is_reported_and_earns_nothing(silent: bool) -> No
         before = step.obs
     assert world.reset(task)[1] is not None
     assert not (world.step(action).verdict & int(Verdict.DIVERGED)).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_reward_that_is_not_finite_counts_as_diverged(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, task = point()
+    world.reset(task)
+    reward = np.array([1.0, value, 2.0])
+    monkeypatch.setattr(Point, "reward", lambda *_: reward)
+    step = world.step(np.zeros((N, 2)))
+    assert ((step.verdict & int(Verdict.DIVERGED)) > 0).tolist() == [False, True, False]
+    assert step.reward.tolist() == [1.0, 0.0, 2.0]
+    assert not step.success[1]
 
 
 def test_a_point_moves_by_its_action_times_the_time() -> None:

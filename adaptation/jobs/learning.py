@@ -1,0 +1,92 @@
+"""One call of ``learn`` that leaves no trace where it went wrong.
+
+A loss or a gradient that is not finite reaches the weights, Adam's moments and the averaged copies
+within a step, and no later step repairs them. One check of the whole state after an iteration finds
+it at a fraction of a gradient step's cost, for every method alike, and on a GPU without waiting for
+each step.
+"""
+
+from math import isfinite, nan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adaptation.jobs.budget import TrainerState
+from adaptation.runs import checkpoint
+from adaptation.runs.soundness import unsound_tensors
+from policies.belief import map_tensors
+from policies.method import Method, TrialBatch
+from policies.rl.replay import LearnsFromReplay
+from robots.errors import PliantError
+
+# Updates undone in a row after which training ends. Each of them had new experience: one strange
+# trial spoils a single update, and a diverged training all of them.
+MAX_UNDONE = 5
+
+
+def learn_or_undo(method: Method[Any], trial: TrialBatch) -> dict[str, float] | None:
+    """Let a method learn from a trial; undo what it learned where a number is not finite.
+
+    An update that is undone leaves weights, statistics, optimizers and random streams as they were;
+    a replay keeps the trial.
+
+    Returns:
+        What the method logs; None if the update was undone, or the trial has no valid tick.
+    """
+    if not trial.ticks.valid.any():
+        return None
+    before = map_tensors(Tensor.clone, checkpoint.acting_state(method))
+    log = _try_to_learn(method, trial)
+    is_finite = all(map(isfinite, log.values()))
+    if is_finite and not unsound_tensors(checkpoint.acting_state(method)):
+        return log
+    _restore(method, before)
+    return None
+
+
+def _try_to_learn(method: Method[Any], trial: TrialBatch) -> dict[str, float]:
+    """What ``learn`` returns; NaN where a matrix of the method could not be decomposed."""
+    try:
+        return method.learn(trial)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return {"loss": nan}
+
+
+def _restore(method: Method[Any], before: dict[str, Any]) -> None:
+    """Load a state that has no replay, and keep the replay that the method has."""
+    if not isinstance(method, LearnsFromReplay):
+        method.load_state_dict(before)
+        return
+    stored = method.replay.state_dict()
+    method.load_state_dict(before)
+    method.replay.load_state_dict(stored)
+
+
+def check_learning(role: str, state: TrainerState, is_last: bool = False) -> None:
+    """Refuse to train on where learning has broken down.
+
+    Args:
+        role: whose training it is, for the message.
+        state: of its trainer.
+        is_last: whether the training is at its end.
+
+    Raises:
+        PliantError: too many updates in a row were undone, or all of a training's.
+    """
+    undone = state.undone_in_row
+    all_undone = is_last and undone == state.iteration > 0
+    if undone >= MAX_UNDONE or all_undone:
+        raise PliantError(
+            f"training {role}: nothing could be learned in the last {undone} iterations, because "
+            "experience or weights became infinite or NaN; the last checkpoint is kept. Try a "
+            "lower learning rate, and look for rewards or observations that are not finite"
+        )
+
+
+def count_diverged(trial: TrialBatch) -> int:
+    """Episodes whose world neither ended nor ran out of time: a number was not finite."""
+    ticks = trial.ticks
+    ends = ticks.valid & (ticks.terminated | ticks.truncated)
+    has_ended = ends.any(1)  # (E, n)
+    return int((~has_ended).sum())
