@@ -32,6 +32,10 @@ def draw_plane(clip: Clip) -> list[Image]:
     goal_y = clip.task.get("goal.y", 0)
     axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR, markersize=12, label="hidden goal")
     axes.legend(loc="upper right")
+    path.set_animated(True)  # drawn on a copy of all the rest, which takes long
+    point.set_animated(True)
+    canvas.draw()
+    rest = canvas.copy_from_bbox(figure.bbox)
     images = []
     positions = np.pad(clip.q, ((0, 0), (0, 1)))  # y is 0 on a line
     for count in range(1, len(clip.t) + 1):
@@ -39,7 +43,9 @@ def draw_plane(clip: Clip) -> list[Image]:
         now = so_far[-1:]
         path.set_data(so_far[:, 0], so_far[:, 1])
         point.set_data(now[:, 0], now[:, 1])
-        canvas.draw()
+        canvas.restore_region(rest)
+        axes.draw_artist(path)
+        axes.draw_artist(point)
         rgba = np.asarray(canvas.buffer_rgba())
         image = rgba[:height, :width, :3].copy()
         images.append(image)
