@@ -80,6 +80,12 @@ class Tiny:
         values = rng.uniform(-1, 1, (n, 3)) * (1, 1, 0.05)
         return Task(self.task_names, values, np.arange(n))
 
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """One for every tick."""
+        return np.ones(obs.shape[:-1])
+
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         offset = obs - task[..., :2]
         return {"distance_m": (offset**2).sum(-1) ** 0.5}

@@ -21,6 +21,7 @@ COMMANDS = Registry(
         "trial": "adaptation.commands.arm:Trial",
         "park": "adaptation.commands.park:Park",
         "report": "adaptation.commands.evaluation:Report",
+        "play": "adaptation.commands.playing:Play",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
         "emulate": "adaptation.commands.tools:Emulate",

@@ -92,7 +92,7 @@ class View:
     family: Annotated[Positional[str], arg(metavar="FAMILY")]
     """Family of tasks, or package.module:Class for one of your own."""
     out: OptionalPath = None
-    """.mp4, .png (last frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
+    """.mp4, .png (one frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
     seed: int = 0
     """Random seed of the task and the actions."""
     as_json: Json = False

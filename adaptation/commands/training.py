@@ -1,6 +1,7 @@
 """``pliant train``: meta-train a method in simulation."""
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,6 +102,9 @@ class Train:
     """Held-out tasks of each evaluation. They are others than those of `pliant evaluate`."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
+    log: OptionalName = None
+    """Send the curves to wandb or trackio too, each an extra to install. The run folder always
+    has them for TensorBoard: `tensorboard --logdir RUN/events`."""
     set: Pairs = ()
     """Change a setting, such as sac.hidden=64,64; `pliant settings` lists them."""
     as_json: Json = False
@@ -108,13 +112,19 @@ class Train:
     def run(self) -> dict[str, object]:
         """Train a new run, or resume one."""
         self._check()
+        if self.log is not None:
+            from adaptation.reporting.live_log import check_service
+
+            check_service(self.log)
         if self.seeds is not None:
             return self._train_seeds(parse_seeds(self.seeds))
         run = self._open_or_create()
         from adaptation.jobs.train import train
+        from adaptation.reporting.live_log import follow
 
         before = run.last_progress("method")
-        last = train(run)
+        with follow(run, self.log):
+            last = train(run)
         return _report(run, before, last)
 
     def _train_seeds(self, seeds: list[int]) -> dict[str, object]:
@@ -130,9 +140,13 @@ class Train:
             own.append(replace(command, resume=self.resume and (has_begun or not is_named)))
         runs = [command._open_or_create() for command in own]
         from adaptation.jobs.seeds import train_all
+        from adaptation.reporting.live_log import follow
 
         before = [run.last_progress("method") for run in runs]
-        last = train_all(runs)
+        with ExitStack() as followed:
+            for run in runs:
+                followed.enter_context(follow(run, self.log))
+            last = train_all(runs)
         answers = list(map(_report, runs, before, last))
         return {"runs": answers}
 

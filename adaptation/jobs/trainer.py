@@ -57,8 +57,7 @@ class Trainer:
             run: what to train.
             role: ``method``, ``blind`` or ``oracle``.
             minutes: bound of wall time; None: none.
-            pace: how far the other roles are. With it a reference follows the method, and has no
-                other bound; None: the role is trained alone.
+            pace: of the other roles; it is a reference's only bound. None: a role on its own.
         """
         self.run = run
         self.role = role

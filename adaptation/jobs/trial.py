@@ -57,7 +57,7 @@ class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     fingerprints: dict[str, str]  # ``Run.fingerprints``
 
 
-# the run may be moved while the trial lasts: fingerprints tell which it is
+# The run may be moved: its fingerprints tell which it is.
 MAY_CHANGE = ("run", "options", "tracker", "tracker_options")
 NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 
@@ -82,8 +82,7 @@ def run_trial(
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
         RefusedError: the run was not trained for this arm. Nothing is written or moved.
         ArmError: the arm cannot continue.
-        PliantError: a worker failed, with a message of its own on standard error, or the operator
-            ended the trial.
+        PliantError: a worker failed and said why, or the operator ended the trial.
     """
     started = monotonic()
     for _ in run.policies(config.arm):

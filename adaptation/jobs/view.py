@@ -2,14 +2,20 @@
 
 import os
 import warnings
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
+
+from adaptation.reporting.progress import ProgressReporter
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.world import Family
 from sim.families import FAMILIES
 from sim.rendering import (
     Clip,
+    Image,
     record_trial,
     render_clip,
     show_window,
@@ -25,7 +31,7 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
 
     Args:
         name: a registered family.
-        out: what to write: a video (.mp4), its last frame (.png) or a page with a 3-D playback
+        out: what to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
             (.html). None: a window opens if there is a screen, else NAME.mp4 is written.
         seed: of the task, the actions and the episodes' starts.
 
@@ -46,23 +52,64 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         show_window(family, seed)
         return None
     out = out or Path(f"{family.name}.mp4")
+    check_out(out)
+    write_clips(out, family, [record_trial(family, seed)])
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that could not be written, before anything slow is done.
+
+    Raises:
+        BadArgumentError: it ends otherwise than ``ENDINGS``, or its folder is missing.
+    """
     if out.suffix not in ENDINGS:
         raise BadArgumentError(f"{out} must end in .mp4, .png or .html")
     if not out.parent.is_dir():
         raise BadArgumentError(f"no folder {out.parent}")
-    clips = record_trial(family, seed)
+
+
+def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) -> None:
+    """Write a trial as a file of the kind that its ending names.
+
+    Args:
+        out: where to; see ``check_out``.
+        family: what is shown.
+        columns: the episodes of each policy; in a picture they stand side by side, in a 3-D
+            playback they follow one another.
+
+    Raises:
+        BadArgumentError: a 3-D playback of a body that is no arm.
+    """
     if out.suffix == ".html":
-        _write_page(out, family, clips)
+        _write_page(out, family, [clip for clips in columns for clip in clips])
     elif out.suffix == ".png":
-        last = clips[-1]
-        (image,) = render_clip(family, last, last.t[-1:])
-        write_picture(out, image)
+        images = []
+        for clips in columns:
+            last = clips[-1]
+            moment = len(last.t) // 3  # when something is under way
+            images += render_clip(family, last, last.t[[moment]])
+        write_picture(out, np.concatenate(images, 1))
     else:
-        frames = []
-        for clip in clips:
-            frames += render_clip(family, clip, clip.frame_times())
-        write_video(out, frames)
-    return out
+        write_video(out, _draw(family, columns))
+
+
+def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
+    """The frames of a video; a policy whose episode is over before the others' stands still."""
+    frames = []
+    episodes = list(zip(*columns, strict=True))
+    with ProgressReporter(f"drawing {family.name}") as show:
+        for number, clips in enumerate(episodes, start=1):
+            drawn = [render_clip(family, clip, clip.frame_times()) for clip in clips]
+            for images in zip_longest(*drawn):
+                still = [own[-1] for own in drawn]
+                shown = [
+                    last if image is None else image
+                    for image, last in zip(images, still, strict=True)
+                ]
+                frames.append(np.concatenate(shown, 1))
+            show(number / len(episodes), f"episode {number} of {len(episodes)}")
+    return frames
 
 
 def _has_screen() -> bool:
@@ -78,7 +125,7 @@ def _screen_answers() -> bool:
         return bool(glfw.init())
 
 
-def _write_page(path: Path, family: Family, clips: list[Clip]) -> None:
+def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:
     """A page with a 3-D playback of an arm.
 
     Raises:

@@ -1,6 +1,7 @@
 """The report's figures, as inline SVG: they scale, print, and need no other file."""
 
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 
@@ -137,6 +138,34 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return while exploring")
     axes.legend(frameon=False, fontsize=9)
+    return to_svg(figure)
+
+
+def loss_curves(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
+    """What each policy reports of its learning, such as its losses, a panel for each number.
+
+    Args:
+        logs: the iterations of each policy, at least one.
+
+    Returns:
+        An <svg> element; empty if nothing was reported.
+    """
+    names = list(dict.fromkeys(name for log in logs.values() for name in log[-1].learn))
+    if not names:
+        return ""
+    columns = 3
+    rows = math.ceil(len(names) / columns)
+    figure = new_figure(9.6, 2.1 * rows)
+    for number, name in enumerate(names, start=1):
+        axes = new_axes(figure, (rows, columns, number))
+        axes.set_title(name, fontsize=9)
+        for policy, log in logs.items():
+            steps = [progress.steps for progress in log]
+            values = [progress.learn.get(name) for progress in log]
+            known = np.array(values, dtype=np.float64)  # NaN where it is not finite
+            axes.plot(steps, known, color=COLORS[policy], linewidth=1, label=LABELS[policy])
+        axes.set_xlabel("environment steps", fontsize=8)
+        axes.tick_params(labelsize=7)
     return to_svg(figure)
 
 

@@ -14,9 +14,6 @@ from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from sim.rendering import FRAME_RATE, Clip
 from sim.rendering.arm import (
-    AT,
-    EYE,
-    FIELD,
     TABLE_COLOR,
     TABLE_POSITION,
     TABLE_SIZE,
@@ -24,6 +21,7 @@ from sim.rendering.arm import (
     TARGET_SIZE,
     object_shapes,
 )
+from sim.rendering.camera import FIELD, view_of
 
 PAUSE = 0.8  # s at the end of a clip
 TITLE_POSITION = (0.6, 0.0, 0.75)  # m, above the table
@@ -45,7 +43,7 @@ def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> 
     """
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        _set_up_view(server)
+        _set_up_view(server, arm)
         moments = _play(server.scene, arm, clips)
         first = next(moments)
         recording = server.get_scene_serializer()  # begins with all that is in the scene by now
@@ -57,10 +55,11 @@ def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> 
         server.stop()
 
 
-def _set_up_view(server: ViserServer) -> None:
+def _set_up_view(server: ViserServer, arm: ArmSpec) -> None:
+    view = view_of(arm)
     camera = server.initial_camera
-    camera.position = EYE
-    camera.look_at = AT
+    camera.position = view.eye
+    camera.look_at = view.at
     camera.fov = FIELD
     server.scene.set_up_direction("+z")
     server.scene.add_box(

@@ -21,6 +21,7 @@ class ProgressReporter:
     def __init__(self, title: str) -> None:
         self._title = title
         self._last_line = 0.0  # s, when the last plain line was printed
+        self._begun: tuple[float, float] | None = None  # time (s) and share of the first call
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if console.is_terminal:
@@ -28,25 +29,44 @@ class ProgressReporter:
                 TextColumn(title),
                 BarColumn(table_column=Column(min_width=10)),
                 TimeElapsedColumn(table_column=Column(min_width=7)),
-                TextColumn("{task.fields[text]}"),  # a narrow terminal cuts this, not the time
+                TextColumn("{task.fields[left]}", table_column=Column(min_width=12)),
+                # a narrow terminal cuts this, not the times
+                TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
                 console=console,
             )
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task(self._title, total=1.0, text="")
+            self._task = self._bar.add_task(self._title, total=1.0, text="", left="")
         return self
 
     def __call__(self, share: float, text: str) -> None:
         """Show that this share in [0, 1] is done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=share, text=text)
-            return
         now = time.monotonic()
+        left = self._time_left(now, share)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=share, text=text, left=left)
+            return
         if now - self._last_line > INTERVAL or share >= 1:
             self._last_line = now
-            print(f"{self._title}: {share:4.0%} {text}", file=sys.stderr, flush=True)
+            print(f"{self._title}: {share:4.0%} {_joined(left, text)}", file=sys.stderr, flush=True)
+
+    def _time_left(self, now: float, share: float) -> str:
+        """How long the rest takes at the pace since the first call; empty while that is unknown.
+
+        The first call is where a resumed job begins.
+        """
+        if self._begun is None:
+            self._begun = (now, share)
+        began, first_share = self._begun
+        done = share - first_share
+        if done <= 0 or share >= 1:
+            return ""
+        seconds = round((now - began) * (1 - share) / done)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02} left"
 
     def __exit__(
         self,
@@ -56,3 +76,8 @@ class ProgressReporter:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def _joined(*words: str) -> str:
+    """The words that are not empty."""
+    return ", ".join(word for word in words if word)

@@ -1,14 +1,17 @@
 """One self-contained HTML page of a run or a trial: it needs neither a network nor a server."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jinja2
 import msgspec
 
-from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve
+from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve, loss_curves
+from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
+from adaptation.runs import checkpoint
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
@@ -50,7 +53,7 @@ def write_report(folder: Path, out: Path) -> Path:
 def no_run_context(header: TrialHeader) -> dict[str, Any]:
     """What the page shows where the trial's run is gone, or was trained further."""
     context: dict[str, Any] = {"run": header.run, "config": None, "trained": {}}
-    context |= {"learning": None, "heldout": None}
+    context |= {"learning": None, "heldout": None, "losses": None, "heldout_cards": []}
     context["run_note"] = "Its training is not shown: the run is gone, or has other weights by now."
     return context
 
@@ -58,18 +61,73 @@ def no_run_context(header: TrialHeader) -> dict[str, Any]:
 def run_context(path: Path) -> dict[str, Any]:
     """What the page shows of a run."""
     context: dict[str, Any] = {"run": path.name, "config": None, "trained": {}}
-    context |= {"learning": None, "heldout": None}
+    context |= {"learning": None, "heldout": None, "losses": None, "heldout_cards": []}
     run = Run.open(path)
     logs = _read_logs(run, Run.log_path, TrainProgress)
     heldout = _read_logs(run, Run.heldout_path, HeldoutProgress)
     context["run_config"] = run.config
     context["config"] = (path / "config.json").read_text(encoding="utf-8")
     context["trained"] = {policy: log[-1] for policy, log in logs.items()}
+    context["settings"] = run_settings(run)
+    context["reward"] = inspect.getdoc(run.family.reward)
     if logs:
         context["learning"] = learning_curve(logs)
+        context["losses"] = loss_curves(logs)
     if heldout:
         context["heldout"] = heldout_curve(heldout)
+    if "adapted" in heldout:
+        context["heldout_cards"] = heldout_cards(heldout["adapted"][-1])
     return context
+
+
+class Card(NamedTuple):
+    """A number in large letters, and what it is."""
+
+    number: str
+    text: str
+    detail: str = ""
+
+
+def heldout_cards(last: HeldoutProgress) -> list[Card]:
+    """Success, median metrics and return at the last evaluation on held-out tasks."""
+    result = last.result
+    interval = result.success_interval[-1]
+    detail = ""
+    if interval is not None:
+        low, high = interval
+        detail = f"95 %: {100 * low:.0f} to {100 * high:.0f} %"
+    success = f"{100 * result.success[-1]:.0f} %"
+    cards = [Card(success, "success on held-out tasks, in the last episode of a trial", detail)]
+    for name, medians in result.metric_medians.items():
+        metric = describe_metric(name)
+        first = metric.show(medians[0])
+        final = metric.show(medians[-1])
+        number = f"{first} → {final} {metric.unit}"
+        cards.append(Card(number, f"median {metric.label}, first to last episode"))
+    returns = result.returns[-1]
+    if returns is not None:
+        cards.append(Card(f"{returns:+.2f}", "return in the last episode"))
+    return cards
+
+
+def run_settings(run: Run) -> dict[str, str]:
+    """Every setting of the run's method by name, as ``pliant settings`` lists them."""
+    config = run.config
+    changes = config.settings
+    resolved = checkpoint.method_config(config.method, config.family, config.preset, changes)
+    values = flatten(msgspec.to_builtins(resolved))
+    return {name: str(value) for name, value in values.items()}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names, such as ``sac.lr``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def _read_logs(

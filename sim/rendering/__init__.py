@@ -1,7 +1,7 @@
 """Pictures, videos and a live window of a family, for people to look at."""
 
-from sim.rendering.canvas import SIZE, Image
-from sim.rendering.clip import FRAME_RATE, Clip, record_trial
+from sim.rendering.canvas import SIZE
+from sim.rendering.clip import FRAME_RATE, Clip, Image, record_trial
 from sim.rendering.render import render_clip, render_frame
 from sim.rendering.video import write_picture, write_video
 from sim.rendering.window import show_window

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.signals import Array, Signals
 from robots.world import Family, Task
 from sim.vec_world import VecWorld
+
+Image = NDArray[np.uint8]  # (h, w, 3)
 
 FRAME_RATE = 30  # Hz
 ACTION_DURATION = 0.25  # s that a random action is held for
@@ -47,7 +50,7 @@ def record_trial(family: Family, seed: int) -> list[Clip]:
     clips = []
     for episode in range(family.episodes):
         measured = _record_episode(world, task, rng)
-        title = f"{family.name}, episode {episode + 1}"
+        title = f"{family.name}, random actions, episode {episode + 1}"
         t = np.array([float(signals.stamp[0]) for signals in measured])
         clips.append(make_clip(title, task, t, measured))
     world.close()

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sim.rendering.canvas import SIZE, Image
-from sim.rendering.clip import Clip
+from sim.rendering.canvas import SIZE
+from sim.rendering.clip import Clip, Image
 
 DPI = 100  # pixels per inch
-LIMITS_X = (-3, 3)  # m
-LIMITS_Y = (-1.7, 1.7)  # m
+LIMITS_X = (-2.7, 2.7)  # m
+LIMITS_Y = (-1.5, 1.5)  # m
 PATH_COLOR = "#8a8f98"
 POINT_COLOR = "#d9541e"
 GOAL_COLOR = "#2f7d4f"
@@ -24,11 +24,18 @@ def draw_plane(clip: Clip) -> list[Image]:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=LIMITS_X, ylim=LIMITS_Y, aspect="equal", title=clip.title)
-    (path,) = axes.plot([], [], color=PATH_COLOR)
-    (point,) = axes.plot([], [], "o", color=POINT_COLOR)
+    axes.set(xlabel="x, m", ylabel="y, m")
+    axes.grid(alpha=0.25)
+    (path,) = axes.plot([], [], color=PATH_COLOR, label="path")
+    (point,) = axes.plot([], [], "o", color=POINT_COLOR, markersize=12, label="point")
     goal_x = clip.task.get("goal.x", 0)
     goal_y = clip.task.get("goal.y", 0)
-    axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR)
+    axes.plot(goal_x, goal_y, "x", color=GOAL_COLOR, markersize=12, label="hidden goal")
+    axes.legend(loc="upper right")
+    path.set_animated(True)  # drawn on a copy of all the rest, which takes long
+    point.set_animated(True)
+    canvas.draw()
+    rest = canvas.copy_from_bbox(figure.bbox)
     images = []
     positions = np.pad(clip.q, ((0, 0), (0, 1)))  # y is 0 on a line
     for count in range(1, len(clip.t) + 1):
@@ -36,7 +43,9 @@ def draw_plane(clip: Clip) -> list[Image]:
         now = so_far[-1:]
         path.set_data(so_far[:, 0], so_far[:, 1])
         point.set_data(now[:, 0], now[:, 1])
-        canvas.draw()
+        canvas.restore_region(rest)
+        axes.draw_artist(path)
+        axes.draw_artist(point)
         rgba = np.asarray(canvas.buffer_rgba())
         image = rgba[:height, :width, :3].copy()
         images.append(image)

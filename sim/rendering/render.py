@@ -1,41 +1,33 @@
-"""Pictures of a family, for each kind of body.
+"""Pictures of a family: of its MuJoCo model, or for a body without one a plot."""
 
-A new kind of body registers its own: ``@draw.register``.
-"""
-
-from functools import singledispatch
-
-from robots.arm import ArmSpec, Body, Walker
 from robots.scene import Scene
 from robots.signals import Array
 from robots.world import Family
-from sim.rendering.arm import draw_arm
-from sim.rendering.canvas import Image
-from sim.rendering.clip import Clip, make_clip
+from sim.engines.base import is_registered
+from sim.rendering.canvas import open_canvas
+from sim.rendering.clip import Clip, Image, make_clip
 from sim.rendering.plane import draw_plane
-from sim.rendering.walker import draw_walker
+from sim.rendering.stage import Stage
+from sim.scene_model import body_model
 from sim.vec_world import VecWorld
 
 
-@singledispatch
-def draw(body: Body, scene: Scene, clip: Clip) -> list[Image]:
-    """One picture for every moment of a clip; by default a plot of the first two joints."""
-    return draw_plane(clip)
-
-
-@draw.register
-def _(body: ArmSpec, scene: Scene, clip: Clip) -> list[Image]:
-    return draw_arm(body, clip)
-
-
-@draw.register
-def _(body: Walker, scene: Scene, clip: Clip) -> list[Image]:
-    return draw_walker(scene, clip)
+def draw(scene: Scene, clip: Clip) -> list[Image]:
+    """One picture for every moment of a clip."""
+    if not is_registered(body_model, scene.body):
+        return draw_plane(clip)
+    stage = Stage(scene, clip)
+    images = []
+    with open_canvas(stage) as canvas:
+        for i, t in enumerate(clip.t.tolist()):
+            stage.show(clip, i)
+            images.append(canvas.photograph(stage, f"{clip.title}  {t:.1f} s"))
+    return images
 
 
 def render_clip(family: Family, clip: Clip, times: Array) -> list[Image]:
     """Pictures (h, w, 3) of an episode at some moments (S,) s."""
-    return draw(family.body, family.scene, clip.resample(times))
+    return draw(family.scene, clip.resample(times))
 
 
 def render_frame(world: VecWorld, index: int = 0) -> Image:
@@ -56,5 +48,5 @@ def render_frame(world: VecWorld, index: int = 0) -> Image:
         [signals],
         index,
     )
-    (image,) = draw(family.body, family.scene, clip)
+    (image,) = draw(family.scene, clip)
     return image

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.rendering.canvas import Image
-from sim.rendering.clip import FRAME_RATE
+from sim.rendering.clip import FRAME_RATE, Image
 
 
 def write_picture(path: Path, image: Image) -> None:

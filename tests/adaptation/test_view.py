@@ -39,7 +39,7 @@ def test_a_picture_shows_the_body_that_runs(tmp_path: Path) -> None:
     is_body = (red > 0.35) & (green < 0.6 * red) & (blue < 0.4 * red)
     rows, columns = np.nonzero(is_body)
     assert len(rows) > 3000
-    assert abs(columns.mean() - WIDTH / 2) < 100, "the camera runs beside it"
+    assert abs(columns.mean() - WIDTH / 2) < 200, "the camera runs beside it"
     assert np.ptp(columns) > np.ptp(rows) > 60, "longer than high, and with legs"
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from sim.families import FAMILIES
-from sim.rendering import SIZE, render_frame
+from sim.rendering import SIZE, record_trial, render_frame
+from sim.rendering import canvas as canvas_module
+from sim.rendering.canvas import open_canvas
+from sim.rendering.stage import Stage
 from sim.vec_world import VecWorld
 
 WIDTH, HEIGHT = SIZE
@@ -45,3 +48,26 @@ def test_a_frame_does_not_disturb_physics_in_the_same_library() -> None:
 def test_a_world_must_be_reset_before_it_is_rendered() -> None:
     with pytest.raises(RuntimeError, match="reset"):
         render_frame(VecWorld(FAMILIES["point"]()))
+
+
+@pytest.mark.parametrize("opengl", [True, False])
+@pytest.mark.parametrize("name", ["slide", "reach", "reach_viperx", "cheetah_vel"])
+def test_the_body_fills_its_share_of_the_picture(
+    name: str, opengl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not opengl:
+        monkeypatch.setattr(canvas_module, "offscreen_context", lambda: None)
+    family = FAMILIES[name]()
+    clip = record_trial(family, 0)[0].resample(np.zeros(1))
+    stage = Stage(family.scene, clip)
+    links = stage.model.geom_bodyid > 0
+    moves = links & (stage.model.body_mocapid[stage.model.geom_bodyid] < 0)
+    shown = moves & (stage.model.geom_group < 3)
+    assert shown.sum() >= 8, "the shapes of the body were discarded"
+    assert stage.model.nlight >= 1
+    stage.model.geom_rgba[shown] = (1, 0, 1, 1)
+    stage.show(clip, 0)
+    with open_canvas(stage) as canvas:
+        red, green, blue = np.moveaxis(canvas.photograph(stage, "").astype(float), -1, 0)
+    is_body = (red > 2 * green) & (blue > 2 * green)
+    assert is_body.mean() > 0.02

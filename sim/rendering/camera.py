@@ -1,0 +1,71 @@
+"""Where a picture is taken from, for each kind of body.
+
+A new kind of body may register its own view: ``@view_of.register``.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import mujoco
+import numpy as np
+
+from robots.appearance import link_poses
+from robots.arm import ArmSpec, Body, Walker
+from robots.signals import Array
+
+FIELD = 0.7  # rad, vertical field of view
+
+# The camera of an arm, in its base frame, in shares of the arm's reach.
+ARM_EYE = np.array([2.2, -1.85, 1.2])
+ARM_AT = np.array([0.7, 0.0, 0.33])
+
+# The camera of a walker, m, from the place on the ground below it.
+WALKER_EYE = np.array([0.0, -3.2, 0.9])
+WALKER_AT = np.array([0.0, 0.0, 0.5])
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera, and whether it moves along with the body."""
+
+    eye: Array  # (3,) m
+    at: Array  # (3,) m, the point that it looks at
+    follows: bool = False  # the first joint is then the body's x, m, which is added to both
+
+
+@singledispatch
+def view_of(body: Body) -> View:
+    """The view of a body; by default one of about 3 m around the origin."""
+    return View(np.array([0.0, -3.5, 1.2]), np.zeros(3))
+
+
+@view_of.register
+def _(body: ArmSpec) -> View:
+    reach = arm_reach(body)
+    return View(reach * ARM_EYE, reach * ARM_AT)
+
+
+@view_of.register
+def _(body: Walker) -> View:
+    return View(WALKER_EYE, WALKER_AT, follows=True)
+
+
+def arm_reach(arm: ArmSpec) -> float:
+    """How far the arm's outermost joint is from its base at home, m."""
+    (links,) = link_poses(arm, arm.home[None])
+    distance = np.linalg.norm(links[:, :3, 3], axis=-1)
+    return float(distance.max())
+
+
+def aim(view: View, x: float) -> mujoco.MjvCamera:
+    """MuJoCo's camera of a view, for a body at x m."""
+    shift = np.array([x, 0.0, 0.0]) if view.follows else np.zeros(3)
+    sight = view.at - view.eye
+    distance = np.linalg.norm(sight)
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.lookat[:] = view.at + shift
+    camera.distance = distance
+    camera.azimuth = np.degrees(np.arctan2(sight[1], sight[0]))
+    camera.elevation = np.degrees(np.arcsin(sight[2] / distance))
+    return camera

@@ -1,0 +1,88 @@
+"""PyBullet's software renderer, for machines without any OpenGL."""
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from robots.rotations import quaternion_from_matrix
+from sim.engines.bullet import connect
+from sim.rendering.camera import FIELD
+from sim.rendering.clip import Image
+from sim.rendering.stage import Stage
+
+NEAR = 0.1  # m, nothing closer to the camera is drawn
+FAR = 12.0  # m
+NO_COLLISION = -1
+GROUND_SIZE = (20.0, 20.0, 0.001)  # m, half edges of a plane, which is infinite in MuJoCo
+GROUND_COLOR = (0.75, 0.77, 0.79, 1.0)
+
+
+class SoftwareCanvas:
+    """Takes plain pictures: without textures, text and smooth edges, of primitives alone."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """``size`` is in pixels."""
+        self._size = size
+        self._client = connect()
+
+    def photograph(self, stage: Stage, text: str) -> Image:
+        """A picture (h, w, 3) of what the stage shows; the text is left out."""
+        client = self._client
+        client.resetSimulation()
+        for geom in stage.scene.geoms[: stage.scene.ngeom]:
+            self._add(geom)
+        width, height = self._size
+        camera = stage.scene.camera[0]
+        eye = np.array(camera.pos, dtype=np.float64)
+        target = eye + camera.forward
+        projection = client.computeProjectionMatrixFOV(np.degrees(FIELD), width / height, NEAR, FAR)
+        image = client.getCameraImage(
+            width,
+            height,
+            client.computeViewMatrix(eye.tolist(), target.tolist(), camera.up.tolist()),
+            projection,
+            shadow=1,
+            renderer=client.ER_TINY_RENDERER,
+        )
+        rgba = np.asarray(image[2], dtype=np.uint8)
+        return rgba.reshape(height, width, 4)[..., :3]
+
+    def close(self) -> None:
+        """Release the renderer."""
+        self._client.disconnect()
+
+    def _add(self, geom: mujoco.MjvGeom) -> None:
+        """Add a solid where MuJoCo's scene has it; other geoms, such as lights, are left out."""
+        color = geom.rgba.tolist()
+        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+            color = GROUND_COLOR
+        shape = self._shape(geom.type, geom.size.tolist(), color)
+        if shape is None:
+            return
+        w, x, y, z = quaternion_from_matrix(geom.mat[None].astype(np.float64))[0]
+        self._client.createMultiBody(0, NO_COLLISION, shape, geom.pos.tolist(), (x, y, z, w))
+
+    def _shape(self, kind: int, size: Sequence[float], rgba: Sequence[float]) -> int | None:
+        """A visual shape; ``size`` is MuJoCo's: half edges, or radius, radius and half length."""
+        client = self._client
+        types = mujoco.mjtGeom
+        round_kinds = {
+            types.mjGEOM_SPHERE: client.GEOM_SPHERE,
+            types.mjGEOM_CYLINDER: client.GEOM_CYLINDER,
+            types.mjGEOM_CAPSULE: client.GEOM_CAPSULE,
+        }
+        boxes = {types.mjGEOM_BOX: size, types.mjGEOM_PLANE: GROUND_SIZE}
+        if kind in boxes:
+            half = boxes[kind]
+            shape = client.createVisualShape(client.GEOM_BOX, halfExtents=half, rgbaColor=rgba)
+        elif kind in round_kinds:
+            shape = client.createVisualShape(
+                round_kinds[kind],
+                radius=size[0],
+                length=2 * size[2],
+                rgbaColor=rgba,
+            )
+        else:
+            return None
+        return int(shape)

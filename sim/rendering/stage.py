@@ -1,0 +1,231 @@
+"""What is seen of an episode, as a MuJoCo model: body, object and goal, on a table or the ground.
+
+A new kind of body may register what makes it visible: ``@add_visuals.register``.
+"""
+
+import warnings
+from functools import singledispatch
+
+import mujoco
+import numpy as np
+
+from robots.appearance import Shape, shapes
+from robots.arm import ArmSpec, Body, Walker
+from robots.rotations import quaternion_from_matrix
+from robots.scene import Scene
+from robots.signals import Array
+from sim.rendering.arm import (
+    TABLE_COLOR,
+    TABLE_POSITION,
+    TABLE_SIZE,
+    TARGET_COLOR,
+    TARGET_SIZE,
+    object_shapes,
+)
+from sim.rendering.camera import FIELD, aim, view_of
+from sim.rendering.clip import Clip
+from sim.scene_model import body_model
+
+HIDDEN_GROUP = 3  # MuJoCo draws the groups 0 to 2
+FLOOR = -TABLE_SIZE[2]  # m, under an arm's table
+GOAL_RADIUS = 0.025  # m, of the ball that marks a goal in space
+MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
+SKY = (0.93, 0.95, 0.97)
+HORIZON = (0.78, 0.83, 0.88)
+TILES = ((0.80, 0.82, 0.84), (0.74, 0.76, 0.78))
+WALKER_COLOR = (0.85, 0.33, 0.12)
+GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+}
+
+
+class Stage:
+    """A model to look at, and its state: nothing in it is simulated.
+
+    Attributes:
+        model: the body with its visible shapes, the object, the goal, the ground and the lights.
+        data: where all of them are.
+        scene: the solids, lights and camera of the picture of this state.
+    """
+
+    def __init__(self, scene: Scene, clip: Clip) -> None:
+        """Build the model for the task of one clip."""
+        body = scene.body
+        spec = body_model(body)
+        add_visuals(body, spec)
+        _add_surroundings(spec)
+        self._shows_object = bool(np.isfinite(clip.object_pos).all())
+        if self._shows_object:
+            item = spec.worldbody.add_body(name="shown_object", mocap=True)
+            for shape in object_shapes(clip.task):
+                add_shape(item, shape)
+        _add_goal(spec, clip)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models use it
+            self.model = spec.compile()
+        self.model.vis.global_.fovy = np.degrees(FIELD)
+        self.data = mujoco.MjData(self.model)
+        names = (*body.root, *body.joints)
+        self._addresses = [self.model.joint(name).qposadr[0] for name in names]
+        self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
+        self._option = mujoco.MjvOption()
+        self._view = view_of(body)
+
+    def show(self, clip: Clip, i: int) -> None:
+        """Go to the i-th moment of a clip, and look."""
+        self.place(clip, i)
+        camera = aim(self._view, float(clip.q[i, 0]))
+        mujoco.mjv_updateScene(
+            self.model,
+            self.data,
+            self._option,
+            None,
+            camera,
+            mujoco.mjtCatBit.mjCAT_ALL.value,
+            self.scene,
+        )
+
+    def place(self, clip: Clip, i: int) -> None:
+        """Put everything where it was at the i-th moment of a clip."""
+        self.data.qpos[self._addresses] = clip.q[i]
+        if self._shows_object:
+            self.data.mocap_pos[0] = clip.object_pos[i]
+            self.data.mocap_quat[0] = clip.object_quat[i]
+        mujoco.mj_forward(self.model, self.data)
+
+
+@singledispatch
+def add_visuals(body: Body, spec: mujoco.MjSpec) -> None:
+    """Make a body's model visible; by default its own geoms are enough."""
+
+
+@add_visuals.register
+def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
+    """The shapes of its URDF, which MuJoCo's import leaves out, and a table to stand on.
+
+    What an arm collides with is not drawn.
+    """
+    spec.compiler.discardvisual = False
+    for geom in spec.geoms:
+        geom.group = HIDDEN_GROUP
+    for shape in shapes(body):
+        is_moving = shape.link >= 0
+        link = spec.joint(body.joints[shape.link]).parent if is_moving else spec.worldbody
+        add_shape(link, shape)
+    table = np.eye(4)
+    table[:3, 3] = TABLE_POSITION
+    add_shape(spec.worldbody, Shape("box", TABLE_SIZE, -1, table, TABLE_COLOR))
+
+
+@add_visuals.register
+def _(body: Walker, spec: mujoco.MjSpec) -> None:
+    """Its own geoms in one color that stands out from the ground."""
+    for geom in spec.geoms:
+        geom.material = ""
+        geom.rgba = (*WALKER_COLOR, 1)
+
+
+def add_shape(link: mujoco.MjsBody, shape: Shape) -> None:
+    """Add a visible geom without collisions."""
+    rotation = shape.pose[None, :3, :3]
+    link.add_geom(
+        type=GEOMS[shape.kind],
+        size=_geom_size(shape),
+        pos=shape.pose[:3, 3],
+        quat=quaternion_from_matrix(rotation)[0],
+        rgba=(*shape.color, 1),
+        contype=0,
+        conaffinity=0,
+    )
+
+
+def _geom_size(shape: Shape) -> tuple[float, ...]:
+    """MuJoCo's size (3,) of a shape: half edges, or radius and half length, then zeros."""
+    if shape.kind == "box":
+        return tuple(edge / 2 for edge in shape.size)
+    radius, *length = shape.size
+    half_lengths = [value / 2 for value in length]
+    padded = (radius, *half_lengths, 0.0, 0.0)
+    return padded[:3]
+
+
+def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
+    """A disk on the table where a target is visible; a ball at a goal that lies in space."""
+    pose = np.eye(4)
+    place = goal_position(clip)
+    if np.isfinite(clip.marker).all():
+        pose[:3, 3] = clip.marker
+        disk = Shape("cylinder", TARGET_SIZE, -1, pose, TARGET_COLOR)
+        add_shape(spec.worldbody, disk)
+    elif place is not None:
+        pose[:3, 3] = place
+        ball = Shape("sphere", (GOAL_RADIUS,), -1, pose, TARGET_COLOR)
+        add_shape(spec.worldbody, ball)
+
+
+def goal_position(clip: Clip) -> Array | None:
+    """The task's goal in space, (3,) m; None where it has none."""
+    goal = [clip.task.get(f"goal.{axis}") for axis in "xyz"]
+    known = [value for value in goal if value is not None]
+    return np.array(known) if len(known) == 3 else None
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    """A sky, a sun with shadows, and a tiled floor, instead of those that the model has."""
+    spec.visual.headlight.ambient = (0.35, 0.35, 0.35)
+    spec.visual.headlight.diffuse = (0.35, 0.35, 0.35)
+    spec.visual.headlight.specular = (0, 0, 0)
+    spec.visual.quality.shadowsize = 2048
+    spec.visual.map.znear = 0.02
+    for light in list(spec.lights):
+        spec.delete(light)
+    spec.worldbody.add_light(
+        pos=(0.5, -1.5, 3.0),
+        dir=(0.0, 0.4, -1.0),
+        diffuse=(0.5, 0.5, 0.5),
+        specular=(0.1, 0.1, 0.1),
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+    )
+    for texture in list(spec.textures):
+        if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
+            spec.delete(texture)
+    spec.add_texture(
+        name="shown_sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=SKY,
+        rgb2=HORIZON,
+        width=256,
+        height=1536,  # six faces
+    )
+    _add_floor(spec)
+
+
+def _add_floor(spec: mujoco.MjSpec) -> None:
+    """Tiles of 1 m, in the place of the model's own ground or under the table."""
+    own_floors = [geom for geom in spec.geoms if geom.type == mujoco.mjtGeom.mjGEOM_PLANE]
+    for geom in own_floors:
+        geom.group = HIDDEN_GROUP
+    spec.add_texture(
+        name="shown_tiles",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=TILES[0],
+        rgb2=TILES[1],
+        width=256,
+        height=256,
+    )
+    material = spec.add_material(name="shown_tiles", texrepeat=(1, 1), texuniform=True)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "shown_tiles"
+    spec.worldbody.add_geom(
+        name="shown_floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(0, 0, 0.05),  # without end
+        pos=(0, 0, 0.0 if own_floors else FLOOR),
+        material="shown_tiles",
+        rgba=(1, 1, 1, 1),
+        contype=0,
+        conaffinity=0,
+    )
