@@ -105,8 +105,9 @@ def rollout(
             belief = method.adapt(belief, finished[-1])
         if is_over is not None and is_over():
             break
-    ids = torch.as_tensor(task.ids)
-    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
+    return TrialBatch(
+        stack(finished), parameters, torch.as_tensor(task.ids), torch.stack(successes)
+    )
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
