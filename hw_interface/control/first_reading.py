@@ -6,6 +6,7 @@ import numpy as np
 
 from hw_interface.control.layout import OBJECT_STATE
 from robots.driver import Driver, Tracker
+from robots.errors import ArmError
 from robots.motion import check_measured
 from robots.signals import Array, JointState
 
@@ -20,7 +21,10 @@ def enable_within_limits(driver: Driver, tries: int) -> JointState:
         OSError: it does not answer.
         RuntimeError: it refuses, or its readings do not agree, see ``read_twice``.
     """
-    check_measured(driver.arm, driver.read().q)
+    try:
+        check_measured(driver.arm, driver.read().q)
+    except ArmError:  # a single reading may be wrong
+        check_measured(driver.arm, driver.read().q)
     driver.enable()
     return read_twice(driver, tries)
 

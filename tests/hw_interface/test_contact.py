@@ -121,7 +121,7 @@ def test_dynamixel_servos_do_not_press_after_a_fault_of_contact_nor_after_discon
         for _ in range(2):
             _, _, tau = plant.read()
             assert abs(tau[0]) < 0.02 * VIPERX.limits.tau[0]
-            assert distance_to_goal(bus) < 0.01
+            assert distance_to_goal(bus) < REACHED  # it sags under its weight
             driver.disconnect()
             rig.pass_time(1.0)
         assert not any(servo.get("bus_watchdog") for servo in bus.group.leaders)

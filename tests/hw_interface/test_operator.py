@@ -90,11 +90,12 @@ def test_an_episode_begins_after_all_where_an_operator_lets_the_arm_go(
 
     request = world.control.request
 
-    def request_and_say(kind: Request, **values: ArrayLike) -> None:
-        request(kind, **values)
+    def request_and_say(kind: Request, **values: ArrayLike) -> int:
+        seq = request(kind, **values)
         if not said:
             said.append(word)
             {"hold": world.hold, "stop": world.stop}[word]()
+        return seq
 
     world.wait_for_operator = let_go
     world.control.request = request_and_say  # type: ignore[method-assign]
