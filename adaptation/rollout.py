@@ -67,8 +67,7 @@ def rollout(
         is_over: asked after every episode: whether to leave out those that are left.
 
     Returns:
-        What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
-        its physics diverged or a number was not finite, are not ``valid``.
+        What happened, (E, H, n, ...); ``valid`` until a world ends, diverges or is not finite.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -105,9 +104,8 @@ def rollout(
             belief = method.adapt(belief, finished[-1])
         if is_over is not None and is_over():
             break
-    return TrialBatch(
-        stack(finished), parameters, torch.as_tensor(task.ids), torch.stack(successes)
-    )
+    ids = torch.as_tensor(task.ids)
+    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
