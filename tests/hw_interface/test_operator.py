@@ -35,6 +35,7 @@ from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from hw_interface.final_state import describe_final_state
+from hw_interface.trackers import TRACKERS
 from robots.errors import ArmError
 from robots.signals import Condition, JointState
 from sim.families import FAMILIES
@@ -148,8 +149,11 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[A
     """An arm in an episode, and the file that makes its driver hang."""
     file = tmp_path / "hang"
     monkeypatch.setenv(HANG, str(file))
-    with DRIVERS.temporarily("hanging", "test_operator:HangingDriver"):
-        world = build(driver="hanging", clock="realtime", placer=Person())
+    with (
+        DRIVERS.temporarily("hanging", "test_operator:HangingDriver"),
+        TRACKERS.temporarily("live", "fake:LiveTracker"),
+    ):
+        world = build(driver="hanging", clock="realtime", placer=Person(), tracker="live")
     retry_overruns(world, lambda: world.reset(sample_task()))
     yield world, file
     world.close()
