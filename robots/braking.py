@@ -67,20 +67,22 @@ class StraightBraking:
         """One tick of braking.
 
         Args:
-            state: of all arms.
-            on_line: (n,), the arms that have coasted already.
+            state: of k <= n arms.
+            on_line: (k,), those that have coasted already.
 
         Returns:
             The next state, and the arms that have coasted by then.
         """
         q, dq, ddq = state
+        ddq_max = self._ddq_max[:, : len(on_line)]
+        step = self._step[:, : len(on_line)]
         ticks = self._ticks_to_coast(ddq)
         on_line = on_line | (ticks == 1)
         coasting = ddq * (1 - 1 / ticks)
         braking = -self._rate(dq, ddq) * dq
         wanted = np.where(on_line, braking, coasting)
-        low = np.maximum(ddq - self._step, -self._ddq_max)
-        high = np.minimum(ddq + self._step, self._ddq_max)
+        low = np.maximum(ddq - step, -ddq_max)
+        high = np.minimum(ddq + step, ddq_max)
         next_ddq = clip(wanted, low, high)  # cuts no more than rounding
         next_dq = dq + next_ddq * self._dt
         next_q = q + next_dq * self._dt
@@ -88,7 +90,7 @@ class StraightBraking:
 
     def _ticks_to_coast(self, ddq: Array) -> Array:
         """Ticks in which accelerations (j, n) can go to 0, (n,); at least 1."""
-        ratio = np.abs(ddq) / self._step
+        ratio = np.abs(ddq) / self._step[:, : ddq.shape[1]]
         ticks = np.ceil(ratio.max(0) - ROUNDING)
         at_least_one: Array = np.maximum(ticks, 1.0)
         return at_least_one
@@ -99,14 +101,16 @@ class StraightBraking:
         As in ``JointSteps.toward``, the deceleration is small enough to be ramped down before
         the velocities are 0, here in units of the velocities themselves.
         """
+        ddq_max = self._ddq_max[:, : dq.shape[1]]
+        step = self._step[:, : dq.shape[1]]
         speed = np.abs(dq) + TINY
         deceleration = -np.sign(dq) * ddq
-        highest = np.minimum(deceleration + self._step, self._ddq_max)
+        highest = np.minimum(deceleration + step, ddq_max)
         fastest = (highest / speed).min(0)
-        lowest = (deceleration - self._step) / speed
+        lowest = (deceleration - step) / speed
         slowest = np.maximum(lowest.max(0), 0.0)
 
-        steps = self._step / speed  # 1/s
+        steps = step / speed  # 1/s
         half_step = steps.min(0) / 2
         one_tick = 1 / self._dt  # 1/s, this rate would take one tick
         root = np.sqrt(one_tick / half_step + 0.25)

@@ -160,13 +160,14 @@ class SafetyGate:
         """
         displacement = self._braking.line(state)
         leaves, tool = box.would_leave(self._tool, state[0], displacement)
+        self._on_line &= leaves
         if leaves.any():
-            braked, on_line = self._braking.tick(self._state, self._on_line)
-            state = _choose(leaves, braked, state)
-            tool = np.where(leaves, box.position(braked[0]), tool)
-            self._on_line = leaves & on_line
-        elif self._on_line.any():
-            self._on_line = np.zeros_like(self._on_line)
+            rows = np.flatnonzero(leaves)
+            last = (self._q[:, rows], self._dq[:, rows], self._ddq[:, rows])
+            braked, self._on_line[rows] = self._braking.tick(last, self._on_line[rows])
+            for values, braked_values in zip(state, braked, strict=True):
+                values[:, rows] = braked_values
+            tool[:, rows] = box.position(braked[0])
         self._set_state(state)
         self._tool = tool
         return leaves

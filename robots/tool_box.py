@@ -117,11 +117,8 @@ class ToolBox:
         half = displacement / HALVES
         positions = self._positions([q, q + half, q + displacement])
         distances: Array = np.abs(positions)
-        begin, middle, end = distances
         bulge = self._bulge(half)
-        first = _farthest(begin, middle, bulge)
-        second = _farthest(middle, end, bulge)
-        farthest = np.maximum(first, second)
+        farthest = _farthest(distances[:-1], distances[1:], bulge).max(0)
         allowed = np.maximum(np.abs(present), self._half_size)
         outside = farthest > allowed + ROUNDING
         leaves: Mask = np.any(outside, 0)
@@ -144,17 +141,17 @@ class ToolBox:
         q = np.concatenate(configurations, 1)
         positions = self._kinematics.position(q.T)
         columns = positions.reshape(len(configurations), -1, 3).swapaxes(1, 2)
-        from_center: Array = columns - self._center
+        from_center: Array = columns - self._center[:, : columns.shape[-1]]
         return from_center
 
 
 def _farthest(begin: Array, end: Array, bulge: Array) -> Array:
-    """The highest value on a path from ``begin`` to ``end`` (3, n), beside its chord by ``bulge``.
+    """The highest value on paths from ``begin`` to ``end`` (k, 3, n) that bulge by ``bulge`` (n,).
 
-    At w in [0, 1] it is at most begin + (end - begin)·w + 4·bulge·w·(1 - w). This has its maximum
-    inside, unless the path falls or rises so steeply that it lies at one end.
+    At w in [0, 1] a path is at most begin + (end - begin)·w + 4·bulge·w·(1 - w). Where it rises or
+    falls by less than 4·bulge, this has its maximum inside, higher than either end.
     """
     rise = np.abs(end - begin)
-    inside = (begin + end) / 2 + bulge + rise**2 / (16 * bulge + TINY)
-    at_an_end = np.maximum(begin, end)
-    return np.where(rise < 4 * bulge, inside, at_an_end)
+    inside = np.maximum(4 * bulge - rise, 0.0)
+    higher: Array = inside**2 / (16 * bulge + TINY)
+    return higher + np.maximum(begin, end)
