@@ -232,7 +232,7 @@ def test_the_first_command_after_clear_starts_from_where_the_arm_is(name: str) -
     provoke(rig)
     rig.ticks(200)
     rig.driver.recover()
-    rig.driver.q = rig.driver.q + ASIDE  # somebody pushed it
+    rig.driver.q = READY + ASIDE  # somebody pushed it
     rig.driver.dq = np.zeros(7)
     q = rig.driver.q.copy()
     rig.watchdog.clear()
