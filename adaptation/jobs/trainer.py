@@ -134,7 +134,7 @@ class Trainer:
 
     def _count_passed_evaluations(self) -> None:
         """Fewer have passed than before where the method's budget has grown since."""
-        if self._pace is not None and self.role != "method":
+        if self.role != "method":
             return
         passed = int(self._share() * self.run.config.evaluations)
         passed = min(passed, self._state.evaluations_passed)
