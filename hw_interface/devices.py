@@ -23,6 +23,16 @@ class Devices:
     placer: ObjectPlacer | None = None
 
 
+def check_tracker(scene: Scene, tracker: object | None) -> None:
+    """Refuse an arm that cannot see the object which its family observes.
+
+    Raises:
+        BadArgumentError: there is no tracker.
+    """
+    if scene.loose_object and tracker is None:
+        raise BadArgumentError("the task has an object, which the arm cannot see: give a tracker")
+
+
 class DriverKind(Protocol):
     """A driver's class, as ``DRIVERS`` lists it."""
 
@@ -79,14 +89,15 @@ class DevicePlan:
             raise BadArgumentError(f"{message}: use the clock realtime, not lockstep")
 
     def check_object(self, placer: ObjectPlacer | None) -> None:
-        """Refuse an object that cannot be placed, and devices that a simulated arm already has.
+        """Refuse an object that cannot be placed or seen, and devices that a simulated arm has.
 
         Raises:
-            BadArgumentError: it is such a device, or there is no placer.
+            BadArgumentError: it is such a device, or there is no placer or no tracker.
         """
         if self.driver.capabilities.realtime:
             if self.scene.loose_object and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")
+            check_tracker(self.scene, self.tracker)
             return
         if self.tracker is not None or placer is not None:
             raise BadArgumentError("a simulated arm brings its own tracker and placer")

@@ -11,6 +11,10 @@ from robots.arm import ArmSpec
 from robots.signals import Command, JointState, ObjectState
 from robots.world import Start, Task
 
+# rad between a joint and its goal: one that is nearer has reached it. Ours: a soft servo sags under
+# the arm's weight by less, and one that presses at this distance is far below its torque limit.
+REACHED = 0.05
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -68,11 +72,19 @@ class Driver(Protocol):
         ...
 
     def stop(self) -> None:
-        """Come to rest, motors on, and ignore commands until ``enable``; may be called twice."""
+        """Come to rest, motors on, and ignore commands until ``enable``; may be called twice.
+
+        After it no joint is pulled towards a goal that it has not reached: one that is farther from
+        its goal than ``REACHED`` is held where it is measured, so that an arm that meets something
+        does not press on. Where the arm cannot be measured any more, its last reading counts.
+        """
         ...
 
     def disconnect(self) -> None:
-        """Close the connection; nothing moves. May block for seconds."""
+        """Close the connection; nothing moves, and ``stop`` still holds. May block for seconds.
+
+        A watchdog in the arm's own controller stays armed unless the arm is known to stand.
+        """
         ...
 
 

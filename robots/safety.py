@@ -17,6 +17,9 @@ from robots.tool_box import TINY, ToolBox
 State = tuple[Array, Array, Array]
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
+# How far outside its position limits a joint may start, as a fraction of its range. An arm that
+# rests on a stop or a cradle stands a little beyond: the ViperX in its maker's sleep pose 0.03 rad.
+START_TOLERANCE = 0.02
 UNUSABLE = int(Verdict.DROPPED | Verdict.HELD)
 LIMITED = int(Verdict.LIMITED)
 BOX_BRAKE = int(Verdict.LIMITED | Verdict.HELD)
@@ -91,8 +94,11 @@ class SafetyGate:
     def reset(self, q: Array, mask: Mask | None = None) -> None:
         """Begin at rest at ``q`` (n, j) rad, for all arms or for those in ``mask`` (n,).
 
+        A joint may start outside its limits by ``START_TOLERANCE`` of its range, and the tool
+        anywhere outside its box. From there they may come back, but never go further out.
+
         Raises:
-            BadArgumentError: a position is outside its limits or not a number.
+            BadArgumentError: a position is further outside its limits, or not a number.
         """
         q = np.asarray(q, dtype=np.float64)
         if mask is None:
@@ -244,7 +250,8 @@ class TorqueGate:
 def _check_start(q: Array, limits: Limits) -> None:
     low = limits.q_low
     high = limits.q_high
-    inside = (q >= low) & (q <= high)  # False for NaN
+    tolerance = START_TOLERANCE * (high - low)
+    inside = (q >= low - tolerance) & (q <= high + tolerance)  # False for NaN
     joints = np.flatnonzero(~inside.all(0))
     if joints.size:
         first = int(joints[0])

@@ -6,7 +6,9 @@ So no test waits, and none is too late on a busy machine.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
@@ -14,7 +16,7 @@ from hw_interface.emulators import Physics
 from hw_interface.emulators.dynamixel import Bus, BusOptions
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.signals import JointState
+from robots.signals import Array, JointState
 from sim.plant import Plant
 
 VIPERX: ArmSpec = ARMS["viperx"]
@@ -34,11 +36,60 @@ class Clock:
 class PacedDynamixel(Dynamixel):
     """The driver; one of its ticks passes at the bus with each reading."""
 
+    max_round_trip: ClassVar[float] = 1e-3 * LONG
     clock: Clock
 
     def read(self) -> JointState:
         self.clock.now += self.capabilities.dt
         return super().read()
+
+
+class BlockablePlant(Plant):
+    """An arm whose first joint, which gravity does not load, may meet a wall.
+
+    The wall does not give way: at it the joint stands, and its servo presses.
+    """
+
+    def __init__(self, arm: ArmSpec) -> None:
+        super().__init__(arm)
+        self._goal = arm.home.copy()
+        self._wall = np.inf  # rad
+
+    def block(self, blocked: bool = True) -> None:
+        """Put the wall at the joint's present position, or take it away."""
+        q, _, _ = super().read()
+        self._wall = q[0] if blocked else np.inf
+        self.write(self._goal)
+
+    def write(self, q: Array) -> None:
+        self._goal = q.copy()
+        reached = q.copy()
+        reached[0] = min(q[0], self._wall)
+        super().write(reached)
+
+    def read(self) -> tuple[Array, Array, Array]:
+        q, dq, tau = super().read()
+        pressed_in = max(0.0, self._goal[0] - self._wall)  # rad
+        pressing = tau.copy()
+        pressing[0] += self.arm.stiffness[0] * pressed_in
+        return q, dq, pressing
+
+
+def seconds_to_rest(bus: Bus, clock: Clock, longest: float = 5.0) -> float:
+    """How long the joints behind a bus go on moving when nobody speaks to it any more, s."""
+    step = 0.002
+    standing = 5e-3  # rad/s
+    needed = round(0.05 / step)  # steps at rest in a row
+    steps_at_rest = 0
+    elapsed = 0.0
+    while steps_at_rest < needed and elapsed < longest:
+        clock.now += step
+        bus.pass_time()
+        elapsed += step
+        _, dq, _ = bus.physics.read()
+        at_rest = np.abs(dq).max() < standing
+        steps_at_rest = steps_at_rest + 1 if at_rest else 0
+    return elapsed - needed * step
 
 
 @contextmanager
@@ -76,5 +127,8 @@ def emulated_arm(
     with patient_driver(), emulated_bus(VIPERX, physics, calibration=calibration) as (bus, clock):
         driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
-        yield driver, bus
+        try:
+            yield driver, bus
+        finally:
+            driver.disconnect()
         assert bus.outside == 0

@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hw_interface.control.first_reading import read_twice
 from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
-from hw_interface.devices import Devices
+from hw_interface.devices import Devices, check_tracker
 from robots.actions import standstill
 from robots.errors import ArmError
 from robots.kinematics import Kinematics
@@ -28,7 +30,7 @@ SETTLED = 0.01  # rad/s, the same for a measured joint
 class ArmController:
     """One arm's control, tick by tick."""
 
-    state: JointState  # the newest reading
+    state: JointState  # the newest reading that can be true
 
     def __init__(
         self, family: Family, devices: Devices, report: Report, config: WatchdogConfig
@@ -59,6 +61,8 @@ class ArmController:
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self._move: Move | None = None  # to the episode's start
         self._move_began = 0.0  # s
+        self._retreat = Retreat(family.limits)  # after a fault of contact
+        self._last_tick = np.inf  # s, when the newest tick was
         self._driver_stopped = False
         self.link_broken = False  # the driver raised, or its readings stood still
 
@@ -67,13 +71,13 @@ class ArmController:
 
         Raises:
             OSError: there is no connection.
-            RuntimeError: the arm refuses, or it is another one.
-            BadArgumentError: the arm is outside its limits.
+            RuntimeError: the arm refuses, it is another one, or its readings do not agree.
+            BadArgumentError: the arm is outside its limits, or its family needs a tracker.
         """
+        check_tracker(self.family.scene, self.tracker)
         self.driver.connect()
         self.driver.enable()
-        self.state = self.driver.read()
-        self.gate.reset(self.state.q[None])
+        self._begin_where_the_arm_is()
         self.watchdog.mode = Mode.IDLE
 
     def begin_move(self, q: Array, now: float) -> None:
@@ -104,18 +108,16 @@ class ArmController:
         if self.link_broken:
             self._reconnect()
         self.driver.enable()
-        self.state = self.driver.read()
-        first_stamp = self.state.stamp
-        tries = self.watchdog.config.frozen_readings
-        while not self.state.stamp > first_stamp:  # a reading that does not advance may be old
-            if tries == 0:
-                raise RuntimeError(f"the arm is enabled, but its stamp stays at {first_stamp} s")
-            self.state = self.driver.read()
-            tries -= 1
+        self._begin_where_the_arm_is()
         if self.state.condition is not Condition.READY:
             raise RuntimeError(f"the arm is enabled, but {self.state.condition.name}")
-        self.gate.reset(self.state.q[None])
         self._driver_stopped = False
+
+    def _begin_where_the_arm_is(self) -> None:
+        """Start the gate at rest where the arm is measured."""
+        self.state = read_twice(self.driver, self.watchdog.config.frozen_readings)
+        self.watchdog.measurements.believe(self.state)
+        self.gate.reset(self.state.q[None])
 
     def _reconnect(self) -> None:
         """Open the connection anew: the old one may be that of a port that was unplugged."""
@@ -169,19 +171,33 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
+        self._end_stall(now)
         if not (self._driver_stopped and self.link_broken):  # reconnected before the next episode
             self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self._standing
-        _, flags = self.gate(self._requested_velocity(now))
+        requested = self._requested_velocity(now)
+        if watchdog.in_contact:
+            overloaded = watchdog.measurements.overloaded
+            requested = self._retreat(self.gate.setpoint, self.state.q, overloaded, now)
+        else:
+            self._retreat.cancel()
+        _, flags = self.gate(requested)
         self.verdict |= int(flags[0]) | self._mode_flags()
         if self._driver_stopped:
             return
-        braked = was_standing or watchdog.link_lost
+        braked = watchdog.link_lost or self._retreat.ended(was_standing, now)
         if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
             self.stop()
         else:
             self._call_driver(self._write_setpoint)
+
+    def _end_stall(self, now: float) -> None:
+        """After a pause of the loop: the arm stands at the last command, and so does the gate."""
+        elapsed = now - self._last_tick
+        self._last_tick = now
+        if elapsed > max(self.watchdog.config.stall, 3 * self.gate.dt):
+            self.gate.reset(self.gate.setpoint.q)
 
     def stop(self) -> None:
         """Stop the driver; nothing is written after it."""
@@ -203,9 +219,12 @@ class ArmController:
                 self.state = self.driver.read()
 
     def _read_state(self) -> None:
-        self.state = self.driver.read()
+        reading = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
-        self.watchdog.check_state(self.state, setpoint)
+        self.watchdog.check_state(reading, setpoint)
+        believed = self.watchdog.measurements.believed
+        if believed is not None:
+            self.state = believed
         self.link_broken |= self.watchdog.link_lost
 
     def _write_setpoint(self) -> None:

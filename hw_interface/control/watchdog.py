@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
 from robots.signals import Array, Condition, JointState
 
@@ -48,25 +49,29 @@ class Event(IntEnum):
     TORQUE_LIMIT = 17  # a joint's torque above its limit: fault; share of the limit
     RELEASED = 18  # the operator released their hold
     OBJECT_STALE = 19  # the tracker repeats an old pose: hold; age s
+    POSITION_LIMIT = 20  # a joint measured beyond its position limit: fault; rad beyond it
+    SPEED_LIMIT = 21  # a joint measured above its velocity limit: fault; share of the limit
+    WILD_READINGS = 22  # several readings that cannot be true, and were not used; how many
+    TORQUE_UNKNOWN = 23  # a joint measures no torque any more, its limit is not held; s
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
 
+
+# Something is in the arm's way, or has moved it: its setpoint lies beyond where the joints are.
+CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.ARM_ERROR)
 
 Report = Callable[[Event, float], None]  # called once per event, with its number
 
 
 @dataclass(frozen=True)
-class WatchdogConfig:
+class WatchdogConfig(MeasurementConfig):
     """When a disturbance becomes a fault."""
 
     max_bad_actions: int = 3  # not finite, in a row; common practice: three are no accident
     silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
-    frozen_readings: int = 3  # readings in a row whose stamp did not advance
-    tracking_error: float = 0.15  # rad between setpoint and joint
-    tracking_ticks: int = 5  # in a row
-    torque_ticks: int = 10  # in a row above the limit; ours: longer than an impact
     object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a camera
     overrun: float = 0.1  # s that the control loop may be late
+    stall: float = 0.02  # s without a tick; ours: by then a servo stands at its last command
 
 
 class Watchdog:
@@ -84,14 +89,13 @@ class Watchdog:
         self._last_action_seq = 0
         self._object_stamp = -np.inf  # s, the tracker's clock
         self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
-        self._reset_counters()
+        self._cause: Event | None = None  # of the present fault
+        self._bad_actions = 0
+        self.measurements = Measurements(limits, config)
 
     def _reset_counters(self) -> None:
         self._bad_actions = 0
-        self._frozen_readings = 0
-        self._tracking_ticks = 0
-        self._torque_ticks = 0
-        self._state_stamp = -np.inf  # s, the newest stamp of the arm's controller
+        self.measurements.reset()
 
     @property
     def in_episode(self) -> bool:
@@ -111,7 +115,12 @@ class Watchdog:
     @property
     def link_lost(self) -> bool:
         """Whether the controller's stamp has stopped: commands may not arrive, or arrive late."""
-        return self._frozen_readings >= self.config.frozen_readings
+        return self.measurements.link_lost
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the present fault says that the arm meets something: it has to let go."""
+        return self.mode is Mode.FAULT and self._cause in CONTACT
 
     def arm(self, now: float) -> None:
         """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
@@ -164,6 +173,9 @@ class Watchdog:
         """Hold on an old observation, fault after a long silence; not while an operator holds."""
         if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.operator_hold:
             return
+        # a stamp in the future would be young for ever: it counts as now
+        self._last_action_stamp = min(self._last_action_stamp, now)
+        self._heard = min(self._heard, now)
         age = now - self._last_action_stamp
         silence = now - self._heard
         if np.isnan(age) or silence > self.config.silent_deadlines * self.limits.deadline:
@@ -177,49 +189,38 @@ class Watchdog:
 
         Args:
             state: the driver's newest reading.
-            setpoint: (j,) rad; None while the driver is stopped: the arm then need neither be ready
-                nor follow a setpoint.
+            setpoint: (j,) rad; None while the driver is stopped, when the arm need not be ready.
         """
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
             self.fault(Event.MEASUREMENT_NOT_FINITE)
             return
-        self._check_stamp(state.stamp)
-        error = self._check_tracking(state.q, setpoint)
-        load = self._check_torque(state.tau, commanded=setpoint is not None)
+        found = self.measurements
+        found.take(state, setpoint)
+        self._report_measurements(state)
         disabled = state.condition is Condition.DISABLED and setpoint is not None
         if state.condition is Condition.EXTERNAL_STOP:
             self._external_stop()
         elif state.condition is Condition.ERROR or disabled:
             self.fault(Event.ARM_ERROR)
-        elif self.link_lost:
+        elif found.link_lost:
             self.fault(Event.LINK_LOST, state.stamp)
-        elif self._tracking_ticks >= self.config.tracking_ticks:
-            self.fault(Event.NOT_TRACKING, error)
-        elif self._torque_ticks >= self.config.torque_ticks:
-            self.fault(Event.TORQUE_LIMIT, float(np.nanmax(load)))
+        elif found.tracking_ticks >= self.config.tracking_ticks:
+            self.fault(Event.NOT_TRACKING, found.tracking_error)
+        elif found.torque_ticks >= self.config.torque_ticks:
+            self.fault(Event.TORQUE_LIMIT, float(np.nanmax(found.load)))
+        elif found.position_ticks >= self.config.limit_ticks:
+            self.fault(Event.POSITION_LIMIT, found.excess)
+        elif found.speed_ticks >= self.config.limit_ticks:
+            self.fault(Event.SPEED_LIMIT, found.speed)
 
-    def _check_stamp(self, stamp: float) -> None:
-        """Count readings whose stamp did not advance."""
-        advanced = stamp > self._state_stamp
-        self._frozen_readings = 0 if advanced else self._frozen_readings + 1
-        self._state_stamp = max(self._state_stamp, stamp)
-
-    def _check_tracking(self, q: Array, setpoint: Array | None) -> float:
-        """Count ticks far from the setpoint; returns the largest error, rad."""
-        error = 0.0 if setpoint is None else float(np.abs(q - setpoint).max())
-        far = error > self.config.tracking_error
-        self._tracking_ticks = self._tracking_ticks + 1 if far else 0
-        return error
-
-    def _check_torque(self, tau: Array, commanded: bool) -> Array:
-        """Count ticks above a torque limit; returns torques as shares of their limits, (j,).
-
-        A joint that measures no torque has NaN, which is never above a limit.
-        """
-        load = np.abs(tau) / self.limits.tau
-        above = commanded and (load > 1).any()
-        self._torque_ticks = self._torque_ticks + 1 if above else 0
-        return load
+    def _report_measurements(self, state: JointState) -> None:
+        """Report what is wrong with the measurements without being a fault."""
+        wild = self.measurements.wild_to_report()
+        if wild:
+            self._report(Event.WILD_READINGS, wild)
+        silent = self.measurements.torque_lost_for(state)
+        if silent:
+            self._report(Event.TORQUE_UNKNOWN, silent)
 
     def _external_stop(self) -> None:
         if self.mode is not Mode.EXTERNAL_STOP:
@@ -286,6 +287,7 @@ class Watchdog:
         if self.latched:
             return
         self.mode = Mode.FAULT
+        self._cause = event
         self._mode_after_release = None
         if event is not None:
             self._report(event, detail)

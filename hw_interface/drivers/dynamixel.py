@@ -1,7 +1,7 @@
 """An arm of Dynamixel X servos on one serial bus.
 
-Addresses: ROBOTIS e-manual, XM540-W270 and XM430-W350. A tick costs one fast sync read and one sync
-write. Where a reading is lost the previous one is returned: its stamp does not advance, and the
+A tick costs one fast sync read and one sync write. Where a reading is lost, late or repeated the
+previous one is returned: its stamp, which is the servos' own time, does not advance, and the
 watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing,
 which the vendor's client does not do when it sends.
 """
@@ -9,55 +9,49 @@ which the vendor's client does not do when it sends.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hw_interface.drivers.dynamixel_bus import TRIES, DynamixelBus, Register, Reply
-from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring, read_calibration
+from hw_interface.drivers.dynamixel_bus import TRIES, DynamixelBus, Reply
+from hw_interface.drivers.dynamixel_calibration import Calibration, read_calibration
+from hw_interface.drivers.dynamixel_clock import ServoClocks
 from hw_interface.drivers.dynamixel_models import (
     ALERT,
     CURRENT_UNIT,
-    OPERATING_MODES,
     SERVO_MODELS,
     TICK,
     VELOCITY_UNIT,
     WATCHDOG_UNIT,
+)
+from hw_interface.drivers.dynamixel_registers import (
+    BUS_WATCHDOG,
+    CONTROL,
+    CONTROL_FIELDS,
+    GOAL_CURRENT,
+    GOAL_POSITION,
+    PRESENT,
+    PRESENT_FIELDS,
+    PROFILE,
+    TORQUE,
+    Register,
+)
+from hw_interface.drivers.dynamixel_rest import let_go
+from hw_interface.drivers.dynamixel_settings import (
+    GOAL_TOLERANCE,
+    JointBounds,
+    check_hardware_errors,
+    check_settings,
+    check_shadows,
+    check_written,
 )
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
 from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
-
-MODEL = Register(0, 2)
-DRIVE_MODE = Register(10, 1)
-OPERATING_MODE = Register(11, 1)
-HOMING_OFFSET = Register(20, 4)
-TORQUE = Register(64, 1)
-BUS_WATCHDOG = Register(98, 1)
-GOAL_CURRENT = Register(102, 2)
-PROFILE = Register(108, 8)  # acceleration, velocity
-GOAL_POSITION = Register(116, 4)
-
-# Two blocks are read of all servos. They differ in length, so that a late answer to one is never
-# taken for an answer to the other.
-PRESENT = Register(126, 10)
-PRESENT_FIELDS = np.dtype([("current", "<i2"), ("velocity", "<i4"), ("position", "<i4")])
-HEALTH = Register(64, 35)
-TORQUE_BYTE = 0  # of HEALTH
-ERROR_BYTE = 6
-WATCHDOG_BYTE = 34
-
-HARDWARE_ERRORS = {  # by bit
-    0: "input voltage",
-    2: "overheating",
-    3: "encoder",
-    4: "electrical shock",
-    5: "overload",
-}
-MAX_CURRENT = 2047  # largest goal current, in units
 
 T = TypeVar("T")
 
@@ -75,6 +69,7 @@ class Dynamixel:
 
     Options = DynamixelOptions
     capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
+    max_round_trip: ClassVar[float] = capabilities.dt  # s, of a question and its answer
 
     def __init__(
         self,
@@ -94,7 +89,6 @@ class Dynamixel:
             raise BadArgumentError(f"{message}: give --port, such as /dev/ttyUSB0")
         self.calibration: Calibration = read_calibration(self.options.calibration, arm)
         servos = self.calibration.servos
-        _check_models(servos)
         self._sign = np.array([servo.sign for servo in servos])
         self._zero = np.array([servo.zero for servo in servos])
         constants = [SERVO_MODELS[servo.model].torque_constant for servo in servos]
@@ -111,104 +105,111 @@ class Dynamixel:
         self.bus = DynamixelBus(self.options.port, self.calibration.baud)
         self._enabled = False
         self._watchdog_tripped = False
+        self._clocks = ServoClocks()
+        self._bounds: JointBounds | None = None  # what the servos accept; known once connected
         self._state: JointState | None = None
 
     def connect(self) -> None:
         """Open the port and check that every servo is there and set as when it was calibrated.
 
         Raises:
+            ArmError: another program drives this arm.
             OSError: there is no such port, or a servo does not answer.
-            RuntimeError: a servo is another model or has other settings.
+            RuntimeError: a servo is another model or has other settings, or the link is slow.
         """
         self.bus.open()
-        for servo in self.calibration.servos:
-            self._check_servo(servo)
-        try:
-            self._read_health()
-        except OSError as error:
+        self._bounds = check_settings(self.bus, self.calibration)
+        self._check_link()
+        self.bus.expect_speed()
+
+    def _check_link(self) -> None:
+        """Refuse a link on which a reading takes longer than a tick."""
+        round_trip = self.bus.round_trip(self._all_ids, PRESENT)
+        if np.isinf(round_trip):
             problem = "the servos answer, but not to a fast sync read"
-            raise OSError(f"{problem}: their firmware must be 45 or newer") from error
-
-    def _check_servo(self, servo: ServoWiring) -> None:
-        """Compare a servo's settings, and its shadow's model, with the calibration."""
-        model = SERVO_MODELS[servo.model].number
-        mode = OPERATING_MODES[self.calibration.mode]
-        self._expect(servo.id, servo.joint, "model", MODEL, model)
-        if servo.shadow is not None:
-            self._expect(servo.shadow, servo.joint, "model", MODEL, model)
-        self._expect(servo.id, servo.joint, "drive mode", DRIVE_MODE, servo.drive_mode)
-        self._expect(servo.id, servo.joint, "homing offset", HOMING_OFFSET, servo.homing_offset)
-        self._expect(servo.id, servo.joint, "operating mode", OPERATING_MODE, mode)
-
-    def _expect(
-        self, servo_id: int, joint: str, name: str, register: Register, expected: int
-    ) -> None:
-        data = self.bus.read(servo_id, register)
-        if data is None:
-            where = f"on {self.bus.port} at {self.bus.baud} baud"
-            raise OSError(f"servo {servo_id} ({joint}) does not answer {where}")
-        value = int.from_bytes(data, "little", signed=register is HOMING_OFFSET)
-        if value != expected:
-            difference = f"the {name} {value}, its calibration {expected}"
-            raise RuntimeError(f"servo {servo_id} ({joint}) has {difference}")
+            raise OSError(f"{problem}: their firmware must be 45 or newer")
+        if round_trip > self.max_round_trip:
+            times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * self.max_round_trip:.1f} ms"
+            timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
+            remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
+            problem = f"{self.bus.port} is too slow: one reading takes {times}"
+            raise RuntimeError(f"{problem}; {remedy}")
 
     def enable(self) -> None:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
         Raises:
-            RuntimeError: a servo is in hardware error, or did not accept its torque or watchdog.
+            RuntimeError: a servo is in hardware error, does not show what was written to it, or
+                is a shadow that disagrees with its leader.
             OSError: the servos do not answer.
         """
         self._enabled = False
-        for servo_id, health in zip(self._all_ids, self._read_health(), strict=True):
-            _check_hardware_error(servo_id, health[ERROR_BYTE])
+        control = self._read_health()
+        check_hardware_errors(self._all_ids, control)
+        check_shadows(self.calibration, self._all_ids, control["present_position"])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
         self._bound_speed_and_current()
+        self._clocks.restart()
         state = self._retry(self._read_present)
-        self._write_all(GOAL_POSITION, self._to_ticks(state.q))
+        goals = self._to_ticks(state.q)
+        self._write_all(GOAL_POSITION, goals)
+        self._check_written(GOAL_TOLERANCE, goal_position=goals)
         self._write_all(TORQUE, [1] * len(self._ids))
-        self._write_all(BUS_WATCHDOG, [self._watchdog] * len(self._ids))
-        for servo_id, health in zip(self._all_ids, self._read_health(), strict=True):
-            self._check_enabled(servo_id, health)
+        watchdog = [self._watchdog] * len(self._ids)
+        self._write_all(BUS_WATCHDOG, watchdog)
+        self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
         self._enabled = True
         self._watchdog_tripped = False
+        self._state = replace(state, condition=Condition.READY)
 
     def _bound_speed_and_current(self) -> None:
-        """Set the servos' own bounds to the joints' limits."""
+        """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
+        if self._bounds is None:
+            raise OSError(f"{self.options.port} is not connected")
         limits = self.arm.limits
-        velocity = np.ceil(limits.dq / VELOCITY_UNIT).astype(int).tolist()
+        wanted = np.ceil(limits.dq / VELOCITY_UNIT).astype(int)
+        velocity = np.minimum(wanted, self._bounds.velocity).tolist()
         # the register's low half is the acceleration: 0, which is unbounded
         profile = [v << 32 for v in velocity]
         self._write_all(PROFILE, profile)
+        self._check_written(profile_velocity=velocity, profile_acceleration=[0] * len(velocity))
         if self.calibration.mode == "current":
-            current = limits.tau / self._torque_unit
-            bounded = np.minimum(current, MAX_CURRENT)
-            self._write_all(GOAL_CURRENT, bounded.astype(int).tolist())
+            allowed = (limits.tau / self._torque_unit).astype(int)
+            current = np.minimum(allowed, self._bounds.current).tolist()
+            self._write_all(GOAL_CURRENT, current)
+            self._check_written(goal_current=current)
 
-    def _check_enabled(self, servo_id: int, health: bytes) -> None:
-        torque = health[TORQUE_BYTE]
-        watchdog = health[WATCHDOG_BYTE]
-        if torque != 1 or watchdog != self._watchdog:
-            shown = f"torque {torque}, bus watchdog {watchdog}, not 1 and {self._watchdog}"
-            raise RuntimeError(f"servo {servo_id} is not enabled: it shows {shown}")
+    def _check_written(self, tolerance: int = 0, **written: list[int]) -> None:
+        """Read back one value per joint, of the shadows too."""
+        of_all = {}
+        for name, values in written.items():
+            of_shadows = [values[joint] for joint in self.calibration.shadows.values()]
+            of_all[name] = values + of_shadows
+        check_written(self._all_ids, self._read_health(), of_all, tolerance)
 
     def read(self) -> JointState:
         """The newest reading; the previous one where it was lost."""
-        silent = time.monotonic() - self.bus.last_reply
-        if silent > self._watchdog * WATCHDOG_UNIT / 2:
-            self._check_bus_watchdog()
         if self._state is None:
             self._state = self._retry(self._read_present)
-        else:
+        elif self._check_bus_watchdog():
             self._state = self._read_present() or self._state
         return self._state
 
-    def _check_bus_watchdog(self) -> None:
-        """After a silence: check whether a servo's watchdog has stopped it."""
-        with contextlib.suppress(OSError):
-            healths = self._read_health()
-            tripped = any(health[WATCHDOG_BYTE] != self._watchdog for health in healths)
-            self._watchdog_tripped |= self._enabled and tripped
+    def _check_bus_watchdog(self) -> bool:
+        """After a silence: ask once whether a servo's watchdog has stopped it.
+
+        Returns:
+            Whether the servos answer, as far as is known.
+        """
+        silent = time.monotonic() - self.bus.last_reply
+        if silent < self._watchdog * WATCHDOG_UNIT / 2:
+            return True
+        health = self._ask_health()
+        if health is None:
+            return False
+        tripped = bool((health["bus_watchdog"] != self._watchdog).any())
+        self._watchdog_tripped |= self._enabled and tripped
+        return True
 
     def write(self, command: Command) -> None:
         """Send a command; ignored unless enabled."""
@@ -218,16 +219,26 @@ class Dynamixel:
             self._write_all(GOAL_POSITION, self._to_ticks(command.q))
 
     def stop(self) -> None:
-        """Ignore further commands; the servos hold."""
-        self._enabled = False
+        """Ignore further commands; the servos hold. A joint far from its goal holds where it is."""
+        if self._enabled:
+            self._enabled = False
+            self._let_go()
 
     def disconnect(self) -> None:
-        """Disarm the bus watchdog, so that the servos go on holding, and close the port."""
+        """Close the port; the servos hold. Those of an arm that moves keep their bus watchdog."""
         self._enabled = False
         if self.bus.is_open:
             with contextlib.suppress(Exception):
-                self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
+                if self._let_go():
+                    self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
             self.bus.close()
+
+    def _let_go(self) -> bool:
+        """No servo pulls towards a goal far away; returns whether all are known to stand."""
+        if self._state is None:  # it was never read since it was enabled: it stands at its goal
+            return False
+        last = np.array(self._to_ticks(self._state.q))
+        return let_go(self.bus, self._ids, self._lowest, self._highest, last)
 
     def _to_ticks(self, q: Array) -> list[int]:
         """Goal positions of joint angles (j,) rad, never past a limit."""
@@ -236,12 +247,15 @@ class Dynamixel:
         return [int(tick) for tick in allowed]
 
     def _read_present(self) -> JointState | None:
-        """One fresh reading; None where any of it was lost."""
+        """One fresh reading; None where any of it was lost, or is not new."""
         replies = self.bus.fast_sync_read(self._all_ids, PRESENT)
         if replies is None:
             return None
         data = b"".join(reply.data for reply in replies)
         present = np.frombuffer(data, PRESENT_FIELDS)  # the joints' servos, then the shadows
+        if not self._clocks.advance(present["clock"].astype(int), self.bus.last_reply):
+            self.bus.note_loss()
+            return None
         joints = len(self._ids)
         current = present["current"].astype(float)
         for k, joint in enumerate(self.calibration.shadows.values()):
@@ -251,7 +265,7 @@ class Dynamixel:
             q=self._sign * position * TICK,
             dq=self._sign * present["velocity"][:joints] * VELOCITY_UNIT,
             tau=self._sign * current[:joints] * self._torque_unit,
-            stamp=self.bus.last_reply,
+            stamp=self._clocks.time,
             condition=self._condition(replies),
         )
 
@@ -261,13 +275,17 @@ class Dynamixel:
             return Condition.ERROR
         return Condition.READY if self._enabled else Condition.DISABLED
 
-    def _read_health(self) -> list[bytes]:
-        """Torque, errors and watchdog of every servo; OSError where they do not answer."""
+    def _ask_health(self) -> NDArray[np.void] | None:
+        """The control registers of every servo; None where any of it was lost."""
+        replies = self.bus.fast_sync_read(self._all_ids, CONTROL)
+        if replies is None:
+            return None
+        data = b"".join(reply.data for reply in replies)
+        return np.frombuffer(data, CONTROL_FIELDS)
 
-        def read_once() -> list[Reply] | None:
-            return self.bus.fast_sync_read(self._all_ids, HEALTH)
-
-        return [reply.data for reply in self._retry(read_once)]
+    def _read_health(self) -> NDArray[np.void]:
+        """The same; OSError where they do not answer."""
+        return self._retry(self._ask_health)
 
     def _retry(self, read: Callable[[], T | None]) -> T:
         """The first answer of a few tries; OSError where all were lost."""
@@ -280,21 +298,3 @@ class Dynamixel:
     def _write_all(self, register: Register, values: list[int]) -> None:
         """Write one value per joint; shadows obey what is sent to their leaders."""
         self.bus.sync_write(self._ids, register, values)
-
-
-def _check_models(servos: tuple[ServoWiring, ...]) -> None:
-    unknown = {servo.model for servo in servos} - set(SERVO_MODELS)
-    if unknown:
-        known = ", ".join(SERVO_MODELS)
-        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
-        raise BadArgumentError(message)
-
-
-def _check_hardware_error(servo_id: int, error: int) -> None:
-    """Refuse a servo that reports a hardware error."""
-    if not error:
-        return
-    names = [name for bit, name in HARDWARE_ERRORS.items() if error >> bit & 1]
-    problem = ", ".join(names) or f"code {error}"
-    remedy = "support the arm, remove the cause, reboot the servo"
-    raise RuntimeError(f"servo {servo_id} reports {problem}: {remedy}")

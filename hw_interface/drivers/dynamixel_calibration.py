@@ -6,13 +6,17 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from hw_interface.drivers.dynamixel_models import TICK, TURN
+from hw_interface.drivers.dynamixel_models import SERVO_MODELS, TICK, TURN
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
 Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+# Bits of the drive mode that the driver cannot work with: it bounds a speed, not a time, and torque
+# comes on when it is enabled, not with any goal.
+UNUSABLE_DRIVE_MODES = {2: "a time-based profile", 3: "torque on by goal"}
 
 
 class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +30,8 @@ class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drive_mode: Byte = 0
     homing_offset: int = 0  # ticks
     shadow: Id | None = None  # a second servo on the joint, which obeys commands to the first
+    shadow_drive_mode: Byte = 0  # it faces the first where the two sit on opposite sides
+    shadow_homing_offset: int = 0  # ticks
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +74,8 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
         message = f"is for the arm {calibration.arm!r}, not for {arm.name!r}"
         raise BadArgumentError(f"{path}: {message}")
     _check_names(path, calibration, arm)
+    _check_models(path, calibration)
+    _check_drive_modes(path, calibration)
     _check_ranges(path, calibration, arm)
     return calibration
 
@@ -84,6 +92,23 @@ def _check_names(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
     duplicates = {number for number in ids if ids.count(number) > 1}
     if duplicates:
         raise BadArgumentError(f"{path}: id {min(duplicates)} occurs twice")
+
+
+def _check_models(path: Path, calibration: Calibration) -> None:
+    unknown = {servo.model for servo in calibration.servos} - set(SERVO_MODELS)
+    if unknown:
+        known = ", ".join(SERVO_MODELS)
+        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
+        raise BadArgumentError(f"{path}: {message}")
+
+
+def _check_drive_modes(path: Path, calibration: Calibration) -> None:
+    """Refuse settings with which the driver's bounds would not hold."""
+    for servo in calibration.servos:
+        for bit, meaning in UNUSABLE_DRIVE_MODES.items():
+            if (servo.drive_mode | servo.shadow_drive_mode) >> bit & 1:
+                problem = f"has the drive mode {meaning} (bit {bit})"
+                raise BadArgumentError(f"{path}: {servo.joint} {problem}, which cannot be used")
 
 
 def _check_ranges(path: Path, calibration: Calibration, arm: ArmSpec) -> None:

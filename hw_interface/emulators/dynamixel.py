@@ -6,8 +6,10 @@ a fast sync read ends before the first mute servo.
 """
 
 import contextlib
+import fcntl
 import os
 import select
+import termios
 import threading
 import time
 import tty
@@ -32,7 +34,6 @@ from robots.arm import ArmSpec
 POLL = 0.004  # s, the longest time between two polls of the bus
 BITS_PER_BYTE = 10  # with start and stop bit
 RETURN_DELAY_UNIT = 2e-6  # s
-REALTIME_TICK_RANGE = 32_768  # ms, after which a servo's clock starts again
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Bus:
         self._idle.clear()
         try:
             while not self._closed.is_set():
+                # a driver that was killed leaves the terminal closed to others; a port forgets
+                fcntl.ioctl(self._slave, termios.TIOCNXCL)
                 ready, _, _ = select.select([self._master], [], [], POLL)
                 data = os.read(self._master, 4096) if ready else b""
                 packets = list(self._parser.feed(data))
@@ -144,6 +147,8 @@ class Bus:
         """Write the joints' states into the servos' registers."""
         q, dq, tau = self.physics.read()
         for servo_id, servo in self.servos.items():
+            if servo_id in self.faults.frozen:
+                continue
             joint = self.group.joint_of[servo_id]
             wiring = servo.wiring
             share = 0.5 if wiring.shadow is not None else 1.0  # two servos share the torque
@@ -151,10 +156,9 @@ class Bus:
             position = wiring.zero + wiring.sign * q[joint] / TICK
             velocity = wiring.sign * dq[joint] / VELOCITY_UNIT
             current = wiring.sign * share * tau[joint] / constant / CURRENT_UNIT
-            servo.set("present_position", round(position))
-            servo.set("present_velocity", round(velocity))
-            servo.set("present_current", round(current))
-            servo.set("realtime_tick", int(1e3 * self._now) % REALTIME_TICK_RANGE)
+            position += self.faults.glitches.get(servo_id, 0)
+            servo.measure(position, velocity, current)
+            servo.show_time(self._now)
 
     def _occupy_wire(self, size: int) -> None:
         """Reserve the wire for the time that ``size`` bytes need."""
@@ -171,8 +175,9 @@ class Bus:
         if self.options.wire:
             remaining = self._wire_free + delay - self._clock()
             time.sleep(max(0.0, remaining))
+        time.sleep(self.faults.delay)
         with contextlib.suppress(OSError):
-            os.write(self._master, packet)
+            os.write(self._master, packet * self.faults.copies)
 
 
 def _to_angle(wiring: ServoWiring, ticks: float) -> float:

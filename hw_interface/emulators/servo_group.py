@@ -19,6 +19,7 @@ from hw_interface.emulators.protocol2 import (
 from hw_interface.emulators.x_series import NO_SECONDARY_ID, REGISTERS, EmulatedServo
 
 CHECKSUM_SIZE = 2  # bytes
+CLOCK_STAGGER = 4.1  # s between the clocks of two servos, which do not agree on a real bus either
 
 
 @dataclass
@@ -28,6 +29,12 @@ class Faults:
     mute: set[int] = field(default_factory=set)  # ids that obey, but do not answer
     corrupt: set[int] = field(default_factory=set)  # ids whose data is disturbed on the wire
     silent: bool = False  # no packet passes, in either direction
+    frozen: set[int] = field(default_factory=set)  # ids whose state and clock stand still
+    glitches: dict[int, int] = field(default_factory=dict)  # ticks added to a position, by id
+    # writes that never arrive, by id and register
+    lost_writes: set[tuple[int, str]] = field(default_factory=set)
+    delay: float = 0.0  # s that every answer is held back, as by a USB adapter
+    copies: int = 1  # how often every answer arrives
 
 
 class ServoGroup:
@@ -44,13 +51,14 @@ class ServoGroup:
         self._on_goal = on_goal
         mode = OPERATING_MODES[calibration.mode]
         for joint, wiring in enumerate(calibration.servos):
-            leader = EmulatedServo(wiring, wiring.id, mode)
+            leader = EmulatedServo(wiring, wiring.id, mode, started=-CLOCK_STAGGER * wiring.id)
             self.leaders.append(leader)
             self.servos[wiring.id] = leader
             self.joint_of[wiring.id] = joint
         for shadow_id, joint in calibration.shadows.items():
             wiring = calibration.servos[joint]
-            shadow = EmulatedServo(wiring, shadow_id, mode, secondary_id=wiring.id)
+            started = -CLOCK_STAGGER * shadow_id
+            shadow = EmulatedServo(wiring, shadow_id, mode, wiring.id, started)
             self.servos[shadow_id] = shadow
             self.joint_of[shadow_id] = joint
 
@@ -157,6 +165,10 @@ class ServoGroup:
                     self._write(servo, address, data)
 
     def _write(self, servo: EmulatedServo, address: int, data: bytes) -> int:
+        for servo_id, name in self.faults.lost_writes:
+            place = REGISTERS[name].address
+            if servo_id == servo.servo_id and address <= place < address + len(data):
+                return Error.NONE
         is_leader = servo.secondary_id == NO_SECONDARY_ID
         if address == REGISTERS["goal_position"].address and is_leader:
             self._on_goal(servo, int.from_bytes(data[:4], "little", signed=True))

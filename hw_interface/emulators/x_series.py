@@ -11,6 +11,7 @@ from hw_interface.drivers.dynamixel_models import (
     ALERT,
     SERVO_MODELS,
     TICK,
+    TURN,
     VELOCITY_UNIT,
     WATCHDOG_UNIT,
 )
@@ -43,6 +44,7 @@ REGISTERS = {
     "operating_mode": Register(11, 1, 3, 0, 16),
     "secondary_id": Register(12, 1, 255, 0, 255),
     "homing_offset": Register(20, 4, 0, -1_044_479, 1_044_479),
+    "current_limit": Register(38, 2, 2047, 0, 2047),
     "velocity_limit": Register(44, 4, 128, 0, 1023),
     "max_position": Register(48, 4, 4095, 0, 4095),
     "min_position": Register(52, 4, 0, 0, 4095),
@@ -67,7 +69,9 @@ NAMES = {register.address: name for name, register in REGISTERS.items()}
 SIZE = 148  # bytes of the control table
 EEPROM = 64  # registers below this address cannot be written while torque is on
 GOALS = ("goal_pwm", "goal_current", "goal_velocity", "goal_position")
+REALTIME_TICK_RANGE = 32_768  # ms, after which a servo's clock starts again
 NO_SECONDARY_ID = 255
+REVERSE_MODE = 1  # bit of the drive mode
 WATCHDOG_TRIPPED = 0xFF  # value of the bus watchdog
 WATCHDOG_MAX = 127
 OVERLOAD = 0x20  # bit of the hardware error
@@ -82,6 +86,7 @@ class EmulatedServo:
         servo_id: int,
         operating_mode: int,
         secondary_id: int = NO_SECONDARY_ID,
+        started: float = 0.0,
     ) -> None:
         """Create the servo as its calibration describes it.
 
@@ -90,7 +95,12 @@ class EmulatedServo:
             servo_id: its own id.
             operating_mode: see the e-manual.
             secondary_id: the leader's id, for a shadow.
+            started: s, when its clock was at zero.
         """
+        is_shadow = secondary_id != NO_SECONDARY_ID
+        self.drive_mode = wiring.shadow_drive_mode if is_shadow else wiring.drive_mode
+        self.homing_offset = wiring.shadow_homing_offset if is_shadow else wiring.homing_offset
+        self.started = started
         self.wiring = wiring
         self.servo_id = servo_id
         self.secondary_id = secondary_id
@@ -103,8 +113,8 @@ class EmulatedServo:
         self.set("id", servo_id)
         self.set("secondary_id", secondary_id)
         self.set("operating_mode", operating_mode)
-        self.set("homing_offset", wiring.homing_offset)
-        self.set("drive_mode", wiring.drive_mode)
+        self.set("homing_offset", self.homing_offset)
+        self.set("drive_mode", self.drive_mode)
 
     def get(self, name: str) -> int:
         """The value of a register."""
@@ -173,9 +183,34 @@ class EmulatedServo:
         if name == "goal_position":
             return self.get("min_position"), self.get("max_position")
         register = REGISTERS[name]
+        if name == "profile_velocity":
+            return 0, self.get("velocity_limit")
+        if name == "goal_current":
+            return -self.get("current_limit"), self.get("current_limit")
         assert register.low is not None
         assert register.high is not None
         return register.low, register.high
+
+    def measure(self, position: float, velocity: float, current: float) -> None:
+        """Show what it measures.
+
+        Args:
+            position: ticks, as a servo with the calibrated settings would show it.
+            velocity: in its unit, likewise.
+            current: in its unit, likewise.
+        """
+        direction = 1
+        if (self.get("drive_mode") ^ self.drive_mode) & REVERSE_MODE:
+            direction = -1
+            position = TURN - position
+        shift = self.get("homing_offset") - self.homing_offset
+        self.set("present_position", round(position + shift))
+        self.set("present_velocity", round(direction * velocity))
+        self.set("present_current", round(direction * current))
+
+    def show_time(self, now: float) -> None:
+        """Set its own clock, at ``now`` s of the bus."""
+        self.set("realtime_tick", int(1e3 * (now - self.started)) % REALTIME_TICK_RANGE)
 
     def halt(self) -> None:
         """Make the present position the goal."""
@@ -189,7 +224,8 @@ class EmulatedServo:
         self.set("torque", 0)
 
     def reboot(self) -> None:
-        """Reset everything that is not kept in EEPROM."""
+        """Reset everything that is not kept in EEPROM; its clock starts again."""
+        self.started = self.last_instruction
         for name, register in REGISTERS.items():
             if register.address >= EEPROM and not name.startswith("present"):
                 self.set(name, register.initial)

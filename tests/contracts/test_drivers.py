@@ -1,6 +1,6 @@
 """The contract of every driver with the controller: a driver is tested by being registered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import emulated
@@ -8,27 +8,61 @@ import numpy as np
 import pytest
 
 from hw_interface.drivers import DRIVERS
-from robots.driver import Driver, SimulatedArm
+from robots.driver import REACHED, Driver, SimulatedArm
 from robots.safety import SafetyGate
 from robots.signals import Command, Condition
 from sim.families import FAMILIES
+from sim.twin import Twin
 
 FAMILY = FAMILIES["slide"]()
 
 
+# puts a wall before the first joint, where it is (True), or takes it away; gravity does not load
+# this joint
+Block = Callable[[bool], None]
+
+
+def block_nothing(blocked: bool) -> None:
+    """For a driver of an arm that the tests cannot touch."""
+
+
 @pytest.fixture(params=sorted(DRIVERS))
-def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
     if request.param == "dynamixel":
-        with emulated.emulated_arm() as (dynamixel, _):
+        plant = emulated.BlockablePlant(emulated.VIPERX)
+        with emulated.emulated_arm(plant) as (dynamixel, _):
             dynamixel.connect()
-            yield dynamixel
+            yield dynamixel, plant.block
             dynamixel.disconnect()
         return
     kind = DRIVERS[request.param]
     made: Driver = kind(FAMILY.body, FAMILY.scene, kind.Options())
     made.connect()
-    yield made
+    yield made, make_block(made)
     made.disconnect()
+
+
+def make_block(driver: Driver) -> Block:
+    if not isinstance(driver, Twin):
+        return block_nothing
+    (world,) = driver.engine._worlds
+    limits = driver.arm.limits
+
+    def block(blocked: bool) -> None:
+        highest = driver.read().q[0] if blocked else limits.q_high[0]
+        world.client.changeDynamics(
+            world.body,
+            world.joints[0],
+            jointLowerLimit=limits.q_low[0],
+            jointUpperLimit=highest,
+        )
+
+    return block
+
+
+@pytest.fixture
+def driver(blockable: tuple[Driver, Block]) -> Driver:
+    return blockable[0]
 
 
 def make_gate(driver: Driver) -> SafetyGate:
@@ -132,6 +166,36 @@ def test_a_stop_in_full_motion_comes_to_rest_and_stays_until_enabled(driver: Dri
     driver.enable()
     assert driver.read().condition is Condition.READY
     assert np.abs(driver.read().q - q).max() < 5e-3
+
+
+def test_after_a_stop_no_joint_is_pulled_towards_a_goal_that_it_has_not_reached(
+    blockable: tuple[Driver, Block],
+) -> None:
+    """A joint presses against a wall; when the wall goes, the joint stays."""
+    driver, block = blockable
+    driver.enable()
+    start = driver.read().q
+    block(True)
+    gate = make_gate(driver)
+    velocity = np.zeros((1, len(start)))
+    for speed in (0.4, 0.0):
+        velocity[0, 0] = speed
+        for _ in range(round(0.5 / driver.capabilities.dt)):
+            setpoint, _ = gate(velocity)
+            driver.write(Command(setpoint.q[0], setpoint.dq[0]))
+            driver.read()
+    assert setpoint.q[0, 0] - start[0] > 2 * REACHED
+    driver.stop()
+    read_several(driver, 50)
+    before = driver.read()
+    block(False)
+    read_several(driver, 200)
+    after = driver.read()
+    assert np.abs(after.q - before.q).max() < REACHED
+    assert np.abs(after.dq).max() < 1e-2
+    driver.disconnect()
+    driver.connect()
+    assert np.abs(driver.read().q - after.q).max() < REACHED
 
 
 def test_a_simulated_arm_places_the_object_where_its_tracker_measures_it(driver: Driver) -> None:

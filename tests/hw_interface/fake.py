@@ -61,6 +61,9 @@ class FakeDriver:
         self.calls: list[str] = []
         self.disturb: Disturbance = undisturbed
         self.failing: set[str] = set()  # verbs that raise
+        self.wall = np.full(7, np.inf)  # rad, beyond which no joint can go
+        self.goal = READY.copy()  # rad, what the servos pull towards
+        self.stiffness = 600.0  # N·m/rad
 
     def _call(self, verb: str) -> None:
         self.calls.append(verb)
@@ -72,22 +75,26 @@ class FakeDriver:
 
     def enable(self) -> None:
         self._call("enable")
+        self.goal = self.q.copy()
 
     def read(self) -> JointState:
         if "read" in self.failing:
             raise OSError("read: the link is down")
         self.clock += self.capabilities.dt
-        state = JointState(self.q.copy(), self.dq.copy(), np.zeros(7), self.clock)
+        tau = self.stiffness * (self.goal - self.q)
+        state = JointState(self.q.copy(), self.dq.copy(), tau, self.clock)
         return self.disturb(state)
 
     def write(self, command: Command) -> None:
         self._call("write")
         self.commands.append(command)
-        self.q = command.q.copy()
-        self.dq = command.dq.copy()
+        self.goal = command.q.copy()
+        self.q = np.minimum(self.goal, self.wall)
+        self.dq = np.where(self.q < self.goal, 0.0, command.dq)
 
     def stop(self) -> None:
         self._call("stop")
+        self.goal = self.q.copy()
 
     def disconnect(self) -> None:
         self._call("disconnect")
@@ -129,7 +136,7 @@ class Rig:
     def __init__(self, tracker: Tracker | None = None, **config: Any) -> None:
         self.events: list[tuple[Event, float]] = []
         self.driver = FakeDriver()
-        devices = Devices(self.driver, tracker)
+        devices = Devices(self.driver, tracker or FakeTracker())
         self.controller = ArmController(FAMILY, devices, self._report, WatchdogConfig(**config))
         self.watchdog = self.controller.watchdog
         self.controller.start()

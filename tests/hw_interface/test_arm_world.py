@@ -469,15 +469,15 @@ def real_arm() -> Iterator[str]:
 
 def test_at_a_real_arm_a_person_places_the_object(real_arm: str) -> None:
     person = Person()
-    world = build(driver=real_arm, clock="realtime", placer=person)
+    with TRACKERS.temporarily("live", "fake:LiveTracker"):
+        world = build(driver=real_arm, clock="realtime", placer=person, tracker="live")
     try:
-        obs = retry_overruns(world, lambda: world.reset(sample_task()))
+        retry_overruns(world, lambda: world.reset(sample_task()))
         assert world.mode is Mode.ARMED
         task, start = person.placed[-1]
         np.testing.assert_array_equal(task.values, sample_task().values)
         assert start.object_pos is not None
         assert start.object_pos.shape == (1, 3)
-        assert np.isnan(obs[0, FAMILY.obs.index("object.x")]), "no tracker: the object is unknown"
     finally:
         world.close()
 
@@ -497,6 +497,14 @@ def test_what_only_a_twin_can_do_is_refused_at_a_real_arm(real_arm: str) -> None
         build(driver=real_arm)
     with pytest.raises(BadArgumentError, match="give a placer"):
         build(driver=real_arm, clock="realtime")
+
+
+def test_a_real_arm_without_a_tracker_is_refused_where_an_object_is_observed(
+    real_arm: str,
+) -> None:
+    """A person may place the object, but nobody can say in every tick where it is."""
+    with pytest.raises(BadArgumentError, match="which the arm cannot see: give a tracker"):
+        build(driver=real_arm, clock="realtime", placer=Person())
 
 
 def test_a_twin_takes_no_other_tracker_or_placer() -> None:

@@ -10,14 +10,17 @@ from fake import (
     FAMILY,
     READY,
     TICKS_PER_ACTION,
+    FakeDriver,
     FakeTracker,
     Rig,
     assert_within_limits,
     replaced,
 )
 
-from hw_interface.control.watchdog import Event, Mode
-from robots.errors import ArmError
+from hw_interface.control.controller import ArmController
+from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.devices import Devices
+from robots.errors import ArmError, BadArgumentError
 from robots.signals import Condition, Verdict
 
 NAN = float("nan")
@@ -86,6 +89,7 @@ BRAKED: dict[str, tuple[Provocation, Event]] = {
     "velocity NaN": (misread(dq=np.full(7, NAN)), Event.MEASUREMENT_NOT_FINITE),
     "not tracking": (far_off, Event.NOT_TRACKING),
     "torque": (misread(tau=1.01 * FAMILY.limits.tau), Event.TORQUE_LIMIT),
+    "measured too fast": (misread(dq=np.full(7, 50.0)), Event.SPEED_LIMIT),
     "controller's error": (misread(condition=Condition.ERROR), Event.ARM_ERROR),
     "controller disabled": (misread(condition=Condition.DISABLED), Event.ARM_ERROR),
     "operator's stop": (operator_stop, Event.OPERATOR_STOP),
@@ -441,13 +445,43 @@ def test_a_lost_object_holds_the_arm_until_the_next_action() -> None:
     assert np.isnan(rig.controller.object_state).all()
 
 
-def test_without_a_tracker_the_object_is_unknown_and_no_fault() -> None:
+def test_an_arm_without_the_tracker_that_its_family_needs_is_not_connected() -> None:
+    driver = FakeDriver()
+    rig = Rig()
+    controller = ArmController(FAMILY, Devices(driver), rig._report, WatchdogConfig())
+    with pytest.raises(BadArgumentError, match="give a tracker"):
+        controller.start()
+    assert driver.calls == []
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.09, 0.15, 3.0])
+def test_after_a_stall_the_first_step_begins_from_rest(seconds: float) -> None:
+    """The arm has come to rest at the last command in the meantime."""
     rig = Rig()
     rig.move()
-    rig.controller.track_object(rig.now)
-    assert np.isnan(rig.controller.object_state).all()
-    assert rig.mode is Mode.RUNNING
-    assert rig.event_kinds == []
+    before = rig.speed
+    rig.now += seconds
+    if seconds > rig.watchdog.config.overrun:
+        rig.watchdog.fault(Event.OVERRUN, seconds)
+    stalled_at = len(rig.driver.commands)
+    rig.act(-0.4, ticks=1)
+    limits = FAMILY.limits
+    dt = rig.driver.capabilities.dt
+    fastest = np.minimum(limits.ddq * dt, limits.jerk * dt**2)
+    for command in rig.driver.commands[stalled_at : stalled_at + 1]:
+        assert (np.abs(command.dq) <= 1.001 * fastest).all()
+    rig.act(-0.4)
+    resumes = seconds < rig.watchdog.config.overrun
+    assert (rig.speed > before / 2) is resumes
+
+
+def test_a_tick_that_is_a_little_late_does_not_slow_the_arm() -> None:
+    rig = Rig()
+    rig.move()
+    before = rig.speed
+    rig.now += 0.009
+    rig.act(-0.4, ticks=1)
+    assert rig.speed > 0.9 * before
 
 
 def test_a_tracker_that_repeats_an_old_pose_has_lost_the_object() -> None:

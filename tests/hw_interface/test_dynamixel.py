@@ -124,7 +124,7 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
     joints = 6
     servos = 8
     read = 14 + servos
-    answer = 8 + servos * (4 + 10)
+    answer = 8 + servos * (4 + 16)
     write = 14 + joints * (1 + 4)
     tick = read + answer + write  # bytes
     # eleven readings were made for ten writes
@@ -152,6 +152,8 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
             "no servo model 'ax-12' is known; there are: xm430-w350",
         ),
         (lambda c: c.update(mode="velocity"), "mode"),
+        (lambda c: c["servos"][0].update(drive_mode=4), "waist has the drive mode a time-based"),
+        (lambda c: c["servos"][1].update(shadow_drive_mode=9), "shoulder has .* torque on by goal"),
     ],
 )
 def test_a_calibration_that_does_not_fit_is_refused(
@@ -208,6 +210,46 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
             lambda bus: bus.servos[6].set("operating_mode", 4),
             RuntimeError,
             "operating mode 4, its calibration 3",
+        ),
+        (
+            lambda bus: bus.servos[3].set("model", 1020),
+            RuntimeError,
+            r"servo 3 \(shoulder\) has the model 1020, its calibration 1120",
+        ),
+        (
+            lambda bus: bus.servos[3].set("drive_mode", 1),
+            RuntimeError,
+            r"servo 3 \(shoulder\) has the drive mode 1, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("drive_mode", 4),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the drive mode 4, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("homing_offset", 200),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the homing offset 200, its calibration 0",
+        ),
+        (
+            lambda bus: bus.servos[5].set("operating_mode", 5),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the operating mode 5, its calibration 3",
+        ),
+        (
+            lambda bus: bus.servos[5].set("secondary_id", 2),
+            RuntimeError,
+            r"servo 5 \(elbow\) has the secondary id 2, its calibration 4",
+        ),
+        (
+            lambda bus: bus.servos[6].set("secondary_id", 1),
+            RuntimeError,
+            r"servo 6 \(forearm_roll\) has the secondary id 1: it would follow that servo",
+        ),
+        (
+            lambda bus: bus.servos[3].set("velocity_limit", 0),
+            RuntimeError,
+            r"servo 2 \(shoulder\) has the velocity limit 0",
         ),
     ],
 )
@@ -280,6 +322,12 @@ class Rig:
         assert self.mode is Mode.IDLE
         self.watchdog.arm(self.now)
 
+    def come_to_rest(self) -> None:
+        for _ in range(1000):
+            self.ticks(1)
+            if self.controller.at_rest:
+                return
+
     def act(self, ticks: int = 32) -> None:
         self.seq += 1
         self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
@@ -316,6 +364,14 @@ def silent(bus: Bus) -> None:
     bus.faults.silent = True
 
 
+def frozen(bus: Bus) -> None:
+    bus.faults.frozen = {4}
+
+
+def late(bus: Bus) -> None:
+    bus.faults.delay = 1.5e-3 * SHORT  # later than the driver waits, and so in the next tick
+
+
 def overload(bus: Bus) -> None:
     bus.servos[4].overload()
 
@@ -329,6 +385,8 @@ def repair(bus: Bus) -> None:
     bus.faults.mute = set()
     bus.faults.corrupt = set()
     bus.faults.silent = False
+    bus.faults.frozen = set()
+    bus.faults.delay = 0.0
     for servo in bus.servos.values():
         if servo.get("hardware_error"):
             servo.reboot()
@@ -342,6 +400,8 @@ FAULTS: dict[str, tuple[Provocation, Event]] = {
     "a mute servo": (mute, Event.LINK_LOST),
     "disturbed data": (corrupt, Event.LINK_LOST),
     "a silent bus": (silent, Event.LINK_LOST),
+    "a servo that repeats an old state": (frozen, Event.LINK_LOST),
+    "late answers": (late, Event.LINK_LOST),
     "an overloaded servo": (overload, Event.ARM_ERROR),
     "an overloaded shadow": (shadow_overload, Event.ARM_ERROR),
     UNPLUGGED: (unplug, Event.DRIVER_FAILED),
@@ -365,7 +425,7 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
         rig.act()
         assert rig.mode is Mode.FAULT
         assert rig.events == [event]
-        rig.ticks(60)
+        rig.come_to_rest()
         assert rig.controller.at_rest
         goals = rig.bus.goals
         rig.act()  # a policy that goes on posting moves nothing
@@ -386,7 +446,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
         shorten_waiting(monkeypatch, event)
         provoke(rig.bus)
         rig.act()
-        rig.ticks(60)
+        rig.come_to_rest()
         rig.pass_time(0.5)
         rig.watchdog.clear()
         with pytest.raises(ArmError, match="cannot be enabled"):
@@ -413,6 +473,30 @@ def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         assert rig.events == []
 
 
+def test_a_servo_that_restarts_is_noticed_and_enabled_again() -> None:
+    """It has lost its torque and its bounds, and answers as if nothing had happened."""
+    with moving_arm() as rig:
+        rig.bus.servos[6].reboot()
+        rig.act()
+        assert rig.events == [Event.LINK_LOST]
+        rig.ticks(60)
+        rig.watchdog.clear()
+        rig.begin()
+        assert rig.mode is Mode.ARMED
+        assert rig.bus.servos[6].get("torque")
+
+
+def test_answers_that_arrive_twice_change_nothing() -> None:
+    with moving_arm() as rig:
+        rig.bus.faults.copies = 2
+        for _ in range(6):
+            rig.act()
+        q, _, _ = rig.bus.physics.read()
+        np.testing.assert_allclose(rig.controller.state.q, q, atol=3 * TICK)
+        assert rig.events == []
+        assert rig.driver.bus.losses == 0
+
+
 def test_a_control_process_that_slept_too_long_finds_the_bus_watchdog_tripped() -> None:
     deadline = VIPERX.limits.deadline
     with moving_arm() as rig:
@@ -421,7 +505,7 @@ def test_a_control_process_that_slept_too_long_finds_the_bus_watchdog_tripped() 
         rig.driver.bus.last_reply -= deadline  # the driver goes by the real clock
         rig.act()
         assert rig.events == [Event.ARM_ERROR]
-        rig.ticks(60)
+        rig.come_to_rest()
         rig.watchdog.clear()
         rig.begin()
         assert rig.mode is Mode.ARMED

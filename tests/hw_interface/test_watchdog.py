@@ -130,10 +130,10 @@ def test_a_joint_may_be_struck_but_not_pressed() -> None:
     impact = [excess] * (watchdog.config.torque_ticks - 1)
     torques = [*impact, -limit, *impact, unknown, *impact]
     for k, tau in enumerate(torques):
-        watchdog.check_state(reading(k, tau=tau), ZERO)
+        watchdog.check_state(reading(1e-3 * k, tau=tau), ZERO)
     assert watchdog.mode is Mode.RUNNING
     only_one_measured = np.where(excess == 0, np.nan, excess)
-    watchdog.check_state(reading(999, tau=only_one_measured), ZERO)
+    watchdog.check_state(reading(0.999, tau=only_one_measured), ZERO)
     assert watchdog.mode is Mode.FAULT
     assert events == [Event.TORQUE_LIMIT]
 
@@ -143,3 +143,95 @@ def test_torque_is_not_judged_while_nothing_is_commanded() -> None:
     for k in range(3 * watchdog.config.torque_ticks):
         watchdog.check_state(reading(k, tau=2 * FAMILY.limits.tau), None)
     assert events == []
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_a_joint_may_be_pushed_past_its_limit_briefly_but_not_for_long(side: str) -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    config = watchdog.config
+    limits = FAMILY.limits
+    edge = limits.q_low if side == "low" else limits.q_high
+    outward = -1.0 if side == "low" else 1.0
+    pushed = edge + outward * (config.position_margin + 1e-3) * (np.arange(7) == 2)
+    positions = [pushed] * (config.limit_ticks - 1)
+    positions += [edge, *positions]
+    for k, q in enumerate(positions):
+        watchdog.check_state(JointState(q, ZERO, ZERO, 0.01 * k), edge)
+    assert watchdog.mode is Mode.RUNNING
+    watchdog.check_state(JointState(pushed, ZERO, ZERO, 1.0), edge)
+    assert watchdog.mode is Mode.FAULT
+    assert events == [Event.POSITION_LIMIT]
+
+
+def test_a_joint_that_comes_back_from_beyond_its_limit_is_no_fault() -> None:
+    """An arm may rest a little outside; its setpoint begins there."""
+    watchdog, events = watchdog_in(Mode.IDLE)
+    limits = FAMILY.limits
+    for k in range(50):
+        setpoint = limits.q_low - 0.08 + 1e-3 * k
+        watchdog.check_state(JointState(setpoint - 0.01, ZERO, ZERO, 0.01 * k), setpoint)
+    assert events == []
+
+
+@pytest.mark.parametrize("joint", [0, 6])
+def test_a_joint_may_be_too_fast_briefly_but_not_for_long(joint: int) -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    config = watchdog.config
+    limits = FAMILY.limits
+    fast = np.where(np.arange(7) == joint, -1.01 * config.speed_margin * limits.dq, 0.0)
+    allowed = fast / 1.02
+    speeds = [fast] * (config.limit_ticks - 1)
+    speeds += [allowed, *speeds]
+    for k, dq in enumerate(speeds):
+        watchdog.check_state(JointState(ZERO, dq, ZERO, 0.01 * k), ZERO)
+    assert watchdog.mode is Mode.RUNNING
+    watchdog.check_state(JointState(ZERO, fast, ZERO, 1.0), ZERO)
+    assert watchdog.mode is Mode.FAULT
+    assert events[-1] is Event.SPEED_LIMIT
+
+
+def test_limits_of_a_measurement_are_not_judged_while_nothing_is_commanded() -> None:
+    """An arm that is moved by hand may be anywhere."""
+    watchdog, events = watchdog_in(Mode.FAULT)
+    for k in range(50):
+        q = FAMILY.limits.q_high + 0.01 * k
+        watchdog.check_state(JointState(q, ZERO, ZERO, 0.01 * k, Condition.DISABLED), None)
+    assert events == []
+
+
+def test_a_torque_that_stays_away_for_seconds_is_reported_once_for_each_loss() -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    timeout = watchdog.config.torque_timeout
+    never = np.where(np.arange(7) == 5, np.nan, 0.0)  # one joint has no sensor
+    lost = np.where(np.arange(7) == 2, np.nan, never)
+    stamps = np.arange(0.0, 4 * timeout, 0.1)
+    for _ in range(2):
+        events.clear()
+        offset = watchdog.measurements.believed.stamp if watchdog.measurements.believed else 0.0
+        for stamp in stamps:
+            gone = 2 * timeout > stamp > 0.5 * timeout
+            tau = lost if gone else never
+            watchdog.check_state(reading(offset + 0.1 + stamp, tau=tau), ZERO)
+        assert events == [Event.TORQUE_UNKNOWN]
+    assert watchdog.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("ahead", [0.5, 1e6, np.inf])
+def test_an_action_from_the_future_counts_as_now(ahead: float) -> None:
+    watchdog, events = watchdog_in(Mode.ARMED)
+    watchdog.accept_action(1, 10.0 + ahead, np.zeros(2))
+    watchdog.check_age(10.0)
+    assert watchdog.mode is Mode.RUNNING
+    deadline = FAMILY.limits.deadline
+    watchdog.check_age(10.0 + 1.01 * deadline)
+    assert watchdog.mode is Mode.HOLD
+    watchdog.check_age(10.0 + 1.01 * deadline * watchdog.config.silent_deadlines)
+    assert events == [Event.STALE, Event.SILENT]
+
+
+@pytest.mark.parametrize("stamp", [np.nan, -np.inf])
+def test_an_action_without_an_age_is_a_fault(stamp: float) -> None:
+    watchdog, events = watchdog_in(Mode.ARMED)
+    watchdog.accept_action(1, stamp, np.zeros(2))
+    watchdog.check_age(10.0)
+    assert events == [Event.SILENT]

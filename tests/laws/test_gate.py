@@ -13,7 +13,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.motion import Move
-from robots.safety import SafetyGate
+from robots.safety import START_TOLERANCE, SafetyGate
 from robots.signals import Array, Setpoint, Verdict
 
 TICKS = (0.001, 0.002, 0.01)
@@ -309,6 +309,58 @@ def test_a_start_outside_the_limits_is_refused(arm: ArmSpec) -> None:
     for q in (arm.limits.q_high + 0.1, np.full(len(arm.joints), np.nan)):
         with pytest.raises(BadArgumentError, match="cannot start"):
             gate.reset(q[None])
+
+
+def test_a_joint_a_little_outside_its_limits_comes_back_and_never_goes_further_out(
+    arm: ArmSpec,
+) -> None:
+    limits = arm.limits
+    j = len(arm.joints)
+    outside = 0.9 * START_TOLERANCE * (limits.q_high - limits.q_low)
+    start = np.tile(arm.home, (2 * j, 1))
+    for i in range(j):
+        start[i, i] = limits.q_low[i] - outside[i]
+        start[j + i, i] = limits.q_high[i] + outside[i]
+    rng = np.random.default_rng(4)
+    gate = SafetyGate(limits, 0.002, 2 * j)
+    gate.reset(start)
+    highest = np.maximum(limits.q_high, start)
+    lowest = np.minimum(limits.q_low, start)
+    for _ in range(40):
+        request = rng.uniform(-2, 2, start.shape) * limits.dq
+        for _ in range(25):
+            setpoint, _ = gate(request)
+            assert (setpoint.q <= highest + 1e-12).all()
+            assert (setpoint.q >= lowest - 1e-12).all()
+            highest = np.maximum(limits.q_high, setpoint.q)
+            lowest = np.minimum(limits.q_low, setpoint.q)
+    inside = (setpoint.q >= limits.q_low) & (setpoint.q <= limits.q_high)
+    assert inside.all(), "and it can come back"
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_tool_outside_its_box_comes_back_and_never_goes_further_out(
+    arm: ArmSpec, side: int
+) -> None:
+    kinematics = Kinematics(arm)
+    rng = np.random.default_rng(6)
+    n = 32
+    home = kinematics.position(arm.home[None])[0]
+    center = home + side * np.array([0.12, 0.10, 0.08])
+    box = np.stack([center - 0.06, center + 0.06], 1)
+    gate = SafetyGate(replace(arm.limits, tool_box=box), 0.002, n, kinematics)
+    gate.reset(np.tile(arm.home, (n, 1)))
+    outside = np.abs(home - center) - 0.06  # (3,) m, along each axis
+    allowed = np.tile(np.maximum(outside, 0.0), (n, 1))
+    for _ in range(30):
+        request = rng.uniform(-2, 2, (n, len(arm.joints))) * arm.limits.dq
+        for _ in range(25):
+            setpoint, _ = gate(request)
+            pos = kinematics.position(setpoint.q)
+            outside = np.abs(pos - center) - 0.06
+            assert (outside < allowed + 0.002).all()
+            allowed = np.maximum(outside, 0.0)
+    assert (outside.max(1) < 0.01).any(), "and it can come back"
 
 
 def test_a_gate_refuses_a_bad_tick_and_targets_of_another_shape(arm: ArmSpec) -> None:

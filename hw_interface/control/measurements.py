@@ -1,0 +1,161 @@
+"""Checks of an arm's measurements, one reading after another; the watchdog decides what follows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robots.arm import Limits
+from robots.signals import Array, JointState
+
+
+@dataclass(frozen=True)
+class MeasurementConfig:
+    """When a reading is not believed, and when one is a fault; the numbers are our own choice."""
+
+    frozen_readings: int = 3  # readings in a row whose stamp did not advance
+    jump: float = 0.1  # rad, beyond what a joint can move between two readings
+    wild_readings: int = 3  # that agree, in a row: these are believed; so many are reported
+    tracking_error: float = 0.15  # rad between setpoint and joint
+    tracking_ticks: int = 5  # in a row
+    torque_ticks: int = 10  # in a row above the limit: longer than an impact
+    position_margin: float = 0.05  # rad beyond a limit: an arm under load sags by less
+    speed_margin: float = 1.5  # times the limit: a joint that catches up may be faster
+    limit_ticks: int = 5  # in a row beyond a margin
+    torque_timeout: float = 1.0  # s without torque from a joint that has measured it
+
+
+class Measurements:
+    """Counts what is wrong with the readings of one arm.
+
+    ``believed`` is the newest reading that can be true: a single wild one is left out.
+    """
+
+    believed: JointState | None = None
+
+    def __init__(self, limits: Limits, config: MeasurementConfig) -> None:
+        """Begin without a reading."""
+        self.limits = limits
+        self.config = config
+        joints = len(limits.dq)
+        self.tracking_error = 0.0  # rad, the largest of the newest reading
+        self.load = np.zeros(joints)  # torque as a share of its limit
+        self.excess = 0.0  # rad, the farthest beyond a position limit
+        self.speed = 0.0  # the largest as a share of its limit
+        self._wild: JointState | None = None  # the previous reading, if it was not believed
+        self._wild_in_row = 0
+        self._wild_unreported = 0
+        self._torque_stamps = np.full(joints, np.nan)  # s, when each joint last measured torque
+        self._torque_reported = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Count faults from zero."""
+        self.frozen_readings = 0  # in a row, as are all of these
+        self.tracking_ticks = 0
+        self.torque_ticks = 0
+        self.position_ticks = 0
+        self.speed_ticks = 0
+        self._stamp = -np.inf  # s, the newest stamp of the arm's controller
+
+    @property
+    def link_lost(self) -> bool:
+        """Whether the controller's stamp has stopped: commands may not arrive, or arrive late."""
+        return self.frozen_readings >= self.config.frozen_readings
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether a joint's torque is above its limit in the newest reading."""
+        return bool((self.load > 1).any())  # False for NaN
+
+    def take(self, state: JointState, setpoint: Array | None) -> None:
+        """Check a finite reading; ``setpoint`` (j,) rad is None while the driver is stopped."""
+        advanced = state.stamp > self._stamp
+        self.frozen_readings = 0 if advanced else self.frozen_readings + 1
+        self._choose(state)
+        self._stamp = max(self._stamp, state.stamp)
+        self.load = np.abs(state.tau) / self.limits.tau
+        commanded = setpoint is not None
+        self._check_tracking(state.q, setpoint)
+        self._check_position(state.q, setpoint)
+        self.speed = float((np.abs(state.dq) / self.limits.dq).max())
+        too_fast = commanded and self.speed > self.config.speed_margin
+        self.speed_ticks = _count(self.speed_ticks, too_fast)
+        self.torque_ticks = _count(self.torque_ticks, commanded and self.overloaded)
+
+    def _choose(self, state: JointState) -> None:
+        """Believe the reading, or go on with the last one that was believed."""
+        last = self.believed
+        if last is None or (self._is_near(state, last) and self._is_slow(state)):
+            self.believe(state)
+            return
+        self._wild_unreported += 1
+        agrees = self._wild is not None and self._is_near(state, self._wild)
+        self._wild_in_row = self._wild_in_row + 1 if agrees else 1
+        self._wild = state
+        if self._wild_in_row >= self.config.wild_readings:
+            self.believe(state)
+        else:
+            self.believed = replace(last, condition=state.condition)
+
+    def believe(self, state: JointState) -> None:
+        """Take a reading as true."""
+        self.believed = state
+        self._wild = None
+        self._wild_in_row = 0
+
+    def _is_near(self, state: JointState, last: JointState) -> bool:
+        """Whether the joints can have come from one reading to the other."""
+        elapsed = max(0.0, state.stamp - last.stamp)  # s
+        fastest = self.config.speed_margin * self.limits.dq
+        reach = self.config.jump + fastest * elapsed  # rad
+        return bool((np.abs(state.q - last.q) <= reach).all())
+
+    def _is_slow(self, state: JointState) -> bool:
+        """Whether the joints can move as fast as is measured."""
+        fastest = self.config.speed_margin * self.limits.dq
+        return bool((np.abs(state.dq) <= fastest).all())
+
+    def _check_tracking(self, q: Array, setpoint: Array | None) -> None:
+        """Count ticks far from the setpoint."""
+        self.tracking_error = 0.0 if setpoint is None else float(np.abs(q - setpoint).max())
+        far = self.tracking_error > self.config.tracking_error
+        self.tracking_ticks = _count(self.tracking_ticks, far)
+
+    def _check_position(self, q: Array, setpoint: Array | None) -> None:
+        """Count ticks beyond a position limit; on the way in, its setpoint bounds a joint."""
+        self.excess = 0.0
+        if setpoint is not None:
+            low = np.minimum(self.limits.q_low, setpoint)
+            high = np.maximum(self.limits.q_high, setpoint)
+            beyond = np.maximum(low - q, q - high)
+            self.excess = float(beyond.max())
+        outside = self.excess > self.config.position_margin
+        self.position_ticks = _count(self.position_ticks, outside)
+
+    def wild_to_report(self) -> int:
+        """How many readings were not believed since the last report, once they are several."""
+        count = self._wild_unreported
+        if count < self.config.wild_readings:
+            return 0
+        self._wild_unreported = 0
+        return count
+
+    def torque_lost_for(self, state: JointState) -> float:
+        """For how long a joint has measured no torque any more, s; 0 once that was returned.
+
+        A joint that has never measured any does not count.
+        """
+        measured = np.isfinite(state.tau)
+        self._torque_stamps = np.where(measured, state.stamp, self._torque_stamps)
+        silent = state.stamp - self._torque_stamps  # NaN where there never was any
+        late = silent > self.config.torque_timeout
+        was_reported = self._torque_reported
+        self._torque_reported = bool(late.any())
+        if was_reported or not late.any():
+            return 0.0
+        return float(silent[late].max())
+
+
+def _count(ticks: int, wrong: bool) -> int:
+    """Ticks in a row in which something is wrong."""
+    return ticks + 1 if wrong else 0

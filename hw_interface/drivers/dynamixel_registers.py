@@ -1,0 +1,68 @@
+"""Where things are in a Dynamixel X servo's memory: ROBOTIS e-manual, XM540-W270 and XM430-W350."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Register(NamedTuple):
+    """A place in the control table."""
+
+    address: int
+    size: int  # bytes
+
+
+TORQUE = Register(64, 1)
+BUS_WATCHDOG = Register(98, 1)
+GOAL_CURRENT = Register(102, 2)
+PROFILE = Register(108, 8)  # acceleration, velocity
+GOAL_POSITION = Register(116, 4)
+
+# What is read in every tick. The servo's clock comes with the measurements, so that a repeated or
+# late answer shows its age.
+PRESENT = Register(120, 16)
+PRESENT_FIELDS = np.dtype(
+    {
+        "names": ["clock", "current", "velocity", "position"],
+        "formats": ["<u2", "<i2", "<i4", "<i4"],
+        "offsets": [0, 6, 8, 12],
+        "itemsize": PRESENT.size,
+    }
+)
+
+SETTINGS = Register(0, 64)  # what survives a loss of power
+SETTINGS_FIELDS = np.dtype(
+    {
+        "names": [
+            "model",
+            "drive_mode",
+            "operating_mode",
+            "secondary_id",
+            "homing_offset",
+            "current_limit",
+            "velocity_limit",
+        ],
+        "formats": ["<u2", "u1", "u1", "u1", "<i4", "<u2", "<u4"],
+        "offsets": [0, 10, 11, 12, 20, 38, 44],
+        "itemsize": SETTINGS.size,
+    }
+)
+
+CONTROL = Register(64, 72)  # what is written to move the servos, and what they measure
+CONTROL_FIELDS = np.dtype(
+    {
+        "names": [
+            "torque",
+            "hardware_error",
+            "bus_watchdog",
+            "goal_current",
+            "profile_acceleration",
+            "profile_velocity",
+            "goal_position",
+            "present_position",
+        ],
+        "formats": ["u1", "u1", "u1", "<i2", "<u4", "<u4", "<i4", "<i4"],
+        "offsets": [0, 6, 34, 38, 44, 48, 52, 68],
+        "itemsize": CONTROL.size,
+    }
+)

@@ -1,0 +1,156 @@
+"""What the servos' memory must hold: as calibrated at connect, as written when enabled.
+
+Each of the two blocks is read whole: an answer names no address, and blocks of different lengths
+cannot be taken for each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_interface.drivers.dynamixel_bus import DynamixelBus
+from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring
+from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS
+from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS
+
+IntArray = NDArray[np.int64]
+
+HARDWARE_ERRORS = {  # by bit
+    0: "input voltage",
+    2: "overheating",
+    3: "encoder",
+    4: "electrical shock",
+    5: "overload",
+}
+# ticks, 2 degrees; ours: two servos on one joint that disagree by more work against each other
+SHADOW_TOLERANCE = 23
+GOAL_TOLERANCE = 23  # ticks; a servo without torque may show its position as its goal
+
+
+@dataclass(frozen=True)
+class JointBounds:
+    """The largest values that the servos of each joint accept, (j,) in the servos' units."""
+
+    velocity: IntArray
+    current: IntArray
+
+
+def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
+    """Compare the settings of every servo and shadow with the calibration.
+
+    Raises:
+        OSError: a servo does not answer.
+        RuntimeError: a servo has another setting; the message names both.
+    """
+    mode = OPERATING_MODES[calibration.mode]
+    velocity = []
+    current = []
+    for servo in calibration.servos:
+        leader = _read_settings(bus, servo.id, servo.joint)
+        expected = {
+            "model": SERVO_MODELS[servo.model].number,
+            "drive_mode": servo.drive_mode,
+            "homing_offset": servo.homing_offset,
+            "operating_mode": mode,
+        }
+        _check_one(servo.id, servo.joint, leader, expected)
+        _check_follows_none(servo, int(leader["secondary_id"]), calibration)
+        together = [leader]
+        if servo.shadow is not None:
+            shadow = _read_settings(bus, servo.shadow, servo.joint)
+            expected["drive_mode"] = servo.shadow_drive_mode
+            expected["homing_offset"] = servo.shadow_homing_offset
+            expected["secondary_id"] = servo.id
+            _check_one(servo.shadow, servo.joint, shadow, expected)
+            together.append(shadow)
+        velocity.append(min(int(settings["velocity_limit"]) for settings in together))
+        current.append(min(int(settings["current_limit"]) for settings in together))
+        if velocity[-1] == 0:
+            message = "has the velocity limit 0: its speed could not be bounded"
+            raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
+    return JointBounds(np.array(velocity), np.array(current))
+
+
+def _read_settings(bus: DynamixelBus, servo_id: int, joint: str) -> np.void:
+    data = bus.read(servo_id, SETTINGS)
+    if data is None:
+        where = f"on {bus.port} at {bus.baud} baud"
+        raise OSError(f"servo {servo_id} ({joint}) does not answer {where}")
+    settings: np.void = np.frombuffer(data, SETTINGS_FIELDS)[0]
+    return settings
+
+
+def _check_one(servo_id: int, joint: str, settings: np.void, expected: Mapping[str, int]) -> None:
+    """Refuse the first setting that is another than expected."""
+    for name, value in expected.items():
+        if settings[name] != value:
+            difference = f"the {_words(name)} {settings[name]}, its calibration {value}"
+            raise RuntimeError(f"servo {servo_id} ({joint}) has {difference}")
+
+
+def _check_follows_none(servo: ServoWiring, secondary_id: int, calibration: Calibration) -> None:
+    """Refuse a servo that would also obey what is sent to another joint."""
+    if secondary_id in calibration.ids and secondary_id != servo.id:
+        message = f"has the secondary id {secondary_id}: it would follow that servo too"
+        raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
+
+
+def check_hardware_errors(servo_ids: Sequence[int], control: NDArray[np.void]) -> None:
+    """Refuse servos that report a hardware error."""
+    for servo_id, error in zip(servo_ids, control["hardware_error"].tolist(), strict=True):
+        if error:
+            names = [name for bit, name in HARDWARE_ERRORS.items() if error >> bit & 1]
+            problem = ", ".join(names) or f"code {error}"
+            remedy = "support the arm, remove the cause, reboot the servo"
+            raise RuntimeError(f"servo {servo_id} reports {problem}: {remedy}")
+
+
+def check_written(
+    servo_ids: Sequence[int],
+    control: NDArray[np.void],
+    written: Mapping[str, Sequence[int]],
+    tolerance: int = 0,
+) -> None:
+    """Refuse servos that do not show what was written: nobody confirms a sync write.
+
+    Args:
+        servo_ids: of all servos.
+        control: (servos,) what they show.
+        written: what they must show, by the name of the register, one value per servo.
+        tolerance: how much a value may differ.
+
+    Raises:
+        RuntimeError: a write was lost or refused; the message names servo, register and values.
+    """
+    for name, values in written.items():
+        shown = control[name].tolist()
+        for servo_id, value, asked in zip(servo_ids, shown, values, strict=True):
+            if abs(value - asked) > tolerance:
+                difference = f"the {_words(name)} {value}, not {asked} as it was told"
+                raise RuntimeError(f"servo {servo_id} cannot be enabled: it has {difference}")
+
+
+def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: IntArray) -> None:
+    """Refuse a shadow that shows another position than its leader: they would fight.
+
+    Args:
+        calibration: the wiring.
+        servo_ids: of all servos.
+        position: (servos,) ticks, what they show.
+    """
+    shown = dict(zip(servo_ids, position.tolist(), strict=True))
+    for servo in calibration.servos:
+        if servo.shadow is None:
+            continue
+        leader = shown[servo.id]
+        shadow = shown[servo.shadow]
+        if abs(shadow - leader) > SHADOW_TOLERANCE:
+            difference = f"shows {shadow} ticks and servo {servo.id}, its leader, {leader}"
+            remedy = "set the shadow's homing offset so that both show the same"
+            raise RuntimeError(f"servo {servo.shadow} ({servo.joint}) {difference}: {remedy}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,203 @@
+"""An arm that meets something: it lets go, holds there, and is left so."""
+
+from dataclasses import replace
+
+import emulated
+import numpy as np
+import pytest
+from fake import FAMILY, Rig, assert_within_limits, replaced
+from test_dynamixel import Rig as BusRig
+
+from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION
+from hw_interface.control.watchdog import Event, Mode
+from hw_interface.drivers import dynamixel_bus
+from hw_interface.drivers.dynamixel_models import TICK
+from hw_interface.emulators.dynamixel import Bus
+from robots.driver import REACHED
+from robots.signals import Command, Condition, JointState
+
+VIPERX = emulated.VIPERX
+
+
+def press(rig: Rig, stiffness: float = 600.0) -> None:
+    """Move on against a wall until there is a fault; nothing is written after it yet."""
+    rig.move()
+    rig.driver.stiffness = stiffness
+    rig.driver.wall = rig.driver.q.copy()
+    for _ in range(500):
+        rig.act(-0.4, ticks=1)
+        if rig.mode is Mode.FAULT:
+            return
+
+
+@pytest.mark.parametrize(
+    ("stiffness", "event"), [(600.0, Event.TORQUE_LIMIT), (10.0, Event.NOT_TRACKING)]
+)
+def test_a_blocked_arm_lets_go_before_its_driver_is_stopped(stiffness: float, event: Event) -> None:
+    rig = Rig()
+    press(rig, stiffness)
+    assert rig.event_kinds == [event]
+    driver = rig.driver
+    pressed_in = np.abs(driver.goal - driver.q).max()
+    deepest = 0.0
+    while driver.calls[-1] != "stop":
+        distance = np.abs(driver.commands[-1].q - driver.q).max()
+        deepest = max(deepest, distance)
+        rig.ticks(1)
+    assert distance <= 2 * ARRIVED_TOLERANCE
+    assert deepest < 1.5 * pressed_in, "it brakes, but presses on no further than that"
+    assert_within_limits(driver)
+    rig.ticks(50)
+    assert driver.calls[-1] == "stop"
+
+
+def test_an_arm_in_error_holds_where_it_is() -> None:
+    rig = Rig()
+    rig.move()
+    rig.driver.wall = rig.driver.q.copy()
+    rig.act(-0.4, ticks=3)
+    rig.driver.disturb = replaced(condition=Condition.ERROR)
+    rig.ticks(300)
+    assert rig.event_kinds == [Event.ARM_ERROR]
+    assert np.abs(rig.driver.commands[-1].q - rig.driver.q).max() <= 2 * ARRIVED_TOLERANCE
+    assert_within_limits(rig.driver)
+
+
+def test_an_arm_that_is_pushed_back_gives_way_while_its_torque_is_too_high() -> None:
+    rig = Rig()
+    press(rig, stiffness=2000.0)
+    rig.ticks(10)
+    rig.driver.wall[0] -= 0.08
+    rig.driver.q = np.minimum(rig.driver.q, rig.driver.wall)
+    rig.ticks(250)
+    assert rig.driver.calls[-1] == "stop"
+    remaining = rig.driver.commands[-1].q - rig.driver.q
+    limit = FAMILY.limits.tau / rig.driver.stiffness
+    assert (np.abs(remaining) <= limit).all()
+    assert_within_limits(rig.driver)
+
+
+def test_an_arm_that_is_pushed_on_and_on_is_stopped_all_the_same() -> None:
+    rig = Rig()
+    press(rig)
+    direction = np.where(np.arange(7) == 1, 1e-3, 0.0)
+    ticks = 0
+
+    def pushed(state: JointState) -> JointState:
+        nonlocal ticks
+        ticks += 1
+        return replace(state, q=state.q + ticks * direction, tau=2 * FAMILY.limits.tau)
+
+    rig.driver.disturb = pushed
+    rig.ticks(round(DURATION / rig.driver.capabilities.dt) + 5)
+    assert rig.driver.calls[-1] == "stop"
+    assert_within_limits(rig.driver, tool=False)
+
+
+def distance_to_goal(bus: Bus) -> float:
+    """The largest distance of a servo from its goal, rad."""
+    ticks = []
+    for servo in bus.group.leaders:
+        ticks.append(servo.get("goal_position") - servo.get("present_position"))
+    return float(np.abs(ticks).max() * TICK)
+
+
+def test_dynamixel_servos_do_not_press_after_a_fault_of_contact_nor_after_disconnect() -> None:
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        plant.block()
+        for seq in range(1, 2000):
+            rig.controller.set_action(seq, rig.now, np.array([0.0, 1.0, 0.0]))
+            rig.ticks(1)
+            if rig.mode is Mode.FAULT:
+                break
+        assert rig.events[0] in (Event.NOT_TRACKING, Event.TORQUE_LIMIT)
+        _, _, pressing = plant.read()
+        assert pressing[0] > 0.2 * VIPERX.limits.tau[0]
+        rig.ticks(round(DURATION / driver.capabilities.dt) + 5)
+        assert rig.controller.at_rest
+        for _ in range(2):
+            _, _, tau = plant.read()
+            assert abs(tau[0]) < 0.02 * VIPERX.limits.tau[0]
+            assert distance_to_goal(bus) < 0.01
+            driver.disconnect()
+            rig.pass_time(1.0)
+        assert not any(servo.get("bus_watchdog") for servo in bus.group.leaders)
+
+
+def press_at_the_bus(driver: emulated.PacedDynamixel, plant: emulated.BlockablePlant) -> None:
+    """Command the first joint far beyond a wall."""
+    driver.connect()
+    driver.enable()
+    q = driver.read().q
+    plant.block()
+    driver.write(Command(q + 0.15 * (np.arange(6) == 0), np.zeros(6)))
+    for _ in range(100):
+        driver.read()
+
+
+@pytest.mark.parametrize("verb", ["stop", "disconnect"])
+def test_dynamixel_servos_let_go_also_when_one_of_them_is_mute(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        press_at_the_bus(driver, plant)
+        assert distance_to_goal(bus) > 0.1
+        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", 20.0)
+        bus.faults.mute = {6}
+        if verb == "stop":
+            driver.stop()
+        driver.disconnect()
+        emulated.seconds_to_rest(bus, driver.clock)
+        assert distance_to_goal(bus) < REACHED
+
+
+def test_a_servo_that_carries_weight_keeps_its_goal_at_a_stop() -> None:
+    """Or the arm would sink a little with every stop."""
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        driver.connect()
+        driver.enable()
+        q = driver.read().q
+        plant.block()
+        driver.write(Command(q + 0.03 * (np.arange(6) == 0), np.zeros(6)))
+        for _ in range(100):
+            driver.read()
+        goal = bus.servos[1].get("goal_position")
+        driver.stop()
+        driver.disconnect()
+        assert bus.servos[1].get("goal_position") == goal
+
+
+def test_disconnect_leaves_the_watchdog_of_a_moving_arm_armed() -> None:
+    with emulated.emulated_arm() as (driver, bus):
+        driver.connect()
+        driver.enable()
+        q = driver.read().q
+        driver.write(Command(q + 0.8 * (np.arange(6) == 0), np.zeros(6)))
+        for _ in range(60):
+            driver.read()
+        _, dq, _ = bus.physics.read()
+        assert dq[0] > 0.5
+        driver.disconnect()
+        armed = [servo.get("bus_watchdog") for servo in bus.group.leaders]
+        assert armed == [int(VIPERX.limits.deadline / 0.02)] * 6
+        assert emulated.seconds_to_rest(bus, driver.clock) < 2 * VIPERX.limits.deadline
+        assert distance_to_goal(bus) < REACHED
+
+
+def test_a_link_that_breaks_while_a_joint_presses_lets_it_go() -> None:
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        press_at_the_bus(driver, plant)
+        bus.faults.silent = True
+        seconds = emulated.seconds_to_rest(bus, driver.clock)
+        assert seconds < 2 * VIPERX.limits.deadline
+        rest = VIPERX.limits.deadline + 0.1
+        driver.clock.now += rest
+        bus.pass_time()
+        assert distance_to_goal(bus) < REACHED
+        bus.faults.silent = False
