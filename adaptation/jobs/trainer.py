@@ -134,10 +134,9 @@ class Trainer:
 
     def _count_passed_evaluations(self) -> None:
         """Fewer have passed than before where the method's budget has grown since."""
-        if self.role != "method":
-            return
         passed = int(self._share() * self.run.config.evaluations)
-        passed = min(passed, self._state.evaluations_passed)
+        if self.role != "method" or passed >= self._state.evaluations_passed:
+            return
         self._state = msgspec.structs.replace(self._state, evaluations_passed=passed)
         self._saved = self._state
 
