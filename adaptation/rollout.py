@@ -83,9 +83,9 @@ def rollout(
     for e in range(episodes):
         ticks: list[Transition] = []
         success = torch.zeros(world.n, dtype=torch.bool)
-        obs = _tensor(world.reset(task))
-        alive = obs.isfinite().all(-1)
-        obs = _zero_if_not_finite(obs)
+        first_obs = _tensor(world.reset(task))
+        alive = first_obs.isfinite().all(-1)
+        obs = _zero_if_not_finite(first_obs)
         for t in range(world.family.horizon):
             action = method.act(obs, belief, explores[e])
             step = world.step(action.double().numpy())
@@ -105,8 +105,11 @@ def rollout(
             belief = method.adapt(belief, finished[-1])
         if is_over is not None and is_over():
             break
-    ids = torch.as_tensor(task.ids)
-    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
+    return TrialBatch(stack(finished), parameters, _ids(task), torch.stack(successes))
+
+
+def _ids(task: Task) -> Tensor:
+    return torch.as_tensor(task.ids)
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
