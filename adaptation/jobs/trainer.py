@@ -99,7 +99,6 @@ class Trainer:
         for evaluation in read_log(run.heldout_path(role), HeldoutProgress):
             self.heldout = evaluation
         self._budget = Budget.of(run.config, self._method.schedule, self._minutes)
-        self._counter = stack.enter_context(count_gradient_steps(state.gradient_steps))
         self._source = stack.enter_context(closing(self._make_source()))
         curves = Curves(run.path / "events", role, state)
         self._curves = stack.enter_context(closing(curves))
@@ -183,12 +182,13 @@ class Trainer:
         expected = msgspec.structs.replace(state, iteration=iteration, steps=steps)
         if self._budget.share(expected) < 1:
             self._source.begin_next(self._method, iteration)
-        learned = learn_or_undo(self._method, trial)
+        with count_gradient_steps(state.gradient_steps) as counter:  # not those of ``adapt``
+            learned = learn_or_undo(self._method, trial)
         undone_in_row = state.undone_in_row + 1 if learned is None else 0
         progress = TrainProgress(
             iteration=iteration,
             steps=steps,
-            gradient_steps=self._counter.steps,
+            gradient_steps=counter.steps,
             seconds=monotonic() - self._started,
             returns=trial.returns.mean(1).tolist(),
             success=trial.success.double().mean(1).tolist(),
