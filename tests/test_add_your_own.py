@@ -18,7 +18,15 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
 OWN_PACKAGE, IN_REPOSITORY = PAGE.split("## In this repository")
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
-HELPERS = ("conftest.py", "tiny.py", "emulated.py", "faraway.py", "push.py")
+HELPERS = (
+    "conftest.py",
+    "tiny.py",
+    "emulated.py",
+    "faraway.py",
+    "poisoned.py",
+    "push.py",
+    "toys",
+)
 TESTS = ("contracts", "laws", *HELPERS)
 COPIED = (*PACKAGES, "pliant.py", "pyproject.toml", *(f"tests/{name}" for name in TESTS))
 MODULES = {"pliant": "adaptation.cli", "pytest": "pytest", "pip": "pip"}

@@ -228,8 +228,8 @@ def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -
     if last == before:
         print(
             f"pliant: {run.path} was trained to its end before, {last.iteration} iterations, and "
-            "has nothing left to do; a larger --iterations, --steps, --gradient-steps or --minutes "
-            "trains it further",
+            "has nothing left to do; a larger --iterations, --steps, --gradient-steps or "
+            "--minutes trains it further",
             file=sys.stderr,
         )
     else:

@@ -98,7 +98,6 @@ class Trainer:
         for evaluation in read_log(run.heldout_path(role), HeldoutProgress):
             self.heldout = evaluation
         self._budget = Budget.of(run.config, self._method.schedule, self._minutes)
-        self._counter = stack.enter_context(count_gradient_steps(state.gradient_steps))
         self._source = stack.enter_context(closing(self._make_source()))
         curves = Curves(run.path / "events", role, state)
         self._curves = stack.enter_context(closing(curves))
@@ -133,10 +132,9 @@ class Trainer:
 
     def _count_passed_evaluations(self) -> None:
         """Fewer have passed than before where the method's budget has grown since."""
-        if self._pace is not None and self.role != "method":
-            return
         passed = int(self._share() * self.run.config.evaluations)
-        passed = min(passed, self._state.evaluations_passed)
+        if self.role != "method" or passed >= self._state.evaluations_passed:
+            return
         self._state = msgspec.structs.replace(self._state, evaluations_passed=passed)
         self._saved = self._state
 
@@ -183,12 +181,13 @@ class Trainer:
         expected = msgspec.structs.replace(state, iteration=iteration, steps=steps)
         if self._budget.share(expected) < 1:
             self._source.begin_next(self._method, iteration)
-        learned = learn_or_undo(self._method, trial)
+        with count_gradient_steps(state.gradient_steps) as counter:  # not those of ``adapt``
+            learned = learn_or_undo(self._method, trial)
         undone_in_row = state.undone_in_row + 1 if learned is None else 0
         progress = TrainProgress(
             iteration=iteration,
             steps=steps,
-            gradient_steps=self._counter.steps,
+            gradient_steps=counter.steps,
             seconds=monotonic() - self._started,
             returns=trial.returns.mean(1).tolist(),
             success=trial.success.double().mean(1).tolist(),

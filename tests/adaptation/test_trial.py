@@ -425,7 +425,7 @@ def test_a_recording_that_fails_while_it_is_closed_is_told_too(
 
 def test_a_worker_says_that_its_recording_has_failed(trained: Path, tmp_path: Path) -> None:
     config = config_of(trained)
-    open_or_resume(config, trained / "trial")
+    open_or_resume(Run.open(trained), config, trained / "trial")
     run_worker(Run.open(trained), config, trained / "trial", 0, 2)
     Arm.missing_folder = tmp_path / "nowhere"
     with pytest.raises(SystemExit) as end:

@@ -71,8 +71,10 @@ def test_what_a_family_inherits_it_may_replace(
 def test_a_table_may_start_from_another_methods() -> None:
     blind = load_preset("blind", "slide")
     pearl = load_preset("pearl", "slide")
+    assert blind is not None
     assert pearl is not None
-    assert pearl["sac"] == blind == load_preset("oracle", "slide")
+    assert blind == load_preset("oracle", "slide")
+    assert pearl["sac"] == {**blind, "meta_batch": 256}
 
 
 def test_a_pair_without_a_table_has_no_preset() -> None:
