@@ -28,7 +28,13 @@ HELPERS = (
     "toys",
 )
 TESTS = ("contracts", "laws", *HELPERS)
-COPIED = (*PACKAGES, "pliant.py", "pyproject.toml", *(f"tests/{name}" for name in TESTS))
+COPIED = (
+    *PACKAGES,
+    "benchmarks",
+    "pliant.py",
+    "pyproject.toml",
+    *(f"tests/{name}" for name in TESTS),
+)
 MODULES = {"pliant": "adaptation.cli", "pytest": "pytest", "pip": "pip"}
 FENCE = re.compile(
     r"(?:^`(?P<path>\S+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

@@ -218,7 +218,7 @@ def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map
 def test_a_search_for_a_broken_limit_finds_none(arm: ArmSpec, aim: str) -> None:
     """A short search; ``benchmarks/gate_search.py`` is the long one."""
     kinematics = Kinematics(arm)
-    dt = DRIVER_TICKS[arm.name]
+    dt = DRIVER_TICKS.get(arm.name, 0.002)
     gate = SafetyGate(arm.limits, dt, 64, kinematics)
     excess = search(gate, kinematics, aim, generations=8, n=64, seed=0)
     assert excess["position"] < 1e-9
