@@ -105,7 +105,7 @@ def test_one_broken_reward_costs_one_episode(
     assert not unsound_tensors(trained_state(run))
 
 
-@pytest.mark.parametrize("name", filter(takes_gradient_steps, sorted(METHODS)))
+@pytest.mark.parametrize("name", list(filter(takes_gradient_steps, sorted(METHODS))))
 def test_a_training_that_diverges_ends_with_an_error_and_a_sound_checkpoint(
     tmp_path: Path, name: str, family: Poisoned
 ) -> None:
