@@ -12,6 +12,7 @@ from robots.signals import Array, Setpoint
 LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
+SHORTEST = 1e-6  # rad, of a joint's way: shorter ones bound nothing
 LAG = 0.02  # rad, how far the setpoint may be behind the plan
 LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad, in which the bound that blocks a setpoint is looked for
 
@@ -37,11 +38,11 @@ class Move:
                 f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}"
             )
         self.goal = waypoints[-1]
-        self._lines: list[ruckig.Trajectory] = []
+        self._lines: list[_Line] = []
         self.duration = 0.0  # s
         begin = start
         for end in waypoints:
-            line = _plan_line(limits, begin, end)
+            line = _Line(limits, begin, end)
             self._lines.append(line)
             self.duration += line.duration
             begin = end
@@ -79,28 +80,41 @@ class Move:
             if time <= line.duration or line is last:
                 break
             time -= line.duration
-        q, dq, _ = line.at_time(min(time, line.duration))
-        return np.asarray(q), np.asarray(dq)
+        return line.at_time(time)
 
 
-def _plan_line(limits: Limits, start: Array, goal: Array) -> ruckig.Trajectory:
-    """A straight line in joint space, from rest to rest."""
-    j = len(goal)
-    dq = LIMIT_FRACTION * limits.dq
-    ddq = LIMIT_FRACTION * limits.ddq
-    jerk = LIMIT_FRACTION * limits.jerk
-    request = ruckig.InputParameter(j)
-    request.current_position = start.tolist()
-    request.target_position = goal.tolist()
-    request.max_velocity = dq.tolist()
-    request.max_acceleration = ddq.tolist()
-    request.max_jerk = jerk.tolist()
-    request.synchronization = ruckig.Synchronization.Phase  # all joints in proportion
-    plan = ruckig.Trajectory(j)
-    result = ruckig.Ruckig(j).calculate(request, plan)
-    if result not in (ruckig.Result.Working, ruckig.Result.Finished):
-        raise BadArgumentError(f"no move from {start} to {goal}: {result}")
-    return plan
+class _Line:
+    """A straight line in joint space from rest to rest, as fast as the slowest joint allows.
+
+    One share of the way is planned for all joints: with Ruckig's synchronization of several joints
+    small ones are at times brought out of proportion, and the tool leaves the line.
+    """
+
+    def __init__(self, limits: Limits, start: Array, goal: Array) -> None:
+        """Plan by Ruckig from ``start`` to ``goal``, (j,) each."""
+        self._start = start
+        self._way = goal - start
+        request = ruckig.InputParameter(1)
+        request.current_position = [0.0]
+        request.target_position = [1.0]
+        request.max_velocity = [self._slowest(limits.dq)]
+        request.max_acceleration = [self._slowest(limits.ddq)]
+        request.max_jerk = [self._slowest(limits.jerk)]
+        self._share = ruckig.Trajectory(1)
+        result = ruckig.Ruckig(1).calculate(request, self._share)
+        if result not in (ruckig.Result.Working, ruckig.Result.Finished):
+            raise BadArgumentError(f"no move from {start} to {goal}: {result}")
+        self.duration: float = self._share.duration  # s
+
+    def _slowest(self, limit: Array) -> float:
+        """The limit on the share's derivative that keeps that of every joint, (j,)."""
+        distance = np.maximum(np.abs(self._way), SHORTEST)
+        return float(np.min(LIMIT_FRACTION * limit / distance))
+
+    def at_time(self, time: float) -> tuple[Array, Array]:
+        """Positions and velocities, (j,) each, ``time`` s after the start."""
+        share, rate, _ = self._share.at_time(min(time, self.duration))
+        return self._start + share[0] * self._way, rate[0] * self._way
 
 
 def check_measured(arm: ArmSpec, q: Array) -> None:
