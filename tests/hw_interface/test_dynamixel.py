@@ -5,6 +5,7 @@ Units and signs, refusals, and every fault of the bus through the real controlle
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -329,7 +330,11 @@ class Rig:
             self.ticks(1)
             if self.controller.at_rest:
                 break
-        self.ticks(20)  # by then the last goals have reached the servos
+        self.ticks(20)
+        heard = -1
+        while heard != self.bus.goals:  # goals may still be on their way to the servos
+            heard = self.bus.goals
+            time.sleep(0.1)
 
     def act(self, ticks: int = 32) -> None:
         self.seq += 1
