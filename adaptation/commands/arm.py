@@ -31,11 +31,10 @@ Clock = Literal["lockstep", "realtime"]
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
-@dataclass(frozen=True)
-class ArmOptions:
-    """The options of every command that drives an arm."""
+@dataclass(frozen=True, kw_only=True)
+class DriverOptions:
+    """The options of every command that commands an arm."""
 
-    folder: RunFolder
     arm: str
     """Arm to drive."""
     driver: str = "twin"
@@ -46,16 +45,11 @@ class ArmOptions:
     """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
     driver_set: Pairs = ()
     """Set an option of the driver, such as latency=0.01 of the twin."""
-    tracker: OptionalName = None
-    """Tracker that measures the object. Default: the driver's own, which a twin has."""
-    tracker_set: Pairs = ()
-    """Set an option of the tracker."""
 
     def check_names(self) -> None:
-        """Refuse arms, drivers and trackers that do not exist."""
+        """Refuse arms and drivers that do not exist."""
         check_name(ARMS, self.arm)
         check_name(DRIVERS, self.driver)
-        check_name(TRACKERS, self.tracker)
 
     @property
     def driver_options(self) -> dict[str, Any]:
@@ -67,13 +61,29 @@ class ArmOptions:
             options.setdefault("calibration", str(self.calibration))
         return options
 
+
+@dataclass(frozen=True, kw_only=True)
+class ArmOptions(DriverOptions):
+    """The options of every command that drives an arm with a run's policies."""
+
+    folder: RunFolder
+    tracker: OptionalName = None
+    """Tracker that measures the object. Default: the driver's own, which a twin has."""
+    tracker_set: Pairs = ()
+    """Set an option of the tracker."""
+
+    def check_names(self) -> None:
+        """Refuse arms, drivers and trackers that do not exist."""
+        super().check_names()
+        check_name(TRACKERS, self.tracker)
+
     @property
     def tracker_options(self) -> dict[str, Any]:
         """The tracker's options that were given."""
         return parse_pairs("--tracker-set", self.tracker_set)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Deploy(ArmOptions):
     """Let a trained policy drive an arm inside the arm's limits and adapt while it acts.
 
@@ -115,7 +125,7 @@ class Deploy(ArmOptions):
         return result if result.recording_error is None else Incomplete(result)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial(ArmOptions):
     """Try a run on new objects through an arm: one object after another, each with every policy.
 
