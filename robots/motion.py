@@ -6,7 +6,7 @@ import ruckig
 from robots.arm import ArmSpec, Limits
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
-from robots.safety import START_TOLERANCE
+from robots.safety import may_start
 from robots.signals import Array, Setpoint
 
 LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
@@ -124,8 +124,7 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
         ArmError: the message names the first such joint.
     """
     limits = arm.limits
-    tolerance = START_TOLERANCE * (limits.q_high - limits.q_low)
-    inside = (q >= limits.q_low - tolerance) & (q <= limits.q_high + tolerance)  # False for NaN
+    inside = may_start(q, limits)
     if inside.all():
         return
     joint = int(np.argmin(inside))

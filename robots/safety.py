@@ -231,17 +231,20 @@ class TorqueGate:
         return Torque(tau), verdict[:, 0]
 
 
+def may_start(q: Array, limits: Limits) -> Mask:
+    """Which joints may start at ``q`` (..., j): at most ``START_TOLERANCE`` outside; not NaN."""
+    tolerance = START_TOLERANCE * (limits.q_high - limits.q_low)
+    inside: Mask = (q >= limits.q_low - tolerance) & (q <= limits.q_high + tolerance)
+    return inside
+
+
 def _check_start(q: Array, limits: Limits) -> None:
-    low = limits.q_low
-    high = limits.q_high
-    tolerance = START_TOLERANCE * (high - low)
-    inside = (q >= low - tolerance) & (q <= high + tolerance)  # False for NaN
-    joints = np.flatnonzero(~inside.all(0))
+    joints = np.flatnonzero(~may_start(q, limits).all(0))
     if joints.size:
         first = int(joints[0])
         raise BadArgumentError(
             f"joint {first} cannot start at {q[:, first]}: "
-            f"allowed are {low[first]} to {high[first]}"
+            f"allowed are {limits.q_low[first]} to {limits.q_high[first]}"
         )
 
 
