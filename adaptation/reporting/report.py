@@ -52,16 +52,14 @@ def write_report(folder: Path, out: Path) -> Path:
 
 def no_run_context(header: TrialHeader) -> dict[str, Any]:
     """What the page shows where the trial's run is gone, or was trained further."""
-    context: dict[str, Any] = {"run": header.run, "config": None, "trained": {}}
-    context |= {"learning": None, "heldout": None, "losses": None, "heldout_cards": []}
+    context = _empty_context(header.run)
     context["run_note"] = "Its training is not shown: the run is gone, or has other weights by now."
     return context
 
 
 def run_context(path: Path) -> dict[str, Any]:
     """What the page shows of a run."""
-    context: dict[str, Any] = {"run": path.name, "config": None, "trained": {}}
-    context |= {"learning": None, "heldout": None, "losses": None, "heldout_cards": []}
+    context = _empty_context(path.name)
     run = Run.open(path)
     logs = _read_logs(run, Run.log_path, TrainProgress)
     heldout = _read_logs(run, Run.heldout_path, HeldoutProgress)
@@ -77,6 +75,13 @@ def run_context(path: Path) -> dict[str, Any]:
         context["heldout"] = heldout_curve(heldout)
     if "adapted" in heldout:
         context["heldout_cards"] = heldout_cards(heldout["adapted"][-1])
+    return context
+
+
+def _empty_context(run: str) -> dict[str, Any]:
+    """What the page shows of a run of which only the name is known."""
+    context: dict[str, Any] = {"run": run, "config": None, "trained": {}}
+    context |= {"learning": None, "heldout": None, "losses": None, "heldout_cards": []}
     return context
 
 
