@@ -9,7 +9,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 STOP_SIGNAL = signal.SIGUSR1
@@ -76,12 +76,7 @@ class OperatorKeys:
             self._keyboard = None
         return pressed.decode(errors="ignore"), stop
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._attributes is not None:
             # a job in the background may set the terminal only while SIGTTOU is blocked
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})

@@ -7,7 +7,6 @@ computes. What it says has a slot of its own in the control process's memory.
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from adaptation.jobs.status_line import Status, StatusLine
@@ -41,14 +40,9 @@ class OperatorConsole:
         self._keys.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Restore the terminal and say how the arm was left."""
-        self._keys.__exit__(kind, error, traceback)
+        self._keys.__exit__()
         self._line.say(self._last_line)
 
     @property
