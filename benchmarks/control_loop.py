@@ -143,9 +143,9 @@ def run_in_thread(seconds: float, ask_for_realtime: bool) -> Lateness:
         thread.start()
         steps = train(seconds)
         result = measure(shared, steps)
-        said = np.zeros(len(Word), dtype=np.int64)
-        said[Word.QUIT] = 1
-        shared.words.write(counts=said)
+        counts = np.zeros(len(Word), dtype=np.int64)
+        counts[Word.QUIT] = 1
+        shared.words.write(counts=counts)
         thread.join()
     gc.enable()  # the loop disables it
     shared.close()

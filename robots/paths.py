@@ -75,12 +75,17 @@ class FreeSpace:
 
     def _choose_pairs(self, at_home: Array) -> None:
         """Choose the pairs of points (p, 3) that must not come close to each other."""
-        first, second = np.triu_indices(len(self._link), 1)
-        apart = self._link[second] - self._link[first] >= NEIGHBORS
-        self._first = first[apart]
-        self._second = second[apart]
-        distance = np.linalg.norm(at_home[self._first] - at_home[self._second], axis=-1)
-        self._least_distance = np.minimum(2 * self._radius, HOME_SHARE * distance)
+        count = len(self._link)
+        first, second = np.triu_indices(count, 1)
+        links_between = self._link[second] - self._link[first]
+        is_apart = links_between >= NEIGHBORS
+        self._first = first[is_apart]
+        self._second = second[is_apart]
+        between = at_home[self._first] - at_home[self._second]
+        distance = np.linalg.norm(between, axis=-1)
+        near_home = HOME_SHARE * distance
+        both_radii = 2 * self._radius
+        self._least_distance = np.minimum(both_radii, near_home)
 
     def violations(self, q: Array) -> Array:
         """How deep each of ``CONSTRAINTS`` is violated at ``q`` (n, j), (n, 5) m; 0: it holds."""

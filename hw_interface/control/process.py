@@ -225,10 +225,10 @@ class ControlLoop:
         """Handle the words that were said since the last tick, see ``Word``."""
         handled = self.progress.words_handled
         counts = self.shared.words.read_nonblocking()["counts"]
-        said = [word for word in Word if counts[word] != handled[word]]
-        for word in said:
+        new_words = [word for word in Word if counts[word] != handled[word]]
+        for word in new_words:
             self.obey(word)
-        if said:
+        if new_words:
             handled[...] = counts
             self.publish()
 

@@ -74,15 +74,15 @@ class RecorderProcess:
         notes = describe_arm(family, plan, lockstep) | record_to.notes
         recording_plan = RecordingPlan(self.path, arm.joints, lockstep, notes, arm.urdf)
         # each message arrives whole or not at all; the answer is the reason of a failure
-        self._notes, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._notes, recorder_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # in lockstep time waits for the recorder, else a message that does not fit is lost
         self._notes.settimeout(LOCKSTEP_PATIENCE if lockstep else 0.0)
         sizes = Sizes.of(family)
-        arguments = (recording_plan, sizes, shared, os.getpid(), theirs)
+        arguments = (recording_plan, sizes, shared, os.getpid(), recorder_end)
         spawn = multiprocessing.get_context("spawn")
         self._process = spawn.Process(target=record, args=arguments, daemon=True)
         self._process.start()
-        theirs.close()
+        recorder_end.close()
 
     @property
     def pid(self) -> int | None:

@@ -177,16 +177,16 @@ def _copy(data: mmap, file: IO[bytes]) -> Recovered:
     """Copy every whole record and count what is between them."""
     ours = data.find(PROFILE.encode()) >= 0  # in the header and in the metadata
     copier = _Copier(file, ours)
-    seen: set[int] = set()
+    copied: set[int] = set()  # digests of records
     lost_bytes = 0
     position = 0
     for record in find_whole(data):
         lost_bytes += count_damaged(data, position, record.start)
         position = record.end
         digest = hash(data[record.start : record.end])
-        if digest in seen:  # a file that was put together may hold a record twice
+        if digest in copied:  # a file that was put together may hold a record twice
             continue
-        seen.add(digest)
+        copied.add(digest)
         match record.content:
             case Attachment():
                 copier.copy_attachment(record.content)
