@@ -6,8 +6,9 @@ Axes: n arms, j joints. It enforces limits; it performs no safety function.
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import Limits
+from robots.arm import ArmSpec, Limits
 from robots.braking import StraightBraking
+from robots.clearance import ClearLine
 from robots.errors import BadArgumentError
 from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
@@ -43,6 +44,7 @@ class SafetyGate:
         n: int,
         kinematics: Kinematics | None = None,
         promise: float = PROMISE,
+        links_of: ArmSpec | None = None,
     ) -> None:
         """Create the gate of n arms, at rest at joint positions 0 until ``reset``.
 
@@ -52,6 +54,7 @@ class SafetyGate:
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
             promise: m, how far the tool may get out of its box at most, between two setpoints.
+            links_of: the arm, to keep its links off the table and each other; for n = 1 alone.
 
         Raises:
             BadArgumentError: ``dt`` is not finite and positive, or the promise cannot be kept with
@@ -88,6 +91,9 @@ class SafetyGate:
             self._box = ToolBox(limits, kinematics, self._braking, dt, n)
             _check_promise(promise, self._box.promise, dt)
             self._tool = np.zeros((3, n))  # m, in the box
+        self._links: ClearLine | None = None
+        if links_of is not None and kinematics is not None and self._box is not None:
+            self._links = ClearLine(links_of, kinematics, self._braking, self._box.lag)
         zero = np.zeros_like(self._dq_max)
         self._set_state((zero, zero, zero))
         self._locate_tool()
@@ -148,6 +154,8 @@ class SafetyGate:
             self._set_state(self._steps.toward(self._state, allowed, urgent))
             return self.setpoint, verdict | limited * LIMITED
         fraction = box.allowed_fraction(q, self._tool, allowed)
+        if self._links is not None:
+            fraction *= self._links.allowed_fraction(q[:, 0], fraction * allowed[:, 0])
         limited |= fraction < 1
         state = self._steps.toward(self._state, fraction * allowed, urgent)
         stopped = self._brake_unless_it_can_stop(box, state)
@@ -160,6 +168,8 @@ class SafetyGate:
         """
         displacement = self._braking.line(state)
         leaves, tool = box.would_leave(self._tool, state[0], displacement)
+        if self._links is not None and not leaves[0]:
+            leaves |= self._links.would_hit(state[0][:, 0], displacement[:, 0])
         self._on_line &= leaves
         if leaves.any():
             rows = np.flatnonzero(leaves)
@@ -168,6 +178,8 @@ class SafetyGate:
             for values, braked_values in zip(state, braked, strict=True):
                 values[:, rows] = braked_values
             tool[:, rows] = box.position(braked[0])
+            if self._links is not None:
+                self._links.brake_to(state[0][:, 0])
         self._set_state(state)
         self._tool = tool
         return leaves
@@ -176,6 +188,8 @@ class SafetyGate:
         """Compute where the tool is in its box, (3, n) m."""
         if self._box is not None:
             self._tool = self._box.position(self._q)
+        if self._links is not None:
+            self._links.begin(self._q[:, 0])
 
     def _set_state(self, state: State) -> None:
         self._state = state

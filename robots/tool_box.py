@@ -48,7 +48,7 @@ class ToolBox:
             n: number of arms.
         """
         self._kinematics = kinematics
-        self._lag = braking.lag + 2 * dt + self.LEAD_TIME
+        self.lag = braking.lag + 2 * dt + self.LEAD_TIME  # s, see ``allowed_fraction``
         chain = read_chain(kinematics.arm)
         self._curvature = tool_curvature_bound(chain, limits)
         low, high = limits.tool_box.T
@@ -72,9 +72,8 @@ class ToolBox:
     def allowed_fraction(self, q: Array, tool: Array, requested: Array) -> Array:
         """How much of the velocity ``requested`` still lets the tool stop inside the box, (n,).
 
-        At the fraction s, the joints travel s·(s·time + lag)·requested until they are at rest. At
-        s = 1 the tool travels along a line of which the fraction f lies inside the box. Hence
-        s·(s·time + lag) = f·(time + lag), solved for s.
+        Where the joints come to rest in this way, the tool travels along a line of which a fraction
+        lies inside the box.
 
         Args:
             q: (j, n) rad.
@@ -83,7 +82,7 @@ class ToolBox:
         """
         times = np.abs(requested) / self._two_ddq
         time = times.max(0)
-        lag = self._lag
+        lag = self.lag
         stop_time = time + lag
         rest = self.position(q + requested * stop_time)
         displacement = rest - tool
@@ -93,10 +92,7 @@ class ToolBox:
         fractions = (room + TINY) / (distance + TINY)  # of each axis
         inside = fractions.min(0)  # f
 
-        allowed = inside * stop_time
-        half_lag = lag / 2
-        root = np.sqrt(half_lag**2 + time * allowed)
-        fraction = allowed / (half_lag + root)
+        fraction = fraction_of_speed(inside, time, lag)
         return np.where(inside < 1, fraction, 1.0)
 
     def would_leave(self, present: Array, q: Array, displacement: Array) -> tuple[Mask, Array]:
@@ -143,6 +139,24 @@ class ToolBox:
         columns = positions.reshape(len(configurations), -1, 3).swapaxes(1, 2)
         from_center: Array = columns - self._center[:, : columns.shape[-1]]
         return from_center
+
+
+def fraction_of_speed(inside: Array, time: Array | float, lag: float) -> Array:
+    """The fraction of a velocity at which joints stop within a share ``inside`` of their line.
+
+    At the fraction s they travel s·(s·time + lag) times the velocity until they are at rest. Hence
+    s·(s·time + lag) = inside·(time + lag), solved for s.
+
+    Args:
+        inside: share of the line that is free, in [0, 1].
+        time: s, half of the time in which they brake.
+        lag: s, in which they go on at full speed.
+    """
+    allowed = inside * (time + lag)
+    half_lag = lag / 2
+    root = np.sqrt(half_lag**2 + time * allowed)
+    fraction: Array = allowed / (half_lag + root)
+    return fraction
 
 
 def _farthest(begin: Array, end: Array, bulge: Array) -> Array:

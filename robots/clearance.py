@@ -1,0 +1,252 @@
+"""How far an arm's links are from the table and from each other, also along a line in joint space.
+
+The links are covered by spheres, and all distances are between these. Axes: j joints, p spheres,
+c constraints (heights of spheres over the table, then distances of pairs), k configurations.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.arm import ArmSpec
+from robots.braking import StraightBraking
+from robots.joint_steps import TINY
+from robots.kinematics import Kinematics
+from robots.reach import point_speed_bound, second_change
+from robots.signals import Array
+from robots.spheres import BASE, Spheres
+from robots.tool_box import fraction_of_speed
+from robots.urdf import read_chain
+
+# m that spheres keep from the table and from each other. Ours: more than half the way that any part
+# of an arm travels between two setpoints at the drivers' ticks (4 m/s for 3 ms), which is unchecked.
+MARGIN = 0.01
+LEAD = 0.001  # m before the margin where an arm is led to stop, so that it need not brake
+NEIGHBORS = 3  # links fewer than so many places apart are kept apart by the joints' limits
+PIECES = 4  # of a line, whose ends are computed
+LOOK_AGAIN = 0.1  # rad, all joints together, after which all distances are computed anew
+ROUNDING = 1e-9  # m
+
+Indices = NDArray[np.int64]
+
+
+class Clearance:
+    """The distances of one arm's links from the table and from each other.
+
+    The table is at z = 0, or where the floor of the arm's boxes is, if that is lower. What is in
+    contact or close at home or at rest may be as close as it is there. A sphere that contains the
+    tool's origin is kept from the table by the tool's box.
+    """
+
+    def __init__(self, arm: ArmSpec, kinematics: Kinematics) -> None:
+        """Choose the spheres and their pairs.
+
+        Raises:
+            BadArgumentError: the URDF has a shape that is not supported.
+        """
+        chain = read_chain(arm)
+        spheres = Spheres.cover(arm)
+        ones = np.ones(len(spheres.link))
+        self._kinematics = kinematics
+        self._link = spheres.link
+        self._point = np.column_stack([spheres.center, ones])
+
+        from_tool = np.linalg.norm(spheres.center - chain.tool[:3, 3], axis=1)
+        at_tool = (spheres.link == len(arm.joints) - 1) & (from_tool < spheres.radius)
+        over_table = np.flatnonzero((spheres.link != BASE) & ~at_tool)
+        first, second = np.triu_indices(len(spheres.link), 1)
+        apart = spheres.link[second] - spheres.link[first] >= NEIGHBORS
+        first = first[apart]
+        second = second[apart]
+        #: how many constraints are heights over the table; they come first
+        self.heights = len(over_table)
+        self._first = first  # (c - heights,)
+        self._second = np.concatenate([over_table, second])  # (c,)
+        self.all = np.arange(len(self._second))  # (c,) indices of all constraints
+
+        floor = min(0.0, arm.limits.tool_box[2, 0], arm.move_limits.tool_box[2, 0])
+        heights = floor + spheres.radius[over_table]
+        distances = spheres.radius[first] + spheres.radius[second]
+        wanted = np.concatenate([heights, distances]) + MARGIN
+        self._least = np.zeros_like(wanted)
+        known_poses = np.stack([arm.home, arm.rest])
+        there, _ = self.slack(known_poses, self.all)
+        self._least = np.minimum(wanted, there.min(1))  # (c,) m
+
+        speed = point_speed_bound(chain, arm.limits, spheres.link, spheres.center)
+        #: (c, j) bounds of what each joint adds to the second derivative of a constraint's distance
+        self.bend = speed[self._second]
+        self.bend[self.heights :] += speed[first]
+        #: (c, j) bounds of how fast a distance changes with each joint; only those between the two
+        #: links of a pair change it
+        self.speed = speed[self._second]
+        between = speed[first] == 0
+        self.speed[self.heights :] *= between
+
+    def slack(self, q: Array, rows: Indices) -> tuple[Array, Array]:
+        """How much farther than they must be spheres are, at configurations ``q`` (k, j).
+
+        Args:
+            q: (k, j) rad.
+            rows: (m,) indices of the constraints, ascending.
+
+        Returns:
+            (m, k) m, negative where a constraint is violated; and of those m that are pairs the
+            vectors between their spheres, (pairs, 3, k) m.
+        """
+        pairs = rows[rows >= self.heights] - self.heights
+        heights = len(rows) - len(pairs)
+        center = self._kinematics.points(q, self._link, self._point)  # (p, 3, k)
+        second = center[self._second[rows]]
+        between = second[heights:] - center[self._first[pairs]]
+        distance = np.sqrt(np.einsum("mxk,mxk->mk", between, between))
+        height = second[:heights, 2]
+        slack = np.concatenate([height, distance]) - self._least[rows, None]
+        return slack, between
+
+
+class ClearLine:
+    """Keeps the links of one arm clear while it brakes along a straight line in joint space.
+
+    Between the computed configurations a sphere is beside the straight line through its places by
+    no more than its curvature allows. An arm that violates a constraint may only come out.
+    """
+
+    def __init__(
+        self, arm: ArmSpec, kinematics: Kinematics, braking: StraightBraking, lag: float
+    ) -> None:
+        """Prepare one arm.
+
+        Args:
+            arm: whose links these are.
+            kinematics: of the arm.
+            braking: how the joints stop.
+            lag: s, for which the joints go on at full speed when they are to stop.
+        """
+        self._clearance = Clearance(arm, kinematics)
+        self._beside = self._clearance.bend @ braking.offset  # (c,) m
+        self._two_ddq = 2 * arm.limits.ddq
+        self._lag = lag
+        self._share = np.arange(PIECES + 1)[:, None] / PIECES
+        self.begin(arm.home)
+
+    def begin(self, q: Array) -> None:
+        """The arm is at ``q`` (j,), clear or not."""
+        self._look_around(q)
+        self._near = self._clearance.all
+        self._present = np.minimum(self._reference_slack, 0.0)  # (c,) m
+
+    def allowed_fraction(self, q: Array, requested: Array) -> float:
+        """How much of the velocity ``requested`` (j,) still lets the arm stop in time.
+
+        Only what is near the present line is looked at: ``would_hit`` is what keeps the arm clear.
+        """
+        if not len(self._near):
+            return 1.0
+        time = float((np.abs(requested) / self._two_ddq).max())
+        displacement = requested * (time + self._lag)
+        inside, _ = self._clear_share(q, displacement, self._near, LEAD)
+        if inside == 1:
+            return 1.0
+        return float(fraction_of_speed(np.array(inside), time, self._lag))
+
+    def would_hit(self, q: Array, displacement: Array) -> bool:
+        """Whether a constraint would be violated, or more than at present, on a line from ``q``.
+
+        If not, the arm is at ``q`` from now on. Both are (j,).
+        """
+        middle = q + displacement / 2
+        if np.abs(middle - self._reference).sum() > LOOK_AGAIN:
+            self._look_around(middle)
+        rows = self._reachable(q, displacement)
+        self._near = rows
+        inside, slack = self._clear_share(q, displacement, rows, 0.0)
+        if inside < 1:
+            return True
+        self._present.fill(0.0)
+        self._present[rows] = np.minimum(slack, 0.0)
+        return False
+
+    def brake_to(self, q: Array) -> None:
+        """The arm is at ``q`` (j,), on the last line that was free."""
+        rows = np.flatnonzero(self._present < 0)
+        if len(rows):
+            slack, _ = self._clearance.slack(q[None], rows)
+            self._present[rows] = np.minimum(slack[:, 0], 0.0)
+
+    def _look_around(self, q: Array) -> None:
+        """Compute the distances of all spheres at ``q``."""
+        slack, _ = self._clearance.slack(q[None], self._clearance.all)
+        self._reference = q
+        self._reference_slack = slack[:, 0]
+
+    def _reachable(self, q: Array, displacement: Array) -> Indices:
+        """The constraints (m,) that may be violated on a line; most are too far away."""
+        half = displacement / 2
+        farthest = np.abs(q + half - self._reference) + np.abs(half)
+        way = self._clearance.speed @ farthest
+        near = self._reference_slack < way + self._beside + LEAD
+        return np.flatnonzero(near)
+
+    def _clear_share(
+        self, q: Array, displacement: Array, rows: Indices, lead: float
+    ) -> tuple[float, Array]:
+        """The share of a line before the first violation, and the slack (m,) at its beginning."""
+        if not len(rows):
+            return 1.0, np.zeros(0)
+        line = q + self._share * displacement
+        slack, between = self._clearance.slack(line, rows)
+        allowed = np.minimum(self._present[rows] - ROUNDING, lead)
+        room = slack - allowed[:, None]  # (m, k)
+        half_piece = self._clearance.speed[rows] @ np.abs(displacement) / PIECES / 2
+        if (room.min(1) > half_piece + self._beside[rows]).all():
+            return 1.0, slack[:, 0]
+        lowest = self._lowest(room, between, rows, displacement)
+        blocked = lowest < 0
+        if not blocked.any():
+            return 1.0, slack[:, 0]
+        piece = int(np.argmax(blocked.any(0)))  # the first one
+        hit = blocked[:, piece]
+        begin = room[hit, piece]
+        fractions = begin / (begin - lowest[hit, piece])
+        share = max(float(fractions.min()), 0.0)
+        return (piece + share) / PIECES, slack[:, 0]
+
+    def _lowest(self, room: Array, between: Array, rows: Indices, displacement: Array) -> Array:
+        """A bound of the lowest room of each constraint on each piece of a line, (m, k - 1) m."""
+        begin = room[:, :-1]
+        end = room[:, 1:]
+        rise = end - begin
+        slopes = np.stack([rise, rise])  # at the beginning and at the end; of heights the same
+        pairs = slice(len(rows) - len(between), None)
+        step = np.diff(between, axis=2)
+        along_first = np.einsum("mxk,mxk->mk", between[..., :-1], step)
+        along_last = np.einsum("mxk,mxk->mk", between[..., 1:], step)
+        distance = np.linalg.norm(between, axis=1)
+        slopes[0, pairs] = along_first / distance[:, :-1]
+        slopes[1, pairs] = along_last / distance[:, 1:]
+        piece = displacement[:, None] / PIECES
+        bulge = second_change(self._clearance.bend[rows], piece) / 8
+        beside = self._beside[rows, None]
+        lowest: Array = _lowest_between(begin, end, slopes, bulge) - beside
+        return lowest
+
+
+def _lowest_between(begin: Array, end: Array, slopes: Array, bulge: Array) -> Array:
+    """A bound of the lowest distance on a piece of a line.
+
+    On straight ways a distance is a convex function of the share w of the piece: it lies above its
+    tangents at both ends. As the ways are curved it is lower by 4·bulge·w·(1 - w) at most. Where it
+    rises at its beginning, or falls at its end, by more than 4·bulge, that end is the lowest.
+
+    Args:
+        begin: (m, k) m.
+        end: (m, k) m.
+        slopes: (2, m, k) m, of the tangents at the beginning and at the end.
+        bulge: (m, 1) m.
+    """
+    first, last = slopes
+    turns = (first < 0) & (last > 0)
+    crossing = (last + begin - end) / (last - first + TINY)
+    lowest = np.where(turns, begin + first * crossing, np.minimum(begin, end)) - bulge
+    lowest = np.where(first >= 4 * bulge, begin, lowest)
+    return np.where(last <= -4 * bulge, end, lowest)
