@@ -20,7 +20,7 @@ class Limits:
     known limits does not move. The arrays are read-only copies.
 
     Raises:
-        BadArgumentError: a number is not finite, a rate, torque, force or deadline is not positive,
+        BadArgumentError: a number is not finite, a rate, speed, torque, force or deadline is not positive,
             shapes do not fit together, or a lower limit is not below its upper limit.
     """
 
@@ -32,7 +32,8 @@ class Limits:
     jerk: Array  # (j,) rad/s³ or m/s³
     tau: Array  # (j,) N·m or N
     tool_box: Array  # (3, 2) m, lowest and highest x, y, z of the tool in the base frame
-    force: float  # N at the tool
+    tool_speed: float  # m/s, of the tool's frame, largest magnitude
+    force: float  # N at the tool; judged nowhere yet: no driver measures a force there
     deadline: float  # s, the age at which a command is too old to be followed
 
     def __post_init__(self) -> None:

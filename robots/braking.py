@@ -44,10 +44,12 @@ class StraightBraking:
         self._two_ddq = per_arm(2 * ddq, n)
         self._step = per_arm(step, n)
 
-    def line(self, state: State) -> Array:
-        """How far joints in this state travel until they are at rest, at most: (j, n) rad.
+    def line(self, state: State) -> tuple[Array, Array]:
+        """The straight line along which joints in this state come to rest.
 
-        It is a straight line that begins at their positions.
+        Returns:
+            How far they travel on it at most, (j, n) rad, and in how many s they would do so
+            without slowing down, (n,).
 
         Coasting for k ticks from the acceleration a changes the velocity by a·dt·(k - 1)/2, and the
         joints then lie on the line that leads from q in the direction of the new velocity, up to
@@ -61,7 +63,7 @@ class StraightBraking:
         times = np.abs(velocity) / self._two_ddq
         time = times.max(0) + self.lag
         displacement: Array = velocity * time
-        return displacement
+        return displacement, time
 
     def tick(self, state: State, on_line: Mask) -> tuple[State, Mask]:
         """One tick of braking.

@@ -14,6 +14,7 @@ from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
 from robots.signals import Array, Mask, Setpoint, Torque, Verdict
 from robots.tool_box import PROMISE, ToolBox
+from robots.tool_speed import ToolSpeed
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
 # How far outside its position limits a joint may start, as a fraction of its range. An arm that
@@ -91,6 +92,7 @@ class SafetyGate:
             self._box = ToolBox(limits, kinematics, self._braking, dt, n)
             _check_promise(promise, self._box.promise, dt)
             self._tool = np.zeros((3, n))  # m, in the box
+            self._tool_speed = ToolSpeed(limits, kinematics, dt, self._box.lag)
         self._links: ClearLine | None = None
         if links_of is not None and kinematics is not None and self._box is not None:
             self._links = ClearLine(links_of, kinematics, self._braking, self._box.lag)
@@ -154,6 +156,8 @@ class SafetyGate:
             self._set_state(self._steps.toward(self._state, allowed, urgent))
             return self.setpoint, verdict | limited * LIMITED
         fraction = box.allowed_fraction(q, self._tool, allowed)
+        slower = self._tool_speed.allowed_fraction(q, allowed)
+        fraction = np.minimum(fraction, slower)
         if self._links is not None:
             fraction *= self._links.allowed_fraction(q[:, 0], fraction * allowed[:, 0])
         limited |= fraction < 1
@@ -166,8 +170,10 @@ class SafetyGate:
 
         The last state was checked in the same way, so that the arm can brake from there.
         """
-        displacement = self._braking.line(state)
+        displacement, time = self._braking.line(state)
         leaves, tool = box.would_leave(self._tool, state[0], displacement)
+        moved = tool - self._tool
+        leaves |= self._tool_speed.is_too_fast(state[0], displacement, time, moved)
         if self._links is not None and not leaves[0]:
             leaves |= self._links.would_hit(state[0][:, 0], displacement[:, 0])
         self._on_line &= leaves
@@ -243,6 +249,15 @@ class TorqueGate:
         limited_flags = limited * LIMITED
         verdict = dropped_flags | limited_flags  # (n, 1)
         return Torque(tau), verdict[:, 0]
+
+
+def arm_gate(arm: ArmSpec, limits: Limits, dt: float) -> SafetyGate:
+    """The gate of one real arm with all checks: every command to a driver passes one of these.
+
+    Raises:
+        BadArgumentError: the tick is too long, or the arm's URDF does not fit.
+    """
+    return SafetyGate(limits, dt, 1, Kinematics(arm), links_of=arm)
 
 
 def may_start(q: Array, limits: Limits) -> Mask:

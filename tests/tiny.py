@@ -23,6 +23,7 @@ LIMITS = Limits(
     jerk=100 * ONES,
     tau=ONES,
     tool_box=np.array([[-1.0, 1.0]] * 3),
+    tool_speed=2.0,
     force=10.0,
     deadline=0.1,
 )

@@ -48,6 +48,7 @@ CHEETAH = Walker(
         ddq=1e5 * ONE,
         jerk=1e8 * ONE,
         tool_box=np.array([[-1e3, 1e3]] * 3),
+        tool_speed=1e3,
         force=1e4,
         deadline=0.25,
     ),

@@ -28,6 +28,7 @@ POINT = Body(
         jerk=1e4 * ONE,
         tau=ONE,
         tool_box=np.array([[-4.0, 4.0]] * 3),
+        tool_speed=2.0,
         force=1.0,
         deadline=0.25,
     ),

@@ -239,7 +239,7 @@ def test_an_arm_brakes_along_the_line_that_was_checked(arm: ArmSpec, dt: float) 
     ddq = rng.choice([-1.0, -0.3, 0.0, 0.5, 1.0], (j, n)) * limits.ddq[:, None]
     braking = StraightBraking(limits, dt, n)
     state = (np.zeros((j, n)), dq, ddq)
-    displacement = braking.line(state)
+    displacement, _ = braking.line(state)
     length = np.linalg.norm(displacement, axis=0)
     direction = displacement / length
     on_line = np.zeros(n, dtype=bool)

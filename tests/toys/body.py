@@ -27,6 +27,7 @@ LIMITS = Limits(
     jerk=1e4 * ONE,
     tau=5 * ONE,
     tool_box=np.array([[-10.0, 10.0]] * 3),
+    tool_speed=10.0,
     force=5.0,
     deadline=0.25,
 )

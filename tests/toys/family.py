@@ -18,6 +18,7 @@ LIMITS = Limits(
     jerk=1e4 * ONE,
     tau=ONE,
     tool_box=np.array([[-3.0, 3.0]] * 3),
+    tool_speed=10.0,
     force=1.0,
     deadline=0.25,
 )

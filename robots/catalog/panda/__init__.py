@@ -30,6 +30,9 @@ PANDA = ArmSpec(
                 [0.02, 1.0],
             ]
         ),
+        # Franka Control Interface documentation, limits of the Panda in Cartesian space: the
+        # translational velocity.
+        tool_speed=1.7,
         # Ours: near the low end of the collision thresholds used on this arm, 20 N to 100 N.
         force=30.0,
         # Ours: two and a half control periods of 0.1 s.

@@ -34,6 +34,9 @@ VIPERX = ArmSpec(
                 [0.02, 0.65],
             ]
         ),
+        # Ours, as none is published: somewhat below the Panda's. The waist alone moves the tool so
+        # fast at its full speed, 0.48 m from its axis.
+        tool_speed=1.5,
         # Ours: twice the weight of the working payload of 750 g.
         force=15.0,
         # Ours: two and a half control periods of 0.1 s.

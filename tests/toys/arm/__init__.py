@@ -18,6 +18,7 @@ TOY = ArmSpec(
         jerk=np.array([5000.0, 5000.0]),
         tau=np.array([20.0, 20.0]),
         tool_box=np.array([[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]),
+        tool_speed=2.0,
         force=20.0,
         deadline=0.25,
     ),

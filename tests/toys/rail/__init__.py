@@ -18,6 +18,7 @@ RAIL = ArmSpec(
         jerk=np.array([2500.0, 5000.0, 5000.0]),
         tau=np.array([200.0, 50.0, 20.0]),
         tool_box=np.array([[0.1, 0.55], [-0.1, 0.4], [0.5, 0.9]]),
+        tool_speed=2.0,
         force=20.0,
         deadline=0.25,
     ),
