@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
+from robots.bodies import make_arm_gate
 from robots.catalog import ARMS
 from robots.clearance import Clearance
 from robots.kinematics import Kinematics
-from robots.safety import SafetyGate, arm_gate
+from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
 
 DRIVER_TICKS = {"panda": 0.002, "viperx": 1 / 320}  # s, of the twin and of the Dynamixel driver
@@ -93,9 +94,9 @@ class SingleGates:
     def __init__(self, arm: ArmSpec, dt: float, n: int) -> None:
         self.limits = arm.limits
         self.dt = dt
-        self.clearance = Clearance(arm, Kinematics(arm))
+        self.clearance = Clearance(Kinematics(arm))
         self.home = arm.home
-        self._gates = [arm_gate(arm, arm.limits, dt) for _ in range(n)]
+        self._gates = [make_arm_gate(arm, arm.limits, dt) for _ in range(n)]
 
     def reset(self, q: Array) -> None:
         for gate, start in zip(self._gates, q, strict=True):

@@ -20,8 +20,8 @@ class Limits:
     known limits does not move. The arrays are read-only copies.
 
     Raises:
-        BadArgumentError: a number is not finite, a rate, speed, torque, force or deadline is not positive,
-            shapes do not fit together, or a lower limit is not below its upper limit.
+        BadArgumentError: a number is not finite, a rate, speed, torque, force or deadline is not
+            positive, shapes do not fit together, or a lower limit is not below its upper limit.
     """
 
     # Of each joint in its own unit: a prismatic joint has m and N where others have rad and N·m.

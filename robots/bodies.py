@@ -81,3 +81,17 @@ def make_gate(body: Body, limits: Limits, dt: float, n: int) -> Gate:
 @make_gate.register
 def _(body: Walker, limits: Limits, dt: float, n: int) -> Gate:
     return TorqueGate(limits, n)
+
+
+def make_arm_gate(arm: ArmSpec, limits: Limits, dt: float) -> SafetyGate:
+    """The gate of one real arm, with every check: all commands to a driver pass such a gate.
+
+    Args:
+        arm: that is driven.
+        limits: those of the arm, perhaps with a smaller tool box.
+        dt: s between two ticks.
+
+    Raises:
+        BadArgumentError: the tick is too long to keep the tool's box, or the URDF does not fit.
+    """
+    return SafetyGate(limits, dt, 1, Kinematics(arm), keep_links_clear=True)

@@ -7,7 +7,6 @@ c constraints (heights of spheres over the table, then distances of pairs), k co
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec
 from robots.braking import StraightBraking
 from robots.joint_steps import TINY
 from robots.kinematics import Kinematics
@@ -17,8 +16,8 @@ from robots.spheres import BASE, Spheres
 from robots.tool_box import fraction_of_speed
 from robots.urdf import read_chain
 
-# m that spheres keep from the table and from each other. Ours: more than half the way that any part
-# of an arm travels between two setpoints at the drivers' ticks (4 m/s for 3 ms), which is unchecked.
+# m that spheres keep from the table and from each other. Ours: more than half of the way, which is
+# not checked, of any part of an arm between two setpoints at the drivers' ticks (4 m/s for 3 ms).
 MARGIN = 0.01
 LEAD = 0.001  # m before the margin where an arm is led to stop, so that it need not brake
 NEIGHBORS = 3  # links fewer than so many places apart are kept apart by the joints' limits
@@ -37,24 +36,29 @@ class Clearance:
     tool's origin is kept from the table by the tool's box.
     """
 
-    def __init__(self, arm: ArmSpec, kinematics: Kinematics) -> None:
+    def __init__(self, kinematics: Kinematics) -> None:
         """Choose the spheres and their pairs.
 
         Raises:
             BadArgumentError: the URDF has a shape that is not supported.
         """
+        arm = kinematics.arm
         chain = read_chain(arm)
         spheres = Spheres.cover(arm)
         ones = np.ones(len(spheres.link))
         self._kinematics = kinematics
         self._link = spheres.link
-        self._point = np.column_stack([spheres.center, ones])
+        self._center = np.column_stack([spheres.center, ones])  # (p, 4) in the frames of the links
+        self._in_base = spheres.link == BASE
 
-        from_tool = np.linalg.norm(spheres.center - chain.tool[:3, 3], axis=1)
+        last = chain.links[-1]
+        tool = last.to_urdf_frame[:3, :3].T @ chain.tool[:3, 3]
+        from_tool = np.linalg.norm(spheres.center - tool, axis=1)
         at_tool = (spheres.link == len(arm.joints) - 1) & (from_tool < spheres.radius)
-        over_table = np.flatnonzero((spheres.link != BASE) & ~at_tool)
+        over_table = np.flatnonzero(~self._in_base & ~at_tool)
         first, second = np.triu_indices(len(spheres.link), 1)
-        apart = spheres.link[second] - spheres.link[first] >= NEIGHBORS
+        links_between = spheres.link[second] - spheres.link[first]
+        apart = links_between >= NEIGHBORS
         first = first[apart]
         second = second[apart]
         #: how many constraints are heights over the table; they come first
@@ -62,6 +66,8 @@ class Clearance:
         self._first = first  # (c - heights,)
         self._second = np.concatenate([over_table, second])  # (c,)
         self.all = np.arange(len(self._second))  # (c,) indices of all constraints
+        #: what each constraint keeps a link away from
+        self.names = ("table",) * len(over_table) + ("arm itself",) * len(first)
 
         floor = min(0.0, arm.limits.tool_box[2, 0], arm.move_limits.tool_box[2, 0])
         heights = floor + spheres.radius[over_table]
@@ -95,13 +101,20 @@ class Clearance:
         """
         pairs = rows[rows >= self.heights] - self.heights
         heights = len(rows) - len(pairs)
-        center = self._kinematics.points(q, self._link, self._point)  # (p, 3, k)
+        center = self._centers(q)
         second = center[self._second[rows]]
         between = second[heights:] - center[self._first[pairs]]
         distance = np.sqrt(np.einsum("mxk,mxk->mk", between, between))
         height = second[:heights, 2]
         slack = np.concatenate([height, distance]) - self._least[rows, None]
         return slack, between
+
+    def _centers(self, q: Array) -> Array:
+        """Where the spheres are in the frame of the base, (p, 3, k) m."""
+        frames = self._kinematics.frames(q)[:, self._link, :3]
+        center: Array = np.einsum("kpxw,pw->pxk", frames, self._center)
+        center[self._in_base] = self._center[self._in_base, :3, None]
+        return center
 
 
 class ClearLine:
@@ -111,18 +124,16 @@ class ClearLine:
     no more than its curvature allows. An arm that violates a constraint may only come out.
     """
 
-    def __init__(
-        self, arm: ArmSpec, kinematics: Kinematics, braking: StraightBraking, lag: float
-    ) -> None:
+    def __init__(self, kinematics: Kinematics, braking: StraightBraking, lag: float) -> None:
         """Prepare one arm.
 
         Args:
-            arm: whose links these are.
             kinematics: of the arm.
             braking: how the joints stop.
             lag: s, for which the joints go on at full speed when they are to stop.
         """
-        self._clearance = Clearance(arm, kinematics)
+        arm = kinematics.arm
+        self._clearance = Clearance(kinematics)
         self._beside = self._clearance.bend @ braking.offset  # (c,) m
         self._two_ddq = 2 * arm.limits.ddq
         self._lag = lag
@@ -182,7 +193,8 @@ class ClearLine:
     def _reachable(self, q: Array, displacement: Array) -> Indices:
         """The constraints (m,) that may be violated on a line; most are too far away."""
         half = displacement / 2
-        farthest = np.abs(q + half - self._reference) + np.abs(half)
+        to_middle = q + half - self._reference
+        farthest = np.abs(to_middle) + np.abs(half)
         way = self._clearance.speed @ farthest
         near = self._reference_slack < way + self._beside + LEAD
         return np.flatnonzero(near)
@@ -195,10 +207,13 @@ class ClearLine:
             return 1.0, np.zeros(0)
         line = q + self._share * displacement
         slack, between = self._clearance.slack(line, rows)
-        allowed = np.minimum(self._present[rows] - ROUNDING, lead)
+        present = self._present[rows]
+        allowed = np.minimum(present - ROUNDING, lead)
         room = slack - allowed[:, None]  # (m, k)
-        half_piece = self._clearance.speed[rows] @ np.abs(displacement) / PIECES / 2
-        if (room.min(1) > half_piece + self._beside[rows]).all():
+        half_piece = np.abs(displacement) / PIECES / 2
+        way = self._clearance.speed[rows] @ half_piece
+        far = room.min(1) > way + self._beside[rows]
+        if far.all():
             return 1.0, slack[:, 0]
         lowest = self._lowest(room, between, rows, displacement)
         blocked = lowest < 0
@@ -246,7 +261,10 @@ def _lowest_between(begin: Array, end: Array, slopes: Array, bulge: Array) -> Ar
     """
     first, last = slopes
     turns = (first < 0) & (last > 0)
-    crossing = (last + begin - end) / (last - first + TINY)
-    lowest = np.where(turns, begin + first * crossing, np.minimum(begin, end)) - bulge
-    lowest = np.where(first >= 4 * bulge, begin, lowest)
-    return np.where(last <= -4 * bulge, end, lowest)
+    crossing = (last + begin - end) / (last - first + TINY)  # w where the tangents meet
+    between = begin + first * crossing
+    at_ends = np.minimum(begin, end)
+    lowest = np.where(turns, between, at_ends) - bulge
+    steepest = 4 * bulge
+    lowest = np.where(first >= steepest, begin, lowest)
+    return np.where(last <= -steepest, end, lowest)

@@ -92,20 +92,6 @@ class Kinematics:
         _propagate(points, last_joint_first, slides, self._to_previous)
         return points[-1, :, :3]
 
-    def points(self, q: Array, link: NDArray[np.int64], point: Array) -> Array:
-        """Positions (p, 3, n) m of points that are fixed to the arm's links.
-
-        Args:
-            q: (n, j).
-            link: (p,) index of the moving link that carries each point, -1 for the base.
-            point: (p, 4), x, y, z in m in the frame of that ``urdf.MovingLink``, and 1.
-        """
-        poses = self._poses(q)[link, :3]
-        positions: Array = np.einsum("pknw,pw->pkn", poses, point)
-        fixed = link < 0
-        positions[fixed] = point[fixed, :3, None]
-        return positions
-
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
         poses = self._poses(q)

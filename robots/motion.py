@@ -4,6 +4,7 @@ import numpy as np
 import ruckig
 
 from robots.arm import ArmSpec, Limits
+from robots.clearance import Clearance
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.safety import may_start
@@ -137,12 +138,15 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
 def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
     """What keeps an arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
 
-    It is the first bound that the joints or the tool would pass a little further on.
+    It is the first bound that the joints, the tool or the links would pass a little further on.
     """
     largest = float(np.abs(dq).max())
     direction = dq / largest if largest > 0 else dq
     kinematics = Kinematics(arm)
     here = kinematics.position(q[None])[0]
+    clearance = Clearance(kinematics)
+    slack, _ = clearance.slack(q[None], clearance.all)
+    allowed = np.minimum(slack, 0.0)  # (c, 1) m
     for distance in LOOK_AHEAD:
         ahead = q + distance * direction
         for i, joint in enumerate(arm.joints):
@@ -158,4 +162,8 @@ def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
             if tool[axis] < min(low, here[axis]):
                 surface = "table, which is the lower z" if name == "z" else f"lower {name}"
                 return f"the tool is at the {surface} face of its box, {low:.4g} m"
+        slack, _ = clearance.slack(ahead[None], clearance.all)
+        closer = slack < allowed
+        if closer.any():
+            return f"a link is close to the {clearance.names[int(np.argmax(closer))]}"
     return "it did not keep up in time"

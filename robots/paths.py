@@ -2,7 +2,7 @@
 
 A move may reduce what it violates, such as a tool outside its box, and never make it worse. The
 straight line is tried first, then two lines through the home pose, then a search by two trees
-(RRT-Connect: Kuffner and LaValle 2000). Axes: n configurations, j joints, p points on the arm.
+(RRT-Connect: Kuffner and LaValle 2000). Axes: n configurations, j joints, c constraints.
 """
 
 from collections.abc import Iterator
@@ -11,30 +11,28 @@ from itertools import pairwise
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
+from robots.clearance import Clearance
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
 
 # All numbers are ours.
-THICKNESS = 0.04  # radius of the links, as a share of the arm's length
-NEIGHBORS = 3  # links fewer than so many places apart are kept apart by the joints' limits
-HOME_SHARE = 0.9  # two links may come this near, as a share of their distance at home
+MARGIN = 0.01  # m, links stay so much farther from the table and each other than the gate demands
 TOOL_MARGIN = 0.005  # m, the tool stays so far inside its box
 RESOLUTION = 0.03  # rad, between two configurations that are checked
 TOLERANCE = 1e-9  # m, growth of a violation that is rounding
 TRIES = 2000  # samples until the search gives up
 WAYPOINTS = 32  # most waypoints of a path
 
-CONSTRAINTS = ("tool's box in x", "tool's box in y", "tool's box in z", "table", "arm itself")
+BOX_NAMES = ("tool's box in x", "tool's box in y", "tool's box in z")
 BOX = slice(0, 3)
 
 
 class FreeSpace:
     """What keeps one arm from a configuration: the tool's box, the table and the arm itself.
 
-    The arm is a chain of straight links from the base over the joints' origins to the tool, all of
-    one thickness; the table is at z = 0. The last link leads to the tool, which may work close to
-    the table: the tool's box keeps it from there. What the goal itself needs is allowed.
+    The distances of links are those that the gate checks, see ``Clearance``, and a margin. What the
+    goal itself needs is allowed.
     """
 
     def __init__(self, arm: ArmSpec, limits: Limits, goal: Array) -> None:
@@ -47,64 +45,28 @@ class FreeSpace:
         """
         self.limits = limits
         self._kinematics = Kinematics(arm)
+        self._clearance = Clearance(self._kinematics)
         low, high = limits.tool_box.T
         self._center = (low + high) / 2
         self._half_size = (high - low) / 2 - TOOL_MARGIN
-        home = self._origins(arm.home[None])
-        lengths = np.linalg.norm(np.diff(home[0], axis=0), axis=-1)
-        self._radius = THICKNESS * float(lengths.sum())
-        self._place_points(lengths)
-        # The base and the first link stand on the table; the last link is the tool's.
-        last = len(lengths) - 1
-        self._over_table = (self._link >= 2) & (self._link < last)
-        self._choose_pairs(self._points(home)[0])
-        self._allowed = np.zeros(len(CONSTRAINTS))
+        self.names = (*BOX_NAMES, *self._clearance.names)  # of the c constraints
+        self._allowed = np.zeros(len(self.names))
         self._allowed = self.violations(goal[None])[0]
 
-    def _place_points(self, lengths: Array) -> None:
-        """Put points on the links, at most one radius apart."""
-        link: list[int] = []
-        share: list[float] = []
-        for i, length in enumerate(lengths.tolist()):
-            pieces = 1 + int(length / self._radius)
-            along = np.arange(pieces) / pieces
-            link += [i] * pieces
-            share += along.tolist()
-        self._link = np.array(link)  # (p,) the link of each point
-        self._share = np.array(share)[:, None]  # (p, 1) of its length
-
-    def _choose_pairs(self, at_home: Array) -> None:
-        """Choose the pairs of points (p, 3) that must not come close to each other."""
-        count = len(self._link)
-        first, second = np.triu_indices(count, 1)
-        links_between = self._link[second] - self._link[first]
-        is_apart = links_between >= NEIGHBORS
-        self._first = first[is_apart]
-        self._second = second[is_apart]
-        between = at_home[self._first] - at_home[self._second]
-        distance = np.linalg.norm(between, axis=-1)
-        near_home = HOME_SHARE * distance
-        both_radii = 2 * self._radius
-        self._least_distance = np.minimum(both_radii, near_home)
-
     def violations(self, q: Array) -> Array:
-        """How deep each of ``CONSTRAINTS`` is violated at ``q`` (n, j), (n, 5) m; 0: it holds."""
-        origins = self._origins(q)
-        points = self._points(origins)
-        outside = np.abs(origins[:, -1] - self._center) - self._half_size
-        lowest = points[:, self._over_table, 2].min(1, initial=np.inf)
-        between = points[:, self._first] - points[:, self._second]
-        distance = np.linalg.norm(between, axis=-1)
-        overlap = (self._least_distance - distance).max(1, initial=0.0)
-        depth = np.column_stack([outside, self._radius - lowest, overlap])
+        """How deep each constraint is violated at ``q`` (n, j), (n, c) m; 0: it holds."""
+        tool = self._kinematics.position(q)
+        outside = np.abs(tool - self._center) - self._half_size
+        slack, _ = self._clearance.slack(q, self._clearance.all)
+        depth = np.column_stack([outside, MARGIN - slack.T])
         violation: Array = np.maximum(depth - self._allowed, 0.0)
         return violation
 
     def check_goal(self, goal: Array) -> None:
-        """Refuse a goal (j,) at which the tool would be outside its box, or that is out of range.
+        """Refuse a goal (j,) that the gate would not let the arm reach.
 
         Raises:
-            BadArgumentError: the message names joint or box.
+            BadArgumentError: the message names joint, box or what a link is close to.
         """
         limits = self.limits
         inside = (goal >= limits.q_low) & (goal <= limits.q_high)  # False for NaN
@@ -112,9 +74,14 @@ class FreeSpace:
             allowed = f"allowed are {limits.q_low} to {limits.q_high}"
             raise BadArgumentError(f"cannot move to {goal}: {allowed}")
         if (self._allowed[BOX] > TOOL_MARGIN).any():
-            tool = self._origins(goal[None])[0, -1]
+            tool = self._kinematics.position(goal[None])[0]
             box = limits.tool_box.tolist()
             raise BadArgumentError(f"cannot move to {goal}: the tool at {tool} m is outside {box}")
+        too_close = self._allowed > MARGIN + TOLERANCE
+        too_close[BOX] = False
+        if too_close.any():
+            what = self.names[int(np.argmax(too_close))]
+            raise BadArgumentError(f"cannot move to {goal}: a link is too close to the {what}")
 
     def passable(self, begin: Array, end: Array, backward: bool = False) -> Array:
         """The way from ``begin`` (j,) towards ``end`` (j,), as far as no violation grows, (k, j).
@@ -138,19 +105,6 @@ class FreeSpace:
             if not np.array_equal(self.passable(begin, end)[-1], end):
                 return False
         return True
-
-    def _origins(self, q: Array) -> Array:
-        """The base, the joints' origins and the tool, (n, j + 2, 3) m."""
-        origins = self._kinematics.frames(q)[..., :3, 3]
-        base = np.zeros((len(q), 1, 3))
-        return np.concatenate([base, origins], 1)
-
-    def _points(self, origins: Array) -> Array:
-        """The points on the links, (n, p, 3) m."""
-        begin = origins[:, self._link]
-        end = origins[:, self._link + 1]
-        points: Array = begin + self._share * (end - begin)
-        return points
 
 
 class Tree:
@@ -215,7 +169,8 @@ def plan_path(arm: ArmSpec, start: Array, goal: Array, rng: np.random.Generator)
     found = _search(wide, start, goal, rng)
     if found is None or len(found) > WAYPOINTS:
         depth = wide.violations(start[None])[0]
-        names = [name for name, d in zip(CONSTRAINTS, depth, strict=True) if d > 0]
+        violated = np.flatnonzero(depth > 0)
+        names = dict.fromkeys(wide.names[i] for i in violated)  # each once
         where = f"; where it is, it violates: {', '.join(names)}" if names else ""
         raise ArmError(f"no free way was found from {start} to {goal}{where}")
     return found

@@ -6,7 +6,7 @@ Axes: n arms, j joints. It enforces limits; it performs no safety function.
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.arm import ArmSpec, Limits
+from robots.arm import Limits
 from robots.braking import StraightBraking
 from robots.clearance import ClearLine
 from robots.errors import BadArgumentError
@@ -14,7 +14,6 @@ from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
 from robots.signals import Array, Mask, Setpoint, Torque, Verdict
 from robots.tool_box import PROMISE, ToolBox
-from robots.tool_speed import ToolSpeed
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
 # How far outside its position limits a joint may start, as a fraction of its range. An arm that
@@ -29,11 +28,11 @@ class SafetyGate:
     """Turns requested joint velocities into setpoints that keep every limit, tick by tick.
 
     Every setpoint keeps the limits of position, velocity, acceleration and jerk, and the tool's
-    box; on the straight line in joint space between two setpoints the box is kept to ``promise``.
-    The gate only enters states from which the joints, braking together along a straight line in
-    joint space, come to rest inside all limits; otherwise they brake along the last such line. Each
-    step starts from the last setpoint, never from a measurement. Of a prismatic joint rad stands
-    for m throughout.
+    speed and box; on the straight line in joint space between two setpoints the box is kept to
+    ``promise``. The links of a single arm can be kept clear too, see ``Clearance``. The gate only
+    enters states from which the joints, braking together along a straight line in joint space, come
+    to rest inside all limits; otherwise they brake along the last such line. Each step starts from
+    the last setpoint, never from a measurement. Of a prismatic joint rad stands for m throughout.
     """
 
     setpoint: Setpoint  # the last command, (n, j)
@@ -45,7 +44,7 @@ class SafetyGate:
         n: int,
         kinematics: Kinematics | None = None,
         promise: float = PROMISE,
-        links_of: ArmSpec | None = None,
+        keep_links_clear: bool = False,
     ) -> None:
         """Create the gate of n arms, at rest at joint positions 0 until ``reset``.
 
@@ -55,11 +54,11 @@ class SafetyGate:
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
             promise: m, how far the tool may get out of its box at most, between two setpoints.
-            links_of: the arm, to keep its links off the table and each other; for n = 1 alone.
+            keep_links_clear: of the table and of each other; for one arm alone.
 
         Raises:
-            BadArgumentError: ``dt`` is not finite and positive, or the promise cannot be kept with
-                this tick.
+            BadArgumentError: ``dt`` is not finite and positive, the promise cannot be kept with
+                this tick, or links are to be kept clear of several arms.
         """
         if not (np.isfinite(dt) and dt > 0):
             raise BadArgumentError(f"the gate's tick must be finite and positive, got {dt} s")
@@ -92,10 +91,7 @@ class SafetyGate:
             self._box = ToolBox(limits, kinematics, self._braking, dt, n)
             _check_promise(promise, self._box.promise, dt)
             self._tool = np.zeros((3, n))  # m, in the box
-            self._tool_speed = ToolSpeed(limits, kinematics, dt, self._box.lag)
-        self._links: ClearLine | None = None
-        if links_of is not None and kinematics is not None and self._box is not None:
-            self._links = ClearLine(links_of, kinematics, self._braking, self._box.lag)
+        self._links = _make_links(self._box, self._braking, n) if keep_links_clear else None
         zero = np.zeros_like(self._dq_max)
         self._set_state((zero, zero, zero))
         self._locate_tool()
@@ -156,8 +152,6 @@ class SafetyGate:
             self._set_state(self._steps.toward(self._state, allowed, urgent))
             return self.setpoint, verdict | limited * LIMITED
         fraction = box.allowed_fraction(q, self._tool, allowed)
-        slower = self._tool_speed.allowed_fraction(q, allowed)
-        fraction = np.minimum(fraction, slower)
         if self._links is not None:
             fraction *= self._links.allowed_fraction(q[:, 0], fraction * allowed[:, 0])
         limited |= fraction < 1
@@ -172,10 +166,9 @@ class SafetyGate:
         """
         displacement, time = self._braking.line(state)
         leaves, tool = box.would_leave(self._tool, state[0], displacement)
-        moved = tool - self._tool
-        leaves |= self._tool_speed.is_too_fast(state[0], displacement, time, moved)
+        leaves |= box.speed.is_too_fast(state[0], displacement, time, tool - self._tool)
         if self._links is not None and not leaves[0]:
-            leaves |= self._links.would_hit(state[0][:, 0], displacement[:, 0])
+            leaves[0] = self._links.would_hit(state[0][:, 0], displacement[:, 0])
         self._on_line &= leaves
         if leaves.any():
             rows = np.flatnonzero(leaves)
@@ -251,15 +244,6 @@ class TorqueGate:
         return Torque(tau), verdict[:, 0]
 
 
-def arm_gate(arm: ArmSpec, limits: Limits, dt: float) -> SafetyGate:
-    """The gate of one real arm with all checks: every command to a driver passes one of these.
-
-    Raises:
-        BadArgumentError: the tick is too long, or the arm's URDF does not fit.
-    """
-    return SafetyGate(limits, dt, 1, Kinematics(arm), links_of=arm)
-
-
 def may_start(q: Array, limits: Limits) -> Mask:
     """Which joints may start at ``q`` (..., j): at most ``START_TOLERANCE`` outside; not NaN."""
     tolerance = START_TOLERANCE * (limits.q_high - limits.q_low)
@@ -283,6 +267,12 @@ def _check_promise(promise: float, kept: float, dt: float) -> None:
             f"with a tick of {dt} s and these limits the tool could leave its box by "
             f"{1000 * kept:.1f} mm, allowed are {1000 * promise:.1f} mm: take a shorter tick"
         )
+
+
+def _make_links(box: ToolBox | None, braking: StraightBraking, n: int) -> ClearLine:
+    if box is None or n != 1:
+        raise BadArgumentError(f"links are kept clear at one arm with a tool, not at {n}")
+    return ClearLine(box.kinematics, braking, box.lag)
 
 
 def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:

@@ -1,6 +1,7 @@
 """An arm's links, covered by spheres. Axes: j moving links, p spheres."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,12 @@ from robots.appearance import Shape, shapes
 from robots.arm import ArmSpec
 from robots.rotations import rotation_to_axis
 from robots.signals import Array
-from robots.urdf import SerialChain, read_chain
+from robots.urdf import read_chain
 
-PIECE = 0.02  # m, shapes are divided into pieces of their own thickness, but of this length at least
+PIECE = 0.02  # m, shapes are divided into pieces as long as they are thick, or at least so long
 THICKNESS = 0.04  # radius of a link without a shape, as a share of the arm's length
 ROUNDING = 1e-9  # of a number of pieces
+ROD_COLOR = (0.5, 0.5, 0.5)
 
 BASE = -1  # index of the base among the moving links
 
@@ -23,7 +25,7 @@ class Spheres:
     """Spheres on an arm's links, in the order of the links."""
 
     link: NDArray[np.int64]  # (p,) index of the moving link, or BASE
-    center: Array  # (p, 3) m in the frame of that link, see ``urdf.MovingLink``
+    center: Array  # (p, 3) m in the URDF's frame of that link
     radius: Array  # (p,) m
 
     @staticmethod
@@ -33,46 +35,41 @@ class Spheres:
         Raises:
             BadArgumentError: the URDF has a shape that is not supported, or lacks an element.
         """
-        chain = read_chain(arm)
+        shown = shapes(arm)
+        rods = _rods(arm, {shape.link for shape in shown})
         links: list[int] = []
         centers: list[Array] = []
         radii: list[float] = []
-        for shape in [*_in_link_frames(arm, chain), *_rods(arm, chain)]:
+        in_order = sorted([*shown, *rods], key=attrgetter("link"))
+        for shape in in_order:
             in_shape, radius = _cover(shape)
             rotation = shape.pose[:3, :3]
-            centers += list(in_shape @ rotation.T + shape.pose[:3, 3])
-            links += [shape.link] * len(in_shape)
-            radii += [radius] * len(in_shape)
-        order = np.argsort(links, kind="stable")
-        return Spheres(np.array(links)[order], np.array(centers)[order], np.array(radii)[order])
+            in_link = in_shape @ rotation.T + shape.pose[:3, 3]
+            count = len(in_link)
+            links += [shape.link] * count
+            centers += list(in_link)
+            radii += [radius] * count
+        return Spheres(np.array(links), np.array(centers), np.array(radii))
 
 
-def _in_link_frames(arm: ArmSpec, chain: SerialChain) -> list[Shape]:
-    """The shapes of the URDF, in the frames of ``urdf.MovingLink``."""
-    result = []
-    for shape in shapes(arm):
-        frame = np.eye(4) if shape.link == BASE else chain.links[shape.link].to_urdf_frame
-        moved = Shape(shape.kind, shape.size, shape.link, frame @ shape.pose, shape.color)
-        result.append(moved)
-    return result
-
-
-def _rods(arm: ArmSpec, chain: SerialChain) -> list[Shape]:
+def _rods(arm: ArmSpec, has_shape: set[int]) -> list[Shape]:
     """A rod from joint to joint, or to the tool, for every moving link without a shape."""
-    has_shape = {shape.link for shape in shapes(arm)}
+    chain = read_chain(arm)
     poses = [link.pose for link in chain.links[1:]]
     poses.append(chain.tool)
-    offsets = [pose[:3, 3] for pose in poses]  # m, of the next joint
+    offsets = []  # m, of the next joint in the URDF's frame of the link
+    for link, pose in zip(chain.links, poses, strict=True):
+        to_link = link.to_urdf_frame[:3, :3].T
+        offsets.append(to_link @ pose[:3, 3])
     lengths = [float(np.linalg.norm(offset)) for offset in offsets]
     radius = THICKNESS * sum(lengths)
     rods = []
-    for link, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
-        if link in has_shape or length == 0:
+    for i, offset in enumerate(offsets):
+        if i in has_shape or lengths[i] == 0:
             continue
-        pose = np.eye(4)
-        pose[:3, :3] = rotation_to_axis(offset)[:3, :3]
-        pose[:3, 3] = offset / 2
-        rods.append(Shape("cylinder", (radius, length), link, pose, (0.5, 0.5, 0.5)))
+        middle = rotation_to_axis(offset)
+        middle[:3, 3] = offset / 2
+        rods.append(Shape("cylinder", (radius, lengths[i]), i, middle, ROD_COLOR))
     return rods
 
 
@@ -83,13 +80,16 @@ def _cover(shape: Shape) -> tuple[Array, float]:
     if shape.kind == "cylinder":
         radius, length = shape.size
         z = _middles(length, radius)
+        zero = np.zeros_like(z)
         half_piece = length / len(z) / 2
-        return z[:, None] * np.array([0.0, 0.0, 1.0]), float(np.hypot(radius, half_piece))
+        return np.column_stack([zero, zero, z]), float(np.hypot(radius, half_piece))
     thickness = min(shape.size)
     middles = [_middles(side, thickness) for side in shape.size]
-    grid = np.meshgrid(*middles)
-    pieces = [side / len(middle) for side, middle in zip(shape.size, middles, strict=True)]
-    return np.stack(grid, -1).reshape(-1, 3), float(np.linalg.norm(pieces)) / 2
+    counts = [len(middle) for middle in middles]
+    grid = np.stack(np.meshgrid(*middles), -1)
+    piece = np.array(shape.size) / counts
+    diagonal = float(np.linalg.norm(piece))
+    return grid.reshape(-1, 3), diagonal / 2
 
 
 def _middles(length: float, thickness: float) -> Array:

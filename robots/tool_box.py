@@ -11,6 +11,7 @@ from robots.joint_steps import TINY, per_arm
 from robots.kinematics import Kinematics
 from robots.reach import tool_curvature_bound, tool_speed_bound
 from robots.signals import Array, Mask
+from robots.tool_speed import ToolSpeed
 from robots.urdf import read_chain
 
 PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
@@ -47,9 +48,10 @@ class ToolBox:
             dt: s between two ticks.
             n: number of arms.
         """
-        self._kinematics = kinematics
+        self.kinematics = kinematics
         self.lag = braking.lag + 2 * dt + self.LEAD_TIME  # s, see ``allowed_fraction``
         chain = read_chain(kinematics.arm)
+        self.speed = ToolSpeed(limits, kinematics, dt, self.lag)
         self._curvature = tool_curvature_bound(chain, limits)
         low, high = limits.tool_box.T
         center = limits.tool_box.mean(1)
@@ -70,7 +72,7 @@ class ToolBox:
         return position
 
     def allowed_fraction(self, q: Array, tool: Array, requested: Array) -> Array:
-        """How much of the velocity ``requested`` still lets the tool stop inside the box, (n,).
+        """How much of the velocity ``requested`` keeps the tool's speed, and its box at a stop.
 
         Where the joints come to rest in this way, the tool travels along a line of which a fraction
         lies inside the box.
@@ -79,6 +81,9 @@ class ToolBox:
             q: (j, n) rad.
             tool: (3, n) m, its position at ``q``.
             requested: (j, n) rad/s.
+
+        Returns:
+            (n,) in [0, 1].
         """
         times = np.abs(requested) / self._two_ddq
         time = times.max(0)
@@ -93,7 +98,9 @@ class ToolBox:
         inside = fractions.min(0)  # f
 
         fraction = fraction_of_speed(inside, time, lag)
-        return np.where(inside < 1, fraction, 1.0)
+        in_box = np.where(inside < 1, fraction, 1.0)
+        slow_enough = self.speed.allowed_fraction(q, requested)
+        return np.minimum(in_box, slow_enough)
 
     def would_leave(self, present: Array, q: Array, displacement: Array) -> tuple[Mask, Array]:
         """Whether the tool would leave the box somewhere on a straight line in joint space.
@@ -135,7 +142,7 @@ class ToolBox:
     def _positions(self, configurations: list[Array]) -> Array:
         """Positions (k, 3, n) m of the tool in the box at k configurations (j, n)."""
         q = np.concatenate(configurations, 1)
-        positions = self._kinematics.position(q.T)
+        positions = self.kinematics.position(q.T)
         columns = positions.reshape(len(configurations), -1, 3).swapaxes(1, 2)
         from_center: Array = columns - self._center[:, : columns.shape[-1]]
         return from_center

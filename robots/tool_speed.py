@@ -81,14 +81,16 @@ class ToolSpeed:
 
     def _longest_derivative(self, q: Array, line: Array) -> Array:
         """A bound of the length of p' on lines (j, m) from ``q``, (m,) m."""
-        before = [q + (place - STEP) * line for place in PLACES]
-        after = [q + (place + STEP) * line for place in PLACES]
-        configurations = np.concatenate([*before, *after], 1)
-        positions = self._kinematics.position(configurations.T)
+        step = STEP * line
+        places = np.concatenate([q + place * line for place in PLACES], 1)
+        steps = np.tile(step, len(PLACES))
+        around = np.concatenate([places - steps, places + steps], 1)
+        positions = self._kinematics.position(around.T)
         begin, end = positions.reshape(2, -1, 3)
-        squared = ((end - begin) ** 2).sum(1)
+        way = end - begin
+        squared = (way**2).sum(1)
         lengths = np.sqrt(squared) / (2 * STEP)
-        longest = lengths.reshape(len(PLACES), -1).max(0)
+        longest: Array = lengths.reshape(len(PLACES), -1).max(0)
         spacing = PLACES[1] - PLACES[0]
-        between: Array = third_change(self._lever, line) * spacing**2 / 8
-        return longest + between
+        longest += third_change(self._lever, line) * spacing**2 / 8
+        return longest

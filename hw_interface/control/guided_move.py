@@ -4,7 +4,7 @@ import numpy as np
 
 from hw_interface.control.watchdog import Event, Report
 from robots.arm import ArmSpec, Limits
-from robots.kinematics import Kinematics
+from robots.bodies import make_arm_gate
 from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
@@ -98,11 +98,10 @@ class Mover:
 
     def __init__(self, arm: ArmSpec, limits: Limits, dt: float, report: Report) -> None:
         """Create the gates for ticks of ``dt`` s; ``limits`` are those of an episode."""
-        kinematics = Kinematics(arm)
         self._arm = arm
         self._report = report
-        self._move_gate = SafetyGate(arm.move_limits, dt, 1, kinematics)
-        self._episode_gate = SafetyGate(limits, dt, 1, kinematics)
+        self._move_gate = make_arm_gate(arm, arm.move_limits, dt)
+        self._episode_gate = make_arm_gate(arm, limits, dt)
         self._move: GuidedMove | None = None
         self.gate = self._move_gate  # the one in use
         self.failure = ""  # why the newest move did not arrive
