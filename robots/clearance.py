@@ -144,18 +144,19 @@ class ClearLine:
         """The arm is at ``q`` (j,), clear or not."""
         self._look_around(q)
         self._near = self._clearance.all
-        self._present = np.minimum(self._reference_slack, 0.0)  # (c,) m
+        self._present = self._reference_slack.copy()  # (c,) m, at ``q``; infinite where it is large
 
     def allowed_fraction(self, q: Array, requested: Array) -> float:
         """How much of the velocity ``requested`` (j,) still lets the arm stop in time.
 
-        Only what is near the present line is looked at: ``would_hit`` is what keeps the arm clear.
+        It is a forecast, so that the arm slows down early: ``would_hit`` keeps it clear. Only what is
+        near the present line is looked at, and the curvature of the ways is left out.
         """
         if not len(self._near):
             return 1.0
         time = float((np.abs(requested) / self._two_ddq).max())
         displacement = requested * (time + self._lag)
-        inside, _ = self._clear_share(q, displacement, self._near, LEAD)
+        inside, _ = self._clear_share(q, displacement, self._near, forecast=True)
         if inside == 1:
             return 1.0
         return float(fraction_of_speed(np.array(inside), time, self._lag))
@@ -170,19 +171,19 @@ class ClearLine:
             self._look_around(middle)
         rows = self._reachable(q, displacement)
         self._near = rows
-        inside, slack = self._clear_share(q, displacement, rows, 0.0)
+        inside, slack = self._clear_share(q, displacement, rows, forecast=False)
         if inside < 1:
             return True
-        self._present.fill(0.0)
-        self._present[rows] = np.minimum(slack, 0.0)
+        self._present = np.full_like(self._present, np.inf)
+        self._present[rows] = slack
         return False
 
     def brake_to(self, q: Array) -> None:
         """The arm is at ``q`` (j,), on the last line that was free."""
-        rows = np.flatnonzero(self._present < 0)
+        rows = np.flatnonzero(self._present < LEAD)
         if len(rows):
             slack, _ = self._clearance.slack(q[None], rows)
-            self._present[rows] = np.minimum(slack[:, 0], 0.0)
+            self._present[rows] = slack[:, 0]
 
     def _look_around(self, q: Array) -> None:
         """Compute the distances of all spheres at ``q``."""
@@ -200,7 +201,7 @@ class ClearLine:
         return np.flatnonzero(near)
 
     def _clear_share(
-        self, q: Array, displacement: Array, rows: Indices, lead: float
+        self, q: Array, displacement: Array, rows: Indices, forecast: bool
     ) -> tuple[float, Array]:
         """The share of a line before the first violation, and the slack (m,) at its beginning."""
         if not len(rows):
@@ -208,42 +209,60 @@ class ClearLine:
         line = q + self._share * displacement
         slack, between = self._clearance.slack(line, rows)
         present = self._present[rows]
-        allowed = np.minimum(present - ROUNDING, lead)
+        allowed = np.minimum(present - ROUNDING, LEAD if forecast else 0.0)
         room = slack - allowed[:, None]  # (m, k)
         half_piece = np.abs(displacement) / PIECES / 2
         way = self._clearance.speed[rows] @ half_piece
         far = room.min(1) > way + self._beside[rows]
         if far.all():
             return 1.0, slack[:, 0]
-        lowest = self._lowest(room, between, rows, displacement)
-        blocked = lowest < 0
-        if not blocked.any():
-            return 1.0, slack[:, 0]
-        piece = int(np.argmax(blocked.any(0)))  # the first one
-        hit = blocked[:, piece]
-        begin = room[hit, piece]
-        fractions = begin / (begin - lowest[hit, piece])
-        share = max(float(fractions.min()), 0.0)
-        return (piece + share) / PIECES, slack[:, 0]
+        beside = self._beside[rows, None]
+        bulge = np.zeros_like(beside)
+        if not forecast:
+            bend = self._clearance.bend[rows]
+            bulge = second_change(bend, displacement[:, None] / PIECES) / 8
+        lowest = self._lowest(room, between, bulge) - beside
+        return _free_share(room, lowest), slack[:, 0]
 
-    def _lowest(self, room: Array, between: Array, rows: Indices, displacement: Array) -> Array:
-        """A bound of the lowest room of each constraint on each piece of a line, (m, k - 1) m."""
+    def _lowest(self, room: Array, between: Array, bulge: Array) -> Array:
+        """A bound of the lowest room of each constraint on each piece of a line, (m, k - 1) m.
+
+        Args:
+            room: (m, k) m at the ends of the pieces.
+            between: vectors (pairs, 3, k) m of the constraints that are pairs, which come last.
+            bulge: (m, 1) m, of the ways beside the straight line, for each constraint.
+        """
         begin = room[:, :-1]
         end = room[:, 1:]
         rise = end - begin
         slopes = np.stack([rise, rise])  # at the beginning and at the end; of heights the same
-        pairs = slice(len(rows) - len(between), None)
+        pairs = slice(len(room) - len(between), None)
         step = np.diff(between, axis=2)
         along_first = np.einsum("mxk,mxk->mk", between[..., :-1], step)
         along_last = np.einsum("mxk,mxk->mk", between[..., 1:], step)
         distance = np.linalg.norm(between, axis=1)
         slopes[0, pairs] = along_first / distance[:, :-1]
         slopes[1, pairs] = along_last / distance[:, 1:]
-        piece = displacement[:, None] / PIECES
-        bulge = second_change(self._clearance.bend[rows], piece) / 8
-        beside = self._beside[rows, None]
-        lowest: Array = _lowest_between(begin, end, slopes, bulge) - beside
-        return lowest
+        return _lowest_between(begin, end, slopes, bulge)
+
+
+def _free_share(room: Array, lowest: Array) -> float:
+    """The share of a line before the first violation.
+
+    Args:
+        room: (m, k) m of each constraint, at the ends of the pieces of the line.
+        lowest: (m, k - 1) m, on the pieces; negative: violated.
+    """
+    blocked = lowest < 0
+    if not blocked.any():
+        return 1.0
+    first = int(np.argmax(blocked.any(0)))
+    hit = blocked[:, first]
+    begin = room[hit, first]
+    drop = begin - lowest[hit, first]
+    share = max(float((begin / drop).min()), 0.0)  # of the piece
+    free: float = (first + share) / lowest.shape[1]
+    return free
 
 
 def _lowest_between(begin: Array, end: Array, slopes: Array, bulge: Array) -> Array:
