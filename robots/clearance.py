@@ -149,8 +149,8 @@ class ClearLine:
     def allowed_fraction(self, q: Array, requested: Array) -> float:
         """How much of the velocity ``requested`` (j,) still lets the arm stop in time.
 
-        It is a forecast, so that the arm slows down early: ``would_hit`` keeps it clear. Only what is
-        near the present line is looked at, and the curvature of the ways is left out.
+        It is a forecast, so that the arm slows down early: ``would_hit`` keeps it clear. It looks
+        at what is near the present line alone, and leaves out the curvature of the ways.
         """
         if not len(self._near):
             return 1.0

@@ -236,6 +236,13 @@ def test_only_the_controller_writes_to_a_driver() -> None:
     assert callers[0].startswith("hw_interface/control/controller.py:")
 
 
+def test_every_gate_of_a_real_arm_has_all_checks() -> None:
+    """They are built in one place, which knows what a driver needs and a simulation does not."""
+    assert files_with(ast.Call, r"^SafetyGate\(") == {"robots/bodies.py"}
+    with_links = files_with(ast.Call, r"^make_arm_gate\(")
+    assert with_links == {"hw_interface/control/guided_move.py"}
+
+
 def test_only_the_checkpoint_builds_methods() -> None:
     assert files_with(ast.Subscript, r"^METHODS\[") == {"adaptation/runs/checkpoint.py"}
 

@@ -214,7 +214,52 @@ def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map
     assert np.ptp(trace, axis=0).max() > 0.1, "and it was not simply held in place"
 
 
-@pytest.mark.parametrize("aim", ["position", "box"])
+@few_examples
+@given(
+    seed=st.integers(0, 10_000),
+    dt=st.sampled_from([0.002, 0.01]),
+    kind=st.sampled_from(["random", "constant", "alternating"]),
+)
+def test_the_tool_is_never_faster_than_its_limit(seed: int, dt: float, kind: str) -> None:
+    for arm in ARMS.values():
+        kinematics = Kinematics(arm)
+        rng = np.random.default_rng(seed)
+        requests = requests_of(kind, arm.limits, 100, rng)[:200]
+        start = rng.uniform(arm.limits.q_low, arm.limits.q_high, (2, len(arm.joints)))
+        gate = SafetyGate(arm.limits, dt, 2, kinematics)
+        gate.reset(start)
+        trace, _ = run(gate, requests)
+        assert tool_speeds(kinematics, trace[0], dt).max() < arm.limits.tool_speed * (1 + 1e-6)
+
+
+def test_without_its_limit_the_tool_would_be_far_too_fast(arm: ArmSpec) -> None:
+    """And with it a fast request is slowed down to the limit, without stops."""
+    kinematics = Kinematics(arm)
+    limits = arm.limits
+    outstretched = np.zeros(len(arm.joints))
+    outstretched[0] = limits.q_low[0]
+    outstretched[1] = 1.2
+    outstretched = np.clip(outstretched, limits.q_low, limits.q_high)
+    request = np.zeros((1, len(arm.joints)))
+    request[0, :2] = limits.dq[0], -0.3 * limits.dq[1]
+    everywhere = replace(limits, tool_box=np.array([[-2.0, 2.0]] * 3))
+    for tool_speed, highest in ((100.0, np.inf), (0.5, 0.5)):
+        gate = SafetyGate(replace(everywhere, tool_speed=tool_speed), 0.002, 1, kinematics)
+        gate.reset(outstretched[None])
+        trace, verdicts = run(gate, np.tile(request, (400, 1, 1)))
+        speed = tool_speeds(kinematics, trace[0], 0.002)
+        assert speed.max() < highest * (1 + 1e-6)
+        assert speed[-100:].min() > min(0.9 * highest, 0.6)
+    assert not (verdicts & int(Verdict.HELD)).any()
+
+
+def tool_speeds(kinematics: Kinematics, q: Array, dt: float) -> Array:
+    """Speeds of the tool between setpoints (t, n, j), (t - 1, n) m/s."""
+    positions = np.array([kinematics.position(setpoint) for setpoint in q])
+    return np.linalg.norm(np.diff(positions, axis=0), axis=-1) / dt
+
+
+@pytest.mark.parametrize("aim", ["position", "box", "tool speed"])
 def test_a_search_for_a_broken_limit_finds_none(arm: ArmSpec, aim: str) -> None:
     """A short search; ``benchmarks/gate_search.py`` is the long one."""
     kinematics = Kinematics(arm)
@@ -225,6 +270,7 @@ def test_a_search_for_a_broken_limit_finds_none(arm: ArmSpec, aim: str) -> None:
     assert excess["velocity"] < 1e-6
     assert excess["acceleration"] < 1e-6
     assert excess["jerk"] < 1e-6
+    assert excess["tool speed"] < 1e-9
     assert -0.01 < excess["box"] < 0.1 * PROMISE, "it came close, and not further"
 
 
@@ -341,7 +387,14 @@ def test_a_planned_move_ends_at_rest_at_its_goal(arm: ArmSpec) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dq", np.nan), ("ddq", np.inf), ("jerk", -1.0), ("tau", 0.0), ("force", 0.0)],
+    [
+        ("dq", np.nan),
+        ("ddq", np.inf),
+        ("jerk", -1.0),
+        ("tau", 0.0),
+        ("tool_speed", -1.0),
+        ("force", 0.0),
+    ],
 )
 def test_limits_are_finite_and_positive(arm: ArmSpec, name: str, value: float) -> None:
     present = getattr(arm.limits, name)
