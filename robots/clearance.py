@@ -259,7 +259,7 @@ def _free_share(room: Array, lowest: Array) -> float:
     first = int(np.argmax(blocked.any(0)))
     hit = blocked[:, first]
     begin = room[hit, first]
-    drop = begin - lowest[hit, first]
+    drop = np.maximum(begin - lowest[hit, first], TINY)
     share = max(float((begin / drop).min()), 0.0)  # of the piece
     free: float = (first + share) / lowest.shape[1]
     return free

@@ -31,6 +31,9 @@ LIMIT_TOLERANCE = 1e-9  # in the limit's own unit
 RELATIVE_TOLERANCE = 1e-6
 SMALLEST_SCALE = 1e-3  # smaller numbers are compared as if they were this large
 
+# Limits that were added to this format: a run may have been trained without them.
+ADDED_LIMITS = ("tool_speed",)
+
 Json = Any  # what JSON can hold
 
 
@@ -146,6 +149,8 @@ def differences(trained: Contract, current: Contract) -> list[str]:
     for name in Contract.__struct_fields__:
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))
+        if name == "limits":
+            was = {limit: now[limit] for limit in ADDED_LIMITS} | was
         lines += _compare(name, was, now)
     return lines
 

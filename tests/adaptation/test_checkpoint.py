@@ -191,6 +191,14 @@ def test_a_contract_that_does_not_fit_is_refused_by_name(
     assert message in str(refused.value)
 
 
+def test_a_run_from_before_the_limit_of_the_tool_s_speed_is_still_read(saved: Path) -> None:
+    edit(saved, checkpoint.CONTRACT, lambda c: c["limits"].pop("tool_speed"))
+    checkpoint.load(saved, arm="tiny-arm", family="tiny")
+    edit(saved, checkpoint.CONTRACT, lambda c: c["limits"].update(tool_speed=9.0))
+    with pytest.raises(RefusedError, match="limits.tool_speed: trained with 9"):
+        checkpoint.load(saved, arm="tiny-arm", family="tiny")
+
+
 WITHOUT_NETWORKS = ("sysid_mpc",)
 
 
