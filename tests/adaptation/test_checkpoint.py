@@ -195,7 +195,7 @@ def test_a_run_from_before_the_limit_of_the_tool_s_speed_is_still_read(saved: Pa
     edit(saved, checkpoint.CONTRACT, lambda c: c["limits"].pop("tool_speed"))
     checkpoint.load(saved, arm="tiny-arm", family="tiny")
     edit(saved, checkpoint.CONTRACT, lambda c: c["limits"].update(tool_speed=9.0))
-    with pytest.raises(RefusedError, match="limits.tool_speed: trained with 9"):
+    with pytest.raises(RefusedError, match=r"limits\.tool_speed: trained with 9"):
         checkpoint.load(saved, arm="tiny-arm", family="tiny")
 
 
