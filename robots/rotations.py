@@ -61,6 +61,19 @@ def rotation_about(axis: Array, angle: float) -> Array:
     return rotation
 
 
+def roll_pitch_yaw(rotation: Array) -> Array:
+    """Angles (3,) rad about the fixed axes x, y and z, in this order, that make a rotation (3, 3).
+
+    Roll is computed from what yaw leaves over, so that the three are exact also where they are not
+    unique, at a pitch of 90°.
+    """
+    pitch = np.arctan2(-rotation[2, 0], np.hypot(rotation[0, 0], rotation[1, 0]))
+    yaw = np.arctan2(rotation[1, 0], rotation[0, 0])
+    without_yaw = rotation_about(np.array([0.0, 0.0, 1.0]), -yaw) @ rotation
+    roll = np.arctan2(-without_yaw[1, 2], without_yaw[1, 1])
+    return np.array([roll, pitch, yaw])
+
+
 def rotation_to_axis(axis: Array) -> Array:
     """A rotation that takes z to the direction of ``axis`` (3,), as a transform (4, 4).
 
