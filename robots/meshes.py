@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
-PACKAGE_SCHEMES = ("package://", "model://")
-FILE_SCHEME = "file://"
+PACKAGE_SCHEMES = ("package", "model")
 METERS = "meters"
+FLAT = 1e-6  # a mesh is flat whose thickness is below this share of its size
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,17 @@ class Mesh:
 def find_mesh(filename: str, urdf: Path) -> Path:
     """The file of a mesh that a URDF names.
 
-    A relative path begins at the URDF's folder. ``package://NAME/...`` is looked for in every
-    folder above the URDF: as the folder of the package itself, or as the one that holds it.
+    A relative path begins at the URDF's folder. ``package://NAME/...`` is looked for in the URDF's
+    folder and all above it, the nearest first: each may be the package, or hold it as NAME.
 
     Raises:
         BadArgumentError: there is no such file.
     """
-    candidates = _candidates(filename, urdf)
-    for path in candidates:
+    for path in _candidates(filename, urdf):
         if path.is_file():
             return path
-    looked_at = ", ".join(str(path) for path in candidates)
-    raise BadArgumentError(f"there is no file of the mesh {filename!r}; looked for {looked_at}")
+    folder = urdf.resolve().parent
+    raise BadArgumentError(f"there is no file of the mesh {filename!r}, as seen from {folder}")
 
 
 def read_meshes(path: Path, scale: Array) -> list[Mesh]:
@@ -77,13 +76,12 @@ def convex_hull(path: Path, scale: Array) -> str:
         BadArgumentError: the file cannot be read, or is flat.
     """
     import trimesh
-    from scipy.spatial import QhullError
 
-    vertices = [mesh.vertices for mesh in read_meshes(path, scale)]
-    try:
-        hull = trimesh.convex.convex_hull(np.concatenate(vertices))
-    except QhullError as error:
-        raise BadArgumentError(f"the mesh {path} is flat, so nothing can touch it") from error
+    vertices = np.concatenate([mesh.vertices for mesh in read_meshes(path, scale)])
+    extents = np.linalg.svd(vertices - vertices.mean(0), compute_uv=False)  # largest first
+    if extents[-1] < FLAT * extents[0]:
+        raise BadArgumentError(f"the mesh {path} is flat, so nothing can touch it")
+    hull = trimesh.convex.convex_hull(vertices)
     text: str = trimesh.exchange.obj.export_obj(hull, include_normals=False, digits=12)
     return text
 
@@ -91,19 +89,20 @@ def convex_hull(path: Path, scale: Array) -> str:
 def _candidates(filename: str, urdf: Path) -> list[Path]:
     """The places where a mesh may be."""
     folder = urdf.resolve().parent
-    for scheme in PACKAGE_SCHEMES:
-        if filename.startswith(scheme):
-            in_package = unquote(filename.removeprefix(scheme))
-            package, _, rest = in_package.partition("/")
-            candidates = []
-            for parent in (folder, *folder.parents):
-                if parent.name == package:
-                    candidates.append(parent / rest)
-                candidates.append(parent / package / rest)
-            return candidates
-    if filename.startswith(FILE_SCHEME):
-        filename = unquote(filename.removeprefix(FILE_SCHEME))
-    return [folder / filename]
+    scheme, separator, rest = filename.partition("://")
+    if not separator:
+        return [folder / filename]
+    place = unquote(rest)
+    if scheme == "file":
+        return [folder / place]
+    if scheme not in PACKAGE_SCHEMES:
+        raise BadArgumentError(f"the mesh {filename!r} is not in a file or a package")
+    _, _, in_package = place.partition("/")
+    candidates = []
+    for parent in (folder, *folder.parents):
+        candidates.append(parent / place)
+        candidates.append(parent / in_package)
+    return candidates
 
 
 def _load(path: Path) -> "list[Trimesh]":

@@ -34,9 +34,11 @@ def check_driven_joints(tree: UrdfTree, arm: ArmSpec) -> None:
     Raises:
         BadArgumentError: other joints move the tool, or one has no limits, or narrower ones.
     """
-    chain = tree.chain(arm.tool)
-    names = [joint.attrib["name"] for joint in chain if moves(joint)]
-    driven = tuple(name for name in names if name not in arm.held)
+    driven = tuple(
+        joint.attrib["name"]
+        for joint in tree.chain(arm.tool)
+        if moves(joint) and not _is_held(joint, arm)
+    )
     if driven != arm.joints:
         raise BadArgumentError(
             f"the joints {driven} move the link {arm.tool!r}, {arm.name} names {arm.joints}"
@@ -44,8 +46,6 @@ def check_driven_joints(tree: UrdfTree, arm: ArmSpec) -> None:
     for i, name in enumerate(arm.joints):
         joint = tree.joints[name]
         with errors_about(describe(joint)):
-            if joint.find("mimic") is not None:
-                raise BadArgumentError("it has <mimic>; a joint that follows cannot be driven")
             _check_limit(joint, arm, i)
 
 
@@ -67,6 +67,20 @@ def hold_other_joints(tree: UrdfTree, arm: ArmSpec) -> None:
             positions[name] = _held_position(joint, tree, arm)
     for name, position in positions.items():
         _fix(tree.joints[name], position)
+
+
+def _is_held(joint: Element, arm: ArmSpec) -> bool:
+    """Whether a joint between base and tool stays still: by the arm's word, or as a follower.
+
+    Raises:
+        BadArgumentError: the arm drives a joint that follows another one.
+    """
+    name = joint.attrib["name"]
+    follows = joint.find("mimic") is not None
+    if follows and name in arm.joints:
+        with errors_about(describe(joint)):
+            raise BadArgumentError(f"it follows another one by <mimic>, {arm.name} drives it")
+    return follows or name in arm.held
 
 
 def _check_limit(joint: Element, arm: ArmSpec, i: int) -> None:
