@@ -67,10 +67,15 @@ def roll_pitch_yaw(rotation: Array) -> Array:
     Roll is computed from what yaw leaves over, so that the three are exact also where they are not
     unique, at a pitch of 90°.
     """
-    pitch = np.arctan2(-rotation[2, 0], np.hypot(rotation[0, 0], rotation[1, 0]))
-    yaw = np.arctan2(rotation[1, 0], rotation[0, 0])
-    without_yaw = rotation_about(np.array([0.0, 0.0, 1.0]), -yaw) @ rotation
-    roll = np.arctan2(-without_yaw[1, 2], without_yaw[1, 1])
+    x_axis = rotation[:, 0]
+    horizontal = np.hypot(x_axis[0], x_axis[1])
+    pitch = np.arctan2(-x_axis[2], horizontal)
+    yaw = np.arctan2(x_axis[1], x_axis[0])
+    z = np.array([0.0, 0.0, 1.0])
+    without_yaw = rotation_about(z, -yaw) @ rotation
+    y_axis = without_yaw[:, 1]
+    z_axis = without_yaw[:, 2]
+    roll = np.arctan2(-z_axis[1], y_axis[1])
     return np.array([roll, pitch, yaw])
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.rotations import rotation_about, rotation_to_axis
+from robots.rotations import roll_pitch_yaw, rotation_about, rotation_to_axis
+from robots.signals import Array
 from robots.urdf import read_chain
+from robots.urdf_elements import format_numbers, origin_transform
 
 
 @pytest.fixture(params=list(ARMS))
@@ -89,3 +92,19 @@ def test_a_rotation_to_an_axis_takes_z_there() -> None:
 def test_a_rotation_about_an_axis_follows_the_right_hand() -> None:
     quarter_turn = rotation_about(np.array([0.0, 0.0, 1.0]), np.pi / 2)
     np.testing.assert_allclose(quarter_turn @ [1, 0, 0], [0, 1, 0], atol=1e-15)
+
+
+def test_roll_pitch_yaw_make_the_rotation_again_also_at_a_right_angle() -> None:
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(-np.pi, np.pi, (50, 3))
+    angles[:20, 1] = np.repeat([np.pi / 2, -np.pi / 2], 10)
+    for rpy in angles:
+        rotation = fixed_axes(rpy)
+        np.testing.assert_allclose(fixed_axes(roll_pitch_yaw(rotation)), rotation, atol=1e-12)
+
+
+def fixed_axes(rpy: Array) -> Array:
+    """The rotation (3, 3) of a URDF's ``rpy``."""
+    element = Element("joint")
+    SubElement(element, "origin", rpy=format_numbers(rpy))
+    return origin_transform(element)[:3, :3]
