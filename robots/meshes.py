@@ -1,6 +1,7 @@
 """Meshes of a URDF: where their files lie, and what is in them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -75,9 +76,15 @@ def convex_hull(path: Path, scale: Array) -> str:
     Raises:
         BadArgumentError: the file cannot be read, or is flat.
     """
+    return _hull(path, tuple(scale.tolist()), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # PyBullet builds the arm again for every world
+def _hull(path: Path, scale: tuple[float, ...], modified: int) -> str:
+    """See ``convex_hull``; ``modified`` is when the file was written, ns."""
     import trimesh
 
-    vertices = np.concatenate([mesh.vertices for mesh in read_meshes(path, scale)])
+    vertices = np.concatenate([mesh.vertices for mesh in read_meshes(path, np.array(scale))])
     extents = np.linalg.svd(vertices - vertices.mean(0), compute_uv=False)  # largest first
     if extents[-1] < FLAT * extents[0]:
         raise BadArgumentError(f"the mesh {path} is flat, so nothing can touch it")
