@@ -1,63 +1,60 @@
-"""An arm's appearance: the primitive shapes of its URDF, and the poses of its links."""
+"""An arm's appearance: the visible shapes of its URDF, and the poses of its links."""
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from robots.arm import ArmSpec
-from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
+from robots.meshes import Color, Mesh, read_meshes
 from robots.signals import Array
-from robots.urdf import (
-    link_frames,
-    named_elements,
+from robots.urdf import read_arm_tree
+from robots.urdf_elements import (
+    describe,
+    errors_about,
     origin_transform,
     parse_numbers,
-    required_child,
+    parse_urdf,
+    required_attribute,
 )
+from robots.urdf_geometry import read_geometry
 
-Color = tuple[float, float, float]  # red, green, blue in [0, 1]
-
-GRAY = "0.5 0.5 0.5 1"  # of a material without a color
-# The URDF attributes that hold each kind of shape's size, in the order of ``Shape.size``.
-SIZE_ATTRIBUTES = {"sphere": ("radius",), "cylinder": ("radius", "length"), "box": ("size",)}
+GRAY: Color = (0.5, 0.5, 0.5)  # of what has no color
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One primitive of an arm's appearance."""
+    """One solid of an arm's appearance."""
 
-    kind: str  # "sphere", "cylinder" (along z) or "box"
-    size: tuple[float, ...]  # m: (radius,), (radius, length) or (x, y, z)
+    kind: str  # "sphere", "cylinder" (along z), "box" or "mesh"
+    size: tuple[float, ...]  # m: (radius,), (radius, length) or (x, y, z); empty for a mesh
     link: int  # index of the moving link that carries it, -1 for the base
     pose: Array  # (4, 4) in that link's frame
     color: Color
+    mesh: Mesh | None = None  # of the kind "mesh"
 
 
 def shapes(arm: ArmSpec) -> list[Shape]:
     """All visible shapes of an arm.
 
+    A shape has the color of its material, else the one in its mesh file, else gray.
+
     Raises:
-        BadArgumentError: the URDF has a shape that is no primitive, or lacks an element.
+        BadArgumentError: see ``read_arm_tree``; also for a shape of an unknown kind, and for a mesh
+            that is missing or unreadable.
     """
-    root = ElementTree.parse(arm.urdf).getroot()
-    links = named_elements(root, "link")
-    materials = named_elements(root, "material")
+    tree = read_arm_tree(arm)
     result = []
-    for name, (index, frame) in link_frames(root, arm).items():
-        for visual in links[name].findall("visual"):
-            kind, size = _kind_and_size(visual)
-            material = required_child(visual, "material").attrib["name"]
-            shape = Shape(
-                kind=kind,
-                size=size,
-                link=index,
-                pose=frame @ origin_transform(visual),
-                color=_color(materials[material]),
-            )
-            result.append(shape)
+    with errors_about(arm.urdf.name):
+        colors = _named_colors(parse_urdf(arm.urdf))
+        for name, (index, frame) in tree.link_frames(arm.joints).items():
+            link = tree.links[name]
+            with errors_about(describe(link)):
+                for visual in link.findall("visual"):
+                    pose = frame @ origin_transform(visual)
+                    color = _color(visual, colors)
+                    result += _solids(visual, arm, index, pose, color)
     return result
 
 
@@ -71,21 +68,46 @@ def link_poses(arm: ArmSpec, q: Array) -> Array:
     return np.concatenate([base, links_and_tool[:, :-1]], 1)
 
 
-def _kind_and_size(visual: Element) -> tuple[str, tuple[float, ...]]:
-    geometry = required_child(visual, "geometry")
-    solid = geometry[0]
-    kind = solid.tag
-    if kind not in SIZE_ATTRIBUTES:
-        allowed = ", ".join(SIZE_ATTRIBUTES)
-        raise BadArgumentError(f"the URDF shows a <{kind}>; supported are: {allowed}")
-    words = [solid.attrib[name] for name in SIZE_ATTRIBUTES[kind]]
-    size = parse_numbers(" ".join(words))
-    return kind, tuple(size.tolist())
+def _solids(
+    visual: Element, arm: ArmSpec, link: int, pose: Array, color: Color | None
+) -> list[Shape]:
+    """The shapes of one <visual>: one, or as many as its mesh has parts."""
+    geometry = read_geometry(visual, arm.urdf)
+    if geometry.mesh is None:
+        size = tuple(geometry.size.tolist())
+        return [Shape(geometry.kind, size, link, pose, color or GRAY)]
+    parts = read_meshes(geometry.mesh, geometry.size)
+    return [
+        Shape(geometry.kind, (), link, pose, color or part.color or GRAY, part) for part in parts
+    ]
 
 
-def _color(material: Element) -> Color:
+def _named_colors(root: Element) -> dict[str, Color]:
+    """The colors of all materials with a name; a URDF may define one in any of its visuals."""
+    colors = {}
+    for material in root.iter("material"):
+        color = _material_color(material)
+        if color is not None and "name" in material.attrib:
+            colors[material.attrib["name"]] = color
+    return colors
+
+
+def _color(visual: Element, named: dict[str, Color]) -> Color | None:
+    """The color of a <visual>, in place or by the name of its material; None without one."""
+    material = visual.find("material")
+    if material is None:
+        return None
+    in_place = _material_color(material)
+    if in_place is not None:
+        return in_place
+    return named.get(material.attrib.get("name", ""))
+
+
+def _material_color(material: Element) -> Color | None:
+    """The color that a <material> defines; None where it names one or has a texture."""
     color = material.find("color")
-    text = GRAY if color is None else color.attrib["rgba"]
-    rgba = parse_numbers(text).tolist()
-    red, green, blue = rgba[:3]
+    if color is None:
+        return None
+    rgba = parse_numbers(required_attribute(color, "rgba"), 4)
+    red, green, blue, _ = np.clip(rgba, 0.0, 1.0).tolist()
     return red, green, blue

@@ -1,6 +1,7 @@
 """A body's fixed numbers: joints, limits and model file. Axes: j driven joints."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check every number, and make read-only copies of the arrays."""
-        for field in fields(self):
-            name = field.name
+        for limit in fields(self):
+            name = limit.name
             value = np.array(getattr(self, name), dtype=np.float64)
             if not np.isfinite(value).all():
                 raise BadArgumentError(f"limit {name} must be finite, got {value}")
@@ -116,6 +117,9 @@ class ArmSpec(Body):
     # (3, 2) m, where the tool may be on a move from rest to rest: wider than ``limits.tool_box``,
     # because an arm may be found anywhere. None: the tool box.
     move_box: Array | None = None
+    # Where joints of the URDF stay that are not driven, such as a gripper's; rad or m, by name.
+    # A joint without an entry stays at 0, or at the limit nearest to 0.
+    held: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rest(self) -> Array:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
+from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
@@ -218,7 +219,8 @@ class Kinematics:
         """The arm as MuJoCo loads it, with every link of the URDF a body of its own."""
         import mujoco
 
-        spec = mujoco.MjSpec.from_file(str(self.arm.urdf))
+        urdf = engine_urdf(self.arm)
+        spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
         spec.compiler.fusestatic = False
         return spec.compile()
 

@@ -61,6 +61,24 @@ def rotation_about(axis: Array, angle: float) -> Array:
     return rotation
 
 
+def roll_pitch_yaw(rotation: Array) -> Array:
+    """Angles (3,) rad about the fixed axes x, y and z, in this order, that make a rotation (3, 3).
+
+    Roll is computed from what yaw leaves over, so that the three are exact also where they are not
+    unique, at a pitch of 90°.
+    """
+    x_axis = rotation[:, 0]
+    horizontal = np.hypot(x_axis[0], x_axis[1])
+    pitch = np.arctan2(-x_axis[2], horizontal)
+    yaw = np.arctan2(x_axis[1], x_axis[0])
+    z = np.array([0.0, 0.0, 1.0])
+    without_yaw = rotation_about(z, -yaw) @ rotation
+    y_axis = without_yaw[:, 1]
+    z_axis = without_yaw[:, 2]
+    roll = np.arctan2(-z_axis[1], y_axis[1])
+    return np.array([roll, pitch, yaw])
+
+
 def rotation_to_axis(axis: Array) -> Array:
     """A rotation that takes z to the direction of ``axis`` (3,), as a transform (4, 4).
 

@@ -1,17 +1,31 @@
-"""Reading a serial arm's URDF: the chain of joints from the base to the tool."""
+"""An arm's URDF, as the kinematics, every engine and the pictures read it.
 
-import xml.etree.ElementTree as ElementTree
+Files of vendors hold more than an arm's joints: grippers, joints that mimic others, links without
+mass, meshes in many formats. All readers get the same tree, ``read_arm_tree``, in which every joint
+but the driven ones is fixed, or the same error.
+"""
+
 from dataclasses import dataclass, replace
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
-from robots.rotations import rotation_about, rotation_to_axis
+from robots.rotations import rotation_to_axis
 from robots.signals import Array
+from robots.urdf_elements import (
+    describe,
+    errors_about,
+    origin_transform,
+    required_child,
+    required_number,
+)
+from robots.urdf_joints import check_driven_joints, hold_other_joints
+from robots.urdf_tree import UrdfTree, joint_axis, moves, read_tree
 
-JOINT_TYPES = ("revolute", "continuous", "prismatic", "fixed")
+INERTIA = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
+ROUNDING = 1e-9  # of an inertia's principal moments, relative
 
 
 @dataclass(frozen=True)
@@ -43,19 +57,38 @@ class SerialChain:
     tool: Array  # (4, 4) pose of the tool in the last link's frame
 
 
+def read_arm_tree(arm: ArmSpec) -> UrdfTree:
+    """An arm's URDF in which every joint is fixed that the arm does not drive.
+
+    Links that have no mass say so by an <inertial>: PyBullet takes 1 kg where there is none.
+
+    Raises:
+        BadArgumentError: the URDF does not fit the arm, or cannot be simulated. The message names
+            the file and what is wrong in it.
+    """
+    with errors_about(arm.urdf.name):
+        tree = read_tree(arm.urdf)
+        check_driven_joints(tree, arm)
+        hold_other_joints(tree, arm)
+        for link in tree.links.values():
+            with errors_about(describe(link)):
+                _complete_inertial(link)
+        _check_masses(tree, arm)
+    return tree
+
+
 def read_chain(arm: ArmSpec) -> SerialChain:
     """Read an arm's chain from its URDF.
 
     Raises:
-        BadArgumentError: the URDF has other joints than the arm names, or lacks an element.
+        BadArgumentError: see ``read_arm_tree``.
     """
-    root = ElementTree.parse(arm.urdf).getroot()
-    elements = named_elements(root, "link")
+    tree = read_arm_tree(arm)
     links: list[MovingLink] = []
     pose = np.eye(4)  # of the current link in the frame of the last moving link
-    for joint in joint_chain(root, arm):
+    for joint in tree.chain(arm.tool):
         pose = pose @ origin_transform(joint)
-        if is_driven(joint):
+        if moves(joint):
             tilt = rotation_to_axis(joint_axis(joint))
             link = MovingLink(
                 pose=pose @ tilt,
@@ -66,124 +99,70 @@ def read_chain(arm: ArmSpec) -> SerialChain:
             )
             links.append(link)
             pose = tilt.T
-        name = link_name(joint, "child")
-        mass, com = mass_and_center(elements[name])
-        if mass and links:  # what a fixed joint carries belongs to the last moving link
-            com = pose[:3, :3] @ com + pose[:3, 3]
-            last = links.pop()
-            links.append(last.with_mass(mass, com))
+    for name, (index, frame) in tree.link_frames(arm.joints).items():
+        mass, center = mass_and_center(tree.links[name])
+        if mass and index >= 0:  # what a fixed joint carries belongs to the last moving link
+            carrier = links[index]
+            in_carrier = carrier.to_urdf_frame @ frame
+            com = in_carrier[:3, :3] @ center + in_carrier[:3, 3]
+            links[index] = carrier.with_mass(mass, com)
     return SerialChain(links, pose)
 
 
-def joint_chain(root: Element, arm: ArmSpec) -> list[Element]:
-    """The <joint> elements from the base to the tool.
-
-    Raises:
-        BadArgumentError: the driven joints are not those that the arm names, or one is of a kind
-            that is not supported.
-    """
-    parent_joint = {link_name(joint, "child"): joint for joint in root.iter("joint")}
-    chain = []
-    link = arm.tool
-    while link in parent_joint:
-        joint = parent_joint[link]
-        chain.append(joint)
-        link = link_name(joint, "parent")
-    chain.reverse()
-    driven = tuple(joint.attrib["name"] for joint in chain if is_driven(joint))
-    if driven != arm.joints:
-        raise BadArgumentError(
-            f"{arm.urdf.name} has the joints {driven} up to {arm.tool!r}, "
-            f"{arm.name} names {arm.joints}"
-        )
-    return chain
-
-
-def link_frames(root: Element, arm: ArmSpec) -> dict[str, tuple[int, Array]]:
-    """Where every link of the chain is attached.
-
-    Returns:
-        By the link's name: index of the moving link that carries it, -1 for the base, and its pose
-        (4, 4) in the URDF frame of that link.
-    """
-    chain = joint_chain(root, arm)
-    index = -1
-    pose = np.eye(4)
-    frames = {link_name(chain[0], "parent"): (index, pose)}
-    for joint in chain:
-        pose = pose @ origin_transform(joint)
-        if is_driven(joint):
-            index += 1
-            pose = np.eye(4)
-        frames[link_name(joint, "child")] = (index, pose)
-    return frames
-
-
-def is_driven(joint: Element) -> bool:
-    """Whether a <joint> moves; BadArgumentError for a kind that is not in JOINT_TYPES."""
-    kind = joint.attrib["type"]
-    if kind not in JOINT_TYPES:
-        name = joint.attrib["name"]
-        allowed = ", ".join(JOINT_TYPES)
-        raise BadArgumentError(f"joint {name!r} is {kind}; supported are: {allowed}")
-    return kind != "fixed"
-
-
-def joint_axis(joint: Element) -> Array:
-    """The axis (3,) of a <joint>, in the joint's frame; x where none is given."""
-    axis = joint.find("axis")
-    return parse_numbers("1 0 0" if axis is None else axis.attrib["xyz"])
-
-
-def named_elements(root: Element, tag: str) -> dict[str, Element]:
-    """The <link> or <material> definitions of a URDF by their name."""
-    return {element.attrib["name"]: element for element in root.findall(tag)}
-
-
-def link_name(joint: Element, side: str) -> str:
-    """The name of a <joint>'s link on one side, ``"parent"`` or ``"child"``."""
-    return required_child(joint, side).attrib["link"]
-
-
-def required_child(element: Element, tag: str) -> Element:
-    """The first child with this tag; BadArgumentError where there is none."""
-    first = element.find(tag)
-    if first is None:
-        name = element.attrib.get("name", "")
-        raise BadArgumentError(f"the URDF's <{element.tag}> {name!r} has no <{tag}>")
-    return first
-
-
-def parse_numbers(text: str) -> Array:
-    """The numbers (k,) of a space-separated attribute."""
-    return np.array([float(word) for word in text.split()])
-
-
-def origin_transform(element: Element) -> Array:
-    """The transform (4, 4) of an element's <origin>; identity where it has none.
-
-    ``rpy`` are rotations about the fixed axes x, y and z, in this order.
-    """
-    transform = np.eye(4)
-    origin = element.find("origin")
-    if origin is None:
-        return transform
-    xyz = origin.attrib.get("xyz", "0 0 0")
-    rpy = origin.attrib.get("rpy", "0 0 0")
-    rotation = np.eye(3)
-    for axis, angle in zip(np.eye(3), parse_numbers(rpy), strict=True):
-        rotation = rotation_about(axis, angle) @ rotation
-    transform[:3, :3] = rotation
-    transform[:3, 3] = parse_numbers(xyz)
-    return transform
-
-
 def mass_and_center(link: Element) -> tuple[float, Array]:
-    """Mass kg and center of mass (3,) m of a <link> in its own frame; 0 without <inertial>."""
-    inertial = link.find("inertial")
-    if inertial is None:
-        return 0.0, np.zeros(3)
-    value = required_child(inertial, "mass").attrib["value"]
+    """Mass kg and center of mass (3,) m of a <link> in its own frame."""
+    inertial = required_child(link, "inertial")
+    mass = required_number(required_child(inertial, "mass"), "value")
     frame = origin_transform(inertial)
     center = frame[:3, 3]
-    return float(value), center
+    return mass, center
+
+
+def _complete_inertial(link: Element) -> None:
+    """Check a link's mass and inertia; one without a mass gets an <inertial> that says so.
+
+    Raises:
+        BadArgumentError: no body can have these numbers.
+    """
+    inertial = link.find("inertial")
+    if inertial is not None:
+        mass, _ = mass_and_center(link)
+        if mass < 0:
+            raise BadArgumentError(f"its mass is {mass:g} kg")
+        if mass > 0:
+            _check_inertia(required_child(inertial, "inertia"))
+            return
+        link.remove(inertial)
+    massless = SubElement(link, "inertial")
+    SubElement(massless, "mass", value="0")
+    SubElement(massless, "inertia", dict.fromkeys(INERTIA, "0"))
+
+
+def _check_inertia(inertia: Element) -> None:
+    """Check that a body can have an <inertia>.
+
+    Each principal moment is positive, and not above the sum of the other two.
+    """
+    xx, xy, xz, yy, yz, zz = (required_number(inertia, name) for name in INERTIA)
+    matrix = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    moments = np.linalg.eigvalsh(matrix)
+    smallest, middle, largest = moments.tolist()
+    is_diagonal = not any((xy, xz, yz))
+    margin = 0.0 if is_diagonal else ROUNDING * largest  # engines diagonalize it in their own ways
+    if smallest <= 0 or smallest + middle < largest + margin:
+        raise BadArgumentError(
+            f"no body has the principal moments of inertia {smallest:g}, {middle:g} and "
+            f"{largest:g} kg·m²: each is positive and at most the sum of the others"
+        )
+
+
+def _check_masses(tree: UrdfTree, arm: ArmSpec) -> None:
+    """Check that every driven joint moves a mass of its own; else its motion is undefined."""
+    masses = dict.fromkeys(arm.joints, 0.0)
+    for name, (index, _) in tree.link_frames(arm.joints).items():
+        if index >= 0:
+            mass, _ = mass_and_center(tree.links[name])
+            masses[arm.joints[index]] += mass
+    for name, mass in masses.items():
+        if mass == 0:
+            raise BadArgumentError(f"joint {name!r} moves no mass; its link needs an <inertial>")

@@ -9,6 +9,7 @@ from functools import singledispatch
 import mujoco
 
 from robots.arm import ArmSpec, Body, Walker
+from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.scene import Scene
 from sim.objects import DEFAULT_POSITION
@@ -80,7 +81,8 @@ def _(body: Walker) -> mujoco.MjSpec:
 @body_model.register
 def _(body: ArmSpec) -> mujoco.MjSpec:
     """An arm's URDF, with gravity compensation and a position servo for each joint."""
-    spec = mujoco.MjSpec.from_file(str(body.urdf))
+    urdf = engine_urdf(body)
+    spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
     spec.compiler.fusestatic = False
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC

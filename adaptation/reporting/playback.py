@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Color, Shape, link_poses, shapes
+from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
+from robots.meshes import Color
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from sim.rendering import FRAME_RATE, Clip
@@ -136,6 +137,12 @@ def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
         scene.add_box(name, color, np.array(shape.size), position=position, wxyz=quat)
     elif shape.kind == "sphere":
         scene.add_icosphere(name, shape.size[0], color, position=position, wxyz=quat)
+    elif shape.mesh is not None:
+        vertices = shape.mesh.vertices
+        faces = shape.mesh.faces
+        scene.add_mesh_simple(
+            name, vertices, faces, color=color, side="double", position=position, wxyz=quat
+        )
     else:
         radius, length = shape.size
         scene.add_cylinder(name, radius, length, color, position=position, wxyz=quat)

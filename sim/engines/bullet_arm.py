@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.kinematics import GRAVITY
 from robots.scene import Scene
@@ -18,7 +19,6 @@ from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import BASE, BulletObject, Client
 
-STRIKER = "striker"  # the link that touches objects; an arm without one strikes with its tool
 STIFFNESS = 100.0  # 1/s, share of the position error that a servo closes per time
 
 
@@ -31,12 +31,13 @@ class BulletArm(BulletBody):
         self._arm = arm
         self._scene = scene
         client.setGravity(0, 0, -GRAVITY)
-        flags = client.URDF_USE_INERTIA_FROM_FILE
-        self.body = client.loadURDF(str(arm.urdf), useFixedBase=True, flags=flags)
+        # as in MuJoCo: inertias of the file, and round cylinders instead of prisms
+        flags = client.URDF_USE_INERTIA_FROM_FILE | client.URDF_USE_IMPLICIT_CYLINDER
+        with engine_urdf(arm).written() as path:
+            self.body = client.loadURDF(str(path), useFixedBase=True, flags=flags)
         count = client.getNumJoints(self.body)
         infos = [client.getJointInfo(self.body, i) for i in range(count)]
         joint_numbers = {info[1].decode(): info[0] for info in infos}
-        link_numbers = {info[12].decode(): info[0] for info in infos}
         self.joints = [joint_numbers[name] for name in arm.joints]
         for link in range(BASE, count):
             client.changeDynamics(
@@ -47,12 +48,13 @@ class BulletArm(BulletBody):
                 jointDamping=0,
             )
         if scene.loose_object:
-            tool = link_numbers[arm.tool]
-            striker = link_numbers.get(STRIKER, tool)
-            # Bullet multiplies the friction of two bodies in contact: here the object's counts
-            client.changeDynamics(self.body, striker, lateralFriction=1.0, restitution=0.0)
+            links = range(BASE, count)
+            strikers = [link for link in links if client.getCollisionShapeData(self.body, link)]
+            for link in strikers:
+                # Bullet multiplies the friction of two bodies in contact: here the object's counts
+                client.changeDynamics(self.body, link, lateralFriction=1.0, restitution=0.0)
             contact_dt = scene.timestep / scene.contact_substeps
-            self.object = BulletObject(client, (self.body, striker), contact_dt)
+            self.object = BulletObject(client, self.body, strikers, contact_dt)
         self.measure()
 
     def set_strength(self, strength: Array) -> None:

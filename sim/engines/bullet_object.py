@@ -23,16 +23,18 @@ class BulletObject:
         made: objects built so far. Bullet never frees their shapes.
     """
 
-    def __init__(self, client: Client, striker: tuple[int, int], contact_dt: float) -> None:
+    def __init__(self, client: Client, body: int, strikers: list[int], contact_dt: float) -> None:
         """Build the table.
 
         Args:
             client: the world's.
-            striker: body and link that strike the object.
+            body: what strikes the object.
+            strikers: its links that can touch the object.
             contact_dt: s of a substep during a blow.
         """
         self._client = client
-        self._striker = striker
+        self._striking_body = body
+        self._strikers = strikers
         self._contact_dt = contact_dt
         self._body: int | None = None
         self.made = 0
@@ -74,7 +76,7 @@ class BulletObject:
         )
 
     def _make_contact(self, mass: float, restitution: float) -> None:
-        """Make the striker's contact a spring and damper, as in MuJoCo: for a blow of finite time.
+        """Make the strikers' contact a spring and damper, as in MuJoCo: for a blow of finite time.
 
         Bullet integrates it implicitly, which damps it by half the stiffness times a time step in
         addition: that is taken off.
@@ -83,13 +85,13 @@ class BulletObject:
         stiffness = mass * float(spring.stiffness)
         damping = mass * float(spring.damping)
         numerical = stiffness * self._contact_dt / 2
-        body, link = self._striker
-        self._client.changeDynamics(
-            body,
-            link,
-            contactStiffness=stiffness,
-            contactDamping=max(damping - numerical, 0.0),
-        )
+        for link in self._strikers:
+            self._client.changeDynamics(
+                self._striking_body,
+                link,
+                contactStiffness=stiffness,
+                contactDamping=max(damping - numerical, 0.0),
+            )
 
     def is_near(self, body: int) -> bool:
         """Whether a body is about to touch the object, or does."""

@@ -19,7 +19,7 @@ GROUND_COLOR = (0.75, 0.77, 0.79, 1.0)
 
 
 class SoftwareCanvas:
-    """Takes plain pictures: without textures, text and smooth edges, of primitives alone."""
+    """Takes plain pictures: without textures, text and smooth edges."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         """``size`` is in pixels."""
@@ -31,7 +31,7 @@ class SoftwareCanvas:
         client = self._client
         client.resetSimulation()
         for geom in stage.scene.geoms[: stage.scene.ngeom]:
-            self._add(geom)
+            self._add(geom, stage.model)
         width, height = self._size
         camera = stage.scene.camera[0]
         eye = np.array(camera.pos, dtype=np.float64)
@@ -52,16 +52,35 @@ class SoftwareCanvas:
         """Release the renderer."""
         self._client.disconnect()
 
-    def _add(self, geom: mujoco.MjvGeom) -> None:
+    def _add(self, geom: mujoco.MjvGeom, model: mujoco.MjModel) -> None:
         """Add a solid where MuJoCo's scene has it; other geoms, such as lights, are left out."""
         color = geom.rgba.tolist()
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             color = GROUND_COLOR
-        shape = self._shape(geom.type, geom.size.tolist(), color)
+        is_mesh = geom.type == mujoco.mjtGeom.mjGEOM_MESH
+        if is_mesh:
+            shape: int | None = self._mesh(geom, model)
+        else:
+            shape = self._shape(geom.type, geom.size.tolist(), color)
         if shape is None:
             return
         w, x, y, z = quaternion_from_matrix(geom.mat[None].astype(np.float64))[0]
         self._client.createMultiBody(0, NO_COLLISION, shape, geom.pos.tolist(), (x, y, z, w))
+
+    def _mesh(self, geom: mujoco.MjvGeom, model: mujoco.MjModel) -> int:
+        """The visual shape of a mesh."""
+        mesh = model.geom_dataid[geom.objid]
+        first_vertex = model.mesh_vertadr[mesh]
+        first_face = model.mesh_faceadr[mesh]
+        vertices = model.mesh_vert[first_vertex : first_vertex + model.mesh_vertnum[mesh]]
+        faces = model.mesh_face[first_face : first_face + model.mesh_facenum[mesh]]
+        shape = self._client.createVisualShape(
+            self._client.GEOM_MESH,
+            vertices=vertices.tolist(),
+            indices=faces.ravel().tolist(),
+            rgbaColor=geom.rgba.tolist(),
+        )
+        return int(shape)
 
     def _shape(self, kind: int, size: Sequence[float], rgba: Sequence[float]) -> int | None:
         """A visual shape; ``size`` is MuJoCo's: half edges, or radius, radius and half length."""

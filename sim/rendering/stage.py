@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.appearance import Shape, shapes
 from robots.arm import ArmSpec, Body, Walker
+from robots.meshes import Mesh
 from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
@@ -38,6 +39,7 @@ GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
 }
 
 
@@ -60,7 +62,7 @@ class Stage:
         if self._shows_object:
             item = spec.worldbody.add_body(name="shown_object", mocap=True)
             for shape in object_shapes(clip.task):
-                add_shape(item, shape)
+                add_shape(spec, item, shape)
         _add_goal(spec, clip)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models use it
@@ -113,10 +115,10 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
     for shape in shapes(body):
         is_moving = shape.link >= 0
         link = spec.joint(body.joints[shape.link]).parent if is_moving else spec.worldbody
-        add_shape(link, shape)
+        add_shape(spec, link, shape)
     table = np.eye(4)
     table[:3, 3] = TABLE_POSITION
-    add_shape(spec.worldbody, Shape("box", TABLE_SIZE, -1, table, TABLE_COLOR))
+    add_shape(spec, spec.worldbody, Shape("box", TABLE_SIZE, -1, table, TABLE_COLOR))
 
 
 @add_visuals.register
@@ -127,10 +129,10 @@ def _(body: Walker, spec: mujoco.MjSpec) -> None:
         geom.rgba = (*WALKER_COLOR, 1)
 
 
-def add_shape(link: mujoco.MjsBody, shape: Shape) -> None:
-    """Add a visible geom without collisions."""
+def add_shape(spec: mujoco.MjSpec, link: mujoco.MjsBody, shape: Shape) -> None:
+    """Add a visible geom without collisions to a link of a model."""
     rotation = shape.pose[None, :3, :3]
-    link.add_geom(
+    geom = link.add_geom(
         type=GEOMS[shape.kind],
         size=_geom_size(shape),
         pos=shape.pose[:3, 3],
@@ -139,10 +141,33 @@ def add_shape(link: mujoco.MjsBody, shape: Shape) -> None:
         contype=0,
         conaffinity=0,
     )
+    if shape.mesh is not None:
+        geom.meshname = _add_mesh(spec, shape.mesh)
+
+
+def _add_mesh(spec: mujoco.MjSpec, mesh: Mesh) -> str:
+    """Add a mesh to a model; returns its name.
+
+    As a shell it may be open or flat, which MuJoCo refuses of a solid. It needs at least four
+    vertices, also where it is a single triangle.
+    """
+    vertices = mesh.vertices
+    missing = max(4 - len(vertices), 0)
+    vertices = np.concatenate([vertices, vertices[:missing]])
+    name = f"shown_mesh{len(spec.meshes)}"
+    added = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+    added.uservert = vertices.ravel()
+    added.userface = mesh.faces.ravel()
+    return name
 
 
 def _geom_size(shape: Shape) -> tuple[float, ...]:
-    """MuJoCo's size (3,) of a shape: half edges, or radius and half length, then zeros."""
+    """MuJoCo's size (3,) of a shape: half edges, or radius and half length, then zeros.
+
+    Of a mesh all are zero: it has its size itself.
+    """
+    if shape.mesh is not None:
+        return (0.0, 0.0, 0.0)
     if shape.kind == "box":
         return tuple(edge / 2 for edge in shape.size)
     radius, *length = shape.size
@@ -158,11 +183,11 @@ def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
     if np.isfinite(clip.marker).all():
         pose[:3, 3] = clip.marker
         disk = Shape("cylinder", TARGET_SIZE, -1, pose, TARGET_COLOR)
-        add_shape(spec.worldbody, disk)
+        add_shape(spec, spec.worldbody, disk)
     elif place is not None:
         pose[:3, 3] = place
         ball = Shape("sphere", (GOAL_RADIUS,), -1, pose, TARGET_COLOR)
-        add_shape(spec.worldbody, ball)
+        add_shape(spec, spec.worldbody, ball)
 
 
 def goal_position(clip: Clip) -> Array | None:

@@ -12,6 +12,7 @@ from toys.rail import RAIL
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.rotations import quaternion_from_matrix
@@ -48,7 +49,8 @@ def normalized(v: Array) -> Array:
 
 def test_mujoco_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
     q = configurations(arm)
-    spec = mujoco.MjSpec.from_file(str(arm.urdf))
+    urdf = engine_urdf(arm)
+    spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
     spec.compiler.fusestatic = False
     model = spec.compile()
     data = mujoco.MjData(model)
@@ -69,9 +71,9 @@ def test_pybullet_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
     client = pybullet.connect(pybullet.DIRECT)
     try:
         pybullet.setGravity(0, 0, -9.81)
-        body = pybullet.loadURDF(
-            str(arm.urdf), useFixedBase=True, flags=pybullet.URDF_USE_INERTIA_FROM_FILE
-        )
+        flags = pybullet.URDF_USE_INERTIA_FROM_FILE
+        with engine_urdf(arm).written() as path:
+            body = pybullet.loadURDF(str(path), useFixedBase=True, flags=flags)
         joints = {}
         links = {}
         for i in range(pybullet.getNumJoints(body)):
