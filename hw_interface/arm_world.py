@@ -8,11 +8,11 @@ import numpy as np
 
 from hw_interface.arm_moves import ArmMoves
 from hw_interface.control.client import ControlClient, EventRecord
+from hw_interface.control.events import Mode
 from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
 from hw_interface.control.requests import Request
 from hw_interface.control.timing import Timing
-from hw_interface.control.watchdog import Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw_interface.control.config import ControlConfig
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.own_session import end_process, signals_wait
-from hw_interface.control.process import serve
 from hw_interface.control.requests import Request
+from hw_interface.control.serve import serve
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.timing import Timing, summarize_timing
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.recording.process import RecorderProcess, RecordTo

@@ -5,25 +5,23 @@ through the gate, write. Time is an argument; ``hw_interface.control.process`` d
 """
 
 import contextlib
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
 from hw_interface.control.guided_move import Mover, is_standing
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.retreat import Retreat
-from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
+from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from hw_interface.devices import Devices, check_tracker
 from robots.actions import standstill
 from robots.errors import ArmError
 from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
-
-SETTLED = 0.01  # rad/s, below which a measured joint counts as standing
 
 
 class ArmController:
@@ -224,18 +222,6 @@ class ArmController:
             self._driver_stopped = True
             with contextlib.suppress(Exception):
                 self.driver.stop()
-
-    def settle(self, ticks: int, pause: float) -> None:
-        """After ``stop``: read until the joints stand, at most ``ticks`` times, ``pause`` s apart.
-
-        What is published last then says whether the arm was left at rest.
-        """
-        with contextlib.suppress(Exception):
-            for _ in range(ticks):
-                if self.link_broken or np.abs(self.state.dq).max() < SETTLED:
-                    return
-                time.sleep(pause)
-                self.state = self.driver.read()
 
     def _read_state(self) -> None:
         reading = self.driver.read()

@@ -104,6 +104,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("last_request_seq", "i8"),  # the newest request that was handled
         ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
         ("arrived_seq", "i8"),  # the newest request whose move has arrived
+        ("ended_seq", "i8"),  # the newest request whose move has ended, wherever
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own

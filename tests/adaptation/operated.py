@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from adaptation.jobs.operator_console import OperatorConsole
-from hw_interface.control.watchdog import Mode
+from hw_interface.control.events import Mode
 
 LONG = 60.0  # s
 

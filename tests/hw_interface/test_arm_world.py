@@ -20,9 +20,9 @@ from push import Push
 
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control import client
+from hw_interface.control.events import Mode
 from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS

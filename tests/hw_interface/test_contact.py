@@ -8,8 +8,8 @@ import pytest
 from fake import FAMILY, Rig, assert_within_limits, replaced
 from test_dynamixel import Rig as BusRig
 
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus

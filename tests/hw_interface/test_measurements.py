@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake import ASIDE, READY, Disturbance, Rig, assert_within_limits
 
-from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.events import Event, Mode
 from robots.signals import JointState
 
 

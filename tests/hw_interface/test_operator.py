@@ -25,12 +25,14 @@ from test_arm_world import (
 )
 from test_recorder import make_row, read_actions, start_recorder
 
+from hw_interface import arm_moves
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control.controller import ArmController
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
@@ -107,6 +109,41 @@ def test_an_episode_begins_after_all_where_an_operator_lets_the_arm_go(
     world.stop()
     with pytest.raises(ArmError, match="FAULT"):
         world.reset(sample_task())
+
+
+@pytest.mark.parametrize("operated", [True, False], ids=["operator", "nobody"])
+def test_a_hold_that_is_released_at_once_ends_the_move(
+    world: ArmWorld, monkeypatch: pytest.MonkeyPatch, operated: bool
+) -> None:
+    """The arm is held and idle again before the policy's process looks."""
+    monkeypatch.setattr(arm_moves, "TIMEOUT", 0.0)
+    held: list[int] = []
+    request = world.control.request
+
+    def request_and_hold(kind: Request, **values: ArrayLike) -> int:
+        seq = request(kind, **values)
+        if not held:
+            held.append(seq)
+            world.hold()
+            world.release()
+        return seq
+
+    world.control.request = request_and_hold  # type: ignore[method-assign]
+    if operated:
+        world.wait_for_operator = nobody_holds
+        world.reset(sample_task())
+        assert world.mode is Mode.ARMED
+    else:
+        with pytest.raises(ArmError, match=r"IDLE.*RELEASED"):
+            world.reset(sample_task())
+    assert [event["event"] for event in world.events] == ["OPERATOR_HOLD", "RELEASED"]
+    held.clear()
+    with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
+        world.moves.park()
+
+
+def nobody_holds() -> bool:
+    return True
 
 
 def test_words_may_come_from_many_threads_at_once(world: ArmWorld) -> None:

@@ -19,11 +19,12 @@ from fake import (
 
 from hw_interface.control import shared_state
 from hw_interface.control.config import ControlConfig
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.control.words import Word
 from hw_interface.devices import Devices
 from robots.driver import Capabilities
@@ -420,7 +421,7 @@ def test_the_time_that_placing_the_object_takes_is_not_lateness(shared: SharedSt
     rig.controller.watchdog.mode = Mode.IDLE
     task = FAMILY.sample(np.random.default_rng(0), 1)
     rig.loop.pending_start = (task, Start(READY[None]))
-    rig.loop.arrive(rig.loop.now())
+    rig.loop.begin_episode()
     rig.loop.wait_for_tick()
     assert rig.controller.watchdog.mode is Mode.ARMED
     assert rig.loop.pacer.max_lateness < SlowPlacer.seconds

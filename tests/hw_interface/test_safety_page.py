@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import test_controller
 
-from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.events import Event, Mode
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "safety.md").read_text()
