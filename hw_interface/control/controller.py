@@ -14,6 +14,7 @@ from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
 from hw_interface.control.guided_move import Mover, is_standing
 from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.preflight import preflight
 from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from hw_interface.devices import Devices, check_tracker
@@ -95,7 +96,8 @@ class ArmController:
         """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
-            ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
+            ArmError: a fault is latched, an operator holds the arm, it cannot be enabled, or it is
+                not ready.
             BadArgumentError: the start or a waypoint is outside the limits.
         """
         mode = self.watchdog.mode
@@ -107,11 +109,19 @@ class ArmController:
             self._call_driver(self._enable_again)
         if self.watchdog.mode is Mode.FAULT:
             raise ArmError(f"the arm cannot be enabled where it is: {self.failure}")
+        if self.unready:
+            raise ArmError(f"the arm may not move yet: {self.unready}")
         self.mover.begin(path)
         self.watchdog.mode = Mode.IDLE
         self._action = None
         self.applied_sum = np.zeros_like(self.applied_sum)
         self.applied_ticks = 0
+
+    @property
+    def unready(self) -> str:
+        """Why the arm may not move; empty where it may. See ``preflight``."""
+        held = self.gate.setpoint.q[0]
+        return preflight(self.driver.arm, self.state, held, self.watchdog.measurements)
 
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from where the motors hold the arm."""

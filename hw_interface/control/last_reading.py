@@ -8,10 +8,11 @@ from robots.driver import Driver
 from robots.signals import JointState
 
 SETTLED = 0.01  # rad/s, below which a measured joint counts as standing
+LONGEST = 100  # readings
 
 
-def settle(driver: Driver, state: JointState, ticks: int, pause: float) -> JointState:
-    """Read until the joints stand, at most ``ticks`` times, ``pause`` s apart.
+def settle(driver: Driver, state: JointState, pause: float) -> JointState:
+    """Read until the joints stand, at most ``LONGEST`` times, ``pause`` s apart.
 
     Returns:
         The last reading; ``state`` where the joints stand already.
@@ -19,7 +20,7 @@ def settle(driver: Driver, state: JointState, ticks: int, pause: float) -> Joint
     Raises:
         OSError: the link is lost.
     """
-    for _ in range(ticks):
+    for _ in range(LONGEST):
         if np.abs(state.dq).max() < SETTLED:
             break
         time.sleep(pause)

@@ -27,7 +27,6 @@ from robots.world import Start, Task
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s within which the loop runs again in real time
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
-SETTLE_TICKS = 100  # after the end, until the joints stand
 MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
 MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
 
@@ -92,7 +91,7 @@ class ControlLoop:
         pause = 0.0 if self.config.lockstep else self.dt
         controller = self.controller
         if not controller.link_broken:
-            controller.state = settle(self.driver, controller.state, SETTLE_TICKS, pause)
+            controller.state = settle(self.driver, controller.state, pause)
         self.publish()
 
     def start(self) -> None:
@@ -227,7 +226,10 @@ class ControlLoop:
         self.shared.promise(BLOCKING)
         self.controller.place_object(task, start)
         self.pacer.restart()  # the time it took to place the object is not lateness
-        if self.controller.watchdog.mode is Mode.IDLE:
+        unready = self.controller.unready
+        if unready:
+            self.refuse(self.move_seq, f"the arm is not armed: {unready}")
+        elif self.controller.watchdog.mode is Mode.IDLE:
             self.controller.watchdog.arm(self.now())
 
     def handle_words(self) -> None:
@@ -289,7 +291,7 @@ class ControlLoop:
         self.pacer.restart()  # the time that the driver took is not lateness
 
     def refuse(self, seq: int, reason: str) -> None:
-        """Publish that the request numbered ``seq`` was refused, or its move blocked, and why."""
+        """Publish why the request numbered ``seq`` was refused, or its move blocked."""
         self.shared.reason = reason
         self.progress.rejected_seq = seq
 
