@@ -99,19 +99,23 @@ class ControlClient:
         """The mode of the control process."""
         return Mode(int(self.state["mode"]))
 
-    def post_action(self, action: Array, stamp: float, continues: bool = False) -> int:
+    def post_action(
+        self, action: Array, stamp: float, continues: bool = False, distance: float = 0.0
+    ) -> int:
         """Post an action; returns its sequence number.
 
         Args:
             action: (a,) in [-1, 1].
             stamp: s, monotonic: of the observation that it answers.
             continues: whether it only carries an earlier decision on.
+            distance: of that observation from its range, see ``range_distance``.
         """
         self._last_action_seq += 1
         self.shared.action.write(
             seq=self._last_action_seq,
             stamp=stamp,
             continues=continues,
+            distance=distance,
             action=action,
         )
         return self._last_action_seq

@@ -96,13 +96,11 @@ class ArmController:
         """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
-            ArmError: a fault is latched, an operator holds the arm, it cannot be enabled, or it is
-                not ready.
+            ArmError: a fault is latched, an operator holds the arm, or it is not ready.
             BadArgumentError: the start or a waypoint is outside the limits.
         """
-        mode = self.watchdog.mode
         if self.watchdog.latched:
-            raise ArmError(f"the arm is in {mode.name}: it must be cleared first")
+            raise ArmError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
         if self.watchdog.operator_hold:
             raise ArmError("an operator holds the arm: it must be released first")
         if self._driver_stopped:
@@ -173,13 +171,21 @@ class ArmController:
         action: Array,
         taken: float | None = None,
         continues: bool = False,
+        distance: float = 0.0,
     ) -> None:
-        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``."""
-        self.verdict = 0
-        if self.watchdog.accept_action(seq, stamp, action, taken, continues):
-            self._action = np.clip(action[None], -1, 1)
-        else:
-            self.verdict |= int(Verdict.DROPPED)
+        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``.
+
+        ``distance`` is that of the observation it answers, see ``Watchdog.check_observation``.
+        """
+        if not self.watchdog.accept_action(seq, stamp, action, taken, continues):
+            self.verdict = int(Verdict.DROPPED)
+            return
+        share = self.watchdog.check_observation(distance)
+        self._action = np.clip(action[None], -1, 1)
+        self.verdict = int(Verdict.OK)
+        if share < 1:
+            self._action = self._standstill + share * (self._action - self._standstill)
+            self.verdict = int(Verdict.LIMITED)
 
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
@@ -251,8 +257,7 @@ class ArmController:
         try:
             call()
         except Exception as error:
-            refused = isinstance(error, RuntimeError)  # by the arm: the link works
-            self.link_broken |= not refused
+            self.link_broken |= not isinstance(error, RuntimeError)  # else refused by the arm
             self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()

@@ -45,6 +45,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("seq", "i8"),  # counted from 1
         ("stamp", "f8"),  # s, monotonic: of the observation that it answers
         ("continues", "?"),  # whether it only carries an earlier decision on
+        ("distance", "f8"),  # of that observation from its range, see range_distance
         ("action", "f8", actions),  # in [-1, 1]
     ]
     words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said

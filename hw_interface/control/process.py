@@ -202,6 +202,7 @@ class ControlLoop:
             posted["action"].copy(),
             taken=now,
             continues=bool(posted["continues"]),
+            distance=float(posted["distance"]),
         )
 
     def end_move(self) -> None:
@@ -222,9 +223,8 @@ class ControlLoop:
         """At the start of an episode: have the object placed and arm."""
         if self.pending_start is None:
             return
-        task, start = self.pending_start
         self.shared.promise(BLOCKING)
-        self.controller.place_object(task, start)
+        self.controller.place_object(*self.pending_start)
         self.pacer.restart()  # the time it took to place the object is not lateness
         unready = self.controller.unready
         if unready:

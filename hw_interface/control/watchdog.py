@@ -22,6 +22,10 @@ class WatchdogConfig(MeasurementConfig):
     silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
     object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a camera
     overrun: float = 0.1  # s that the control loop may be late
+    # half ranges from the middle of an observation's range; random actions in simulation stay
+    # within 3 in every family (tests/contracts/test_families.py), degrees for radians are at 57
+    unusual: float = 3.0  # slower beyond it
+    far: float = 10.0  # stops beyond it
     stall: float = 0.02  # s without a tick; ours: by then a servo stands at its last command
 
 
@@ -42,6 +46,7 @@ class Watchdog:
         self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
         self._cause: Event | None = None  # of the present fault
         self._bad_actions = 0
+        self._unusual = False  # whether the newest observation was
         self.measurements = Measurements(limits, config)
 
     def _reset_counters(self) -> None:
@@ -106,6 +111,23 @@ class Watchdog:
             return False
         self.mode = Mode.RUNNING
         return True
+
+    def check_observation(self, distance: float) -> float:
+        """Check how far an observation lies outside its range; NaN is a fault.
+
+        Args:
+            distance: in half ranges, see ``range_distance``.
+
+        Returns:
+            The share of the action that answers it which is to be followed: less the farther it is.
+        """
+        unusual = not distance <= self.config.unusual
+        if not distance <= self.config.far:
+            self.fault(Event.OBSERVATION_FAR, distance)
+        elif unusual and not self._unusual:
+            self._report(Event.OBSERVATION_UNUSUAL, distance)
+        self._unusual = unusual
+        return self.config.unusual / distance if unusual else 1.0
 
     def _count_bad_action(self) -> None:
         self._bad_actions += 1
