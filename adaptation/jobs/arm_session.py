@@ -184,6 +184,7 @@ class ArmSession:
             acting = recorder.policy
             trial = rollout(self.world, acting, task, len(explore), explore, follow, is_over)
             recorder.collect_events()
+        recorder.judge_belief(policy, trial.ticks[-1])
         if must_count or self.world.is_latched:
             recorder.refuse_fault()
         most_stale = paced.most_stale if isinstance(paced, Background) else 0

@@ -42,9 +42,7 @@ class Event(IntEnum):
     SPEED_LIMIT = 21  # a joint measured above its velocity limit: fault; share of the limit
     WILD_READINGS = 22  # several readings that cannot be true, and were not used; how many
     TORQUE_UNKNOWN = 23  # a joint measures no torque any more, its limit is not held; s
-    OBSERVATION_UNUSUAL = (
-        24  # an observation outside its range: slowed down; half ranges
-    )
+    OBSERVATION_UNUSUAL = 24  # an observation outside its range: slowed down; half ranges
     OBSERVATION_FAR = 25  # one far outside its range: fault; half ranges
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
