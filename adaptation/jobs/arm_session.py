@@ -167,7 +167,8 @@ class ArmSession:
         """
         operator = self._operator
         if operator is not None:
-            operator.begin_object(number, waits_for_clear=not must_count)
+            real_arm = DRIVERS[self._driver].capabilities.realtime
+            operator.begin_object(number, waits_for_clear=not must_count, real_arm=real_arm)
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
             self.world.recorder.log(f"object {number}, policy {name}")
