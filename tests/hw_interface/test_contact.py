@@ -9,13 +9,13 @@ from fake import FAMILY, READY, Rig, assert_within_limits, replaced
 from test_dynamixel import Rig as BusRig
 
 from hw_interface.control.events import Event, Mode
-from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION
+from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, Retreat
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.driver import REACHED
 from robots.errors import ArmError
-from robots.signals import Command, Condition, JointState
+from robots.signals import Command, Condition, JointState, Setpoint
 
 VIPERX = emulated.VIPERX
 
@@ -96,6 +96,18 @@ def test_every_check_before_a_move_is_named(check: str) -> None:
     with pytest.raises(ArmError, match=f"may not move yet: .*{check}"):
         rig.controller.begin_move(READY, rig.now)
     assert rig.driver.commands == []
+
+
+@pytest.mark.parametrize("distance", [0.01, 0.1, 0.5])
+def test_an_arm_lets_go_no_faster_than_it_can_brake(distance: float) -> None:
+    """v² ≤ 2·a·d, with half the acceleration limit for a."""
+    limits = FAMILY.limits
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    velocity = Retreat(limits)(setpoint, READY - distance * np.eye(7)[1], False, now=0.0)
+    assert velocity[0, 1] < 0
+    assert velocity[0, 1] ** 2 <= limits.ddq[1] * distance
+    assert np.count_nonzero(velocity) == 1
 
 
 def test_an_arm_in_error_holds_where_it_is() -> None:

@@ -38,8 +38,9 @@ from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from hw_interface.final_state import describe_final_state
 from hw_interface.trackers import TRACKERS
+from robots.arm import ArmSpec
 from robots.errors import ArmError
-from robots.signals import Condition, JointState
+from robots.signals import Array, Condition, JointState
 from sim.families import FAMILIES
 
 STOPS = 200
@@ -140,6 +141,26 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
     held.clear()
     with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
         world.moves.park()
+
+
+def test_a_move_that_is_blocked_is_an_event_and_says_why(
+    world: ArmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Straight through the table, as if no path had been planned."""
+
+    def straight(arm: ArmSpec, begin: Array, goal: Array, rng: object) -> Array:
+        return np.stack([begin, goal])
+
+    world.reset(sample_task())
+    monkeypatch.setattr(arm_moves, "plan_path", straight)
+    below = READY + np.array([0, 0.3, 0, 0, 0, 0, 0])
+    with pytest.raises(ArmError, match=r"did not reach its goal: the way is blocked: .*tool"):
+        world.moves.move_to(below)
+    assert world.events[-1]["event"] == "BLOCKED"
+    assert world.mode is Mode.IDLE
+    assert np.abs(world.control.state["dq_set"]).max() < 1e-6
+    monkeypatch.undo()
+    world.moves.move_to(READY)
 
 
 def nobody_holds() -> bool:
