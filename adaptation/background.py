@@ -18,7 +18,7 @@ from typing import Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
-from adaptation.device_replica import accelerator, make_updater
+from adaptation.device_replica import Updater, accelerator, make_updater
 from adaptation.rollout import Policy
 from adaptation.runs.records import Event
 from policies.belief import named_tensors
@@ -47,7 +47,8 @@ class Background(Generic[B]):
     Attributes:
         events: what went wrong; repetitions in a row are reported once. BELIEF_NOT_FINITE (detail:
             how many numbers) and BELIEF_WORSE (detail: by how much): the update was rolled back.
-            BELIEF_STALE (detail: how many updates wait): a tick was left out.
+            BELIEF_STALE (detail: how many updates wait): a tick was left out. UPDATES_ON_CPU: the
+            GPU had no memory for them, or failed, before the first trial.
         behind: how many updates the belief was behind at the end of the last tick.
         most_stale: the most that it was.
     """
@@ -69,9 +70,14 @@ class Background(Generic[B]):
         self.events: list[Event] = []
         self.behind = 0
         self.most_stale = 0
-        self._updater = make_updater(policy, accelerator())
         self._started = time.monotonic()
         self._last_problem = ""  # kind of the last event, while it lasts
+        self._updater: Updater[B] = policy
+        try:
+            self._updater = make_updater(policy, accelerator())
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            # the device never changes during a trial: an update that fails then fails the loop
+            self._report("UPDATES_ON_CPU", 0.0)
         self._recent: deque[Transition] = deque(maxlen=RECENT)
         self._error: Exception | None = None
         # All below is guarded by the condition, which is notified at every change.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from adaptation.rollout import Policy
 from policies.belief import named_tensors
-from policies.method import Transition
+from policies.method import Scores, Transition
 
 B = TypeVar("B")  # a belief
 
@@ -41,6 +41,21 @@ class BeliefKeeper(Generic[B]):
         """As the policy."""
         self.belief = self._policy.adapt(belief, episode)
         return self.belief
+
+
+def prediction_deficit(policy: Policy[B], belief: B, episode: Transition) -> float:
+    """By how much the prior predicts an episode (H, n, ...) better than a belief.
+
+    Zero where it does not, and for a policy that cannot tell, see ``Scores``. A belief that is sure
+    of something wrong, as with an object unlike those of training, predicts worse than its prior.
+    """
+    acted = episode.valid.all(-1)
+    if not isinstance(policy, Scores) or not acted.any():
+        return 0.0
+    ticks = episode[acted]
+    prior = policy.prior(episode.reward.shape[1])
+    deficit = (policy.score(prior, ticks) - policy.score(belief, ticks)).max()
+    return max(0.0, float(deficit))
 
 
 def summarize(belief: object) -> list[dict[str, Any]]:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from hw_interface.control.client import TIMEOUT, ControlClient
+from hw_interface.control.events import Mode
 from hw_interface.control.guided_move import LONGEST
 from hw_interface.control.layout import Record
 from hw_interface.control.requests import Request, object_pose
-from hw_interface.control.watchdog import Mode
 from robots.arm import ArmSpec
 from robots.driver import REACHED
 from robots.errors import ArmError
@@ -45,7 +45,8 @@ class ArmMoves:
             ArmError: there is no free way, it is refused, or the arm does not arrive.
         """
         state = self._move(Request.MOVE, goal)
-        if state["mode"] != Mode.IDLE:
+        arrived = state["arrived_seq"] == state["last_request_seq"]
+        if state["mode"] != Mode.IDLE or not arrived:
             where = f"it is in {self._control.mode.name}: {self._control.latest_event()}"
             raise ArmError(f"the arm did not arrive, {where}")
 
@@ -74,9 +75,7 @@ class ArmMoves:
         def ended(state: Record) -> bool:
             refused = state["rejected_seq"] >= seq
             left_idle = state["mode"] != Mode.IDLE
-            waits_for_arming = kind is Request.BEGIN_EPISODE
-            arrived = state["arrived_seq"] >= seq and not waits_for_arming
-            return bool(refused or left_idle or arrived)
+            return bool(refused or left_idle or state["ended_seq"] >= seq)
 
         timeout = TIMEOUT + LONGEST * duration
         state = self._control.wait_for(ended, "reach its goal", timeout)

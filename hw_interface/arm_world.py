@@ -8,14 +8,15 @@ import numpy as np
 
 from hw_interface.arm_moves import ArmMoves
 from hw_interface.control.client import ControlClient, EventRecord
+from hw_interface.control.events import Mode
 from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
 from hw_interface.control.requests import Request
 from hw_interface.control.timing import Timing
-from hw_interface.control.watchdog import Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
+from hw_interface.observation_range import range_distance
 from hw_interface.published_signals import published_signals
 from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
@@ -151,6 +152,7 @@ class ArmWorld:
         """
         action = self._checked(action)
         obs = self._obs
+        distance = self._distance
         sum_before = self._applied_sum
         ticks_before = self._applied_ticks
         self._policy_times.append(time.monotonic() - self._observed_at)
@@ -178,13 +180,14 @@ class ArmWorld:
             verdict=np.array([verdict]),
             stamp=np.array([self._periods * self.dt]),
         )
-        self.recorder.write_decision(float(state["stamp"]), self._decisions, obs, action, step)
+        stamp = float(state["stamp"])
+        self.recorder.write_decision(stamp, self._decisions, obs, action, step, distance)
         return step
 
     def _run_one_period(self, action: Array, continues: bool) -> Record:
         """Post an action (1, a) and wait until its control period has passed."""
         stamp = time.monotonic() if continues else self._obs_stamp
-        seq = self.control.post_action(action[0], stamp, continues)
+        seq = self.control.post_action(action[0], stamp, continues, self._distance)
         state = self._wait_one_period(seq)
         self._periods += 1
         if self.on_frame is not None:
@@ -217,6 +220,7 @@ class ArmWorld:
         """Take a published state as the newest measurement; returns observations (1, o)."""
         self.signals = self._measure(state)
         self._obs = self.family.observe(self.signals)
+        self._distance = range_distance(self.family.obs, self._obs)
         self._applied_sum = state["applied_sum"].copy()
         self._applied_ticks = int(state["applied_ticks"])
         self._observed_at = time.monotonic()

@@ -192,6 +192,8 @@ def _print_deployed(result: "DeployResult") -> None:
     returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
     print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
     print(f"return per episode: {returns}")
+    if "NOT_ADAPTED" in {event.event for event in result.events}:
+        print("not adapted: the belief predicts this object worse than before any experience")
     print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
     if result.timing is not None:
         print(describe_timing(result.timing))

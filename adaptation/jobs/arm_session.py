@@ -167,7 +167,8 @@ class ArmSession:
         """
         operator = self._operator
         if operator is not None:
-            operator.begin_object(number, waits_for_clear=not must_count)
+            real_arm = DRIVERS[self._driver].capabilities.realtime
+            operator.begin_object(number, waits_for_clear=not must_count, real_arm=real_arm)
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
             self.world.recorder.log(f"object {number}, policy {name}")
@@ -184,6 +185,7 @@ class ArmSession:
             acting = recorder.policy
             trial = rollout(self.world, acting, task, len(explore), explore, follow, is_over)
             recorder.collect_events()
+        recorder.judge_belief(policy, trial.ticks[-1])
         if must_count or self.world.is_latched:
             recorder.refuse_fault()
         most_stale = paced.most_stale if isinstance(paced, Background) else 0

@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 from adaptation.background import Background
-from adaptation.belief_keeper import BeliefKeeper, summarize
+from adaptation.belief_keeper import BeliefKeeper, prediction_deficit, summarize
 from adaptation.rollout import Policy
 from adaptation.runs.records import Event, Row, Trace, finite
 from hw_interface.arm_world import ArmWorld
+from policies.method import Transition
 from robots.errors import ArmError
 from robots.signals import Array, Signals, Verdict
 from robots.world import Step
@@ -82,6 +83,13 @@ class EpisodeRecorder:
         if failure is not None and not self._recording_failed:
             self._recording_failed = True
             self.events[-1].append(Event(**failure))
+
+    def judge_belief(self, policy: Policy[Any], episode: Transition) -> None:
+        """Report where the last belief predicts the last episode worse than the prior does."""
+        deficit = prediction_deficit(policy, self.policy.belief, episode)
+        if deficit > 0:
+            stamp = float(self._world.signals.stamp[0])
+            self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, deficit))
 
     def refuse_fault(self) -> None:
         """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""

@@ -17,6 +17,7 @@ from robots.world import Step
 
 REFRESH = 0.2  # s between two drawings of the status line
 HELP = "keys: space hold or release, s stop, c clear, q end after the episode, Ctrl-C end now"
+BEFORE_MOTION = "The arm is about to move: clear its way, then press Enter. "
 ENTER = ("\r", "\n")
 
 
@@ -30,6 +31,7 @@ class OperatorConsole:
         self._keys = OperatorKeys()
         self._line = StatusLine()
         self._world: ArmWorld | None = None
+        self._may_move = False  # whether somebody at the keyboard has said so
         self._closing = threading.Event()
         self._confirmed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,10 +84,16 @@ class OperatorConsole:
         recorded = "not recorded" if recording is None else f"recording {recording}"
         self._last_line = f"{end}; {recorded}"
 
-    def begin_object(self, number: int, waits_for_clear: bool) -> None:
-        """Take what is tried next, and whether a fault in it may be cleared."""
+    def begin_object(self, number: int, waits_for_clear: bool, real_arm: bool = False) -> None:
+        """Take what is tried next, and whether a fault in it may be cleared.
+
+        Somebody at the keyboard is asked before a ``real_arm`` moves for the first time.
+        """
         self.status.object = number + 1
         self.waits_for_clear = waits_for_clear
+        if real_arm and self._keys.has_keyboard and not self._may_move:
+            self._ask(BEFORE_MOTION)
+            self._may_move = True
 
     def follow(self, episode: int, tick: int, step: Step, behind: int) -> None:
         """Take what the status line shows about a tick; ``behind`` is the belief's age."""

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw_interface.control.config import ControlConfig
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.own_session import end_process, signals_wait
-from hw_interface.control.process import serve
 from hw_interface.control.requests import Request
+from hw_interface.control.serve import serve
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.timing import Timing, summarize_timing
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.recording.process import RecorderProcess, RecordTo
@@ -99,19 +99,23 @@ class ControlClient:
         """The mode of the control process."""
         return Mode(int(self.state["mode"]))
 
-    def post_action(self, action: Array, stamp: float, continues: bool = False) -> int:
+    def post_action(
+        self, action: Array, stamp: float, continues: bool = False, distance: float = 0.0
+    ) -> int:
         """Post an action; returns its sequence number.
 
         Args:
             action: (a,) in [-1, 1].
             stamp: s, monotonic: of the observation that it answers.
             continues: whether it only carries an earlier decision on.
+            distance: of that observation from its range, see ``range_distance``.
         """
         self._last_action_seq += 1
         self.shared.action.write(
             seq=self._last_action_seq,
             stamp=stamp,
             continues=continues,
+            distance=distance,
             action=action,
         )
         return self._last_action_seq

@@ -5,25 +5,24 @@ through the gate, write. Time is an argument; ``hw_interface.control.process`` d
 """
 
 import contextlib
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
 from hw_interface.control.guided_move import Mover, is_standing
 from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.preflight import preflight
 from hw_interface.control.retreat import Retreat
-from hw_interface.control.watchdog import Event, Mode, Report, Watchdog, WatchdogConfig
+from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from hw_interface.devices import Devices, check_tracker
 from robots.actions import standstill
 from robots.errors import ArmError
 from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
 from robots.world import Family, Start, Task
-
-SETTLED = 0.01  # rad/s, below which a measured joint counts as standing
 
 
 class ArmController:
@@ -97,23 +96,30 @@ class ArmController:
         """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
-            ArmError: a fault is latched, an operator holds the arm, or it cannot be enabled.
+            ArmError: a fault is latched, an operator holds the arm, or it is not ready.
             BadArgumentError: the start or a waypoint is outside the limits.
         """
-        mode = self.watchdog.mode
         if self.watchdog.latched:
-            raise ArmError(f"the arm is in {mode.name}: it must be cleared first")
+            raise ArmError(f"the arm is in {self.watchdog.mode.name}: it must be cleared first")
         if self.watchdog.operator_hold:
             raise ArmError("an operator holds the arm: it must be released first")
         if self._driver_stopped:
             self._call_driver(self._enable_again)
         if self.watchdog.mode is Mode.FAULT:
             raise ArmError(f"the arm cannot be enabled where it is: {self.failure}")
+        if self.unready:
+            raise ArmError(f"the arm may not move yet: {self.unready}")
         self.mover.begin(path)
         self.watchdog.mode = Mode.IDLE
         self._action = None
         self.applied_sum = np.zeros_like(self.applied_sum)
         self.applied_ticks = 0
+
+    @property
+    def unready(self) -> str:
+        """Why the arm may not move; empty where it may. See ``preflight``."""
+        held = self.gate.setpoint.q[0]
+        return preflight(self.driver.arm, self.state, held, self.watchdog.measurements)
 
     def _enable_again(self) -> None:
         """Enable after a stop; the first command starts from where the motors hold the arm."""
@@ -165,13 +171,21 @@ class ArmController:
         action: Array,
         taken: float | None = None,
         continues: bool = False,
+        distance: float = 0.0,
     ) -> None:
-        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``."""
-        self.verdict = 0
-        if self.watchdog.accept_action(seq, stamp, action, taken, continues):
-            self._action = np.clip(action[None], -1, 1)
-        else:
-            self.verdict |= int(Verdict.DROPPED)
+        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``.
+
+        ``distance`` is that of the observation it answers, see ``Watchdog.check_observation``.
+        """
+        if not self.watchdog.accept_action(seq, stamp, action, taken, continues):
+            self.verdict = int(Verdict.DROPPED)
+            return
+        share = self.watchdog.check_observation(distance)
+        self._action = np.clip(action[None], -1, 1)
+        self.verdict = int(Verdict.OK)
+        if share < 1:
+            self._action = self._standstill + share * (self._action - self._standstill)
+            self.verdict = int(Verdict.LIMITED)
 
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
@@ -225,18 +239,6 @@ class ArmController:
             with contextlib.suppress(Exception):
                 self.driver.stop()
 
-    def settle(self, ticks: int, pause: float) -> None:
-        """After ``stop``: read until the joints stand, at most ``ticks`` times, ``pause`` s apart.
-
-        What is published last then says whether the arm was left at rest.
-        """
-        with contextlib.suppress(Exception):
-            for _ in range(ticks):
-                if self.link_broken or np.abs(self.state.dq).max() < SETTLED:
-                    return
-                time.sleep(pause)
-                self.state = self.driver.read()
-
     def _read_state(self) -> None:
         reading = self.driver.read()
         setpoint = None if self._driver_stopped else self.gate.setpoint.q[0]
@@ -255,8 +257,7 @@ class ArmController:
         try:
             call()
         except Exception as error:
-            refused = isinstance(error, RuntimeError)  # by the arm: the link works
-            self.link_broken |= not refused
+            self.link_broken |= not isinstance(error, RuntimeError)  # else refused by the arm
             self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()

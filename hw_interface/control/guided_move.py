@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hw_interface.control.watchdog import Event, Report
+from hw_interface.control.events import Event, Report
 from robots.arm import ArmSpec, Limits
 from robots.bodies import make_arm_gate
 from robots.motion import Move, explain_block
@@ -104,6 +104,7 @@ class Mover:
         self._episode_gate = make_arm_gate(arm, limits, dt)
         self._move: GuidedMove | None = None
         self.gate = self._move_gate  # the one in use
+        self.arrived = False  # whether the newest move has
         self.failure = ""  # why the newest move did not arrive
 
     @property
@@ -121,6 +122,7 @@ class Mover:
     def begin(self, path: Array) -> None:
         """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""
         self._move = GuidedMove(self._arm, path)
+        self.arrived = False
         self.failure = ""
 
     def abort(self) -> None:
@@ -143,6 +145,7 @@ class Mover:
         if not move.ended:
             return velocity
         self._move = None
+        self.arrived = move.arrived
         if move.arrived:
             self._use(self._episode_gate)
         else:

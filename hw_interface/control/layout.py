@@ -45,6 +45,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
         ("seq", "i8"),  # counted from 1
         ("stamp", "f8"),  # s, monotonic: of the observation that it answers
         ("continues", "?"),  # whether it only carries an earlier decision on
+        ("distance", "f8"),  # of that observation from its range, see range_distance
         ("action", "f8", actions),  # in [-1, 1]
     ]
     words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
@@ -104,6 +105,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("last_request_seq", "i8"),  # the newest request that was handled
         ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
         ("arrived_seq", "i8"),  # the newest request whose move has arrived
+        ("ended_seq", "i8"),  # the newest request whose move has ended, wherever
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own

@@ -18,6 +18,9 @@ class MeasurementConfig:
     tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
     torque_ticks: int = 10  # in a row above the limit: longer than an impact
+    # share of a torque limit above which an arm at rest presses against something: the weight of
+    # our arms takes 0.6 of it at most, in any pose
+    pressing: float = 0.8
     position_margin: float = 0.05  # rad beyond a limit: an arm under load sags by less
     speed_margin: float = 1.5  # times the limit: a joint that catches up may be faster
     limit_ticks: int = 5  # in a row beyond a margin
@@ -53,6 +56,7 @@ class Measurements:
         self.frozen_readings = 0  # in a row, as are all of these
         self.tracking_ticks = 0
         self.torque_ticks = 0
+        self.pressing_ticks = 0
         self.position_ticks = 0
         self.speed_ticks = 0
         self._stamp = -np.inf  # s, the newest stamp of the arm's controller
@@ -66,6 +70,11 @@ class Measurements:
     def overloaded(self) -> bool:
         """Whether a joint's torque is above its limit in the newest reading."""
         return bool((self.load > 1).any())  # False for NaN
+
+    @property
+    def presses(self) -> bool:
+        """Whether a joint has borne more than the arm's weight for longer than an impact."""
+        return self.pressing_ticks >= self.config.torque_ticks
 
     def take(self, state: JointState, setpoint: Array | None) -> None:
         """Check a finite reading; ``setpoint`` (j,) rad is None while the driver is stopped."""
@@ -81,6 +90,8 @@ class Measurements:
         too_fast = commanded and self.speed > self.config.speed_margin
         self.speed_ticks = _count(self.speed_ticks, too_fast)
         self.torque_ticks = _count(self.torque_ticks, commanded and self.overloaded)
+        pressing = commanded and bool((self.load > self.config.pressing).any())  # not for NaN
+        self.pressing_ticks = _count(self.pressing_ticks, pressing)
 
     def _choose(self, state: JointState) -> None:
         """Believe the reading, or go on with the last one that was believed."""

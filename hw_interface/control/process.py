@@ -13,13 +13,13 @@ import traceback
 
 from hw_interface.control.config import ControlConfig
 from hw_interface.control.controller import ArmController
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.last_reading import settle
 from hw_interface.control.layout import EVENTS, Record, Sizes
-from hw_interface.control.own_session import enter_own_session
 from hw_interface.control.pacing import Pacer, become_realtime, count_ticks_per_action
 from hw_interface.control.publishing import Progress, publish_state, record_tick
 from hw_interface.control.requests import Request, read_path, read_start, read_task
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.control.words import Word
 from robots.errors import ArmError
 from robots.world import Start, Task
@@ -27,7 +27,6 @@ from robots.world import Start, Task
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s within which the loop runs again in real time
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
-SETTLE_TICKS = 100  # after the end, until the joints stand
 MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
 MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
 
@@ -48,7 +47,7 @@ class ControlLoop:
         self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
-        self.move_seq = 0  # the request whose move is under way
+        self.move_seq = 0  # the newest request whose move has begun
         self.lockstep_time = 0.0  # s
         self.ending = False
         self.end_requested = threading.Event()  # by a signal
@@ -81,12 +80,19 @@ class ControlLoop:
             self.shared.promise(BLOCKING)
             self.controller.stop()
             with contextlib.suppress(Exception):
-                self.controller.settle(SETTLE_TICKS, 0.0 if self.config.lockstep else self.dt)
-                self.publish()
+                self.publish_rest()
             with contextlib.suppress(Exception):
                 self.driver.disconnect()
             self.shared.finish()
             self.shared.close()
+
+    def publish_rest(self) -> None:
+        """After the stop: publish last whether the arm was left at rest."""
+        pause = 0.0 if self.config.lockstep else self.dt
+        controller = self.controller
+        if not controller.link_broken:
+            controller.state = settle(self.driver, controller.state, pause)
+        self.publish()
 
     def start(self) -> None:
         """Connect and enable the arm.
@@ -111,7 +117,10 @@ class ControlLoop:
             self.check_end()
             self.handle_words()
             self.handle_request()
-            self.report_damage()
+            self.end_move()
+            self.shared.promise(self.patience)  # these may have waited for the driver
+            for _ in range(self.shared.newly_unreadable):
+                self.report(Event.BAD_RECORD, 0)
             if self.config.lockstep and not self.has_work():
                 time.sleep(LOCKSTEP_POLL)
                 return
@@ -164,21 +173,12 @@ class ControlLoop:
         posted = self.shared.action.read_nonblocking()
         now = self.now()
         self.take_action(posted, now)
-        controller = self.controller
-        was_moving = controller.moving_to_start
-        controller.tick(now)
+        self.controller.tick(now)
         self.progress.count_tick()
-        if was_moving and not controller.moving_to_start:
-            self.arrive(now)
-        controller.track_object(now)
+        self.end_move()
+        self.controller.track_object(now)
         self.publish()
-        record_tick(self.shared, controller, self.progress, now)
-
-    def report_damage(self) -> None:
-        """Report records that stay unreadable, each once."""
-        for slot in (self.shared.action, self.shared.request, self.shared.words):
-            if slot.unreadable_since_long():
-                self.report(Event.BAD_RECORD, 0)
+        record_tick(self.shared, self.controller, self.progress, now)
 
     def take_action(self, posted: Record, now: float) -> None:
         """Hand a newly posted action to the controller.
@@ -202,34 +202,42 @@ class ControlLoop:
             posted["action"].copy(),
             taken=now,
             continues=bool(posted["continues"]),
+            distance=float(posted["distance"]),
         )
 
-    def arrive(self, now: float) -> None:
-        """At the end of a move: have the object placed and arm, or publish why it was blocked."""
-        watchdog = self.controller.watchdog
-        failure = self.controller.mover.failure
-        if failure:
-            self.refuse(self.move_seq, failure)
-        elif watchdog.mode is Mode.IDLE:
+    def end_move(self) -> None:
+        """Once a move has ended: begin the episode, or publish that it was blocked or given up."""
+        mover = self.controller.mover
+        if self.move_seq == self.progress.ended_seq or mover.is_moving:
+            return
+        self.progress.ended_seq = self.move_seq
+        if mover.failure:
+            self.refuse(self.move_seq, mover.failure)
+        elif mover.arrived and self.controller.watchdog.mode is Mode.IDLE:
             self.progress.arrived_seq = self.move_seq
-            if self.pending_start is not None:
-                task, start = self.pending_start
-                self.shared.promise(BLOCKING)
-                self.controller.place_object(task, start)
-                self.pacer.restart()  # the time it took to place the object is not lateness
-                if watchdog.mode is Mode.IDLE:
-                    watchdog.arm(now)
+            self.begin_episode()
         self.pending_start = None
+        self.publish()
+
+    def begin_episode(self) -> None:
+        """At the start of an episode: have the object placed and arm."""
+        if self.pending_start is None:
+            return
+        self.shared.promise(BLOCKING)
+        self.controller.place_object(*self.pending_start)
+        self.pacer.restart()  # the time it took to place the object is not lateness
+        unready = self.controller.unready
+        if unready:
+            self.refuse(self.move_seq, f"the arm is not armed: {unready}")
+        elif self.controller.watchdog.mode is Mode.IDLE:
+            self.controller.watchdog.arm(self.now())
 
     def handle_words(self) -> None:
         """Handle the words that were said since the last tick, see ``Word``."""
-        handled = self.progress.words_handled
-        counts = self.shared.words.read_nonblocking()["counts"]
-        new_words = [word for word in Word if counts[word] != handled[word]]
+        new_words = self.progress.take_words(self.shared.words.read_nonblocking()["counts"])
         for word in new_words:
             self.obey(word)
         if new_words:
-            handled[...] = counts
             self.publish()
 
     def obey(self, word: Word) -> None:
@@ -267,7 +275,7 @@ class ControlLoop:
 
     def try_request(self, kind: Request, posted: Record) -> None:
         """Begin a move or switch the motors off, or publish why that was refused."""
-        self.move_seq = self.progress.last_request_seq
+        seq = self.progress.last_request_seq
         self.pending_start = None
         self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:
@@ -275,24 +283,18 @@ class ControlLoop:
                 self.controller.torque_off()
             else:
                 self.controller.begin_move(read_path(posted), self.now())
+                self.move_seq = seq
             if kind is Request.BEGIN_EPISODE:
                 self.pending_start = read_task(posted, self.config.family), read_start(posted)
         except (ArmError, ValueError) as error:
-            self.refuse(self.move_seq, str(error))
+            self.refuse(seq, str(error))
         self.pacer.restart()  # the time that the driver took is not lateness
 
     def refuse(self, seq: int, reason: str) -> None:
-        """Publish that the request numbered ``seq`` was refused, or its move blocked, and why."""
+        """Publish why the request numbered ``seq`` was refused, or its move blocked."""
         self.shared.reason = reason
         self.progress.rejected_seq = seq
 
     def publish(self) -> None:
         """Publish the state to the policy's process."""
         publish_state(self.shared, self.controller, self.pacer, self.progress, self.now())
-
-
-def serve(config: ControlConfig) -> None:
-    """Run the control process from its start to its end."""
-    loop = ControlLoop(config)
-    enter_own_session(loop.end_requested.set)
-    loop.run()

@@ -23,6 +23,7 @@ class Progress:
     last_request_seq: int = 0
     rejected_seq: int = 0  # the newest request that was refused, or whose move was blocked
     arrived_seq: int = 0  # the newest request whose move has arrived
+    ended_seq: int = 0  # the newest request whose move has ended, wherever
     # (words,) how often each Word was handled
     words_handled: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(Word), dtype=np.int64)
@@ -41,6 +42,12 @@ class Progress:
         self.ticks += 1
         if self.action_unfinished:
             self.ticks_done += 1
+
+    def take_words(self, counts: NDArray[np.int64]) -> list[Word]:
+        """The words that were said since the last call, by how often each was said (words,)."""
+        new_words = [word for word in Word if counts[word] != self.words_handled[word]]
+        self.words_handled[...] = counts
+        return new_words
 
     @property
     def action_unfinished(self) -> bool:
@@ -71,6 +78,7 @@ def publish_state(
         last_request_seq=progress.last_request_seq,
         rejected_seq=progress.rejected_seq,
         arrived_seq=progress.arrived_seq,
+        ended_seq=progress.ended_seq,
         words_handled=progress.words_handled,
         operator_hold=controller.watchdog.operator_hold,
         arm_error=progress.arm_error,

@@ -137,6 +137,12 @@ class SharedState:
             for slot in (self.state, self.action, self.request, self.words):
                 slot.write()  # from now on they are consistent
 
+    @property
+    def newly_unreadable(self) -> int:
+        """How many records that this process reads stay unreadable; each counts once."""
+        slots = (self.action, self.request, self.words)
+        return sum(slot.unreadable_since_long() for slot in slots)
+
     def push(self, *numbers: ArrayLike) -> None:
         """Add one tick for the recorder, in the order of ``ring_columns``.
 

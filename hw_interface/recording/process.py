@@ -110,12 +110,12 @@ class RecorderProcess:
         self.write("/events", log_message("policy", text))
 
     def write_decision(
-        self, stamp: float, number: int, obs: Array, action: Array, step: Step
+        self, stamp: float, number: int, obs: Array, action: Array, step: Step, distance: float
     ) -> None:
         """Record what was seen (1, o), what was done about it (1, a), and what came of it.
 
         ``number`` counts the decisions of an episode from 1, ``stamp`` is in s on the control
-        process's clock.
+        process's clock, ``distance`` that of the observation from its range.
         """
         self._stamp = stamp
         if number == 1:
@@ -124,6 +124,7 @@ class RecorderProcess:
             "episode": self._episode,
             "tick": number - 1,
             "observation": obs[0].tolist(),
+            "observation_distance": distance,
             "action": action[0].tolist(),
             "applied": step.applied[0].tolist(),
             "verdict": int(step.verdict[0]),

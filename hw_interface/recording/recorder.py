@@ -19,10 +19,10 @@ import msgspec
 import numpy as np
 from mcap.writer import Writer
 
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import EVENTS, POSE, RING, Sizes, ring_columns
 from hw_interface.control.own_session import enter_own_session
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.recording import metadata
 from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
 from robots.errors import ArmError, PliantError

@@ -1,11 +1,12 @@
 """A program in a terminal of its own: an operator's console over a pretended arm."""
 
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
 
 from adaptation.jobs.operator_console import OperatorConsole
-from hw_interface.control.watchdog import Mode
+from hw_interface.control.events import Mode
 
 LONG = 60.0  # s
 
@@ -40,6 +41,9 @@ def main() -> None:
     with OperatorConsole() as operator:
         operator.attach(world)
         try:
+            if "real" in sys.argv:
+                operator.begin_object(0, waits_for_clear=True, real_arm=True)
+                operator.begin_object(1, waits_for_clear=True, real_arm=True)
             print("ready", flush=True)
             give_up = time.monotonic() + LONG
             while not operator.end_requested and time.monotonic() < give_up:

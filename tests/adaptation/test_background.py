@@ -10,7 +10,9 @@ import pytest
 import tiny
 import torch
 
+from adaptation import background as background_module
 from adaptation.background import BACKLOG, Background
+from adaptation.belief_keeper import BeliefKeeper, prediction_deficit
 from adaptation.jobs.arm_session import pace
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.problem import problem_of
@@ -276,6 +278,60 @@ def test_an_update_that_fails_fails_the_loop() -> None:
         pytest.raises(ZeroDivisionError, match="in the worker"),
     ):
         act(background)
+
+
+def test_a_gpu_without_memory_leaves_the_updates_on_the_cpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(policy: Any, device: torch.device) -> Any:
+        raise torch.OutOfMemoryError("no memory is left on the device")
+
+    monkeypatch.setattr(background_module, "make_updater", full)
+    method = Watched()
+    with Background(method, torch.inf) as background:
+        act(background, episodes=1)
+        (event,) = background.events
+    assert event.event == "UPDATES_ON_CPU"
+    assert max(method.acted_by) > 0, "it adapts"
+
+
+def test_a_gpu_that_runs_out_of_memory_in_a_trial_ends_it_and_never_changes_the_device() -> None:
+    calls: list[float] = []
+
+    def run_out(verb: str, belief: TickBelief) -> TickBelief:
+        calls.append(float(belief.ticks[0]))
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("no memory is left on the device")
+        return belief
+
+    with (
+        Background(Watched(run_out), torch.inf) as background,
+        pytest.raises(torch.OutOfMemoryError),
+    ):
+        act(background, episodes=1)
+    assert len(calls) == 3
+    assert background.events == []
+
+
+class CollapsedBelief(Watched, Scores[TickBelief]):
+    """It becomes sure of something wrong, and predicts what it sees worse than its prior."""
+
+    def score(self, belief: TickBelief, ticks: Transition) -> torch.Tensor:
+        assert bool(ticks.valid.all())
+        return -belief.ticks
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_a_belief_that_is_over_sure_is_no_adaptation(padding: int) -> None:
+    """Ticks that an episode did not have do not count."""
+    task = tiny.Tiny().sample(np.random.default_rng(0), 1)
+    keeper = BeliefKeeper(CollapsedBelief())
+    episode = rollout(tiny.Script(1), keeper, task, 1).ticks[0]
+    episode.valid[len(episode.valid) - padding :] = False
+    sure = keeper.belief
+    assert prediction_deficit(CollapsedBelief(), sure, episode) == float(sure.ticks[0]) > 0
+    assert prediction_deficit(CollapsedBelief(), CollapsedBelief().prior(1), episode) == 0
+    assert prediction_deficit(Watched(), sure, episode) == 0, "it cannot tell"
 
 
 def test_updates_run_in_the_background_in_real_time_only() -> None:

@@ -126,6 +126,19 @@ def test_keys_and_the_signal_reach_the_arm_and_the_terminal_is_restored() -> Non
         assert terminal.echoes
 
 
+def test_a_real_arm_does_not_move_before_somebody_at_the_keyboard_says_so() -> None:
+    with program("operated.py", "real") as terminal:
+        terminal.read_until("The arm is about to move")
+        terminal.press("c")
+        terminal.read_until("said clear")
+        assert "ready" not in terminal.text
+        terminal.press("\n")
+        terminal.read_until("ready")
+        assert terminal.text.count("about to move") == 1, "it is asked once"
+        terminal.press("\x03")
+        terminal.wait()
+
+
 @pytest.mark.parametrize("key", ["\x03", "\x1c"], ids=["Ctrl-C", "Ctrl-backslash"])
 def test_a_key_that_ends_the_program_restores_the_terminal_and_says_how_the_arm_was_left(
     key: str,

@@ -41,7 +41,7 @@ from adaptation.runs import archive
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
 from adaptation.runs.run import Run, RunConfig
-from hw_interface.control.watchdog import Mode
+from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.methods import METHODS

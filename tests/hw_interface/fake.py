@@ -9,7 +9,8 @@ import numpy as np
 from push import Push
 
 from hw_interface.control.controller import ArmController
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA

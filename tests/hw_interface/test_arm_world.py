@@ -1,5 +1,6 @@
 """The arm as a world: episodes over the twin, and a clean end when a process dies."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -20,9 +21,9 @@ from push import Push
 
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control import client
+from hw_interface.control.events import Mode
 from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
@@ -381,6 +382,31 @@ def test_closing_leaves_no_process_and_no_memory() -> None:
     world.close()
     assert has_ended(pid)
     assert not memory.exists()
+
+
+def test_nothing_listens_while_an_arm_is_open(tmp_path: Path) -> None:
+    """No process of an open arm has a socket of the network: there is nobody to let in."""
+    world = build(record_to=RecordTo(tmp_path))
+    try:
+        world.reset(sample_task())
+        of_network = network_sockets()
+        for pid in (os.getpid(), pid_of(world), world.recorder.pid):
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+                    assert os.readlink(path) not in of_network
+    finally:
+        world.close()
+
+
+def network_sockets() -> set[str]:
+    """The sockets of IP on this machine, as links of a process name them."""
+    sockets = set()
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
+        table = Path(f"/proc/net/{protocol}")
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            inode = line.split()[9]
+            sockets.add(f"socket:[{inode}]")
+    return sockets
 
 
 def test_a_driver_that_does_not_come_up_is_an_error_and_leaves_no_memory(

@@ -5,16 +5,17 @@ from dataclasses import replace
 import emulated
 import numpy as np
 import pytest
-from fake import FAMILY, Rig, assert_within_limits, replaced
+from fake import FAMILY, READY, Rig, assert_within_limits, replaced
 from test_dynamixel import Rig as BusRig
 
-from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION
-from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, Retreat
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.driver import REACHED
-from robots.signals import Command, Condition, JointState
+from robots.errors import ArmError
+from robots.signals import Command, Condition, JointState, Setpoint
 
 VIPERX = emulated.VIPERX
 
@@ -49,6 +50,64 @@ def test_a_blocked_arm_lets_go_before_its_driver_is_stopped(stiffness: float, ev
     assert_within_limits(driver)
     rig.ticks(50)
     assert driver.calls[-1] == "stop"
+
+
+def test_an_arm_that_presses_at_rest_is_not_moved() -> None:
+    """Below its torque limit, so that there is no fault yet; weight alone takes less."""
+    rig = Rig()
+    limits = FAMILY.limits
+    rig.driver.disturb = replaced(tau=0.9 * limits.tau * np.eye(7)[2])
+    rig.ticks(20)
+    assert rig.event_kinds == []
+    with pytest.raises(ArmError, match=r"contact: joint3 presses with 90% of its torque limit"):
+        rig.controller.begin_move(READY, rig.now)
+    rig.driver.disturb = replaced(tau=0.6 * limits.tau)
+    rig.ticks(1)
+    rig.begin()
+
+
+def test_a_servo_that_presses_at_rest_is_not_moved() -> None:
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        plant.block()
+        for _ in range(9):
+            plant._wall -= 0.01  # rad: slowly, so that the way there takes no torque
+            rig.ticks(30)
+        assert rig.events == []
+        with pytest.raises(ArmError, match="contact: waist presses"):
+            rig.begin()
+        plant.block(False)
+        rig.ticks(60)
+        rig.begin()
+
+
+READINGS = {
+    "motors": replaced(condition=Condition.DISABLED),
+    "limits: joint1": replaced(q=READY + np.array([9.0, 0, 0, 0, 0, 0, 0])),
+    "tracking: joint7": replaced(q=READY + np.array([0, 0, 0, 0, 0, 0, 0.2])),
+}
+
+
+@pytest.mark.parametrize("check", READINGS)
+def test_every_check_before_a_move_is_named(check: str) -> None:
+    rig = Rig()
+    rig.controller.state = READINGS[check](rig.controller.state)
+    with pytest.raises(ArmError, match=f"may not move yet: .*{check}"):
+        rig.controller.begin_move(READY, rig.now)
+    assert rig.driver.commands == []
+
+
+@pytest.mark.parametrize("distance", [0.01, 0.1, 0.5])
+def test_an_arm_lets_go_no_faster_than_it_can_brake(distance: float) -> None:
+    """v² ≤ 2·a·d, with half the acceleration limit for a."""
+    limits = FAMILY.limits
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    velocity = Retreat(limits)(setpoint, READY - distance * np.eye(7)[1], False, now=0.0)
+    assert velocity[0, 1] < 0
+    assert velocity[0, 1] ** 2 <= limits.ddq[1] * distance * (1 + 1e-9)
+    assert np.count_nonzero(velocity) == 1
 
 
 def test_an_arm_in_error_holds_where_it_is() -> None:

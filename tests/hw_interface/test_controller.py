@@ -18,7 +18,8 @@ from fake import (
 )
 
 from hw_interface.control.controller import ArmController
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from robots.errors import ArmError, BadArgumentError
 from robots.signals import Condition, Verdict

@@ -16,7 +16,8 @@ import pytest
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.controller import ArmController
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS, dynamixel_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions

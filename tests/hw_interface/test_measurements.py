@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake import ASIDE, READY, Disturbance, Rig, assert_within_limits
+from fake import ASIDE, FAMILY, READY, Disturbance, Rig, assert_within_limits
 
-from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.signals import JointState
 
 
@@ -119,3 +120,29 @@ def test_the_gate_does_not_begin_at_a_wild_reading(when: int, again: bool) -> No
     assert readings >= 2
     rig.ticks(50)
     assert_within_limits(rig.driver, tool=False)
+
+
+def reading(q: float, stamp: float) -> JointState:
+    """All joints ``q`` rad from READY, at rest."""
+    return JointState(READY + q, np.zeros(7), np.zeros(7), stamp)
+
+
+def test_a_reading_after_a_pause_may_be_as_far_as_the_joints_can_move_in_it() -> None:
+    found = Measurements(FAMILY.limits, MeasurementConfig())
+    found.take(reading(0.0, 1.0), None)
+    found.take(reading(0.3, 1.01), None)
+    assert found.believed is not None
+    np.testing.assert_array_equal(found.believed.q, READY)
+    found.take(reading(0.3, 1.5), None)
+    np.testing.assert_array_equal(found.believed.q, READY + 0.3)
+
+
+def test_a_stamp_that_went_back_has_not_advanced_before_it_passes_the_newest() -> None:
+    found = Measurements(FAMILY.limits, MeasurementConfig())
+    for stamp in (1.0, 0.5, 0.6):
+        found.take(reading(0.0, stamp), None)
+    assert not found.link_lost
+    found.take(reading(0.0, 0.7), None)
+    assert found.link_lost
+    found.take(reading(0.0, 1.1), None)
+    assert not found.link_lost

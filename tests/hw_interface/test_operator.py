@@ -25,19 +25,22 @@ from test_arm_world import (
 )
 from test_recorder import make_row, read_actions, start_recorder
 
+from hw_interface import arm_moves
 from hw_interface.arm_world import ArmWorld
 from hw_interface.control.controller import ArmController
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from hw_interface.final_state import describe_final_state
 from hw_interface.trackers import TRACKERS
+from robots.arm import ArmSpec
 from robots.errors import ArmError
-from robots.signals import Condition, JointState
+from robots.signals import Array, Condition, JointState
 from sim.families import FAMILIES
 
 STOPS = 200
@@ -107,6 +110,61 @@ def test_an_episode_begins_after_all_where_an_operator_lets_the_arm_go(
     world.stop()
     with pytest.raises(ArmError, match="FAULT"):
         world.reset(sample_task())
+
+
+@pytest.mark.parametrize("operated", [True, False], ids=["operator", "nobody"])
+def test_a_hold_that_is_released_at_once_ends_the_move(
+    world: ArmWorld, monkeypatch: pytest.MonkeyPatch, operated: bool
+) -> None:
+    """The arm is held and idle again before the policy's process looks."""
+    monkeypatch.setattr(arm_moves, "TIMEOUT", 0.0)
+    held: list[int] = []
+    request = world.control.request
+
+    def request_and_hold(kind: Request, **values: ArrayLike) -> int:
+        seq = request(kind, **values)
+        if not held:
+            held.append(seq)
+            world.hold()
+            world.release()
+        return seq
+
+    world.control.request = request_and_hold  # type: ignore[method-assign]
+    if operated:
+        world.wait_for_operator = nobody_holds
+        world.reset(sample_task())
+        assert world.mode is Mode.ARMED
+    else:
+        with pytest.raises(ArmError, match=r"IDLE.*RELEASED"):
+            world.reset(sample_task())
+    assert [event["event"] for event in world.events] == ["OPERATOR_HOLD", "RELEASED"]
+    held.clear()
+    with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
+        world.moves.park()
+
+
+def test_a_move_that_is_blocked_is_an_event_and_says_why(
+    world: ArmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Straight through the table, as if no path had been planned."""
+
+    def straight(arm: ArmSpec, begin: Array, goal: Array, rng: object) -> Array:
+        return np.stack([begin, goal])
+
+    world.reset(sample_task())
+    monkeypatch.setattr(arm_moves, "plan_path", straight)
+    below = READY + np.array([0, 0.3, 0, 0, 0, 0, 0])
+    with pytest.raises(ArmError, match=r"did not reach its goal: the way is blocked: .*tool"):
+        world.moves.move_to(below)
+    assert world.events[-1]["event"] == "BLOCKED"
+    assert world.mode is Mode.IDLE
+    assert np.abs(world.control.state["dq_set"]).max() < 1e-6
+    monkeypatch.undo()
+    world.moves.move_to(READY)
+
+
+def nobody_holds() -> bool:
+    return True
 
 
 def test_words_may_come_from_many_threads_at_once(world: ArmWorld) -> None:

@@ -2,8 +2,11 @@
 
 import gc
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,19 +20,22 @@ from fake import (
     assert_within_limits,
 )
 
-from hw_interface.control import shared_state
+from hw_interface.control import process, shared_state
 from hw_interface.control.config import ControlConfig
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlLoop
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
+from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.control.words import Word
 from hw_interface.devices import Devices
 from robots.driver import Capabilities
 from robots.signals import Verdict
 from robots.world import Family, Start, Task
 from sim.families import FAMILIES
+
+WALL_CLOCK = re.compile(r"time\.time\b|time_ns|datetime|CLOCK_REALTIME")
 
 
 @pytest.fixture
@@ -66,6 +72,37 @@ def test_a_control_process_whose_policy_is_gone_at_the_start_ends(shared: Shared
         gc.enable()
     assert Event(shared.events[0]["kind"]) is Event.POLICY_DIED
     assert driver.calls[-2:] == ["stop", "disconnect"]
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_wall_clock_that_jumps_changes_nothing(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """As with NTP, or by hand: the loop, the deadlines and the ages are monotonic."""
+    rig = LoopRig(shared, lockstep=False)
+    true_time = time.time
+    for seq in range(1, 4):
+        shift = jump * (seq % 2)
+        monkeypatch.setattr(time, "time", partial(shifted, true_time, shift))
+        monkeypatch.setattr(time, "time_ns", partial(shifted, time.monotonic_ns, 1e9 * shift))
+        rig.post(seq)
+        rig.loop.run_once()
+    assert rig.controller.watchdog.mode is Mode.RUNNING
+    assert rig.active_action == 3
+    assert rig.loop.progress.events == 0
+
+
+def shifted(clock: Callable[[], float], shift: float) -> float:
+    return clock() + shift
+
+
+def test_no_part_of_the_control_process_reads_the_wall_clock() -> None:
+    package = Path(process.__file__).parent
+    readers = []
+    for path in [*package.glob("*.py"), *package.parent.glob("drivers/*.py")]:
+        if WALL_CLOCK.search(path.read_text()):
+            readers.append(path.name)
+    assert readers == []
 
 
 def test_a_family_whose_period_is_no_multiple_of_the_tick_is_refused(shared: SharedState) -> None:
@@ -420,7 +457,7 @@ def test_the_time_that_placing_the_object_takes_is_not_lateness(shared: SharedSt
     rig.controller.watchdog.mode = Mode.IDLE
     task = FAMILY.sample(np.random.default_rng(0), 1)
     rig.loop.pending_start = (task, Start(READY[None]))
-    rig.loop.arrive(rig.loop.now())
+    rig.loop.begin_episode()
     rig.loop.wait_for_tick()
     assert rig.controller.watchdog.mode is Mode.ARMED
     assert rig.loop.pacer.max_lateness < SlowPlacer.seconds

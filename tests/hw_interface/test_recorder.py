@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import RING, Sizes, ring_columns, ring_width
 from hw_interface.control.shared_state import SharedState
-from hw_interface.control.watchdog import Event, Mode
 from hw_interface.recording.files import claim_next
 from hw_interface.recording.metadata import checksum
 from hw_interface.recording.recorder import Recording, RecordingPlan, record

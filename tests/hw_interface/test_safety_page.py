@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import test_controller
 
-from hw_interface.control.watchdog import Event, Mode
+from hw_interface.control.events import Event, Mode
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "safety.md").read_text()
+ROWS = 45  # faults by number
 NAMED = sorted(set(re.findall(r"`(test_\w+)`", PAGE)))
 
 
@@ -26,6 +27,16 @@ def defined_tests() -> set[str]:
 def test_every_test_that_the_page_names_exists() -> None:
     assert len(NAMED) > 40
     assert set(NAMED) - defined_tests() == set()
+
+
+def test_each_of_the_45_faults_has_a_row_with_a_test() -> None:
+    numbers = []
+    for number, row in re.findall(r"^\| (\d+) (\|.*)$", PAGE, re.MULTILINE):
+        numbers.append(int(number))
+        fault, outcome, event, tests = row.strip("| ").split(" | ")
+        assert all([fault, outcome, event]), number
+        assert re.search(r"`(test_\w+|BRAKED|AT_ONCE)`", tests), number
+    assert numbers == list(range(1, ROWS + 1))
 
 
 @pytest.mark.parametrize("table", ["BRAKED", "AT_ONCE"])

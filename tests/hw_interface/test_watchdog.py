@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fake import FAMILY
 
-from hw_interface.control.watchdog import Event, Mode, Watchdog, WatchdogConfig
+from hw_interface.control.events import Event, Mode
+from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from robots.signals import Array, Condition, JointState
 
 LATCHED = (Mode.FAULT, Mode.EXTERNAL_STOP)

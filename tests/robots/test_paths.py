@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from hw_interface.control.events import Event
 from hw_interface.control.guided_move import Mover
-from hw_interface.control.watchdog import Event
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import ArmError, BadArgumentError

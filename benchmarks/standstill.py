@@ -1,0 +1,185 @@
+"""How long an arm goes on moving after a fault, seen from the arm: a table in Markdown.
+
+The arm is the emulated ViperX in a process of its own, which notes every 2 ms where its joints are.
+A policy swings its waist to and fro in real time until a fault strikes. The arm counts as standing
+from the moment after which no joint is faster than 0.02 rad/s. Every fault strikes twice: while the
+arm moves freely, and while a wall stands in its waist's way. Torques are shares of their limits:
+the largest of the waist in the last 0.6 s before the fault, and the largest of all joints at the
+end, when the arm's weight takes up to 0.42 of it.
+"""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import numpy as np
+
+from hw_interface.arm_world import ArmWorld
+from hw_interface.emulators.dynamixel import Bus, BusOptions
+from hw_interface.recording.process import RecordTo
+from robots.catalog.viperx import VIPERX
+from robots.errors import ArmError
+from robots.signals import Array
+from sim.families.reach import ReachViperx
+from sim.plant import Plant
+
+SPAWN = multiprocessing.get_context("spawn")
+SAMPLING = 0.002  # s
+STANDING = 0.02  # rad/s
+WARM_UP = 0.6  # s of motion before the fault
+WATCHED = 2.5  # s after it; the watchdogs take less than one
+WALL = 0.03  # rad, how far from its start the waist can go to the left
+PERIOD = 8  # actions, to and fro
+
+
+class WalledPlant(Plant):
+    """An arm whose waist may meet a wall, at which its servo presses in proportion to its goal."""
+
+    wall = np.inf  # rad
+    goal = 0.0  # rad, of the waist
+
+    def write(self, q: Array) -> None:
+        """Set the joints' target; beyond the wall the waist stays at it."""
+        self.goal = float(q[0])
+        reached = q.copy()
+        reached[0] = min(q[0], self.wall)
+        super().write(reached)
+
+    def read(self) -> tuple[Array, Array, Array]:
+        """Positions rad, velocities rad/s and torques N·m, (j,) each."""
+        q, dq, tau = super().read()
+        tau[0] += self.arm.stiffness[0] * max(0.0, self.goal - self.wall)
+        return q, dq, tau
+
+
+def emulate(pipe: Connection, walled: bool) -> None:
+    """The arm: serves its bus, and answers with the time to rest and what it presses with."""
+    plant = WalledPlant(VIPERX, ReachViperx.ready)
+    bus = Bus(VIPERX, plant, BusOptions())
+    samples: list[tuple[float, float]] = []  # s, rad/s of the fastest joint
+    pressed: list[tuple[float, float]] = []  # s, torque of the waist as a share of its limit
+
+    def sample() -> None:
+        while True:
+            _, dq, tau = plant.read()
+            now = time.monotonic()
+            samples.append((now, float(np.abs(dq).max())))
+            pressed.append((now, float(np.abs(tau[0]) / VIPERX.limits.tau[0])))
+            time.sleep(SAMPLING)
+
+    threading.Thread(target=bus.serve, daemon=True).start()
+    threading.Thread(target=sample, daemon=True).start()
+    pipe.send(bus.port)
+    pipe.recv()  # the arm moves
+    if walled:
+        plant.wall = WALL
+        time.sleep(WARM_UP)
+    unplug, began = pipe.recv()
+    bus.faults.silent = unplug
+    time.sleep(WATCHED)
+    moving = [stamp for stamp, speed in samples if speed > STANDING and stamp > began]
+    before = [share for stamp, share in pressed if began - WARM_UP < stamp < began]
+    _, _, tau = plant.read()
+    left = float((np.abs(tau) / VIPERX.limits.tau).max())
+    pipe.send((max(moving, default=began) - began, max(before), left))
+
+
+def swing(port: str, folder: str, pipe: Connection) -> None:
+    """The policy: moves the arm to and fro until something stops it."""
+    family = ReachViperx()
+    options = {"port": port}
+    record_to = RecordTo(Path(folder))
+    world = ArmWorld(family, VIPERX, "dynamixel", options, "realtime", record_to)
+    pipe.send((os.getpid(), world.control.process.pid, world.recorder.pid))
+    pipe.send(world.control.shared.name)
+    task = family.sample(np.random.default_rng(0), 1)
+    while True:
+        try:
+            world.clear()
+            world.reset(task)
+            pipe.send("moving")
+            for tick in range(family.horizon):
+                side = 1.0 if tick % PERIOD < PERIOD / 2 else -1.0
+                world.step(np.array([[0.0, 0.6 * side, 0.0]]))
+        except ArmError:
+            time.sleep(WATCHED)
+
+
+def kill(which: int, number: signal.Signals) -> Callable[[list[int]], None]:
+    """Sends a signal to the policy's, control's or recorder's process."""
+
+    def strike(pids: list[int]) -> None:
+        os.kill(pids[which], number)
+
+    return strike
+
+
+def nothing(pids: list[int]) -> None:
+    """The arm itself is struck."""
+
+
+FAULTS: dict[str, Callable[[list[int]], None]] = {
+    "`kill -9` of the policy": kill(0, signal.SIGKILL),
+    "`kill -9` of the control process": kill(1, signal.SIGKILL),
+    "SIGHUP to the policy": kill(0, signal.SIGHUP),
+    "SIGSTOP of the policy": kill(0, signal.SIGSTOP),
+    "SIGSTOP of the control process": kill(1, signal.SIGSTOP),
+    "the port is unplugged": nothing,
+}
+
+
+def measure(fault: str, walled: bool) -> tuple[float, float, float]:
+    """Time to rest s, and shares of torque limits: the waist's before, the largest at the end."""
+    arm_end, arm_pipe = SPAWN.Pipe()
+    arm = SPAWN.Process(target=emulate, args=(arm_pipe, walled), daemon=True)
+    arm.start()
+    port = arm_end.recv()
+    with tempfile.TemporaryDirectory() as folder:
+        policy_end, policy_pipe = SPAWN.Pipe()
+        policy = SPAWN.Process(target=swing, args=(port, folder, policy_pipe))
+        policy.start()
+        pids = policy_end.recv()
+        shared = policy_end.recv()
+        policy_end.recv()
+        arm_end.send("moving")
+        time.sleep(WARM_UP)
+        if walled:
+            time.sleep(WARM_UP)
+        arm_end.send((FAULTS[fault] is nothing, time.monotonic()))
+        FAULTS[fault](pids)
+        result: tuple[float, float, float] = arm_end.recv()
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        policy.join()
+        SharedMemory(shared).unlink()  # the policy could not
+        arm.terminate()
+        arm.join()
+    return result
+
+
+def main() -> None:
+    """Print the table."""
+    load = os.getloadavg()[0]
+    print(f"Load of the machine: {load:.1f} on {os.cpu_count()} cores.\n")
+    print("| fault | way | waist's torque before | standing after, ms | torque left |")
+    print("|---|---|---|---|---|")
+    for fault in FAULTS:
+        for walled in (False, True):
+            seconds, before, left = measure(fault, walled)
+            way = "wall" if walled else "free"
+            milliseconds = f"{1000 * seconds:.0f}"
+            print(f"| {fault} | {way} | {before:.2f} | {milliseconds} | {left:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Checks before an arm moves, and again before it is armed: an arm that is not ready is refused."""
+
+import numpy as np
+
+from hw_interface.control.measurements import Measurements
+from robots.arm import ArmSpec
+from robots.safety import may_start
+from robots.signals import Array, Condition, JointState, Mask
+
+
+def preflight(arm: ArmSpec, state: JointState, setpoint: Array, found: Measurements) -> str:
+    """Name each check that fails, and its first joint; empty where the arm is ready.
+
+    Args:
+        arm: the arm.
+        state: its newest reading.
+        setpoint: (j,) rad, where it is held.
+        found: what the readings so far have shown.
+    """
+    problems = []
+    if state.condition is not Condition.READY:
+        problems.append(f"motors: {state.condition.name}")
+    outside = ~may_start(state.q, arm.limits)
+    if outside.any():
+        problems.append(f"limits: {_name_first(arm, outside)} is outside its position limits")
+    away = np.abs(state.q - setpoint) > found.config.tracking_error
+    if away.any():
+        problems.append(f"tracking: {_name_first(arm, away)} is not where it is held")
+    if found.presses:
+        joint = int(np.nanargmax(found.load))
+        share = f"{found.load[joint]:.0%} of its torque limit"
+        problems.append(f"contact: {arm.joints[joint]} presses with {share} while the arm stands")
+    return "; ".join(problems)
+
+
+def _name_first(arm: ArmSpec, wrong: Mask) -> str:
+    """The name of the first joint for which something is wrong (j,)."""
+    return arm.joints[int(np.argmax(wrong))]
