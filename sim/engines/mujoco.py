@@ -205,6 +205,8 @@ class MujocoEngine:
         self._dq[rows] = velocity[rows]
         if self.scene.loose_object:
             self._place_object(start, rows)
+        if self._contact_steps is not None:
+            self._contact_steps.begin(rows)
         self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
         self._tau[rows] = 0.0
         self._diverged[rows] = False
@@ -233,15 +235,18 @@ class MujocoEngine:
     def _run_tick(
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
-        """Simulate one tick, with fine steps in the worlds whose tool is near their object."""
-        near = contact_steps.near(self._q, self._views["object_pos"], self._views["object_quat"])
-        fine = np.flatnonzero(near)
+        """Simulate one tick, with fine steps in the worlds where a blow needs them."""
+        object_pos = self._views["object_pos"]
+        object_quat = self._views["object_quat"]
+        dt = substeps * self.scene.timestep
+        needed = contact_steps.needed(self._q, object_pos, object_quat, dt)
+        fine = np.flatnonzero(needed)
         if len(fine):
             self._timestep[fine] = self._fine_model.opt.timestep
             fine_substeps = substeps * self.scene.contact_substeps
             control = self._control(command, self._fine_model, fine_substeps)
             self._step(control[fine], fine)
-        usual = np.flatnonzero(~near)
+        usual = np.flatnonzero(~needed)
         if len(usual):
             self._timestep[usual] = self._model.opt.timestep
             control = self._control(command, self._model, substeps)
