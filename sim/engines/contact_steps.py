@@ -17,13 +17,32 @@ from sim.contact_spring import STRIKE_TIME
 STRIKE_FREQUENCY = np.pi / STRIKE_TIME  # ω, 1/s, of the contact's spring
 
 TIP = 0.02  # m, radius of the ball around the tool's point
-# m between ball and object, within which they count as touching: much more than what a tool that
-# stands gains in a tick of 10 ms at 10 m/s², 0.5 mm
-TOUCH = 0.003
-FAR = 0.02  # m, as far as a tool at 1.5 m/s comes in such a tick, with 5 mm to spare
+# m between tool and object, within which they count as touching: for tools that are no such ball
+TOUCH = 0.005
 LOOKAHEAD = 2.0  # ticks within which a tool that approaches the object could touch it
 # m/s, of a blow that the usual steps resolve: a tenth of the fastest one, at ten times the step
 SLOW = 0.1
+
+
+def blow_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
+    """Whether tool and object touch, or could touch soon, in a blow that needs fine steps.
+
+    A blow from the speed v presses the contact's spring in by v/ω: where they close or part at the
+    speed v at the depth d, the blow has the speed √(v² + (ω·d)²). Where a tool pushes an object
+    along, it is small.
+
+    Args:
+        gap: (n,) m between tool and object; negative where they touch.
+        last_gap: (n,) m, a tick earlier; NaN in the first tick, when nothing is known of speeds.
+        dt: s of a tick.
+    """
+    approach = last_gap - gap
+    is_first = np.isnan(approach)
+    reach = TOUCH + np.maximum(LOOKAHEAD * approach, 0.0)
+    depth = np.maximum(-gap, 0.0)
+    speed = np.hypot(approach / dt, STRIKE_FREQUENCY * depth)
+    is_due = (gap < reach) & (speed > SLOW)
+    return np.where(is_first, gap < TOUCH, is_due)
 
 
 class ContactSteps:
@@ -56,11 +75,6 @@ class ContactSteps:
     def needed(self, q: Array, pos: Array, quat: Array, dt: float) -> Mask:
         """The worlds that need fine steps in the tick that begins, (n,).
 
-        They are those in which tool and object touch or could touch soon, in a blow that is fast
-        enough. A blow from the speed v presses the contact's spring in by v/ω: whoever closes or
-        parts at the speed v at the depth d has √(v² + (ω·d)²) as the speed of its blow. Where a
-        tool pushes an object along, it is small.
-
         Args:
             q: (n, j) rad.
             pos: (n, 3) m, of the object.
@@ -70,15 +84,9 @@ class ContactSteps:
         if self._kinematics is None:
             return np.ones(len(q), dtype=bool)
         tool = self._kinematics.position(q)
-        gap = self._distance(tool, pos, quat) - TIP
-        approach = self._gap - gap  # m in the last tick
-        self._gap = gap
-        is_first = np.isnan(approach)
-        reach = TOUCH + np.maximum(LOOKAHEAD * approach, 0.0)
-        depth = np.maximum(-gap, 0.0)
-        speed = np.hypot(approach / dt, STRIKE_FREQUENCY * depth)
-        due = (gap < reach) & (speed > SLOW)
-        return np.where(is_first, gap < FAR, due)
+        last_gap = self._gap
+        self._gap = self._distance(tool, pos, quat) - TIP
+        return blow_is_due(self._gap, last_gap, dt)
 
     def _distance(self, tool: Array, pos: Array, quat: Array) -> Array:
         """From points (n, 3) m to the objects, (n,) m."""
@@ -99,6 +107,18 @@ def _rotate_back(v: Array, quat: Array) -> Array:
     """
     w = quat[:, :1]
     u = -quat[:, 1:]
-    cross = np.cross(u, v)
-    turned: Array = v + 2 * w * cross + 2 * np.cross(u, cross)
+    cross = _cross(u, v)
+    turned: Array = v + 2 * w * cross + 2 * _cross(u, cross)
     return turned
+
+
+def _cross(u: Array, v: Array) -> Array:
+    """u x v of vectors (n, 3), without the overhead of ``np.cross``."""
+    ux, uy, uz = u.T
+    vx, vy, vz = v.T
+    columns = (
+        uy * vz - uz * vy,
+        uz * vx - ux * vz,
+        ux * vy - uy * vx,
+    )
+    return np.stack(columns, 1)
