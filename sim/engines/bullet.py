@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -231,7 +232,15 @@ def connect() -> Client:
         from pybullet import DIRECT
         from pybullet_utils.bullet_client import BulletClient
 
-        return BulletClient(DIRECT)
+        class CachingClient(BulletClient):  # type: ignore[misc]
+            """A client that looks every function up once: a lookup takes longer than most calls."""
+
+            def __getattr__(self, name: str) -> Any:
+                function = super().__getattr__(name)
+                setattr(self, name, function)
+                return function
+
+        return CachingClient(DIRECT)
 
 
 @contextmanager

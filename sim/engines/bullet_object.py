@@ -14,7 +14,7 @@ Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
 
 CONTACT_DISTANCE = 8  # where a closest point of Bullet's has the distance, m
 BASE = -1  # Bullet's number of a body's first link
-FAR = 0.05  # m, of bodies whose distance is not measured
+FAR = 0.05  # m, beyond which a distance is not measured and counts as this
 IDENTITY = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
@@ -101,7 +101,7 @@ class BulletObject:
         last_gap = self._gap
         points = self._client.getClosestPoints(body, self._body, FAR)
         distances = [point[CONTACT_DISTANCE] for point in points]
-        self._gap = min(distances, default=np.inf)
+        self._gap = min(distances, default=FAR)
         if not distances:
             return False
         return bool(blow_is_due(np.array(self._gap), np.array(last_gap), dt))

@@ -19,6 +19,7 @@ STRIKE_FREQUENCY = np.pi / STRIKE_TIME  # ω, 1/s, of the contact's spring
 TIP = 0.02  # m, radius of the ball around the tool's point
 # m between tool and object, within which they count as touching: for tools that are no such ball
 TOUCH = 0.005
+NOWHERE = 1e6  # m², square of the distance to a part that an object lacks
 LOOKAHEAD = 2.0  # ticks within which a tool that approaches the object could touch it
 # m/s, of a blow that the usual steps resolve: a tenth of the fastest one, at ten times the step
 SLOW = 0.1
@@ -95,7 +96,7 @@ class ContactSteps:
         outside = np.abs(in_object[:, None] - self._pos) - self._size
         outside = np.maximum(outside, 0.0)
         squares = (outside**2).sum(-1)
-        squares = np.where(self._used, squares, np.inf)
+        squares = np.where(self._used, squares, NOWHERE)
         distance: Array = np.sqrt(squares.min(1))
         return distance
 
