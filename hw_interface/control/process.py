@@ -225,12 +225,13 @@ class ControlLoop:
         """Handle the words that were said since the last tick, see ``Word``."""
         handled = self.progress.words_handled
         counts = self.shared.words.read_nonblocking()["counts"]
+        if (counts == handled).all():
+            return
         new_words = [word for word in Word if counts[word] != handled[word]]
         for word in new_words:
             self.obey(word)
-        if new_words:
-            handled[...] = counts
-            self.publish()
+        handled[...] = counts
+        self.publish()
 
     def obey(self, word: Word) -> None:
         """Do what a word says."""

@@ -2,11 +2,10 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -173,9 +172,9 @@ class BulletEngine:
 
         These are all that an arm's driver reads in every tick.
         """
-        q = np.stack([world.q for world in self._worlds])
-        dq = np.stack([world.dq for world in self._worlds])
-        tau = np.stack([world.tau for world in self._worlds])
+        q = np.array([world.q for world in self._worlds])
+        dq = np.array([world.dq for world in self._worlds])
+        tau = np.array([world.tau for world in self._worlds])
         return q, dq, tau
 
     def poses(self) -> Array:
@@ -235,8 +234,8 @@ def connect() -> Client:
         class CachingClient(BulletClient):  # type: ignore[misc]
             """A client that looks every function up once: a lookup takes longer than most calls."""
 
-            def __getattr__(self, name: str) -> Any:
-                function = super().__getattr__(name)
+            def __getattr__(self, name: str) -> Callable[..., object]:
+                function: Callable[..., object] = super().__getattr__(name)
                 setattr(self, name, function)
                 return function
 
