@@ -30,12 +30,7 @@ from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, set_joints
 from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
-from sim.scene_model import (
-    OBJECT_VELOCITY,
-    TOOL_VELOCITY,
-    body_model,
-    compile_scene,
-)
+from sim.scene_model import OBJECT_VELOCITY, TOOL_VELOCITY, body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -236,21 +231,22 @@ class MujocoEngine:
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
-        object_pos = self._views["object_pos"]
-        object_quat = self._views["object_quat"]
+        views = self._views
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(self._q, object_pos, object_quat, dt)
-        fine = np.flatnonzero(needed)
-        if len(fine):
-            self._timestep[fine] = self._fine_model.opt.timestep
-            fine_substeps = substeps * self.scene.contact_substeps
-            control = self._control(command, self._fine_model, fine_substeps)
-            self._step(control[fine], fine)
-        usual = np.flatnonzero(~needed)
-        if len(usual):
-            self._timestep[usual] = self._model.opt.timestep
-            control = self._control(command, self._model, substeps)
-            self._step(control[usual], usual)
+        needed = contact_steps.needed(self._q, views["object_pos"], views["object_quat"], dt)
+        fine_substeps = substeps * self.scene.contact_substeps
+        self._advance(self._fine_model, needed, command, fine_substeps)
+        self._advance(self._model, ~needed, command, substeps)
+
+    def _advance(
+        self, model: mujoco.MjModel, mask: Mask, command: Setpoint | Torque, substeps: int
+    ) -> None:
+        """Simulate one tick of some worlds with the time step of a model."""
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            self._timestep[rows] = model.opt.timestep
+            control = self._control(command, model, substeps)
+            self._step(control[rows], rows)
 
     def _step(self, control: Array, ids: NDArray[np.int64] | None) -> None:
         """Simulate some worlds, or all, with one control signal (m, steps, j) for each step."""
