@@ -13,7 +13,7 @@ class Scene:
     body: Body
     loose_object: bool = False  # whether there is an object; the task describes it
     timestep: float = 0.002  # s of one physics substep
-    # s of a substep while tool and object are near, to resolve a blow; None: as always
+    # s of a substep during a blow of the tool on the object, to resolve it; None: as always
     contact_timestep: float | None = None
 
     def __post_init__(self) -> None:

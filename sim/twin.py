@@ -12,7 +12,7 @@ from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
 
-DT = 0.002  # s of one tick, which is one step of the physics
+DT = 0.004  # s of one tick, which is one step of the physics
 
 
 @dataclass(frozen=True)

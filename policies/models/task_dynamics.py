@@ -171,11 +171,13 @@ class TaskDynamics(nn.Module):
         """
         c = self.config
         count = hypotheses.shape[1]
-        mean, log_std = self.predict_scaled(  # (m, n·K, o + r)
+        rows = (
             t.obs.repeat_interleave(count, 0),
             t.applied.repeat_interleave(count, 0),
             hypotheses.flatten(0, 1),
         )
+        members = [x.expand(c.ensemble_size, -1, -1) for x in rows]
+        mean, log_std = self._predict_blocks(members)  # (m, n·K, o + r)
         noise = (2 * log_std).exp().mean(0)
         disagreement = mean.var(0, correction=0)
         variance = noise + disagreement + c.model_error**2

@@ -84,9 +84,9 @@ class Engine(Protocol):
         Args:
             command: fields (k, n, j). Joints are to reach a setpoint (rad, rad/s, rad/s²) at the
                 end of its tick; torques (N·m) are held during their tick.
-            substeps: physics steps of ``scene.timestep`` s in each tick; where the tool is near
-                the object when a tick begins, it has as many more as ``scene.contact_timestep``
-                asks for.
+            substeps: physics steps of ``scene.timestep`` s in each tick; where a blow on the
+                object is due when a tick begins, it has as many more as
+                ``scene.contact_timestep`` asks for.
 
         Raises:
             TypeError: the body is driven by the other kind of command.

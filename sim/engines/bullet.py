@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
@@ -172,9 +172,9 @@ class BulletEngine:
 
         These are all that an arm's driver reads in every tick.
         """
-        q = np.stack([world.q for world in self._worlds])
-        dq = np.stack([world.dq for world in self._worlds])
-        tau = np.stack([world.tau for world in self._worlds])
+        q = np.array([world.q for world in self._worlds])
+        dq = np.array([world.dq for world in self._worlds])
+        tau = np.array([world.tau for world in self._worlds])
         return q, dq, tau
 
     def poses(self) -> Array:
@@ -231,7 +231,15 @@ def connect() -> Client:
         from pybullet import DIRECT
         from pybullet_utils.bullet_client import BulletClient
 
-        return BulletClient(DIRECT)
+        class CachingClient(BulletClient):  # type: ignore[misc]
+            """A client that looks every function up once: a lookup takes longer than most calls."""
+
+            def __getattr__(self, name: str) -> Callable[..., object]:
+                function: Callable[..., object] = super().__getattr__(name)
+                setattr(self, name, function)
+                return function
+
+        return CachingClient(DIRECT)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class BulletArm(BulletBody):
         """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
         setpoint = require_command(self._arm, command, Setpoint)
         dt = self._scene.timestep
-        if self._is_near_object():
+        if self._needs_fine_steps(substeps * dt):
             dt /= self._scene.contact_substeps
             substeps *= self._scene.contact_substeps
         gain = STIFFNESS * dt
@@ -98,11 +98,11 @@ class BulletArm(BulletBody):
         self.measure()
         return bool(np.isfinite(self.q).all())
 
-    def _is_near_object(self) -> bool:
-        """Whether fine steps are asked for, and the arm is about to touch the object, or does."""
+    def _needs_fine_steps(self, tick: float) -> bool:
+        """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
         if self._scene.contact_timestep is None or self.object is None:
             return False
-        return self.object.is_near(self.body)
+        return self.object.needs_fine_steps(self.body, tick)
 
     def _max_torque(self, setpoint: Setpoint) -> list[float]:
         """The torque that each servo may use, N·m: its limit less the torque of damping.

@@ -8,11 +8,13 @@ from robots.signals import Array
 from robots.world import Start
 from sim import objects
 from sim.contact_spring import contact_spring
+from sim.engines.contact_steps import blow_is_due
 
 Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
 
+CONTACT_DISTANCE = 8  # where a closest point of Bullet's has the distance, m
 BASE = -1  # Bullet's number of a body's first link
-NEAR = 0.02  # m, 1.5 m/s in a tick of 10 ms, with 5 mm to spare
+FAR = 0.05  # m, beyond which a distance is not measured and counts as this
 IDENTITY = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
@@ -38,6 +40,7 @@ class BulletObject:
         self._contact_dt = contact_dt
         self._body: int | None = None
         self.made = 0
+        self._gap = np.nan  # m from the arm to the object when the last tick began
         plane = client.createCollisionShape(client.GEOM_PLANE)
         table = client.createMultiBody(0, plane)
         client.changeDynamics(table, BASE, lateralFriction=1.0, restitution=0.0)
@@ -93,12 +96,17 @@ class BulletObject:
                 contactDamping=max(damping - numerical, 0.0),
             )
 
-    def is_near(self, body: int) -> bool:
-        """Whether a body is about to touch the object, or does."""
+    def needs_fine_steps(self, body: int, dt: float) -> bool:
+        """Whether a body hits the object in the tick of ``dt`` s that begins, or soon."""
         if self._body is None:
             return False
-        points = self._client.getClosestPoints(body, self._body, NEAR)
-        return len(points) > 0
+        last_gap = self._gap
+        points = self._client.getClosestPoints(body, self._body, FAR)
+        distances = [point[CONTACT_DISTANCE] for point in points]
+        self._gap = min(distances, default=FAR)
+        if not distances:
+            return False
+        return bool(blow_is_due(np.array(self._gap), np.array(last_gap), dt))
 
     def _make_shape(self, parts: objects.Parts, i: int) -> int:
         """The collision shape of the parts that the i-th object uses."""
@@ -119,6 +127,7 @@ class BulletObject:
 
     def place(self, start: Start, i: int) -> None:
         """Put the object at rest at the i-th row of a start; no effect before ``make``."""
+        self._gap = np.nan
         if self._body is None:
             return
         pos = objects.DEFAULT_POSITION

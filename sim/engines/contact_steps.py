@@ -2,7 +2,7 @@
 
 At 1 m/s a tool travels 2 mm in a step of 2 ms. The phase of the first contact within a step is
 random, and with it the blow: the same strike would scatter by centimeters. So a scene may ask for a
-finer ``contact_timestep`` while tool and object are near. Axes: n worlds, 3 parts of an object.
+finer ``contact_timestep`` during a blow. Axes: n worlds, 3 parts of an object.
 """
 
 import numpy as np
@@ -12,22 +12,52 @@ from robots.bodies import make_kinematics
 from robots.scene import Scene
 from robots.signals import Array, Mask
 from sim import objects
+from sim.contact_spring import STRIKE_TIME
 
-# m from the tool's point to the object: a ball of 2 cm radius, and 1.5 m/s in a tick of 10 ms with
-# 5 mm to spare.
-NEAR = 0.04
+STRIKE_FREQUENCY = np.pi / STRIKE_TIME  # ω, 1/s, of the contact's spring
+
+TIP = 0.02  # m, radius of the ball around the tool's point
+# m between tool and object, within which they count as touching: for tools that are no such ball
+TOUCH = 0.005
+NOWHERE = 1e6  # m², square of the distance to a part that an object lacks
+LOOKAHEAD = 2.0  # ticks within which a tool that approaches the object could touch it
+# m/s, of a blow that the usual steps resolve: a tenth of the fastest one, at ten times the step
+SLOW = 0.1
+
+
+def blow_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
+    """Whether tool and object touch, or could touch soon, in a blow that needs fine steps.
+
+    A blow from the speed v presses the contact's spring in by v/ω: where they close or part at the
+    speed v at the depth d, the blow has the speed √(v² + (ω·d)²). Where a tool pushes an object
+    along, it is small.
+
+    Args:
+        gap: (n,) m between tool and object; negative where they touch.
+        last_gap: (n,) m, a tick earlier; NaN in the first tick, when nothing is known of speeds.
+        dt: s of a tick.
+    """
+    approach = last_gap - gap
+    is_first = np.isnan(approach)
+    reach = TOUCH + np.maximum(LOOKAHEAD * approach, 0.0)
+    depth = np.maximum(-gap, 0.0)
+    speed = np.hypot(approach / dt, STRIKE_FREQUENCY * depth)
+    is_due = (gap < reach) & (speed > SLOW)
+    return np.where(is_first, gap < TOUCH, is_due)
 
 
 class ContactSteps:
-    """The objects of n worlds, and how near the tool is to them."""
+    """The objects of n worlds, and how soon the tool touches them."""
 
     def __init__(self, scene: Scene, n: int) -> None:
-        """Without a tool every world counts as near."""
+        """Without a tool every world always needs fine steps."""
         self._kinematics = make_kinematics(scene.body)
         shape = (n, 3, 3)
         self._size = np.zeros(shape)
         self._pos = np.zeros(shape)
         self._used = np.zeros((n, 3), dtype=bool)
+        # m from the tool's ball to the object when the last tick began; NaN in a first one
+        self._gap = np.full(n, np.nan)
 
     def describe(self, parts: objects.Parts, rows: NDArray[np.int64]) -> None:
         """Take the geometry of the objects in some worlds, one row of ``parts`` for each."""
@@ -39,24 +69,36 @@ class ContactSteps:
         self._pos[rows] = parts.pos
         self._used[rows] = parts.used
 
-    def near(self, q: Array, pos: Array, quat: Array) -> Mask:
-        """Whether the tool is near the object, (n,).
+    def begin(self, rows: NDArray[np.int64]) -> None:
+        """Begin an episode in some worlds."""
+        self._gap[rows] = np.nan
+
+    def needed(self, q: Array, pos: Array, quat: Array, dt: float) -> Mask:
+        """The worlds that need fine steps in the tick that begins, (n,).
 
         Args:
             q: (n, j) rad.
             pos: (n, 3) m, of the object.
             quat: (n, 4) w, x, y, z, of the object.
+            dt: s of a tick.
         """
         if self._kinematics is None:
             return np.ones(len(q), dtype=bool)
         tool = self._kinematics.position(q)
+        last_gap = self._gap
+        self._gap = self._distance(tool, pos, quat) - TIP
+        return blow_is_due(self._gap, last_gap, dt)
+
+    def _distance(self, tool: Array, pos: Array, quat: Array) -> Array:
+        """From points (n, 3) m to the objects, (n,) m."""
         in_object = _rotate_back(tool - pos, quat)
         # from the tool to each part, along the axes of the object
         outside = np.abs(in_object[:, None] - self._pos) - self._size
-        distance = np.linalg.norm(np.maximum(outside, 0.0), axis=-1)
-        distance = np.where(self._used, distance, np.inf)
-        nearest = distance.min(1)
-        return np.asarray(nearest < NEAR)
+        outside = np.maximum(outside, 0.0)
+        squares = (outside**2).sum(-1)
+        squares = np.where(self._used, squares, NOWHERE)
+        distance: Array = np.sqrt(squares.min(1))
+        return distance
 
 
 def _rotate_back(v: Array, quat: Array) -> Array:
@@ -66,6 +108,18 @@ def _rotate_back(v: Array, quat: Array) -> Array:
     """
     w = quat[:, :1]
     u = -quat[:, 1:]
-    cross = np.cross(u, v)
-    turned: Array = v + 2 * w * cross + 2 * np.cross(u, cross)
+    cross = _cross(u, v)
+    turned: Array = v + 2 * w * cross + 2 * _cross(u, cross)
     return turned
+
+
+def _cross(u: Array, v: Array) -> Array:
+    """u x v of vectors (n, 3), without the overhead of ``np.cross``."""
+    ux, uy, uz = u.T
+    vx, vy, vz = v.T
+    columns = (
+        uy * vz - uz * vy,
+        uz * vx - ux * vz,
+        ux * vy - uy * vx,
+    )
+    return np.stack(columns, 1)

@@ -30,12 +30,7 @@ from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, set_joints
 from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
-from sim.scene_model import (
-    OBJECT_VELOCITY,
-    TOOL_VELOCITY,
-    body_model,
-    compile_scene,
-)
+from sim.scene_model import OBJECT_VELOCITY, TOOL_VELOCITY, body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -205,6 +200,8 @@ class MujocoEngine:
         self._dq[rows] = velocity[rows]
         if self.scene.loose_object:
             self._place_object(start, rows)
+        if self._contact_steps is not None:
+            self._contact_steps.begin(rows)
         self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
         self._tau[rows] = 0.0
         self._diverged[rows] = False
@@ -233,19 +230,23 @@ class MujocoEngine:
     def _run_tick(
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
-        """Simulate one tick, with fine steps in the worlds whose tool is near their object."""
-        near = contact_steps.near(self._q, self._views["object_pos"], self._views["object_quat"])
-        fine = np.flatnonzero(near)
-        if len(fine):
-            self._timestep[fine] = self._fine_model.opt.timestep
-            fine_substeps = substeps * self.scene.contact_substeps
-            control = self._control(command, self._fine_model, fine_substeps)
-            self._step(control[fine], fine)
-        usual = np.flatnonzero(~near)
-        if len(usual):
-            self._timestep[usual] = self._model.opt.timestep
-            control = self._control(command, self._model, substeps)
-            self._step(control[usual], usual)
+        """Simulate one tick, with fine steps in the worlds where a blow needs them."""
+        views = self._views
+        dt = substeps * self.scene.timestep
+        needed = contact_steps.needed(self._q, views["object_pos"], views["object_quat"], dt)
+        fine_substeps = substeps * self.scene.contact_substeps
+        self._advance(self._fine_model, needed, command, fine_substeps)
+        self._advance(self._model, ~needed, command, substeps)
+
+    def _advance(
+        self, model: mujoco.MjModel, mask: Mask, command: Setpoint | Torque, substeps: int
+    ) -> None:
+        """Simulate one tick of some worlds with the time step of a model."""
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            self._timestep[rows] = model.opt.timestep
+            control = self._control(command, model, substeps)
+            self._step(control[rows], rows)
 
     def _step(self, control: Array, ids: NDArray[np.int64] | None) -> None:
         """Simulate some worlds, or all, with one control signal (m, steps, j) for each step."""

@@ -13,10 +13,10 @@ from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.scene import Scene
-from robots.signals import Setpoint, Signals
+from robots.signals import Array, Mask, Setpoint, Signals
 from robots.world import Start, Task
 from sim import objects
-from sim.engines.contact_steps import ContactSteps
+from sim.engines.contact_steps import TIP, ContactSteps, blow_is_due
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
 from sim.scene_model import PARTS, compile_scene
@@ -130,7 +130,7 @@ def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", ["box", "cross", "cylinder"])
-def test_a_tool_is_near_an_object_within_four_centimeters_of_its_outline(shape: str) -> None:
+def test_a_tool_touches_an_object_at_its_outline(shape: str) -> None:
     """Of an object that is turned by a quarter: its half extents change places."""
     names = ("object.shape", "object.size_x", "object.size_y", "object.size_z")
     code = float(objects.SHAPES.index(shape))
@@ -141,10 +141,51 @@ def test_a_tool_is_near_an_object_within_four_centimeters_of_its_outline(shape: 
     steps.describe(objects.describe(task).parts, np.arange(2))
     quarter = np.tile([np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)], (2, 1))
     tool = Kinematics(arm).position(np.tile(arm.home, (2, 1)))
-    gaps = np.array([[0.06 + 0.03], [0.06 + 0.06]])
+    gaps = np.array([[0.06 + TIP + 0.002], [0.06 + TIP + 0.01]])
     away = gaps * [1.0, 0.0, 0.0]
-    near = steps.near(np.tile(arm.home, (2, 1)), tool + away, quarter)
-    assert near.tolist() == [True, False]
+    touching = steps.needed(np.tile(arm.home, (2, 1)), tool + away, quarter, dt=0.01)
+    assert touching.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("what", "last_gap", "gap", "is_due"),
+    [
+        ("about to hit, at 1 m/s", 0.025, 0.015, True),
+        ("pressed in as far as a blow of 0.5 m/s does", -0.005, -0.005, True),
+        ("parting, still touching", -0.002, 0.002, True),
+        ("parted", 0.0, 0.01, False),
+        ("waiting beside the object", 0.001, 0.001, False),
+        ("pushing it along", -0.0002, -0.0002, False),
+        ("so slow that the usual steps do", 0.0005, 0.0, False),
+        ("approaching from afar", 0.21, 0.2, False),
+        ("touching when an episode begins", np.nan, 0.001, True),
+    ],
+)
+def test_only_a_blow_needs_fine_steps(what: str, last_gap: float, gap: float, is_due: bool) -> None:
+    due = blow_is_due(np.array([gap]), np.array([last_gap]), dt=0.01)
+    assert due.tolist() == [is_due], what
+
+
+@pytest.mark.parametrize(
+    ("engine", "module"), [("mujoco", "contact_steps"), ("bullet", "bullet_object")]
+)
+def test_a_tool_that_pushes_its_object_along_has_few_fine_steps(engine: str, module: str) -> None:
+    family = FAMILIES["slide"]()
+    task = family.sample(np.random.default_rng(0), 1)
+    world = VecWorld(family, engine, 1)
+    fine_steps = []
+
+    def watched(gap: Array, last_gap: Array, dt: float) -> Mask:
+        due = blow_is_due(gap, last_gap, dt)
+        fine_steps.append(bool(due))
+        return due
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"sim.engines.{module}.blow_is_due", watched)
+        world.reset(task)
+        world.step(np.array([[-0.7, 0.0]]))
+    world.close()
+    assert 0 < sum(fine_steps) < 40, "of 240 ticks"
 
 
 def test_a_finer_step_during_a_blow_must_divide_the_usual_one() -> None:

@@ -50,7 +50,7 @@ def test_every_command_arrives_after_the_latency_whether_others_follow_or_not(ti
 
 
 def test_it_says_before_it_is_built_that_its_time_passes_by_reading() -> None:
-    assert Twin.capabilities.dt == 0.002
+    assert Twin.capabilities.dt == 0.004
     assert not Twin.capabilities.realtime
 
 
