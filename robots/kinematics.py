@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
+from robots.mujoco_model import compile_model
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.urdf import read_chain
@@ -220,7 +221,7 @@ class Kinematics:
 
         spec = mujoco.MjSpec.from_file(str(self.arm.urdf))
         spec.compiler.fusestatic = False
-        return spec.compile()
+        return compile_model(spec)
 
     def _poses(self, q: Array) -> Array:
         """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
