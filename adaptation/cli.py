@@ -141,6 +141,9 @@ def _run(command: Command) -> tuple[int, object]:
         return failure.status, _report(str(failure))
     except WRONG_PATH as failure:
         return BAD_ARGUMENT, _report(_describe(failure))
+    except BrokenPipeError:  # whoever read the answer, such as ``head``, has gone
+        _discard_output()
+        return FAILURE, None
     except OSError as failure:
         return FAILURE, _report(_describe(failure))
     except MemoryError:
@@ -150,6 +153,13 @@ def _run(command: Command) -> tuple[int, object]:
     except Exception as failure:  # a bug: whoever mends it needs to know where
         traceback.print_exc()
         return FAILURE, _report(f"{type(failure).__name__}: {failure}")
+
+
+def _discard_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _describe(failure: OSError) -> str:

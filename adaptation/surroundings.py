@@ -1,14 +1,13 @@
 """What a process finds around it: the locale of its streams, the names it is given, a screen."""
 
-import os
 import sys
 from ctypes.util import find_library
 from io import TextIOWrapper
 
 from robots.errors import BadArgumentError
+from sim.gl_platforms import GL_LIBRARIES, wanted_platform
 
-# Values of MUJOCO_GL that need a library, and the library. MuJoCo takes some others besides.
-GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
+# Values of MUJOCO_GL that need no library, and those that turn OpenGL off.
 GL_OTHERS = ("", "glfw", "glx", "on", "1", "true", "enable", "enabled")
 GL_OFF = ("off", "0", "false", "disable", "disabled")
 
@@ -26,7 +25,7 @@ def check_surroundings() -> None:
     Raises:
         BadArgumentError: MUJOCO_GL names what MuJoCo does not know or what is not installed.
     """
-    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    chosen = wanted_platform()
     library = GL_LIBRARIES.get(chosen)
     if library is None:
         if chosen not in GL_OTHERS + GL_OFF:

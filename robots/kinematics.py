@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from robots.arm import ArmSpec
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
+from robots.mujoco_model import compile_model
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.urdf import read_chain
@@ -222,7 +223,7 @@ class Kinematics:
         urdf = engine_urdf(self.arm)
         spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
         spec.compiler.fusestatic = False
-        return spec.compile()
+        return compile_model(spec)
 
     def _poses(self, q: Array) -> Array:
         """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).

@@ -6,7 +6,9 @@ has the form ``package.module:Attribute``.
 """
 
 import importlib
+import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -86,7 +88,7 @@ class Registry(Mapping[str, Any]):
             return _import(path)
         except Exception as error:  # code of another package may raise anything at import
             problem = f"{type(error).__name__}: {error}"
-            message = f"{self.kind} {name!r} cannot be imported: {problem}"
+            message = f"{self.kind} {name!r} cannot be imported: {problem}{_explain(path)}"
             raise BadArgumentError(message) from error
 
     def __contains__(self, name: object) -> bool:
@@ -129,6 +131,16 @@ class Registry(Mapping[str, Any]):
         finally:
             self._entries.clear()
             self._entries.update(before)
+
+
+def _explain(path: str) -> str:
+    """Where the package of a failed import was found, if something of its name was found at all."""
+    package = path.partition(":")[0].partition(".")[0]
+    if package not in sys.modules:
+        return ""
+    spec = importlib.util.find_spec(package)
+    place = None if spec is None else spec.origin
+    return "" if place is None else f" ({package!r} is {place}: rename yours if it is another)"
 
 
 def _import(path: str) -> Any:

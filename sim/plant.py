@@ -3,6 +3,7 @@
 import mujoco
 
 from robots.arm import ArmSpec
+from robots.mujoco_model import compile_model
 from robots.scene import Scene
 from robots.signals import Array
 from sim.scene_model import build_scene
@@ -30,7 +31,7 @@ class Plant:
         spec = build_scene(Scene(arm, timestep=STEP))
         for link in spec.bodies[1:]:
             link.gravcomp = 0.0 if gravity else 1.0
-        self._model = spec.compile()
+        self._model = compile_model(spec)
         self._data = mujoco.MjData(self._model)
         begin = arm.rest if q is None else q
         self._data.qpos[:] = begin

@@ -3,7 +3,6 @@
 A new kind of body registers its model: ``@body_model.register``.
 """
 
-import warnings
 from functools import singledispatch
 
 import mujoco
@@ -11,6 +10,7 @@ import mujoco
 from robots.arm import ArmSpec, Body, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
+from robots.mujoco_model import compile_model
 from robots.scene import Scene
 from sim.objects import DEFAULT_POSITION
 
@@ -40,9 +40,7 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
     Raises:
         BadArgumentError: this kind of body has no model.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models use it
-        return build_scene(scene).compile()
+    return compile_model(build_scene(scene))
 
 
 def build_scene(scene: Scene) -> mujoco.MjSpec:

@@ -31,7 +31,7 @@ TESTS = ("contracts", "laws", *HELPERS)
 COPIED = (
     *PACKAGES,
     "benchmarks",
-    "pliant.py",
+    "pliant",
     "pyproject.toml",
     *(f"tests/{name}" for name in TESTS),
 )

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "policies": {"robots", "policies"},
     "hw_interface": {"robots", "hw_interface"},
     "adaptation": set(PACKAGES),
-    "pliant.py": set(PACKAGES),
+    "pliant": {"pliant", *PACKAGES},
 }
 # Where the kind of a body may be asked for, and why; elsewhere functions dispatch on it.
 MAY_ASK_KIND_OF_BODY = {
@@ -26,8 +26,7 @@ MAY_ASK_KIND_OF_BODY = {
 }
 POLICIES_MAY_IMPORT = {"robots.errors", "robots.registry", "robots.signals"}
 SIMULATORS = {"mujoco", "pybullet", "pybullet_data", "dm_control", "gymnasium"}
-SOURCES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
-SOURCES += [path for path in [ROOT / "pliant.py"] if path.exists()]
+SOURCES = sorted(p for package in MAY_IMPORT for p in (ROOT / package).rglob("*.py"))
 ALL_PYTHON = SOURCES + sorted(
     path
     for folder in ("tests", "benchmarks", "docs", "examples")
@@ -99,7 +98,7 @@ def test_policies_know_nothing_of_bodies_and_worlds(path: Path) -> None:
 
 @every_source
 def test_torch_stays_in_policies_and_adaptation(path: Path) -> None:
-    if package(path) not in ("policies", "adaptation", "pliant.py"):
+    if package(path) not in ("policies", "adaptation", "pliant"):
         assert "torch" not in roots(path)
 
 

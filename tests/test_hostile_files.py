@@ -220,3 +220,13 @@ def test_a_name_that_the_locale_cannot_write_is_refused(tmp_path: Path) -> None:
     assert answer.returncode == 2
     assert "PYTHONUTF8=1" in json.loads(answer.stdout)["error"]
     assert run_in("bare", "evaluate", str(folder), "--json").returncode == 2
+
+
+def test_a_reader_that_goes_away_gets_no_complaint() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "adaptation.cli", "list"]
+    answer = subprocess.run(program, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=60)
+    os.close(write)
+    assert answer.returncode == 1
+    assert answer.stderr == b""

@@ -52,10 +52,13 @@ def check_name(table: Registry, name: str | None) -> None:
 
 
 def allow_local_modules(*names: str) -> None:
-    """Let ``package.module:Attribute`` be found in the current directory, as ``python -m`` does."""
+    """Let ``package.module:Attribute`` be found in the current directory.
+
+    It is the last place that Python looks in: a folder ``sim`` there does not hide Pliant's own.
+    """
     here = os.getcwd()
     if any(":" in name for name in names) and here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
 
 
 def check_positive(**numbers: float | None) -> None:

@@ -9,11 +9,10 @@ from typing import Protocol
 import mujoco
 import numpy as np
 
+from sim.gl_platforms import GL_LIBRARIES, wanted_platform
 from sim.rendering.clip import Image
 from sim.rendering.stage import Stage
 
-# The libraries of the platforms that need no screen; ``MUJOCO_GL`` chooses one of them.
-LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 BUFFER_SAMPLES = 4  # per pixel
 
 
@@ -31,10 +30,10 @@ class Context(Protocol):
 
 def find_platform() -> str | None:
     """The platform that MUJOCO_GL names, else one whose library is installed; None: neither."""
-    wanted = os.environ.get("MUJOCO_GL", "").lower()
+    wanted = wanted_platform()
     if wanted:
-        return wanted if wanted in LIBRARIES else None
-    for platform, library in LIBRARIES.items():
+        return wanted if wanted in GL_LIBRARIES else None
+    for platform, library in GL_LIBRARIES.items():
         if find_library(library) is not None:
             return platform
     return None

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from robots.signals import Array
 from sim.rendering.canvas import SIZE
 from sim.rendering.clip import Clip, Image
 
@@ -13,8 +14,8 @@ POINT_COLOR = "#d9541e"
 GOAL_COLOR = "#2f7d4f"
 
 
-def draw_plane(clip: Clip) -> list[Image]:
-    """One picture for every moment of a clip."""
+def draw_plane(clip: Clip, times: Array) -> list[Image]:
+    """Pictures at some moments (S,) s, each with the path since the episode's start."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,11 +38,12 @@ def draw_plane(clip: Clip) -> list[Image]:
     canvas.draw()
     rest = canvas.copy_from_bbox(figure.bbox)
     images = []
-    positions = np.pad(clip.q, ((0, 0), (0, 1)))  # y is 0 on a line
-    for count in range(1, len(clip.t) + 1):
-        so_far = positions[:count]
-        now = so_far[-1:]
-        path.set_data(so_far[:, 0], so_far[:, 1])
+    for time in times.tolist():
+        before = clip.t[clip.t < time]
+        so_far = clip.resample(np.append(before, time))
+        positions = np.pad(so_far.q, ((0, 0), (0, 1)))  # y is 0 on a line
+        now = positions[-1:]
+        path.set_data(positions[:, 0], positions[:, 1])
         point.set_data(now[:, 0], now[:, 1])
         canvas.restore_region(rest)
         axes.draw_artist(path)

@@ -12,22 +12,23 @@ from sim.scene_model import body_model
 from sim.vec_world import VecWorld
 
 
-def draw(scene: Scene, clip: Clip) -> list[Image]:
-    """One picture for every moment of a clip."""
+def draw(scene: Scene, clip: Clip, times: Array) -> list[Image]:
+    """Pictures of a clip at some moments (S,) s."""
     if not is_registered(body_model, scene.body):
-        return draw_plane(clip)
-    stage = Stage(scene, clip)
+        return draw_plane(clip, times)
+    shown = clip.resample(times)
+    stage = Stage(scene, shown)
     images = []
     with open_canvas(stage) as canvas:
-        for i, t in enumerate(clip.t.tolist()):
-            stage.show(clip, i)
+        for i, t in enumerate(times.tolist()):
+            stage.show(shown, i)
             images.append(canvas.photograph(stage, f"{clip.title}  {t:.1f} s"))
     return images
 
 
 def render_clip(family: Family, clip: Clip, times: Array) -> list[Image]:
     """Pictures (h, w, 3) of an episode at some moments (S,) s."""
-    return draw(family.scene, clip.resample(times))
+    return draw(family.scene, clip, times)
 
 
 def render_frame(world: VecWorld, index: int = 0) -> Image:
@@ -48,5 +49,5 @@ def render_frame(world: VecWorld, index: int = 0) -> Image:
         [signals],
         index,
     )
-    (image,) = draw(family.scene, clip)
+    (image,) = draw(family.scene, clip, now)
     return image

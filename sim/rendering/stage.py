@@ -3,7 +3,6 @@
 A new kind of body may register what makes it visible: ``@add_visuals.register``.
 """
 
-import warnings
 from functools import singledispatch
 
 import mujoco
@@ -12,6 +11,7 @@ import numpy as np
 from robots.appearance import Shape, shapes
 from robots.arm import ArmSpec, Body, Walker
 from robots.meshes import Mesh
+from robots.mujoco_model import compile_model
 from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
@@ -64,9 +64,7 @@ class Stage:
             for shape in object_shapes(clip.task):
                 add_shape(spec, item, shape)
         _add_goal(spec, clip)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*settotalmass")  # Gymnasium's models use it
-            self.model = spec.compile()
+        self.model = compile_model(spec)
         self.model.vis.global_.fovy = np.degrees(FIELD)
         self.data = mujoco.MjData(self.model)
         names = (*body.root, *body.joints)

@@ -172,6 +172,11 @@ def test_a_trial_that_has_not_ended_is_refused(folder: Path) -> None:
         write_report(folder, folder / "report.html")
 
 
+def test_a_trial_whose_run_is_gone_says_why_no_training_is_shown(folder: Path) -> None:
+    text = write_report(folder, folder / "report.html").read_text(encoding="utf-8")
+    assert "Its training is not shown: the run is gone, or has other weights by now." in text
+
+
 def test_the_page_shows_what_was_measured_and_escapes_markup(folder: Path) -> None:
     page = write_report(folder, folder / "report.html").read_text()
     assert "<b>bold</b>" not in page

@@ -57,6 +57,15 @@ def test_a_video_lasts_as_long_as_the_trial(
     assert change.max() > 50, "something moved"
 
 
+def test_a_picture_of_a_point_shows_its_path_so_far(tmp_path: Path) -> None:
+    path = view("point", tmp_path / "point.png")
+    assert path is not None
+    plot = matplotlib.image.imread(path)[100:630, 170:1000, :3]  # without frame and legend
+    darkest = plot.max(-1)
+    is_gray = (darkest < 0.7) & (np.ptp(plot, axis=-1) < 0.1)
+    assert is_gray.sum() > 50
+
+
 def test_a_page_plays_an_arm_back(tmp_path: Path) -> None:
     path = view("reach_viperx", tmp_path / "reach.html")
     assert path is not None

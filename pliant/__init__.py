@@ -21,6 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pliant.late_imports import LATE
+from pliant.own_packages import check_own_packages
+
 if TYPE_CHECKING:  # the packages take seconds to import, so each is imported where it is used
     from adaptation.policy import Policy, load, rollout, transition
     from adaptation.runs.records import Comparison, Evaluation, RunsComparison, TrialResult
@@ -29,6 +32,8 @@ if TYPE_CHECKING:  # the packages take seconds to import, so each is imported wh
     from robots.errors import PliantError
     from robots.world import Family
     from sim.vec_world import VecWorld
+
+check_own_packages()
 
 __version__ = version("pliant")
 
@@ -52,21 +57,6 @@ __all__ = [
     "transition",
     "trial",
 ]
-
-LATE = {  # module of each name that ``__getattr__`` imports at its first use
-    "Comparison": "adaptation.runs.records",
-    "Evaluation": "adaptation.runs.records",
-    "PliantError": "robots.errors",
-    "Policy": "adaptation.policy",
-    "Run": "adaptation.runs.run",
-    "RunsComparison": "adaptation.runs.records",
-    "Transition": "policies.method",
-    "TrialResult": "adaptation.runs.records",
-    "VecWorld": "sim.vec_world",
-    "load": "adaptation.policy",
-    "rollout": "adaptation.policy",
-    "transition": "adaptation.policy",
-}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  what is imported late has many types
