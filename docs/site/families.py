@@ -1,0 +1,176 @@
+"""A page for each family of tasks: a picture, and what the family's own data say of it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+
+from docs.site.tables import join_lines, table
+from robots.signals import Array, Spec
+from robots.world import Family
+from sim.engines import ENGINES
+from sim.families import FAMILIES
+from sim.families.splits import SPLITS
+
+FOLDER = Path(__file__).parents[1] / "families"
+OVERVIEW = FOLDER.parent / "families.md"
+PICTURE_SIZE = (800, 450)  # pixels
+PICTURE_QUALITY = 85  # of JPEG; a picture then takes 20 to 40 kB
+SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
+# A gap between sampled values that is wider than this share of their span divides a range in two.
+GAP = 0.02
+
+
+def write_families() -> None:
+    """Write the page of every family, and draw the pictures that are missing."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in FAMILIES:
+        page = FOLDER / f"{name}.md"
+        page.write_text(family_page(name), encoding="utf-8")
+        picture = FOLDER / f"{name}.jpg"
+        if not picture.exists():
+            draw_picture(name, picture)
+
+
+def draw_picture(name: str, path: Path) -> None:
+    """A moment of an episode under random actions, as a small JPEG."""
+    from PIL import Image
+
+    from sim.rendering import record_trial, render_clip
+
+    family: Family = FAMILIES[name]()
+    clip = record_trial(family, seed=0)[-1]
+    moment = len(clip.t) // 3  # when something is under way
+    (image,) = render_clip(family, clip, clip.t[[moment]])
+    Image.fromarray(image).resize(PICTURE_SIZE).save(path, quality=PICTURE_QUALITY)
+
+
+def family_page(name: str) -> str:
+    """The page of a family, as Markdown."""
+    family: Family = FAMILIES[name]()
+    return join_lines(
+        "<!-- written by `make docs` from the family's own data -->",
+        f"# {name}",
+        f"![An episode of {name}]({name}.jpg)",
+        _doc(family, type(family)),
+        f"[What it is for, and why it is made this way](../families.md#{_section(name)})",
+        _facts(name, family),
+        "## Observation",
+        "Range is what an observation is scaled by; values may lie outside.",
+        _spec_table(family.obs, "from", "to"),
+        "## Action",
+        _doc(family, type(family.action)),
+        _spec_table(family.action.spec, "at −1", "at 1"),
+        "## Reward and success",
+        _judgements(family),
+        "## What differs between tasks",
+        _doc(family, family.sample),
+        _task_table(family),
+    )
+
+
+def _section(name: str) -> str:
+    """The anchor of the section of the overview that names a family in its heading."""
+    headings = re.findall(r"^## (.+)$", OVERVIEW.read_text(encoding="utf-8"), re.MULTILINE)
+    for heading in headings:
+        if name in re.findall(r"\w+", heading):
+            words: str = re.sub(r"[^\w\- ]", "", heading.lower())
+            return words.replace(" ", "-")
+    raise ValueError(f"no heading of {OVERVIEW.name} names the family {name}")
+
+
+def _doc(family: Family, part: object) -> str:
+    """A docstring as Markdown; a number of the family that it names is followed by its value."""
+    text = inspect.getdoc(part) or ""
+
+    def with_value(match: re.Match[str]) -> str:
+        name = match[1]
+        value = vars(type(family)).get(name)
+        for kind in type(family).__mro__:
+            value = vars(kind).get(name) if value is None else value
+        is_number = isinstance(value, int | float)
+        return f"`{name}` = {value:g}" if is_number else f"`{name}`"
+
+    return re.sub(r"``(\w+)``", with_value, text)
+
+
+def _facts(name: str, family: Family) -> str:
+    """What a family runs on and how long it takes, as a table."""
+    decision = family.dt * family.action_repeat
+    goal = "hidden: only the reward tells of it" if family.hidden_reward else "known, or none"
+    engines = [engine for engine in ENGINES if ENGINES[engine].supports(family.scene)]
+    rows = [
+        ("Gymnasium", f"`pliant/{name}-v0`"),
+        ("body", f"`{family.body.name}`: {', '.join(family.body.joints)}"),
+        ("engines", ", ".join(engines)),
+        ("decision", f"every {decision:g} s"),
+        ("episode", f"{family.horizon} decisions, {family.horizon * decision:g} s"),
+        ("trial", f"{family.episodes} episodes"),
+        ("goal", goal),
+    ]
+    return table(("", ""), rows)
+
+
+def _judgements(family: Family) -> str:
+    """Reward, success and metrics in the words of their docstrings."""
+    rows = [("reward", _line(family, family.reward))]
+    training_reward = family.training_reward
+    if training_reward is not None:
+        kind = type(family)
+        rows.append(("reward of actors and critics in training", _line(family, kind.training_reward)))
+    rows.append(("success at the end", _line(family, family.success)))
+    obs = np.zeros((1, len(family.obs)))
+    task = np.zeros((1, len(family.task_names)))
+    metrics = ", ".join(f"`{metric}`" for metric in family.metrics(obs, task))
+    rows.append((f"measured: {metrics}", _line(family, family.metrics)))
+    return table(("", ""), rows)
+
+
+def _line(family: Family, part: object) -> str:
+    """A docstring as one line, for a cell of a table."""
+    return " ".join(_doc(family, part).split())
+
+
+def _spec_table(spec: Spec, low: str, high: str) -> str:
+    """The columns of an observation or of an action."""
+    rows = []
+    for i, name in enumerate(spec.names):
+        at_low = f"{spec.low[i]:.3g}"
+        at_high = f"{spec.high[i]:.3g}"
+        rows.append((f"`{name}`", spec.units[i], at_low, at_high))
+    return table(("name", "unit", low, high), rows)
+
+
+def _task_table(family: Family) -> str:
+    """The values of every task parameter in both splits."""
+    by_split = []
+    for split in SPLITS:
+        rng = np.random.default_rng(0)
+        by_split.append(family.sample(rng, SAMPLES, split).values)
+    training, heldout = by_split
+    rows = []
+    for i, name in enumerate(family.task_names):
+        rows.append((f"`{name}`", intervals(training[:, i]), intervals(heldout[:, i])))
+    return table(("parameter", "training", "held out"), rows)
+
+
+def intervals(values: Array) -> str:
+    """Where sampled values (n,) lie: intervals and single values, to about three digits."""
+    ordered = np.unique(values)
+    span = float(ordered[-1] - ordered[0])
+    if span == 0:
+        return f"{ordered[0]:.3g}"
+    digits = 2 - int(np.floor(np.log10(span)))
+    gaps = np.flatnonzero(np.diff(ordered) > GAP * span)
+    parts = []
+    for part in np.split(ordered, gaps + 1):
+        low = _rounded(part[0], digits)
+        high = _rounded(part[-1], digits)
+        parts.append(low if low == high else f"{low} to {high}")
+    return ", ".join(parts)
+
+
+def _rounded(value: float, digits: int) -> str:
+    rounded = round(float(value), digits) + 0.0  # + 0 turns -0 into 0
+    return f"{rounded:g}"

@@ -1,0 +1,114 @@
+"""A page for each method: every setting, its default, its presets, its range and its meaning."""
+
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from adaptation.commands.listing import format_value
+from adaptation.problem import problem_of
+from docs.site.tables import join_lines, table
+from policies.fields import Field, config_in, declared_fields, describe_type
+from policies.method import Problem
+from policies.methods import METHODS
+from policies.presets import BUDGETS, load_preset
+from policies.settings import Configurable, default_values, list_settings
+from sim.families import FAMILIES
+
+HEADINGS = ("setting", "default", "for a family", "may be", "meaning")
+EXPLANATION = """\
+*Default* is what the config in the source has. *For a family* is what a training has instead where
+its preset says so, or where it follows from the family's shapes and horizon. A family without a
+preset has only the latter: `pliant settings {method} --family FAMILY` shows it. `--set NAME=VALUE`
+changes any of them."""
+INTRODUCTION = """\
+Every number of every method. `pliant settings METHOD --family FAMILY` prints those of one family,
+and `pliant train METHOD --family FAMILY --set NAME=VALUE` changes them."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A method's values for one family and budget that it has a preset for."""
+
+    label: str
+    values: dict[str, Any]  # by the setting's dotted name
+
+
+def settings_index() -> str:
+    """The page that leads to those of all methods."""
+    links = [f"- [`{name}`]({name}.md): {_summary(name)}" for name in METHODS]
+    return join_lines("# Settings", INTRODUCTION, "\n".join(links))
+
+
+def settings_page(method: str) -> str:
+    """The page of one method, as Markdown."""
+    kind: type[Configurable] = METHODS[method].Config
+    defaults = default_values(kind)
+    tuned = tuned_values(method)
+    rows = []
+    for name, field in declared_fields(kind).items():
+        rows.append(_row(name, field, defaults.get(name), tuned))
+    labels = ", ".join(f"`{entry.label}`" for entry in tuned) or "no family"
+    return join_lines(
+        f"# {method}",
+        _summary(method),
+        f"[How it works, and how it differs from its paper](../methods.md). Presets: {labels}.",
+        EXPLANATION.format(method=method),
+        table(HEADINGS, rows),
+    )
+
+
+def _summary(method: str) -> str:
+    """What the file that holds a method says of it, and what its class says of its cost."""
+    kind = METHODS[method]
+    sentences = [_first_paragraph(inspect.getmodule(kind)), _first_paragraph(kind)]
+    return " ".join(sentences)
+
+
+def _first_paragraph(part: object) -> str:
+    text = inspect.getdoc(part) or ""
+    paragraph = text.split("\n\n")[0]
+    return paragraph.replace("\n", " ").replace("``", "`")
+
+
+@cache
+def problem(family: str) -> Problem:
+    """What a method is told of a family."""
+    return problem_of(FAMILIES[family]())
+
+
+def tuned_values(method: str) -> list[Tuned]:
+    """The values of a method for each family that it is tuned for; budget cpu is not named."""
+    kind: type[Configurable] = METHODS[method].Config
+    found = []
+    for family in FAMILIES:
+        for budget in BUDGETS:
+            preset = load_preset(method, family, budget)
+            if preset is None:
+                continue
+            settings = list_settings(kind, problem(family), preset, {})
+            values = {setting.name: setting.value for setting in settings}
+            label = family if budget == BUDGETS[0] else f"{family}, {budget}"
+            found.append(Tuned(label, values))
+    return found
+
+
+def _row(name: str, field: Field, default: Any, tuned: list[Tuned]) -> tuple[str, ...]:
+    """One setting as the cells of the table."""
+    is_config = config_in(field.annotation) is not None  # one that may be left out as a whole
+    absent = "the settings below" if is_config else default
+    labels: dict[str, list[str]] = {}  # of the families that have a value, by value
+    for entry in tuned:
+        value = entry.values.get(name, absent)
+        if value != default:
+            labels.setdefault(format_value(value), []).append(entry.label)
+    differing = [f"`{value}`: {', '.join(names)}" for value, names in labels.items()]
+    allowed = "none, or the settings below" if is_config else describe_type(field.annotation)
+    unit = f"[{field.unit}] " if field.unit else ""
+    return (
+        f"`{name}`",
+        f"`{format_value(default)}`",
+        "<br>".join(differing),
+        allowed,
+        unit + field.meaning,
+    )
