@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docs.site.tables import join_lines, table
+from docs.site.markdown import bullets, join_lines, table
 from robots.signals import Array, Spec
 from robots.world import Family
 from sim.engines import ENGINES
@@ -96,40 +96,35 @@ def _doc(family: Family, part: object) -> str:
 
 
 def _facts(name: str, family: Family) -> str:
-    """What a family runs on and how long it takes, as a table."""
+    """What a family runs on and how long it takes, as a list."""
+    body = family.body
+    engines = [f"`{engine}`" for engine in ENGINES if ENGINES[engine].supports(family.scene)]
     decision = family.dt * family.action_repeat
-    goal = "hidden: only the reward tells of it" if family.hidden_reward else "known, or none"
-    engines = [engine for engine in ENGINES if ENGINES[engine].supports(family.scene)]
-    rows = [
-        ("Gymnasium", f"`pliant/{name}-v0`"),
-        ("body", f"`{family.body.name}`: {', '.join(family.body.joints)}"),
-        ("engines", ", ".join(engines)),
-        ("decision", f"every {decision:g} s"),
-        ("episode", f"{family.horizon} decisions, {family.horizon * decision:g} s"),
-        ("trial", f"{family.episodes} episodes"),
-        ("goal", goal),
-    ]
-    return table(("", ""), rows)
+    plural = "" if family.horizon == 1 else "s"
+    facts = {
+        "Body": f"`{body.name}` ({len(body.joints)} joints)",
+        "Engines": ", ".join(engines),
+        "Episode": f"{family.horizon} decision{plural} of {decision:g} s",
+        "Trial": f"{family.episodes} episodes of one task",
+        "Gymnasium": f"`pliant/{name}-v0`",
+    }
+    return bullets(facts)
 
 
 def _judgements(family: Family) -> str:
     """Reward, success and metrics in the words of their docstrings."""
-    rows = [("reward", _line(family, family.reward))]
-    training_reward = family.training_reward
-    if training_reward is not None:
-        kind = type(family)
-        rows.append(("reward of actors and critics in training", _line(family, kind.training_reward)))
-    rows.append(("success at the end", _line(family, family.success)))
     obs = np.zeros((1, len(family.obs)))
     task = np.zeros((1, len(family.task_names)))
     metrics = ", ".join(f"`{metric}`" for metric in family.metrics(obs, task))
-    rows.append((f"measured: {metrics}", _line(family, family.metrics)))
-    return table(("", ""), rows)
-
-
-def _line(family: Family, part: object) -> str:
-    """A docstring as one line, for a cell of a table."""
-    return " ".join(_doc(family, part).split())
+    parts: dict[str, object] = {"Reward": family.reward}
+    if family.training_reward is not None:
+        parts["Reward that actors and critics learn from"] = type(family).training_reward
+    parts["Success"] = family.success
+    parts[f"Metric {metrics}"] = family.metrics
+    judgements = {title: " ".join(_doc(family, part).split()) for title, part in parts.items()}
+    if family.hidden_reward:
+        judgements["Hidden"] = "the reward depends on a goal that is not observed."
+    return bullets(judgements)
 
 
 def _spec_table(spec: Spec, low: str, high: str) -> str:

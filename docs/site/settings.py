@@ -7,7 +7,7 @@ from typing import Any
 
 from adaptation.commands.listing import format_value
 from adaptation.problem import problem_of
-from docs.site.tables import join_lines, table
+from docs.site.markdown import join_lines, table
 from policies.fields import Field, config_in, declared_fields, describe_type
 from policies.method import Problem
 from policies.methods import METHODS
@@ -15,12 +15,13 @@ from policies.presets import BUDGETS, load_preset
 from policies.settings import Configurable, default_values, list_settings
 from sim.families import FAMILIES
 
-HEADINGS = ("setting", "default", "for a family", "may be", "meaning")
+HEADINGS = ("setting", "default", "for a family")
 EXPLANATION = """\
-*Default* is what the config in the source has. *For a family* is what a training has instead where
-its preset says so, or where it follows from the family's shapes and horizon. A family without a
-preset has only the latter: `pliant settings {method} --family FAMILY` shows it. `--set NAME=VALUE`
-changes any of them."""
+Under each setting stand its meaning and, *in italics*, what it may be. *Default* is what the config
+in the source has. *For a family* is what a training has instead, because its preset says so or
+because it follows from the family's shapes and horizon. Where a family has no preset,
+`pliant settings {method} --family FAMILY` shows what follows. `--set NAME=VALUE` changes any of
+them."""
 INTRODUCTION = """\
 Every number of every method. `pliant settings METHOD --family FAMILY` prints those of one family,
 and `pliant train METHOD --family FAMILY --set NAME=VALUE` changes them."""
@@ -104,11 +105,6 @@ def _row(name: str, field: Field, default: Any, tuned: list[Tuned]) -> tuple[str
             labels.setdefault(format_value(value), []).append(entry.label)
     differing = [f"`{value}`: {', '.join(names)}" for value, names in labels.items()]
     allowed = "none, or the settings below" if is_config else describe_type(field.annotation)
-    unit = f"[{field.unit}] " if field.unit else ""
-    return (
-        f"`{name}`",
-        f"`{format_value(default)}`",
-        "<br>".join(differing),
-        allowed,
-        unit + field.meaning,
-    )
+    unit = f" [{field.unit}]" if field.unit else ""
+    description = f"`{name}`{unit}<br>{field.meaning}<br>*{allowed}*"
+    return (description, f"`{format_value(default)}`", "<br>".join(differing))
