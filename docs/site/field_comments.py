@@ -6,7 +6,7 @@ In the source a field is described by the comment on its line: its unit, its sha
 import ast
 from typing import Any
 
-from griffe import Class, Docstring, Extension, Inspector, Visitor
+from griffe import Class, Extension, Inspector, Visitor
 
 MARK = "  # "  # between a field and its comment
 
@@ -32,5 +32,4 @@ class FieldComments(Extension):
                 lines.append(f"    {name}: {comment}")
         if lines:
             section = "\n".join(["Attributes:", *lines])
-            text = f"{cls.docstring.value}\n\n{section}"
-            cls.docstring = Docstring(text, lineno=cls.docstring.lineno, parent=cls)
+            cls.docstring.value = f"{cls.docstring.value}\n\n{section}"
