@@ -28,7 +28,9 @@ class ProgressReporter:
         if console.is_terminal:
             # A narrow terminal cuts the end of the text, and a long title, but never the time left.
             self._bar = Progress(
-                TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=TITLE_WIDTH)),
+                TextColumn(
+                    "{task.description}", table_column=Column(no_wrap=True, max_width=TITLE_WIDTH)
+                ),
                 BarColumn(bar_width=BAR_WIDTH),
                 TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
                 TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, ratio=1)),

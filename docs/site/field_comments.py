@@ -20,7 +20,7 @@ class FieldComments(Extension):
         node: ast.AST | object,
         cls: Class,
         agent: Visitor | Inspector,
-        **kwargs: Any,  # noqa: ANN401  what later versions of griffe pass
+        **kwargs: Any,  # what later versions of griffe pass
     ) -> None:
         """Called by griffe when it has read a class."""
         if cls.docstring is None or "Attributes:\n" in cls.docstring.value:

@@ -94,7 +94,7 @@ def tuned_values(method: str) -> list[Tuned]:
     return found
 
 
-def _row(name: str, field: Field, default: Any, tuned: list[Tuned]) -> tuple[str, ...]:
+def _row(name: str, field: Field, default: object, tuned: list[Tuned]) -> tuple[str, ...]:
     """One setting as the cells of the table."""
     is_config = config_in(field.annotation) is not None  # one that may be left out as a whole
     absent = "the settings below" if is_config else default
