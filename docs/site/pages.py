@@ -24,11 +24,13 @@ OUTSIDE = {
     "changelog.md": "CHANGELOG.md",
 }
 GUIDES = {
+    "Training": "training.md",
     "Methods": "methods.md",
     "Comparing, suites": "bench.md",
     "Recordings": "recordings.md",
     "Dynamixel arms": "dynamixel.md",
     "Add your own": "add_your_own.md",
+    "For scripts": "scripts.md",
     "Safety": "safety.md",
 }
 EVIDENCE = {
