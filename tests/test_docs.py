@@ -47,9 +47,8 @@ def broken_links(document: Path) -> Iterator[str]:
         if re.match(r"\w+:", target):  # an address in the web
             continue
         path = document.parent / target if target else document
-        if not path.exists():
-            yield link
-        elif anchor and anchor not in anchors(path):
+        leads_somewhere = path.exists() and (not anchor or anchor in anchors(path))
+        if not leads_somewhere:
             yield link
 
 

@@ -42,7 +42,7 @@ def draw_picture(name: str, path: Path) -> None:
     family: Family = FAMILIES[name]()
     clip = record_trial(family, seed=0)[-1]
     moment = len(clip.t) // 3  # when something is under way
-    (image,) = render_clip(family, clip, clip.t[[moment]])
+    image = render_clip(family, clip, clip.t[: moment + 1])[-1]  # with the path up to this moment
     Image.fromarray(image).resize(PICTURE_SIZE).save(path, quality=PICTURE_QUALITY)
 
 
