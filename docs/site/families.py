@@ -72,9 +72,10 @@ def family_page(name: str) -> str:
 
 def _section(name: str) -> str:
     """The anchor of the section of the overview that names a family in its heading."""
-    headings = re.findall(r"^## (.+)$", OVERVIEW.read_text(encoding="utf-8"), re.MULTILINE)
-    for heading in headings:
-        if name in re.findall(r"\w+", heading):
+    overview = OVERVIEW.read_text(encoding="utf-8")
+    for heading in re.findall(r"^## (.+)$", overview, re.MULTILINE):
+        names = re.findall(r"\w+", heading)
+        if name in names:
             words: str = re.sub(r"[^\w\- ]", "", heading.lower())
             return words.replace(" ", "-")
     raise ValueError(f"no heading of {OVERVIEW.name} names the family {name}")
@@ -83,16 +84,20 @@ def _section(name: str) -> str:
 def _doc(family: Family, part: object) -> str:
     """A docstring as Markdown; a number of the family that it names is followed by its value."""
     text = inspect.getdoc(part) or ""
+    for name, value in _numbers(family).items():
+        text = text.replace(f"``{name}``", f"`{name}` = {value:g}")
+    return text.replace("``", "`")
 
-    def with_value(match: re.Match[str]) -> str:
-        name = match[1]
-        value = vars(type(family)).get(name)
-        for kind in type(family).__mro__:
-            value = vars(kind).get(name) if value is None else value
-        is_number = isinstance(value, int | float)
-        return f"`{name}` = {value:g}" if is_number else f"`{name}`"
 
-    return re.sub(r"``(\w+)``", with_value, text)
+def _numbers(family: Family) -> dict[str, float]:
+    """The numbers that a family's class and its bases define, by name."""
+    numbers = {}
+    bases_first = reversed(type(family).__mro__)
+    for kind in bases_first:
+        for name, value in vars(kind).items():
+            if isinstance(value, int | float):
+                numbers[name] = value
+    return numbers
 
 
 def _facts(name: str, family: Family) -> str:
@@ -113,27 +118,41 @@ def _facts(name: str, family: Family) -> str:
 
 def _judgements(family: Family) -> str:
     """Reward, success and metrics in the words of their docstrings."""
-    obs = np.zeros((1, len(family.obs)))
-    task = np.zeros((1, len(family.task_names)))
-    metrics = ", ".join(f"`{metric}`" for metric in family.metrics(obs, task))
+    metrics = ", ".join(_metrics(family))
     parts: dict[str, object] = {"Reward": family.reward}
     if family.training_reward is not None:
         parts["Reward that actors and critics learn from"] = type(family).training_reward
     parts["Success"] = family.success
     parts[f"Metric {metrics}"] = family.metrics
-    judgements = {title: " ".join(_doc(family, part).split()) for title, part in parts.items()}
+    judgements = {}
+    for title, part in parts.items():
+        words = _doc(family, part).split()
+        judgements[title] = " ".join(words)
     if family.hidden_reward:
         judgements["Hidden"] = "the reward depends on a goal that is not observed."
     return bullets(judgements)
 
 
+def _metrics(family: Family) -> list[str]:
+    """The names of a family's metrics, each as code."""
+    obs_dim = len(family.obs)
+    task_dim = len(family.task_names)
+    metrics = family.metrics(np.zeros((1, obs_dim)), np.zeros((1, task_dim)))
+    return [f"`{name}`" for name in metrics]
+
+
 def _spec_table(spec: Spec, low: str, high: str) -> str:
     """The columns of an observation or of an action."""
     rows = []
-    for i, name in enumerate(spec.names):
-        at_low = f"{spec.low[i]:.3g}"
-        at_high = f"{spec.high[i]:.3g}"
-        rows.append((f"`{name}`", spec.units[i], at_low, at_high))
+    columns = zip(spec.names, spec.units, spec.low, spec.high, strict=True)
+    for name, unit, at_low, at_high in columns:
+        cells = (
+            f"`{name}`",
+            unit,
+            f"{at_low:.3g}",
+            f"{at_high:.3g}",
+        )
+        rows.append(cells)
     return table(("name", "unit", low, high), rows)
 
 
@@ -145,8 +164,14 @@ def _task_table(family: Family) -> str:
         by_split.append(family.sample(rng, SAMPLES, split).values)
     training, heldout = by_split
     rows = []
-    for i, name in enumerate(family.task_names):
-        rows.append((f"`{name}`", intervals(training[:, i]), intervals(heldout[:, i])))
+    columns = zip(family.task_names, training.T, heldout.T, strict=True)
+    for name, in_training, held_out in columns:
+        cells = (
+            f"`{name}`",
+            intervals(in_training),
+            intervals(held_out),
+        )
+        rows.append(cells)
     return table(("parameter", "training", "held out"), rows)
 
 
@@ -156,8 +181,10 @@ def intervals(values: Array) -> str:
     span = float(ordered[-1] - ordered[0])
     if span == 0:
         return f"{ordered[0]:.3g}"
-    digits = 2 - int(np.floor(np.log10(span)))
-    gaps = np.flatnonzero(np.diff(ordered) > GAP * span)
+    order_of_magnitude = np.floor(np.log10(span))
+    digits = 2 - int(order_of_magnitude)
+    steps = np.diff(ordered)
+    gaps = np.flatnonzero(steps > GAP * span)
     parts = []
     for part in np.split(ordered, gaps + 1):
         low = _rounded(part[0], digits)

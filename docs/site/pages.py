@@ -63,22 +63,25 @@ def documents() -> dict[str, Path]:
     pages = {uri: ROOT / name for uri, name in OUTSIDE.items()}
     docs = ROOT / "docs"
     for path in sorted(docs.rglob("*.md")):
-        pages[path.relative_to(docs).as_posix()] = path
+        uri = path.relative_to(docs).as_posix()
+        pages[uri] = path
     return pages
 
 
 def menu() -> list[Any]:
     """The site's menu, as MkDocs takes it."""
-    families = [{name: f"families/{name}.md"} for name in FAMILIES]
-    settings = [{name: f"settings/{name}.md"} for name in METHODS]
-    api = [{name: f"api/{name}.md"} for name in PACKAGES]
+    families = [f"families/{name}.md" for name in FAMILIES]
+    settings = [f"settings/{name}.md" for name in METHODS]
+    api = [f"api/{name}.md" for name in PACKAGES]
+    guides = [{title: uri} for title, uri in GUIDES.items()]
+    evidence = [{title: uri} for title, uri in EVIDENCE.items()]
     return [
         {"Start": "index.md"},
-        {"Guides": [{title: uri} for title, uri in GUIDES.items()]},
+        {"Guides": guides},
         {"Families": ["families.md", *families]},
         {"Settings": ["settings/index.md", *settings]},
         {"Python": api},
-        {"Evidence": [{title: uri} for title, uri in EVIDENCE.items()]},
+        {"Evidence": evidence},
         {"Contributing": "contributing.md"},
         {"Changes": "changelog.md"},
     ]
@@ -103,29 +106,40 @@ def _relink(
     page_of = {path: page for page, path in pages.items()}
 
     def moved(link: re.Match[str]) -> str:
-        target, anchor = link[1], link[2] or ""
+        target = link[1]
+        anchor = link[2] or ""
         path = (source.parent / target).resolve()
         if not path.is_file():
             return link[0]  # an address in the web; MkDocs warns of a file that is missing
+        module = _module(path)
         if path in page_of:
             place = page_of[path]
+        elif module is not None:
+            package = module.split(".")[0]
+            place = f"api/{package}.md"
+            anchor = f"#{module}"
         else:
-            place, anchor = _place(path, anchor)
-            if not anchor:
-                downloads[place] = path
-        return posixpath.relpath(place, posixpath.dirname(uri)) + anchor
+            place = _download(path)
+            downloads[place] = path
+        here = posixpath.dirname(uri)
+        return posixpath.relpath(place, here) + anchor
 
     return LINK.sub(moved, text)
 
 
-def _place(path: Path, anchor: str) -> tuple[str, str]:
-    """Where a file that is no document is on the site: page and anchor."""
+def _module(path: Path) -> str | None:
+    """The dotted name of a source file that the API reference has; None for another file."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    if path.suffix == ".py" and parts[0] in PACKAGES:
-        return f"api/{parts[0]}.md", f"#{'.'.join(parts)}"
-    if parts[0] == "docs":
-        return path.relative_to(ROOT / "docs").as_posix(), anchor
-    return f"files/{path.relative_to(ROOT).as_posix()}", anchor
+    is_source = path.suffix == ".py" and parts[0] in PACKAGES
+    return ".".join(parts) if is_source else None
+
+
+def _download(path: Path) -> str:
+    """Where a file that is no page is on the site; what lies in docs/ keeps its place."""
+    place = path.relative_to(ROOT).as_posix()
+    if place.startswith("docs/"):
+        return place.removeprefix("docs/")
+    return f"files/{place}"
 
 
 def _write(path: Path, text: str) -> None:

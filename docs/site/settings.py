@@ -97,14 +97,27 @@ def tuned_values(method: str) -> list[Tuned]:
 def _row(name: str, field: Field, default: object, tuned: list[Tuned]) -> tuple[str, ...]:
     """One setting as the cells of the table."""
     is_config = config_in(field.annotation) is not None  # one that may be left out as a whole
-    absent = "the settings below" if is_config else default
-    labels: dict[str, list[str]] = {}  # of the families that have a value, by value
-    for entry in tuned:
-        value = entry.values.get(name, absent)
-        if value != default:
-            labels.setdefault(format_value(value), []).append(entry.label)
-    differing = [f"`{value}`: {', '.join(names)}" for value, names in labels.items()]
     allowed = "none, or the settings below" if is_config else describe_type(field.annotation)
     unit = f" [{field.unit}]" if field.unit else ""
     description = f"`{name}`{unit}<br>{field.meaning}<br>*{allowed}*"
-    return (description, f"`{format_value(default)}`", "<br>".join(differing))
+    absent = "the settings below" if is_config else default
+    values = {entry.label: entry.values.get(name, absent) for entry in tuned}
+    return (
+        description,
+        f"`{format_value(default)}`",
+        _differing(values, default),
+    )
+
+
+def _differing(values: dict[str, object], default: object) -> str:
+    """The values that are not the default, each once with the families that have it."""
+    labels: dict[str, list[str]] = {}  # of families, by value
+    for label, value in values.items():
+        if value != default:
+            shown = format_value(value)
+            labels.setdefault(shown, []).append(label)
+    lines = []
+    for shown, families in labels.items():
+        names = ", ".join(families)
+        lines.append(f"`{shown}`: {names}")
+    return "<br>".join(lines)
