@@ -251,8 +251,7 @@ def trial(
     A trial that was stopped resumes when it is called again with the same arguments.
 
     Args:
-        run: a run, or its folder.
-        arm: the arm to drive; the run must have been trained for it.
+        run: a run, or its folder; it must have been trained for the arm.
         driver: what drives the arm; ``"twin"`` simulates it.
         objects: how many; ``seed`` draws them.
         episodes: of each object; None: the family's.

@@ -25,6 +25,8 @@ LOADS = {"img": "src", "script": "src", "iframe": "src", "link": "href"}  # what
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
+builds_the_site = pytest.mark.timeout(900)  # s: 15 s of one core, which others may be using too
+
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -143,6 +145,8 @@ def load(page: Path) -> Loads:
     return parser
 
 
+@pytest.mark.slow
+@builds_the_site
 def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
     for page in site.rglob("*.html"):
         for address in load(page).addresses:
@@ -153,6 +157,8 @@ def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
         assert not re.search(r"url\((https?:|//)", sheet.read_text(encoding="utf-8")), sheet
 
 
+@pytest.mark.slow
+@builds_the_site
 def test_the_site_has_a_page_for_each_part(site: Path) -> None:
     pages = {page.relative_to(site).as_posix() for page in site.rglob("*.html")}
     guides = [uri.replace(".md", ".html") for uri in (*GUIDES.values(), *EVIDENCE.values())]
@@ -162,6 +168,8 @@ def test_the_site_has_a_page_for_each_part(site: Path) -> None:
     assert pages >= {f"settings/{name}.html" for name in METHODS}
 
 
+@pytest.mark.slow
+@builds_the_site
 def test_the_python_reference_has_docstrings_fields_and_constructors(site: Path) -> None:
     page = site / "api" / "robots.html"
     assert {"robots.safety", "robots.world.Step", "robots.actions.JointVelocity.__call__"} <= load(
