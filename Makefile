@@ -4,7 +4,7 @@ VENV   := .venv
 READY  := $(VENV)/ready
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check bench results clean
+.PHONY: demo test check bench results docs clean
 
 demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	rm -rf runs/demo
@@ -32,6 +32,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+docs: $(READY)  ## the site, in build/site: the documents, the API, every setting, every family
+	$(BIN)/python -m docs.site
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

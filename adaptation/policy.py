@@ -34,7 +34,7 @@ class Policy:
         method: the method itself, in torch.
         family: what it was trained for.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> policy = pliant.load("runs/point")
         >>> world = pliant.make("point", n=4)
@@ -111,7 +111,7 @@ def load(run: Run | str | Path, role: str = "method", arm: str | None = None) ->
         DamagedError: the checkpoint is not, byte for byte, what was written.
         RefusedError: it was trained for something else; the message names every difference.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pliant
         >>> policy = pliant.load("runs/point")
@@ -145,7 +145,7 @@ def rollout(
     Returns:
         All ticks (E, H, n, ...), ``returns`` (E, n) and ``success`` (E, n), as torch tensors.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> world = pliant.make("point", n=4)
         >>> task = world.family.sample(world.rng, world.n, "heldout")
@@ -177,7 +177,7 @@ def transition(
         tick: which tick of the episode, from 0.
         valid: (n,) worlds whose episode had not ended before; None: all of them.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pliant
         >>> world = pliant.make("point", n=2)

@@ -82,7 +82,7 @@ def make(family: str | Family, n: int = 1, engine: str | None = None, seed: int 
         UnknownNameError: no such family or engine; the message lists those that exist.
         BadArgumentError: the engine does not support the family's scene.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pliant
         >>> world = pliant.make("point", n=4)
@@ -121,11 +121,11 @@ def train(
     experience, so a script calls this under ``if __name__ == "__main__":``.
 
     Args:
-        method, family: names, or ``"package.module:Class"``.
+        method: its name, or ``"package.module:Class"``; ``family`` likewise.
         out: the run folder; it must not hold a run yet.
         seed: of everything random.
         engine: the physics; None takes the first that supports the family's scene.
-        iterations, steps, gradient_steps, minutes: bounds, ``steps`` of the environment.
+        iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether blind and oracle are trained too, to compare with.
@@ -134,7 +134,7 @@ def train(
         BadArgumentError: a name, number, setting or engine is not possible; nothing is written.
         FileExistsError: the folder holds a run already.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
         >>> run.config.method
@@ -183,7 +183,7 @@ def evaluate(
         Success, metrics and returns of ``adapted``, ``no_adaptation``, ``blind`` and ``oracle``,
         and what adaptation gains. References that were not trained are None.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> result = pliant.evaluate("runs/point", tasks=8)
         >>> len(result.adapted.success)
@@ -210,7 +210,7 @@ def compare(
 
     Runs, or their folders, of one method that differ in their seed are one entry.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> [entry.name for entry in pliant.compare(["runs/point"], tasks=8).entries]
         ['pearl']
@@ -241,22 +241,22 @@ def trial(
     A trial that was stopped resumes when it is called again with the same arguments.
 
     Args:
-        run: a run, or its folder.
-        arm: the arm to drive; the run must have been trained for it.
+        run: a run, or its folder; it must have been trained for the arm.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects, seed, episodes: how many objects, their seed, episodes of each; None: the family's.
+        objects: how many; ``seed`` draws them.
+        episodes: of each object; None: the family's.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
         options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
-        tracker, tracker_options: what measures the object, where the driver does not.
+        tracker: what measures the object where the driver does not, with ``tracker_options``.
 
     Raises:
         BadArgumentError: the arm cannot be opened this way, or the folder holds another trial.
         RefusedError: the run was not trained for this arm.
         ArmError: the arm cannot continue.
 
-    Example:
+    Examples:
         >>> import pliant
         >>> run = pliant.train("blind", "reach", "runs/reach", iterations=1, references=False)
         >>> result = pliant.trial(run, arm="panda", objects=1, episodes=1)

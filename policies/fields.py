@@ -78,7 +78,7 @@ def convert(
     try:
         return msgspec.convert(given, annotation, strict=False)
     except msgspec.ValidationError as error:
-        allowed = _describe(annotation)
+        allowed = describe_type(annotation)
         raise BadArgumentError(f"{name}={value!r} is not allowed: give {allowed}") from error
 
 
@@ -91,16 +91,16 @@ def _as_list(value: Any) -> Any:
     return value
 
 
-def _describe(annotation: Any) -> str:
+def describe_type(annotation: Any) -> str:
     """What a setting may be, in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         base, *metas = arguments
-        return " ".join([_describe(base), *map(_describe_range, metas)]).strip()
+        return " ".join([describe_type(base), *map(_describe_range, metas)]).strip()
     if origin is tuple:
-        return f"values like 64,64, each {_describe(arguments[0])}"
+        return f"values like 64,64, each {describe_type(arguments[0])}"
     if origin in (Union, UnionType):
-        return " or ".join(map(_describe, arguments))
+        return " or ".join(map(describe_type, arguments))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     return TYPE_NAMES.get(annotation, str(annotation))

@@ -119,7 +119,7 @@ def _resolve(
 
 def _derive(kind: type[C], problem: Problem) -> Resolved:
     """Value and source of every setting before presets and changes."""
-    defaults = _defaults(kind)
+    defaults = default_values(kind)
     resolved: Resolved = {}
     for name, value in _flatten(kind.for_problem(problem)).items():
         is_default = name in defaults and defaults[name] == value
@@ -127,7 +127,7 @@ def _derive(kind: type[C], problem: Problem) -> Resolved:
     return resolved
 
 
-def _defaults(kind: Any) -> dict[str, Any]:
+def default_values(kind: Any) -> dict[str, Any]:
     """The default of every setting, also of those within a config that is off by default."""
     defaults = _flatten(kind())
     for name, field in declared_fields(kind).items():

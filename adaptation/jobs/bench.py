@@ -74,8 +74,12 @@ def train_suite(
     """Train the cells of a suite on this machine; see ``run_bench``.
 
     Args:
-        suite, out, minutes, only, seeds: as there.
+        suite: what to train.
+        out: folder of the cells.
         workers: cells that are trained at once; None: the number of cores.
+        minutes: as there.
+        only: as there.
+        seeds: as there.
     """
     with ProcessExecutor[CellResult](workers or os.cpu_count() or 1) as executor:
         try:

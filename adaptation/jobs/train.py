@@ -115,16 +115,22 @@ def exit_with_parent() -> None:
 
 
 def describe_progress(progress: TrainProgress, heldout: HeldoutProgress | None = None) -> str:
-    """A line of the log as a few words, and the last evaluation on held-out tasks."""
-    returns = " ".join(f"{value:.3f}" for value in progress.returns if value is not None)
-    success = f"success {progress.success[-1]:.0%}"
-    text = f"iteration {progress.iteration}, return per episode {returns}, {success}"
-    if heldout is None:
-        return text
-    last = heldout.result.returns[-1]
-    value = "unknown" if last is None else f"{last:.3f}"
-    heldout_success = f"success {heldout.result.success[-1]:.0%}"
-    return f"{text}; held out at {heldout.iteration}: {value}, {heldout_success}"
+    """A line of the log as a few words, and the last evaluation on held-out tasks.
+
+    What matters most comes first: a narrow terminal cuts the end. Success and return are those of a
+    trial's last episode.
+    """
+    words = [f"success {progress.success[-1]:.0%}"]
+    if progress.seconds > 0:
+        words.insert(0, f"{progress.steps / progress.seconds:,.0f} steps/s")
+    if heldout is not None:
+        success = heldout.result.success[-1]
+        words.append(f"held out at {heldout.iteration}: {success:.0%}")
+    words.append(f"iteration {progress.iteration}")
+    last_return = progress.returns[-1]
+    if last_return is not None:
+        words.append(f"return {last_return:.3f}")
+    return ", ".join(words)
 
 
 def train_role(

@@ -5,10 +5,12 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 INTERVAL = 5.0  # s between two plain lines
+TITLE_WIDTH = 24  # characters, at most: 80 columns then have room for the times and for a few words
+BAR_WIDTH = 10  # characters
 
 
 class ProgressReporter:
@@ -24,14 +26,16 @@ class ProgressReporter:
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if console.is_terminal:
+            # A narrow terminal cuts the end of the text, and a long title, but never the time left.
             self._bar = Progress(
-                TextColumn(title),
-                BarColumn(table_column=Column(min_width=10)),
-                TimeElapsedColumn(table_column=Column(min_width=7)),
-                TextColumn("{task.fields[left]}", table_column=Column(min_width=12)),
-                # a narrow terminal cuts this, not the times
-                TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
+                TextColumn(
+                    "{task.description}", table_column=Column(no_wrap=True, max_width=TITLE_WIDTH)
+                ),
+                BarColumn(bar_width=BAR_WIDTH),
+                TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, ratio=1)),
                 console=console,
+                expand=True,
             )
 
     def __enter__(self) -> Self:

@@ -178,7 +178,10 @@ class FaultyCheetah(Cheetah):
     min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """One or two faulty joints, of strengths drawn evenly."""
+        """One or two faulty joints, of strengths drawn evenly.
+
+        Two joints that are faulty together in a held-out task never are in training.
+        """
         faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
         strength = rng.uniform(*self.strength, (n, 2))
         rows = np.arange(n)
@@ -194,7 +197,7 @@ class FaultyCheetah(Cheetah):
         return self.mean_velocity(obs, next_obs) - EFFORT * (applied**2).sum(-1)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Forward at more than the family's least speed at this instant."""
+        """Forward at more than ``min_speed`` m/s at this instant."""
         return obs[..., VELOCITY] > self.min_speed
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:

@@ -85,7 +85,7 @@ class Reach(BaseFamily):
 
 
 class ReachViperx(Reach):
-    """The same for the small arm, in a box of 20 × 30 × 16 cm."""
+    """Go to a hidden goal in a box of 20 × 30 × 16 cm, with the small arm."""
 
     name = "reach_viperx"
     arm = VIPERX

@@ -1,0 +1,198 @@
+"""A page for each family of tasks: a picture, and what the family's own data say of it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+
+from docs.site.markdown import bullets, join_lines, table
+from robots.signals import Array, Spec
+from robots.world import Family
+from sim.engines import ENGINES
+from sim.families import FAMILIES
+from sim.families.splits import SPLITS
+
+FOLDER = Path(__file__).parents[1] / "families"
+OVERVIEW = FOLDER.parent / "families.md"
+PICTURE_SIZE = (800, 450)  # pixels
+PICTURE_QUALITY = 85  # of JPEG; a picture then takes 20 to 40 kB
+SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
+# A gap between sampled values that is wider than this share of their span divides a range in two.
+GAP = 0.02
+
+
+def write_families() -> None:
+    """Write the page of every family, and draw the pictures that are missing."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in FAMILIES:
+        page = FOLDER / f"{name}.md"
+        page.write_text(family_page(name), encoding="utf-8")
+        picture = FOLDER / f"{name}.jpg"
+        if not picture.exists():
+            draw_picture(name, picture)
+
+
+def draw_picture(name: str, path: Path) -> None:
+    """A moment of an episode under random actions, as a small JPEG."""
+    from PIL import Image
+
+    from sim.rendering import record_trial, render_clip
+
+    family: Family = FAMILIES[name]()
+    clip = record_trial(family, seed=0)[-1]
+    moment = len(clip.t) // 3  # when something is under way
+    image = render_clip(family, clip, clip.t[: moment + 1])[-1]  # with the path up to this moment
+    Image.fromarray(image).resize(PICTURE_SIZE).save(path, quality=PICTURE_QUALITY)
+
+
+def family_page(name: str) -> str:
+    """The page of a family, as Markdown."""
+    family: Family = FAMILIES[name]()
+    return join_lines(
+        "<!-- written by `make docs` from the family's own data -->",
+        f"# {name}",
+        f"![An episode of {name}]({name}.jpg)",
+        _doc(family, type(family)),
+        f"[What it is for, and why it is made this way](../families.md#{_section(name)})",
+        _facts(name, family),
+        "## Observation",
+        "Range is what an observation is scaled by; values may lie outside.",
+        _spec_table(family.obs, "from", "to"),
+        "## Action",
+        _doc(family, type(family.action)),
+        _spec_table(family.action.spec, "at −1", "at 1"),
+        "## Reward and success",
+        _judgements(family),
+        "## What differs between tasks",
+        _doc(family, family.sample),
+        _task_table(family),
+    )
+
+
+def _section(name: str) -> str:
+    """The anchor of the section of the overview that names a family in its heading."""
+    overview = OVERVIEW.read_text(encoding="utf-8")
+    for heading in re.findall(r"^## (.+)$", overview, re.MULTILINE):
+        names = re.findall(r"\w+", heading)
+        if name in names:
+            words: str = re.sub(r"[^\w\- ]", "", heading.lower())
+            return words.replace(" ", "-")
+    raise ValueError(f"no heading of {OVERVIEW.name} names the family {name}")
+
+
+def _doc(family: Family, part: object) -> str:
+    """A docstring as Markdown; a number of the family that it names is followed by its value."""
+    text = inspect.getdoc(part) or ""
+    for name, value in _numbers(family).items():
+        text = text.replace(f"``{name}``", f"`{name}` = {value:g}")
+    return text.replace("``", "`")
+
+
+def _numbers(family: Family) -> dict[str, float]:
+    """The numbers that a family's class and its bases define, by name."""
+    numbers = {}
+    bases_first = reversed(type(family).__mro__)
+    for kind in bases_first:
+        for name, value in vars(kind).items():
+            if isinstance(value, int | float):
+                numbers[name] = value
+    return numbers
+
+
+def _facts(name: str, family: Family) -> str:
+    """What a family runs on and how long it takes, as a list."""
+    body = family.body
+    engines = [f"`{engine}`" for engine in ENGINES if ENGINES[engine].supports(family.scene)]
+    decision = family.dt * family.action_repeat
+    plural = "" if family.horizon == 1 else "s"
+    facts = {
+        "Body": f"`{body.name}` ({len(body.joints)} joints)",
+        "Engines": ", ".join(engines),
+        "Episode": f"{family.horizon} decision{plural} of {decision:g} s",
+        "Trial": f"{family.episodes} episodes of one task",
+        "Gymnasium": f"`pliant/{name}-v0`",
+    }
+    return bullets(facts)
+
+
+def _judgements(family: Family) -> str:
+    """Reward, success and metrics in the words of their docstrings."""
+    metrics = ", ".join(_metrics(family))
+    parts: dict[str, object] = {"Reward": family.reward}
+    if family.training_reward is not None:
+        parts["Reward that actors and critics learn from"] = type(family).training_reward
+    parts["Success"] = family.success
+    parts[f"Metric {metrics}"] = family.metrics
+    judgements = {}
+    for title, part in parts.items():
+        words = _doc(family, part).split()
+        judgements[title] = " ".join(words)
+    if family.hidden_reward:
+        judgements["Hidden"] = "the reward depends on a goal that is not observed."
+    return bullets(judgements)
+
+
+def _metrics(family: Family) -> list[str]:
+    """The names of a family's metrics, each as code."""
+    obs_dim = len(family.obs)
+    task_dim = len(family.task_names)
+    metrics = family.metrics(np.zeros((1, obs_dim)), np.zeros((1, task_dim)))
+    return [f"`{name}`" for name in metrics]
+
+
+def _spec_table(spec: Spec, low: str, high: str) -> str:
+    """The columns of an observation or of an action."""
+    rows = []
+    columns = zip(spec.names, spec.units, spec.low, spec.high, strict=True)
+    for name, unit, at_low, at_high in columns:
+        cells = (
+            f"`{name}`",
+            unit,
+            f"{at_low:.3g}",
+            f"{at_high:.3g}",
+        )
+        rows.append(cells)
+    return table(("name", "unit", low, high), rows)
+
+
+def _task_table(family: Family) -> str:
+    """The values of every task parameter in both splits."""
+    by_split = []
+    for split in SPLITS:
+        rng = np.random.default_rng(0)
+        by_split.append(family.sample(rng, SAMPLES, split).values)
+    training, heldout = by_split
+    rows = []
+    columns = zip(family.task_names, training.T, heldout.T, strict=True)
+    for name, in_training, held_out in columns:
+        cells = (
+            f"`{name}`",
+            intervals(in_training),
+            intervals(held_out),
+        )
+        rows.append(cells)
+    return table(("parameter", "training", "held out"), rows)
+
+
+def intervals(values: Array) -> str:
+    """Where sampled values (n,) lie: intervals and single values, to about three digits."""
+    ordered = np.unique(values)
+    span = float(ordered[-1] - ordered[0])
+    if span == 0:
+        return f"{ordered[0]:.3g}"
+    order_of_magnitude = np.floor(np.log10(span))
+    digits = 2 - int(order_of_magnitude)
+    steps = np.diff(ordered)
+    gaps = np.flatnonzero(steps > GAP * span)
+    parts = []
+    for part in np.split(ordered, gaps + 1):
+        low = _rounded(part[0], digits)
+        high = _rounded(part[-1], digits)
+        parts.append(low if low == high else f"{low} to {high}")
+    return ", ".join(parts)
+
+
+def _rounded(value: float, digits: int) -> str:
+    rounded = round(float(value), digits) + 0.0  # + 0 turns -0 into 0
+    return f"{rounded:g}"
