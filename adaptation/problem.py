@@ -32,4 +32,5 @@ def problem_of(family: Family) -> Problem:
         simulate=Simulator(family) if family.observes_state else None,
         goal_columns=tuple(family.obs.indices(family.goal_names)),
         training_reward=family.training_reward,
+        true_reward=family.reward,
     )

@@ -69,6 +69,8 @@ class Problem:
     simulate: Simulate | None = None
     # what actors and critics learn from in training, where the task is known; None: the true reward
     training_reward: Reward | None = None
+    # the family's own reward of tasks that are known, as they are in training
+    true_reward: Reward | None = None
 
     @property
     def obs_dim(self) -> int:

@@ -16,6 +16,8 @@ published code:
   the true reward learn to predict that z, so that their posterior covers every task that they leave
   open. If they were trained by the critic, all of them would agree on one z, that of the average
   task, and nothing would be searched for.
+- A share of a batch's tasks may learn in hindsight for another task's goal, from contexts of the
+  rewards that this goal would have given; physics do not depend on goals.
 - A posterior may forget: old evidence fades by ``forgetting_factor``, 1 by default.
 
 Axes: n worlds or tasks, b transitions of a batch, l latent.
@@ -42,8 +44,8 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Width
-from policies.rl.relabel import relabel_goals
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
+from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_true_reward
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
@@ -78,6 +80,8 @@ class PearlConfig(MethodConfig):
     # weight of the loss by which beliefs from the true reward predict the z of beliefs from the
     # family's training reward, where it has one
     prediction_weight: NonNegative = 0.1
+    # share of a batch's tasks that learn for the hidden goal of another task; 0: as PEARL
+    hindsight_share: Share = 0.0
     # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
     # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
     forgetting_factor: PositiveShare = 1.0
@@ -250,7 +254,13 @@ class Pearl(SavedState, LearnsFromReplay):
         g = self.generator
         slots, is_recent = self.draw_tasks()
         context, mask = self.contexts(slots)
-        task = self.replay.task[slots][:, None]
+        ticks = self.replay.transitions(slots, c.batch_per_task, g)
+        task = self.replay.task[slots]
+        if self.config.hindsight_share > 0:
+            task = exchange_hidden_goals(task, self.problem, self.config.hindsight_share, g)
+            context = with_true_reward(self.problem, context, task)
+            ticks = with_true_reward(self.problem, ticks, task)
+        task = task[:, None]
         posterior = self.believe(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
@@ -260,7 +270,6 @@ class Pearl(SavedState, LearnsFromReplay):
             losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
-        ticks = self.replay.transitions(slots, c.batch_per_task, g)
         ticks = with_training_reward(self.problem, ticks, task)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
         x = self.features(batch.obs, z)

@@ -1,8 +1,9 @@
 """Hindsight: what a transition would have earned for another goal (Andrychowicz et al. 2017).
 
-Where the goal is observed and the reward is the family's own function of what is observed, every
-transition teaches every goal. Goals are those of other transitions in the batch, so that they come
-from the distribution of the tasks.
+Physics do not depend on goals, so that every transition teaches every goal. Where the goal is
+observed, it is exchanged in the observations. Where it is hidden, it is exchanged in the task, and
+the belief is inferred from a context of the new rewards (hindsight task relabeling, Packer et al.
+2021). Goals are those of others in the batch, so that they come from the distribution of the tasks.
 """
 
 from dataclasses import replace
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition
+from policies.models.particles import physics_columns
+from policies.nn.noise import uniform
 
 
 def relabel_goals(
@@ -30,6 +33,34 @@ def relabel_goals(
     unknown = obs.new_full((len(obs), problem.task_dim), torch.nan)
     reward = problem.reward(obs, batch.applied, next_obs, unknown)
     return replace(batch, obs=obs, next_obs=next_obs, reward=reward)
+
+
+def exchange_hidden_goals(
+    task: Tensor,
+    problem: Problem,
+    share: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Tasks (n, p), a ``share`` of them with the goal of another one.
+
+    The same tasks where no goal is hidden. Rewards have to be computed anew: ``with_true_reward``.
+    """
+    if problem.reward is not None:
+        return task
+    physics = physics_columns(problem.task_names)
+    order = torch.randperm(len(task), generator=generator, device=task.device)
+    exchanged = task[order]
+    exchanged[:, physics] = task[:, physics]
+    chosen = uniform((len(task), 1), generator) < share
+    return exchanged.where(chosen, task)
+
+
+def with_true_reward(problem: Problem, ticks: Transition, task: Tensor) -> Transition:
+    """Transitions (n, b, ...) with the rewards that they would have earned in tasks (n, p)."""
+    if problem.reward is not None or problem.true_reward is None:
+        return ticks
+    reward = problem.true_reward(ticks.obs, ticks.applied, ticks.next_obs, task[:, None])
+    return replace(ticks, reward=reward)
 
 
 def _with_goals(obs: Tensor, columns: list[int], goals: Tensor) -> Tensor:

@@ -387,3 +387,35 @@ def test_the_kl_is_that_of_torch(trained: Pearl) -> None:
     standard = MultivariateNormal(torch.zeros(L), torch.eye(L))
     reference = kl_divergence(MultivariateNormal(p.mean, precision_matrix=p.precision), standard)
     torch.testing.assert_close(p.kl(), reference, rtol=1e-4, atol=1e-4)
+
+
+def test_in_hindsight_context_and_batch_have_the_rewards_of_one_goal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def goal_itself(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
+        return task[..., 0].expand(obs.shape[:-1])
+
+    config = replace(CONFIG, hindsight_share=1.0)
+    method = Pearl(replace(PROBLEM, true_reward=goal_itself), config, 0, CPU)
+    several = trial(n=8)
+    method.learn(replace(several, task=torch.arange(8.0)[:, None]))
+    contexts: list[Tensor] = []
+    batches: list[Tensor] = []
+    believe = method.believe
+
+    def note_context(ticks: Transition, mask: Tensor) -> Posterior:
+        contexts.append(ticks.reward)
+        return believe(ticks, mask)
+
+    def note_batch(batch: Transition, *arguments: Any) -> Transition:
+        batches.append(batch.reward)
+        return batch
+
+    monkeypatch.setattr(method, "believe", note_context)
+    monkeypatch.setattr("policies.methods.pearl.relabel_goals", note_batch)
+    method.losses()
+    context = contexts[0]  # (n, L)
+    batch = batches[0].view(len(context), -1)
+    assert (context == context[:, :1]).all()
+    assert (batch == context[:, :1]).all()
+    assert len(set(context[:, 0].tolist())) > 1

@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from adaptation.problem import problem_of
+from adaptation.random_policy import RandomPolicy
+from adaptation.rollout import rollout
 from policies.method import Problem, Transition
-from policies.rl.relabel import relabel_goals
+from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_true_reward
 from sim.families import FAMILIES
 from sim.families.slide import Slide
+from sim.vec_world import VecWorld
 
 FAMILY = Slide()
 PROBLEM = problem_of(FAMILY)
@@ -72,6 +76,43 @@ def test_where_no_goal_is_observed_a_batch_stays_as_it_is() -> None:
     without: Problem = replace(PROBLEM, goal_columns=())
     for problem in (hidden, without):
         assert relabel_goals(stored, problem, seeded()) is stored
+
+
+def test_a_hidden_goal_is_exchanged_in_the_task_and_physics_stay_as_they_are() -> None:
+    hidden = replace(PROBLEM, reward=None, task_names=("goal.x", "friction"))
+    goal = torch.arange(SIZE, dtype=torch.float32)
+    task = torch.stack([goal, 100 + goal], 1)
+    half = exchange_hidden_goals(task, hidden, 0.5, seeded())
+    assert half[:, 1].tolist() == task[:, 1].tolist()
+    assert set(half[:, 0].tolist()) <= set(goal.tolist()), "goals of others in the batch"
+    exchanged = int((half[:, 0] != goal).sum())
+    assert SIZE / 4 <= exchanged <= 3 * SIZE / 4
+    everyone = exchange_hidden_goals(task, hidden, 1.0, seeded())
+    assert sorted(everyone[:, 0].tolist()) == goal.tolist()
+    no_one = exchange_hidden_goals(task, hidden, 0.0, seeded())
+    assert no_one.tolist() == task.tolist()
+
+
+def test_where_no_goal_is_hidden_tasks_and_rewards_stay_as_they_are() -> None:
+    task = torch.rand(SIZE, PROBLEM.task_dim, generator=seeded())
+    assert exchange_hidden_goals(task, PROBLEM, 1.0, seeded()) is task
+    stored = batch()
+    assert with_true_reward(PROBLEM, stored, task) is stored
+
+
+HIDDEN_REWARD = [name for name in FAMILIES if FAMILIES[name]().hidden_reward]
+
+
+@pytest.mark.parametrize("name", HIDDEN_REWARD)
+def test_the_reward_of_the_true_task_is_what_the_simulator_gave(name: str) -> None:
+    family = FAMILIES[name]()
+    problem = problem_of(family)
+    world = VecWorld(family, n=3, seed=0)
+    task = family.sample(np.random.default_rng(0), 3)
+    trial = rollout(world, RandomPolicy(problem.action_dim, seeded()), task, 1)
+    ticks = trial.ticks.flatten(0, 1).transpose(0, 1)  # (n, H, ...)
+    again = with_true_reward(problem, ticks, trial.task)
+    torch.testing.assert_close(again.reward, ticks.reward, atol=1e-3, rtol=1e-4)
 
 
 def test_what_families_call_their_goal_decides_nothing_but_the_reward() -> None:
