@@ -38,7 +38,8 @@ TABLES = (
     "robots.catalog",
 )
 SHOWS_ONLY = "adaptation.reporting"  # changes what is seen of a training, not what it does
-FUNCTIONS = ("reward", "training_reward", "simulate")  # of a problem: hashed as code
+# of a problem: hashed as code
+FUNCTIONS = ("reward", "training_reward", "true_reward", "simulate")
 HOW_OFTEN = ("references", "save_iterations", "save_seconds")  # do not change what is trained
 
 
