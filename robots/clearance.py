@@ -32,8 +32,8 @@ class Clearance:
     """The distances of one arm's links from the table and from each other.
 
     The table is at z = 0, or where the floor of the arm's boxes is, if that is lower. What is in
-    contact or close at home or at rest may be as close as it is there. A sphere that contains the
-    tool's origin is kept from the table by the tool's box.
+    contact or close at home or at rest may be 2 mm closer than it is there. A sphere that contains
+    the tool's origin is kept from the table by the tool's box.
     """
 
     def __init__(self, kinematics: Kinematics) -> None:
@@ -76,7 +76,9 @@ class Clearance:
         self._least = np.zeros_like(wanted)
         known_poses = np.stack([arm.home, arm.rest])
         there, _ = self.slack(known_poses, self.all)
-        self._least = np.minimum(wanted, there.min(1))  # (c,) m
+        # 2 · LEAD below: the arm is led to stop LEAD before a limit, and must get home and to rest
+        reachable = there.min(1) - 2 * LEAD
+        self._least = np.minimum(wanted, reachable)  # (c,) m
 
         speed = point_speed_bound(chain, arm.limits, spheres.link, spheres.center)
         #: (c, j) bounds of what each joint adds to the second derivative of a constraint's distance

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 GRAVITY = 9.81  # m/s²
 XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
-Z = 2  # column of a row (x, y, z, w)
-W = 3
+Z, W = 2, 3  # columns of a row (x, y, z, w)
 
 # By joint: column ``to`` of its rows grows by ``distance`` (k,) m times column ``source``.
 Slides = dict[int, tuple[int, int, Array]]
@@ -297,5 +296,5 @@ def _cross(a: Array, b: Array, out: Array) -> None:
 
 
 def _sum_outward(values: Array, axis: int) -> Array:
-    """For each joint along ``axis`` the sum of its own value and those of all later joints."""
+    """For each joint along ``axis`` the sum of its own value and of all later joints'."""
     return np.flip(np.cumsum(np.flip(values, axis), axis), axis)

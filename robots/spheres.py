@@ -83,11 +83,21 @@ def _cover(shape: Shape) -> tuple[Array, float]:
         zero = np.zeros_like(z)
         half_piece = length / len(z) / 2
         return np.column_stack([zero, zero, z]), float(np.hypot(radius, half_piece))
-    thickness = min(shape.size)
-    middles = [_middles(side, thickness) for side in shape.size]
+    if shape.mesh is not None:
+        low = shape.mesh.vertices.min(0)
+        high = shape.mesh.vertices.max(0)
+        grid, radius = _cover_box(high - low)
+        return grid + (low + high) / 2, radius
+    return _cover_box(np.array(shape.size))
+
+
+def _cover_box(size: Array) -> tuple[Array, float]:
+    """Centers (k, 3) m, from the box's middle, and radius m of spheres that cover a box (3,) m."""
+    thickness = float(size.min())
+    middles = [_middles(float(side), thickness) for side in size]
     counts = [len(middle) for middle in middles]
     grid = np.stack(np.meshgrid(*middles), -1)
-    piece = np.array(shape.size) / counts
+    piece = size / counts
     diagonal = float(np.linalg.norm(piece))
     return grid.reshape(-1, 3), diagonal / 2
 

@@ -21,6 +21,7 @@ PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
 HELPERS = (
     "conftest.py",
     "tiny.py",
+    "exact_links.py",
     "emulated.py",
     "faraway.py",
     "poisoned.py",

@@ -160,6 +160,7 @@ def write_vendor_arm(folder: Path) -> ArmSpec:
             dq=np.array([3.0, 1.0, 4.0]),
             ddq=np.array([10.0, 5.0, 10.0]),
             jerk=np.array([5000.0, 2500.0, 5000.0]),
+            tool_speed=3.0,
             tau=np.array([60.0, 200.0, 20.0]),
             tool_box=np.array([[-2.0, 2.0], [-2.0, 2.0], [-2.0, 2.0]]),
             force=20.0,
