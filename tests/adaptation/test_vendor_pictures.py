@@ -80,7 +80,7 @@ def test_both_renderers_show_meshes_colors_and_an_upright_cylinder(
 ) -> None:
     if not opengl:
         monkeypatch.setattr(canvas, "offscreen_context", lambda: None)
-    (image,) = draw(Scene(arm), clip_of(arm).resample(np.zeros(1)))
+    (image,) = draw(Scene(arm), clip_of(arm), np.zeros(1))
     assert pixels_like(image, BLUE).mean() > 0.01
     assert pixels_like(image, RED).mean() > 0.01
     rows, columns = np.nonzero(pixels_like(image, (0, 1, 0)))

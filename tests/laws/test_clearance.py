@@ -28,7 +28,7 @@ DIVES = {
 ROUNDING = 1e-8  # m
 
 
-@pytest.fixture(params=list(ARMS))
+@pytest.fixture(params=list(DIVES))
 def arm(request: pytest.FixtureRequest) -> ArmSpec:
     return ARMS[request.param]
 
@@ -183,7 +183,7 @@ def test_links_that_start_too_close_come_out_and_never_go_further_in(arm: ArmSpe
     assert clearance.slack(gate.setpoint.q, clearance.all)[0].min() > -ROUNDING, "it comes out"
 
 
-@pytest.mark.parametrize("name", list(ARMS))
+@pytest.mark.parametrize("name", list(DIVES))
 def test_a_search_for_a_collision_finds_none(name: str) -> None:
     """A short search; ``benchmarks/gate_search.py`` is the long one."""
     arm = ARMS[name]
