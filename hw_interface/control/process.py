@@ -214,8 +214,9 @@ class ControlLoop:
         if mover.failure:
             self.refuse(self.move_seq, mover.failure)
         elif mover.arrived and self.controller.watchdog.mode is Mode.IDLE:
-            self.progress.arrived_seq = self.move_seq
             self.begin_episode()
+            self.controller.track_object(self.now())  # where it is now, before the arrival is told
+            self.progress.arrived_seq = self.move_seq
         self.pending_start = None
         self.publish()
 
