@@ -75,9 +75,9 @@ class Clearance:
         wanted = np.concatenate([heights, distances]) + MARGIN
         self._least = np.zeros_like(wanted)
         known_poses = np.stack([arm.home, arm.rest])
-        there, _ = self.slack(known_poses, self.all)
+        distances_there, _ = self.slack(known_poses, self.all)
         # 2 · LEAD below: the arm is led to stop LEAD before a limit, and must get home and to rest
-        reachable = there.min(1) - 2 * LEAD
+        reachable = distances_there.min(1) - 2 * LEAD
         self._least = np.minimum(wanted, reachable)  # (c,) m
 
         speed = point_speed_bound(chain, arm.limits, spheres.link, spheres.center)
@@ -136,7 +136,7 @@ class ClearLine:
         """
         arm = kinematics.arm
         self._clearance = Clearance(kinematics)
-        self._beside = self._clearance.bend @ braking.offset  # (c,) m
+        self._deviation = self._clearance.bend @ braking.offset  # (c,) m, beside the straight line
         self._two_ddq = 2 * arm.limits.ddq
         self._lag = lag
         self._share = np.arange(PIECES + 1)[:, None] / PIECES
@@ -199,7 +199,7 @@ class ClearLine:
         to_middle = q + half - self._reference
         farthest = np.abs(to_middle) + np.abs(half)
         way = self._clearance.speed @ farthest
-        near = self._reference_slack < way + self._beside + LEAD
+        near = self._reference_slack < way + self._deviation + LEAD
         return np.flatnonzero(near)
 
     def _clear_share(
@@ -215,15 +215,15 @@ class ClearLine:
         room = slack - allowed[:, None]  # (m, k)
         half_piece = np.abs(displacement) / PIECES / 2
         way = self._clearance.speed[rows] @ half_piece
-        far = room.min(1) > way + self._beside[rows]
+        far = room.min(1) > way + self._deviation[rows]
         if far.all():
             return 1.0, slack[:, 0]
-        beside = self._beside[rows, None]
-        bulge = np.zeros_like(beside)
+        deviation = self._deviation[rows, None]
+        bulge = np.zeros_like(deviation)
         if not forecast:
             bend = self._clearance.bend[rows]
             bulge = second_change(bend, displacement[:, None] / PIECES) / 8
-        lowest = self._lowest(room, between, bulge) - beside
+        lowest = self._lowest(room, between, bulge) - deviation
         return _free_share(room, lowest), slack[:, 0]
 
     def _lowest(self, room: Array, between: Array, bulge: Array) -> Array:
