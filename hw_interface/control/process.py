@@ -47,7 +47,6 @@ class ControlLoop:
         self.progress = Progress(count_ticks_per_action(family, self.dt))
         self.last_action_seq = 0  # the newest action that was read
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
-        self.move_seq = 0  # the newest request whose move has begun
         self.lockstep_time = 0.0  # s
         self.ending = False
         self.end_requested = threading.Event()  # by a signal
@@ -117,7 +116,6 @@ class ControlLoop:
             self.check_end()
             self.handle_words()
             self.handle_request()
-            self.end_move()
             self.shared.promise(self.patience)  # these may have waited for the driver
             for _ in range(self.shared.newly_unreadable):
                 self.report(Event.BAD_RECORD, 0)
@@ -157,7 +155,7 @@ class ControlLoop:
         posted = self.shared.action.read_nonblocking()
         if int(posted["seq"]) != self.last_action_seq:
             return True
-        if self.controller.moving_to_start or self.progress.action_unfinished:
+        if self.progress.move_unfinished or self.progress.action_unfinished:
             return True
         must_brake = self.ending or self.controller.watchdog.mode is Mode.FAULT
         return must_brake and not self.controller.at_rest
@@ -206,19 +204,17 @@ class ControlLoop:
         )
 
     def end_move(self) -> None:
-        """Once a move has ended: begin the episode, or publish that it was blocked or given up."""
+        """Once a move has ended: begin the episode, or note that it was blocked or given up."""
         mover = self.controller.mover
-        if self.move_seq == self.progress.ended_seq or mover.is_moving:
+        if not self.progress.move_unfinished or mover.is_moving:
             return
-        self.progress.ended_seq = self.move_seq
+        self.progress.ended_seq = self.progress.move_seq
         if mover.failure:
-            self.refuse(self.move_seq, mover.failure)
+            self.refuse(self.progress.move_seq, mover.failure)
         elif mover.arrived and self.controller.watchdog.mode is Mode.IDLE:
+            self.progress.arrived_seq = self.progress.move_seq
             self.begin_episode()
-            self.controller.track_object(self.now())  # where it is now, before the arrival is told
-            self.progress.arrived_seq = self.move_seq
         self.pending_start = None
-        self.publish()
 
     def begin_episode(self) -> None:
         """At the start of an episode: have the object placed and arm."""
@@ -229,7 +225,7 @@ class ControlLoop:
         self.pacer.restart()  # the time it took to place the object is not lateness
         unready = self.controller.unready
         if unready:
-            self.refuse(self.move_seq, f"the arm is not armed: {unready}")
+            self.refuse(self.progress.move_seq, f"the arm is not armed: {unready}")
         elif self.controller.watchdog.mode is Mode.IDLE:
             self.controller.watchdog.arm(self.now())
 
@@ -284,7 +280,7 @@ class ControlLoop:
                 self.controller.torque_off()
             else:
                 self.controller.begin_move(read_path(posted), self.now())
-                self.move_seq = seq
+                self.progress.move_seq = seq
             if kind is Request.BEGIN_EPISODE:
                 self.pending_start = read_task(posted, self.config.family), read_start(posted)
         except (ArmError, ValueError) as error:

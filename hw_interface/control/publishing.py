@@ -22,6 +22,7 @@ class Progress:
     ticks_done: int = 0  # ticks_per_action for each earlier action, and those of the active one
     last_request_seq: int = 0
     rejected_seq: int = 0  # the newest request that was refused, or whose move was blocked
+    move_seq: int = 0  # the newest request whose move has begun
     arrived_seq: int = 0  # the newest request whose move has arrived
     ended_seq: int = 0  # the newest request whose move has ended, wherever
     # (words,) how often each Word was handled
@@ -53,6 +54,11 @@ class Progress:
     def action_unfinished(self) -> bool:
         """Whether the active action has ticks left."""
         return self.ticks_done < self.active_action_seq * self.ticks_per_action
+
+    @property
+    def move_unfinished(self) -> bool:
+        """Whether a move has begun whose end was not seen yet."""
+        return self.move_seq != self.ended_seq
 
 
 def publish_state(
