@@ -14,7 +14,6 @@ from robots.reach import point_speed_bound, second_change
 from robots.signals import Array
 from robots.spheres import BASE, Spheres
 from robots.tool_box import fraction_of_speed
-from robots.urdf import read_chain
 
 # m that spheres keep from the table and from each other. Ours: more than half of the way, which is
 # not checked, of any part of an arm between two setpoints at the drivers' ticks (4 m/s for 3 ms).
@@ -43,7 +42,7 @@ class Clearance:
             BadArgumentError: the URDF has a shape that is not supported.
         """
         arm = kinematics.arm
-        chain = read_chain(arm)
+        chain = kinematics.chain
         spheres = Spheres.cover(arm)
         ones = np.ones(len(spheres.link))
         self._kinematics = kinematics

@@ -48,13 +48,13 @@ class Kinematics:
     def __init__(self, arm: ArmSpec) -> None:
         """Read the arm's URDF; BadArgumentError where it does not fit the arm."""
         self.arm = arm
-        chain = read_chain(arm)
-        links = chain.links
+        self.chain = read_chain(arm)
+        links = self.chain.links
         poses = [link.pose for link in links]
         first = poses[0]
         self._first_rows = first[XYZXY, None]  # (5, 1, 4)
-        self._to_next = [*poses[1:], chain.tool]  # (4, 4) each; the last one leads to the tool
-        self._tool_point = chain.tool[:, 3]  # (4,) homogeneous, in the last link's frame
+        self._to_next = [*poses[1:], self.chain.tool]  # (4, 4) each; the last one leads to the tool
+        self._tool_point = self.chain.tool[:, 3]  # (4,) homogeneous, in the last link's frame
         self._to_previous = [pose.T.copy() for pose in reversed(poses)]  # transposed, for rows
         frames = [link.to_urdf_frame for link in links]
         frames.append(np.eye(4))

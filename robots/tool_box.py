@@ -12,7 +12,6 @@ from robots.kinematics import Kinematics
 from robots.reach import tool_curvature_bound, tool_speed_bound
 from robots.signals import Array, Mask
 from robots.tool_speed import ToolSpeed
-from robots.urdf import read_chain
 
 PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
 MARGIN = 0.0005  # m before a face where the tool is led to stop, so that it can move along the face
@@ -50,7 +49,7 @@ class ToolBox:
         """
         self.kinematics = kinematics
         self.lag = braking.lag + 2 * dt + self.LEAD_TIME  # s, see ``allowed_fraction``
-        chain = read_chain(kinematics.arm)
+        chain = kinematics.chain
         self.speed = ToolSpeed(limits, kinematics, dt, self.lag)
         self._curvature = tool_curvature_bound(chain, limits)
         low, high = limits.tool_box.T

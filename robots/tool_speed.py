@@ -10,7 +10,6 @@ from robots.joint_steps import TINY
 from robots.kinematics import Kinematics
 from robots.reach import third_change, tool_speed_bound
 from robots.signals import Array, Mask
-from robots.urdf import read_chain
 
 LEAD = 0.99  # of the limit, to which a request is slowed down, so that the arm need not brake
 ROUNDING = 1e-9  # of the limit
@@ -34,10 +33,9 @@ class ToolSpeed:
             dt: s between two ticks.
             lag: s, for which the joints go on at full speed when they are to stop.
         """
-        chain = read_chain(kinematics.arm)
         self._kinematics = kinematics
         self._limit = limits.tool_speed
-        self._lever = tool_speed_bound(chain, limits)
+        self._lever = tool_speed_bound(kinematics.chain, limits)
         self._two_ddq = 2 * limits.ddq[:, None]
         self._dt = dt
         self._lag = lag
