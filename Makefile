@@ -13,8 +13,9 @@ demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	$(BIN)/pliant report runs/demo/trial
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."
 
+# One worker per core; a file's tests stay together, because they share what is expensive to build.
 test: check  ## lint, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .
