@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from adaptation.jobs.evaluate import explores
+from adaptation.reporting.curves import to_svg_file
+from adaptation.reporting.figures import new_figure
 from adaptation.rollout import rollout
 from adaptation.runs.run import Run
 from policies.method import TrialBatch
@@ -41,7 +42,7 @@ def judged_trial(path: Path) -> TrialBatch:
 
 def draw_task(axes: Axes, trial: TrialBatch, world: int) -> None:
     episodes = len(trial.success)
-    angle = np.linspace(0, np.pi, 100)
+    angle = np.linspace(0, np.pi, 40)
     axes.plot(np.cos(angle), np.sin(angle), color="0.85", linewidth=1)
     goal = trial.task[world].numpy()
     disc = 0.2 * np.stack([np.cos(2 * angle), np.sin(2 * angle)])
@@ -70,14 +71,14 @@ def main() -> None:
     trial = judged_trial(arguments.run)
     success = trial.success.float().mean(1)
     print("success per episode:", [f"{share:.0%}" for share in success.tolist()])
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
-    panels = figure.subplots(2, PANELS // 2).flat
+    figure = new_figure(9, 4.4)
+    panels = figure.subplots(2, PANELS // 2, sharex=True, sharey=True).flat
     for world, axes in enumerate(panels):
         draw_task(axes, trial, world)
     figure.suptitle(
         f"success in the last episode: {success[-1]:.0%} of {JUDGED} tasks", fontsize=10
     )
-    figure.savefig(arguments.picture)
+    arguments.picture.write_text(to_svg_file(figure), encoding="utf-8")
 
 
 if __name__ == "__main__":

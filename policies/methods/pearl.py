@@ -18,6 +18,8 @@ published code:
   task, and nothing would be searched for.
 - A share of a batch's tasks may learn in hindsight for another task's goal, from contexts of the
   rewards that this goal would have given; physics do not depend on goals.
+- The observations of a batch's tasks may change more or less than they did (``gain_std``), so that
+  tasks beyond the trained ones are learned too.
 - A posterior may forget: old evidence fades by ``forgetting_factor``, 1 by default.
 
 Axes: n worlds or tasks, b transitions of a batch, l latent.
@@ -45,7 +47,7 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
-from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_true_reward
+from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
 
@@ -68,9 +70,8 @@ class PearlConfig(MethodConfig):
     # weight of the posterior's KL from N(0, I), per task; PEARL has 0.1, summed over the
     # meta-batch, with rewards five times as large
     kl_weight: NonNegative = 0.001
-    max_context: Count = (
-        40  # most transitions in a context; PEARL has 100, episodes 10 times as long
-    )
+    # most transitions in a context; PEARL has 100, episodes 10 times as long
+    max_context: Count = 40
     # newest transitions of a task that contexts are drawn from; none: all of the task's
     context_window: Count | None = None
     # newest tasks, whose contexts train the encoder: half of every batch is drawn from them. Older
@@ -82,6 +83,9 @@ class PearlConfig(MethodConfig):
     prediction_weight: NonNegative = 0.1
     # share of a batch's tasks that learn for the hidden goal of another task; 0: as PEARL
     hindsight_share: Share = 0.0
+    # deviation of ln(gain), where all changes of a task's observations are multiplied by its gain,
+    # so that tasks beside the trained ones are learned; only where a decision is a whole episode
+    gain_std: NonNegative = 0.0
     # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
     # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
     forgetting_factor: PositiveShare = 1.0
@@ -100,10 +104,8 @@ class PearlConfig(MethodConfig):
     def for_problem(cls, problem: Problem) -> Self:
         """Contexts of at most a trial; the rest as soft actor-critic's."""
         trial_steps = problem.episodes * problem.horizon
-        return cls(
-            sac=SacConfig.for_problem(problem),
-            max_context=min(MAX_CONTEXT, trial_steps),
-        )
+        max_context = min(MAX_CONTEXT, trial_steps)
+        return cls(sac=SacConfig.for_problem(problem), max_context=max_context)
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,7 @@ class Pearl(SavedState, LearnsFromReplay):
         return self.sac.act(self.features(obs, belief.posterior.mean), None)
 
     @torch.no_grad()
-    def observe(
-        self,
-        belief: PearlBelief,
-        transition: Transition,
-    ) -> PearlBelief:
+    def observe(self, belief: PearlBelief, transition: Transition) -> PearlBelief:
         """Multiply the posterior by the factor of a transition."""
         x = self.context_norm(context_features(transition))
         precision, weighted = self.ema_encoder(x, transition.valid)
@@ -260,6 +258,10 @@ class Pearl(SavedState, LearnsFromReplay):
             task = exchange_hidden_goals(task, self.problem, self.config.hindsight_share, g)
             context = with_true_reward(self.problem, context, task)
             ticks = with_true_reward(self.problem, ticks, task)
+        if self.config.gain_std > 0:
+            log_gain = self.config.gain_std * standard_normal((len(slots),), g)
+            context = with_gain(self.problem, context, task, log_gain.exp())
+            ticks = with_gain(self.problem, ticks, task, log_gain.exp())
         task = task[:, None]
         posterior = self.believe(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()

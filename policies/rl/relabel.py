@@ -63,6 +63,20 @@ def with_true_reward(problem: Problem, ticks: Transition, task: Tensor) -> Trans
     return replace(ticks, reward=reward)
 
 
+def with_gain(problem: Problem, ticks: Transition, task: Tensor, gain: Tensor) -> Transition:
+    """Transitions (n, b, ...) whose observations change ``gain`` (n,) times as much as they did.
+
+    They are those of imagined tasks: an object that goes further after the same blow is more
+    slippery. Rewards are those of the new outcomes, with the goals of tasks (n, p).
+    """
+    if problem.true_reward is None:
+        return ticks
+    change = ticks.next_obs - ticks.obs
+    next_obs = ticks.obs + gain[:, None, None] * change
+    reward = problem.true_reward(ticks.obs, ticks.applied, next_obs, task[:, None])
+    return replace(ticks, next_obs=next_obs, reward=reward)
+
+
 def _with_goals(obs: Tensor, columns: list[int], goals: Tensor) -> Tensor:
     changed = obs.clone()
     changed[:, columns] = goals

@@ -419,3 +419,36 @@ def test_in_hindsight_context_and_batch_have_the_rewards_of_one_goal(
     assert (context == context[:, :1]).all()
     assert (batch == context[:, :1]).all()
     assert len(set(context[:, 0].tolist())) > 1
+
+
+def test_context_and_batch_of_a_task_change_by_one_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def growth(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
+        return (next_obs - obs)[..., 0]
+
+    config = replace(CONFIG, gain_std=0.5)
+    method = Pearl(replace(PROBLEM, true_reward=growth), config, 0, CPU)
+    several = trial(n=8)
+    ticks = several.ticks
+    one_larger = replace(ticks, next_obs=ticks.obs + 1.0)
+    method.learn(replace(several, ticks=one_larger))
+    contexts: list[Tensor] = []
+    batches: list[Tensor] = []
+    believe = method.believe
+
+    def note_context(ticks: Transition, mask: Tensor) -> Posterior:
+        contexts.append(ticks.reward)
+        return believe(ticks, mask)
+
+    def note_batch(batch: Transition, *arguments: Any) -> Transition:
+        batches.append(batch.reward)
+        return batch
+
+    monkeypatch.setattr(method, "believe", note_context)
+    monkeypatch.setattr("policies.methods.pearl.relabel_goals", note_batch)
+    method.losses()
+    context = contexts[0]  # (n, L), the gain of each task
+    batch = batches[0].view(len(context), -1)
+    gain = context[:, :1]
+    torch.testing.assert_close(context, gain.expand_as(context))
+    torch.testing.assert_close(batch, gain.expand_as(batch))
+    assert len(set(gain[:, 0].tolist())) == len(gain)

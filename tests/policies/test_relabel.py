@@ -10,7 +10,7 @@ from adaptation.problem import problem_of
 from adaptation.random_policy import RandomPolicy
 from adaptation.rollout import rollout
 from policies.method import Problem, Transition
-from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_true_reward
+from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
 from sim.families import FAMILIES
 from sim.families.slide import Slide
 from sim.vec_world import VecWorld
@@ -98,6 +98,19 @@ def test_where_no_goal_is_hidden_tasks_and_rewards_stay_as_they_are() -> None:
     assert exchange_hidden_goals(task, PROBLEM, 1.0, seeded()) is task
     stored = batch()
     assert with_true_reward(PROBLEM, stored, task) is stored
+
+
+def test_a_gain_keeps_the_goal_and_earns_the_reward_of_its_outcome() -> None:
+    stored = batch()[:, None]  # (n, 1, ...)
+    task = torch.zeros(SIZE, PROBLEM.task_dim)
+    gain = torch.linspace(0.5, 2.0, SIZE)
+    changed = with_gain(PROBLEM, stored, task, gain)
+    expected = gain[:, None, None] * (stored.next_obs - stored.obs)
+    torch.testing.assert_close(changed.next_obs - changed.obs, expected)
+    torch.testing.assert_close(changed.next_obs[..., GOAL], stored.next_obs[..., GOAL])
+    reward = FAMILY.reward(changed.obs, changed.applied, changed.next_obs, None)
+    torch.testing.assert_close(changed.reward, reward)
+    assert changed.obs is stored.obs
 
 
 HIDDEN_REWARD = [name for name in FAMILIES if FAMILIES[name]().hidden_reward]
