@@ -20,7 +20,12 @@ from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
 from adaptation.commands.arguments import Incomplete
-from adaptation.surroundings import check_surroundings, check_words, escape_unprintable
+from adaptation.surroundings import (
+    check_surroundings,
+    check_words,
+    escape_unprintable,
+    hide_present_folder,
+)
 from robots.errors import BadArgumentError, PliantError
 
 BAD_ARGUMENT = BadArgumentError.status
@@ -50,11 +55,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: its words; None: those of this process.
+        argv: its words; None: those of this process, which is then set up for the command.
 
     Returns:
         The exit status.
     """
+    if argv is None:
+        hide_present_folder()
     words = sys.argv[1:] if argv is None else argv
     escape_unprintable()
     if words == ["--version"]:

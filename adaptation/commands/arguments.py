@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from policies.ranges import LARGEST_SEED
 from robots.errors import BadArgumentError
 from robots.registry import Registry
 
@@ -74,20 +75,20 @@ def check_positive(**numbers: float | None) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a negative seed: NumPy's generators take none.
+    """Refuse a seed that not every random generator takes.
 
     Raises:
-        BadArgumentError: it is negative.
+        BadArgumentError: it is negative or above ``LARGEST_SEED``.
     """
-    if seed < 0:
-        raise BadArgumentError(f"--seed must not be negative, got {seed}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise BadArgumentError(f"--seed must be from 0 to {LARGEST_SEED}, got {seed}")
 
 
 def parse_seeds(text: str) -> list[int]:
     """The seeds of ``0-4`` or ``0,1,2``, in order.
 
     Raises:
-        BadArgumentError: it is neither, or names a seed twice.
+        BadArgumentError: it is neither, or names a seed twice or one that ``check_seed`` refuses.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -100,6 +101,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds += named
     if not seeds or len(set(seeds)) < len(seeds):
         raise BadArgumentError(f"--seeds must name each seed once, got {text!r}")
+    check_seed(max(seeds))
     return seeds
 
 

@@ -57,9 +57,9 @@ def play(
         BadArgumentError: the file, a parameter, the split or the engine is not possible.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
-    check_out(out)
-    torch.set_num_threads(1)
     family = run.family
+    check_out(out, family)
+    torch.set_num_threads(1)
     drawn = family.sample(np.random.default_rng([PLAY, seed]), 1, split)
     task = set_values(drawn, values or {})
     columns = []

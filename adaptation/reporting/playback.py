@@ -3,7 +3,9 @@
 The page needs neither a server nor a network once it is written.
 """
 
+import io
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
@@ -42,6 +44,11 @@ def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> 
     Returns:
         The page.
     """
+    with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
+        return _serialize(arm, clips, dark)
+
+
+def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
         _set_up_view(server, arm)
