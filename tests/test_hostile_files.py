@@ -135,13 +135,19 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def write_half(file: Path) -> None:
+    """Begin to write a file, until the disk is full."""
+    with whole_file(file) as new:
+        assert new.suffix == file.suffix
+        new.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_file_is_replaced_by_a_whole_one_or_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
     file.write_bytes(b"old")
-    with pytest.raises(OSError, match="No space left") as failure, whole_file(file) as new:
-        assert new.suffix == ".png"
-        new.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left") as failure:
+        write_half(file)
     assert failure.value.filename == str(file)
     assert file.read_bytes() == b"old"
     with whole_file(file) as new:
