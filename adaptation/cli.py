@@ -38,6 +38,8 @@ WRONG_PATH = (
     IsADirectoryError,
     PermissionError,
 )
+NO_MEMORY = "not enough memory"
+PYTORCH_NO_MEMORY = "can't allocate memory"  # in the message of PyTorch's RuntimeError
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -154,10 +156,13 @@ def _run(command: Command) -> tuple[int, object]:
     except OSError as failure:
         return FAILURE, _report(_describe(failure))
     except MemoryError:
-        return FAILURE, _report("not enough memory")
+        return FAILURE, _report(NO_MEMORY)
     except KeyboardInterrupt:
         return INTERRUPTED, {"error": "interrupted"}
-    except Exception as failure:  # a bug: whoever mends it needs to know where
+    except Exception as failure:
+        if PYTORCH_NO_MEMORY in str(failure):
+            return FAILURE, _report(NO_MEMORY)
+        # A bug: whoever mends it needs to know where.
         traceback.print_exc()
         return FAILURE, _report(f"{type(failure).__name__}: {failure}")
 

@@ -231,6 +231,16 @@ def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
     assert pliant(capfd, *words.split())[0] == 2
 
 
+def test_a_setting_that_needs_more_memory_than_there_is_fails_in_one_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = f"train blind --family point --no-references --out {tmp_path / 'run'}"
+    status, answer, complaint = pliant(capfd, *words.split(), "--set", "buffer_tasks=1000000000000")
+    assert status == 1
+    assert answer == {"error": "not enough memory"}
+    assert "Traceback" not in complaint
+
+
 @pytest.mark.parametrize("command", ["train", "report", "play", "compare"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
     copied: Path, command: str
