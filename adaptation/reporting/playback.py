@@ -108,7 +108,8 @@ def _title_position(arm: ArmSpec) -> Array:
     """Where a title is in the middle of a picture, near its upper edge, (3,) m."""
     view = view_of(arm)
     distance = np.linalg.norm(view.eye - view.at)
-    return view.at + np.array([0.0, 0.0, TITLE_HEIGHT * distance])
+    position: Array = view.at + np.array([0.0, 0.0, TITLE_HEIGHT * distance])
+    return position
 
 
 def _add_clip(
