@@ -74,7 +74,8 @@ def record(family: Family, n: int) -> Episode:
     qpos = engine.batch.bind("qpos")
     qvel = engine.batch.bind("qvel")
     state = np.concatenate([qpos, qvel], 1)
-    actions = rng.uniform(-1, 1, (family.horizon, n, len(family.action.spec)))
+    action_dim = len(family.action.spec)
+    actions = rng.uniform(-1, 1, (family.horizon, n, action_dim))
     for action in actions:
         world.step(action)
     return Episode(
@@ -102,8 +103,10 @@ class SingleWorld(gymnasium.Env):
         self.tool = self.model.body(family.body.tool).id
         self.ticks = round(family.dt / family.tick)
         self.substeps = round(family.tick / family.scene.timestep)
-        self.observation_space = Box(-np.inf, np.inf, (len(family.obs),), np.float64)
-        self.action_space = Box(-1, 1, (len(family.action.spec),), np.float64)
+        obs_shape = (len(family.obs),)
+        action_shape = (len(family.action.spec),)
+        self.observation_space = Box(-np.inf, np.inf, obs_shape, np.float64)
+        self.action_space = Box(-1, 1, action_shape, np.float64)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -119,7 +122,8 @@ class SingleWorld(gymnasium.Env):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         first_tick = self.steps_done * self.ticks
         for tick in range(first_tick, first_tick + self.ticks):
-            self.data.ctrl[:] = self.control[tick * self.substeps]
+            substep = tick * self.substeps
+            self.data.ctrl[:] = self.control[substep]
             mujoco.mj_step(self.model, self.data, self.substeps)
         obs = self.obs
         self.obs = self._observe()
