@@ -186,6 +186,7 @@ REFUSALS = [
     ("train pearl --family point --seed -1", "--seed must be from 0 to 4294967295, got -1"),
     ("train pearl --family point --seed 4294967296", "--seed must be from 0 to 4294967295, got"),
     ("train pearl --family point --seeds 9999999999", "--seed must be from 0 to 4294967295, got"),
+    ("train pearl --family point --out /dev/null", "/dev/null is a file, no folder for a run"),
     ("train pearl --family point --set speed=9", "no setting 'speed'; there are:"),
     ("train pearl --family point --set speed", "--set takes NAME=VALUE, got 'speed'"),
     ("train pearl --family point --set sac.lr=-1", "sac.lr=-1 is not allowed: give a number"),

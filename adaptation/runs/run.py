@@ -79,7 +79,10 @@ class Run:
             BadArgumentError: a name, a number, a setting or the engine is not possible; nothing is
                 written.
             FileExistsError: the folder holds a run already.
+            NotADirectoryError: the path is a file.
         """
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{path} is a file, no folder for a run")
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
         config = check_config(config)
