@@ -22,6 +22,9 @@ Json = Annotated[Flag, arg(name="json", help="Print one JSON object as the last 
 Pairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]  # option repeated
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
 
+LARGEST_COUNT = (
+    10_000  # tasks, objects, episodes; more would fill the memory before anything is said
+)
 MOST_SEEDS = 1000  # of one call; more are a slip of the hand
 
 # Options that may be left out. Their help texts say what holds then, instead of "default: None".
@@ -72,6 +75,19 @@ def check_positive(**numbers: float | None) -> None:
         if value is not None and not value > 0:
             option = name.replace("_", "-")
             raise BadArgumentError(f"--{option} must be above 0, got {value}")
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse numbers of tasks and the like that are not from 1 to ``LARGEST_COUNT``; None passes.
+
+    Raises:
+        BadArgumentError: the message names the option.
+    """
+    check_positive(**counts)
+    for name, count in counts.items():
+        if count is not None and count > LARGEST_COUNT:
+            option = name.replace("_", "-")
+            raise BadArgumentError(f"--{option} must be at most {LARGEST_COUNT}, got {count}")
 
 
 def check_seed(seed: int) -> None:

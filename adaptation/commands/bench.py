@@ -15,6 +15,7 @@ from adaptation.commands.arguments import (
     OptionalName,
     OptionalPath,
     allow_local_modules,
+    check_counts,
     check_name,
     check_positive,
     check_seed,
@@ -62,7 +63,7 @@ class Compare:
         """Compare, print the table and draw the figures."""
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
-        check_positive(tasks=self.tasks, episodes=self.episodes)
+        check_counts(tasks=self.tasks, episodes=self.episodes)
         if not self.folders:
             raise BadArgumentError("compare needs run folders")
         runs = [open_run(folder) for folder in self.folders]
