@@ -20,7 +20,12 @@ from tyro.conf import subcommand
 
 from adaptation.commands import COMMANDS
 from adaptation.commands.arguments import Incomplete
-from adaptation.surroundings import check_surroundings, check_words, escape_unprintable
+from adaptation.surroundings import (
+    check_surroundings,
+    check_words,
+    escape_unprintable,
+    hide_present_folder,
+)
 from robots.errors import BadArgumentError, PliantError
 
 BAD_ARGUMENT = BadArgumentError.status
@@ -33,6 +38,8 @@ WRONG_PATH = (
     IsADirectoryError,
     PermissionError,
 )
+NO_MEMORY = "not enough memory"
+PYTORCH_NO_MEMORY = "can't allocate memory"  # in the message of PyTorch's RuntimeError
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -50,11 +57,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: its words; None: those of this process.
+        argv: its words; None: those of this process, which is then set up for the command.
 
     Returns:
         The exit status.
     """
+    if argv is None:
+        hide_present_folder()
     words = sys.argv[1:] if argv is None else argv
     escape_unprintable()
     if words == ["--version"]:
@@ -147,10 +156,13 @@ def _run(command: Command) -> tuple[int, object]:
     except OSError as failure:
         return FAILURE, _report(_describe(failure))
     except MemoryError:
-        return FAILURE, _report("not enough memory")
+        return FAILURE, _report(NO_MEMORY)
     except KeyboardInterrupt:
         return INTERRUPTED, {"error": "interrupted"}
-    except Exception as failure:  # a bug: whoever mends it needs to know where
+    except Exception as failure:
+        if PYTORCH_NO_MEMORY in str(failure):
+            return FAILURE, _report(NO_MEMORY)
+        # A bug: whoever mends it needs to know where.
         traceback.print_exc()
         return FAILURE, _report(f"{type(failure).__name__}: {failure}")
 

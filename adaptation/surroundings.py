@@ -1,5 +1,6 @@
 """What a process finds around it: the locale of its streams, the names it is given, a screen."""
 
+import os
 import sys
 from ctypes.util import find_library
 from io import TextIOWrapper
@@ -10,6 +11,15 @@ from sim.gl_platforms import GL_LIBRARIES, wanted_platform
 # Values of MUJOCO_GL that need no library, and those that turn OpenGL off.
 GL_OTHERS = ("", "glfw", "glx", "on", "1", "true", "enable", "enabled")
 GL_OFF = ("off", "0", "false", "disable", "disabled")
+
+
+def hide_present_folder() -> None:
+    """Keep files of the present folder, such as a user's ``random.py``, out of helper processes.
+
+    Python puts the present folder first in the path of a program given by ``-c``, which is how
+    multiprocessing starts a process.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def escape_unprintable() -> None:

@@ -129,15 +129,18 @@ def measure_beliefs(device: torch.device) -> None:
     for n in (64, 1024, 16384):
         tick = to_device(experience(n).ticks[0, 0], device)
         belief = pearl.prior(n)
-        seconds = seconds_of(partial(pearl.observe, belief, tick), device)
-        report(f"belief updates, {n} worlds", device, n / seconds / 1e6, "M/s")
+        update = partial(pearl.observe, belief, tick)
+        seconds = seconds_of(update, device)
+        per_second = n / seconds
+        report(f"belief updates, {n} worlds", device, per_second / 1e6, "M/s")
 
 
 def measure_planner(device: torch.device) -> None:
     for name, search in SEARCHES.items():
         for n in (1, 64):
             plan = planner(search, n, device)
-            report(f"{name}, {n} worlds", device, n / seconds_of(plan, device), "plans/s")
+            per_second = n / seconds_of(plan, device)
+            report(f"{name}, {n} worlds", device, per_second, "plans/s")
 
 
 def weights_of(method: Any) -> SavedState:
@@ -190,9 +193,10 @@ def train(
         spent += time.perf_counter() - began
         iteration += 1
         returns = trial.returns.mean(1).tolist()
+        rounded = [round(value, 1) for value in returns]
+        times = f"{spent:.1f} s ({physics:.1f} s acting)"
         print(
-            f"# {name} iteration {iteration}, {spent:.1f} s ({physics:.1f} s acting), "
-            f"{env_steps} steps, returns {[round(r, 1) for r in returns]}",
+            f"# {name} iteration {iteration}, {times}, {env_steps} steps, returns {rounded}",
             flush=True,
         )
         if spent >= marks[0]:
@@ -242,7 +246,8 @@ def attempt(title: str, part: Callable[[], None]) -> None:
         part()
     except Exception:
         print(f"# {title} failed:\n{traceback.format_exc()}", flush=True)
-    print(f"# {title}: {time.perf_counter() - began:.0f} s", flush=True)
+    seconds = time.perf_counter() - began
+    print(f"# {title}: {seconds:.0f} s", flush=True)
 
 
 def main() -> None:

@@ -82,7 +82,10 @@ class PlainPearl:
         c = config.sac
         self.config = config
         self.rng = np.random.default_rng(0)
-        self.buffers = [self.buffer(trial.ticks[:, :, i].flatten(0, 1)) for i in range(TASKS)]
+        self.buffers = []
+        for task in range(TASKS):
+            ticks = trial.ticks[:, :, task].flatten(0, 1)
+            self.buffers.append(self.buffer(ticks))
 
         context = 2 * OBS + ACTION + 1
         features = OBS + config.latent_dim
@@ -129,10 +132,12 @@ class PlainPearl:
     def context(self, task: int) -> Tensor:
         """Features of a random number of a task's transitions."""
         length = len(self.buffers[task][0])
-        count = self.rng.integers(1, min(self.config.max_context, length) + 1)
+        most = min(self.config.max_context, length)
+        count = self.rng.integers(1, most + 1)
         index = self.rng.choice(length, count, replace=False)
         obs, action, reward, next_obs, _ = self.rows(task, index)
-        features = torch.cat([obs, action, reward, next_obs - obs], -1)
+        change = next_obs - obs
+        features = torch.cat([obs, action, reward, change], -1)
         normalized = (features - self.context_mean) / self.context_std
         return normalized.clamp(-10, 10)
 
@@ -143,15 +148,19 @@ class PlainPearl:
         measurements = self.encoder(torch.cat(contexts))
         precisions = []
         weighted = []
-        for factor in measurements.split([len(x) for x in contexts]):
+        lengths = [len(context) for context in contexts]
+        for factor in measurements.split(lengths):
             direction = factor[:, :size]
+            value = factor[:, size]
             precisions.append(torch.eye(size) + direction.T @ direction)
-            weighted.append(direction.T @ factor[:, size])
+            weighted.append(direction.T @ value)
         precision = torch.stack(precisions)
-        mean = torch.linalg.solve(precision, torch.stack(weighted))
+        shift = torch.stack(weighted)
+        mean = torch.linalg.solve(precision, shift)
         posterior = MultivariateNormal(mean, precision_matrix=precision)
         prior = MultivariateNormal(torch.zeros(size), torch.eye(size))
-        return posterior.rsample(), kl_divergence(posterior, prior).mean()
+        kl = kl_divergence(posterior, prior).mean()
+        return posterior.rsample(), kl
 
     def batch(self, tasks: Sequence[int]) -> list[Tensor]:
         parts = []
@@ -162,13 +171,17 @@ class PlainPearl:
         return [torch.cat(column) for column in zip(*parts, strict=True)]
 
     def act(self, obs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw_std = self.actor(torch.cat([obs, z], -1)).chunk(2, -1)
-        std = (-5 + 3.5 * (torch.tanh(raw_std) + 1)).exp()
-        gaussian = Normal(mean, std)
+        features = torch.cat([obs, z], -1)
+        mean, raw_std = self.actor(features).chunk(2, -1)
+        bounded = torch.tanh(raw_std) + 1
+        log_std = -5 + 3.5 * bounded
+        gaussian = Normal(mean, log_std.exp())
         raw = gaussian.rsample()
-        squash = 2 * (log(2) - raw - F.softplus(-2 * raw))
+        softplus = F.softplus(-2 * raw)
+        squash = 2 * (log(2) - raw - softplus)
         log_prob = gaussian.log_prob(raw) - squash
-        return torch.tanh(raw), log_prob.sum(-1, keepdim=True)
+        action = torch.tanh(raw)
+        return action, log_prob.sum(-1, keepdim=True)
 
     def step(self) -> None:
         c = self.config.sac
@@ -182,15 +195,21 @@ class PlainPearl:
         with torch.no_grad():
             next_action, log_prob = self.act(next_obs, z)
             inputs = torch.cat([next_obs, z, next_action], -1)
-            next_q = torch.min(self.targets[0](inputs), self.targets[1](inputs))
-            next_value = next_q - self.log_alpha.exp() * log_prob
-            target = c.reward_scale * reward + c.gamma * (1 - terminated) * next_value
+            first_q, second_q = (net(inputs) for net in self.targets)
+            next_q = torch.min(first_q, second_q)
+            alpha = self.log_alpha.exp()
+            next_value = next_q - alpha * log_prob
+            goes_on = 1 - terminated
+            scaled_reward = c.reward_scale * reward
+            target = scaled_reward + c.gamma * goes_on * next_value
         inputs = torch.cat([obs, z, action], -1)
         self.encoder_optimizer.zero_grad()
         for optimizer in self.critic_optimizers:
             optimizer.zero_grad()
-        error = sum(F.mse_loss(critic(inputs), target) for critic in self.critics)
-        (error + self.config.kl_weight * kl).backward()
+        errors = [F.mse_loss(critic(inputs), target) for critic in self.critics]
+        error = torch.stack(errors).sum()
+        critic_loss = error + self.config.kl_weight * kl
+        critic_loss.backward()
         for optimizer in self.critic_optimizers:
             optimizer.step()
         self.encoder_optimizer.step()
@@ -198,20 +217,26 @@ class PlainPearl:
         z = z.detach()
         new_action, log_prob = self.act(obs, z)
         inputs = torch.cat([obs, z, new_action], -1)
-        q = torch.min(self.critics[0](inputs), self.critics[1](inputs))
-        loss = (self.log_alpha.exp().detach() * log_prob - q).mean()
+        first_q, second_q = (net(inputs) for net in self.critics)
+        q = torch.min(first_q, second_q)
+        alpha = self.log_alpha.exp().detach()
+        loss = (alpha * log_prob - q).mean()
         self.actor_optimizer.zero_grad()
         loss.backward()
         self.actor_optimizer.step()
 
         self.alpha_optimizer.zero_grad()
-        entropy_error = log_prob.detach().mean() + c.target_entropy * ACTION
-        (-self.log_alpha * entropy_error).backward()
+        target_entropy = c.target_entropy * ACTION
+        entropy_error = log_prob.detach().mean() + target_entropy
+        alpha_loss = -self.log_alpha * entropy_error
+        alpha_loss.backward()
         self.alpha_optimizer.step()
         with torch.no_grad():
             for slow, fast, rate in self.followers:
-                for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
-                    a.copy_((1 - rate) * a + rate * b)
+                pairs = zip(slow.parameters(), fast.parameters(), strict=True)
+                for old, new in pairs:
+                    moved = (1 - rate) * old + rate * new
+                    old.copy_(moved)
 
 
 def repeated(step: Callable[[], object], times: int) -> Callable[[], float]:

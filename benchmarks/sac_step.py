@@ -36,7 +36,8 @@ class PlainSac:
         self.config = config
         self.rng = np.random.default_rng(0)
         rows = ticks.flatten(0, 1).flatten(0, 1)
-        conditions = task.repeat(rows.reward.shape[0] // len(task), 1)
+        per_task = len(rows.reward) // len(task)
+        conditions = task.repeat(per_task, 1)
         columns = [
             rows.obs,
             conditions,
@@ -73,12 +74,15 @@ class PlainSac:
 
     def act(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, raw_std = self.actor(x).chunk(2, -1)
-        std = (-5 + 3.5 * (torch.tanh(raw_std) + 1)).exp()
-        gaussian = Normal(mean, std)
+        bounded = torch.tanh(raw_std) + 1
+        log_std = -5 + 3.5 * bounded
+        gaussian = Normal(mean, log_std.exp())
         raw = gaussian.rsample()
-        squash = 2 * (log(2) - raw - F.softplus(-2 * raw))
+        softplus = F.softplus(-2 * raw)
+        squash = 2 * (log(2) - raw - softplus)
         log_prob = gaussian.log_prob(raw) - squash
-        return torch.tanh(raw), log_prob.sum(-1, keepdim=True)
+        action = torch.tanh(raw)
+        return action, log_prob.sum(-1, keepdim=True)
 
     def step(self) -> None:
         c = self.config
@@ -88,32 +92,44 @@ class PlainSac:
         with torch.no_grad():
             next_action, log_prob = self.act(next_x)
             inputs = torch.cat([next_x, next_action], -1)
-            next_q = torch.min(self.targets[0](inputs), self.targets[1](inputs))
-            next_value = next_q - self.log_alpha.exp() * log_prob
-            target = c.reward_scale * reward + c.gamma * (1 - terminated) * next_value
+            first_q, second_q = (net(inputs) for net in self.targets)
+            next_q = torch.min(first_q, second_q)
+            alpha = self.log_alpha.exp()
+            next_value = next_q - alpha * log_prob
+            goes_on = 1 - terminated
+            scaled_reward = c.reward_scale * reward
+            target = scaled_reward + c.gamma * goes_on * next_value
         inputs = torch.cat([x, action], -1)
         for optimizer in self.critic_optimizers:
             optimizer.zero_grad()
-        error = sum(F.mse_loss(critic(inputs), target) for critic in self.critics)
+        errors = [F.mse_loss(critic(inputs), target) for critic in self.critics]
+        error = torch.stack(errors).sum()
         error.backward()
         for optimizer in self.critic_optimizers:
             optimizer.step()
 
         new_action, log_prob = self.act(x)
         inputs = torch.cat([x, new_action], -1)
-        q = torch.min(self.critics[0](inputs), self.critics[1](inputs))
+        first_q, second_q = (net(inputs) for net in self.critics)
+        q = torch.min(first_q, second_q)
+        alpha = self.log_alpha.exp().detach()
+        actor_loss = (alpha * log_prob - q).mean()
         self.actor_optimizer.zero_grad()
-        (self.log_alpha.exp().detach() * log_prob - q).mean().backward()
+        actor_loss.backward()
         self.actor_optimizer.step()
 
         self.alpha_optimizer.zero_grad()
-        entropy_error = log_prob.detach().mean() + c.target_entropy * ACTION
-        (-self.log_alpha * entropy_error).backward()
+        target_entropy = c.target_entropy * ACTION
+        entropy_error = log_prob.detach().mean() + target_entropy
+        alpha_loss = -self.log_alpha * entropy_error
+        alpha_loss.backward()
         self.alpha_optimizer.step()
         with torch.no_grad():
             for slow, fast, rate in self.followers:
-                for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
-                    a.copy_((1 - rate) * a + rate * b)
+                pairs = zip(slow.parameters(), fast.parameters(), strict=True)
+                for old, new in pairs:
+                    moved = (1 - rate) * old + rate * new
+                    old.copy_(moved)
 
 
 def operations(sizes: list[int], weights: bool, inputs: bool) -> int:
@@ -159,8 +175,11 @@ def main() -> None:
     )
     show(rows, asked.json)
     if not asked.json:
-        rate = rows[0]["ours"] * step_operations(config, OBS + family.task_dim)
-        print(f"share of the ceiling of {ceiling() / 1e9:.0f} GFLOP/s: {rate / ceiling():.0%}")
+        inputs = OBS + family.task_dim
+        rate = rows[0]["ours"] * step_operations(config, inputs)
+        largest = ceiling()
+        share = rate / largest
+        print(f"share of the ceiling of {largest / 1e9:.0f} GFLOP/s: {share:.0%}")
 
 
 if __name__ == "__main__":

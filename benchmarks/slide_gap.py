@@ -88,10 +88,14 @@ def evaluate(obs: Array, task: Task) -> tuple[Array, Array]:
 
 def replay(world: VecWorld, task: Task, strikes: Array) -> tuple[Array, Array]:
     """Mean return and success, (n,) each, of strikes (n, 2) from fresh starts."""
-    outcomes = [evaluate(play(world, task, strikes), task) for _ in range(REPEATS)]
-    returns = np.mean([outcome[0] for outcome in outcomes], 0)
-    success = np.mean([outcome[1] for outcome in outcomes], 0)
-    return returns, success
+    all_returns = []
+    all_success = []
+    for _ in range(REPEATS):
+        obs = play(world, task, strikes)
+        returns, success = evaluate(obs, task)
+        all_returns.append(returns)
+        all_success.append(success)
+    return np.mean(all_returns, 0), np.mean(all_success, 0)
 
 
 def run(engine: str, split: str, tasks: int, strikes: int, refinements: int) -> Played:
@@ -108,7 +112,8 @@ def run(engine: str, split: str, tasks: int, strikes: int, refinements: int) -> 
     for spread in SPREAD:
         around = rng.normal(best, spread, (refinements, tasks, 2)).clip(-1, 1)
         for strike in around:
-            new_return, _ = evaluate(play(world, task, strike), task)
+            obs = play(world, task, strike)
+            new_return, _ = evaluate(obs, task)
             is_better = new_return > best_return
             best = np.where(is_better[:, None], strike, best)
             best_return = np.maximum(new_return, best_return)
@@ -125,7 +130,8 @@ def choose_blindly(train: Played, judged: Played) -> Array:
     for i, target in enumerate(judged.task.columns("marker.x", "marker.y")):
         values = train.task.values.copy()
         values[:, target_columns] = target
-        returns, _ = evaluate(train.obs, Task(names, values, train.task.ids))
+        with_this_target = Task(names, values, train.task.ids)
+        returns, _ = evaluate(train.obs, with_this_target)
         if train is judged:
             returns = np.delete(returns, i, 0)
         best = returns.mean(0).argmax()
@@ -154,10 +160,12 @@ def agreement(a: Played, b: Played) -> tuple[float, float]:
     strikes = min(len(a.strikes), len(b.strikes))
     in_a = distances(a, objects, strikes)
     in_b = distances(b, objects, strikes)
-    moved = (in_a > MOVED) & (in_b > MOVED)
-    correlation = np.corrcoef(in_a[moved], in_b[moved])[0, 1]
-    ratio = np.median(in_b[moved] / in_a[moved])
-    return float(correlation), float(ratio)
+    moved_in_both = (in_a > MOVED) & (in_b > MOVED)
+    far_in_a = in_a[moved_in_both]
+    far_in_b = in_b[moved_in_both]
+    correlations = np.corrcoef(far_in_a, far_in_b)  # (2, 2)
+    ratio = np.median(far_in_b / far_in_a)
+    return float(correlations[0, 1]), float(ratio)
 
 
 def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[str, Any]]:
@@ -181,14 +189,18 @@ def measure(sizes: dict[str, tuple[int, int]], refinements: int) -> list[dict[st
         returns, success = played[engine, split].knowing
         blind_returns, blind_success = blind[engine, split]
         correlation, ratio = agreement(played["mujoco", split], played["bullet", split])
+        blind_return = float(blind_returns.mean())
+        knowing_return = float(returns.mean())
+        blind_rate = float(blind_success.mean())
+        knowing_rate = float(success.mean())
         rows.append(
             {
                 "name": f"slide in {engine}, {split}",
-                "ratio": float(blind_returns.mean() / returns.mean()),
-                "ours": float(blind_returns.mean()),
-                "peer": float(returns.mean()),
+                "ratio": blind_return / knowing_return,
+                "ours": blind_return,
+                "peer": knowing_return,
                 "unit": "return",
-                "success": [float(blind_success.mean()), float(success.mean())],
+                "success": [blind_rate, knowing_rate],
                 "tasks": len(returns),
                 "r": correlation,
                 "distances": ratio,
@@ -221,9 +233,11 @@ def main() -> None:
         "benchmark", "ratio", "blind", "knowing", "success", "r", "distances", title="returns"
     )
     for row in rows:
+        returns = [f"{row[key]:.2f}" for key in ("ratio", "ours", "peer")]
+        engines = [f"{row[key]:.2f}" for key in ("r", "distances")]
         blind, knowing = row["success"]
-        numbers = [f"{row[key]:.2f}" for key in ("ratio", "ours", "peer", "r", "distances")]
-        table.add_row(row["name"], *numbers[:3], f"{blind:.2f}, {knowing:.2f}", *numbers[3:])
+        success = f"{blind:.2f}, {knowing:.2f}"
+        table.add_row(row["name"], *returns, success, *engines)
     Console().print(table)
 
 

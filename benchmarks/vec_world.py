@@ -74,7 +74,8 @@ def record(family: Family, n: int) -> Episode:
     qpos = engine.batch.bind("qpos")
     qvel = engine.batch.bind("qvel")
     state = np.concatenate([qpos, qvel], 1)
-    actions = rng.uniform(-1, 1, (family.horizon, n, len(family.action.spec)))
+    action_dim = len(family.action.spec)
+    actions = rng.uniform(-1, 1, (family.horizon, n, action_dim))
     for action in actions:
         world.step(action)
     return Episode(
@@ -102,8 +103,10 @@ class SingleWorld(gymnasium.Env):
         self.tool = self.model.body(family.body.tool).id
         self.ticks = round(family.dt / family.tick)
         self.substeps = round(family.tick / family.scene.timestep)
-        self.observation_space = Box(-np.inf, np.inf, (len(family.obs),), np.float64)
-        self.action_space = Box(-1, 1, (len(family.action.spec),), np.float64)
+        obs_shape = (len(family.obs),)
+        action_shape = (len(family.action.spec),)
+        self.observation_space = Box(-np.inf, np.inf, obs_shape, np.float64)
+        self.action_space = Box(-1, 1, action_shape, np.float64)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -119,7 +122,8 @@ class SingleWorld(gymnasium.Env):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         first_tick = self.steps_done * self.ticks
         for tick in range(first_tick, first_tick + self.ticks):
-            self.data.ctrl[:] = self.control[tick * self.substeps]
+            substep = tick * self.substeps
+            self.data.ctrl[:] = self.control[substep]
             mujoco.mj_step(self.model, self.data, self.substeps)
         obs = self.obs
         self.obs = self._observe()
@@ -177,12 +181,22 @@ def time_open_loop(episode: Episode, threads: int | None) -> Callable[[], float]
     return run
 
 
+def make_cheetah() -> gymnasium.Env:
+    """Gymnasium's own, without a warning for each that its model is written in an older way."""
+    log = mujoco.MjLogConfig.get()
+    log.logto_file = False
+    log.logto_console = False
+    log.set()
+    return gymnasium.make("HalfCheetah-v5")
+
+
 def time_gymnasium(episode: Episode, mode: str, until: ExitStack) -> Callable[[], float]:
     count = len(episode.task)
     if isinstance(episode.family.body, Walker):
-        envs: Any = gymnasium.make_vec("HalfCheetah-v5", count, mode)
+        make_world: list[Callable[[], gymnasium.Env]] = [make_cheetah] * count
     else:
-        envs = VECTORS[mode]([partial(SingleWorld, episode, i) for i in range(count)])
+        make_world = [partial(SingleWorld, episode, i) for i in range(count)]
+    envs = VECTORS[mode](make_world)
     until.callback(envs.close)
 
     def run() -> float:

@@ -19,6 +19,8 @@ PositiveShare = Annotated[float, Meta(gt=0, le=1)]
 Discount = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 WholeNumber = Annotated[int, Meta(ge=0)]
+LARGEST_SEED = 2**32 - 1  # NumPy's older generators take no larger one, PyTorch's up to 2**64 - 1
+Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 # Far above what is trained here: a config from elsewhere must not fill the memory.
 Width = Annotated[int, Meta(ge=1, le=2048)]  # units of a hidden layer
 LayerWidths = tuple[Width, ...]  # units of each hidden layer

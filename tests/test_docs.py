@@ -12,7 +12,7 @@ import pytest
 
 from docs.site.build import build_site
 from docs.site.families import FOLDER, PICTURE_SIZE, family_page, intervals
-from docs.site.pages import EVIDENCE, GUIDES, PACKAGES, documents
+from docs.site.pages import EVIDENCE, GUIDES, PACKAGES, documents, menu
 from docs.site.settings import settings_page
 from policies.fields import declared_fields
 from policies.methods import METHODS
@@ -166,6 +166,15 @@ def test_the_site_has_a_page_for_each_part(site: Path) -> None:
     assert pages >= {f"api/{name}.html" for name in PACKAGES}
     assert pages >= {f"families/{name}.html" for name in FAMILIES}
     assert pages >= {f"settings/{name}.html" for name in METHODS}
+
+
+def test_the_menu_names_families_and_methods_as_the_commands_do() -> None:
+    titles = {title for section in menu() for title in section}
+    for section in menu():
+        for pages in section.values():
+            if isinstance(pages, list):
+                titles |= {title for page in pages if isinstance(page, dict) for title in page}
+    assert titles >= {*FAMILIES, *METHODS}
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """Whatever lies where a command expects a file: one clear line, a status, an answer, no debris."""
 
+import errno
 import json
 import os
 import resource
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from test_cli import pliant
 
 from adaptation.commands import COMMANDS
 from adaptation.runs import archive
+from adaptation.runs.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 # Words of every command that opens a path, with {} for the path; None: it opens none.
@@ -30,6 +33,14 @@ OPENS: dict[str, str | None] = {
     "play": "play {}",
     "park": None,
     "emulate": "emulate dynamixel --arm viperx --seconds 0.1 --calibration {}",
+}
+# Words of every command that writes one file, with {out} for it and {run} for a run; its ending.
+WRITES = {
+    "view": ("view point --out {out}", ".png"),
+    "play": ("play {run} --out {out}", ".mp4"),
+    "report": ("report {run} --out {out}", ".html"),
+    "compare": ("compare {run} --tasks 2 --plot {out}", ".svg"),
+    "bench": ("bench --suite quick --no-train --out {run} --page {out}", ".md"),
 }
 GARBAGE = b"\xff\x00 garbage {["
 
@@ -84,6 +95,67 @@ def test_a_path_that_is_not_what_a_command_needs_is_refused_in_one_line(
     assert "Traceback" not in complaint
     assert answer["error"] in complaint
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", WRITES)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    copied: Path,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    words, ending = WRITES[command]
+    folder = tmp_path / f"folder{ending}"
+    folder.mkdir()
+    file = tmp_path / "file"
+    file.write_bytes(GARBAGE)
+    read_only = tmp_path / "read only"
+    read_only.mkdir()
+
+    def access(path: Path, mode: int) -> bool:  # of root, for whom no permission counts
+        return path != read_only
+
+    monkeypatch.setattr(os, "access", access)
+    cases = {
+        folder: f"{folder} is a folder",
+        file / f"below{ending}": f"no folder {file}",
+        read_only / f"new{ending}": f"no permission to write into the folder {read_only}",
+        tmp_path / "new.txt": "new.txt must end in .",
+        Path("."): ". must end in",
+    }
+    before = sorted(tmp_path.rglob("*"))
+    for out, reason in cases.items():
+        filled = [word.format(run=copied, out=out) for word in words.split()]
+        status, answer, complaint = pliant(capfd, *filled)
+        assert status == 2, complaint
+        assert reason in answer["error"]
+        assert complaint.splitlines()[-1] == f"pliant: error: {answer['error']}"
+        assert "Traceback" not in complaint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def write_half(file: Path) -> None:
+    """Begin to write a file, until the disk is full."""
+    with whole_file(file) as new:
+        assert new.suffix == file.suffix
+        new.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_is_replaced_by_a_whole_one_or_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space left") as failure:
+        write_half(file)
+    assert failure.value.filename == str(file)
+    assert file.read_bytes() == b"old"
+    with whole_file(file) as new:
+        new.write_bytes(b"new")
+    assert file.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(NotADirectoryError, match="below"), whole_file(file / "below") as new:
+        new.write_bytes(b"")
 
 
 HOSTILE = {
@@ -159,13 +231,27 @@ def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
     assert pliant(capfd, *words.split())[0] == 2
 
 
-@pytest.mark.parametrize("command", ["train", "report"])
+def test_a_setting_that_needs_more_memory_than_there_is_fails_in_one_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = f"train blind --family point --no-references --out {tmp_path / 'run'}"
+    status, answer, complaint = pliant(capfd, *words.split(), "--set", "buffer_tasks=1000000000000")
+    assert status == 1
+    assert answer == {"error": "not enough memory"}
+    assert "Traceback" not in complaint
+
+
+@pytest.mark.parametrize("command", ["train", "report", "play", "compare"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
     copied: Path, command: str
 ) -> None:
-    target = copied.parent / "new" if command == "train" else copied
     before = sorted(copied.parent.rglob("*"))
-    words = str(OPENS[command]).format(target).split()
+    if command == "train":
+        words = str(OPENS[command]).format(copied.parent / "new").split()
+    else:
+        template, ending = WRITES[command]
+        out = copied.parent / f"new{ending}"
+        words = template.format(run=copied, out=out).split()
     program = [sys.executable, "-m", "adaptation.cli", *words, "--json"]
     answer = subprocess.run(
         program, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=fill_disk
@@ -174,6 +260,29 @@ def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
     assert "File too large" in json.loads(answer.stdout)["error"]
     assert "Traceback" not in answer.stderr
     assert sorted(copied.parent.rglob("*")) == before
+
+
+# Names of modules that helper processes of Pliant import, and that a user may choose too.
+USERS_MODULES = ("random", "signal", "types", "ctypes", "sim", "torch")
+
+
+def test_files_of_the_user_do_not_hide_modules_of_helper_processes(tmp_path: Path) -> None:
+    for name in USERS_MODULES:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} of the user')")
+    words = "train blind --family point --iterations 1 --no-references --seeds 0 --out runs"
+    settings = "--set gradient_steps=1 --set schedule.meta_batch=2 --evaluations 0"
+    script = Path(sysconfig.get_path("scripts")) / "pliant"
+    answer = subprocess.run(
+        [script, *words.split(), *settings.split()],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    printed = answer.stdout + answer.stderr
+    assert "of the user" not in printed
+    assert answer.returncode == 0, printed
 
 
 BARE = {"PATH": os.environ["PATH"]}

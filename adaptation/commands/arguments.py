@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from policies.ranges import LARGEST_SEED
 from robots.errors import BadArgumentError
 from robots.registry import Registry
 
@@ -21,6 +22,9 @@ Json = Annotated[Flag, arg(name="json", help="Print one JSON object as the last 
 Pairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]  # option repeated
 RunFolder = Annotated[Positional[Path], arg(name="run", metavar="RUN", help="The run folder.")]
 
+LARGEST_COUNT = (
+    10_000  # tasks, objects, episodes; more would fill the memory before anything is said
+)
 MOST_SEEDS = 1000  # of one call; more are a slip of the hand
 
 # Options that may be left out. Their help texts say what holds then, instead of "default: None".
@@ -73,21 +77,34 @@ def check_positive(**numbers: float | None) -> None:
             raise BadArgumentError(f"--{option} must be above 0, got {value}")
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a negative seed: NumPy's generators take none.
+def check_counts(**counts: int | None) -> None:
+    """Refuse numbers of tasks and the like that are not from 1 to ``LARGEST_COUNT``; None passes.
 
     Raises:
-        BadArgumentError: it is negative.
+        BadArgumentError: the message names the option.
     """
-    if seed < 0:
-        raise BadArgumentError(f"--seed must not be negative, got {seed}")
+    check_positive(**counts)
+    for name, count in counts.items():
+        if count is not None and count > LARGEST_COUNT:
+            option = name.replace("_", "-")
+            raise BadArgumentError(f"--{option} must be at most {LARGEST_COUNT}, got {count}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every random generator takes.
+
+    Raises:
+        BadArgumentError: it is negative or above ``LARGEST_SEED``.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise BadArgumentError(f"--seed must be from 0 to {LARGEST_SEED}, got {seed}")
 
 
 def parse_seeds(text: str) -> list[int]:
     """The seeds of ``0-4`` or ``0,1,2``, in order.
 
     Raises:
-        BadArgumentError: it is neither, or names a seed twice.
+        BadArgumentError: it is neither, or names a seed twice or one that ``check_seed`` refuses.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -100,6 +117,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds += named
     if not seeds or len(set(seeds)) < len(seeds):
         raise BadArgumentError(f"--seeds must name each seed once, got {text!r}")
+    check_seed(max(seeds))
     return seeds
 
 

@@ -13,6 +13,7 @@ from adaptation.commands.arguments import (
     OptionalPath,
     Pairs,
     RunFolder,
+    check_counts,
     check_name,
     check_positive,
     check_seed,
@@ -152,7 +153,7 @@ class Trial(ArmOptions):
     def run(self) -> "TrialResult | Incomplete":
         """Run the trial and print its table."""
         self.check_names()
-        check_positive(objects=self.objects, episodes=self.episodes, workers=self.workers)
+        check_counts(objects=self.objects, episodes=self.episodes, workers=self.workers)
         check_seed(self.seed)
         if self.realtime_episodes < 0:
             raise BadArgumentError(

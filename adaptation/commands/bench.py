@@ -15,6 +15,7 @@ from adaptation.commands.arguments import (
     OptionalName,
     OptionalPath,
     allow_local_modules,
+    check_counts,
     check_name,
     check_positive,
     check_seed,
@@ -62,14 +63,15 @@ class Compare:
         """Compare, print the table and draw the figures."""
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
-        check_positive(tasks=self.tasks, episodes=self.episodes)
+        check_counts(tasks=self.tasks, episodes=self.episodes)
         if not self.folders:
             raise BadArgumentError("compare needs run folders")
         runs = [open_run(folder) for folder in self.folders]
-        from adaptation.reporting.compare_table import check_plot, compare_table, write_plots
+        from adaptation.reporting.compare_table import FORMATS, compare_table, write_plots
+        from adaptation.runs.files import check_writable
 
         if self.plot is not None:
-            check_plot(self.plot)
+            check_writable(self.plot, FORMATS)
         from adaptation.jobs.compare import compare, heldout_curves
 
         comparison, entries = compare(
@@ -114,9 +116,7 @@ class Bench:
 
     def run(self) -> dict[str, object]:
         """Train what is missing and write the page."""
-        check_positive(workers=self.workers, minutes=self.minutes)
-        for seed in self.seeds:
-            check_seed(seed)
+        self._check()
         from adaptation.suites import read_suite
 
         suite = read_suite(self.suite)
@@ -137,6 +137,7 @@ class Bench:
             print(f"wrote {self.page}")
             if self.readme is not None:
                 write_summary(statuses, self.page, self.readme)
+                print(f"wrote {self.readme}")
         return {
             "suite": suite.title,
             "cells": len(statuses),
@@ -144,3 +145,21 @@ class Bench:
             "current": sum(1 for status in statuses if status.is_current),
             "page": None if self.page is None else str(self.page),
         }
+
+    def _check(self) -> None:
+        """Refuse what is impossible before hours of training."""
+        check_positive(workers=self.workers, minutes=self.minutes)
+        for seed in self.seeds:
+            check_seed(seed)
+        if self.readme is not None and self.page is None:
+            raise BadArgumentError("--readme takes its summary from a page: give --page too")
+        if self.out.exists() and not self.out.is_dir():
+            raise BadArgumentError(f"--out takes a folder, got {self.out}")
+        if self.page is not None:
+            from adaptation.runs.files import check_writable
+
+            check_writable(self.page, (".md",))
+        if self.readme is not None:
+            from adaptation.reporting.bench_page import check_marks
+
+            check_marks(self.readme)

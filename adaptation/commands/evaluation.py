@@ -13,8 +13,8 @@ from adaptation.commands.arguments import (
     OptionalPath,
     RunFolder,
     allow_local_modules,
+    check_counts,
     check_name,
-    check_positive,
     check_seed,
     open_run,
 )
@@ -51,7 +51,7 @@ class Evaluate:
         """Evaluate and print the table."""
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
-        check_positive(tasks=self.tasks, episodes=self.episodes)
+        check_counts(tasks=self.tasks, episodes=self.episodes)
         run = open_run(self.folder)
         from adaptation.jobs.evaluate import evaluate
         from adaptation.reporting.table import table

@@ -16,6 +16,7 @@ from adaptation.commands.arguments import (
     OptionalName,
     OptionalPath,
     Pairs,
+    check_counts,
     check_name,
     check_positive,
     check_seed,
@@ -172,9 +173,9 @@ class Train:
             gradient_steps=self.gradient_steps,
             iterations=self.iterations,
             minutes=self.minutes,
-            evaluation_tasks=self.evaluation_tasks,
             save_seconds=self.save_seconds,
         )
+        check_counts(evaluation_tasks=self.evaluation_tasks)
 
     @property
     def _folder(self) -> Path:

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 # Libraries that would otherwise start a thread per core in every process.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
+EXIT_WAIT = 10.0  # s that a process may take to end once it has answered
 
 R = TypeVar("R")  # what comes back
 Answer = tuple[Any, str | None]  # the result, or the error
@@ -163,6 +164,7 @@ def _outcome(running: _Running[R]) -> Outcome[R] | None:
     elapsed = monotonic() - running.started
     if running.answers.poll():
         answer = _receive(running)
+        running.process.join(EXIT_WAIT)  # it releases its semaphores, which a kill would leak
     elif elapsed >= running.job.seconds:
         minutes = running.job.seconds / 60
         answer = (None, f"it took longer than its time limit of {minutes:.3g} minutes")

@@ -23,6 +23,10 @@ from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
 
 SHOWN = ("adapted", "no_adaptation")  # side by side
+# Parameters of an object that are numbers of another kind, by the end of their names.
+POSITIVE = (".mass", ".size_x", ".size_y", ".size_z")
+NOT_NEGATIVE = (".friction", ".restitution")
+LARGEST = 100.0  # kg, m or 1, of any of them
 PLAY = 77_004  # first number of the seeds: neither training nor evaluation draws the same tasks
 
 
@@ -57,9 +61,9 @@ def play(
         BadArgumentError: the file, a parameter, the split or the engine is not possible.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
-    check_out(out)
-    torch.set_num_threads(1)
     family = run.family
+    check_out(out, family)
+    torch.set_num_threads(1)
     drawn = family.sample(np.random.default_rng([PLAY, seed]), 1, split)
     task = set_values(drawn, values or {})
     columns = []
@@ -84,7 +88,8 @@ def set_values(task: Task, values: Mapping[str, Any]) -> Task:
     """The task with some parameters set; a shape may be given by its name.
 
     Raises:
-        BadArgumentError: there is no such parameter, or the value is no finite number.
+        BadArgumentError: there is no such parameter, or the value is no finite number, or none that
+            a physical object has.
     """
     columns = {}
     for name, value in values.items():
@@ -95,8 +100,20 @@ def set_values(task: Task, values: Mapping[str, Any]) -> Task:
         is_number = isinstance(number, int | float) and np.isfinite(number)
         if not is_number:
             raise BadArgumentError(f"--task {name} must be a finite number, got {value!r}")
+        _check_physical(name, float(number))
         columns[name] = np.full(len(task), float(number))
     return task.with_columns(columns)
+
+
+def _check_physical(name: str, value: float) -> None:
+    """Refuse the parameter of an object that could not exist: physics would break down silently."""
+    if name.endswith(POSITIVE) and not 0 < value <= LARGEST:
+        raise BadArgumentError(f"--task {name} must be above 0, at most {LARGEST:g}, got {value:g}")
+    if name.endswith(NOT_NEGATIVE) and not 0 <= value <= LARGEST:
+        raise BadArgumentError(f"--task {name} must be from 0 to {LARGEST:g}, got {value:g}")
+    if name == "object.shape" and value not in range(len(SHAPES)):
+        known = ", ".join(SHAPES)
+        raise BadArgumentError(f"--task {name} must be one of {known}, got {value:g}")
 
 
 def _act(

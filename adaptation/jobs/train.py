@@ -52,6 +52,10 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
             check_alive(helpers)
             time.sleep(WAIT)
         check_alive(helpers)
+    except OSError as error:
+        if error.filename is None:  # as of a full disk
+            error.filename = str(run.path)
+        raise
     finally:
         stop_processes(helpers.values())
     run.forget_checkpoints()
@@ -104,7 +108,7 @@ def _train_reference(run: Run, role: str, pace: Pace) -> None:
 
         try:
             trainer.train(on_progress)
-        except PliantError as error:  # one line; a traceback would hide it
+        except (PliantError, OSError) as error:  # one line; a traceback would hide it
             raise SystemExit(f"pliant: error: {error}") from error
 
 

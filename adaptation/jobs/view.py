@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from adaptation.reporting.progress import ProgressReporter
+from adaptation.runs.files import check_writable, whole_file
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.world import Family
@@ -52,21 +53,20 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         show_window(family, seed)
         return None
     out = out or Path(f"{family.name}.mp4")
-    check_out(out)
+    check_out(out, family)
     write_clips(out, family, [record_trial(family, seed)])
     return out
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, family: Family) -> None:
     """Refuse a file that could not be written, before anything slow is done.
 
     Raises:
-        BadArgumentError: it ends otherwise than ``ENDINGS``, or its folder is missing.
+        BadArgumentError: see ``check_writable``; or it is a 3-D playback of a body that is no arm.
     """
-    if out.suffix not in ENDINGS:
-        raise BadArgumentError(f"{out} must end in .mp4, .png or .html")
-    if not out.parent.is_dir():
-        raise BadArgumentError(f"no folder {out.parent}")
+    check_writable(out, ENDINGS)
+    if out.suffix == ".html" and make_kinematics(family.body) is None:
+        raise BadArgumentError(f"{family.name} has no arm to show in 3-D; write a .mp4 or .png")
 
 
 def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) -> None:
@@ -77,21 +77,24 @@ def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) ->
         family: what is shown.
         columns: the episodes of each policy; in a picture they stand side by side, in a 3-D
             playback they follow one another.
-
-    Raises:
-        BadArgumentError: a 3-D playback of a body that is no arm.
     """
-    if out.suffix == ".html":
-        _write_page(out, family, [clip for clips in columns for clip in clips])
-    elif out.suffix == ".png":
-        images = []
-        for clips in columns:
-            last = clips[-1]
-            moment = len(last.t) // 3  # when something is under way
-            images += render_clip(family, last, last.t[[moment]])
-        write_picture(out, np.concatenate(images, 1))
-    else:
-        write_video(out, _draw(family, columns))
+    with whole_file(out) as new:
+        if out.suffix == ".html":
+            _write_page(new, family, [clip for clips in columns for clip in clips])
+        elif out.suffix == ".png":
+            write_picture(new, _draw_picture(family, columns))
+        else:
+            write_video(new, _draw(family, columns))
+
+
+def _draw_picture(family: Family, columns: Sequence[Sequence[Clip]]) -> Image:
+    """A moment of every policy's last episode."""
+    images = []
+    for clips in columns:
+        last = clips[-1]
+        moment = len(last.t) // 3  # when something is under way
+        images += render_clip(family, last, last.t[[moment]])
+    return np.concatenate(images, 1)
 
 
 def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
@@ -126,14 +129,9 @@ def _screen_answers() -> bool:
 
 
 def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:
-    """A page with a 3-D playback of an arm.
-
-    Raises:
-        BadArgumentError: the body is no arm.
-    """
+    """A page with a 3-D playback of an arm."""
     kinematics = make_kinematics(family.body)
-    if kinematics is None:
-        raise BadArgumentError(f"{family.name} has no arm to show in 3-D; write a .mp4 or .png")
+    assert kinematics is not None, "check_out refuses other bodies"
     from adaptation.reporting.playback import render_playback  # imports viser, which takes a second
 
     path.write_text(render_playback(kinematics.arm, clips), encoding="utf-8")

@@ -27,6 +27,7 @@ from adaptation.reporting.bench_tables import (
 )
 from adaptation.reporting.compare_table import episode_curves
 from adaptation.reporting.curves import episode_figure, method_colors, to_svg_file, training_figure
+from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
 from adaptation.suites import Suite
 from robots.errors import BadArgumentError
@@ -79,7 +80,7 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
         families=sections,
         machines=list(machines),
     )
-    page.write_text(text, encoding="utf-8")
+    replace_file(page, text.encode())
 
 
 def _family_section(
@@ -189,7 +190,7 @@ def _draw(
             curves[method] = [result.curve for result in results]
     if curves:
         file = f"{stem}-training.svg"
-        (folder / file).write_text(to_svg_file(training_figure(curves, colors)), encoding="utf-8")
+        replace_file(folder / file, to_svg_file(training_figure(curves, colors)).encode())
         drawn[file] = "held-out tasks during training"
     for judged in engines:
         episodes = {
@@ -198,7 +199,7 @@ def _draw(
         }
         engine = judged.engine
         file = f"{stem}-{engine}-episodes.svg"
-        (folder / file).write_text(to_svg_file(episode_figure(episodes, colors)), encoding="utf-8")
+        replace_file(folder / file, to_svg_file(episode_figure(episodes, colors)).encode())
         drawn[file] = f"adaptation per episode, in {engine}"
     return drawn
 
@@ -216,11 +217,9 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     """Write success in the last episode of every method between the marks in a file.
 
     Raises:
-        BadArgumentError: the file has no such marks.
+        BadArgumentError: see ``check_marks``.
     """
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise BadArgumentError(f"{readme} has no marks {BEGIN.strip()} and {END}")
+    text = check_marks(readme)
     rows = []
     for family, cells in families_of(statuses).items():
         for engine in engines_of(cells)[:1]:
@@ -233,4 +232,19 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     summary = f"{title}\n\n{markdown_table(rows)}"
     if any(row["method"].endswith(MARK) for row in rows):
         summary += f"\n{PROVISIONAL}\n"
-    readme.write_text(before + BEGIN + summary + END + after, encoding="utf-8")
+    replace_file(readme, (before + BEGIN + summary + END + after).encode())
+
+
+def check_marks(readme: Path) -> str:
+    """The text of a file that has the marks between which a summary is written.
+
+    Raises:
+        BadArgumentError: it cannot be read, or has no such marks.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArgumentError(f"{readme} cannot be read: {error}") from error
+    if BEGIN not in text or END not in text:
+        raise BadArgumentError(f"{readme} has no marks {BEGIN.strip()} and {END}")
+    return text

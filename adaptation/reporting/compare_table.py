@@ -8,8 +8,8 @@ import numpy as np
 from adaptation.reporting.curves import EpisodeCurves, episode_figure, training_figure
 from adaptation.reporting.statistics import EpisodeGrid
 from adaptation.reporting.table import describe_estimate, result_lines
+from adaptation.runs.files import whole_file
 from adaptation.runs.records import ComparedEntry, HeldoutProgress, RunsComparison
-from robots.errors import BadArgumentError
 
 FORMATS = (".svg", ".png", ".pdf")
 
@@ -51,19 +51,6 @@ def _heading(entry: ComparedEntry) -> str:
     return ", ".join(words)
 
 
-def check_plot(file: Path) -> None:
-    """Refuse a file of a kind that cannot be drawn, before anything is computed.
-
-    Raises:
-        BadArgumentError: the message names the kinds that can.
-    """
-    if file.suffix not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise BadArgumentError(f"--plot takes a file that ends in {known}, got {file}")
-    if not file.absolute().parent.is_dir():
-        raise BadArgumentError(f"no folder {file.parent}")
-
-
 def write_plots(
     file: Path,
     grids: Mapping[str, Sequence[EpisodeGrid]],
@@ -80,11 +67,13 @@ def write_plots(
         The files.
     """
     episodes = {name: episode_curves(trainings) for name, trainings in grids.items()}
-    episode_figure(episodes).savefig(file)
+    with whole_file(file) as new:
+        episode_figure(episodes).savefig(new)
     if not curves:
         return [file]
     second = file.with_stem(f"{file.stem}-training")
-    training_figure(curves).savefig(second)
+    with whole_file(second) as new:
+        training_figure(curves).savefig(new)
     return [file, second]
 
 

@@ -134,7 +134,9 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
         last = np.array([progress.returns[-1] for progress in log], dtype=np.float64)
         color = COLORS[policy]
         axes.plot(steps, last, color=color, alpha=0.25, linewidth=1)
-        axes.plot(steps, _smooth(last), color=color, label=LABELS[policy])
+        # A training of a single iteration is a point.
+        marker = "o" if len(log) == 1 else None
+        axes.plot(steps, _smooth(last), color=color, marker=marker, label=LABELS[policy])
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return while exploring")
     axes.legend(frameon=False, fontsize=9)

@@ -3,7 +3,9 @@
 The page needs neither a server nor a network once it is written.
 """
 
+import io
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
@@ -25,7 +27,8 @@ from sim.rendering.arm import (
 from sim.rendering.camera import FIELD, view_of
 
 PAUSE = 0.8  # s at the end of a clip
-TITLE_POSITION = (0.6, 0.0, 0.75)  # m, above the table
+# Of the camera's distance, above the point that it looks at: just below the upper edge.
+TITLE_HEIGHT = 0.3
 TARGET_HEIGHT = 0.001  # m, just above the table
 
 Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
@@ -42,6 +45,11 @@ def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> 
     Returns:
         The page.
     """
+    with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
+        return _serialize(arm, clips, dark)
+
+
+def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
         _set_up_view(server, arm)
@@ -75,8 +83,9 @@ def _set_up_view(server: ViserServer, arm: ArmSpec) -> None:
 def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[float]:
     """Move everything to its next moment and yield how long that lasts, s."""
     links = _add_arm(scene, arm)
+    title_position = _title_position(arm)
     for number, clip in enumerate(clips):
-        body, *decoration = _add_clip(scene, clip, f"/clip{number}")
+        body, *decoration = _add_clip(scene, clip, f"/clip{number}", title_position)
         for poses in _frames(arm, clip):
             for handle, (position, quat) in zip((*links, body), poses, strict=True):
                 handle.position = position
@@ -95,7 +104,17 @@ def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
     return links
 
 
-def _add_clip(scene: SceneApi, clip: Clip, name: str) -> list[SceneNodeHandle]:
+def _title_position(arm: ArmSpec) -> Array:
+    """Where a title is in the middle of a picture, near its upper edge, (3,) m."""
+    view = view_of(arm)
+    distance = np.linalg.norm(view.eye - view.at)
+    position: Array = view.at + np.array([0.0, 0.0, TITLE_HEIGHT * distance])
+    return position
+
+
+def _add_clip(
+    scene: SceneApi, clip: Clip, name: str, title_position: Array
+) -> list[SceneNodeHandle]:
     """The frame of the object, its target and the title; an unmeasured object has no shape."""
     body = scene.add_frame(f"{name}/object", show_axes=False)
     if np.isfinite(clip.object_pos).all():
@@ -109,7 +128,9 @@ def _add_clip(scene: SceneApi, clip: Clip, name: str) -> list[SceneNodeHandle]:
         color=_rgb(TARGET_COLOR),
         position=(float(clip.marker[0]), float(clip.marker[1]), TARGET_HEIGHT),
     )
-    title = scene.add_label(f"{name}/title", clip.title, position=TITLE_POSITION)
+    title = scene.add_label(
+        f"{name}/title", clip.title, position=title_position, anchor="top-center"
+    )
     return [body, target, title]
 
 

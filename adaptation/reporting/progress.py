@@ -21,7 +21,8 @@ class ProgressReporter:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._last_line = 0.0  # s, when the last plain line was printed
+        self._last_line = ""  # the plain line that was printed last
+        self._last_time = 0.0  # s, when it was printed
         self._begun: tuple[float, float] | None = None  # time (s) and share of the first call
         console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -51,9 +52,12 @@ class ProgressReporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=share, text=text, left=left)
             return
-        if now - self._last_line > INTERVAL or share >= 1:
-            self._last_line = now
-            print(f"{self._title}: {share:4.0%} {_joined(left, text)}", file=sys.stderr, flush=True)
+        line = f"{self._title}: {share:4.0%} {_joined(left, text)}"
+        is_due = now - self._last_time > INTERVAL or share >= 1
+        if is_due and line != self._last_line:
+            self._last_line = line
+            self._last_time = now
+            print(line, file=sys.stderr, flush=True)
 
     def _time_left(self, now: float, share: float) -> str:
         """How long the rest takes at the pace since the first call; empty while that is unknown.

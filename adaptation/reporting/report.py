@@ -12,7 +12,7 @@ from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
 from adaptation.runs import checkpoint
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import check_writable, replace_file
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
@@ -31,8 +31,10 @@ def write_report(folder: Path, out: Path) -> Path:
         ``out``.
 
     Raises:
-        BadArgumentError: the folder is neither, or holds a trial that has not ended.
+        BadArgumentError: the folder is neither, or holds a trial that has not ended; or the page
+            cannot be written, see ``check_writable``.
     """
+    check_writable(out, (".html",))
     page: dict[str, Any] = {"title": folder.name, "colors": COLORS, "labels": LABELS}
     if (folder / "trial.json").exists():
         header = read_header(folder)

@@ -1,10 +1,8 @@
 """What the report shows of a trial: its result, every object, the control loop, a 3-D playback."""
 
 import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,6 +223,5 @@ def _encoded_playback(arm: str, clips: Sequence[Clip]) -> str | None:
     """The playback's page in base64; None without a clip."""
     if not clips:
         return None
-    with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
-        page = render_playback(ARMS[arm], clips)
+    page = render_playback(ARMS[arm], clips)
     return base64.b64encode(page.encode()).decode()

@@ -1,13 +1,15 @@
 """Writing files so that a kill leaves them whole, and reading what strangers may have put there."""
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import TypeVar
 
 import msgspec
 
-from robots.errors import DamagedError
+from robots.errors import BadArgumentError, DamagedError
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # of bytes that are no JSON
 
@@ -16,16 +18,51 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file so that it holds the old bytes or the new ones, never half of them."""
-    new = path.with_name(f".{path.name}.new")
+    with whole_file(path) as new, open(new, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The name to write a file under; at the end of the block it replaces ``path``.
+
+    The name ends as that of ``path``, because some writers take the format from it. After an error,
+    such as a full disk, nothing of the new file is left, and an OSError names ``path``.
+    """
+    new = path.with_name(f".{path.stem}.new{path.suffix}")
     try:
-        with open(new, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield new
         new.replace(path)
-    except OSError:  # a full disk, a folder of this name
-        new.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            new.unlink()
+
+
+def check_writable(path: Path, endings: Sequence[str]) -> None:
+    """Refuse a file that could not be written, before anything slow is done.
+
+    Args:
+        path: of the file.
+        endings: that its name may have, such as ``.png``.
+
+    Raises:
+        BadArgumentError: it ends otherwise, it is a folder, or its folder is missing or read-only.
+    """
+    if path.suffix not in endings:
+        *first, last = endings
+        allowed = f"{', '.join(first)} or {last}" if first else last
+        raise BadArgumentError(f"{path} must end in {allowed}")
+    folder = path.parent
+    if not folder.is_dir():
+        raise BadArgumentError(f"no folder {folder}")
+    if path.is_dir():
+        raise BadArgumentError(f"{path} is a folder")
+    if not os.access(folder, os.W_OK):
+        raise BadArgumentError(f"no permission to write into the folder {folder}")
 
 
 def read_regular_file(path: Path) -> bytes:

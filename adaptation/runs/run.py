@@ -20,7 +20,7 @@ from adaptation.runs.versions import current_commit, installed_version, pliant_v
 from policies.config import MethodConfig
 from policies.fields import convert
 from policies.presets import resolve_preset
-from policies.ranges import Count, NonNegative, Positive, Share, WholeNumber
+from policies.ranges import Count, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
@@ -36,7 +36,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str
     family: str
     engine: str | None = None  # None: the first engine that supports the scene
-    seed: WholeNumber = 0
+    seed: Seed = 0
     iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
     minutes: Positive | None = None  # of wall time
     steps: Count | None = None  # environment steps, over all worlds
@@ -79,7 +79,10 @@ class Run:
             BadArgumentError: a name, a number, a setting or the engine is not possible; nothing is
                 written.
             FileExistsError: the folder holds a run already.
+            NotADirectoryError: the path is a file.
         """
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{path} is a file, no folder for a run")
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
         config = check_config(config)

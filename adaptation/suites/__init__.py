@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from policies.ranges import Count, NonNegative, Positive, WholeNumber
+from policies.ranges import Count, NonNegative, Positive, Seed, WholeNumber
 from robots.errors import BadArgumentError
 
 SUFFIX = ".toml"
@@ -45,7 +45,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Families, methods and seeds: each combination is a cell."""
 
     families: dict[str, FamilyTable]
-    seeds: tuple[WholeNumber, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     evaluations: WholeNumber = 10  # on held-out tasks during a training, spread evenly
     evaluation_tasks: Count = 40  # in each of these
     save_seconds: NonNegative = 20.0  # wall time between checkpoints of a training, s

@@ -70,8 +70,9 @@ def documents() -> dict[str, Path]:
 
 def menu() -> list[Any]:
     """The site's menu, as MkDocs takes it."""
-    families = [f"families/{name}.md" for name in FAMILIES]
-    settings = [f"settings/{name}.md" for name in METHODS]
+    # With their titles: MkDocs would make "Cheetah vel" of cheetah_vel.
+    families = [{name: f"families/{name}.md"} for name in FAMILIES]
+    settings = [{name: f"settings/{name}.md"} for name in METHODS]
     api = [f"api/{name}.md" for name in PACKAGES]
     guides = [{title: uri} for title, uri in GUIDES.items()]
     evidence = [{title: uri} for title, uri in EVIDENCE.items()]

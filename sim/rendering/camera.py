@@ -16,8 +16,8 @@ from robots.signals import Array
 FIELD = 0.7  # rad, vertical field of view
 
 # The camera of an arm, in its base frame, in shares of the arm's reach.
-ARM_EYE = np.array([2.2, -1.85, 1.2])
-ARM_AT = np.array([0.7, 0.0, 0.33])
+ARM_EYE = np.array([2.3, -1.95, 1.3])
+ARM_AT = np.array([0.7, 0.0, 0.4])
 
 # The camera of a walker, m, from the place on the ground below it.
 WALKER_EYE = np.array([0.0, -3.2, 0.9])

@@ -12,8 +12,9 @@ from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
 from adaptation.jobs.compare import Entry, _compare_entry, compare, group_runs, heldout_curves
 from adaptation.jobs.evaluate import evaluate
-from adaptation.reporting.compare_table import check_plot, compare_table, write_plots
+from adaptation.reporting.compare_table import FORMATS, compare_table, write_plots
 from adaptation.reporting.statistics import EpisodeGrid, policy_result
+from adaptation.runs.files import check_writable
 from adaptation.runs.log import Log
 from adaptation.runs.records import HeldoutProgress
 from adaptation.runs.run import Run, RunConfig
@@ -101,10 +102,10 @@ def test_what_cannot_be_compared_is_refused(runs: dict[str, Run], tmp_path: Path
         compare([runs["a"], point])
     with pytest.raises(BadArgumentError, match="a run is named twice"):
         compare([runs["a"], Run.open(runs["a"].path)])
-    with pytest.raises(BadArgumentError, match=r"ends in \.svg, \.png, \.pdf"):
-        check_plot(Path("curves.txt"))
+    with pytest.raises(BadArgumentError, match=r"must end in \.svg, \.png or \.pdf"):
+        check_writable(Path("curves.txt"), FORMATS)
     with pytest.raises(BadArgumentError, match="no folder nowhere"):
-        check_plot(Path("nowhere/curves.svg"))
+        check_writable(Path("nowhere/curves.svg"), FORMATS)
 
 
 def test_the_figures_show_episodes_and_what_is_known_of_the_training(

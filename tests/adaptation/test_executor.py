@@ -52,6 +52,13 @@ def test_results_and_every_kind_of_failure_are_outcomes(tmp_path: Path) -> None:
     assert output.read_text() == "squaring 7\n"
 
 
+def test_a_process_that_has_answered_may_end_by_itself(tmp_path: Path) -> None:
+    """As one that is killed would leave its semaphores behind."""
+    file = tmp_path / "ended"
+    run_all(1, Job("touch", executor_jobs.touch_at_exit, (file,)))
+    assert file.exists()
+
+
 def test_a_job_may_be_submitted_while_outcomes_come() -> None:
     with ProcessExecutor[int](1) as executor:
         executor.submit(Job("first", executor_jobs.square, (2,)))

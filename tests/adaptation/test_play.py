@@ -60,6 +60,23 @@ def test_a_parameter_that_is_unknown_or_no_number_is_refused() -> None:
         set_values(task(), {"object.friction": float("nan")})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("object.mass", 0),
+        ("object.mass", 1e308),
+        ("object.size_x", -0.05),
+        ("object.friction", -1),
+        ("object.restitution", -0.1),
+        ("object.shape", 1.5),
+        ("object.shape", 99),
+    ],
+)
+def test_an_object_that_could_not_exist_is_refused(name: str, value: float) -> None:
+    with pytest.raises(BadArgumentError, match=f"--task {name} must be"):
+        set_values(task(), {name: value})
+
+
 def test_every_line_of_the_logs_is_sent_once(run: Run) -> None:
     sent: list[dict[str, float]] = []
 

@@ -61,3 +61,11 @@ def test_a_wide_terminal_shows_all_of_it(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_first_iteration_has_no_pace_before_time_has_passed() -> None:
     at_once = TrainProgress(0, 0, 0, 0.0, [None], [0.0], {})
     assert describe_progress(at_once) == "success 0%, iteration 0"
+
+
+def test_a_plain_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressReporter(TITLE) as show:
+        for share, text in ((0.9, "a"), (1.0, "b"), (1.0, "b"), (1.0, "c")):
+            show(share, text)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[-1] for line in lines] == ["a", "b", "c"]

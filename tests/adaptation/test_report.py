@@ -194,8 +194,8 @@ def test_success_and_the_metric_of_the_family_come_before_returns(folder: Path) 
     in_order = (
         "0 of 3</b>objects solved",
         "success 0 %, with 95 % between 0 and 56 %",
-        "27 → 15.7 cm</b>distance, first to last episode",
-        "<small>median",
+        "27 → 15.7 cm</b>median distance, first to last episode",
+        "<small>mean",
         "+0.25</b>return gained by adaptation",
         "95 %: +0.20 to +0.30",
         "success +30 points: 4 objects gained, 1 lost, p = 0.38",

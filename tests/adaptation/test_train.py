@@ -1,5 +1,6 @@
 """Training resumes after a kill as if nothing happened."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -419,3 +420,17 @@ def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
     assert reported == [1, 2, 3]
     assert curve(tmp_path / "whole") == curve(tmp_path / "parts")
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_error_of_the_disk_names_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_disk(*_: object) -> TrainProgress:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = Run.create(tmp_path / "run", RunConfig("counter", "tiny", references=False))
+    monkeypatch.setattr(train_job, "_train_method", fill_disk)
+    with pytest.raises(OSError, match="No space left") as failure:
+        train_job.train(run)
+    assert failure.value.filename == str(run.path)

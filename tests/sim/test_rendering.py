@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from sim.families import FAMILIES
+from sim.objects import SHAPES
 from sim.rendering import SIZE, record_trial, render_frame
 from sim.rendering import canvas as canvas_module
+from sim.rendering.arm import OBJECT_COLOR
 from sim.rendering.canvas import open_canvas
+from sim.rendering.clip import make_clip
+from sim.rendering.opengl import offscreen_context
 from sim.rendering.stage import Stage
 from sim.vec_world import VecWorld
 
@@ -71,3 +75,24 @@ def test_the_body_fills_its_share_of_the_picture(
         red, green, blue = np.moveaxis(canvas.photograph(stage, "").astype(float), -1, 0)
     is_body = (red > 2 * green) & (blue > 2 * green)
     assert is_body.mean() > 0.02
+
+
+def test_faces_that_coincide_are_not_drawn_in_speckles() -> None:
+    """The bars of a cross overlap: where both are drawn, a pixel gets the light of two faces."""
+    if offscreen_context() is None:
+        pytest.skip("no OpenGL here")
+    family = FAMILIES["slide"]()
+    world = VecWorld(family, n=1, seed=0)
+    drawn = family.sample(np.random.default_rng(0), 1)
+    cross = np.full(1, float(SHAPES.index("cross")))
+    task = drawn.with_columns({"object.shape": cross})
+    world.reset(task)
+    clip = make_clip("", task, np.zeros(1), [world.signals])
+    world.close()
+    stage = Stage(family.scene, clip)
+    stage.show(clip, 0)
+    with open_canvas(stage) as canvas:
+        red, green, blue = np.moveaxis(canvas.photograph(stage, "").astype(float), -1, 0)
+    is_object = (red > 2 * blue) & (green > 0.45 * red) & (green < 0.75 * red)
+    assert is_object.sum() > 500
+    assert red[is_object].max() <= 255 * OBJECT_COLOR[0]
