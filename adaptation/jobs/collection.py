@@ -19,7 +19,8 @@ from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.run import Run
-from policies.method import Method, Transition, TrialBatch
+from adaptation.teacher import Teacher
+from policies.method import Method, Taught, Transition, TrialBatch
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
@@ -44,7 +45,8 @@ def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> 
     family = world.family
     episodes = schedule.episodes_per_trial
     task = sample_training_tasks(family, method, rng, world.n)
-    trial = rollout(world, method, task, episodes)
+    is_taught = isinstance(method, Taught) and method.is_taught
+    trial = rollout(world, Teacher(method) if is_taught else method, task, episodes)
     if iteration > 0 or schedule.random_trials == 0:
         return trial
     generator = torch.Generator().manual_seed(seed)

@@ -5,10 +5,10 @@ given data, and through which data are collected. MAML differentiates the first.
 second by the score function: the log-likelihood of the actions of an episode before a step gets the
 return of the episodes after it, so that exploring is worth what it makes possible later.
 
-What acts, the clipped objective of the episodes after a step, and the differences from the published
-code that this brings are those of ``maml``. The inner step has another derivative: for given data
-it is that of log π · advantage. How the step changes the data is what the credit is for, and the
-likelihood ratio of ``maml`` would count it twice. Further differences from the published code:
+What acts, the clipped objective of the episodes after a step, and the differences from the
+published code that this brings are those of ``maml``. The inner step has another derivative, that
+of log π · advantage for given data, as published. How the step changes the data is what the credit
+is for; the likelihood ratio of ``maml`` would count it twice. Further differences:
 
 - The episodes before every step get credit, with a trial of one step as published the first one.
 - The credit is a likelihood ratio, clipped as in PPO, because several gradient steps use the same
