@@ -59,16 +59,15 @@ class InnerKlPenalty(nn.Module):
         self.register_buffer("coefficients", start)
 
     def forward(self, kl: Tensor) -> Tensor:
-        """Mean of the weighted KLs (E - 1,) of all steps, a scalar."""
-        return (self.coefficients * kl).mean()
+        """Mean of the weighted KLs of the steps that a trial has, a scalar."""
+        return (self.coefficients[: len(kl)] * kl).mean()
 
     def follow(self, kl: Tensor) -> None:
         """Double the coefficients of steps whose KL is too large; halve where it is small."""
-        is_small = kl < self.target / TOLERANCE
-        is_large = kl > self.target * TOLERANCE
-        self.coefficients[is_small] /= FACTOR
-        self.coefficients[is_large] *= FACTOR
-        self.coefficients.clamp_(*COEFFICIENTS)
+        coefficients = self.coefficients[: len(kl)]
+        coefficients[kl < self.target / TOLERANCE] /= FACTOR
+        coefficients[kl > self.target * TOLERANCE] *= FACTOR
+        coefficients.clamp_(*COEFFICIENTS)
 
 
 class Promp(Maml):

@@ -155,7 +155,6 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
             {
                 "obs_norm": self.obs_norm,
                 "row_norm": self.row_norm,
-                "task_parameters": self.task_parameters,
                 "encoder": self.encoder,
                 "ema_encoder": self.ema_encoder,
                 "sac": self.sac,
