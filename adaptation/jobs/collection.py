@@ -16,7 +16,7 @@ import torch
 
 from adaptation.jobs.processes import start_process
 from adaptation.random_policy import RandomPolicy, concat_trials
-from adaptation.rollout import rollout
+from adaptation.rollout import Policy, rollout
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.run import Run
 from adaptation.teacher import Teacher
@@ -45,8 +45,7 @@ def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> 
     family = world.family
     episodes = schedule.episodes_per_trial
     task = sample_training_tasks(family, method, rng, world.n)
-    is_taught = isinstance(method, Taught) and method.is_taught
-    trial = rollout(world, Teacher(method) if is_taught else method, task, episodes)
+    trial = rollout(world, collecting_policy(method), task, episodes)
     if iteration > 0 or schedule.random_trials == 0:
         return trial
     generator = torch.Generator().manual_seed(seed)
@@ -56,6 +55,13 @@ def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> 
         task = sample_training_tasks(family, method, rng, world.n)
         random_trials.append(rollout(world, random_policy, task, episodes))
     return concat_trials([*random_trials, trial])
+
+
+def collecting_policy(method: Method[Any]) -> Policy[Any]:
+    """Who acts in the next trial of training: the method, or what it is when told the task."""
+    if isinstance(method, Taught) and method.is_taught:
+        return Teacher(method)
+    return method
 
 
 def sample_training_tasks(

@@ -63,7 +63,8 @@ class Emaml(Maml):
         for e, theta in enumerate(thetas[:-1]):
             log_ratio = self.log_ratio(batch, e, theta)
             loss = ppo.surrogate(log_ratio, returns[e], self.config.clip_ratio)
-            objectives.append(-ppo.masked_mean(loss, batch.ticks.valid[e]))
+            mean_loss = ppo.masked_mean(loss, batch.ticks.valid[e])
+            objectives.append(-mean_loss)
         return torch.stack(objectives).sum()
 
     def later_returns(self, ticks: Transition) -> Tensor:

@@ -102,7 +102,7 @@ class Maml(SavedState):
     Config: type[MamlConfig] = MamlConfig
     privileged = False
     second_order: ClassVar[bool] = True  # whether an outer gradient has second derivatives
-    saved_attributes = ("net", "obs_norm", "optimizer", "generator")
+    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "obs_norm", "optimizer", "generator")
 
     def __init__(
         self,
@@ -250,7 +250,8 @@ class Maml(SavedState):
         episodes, _, n = batch.ticks.reward.shape
         thetas = [self.net["theta"].expand(n, -1)]
         for e in range(episodes - 1):
-            thetas.append(self.inner_step(thetas[-1], batch.ticks[e], batch.log_prob[e]))
+            stepped = self.inner_step(thetas[-1], batch.ticks[e], batch.log_prob[e])
+            thetas.append(stepped)
         return thetas
 
     def losses(self, batch: OuterBatch) -> dict[str, Tensor]:

@@ -23,6 +23,8 @@ Differences from the paper:
   what the second one builds on.
 - The student is asked at every tick; the paper's runs ten times as rarely as its policy.
 
+With ``schedule.overlap`` the first trial of the second phase is still one of the teacher.
+
 Axes: n worlds or tasks, b transitions, K rows of a history, c columns of a row, l latent.
 """
 
@@ -57,6 +59,7 @@ from policies.ranges import Count, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, polyak_update, sac_losses
+from robots.errors import BadArgumentError
 
 # A number of rows that the convolutions read to the last one.
 HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)]
@@ -103,17 +106,26 @@ class RmaBelief:
     z: Tensor  # (n, l)
 
 
-class Progress(nn.Module):
-    """Which phase training is in."""
+class Progress:
+    """How far training is.
 
-    iterations: Tensor  # () learned from
-    teacher_tasks: Tensor  # () tasks that were stored in the first phase
+    Attributes:
+        iterations: learned from.
+        teacher_tasks: tasks in the replay's count that were stored in the first phase.
+    """
 
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        zero = torch.zeros((), dtype=torch.int64, device=device)
-        self.register_buffer("iterations", zero)
-        self.register_buffer("teacher_tasks", zero.clone())
+    def __init__(self) -> None:
+        self.iterations = 0
+        self.teacher_tasks = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Both numbers by name."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The inverse of ``state_dict``."""
+        self.iterations = state["iterations"]
+        self.teacher_tasks = state["teacher_tasks"]
 
 
 class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
@@ -131,6 +143,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         device: torch.device,
         replay: Replay | None = None,
     ) -> None:
+        """BadArgumentError where a family hides nothing."""
         sac = config.sac
         self.problem = problem
         self.config = config
@@ -138,12 +151,14 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         self.device = device
         self.generator = make_generator(seed, device)
         self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
-        self.progress = Progress(device)
+        self.progress = Progress()
 
         row_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
         self.row_norm = RunningNormalizer(row_columns, device)
         self.task_parameters = HiddenParameters(problem, device)
+        if len(self.task_parameters) == 0:
+            raise BadArgumentError(f"no parameter of {problem.family} is hidden: nothing to infer")
         sizes = [len(self.task_parameters), *config.encoder_hidden, config.latent_dim]
         self.encoder = FlatMlp(sizes, self.generator)
         self.ema_encoder = deepcopy(self.encoder).requires_grad_(False)
@@ -198,7 +213,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
     @property
     def is_taught(self) -> bool:
         """Whether training is in its first phase."""
-        return int(self.progress.iterations) < self.config.teacher_iterations
+        return self.progress.iterations < self.config.teacher_iterations
 
     @torch.no_grad()
     def taught(self, task: Tensor) -> RmaBelief:
@@ -225,7 +240,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         self.progress.iterations += 1
         if not is_taught:
             return repeat(self.student_step, self.config.gradient_steps, self.generator)
-        self.progress.teacher_tasks.fill_(self.replay.added)
+        self.progress.teacher_tasks = self.replay.added
         self.obs_norm.update(new.obs)
         return repeat(self.teacher_step, self.config.gradient_steps, self.generator)
 
@@ -257,15 +272,18 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         """Squared distance to the z of the true task, at random ticks of the student's trials."""
         c = self.config
         g = self.generator
-        newest = self.replay.added - int(self.progress.teacher_tasks)
+        newest = self.replay.added - self.progress.teacher_tasks
         slots = self.replay.tasks(c.student_batch, g, newest)
         share = uniform((c.student_batch,), g)
         end = (share * self.replay.length[slots]).long()
         ticks, exists = self.replay.history(slots, end, c.history)
-        found = self.student(self.rows(ticks, exists))
+        rows = self.rows(ticks, exists)
+        found = self.student(rows)
+        known = self.task_parameters.encode(self.replay.task[slots])
         with torch.no_grad():
-            wanted = self.ema_encoder(self.task_parameters.encode(self.replay.task[slots]))
-        return (found - wanted).square().sum(-1).mean()
+            wanted = self.ema_encoder(known)
+        error: Tensor = (found - wanted).square().sum(-1)
+        return error.mean()
 
     def student_step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""

@@ -314,10 +314,12 @@ def test_a_restored_method_is_in_the_same_phase(trained: Rma) -> None:
     assert other.is_taught
     other.load_state_dict(trained.state_dict())
     assert not other.is_taught
-    assert other.progress.teacher_tasks.item() == N
-    copy = rma(teacher_iterations=1)
-    copy.copy_weights_from(trained)
-    assert not copy.is_taught
+    assert other.progress.teacher_tasks == N
+
+
+def test_a_family_that_hides_nothing_is_refused() -> None:
+    with pytest.raises(BadArgumentError, match="no parameter of point is hidden"):
+        Rma(replace(PROBLEM, reward=FAMILY.reward), CONFIG, 0, CPU)
 
 
 def test_the_student_learns_the_z_of_the_task() -> None:
