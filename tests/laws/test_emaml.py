@@ -23,14 +23,10 @@ from test_maml import (
 from tiny import Tiny
 from torch import Tensor
 
-from adaptation.no_adaptation import NoAdaptation
 from adaptation.problem import problem_of
-from adaptation.rollout import rollout
-from adaptation.runs import checkpoint
 from policies.method import Transition, stack
 from policies.methods.emaml import Emaml, EmamlConfig
 from policies.methods.maml import Maml, MamlBelief, OuterBatch
-from sim.vec_world import VecWorld
 
 CONFIG = EmamlConfig(hidden=(5,), inner_lr=0.3)
 
@@ -218,17 +214,3 @@ def test_without_credit_only_the_derivative_of_the_step_differs_from_maml() -> N
     other = gradient(plain, plain.prepare(batch.ticks))
     torch.testing.assert_close(found["inner_lr"], other["inner_lr"])
     assert not torch.allclose(found["theta"], other["theta"], rtol=1e-2)
-
-
-def test_a_step_is_worth_much_after_a_few_iterations_on_point() -> None:
-    family = checkpoint.family_named("point")
-    method = checkpoint.build("emaml", family, seed=0)
-    n = 64
-    world = VecWorld(family, n=n, seed=0)
-    rng = np.random.default_rng(0)
-    for _ in range(8):
-        method.learn(rollout(world, method, family.sample(rng, n), E))
-    heldout = family.sample(rng, n, "heldout")
-    adapted = rollout(world, method, heldout, E).returns.mean(1)
-    no_adaptation = rollout(world, NoAdaptation(method), heldout, E).returns.mean(1)
-    assert adapted[2] > no_adaptation[2] + 3

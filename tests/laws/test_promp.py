@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from test_maml import (
@@ -26,14 +25,10 @@ from tiny import Tiny
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from adaptation.no_adaptation import NoAdaptation
 from adaptation.problem import problem_of
-from adaptation.rollout import rollout
-from adaptation.runs import checkpoint
 from policies.methods.maml import Maml, OuterBatch
 from policies.methods.promp import InnerKlPenalty, Promp, PrompConfig
 from policies.rl import clipped_gaussian
-from sim.vec_world import VecWorld
 
 CONFIG = PrompConfig(hidden=(5,), inner_lr=0.3)
 COEFFICIENTS = [0.7, 2.0]  # of the two steps of a trial, far from equal
@@ -200,17 +195,3 @@ def test_it_adapts_as_maml_does() -> None:
     episode = trial(method).ticks[0]
     found = method.adapt(method.prior(N), episode)
     assert torch.equal(found.theta, plain.adapt(plain.prior(N), episode).theta)
-
-
-def test_a_step_is_worth_much_after_a_few_iterations_on_point() -> None:
-    family = checkpoint.family_named("point")
-    method = checkpoint.build("promp", family, seed=0)
-    n = 64
-    world = VecWorld(family, n=n, seed=0)
-    rng = np.random.default_rng(0)
-    for _ in range(8):
-        method.learn(rollout(world, method, family.sample(rng, n), E))
-    heldout = family.sample(rng, n, "heldout")
-    adapted = rollout(world, method, heldout, E).returns.mean(1)
-    no_adaptation = rollout(world, NoAdaptation(method), heldout, E).returns.mean(1)
-    assert adapted[2] > no_adaptation[2] + 3
