@@ -61,9 +61,10 @@ class Emaml(Maml):
         returns = self.later_returns(batch.ticks)
         objectives = []
         for e, theta in enumerate(thetas[:-1]):
+            valid = batch.ticks.valid[e]
             log_ratio = self.log_ratio(batch, e, theta)
             loss = ppo.surrogate(log_ratio, returns[e], self.config.clip_ratio)
-            mean_loss = ppo.masked_mean(loss, batch.ticks.valid[e])
+            mean_loss = ppo.masked_mean(loss, valid)
             objectives.append(-mean_loss)
         return torch.stack(objectives).sum()
 

@@ -182,8 +182,9 @@ class Maml(SavedState):
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
         log_ratio = self.log_prob(theta, episode) - acting_log_prob
         log_ratio = log_ratio.where(episode.valid, 0.0)
+        weight = self.inner_weight(log_ratio)
         ticks = episode.valid.sum(0).clamp(min=1)
-        objective = (self.inner_weight(log_ratio) * advantage).sum(0) / ticks  # (n,)
+        objective = (weight * advantage).sum(0) / ticks  # (n,)
         # Each world's objective depends on its own parameters alone: the gradient of the sum
         # holds the gradient of every world.
         total = objective.sum()
@@ -266,8 +267,9 @@ class Maml(SavedState):
             log_ratio = self.log_ratio(batch, e, thetas[e])
             valid = batch.ticks.valid[e]
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
+            divergence = ppo.divergence(log_ratio)
             outer.append(ppo.masked_mean(loss, valid))
-            kl.append(ppo.masked_mean(ppo.divergence(log_ratio), valid))
+            kl.append(ppo.masked_mean(divergence, valid))
         return {
             "outer": torch.stack(outer).sum(),
             "kl": torch.stack(kl).mean(),

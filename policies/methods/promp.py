@@ -65,8 +65,10 @@ class InnerKlPenalty(nn.Module):
     def follow(self, kl: Tensor) -> None:
         """Double the coefficients of steps whose KL is too large; halve where it is small."""
         coefficients = self.coefficients[: len(kl)]
-        coefficients[kl < self.target / TOLERANCE] /= FACTOR
-        coefficients[kl > self.target * TOLERANCE] *= FACTOR
+        is_small = kl < self.target / TOLERANCE
+        is_large = kl > self.target * TOLERANCE
+        coefficients[is_small] /= FACTOR
+        coefficients[is_large] *= FACTOR
         coefficients.clamp_(*COEFFICIENTS)
 
 
@@ -94,7 +96,8 @@ class Promp(Maml):
         batch = self.prepare(ticks)
         steps = self.config.gradient_steps
         logs = [self.step(batch) for _ in range(steps)]
-        kl = self.inner_kl(batch, self.episode_parameters(batch)).detach()
+        thetas = self.episode_parameters(batch)
+        kl = self.inner_kl(batch, thetas).detach()
         self.penalty.follow(kl)
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
@@ -108,7 +111,8 @@ class Promp(Maml):
         """The clipped surrogate of the episodes after a step, plus the penalty."""
         thetas = self.episode_parameters(batch)
         losses = self.outer_losses(batch, thetas)
-        penalty = self.penalty(self.inner_kl(batch, thetas))
+        kl = self.inner_kl(batch, thetas)
+        penalty = self.penalty(kl)
         return {**losses, "outer": losses["outer"] + penalty}
 
     def inner_kl(self, batch: OuterBatch, thetas: Sequence[Tensor]) -> Tensor:
@@ -122,5 +126,6 @@ class Promp(Maml):
             mean, log_std = self.distribution(batch.theta[e], episode)
             new_mean, new_log_std = self.distribution(theta, episode)
             kl = clipped_gaussian.divergence(mean, log_std, new_mean, new_log_std)
-            divergences.append(ppo.masked_mean(kl, episode.valid))
+            mean_kl = ppo.masked_mean(kl, episode.valid)
+            divergences.append(mean_kl)
         return torch.stack(divergences)

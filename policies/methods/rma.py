@@ -107,16 +107,11 @@ class RmaBelief:
 
 
 class Progress:
-    """How far training is.
-
-    Attributes:
-        iterations: learned from.
-        teacher_tasks: tasks in the replay's count that were stored in the first phase.
-    """
+    """How far training is."""
 
     def __init__(self) -> None:
-        self.iterations = 0
-        self.teacher_tasks = 0
+        self.iterations = 0  # learned from
+        self.teacher_tasks = 0  # that the first phase stored
 
     def state_dict(self) -> dict[str, int]:
         """Both numbers by name."""
@@ -201,8 +196,10 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
     @torch.no_grad()
     def observe(self, belief: RmaBelief, transition: Transition) -> RmaBelief:
         """Append a row, drop the oldest, and ask the student."""
-        row = self.rows(transition, torch.ones_like(transition.valid))
-        history = torch.cat([belief.history[:, 1:], row[:, None]], 1)
+        exists = torch.ones_like(transition.valid)
+        row = self.rows(transition, exists)
+        newest = belief.history[:, 1:]
+        history = torch.cat([newest, row[:, None]], 1)
         after = RmaBelief(history, self.student(history))
         return where(transition.valid, after, belief)
 
@@ -252,9 +249,11 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         task = self.replay.task[slots]
         stored = self.replay.transitions(slots, c.batch_per_task, g)
         ticks = with_training_reward(self.problem, stored, task[:, None])
-        batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
-        known = self.encoder(self.task_parameters.encode(task))
-        z = known.repeat_interleave(c.batch_per_task, 0)
+        rows = ticks.flatten(0, 1)
+        batch = relabel_goals(rows, self.problem, g)
+        known = self.task_parameters.encode(task)
+        z_of_task = self.encoder(known)
+        z = z_of_task.repeat_interleave(c.batch_per_task, 0)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
         return sac_losses(self.sac, batch, x, next_x, c, g)
@@ -275,15 +274,17 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         newest = self.replay.added - self.progress.teacher_tasks
         slots = self.replay.tasks(c.student_batch, g, newest)
         share = uniform((c.student_batch,), g)
-        end = (share * self.replay.length[slots]).long()
+        length = self.replay.length[slots]
+        end = (share * length).long()
         ticks, exists = self.replay.history(slots, end, c.history)
         rows = self.rows(ticks, exists)
         found = self.student(rows)
-        known = self.task_parameters.encode(self.replay.task[slots])
+        task = self.replay.task[slots]
+        known = self.task_parameters.encode(task)
         with torch.no_grad():
             wanted = self.ema_encoder(known)
-        error: Tensor = (found - wanted).square().sum(-1)
-        return error.mean()
+        error: Tensor = found - wanted
+        return error.square().sum(-1).mean()
 
     def student_step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""
