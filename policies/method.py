@@ -232,3 +232,20 @@ class Scores(ABC, Generic[B]):
     @abstractmethod
     def score(self, belief: B, ticks: Transition) -> Tensor:
         """How well a belief predicts transitions (H, n, ...), (n,): higher is better."""
+
+
+class Taught(ABC, Generic[B]):
+    """A method that may act on the true task while it is trained, and never when it is judged."""
+
+    @property
+    @abstractmethod
+    def is_taught(self) -> bool:
+        """Whether the next trial of training is acted in under what the true task tells."""
+
+    @abstractmethod
+    def taught(self, task: Tensor) -> B:
+        """The belief that true task parameters (n, p) give; no experience changes it."""
+
+    @abstractmethod
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
+        """As of every method."""

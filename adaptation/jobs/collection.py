@@ -16,10 +16,11 @@ import torch
 
 from adaptation.jobs.processes import start_process
 from adaptation.random_policy import RandomPolicy, concat_trials
-from adaptation.rollout import rollout
+from adaptation.rollout import Policy, rollout
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.run import Run
-from policies.method import Method, Transition, TrialBatch
+from adaptation.teacher import Teacher
+from policies.method import Method, Taught, Transition, TrialBatch
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
@@ -44,7 +45,7 @@ def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> 
     family = world.family
     episodes = schedule.episodes_per_trial
     task = sample_training_tasks(family, method, rng, world.n)
-    trial = rollout(world, method, task, episodes)
+    trial = rollout(world, collecting_policy(method), task, episodes)
     if iteration > 0 or schedule.random_trials == 0:
         return trial
     generator = torch.Generator().manual_seed(seed)
@@ -54,6 +55,13 @@ def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> 
         task = sample_training_tasks(family, method, rng, world.n)
         random_trials.append(rollout(world, random_policy, task, episodes))
     return concat_trials([*random_trials, trial])
+
+
+def collecting_policy(method: Method[Any]) -> Policy[Any]:
+    """Who acts in the next trial of training: the method, or what it is when told the task."""
+    if isinstance(method, Taught) and method.is_taught:
+        return Teacher(method)
+    return method
 
 
 def sample_training_tasks(

@@ -16,6 +16,9 @@ METHODS = Registry(
         "rl2": "policies.methods.rl2:Rl2",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",
+        "promp": "policies.methods.promp:Promp",
+        "emaml": "policies.methods.emaml:Emaml",
+        "rma": "policies.methods.rma:Rma",
         "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
     },
 )

@@ -3,8 +3,8 @@
 Every task has parameters of its own. After an episode they take one step along the policy gradient
 of that episode, and the next episode is the fresh data for the outer objective of that step. The
 outer objective is PPO's on the episodes after a step, differentiated through the steps: with the
-derivative of the gradient itself (``order`` 2), or with the gradient as a constant (``order`` 1,
-FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
+derivative of the gradient itself (MAML), or with the gradient as a constant (FOMAML). Step sizes
+are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
 ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
@@ -15,12 +15,11 @@ DiCE (Foerster et al. 2018), which has them, varies far more.
 Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import ClassVar, Self
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
@@ -34,8 +33,6 @@ from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
 
-Order = Annotated[int, Meta(ge=1, le=2)]
-
 MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did not explore
 
 
@@ -43,9 +40,6 @@ MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did
 class MamlConfig(MethodConfig):
     """Settings of the method."""
 
-    # 2: differentiate the outer objective through the gradient of the inner step (MAML); 1: take
-    # this gradient for a constant (FOMAML)
-    order: Order = 2
     hidden: LayerWidths = (64, 64)  # layer widths of the policy (ProMP)
     inner_lr: Positive = 0.1  # initial step size of every parameter (ProMP, MAML)
     inner_gamma: Discount = 0.95  # discount of a tick, for inner steps
@@ -86,13 +80,6 @@ class MamlConfig(MethodConfig):
 
 
 @dataclass(frozen=True)
-class FomamlConfig(MamlConfig):
-    """MAML's settings with ``order`` 1."""
-
-    order: Order = 1  # 1: take the gradient of the inner step for a constant (FOMAML)
-
-
-@dataclass(frozen=True)
 class MamlBelief:
     """A policy for each task."""
 
@@ -104,6 +91,7 @@ class OuterBatch:
     """Trials, and what stays fixed of them while the meta-learned parameters change."""
 
     ticks: Transition  # (E, H, n, ...)
+    theta: Tensor  # (E, n, P) of the policies that acted
     log_prob: Tensor  # (E, H, n) of the actions under the policy that took them
     advantage: Tensor  # (E, H, n) standardized, for the outer objective
 
@@ -113,7 +101,8 @@ class Maml(SavedState):
 
     Config: type[MamlConfig] = MamlConfig
     privileged = False
-    saved_attributes = ("net", "obs_norm", "optimizer", "generator")
+    second_order: ClassVar[bool] = True  # whether an outer gradient has second derivatives
+    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "obs_norm", "optimizer", "generator")
 
     def __init__(
         self,
@@ -144,11 +133,7 @@ class Maml(SavedState):
         mean, log_std = self.policy(belief.theta, self.obs_norm(obs)[None])
         return clipped_gaussian.sample(mean[0], log_std, self.generator if explore else None)
 
-    def observe(
-        self,
-        belief: MamlBelief,
-        transition: Transition,
-    ) -> MamlBelief:
+    def observe(self, belief: MamlBelief, transition: Transition) -> MamlBelief:
         """The same belief: a policy gradient needs the end of the episode."""
         return belief
 
@@ -167,28 +152,26 @@ class Maml(SavedState):
 
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
         """Worlds (n,) in which a valid action differs from the mean of the policy."""
-        obs = self.obs_norm(episode.obs)
-        mean, _ = self.policy(theta, obs)
+        mean, _ = self.distribution(theta, episode)
         noise = episode.action - mean.clamp(-1, 1)
         largest = noise.abs().amax(-1)  # (H, n)
         largest = largest * episode.valid
         return largest.amax(0) > MIN_EXPLORATION
 
+    def distribution(self, theta: Tensor, episode: Transition) -> tuple[Tensor, Tensor]:
+        """Means (H, n, a) and log standard deviations (n, a) of actions in an episode's states."""
+        obs = self.obs_norm(episode.obs)
+        return self.policy(theta, obs)
+
     def log_prob(self, theta: Tensor, episode: Transition) -> Tensor:
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
-        obs = self.obs_norm(episode.obs)
-        mean, log_std = self.policy(theta, obs)
+        mean, log_std = self.distribution(theta, episode)
         return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
-    def inner_step(
-        self,
-        theta: Tensor,
-        episode: Transition,
-        acting_log_prob: Tensor,
-    ) -> Tensor:
+    def inner_step(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
         """θ' = θ + α ∇ mean(π / π_acting · advantage), (n, P).
 
-        With ``order`` 2, derivatives of the result include those of the gradient ∇.
+        With ``second_order``, derivatives of the result include those of the gradient ∇.
 
         Args:
             theta: (n, P) parameters before the step.
@@ -198,31 +181,30 @@ class Maml(SavedState):
         c = self.config
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
         log_ratio = self.log_prob(theta, episode) - acting_log_prob
-        ratio = log_ratio.where(episode.valid, 0.0).exp()
+        log_ratio = log_ratio.where(episode.valid, 0.0)
+        weight = self.inner_weight(log_ratio)
         ticks = episode.valid.sum(0).clamp(min=1)
-        objective = (ratio * advantage).sum(0) / ticks  # (n,)
+        objective = (weight * advantage).sum(0) / ticks  # (n,)
         # Each world's objective depends on its own parameters alone: the gradient of the sum
         # holds the gradient of every world.
         total = objective.sum()
-        second_order = c.order == 2
-        (gradient,) = torch.autograd.grad(total, theta, create_graph=second_order)
+        (gradient,) = torch.autograd.grad(total, theta, create_graph=self.second_order)
         step_sizes: Tensor = self.net["inner_lr"]
         return theta + step_sizes * gradient
 
+    def inner_weight(self, log_ratio: Tensor) -> Tensor:
+        """What an inner step multiplies advantages by, of log-ratios (H, n): the ratio."""
+        return log_ratio.exp()
+
     @torch.no_grad()
-    def advantages(
-        self,
-        episode: Transition,
-        gamma: float,
-        gae_lambda: float,
-    ) -> Tensor:
+    def advantages(self, episode: Transition, gamma: float, gae_lambda: float) -> Tensor:
         """Advantages (H, n) over a baseline fitted to each task's episode, standardized per task.
 
         They are 0 where a tick is not valid.
         """
         follows = ppo.follows(episode)
-        zero = torch.zeros_like(episode.reward)
-        returns = ppo.advantages(episode.reward, zero, follows, gamma, 1.0)
+        no_value = torch.zeros_like(episode.reward)
+        returns = ppo.advantages(episode.reward, no_value, follows, gamma, 1.0)
         obs = self.obs_norm(episode.obs)
         value = linear_baseline(obs, returns, episode.valid, self.config.baseline_l2)
         advantage = ppo.advantages(episode.reward, value, follows, gamma, gae_lambda)
@@ -243,6 +225,7 @@ class Maml(SavedState):
         c = self.config
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)
+        thetas = []
         log_probs: list[Tensor] = []
         advantages = []
         for e in range(episodes):
@@ -250,37 +233,53 @@ class Maml(SavedState):
                 theta = self.inner_step(theta, ticks[e - 1], log_probs[-1])
             episode = ticks[e]
             log_prob = self.log_prob(theta, episode)
+            thetas.append(theta.detach())
             log_probs.append(log_prob.detach())
             advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
-        return OuterBatch(ticks, torch.stack(log_probs), torch.stack(advantages))
+        return OuterBatch(
+            ticks=ticks,
+            theta=torch.stack(thetas),
+            log_prob=torch.stack(log_probs),
+            advantage=torch.stack(advantages),
+        )
 
-    def adapted_parameters(self, batch: OuterBatch) -> Iterator[Tensor]:
-        """The parameters (n, P) that act in every episode after a step: the second, the third, ...
+    def episode_parameters(self, batch: OuterBatch) -> list[Tensor]:
+        """The parameters (n, P) that act in each of the E episodes, the meta-learned ones first.
 
         The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
         """
         episodes, _, n = batch.ticks.reward.shape
-        theta = self.net["theta"].expand(n, -1)
+        thetas = [self.net["theta"].expand(n, -1)]
         for e in range(episodes - 1):
-            theta = self.inner_step(theta, batch.ticks[e], batch.log_prob[e])
-            yield theta
+            stepped = self.inner_step(thetas[-1], batch.ticks[e], batch.log_prob[e])
+            thetas.append(stepped)
+        return thetas
 
     def losses(self, batch: OuterBatch) -> dict[str, Tensor]:
+        """``outer`` is minimized; the rest is for the log."""
+        return self.outer_losses(batch, self.episode_parameters(batch))
+
+    def outer_losses(self, batch: OuterBatch, thetas: Sequence[Tensor]) -> dict[str, Tensor]:
         """PPO's surrogate summed over the steps, and the mean KL from the policies that acted."""
         outer = []
         kl = []
-        for e, theta in enumerate(self.adapted_parameters(batch), start=1):
-            episode = batch.ticks[e]
-            log_ratio = self.log_prob(theta, episode) - batch.log_prob[e]
-            log_ratio = log_ratio.where(episode.valid, 0.0)
+        for e in range(1, len(thetas)):
+            log_ratio = self.log_ratio(batch, e, thetas[e])
+            valid = batch.ticks.valid[e]
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
-            outer.append(ppo.masked_mean(loss, episode.valid))
             divergence = ppo.divergence(log_ratio)
-            kl.append(ppo.masked_mean(divergence, episode.valid))
+            outer.append(ppo.masked_mean(loss, valid))
+            kl.append(ppo.masked_mean(divergence, valid))
         return {
             "outer": torch.stack(outer).sum(),
             "kl": torch.stack(kl).mean(),
         }
+
+    def log_ratio(self, batch: OuterBatch, e: int, theta: Tensor) -> Tensor:
+        """Log-likelihood ratios (H, n) of episode e's actions to the policy that took them."""
+        episode = batch.ticks[e]
+        log_ratio = self.log_prob(theta, episode) - batch.log_prob[e]
+        return log_ratio.where(episode.valid, 0.0)
 
     def step(self, batch: OuterBatch) -> dict[str, Tensor]:
         """One gradient step on the meta-learned parameters and step sizes."""
@@ -295,4 +294,4 @@ class Maml(SavedState):
 class Fomaml(Maml):
     """MAML without second derivatives."""
 
-    Config = FomamlConfig
+    second_order = False

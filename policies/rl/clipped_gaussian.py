@@ -41,3 +41,20 @@ def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
 def entropy(log_std: Tensor) -> Tensor:
     """Entropy of the Gaussian before it is clipped, nats, (...,)."""
     return (log_std + 0.5 * log(2 * torch.pi * torch.e)).sum(-1)
+
+
+def divergence(
+    mean: Tensor,
+    log_std: Tensor,
+    new_mean: Tensor,
+    new_log_std: Tensor,
+) -> Tensor:
+    """KL(old ‖ new) of the Gaussians before they are clipped, nats, (...,); all broadcast.
+
+    The KL of the clipped actions is at most as large: clipping forgets how far beyond an end a
+    sample was.
+    """
+    ratio = (log_std - new_log_std).exp()
+    score = (mean - new_mean) * torch.exp(-new_log_std)
+    kl = new_log_std - log_std + 0.5 * (ratio.square() + score.square() - 1)
+    return kl.sum(-1)

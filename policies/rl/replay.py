@@ -169,6 +169,26 @@ class Replay:
         mask = (columns >= 0) & same_episode
         return t[:, :size], mask[:, :size]
 
+    def history(
+        self,
+        slots: Tensor,
+        end: Tensor,
+        size: int,
+    ) -> tuple[Transition, Tensor]:
+        """The ``size`` transitions before one of each task, in time order, over its episodes.
+
+        Args:
+            slots: (n,) tasks.
+            end: (n,) number of transitions of the task before that one.
+            size: of a history.
+
+        Returns:
+            Transitions (n, size, ...) and a mask (n, size) of those that exist: the last ``end``.
+        """
+        offsets = torch.arange(-size, 0, device=self.device)
+        columns = end[:, None] + offsets
+        return self._gather(slots, columns.clamp(min=0)), columns >= 0
+
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
         ticks = self._ticks()

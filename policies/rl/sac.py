@@ -207,3 +207,22 @@ def temperature_loss(
 ) -> Tensor:
     """Minimized by the temperature at which the policy's entropy is at its target, nats."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
+
+
+def sac_losses(
+    sac: Sac,
+    batch: Transition,
+    x: Tensor,
+    next_x: Tensor,
+    config: SacConfig,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """The losses of critics, actor and temperature; the arguments are those of ``critic_loss``."""
+    critic = critic_loss(sac, batch, x, next_x, config, generator)
+    actor, log_prob = actor_loss(sac, x, generator)
+    target_entropy = config.target_entropy * sac.actions
+    return {
+        "critic": critic,
+        "actor": actor,
+        "temperature": temperature_loss(sac, log_prob, target_entropy),
+    }

@@ -13,7 +13,7 @@ from policies.nn.repeat import repeat
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, temperature_loss
+from policies.rl.sac import Sac, SacConfig, sac_losses
 
 # True task parameters (n, p) -> what the policy knows of them (n, l).
 Condition = Callable[[Tensor], Tensor]
@@ -109,17 +109,14 @@ class SacLearner(SavedState, LearnsFromReplay):
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 
-        critic = critic_loss(self.sac, batch, x, next_x, c, g)
-        actor, log_prob = actor_loss(self.sac, x, g)
-        target_entropy = c.target_entropy * self.problem.action_dim
-        temperature = temperature_loss(self.sac, log_prob, target_entropy)
-
+        losses = sac_losses(self.sac, batch, x, next_x, c, g)
+        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
-        (critic + actor + temperature).backward()
+        total.backward()
         self.optimizer.step()
         self.sac.update_targets(c)
         return {
-            "critic": critic.detach(),
-            "actor": actor.detach(),
+            "critic": losses["critic"].detach(),
+            "actor": losses["actor"].detach(),
             "alpha": self.sac.log_alpha.detach().exp(),
         }

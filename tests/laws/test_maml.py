@@ -18,7 +18,7 @@ from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
 from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
-from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch
+from policies.methods.maml import Fomaml, Maml, MamlBelief, MamlConfig, OuterBatch
 from policies.nn.batched_policy import BatchedPolicy
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
@@ -30,8 +30,8 @@ N, E = 3, 3
 CONFIG = MamlConfig(hidden=(5,), inner_lr=0.3)
 
 
-def maml(**changes: Any) -> Maml:
-    return Maml(problem_of(Tiny()), replace(CONFIG, **changes), 0, CPU)
+def maml(kind: type[Maml] = Maml, **changes: Any) -> Maml:
+    return kind(problem_of(Tiny()), replace(CONFIG, **changes), 0, CPU)
 
 
 def trial(method: Maml, n: int = N) -> TrialBatch:
@@ -85,15 +85,14 @@ def directions(like: Tensor) -> list[Tensor]:
 
 def inner_gradients(method: Maml, batch: OuterBatch) -> list[Tensor]:
     """The gradient (n, P) of every inner step, as a constant."""
-    thetas = [method.net["theta"].expand(N, -1)]
-    thetas += list(method.adapted_parameters(batch))
+    thetas = method.episode_parameters(batch)
     step_sizes = method.net["inner_lr"]
     return [((b - a) / step_sizes).detach() for a, b in pairwise(thetas)]
 
 
 @pytest.mark.parametrize("name", ["theta", "inner_lr"])
 def test_the_second_order_gradient_is_that_of_finite_differences(name: str) -> None:
-    method = maml(order=2)
+    method = maml()
     batch, learned = in_double_precision(method)
     found = gradient(method, batch)[name]
 
@@ -111,7 +110,7 @@ def test_the_first_order_gradient_is_that_with_constant_inner_gradients(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Finite differences of the same objective, whose inner gradients do not change."""
-    method = maml(order=1)
+    method = maml(Fomaml)
     batch, learned = in_double_precision(method)
     found = gradient(method, batch)[name]
     constants = inner_gradients(method, batch)
@@ -151,7 +150,7 @@ def likelihood(theta: Tensor, obs: Tensor, action: Tensor) -> Tensor:
 
 def test_the_gradient_is_that_of_an_independent_implementation() -> None:
     """One world after the other, by torch.func, through both steps; the advantages are given."""
-    method = maml(order=2)
+    method = maml()
     batch, learned = in_double_precision(method)
     found = gradient(method, batch)
     c = CONFIG
@@ -249,8 +248,8 @@ def test_the_meta_gradient_of_a_bandit_is_the_exact_one(monkeypatch: pytest.Monk
 def test_first_order_is_second_order_with_detached_inner_gradients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = maml(order=1)
-    second = maml(order=2)
+    first = maml(Fomaml)
+    second = maml()
     batch, _ = in_double_precision(first)
     in_double_precision(second)
     full = gradient(second, batch)
@@ -276,7 +275,8 @@ def test_the_steps_that_are_learned_through_are_those_that_were_taken() -> None:
     ticks = trial(method).ticks
     belief = method.prior(N)
     batch = method.prepare(ticks)
-    for e, theta in enumerate(method.adapted_parameters(batch)):
+    thetas = method.episode_parameters(batch)
+    for e, theta in enumerate(thetas[1:]):
         belief = method.adapt(belief, ticks[e])
         assert torch.allclose(theta, belief.theta, atol=1e-5)
     assert method.losses(batch)["kl"] < 1e-8

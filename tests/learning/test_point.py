@@ -51,3 +51,15 @@ def test_pearl_finds_hidden_goals_that_a_blind_policy_cannot(blind: np.ndarray) 
     # It learns within the trial, and by its observations alone.
     assert adapted[-1].mean() > adapted[0].mean() + 5
     assert abs(no_adaptation[-1].mean() - no_adaptation[0].mean()) < 1.5
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("promp", 14), ("emaml", 14), ("rma", 34)])
+def test_adapting_is_worth_more_than_not_adapting_and_than_a_blind_policy(
+    blind: np.ndarray, name: str, iterations: int
+) -> None:
+    method = trained(name, iterations)
+    adapted = evaluated(method)
+    for other in (evaluated(NoAdaptation(method)), blind):
+        gain = adapted[-1] - other[-1]
+        error = gain.std() / np.sqrt(adapted.shape[1])
+        assert gain.mean() > 1 + 3 * error

@@ -276,3 +276,18 @@ def test_a_window_ends_before_a_tick_and_stays_in_its_episode() -> None:
             assert is_consistent(t[mask])
             assert torch.equal(t[mask].obs, expected.obs[0, first:end])
             assert torch.equal(mask[0], torch.arange(size) >= size - (end - first))
+
+
+def test_a_history_ends_before_a_tick_and_goes_on_over_episodes() -> None:
+    replay = empty(4)
+    lengths = [5, 3, 4]
+    replay.add(trial(0, 3, lengths))
+    for task, length in enumerate(lengths):
+        expected, _ = replay.trials(torch.tensor([task]))
+        for size in (4, 12):
+            for end in range(E * length + 1):
+                first = max(0, end - size)
+                t, mask = replay.history(torch.tensor([task]), torch.tensor([end]), size)
+                assert is_consistent(t[mask])
+                assert torch.equal(t[mask].obs, expected.obs[0, first:end])
+                assert torch.equal(mask[0], torch.arange(size) >= size - (end - first))

@@ -1,0 +1,40 @@
+"""A method that is told the true task: it collects experience for itself, in training only."""
+
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from policies.method import Taught, Transition
+
+B = TypeVar("B")
+
+
+class Teacher(Generic[B]):
+    """The policy of a method under the belief that the true task gives."""
+
+    privileged = True
+
+    def __init__(self, method: Taught[B]) -> None:
+        self.method = method
+
+    def prior(self, n: int, task: Tensor | None = None) -> B:
+        """What the true task tells.
+
+        Raises:
+            ValueError: no task was given.
+        """
+        if task is None:
+            raise ValueError("a teacher acts on the true task, and none was given")
+        return self.method.taught(task)
+
+    def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
+        """The method's own actions (n, a)."""
+        return self.method.act(obs, belief, explore)
+
+    def observe(self, belief: B, transition: Transition) -> B:
+        """The same belief: nothing is left to find out."""
+        return belief
+
+    def adapt(self, belief: B, episode: Transition) -> B:
+        """The same belief."""
+        return belief

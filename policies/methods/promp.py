@@ -1,0 +1,131 @@
+"""ProMP (Rothfuss et al. 2019): MAML whose outer steps may not change what explores by much.
+
+The data before an inner step come from the policy that the last iteration ended with. Several outer
+gradient steps on the same data move that policy too, and then the inner step is one on data that it
+would not have collected. PPO's clipping bounds the change of the policies after a step only. ProMP
+therefore adds, for every inner step, the KL divergence from the policy that collected its data to
+the one that would now, with a coefficient that follows the divergence.
+
+What acts, the inner step (the likelihood ratio, called low-variance curvature in the paper) and the
+clipped objective of the episodes after a step are those of ``maml``, which has them from ProMP; so
+are the differences from the published code: a step on one episode per task instead of twenty,
+learned step sizes, and an objective that counts the episodes after every step instead of those
+after the last one. Further differences:
+
+- The policy is a clipped Gaussian; its KL is that of the Gaussian before clipping, as published.
+- The coefficients follow the KL, as is the default of the published class; its script for
+  half-cheetah keeps them fixed.
+- They stay within ``COEFFICIENTS``, so that none becomes zero for ever, or infinite.
+
+Axes: E episodes, H steps, n worlds, P parameters of a policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from policies.logs import mean_logs
+from policies.method import Problem, TrialBatch
+from policies.methods.maml import Maml, MamlConfig, OuterBatch
+from policies.ranges import Count, Positive
+from policies.rl import clipped_gaussian, ppo
+
+TOLERANCE = 1.5  # factor of the target within which a coefficient stays as it is (ProMP, PPO)
+FACTOR = 2.0  # of a coefficient in one iteration (ProMP, PPO)
+COEFFICIENTS = (1e-5, 1e2)  # smallest and largest; FACTOR leads from one to the other in 24
+
+
+@dataclass(frozen=True)
+class PrompConfig(MamlConfig):
+    """MAML's settings and those of the penalty."""
+
+    inner_kl_target: Positive = 0.01  # [nats] KL of a policy before a step per iteration (ProMP)
+    inner_kl_coef: Positive = 5e-4  # first coefficient of each step's KL (ProMP's half-cheetah)
+    clip_ratio: Positive = 0.3  # largest change of the likelihood ratio that is rewarded (ProMP)
+    gradient_steps: Count = 5  # gradient steps per iteration, each on all trials (ProMP)
+
+
+class InnerKlPenalty(nn.Module):
+    """A coefficient for each inner step, which follows the KL of the policy before the step."""
+
+    coefficients: Tensor  # (E - 1,)
+
+    def __init__(self, steps: int, config: PrompConfig, device: torch.device) -> None:
+        super().__init__()
+        self.target = config.inner_kl_target
+        start = torch.full((steps,), config.inner_kl_coef, device=device)
+        self.register_buffer("coefficients", start)
+
+    def forward(self, kl: Tensor) -> Tensor:
+        """Mean of the weighted KLs of the steps that a trial has, a scalar."""
+        return (self.coefficients[: len(kl)] * kl).mean()
+
+    def follow(self, kl: Tensor) -> None:
+        """Double the coefficients of steps whose KL is too large; halve where it is small."""
+        coefficients = self.coefficients[: len(kl)]
+        is_small = kl < self.target / TOLERANCE
+        is_large = kl > self.target * TOLERANCE
+        coefficients[is_small] /= FACTOR
+        coefficients[is_large] *= FACTOR
+        coefficients.clamp_(*COEFFICIENTS)
+
+
+class Promp(Maml):
+    """Acts and adapts as ``Maml``; its outer objective has the penalty too."""
+
+    Config = PrompConfig
+    config: PrompConfig
+    saved_attributes = (*Maml.saved_attributes, "penalty")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: PrompConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__(problem, config, seed, device)
+        steps = config.schedule.episodes_per_trial - 1
+        self.penalty = InnerKlPenalty(steps, config, device)
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Several gradient steps on the same trials, then the coefficients of the next ones."""
+        ticks = trial.ticks
+        batch = self.prepare(ticks)
+        steps = self.config.gradient_steps
+        logs = [self.step(batch) for _ in range(steps)]
+        thetas = self.episode_parameters(batch)
+        kl = self.inner_kl(batch, thetas).detach()
+        self.penalty.follow(kl)
+        # Only now, so that every likelihood ratio is between policies of the same normalization.
+        self.obs_norm.update(ticks.obs[ticks.valid])
+        return {
+            **mean_logs(logs),
+            "inner_kl": kl.mean().item(),
+            "inner_kl_coef": self.penalty.coefficients.mean().item(),
+        }
+
+    def losses(self, batch: OuterBatch) -> dict[str, Tensor]:
+        """The clipped surrogate of the episodes after a step, plus the penalty."""
+        thetas = self.episode_parameters(batch)
+        losses = self.outer_losses(batch, thetas)
+        kl = self.inner_kl(batch, thetas)
+        penalty = self.penalty(kl)
+        return {**losses, "outer": losses["outer"] + penalty}
+
+    def inner_kl(self, batch: OuterBatch, thetas: Sequence[Tensor]) -> Tensor:
+        """KL to the policy before each step from the one that collected its data, (E - 1,) nats.
+
+        The mean over the valid ticks of those data.
+        """
+        divergences = []
+        for e, theta in enumerate(thetas[:-1]):
+            episode = batch.ticks[e]
+            mean, log_std = self.distribution(batch.theta[e], episode)
+            new_mean, new_log_std = self.distribution(theta, episode)
+            kl = clipped_gaussian.divergence(mean, log_std, new_mean, new_log_std)
+            mean_kl = ppo.masked_mean(kl, episode.valid)
+            divergences.append(mean_kl)
+        return torch.stack(divergences)

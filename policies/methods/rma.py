@@ -1,0 +1,299 @@
+"""RMA (Kumar et al. 2021): tell the policy the task in training, then learn to see it in the past.
+
+Training has two phases:
+
+1. A teacher acts. An encoder maps the true task parameters to a latent z, and soft actor-critic
+   learns a policy that reads it. The critics' loss trains the encoder too.
+2. The student acts: the same policy, under the z that a network makes of the newest transitions.
+   That network learns to predict the encoder's z of the true task. The student's own trials are
+   what it learns from, so that it knows the situations that its mistakes lead to. Policy, critics
+   and encoder are not trained any more.
+
+What is judged, and what acts on an arm, is the student: it never reads the task, and it learns
+nothing any more. A training that ends within the first phase has no student.
+
+Differences from the paper:
+
+- Soft actor-critic where it has PPO, so the critics' loss trains the encoder, as in PEARL.
+- A row of the history is a whole transition with its reward: a hidden goal shows in nothing else.
+  The paper's has state and action. Transitions of earlier episodes of the trial stay in it, and
+  rows from before the trial are marked as missing.
+- The student learns from all of its trials (DAgger, Ross et al. 2011), not from the newest alone.
+- Slow copies (exponential moving averages) of actor and encoder act in the first phase, and are
+  what the second one builds on.
+- The student is asked at every tick; the paper's runs ten times as rarely as its policy.
+
+With ``schedule.overlap`` the first trial of the second phase is still one of the teacher.
+
+Axes: n worlds or tasks, b transitions, K rows of a history, c columns of a row, l latent.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Self
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from policies.belief import where
+from policies.config import MethodConfig
+from policies.logs import detached
+from policies.method import (
+    CollectionSchedule,
+    Problem,
+    Taught,
+    Transition,
+    TrialBatch,
+    with_training_reward,
+)
+from policies.models.particles import HiddenParameters
+from policies.models.posterior import context_dim, context_features
+from policies.nn.flat_mlp import FlatMlp
+from policies.nn.history_encoder import SHORTEST_HISTORY, HistoryEncoder
+from policies.nn.noise import uniform
+from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, LayerWidths, Positive, Width
+from policies.rl.relabel import relabel_goals
+from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.sac import Sac, SacConfig, polyak_update, sac_losses
+from robots.errors import BadArgumentError
+
+# A number of rows that the convolutions read to the last one.
+HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)]
+
+
+@dataclass(frozen=True)
+class RmaConfig(MethodConfig):
+    """Settings of the encoder and the student, and of soft actor-critic."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+    teacher_iterations: Count = 40  # iterations of the first phase; the others are the student's
+    latent_dim: Width = 8  # l, numbers by which the policy knows a task (RMA)
+    encoder_hidden: LayerWidths = (64, 64)  # layer widths of the encoder; RMA has 256 and 128
+    encoder_lr: Positive = 1e-3  # learning rate of the encoder, as of the critics that train it
+    # K, newest transitions that the student reads; RMA has 50, of which its convolutions read 48
+    history: HistoryLength = 48
+    channels: Width = 32  # of the student's layers (RMA)
+    student_lr: Positive = 1e-3  # learning rate of the student; RMA has 5e-4, for more steps
+    student_batch: Count = 256  # histories in a batch; RMA has 20,000, for fewer steps
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic, for both phases together."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic; the student takes as many in the second phase."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
+        sac = SacConfig.for_problem(problem)
+        iterations = sac.schedule.iterations
+        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
+
+
+@dataclass(frozen=True)
+class RmaBelief:
+    """The newest transitions, and what the student makes of them."""
+
+    history: Tensor  # (n, K, c) the newest row last
+    z: Tensor  # (n, l)
+
+
+class Progress:
+    """How far training is."""
+
+    def __init__(self) -> None:
+        self.iterations = 0  # learned from
+        self.teacher_tasks = 0  # that the first phase stored
+
+    def state_dict(self) -> dict[str, int]:
+        """Both numbers by name."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The inverse of ``state_dict``."""
+        self.iterations = state["iterations"]
+        self.teacher_tasks = state["teacher_tasks"]
+
+
+class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
+    """Acts under the student's z, which every tick updates; nothing happens between episodes."""
+
+    Config = RmaConfig
+    privileged = False
+    saved_attributes = ("net", "progress", "optimizer", "replay", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: RmaConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        """BadArgumentError where a family hides nothing."""
+        sac = config.sac
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.progress = Progress()
+
+        row_columns = context_dim(problem.obs_dim, problem.action_dim)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
+        self.row_norm = RunningNormalizer(row_columns, device)
+        self.task_parameters = HiddenParameters(problem, device)
+        if len(self.task_parameters) == 0:
+            raise BadArgumentError(f"no parameter of {problem.family} is hidden: nothing to infer")
+        sizes = [len(self.task_parameters), *config.encoder_hidden, config.latent_dim]
+        self.encoder = FlatMlp(sizes, self.generator)
+        self.ema_encoder = deepcopy(self.encoder).requires_grad_(False)
+        self.sac = Sac(problem.obs_dim + config.latent_dim, problem.action_dim, sac, self.generator)
+        self.student = HistoryEncoder(
+            row_columns + 1, config.history, config.channels, config.latent_dim, self.generator
+        )
+        self.net = nn.ModuleDict(
+            {
+                "obs_norm": self.obs_norm,
+                "row_norm": self.row_norm,
+                "encoder": self.encoder,
+                "ema_encoder": self.ema_encoder,
+                "sac": self.sac,
+                "student": self.student,
+            }
+        )
+        policy = [p for p in self.sac.parameters() if p.requires_grad]
+        groups = [
+            {"params": policy, "lr": sac.lr},
+            {"params": self.encoder.parameters(), "lr": config.encoder_lr},
+            {"params": self.student.parameters(), "lr": config.student_lr},
+        ]
+        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
+        on_gpu = device.type == "cuda"
+        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+
+    @torch.no_grad()
+    def prior(self, n: int, task: Tensor | None = None) -> RmaBelief:
+        """An empty history, and the student's z of it."""
+        columns = self.student.embed.in_features
+        history = torch.zeros(n, self.config.history, columns, device=self.device)
+        return RmaBelief(history, self.student(history))
+
+    def act(self, obs: Tensor, belief: RmaBelief, explore: bool) -> Tensor:
+        """Actions (n, a): a sample of the policy under z, or its mean."""
+        x = self.features(obs, belief.z)
+        return self.sac.act(x, self.generator if explore else None)
+
+    @torch.no_grad()
+    def observe(self, belief: RmaBelief, transition: Transition) -> RmaBelief:
+        """Append a row, drop the oldest, and ask the student."""
+        exists = torch.ones_like(transition.valid)
+        row = self.rows(transition, exists)
+        newest = belief.history[:, 1:]
+        history = torch.cat([newest, row[:, None]], 1)
+        after = RmaBelief(history, self.student(history))
+        return where(transition.valid, after, belief)
+
+    def adapt(self, belief: RmaBelief, episode: Transition) -> RmaBelief:
+        """The same belief."""
+        return belief
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether training is in its first phase."""
+        return self.progress.iterations < self.config.teacher_iterations
+
+    @torch.no_grad()
+    def taught(self, task: Tensor) -> RmaBelief:
+        """The encoder's z of the true task; the history stays empty."""
+        unseen = self.prior(len(task))
+        known = self.task_parameters.encode(task)
+        return replace(unseen, z=self.ema_encoder(known))
+
+    def rows(self, ticks: Transition, exists: Tensor) -> Tensor:
+        """Rows (..., c) of transitions: normalized, and 1; zeros where they do not exist."""
+        known = exists.float()[..., None]
+        row = self.row_norm(context_features(ticks)) * known
+        return torch.cat([row, known], -1)
+
+    def features(self, obs: Tensor, z: Tensor) -> Tensor:
+        """What actor and critics read, (..., o + l)."""
+        return torch.cat([self.obs_norm(obs), z], -1)
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train teacher or student; means over the gradient steps."""
+        new = self.replay.add(trial)
+        self.row_norm.update(context_features(new))
+        is_taught = self.is_taught
+        self.progress.iterations += 1
+        if not is_taught:
+            return repeat(self.student_step, self.config.gradient_steps, self.generator)
+        self.progress.teacher_tasks = self.replay.added
+        self.obs_norm.update(new.obs)
+        return repeat(self.teacher_step, self.config.gradient_steps, self.generator)
+
+    def teacher_losses(self) -> dict[str, Tensor]:
+        """Soft actor-critic's on a random batch; the critics' reaches the encoder."""
+        c = self.config.sac
+        g = self.generator
+        slots = self.replay.tasks(c.meta_batch, g)
+        task = self.replay.task[slots]
+        stored = self.replay.transitions(slots, c.batch_per_task, g)
+        ticks = with_training_reward(self.problem, stored, task[:, None])
+        rows = ticks.flatten(0, 1)
+        batch = relabel_goals(rows, self.problem, g)
+        known = self.task_parameters.encode(task)
+        z_of_task = self.encoder(known)
+        z = z_of_task.repeat_interleave(c.batch_per_task, 0)
+        x = self.features(batch.obs, z)
+        next_x = self.features(batch.next_obs, z)
+        return sac_losses(self.sac, batch, x, next_x, c, g)
+
+    def teacher_step(self) -> dict[str, Tensor]:
+        """One gradient step on encoder, actor, critics and temperature."""
+        losses = self.teacher_losses()
+        total = torch.stack(list(losses.values())).sum()
+        self._improve(total)
+        self.sac.update_targets(self.config.sac)
+        polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
+        return detached(losses)
+
+    def student_loss(self) -> Tensor:
+        """Squared distance to the z of the true task, at random ticks of the student's trials."""
+        c = self.config
+        g = self.generator
+        newest = self.replay.added - self.progress.teacher_tasks
+        slots = self.replay.tasks(c.student_batch, g, newest)
+        share = uniform((c.student_batch,), g)
+        length = self.replay.length[slots]
+        end = (share * length).long()
+        ticks, exists = self.replay.history(slots, end, c.history)
+        rows = self.rows(ticks, exists)
+        found = self.student(rows)
+        task = self.replay.task[slots]
+        known = self.task_parameters.encode(task)
+        with torch.no_grad():
+            wanted = self.ema_encoder(known)
+        error: Tensor = found - wanted
+        return error.square().sum(-1).mean()
+
+    def student_step(self) -> dict[str, Tensor]:
+        """One gradient step on the student."""
+        loss = self.student_loss()
+        self._improve(loss)
+        return {"student": loss.detach()}
+
+    def _improve(self, loss: Tensor) -> None:
+        """A step of Adam on all that the loss reaches; the rest has no gradient and stays."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()

@@ -1,0 +1,59 @@
+"""A network that reads a history of fixed length by convolutions over time."""
+
+import torch
+from torch import Tensor, nn
+
+from policies.nn.networks import init_
+
+KERNELS = (8, 5, 5)  # ticks that an output of each convolution reads (RMA)
+STRIDES = (4, 1, 1)  # ticks between two outputs of each (RMA)
+SHORTEST_HISTORY = 40  # rows: the last convolution then has one output
+
+
+class HistoryEncoder(nn.Module):
+    """Rows (n, K, c) to outputs (n, l), as the adaptation module of Kumar et al. 2021.
+
+    A layer for each row, three convolutions over time with ReLU, and a linear layer.
+    """
+
+    def __init__(
+        self,
+        columns: int,
+        length: int,
+        channels: int,
+        outputs: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Weights uniform in ±1/√inputs, on the generator's device.
+
+        Args:
+            columns: c, numbers in a row.
+            length: K, rows of a history: ``SHORTEST_HISTORY`` and any number of strides more. Of
+                other numbers of rows the newest would not be read.
+            channels: outputs of the first layer and of each convolution.
+            outputs: l
+            generator: what the weights are drawn with.
+        """
+        super().__init__()
+        device = generator.device
+        self.embed = nn.utils.skip_init(nn.Linear, columns, channels, device=device)
+        self.convolutions = nn.ModuleList()
+        for kernel, stride in zip(KERNELS, STRIDES, strict=True):
+            layer = nn.utils.skip_init(
+                nn.Conv1d, channels, channels, kernel, stride=stride, device=device
+            )
+            self.convolutions.append(layer)
+            length = (length - kernel) // stride + 1
+        self.head = nn.utils.skip_init(nn.Linear, channels * length, outputs, device=device)
+        for layer in (self.embed, *self.convolutions, self.head):
+            inputs = layer.weight[0].numel()
+            init_(layer.weight, layer.bias, inputs, generator)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Outputs (n, l) of histories (n, K, c), the newest row last."""
+        h = torch.relu(self.embed(rows))
+        h = h.transpose(1, 2)  # (n, channels, K)
+        for convolution in self.convolutions:
+            h = torch.relu(convolution(h))
+        out: Tensor = self.head(h.flatten(1))
+        return out
