@@ -8,7 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import Script, Tiny
+from noisy import BeliefRecorder, NoisyScript
+from tiny import Tiny
 from torch import Tensor
 
 from adaptation.problem import problem_of
@@ -24,44 +25,6 @@ N = 4
 CONFIG = Rl2Config(memory_size=8, hidden=8)
 RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
 ENDS = pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
-
-
-class NoisyScript(Script):
-    """A script whose observations and rewards are random numbers."""
-
-    def __init__(self, n: int, **ends: dict[int, int]) -> None:
-        super().__init__(n, **ends)
-        self.rng = np.random.default_rng(0)
-
-    def reset(self, task: Any) -> Any:
-        super().reset(task)
-        return self.rng.normal(size=(self.n, 2))
-
-    def step(self, action: Any) -> Any:
-        step = super().step(action)
-        return replace(
-            step,
-            obs=self.rng.normal(size=(self.n, 2)),
-            reward=self.rng.normal(size=self.n),
-            applied=0.5 * action,
-        )
-
-
-class BeliefRecorder:
-    """A method that keeps the belief it acted under at every tick."""
-
-    privileged = False
-
-    def __init__(self, method: Rl2) -> None:
-        self.method = method
-        self.beliefs: list[Rl2Belief] = []
-        self.prior = method.prior
-        self.observe = method.observe
-        self.adapt = method.adapt
-
-    def act(self, obs: Tensor, belief: Rl2Belief, explore: bool) -> Tensor:
-        self.beliefs.append(belief)
-        return self.method.act(obs, belief, explore)
 
 
 def trained() -> Rl2:
