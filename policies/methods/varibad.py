@@ -17,9 +17,10 @@ a action, h memory, l latent.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import where
@@ -36,6 +37,8 @@ from policies.rl.ppo import PpoConfig, PpoLearner
 from policies.rl.replay import LearnsFromReplay, Replay
 from robots.errors import BadArgumentError
 
+DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]
+
 
 @dataclass(frozen=True)
 class VaribadConfig(PpoConfig):
@@ -43,7 +46,8 @@ class VaribadConfig(PpoConfig):
 
     latent_dim: Count = 5  # l (VariBAD)
     memory_size: Width = 64  # units of the encoder's GRU; VariBAD has 128
-    decoder_hidden: LayerWidths = (64, 32)  # layer widths of each decoder (VariBAD)
+    # layer widths of each decoder (VariBAD), at least one
+    decoder_hidden: DecoderWidths = (64, 32)
     vae_lr: Positive = 1e-3  # learning rate of encoder and decoders (VariBAD)
     vae_steps: Count = 3  # gradient steps on them per iteration (VariBAD's sparse point)
     vae_tasks: Count = 64  # trials of a batch; VariBAD has 10 to 25

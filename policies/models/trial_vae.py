@@ -105,7 +105,7 @@ class TrialVae(nn.Module):
 
     def step(self, tick: Transition, hidden: Tensor) -> tuple[Tensor, DiagonalGaussian]:
         """The memory (n, h) after one more tick (n, ...), and the belief (n, l) from it."""
-        hidden = self.memory.step(self._inputs(tick), hidden)
+        hidden, _ = self.memory.step(self._inputs(tick), hidden)
         return hidden, self._belief(hidden)
 
     def encode(self, ticks: Transition) -> DiagonalGaussian:

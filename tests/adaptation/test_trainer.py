@@ -285,7 +285,7 @@ def test_a_training_is_resumed_with_the_weights_of_the_interrupted_trial(tmp_pat
         assert same(state(run), state(whole))
 
 
-@pytest.mark.parametrize("method", ["rl2", "maml"])
+@pytest.mark.parametrize("method", ["rl2", "maml", "varibad"])
 def test_what_learns_from_its_newest_trials_alone_is_never_collected_ahead(
     tmp_path: Path, method: str
 ) -> None:

@@ -206,7 +206,9 @@ def test_ppo_changes_the_policy_and_not_the_autoencoder() -> None:
     method.learner.learn(ticks)
     assert not changed(vae, method.vae)
     assert {"actor.0.weight", "critic.0.weight", "log_std"} <= changed(policy, method.learner.net)
-    assert all(p.grad is None or (p.grad == 0).all() for p in method.learner.net.encoder.parameters())
+    assert all(
+        p.grad is None or (p.grad == 0).all() for p in method.learner.net.encoder.parameters()
+    )
 
 
 def test_the_elbo_changes_the_autoencoder_and_not_the_policy() -> None:
@@ -303,9 +305,9 @@ def brute_force_elbo(
             change = trial.next_obs[k] - trial.obs[k]
             change = (change - vae.change_norm.mean) * vae.change_norm.inv_std
             reward = (trial.reward[k] - vae.reward_norm.mean) * vae.reward_norm.inv_std
-            known = torch.cat([z[t], obs, trial.applied[k]])
-            moved = Normal(vae.obs_decoder(known), 1.0)
-            earned = Normal(vae.reward_decoder(torch.cat([known, change])), 1.0)
+            known = torch.cat([obs, trial.applied[k]])
+            moved = Normal(vae.obs_decoder(z[t], known), 1.0)
+            earned = Normal(vae.reward_decoder(z[t], torch.cat([known, change])), 1.0)
             sums["obs"] = sums["obs"] - unnormalized(moved, change)
             sums["reward"] = sums["reward"] - unnormalized(earned, reward)
     scale = {"reward": 1.0, "obs": method.config.obs_weight, "belief_kl": method.config.kl_weight}
@@ -341,14 +343,12 @@ def test_the_loss_is_the_sum_over_past_and_future_and_the_kl_to_the_previous_bel
         g = torch.Generator().manual_seed(5)
         every_term = torch.arange(steps + 1)[:, None]
         every_tick = torch.arange(steps)[:, None]
-        found = elbo_losses(
-            method.vae, sequence, length, every_term, every_tick, method.config, g
-        )
+        found = elbo_losses(method.vae, sequence, length, every_term, every_tick, method.config, g)
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-4), name
 
 
-def test_worlds_count_alike_in_the_loss() -> None:
+def test_worlds_count_alike_in_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean over terms and trials, whatever their length."""
     method = trained()
     trial, _ = recorded(method, **RAGGED)
@@ -356,23 +356,25 @@ def test_worlds_count_alike_in_the_loss() -> None:
     length = sequence.valid.sum(0)
     terms = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]]).clamp(max=length)
     decoded = torch.zeros(1, N, dtype=torch.int64)
-    config = method.config
 
-    class Zero(torch.Generator):
-        """A generator; the draws below do not depend on the number of worlds."""
+    def mean(belief: DiagonalGaussian, _: torch.Generator) -> Tensor:
+        return belief.mean  # a draw would depend on the number of worlds
 
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch, torch.no_grad():
-        patch.setattr(DiagonalGaussian, "sample", lambda self, generator: self.mean)
-        g = Zero()
-        together = elbo_losses(method.vae, sequence, length, terms, decoded, config, g)
-        apart = []
-        for i in range(N):
-            one = [x[..., [i]] for x in (length, terms, decoded)]
-            apart.append(elbo_losses(method.vae, sequence[:, [i]], *one, config, g))
+    monkeypatch.setattr(DiagonalGaussian, "sample", mean)
+
+    def losses(*worlds: int) -> dict[str, Tensor]:
+        rows = list(worlds)
+        some = [x[..., rows] for x in (length, terms, decoded)]
+        with torch.no_grad():
+            return elbo_losses(
+                method.vae, sequence[:, rows], *some, method.config, method.generator
+            )
+
+    together = losses(*range(N))
+    apart = [losses(i) for i in range(N)]
     for name, loss in together.items():
-        mean = torch.stack([losses[name] for losses in apart]).mean()
-        torch.testing.assert_close(loss, mean)
+        of_each = torch.stack([part[name] for part in apart])
+        torch.testing.assert_close(loss, of_each.mean())
 
 
 def test_terms_and_decoded_ticks_are_drawn_from_the_whole_of_each_trial() -> None:
@@ -389,8 +391,8 @@ def test_the_loss_takes_whole_trials_from_the_buffer(monkeypatch: pytest.MonkeyP
     method = trained(elbo_terms=400, decoded_ticks=400)
     seen: dict[str, Any] = {}
 
-    def spy(vae: Any, ticks: Transition, length: Tensor, terms: Tensor, decoded: Tensor, *_: Any):  # type: ignore[no-untyped-def]
-        seen.update(ticks=ticks, length=length, terms=terms, decoded=decoded)
+    def spy(_: Any, *arguments: Any) -> dict[str, Tensor]:
+        seen.update(zip(("ticks", "length", "terms", "decoded"), arguments, strict=False))
         return {}
 
     monkeypatch.setattr(module, "elbo_losses", spy)
@@ -404,7 +406,7 @@ def test_the_loss_takes_whole_trials_from_the_buffer(monkeypatch: pytest.MonkeyP
 
 
 def test_the_belief_learns_what_the_reward_depends_on() -> None:
-    """Rewards ±1 by the task alone: after a trial the belief tells which, and before it does not."""
+    """Rewards ±1 by the task alone: the belief after a trial tells which."""
     config = replace(CONFIG, vae_lr=1e-2, vae_tasks=32, elbo_terms=8)
     method = Varibad(problem_of(FAMILY), config, 0, CPU)
     trial, _ = recorded(method)

@@ -1,0 +1,50 @@
+"""RL² with a transformer: the memory is causal attention over the trial (TrMRL, Melo 2022).
+
+Everything else is RL²: what the memory reads of a tick, that it is reset for a new task only, and
+PPO over the trial as one return. A tick looks at the ticks before it in its own trial, within a
+window that by default holds the whole trial. The window's keys and values are the belief, so a tick
+of a deployment costs the same however long it has lasted, and what is older is forgotten.
+
+TrMRL's memory is not causal attention over the trial but over the last few ticks, and its
+initialization (T-Fixup) takes the place of the layer norms that stand before each block here, as in
+GTrXL (Parisotto et al. 2020), from whom we take no gates.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from policies.method import Problem
+from policies.methods.rl2 import MemoryPolicy
+from policies.nn.attention import AttentionMemory, Window
+from policies.ranges import Count, Width
+from policies.rl.ppo import PpoConfig
+
+MAX_WINDOW = 256  # ticks: keys and values of a world are at most 128 KiB a block of 64 units
+
+
+@dataclass(frozen=True)
+class Rl2TransformerConfig(PpoConfig):
+    """Settings: PPO's, and those of the attention."""
+
+    memory_size: Width = 64  # width of the blocks; TrMRL has 32 to 128
+    blocks: Count = 1  # attention blocks; TrMRL has 4 to 12
+    heads: Count = 4  # heads of a block's attention
+    window: Count = 60  # past ticks that a tick looks at
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """As PPO's; the window is the trial, as far as memory allows."""
+        trial_steps = problem.episodes * problem.horizon
+        return replace(super().for_problem(problem), window=min(MAX_WINDOW, trial_steps))
+
+
+class Rl2Transformer(MemoryPolicy[Window]):
+    """RL² whose memory is a window of ticks."""
+
+    Config = Rl2TransformerConfig
+    config: Rl2TransformerConfig
+
+    def make_memory(self, inputs: int) -> AttentionMemory:
+        """Attention over ticks of which it reads ``inputs`` columns."""
+        c = self.config
+        return AttentionMemory(inputs, c.memory_size, c.blocks, c.heads, c.window, self.generator)
