@@ -99,7 +99,8 @@ class HyperState(nn.Module):
 
     def forward(self, ticks: Transition) -> Tensor:
         """Features of ticks whose observations are hyper-states already."""
-        return self.norm(ticks.obs)
+        features: Tensor = self.norm(ticks.obs)
+        return features
 
 
 class Varibad(SavedState, LearnsFromReplay):

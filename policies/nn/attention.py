@@ -4,7 +4,8 @@ Blocks of attention and a feed-forward layer (Vaswani et al. 2017), each behind 
 et al. 2020). Where a tick lies in time enters by rotary embedding (Su et al. 2021): only the
 distance of two ticks counts, so a window may slide on for ever. The state is the window's keys and
 values, so that one more tick costs as much however long a trial has lasted.
-Axes: L ticks, n worlds, W past ticks of the window, b blocks, k width, h heads, d = k / h.
+Axes: L ticks, n worlds, W past ticks of the window, S = W + L places in it, b blocks, k width,
+h heads, d = k / h.
 """
 
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ EXPANSION = 2  # width of the feed-forward layer over k; Vaswani et al. have 4
 class Window:
     """What attention keeps of the last W ticks of n worlds, the newest last."""
 
-    keys: Tensor  # (n, b, W, k)
+    keys: Tensor  # (n, b, W, k) not yet rotated
     values: Tensor  # (n, b, W, k)
-    age: Tensor  # (n,) ticks since the first one, float
+    filled: Tensor  # (n,) number of ticks in it, at most W
 
 
 class AttentionBlock(nn.Module):
@@ -43,44 +44,54 @@ class AttentionBlock(nn.Module):
         self.forward_norm = nn.LayerNorm(size, device=device)
         self.feed_forward = mlp([size, EXPANSION * size, size], generator)
 
-    def projections(self, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (n, L, k) of ticks (n, L, k) at positions (n, L)."""
-        projected = self.project(self.attention_norm(x))
-        query, key, value = projected.chunk(3, -1)
-        return self._rotated(query, position), self._rotated(key, position), value
-
-    def attend(
+    def forward(
         self,
         x: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        past_keys: Tensor,
+        past_values: Tensor,
         mask: Tensor,
-    ) -> Tensor:
-        """Ticks (n, L, k) after they have looked at keys and values (n, S, k).
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Let ticks look at the window and at one another.
 
-        ``mask`` (n, L, S) is True where a query may look.
+        Args:
+            x: (n, L, k) new ticks.
+            past_keys: (n, W, k)
+            past_values: (n, W, k)
+            mask: (n, L, S) True where a new tick may look.
+
+        Returns:
+            The ticks (n, L, k) with what they found, and keys and values (n, S, k) of all.
         """
+        projected = self.project(self.attention_norm(x))
+        query, key, value = projected.chunk(3, -1)
+        keys = torch.cat([past_keys, key], 1)
+        values = torch.cat([past_values, value], 1)
+        window = past_keys.shape[1]
         found = scaled_dot_product_attention(
-            self._split(query), self._split(keys), self._split(values), mask[:, None]
+            self._rotated(self._split(query), first_place=window),
+            self._rotated(self._split(keys), first_place=0),
+            self._split(values),
+            mask[:, None],
         )
         x = x + self.merge(found.transpose(1, 2).flatten(2))
-        outcome: Tensor = x + self.feed_forward(self.forward_norm(x))
-        return outcome
+        x = x + self.feed_forward(self.forward_norm(x))
+        return x, keys, values
 
     def _split(self, x: Tensor) -> Tensor:
         """(n, L, k) by heads, (n, h, L, d)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        by_head: Tensor = x.unflatten(-1, (self.heads, -1))
+        return by_head.transpose(1, 2)
 
-    def _rotated(self, x: Tensor, position: Tensor) -> Tensor:
-        """Each head's pairs of columns, rotated by position times the pair's frequency."""
-        first, second = x.unflatten(-1, (self.heads, 2, -1)).unbind(-2)  # (n, L, h, d / 2)
-        pairs = first.shape[-1]
+    def _rotated(self, x: Tensor, first_place: int) -> Tensor:
+        """Pairs of columns of ticks (n, h, L, d), turned by place times the pair's frequency."""
+        first, second = x.chunk(2, -1)  # (n, h, L, d / 2)
+        ticks, pairs = first.shape[-2:]
+        place = first_place + torch.arange(ticks, device=x.device)
         exponent = torch.arange(pairs, device=x.device) / pairs
-        angle = position[..., None, None] * ROTARY_BASE**-exponent
-        cos, sin = angle.cos(), angle.sin()
-        rotated = [first * cos - second * sin, first * sin + second * cos]
-        return torch.stack(rotated, -2).flatten(-3)
+        angle = place[:, None] * ROTARY_BASE**-exponent
+        cos = angle.cos()
+        sin = angle.sin()
+        return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
 
 
 class AttentionMemory(nn.Module):
@@ -113,10 +124,10 @@ class AttentionMemory(nn.Module):
         self.norm = nn.LayerNorm(size, device=generator.device)
 
     def initial(self, n: int) -> Window:
-        """An empty window."""
+        """An empty window of each world."""
         weight = self.norm.weight
         empty = weight.new_zeros(n, len(self.blocks), self.window, self.size)
-        return Window(keys=empty, values=empty.clone(), age=weight.new_zeros(n))
+        return Window(keys=empty, values=empty.clone(), filled=weight.new_zeros(n))
 
     def step(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
         """The output (n, k) and the window after one more input (n, i)."""
@@ -127,30 +138,26 @@ class AttentionMemory(nn.Module):
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last window."""
         ticks = len(inputs)
         x = self.embed(inputs.transpose(0, 1))  # (n, L, k)
-        steps = torch.arange(ticks, device=x.device)
-        position = state.age[:, None] + steps
-        mask = self._mask(ticks, state.age)
-        kept_keys, kept_values = [], []
+        mask = self._mask(ticks, state.filled)
+        all_keys = []
+        all_values = []
         for number, block in enumerate(self.blocks):
-            query, key, value = block.projections(x, position)
-            keys = torch.cat([state.keys[:, number], key], 1)  # (n, W + L, k)
-            values = torch.cat([state.values[:, number], value], 1)
-            x = block.attend(x, query, keys, values, mask)
-            kept_keys.append(keys[:, ticks:])
-            kept_values.append(values[:, ticks:])
+            x, keys, values = block(x, state.keys[:, number], state.values[:, number], mask)
+            all_keys.append(keys[:, ticks:])
+            all_values.append(values[:, ticks:])
+        filled = state.filled + ticks
         after = Window(
-            keys=torch.stack(kept_keys, 1),
-            values=torch.stack(kept_values, 1),
-            age=state.age + ticks,
+            keys=torch.stack(all_keys, 1),
+            values=torch.stack(all_values, 1),
+            filled=filled.clamp(max=self.window),
         )
         return self.norm(x).transpose(0, 1), after
 
-    def _mask(self, ticks: int, age: Tensor) -> Tensor:
-        """Whether tick t of L may look at place s of W kept and L new ones, (n, L, W + L)."""
-        places = torch.arange(self.window + ticks, device=age.device)
-        own = self.window + torch.arange(ticks, device=age.device)[:, None]
-        distance = own - places  # (L, W + L) ticks back from each tick
+    def _mask(self, ticks: int, filled: Tensor) -> Tensor:
+        """Whether new tick t of L may look at place s of S, (n, L, S)."""
+        place = torch.arange(self.window + ticks, device=filled.device)
+        own_place = place[self.window :, None]
+        distance = own_place - place  # (L, S) ticks back
         in_window = (distance >= 0) & (distance <= self.window)
-        # A window holds as many ticks as there were, at most W; they are its last ones.
-        is_filled = places >= self.window - age[:, None]
+        is_filled = place >= self.window - filled[:, None]  # the window's last ticks
         return in_window & is_filled[:, None]
