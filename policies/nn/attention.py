@@ -9,6 +9,7 @@ h heads, d = k / h.
 """
 
 from dataclasses import dataclass
+from math import pi
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,9 @@ EXPANSION = 2  # width of the feed-forward layer over k; Vaswani et al. have 4
 class Window:
     """What attention keeps of the last W ticks of n worlds, the newest last."""
 
-    keys: Tensor  # (n, b, W, k) not yet rotated
-    values: Tensor  # (n, b, W, k)
-    filled: Tensor  # (n,) number of ticks in it, at most W
+    keys: tuple[Tensor, ...]  # of each block (n, W, k), rotated
+    values: tuple[Tensor, ...]  # of each block (n, W, k)
+    age: Tensor  # (n,) int64, ticks since the first one
 
 
 class AttentionBlock(nn.Module):
@@ -49,6 +50,7 @@ class AttentionBlock(nn.Module):
         x: Tensor,
         past_keys: Tensor,
         past_values: Tensor,
+        angle: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Let ticks look at the window and at one another.
@@ -57,6 +59,7 @@ class AttentionBlock(nn.Module):
             x: (n, L, k) new ticks.
             past_keys: (n, W, k)
             past_values: (n, W, k)
+            angle: (n, L, d / 2) that a new tick's pairs of columns are rotated by, rad.
             mask: (n, L, S) True where a new tick may look.
 
         Returns:
@@ -64,34 +67,31 @@ class AttentionBlock(nn.Module):
         """
         projected = self.project(self.attention_norm(x))
         query, key, value = projected.chunk(3, -1)
-        keys = torch.cat([past_keys, key], 1)
+        keys = torch.cat([past_keys, self._rotated(key, angle)], 1)
         values = torch.cat([past_values, value], 1)
-        window = past_keys.shape[1]
         found = scaled_dot_product_attention(
-            self._rotated(self._split(query), first_place=window),
-            self._rotated(self._split(keys), first_place=0),
-            self._split(values),
+            self._by_head(self._rotated(query, angle)),
+            self._by_head(keys),
+            self._by_head(values),
             mask[:, None],
         )
         x = x + self.merge(found.transpose(1, 2).flatten(2))
         x = x + self.feed_forward(self.forward_norm(x))
         return x, keys, values
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(n, L, k) by heads, (n, h, L, d)."""
-        by_head: Tensor = x.unflatten(-1, (self.heads, -1))
-        return by_head.transpose(1, 2)
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(n, L, k) as (n, h, L, d)."""
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)
 
-    def _rotated(self, x: Tensor, first_place: int) -> Tensor:
-        """Pairs of columns of ticks (n, h, L, d), turned by place times the pair's frequency."""
-        first, second = x.chunk(2, -1)  # (n, h, L, d / 2)
-        ticks, pairs = first.shape[-2:]
-        place = first_place + torch.arange(ticks, device=x.device)
-        exponent = torch.arange(pairs, device=x.device) / pairs
-        angle = place[:, None] * ROTARY_BASE**-exponent
-        cos = angle.cos()
-        sin = angle.sin()
-        return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
+    def _rotated(self, x: Tensor, angle: Tensor) -> Tensor:
+        """Ticks (n, L, k) whose pairs of columns are turned, in each head by the same angles."""
+        pairs: Tensor = x.unflatten(-1, (self.heads, 2, -1))  # (n, L, h, 2, d / 2)
+        first, second = pairs.unbind(-2)
+        cos = angle.cos()[:, :, None]
+        sin = angle.sin()[:, :, None]
+        turned = [first * cos - second * sin, first * sin + second * cos]
+        return torch.stack(turned, -2).flatten(-3)
 
 
 class AttentionMemory(nn.Module):
@@ -118,6 +118,7 @@ class AttentionMemory(nn.Module):
             )
         self.size = size
         self.window = window
+        self.head_pairs = size // heads // 2
         self.embed = mlp([inputs, size], generator)
         layers = [AttentionBlock(size, heads, generator) for _ in range(blocks)]
         self.blocks = nn.ModuleList(layers)
@@ -126,8 +127,9 @@ class AttentionMemory(nn.Module):
     def initial(self, n: int) -> Window:
         """An empty window of each world."""
         weight = self.norm.weight
-        empty = weight.new_zeros(n, len(self.blocks), self.window, self.size)
-        return Window(keys=empty, values=empty.clone(), filled=weight.new_zeros(n))
+        empty = tuple(weight.new_zeros(n, self.window, self.size) for _ in self.blocks)
+        age = torch.zeros(n, dtype=torch.int64, device=weight.device)
+        return Window(keys=empty, values=empty, age=age)
 
     def step(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
         """The output (n, k) and the window after one more input (n, i)."""
@@ -138,26 +140,36 @@ class AttentionMemory(nn.Module):
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last window."""
         ticks = len(inputs)
         x = self.embed(inputs.transpose(0, 1))  # (n, L, k)
-        mask = self._mask(ticks, state.filled)
+        angle = self._angles(ticks, state.age)
+        mask = self._mask(ticks, state.age)
         all_keys = []
         all_values = []
-        for number, block in enumerate(self.blocks):
-            x, keys, values = block(x, state.keys[:, number], state.values[:, number], mask)
+        for block, past_keys, past_values in zip(
+            self.blocks, state.keys, state.values, strict=True
+        ):
+            x, keys, values = block(x, past_keys, past_values, angle, mask)
             all_keys.append(keys[:, ticks:])
             all_values.append(values[:, ticks:])
-        filled = state.filled + ticks
-        after = Window(
-            keys=torch.stack(all_keys, 1),
-            values=torch.stack(all_values, 1),
-            filled=filled.clamp(max=self.window),
-        )
+        after = Window(tuple(all_keys), tuple(all_values), state.age + ticks)
         return self.norm(x).transpose(0, 1), after
 
-    def _mask(self, ticks: int, filled: Tensor) -> Tensor:
+    def _angles(self, ticks: int, age: Tensor) -> Tensor:
+        """Of the rotations of L new ticks, (n, L, d / 2): their time times each frequency.
+
+        In double precision, which tells two neighboring ticks apart in trials of any length.
+        """
+        steps = torch.arange(ticks, device=age.device)
+        time = (age[:, None] + steps).double()
+        pair = torch.arange(self.head_pairs, device=age.device)
+        frequency = ROTARY_BASE ** -(pair.double() / self.head_pairs)
+        angle = time[..., None] * frequency
+        return (angle % (2 * pi)).float()
+
+    def _mask(self, ticks: int, age: Tensor) -> Tensor:
         """Whether new tick t of L may look at place s of S, (n, L, S)."""
-        place = torch.arange(self.window + ticks, device=filled.device)
+        place = torch.arange(self.window + ticks, device=age.device)
         own_place = place[self.window :, None]
         distance = own_place - place  # (L, S) ticks back
         in_window = (distance >= 0) & (distance <= self.window)
-        is_filled = place >= self.window - filled[:, None]  # the window's last ticks
+        is_filled = place >= self.window - age[:, None]  # a young window has only its last places
         return in_window & is_filled[:, None]
