@@ -40,8 +40,11 @@ class DiagonalGaussian:
     def kl(self, other: Self) -> Tensor:
         """KL(self ‖ other), nats, (...,)."""
         log_ratio = self.log_var - other.log_var
-        offset = (self.mean - other.mean).square() * torch.exp(-other.log_var)
-        return 0.5 * (log_ratio.exp() + offset - 1 - log_ratio).sum(-1)
+        ratio = log_ratio.exp()
+        precision = torch.exp(-other.log_var)
+        distance = (self.mean - other.mean).square() * precision
+        terms = ratio + distance - 1 - log_ratio
+        return 0.5 * terms.sum(-1)
 
 
 def standard_gaussian(n: int, latent_dim: int, device: torch.device) -> DiagonalGaussian:
@@ -73,8 +76,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         """Outputs (..., k) for z (..., l) and inputs (..., i), whose leading axes broadcast."""
-        h = torch.relu(self.from_z(z) + self.from_tick(x))
-        outputs: Tensor = self.rest(h)
+        hidden = torch.relu(self.from_z(z) + self.from_tick(x))
+        outputs: Tensor = self.rest(hidden)
         return outputs
 
 
@@ -136,12 +139,12 @@ class TrialVae(nn.Module):
         change = self.change_norm(ticks.next_obs - ticks.obs)
         reward = self.reward_norm(ticks.reward[..., None])
         before = torch.cat([obs, ticks.applied], -1)
-        predicted_change = self.obs_decoder(z, before)
-        # The reward may depend on what came of the action.
-        predicted_reward = self.reward_decoder(z, torch.cat([before, change], -1))
-        reward_error = (predicted_reward - reward).square()
-        change_error = (predicted_change - change).square()
-        return reward_error[..., 0], change_error.sum(-1)
+        after = torch.cat([before, change], -1)  # a reward may depend on what came of the action
+        reward_error = self.reward_decoder(z, after) - reward
+        change_error = self.obs_decoder(z, before) - change
+        squared_reward_error = reward_error.square()
+        squared_change_error = change_error.square()
+        return squared_reward_error[..., 0], squared_change_error.sum(-1)
 
     def update(self, ticks: Transition) -> None:
         """Take transitions (b, ...) into the statistics of the normalizers."""
@@ -159,7 +162,8 @@ class TrialVae(nn.Module):
             self.change_norm(ticks.next_obs - ticks.obs),
             ends[..., None].float(),
         ]
-        return torch.relu(self.embed(torch.cat(columns, -1)))
+        embedded = self.embed(torch.cat(columns, -1))
+        return torch.relu(embedded)
 
     def _belief(self, hidden: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(hidden).chunk(2, -1)

@@ -67,15 +67,18 @@ class AttentionBlock(nn.Module):
         """
         projected = self.project(self.attention_norm(x))
         query, key, value = projected.chunk(3, -1)
-        keys = torch.cat([past_keys, self._rotated(key, angle)], 1)
+        query = self._rotated(query, angle)
+        key = self._rotated(key, angle)
+        keys = torch.cat([past_keys, key], 1)
         values = torch.cat([past_values, value], 1)
         found = scaled_dot_product_attention(
-            self._by_head(self._rotated(query, angle)),
-            self._by_head(keys),
-            self._by_head(values),
-            mask[:, None],
+            query=self._by_head(query),
+            key=self._by_head(keys),
+            value=self._by_head(values),
+            attn_mask=mask[:, None],
         )
-        x = x + self.merge(found.transpose(1, 2).flatten(2))
+        found = found.transpose(1, 2)  # (n, L, h, d)
+        x = x + self.merge(found.flatten(2))
         x = x + self.feed_forward(self.forward_norm(x))
         return x, keys, values
 
@@ -88,10 +91,13 @@ class AttentionBlock(nn.Module):
         """Ticks (n, L, k) whose pairs of columns are turned, in each head by the same angles."""
         pairs: Tensor = x.unflatten(-1, (self.heads, 2, -1))  # (n, L, h, 2, d / 2)
         first, second = pairs.unbind(-2)
-        cos = angle.cos()[:, :, None]
-        sin = angle.sin()[:, :, None]
-        turned = [first * cos - second * sin, first * sin + second * cos]
-        return torch.stack(turned, -2).flatten(-3)
+        angle = angle[:, :, None]
+        cos = angle.cos()
+        sin = angle.sin()
+        turned_first = first * cos - second * sin
+        turned_second = first * sin + second * cos
+        turned = torch.stack([turned_first, turned_second], -2)
+        return turned.flatten(-3)
 
 
 class AttentionMemory(nn.Module):
@@ -144,32 +150,41 @@ class AttentionMemory(nn.Module):
         mask = self._mask(ticks, state.age)
         all_keys = []
         all_values = []
-        for block, past_keys, past_values in zip(
-            self.blocks, state.keys, state.values, strict=True
-        ):
+        past = zip(self.blocks, state.keys, state.values, strict=True)
+        for block, past_keys, past_values in past:
             x, keys, values = block(x, past_keys, past_values, angle, mask)
             all_keys.append(keys[:, ticks:])
             all_values.append(values[:, ticks:])
-        after = Window(tuple(all_keys), tuple(all_values), state.age + ticks)
-        return self.norm(x).transpose(0, 1), after
+        after = Window(
+            keys=tuple(all_keys),
+            values=tuple(all_values),
+            age=state.age + ticks,
+        )
+        outputs = self.norm(x)
+        return outputs.transpose(0, 1), after
 
     def _angles(self, ticks: int, age: Tensor) -> Tensor:
         """Of the rotations of L new ticks, (n, L, d / 2): their time times each frequency.
 
         In double precision, which tells two neighboring ticks apart in trials of any length.
         """
-        steps = torch.arange(ticks, device=age.device)
-        time = (age[:, None] + steps).double()
-        pair = torch.arange(self.head_pairs, device=age.device)
-        frequency = ROTARY_BASE ** -(pair.double() / self.head_pairs)
+        device = age.device
+        steps = torch.arange(ticks, device=device)
+        time = age[:, None] + steps
+        pairs = torch.arange(self.head_pairs, device=device)
+        exponent = pairs.double() / self.head_pairs
+        frequency = ROTARY_BASE**-exponent
         angle = time[..., None] * frequency
-        return (angle % (2 * pi)).float()
+        within_turn = angle % (2 * pi)
+        return within_turn.float()
 
     def _mask(self, ticks: int, age: Tensor) -> Tensor:
         """Whether new tick t of L may look at place s of S, (n, L, S)."""
         place = torch.arange(self.window + ticks, device=age.device)
-        own_place = place[self.window :, None]
-        distance = own_place - place  # (L, S) ticks back
-        in_window = (distance >= 0) & (distance <= self.window)
-        is_filled = place >= self.window - age[:, None]  # a young window has only its last places
-        return in_window & is_filled[:, None]
+        own_place = place[self.window :]
+        distance = own_place[:, None] - place  # (L, S) ticks back
+        is_past = distance >= 0
+        is_near = distance <= self.window
+        first_filled = self.window - age  # a young window has only its last places
+        is_filled = place >= first_filled[:, None]  # (n, S)
+        return is_past & is_near & is_filled[:, None]
