@@ -388,7 +388,7 @@ def test_time_ends_a_method_that_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["point", "slide"])
-@pytest.mark.parametrize("method", ["pearl", "rl2", "maml", "grbal", "context_mpc"])
+@pytest.mark.parametrize("method", ["pearl", "rl2", "varibad", "maml", "grbal", "context_mpc"])
 def test_references_spend_as_much_per_environment_step(method: str, family: str) -> None:
     """In iterations that are not much smaller than those of the method."""
     run = Run(Path("nowhere"), RunConfig(method, family))
