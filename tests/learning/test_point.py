@@ -73,7 +73,7 @@ class ActsUnderAnothersBelief:
         return self.method.act(obs, map_tensors(of_the_next, belief), explore)
 
 
-@pytest.mark.parametrize(("name", "iterations"), [("varibad", 45)])
+@pytest.mark.parametrize(("name", "iterations"), [("varibad", 45), ("rl2_transformer", 30)])
 def test_what_a_memory_knows_of_its_own_task_is_worth_it(
     name: str, iterations: int, blind: np.ndarray
 ) -> None:
