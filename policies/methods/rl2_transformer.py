@@ -11,13 +11,18 @@ without the gates that they add.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from policies.method import Problem
 from policies.methods.rl2 import MemoryPolicy
 from policies.nn.attention import AttentionMemory, Window
 from policies.ranges import Count, Width
 from policies.rl.ppo import PpoConfig
+
+WindowLength = Annotated[int, Meta(ge=1, le=4096)]  # ticks that a window may be set to
+Depth = Annotated[int, Meta(ge=1, le=64)]
 
 MAX_WINDOW = 256  # ticks: keys and values of a world are at most 128 KiB a block of 64 units
 
@@ -27,9 +32,9 @@ class Rl2TransformerConfig(PpoConfig):
     """Settings: PPO's, and those of the attention."""
 
     memory_size: Width = 64  # width of the blocks; TrMRL has 128 on half-cheetah, 32 on Meta-World
-    blocks: Count = 1  # attention blocks; TrMRL has 4 on half-cheetah
+    blocks: Depth = 1  # attention blocks; TrMRL has 4 on half-cheetah
     heads: Count = 4  # heads of a block's attention (TrMRL on Meta-World)
-    window: Count = 60  # W, past ticks that a tick looks at; TrMRL has 5
+    window: WindowLength = 60  # W, past ticks that a tick looks at; TrMRL has 5
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:

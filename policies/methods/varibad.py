@@ -44,12 +44,13 @@ DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]
 class VaribadConfig(PpoConfig):
     """Settings: PPO's, and those of the autoencoder. Numbers of VariBAD are those of its code."""
 
-    latent_dim: Count = 5  # l (VariBAD)
+    latent_dim: Width = 5  # l (VariBAD)
     memory_size: Width = 64  # units of the encoder's GRU; VariBAD has 128
     # layer widths of each decoder (VariBAD), at least one
     decoder_hidden: DecoderWidths = (64, 32)
     vae_lr: Positive = 1e-3  # learning rate of encoder and decoders (VariBAD)
-    vae_steps: Count = 3  # gradient steps on them per iteration (VariBAD's sparse point)
+    # gradient steps on them per iteration; VariBAD's sparse point has 3, in 15,000 iterations
+    vae_steps: Count = 10
     vae_tasks: Count = 64  # trials of a batch; VariBAD has 10 to 25
     elbo_terms: Count = 8  # T, terms drawn of a trial's; VariBAD's half-cheetah has 50
     decoded_ticks: Count = 32  # D, ticks drawn that each term predicts; there it has 50
