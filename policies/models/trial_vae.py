@@ -118,12 +118,15 @@ class TrialVae(nn.Module):
         """
         inputs = self._inputs(ticks)
         n = inputs.shape[1]
-        hidden, _ = self.memory.scan(inputs, self.memory.initial(n))
+        empty = self.memory.initial(n)
+        hidden, _ = self.memory.scan(inputs, empty)
         after = self._belief(hidden)
         prior = standard_gaussian(n, self.latent_dim, inputs.device)
+        first_mean = prior.mean[None]
+        first_log_var = prior.log_var[None]
         return DiagonalGaussian(
-            torch.cat([prior.mean[None], after.mean]),
-            torch.cat([prior.log_var[None], after.log_var]),
+            mean=torch.cat([first_mean, after.mean]),
+            log_var=torch.cat([first_log_var, after.log_var]),
         )
 
     def errors(self, z: Tensor, ticks: Transition) -> tuple[Tensor, Tensor]:
@@ -135,9 +138,7 @@ class TrialVae(nn.Module):
             Of the reward and of the next observation, the latter summed over its columns, both
             (..., n).
         """
-        obs = self.obs_norm(ticks.obs)
-        change = self.change_norm(ticks.next_obs - ticks.obs)
-        reward = self.reward_norm(ticks.reward[..., None])
+        obs, change, reward = self._normalized(ticks)
         before = torch.cat([obs, ticks.applied], -1)
         after = torch.cat([before, change], -1)  # a reward may depend on what came of the action
         reward_error = self.reward_decoder(z, after) - reward
@@ -155,15 +156,23 @@ class TrialVae(nn.Module):
     def _inputs(self, ticks: Transition) -> Tensor:
         """What the memory reads of ticks (...,), (..., h): transitions, and whether one ends."""
         ends = ticks.terminated | ticks.truncated
+        obs, change, reward = self._normalized(ticks)
         columns = [
-            self.obs_norm(ticks.obs),
+            obs,
             ticks.applied,
-            self.reward_norm(ticks.reward[..., None]),
-            self.change_norm(ticks.next_obs - ticks.obs),
+            reward,
+            change,
             ends[..., None].float(),
         ]
         embedded = self.embed(torch.cat(columns, -1))
         return torch.relu(embedded)
+
+    def _normalized(self, ticks: Transition) -> tuple[Tensor, Tensor, Tensor]:
+        """Observation (..., o), its change (..., o) and reward (..., 1) of ticks (...,)."""
+        obs = self.obs_norm(ticks.obs)
+        change = self.change_norm(ticks.next_obs - ticks.obs)
+        reward = self.reward_norm(ticks.reward[..., None])
+        return obs, change, reward
 
     def _belief(self, hidden: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(hidden).chunk(2, -1)

@@ -34,7 +34,12 @@ class Window:
 class AttentionBlock(nn.Module):
     """Attention to keys of the past and of now, then a feed-forward layer; both are added on."""
 
-    def __init__(self, size: int, heads: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        size: int,
+        heads: int,
+        generator: torch.Generator,
+    ) -> None:
         """``size`` is k, ``heads`` is h; the weights live on the generator's device."""
         super().__init__()
         self.heads = heads
@@ -65,7 +70,8 @@ class AttentionBlock(nn.Module):
         Returns:
             The ticks (n, L, k) with what they found, and keys and values (n, S, k) of all.
         """
-        projected = self.project(self.attention_norm(x))
+        normalized = self.attention_norm(x)
+        projected = self.project(normalized)
         query, key, value = projected.chunk(3, -1)
         query = self._rotated(query, angle)
         key = self._rotated(key, angle)
@@ -75,11 +81,13 @@ class AttentionBlock(nn.Module):
             query=self._by_head(query),
             key=self._by_head(keys),
             value=self._by_head(values),
-            attn_mask=mask[:, None],
+            attn_mask=mask[:, None],  # the same for all heads
         )
         found = found.transpose(1, 2)  # (n, L, h, d)
-        x = x + self.merge(found.flatten(2))
-        x = x + self.feed_forward(self.forward_norm(x))
+        found = found.flatten(2)
+        x = x + self.merge(found)
+        normalized = self.forward_norm(x)
+        x = x + self.feed_forward(normalized)
         return x, keys, values
 
     def _by_head(self, x: Tensor) -> Tensor:
@@ -124,7 +132,8 @@ class AttentionMemory(nn.Module):
             )
         self.size = size
         self.window = window
-        self.head_pairs = size // heads // 2
+        head_columns = size // heads
+        self.head_pairs = head_columns // 2
         self.embed = mlp([inputs, size], generator)
         layers = [AttentionBlock(size, heads, generator) for _ in range(blocks)]
         self.blocks = nn.ModuleList(layers)
@@ -132,10 +141,14 @@ class AttentionMemory(nn.Module):
 
     def initial(self, n: int) -> Window:
         """An empty window of each world."""
-        weight = self.norm.weight
-        empty = tuple(weight.new_zeros(n, self.window, self.size) for _ in self.blocks)
-        age = torch.zeros(n, dtype=torch.int64, device=weight.device)
-        return Window(keys=empty, values=empty, age=age)
+        device = self.norm.weight.device
+        empty = torch.zeros(n, self.window, self.size, device=device)
+        of_each_block = (empty,) * len(self.blocks)
+        return Window(
+            keys=of_each_block,
+            values=of_each_block,
+            age=torch.zeros(n, dtype=torch.int64, device=device),
+        )
 
     def step(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
         """The output (n, k) and the window after one more input (n, i)."""
@@ -145,7 +158,8 @@ class AttentionMemory(nn.Module):
     def scan(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last window."""
         ticks = len(inputs)
-        x = self.embed(inputs.transpose(0, 1))  # (n, L, k)
+        inputs = inputs.transpose(0, 1)
+        x = self.embed(inputs)  # (n, L, k)
         angle = self._angles(ticks, state.age)
         mask = self._mask(ticks, state.age)
         all_keys = []
