@@ -14,6 +14,8 @@ METHODS = Registry(
         "finetune": "policies.methods.finetune:Finetune",
         "particle_mpc": "policies.methods.particle_mpc:ParticleMpc",
         "rl2": "policies.methods.rl2:Rl2",
+        "rl2_transformer": "policies.methods.rl2_transformer:Rl2Transformer",
+        "varibad": "policies.methods.varibad:Varibad",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",
         "promp": "policies.methods.promp:Promp",

@@ -8,7 +8,9 @@ episode pays off in later ones.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,8 @@ from policies.nn.state import SavedState, make_generator
 from policies.ranges import Width
 from policies.rl.ppo import PpoConfig, PpoLearner
 
+S = TypeVar("S")  # the state of a memory
+
 
 @dataclass(frozen=True)
 class Rl2Config(PpoConfig):
@@ -30,30 +34,24 @@ class Rl2Config(PpoConfig):
 
 
 @dataclass(frozen=True)
-class Rl2Belief:
+class Rl2Belief(Generic[S]):
     """The memory, and the outcome of the last tick, which is read with the next observation."""
 
-    hidden: Tensor  # (n, h)
+    hidden: S  # of a GRU a tensor (n, h)
     action: Tensor  # (n, a) as applied
     reward: Tensor  # (n,)
     begins: Tensor  # (n,) 1 where the next tick is the first of an episode, else 0
 
 
-class Rl2Encoder(nn.Module):
+class Rl2Encoder(nn.Module, Generic[S]):
     """Features [memory, normalized observation] of every tick, (..., h + o)."""
 
-    def __init__(
-        self,
-        obs: int,
-        actions: int,
-        memory: int,
-        generator: torch.Generator,
-    ) -> None:
-        """Sizes are o, a and h; the weights live on the generator's device."""
+    def __init__(self, obs: int, memory: Memory[S], device: torch.device) -> None:
+        """``obs`` is o; the memory reads o + a + 2 columns."""
         super().__init__()
-        self.obs_norm = RunningNormalizer(obs, generator.device)
-        self.reward_norm = RunningNormalizer(1, generator.device)
-        self.memory: Memory = GruMemory(obs + actions + 2, memory, generator)
+        self.obs_norm = RunningNormalizer(obs, device)
+        self.reward_norm = RunningNormalizer(1, device)
+        self.memory = memory
 
     def forward(self, ticks: Transition) -> Tensor:
         """Features (L, n, h + o) of whole trials, the same as ``step`` gives tick by tick."""
@@ -61,16 +59,15 @@ class Rl2Encoder(nn.Module):
         action = _delayed(ticks.applied)
         reward = _delayed(ticks.reward)
         inputs = self._inputs(obs, action, reward, ticks.begins.float())
-        empty = self.memory.initial(inputs.shape[1])
-        memory, _ = self.memory.scan(inputs, empty)
+        memory, _ = self.memory.scan(inputs, self.memory.initial(inputs.shape[1]))
         return torch.cat([memory, obs], -1)
 
-    def step(self, obs: Tensor, belief: Rl2Belief) -> tuple[Tensor, Tensor]:
-        """Features (n, h + o) of an observation (n, o), and the memory (n, h) after it."""
+    def step(self, obs: Tensor, belief: Rl2Belief[S]) -> tuple[Tensor, S]:
+        """Features (n, h + o) of an observation (n, o), and the memory's state after it."""
         obs = self.obs_norm(obs)
         inputs = self._inputs(obs, belief.action, belief.reward, belief.begins)
-        memory = self.memory.step(inputs, belief.hidden)
-        return torch.cat([memory, obs], -1), memory
+        memory, hidden = self.memory.step(inputs, belief.hidden)
+        return torch.cat([memory, obs], -1), hidden
 
     def update(self, ticks: Transition) -> None:
         """Take transitions (b, ...) into the statistics of the normalizers."""
@@ -89,17 +86,16 @@ class Rl2Encoder(nn.Module):
         return torch.cat([obs, action, reward, begins[..., None]], -1)
 
 
-class Rl2(SavedState):
-    """A tick costs one step of the memory; between episodes only a flag is set."""
+class MemoryPolicy(SavedState, ABC, Generic[S]):
+    """RL² with any memory: a tick costs one step of it; between episodes only a flag is set."""
 
-    Config = Rl2Config
     privileged = False
     saved_attributes = ("learner",)
 
     def __init__(
         self,
         problem: Problem,
-        config: Rl2Config,
+        config: PpoConfig,
         seed: int,
         device: torch.device,
     ) -> None:
@@ -109,29 +105,32 @@ class Rl2(SavedState):
         self.device = device
         self.generator = make_generator(seed, device)
         actions = problem.action_dim
-        memory = config.memory_size
-        self.encoder = Rl2Encoder(problem.obs_dim, actions, memory, self.generator)
-        features = memory + problem.obs_dim
+        memory = self.make_memory(problem.obs_dim + actions + 2)
+        self.encoder = Rl2Encoder(problem.obs_dim, memory, device)
+        features = memory.size + problem.obs_dim
         self.learner = PpoLearner(self.encoder, features, actions, config, self.generator)
 
-    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief:
+    @abstractmethod
+    def make_memory(self, inputs: int) -> Memory[S]:
+        """A memory that reads ``inputs`` columns of a tick, with weights from the generator."""
+
+    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief[S]:
         """An empty memory, before the first tick of an episode."""
-        hidden = self.encoder.memory.initial(n)
         return Rl2Belief(
-            hidden=hidden,
-            action=hidden.new_zeros(n, self.problem.action_dim),
-            reward=hidden.new_zeros(n),
-            begins=hidden.new_ones(n),
+            hidden=self.encoder.memory.initial(n),
+            action=torch.zeros(n, self.problem.action_dim, device=self.device),
+            reward=torch.zeros(n, device=self.device),
+            begins=torch.ones(n, device=self.device),
         )
 
     @torch.no_grad()
-    def act(self, obs: Tensor, belief: Rl2Belief, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, belief: Rl2Belief[S], explore: bool) -> Tensor:
         """Actions (n, a): a sample of the policy, or its mean."""
         features, _ = self.encoder.step(obs, belief)
         return self.learner.net.act(features, self.generator if explore else None)
 
     @torch.no_grad()
-    def observe(self, belief: Rl2Belief, transition: Transition) -> Rl2Belief:
+    def observe(self, belief: Rl2Belief[S], transition: Transition) -> Rl2Belief[S]:
         """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
         _, hidden = self.encoder.step(transition.obs, belief)
         after = Rl2Belief(
@@ -142,7 +141,7 @@ class Rl2(SavedState):
         )
         return where(transition.valid, after, belief)
 
-    def adapt(self, belief: Rl2Belief, episode: Transition) -> Rl2Belief:
+    def adapt(self, belief: Rl2Belief[S], episode: Transition) -> Rl2Belief[S]:
         """Only mark that an episode begins with the next tick."""
         return replace(belief, begins=torch.ones_like(belief.begins))
 
@@ -153,6 +152,17 @@ class Rl2(SavedState):
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.encoder.update(ticks[ticks.valid])
         return log
+
+
+class Rl2(MemoryPolicy[Tensor]):
+    """The memory is a GRU."""
+
+    Config = Rl2Config
+    config: Rl2Config
+
+    def make_memory(self, inputs: int) -> GruMemory:
+        """A GRU that reads ``inputs`` columns of a tick."""
+        return GruMemory(inputs, self.config.memory_size, self.generator)
 
 
 def _delayed(x: Tensor) -> Tensor:

@@ -1,36 +1,38 @@
-"""Recurrent memories: a state of fixed size that sums up a sequence of inputs."""
+"""Memories: what sums up a sequence of inputs, folded in tick by tick or all at once."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+S = TypeVar("S")  # a state: a tensor or a dataclass of tensors, each of which leads with n worlds
 
-class Memory(Protocol):
-    """Folds inputs (n, i) into a state (n, k), tick by tick or a whole sequence at once.
 
-    Both give the same numbers: ``step`` is for acting, ``scan`` for learning from whole trials.
+class Memory(Protocol[S]):
+    """Folds inputs (n, i) into a state of fixed size, and gives an output (n, k) after each.
+
+    ``step`` is for acting, ``scan`` for learning from whole trials; both give the same numbers.
     """
 
     size: int  # k
 
-    def initial(self, n: int) -> Tensor:
-        """The state (n, k) before the first input."""
+    def initial(self, n: int) -> S:
+        """The state of n worlds before the first input."""
         ...
 
-    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """The state (n, k) after one more input (n, i)."""
+    def step(self, inputs: Tensor, state: S) -> tuple[Tensor, S]:
+        """The output (n, k) and the state after one more input (n, i)."""
         ...
 
-    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def scan(self, inputs: Tensor, state: S) -> tuple[Tensor, S]:
         """Fold a sequence of inputs.
 
         Args:
             inputs: (L, n, i) in time order.
-            state: (n, k) before the first of them.
+            state: before the first of them.
 
         Returns:
-            The states after each input (L, n, k), and the last of them (n, k).
+            The outputs after each input (L, n, k), and the state after the last of them.
         """
         ...
 
@@ -57,10 +59,10 @@ class GruMemory(nn.Module):
         weight = next(self.gru.parameters())
         return weight.new_zeros(n, self.size)
 
-    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """The state (n, k) after one more input (n, i)."""
+    def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The output, which is the state, (n, k) after one more input (n, i); twice."""
         _, state = self.scan(inputs[None], state)
-        return state
+        return state, state
 
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The states (L, n, k) after each of the inputs (L, n, i), and the last of them (n, k)."""

@@ -84,7 +84,9 @@ class Gate:
         return belief
 
 
-@pytest.mark.parametrize("name", ["maml", "rl2", "context_mpc", "grbal"])
+@pytest.mark.parametrize(
+    "name", ["maml", "rl2", "rl2_transformer", "varibad", "context_mpc", "grbal"]
+)
 def test_with_infinite_patience_it_is_the_synchronous_loop(name: str) -> None:
     family = checkpoint.family_named("point")
     task = family.sample(np.random.default_rng(0), 2)

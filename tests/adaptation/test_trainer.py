@@ -285,7 +285,7 @@ def test_a_training_is_resumed_with_the_weights_of_the_interrupted_trial(tmp_pat
         assert same(state(run), state(whole))
 
 
-@pytest.mark.parametrize("method", ["rl2", "maml"])
+@pytest.mark.parametrize("method", ["rl2", "maml", "varibad"])
 def test_what_learns_from_its_newest_trials_alone_is_never_collected_ahead(
     tmp_path: Path, method: str
 ) -> None:
@@ -388,7 +388,7 @@ def test_time_ends_a_method_that_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["point", "slide"])
-@pytest.mark.parametrize("method", ["pearl", "rl2", "maml", "grbal", "context_mpc"])
+@pytest.mark.parametrize("method", ["pearl", "rl2", "varibad", "maml", "grbal", "context_mpc"])
 def test_references_spend_as_much_per_environment_step(method: str, family: str) -> None:
     """In iterations that are not much smaller than those of the method."""
     run = Run(Path("nowhere"), RunConfig(method, family))

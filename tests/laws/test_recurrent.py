@@ -8,65 +8,39 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import Script, Tiny
+from noisy import BeliefRecorder, NoisyScript
+from tiny import Tiny
 from torch import Tensor
 
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
+from policies.belief import named_tensors
 from policies.method import TrialBatch
-from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config
+from policies.methods.rl2 import MemoryPolicy, Rl2, Rl2Belief, Rl2Config
+from policies.methods.rl2_transformer import Rl2Transformer, Rl2TransformerConfig
+from policies.nn.attention import ROTARY_BASE, AttentionMemory
 from policies.nn.memory import GruMemory, Memory
 from policies.rl import clipped_gaussian, ppo
+from robots.errors import BadArgumentError
 
 CPU = torch.device("cpu")
 FAMILY = Tiny()
 N = 4
 CONFIG = Rl2Config(memory_size=8, hidden=8)
+WINDOW = 4  # ticks, fewer than a trial has: it slides
+ATTENTION = Rl2TransformerConfig(memory_size=8, hidden=8, heads=2, window=WINDOW)
 RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
 ENDS = pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
 
 
-class NoisyScript(Script):
-    """A script whose observations and rewards are random numbers."""
-
-    def __init__(self, n: int, **ends: dict[int, int]) -> None:
-        super().__init__(n, **ends)
-        self.rng = np.random.default_rng(0)
-
-    def reset(self, task: Any) -> Any:
-        super().reset(task)
-        return self.rng.normal(size=(self.n, 2))
-
-    def step(self, action: Any) -> Any:
-        step = super().step(action)
-        return replace(
-            step,
-            obs=self.rng.normal(size=(self.n, 2)),
-            reward=self.rng.normal(size=self.n),
-            applied=0.5 * action,
-        )
+KINDS = {"gru": (Rl2, CONFIG), "attention": (Rl2Transformer, ATTENTION)}
+every_memory = pytest.mark.parametrize("kind", KINDS)
 
 
-class BeliefRecorder:
-    """A method that keeps the belief it acted under at every tick."""
-
-    privileged = False
-
-    def __init__(self, method: Rl2) -> None:
-        self.method = method
-        self.beliefs: list[Rl2Belief] = []
-        self.prior = method.prior
-        self.observe = method.observe
-        self.adapt = method.adapt
-
-    def act(self, obs: Tensor, belief: Rl2Belief, explore: bool) -> Tensor:
-        self.beliefs.append(belief)
-        return self.method.act(obs, belief, explore)
-
-
-def trained() -> Rl2:
+def trained(kind: str = "gru") -> MemoryPolicy[Any]:
     """A method that has learned once, so that its normalizers have moved."""
-    method = Rl2(problem_of(FAMILY), CONFIG, 0, CPU)
+    policy, config = KINDS[kind]
+    method: MemoryPolicy[Any] = policy(problem_of(FAMILY), config, 0, CPU)
     method.learn(rollout(NoisyScript(N), method, tasks(), episodes=3))
     return method
 
@@ -75,7 +49,9 @@ def tasks(n: int = N) -> Any:
     return FAMILY.sample(np.random.default_rng(0), n)
 
 
-def recorded(method: Rl2, **ends: dict[int, int]) -> tuple[TrialBatch, list[Rl2Belief]]:
+def recorded(
+    method: MemoryPolicy[Any], **ends: dict[int, int]
+) -> tuple[TrialBatch, list[Rl2Belief[Any]]]:
     recorder: Any = BeliefRecorder(method)
     trial = rollout(NoisyScript(N, **ends), recorder, tasks(), episodes=3)
     return trial, recorder.beliefs
@@ -87,26 +63,138 @@ def valid_ticks(trial: TrialBatch, world: int) -> list[int]:
     return valid.nonzero().flatten().tolist()
 
 
-@pytest.mark.parametrize("memory", [GruMemory(3, 5, torch.Generator().manual_seed(0))])
-def test_a_step_of_a_memory_is_what_its_scan_does_tick_by_tick(memory: Memory) -> None:
+def attention(window: int, blocks: int = 2) -> AttentionMemory:
+    """Attention of four columns by two heads, with three columns of inputs."""
+    g = torch.Generator().manual_seed(0)
+    return AttentionMemory(3, 4, blocks, heads=2, window=window, generator=g)
+
+
+MEMORIES = {
+    "gru": GruMemory(3, 5, torch.Generator().manual_seed(0)),
+    "attention": attention(window=20),
+    "attention to the last ticks": attention(window=2),
+}
+
+
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_a_step_of_a_memory_is_what_its_scan_does_tick_by_tick(memory: Memory[Any]) -> None:
     inputs = torch.randn(7, N, 3, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        states, last = memory.scan(inputs, memory.initial(N))
+        outputs, last = memory.scan(inputs, memory.initial(N))
+        assert outputs.shape == (7, N, memory.size)
         state = memory.initial(N)
-        assert state.shape == (N, memory.size)
         for t in range(len(inputs)):
-            state = memory.step(inputs[t], state)
-            torch.testing.assert_close(state, states[t], atol=1e-6, rtol=0)
-        torch.testing.assert_close(state, last, atol=1e-6, rtol=0)
+            output, state = memory.step(inputs[t], state)
+            torch.testing.assert_close(output, outputs[t], atol=1e-5, rtol=0)
+        assert_same_state(state, last)
         # A scan may be interrupted anywhere.
-        _, middle = memory.scan(inputs[:3], memory.initial(N))
-        _, end = memory.scan(inputs[3:], middle)
-        torch.testing.assert_close(end, last, atol=1e-6, rtol=0)
+        first, middle = memory.scan(inputs[:3], memory.initial(N))
+        rest, end = memory.scan(inputs[3:], middle)
+        torch.testing.assert_close(torch.cat([first, rest]), outputs, atol=1e-5, rtol=0)
+        assert_same_state(end, last)
 
 
+def assert_same_state(found: Any, expected: Any) -> None:
+    other = named_tensors(expected)
+    for path, x in named_tensors(found).items():
+        torch.testing.assert_close(x, other[path], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_a_state_is_as_large_after_a_thousand_ticks_as_before_the_first(
+    memory: Memory[Any],
+) -> None:
+    before = memory.initial(2)
+    with torch.no_grad():
+        _, after = memory.scan(torch.randn(1000, 2, 3), before)
+    shapes = {path: x.shape for path, x in named_tensors(before).items()}
+    assert {path: x.shape for path, x in named_tensors(after).items()} == shapes
+    assert all(len(x) == 2 for x in named_tensors(after).values())
+
+
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_a_memory_sees_neither_the_future_nor_other_worlds(memory: Memory[Any]) -> None:
+    inputs = torch.randn(7, N, 3, generator=torch.Generator().manual_seed(1))
+    inputs.requires_grad_()
+    outputs, _ = memory.scan(inputs, memory.initial(N))
+    (gradient,) = torch.autograd.grad(outputs[4, 1].sum() + outputs[4, 1, 0], inputs)
+    reached = (gradient != 0).any(-1)  # (7, N)
+    assert reached[4, 1]
+    assert not reached[5:].any()
+    assert not reached[:, [0, 2, 3]].any()
+
+
+def test_attention_reaches_back_one_window_for_each_block() -> None:
+    inputs = torch.randn(9, 1, 3, generator=torch.Generator().manual_seed(1))
+    inputs.requires_grad_()
+    for blocks in (1, 2):
+        memory = attention(window=3, blocks=blocks)
+        outputs, _ = memory.scan(inputs, memory.initial(1))
+        (gradient,) = torch.autograd.grad(outputs[8].sum() + outputs[8, 0, 0], inputs)
+        reached = (gradient != 0).any(-1)[:, 0]
+        assert reached.tolist() == [t >= 8 - 3 * blocks for t in range(9)]
+
+
+def test_attention_is_the_softmax_over_the_window_as_it_is_written() -> None:
+    """Vaswani et al. 2017, one query and one head at a time; Su et al. 2021 as complex numbers."""
+    memory = attention(window=3, blocks=1)
+    (block,) = memory.blocks
+    inputs = torch.randn(6, 1, 3, generator=torch.Generator().manual_seed(1))
+
+    def turned(x: Tensor, t: int) -> Tensor:
+        """One head's columns, of which one half is real and the other imaginary."""
+        frequency = ROTARY_BASE ** -(torch.arange(1) / 1)
+        angle = torch.polar(torch.ones(1), t * frequency)
+        return torch.complex(x[:1], x[1:]) * angle
+
+    with torch.no_grad():
+        outputs, _ = memory.scan(inputs, memory.initial(1))
+        x = memory.embed(inputs[:, 0])
+        query, key, value = block.project(block.attention_norm(x)).chunk(3, -1)
+        for t in range(6):
+            found = []
+            for head in (slice(0, 2), slice(2, 4)):
+                past = range(max(0, t - 3), t + 1)
+                q = turned(query[t, head], t)
+                scores = [(q.conj() * turned(key[s, head], s)).real.sum() / 2**0.5 for s in past]
+                weights = torch.stack(scores).softmax(0)
+                found.append((weights[:, None] * value[past.start : t + 1, head]).sum(0))
+            h = x[t] + block.merge(torch.cat(found))
+            h = h + block.feed_forward(block.forward_norm(h))
+            torch.testing.assert_close(outputs[t, 0], memory.norm(h), atol=1e-5, rtol=0)
+
+
+def test_only_the_distance_of_ticks_counts_for_attention() -> None:
+    """Where the window is full, a trial may go on for ever: an older start changes nothing."""
+    memory = attention(window=3, blocks=1)
+    inputs = torch.randn(12, 1, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole, _ = memory.scan(inputs, memory.initial(1))
+        later, _ = memory.scan(inputs[4:], memory.initial(1))
+    torch.testing.assert_close(later[3:], whole[7:], atol=1e-5, rtol=0)
+    assert not torch.allclose(later[1], whole[5], atol=1e-3)
+
+
+def test_the_order_of_ticks_counts_for_attention() -> None:
+    memory = attention(window=5, blocks=1)
+    inputs = torch.randn(4, 1, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        straight, _ = memory.scan(inputs, memory.initial(1))
+        exchanged, _ = memory.scan(inputs[[1, 0, 2, 3]], memory.initial(1))
+    assert not torch.allclose(straight[3], exchanged[3], atol=1e-4)
+
+
+def test_heads_share_the_width_of_attention_evenly() -> None:
+    with pytest.raises(BadArgumentError, match="multiple of 6"):
+        AttentionMemory(3, 8, 1, heads=3, window=4, generator=torch.Generator())
+
+
+@every_memory
 @ENDS
-def test_step_by_step_is_the_scan_over_the_trial(ends: dict[str, dict[int, int]]) -> None:
-    method = trained()
+def test_step_by_step_is_the_scan_over_the_trial(
+    kind: str, ends: dict[str, dict[int, int]]
+) -> None:
+    method = trained(kind)
     trial, beliefs = recorded(method, **ends)
     sequence = trial.sequences()
     ticks = trial.ticks.flatten(0, 1)
@@ -118,9 +206,8 @@ def test_step_by_step_is_the_scan_over_the_trial(ends: dict[str, dict[int, int]]
         assert not sequence.valid[len(rows) :, world].any()
         for i, t in enumerate(rows):
             with torch.no_grad():
-                _, hidden = method.encoder.step(ticks.obs[t], beliefs[t])
-            memory = features[i, world, : CONFIG.memory_size]
-            assert torch.allclose(memory, hidden[world], atol=1e-6)
+                acted_under, _ = method.encoder.step(ticks.obs[t], beliefs[t])
+            assert torch.allclose(features[i, world], acted_under[world], atol=1e-5)
 
 
 def clipped_log_prob(normal: torch.distributions.Normal, action: Tensor) -> Tensor:
@@ -131,10 +218,11 @@ def clipped_log_prob(normal: torch.distributions.Normal, action: Tensor) -> Tens
     return torch.where(action <= -1, low, torch.where(action >= 1, high, inside))
 
 
+@every_memory
 @ENDS
-def test_likelihood_ratios_begin_at_one(ends: dict[str, dict[int, int]]) -> None:
+def test_likelihood_ratios_begin_at_one(kind: str, ends: dict[str, dict[int, int]]) -> None:
     """The old likelihoods are those of the policy that acted: no normalizer has moved since."""
-    method = trained()
+    method = trained(kind)
     net = method.learner.net
     trial, beliefs = recorded(method, **ends)
     batch = method.learner.prepare(trial.sequences())
@@ -150,20 +238,27 @@ def test_likelihood_ratios_begin_at_one(ends: dict[str, dict[int, int]]) -> None
     assert method.learner.step(batch)["kl"] < 1e-8
 
 
-def test_the_memory_is_reset_for_a_task_and_not_for_an_episode() -> None:
-    method = trained()
+@every_memory
+def test_the_memory_is_reset_for_a_task_and_not_for_an_episode(kind: str) -> None:
+    method = trained(kind)
     _, beliefs = recorded(method)
     starts = beliefs[:: FAMILY.horizon]
-    assert (starts[0].hidden == 0).all()
-    assert all((belief.hidden != 0).all() for belief in starts[1:])
+    assert is_empty(starts[0])
+    assert not any(is_empty(belief) for belief in starts[1:])
     assert all((belief.begins == 1).all() for belief in starts)
     assert sum((belief.begins == 1).all() for belief in beliefs) == 3
     _, again = recorded(method)
-    assert (again[0].hidden == 0).all()
+    assert is_empty(again[0])
 
 
-def test_an_episodes_last_reward_is_read_at_the_next_ones_first_tick() -> None:
-    method = trained()
+def is_empty(belief: Rl2Belief[Any]) -> bool:
+    """Whether all of the memory is zero, in every world."""
+    return all(bool((x == 0).all()) for x in named_tensors(belief.hidden).values())
+
+
+@every_memory
+def test_an_episodes_last_reward_is_read_at_the_next_ones_first_tick(kind: str) -> None:
+    method = trained(kind)
     trial, _ = recorded(method)
     reward = trial.ticks.reward.clone()
     reward[0, -1] += 1
@@ -184,15 +279,17 @@ def test_an_episodes_last_reward_is_read_at_the_next_ones_first_tick() -> None:
     assert (actions[0] != actions[1]).any(-1).all()
 
 
-def test_the_memory_reads_the_applied_action_and_not_the_chosen_one() -> None:
-    method = trained()
+@every_memory
+def test_the_memory_reads_the_applied_action_and_not_the_chosen_one(kind: str) -> None:
+    method = trained(kind)
     trial, beliefs = recorded(method)
     assert not torch.equal(trial.ticks.applied, trial.ticks.action)
     assert torch.equal(beliefs[1].action, trial.ticks.applied[0, 0])
 
 
-def test_trials_do_not_depend_on_each_other() -> None:
-    method = trained()
+@every_memory
+def test_trials_do_not_depend_on_each_other(kind: str) -> None:
+    method = trained(kind)
     trial, _ = recorded(method)
     obs = trial.ticks.obs.clone()
     obs[:, :, 0] += 1
@@ -203,12 +300,14 @@ def test_trials_do_not_depend_on_each_other() -> None:
     assert torch.equal(before.log_prob[:, 1:], after.log_prob[:, 1:])
 
 
-def test_a_world_that_has_ended_keeps_its_memory() -> None:
-    method = trained()
+@every_memory
+def test_a_world_that_has_ended_keeps_its_memory(kind: str) -> None:
+    method = trained(kind)
     trial, beliefs = recorded(method, truncated={1: 2})
     for t in (3, 4):
         belief = beliefs[t]
-        assert torch.equal(belief.hidden[1], beliefs[3].hidden[1])
+        for path, x in named_tensors(belief.hidden).items():
+            assert torch.equal(x[1], named_tensors(beliefs[3].hidden)[path][1])
         assert belief.reward[1] == trial.ticks.reward[0, 2, 1]
         assert belief.begins[1] == 0
 

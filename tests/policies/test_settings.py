@@ -21,6 +21,7 @@ from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 
 LEARN_NOTHING = {"sysid_mpc"}  # whose training is as short as it can be
+ON_POLICY = ("rl2", "rl2_transformer", "varibad", "maml", "fomaml", "promp", "emaml")
 PROBLEM = Problem(
     family="line",
     obs_names=("x", "v"),
@@ -225,7 +226,7 @@ def test_derived_numbers_fit_the_problem(method: str, horizon: int, episodes: in
     trial_steps = schedule.meta_batch * schedule.episodes_per_trial * horizon
     assert 2_500 <= trial_steps <= 13_000
     environment_steps, gradient_steps = estimate(config, problem)
-    total = 3_000_000 if method in ("rl2", "maml", "fomaml", "promp", "emaml") else 500_000
+    total = 3_000_000 if method in ON_POLICY else 500_000
     assert environment_steps == pytest.approx(total, rel=0.02)
     assert gradient_steps == schedule.iterations * config.optimizer_steps
     assert configure(kind, problem, None, {}) == config
