@@ -48,7 +48,7 @@ class ArmController:
         arm = self.driver.arm
         dt = self.driver.capabilities.dt
         self.mover = Mover(arm, family.limits, dt, report)
-        self.watchdog = Watchdog(family.limits, config, report)
+        self.watchdog = Watchdog(family.limits, config, report, self.driver.capabilities.wrench)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
         # (a,) sum of what was applied in each tick since the episode's first action

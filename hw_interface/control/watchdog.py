@@ -32,8 +32,10 @@ class WatchdogConfig(MeasurementConfig):
 class Watchdog:
     """Checks actions and measurements; the controller obeys its ``mode``."""
 
-    def __init__(self, limits: Limits, config: WatchdogConfig, report: Report) -> None:
-        """``report`` is called once for every event."""
+    def __init__(
+        self, limits: Limits, config: WatchdogConfig, report: Report, wrench: bool = False
+    ) -> None:
+        """``report`` is called once for every event; ``wrench``: see ``Capabilities``."""
         self.limits = limits
         self.config = config
         self.mode = Mode.DISCONNECTED
@@ -47,7 +49,7 @@ class Watchdog:
         self._cause: Event | None = None  # of the present fault
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
-        self.measurements = Measurements(limits, config)
+        self.measurements = Measurements(limits, config, wrench)
 
     def _reset_counters(self) -> None:
         self._bad_actions = 0
@@ -176,6 +178,8 @@ class Watchdog:
             self.fault(Event.NOT_TRACKING, found.tracking_error)
         elif found.torque_ticks >= self.config.torque_ticks:
             self.fault(Event.TORQUE_LIMIT, float(np.nanmax(found.load)))
+        elif found.force_ticks >= self.config.force_ticks:
+            self.fault(Event.FORCE_LIMIT, found.force)
         elif found.position_ticks >= self.config.limit_ticks:
             self.fault(Event.POSITION_LIMIT, found.excess)
         elif found.speed_ticks >= self.config.limit_ticks:
@@ -189,6 +193,9 @@ class Watchdog:
         silent = self.measurements.torque_lost_for(state)
         if silent:
             self._report(Event.TORQUE_UNKNOWN, silent)
+        silent = self.measurements.force_lost_for(state)
+        if silent:
+            self._report(Event.FORCE_UNKNOWN, silent)
 
     def _external_stop(self) -> None:
         if self.mode is not Mode.EXTERNAL_STOP:

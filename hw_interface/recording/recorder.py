@@ -113,6 +113,8 @@ class Recording:
         tracked = tick["object"]
         if np.isfinite(tracked).all():
             self._write_object(stamp, tracked[:POSE])
+        if np.isfinite(tick["wrench"]).all():
+            self._write_wrench(stamp, tick["wrench"])
         mode, verdict, action = tick["control"].astype(int).tolist()
         message = {
             "mode": Mode(mode).name,
@@ -133,12 +135,16 @@ class Recording:
         self.write(topic, stamp, {"joints": joints})
 
     def _write_object(self, stamp: float, pose: Array) -> None:
-        x, y, z = pose[:3].tolist()
-        position = {"x": x, "y": y, "z": z}
+        position = _vector(pose[:3])
         w, x, y, z = pose[3:].tolist()
         orientation = {"x": x, "y": y, "z": z, "w": w}
         pose_message = {"position": position, "orientation": orientation}
         self.write("/object", stamp, {"frame_id": "base", "pose": pose_message})
+
+    def _write_wrench(self, stamp: float, wrench: Array) -> None:
+        force = _vector(wrench[:3])
+        torque = _vector(wrench[3:])
+        self.write("/wrench", stamp, {"force": force, "torque": torque})
 
     def write_note(self, note: bytes) -> None:
         """Add a message of the policy's process, see ``RecorderProcess.write``."""
@@ -176,6 +182,11 @@ class Recording:
         """Close the file as it is, after a failure; ``recover`` can repair it."""
         with contextlib.suppress(OSError):  # the same failure again
             self._file.close()
+
+
+def _vector(numbers: Array) -> dict[str, float]:
+    x, y, z = numbers.tolist()
+    return {"x": x, "y": y, "z": z}
 
 
 def record(

@@ -101,8 +101,7 @@ def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> No
     assert kept == list(range(1, len(kept) + 1))
     # one period between two flushes, and as much again for a busy machine
     assert pushed[len(kept) - 1] > pushed[-1] - 0.45
-    topics = ("/joints", "/setpoint", "/object", "/control")
-    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in topics)
+    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in TOPICS)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
