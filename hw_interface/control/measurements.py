@@ -180,8 +180,8 @@ class Measurements:
 
     def force_lost_for(self, state: JointState) -> float:
         """For how long there was no force at the tool any more, s; 0 once that was returned."""
-        measured = np.isfinite(state.wrench[:3]).all(keepdims=True)
-        return self._no_force.newly_lost_for(measured, state.stamp)
+        measured = np.isfinite(state.wrench[:3]).all()
+        return self._no_force.newly_lost_for(np.array([measured]), state.stamp)
 
 
 def _count(ticks: int, wrong: bool) -> int:
