@@ -263,8 +263,9 @@ def trial(
         >>> result.arm, result.driver, result.tasks
         ('panda', 'twin', 1)
     """
-    from adaptation.jobs.arm_session import default_clock
-    from adaptation.jobs.trial import TrialConfig, run_trial
+    from adaptation.jobs.arm_options import default_clock
+    from adaptation.jobs.trial import run_trial
+    from adaptation.jobs.trial_folder import TrialConfig
 
     opened = _opened(run)
     config = TrialConfig(

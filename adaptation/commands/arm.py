@@ -71,6 +71,8 @@ class ArmOptions(DriverOptions):
     """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
     """Set an option of the tracker."""
+    park: bool = False
+    """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
 
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
@@ -120,6 +122,7 @@ class Deploy(ArmOptions):
                 tracker=self.tracker,
                 tracker_options=self.tracker_options,
                 operator=operator,
+                park=self.park,
             )
             _print_deployed(result)
         return result if result.recording_error is None else Incomplete(result)
@@ -159,9 +162,10 @@ class Trial(ArmOptions):
                 f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
             )
         run = open_run(self.folder)
-        from adaptation.jobs.arm_session import default_clock
+        from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.operator_console import OperatorConsole
-        from adaptation.jobs.trial import TrialConfig, run_trial
+        from adaptation.jobs.trial import run_trial
+        from adaptation.jobs.trial_folder import TrialConfig
         from adaptation.reporting.table import table
 
         config = TrialConfig(
@@ -176,6 +180,7 @@ class Trial(ArmOptions):
             options=self.driver_options,
             tracker=self.tracker,
             tracker_options=self.tracker_options,
+            park=self.park,
         )
         folder = self.out or self.folder / "trial"
         with OperatorConsole() as operator:

@@ -26,15 +26,8 @@ from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.jobs.trial import (
-    NOT_RECORDED,
-    TrialConfig,
-    open_or_resume,
-    read_episodes,
-    run_objects,
-    run_trial,
-    run_worker,
-)
+from adaptation.jobs.trial import NOT_RECORDED, run_objects, run_trial, run_worker
+from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
 from adaptation.reporting.report import write_report
 from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
@@ -85,8 +78,10 @@ class Arm(tiny.World):
     until_fault = NEVER  # ticks
     missing_folder: Path | None = None  # where nothing can be recorded
     opened: list[Opened] = []  # noqa: RUF012
+    done: list[str] = []  # noqa: RUF012  # in the order of its calls
     mode = Mode.RUNNING
     is_held = False
+    wait_for_operator = None
     on_frame: Callable[[Any], None]  # set by the recorder
 
     def __init__(
@@ -113,6 +108,7 @@ class Arm(tiny.World):
             record_to = None  # records nothing
         self.recorder = RecorderProcess(record_to, family, arm, "", lockstep=True)
         self.events: list[dict[str, Any]] = []
+        self.moves = SimpleNamespace(park=self.park)
         self.control = SimpleNamespace(
             state={"missed_ticks": 0},
             final_state=None,
@@ -122,6 +118,13 @@ class Arm(tiny.World):
     @property
     def is_latched(self) -> bool:
         return Arm.until_fault <= 0
+
+    def park(self) -> None:
+        Arm.done.append("park")
+
+    def close(self) -> None:
+        super().close()
+        Arm.done.append("close")
 
     def reset(self, task: Any) -> Array:
         if Arm.until_fault <= 0:
@@ -167,6 +170,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "until_power_cut", NEVER)
     monkeypatch.setattr(Arm, "until_fault", NEVER)
     monkeypatch.setattr(Arm, "opened", [])
+    monkeypatch.setattr(Arm, "done", [])
     monkeypatch.setattr(Arm, "missing_folder", None)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     run = Run.create(tmp_path / "run", config)
@@ -595,6 +599,31 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
     assert result.timing == msgspec.convert(TIMING, Timing)
+
+
+@pytest.mark.parametrize("park", [False, True])
+def test_an_arm_is_parked_at_the_end_where_that_is_asked_for(
+    trained: Path, tmp_path: Path, park: bool
+) -> None:
+    deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, park=park)
+    try_out(trained, park=park)
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        with pytest.raises(PliantError, match="start the trial again"):
+            config = config_of(trained, park=park)
+            run_trial(Run.open(trained), config, tmp_path / "ended", operator=operator)
+    expected = ["park", "close"] if park else ["close"]
+    assert Arm.done == 3 * expected
+
+
+@pytest.mark.parametrize("fault", ["until_fault", "until_power_cut"])
+def test_an_arm_in_fault_or_that_must_end_now_is_not_parked(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(Arm, fault, 3)
+    with pytest.raises((ArmError, KeyboardInterrupt)):
+        deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, park=True)
+    assert Arm.done == ["close"]
 
 
 def test_an_operator_ends_a_deployment_after_the_episode(
