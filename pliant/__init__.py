@@ -280,8 +280,7 @@ def trial(
         tracker=tracker,
         tracker_options=tracker_options or {},
     )
-    folder = opened.path / "trial" if out is None else Path(out)
-    return run_trial(opened, config, folder, workers)
+    return run_trial(opened, config, Path(out or opened.path / "trial"), workers)
 
 
 def _opened(run: Run | str | Path) -> Run:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from robots.errors import BadArgumentError
 
@@ -12,6 +13,20 @@ from robots.errors import BadArgumentError
 def default_clock(driver: str) -> str:
     """The clock of a driver: a simulated arm waits for the policy, a real one does not."""
     return "realtime" if DRIVERS[driver].capabilities.realtime else "lockstep"
+
+
+def check_clock(driver: str, clock: str) -> None:
+    """Refuse a clock that does not exist or does not fit the driver.
+
+    Raises:
+        BadArgumentError: it is such a clock.
+    """
+    if clock not in CLOCKS:
+        raise BadArgumentError(f"the clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+    if clock == "lockstep" and DRIVERS[driver].capabilities.realtime:
+        raise BadArgumentError(
+            f"time does not wait at an arm: with {driver!r} the clock must be realtime"
+        )
 
 
 def task_is_known(driver: str) -> bool:

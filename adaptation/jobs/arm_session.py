@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from adaptation.background import Background
-from adaptation.jobs.arm_options import check_options, default_clock, task_is_known
+from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
@@ -18,13 +18,11 @@ from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
-from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
 from robots.world import Family, Start, Step, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
@@ -95,14 +93,7 @@ class ArmSession:
         self._park = park
         self._parked = False
         kind = DRIVERS[driver]
-        if self.clock not in CLOCKS:
-            raise BadArgumentError(
-                f"the clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}"
-            )
-        if self.clock == "lockstep" and kind.capabilities.realtime:
-            raise BadArgumentError(
-                f"time does not wait at an arm: with {driver!r} the clock must be realtime"
-            )
+        check_clock(driver, self.clock)
         kind(self._arm, family.scene, kind.Options(**self._options))
 
     def __enter__(self) -> Self:

@@ -32,7 +32,6 @@ from adaptation.runs.versions import current_commit
 from robots.errors import PliantError
 from robots.world import Family
 
-
 NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 
 

@@ -607,10 +607,10 @@ def test_an_arm_is_parked_at_the_end_where_that_is_asked_for(
 ) -> None:
     deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, park=park)
     try_out(trained, park=park)
+    config = config_of(trained, park=park)
     with OperatorConsole() as operator:
         operator.end_requested = True
         with pytest.raises(PliantError, match="start the trial again"):
-            config = config_of(trained, park=park)
             run_trial(Run.open(trained), config, tmp_path / "ended", operator=operator)
     expected = ["park", "close"] if park else ["close"]
     assert Arm.done == 3 * expected
