@@ -186,6 +186,7 @@ class Trial(ArmOptions):
         with OperatorConsole() as operator:
             result = run_trial(run, config, folder, self.workers, operator)
             print(table(result))
+            _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
             if result.timing is not None:
                 print(describe_timing(result.timing))
         return result if result.recording_error is None else Incomplete(result)
@@ -197,14 +198,29 @@ def _print_deployed(result: "DeployResult") -> None:
     returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
     print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
     print(f"return per episode: {returns}")
-    if "NOT_ADAPTED" in {event.event for event in result.events}:
-        print("not adapted: the belief predicts this object worse than before any experience")
+    happened = {event.event for event in result.events}
+    not_adapted = "this object" if "NOT_ADAPTED" in happened else ""
+    _print_beliefs(not_adapted, "this object" if "UPDATE_FAILED" in happened else "")
     print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
     if result.timing is not None:
         print(describe_timing(result.timing))
     if result.recording is not None:
         complete = "" if result.recording_error is None else ", not complete"
         print(f"recording: {result.recording}{complete}")
+
+
+def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
+    """Say what is wrong with a belief, and with which objects; empty: with none."""
+    if not_adapted:
+        print(f"not adapted: the belief predicts {not_adapted} worse than before any experience")
+    if updates_failed:
+        print(f"not all experience was learned from: updates failed with {updates_failed}")
+
+
+def _name_objects(numbers: list[int]) -> str:
+    """Objects as they are counted for people, from 1; empty where there are none."""
+    counted = ", ".join(str(number + 1) for number in numbers)
+    return f"object {counted}" if counted else ""
 
 
 def describe_timing(timing: "Timing") -> str:

@@ -232,4 +232,16 @@ def summarize(
         driver=config.driver,
         verdicts=dict(verdicts),
         timing=timings[-1] if timings else None,
+        not_adapted=_objects_with("NOT_ADAPTED", records),
+        updates_failed=_objects_with("UPDATE_FAILED", records),
     )
+
+
+def _objects_with(event: str, records: list[EpisodeRecord]) -> list[int]:
+    """The objects with which something has happened to the belief of the adapted policy."""
+    objects = set()
+    for record in records:
+        happened = event in {found.event for found in record.events}
+        if happened and record.policy == "adapted":
+            objects.add(record.object)
+    return sorted(objects)

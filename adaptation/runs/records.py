@@ -184,6 +184,10 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     verdicts: dict[str, int]
     timing: Timing | None  # of the last episode in real time
     recording_error: str | None = None  # why a recording of this call is not complete: status 1
+    # Objects, counted from 0, that the adapted policy's last belief predicts worse than its prior
+    # does, and those with which an update of its belief failed
+    not_adapted: list[int] = []
+    updates_failed: list[int] = []
 
 
 class DeployResult(msgspec.Struct, frozen=True):

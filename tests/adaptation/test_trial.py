@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -28,6 +28,7 @@ from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.trial import NOT_RECORDED, run_objects, run_trial, run_worker
 from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
+from adaptation.problem import problem_of
 from adaptation.reporting.report import write_report
 from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
@@ -37,6 +38,7 @@ from adaptation.runs.run import Run, RunConfig
 from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo
+from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
 from robots.signals import Array, Verdict
@@ -599,6 +601,63 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
     assert result.timing == msgspec.convert(TIMING, Timing)
+
+
+class Failing(tiny.Counter, Scores[Any]):
+    """A method one of whose verbs raises, and which predicts worse the more it has seen."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
+        self.verb = verb
+
+    def observe(self, belief: Any, transition: Transition) -> Any:
+        self.fail_at("observe")
+        return super().observe(belief, transition)
+
+    def score(self, belief: Any, ticks: Transition) -> torch.Tensor:
+        self.fail_at("score")
+        return -belief.ticks
+
+    def fail_at(self, verb: str) -> None:
+        if verb == self.verb:
+            raise ZeroDivisionError(f"in {verb}")
+
+
+def let_fail(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """A run then has one policy, in which a verb raises."""
+
+    def policies(run: Run, arm: str) -> Iterator[tuple[str, Any]]:
+        yield "adapted", Failing(verb)
+
+    monkeypatch.setattr(Run, "policies", policies)
+
+
+@pytest.mark.parametrize("verb", ["observe", "score"])
+def test_a_belief_that_cannot_be_updated_or_judged_costs_no_object_and_is_told(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    let_fail(monkeypatch, verb)
+    words = f"trial {trained} --arm tiny-arm --objects 2 --workers 1 --json".split()
+    assert cli.main(words) == 0
+    written = capfd.readouterr()
+    answer = json.loads(written.out.splitlines()[-1])
+    assert answer["updates_failed"] == [0, 1]
+    assert f"the last belief is kept: ZeroDivisionError: in {verb}" in written.err
+    assert "updates failed with object 1, 2" in written.out
+    assert cli.main(f"deploy {trained} --arm tiny-arm".split()) == 0
+    assert "updates failed with this object" in capfd.readouterr().out
+
+
+def test_a_trial_says_which_objects_were_not_adapted_to(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    let_fail(monkeypatch, "none")
+    assert cli.main(f"trial {trained} --arm tiny-arm --objects 2 --workers 1".split()) == 0
+    told = "not adapted: the belief predicts object 1, 2 worse than before any experience"
+    assert told in capfd.readouterr().out
+    result = json.loads((trained / "trial" / "result.json").read_text())
+    assert result["not_adapted"] == [0, 1]
+    assert result["updates_failed"] == []
 
 
 @pytest.mark.parametrize("park", [False, True])
