@@ -29,6 +29,7 @@ from adaptation.runs.log import Log
 from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
+from hw_interface.warn import warn
 from robots.errors import PliantError
 from robots.world import Family
 
@@ -114,7 +115,12 @@ def open_session(
 
 def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
     """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
-    if run_objects(run, config, folder, worker, workers) is not None:
+    try:
+        failure = run_objects(run, config, folder, worker, workers)
+    except (PliantError, OSError) as error:
+        warn(f"worker {worker + 1} of {workers}: {error}")
+        raise SystemExit(1) from error
+    if failure is not None:
         raise SystemExit(NOT_RECORDED)
 
 
@@ -158,8 +164,7 @@ def run_objects(
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
                 if len(records) == len(explore):
-                    for record in records:
-                        log.write(record)
+                    log.write(*records)
                 if operator is not None and operator.end_requested:
                     raise EndedByOperator(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
@@ -204,8 +209,7 @@ def run_realtime_check(
         closing(Log(folder / "episodes-realtime.jsonl")) as log,
         open_session(family, config, "realtime", folder, operator) as session,
     ):
-        for record in session.run_object(name, policy, task, explore):
-            log.write(record)
+        log.write(*session.run_object(name, policy, task, explore))
     return session.world.recorder.failure
 
 

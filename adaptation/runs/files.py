@@ -15,7 +15,11 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it holds the old bytes or the new ones, never half of them."""
+    """Write a file so that it holds the old bytes or the new ones, never half of them.
+
+    Raises:
+        OSError: there is no space, or it cannot be written for another reason; it names the path.
+    """
     new = path.with_name(f".{path.name}.new")
     try:
         with open(new, "wb") as file:
@@ -23,8 +27,9 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    except OSError:  # a full disk, a folder of this name
+    except OSError as error:  # a full disk, a folder of this name
         new.unlink(missing_ok=True)
+        error.filename = str(path)
         raise
 
 

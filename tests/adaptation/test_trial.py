@@ -1,6 +1,7 @@
 """A trial runs every policy once with every object, however often it was stopped."""
 
 import builtins
+import errno
 import io
 import json
 import os
@@ -437,6 +438,101 @@ def test_a_worker_says_that_its_recording_has_failed(trained: Path, tmp_path: Pa
     with pytest.raises(SystemExit) as end:
         run_worker(Run.open(trained), config, trained / "trial", 1, 2)
     assert end.value.code == NOT_RECORDED
+
+
+class FullDisk:
+    """A disk that takes some bytes more of files of one kind, and then no more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, suffix: str, room: int) -> None:
+        self.suffix = suffix
+        self.room = room
+        self._write = os.write
+        self._sync = os.fsync
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "fsync", self.sync)
+
+    def write(self, handle: int, data: bytes) -> int:
+        if not self._concerns(handle):
+            return self._write(handle, data)
+        taken = data[: self.room]
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(taken)
+        return self._write(handle, taken)
+
+    def sync(self, handle: int) -> None:
+        """A file that is written by Python's own buffer is too large only when it is synced."""
+        self._sync(handle)
+        if self._concerns(handle) and self.room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def _concerns(self, handle: int) -> bool:
+        return os.readlink(f"/proc/self/fd/{handle}").endswith(self.suffix)
+
+
+@pytest.mark.parametrize("room", [0, 300, 9000])
+def test_a_full_disk_under_a_trial_is_one_line_and_leaves_no_half_episode(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    room: int,
+) -> None:
+    whole = try_out(trained, tmp_path / "whole")
+    capfd.readouterr()
+    folder = tmp_path / "full"
+    words = f"trial {trained} --arm tiny-arm --objects {OBJECTS} --workers 1 --json --out {folder}"
+    with monkeypatch.context() as patch:
+        FullDisk(patch, ".jsonl", room)
+        status = cli.main(words.split())
+    written = capfd.readouterr()
+    assert status == 1
+    log = folder / "episodes-0.jsonl"
+    reason = f"{log}: No space left on device"
+    assert json.loads(written.out.splitlines()[-1]) == {"error": reason}
+    assert written.err.count("No space left") == 1
+    assert "Traceback" not in written.err
+    done = log.read_bytes()
+    assert len(done) <= room
+    assert done == b"" or done.endswith(b"\n")
+    assert len(read_episodes(folder)) % EPISODES == 0, "an object counts as a whole or not at all"
+    assert not (folder / "result.json").exists()
+    assert without_seconds(try_out(trained, folder)) == without_seconds(whole)
+
+
+@pytest.mark.parametrize("name", ["trial.json", "result.json"])
+def test_a_full_disk_leaves_no_half_record_of_a_trial(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    folder = tmp_path / "full"
+    words = f"trial {trained} --arm tiny-arm --objects 1 --workers 1 --out {folder}"
+    with monkeypatch.context() as patch:
+        FullDisk(patch, f".{name}.new", room=0)
+        status = cli.main(words.split())
+    written = capfd.readouterr()
+    assert status == 1
+    assert f"pliant: error: {folder / name}: No space left on device" in written.err
+    assert "Traceback" not in written.err
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ([] if name == "trial.json" else ["episodes-0.jsonl", "trial.json"])
+
+
+def test_a_worker_s_full_disk_is_one_line_too(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = config_of(trained)
+    open_or_resume(Run.open(trained), config, trained / "trial")
+    FullDisk(monkeypatch, ".jsonl", room=100)
+    with pytest.raises(SystemExit) as end:
+        run_worker(Run.open(trained), config, trained / "trial", 1, 2)
+    assert end.value.code == 1
+    complaint = capfd.readouterr().err
+    assert "pliant: warning: worker 2 of 2" in complaint
+    assert complaint.count("No space left on device") == 1
 
 
 class Notes:
