@@ -23,7 +23,7 @@ from hw_interface.recording.files import claim_next
 from hw_interface.recording.metadata import checksum
 from hw_interface.recording.recorder import Recording, RecordingPlan, record
 from hw_interface.recording.recovery import recover
-from hw_interface.recording.schemas import TOPICS
+from hw_interface.recording.schemas import SCHEMAS, TOPICS
 from robots.catalog.panda import PANDA
 from robots.errors import DamagedError
 
@@ -253,7 +253,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text(encoding
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_the_page_explains_every_channel(topic: str) -> None:
-    assert f"| `{topic}` | `{TOPICS[topic]}` |" in PAGE
+    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{topic}` |")]
+    (row,) = rows
+    assert f"| `{TOPICS[topic]}` |" in row
+    for name in SCHEMAS[TOPICS[topic]]:
+        assert name == "timestamp" or f"`{name}`" in row
 
 
 def test_the_lines_of_the_page_read_a_recording(
