@@ -12,6 +12,7 @@ from hw_interface.arm_world import ArmWorld
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.silence import Silence
 from hw_interface.recording.process import RecordTo
+from hw_interface.recording.schemas import SCHEMAS
 from robots.errors import ArmError
 from robots.signals import Array, no_wrench
 from sim.families import FAMILIES
@@ -134,9 +135,12 @@ def test_a_loss_is_told_also_where_the_arm_s_clock_begins_anew() -> None:
     assert silence.newly_lost_for(away, 9.0) == 0.0
 
 
-def test_the_twin_s_force_is_recorded_in_every_tick(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording of one decision at the twin."""
     family = FAMILIES["reach"]()
-    world = ArmWorld(family, family.body, record_to=RecordTo(tmp_path))
+    folder = tmp_path_factory.mktemp("recorded")
+    world = ArmWorld(family, family.body, record_to=RecordTo(folder))
     try:
         world.reset(family.sample(np.random.default_rng(0), 1))
         world.step(np.zeros((1, len(family.action.spec))))
@@ -144,9 +148,23 @@ def test_the_twin_s_force_is_recorded_in_every_tick(tmp_path: Path) -> None:
     finally:
         world.close()
     assert world.recorder.path is not None
-    with world.recorder.path.open("rb") as file:
+    return world.recorder.path
+
+
+def test_the_twin_s_force_is_recorded_in_every_tick(recorded: Path) -> None:
+    with recorded.open("rb") as file:
         reader = make_reader(file)
         wrenches = [m.data for _, _, m in reader.iter_messages(topics=["/wrench"])]
         ticks = list(reader.iter_messages(topics=["/control"]))
     assert len(wrenches) == len(ticks) > 0
     assert json.loads(wrenches[-1])["force"] == {"x": 0.0, "y": 0.0, "z": 0.0}
+
+
+def test_what_is_recorded_has_the_fields_that_its_schema_names(recorded: Path) -> None:
+    seen = set()
+    with recorded.open("rb") as file:
+        for schema, channel, message in make_reader(file).iter_messages():
+            assert schema is not None
+            assert set(json.loads(message.data)) == set(SCHEMAS[schema.name])
+            seen.add(channel.topic)
+    assert seen >= {"/joints", "/setpoint", "/control", "/wrench", "/decision"}
