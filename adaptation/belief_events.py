@@ -2,7 +2,7 @@
 
 import time
 
-from adaptation.runs.records import Event
+from adaptation.runs.records import Event, finite
 from hw_interface.warn import warn
 
 
@@ -25,7 +25,7 @@ class BeliefEvents:
             return False
         self._last_problem = kind
         stamp = time.monotonic() - self._started
-        self.all.append(Event(len(self.all), kind, stamp, float(detail)))
+        self.all.append(Event(len(self.all), kind, stamp, finite(detail)))
         return True
 
     def report_failure(self, error: Exception) -> None:

@@ -165,6 +165,12 @@ class JointState:
     # itself; at the origin of the tool's frame, along the axes of the base frame
     wrench: Array = field(default_factory=no_wrench)
 
+    def __post_init__(self) -> None:
+        """Take a bare number as the condition it means; one that means none is an error."""
+        known = self.condition in list(Condition)
+        condition = Condition(self.condition) if known else Condition.ERROR
+        object.__setattr__(self, "condition", condition)
+
 
 @dataclass(frozen=True)
 class Command:

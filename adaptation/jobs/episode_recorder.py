@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from adaptation.background import Background
 from adaptation.belief_keeper import BeliefKeeper, prediction_deficit, summarize
 from adaptation.rollout import Policy
@@ -75,7 +77,9 @@ class EpisodeRecorder:
         for event in self._world.events:
             if event["number"] >= self._next_arm_event:
                 self._next_arm_event = event["number"] + 1
-                self.events[-1].append(Event(**event))
+                happened = Event(**event)
+                happened = replace(happened, detail=finite(event["detail"]))
+                self.events[-1].append(happened)
         for i, source in enumerate(self._belief_events):
             new = source.all[self._collected[i] :]
             self._collected[i] += len(new)
@@ -95,7 +99,7 @@ class EpisodeRecorder:
             self.collect_events()
         if deficit > 0:
             stamp = float(self._world.signals.stamp[0])
-            self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, deficit))
+            self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, finite(deficit)))
 
     def refuse_fault(self) -> None:
         """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""

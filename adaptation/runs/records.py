@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True):
     number: int  # counts from 0 per source
     event: str  # "STALE", "BELIEF_NOT_FINITE", ...
     stamp: float  # s since the source started
-    detail: float  # its unit depends on the event
+    detail: float | None  # its unit depends on the event; null where it is not finite
 
 
 class Quantiles(msgspec.Struct, frozen=True):

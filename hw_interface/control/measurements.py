@@ -48,6 +48,7 @@ class Measurements:
         self.force = 0.0  # N, at the tool; NaN where none is measured
         self.excess = 0.0  # rad, the farthest beyond a position limit
         self.speed = 0.0  # the largest as a share of its limit
+        self.jumped = False  # whether a reading was believed that no motion can have led to
         self._wild: JointState | None = None  # the previous reading, if it was not believed
         self._wild_in_row = 0
         self._wild_unreported = 0
@@ -109,19 +110,24 @@ class Measurements:
         """Believe the reading, or go on with the last one that was believed."""
         last = self.believed
         if last is None or (self._is_near(state, last) and self._is_slow(state)):
-            self.believe(state)
+            self._believe(state)
             return
         self._wild_unreported += 1
         agrees = self._wild is not None and self._is_near(state, self._wild)
         self._wild_in_row = self._wild_in_row + 1 if agrees else 1
         self._wild = state
         if self._wild_in_row >= self.config.wild_readings:
-            self.believe(state)
+            self.jumped = True
+            self._believe(state)
         else:
             self.believed = replace(last, condition=state.condition)
 
-    def believe(self, state: JointState) -> None:
-        """Take a reading as true."""
+    def begin_at(self, state: JointState) -> None:
+        """Take a reading as true: the arm is enabled there."""
+        self.jumped = False
+        self._believe(state)
+
+    def _believe(self, state: JointState) -> None:
         self.believed = state
         self._wild = None
         self._wild_in_row = 0

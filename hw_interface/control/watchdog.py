@@ -11,7 +11,7 @@ import numpy as np
 from hw_interface.control.events import CONTACT, Event, Mode, Report
 from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
-from robots.signals import Array, Condition, JointState
+from robots.signals import Array, Condition, JointState, Verdict
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,19 @@ class Watchdog:
 
     @property
     def in_contact(self) -> bool:
-        """Whether the present fault says that the arm meets something: it has to let go."""
-        return self.mode is Mode.FAULT and self._cause in CONTACT
+        """Whether the present fault says that the arm meets something: it has to let go.
+
+        Not where a measured position has jumped: the arm would follow a wrong reading.
+        """
+        contact = self.mode is Mode.FAULT and self._cause in CONTACT
+        return contact and not self.measurements.jumped
+
+    @property
+    def flags(self) -> int:
+        """Verdict flags that follow from the mode."""
+        if self.latched:
+            return int(Verdict.FAULT | Verdict.STOPPED)
+        return int(Verdict.HELD) if self.mode is Mode.HOLD else 0
 
     def arm(self, now: float) -> None:
         """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
@@ -214,7 +225,7 @@ class Watchdog:
         if not np.isfinite(state).all():
             self.pause(Event.OBJECT_LOST)
             return False
-        if stamp > self._object_stamp:
+        if stamp != self._object_stamp:  # the tracker's clock may also begin anew
             self._object_stamp = stamp
             self._object_arrival = now
         age = now - self._object_arrival

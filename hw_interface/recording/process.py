@@ -19,7 +19,8 @@ from hw_interface.control.layout import Sizes
 from hw_interface.control.own_session import end_process
 from hw_interface.devices import DevicePlan
 from hw_interface.recording.files import claim_next
-from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan, record
+from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan
+from hw_interface.recording.serve import record
 from hw_interface.warn import warn
 from robots.signals import Array
 from robots.world import Family, Step
