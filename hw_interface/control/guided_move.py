@@ -120,10 +120,10 @@ class Mover:
             measured: (j,) rad; a soft arm sags below the setpoint.
         """
         setpoint = self.gate.setpoint
-        distance = np.abs(setpoint.q[0] - self._arm.rest).max()
-        sag = np.abs(measured - setpoint.q[0]).max()
-        at_rest_pose = bool(distance < PARKED) and bool(sag < REACHED)
-        return is_standing(setpoint) and at_rest_pose
+        held = setpoint.q[0]
+        distance = float(np.abs(held - self._arm.rest).max())
+        sag = float(np.abs(measured - held).max())
+        return is_standing(setpoint) and distance < PARKED and sag < REACHED
 
     def begin(self, path: Array) -> None:
         """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""
