@@ -5,11 +5,11 @@ policy and is used in its place: an update that is quick enough is finished with
 other is used from the tick after it is finished. Updates run on the GPU if the machine has one.
 
 Every new belief is checked. One that is not finite, or that predicts the latest transitions worse
-than the prior does (for a method with ``Scores``), is dropped and the last good one is kept.
+than the prior does (for a method with ``Scores``), is dropped and the last good one is kept. So it
+is where an update raises: an arm does not stop because its policy has ceased to learn.
 """
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +18,17 @@ from typing import Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
+from adaptation.belief_events import BeliefEvents
 from adaptation.device_replica import Updater, accelerator, make_updater
 from adaptation.rollout import Policy
-from adaptation.runs.records import Event
 from policies.belief import named_tensors
 from policies.method import Scores, Transition, stack
+from robots.errors import ArmError
 
 RECENT = 16  # transitions of an episode by which a belief is compared with the prior
 BACKLOG = 32  # updates that may wait for the worker; further ticks are not learned from
 LONGEST_WAIT = 1e6  # s; ``Condition.wait_for`` does not take infinity
+HANG_TIMEOUT = 60.0  # s, after which an update of an earlier trial hangs; ours
 
 
 B = TypeVar("B")
@@ -45,10 +47,10 @@ class Background(Generic[B]):
     """A policy whose belief is updated by a thread; a context manager that ends the thread.
 
     Attributes:
-        events: what went wrong; repetitions in a row are reported once. BELIEF_NOT_FINITE (detail:
-            how many numbers) and BELIEF_WORSE (detail: by how much): the update was rolled back.
-            BELIEF_STALE (detail: how many updates wait): a tick was left out. UPDATES_ON_CPU: the
-            GPU had no memory for them, or failed, before the first trial.
+        events: what went wrong. BELIEF_NOT_FINITE (detail: how many numbers), BELIEF_WORSE (detail:
+            by how much) and UPDATE_FAILED: the update was rolled back. BELIEF_STALE (detail: how
+            many updates wait): a tick was left out. UPDATES_ON_CPU: the GPU had no memory for them,
+            or failed, before the first trial.
         behind: how many updates the belief was behind at the end of the last tick.
         most_stale: the most that it was.
     """
@@ -67,19 +69,16 @@ class Background(Generic[B]):
         self.policy = policy
         self.patience = min(patience, LONGEST_WAIT)
         self.privileged = policy.privileged
-        self.events: list[Event] = []
+        self.events = BeliefEvents()
         self.behind = 0
         self.most_stale = 0
-        self._started = time.monotonic()
-        self._last_problem = ""  # kind of the last event, while it lasts
         self._updater: Updater[B] = policy
         try:
             self._updater = make_updater(policy, accelerator())
         except (torch.OutOfMemoryError, torch.AcceleratorError):
-            # the device never changes during a trial: an update that fails then fails the loop
-            self._report("UPDATES_ON_CPU", 0.0)
+            # the device never changes during a trial: an update that fails then is left out
+            self.events.report("UPDATES_ON_CPU", 0.0)
         self._recent: deque[Transition] = deque(maxlen=RECENT)
-        self._error: Exception | None = None
         # All below is guarded by the condition, which is notified at every change.
         self._changed = threading.Condition()
         self._waiting: deque[Update[B]] = deque()
@@ -92,18 +91,26 @@ class Background(Generic[B]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Finish the update that is running, drop those that wait, and end the worker."""
+        """Finish the update that is running, drop those that wait, and end the worker.
+
+        A worker that hangs is left behind; it ends with the process.
+        """
         with self._changed:
             self._closing = True
             self._waiting.clear()
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(HANG_TIMEOUT)
 
     def prior(self, n: int, task: Tensor | None = None) -> B:
-        """Begin a new trial; updates of the last one that still wait are dropped."""
+        """Begin a new trial; updates of the last one that still wait are dropped.
+
+        Raises:
+            ArmError: the one that is running does not end.
+        """
         with self._changed:
             self._waiting.clear()
-            self._changed.wait_for(self._is_idle)
+            if not self._changed.wait_for(self._is_idle, HANG_TIMEOUT):
+                raise ArmError(f"an update of the last trial has not ended for {HANG_TIMEOUT} s")
             self._recent.clear()
             self._prior = self.policy.prior(n, task)
             self._published = self._prior
@@ -111,7 +118,7 @@ class Background(Generic[B]):
 
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Act under the newest belief, which may be newer than the one the loop has."""
-        return self.policy.act(obs, self._newest(), explore)
+        return self.policy.act(obs, self._published, explore)
 
     def observe(self, belief: B, transition: Transition) -> B:
         """Request the update for a tick and return the newest belief."""
@@ -129,15 +136,10 @@ class Background(Generic[B]):
                 self._waiting.append(update)
                 self._changed.notify_all()
             else:
-                self._report("BELIEF_STALE", len(self._waiting))
+                self.events.report("BELIEF_STALE", len(self._waiting))
             self._changed.wait_for(self._is_idle, self.patience)
             self.behind = len(self._waiting) + self._busy
             self.most_stale = max(self.most_stale, self.behind)
-        return self._newest()
-
-    def _newest(self) -> B:
-        if self._error is not None:
-            raise self._error
         return self._published
 
     def _is_idle(self) -> bool:
@@ -158,8 +160,8 @@ class Background(Generic[B]):
             try:
                 belief = update.apply(self._published, update.ticks)
                 self._check(belief, update)
-            except Exception as error:  # raised again in the loop: a failed update is a fault
-                self._error = error
+            except Exception as error:  # whatever it is, the policy goes on
+                self.events.report_failure(error)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
@@ -172,15 +174,15 @@ class Background(Generic[B]):
             self._recent.append(update.ticks)
         broken = count_not_finite(belief, self._prior)
         if broken > 0:
-            self._report("BELIEF_NOT_FINITE", broken)
+            self.events.report("BELIEF_NOT_FINITE", broken)
             return
         deficit = self._deficit(belief)
         if deficit > 0:
-            self._report("BELIEF_WORSE", deficit)
+            self.events.report("BELIEF_WORSE", deficit)
             return
         self._published = belief
         if not self._waiting:
-            self._last_problem = ""
+            self.events.end_problem()
 
     def _deficit(self, belief: B) -> float:
         """By how much the prior predicts the latest transitions better, at most over the worlds.
@@ -193,13 +195,6 @@ class Background(Generic[B]):
         prior_score = self.policy.score(self._prior, recent)
         score = self.policy.score(belief, recent)
         return float((prior_score - score).max())
-
-    def _report(self, kind: str, detail: float) -> None:
-        if kind == self._last_problem:
-            return
-        self._last_problem = kind
-        stamp = time.monotonic() - self._started
-        self.events.append(Event(len(self.events), kind, stamp, float(detail)))
 
 
 def count_not_finite(belief: B, prior: B) -> int:

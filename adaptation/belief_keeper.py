@@ -1,9 +1,12 @@
-"""What a policy believes while it acts, for recordings."""
+"""What a policy believes while it acts on an arm: kept for others, and kept where updates fail."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
+from adaptation.belief_events import BeliefEvents
 from adaptation.rollout import Policy
 from policies.belief import named_tensors
 from policies.method import Scores, Transition
@@ -14,13 +17,20 @@ FEW = 16  # numbers of a tensor that are recorded one by one; of a larger one me
 
 
 class BeliefKeeper(Generic[B]):
-    """A policy that acts as another one does, and keeps its newest belief for others to see."""
+    """A policy that acts as another one does, and keeps its newest belief for others to see.
+
+    An update that raises is left out: the policy goes on under the belief before it.
+
+    Attributes:
+        events: of the updates that failed.
+    """
 
     belief: B
 
     def __init__(self, policy: Policy[B]) -> None:
         """``policy`` does the work."""
         self.privileged = policy.privileged
+        self.events = BeliefEvents()
         self._policy = policy
 
     def prior(self, n: int, task: Tensor | None = None) -> B:
@@ -34,12 +44,19 @@ class BeliefKeeper(Generic[B]):
 
     def observe(self, belief: B, transition: Transition) -> B:
         """As the policy."""
-        self.belief = self._policy.observe(belief, transition)
-        return self.belief
+        return self._update(partial(self._policy.observe, belief, transition))
 
     def adapt(self, belief: B, episode: Transition) -> B:
         """As the policy."""
-        self.belief = self._policy.adapt(belief, episode)
+        return self._update(partial(self._policy.adapt, belief, episode))
+
+    def _update(self, update: Callable[[], B]) -> B:
+        try:
+            self.belief = update()
+        except Exception as error:  # whatever it is, the policy goes on
+            self.events.report_failure(error)
+        else:
+            self.events.end_problem()
         return self.belief
 
 

@@ -263,8 +263,9 @@ def trial(
         >>> result.arm, result.driver, result.tasks
         ('panda', 'twin', 1)
     """
-    from adaptation.jobs.arm_session import default_clock
-    from adaptation.jobs.trial import TrialConfig, run_trial
+    from adaptation.jobs.arm_options import default_clock
+    from adaptation.jobs.trial import run_trial
+    from adaptation.jobs.trial_folder import TrialConfig
 
     opened = _opened(run)
     config = TrialConfig(
@@ -279,8 +280,7 @@ def trial(
         tracker=tracker,
         tracker_options=tracker_options or {},
     )
-    folder = opened.path / "trial" if out is None else Path(out)
-    return run_trial(opened, config, folder, workers)
+    return run_trial(opened, config, Path(out or opened.path / "trial"), workers)
 
 
 def _opened(run: Run | str | Path) -> Run:

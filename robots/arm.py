@@ -34,7 +34,7 @@ class Limits:
     tau: Array  # (j,) N·m or N
     tool_box: Array  # (3, 2) m, lowest and highest x, y, z of the tool in the base frame
     tool_speed: float  # m/s, of the tool's frame, largest magnitude
-    force: float  # N at the tool; judged nowhere yet: no driver measures a force there
+    force: float  # N, of the tool on what it touches, where a driver measures a wrench there
     deadline: float  # s, the age at which a command is too old to be followed
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ class Capabilities:
     dt: float  # s between two writes: the control tick
     realtime: bool  # True: time passes by itself; False: in simulation, one tick per ``read``
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
+    wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
 
 
 class Driver(Protocol):
@@ -66,6 +67,8 @@ class Driver(Protocol):
 
     def read(self) -> JointState:
         """The newest measurement: rad, rad/s, N·m, and the time in s on the controller's clock.
+
+        Its wrench is NaN where the arm measures none.
 
         Where a reading is lost, the previous one is returned again: its stamp does not advance.
         """

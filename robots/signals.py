@@ -4,7 +4,7 @@ Axes: n worlds, j joints, k named columns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, IntFlag
 from typing import Any, Self
 
@@ -145,6 +145,11 @@ class Condition(IntEnum):
     ERROR = 3  # hardware error of a motor, or a reflex of the controller
 
 
+def no_wrench() -> Array:
+    """The wrench (6,) of an arm that measures none: NaN."""
+    return np.full(6, np.nan)
+
+
 @dataclass(frozen=True)
 class JointState:
     """One reading of one arm."""
@@ -156,6 +161,15 @@ class JointState:
     condition: Condition = Condition.READY
     # (j,) rad, what the motors pull towards, where the driver knows it: a soft arm sags below it
     target: Array | None = None
+    # (6,) force N and torque N·m of the tool on what it touches, without the weight of the tool
+    # itself; at the origin of the tool's frame, along the axes of the base frame
+    wrench: Array = field(default_factory=no_wrench)
+
+    def __post_init__(self) -> None:
+        """Take a bare number as the condition it means; one that means none is an error."""
+        known = self.condition in list(Condition)
+        condition = Condition(self.condition) if known else Condition.ERROR
+        object.__setattr__(self, "condition", condition)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Twin:
     """
 
     Options = TwinOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(dt=DT, realtime=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=DT, realtime=False, wrench=True)
 
     def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
         """Prepare the scene of a family with the twin's own time step; ``connect`` builds it."""
@@ -109,6 +109,7 @@ class Twin:
         self.engine.run(self._active_setpoint, 1)
         self._tick += 1
         (q,), (dq,), (tau,) = self.engine.joints()
+        (wrench,) = self.engine.tool_wrenches()
         noise = self.rng.normal(0, self.options.noise, len(q))
         return JointState(
             q=q + noise,
@@ -116,6 +117,7 @@ class Twin:
             tau=tau,
             stamp=self.time,
             condition=Condition.READY if self._enabled else Condition.DISABLED,
+            wrench=wrench,
         )
 
     def write(self, command: Command) -> None:

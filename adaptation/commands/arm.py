@@ -72,6 +72,8 @@ class ArmOptions(DriverOptions):
     """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
     """Set an option of the tracker."""
+    park: bool = False
+    """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
 
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
@@ -121,6 +123,7 @@ class Deploy(ArmOptions):
                 tracker=self.tracker,
                 tracker_options=self.tracker_options,
                 operator=operator,
+                park=self.park,
             )
             _print_deployed(result)
         return result if result.recording_error is None else Incomplete(result)
@@ -160,9 +163,10 @@ class Trial(ArmOptions):
                 f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
             )
         run = open_run(self.folder)
-        from adaptation.jobs.arm_session import default_clock
+        from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.operator_console import OperatorConsole
-        from adaptation.jobs.trial import TrialConfig, run_trial
+        from adaptation.jobs.trial import run_trial
+        from adaptation.jobs.trial_folder import TrialConfig
         from adaptation.reporting.table import table
 
         config = TrialConfig(
@@ -177,11 +181,13 @@ class Trial(ArmOptions):
             options=self.driver_options,
             tracker=self.tracker,
             tracker_options=self.tracker_options,
+            park=self.park,
         )
         folder = self.out or self.folder / "trial"
         with OperatorConsole() as operator:
             result = run_trial(run, config, folder, self.workers, operator)
             print(table(result))
+            _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
             if result.timing is not None:
                 print(describe_timing(result.timing))
         return result if result.recording_error is None else Incomplete(result)
@@ -193,14 +199,29 @@ def _print_deployed(result: "DeployResult") -> None:
     returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
     print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
     print(f"return per episode: {returns}")
-    if "NOT_ADAPTED" in {event.event for event in result.events}:
-        print("not adapted: the belief predicts this object worse than before any experience")
+    happened = {event.event for event in result.events}
+    not_adapted = "this object" if "NOT_ADAPTED" in happened else ""
+    _print_beliefs(not_adapted, "this object" if "UPDATE_FAILED" in happened else "")
     print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
     if result.timing is not None:
         print(describe_timing(result.timing))
     if result.recording is not None:
         complete = "" if result.recording_error is None else ", not complete"
         print(f"recording: {result.recording}{complete}")
+
+
+def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
+    """Say what is wrong with a belief, and with which objects; empty: with none."""
+    if not_adapted:
+        print(f"not adapted: the belief predicts {not_adapted} worse than before any experience")
+    if updates_failed:
+        print(f"not all experience was learned from: updates failed with {updates_failed}")
+
+
+def _name_objects(numbers: list[int]) -> str:
+    """Objects as they are counted for people, from 1; empty where there are none."""
+    counted = ", ".join(str(number + 1) for number in numbers)
+    return f"object {counted}" if counted else ""
 
 
 def describe_timing(timing: "Timing") -> str:

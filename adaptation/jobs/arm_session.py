@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,20 +10,19 @@ import msgspec
 import numpy as np
 
 from adaptation.background import Background
+from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
-from adaptation.jobs.operator_console import OperatorConsole
+from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
-from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
 from robots.world import Family, Start, Step, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
@@ -53,6 +52,7 @@ class ArmSession:
         tracker_options: dict[str, Any] | None = None,
         run: Path | None = None,
         operator: OperatorConsole | None = None,
+        park: bool = False,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
 
@@ -69,6 +69,7 @@ class ArmSession:
             tracker_options: of the tracker.
             run: folder of the policies' run, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
+            park: whether the arm is brought to its rest pose at the end, where that is in order.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
@@ -89,15 +90,10 @@ class ArmSession:
         self._tracker = tracker
         self._tracker_options = tracker_options
         self._operator = operator
+        self._park = park
+        self._parked = False
         kind = DRIVERS[driver]
-        if self.clock not in CLOCKS:
-            raise BadArgumentError(
-                f"the clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}"
-            )
-        if self.clock == "lockstep" and kind.capabilities.realtime:
-            raise BadArgumentError(
-                f"time does not wait at an arm: with {driver!r} the clock must be realtime"
-            )
+        check_clock(driver, self.clock)
         kind(self._arm, family.scene, kind.Options(**self._options))
 
     def __enter__(self) -> Self:
@@ -125,8 +121,12 @@ class ArmSession:
             operator.attach(self.world)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop the arm and disconnect it."""
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Park the arm if that was asked for, then stop and disconnect it.
+
+        Raises:
+            ArmError: it did not arrive at its rest pose, and was stopped where it is.
+        """
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
             if self._operator is not None:
@@ -134,10 +134,23 @@ class ArmSession:
             steps.callback(self.world.close)
             if self._operator is not None:
                 steps.callback(self._operator.detach)
+            in_order = error is None or issubclass(error, EndedByOperator)
+            if self._park and in_order:
+                self._park_arm()
+
+    def _park_arm(self) -> None:
+        """Move to the rest pose, once an operator who holds the arm has released it."""
+        wait_until_free = self.world.wait_for_operator
+        if wait_until_free is not None:
+            wait_until_free()
+        self.world.moves.park()
+        self._parked = True
 
     def _report_end(self, operator: OperatorConsole) -> None:
         control = self.world.control
         end = describe_final_state(control.final_state, control.process.exitcode)
+        if self._parked:
+            end += ", parked"
         operator.report_end(end, self.world.recorder.path)
 
     def run_object(
@@ -252,38 +265,6 @@ class OperatorPlacer:
         x, y, _ = start.object_pos[0]
         place = f"x = {x:.3f} m, y = {y:.3f} m"
         self._ask(f"Put object {number} at {place} before the arm, then press Enter. ")
-
-
-def default_clock(driver: str) -> str:
-    """The clock of a driver: a simulated arm waits for the policy, a real one does not."""
-    return "realtime" if DRIVERS[driver].capabilities.realtime else "lockstep"
-
-
-def task_is_known(driver: str) -> bool:
-    """Whether the object's physics are known: simulation sets them, a real arm does not."""
-    return not DRIVERS[driver].capabilities.realtime
-
-
-def check_options(driver: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A driver's options, with the seed where the driver takes one that was not given.
-
-    Raises:
-        BadArgumentError: there is no such option, or its value is of another type.
-    """
-    kind = DRIVERS[driver].Options
-    names = [field.name for field in fields(kind)]
-    unknown = [name for name in options if name not in names]
-    if unknown:
-        available = f"it has {', '.join(names)}" if names else "it has none"
-        raise BadArgumentError(f"the driver {driver!r} has no option {unknown[0]!r}; {available}")
-    given = dict(options)
-    if "seed" in names:
-        given.setdefault("seed", seed)
-    try:
-        msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise BadArgumentError(f"options of the driver {driver!r}: {error}") from error
-    return given
 
 
 def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:

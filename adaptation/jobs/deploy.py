@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from adaptation.jobs.arm_session import ArmSession, default_clock, sample_objects
+from adaptation.jobs.arm_options import default_clock
+from adaptation.jobs.arm_session import ArmSession, sample_objects
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.runs.records import DeployResult, EpisodeRecord, Event
@@ -25,6 +26,7 @@ def deploy(
     tracker: str | None = None,
     tracker_options: dict[str, Any] | None = None,
     operator: OperatorConsole | None = None,
+    park: bool = False,
 ) -> DeployResult:
     """Let the adapted policy drive an arm with one held-out object and adapt while it acts.
 
@@ -39,6 +41,7 @@ def deploy(
         tracker: a name in ``TRACKERS``.
         tracker_options: of the tracker.
         operator: the person at the arm, who may clear a fault and go on.
+        park: whether to bring the arm to its rest pose at the end.
 
     Raises:
         BadArgumentError: the arm cannot be opened with these options.
@@ -61,6 +64,7 @@ def deploy(
         tracker_options=tracker_options,
         run=run.path,
         operator=operator,
+        park=park,
     )
     task = sample_objects(family, driver, seed, 1)
     episode_time = family.horizon * family.action_repeat * family.dt

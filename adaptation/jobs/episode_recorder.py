@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from adaptation.background import Background
 from adaptation.belief_keeper import BeliefKeeper, prediction_deficit, summarize
 from adaptation.rollout import Policy
@@ -29,10 +31,12 @@ class EpisodeRecorder:
         self.traces: list[Trace] = []
         self.policy = BeliefKeeper(policy)
         self._world = world
-        self._background = policy if isinstance(policy, Background) else None
+        self._belief_events = [self.policy.events]
+        if isinstance(policy, Background):
+            self._belief_events.append(policy.events)
         earlier = [event["number"] for event in world.events]
         self._next_arm_event = 1 + max(earlier, default=-1)
-        self._next_belief_event = 0
+        self._collected = [0 for _ in self._belief_events]  # how many of each
         self._recording_failed = False  # whether it was reported
         self._frames: list[Signals] = []  # of the decision that is being carried out
         world.on_frame = self._keep_frame
@@ -73,12 +77,13 @@ class EpisodeRecorder:
         for event in self._world.events:
             if event["number"] >= self._next_arm_event:
                 self._next_arm_event = event["number"] + 1
-                self.events[-1].append(Event(**event))
-        if self._background is not None:
-            new = self._background.events[self._next_belief_event :]
-            self._next_belief_event += len(new)
+                happened = Event(**event)
+                happened = replace(happened, detail=finite(event["detail"]))
+                self.events[-1].append(happened)
+        for i, source in enumerate(self._belief_events):
+            new = source.all[self._collected[i] :]
+            self._collected[i] += len(new)
             self.events[-1] += new
-
         failure = self._world.recorder.failure_event
         if failure is not None and not self._recording_failed:
             self._recording_failed = True
@@ -86,10 +91,15 @@ class EpisodeRecorder:
 
     def judge_belief(self, policy: Policy[Any], episode: Transition) -> None:
         """Report where the last belief predicts the last episode worse than the prior does."""
-        deficit = prediction_deficit(policy, self.policy.belief, episode)
+        deficit = 0.0
+        try:
+            deficit = prediction_deficit(policy, self.policy.belief, episode)
+        except Exception as error:  # what was measured counts all the same
+            self.policy.events.report_failure(error)
+            self.collect_events()
         if deficit > 0:
             stamp = float(self._world.signals.stamp[0])
-            self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, deficit))
+            self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, finite(deficit)))
 
     def refuse_fault(self) -> None:
         """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""

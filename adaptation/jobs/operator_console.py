@@ -12,13 +12,17 @@ from typing import Self
 from adaptation.jobs.status_line import Status, StatusLine
 from hw_interface.arm_world import ArmWorld
 from hw_interface.operator_keys import OperatorKeys
-from robots.errors import ArmError
+from robots.errors import ArmError, PliantError
 from robots.world import Step
 
 REFRESH = 0.2  # s between two drawings of the status line
 HELP = "keys: space hold or release, s stop, c clear, q end after the episode, Ctrl-C end now"
 BEFORE_MOTION = "The arm is about to move: clear its way, then press Enter. "
 ENTER = ("\r", "\n")
+
+
+class EndedByOperator(PliantError):  # noqa: N818  no error
+    """The operator asked for the end, and all is in order."""
 
 
 class OperatorConsole:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptation.jobs.arm_session import check_options, default_clock
+from adaptation.jobs.arm_options import check_options, default_clock
 from adaptation.runs.records import ParkResult
 from hw_interface.arm_world import ArmWorld
 from robots.actions import JointVelocity

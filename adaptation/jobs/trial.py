@@ -1,14 +1,11 @@
 """Try a run on new objects through an arm: every policy with one object after another.
 
-A trial folder holds ``trial.json`` (its ``TrialConfig``), ``episodes-*.jsonl`` (an
-``EpisodeRecord`` per line, on disk before the next object), and ``result.json`` (a
-``TrialResult``). A trial that was stopped resumes with the object and policy it had not finished.
+A trial that was stopped resumes with the object and policy it had not finished.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from os.path import relpath
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,48 +14,25 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.jobs.arm_session import ArmSession, sample_objects, task_is_known
+from adaptation.jobs.arm_options import task_is_known
+from adaptation.jobs.arm_session import ArmSession, sample_objects
 from adaptation.jobs.evaluate import EVALUATION, explores
-from adaptation.jobs.operator_console import OperatorConsole
+from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
+from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.rollout import Policy
-from adaptation.runs.files import read_record, replace_file
-from adaptation.runs.log import Log, read_log
+from adaptation.runs.files import replace_file
+from adaptation.runs.log import Log
 from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
-from robots.errors import BadArgumentError, PliantError
+from hw_interface.warn import warn
+from robots.errors import PliantError
 from robots.world import Family
 
-
-class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what a trial does."""
-
-    run: str  # the run folder
-    arm: str
-    driver: str = "twin"
-    objects: int = 20
-    episodes: int | None = None  # per object; None: the family's number
-    clock: str = "lockstep"  # or realtime
-    realtime_episodes: int = 0  # further episodes, in real time, after a trial in lockstep
-    seed: int = 0
-    # How the arm and its object are reached, which may differ when a trial is resumed.
-    options: dict[str, Any] = {}  # of the driver
-    tracker: str | None = None
-    tracker_options: dict[str, Any] = {}
-
-
-class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What ``trial.json`` holds: the config, and which training the trial is of."""
-
-    fingerprints: dict[str, str]  # ``Run.fingerprints``
-
-
-# The run may be moved: its fingerprints tell which it is.
-MAY_CHANGE = ("run", "options", "tracker", "tracker_options")
 NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
 
 
@@ -82,7 +56,8 @@ def run_trial(
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
         RefusedError: the run was not trained for this arm. Nothing is written or moved.
         ArmError: the arm cannot continue.
-        PliantError: a worker failed and said why, or the operator ended the trial.
+        PliantError: a worker failed and said why.
+        EndedByOperator: the operator ended the trial.
     """
     started = monotonic()
     for _ in run.policies(config.arm):
@@ -134,52 +109,18 @@ def open_session(
         tracker_options=config.tracker_options,
         run=Path(config.run),
         operator=operator,
+        park=config.park,
     )
-
-
-def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
-    """Make the folder this trial's own; ``trial.json`` names the run relative to the folder.
-
-    Raises:
-        BadArgumentError: it holds another trial, or one of the run before it was trained further;
-            the message names the differences.
-        DamagedError: ``trial.json`` cannot be read.
-    """
-    path = folder / "trial.json"
-    header = TrialHeader(**msgspec.structs.asdict(config), fingerprints=run.fingerprints())
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        header = msgspec.structs.replace(header, run=relpath(run.path.resolve(), folder.resolve()))
-        replace_file(path, msgspec.json.format(msgspec.json.encode(header), indent=2))
-        return
-    earlier = read_record(path, TrialHeader)
-    if earlier.fingerprints != header.fingerprints:
-        raise BadArgumentError(
-            f"{folder} holds a trial of other weights: {run.path} was trained since, or is another "
-            "run. Name a new folder with --out, or remove the old one"
-        )
-    different = []
-    was = msgspec.to_builtins(earlier)
-    for name, value in msgspec.to_builtins(header).items():
-        if name not in MAY_CHANGE and was[name] != value:
-            different.append(f"{name} {was[name]!r}, not {value!r}")
-    if different:
-        raise BadArgumentError(
-            f"{folder} holds another trial ({'; '.join(different)}): name another with --out"
-        )
-
-
-def read_episodes(folder: Path) -> list[EpisodeRecord]:
-    """All episodes of a trial so far."""
-    records: list[EpisodeRecord] = []
-    for path in sorted(folder.glob("episodes-*.jsonl")):
-        records += read_log(path, EpisodeRecord)
-    return records
 
 
 def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
     """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
-    if run_objects(run, config, folder, worker, workers) is not None:
+    try:
+        failure = run_objects(run, config, folder, worker, workers)
+    except (PliantError, OSError) as error:
+        warn(f"worker {worker + 1} of {workers}: {error}")
+        raise SystemExit(1) from error
+    if failure is not None:
         raise SystemExit(NOT_RECORDED)
 
 
@@ -197,7 +138,7 @@ def run_objects(
         Why the recording is not complete; None where it is.
 
     Raises:
-        PliantError: the operator ended the trial; what they cut short is not kept.
+        EndedByOperator: the operator ended the trial; what they cut short is not kept.
     """
     torch.set_num_threads(1)
     family = run.family
@@ -223,10 +164,9 @@ def run_objects(
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
                 if len(records) == len(explore):
-                    for record in records:
-                        log.write(record)
+                    log.write(*records)
                 if operator is not None and operator.end_requested:
-                    raise PliantError(f"ended; start the trial again to resume {folder}")
+                    raise EndedByOperator(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
     return session.world.recorder.failure
 
@@ -269,8 +209,7 @@ def run_realtime_check(
         closing(Log(folder / "episodes-realtime.jsonl")) as log,
         open_session(family, config, "realtime", folder, operator) as session,
     ):
-        for record in session.run_object(name, policy, task, explore):
-            log.write(record)
+        log.write(*session.run_object(name, policy, task, explore))
     return session.world.recorder.failure
 
 
@@ -297,4 +236,16 @@ def summarize(
         driver=config.driver,
         verdicts=dict(verdicts),
         timing=timings[-1] if timings else None,
+        not_adapted=_objects_with("NOT_ADAPTED", records),
+        updates_failed=_objects_with("UPDATE_FAILED", records),
     )
+
+
+def _objects_with(event: str, records: list[EpisodeRecord]) -> list[int]:
+    """The objects with which something has happened to the belief of the adapted policy."""
+    objects = set()
+    for record in records:
+        happened = event in {found.event for found in record.events}
+        if happened and record.policy == "adapted":
+            objects.add(record.object)
+    return sorted(objects)

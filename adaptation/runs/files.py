@@ -17,7 +17,11 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it holds the old bytes or the new ones, never half of them."""
+    """Write a file so that it holds the old bytes or the new ones, never half of them.
+
+    Raises:
+        OSError: there is no space, or it cannot be written for another reason; it names the path.
+    """
     with whole_file(path) as new, open(new, "wb") as file:
         file.write(data)
         file.flush()

@@ -1,5 +1,6 @@
 """A log of JSON lines that a kill cannot break."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -26,7 +27,8 @@ class Log:
             PliantError: another process is writing this log.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab")  # noqa: SIM115
+        self._path = path
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         self._lock(path)
         whole = path.read_bytes().rfind(b"\n") + 1
         self.cut(whole)
@@ -52,11 +54,28 @@ class Log:
         """Bytes written so far."""
         return self._file.tell()
 
-    def write(self, line: msgspec.Struct | dict[str, Any]) -> None:
-        """Append one object; numbers that are not finite become null."""
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def write(self, *lines: msgspec.Struct | dict[str, Any]) -> None:
+        """Append objects, all or none; numbers that are not finite become null.
+
+        Raises:
+            OSError: there is no space; the log is as it was.
+        """
+        before = self.size
+        encoded = [msgspec.json.encode(line) + b"\n" for line in lines]
+        try:
+            self._append(b"".join(encoded))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.cut(before)
+            error.filename = str(self._path)
+            raise
+
+    def _append(self, data: bytes) -> None:
+        handle = self._file.fileno()
+        while data:
+            written = os.write(handle, data)
+            data = data[written:]
+        os.fsync(handle)
 
     def close(self) -> None:
         """Close the file, which releases the lock."""

@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True):
     number: int  # counts from 0 per source
     event: str  # "STALE", "BELIEF_NOT_FINITE", ...
     stamp: float  # s since the source started
-    detail: float  # its unit depends on the event
+    detail: float | None  # its unit depends on the event; null where it is not finite
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -184,6 +184,10 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     verdicts: dict[str, int]
     timing: Timing | None  # of the last episode in real time
     recording_error: str | None = None  # why a recording of this call is not complete: status 1
+    # Objects, counted from 0, that the adapted policy's last belief predicts worse than its prior
+    # does, and those with which an update of its belief failed
+    not_adapted: list[int] = []
+    updates_failed: list[int] = []
 
 
 class DeployResult(msgspec.Struct, frozen=True):

@@ -85,7 +85,7 @@ class ControlClient:
         atexit.register(self.close)
         try:
             self.wait_for(_is_connected, "connect")
-        except ArmError:
+        except BaseException:  # Ctrl-C too
             self.close()
             raise
 

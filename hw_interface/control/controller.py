@@ -48,7 +48,7 @@ class ArmController:
         arm = self.driver.arm
         dt = self.driver.capabilities.dt
         self.mover = Mover(arm, family.limits, dt, report)
-        self.watchdog = Watchdog(family.limits, config, report)
+        self.watchdog = Watchdog(family.limits, config, report, self.driver.capabilities.wrench)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
         # (a,) sum of what was applied in each tick since the episode's first action
@@ -83,7 +83,7 @@ class ArmController:
         A soft arm sags below what it holds: where it was measured it would be lowered each time.
         """
         self.state = enable_within_limits(self.driver, self.watchdog.config.frozen_readings)
-        self.watchdog.measurements.believe(self.state)
+        self.watchdog.measurements.begin_at(self.state)
         begin = self.state.q if self.state.target is None else self.state.target
         self.gate.reset(begin[None])
 
@@ -159,6 +159,12 @@ class ArmController:
         self.watchdog.hold()
         self.mover.abort()
 
+    def clear(self) -> None:
+        """Operator: leave a latched fault; an arm that still lets go is stopped where it is."""
+        if self.watchdog.in_contact:
+            self.stop()
+        self.watchdog.clear()
+
     def end_episode(self) -> None:
         """Brake, and follow no action until the next episode."""
         self.watchdog.end_episode()
@@ -202,7 +208,7 @@ class ArmController:
         else:
             self._retreat.cancel()
         _, flags = self.gate(requested)
-        self.verdict |= int(flags[0]) | self._mode_flags()
+        self.verdict |= int(flags[0]) | watchdog.flags
         if self._driver_stopped:
             return
         braked = watchdog.measurements.link_lost or self._retreat.ended(was_standing, now)
@@ -224,7 +230,7 @@ class ArmController:
         Raises:
             ArmError: the arm is not at rest there, or the driver failed.
         """
-        if self.watchdog.mode is not Mode.IDLE or not self.mover.is_parked:
+        if self.watchdog.mode is not Mode.IDLE or not self.mover.is_parked(self.state.q):
             rest = self.driver.arm.rest
             raise ArmError(f"the motors stay on: the arm is not in its rest pose {rest}")
         self._driver_stopped = True
@@ -277,14 +283,6 @@ class ArmController:
         if not running:
             return self._zero_velocity
         return self.family.action(self._action, self.gate.setpoint)
-
-    def _mode_flags(self) -> int:
-        """Verdict flags that follow from the mode."""
-        if self.watchdog.latched:
-            return int(Verdict.FAULT | Verdict.STOPPED)
-        if self.watchdog.mode is Mode.HOLD:
-            return int(Verdict.HELD)
-        return 0
 
     def track_object(self, now: float) -> None:
         """Read the tracker, if any; an object that cannot be located is NaN."""

@@ -44,12 +44,14 @@ class Event(IntEnum):
     TORQUE_UNKNOWN = 23  # a joint measures no torque any more, its limit is not held; s
     OBSERVATION_UNUSUAL = 24  # an observation outside its range: slowed down; half ranges
     OBSERVATION_FAR = 25  # one far outside its range: fault; half ranges
+    FORCE_LIMIT = 26  # the force at the tool above its limit: fault; N
+    FORCE_UNKNOWN = 27  # the arm measures no force any more, its limit is not held; s
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
     BLOCKED = 40  # a move did not arrive, and the arm stands; after how long, s
 
 
 # Something is in the arm's way, or has moved it: its setpoint lies beyond where the joints are.
-CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.ARM_ERROR)
+CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.FORCE_LIMIT, Event.ARM_ERROR)
 
 Report = Callable[[Event, float], None]  # called once per event, with its number

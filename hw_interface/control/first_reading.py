@@ -48,10 +48,11 @@ def read_twice(driver: Driver, tries: int) -> JointState:
 
 def read_object(tracker: Tracker) -> tuple[Array, float]:
     """An object's pose and twist (13,) and their stamp s; NaN where the tracker failed."""
-    state = np.full(OBJECT_STATE, np.nan)
-    stamp = np.nan
+    unknown = np.full(OBJECT_STATE, np.nan)
     with contextlib.suppress(Exception):
         reading = tracker.read()
-        stamp = reading.stamp
+        stamp = float(reading.stamp)
         state = np.concatenate([reading.pos, reading.quat, reading.vel])
-    return state, stamp
+        if state.shape == unknown.shape and not np.isnan(stamp):
+            return state, stamp
+    return unknown, np.nan

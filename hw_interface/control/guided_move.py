@@ -5,6 +5,7 @@ import numpy as np
 from hw_interface.control.events import Event, Report
 from robots.arm import ArmSpec, Limits
 from robots.bodies import make_arm_gate
+from robots.driver import REACHED
 from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
@@ -112,12 +113,17 @@ class Mover:
         """Whether a move is under way."""
         return self._move is not None
 
-    @property
-    def is_parked(self) -> bool:
-        """Whether the setpoint stands in the arm's rest pose, where it may lose its torque."""
+    def is_parked(self, measured: Array) -> bool:
+        """Whether the arm stands in its rest pose, where it may lose its torque.
+
+        Args:
+            measured: (j,) rad; a soft arm sags below the setpoint.
+        """
         setpoint = self.gate.setpoint
-        distance = np.abs(setpoint.q[0] - self._arm.rest).max()
-        return is_standing(setpoint) and bool(distance < PARKED)
+        held = setpoint.q[0]
+        distance = float(np.abs(held - self._arm.rest).max())
+        sag = float(np.abs(measured - held).max())
+        return is_standing(setpoint) and distance < PARKED and sag < REACHED
 
     def begin(self, path: Array) -> None:
         """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""

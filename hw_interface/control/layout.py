@@ -12,6 +12,7 @@ from robots.world import Family
 
 POSE = 7  # numbers of an object's pose: position (3) m, quaternion (4) w x y z
 OBJECT_STATE = POSE + 6  # pose, then linear (3) m/s and angular velocity (3) rad/s
+WRENCH = 6  # numbers of a wrench: force (3) N, torque (3) N·m
 EVENTS = 256  # newest events kept
 LATENESS = 60_000  # ticks whose lateness is kept: the newest two minutes at 500 Hz
 RING = 4096  # ticks kept for the recorder: the newest eight seconds at 500 Hz
@@ -97,6 +98,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("q", "f8", joints),  # rad, measured
         ("dq", "f8", joints),  # rad/s, measured
         ("tau", "f8", joints),  # N·m, measured
+        ("wrench", "f8", (WRENCH,)),  # measured, see JointState; NaN where none is
         ("q_set", "f8", joints),  # rad, the gate's setpoint
         ("dq_set", "f8", joints),  # rad/s, the gate's setpoint
         ("object", "f8", (OBJECT_STATE,)),  # NaN where it is unknown
@@ -137,6 +139,7 @@ def ring_columns(joints: int) -> dict[str, slice]:
         "q_set": joints,
         "dq_set": joints,
         "object": OBJECT_STATE,
+        "wrench": WRENCH,
         "control": 3,
     }
     columns = {}

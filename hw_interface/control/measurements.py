@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw_interface.control.silence import Silence
 from robots.arm import Limits
 from robots.signals import Array, JointState
 
@@ -18,13 +19,15 @@ class MeasurementConfig:
     tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
     torque_ticks: int = 10  # in a row above the limit: longer than an impact
-    # share of a torque limit above which an arm at rest presses against something: the weight of
-    # our arms takes 0.6 of it at most, in any pose
+    force_ticks: int = 10  # the same: a strike of slide lasts 30 ms, its force 3 ticks
+    # share of a torque or force limit above which an arm at rest presses against something: the
+    # weight of our arms takes 0.6 of a torque at most, in any pose
     pressing: float = 0.8
     position_margin: float = 0.05  # rad beyond a limit: an arm under load sags by less
     speed_margin: float = 1.5  # times the limit: a joint that catches up may be faster
     limit_ticks: int = 5  # in a row beyond a margin
-    torque_timeout: float = 1.0  # s without torque from a joint that has measured it
+    # s without torque from a joint that has measured it, or without a promised wrench
+    torque_timeout: float = 1.0
 
 
 class Measurements:
@@ -35,20 +38,22 @@ class Measurements:
 
     believed: JointState | None = None
 
-    def __init__(self, limits: Limits, config: MeasurementConfig) -> None:
-        """Begin without a reading."""
+    def __init__(self, limits: Limits, config: MeasurementConfig, wrench: bool = False) -> None:
+        """Begin without a reading; ``wrench`` is whether the arm promises one."""
         self.limits = limits
         self.config = config
         joints = len(limits.dq)
         self.tracking_error = 0.0  # rad, the largest of the newest reading
         self.load = np.zeros(joints)  # torque as a share of its limit
+        self.force = 0.0  # N, at the tool; NaN where none is measured
         self.excess = 0.0  # rad, the farthest beyond a position limit
         self.speed = 0.0  # the largest as a share of its limit
+        self.jumped = False  # whether a reading was believed that no motion can have led to
         self._wild: JointState | None = None  # the previous reading, if it was not believed
         self._wild_in_row = 0
         self._wild_unreported = 0
-        self._torque_stamps = np.full(joints, np.nan)  # s, when each joint last measured torque
-        self._torque_reported = False
+        self._no_torque = Silence(np.zeros(joints, dtype=bool), config.torque_timeout)
+        self._no_force = Silence(np.array([wrench]), config.torque_timeout)
         self.reset()
 
     def reset(self) -> None:
@@ -56,6 +61,7 @@ class Measurements:
         self.frozen_readings = 0  # in a row, as are all of these
         self.tracking_ticks = 0
         self.torque_ticks = 0
+        self.force_ticks = 0
         self.pressing_ticks = 0
         self.position_ticks = 0
         self.speed_ticks = 0
@@ -67,13 +73,23 @@ class Measurements:
         return self.frozen_readings >= self.config.frozen_readings
 
     @property
-    def overloaded(self) -> bool:
+    def torque_exceeded(self) -> bool:
         """Whether a joint's torque is above its limit in the newest reading."""
         return bool((self.load > 1).any())  # False for NaN
 
     @property
+    def force_exceeded(self) -> bool:
+        """Whether the force at the tool is above its limit in the newest reading."""
+        return self.force > self.limits.force  # False for NaN
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether a torque or the force is above its limit in the newest reading."""
+        return self.torque_exceeded or self.force_exceeded
+
+    @property
     def presses(self) -> bool:
-        """Whether a joint has borne more than the arm's weight for longer than an impact."""
+        """Whether the arm has borne more than its weight for longer than an impact."""
         return self.pressing_ticks >= self.config.torque_ticks
 
     def take(self, state: JointState, setpoint: Array | None) -> None:
@@ -82,34 +98,36 @@ class Measurements:
         self.frozen_readings = 0 if advanced else self.frozen_readings + 1
         self._choose(state)
         self._stamp = max(self._stamp, state.stamp)
-        self.load = np.abs(state.tau) / self.limits.tau
         commanded = setpoint is not None
         self._check_tracking(state.q, setpoint)
         self._check_position(state.q, setpoint)
         self.speed = float((np.abs(state.dq) / self.limits.dq).max())
         too_fast = commanded and self.speed > self.config.speed_margin
         self.speed_ticks = _count(self.speed_ticks, too_fast)
-        self.torque_ticks = _count(self.torque_ticks, commanded and self.overloaded)
-        pressing = commanded and bool((self.load > self.config.pressing).any())  # not for NaN
-        self.pressing_ticks = _count(self.pressing_ticks, pressing)
+        self._check_loads(state, commanded)
 
     def _choose(self, state: JointState) -> None:
         """Believe the reading, or go on with the last one that was believed."""
         last = self.believed
         if last is None or (self._is_near(state, last) and self._is_slow(state)):
-            self.believe(state)
+            self._believe(state)
             return
         self._wild_unreported += 1
         agrees = self._wild is not None and self._is_near(state, self._wild)
         self._wild_in_row = self._wild_in_row + 1 if agrees else 1
         self._wild = state
         if self._wild_in_row >= self.config.wild_readings:
-            self.believe(state)
+            self.jumped = True
+            self._believe(state)
         else:
             self.believed = replace(last, condition=state.condition)
 
-    def believe(self, state: JointState) -> None:
-        """Take a reading as true."""
+    def begin_at(self, state: JointState) -> None:
+        """Take a reading as true: the arm is enabled there."""
+        self.jumped = False
+        self._believe(state)
+
+    def _believe(self, state: JointState) -> None:
         self.believed = state
         self._wild = None
         self._wild_in_row = 0
@@ -143,6 +161,17 @@ class Measurements:
         outside = self.excess > self.config.position_margin
         self.position_ticks = _count(self.position_ticks, outside)
 
+    def _check_loads(self, state: JointState, commanded: bool) -> None:
+        """Count ticks with too much torque or force; NaN is never too much."""
+        self.load = np.abs(state.tau) / self.limits.tau
+        self.force = float(np.linalg.norm(state.wrench[:3]))
+        self.torque_ticks = _count(self.torque_ticks, commanded and self.torque_exceeded)
+        self.force_ticks = _count(self.force_ticks, commanded and self.force_exceeded)
+        torque_presses = bool((self.load > self.config.pressing).any())
+        force_presses = self.force > self.config.pressing * self.limits.force
+        pressing = commanded and (torque_presses or force_presses)
+        self.pressing_ticks = _count(self.pressing_ticks, pressing)
+
     def wild_to_report(self) -> int:
         """How many readings were not believed since the last report, once they are several."""
         count = self._wild_unreported
@@ -152,19 +181,13 @@ class Measurements:
         return count
 
     def torque_lost_for(self, state: JointState) -> float:
-        """For how long a joint has measured no torque any more, s; 0 once that was returned.
+        """For how long a joint has measured no torque any more, s; 0 once that was returned."""
+        return self._no_torque.newly_lost_for(np.isfinite(state.tau), state.stamp)
 
-        A joint that has never measured any does not count.
-        """
-        measured = np.isfinite(state.tau)
-        self._torque_stamps = np.where(measured, state.stamp, self._torque_stamps)
-        silent = state.stamp - self._torque_stamps  # NaN where there never was any
-        late = silent > self.config.torque_timeout
-        was_reported = self._torque_reported
-        self._torque_reported = bool(late.any())
-        if was_reported or not late.any():
-            return 0.0
-        return float(silent[late].max())
+    def force_lost_for(self, state: JointState) -> float:
+        """For how long there was no force at the tool any more, s; 0 once that was returned."""
+        measured = np.isfinite(state.wrench[:3]).all()
+        return self._no_force.newly_lost_for(np.array([measured]), state.stamp)
 
 
 def _count(ticks: int, wrong: bool) -> int:

@@ -3,14 +3,26 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 # a request to end, the end of the terminal, and Ctrl-backslash
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-ALL = {signal.SIGINT, *ENDING}
+STOP = signal.SIGUSR1
+IGNORED = (signal.SIGINT, signal.SIGUSR2)
+ALL = {STOP, *ENDING, *IGNORED}
 END_TIMEOUT = 1.0  # s, for a process to end that was terminated, or killed
+
+
+class Signaled:
+    """What signals have asked a process for."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.end = threading.Event()
+        self.stop = threading.Event()  # by the operator, see ``operator_keys``
 
 
 @contextlib.contextmanager
@@ -27,24 +39,22 @@ def signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def enter_own_session(end: Callable[[], None]) -> None:
-    """Leave the terminal's session, and let the signals that would end the process call ``end``.
+def enter_own_session(signaled: Signaled) -> None:
+    """Leave the terminal's session, and note the signals that would end the process on the spot.
 
     What is pressed in the terminal, and its end, are for the policy's process to handle: it then
     ends this one in order. SIGINT is ignored.
-
-    Args:
-        end: called between two instructions of the main thread; it should do no more than note
-            that the end was asked for.
     """
 
     def note(number: int, frame: FrameType | None) -> None:
-        end()
+        asked = signaled.stop if number == STOP else signaled.end
+        asked.set()
 
     with contextlib.suppress(PermissionError):  # it leads a session or a group of its own already
         os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in ENDING:
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in (STOP, *ENDING):
         signal.signal(number, note)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL)
 

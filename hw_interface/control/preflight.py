@@ -27,10 +27,19 @@ def preflight(arm: ArmSpec, state: JointState, setpoint: Array, found: Measureme
     if away.any():
         problems.append(f"tracking: {_name_first(arm, away)} is not where it is held")
     if found.presses:
-        joint = int(np.nanargmax(found.load))
-        share = f"{found.load[joint]:.0%} of its torque limit"
-        problems.append(f"contact: {arm.joints[joint]} presses with {share} while the arm stands")
+        problems.append(f"contact: {_describe_press(arm, found)} while the arm stands")
     return "; ".join(problems)
+
+
+def _describe_press(arm: ArmSpec, found: Measurements) -> str:
+    """What presses most: a joint, or the tool."""
+    shares = np.nan_to_num(found.load)
+    joint = int(shares.argmax())
+    share = shares[joint]
+    force = found.force / found.limits.force
+    if force > share:
+        return f"the tool presses with {force:.0%} of its force limit"
+    return f"{arm.joints[joint]} presses with {share:.0%} of its torque limit"
 
 
 def _name_first(arm: ArmSpec, wrong: Mask) -> str:

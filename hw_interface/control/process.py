@@ -7,20 +7,20 @@ runs one control period as soon as an action is posted. Nothing else differs bet
 import contextlib
 import gc
 import os
-import threading
 import time
-import traceback
 
 from hw_interface.control.config import ControlConfig
 from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.last_reading import settle
 from hw_interface.control.layout import EVENTS, Record, Sizes
+from hw_interface.control.own_session import Signaled
 from hw_interface.control.pacing import Pacer, become_realtime, count_ticks_per_action
 from hw_interface.control.publishing import Progress, publish_state, record_tick
 from hw_interface.control.requests import Request, read_path, read_start, read_task
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.words import Word
+from hw_interface.warn import print_error
 from robots.errors import ArmError
 from robots.world import Start, Task
 
@@ -49,7 +49,7 @@ class ControlLoop:
         self.pending_start: tuple[Task, Start] | None = None  # of the episode being begun
         self.lockstep_time = 0.0  # s
         self.ending = False
-        self.end_requested = threading.Event()  # by a signal
+        self.signaled = Signaled()
         self.failures = 0  # errors of our own
 
     def report(self, event: Event, detail: float) -> None:
@@ -129,7 +129,7 @@ class ControlLoop:
             self.failures += 1
             if self.failures > MAX_FAILURES:
                 raise
-            traceback.print_exc()
+            print_error()
             self.shared.exit_reason = f"{type(error).__name__}: {error}"
             self.controller.watchdog.fault(Event.CONTROL_FAILED)
             self.end()
@@ -138,7 +138,7 @@ class ControlLoop:
         """End where a signal asks for it, or where the policy's process is gone."""
         if self.ending:
             return
-        if self.end_requested.is_set():
+        if self.signaled.end.is_set():
             self.end()
         if os.getppid() != self.config.parent:
             self.controller.watchdog.fault(Event.POLICY_DIED)
@@ -232,6 +232,9 @@ class ControlLoop:
     def handle_words(self) -> None:
         """Handle the words that were said since the last tick, see ``Word``."""
         new_words = self.progress.take_words(self.shared.words.read_nonblocking()["counts"])
+        if self.signaled.stop.is_set():
+            self.signaled.stop.clear()
+            new_words.append(Word.STOP)
         for word in new_words:
             self.obey(word)
         if new_words:
@@ -242,7 +245,7 @@ class ControlLoop:
         watchdog = self.controller.watchdog
         match word:
             case Word.CLEAR:
-                watchdog.clear()
+                self.controller.clear()
             case Word.RELEASE:
                 watchdog.release(self.now())
             case Word.HOLD:

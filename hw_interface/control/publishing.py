@@ -76,6 +76,7 @@ def publish_state(
         q=state.q,
         dq=state.dq,
         tau=state.tau,
+        wrench=state.wrench,
         q_set=setpoint.q[0],
         dq_set=setpoint.dq[0],
         object=controller.object_state,
@@ -113,5 +114,6 @@ def record_tick(
         setpoint.q[0],
         setpoint.dq[0],
         controller.object_state,
+        state.wrench,
         (mode, controller.verdict, progress.active_action_seq),
     )

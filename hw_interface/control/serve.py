@@ -8,5 +8,5 @@ from hw_interface.control.process import ControlLoop
 def serve(config: ControlConfig) -> None:
     """Run the control process from its start to its end."""
     loop = ControlLoop(config)
-    enter_own_session(loop.end_requested.set)
+    enter_own_session(loop.signaled)
     loop.run()

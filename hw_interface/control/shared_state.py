@@ -6,6 +6,10 @@ A checksum over the record and its number tells where they do not belong togethe
 than x86 may show the writes in another order, and bytes may be overwritten by accident.
 """
 
+import contextlib
+import errno
+import os
+import shutil
 import time
 import zlib
 from multiprocessing.shared_memory import SharedMemory
@@ -19,6 +23,8 @@ from robots.signals import Array
 
 WRITE_TIMEOUT = 0.005  # s, after which a write in progress counts as abandoned
 WRITE_POLL = 1e-4  # s between two attempts to read
+FOLDER = "/dev/shm"  # where Linux keeps shared memory
+MOST_ROWS = 2**40  # more than are ever pushed
 UNREADABLE = 0.1  # s until a record that cannot be read counts as damaged
 
 
@@ -104,6 +110,17 @@ def _checksum(record: Record, sequence: int) -> int:
     return zlib.crc32(record.tobytes(), number)
 
 
+def _check_room(size: int) -> None:
+    """Refuse to begin where there is no memory to share: the kernel would kill who writes to it.
+
+    Raises:
+        OSError: there are fewer than ``size`` bytes.
+    """
+    with contextlib.suppress(FileNotFoundError):  # another system keeps it elsewhere
+        if shutil.disk_usage(FOLDER).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), FOLDER)
+
+
 class SharedState:
     """The shared memory of one arm.
 
@@ -115,6 +132,8 @@ class SharedState:
         """Attach to the memory called ``name``; without a name, create it and own it."""
         layout = memory_layout(sizes)
         self.owner = name is None
+        if self.owner:
+            _check_room(layout.itemsize)
         self._memory = SharedMemory(name, create=self.owner, size=layout.itemsize)
         memory: NDArray[Any] = np.ndarray((), dtype=layout, buffer=self._memory.buf)
         if self.owner:
@@ -159,6 +178,8 @@ class SharedState:
             The rows (k, columns), the new tail, and how many rows were overwritten unread.
         """
         head = int(self._head)
+        if not 0 <= head - tail < MOST_ROWS:  # damaged, until the next row is pushed
+            return self._ring[:0], tail, 0
         # of RING rows the oldest may be the one that is being overwritten now
         first = max(tail, head - RING + 1)
         rows = self._ring[np.arange(first, head) % RING]

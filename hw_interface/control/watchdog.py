@@ -11,7 +11,7 @@ import numpy as np
 from hw_interface.control.events import CONTACT, Event, Mode, Report
 from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
-from robots.signals import Array, Condition, JointState
+from robots.signals import Array, Condition, JointState, Verdict
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ class WatchdogConfig(MeasurementConfig):
 class Watchdog:
     """Checks actions and measurements; the controller obeys its ``mode``."""
 
-    def __init__(self, limits: Limits, config: WatchdogConfig, report: Report) -> None:
-        """``report`` is called once for every event."""
+    def __init__(
+        self, limits: Limits, config: WatchdogConfig, report: Report, wrench: bool = False
+    ) -> None:
+        """``report`` is called once for every event; ``wrench``: see ``Capabilities``."""
         self.limits = limits
         self.config = config
         self.mode = Mode.DISCONNECTED
@@ -47,7 +49,7 @@ class Watchdog:
         self._cause: Event | None = None  # of the present fault
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
-        self.measurements = Measurements(limits, config)
+        self.measurements = Measurements(limits, config, wrench)
 
     def _reset_counters(self) -> None:
         self._bad_actions = 0
@@ -70,8 +72,19 @@ class Watchdog:
 
     @property
     def in_contact(self) -> bool:
-        """Whether the present fault says that the arm meets something: it has to let go."""
-        return self.mode is Mode.FAULT and self._cause in CONTACT
+        """Whether the present fault says that the arm meets something: it has to let go.
+
+        Not where a measured position has jumped: the arm would follow a wrong reading.
+        """
+        contact = self.mode is Mode.FAULT and self._cause in CONTACT
+        return contact and not self.measurements.jumped
+
+    @property
+    def flags(self) -> int:
+        """Verdict flags that follow from the mode."""
+        if self.latched:
+            return int(Verdict.FAULT | Verdict.STOPPED)
+        return int(Verdict.HELD) if self.mode is Mode.HOLD else 0
 
     def arm(self, now: float) -> None:
         """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
@@ -176,6 +189,8 @@ class Watchdog:
             self.fault(Event.NOT_TRACKING, found.tracking_error)
         elif found.torque_ticks >= self.config.torque_ticks:
             self.fault(Event.TORQUE_LIMIT, float(np.nanmax(found.load)))
+        elif found.force_ticks >= self.config.force_ticks:
+            self.fault(Event.FORCE_LIMIT, found.force)
         elif found.position_ticks >= self.config.limit_ticks:
             self.fault(Event.POSITION_LIMIT, found.excess)
         elif found.speed_ticks >= self.config.limit_ticks:
@@ -189,6 +204,9 @@ class Watchdog:
         silent = self.measurements.torque_lost_for(state)
         if silent:
             self._report(Event.TORQUE_UNKNOWN, silent)
+        silent = self.measurements.force_lost_for(state)
+        if silent:
+            self._report(Event.FORCE_UNKNOWN, silent)
 
     def _external_stop(self) -> None:
         if self.mode is not Mode.EXTERNAL_STOP:
@@ -207,7 +225,7 @@ class Watchdog:
         if not np.isfinite(state).all():
             self.pause(Event.OBJECT_LOST)
             return False
-        if stamp > self._object_stamp:
+        if stamp != self._object_stamp:  # the tracker's clock may also begin anew
             self._object_stamp = stamp
             self._object_arrival = now
         age = now - self._object_arrival

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
@@ -20,7 +19,9 @@ from hw_interface.control.layout import Sizes
 from hw_interface.control.own_session import end_process
 from hw_interface.devices import DevicePlan
 from hw_interface.recording.files import claim_next
-from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan, record
+from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan
+from hw_interface.recording.serve import record
+from hw_interface.warn import warn
 from robots.signals import Array
 from robots.world import Family, Step
 
@@ -171,7 +172,7 @@ class RecorderProcess:
         """Say to the user, once, that the recording has failed."""
         self.failure = failure
         self.failed_at = time.monotonic()
-        print(f"pliant: warning: {failure}", file=sys.stderr)
+        warn(failure)
 
     def close(self) -> None:
         """Wait until all is written, and end the process; the memory must be finished."""

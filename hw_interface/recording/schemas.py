@@ -42,6 +42,11 @@ SCHEMAS: dict[str, Schema] = {
         "message": TEXT,
         "name": TEXT,
     },
+    "pliant.Wrench": {
+        "timestamp": TIME,
+        "force": VECTOR,  # N, of the tool on what it touches
+        "torque": VECTOR,  # N·m, at the origin of the tool's frame, axes of the base frame
+    },
     "pliant.Control": {
         "timestamp": TIME,
         "mode": TEXT,
@@ -75,6 +80,7 @@ TOPICS = {
     "/joints": "foxglove.JointStates",  # as measured
     "/setpoint": "foxglove.JointStates",  # as commanded
     "/object": "foxglove.PoseInFrame",
+    "/wrench": "pliant.Wrench",
     "/events": "foxglove.Log",
     "/control": "pliant.Control",
     "/decision": "pliant.Decision",

@@ -181,6 +181,13 @@ class BulletEngine:
         """Position, quaternion and twist of the objects alone, (n, 13)."""
         return np.array([world.object_state() for world in self._worlds])
 
+    def tool_wrenches(self) -> Array:
+        """Force N and torque N·m of the tools on what they touch now, (n, 6); NaN without a tool.
+
+        At the origin of the tool's frame, along the axes of the world.
+        """
+        return np.array([world.tool_wrench() for world in self._worlds])
+
     @property
     def diverged(self) -> Mask:
         """Worlds whose physics broke down since their last reset."""

@@ -18,6 +18,7 @@ from robots.signals import Array, Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.bullet_body import BulletBody
 from sim.engines.bullet_object import BASE, BulletObject, Client
+from sim.engines.bullet_wrench import ToolContacts
 
 STIFFNESS = 100.0  # 1/s, share of the position error that a servo closes per time
 
@@ -39,6 +40,7 @@ class BulletArm(BulletBody):
         infos = [client.getJointInfo(self.body, i) for i in range(count)]
         joint_numbers = {info[1].decode(): info[0] for info in infos}
         self.joints = [joint_numbers[name] for name in arm.joints]
+        self._tool_contacts = ToolContacts(client, self.body, self.joints, arm.tool)
         for link in range(BASE, count):
             client.changeDynamics(
                 self.body,
@@ -119,6 +121,10 @@ class BulletArm(BulletBody):
         available = self.strength * limit
         torque = np.maximum(available - damping, 0.0)
         return list(torque.tolist())
+
+    def tool_wrench(self) -> Array:
+        """Force N and torque N·m (6,) of the tool, see ``ToolContacts``."""
+        return self._tool_contacts.wrench()
 
     def measure(self) -> list[Any]:
         """Read torques too: those of the constraints."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from robots.scene import Scene
-from robots.signals import Array, Setpoint, Torque
+from robots.signals import Array, Setpoint, Torque, no_wrench
 from robots.world import Start
 from sim.engines.base import start_velocity
 from sim.engines.bullet_object import BulletObject, Client
@@ -67,6 +67,10 @@ class BulletBody(ABC):
         self.q = np.array([state[0] for state in states])
         self.dq = np.array([state[1] for state in states])
         return states
+
+    def tool_wrench(self) -> Array:
+        """Force N and torque N·m (6,) of the tool on what it touches; NaN without a tool."""
+        return no_wrench()
 
     def object_state(self) -> Array:
         """Position, quaternion w x y z and twist of the object's frame, (13,); NaN without one."""

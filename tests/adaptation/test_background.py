@@ -1,5 +1,8 @@
 """A loop that may not wait adapts beside itself, and notices when that goes wrong."""
 
+import errno
+import io
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +22,7 @@ from adaptation.problem import problem_of
 from adaptation.rollout import Policy, rollout
 from adaptation.runs import checkpoint
 from policies.method import Scores, Transition, TrialBatch
+from robots.errors import ArmError
 from sim.vec_world import VecWorld
 
 TIMEOUT = 20.0  # s, after which a test that hangs fails
@@ -99,7 +103,7 @@ def test_with_infinite_patience_it_is_the_synchronous_loop(name: str) -> None:
         world = VecWorld(family, n=2, seed=0)
         with Background(checkpoint.build(name, family, seed=0), torch.inf) as background:
             trial = rollout(world, background, task, 2)
-        assert background.events == []
+        assert background.events.all == []
         assert background.most_stale == 0
         return trial
 
@@ -137,7 +141,7 @@ def test_a_slow_update_blocks_no_tick_and_is_used_from_the_tick_after_it(verb: s
     assert max(old) <= (0 if verb == "observe" else 5), "an unfinished update is not acted by"
     assert new == 5 + 100 + 3, "every tick counts once its update is finished"
     assert background.most_stale >= 3
-    assert background.events == []
+    assert background.events.all == []
 
 
 def test_a_trial_continues_while_an_update_never_ends() -> None:
@@ -184,7 +188,7 @@ def test_a_belief_that_is_not_finite_is_rolled_back_and_reported_once() -> None:
     method = Watched(SpoilsUpdates(3, 4, 5))
     with Background(method, torch.inf) as background:
         act(background, episodes=2)
-    (event,) = background.events
+    (event,) = background.events.all
     assert (event.event, event.detail) == ("BELIEF_NOT_FINITE", 1.0)
     assert method.acted_by == [0, 1, 2, 2, 2, 102, 103, 104, 105, 106]
 
@@ -192,7 +196,7 @@ def test_a_belief_that_is_not_finite_is_rolled_back_and_reported_once() -> None:
 def test_a_problem_that_comes_back_is_reported_again() -> None:
     with Background(Watched(SpoilsUpdates(2, 4)), torch.inf) as background:
         act(background, episodes=1)
-    reported = [(event.number, event.event) for event in background.events]
+    reported = [(event.number, event.event) for event in background.events.all]
     assert reported == [(0, "BELIEF_NOT_FINITE"), (1, "BELIEF_NOT_FINITE")]
 
 
@@ -208,7 +212,7 @@ def test_a_belief_that_predicts_worse_than_the_prior_is_rolled_back_and_reported
     method = Judged()
     with Background(method, torch.inf) as background:
         act(background, episodes=1)
-    (event,) = background.events
+    (event,) = background.events.all
     assert (event.number, event.event, event.detail) == (0, "BELIEF_WORSE", 2.0)
     assert event.stamp >= 0
     assert method.acted_by == [0, 1, 2, 3, 3]
@@ -251,7 +255,7 @@ def test_a_belief_is_not_good_enough_where_it_is_worse_in_one_world_alone() -> N
     task = tiny.Tiny().sample(np.random.default_rng(0), 2)
     with Background(WorseInOne(), torch.inf) as background:
         rollout(tiny.Script(2), background, task, 1)
-        (event,) = background.events
+        (event,) = background.events.all
     assert (event.event, event.detail) == ("BELIEF_WORSE", 1.0)
 
 
@@ -261,25 +265,78 @@ def test_a_worker_that_is_too_slow_leaves_ticks_out_and_reports_it() -> None:
     with Background(method, patience=0.0) as background:
         episodes = (BACKLOG + 20) // 5
         act(background, episodes=episodes)
-        assert [event.event for event in background.events] == ["BELIEF_STALE"]
+        assert [event.event for event in background.events.all] == ["BELIEF_STALE"]
         assert background.most_stale > BACKLOG
         gate.open.set()
         with background._changed:
             assert background._changed.wait_for(background._is_idle, TIMEOUT)
-        ticks = float(background._newest().ticks)
+        ticks = float(background._published.ticks)
         assert ticks // 100 == episodes - 1, "no end of an episode is left out but the last"
         assert ticks % 100 < 5 * episodes
 
 
-def test_an_update_that_fails_fails_the_loop() -> None:
-    def fail(verb: str, belief: TickBelief) -> TickBelief:
-        raise ZeroDivisionError("in the worker")
+class FailsUpdates:
+    """Raises in some calls of ``observe`` and in every ``adapt``."""
 
-    with (
-        Background(Watched(fail), torch.inf) as background,
-        pytest.raises(ZeroDivisionError, match="in the worker"),
-    ):
+    def __init__(self, *failing: int, error: Exception | None = None) -> None:
+        self.failing = failing
+        self.error = error or ZeroDivisionError("in an update")
+        self.calls = 0
+
+    def __call__(self, verb: str, belief: TickBelief) -> TickBelief:
+        self.calls += verb == "observe"
+        if verb == "adapt" or self.calls in self.failing:
+            raise self.error
+        return belief
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_an_update_that_fails_is_left_out_and_told_once(
+    realtime: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = Watched(FailsUpdates(2, 3, 4))
+    if realtime:
+        with Background(method, torch.inf) as background:
+            act(BeliefKeeper(background), episodes=2)
+        events = background.events.all
+    else:
+        keeper = BeliefKeeper(method)
+        act(keeper, episodes=2)
+        events = keeper.events.all
+    assert method.acted_by == [0, 1, 1, 1, 1, 2, 3, 4, 5, 6]
+    assert [event.event for event in events] == ["UPDATE_FAILED"] * 2, "two losses in a row each"
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert told[0].endswith("the last belief is kept: ZeroDivisionError: in an update")
+
+
+def test_a_failure_is_no_error_where_nobody_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error may be a full disk, or a terminal that was closed."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    method = Watched(FailsUpdates(2))
+    with Background(method, torch.inf) as background:
+        act(background, episodes=1)
+    assert len(background.events.all) == 1
+    assert method.acted_by == [0, 1, 1, 2, 3]
+
+
+def test_an_update_that_hangs_ends_neither_silently_nor_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background_module, "HANG_TIMEOUT", 0.05)
+    gate = Gate("adapt")
+    with Background(Watched(gate), patience=0.0) as background:
         act(background)
+        assert gate.entered.wait(TIMEOUT)
+        with pytest.raises(ArmError, match="has not ended for"):
+            background.prior(1)
+    assert not gate.open.is_set(), "it was left behind"
+    gate.open.set()
 
 
 def test_a_gpu_without_memory_leaves_the_updates_on_the_cpu_and_says_so(
@@ -292,27 +349,20 @@ def test_a_gpu_without_memory_leaves_the_updates_on_the_cpu_and_says_so(
     method = Watched()
     with Background(method, torch.inf) as background:
         act(background, episodes=1)
-        (event,) = background.events
+        (event,) = background.events.all
     assert event.event == "UPDATES_ON_CPU"
     assert max(method.acted_by) > 0, "it adapts"
 
 
-def test_a_gpu_that_runs_out_of_memory_in_a_trial_ends_it_and_never_changes_the_device() -> None:
-    calls: list[float] = []
-
-    def run_out(verb: str, belief: TickBelief) -> TickBelief:
-        calls.append(float(belief.ticks[0]))
-        if len(calls) == 3:
-            raise torch.OutOfMemoryError("no memory is left on the device")
-        return belief
-
-    with (
-        Background(Watched(run_out), torch.inf) as background,
-        pytest.raises(torch.OutOfMemoryError),
-    ):
+def test_a_gpu_that_runs_out_of_memory_in_a_trial_fails_updates_and_the_device_stays() -> None:
+    full = torch.OutOfMemoryError("no memory is left on the device")
+    method = Watched(FailsUpdates(3, error=full))
+    with Background(method, torch.inf) as background:
+        updater = background._updater
         act(background, episodes=1)
-    assert len(calls) == 3
-    assert background.events == []
+    assert method.acted_by == [0, 1, 2, 2, 3]
+    assert [event.event for event in background.events.all] == ["UPDATE_FAILED"]
+    assert background._updater is updater
 
 
 class CollapsedBelief(Watched, Scores[TickBelief]):

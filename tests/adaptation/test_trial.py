@@ -1,12 +1,13 @@
 """A trial runs every policy once with every object, however often it was stopped."""
 
 import builtins
+import errno
 import io
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -26,15 +27,9 @@ from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.jobs.trial import (
-    NOT_RECORDED,
-    TrialConfig,
-    open_or_resume,
-    read_episodes,
-    run_objects,
-    run_trial,
-    run_worker,
-)
+from adaptation.jobs.trial import NOT_RECORDED, run_objects, run_trial, run_worker
+from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
+from adaptation.problem import problem_of
 from adaptation.reporting.report import write_report
 from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
@@ -44,6 +39,7 @@ from adaptation.runs.run import Run, RunConfig
 from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo
+from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
 from robots.signals import Array, Verdict
@@ -85,8 +81,10 @@ class Arm(tiny.World):
     until_fault = NEVER  # ticks
     missing_folder: Path | None = None  # where nothing can be recorded
     opened: list[Opened] = []  # noqa: RUF012
+    done: list[str] = []  # noqa: RUF012  # in the order of its calls
     mode = Mode.RUNNING
     is_held = False
+    wait_for_operator = None
     on_frame: Callable[[Any], None]  # set by the recorder
 
     def __init__(
@@ -113,6 +111,7 @@ class Arm(tiny.World):
             record_to = None  # records nothing
         self.recorder = RecorderProcess(record_to, family, arm, "", lockstep=True)
         self.events: list[dict[str, Any]] = []
+        self.moves = SimpleNamespace(park=self.park)
         self.control = SimpleNamespace(
             state={"missed_ticks": 0},
             final_state=None,
@@ -122,6 +121,13 @@ class Arm(tiny.World):
     @property
     def is_latched(self) -> bool:
         return Arm.until_fault <= 0
+
+    def park(self) -> None:
+        Arm.done.append("park")
+
+    def close(self) -> None:
+        super().close()
+        Arm.done.append("close")
 
     def reset(self, task: Any) -> Array:
         if Arm.until_fault <= 0:
@@ -167,6 +173,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "until_power_cut", NEVER)
     monkeypatch.setattr(Arm, "until_fault", NEVER)
     monkeypatch.setattr(Arm, "opened", [])
+    monkeypatch.setattr(Arm, "done", [])
     monkeypatch.setattr(Arm, "missing_folder", None)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     run = Run.create(tmp_path / "run", config)
@@ -433,6 +440,101 @@ def test_a_worker_says_that_its_recording_has_failed(trained: Path, tmp_path: Pa
     assert end.value.code == NOT_RECORDED
 
 
+class FullDisk:
+    """A disk that takes some bytes more of files of one kind, and then no more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, suffix: str, room: int) -> None:
+        self.suffix = suffix
+        self.room = room
+        self._write = os.write
+        self._sync = os.fsync
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "fsync", self.sync)
+
+    def write(self, handle: int, data: bytes) -> int:
+        if not self._concerns(handle):
+            return self._write(handle, data)
+        taken = data[: self.room]
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(taken)
+        return self._write(handle, taken)
+
+    def sync(self, handle: int) -> None:
+        """A file that is written by Python's own buffer is too large only when it is synced."""
+        self._sync(handle)
+        if self._concerns(handle) and self.room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def _concerns(self, handle: int) -> bool:
+        return os.readlink(f"/proc/self/fd/{handle}").endswith(self.suffix)
+
+
+@pytest.mark.parametrize("room", [0, 300, 9000])
+def test_a_full_disk_under_a_trial_is_one_line_and_leaves_no_half_episode(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    room: int,
+) -> None:
+    whole = try_out(trained, tmp_path / "whole")
+    capfd.readouterr()
+    folder = tmp_path / "full"
+    words = f"trial {trained} --arm tiny-arm --objects {OBJECTS} --workers 1 --json --out {folder}"
+    with monkeypatch.context() as patch:
+        FullDisk(patch, ".jsonl", room)
+        status = cli.main(words.split())
+    written = capfd.readouterr()
+    assert status == 1
+    log = folder / "episodes-0.jsonl"
+    reason = f"{log}: No space left on device"
+    assert json.loads(written.out.splitlines()[-1]) == {"error": reason}
+    assert written.err.count("No space left") == 1
+    assert "Traceback" not in written.err
+    done = log.read_bytes()
+    assert len(done) <= room
+    assert done == b"" or done.endswith(b"\n")
+    assert len(read_episodes(folder)) % EPISODES == 0, "an object counts as a whole or not at all"
+    assert not (folder / "result.json").exists()
+    assert without_seconds(try_out(trained, folder)) == without_seconds(whole)
+
+
+@pytest.mark.parametrize("name", ["trial.json", "result.json"])
+def test_a_full_disk_leaves_no_half_record_of_a_trial(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    folder = tmp_path / "full"
+    words = f"trial {trained} --arm tiny-arm --objects 1 --workers 1 --out {folder}"
+    with monkeypatch.context() as patch:
+        FullDisk(patch, f".{name}.new", room=0)
+        status = cli.main(words.split())
+    written = capfd.readouterr()
+    assert status == 1
+    assert f"pliant: error: {folder / name}: No space left on device" in written.err
+    assert "Traceback" not in written.err
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ([] if name == "trial.json" else ["episodes-0.jsonl", "trial.json"])
+
+
+def test_a_worker_s_full_disk_is_one_line_too(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = config_of(trained)
+    open_or_resume(Run.open(trained), config, trained / "trial")
+    FullDisk(monkeypatch, ".jsonl", room=100)
+    with pytest.raises(SystemExit) as end:
+        run_worker(Run.open(trained), config, trained / "trial", 1, 2)
+    assert end.value.code == 1
+    complaint = capfd.readouterr().err
+    assert "pliant: warning: worker 2 of 2" in complaint
+    assert complaint.count("No space left on device") == 1
+
+
 class Notes:
     """A recorder that keeps what it is given."""
 
@@ -595,6 +697,91 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
     assert result.timing == msgspec.convert(TIMING, Timing)
+
+
+class Failing(tiny.Counter, Scores[Any]):
+    """A method one of whose verbs raises, and which predicts worse the more it has seen."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(problem_of(tiny.Tiny()), tiny.CounterConfig(), seed=0)
+        self.verb = verb
+
+    def observe(self, belief: Any, transition: Transition) -> Any:
+        self.fail_at("observe")
+        return super().observe(belief, transition)
+
+    def score(self, belief: Any, ticks: Transition) -> torch.Tensor:
+        self.fail_at("score")
+        infinity = torch.full_like(belief.ticks, torch.inf)
+        return -infinity if self.verb == "sure" and belief.ticks.any() else -belief.ticks
+
+    def fail_at(self, verb: str) -> None:
+        if verb == self.verb:
+            raise ZeroDivisionError(f"in {verb}")
+
+
+def let_fail(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """A run then has one policy, in which a verb raises."""
+
+    def policies(run: Run, arm: str) -> Iterator[tuple[str, Any]]:
+        yield "adapted", Failing(verb)
+
+    monkeypatch.setattr(Run, "policies", policies)
+
+
+@pytest.mark.parametrize("verb", ["observe", "score"])
+def test_a_belief_that_cannot_be_updated_or_judged_costs_no_object_and_is_told(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    let_fail(monkeypatch, verb)
+    words = f"trial {trained} --arm tiny-arm --objects 2 --workers 1 --json".split()
+    assert cli.main(words) == 0
+    written = capfd.readouterr()
+    answer = json.loads(written.out.splitlines()[-1])
+    assert answer["updates_failed"] == [0, 1]
+    assert f"the last belief is kept: ZeroDivisionError: in {verb}" in written.err
+    assert "updates failed with object 1, 2" in written.out
+    assert cli.main(f"deploy {trained} --arm tiny-arm".split()) == 0
+    assert "updates failed with this object" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["none", "sure"])
+def test_a_trial_says_which_objects_were_not_adapted_to(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """Also where the belief holds what happened for impossible: JSON has no infinity."""
+    let_fail(monkeypatch, verb)
+    assert cli.main(f"trial {trained} --arm tiny-arm --objects 2 --workers 1".split()) == 0
+    told = "not adapted: the belief predicts object 1, 2 worse than before any experience"
+    assert told in capfd.readouterr().out
+    result = json.loads((trained / "trial" / "result.json").read_text())
+    assert result["not_adapted"] == [0, 1]
+    assert result["updates_failed"] == []
+
+
+@pytest.mark.parametrize("park", [False, True])
+def test_an_arm_is_parked_at_the_end_where_that_is_asked_for(
+    trained: Path, tmp_path: Path, park: bool
+) -> None:
+    deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, park=park)
+    try_out(trained, park=park)
+    config = config_of(trained, park=park)
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        with pytest.raises(PliantError, match="start the trial again"):
+            run_trial(Run.open(trained), config, tmp_path / "ended", operator=operator)
+    expected = ["park", "close"] if park else ["close"]
+    assert Arm.done == 3 * expected
+
+
+@pytest.mark.parametrize("fault", ["until_fault", "until_power_cut"])
+def test_an_arm_in_fault_or_that_must_end_now_is_not_parked(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(Arm, fault, 3)
+    with pytest.raises((ArmError, KeyboardInterrupt)):
+        deploy(Run.open(trained), "tiny-arm", "twin", seconds=2.0, park=True)
+    assert Arm.done == ["close"]
 
 
 def test_an_operator_ends_a_deployment_after_the_episode(

@@ -111,6 +111,13 @@ def test_a_reading_is_whole_finite_and_ready_once_enabled(driver: Driver) -> Non
     assert (state.q <= driver.arm.limits.q_high).all()
 
 
+def test_a_wrench_is_measured_where_it_is_promised_and_only_there(driver: Driver) -> None:
+    driver.enable()
+    wrench = driver.read().wrench
+    assert wrench.shape == (6,)
+    assert np.isfinite(wrench).all() == type(driver).capabilities.wrench
+
+
 def test_the_stamp_advances_with_every_reading_commanded_or_not(driver: Driver) -> None:
     """The watchdog takes a stamp that stands still for a lost link."""
     stamps = [driver.read().stamp for _ in range(3)]

@@ -109,6 +109,19 @@ class FakeDriver:
         self.disturb = undisturbed
 
 
+class FeelingDriver(FakeDriver):
+    """One that measures the wrench of its tool: at first it touches nothing."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=0.01, realtime=True, wrench=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrench = np.zeros(6)
+
+    def read(self) -> JointState:
+        return replace(super().read(), wrench=self.wrench)
+
+
 class FakeTracker:
     """A tracker that repeats what it is given."""
 
@@ -137,9 +150,11 @@ class LiveTracker(FakeTracker):
 class Rig:
     """A controller over the fake arm, tick by tick."""
 
-    def __init__(self, tracker: Tracker | None = None, **config: Any) -> None:
+    def __init__(
+        self, tracker: Tracker | None = None, driver: FakeDriver | None = None, **config: Any
+    ) -> None:
         self.events: list[tuple[Event, float]] = []
-        self.driver = FakeDriver()
+        self.driver = driver or FakeDriver()
         devices = Devices(self.driver, tracker or FakeTracker())
         self.controller = ArmController(FAMILY, devices, self._report, WatchdogConfig(**config))
         self.watchdog = self.controller.watchdog

@@ -260,3 +260,34 @@ def test_a_link_that_breaks_while_a_joint_presses_lets_it_go() -> None:
         bus.pass_time()
         assert distance_to_goal(bus) < REACHED
         bus.faults.silent = False
+
+
+def test_a_fault_that_is_cleared_while_the_arm_lets_go_leaves_nothing_pressing() -> None:
+    rig = Rig()
+    press(rig, stiffness=10.0)
+    assert rig.event_kinds == [Event.NOT_TRACKING]
+    rig.controller.clear()
+    rig.ticks(100)
+    assert rig.mode is Mode.IDLE
+    assert rig.driver.calls[-1] == "stop"
+    np.testing.assert_array_equal(rig.driver.goal, rig.driver.q)
+    rig.driver.wall[...] = np.inf
+    rig.begin()
+
+
+def test_motors_stay_on_where_the_joints_are_not_in_the_rest_pose() -> None:
+    """The setpoint is; something holds the arm away from it, and it would fall."""
+    rig = Rig()
+    rig.controller.begin_move(rig.driver.arm.rest, rig.now)
+    while rig.controller.moving_to_start:
+        rig.ticks(1)
+    assert rig.controller.mover.is_parked(rig.driver.q)
+    rig.driver.q = rig.driver.q - 0.13 * (np.arange(7) == 1)
+    rig.ticks(1)
+    with pytest.raises(ArmError, match="not in its rest pose"):
+        rig.controller.torque_off()
+    assert "torque_off" not in rig.driver.calls
+    rig.driver.q = rig.driver.arm.rest.copy()
+    rig.ticks(1)
+    rig.controller.torque_off()
+    assert rig.driver.calls[-1] == "torque_off"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from hw_interface.control.events import Event, Mode
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.devices import Devices
 from robots.errors import ArmError, BadArgumentError
-from robots.signals import Condition, Verdict
+from robots.signals import Condition, ObjectState, Verdict
 
 NAN = float("nan")
 
@@ -542,3 +543,45 @@ def test_whatever_is_posted_stays_inside_the_limits() -> None:
         rig.act(x, y, ticks=int(rng.integers(1, 12)))
     assert rig.mode in (Mode.RUNNING, Mode.HOLD)
     assert_within_limits(rig.driver)
+
+
+def track_while_running(rig: Rig, tracker: FakeTracker, stamps: list[float]) -> None:
+    """One tick for each stamp, in which the policy acts and the tracker measures."""
+    for stamp in stamps:
+        tracker.stamp = stamp
+        rig.act(-0.1, ticks=1)
+        rig.controller.track_object(rig.now)
+
+
+@pytest.mark.parametrize("glitch", [np.inf, 1e300, 50.0])
+def test_a_tracker_whose_clock_jumps_or_begins_anew_is_heard_again(glitch: float) -> None:
+    tracker = FakeTracker()
+    rig = Rig(tracker)
+    rig.move()
+    dt = rig.driver.capabilities.dt
+    timeout = round(rig.watchdog.config.object_timeout / dt)
+    track_while_running(rig, tracker, [20.0, glitch])
+    again = [1.0 + k * dt for k in range(3 * timeout)]
+    track_while_running(rig, tracker, again)
+    assert rig.event_kinds == []
+    assert np.isfinite(rig.controller.object_state).all()
+    track_while_running(rig, tracker, [again[-1]] * (timeout + 2))
+    assert set(rig.event_kinds) == {Event.OBJECT_STALE}
+
+
+@pytest.mark.parametrize("field", ["pos", "quat", "stamp"])
+def test_a_tracker_that_answers_nonsense_has_lost_the_object(field: str) -> None:
+    nonsense = {"pos": np.zeros(4), "quat": None, "stamp": "now"}
+
+    class Mad(FakeTracker):
+        def read(self) -> ObjectState:
+            return replace(super().read(), **{field: nonsense[field]})
+
+    tracker = FakeTracker()
+    rig = Rig(tracker)
+    rig.move()
+    rig.controller.tracker = Mad()
+    rig.act(ticks=1)
+    rig.controller.track_object(rig.now)
+    assert rig.event_kinds == [Event.OBJECT_LOST]
+    assert np.isnan(rig.controller.object_state).all()

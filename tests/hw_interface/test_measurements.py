@@ -8,7 +8,7 @@ from fake import ASIDE, FAMILY, READY, Disturbance, Rig, assert_within_limits
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.measurements import MeasurementConfig, Measurements
-from robots.signals import JointState
+from robots.signals import Condition, JointState
 
 
 def one_joint_off(state: JointState) -> JointState:
@@ -146,3 +146,37 @@ def test_a_stamp_that_went_back_has_not_advanced_before_it_passes_the_newest() -
     assert found.link_lost
     found.take(reading(0.0, 1.1), None)
     assert not found.link_lost
+
+
+@pytest.mark.parametrize("jump", [1.0, 2 * np.pi, 1e300])
+def test_an_encoder_that_jumps_for_good_does_not_move_the_arm(jump: float) -> None:
+    """Its fault looks like a contact; letting go there would follow the wrong reading."""
+    rig = Rig()
+    rig.move()
+
+    def shifted(state: JointState) -> JointState:
+        return replace(state, q=state.q + jump * (np.arange(7) == 3))
+
+    rig.driver.disturb = shifted
+    before = rig.driver.q.copy()
+    rig.ticks(300)
+    assert rig.mode is Mode.FAULT
+    assert Event.NOT_TRACKING in rig.event_kinds
+    assert np.abs(rig.driver.q - before).max() < 0.1, "it brakes"
+    assert rig.driver.calls[-1] == "stop"
+    assert_within_limits(rig.driver)
+
+
+@pytest.mark.parametrize("condition", [2, 3, 7, -1])
+def test_a_condition_that_is_a_bare_or_an_unknown_number_is_no_readiness(condition: int) -> None:
+    rig = Rig()
+    rig.move()
+
+    def reports(state: JointState) -> JointState:
+        return replace(state, condition=condition)  # type: ignore[arg-type]
+
+    rig.driver.disturb = reports
+    rig.act()
+    stopped = condition == Condition.EXTERNAL_STOP
+    assert rig.mode is (Mode.EXTERNAL_STOP if stopped else Mode.FAULT)
+    assert rig.event_kinds == [Event.ARM_STOPPED if stopped else Event.ARM_ERROR]

@@ -27,6 +27,7 @@ from test_recorder import make_row, read_actions, start_recorder
 
 from hw_interface import arm_moves
 from hw_interface.arm_world import ArmWorld
+from hw_interface.control.client import ControlClient
 from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes
@@ -139,8 +140,9 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
             world.reset(sample_task())
     assert [event["event"] for event in world.events] == ["OPERATOR_HOLD", "RELEASED"]
     held.clear()
+    far = READY + np.array([1.5, 0, 0, 0, 0, 0, 0])  # so that the word comes before the arrival
     with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
-        world.moves.park()
+        world.moves.move_to(far)
 
 
 def test_a_move_that_is_blocked_is_an_event_and_says_why(
@@ -398,3 +400,38 @@ def test_an_arm_that_is_closed_while_it_moves_is_left_at_rest(world: ArmWorld) -
     world.close()
     end = describe_final_state(world.control.final_state, world.control.process.exitcode)
     assert end == "arm: at rest, torque on"
+
+
+def test_the_stop_signal_stops_whichever_process_it_reaches() -> None:
+    """``killall -USR1`` reaches all of them; by default it would kill them on the spot."""
+    world = build(clock="realtime")
+    try:
+        retry_overruns(world, lambda: world.reset(sample_task()))
+        world.step(np.zeros((1, 2)))
+        pid = world.control.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGUSR1)
+        assert eventually(lambda: world.mode is Mode.FAULT)
+        assert world.control.process.is_alive()
+        assert "OPERATOR_STOP" in [event["event"] for event in world.events]
+        os.kill(pid, signal.SIGUSR2)
+        world.clear()
+        assert world.mode is Mode.IDLE
+    finally:
+        world.close()
+    assert world.control.process.exitcode == 0
+
+
+def test_ctrl_c_while_the_arm_comes_up_disconnects_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[ControlClient] = []
+
+    def interrupt(client: ControlClient, *_: object, **__: object) -> None:
+        clients.append(client)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ControlClient, "wait_for", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    (client,) = clients
+    assert not client.process.is_alive()
+    assert client.final_state is not None

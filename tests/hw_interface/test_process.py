@@ -1,8 +1,10 @@
 """The control loop without a process of its own, over the fake arm."""
 
 import gc
+import io
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -486,3 +488,27 @@ def test_a_task_may_have_any_number_of_parameters() -> None:
         assert start.object_pos is None
     finally:
         shared.close()
+
+
+def test_an_error_of_our_own_brakes_the_arm_also_where_nobody_can_be_told(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard error may be a full disk, or a terminal that was closed."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("Input/output error")
+
+    rig = moving(shared)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a mistake in the action map")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    rig.controller.family.action = fail  # type: ignore[method-assign, assignment]
+    try:
+        run_to_rest(rig)
+    finally:
+        del rig.controller.family.action
+    assert rig.loop.ending
+    assert Event.CONTROL_FAILED in rig.events

@@ -21,9 +21,10 @@ from hw_interface.control.layout import RING, Sizes, ring_columns, ring_width
 from hw_interface.control.shared_state import SharedState
 from hw_interface.recording.files import claim_next
 from hw_interface.recording.metadata import checksum
-from hw_interface.recording.recorder import Recording, RecordingPlan, record
+from hw_interface.recording.recorder import Recording, RecordingPlan
 from hw_interface.recording.recovery import recover
-from hw_interface.recording.schemas import TOPICS
+from hw_interface.recording.schemas import SCHEMAS, TOPICS
+from hw_interface.recording.serve import record
 from robots.catalog.panda import PANDA
 from robots.errors import DamagedError
 
@@ -101,8 +102,7 @@ def test_a_kill_costs_the_last_moment_only(tmp_path: Path, seconds: float) -> No
     assert kept == list(range(1, len(kept) + 1))
     # one period between two flushes, and as much again for a busy machine
     assert pushed[len(kept) - 1] > pushed[-1] - 0.45
-    topics = ("/joints", "/setpoint", "/object", "/control")
-    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in topics)
+    assert recover(path).messages == sum(len(read_messages(path, topic)) for topic in TOPICS)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.77, 0.999])
@@ -254,7 +254,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text(encoding
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_the_page_explains_every_channel(topic: str) -> None:
-    assert f"| `{topic}` | `{TOPICS[topic]}` |" in PAGE
+    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{topic}` |")]
+    (row,) = rows
+    assert f"| `{TOPICS[topic]}` |" in row
+    for name in SCHEMAS[TOPICS[topic]]:
+        assert name == "timestamp" or f"`{name}`" in row
 
 
 def test_the_lines_of_the_page_read_a_recording(
@@ -267,3 +271,29 @@ def test_the_lines_of_the_page_read_a_recording(
     monkeypatch.chdir(tmp_path)
     exec(code, {})
     assert capsys.readouterr().out == "4 2 0.5\n"
+
+
+def test_rows_and_events_of_random_bytes_end_no_recording(tmp_path: Path) -> None:
+    """What cannot be written is counted; what comes after it is recorded."""
+    path = tmp_path / "recording-0.mcap"
+    shared, process, _notes = start_recording(path)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        shared.push(np.frombuffer(rng.bytes(8 * ring_width(7)), dtype=np.float64))
+        shared.push(np.full(ring_width(7), rng.choice([np.nan, np.inf, 1e300, -1e18])))
+        time.sleep(0.002)
+    garbage = rng.bytes(shared.events.nbytes)
+    shared.events[...] = np.frombuffer(garbage, dtype=shared.events.dtype)
+    shared.state.write(events=20)
+    time.sleep(0.1)
+    shared._head[...] = 2**63
+    time.sleep(0.1)
+    for tick in range(1, 101):
+        shared.push(make_row(tick, time.monotonic()))
+    shared.finish()
+    process.join()
+    shared.close()
+    assert process.exitcode == 0
+    assert read_actions(path)[-100:] == list(range(1, 101))
+    texts = [message["message"] for message in read_messages(path, "/events")]
+    assert any("not recorded" in text for text in texts)

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,3 +164,17 @@ def test_a_task_without_parameters_and_one_with_many_have_room() -> None:
             np.testing.assert_array_equal(request["task"], np.arange(count))
         finally:
             shared.close()
+
+
+def test_shared_memory_without_room_is_an_error_and_no_bus_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel gives the memory, and kills who writes to it."""
+    monkeypatch.setattr(shared_state.shutil, "disk_usage", full_disk)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        SharedState(SIZES)
+    assert error.value.filename == "/dev/shm"
+
+
+def full_disk(folder: object) -> SimpleNamespace:
+    return SimpleNamespace(free=1000)

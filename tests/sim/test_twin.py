@@ -3,9 +3,12 @@
 What every driver promises is in ``tests/contracts/test_drivers.py``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from robots.kinematics import Kinematics
 from robots.signals import Command, JointState
 from sim.families import FAMILIES
 from sim.twin import Twin, TwinOptions
@@ -70,4 +73,36 @@ def test_its_placer_puts_the_object_where_its_tracker_sees_it_and_leaves_the_arm
         np.testing.assert_allclose(np.linalg.norm(state.quat), 1)
         np.testing.assert_allclose(twin.read().q, before, atol=1e-3)
         assert state.stamp == twin.time - DT
+    twin.disconnect()
+
+
+def test_its_wrench_is_what_its_joints_bear_beyond_the_arm_s_weight() -> None:
+    """Pressed onto the table, at rest: τ = g(q) + Jᵀ·w, the virtual work of the tool's wrench w."""
+    twin = Twin(SLIDE.body, SLIDE.scene, TwinOptions(noise=0.0))
+    twin.connect()
+    twin.enable()
+    rng = np.random.default_rng(0)
+    task = SLIDE.sample(rng, 1)
+    start = SLIDE.start(rng, task)
+    assert start.object_pos is not None
+    aside = replace(start, object_pos=start.object_pos + np.array([[0.0, 0.5, 0.0]]))
+    twin.engine.write(task)
+    twin.engine.reset(aside)
+    twin.hold()
+    np.testing.assert_array_equal(twin.read().wrench, np.zeros(6))
+    kinematics = Kinematics(SLIDE.body)
+    q = start.q[0].copy()
+    for _ in range(600):
+        height = kinematics.position(q[None])[0, 2]
+        jacobian = kinematics.jacobian(q[None])[0]
+        down = np.array([0.0, 0.0, -0.03, 0.0, 0.0, 0.0])
+        dq = np.linalg.pinv(jacobian) @ down if height > 0.015 else np.zeros(7)
+        q = q + DT * dq
+        twin.write(Command(q, dq))
+        state = twin.read()
+    force = state.wrench[2]
+    assert force < -5.0, "it presses down"
+    torque = kinematics.jacobian(state.q[None])[0].T @ state.wrench
+    weight = kinematics.gravity(state.q[None])[0]
+    np.testing.assert_allclose(state.tau - weight, torque, atol=1e-3)
     twin.disconnect()

@@ -1,0 +1,56 @@
+"""What is known of an arm's driver before the arm is opened, and the options it may be given."""
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from hw_interface.devices import CLOCKS
+from hw_interface.drivers import DRIVERS
+from robots.errors import BadArgumentError
+
+
+def default_clock(driver: str) -> str:
+    """The clock of a driver: a simulated arm waits for the policy, a real one does not."""
+    return "realtime" if DRIVERS[driver].capabilities.realtime else "lockstep"
+
+
+def check_clock(driver: str, clock: str) -> None:
+    """Refuse a clock that does not exist or does not fit the driver.
+
+    Raises:
+        BadArgumentError: it is such a clock.
+    """
+    if clock not in CLOCKS:
+        raise BadArgumentError(f"the clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+    if clock == "lockstep" and DRIVERS[driver].capabilities.realtime:
+        raise BadArgumentError(
+            f"time does not wait at an arm: with {driver!r} the clock must be realtime"
+        )
+
+
+def task_is_known(driver: str) -> bool:
+    """Whether the object's physics are known: simulation sets them, a real arm does not."""
+    return not DRIVERS[driver].capabilities.realtime
+
+
+def check_options(driver: str, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A driver's options, with the seed where the driver takes one that was not given.
+
+    Raises:
+        BadArgumentError: there is no such option, or its value is of another type.
+    """
+    kind = DRIVERS[driver].Options
+    names = [field.name for field in fields(kind)]
+    unknown = [name for name in options if name not in names]
+    if unknown:
+        available = f"it has {', '.join(names)}" if names else "it has none"
+        raise BadArgumentError(f"the driver {driver!r} has no option {unknown[0]!r}; {available}")
+    given = dict(options)
+    if "seed" in names:
+        given.setdefault("seed", seed)
+    try:
+        msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise BadArgumentError(f"options of the driver {driver!r}: {error}") from error
+    return given

@@ -1,0 +1,85 @@
+"""A trial's folder: what was tried, and what came of it so far.
+
+It holds ``trial.json`` (its ``TrialHeader``), ``episodes-*.jsonl`` (an ``EpisodeRecord`` per line,
+on disk before the next object), and ``result.json`` (a ``TrialResult``).
+"""
+
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adaptation.runs.files import read_record, replace_file
+from adaptation.runs.log import read_log
+from adaptation.runs.records import EpisodeRecord
+from adaptation.runs.run import Run
+from robots.errors import BadArgumentError
+
+
+class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what a trial does."""
+
+    run: str  # the run folder
+    arm: str
+    driver: str = "twin"
+    objects: int = 20
+    episodes: int | None = None  # per object; None: the family's number
+    clock: str = "lockstep"  # or realtime
+    realtime_episodes: int = 0  # further episodes, in real time, after a trial in lockstep
+    seed: int = 0
+    # How the arm and its object are reached, which may differ when a trial is resumed.
+    options: dict[str, Any] = {}  # of the driver
+    tracker: str | None = None
+    tracker_options: dict[str, Any] = {}
+    park: bool = False  # whether the arm is brought to its rest pose at the end
+
+
+class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ``trial.json`` holds: the config, and which training the trial is of."""
+
+    fingerprints: dict[str, str]  # ``Run.fingerprints``
+
+
+# The run may be moved: its fingerprints tell which it is.
+MAY_CHANGE = ("run", "options", "tracker", "tracker_options", "park")
+
+
+def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
+    """Make the folder this trial's own; ``trial.json`` names the run relative to the folder.
+
+    Raises:
+        BadArgumentError: it holds another trial, or one of the run before it was trained further;
+            the message names the differences.
+        DamagedError: ``trial.json`` cannot be read.
+    """
+    path = folder / "trial.json"
+    header = TrialHeader(**msgspec.structs.asdict(config), fingerprints=run.fingerprints())
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        header = msgspec.structs.replace(header, run=relpath(run.path.resolve(), folder.resolve()))
+        replace_file(path, msgspec.json.format(msgspec.json.encode(header), indent=2))
+        return
+    earlier = read_record(path, TrialHeader)
+    if earlier.fingerprints != header.fingerprints:
+        raise BadArgumentError(
+            f"{folder} holds a trial of other weights: {run.path} was trained since, or is another "
+            "run. Name a new folder with --out, or remove the old one"
+        )
+    different = []
+    was = msgspec.to_builtins(earlier)
+    for name, value in msgspec.to_builtins(header).items():
+        if name not in MAY_CHANGE and was[name] != value:
+            different.append(f"{name} {was[name]!r}, not {value!r}")
+    if different:
+        raise BadArgumentError(
+            f"{folder} holds another trial ({'; '.join(different)}): name another with --out"
+        )
+
+
+def read_episodes(folder: Path) -> list[EpisodeRecord]:
+    """All episodes of a trial so far."""
+    records: list[EpisodeRecord] = []
+    for path in sorted(folder.glob("episodes-*.jsonl")):
+        records += read_log(path, EpisodeRecord)
+    return records
