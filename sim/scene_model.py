@@ -6,29 +6,32 @@ A new kind of body registers its model: ``@body_model.register``.
 from functools import singledispatch
 
 import mujoco
+import numpy as np
 
 from robots.arm import ArmSpec, Body, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
-from robots.scene import Scene
-from sim.objects import DEFAULT_POSITION
+from robots.scene import Fixture, LooseObject, Scene
+from robots.signals import Array
+from sim.objects import mesh_hull, part_kinds
 
-# The parts of a loose object, in the order of ``sim.objects.Parts``. Sizes, masses and the friction
-# of the pairs below are placeholders: an engine writes those of its task.
-PARTS = {
-    "object_box": mujoco.mjtGeom.mjGEOM_BOX,
-    "object_bar": mujoco.mjtGeom.mjGEOM_BOX,
-    "object_disc": mujoco.mjtGeom.mjGEOM_CYLINDER,
+GEOMS = {
+    "plane": mujoco.mjtGeom.mjGEOM_PLANE,
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
+    "height_field": mujoco.mjtGeom.mjGEOM_HFIELD,
 }
-# solref of object and table: time constant in s, of which MuJoCo asks for two time steps of at most
-# 5 ms, and damping ratio
+# solref of an object on a table: time constant in s, of which MuJoCo asks for two time steps of at
+# most 5 ms, and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
+PLANE_SIZE = (3.0, 3.0, 0.1)  # m, of a plane as it is drawn; it has no end
+GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
-OBJECT = "object"  # body and free joint
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
-OBJECT_VELOCITY = "object_vel"  # sensor; its readings are followed by those of OBJECT_SPIN
-OBJECT_SPIN = "object_spin"
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
@@ -44,16 +47,35 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 
 
 def build_scene(scene: Scene) -> mujoco.MjSpec:
-    """The editable model of a scene: its body, and the loose object on a table at z = 0.
+    """The editable model of a scene: its body, its fixtures and its loose objects.
+
+    An object's body and free joint have its name; its geoms are ``part_name`` and its velocity
+    sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine
+    writes those of its task. A fixture's geom has the fixture's name.
 
     Raises:
-        BadArgumentError: this kind of body has no model.
+        BadArgumentError: this kind of body has no model, or a mesh cannot be read.
     """
     spec = body_model(scene.body)
     spec.option.timestep = scene.timestep
-    if scene.loose_object:
-        _add_object(spec)
+    body_geoms = _named_geoms(scene.body, spec)
+    for fixture in scene.fixtures:
+        _add_fixture(spec, fixture, body_geoms)
+    # what each object may touch: the fixtures, the body and the objects before it
+    others = [fixture.name for fixture in scene.fixtures] + body_geoms
+    for item in scene.objects:
+        others += _add_object(spec, item, others)
     return spec
+
+
+def part_name(item: LooseObject, part: int) -> str:
+    """The name of the geom of an object's part."""
+    return f"{item.name}_{part}"
+
+
+def velocity_name(item: LooseObject) -> str:
+    """The sensor of an object's linear velocity; the three readings after it are its spin."""
+    return f"{item.name}_vel"
 
 
 @singledispatch
@@ -61,7 +83,7 @@ def body_model(body: Body) -> mujoco.MjSpec:
     """The model of a body with its actuators, one for each of ``body.joints`` and in that order.
 
     Its joints are ``body.root`` and then ``body.joints``. A tool has a linear velocity sensor named
-    ``tool_vel``. Geoms that a loose object may touch are named.
+    ``tool_vel``.
 
     Raises:
         BadArgumentError: no model is registered for this kind of body.
@@ -115,28 +137,93 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     servo.forcerange = [-limit, limit]
 
 
-def _add_object(spec: mujoco.MjSpec) -> None:
-    """A table at z = 0 and an object on it, which touches the table and the body's geoms alone."""
-    body_geoms = [geom.name for geom in spec.geoms]
-    table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE)
-    table.size = [3, 3, 0.1]
-    table.contype = 0
-    table.conaffinity = 0
-    item = spec.worldbody.add_body(name=OBJECT, pos=DEFAULT_POSITION)
-    item.add_freejoint()
-    item.mass = 0.3
-    item.inertia = [1e-3, 1.1e-3, 1.2e-3]
-    item.ipos = [1e-3, 0, 0]
-    item.explicitinertial = True
-    for name, kind in PARTS.items():
-        item.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
-    for other in ("table", *body_geoms):
-        for name in PARTS:
-            pair = spec.add_pair(name=f"{name}_{other}", geomname1=name, geomname2=other)
-            pair.condim = 3
-            pair.solref = TABLE_CONTACT
-    _add_velocity_sensor(spec, OBJECT_VELOCITY, LINEAR, OBJECT)
-    _add_velocity_sensor(spec, OBJECT_SPIN, ANGULAR, OBJECT)
+def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
+    """The names of the body's geoms; those without one get one."""
+    for i, geom in enumerate(spec.geoms):
+        geom.name = geom.name or f"{body.name}_{i}"
+    return [geom.name for geom in spec.geoms]
+
+
+def _add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
+    """A geom of the world, which touches what moves of the body where it is to."""
+    size = fixture.size or PLANE_SIZE
+    geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
+    geom.pos = fixture.position
+    geom.quat = fixture.quat
+    geom.friction[0] = fixture.friction
+    geom.contype = 0
+    geom.conaffinity = 0
+    if fixture.heights is None:
+        geom.size = _padded(size)
+    else:
+        _add_heights(spec, fixture, fixture.heights)
+        geom.hfieldname = fixture.name
+    if not fixture.touches_body:
+        return
+    for name in body_geoms:
+        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
+            friction = spec.geom(name).friction[0]
+            _add_pair(spec, name, fixture.name, friction * fixture.friction)
+
+
+def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
+    """A height field's grid. MuJoCo stretches its data to 0 at the lowest and 1 at the highest."""
+    lowest = heights.min()
+    rows, columns = heights.shape
+    field = spec.add_hfield(name=fixture.name, nrow=rows, ncol=columns)
+    field.size = [*fixture.size, np.ptp(heights), GROUND_DEPTH]
+    field.userdata = (heights - lowest).ravel()
+    shift = np.zeros(3)
+    mujoco.mju_rotVecQuat(shift, np.array([0.0, 0.0, lowest]), np.array(fixture.quat))
+    spec.geom(fixture.name).pos = fixture.position + shift
+
+
+def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
+    """A free body which touches the geoms of some names alone; returns the names of its own."""
+    link = spec.worldbody.add_body(name=item.name, pos=item.position)
+    link.add_freejoint(name=item.name)
+    link.mass = item.mass
+    link.inertia = [1e-3, 1.1e-3, 1.2e-3]
+    link.ipos = [1e-3, 0, 0]
+    link.explicitinertial = True
+    names = []
+    for part, kind in enumerate(part_kinds(item)):
+        geom = link.add_geom(name=part_name(item, part), type=GEOMS[kind], contype=0, conaffinity=0)
+        if kind == "mesh":
+            geom.meshname = _add_hull(spec, item)
+        else:
+            geom.size = [0.02] * 3
+        names.append(geom.name)
+    for other in others:
+        for name in names:
+            _add_pair(spec, name, other, item.friction)
+    _add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
+    _add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
+    return names
+
+
+def _add_hull(spec: mujoco.MjSpec, item: LooseObject) -> str:
+    """The convex hull of an object's mesh; returns its name."""
+    solid = mesh_hull(item)
+    mesh = spec.add_mesh(name=item.name)
+    mesh.uservert = solid.vertices.ravel()
+    mesh.userface = solid.faces.ravel()
+    return item.name
+
+
+def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:
+    """Let two geoms touch, with Coulomb's friction."""
+    pair = spec.add_pair(name=f"{first}_{second}", geomname1=first, geomname2=second)
+    pair.condim = 3
+    pair.solref = TABLE_CONTACT
+    pair.friction[:2] = friction
+
+
+def _padded(size: tuple[float, ...]) -> Array:
+    """MuJoCo's size of a geom, which has three numbers."""
+    result = np.zeros(3)
+    result[: len(size)] = size
+    return result
 
 
 def _add_velocity_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtSensor, body: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from robots.arm import ArmSpec, Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
-from robots.scene import Scene
+from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim import objects
@@ -69,7 +69,8 @@ class BulletEngine:
         if not is_registered(bullet_world, scene.body):
             return False
         has_tool = is_registered(make_kinematics, scene.body)
-        return has_tool or not scene.loose_object
+        is_known = scene.objects in ((), (FLAT_OBJECT,)) and scene.fixtures in ((), (TABLE,))
+        return is_known and (has_tool or not scene.objects)
 
     def load(self, scene: Scene, n: int) -> None:
         """Start n clients with the body in each.
@@ -97,8 +98,8 @@ class BulletEngine:
         joints = self.scene.body.joints
         strength = actuator_strength(task, joints)
         described = None
-        if self.scene.loose_object:
-            described = objects.describe(task)
+        for item in self.scene.objects:
+            described = objects.describe(item, task)
         for i in world_indices(mask, self.n).tolist():
             world = self._world_with_room(i)
             world.damping = float(damping[i])

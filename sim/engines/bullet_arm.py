@@ -47,7 +47,7 @@ class BulletArm(BulletBody):
                 angularDamping=0,
                 jointDamping=0,
             )
-        if scene.loose_object:
+        if scene.objects:
             links = range(BASE, count)
             strikers = [link for link in links if client.getCollisionShapeData(self.body, link)]
             for link in strikers:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from robots.scene import FLAT_OBJECT
 from robots.signals import Array
 from robots.world import Start
-from sim import objects
+from sim import objects, outlines
 from sim.contact_spring import contact_spring
 from sim.engines.contact_steps import blow_is_due
 
@@ -55,14 +56,14 @@ class BulletObject:
         inertia = described.inertia
         self._com = inertia.com[i].tolist()
         self._body = self._client.createMultiBody(
-            baseMass=float(parameters["object.mass"][i]),
+            baseMass=float(parameters["mass"][i]),
             baseCollisionShapeIndex=self._make_shape(described.parts, i),
             baseInertialFramePosition=self._com,
         )
         self._client.changeDynamics(
             self._body,
             BASE,
-            lateralFriction=float(parameters["object.friction"][i]),
+            lateralFriction=float(parameters["friction"][i]),
             restitution=0.0,
             spinningFriction=0.0,
             rollingFriction=0.0,
@@ -74,8 +75,8 @@ class BulletObject:
         )
 
         self._make_contact(
-            mass=float(parameters["object.mass"][i]),
-            restitution=parameters["object.restitution"][i],
+            mass=float(parameters["mass"][i]),
+            restitution=parameters["restitution"][i],
         )
 
     def _make_contact(self, mass: float, restitution: float) -> None:
@@ -112,7 +113,7 @@ class BulletObject:
         """The collision shape of the parts that the i-th object uses."""
         used = np.flatnonzero(parts.used[i])
         sizes = [parts.size[i, part].tolist() for part in used]
-        is_box = [part != objects.DISC for part in used]
+        is_box = [part != outlines.DISC for part in used]
         client = self._client
         kinds = [client.GEOM_BOX if box else client.GEOM_CYLINDER for box in is_box]
         shape = client.createCollisionShapeArray(
@@ -130,7 +131,7 @@ class BulletObject:
         self._gap = np.nan
         if self._body is None:
             return
-        pos = objects.DEFAULT_POSITION
+        pos = FLAT_OBJECT.position
         turn = IDENTITY
         if start.object_pos is not None:
             pos = start.object_pos[i].tolist()

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Mask, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, ObjectMotion, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim import objects
 from sim.engines.base import (
     count_ticks,
+    first_object,
     is_registered,
     require_support,
+    start_pose,
     start_velocity,
     take_tick,
     world_indices,
@@ -29,8 +30,8 @@ from sim.engines.base import (
 from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, set_joints
-from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
-from sim.scene_model import OBJECT_VELOCITY, TOOL_VELOCITY, body_model, compile_scene
+from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.scene_model import TOOL_VELOCITY, body_model, compile_scene, velocity_name
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -103,7 +104,8 @@ class MujocoEngine:
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
         names = list(JOINT_FIELDS)
-        if scene.loose_object:
+        if scene.objects:
+            self._object_fields = ObjectFields(scene, model)
             names += OBJECT_FIELDS
         self._fields = {name: self.batch.expand(name) for name in names}
         self._defaults = {name: getattr(model, name).copy() for name in names}
@@ -126,12 +128,9 @@ class MujocoEngine:
         self._has_tool = self._has_sensor(TOOL_VELOCITY)
         if self._has_tool:
             self._bind_tool()
-        if self.scene.loose_object:
-            self._bind_object(qpos[:, count:])
-        self._nan = {}
-        for name, width in OPTIONAL_SIGNALS.items():
-            if name not in self._views:
-                self._nan[name] = np.full((self.n, width), np.nan)
+        self._bind_objects(qpos[:, count:])
+        widths = OPTIONAL_SIGNALS.items()
+        self._nan = {name: np.full((self.n, width), np.nan) for name, width in widths}
 
     def _count_joints(self) -> int:
         """The number of root and driven joints.
@@ -154,11 +153,13 @@ class MujocoEngine:
         self._views["tool_quat"] = self.batch.bind("xquat")[:, tool]
         self._views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
 
-    def _bind_object(self, pose: Array) -> None:
-        """``pose`` is the free joint's part of qpos, (n, 7)."""
-        self._views["object_pos"] = pose[:, :3]
-        self._views["object_quat"] = pose[:, 3:]
-        self._views["object_vel"] = self._sensor_columns(OBJECT_VELOCITY, 6)
+    def _bind_objects(self, poses: Array) -> None:
+        """``poses`` are the objects' free joints in qpos, (n, 7) each."""
+        self._objects = {}
+        for i, item in enumerate(self.scene.objects):
+            pose = poses[:, 7 * i : 7 * (i + 1)]
+            velocity = self._sensor_columns(velocity_name(item), 6)
+            self._objects[item.name] = ObjectMotion(pose[:, :3], pose[:, 3:], velocity)
 
     def _has_sensor(self, name: str) -> bool:
         number = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name)
@@ -180,11 +181,10 @@ class MujocoEngine:
         for name, default in self._defaults.items():
             values[name] = np.repeat(default[None], len(rows), 0)
         set_joints(values, self.scene.body, self._driven, task)
-        if self.scene.loose_object:
-            described = objects.describe(task)
-            set_object(values, self._model, described)
+        if self.scene.objects:
+            described = self._object_fields.write(values, task)
             if self._contact_steps is not None:
-                self._contact_steps.describe(described.parts, rows)
+                self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
@@ -198,8 +198,7 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._q[rows] = start.q[rows]
         self._dq[rows] = velocity[rows]
-        if self.scene.loose_object:
-            self._place_object(start, rows)
+        self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)
         self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
@@ -207,12 +206,15 @@ class MujocoEngine:
         self._diverged[rows] = False
         self._is_stale = True
 
-    def _place_object(self, start: Start, rows: NDArray[np.int64]) -> None:
-        """Put the object at its start; without one it stays where the reset has put it."""
-        if start.object_pos is not None:
-            self._views["object_pos"][rows] = start.object_pos[rows]
-        if start.object_quat is not None:
-            self._views["object_quat"][rows] = start.object_quat[rows]
+    def _place_objects(self, start: Start, rows: NDArray[np.int64]) -> None:
+        """Put the objects at their starts; those without one stay where the reset has put them."""
+        for i, place in enumerate(self._objects.values()):
+            pose = start_pose(start, self.scene, i)
+            if pose is None:
+                continue
+            place.pos[rows] = pose.pos[rows]
+            if pose.quat is not None:
+                place.quat[rows] = pose.quat[rows]
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world that breaks down stays so until it is reset."""
@@ -231,9 +233,8 @@ class MujocoEngine:
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
-        views = self._views
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(self._q, views["object_pos"], views["object_quat"], dt)
+        needed = contact_steps.needed(self._q, list(self._objects.values()), dt)
         fine_substeps = substeps * self.scene.contact_substeps
         self._advance(self._fine_model, needed, command, fine_substeps)
         self._advance(self._model, ~needed, command, substeps)
@@ -271,12 +272,14 @@ class MujocoEngine:
         """Fresh; no later call changes what is returned."""
         self._compute_derived()
         measured = {name: view.copy() for name, view in self._views.items()}
-        return Signals(tau=self._tau.copy(), **measured, **self._nan)
+        rows = np.arange(self.n)
+        objects = {name: motion.take(rows) for name, motion in self._objects.items()}
+        fields = self._nan | measured | first_object(objects)
+        return Signals(tau=self._tau.copy(), **fields, objects=objects)
 
     def _compute_derived(self) -> None:
         """What follows from positions and velocities: poses of frames, and velocity sensors."""
-        has_derived = self._has_tool or self.scene.loose_object
-        if not (self._is_stale and has_derived):
+        if not self._is_stale or not (self._has_tool or self._objects):
             return
         with self._errors_reported():
             self.batch.forward(stage=VELOCITY_STAGE)

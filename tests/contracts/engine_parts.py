@@ -54,7 +54,7 @@ every_body = pytest.mark.parametrize(
 def family_of(name: str, kind: type[Body]) -> Family:
     """A family that the engine supports, of a kind of body; with a loose object if there is one."""
     families = [family for family in families_on(name) if isinstance(family.body, kind)]
-    with_object = [family for family in families if family.scene.loose_object]
+    with_object = [family for family in families if family.scene.objects]
     return (with_object or families)[0]
 
 

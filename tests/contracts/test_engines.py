@@ -27,7 +27,6 @@ from robots.world import Start
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks, start_velocity
 from sim.families import FAMILIES
-from sim.objects import DEFAULT_POSITION
 
 
 def assert_same(first: list[Signals], second: list[Signals]) -> None:
@@ -58,7 +57,7 @@ def test_signals_have_their_shapes_and_a_clock(name: str, kind: type[Body]) -> N
     assert np.isnan(signals.marker).all()
     assert np.isfinite(signals.q).all()
     assert np.isfinite(signals.tool_pos).all() == (kind is not Walker)
-    assert np.isfinite(signals.object_pos).all() == engine.scene.loose_object
+    assert np.isfinite(signals.object_pos).all() == bool(engine.scene.objects)
     engine.close()
 
 
@@ -164,8 +163,8 @@ def test_a_start_needs_to_give_joint_positions_alone(name: str, kind: type[Body]
     signals = engine.read()
     np.testing.assert_allclose(signals.q, start.q, atol=1e-12)
     assert (signals.dq == 0).all()
-    if engine.scene.loose_object:
-        np.testing.assert_allclose(signals.object_pos, [DEFAULT_POSITION] * 2, atol=1e-9)
+    for item in engine.scene.objects:
+        np.testing.assert_allclose(signals.object_pos, [item.position] * 2, atol=1e-9)
         np.testing.assert_allclose(signals.object_quat, [[1, 0, 0, 0]] * 2, atol=1e-9)
     engine.close()
 
@@ -246,7 +245,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
 def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_scene() -> None:
     scene = FAMILIES["slide"]().scene
     assert engine_for(scene, "bullet") == "bullet"
-    reason = "panda with an object runs on mujoco, bullet, not on ideal"
+    reason = "panda with object runs on mujoco, bullet, not on ideal"
     with pytest.raises(BadArgumentError, match=reason):
         engine_for(scene, "ideal")
     with pytest.raises(UnknownNameError, match="there are: bullet, ideal, mujoco"):

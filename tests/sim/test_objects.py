@@ -3,26 +3,27 @@
 import numpy as np
 import pytest
 
+from robots.scene import FLAT_OBJECT
 from robots.signals import Array
 from sim import contact_spring, objects
+from sim.outlines import DISC, HIDDEN, SHAPES
 
 
 def of_shape(name: str, **changes: float) -> dict[str, Array]:
-    values = objects.DEFAULTS | {"object.shape": objects.SHAPES.index(name)}
-    values |= {f"object.{key}": value for key, value in changes.items()}
+    values = objects.defaults(FLAT_OBJECT) | {"shape": SHAPES.index(name)} | changes
     return {key: np.array([float(value)]) for key, value in values.items()}
 
 
 def cloud(p: dict[str, Array], n: int = 200_000) -> Array:
     """Points of uniform density in the footprint of an object; twice as many in overlaps."""
-    made = objects.parts(p)
+    made = objects.parts(FLAT_OBJECT, p)
     rng = np.random.default_rng(0)
-    weight = (objects.area(made.size) * made.used)[0]
+    weight = (objects.volume(made.kinds, made.size) * made.used)[0]
     points = []
     for k in np.flatnonzero(made.used[0]):
         size = made.size[0, k]
         count = int(n * weight[k] / weight.sum())
-        if k < objects.DISC:
+        if k < DISC:
             inside = rng.uniform(-1, 1, (count, 3)) * size
         else:
             angle = rng.uniform(0, 2 * np.pi, count)
@@ -33,12 +34,12 @@ def cloud(p: dict[str, Array], n: int = 200_000) -> Array:
     return np.concatenate(points)
 
 
-@pytest.mark.parametrize("name", objects.SHAPES)
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_frame_is_the_centroids_and_the_inertia_is_that_of_its_points(name: str) -> None:
     p = of_shape(name, size_x=0.05, size_y=0.04, size_z=0.02, mass=0.3)
     points = cloud(p)
     assert np.abs(points.mean(0)).max() < 3e-4
-    inertia = objects.inertia(p, objects.parts(p))
+    inertia = objects.inertia(FLAT_OBJECT, p, objects.parts(FLAT_OBJECT, p))
     squared = (points**2).sum(-1)[:, None, None] * np.eye(3)
     outer = points[:, :, None] * points[:, None, :]
     tensor = 0.3 * (squared - outer).mean(0)
@@ -50,11 +51,11 @@ def test_the_frame_is_the_centroids_and_the_inertia_is_that_of_its_points(name: 
     assert z < x + y
 
 
-@pytest.mark.parametrize("name", objects.SHAPES)
+@pytest.mark.parametrize("name", SHAPES)
 def test_an_object_fills_its_size_and_hides_parts_that_it_does_not_use(name: str) -> None:
     p = of_shape(name, size_x=0.05, size_y=0.04)
-    made = objects.parts(p)
-    is_box = np.arange(3)[:, None] < objects.DISC
+    made = objects.parts(FLAT_OBJECT, p)
+    is_box = np.arange(3)[:, None] < DISC
     half = np.where(is_box, made.size[..., :2], made.size[..., :1])
     center = made.pos[..., :2]
     low = (center - half)[made.used]
@@ -62,14 +63,14 @@ def test_an_object_fills_its_size_and_hides_parts_that_it_does_not_use(name: str
     extent = high.max(0) - low.min(0)
     assert np.allclose(extent, (0.1, 0.1 if name == "cylinder" else 0.08))
     hidden = ~made.used[0]
-    assert (made.size[0, hidden, :1] <= objects.HIDDEN).all()
+    assert (made.size[0, hidden, :1] <= HIDDEN).all()
     inside = made.pos[0, made.used[0].argmax()]
     assert (made.pos[0, hidden] == inside).all()
 
 
 def test_a_shape_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="cylinder"):
-        objects.parts(of_shape("box") | {"object.shape": np.array([9.0])})
+        objects.parts(FLAT_OBJECT, of_shape("box") | {"shape": np.array([9.0])})
 
 
 def test_a_contact_of_the_given_damping_gives_back_its_restitution() -> None:

@@ -12,7 +12,7 @@ from vendor_arm import BOX, JOINTS, edited, write_vendor_arm
 from robots.appearance import link_poses, shapes
 from robots.arm import ArmSpec
 from robots.kinematics import Kinematics
-from robots.scene import Scene
+from robots.scene import FLAT_OBJECT, LooseObject, Scene
 from robots.signals import Array
 from robots.urdf import read_arm_tree
 from sim.engines.bullet import connect
@@ -37,8 +37,8 @@ def configurations(arm: ArmSpec, n: int) -> Array:
 class MujocoArm:
     """The arm as MuJoCo simulates it."""
 
-    def __init__(self, arm: ArmSpec, loose_object: bool = False) -> None:
-        self.model = compile_scene(Scene(arm, loose_object))
+    def __init__(self, arm: ArmSpec, *items: LooseObject) -> None:
+        self.model = compile_scene(Scene(arm, items))
         self.data = mujoco.MjData(self.model)
         self.j = len(arm.joints)
         self._armature = arm.armature
@@ -63,9 +63,9 @@ class MujocoArm:
 class PybulletArm:
     """The arm as PyBullet simulates it."""
 
-    def __init__(self, arm: ArmSpec, loose_object: bool = False) -> None:
+    def __init__(self, arm: ArmSpec, *items: LooseObject) -> None:
         self.client = connect()
-        self.world = BulletArm(arm, Scene(arm, loose_object), self.client)
+        self.world = BulletArm(arm, Scene(arm, items), self.client)
         self.body = self.world.body
         self.links = {}
         for i in range(self.client.getNumJoints(self.body)):
@@ -180,7 +180,7 @@ RAYS = [
 def test_what_collides_has_the_size_of_the_file(
     arm: ArmSpec, simulation: type[MujocoArm] | type[PybulletArm]
 ) -> None:
-    simulated = simulation(arm, loose_object=True)
+    simulated = simulation(arm, FLAT_OBJECT)
     simulated.place(arm.home)
     for link, start, direction, distance in RAYS:
         pose = simulated.pose(link)
@@ -193,7 +193,7 @@ def test_what_collides_has_the_size_of_the_file(
 
 def test_every_link_that_collides_strikes_alike_in_pybullet(arm: ArmSpec) -> None:
     """MuJoCo's pairs give all of them the friction of the object."""
-    simulated = PybulletArm(arm, loose_object=True)
+    simulated = PybulletArm(arm, FLAT_OBJECT)
     friction = {}
     for name, link in [("base", BASE), *simulated.links.items()]:
         if simulated.client.getCollisionShapeData(simulated.body, link):
