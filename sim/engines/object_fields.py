@@ -18,6 +18,7 @@ OBJECT_FIELDS = (
     "geom_pos",
     "geom_aabb",
     "geom_rbound",
+    "geom_friction",
     "body_mass",
     "body_ipos",
     "body_inertia",
@@ -44,7 +45,6 @@ class ObjectFields:
 
     def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
         """Find the scene's objects in its model."""
-        self._sliding = model.geom_friction[:, 0].copy()
         self._pairs = (model.pair_geom1.copy(), model.pair_geom2.copy())
         strikers = _striking_geoms(scene, model)
         self._ids = []
@@ -68,7 +68,7 @@ class ObjectFields:
             BadArgumentError: an object has a shape that does not exist.
         """
         all_described = []
-        sliding = np.tile(self._sliding, (len(task), 1))  # (n, ngeom)
+        sliding = values["geom_friction"][:, :, 0]
         for ids in self._ids:
             described = describe(ids.item, task)
             _set_geoms(values, ids.geoms, described.parts)
@@ -98,7 +98,7 @@ def _striking_geoms(scene: Scene, model: mujoco.MjModel) -> Ids:
         others |= {part_name(item, part) for part in range(len(part_kinds(item)))}
     found = []
     for geom in range(model.ngeom):
-        is_ground = model.geom_type[geom] in GROUNDS
+        is_ground = mujoco.mjtGeom(model.geom_type[geom]) in GROUNDS
         if model.geom(geom).name not in others and not is_ground:
             found.append(geom)
     return np.array(found, dtype=np.int32)

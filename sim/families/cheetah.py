@@ -6,7 +6,7 @@ x, then qvel) with the root's x appended: as in PEARL's and GrBAL's code, the re
 (x after - x before) / dt, and a reward is computed from observations alone.
 
 In MuJoCo the physics are Gymnasium's, to 1e-9 over an episode. PyBullet has the same masses, joints
-and springs, but rigid ground and joint stops: see ``sim.engines.bullet_walker``.
+and springs, but rigid ground and joint stops: see ``sim.engines.bullet_world``.
 """
 
 from importlib.util import find_spec
