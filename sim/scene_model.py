@@ -13,7 +13,7 @@ from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
 from robots.scene import Fixture, LooseObject, Scene
-from robots.signals import Array
+from robots.signals import Array, Mask
 from sim.objects import mesh_hull, part_kinds
 
 GEOMS = {
@@ -58,6 +58,7 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     """
     spec = body_model(scene.body)
     spec.option.timestep = scene.timestep
+    _strip_visuals(spec)
     body_geoms = _named_geoms(scene.body, spec)
     for fixture in scene.fixtures:
         _add_fixture(spec, fixture, body_geoms)
@@ -66,6 +67,16 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     for item in scene.objects:
         others += _add_object(spec, item, others)
     return spec
+
+
+def own_grounds(model: mujoco.MjModel) -> Mask:
+    """The fixed geoms that a body's own model lets it touch, (ngeom,).
+
+    With objects they count as a friction of 1: theirs is that of the body on them.
+    """
+    is_fixed = model.body_weldid[model.geom_bodyid] == 0
+    is_touched = (model.geom_contype | model.geom_conaffinity) != 0
+    return np.asarray(is_fixed & is_touched)
 
 
 def part_name(item: LooseObject, part: int) -> str:
@@ -137,6 +148,15 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     servo.forcerange = [-limit, limit]
 
 
+def _strip_visuals(spec: mujoco.MjSpec) -> None:
+    """Leave out what is only to be seen: half a megabyte in some models, in every copy."""
+    for geom in spec.geoms:
+        geom.material = ""
+    for picture in [*spec.materials, *spec.textures]:
+        spec.delete(picture)
+    spec.compiler.discardvisual = True
+
+
 def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
     """The names of the body's geoms; those without one get one."""
     for i, geom in enumerate(spec.geoms):
@@ -186,6 +206,7 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     link.inertia = [1e-3, 1.1e-3, 1.2e-3]
     link.ipos = [1e-3, 0, 0]
     link.explicitinertial = True
+    link.simple = 0  # not as a body whose center of mass stays at its origin: a task may move it
     names = []
     for part, kind in enumerate(part_kinds(item)):
         geom = link.add_geom(name=part_name(item, part), type=GEOMS[kind], contype=0, conaffinity=0)
@@ -193,10 +214,14 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
             geom.meshname = _add_hull(spec, item)
         else:
             geom.size = [0.02] * 3
+        geom.friction[0] = item.friction
         names.append(geom.name)
     for other in others:
+        touched = spec.geom(other)
+        is_ground = touched.parent.id == 0 and (touched.contype or touched.conaffinity)
+        factor = 1.0 if is_ground else touched.friction[0]
         for name in names:
-            _add_pair(spec, name, other, item.friction)
+            _add_pair(spec, name, other, item.friction * factor)
     _add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
     _add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
     return names

@@ -13,6 +13,7 @@ import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.signals import Mask
+from sim.scene_model import own_grounds
 
 WORLD = 0  # MuJoCo's number of the world's body
 SAME = 1e-9  # of friction
@@ -85,8 +86,8 @@ def solid_contacts(model: mujoco.MjModel, contacts: list[Contact]) -> list[Conta
 def solid_frictions(model: mujoco.MjModel, contacts: list[Contact]) -> dict[int, float]:
     """Frictions of the solids whose products are those of the contacts.
 
-    That of a fixed geom is its own where an object may touch it, and 1 otherwise. Only where two
-    bodies of one kind touch, such as two objects or two links, is the product what Bullet makes it.
+    That of a fixed geom is its own, and 1 where it is the ground of a body's own model. Only where
+    two links of one body touch, the product is not the model's friction.
 
     Args:
         model: compiled.
@@ -99,9 +100,10 @@ def solid_frictions(model: mujoco.MjModel, contacts: list[Contact]) -> dict[int,
     result = dict(fixed)
     for contact in contacts:
         body, other = contact.pair
-        if other not in fixed or body in fixed:
+        is_known = body in fixed or not fixed.get(other)
+        if is_known:  # also where the ground has none: then it is none, whatever the body's is
             continue
-        needed = contact.friction / fixed[other] if fixed[other] else 0.0
+        needed = contact.friction / fixed[other]
         if abs(result.setdefault(body, needed) - needed) > SAME:
             name = solid_name(model, body)
             raise BadArgumentError(f"PyBullet cannot give {name} one friction for each ground")
@@ -121,13 +123,13 @@ def solid_name(model: mujoco.MjModel, solid: int) -> str:
 
 def _fixed_frictions(model: mujoco.MjModel, contacts: list[Contact]) -> dict[int, float]:
     """Those of geoms that do not move."""
-    paired = {int(geom) for geom in (*model.pair_geom1, *model.pair_geom2)}
+    is_ground = own_grounds(model)
     result = {}
     for contact in contacts:
         for solid in contact.pair:
             geom = solid - model.nbody
             if geom >= 0:
-                result[solid] = float(model.geom_friction[geom, 0]) if geom in paired else 1.0
+                result[solid] = 1.0 if is_ground[geom] else float(model.geom_friction[geom, 0])
     return result
 
 

@@ -8,13 +8,17 @@ from sim.engines.bullet_shapes import SUPPORTED
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
-def require_carried(model: mujoco.MjModel) -> None:
+def require_carried(model: mujoco.MjModel, rotors: bool) -> None:
     """Check that PyBullet can simulate a model.
+
+    Args:
+        model: compiled.
+        rotors: whether links are to carry their joints' rotors.
 
     Raises:
         BadArgumentError: it cannot; the message names the first part that is to blame.
     """
-    parts = [*_wholes(model), *_geoms(model), *_joints(model), *_actuators(model)]
+    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors), *_actuators(model)]
     if parts:
         raise BadArgumentError(f"PyBullet cannot carry {parts[0]}")
 
@@ -51,7 +55,7 @@ def _geoms(model: mujoco.MjModel) -> list[str]:
     return found
 
 
-def _joints(model: mujoco.MjModel) -> list[str]:
+def _joints(model: mujoco.MjModel, rotors: bool) -> list[str]:
     """Joints with forces that Bullet lacks."""
     found = []
     for i in range(model.njnt):
@@ -60,6 +64,9 @@ def _joints(model: mujoco.MjModel) -> list[str]:
         degree = model.jnt_dofadr[i]
         if model.dof_frictionloss[degree]:
             found.append(f"the dry friction of the joint {name!r}")
+        is_hinge = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE
+        if rotors and not is_hinge and model.dof_armature[degree]:
+            found.append(f"the armature of the joint {name!r}, which is no hinge")
         if not is_scalar and (model.jnt_stiffness[i] or model.dof_damping[degree]):
             found.append(f"the spring or damper of the joint {name!r}")
         if not is_scalar and model.jnt_limited[i]:

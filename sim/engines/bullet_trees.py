@@ -10,6 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array, Mask
 from sim.engines.bullet_shapes import Client, make_shape, rotated, xyzw
 
@@ -72,7 +73,7 @@ def build_tree(
         model: compiled.
         root: one of ``roots``.
         solids: (ngeom,) the geoms that can touch something.
-        rotors: whether the inertia of a joint's rotor is added to its link; see ``rotor_inertia``.
+        rotors: whether links carry their joints' rotors; see ``principal_moments``.
     """
     bodies = [body for body in range(model.nbody) if _is_below(model, body, root)]
     floats = is_free(model, root)
@@ -80,9 +81,9 @@ def build_tree(
         base = _floating_base(client, model, root, solids)
         links = _links(model, bodies[1:], root)
     else:
-        base = _fixed_base(model, root)
+        base = {"baseMass": 0.0}  # at the world's origin
         links = _links(model, bodies, WORLD)
-    rows = [_link_columns(client, model, link, solids) for link in links]
+    rows = [_link_columns(client, model, link, solids, rotors) for link in links]
     columns = {name: [row[name] for row in rows] for name in LINK_COLUMNS}
     body = int(client.createMultiBody(**base, **columns))
     numbers = {link.body: number for number, link in enumerate(links) if link.is_last}
@@ -119,11 +120,13 @@ def _links(model: mujoco.MjModel, bodies: list[int], base: int) -> list[Link]:
     anchors = {base: np.zeros(3)}
     for body in bodies:
         parent = int(model.body_parentid[body])
-        if parent not in last_link:
-            parent = base  # the first body's parent is fixed: the base stands where it is
-        number = last_link[parent]
-        pos = model.body_pos[body] - anchors[parent]
+        pos = model.body_pos[body]
         quat = model.body_quat[body]
+        if parent not in last_link:  # it is fixed to the world, where the base is
+            pos, quat = _fixed_frame(model, body)
+            parent = base
+        number = last_link[parent]
+        pos = pos - anchors[parent]
         joints = _joints(model, body)
         anchor = np.zeros(3)
         for joint in joints:
@@ -140,6 +143,21 @@ def _links(model: mujoco.MjModel, bodies: list[int], base: int) -> list[Link]:
     return links
 
 
+def _fixed_frame(model: mujoco.MjModel, body: int) -> tuple[Array, Array]:
+    """The frame in the world, (3,) m and quaternion, of a body whose parent does not move.
+
+    It is that with the body's joints at their reference.
+    """
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    parent = model.body_parentid[body]
+    turn = data.xquat[parent]
+    pos = data.xpos[parent] + rotated(model.body_pos[body], turn)
+    quat = np.zeros(4)
+    mujoco.mju_mulQuat(quat, turn, model.body_quat[body])
+    return pos, quat
+
+
 def _joints(model: mujoco.MjModel, body: int) -> list[int | None]:
     """A body's joints by MuJoCo's numbers; a single None where it is fixed to its parent."""
     first = int(model.body_jntadr[body])
@@ -148,7 +166,7 @@ def _joints(model: mujoco.MjModel, body: int) -> list[int | None]:
 
 
 def _link_columns(
-    client: Client, model: mujoco.MjModel, link: Link, solids: Mask
+    client: Client, model: mujoco.MjModel, link: Link, solids: Mask, rotors: bool
 ) -> dict[str, Any]:
     """What Bullet is told of a link."""
     body = link.body
@@ -160,7 +178,7 @@ def _link_columns(
         mass = float(model.body_mass[body])
         shape = make_shape(client, model, _geoms(model, body, solids), link.anchor)
         center = (model.body_ipos[body] - link.anchor).tolist()
-        turn = model.body_iquat[body]
+        _, turn = principal_moments(model, body, rotors)
     kind = client.JOINT_FIXED
     axis = ORIGIN
     if link.joint is not None:
@@ -196,18 +214,6 @@ def _geoms(model: mujoco.MjModel, body: int, solids: Mask) -> list[int]:
     return [int(geom) for geom in np.flatnonzero(solids & (model.geom_bodyid == body))]
 
 
-def _fixed_base(model: mujoco.MjModel, root: int) -> dict[str, Any]:
-    """A base without mass, where the root's parent stands."""
-    data = mujoco.MjData(model)
-    mujoco.mj_kinematics(model, data)
-    parent = int(model.body_parentid[root])
-    return {
-        "baseMass": 0.0,
-        "basePosition": data.xpos[parent].tolist(),
-        "baseOrientation": xyzw(data.xquat[parent]),
-    }
-
-
 def _floating_base(
     client: Client, model: mujoco.MjModel, root: int, solids: Mask
 ) -> dict[str, Any]:
@@ -240,24 +246,33 @@ def _set_inertia(
     """Give a body's link its principal moments, which Bullet would take from its solids."""
     if not model.body_mass[member]:
         return
-    moments = model.body_inertia[member].copy()
-    for joint in _joints(model, member)[-1:]:
-        if rotors and joint in tree.joints:
-            moments += rotor_inertia(model, joint)
+    moments, _ = principal_moments(model, member, rotors)
     client.changeDynamics(tree.body, tree.links[member], localInertiaDiagonal=moments.tolist())
 
 
-def rotor_inertia(model: mujoco.MjModel, joint: int) -> Array:
-    """What a joint's rotor adds to its link's principal moments, (3,) kg·m².
+def principal_moments(model: mujoco.MjModel, body: int, rotors: bool) -> tuple[Array, Array]:
+    """A body's principal moments (3,) kg·m², and where their axes are: quaternion w, x, y, z.
 
-    Exact for the joint itself; the rotor then also turns with the joints before it.
+    With ``rotors`` the inertia of the rotor of the body's last joint is added about its axis n, as
+    armature · n·nᵀ. That is exact for the joint itself; the rotor also turns with the joints before
+    it, where MuJoCo's does not.
     """
-    body = int(model.jnt_bodyid[joint])
-    to_principal = model.body_iquat[body].copy()
-    mujoco.mju_negQuat(to_principal, model.body_iquat[body])
-    axis = rotated(model.jnt_axis[joint], to_principal)
-    address = model.jnt_dofadr[joint]
-    return np.asarray(model.dof_armature[address] * axis**2)
+    moments = model.body_inertia[body].copy()
+    quat = model.body_iquat[body].copy()
+    joint = _joints(model, body)[-1]
+    if not rotors or joint is None or model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_HINGE:
+        return moments, quat
+    armature = model.dof_armature[model.jnt_dofadr[joint]]
+    if not armature:
+        return moments, quat
+    matrix = np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, quat)
+    axes = matrix.reshape(3, 3)
+    n = model.jnt_axis[joint]
+    tensor = axes @ np.diag(moments) @ axes.T + armature * np.outer(n, n)
+    moments, axes = np.linalg.eigh(tensor)
+    axes[:, 2] *= np.linalg.det(axes)  # a rotation, not a reflection
+    return moments, quaternion_from_matrix(axes[None])[0]
 
 
 def _set_limits(client: Client, model: mujoco.MjModel, tree: Tree, joint: int) -> None:

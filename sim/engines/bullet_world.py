@@ -45,6 +45,7 @@ class BulletWorld:
         made: solids of objects that were built so far. Bullet never frees them.
         q: positions of the joints, rad or m.
         dq: their velocities.
+        places: Bullet's body and link of each solid that is built; see ``solid_of``.
         reference: their positions where Bullet's are 0.
     """
 
@@ -71,12 +72,12 @@ class BulletWorld:
         client.setGravity(*model.opt.gravity.tolist())
         geoms = geom_contacts(model)
         self._solids = touching_geoms(model, geoms)
-        self._places: dict[int, Place] = {}  # of each solid that is built
+        self.places: dict[int, Place] = {}
         loose = {model.body(item.name).id for item in scene.objects}
         self.trees = [self._build(root, rotors) for root in roots(model) if root not in loose]
         self._build_fixed()
         self._find_joints()
-        self._connect(set(self._places))
+        self._connect(set(self.places))
         self.objects: list[BulletObject] = []
         self.made = 0
         self.measure()
@@ -85,7 +86,7 @@ class BulletWorld:
         """One of the model's trees."""
         tree = build_tree(self.client, self._model, root, self._solids, rotors)
         for body, link in tree.links.items():
-            self._places[body] = (tree.body, link)
+            self.places[body] = (tree.body, link)
         return tree
 
     def _build_fixed(self) -> None:
@@ -99,7 +100,7 @@ class BulletWorld:
             quat = np.zeros(4)
             mujoco.mju_mat2Quat(quat, data.geom_xmat[geom])
             body = make_fixed(self.client, model, geom, data.geom_xpos[geom], quat)
-            self._places[model.nbody + geom] = (body, BASE)
+            self.places[model.nbody + geom] = (body, BASE)
 
     def _find_joints(self) -> None:
         """Where the joints of the scene's body are.
@@ -126,15 +127,15 @@ class BulletWorld:
         result = []
         for contact in all_contacts:
             first, second = contact.pair
-            is_built = first in self._places and second in self._places
+            is_built = first in self.places and second in self.places
             if not is_built or new.isdisjoint(contact.pair):
                 continue
-            body, link = self._places[first]
-            other_body, other_link = self._places[second]
+            body, link = self.places[first]
+            other_body, other_link = self.places[second]
             client.setCollisionFilterPair(body, other_body, link, other_link, True)
             result.append(contact)
         for solid in sorted(new):
-            body, link = self._places[solid]
+            body, link = self.places[solid]
             client.setCollisionFilterGroupMask(body, link, SOLID, RAYS)
             friction = frictions.get(solid, 0.0)
             client.changeDynamics(body, link, lateralFriction=friction, restitution=0.0)
@@ -155,7 +156,7 @@ class BulletWorld:
             self.objects.append(BulletObject(self.client, model, root, tree.body))
         contacts = self._connect({model.body(item.name).id for item in self.scene.objects})
         for item in self.objects:
-            item.find_strikers(contacts, self._places)
+            item.find_strikers(contacts, self.places)
         self.soften()
 
     def soften(self) -> None:

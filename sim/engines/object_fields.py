@@ -11,7 +11,7 @@ from robots.signals import Array, Mask
 from robots.world import Task
 from sim.contact_spring import contact_spring
 from sim.objects import Objects, Parts, describe, part_kinds
-from sim.scene_model import part_name
+from sim.scene_model import own_grounds, part_name
 
 OBJECT_FIELDS = (
     "geom_size",
@@ -46,6 +46,7 @@ class ObjectFields:
     def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
         """Find the scene's objects in its model."""
         self._pairs = (model.pair_geom1.copy(), model.pair_geom2.copy())
+        self._grounds = own_grounds(model)
         strikers = _striking_geoms(scene, model)
         self._ids = []
         for item in scene.objects:
@@ -68,7 +69,7 @@ class ObjectFields:
             BadArgumentError: an object has a shape that does not exist.
         """
         all_described = []
-        sliding = values["geom_friction"][:, :, 0]
+        sliding = values["geom_friction"][:, :, 0]  # (n, ngeom)
         for ids in self._ids:
             described = describe(ids.item, task)
             _set_geoms(values, ids.geoms, described.parts)
@@ -78,7 +79,8 @@ class ObjectFields:
             sliding[:, ids.geoms] = friction[:, None]
             all_described.append(described)
         first, second = self._pairs
-        product = sliding[:, first] * sliding[:, second]
+        factor = np.where(self._grounds, 1.0, sliding)
+        product = factor[:, first] * factor[:, second]
         values["pair_friction"][:, :, :2] = product[..., None]
         return all_described
 
