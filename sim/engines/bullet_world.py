@@ -155,8 +155,8 @@ class BulletWorld:
             self.made += 1
             self.objects.append(BulletObject(self.client, model, root, tree.body))
         contacts = self._connect({model.body(item.name).id for item in self.scene.objects})
-        for item in self.objects:
-            item.find_strikers(contacts, self.places)
+        for built in self.objects:
+            built.find_strikers(contacts, self.places)
         self.soften()
 
     def soften(self) -> None:
