@@ -6,9 +6,10 @@ FAMILIES = Registry(
     "family",
     "pliant.families",
     {
-        "cheetah_cripple": "sim.families.cheetah:CheetahCripple",
-        "cheetah_inverted": "sim.families.cheetah:CheetahInverted",
-        "cheetah_vel": "sim.families.cheetah:CheetahVel",
+        "cheetah_cripple": "sim.families.cheetah_faults:CheetahCripple",
+        "cheetah_fwd_back": "sim.families.cheetah_goals:CheetahFwdBack",
+        "cheetah_inverted": "sim.families.cheetah_faults:CheetahInverted",
+        "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
         "reach": "sim.families.reach:Reach",
