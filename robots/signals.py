@@ -97,7 +97,8 @@ class Signals:
     """One fresh measurement of n worlds, in the base frame of the arm.
 
     Fields of a tool or an object are NaN where there is none. A walker's r root joints come before
-    the driven joints in q and dq, which are then (n, r + j).
+    the driven joints in q and dq, which are then (n, r + j); the root of a ``FreeWalker`` has 7
+    columns in q and 6 in dq.
     """
 
     q: Array  # (n, j) rad or m
@@ -111,13 +112,22 @@ class Signals:
     object_vel: Array  # (n, 6) m/s, rad/s
     marker: Array  # (n, 3) m, position of the visible target
     stamp: Array  # (n,) s since the episode began
+    # Of a FreeWalker; None of every other body.
+    center_of_mass: Array | None = None  # (n, 3) m
+    # (n, b, 6) N·m and N, what contacts exert on each of b bodies in this state: torque and force
+    # in the world's axes, at the walker's center of mass (MuJoCo's cfrc_ext)
+    contact_forces: Array | None = None
 
     def __len__(self) -> int:
         return len(self.stamp)
 
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The measurements of some worlds, by mask (n,) or indices."""
-        return Signals(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        taken = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = None if value is None else value[rows]
+        return Signals(**taken)
 
 
 @dataclass(frozen=True)

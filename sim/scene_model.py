@@ -7,7 +7,7 @@ from functools import singledispatch
 
 import mujoco
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
@@ -29,6 +29,7 @@ OBJECT = "object"  # body and free joint
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
 OBJECT_VELOCITY = "object_vel"  # sensor; its readings are followed by those of OBJECT_SPIN
 OBJECT_SPIN = "object_spin"
+ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
@@ -73,7 +74,39 @@ def body_model(body: Body) -> mujoco.MjSpec:
 @body_model.register
 def _(body: Walker) -> mujoco.MjSpec:
     """A walker's MJCF, which has ground and motors."""
-    return mujoco.MjSpec.from_file(str(body.mjcf))
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    return spec
+
+
+@body_model.register
+def _(body: FreeWalker) -> mujoco.MjSpec:
+    """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    (root,) = body.root_joints
+    torso = spec.joint(root).parent.name
+    _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
+    return spec
+
+
+def _order_motors(spec: mujoco.MjSpec, body: Walker) -> None:
+    """Put the motors into the order of the joints that they drive."""
+    driven = tuple(motor.target for motor in spec.actuators)
+    if driven == body.joints:
+        return
+    motors = {motor.target: motor for motor in spec.actuators}
+    for joint in body.joints:
+        old = motors[joint]
+        copied = {
+            "gear": old.gear.copy(),
+            "ctrllimited": old.ctrllimited,
+            "ctrlrange": old.ctrlrange.copy(),
+        }
+        spec.delete(old)
+        motor = spec.add_actuator(name=joint, target=joint, **copied)
+        motor.set_to_motor()
+        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
 
 
 @body_model.register

@@ -21,6 +21,7 @@ from sim.engines.base import (
     count_ticks,
     is_registered,
     joint_damping,
+    require_known_physics,
     require_support,
     tool_motion,
     world_indices,
@@ -58,6 +59,17 @@ def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
     return BulletWalker(body, scene, client)
 
 
+@singledispatch
+def needs_mujoco(body: Body) -> bool:
+    """Whether a body of a kind that can be built cannot be simulated as it should be."""
+    return False
+
+
+@needs_mujoco.register
+def _(body: Walker) -> bool:
+    return body.needs_mujoco
+
+
 class BulletEngine:
     """An Engine over PyBullet: one ``BulletBody``, with a client of its own, per world."""
 
@@ -66,7 +78,7 @@ class BulletEngine:
     @staticmethod
     def supports(scene: Scene) -> bool:
         """Every kind of body that can be built; a loose object needs one that has a tool."""
-        if not is_registered(bullet_world, scene.body):
+        if not is_registered(bullet_world, scene.body) or needs_mujoco(scene.body):
             return False
         has_tool = is_registered(make_kinematics, scene.body)
         return has_tool or not scene.loose_object
@@ -93,6 +105,7 @@ class BulletEngine:
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics; their object is built again."""
+        require_known_physics(self.scene.body, task)
         damping = joint_damping(task)
         joints = self.scene.body.joints
         strength = actuator_strength(task, joints)

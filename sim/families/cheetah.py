@@ -18,6 +18,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.gymnasium_bodies import model_file, torque_limits
+from sim.families.rewards import mean_velocity
 
 CHEETAH = Walker(
     name="half_cheetah",
@@ -93,4 +94,4 @@ class Cheetah(BaseFamily):
 
     def mean_velocity(self, obs: ArrayLike, next_obs: ArrayLike) -> ArrayLike:
         """Mean forward velocity over a step, m/s."""
-        return (next_obs[..., X] - obs[..., X]) / self.dt
+        return mean_velocity(obs, next_obs, X, self.dt)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from robots.signals import ArrayLike
 from robots.world import Task
 from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah
+from sim.families.rewards import effort
 from sim.families.splits import heldout
 
 # Joints that are never faulty together in training, numbered from hip to foot, back leg first: the
@@ -50,7 +51,7 @@ class FaultyCheetah(Cheetah):
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
         """v - 0.05·|a|², where the action of a faulty actuator counts in full."""
-        return self.mean_velocity(obs, next_obs) - EFFORT * (applied**2).sum(-1)
+        return self.mean_velocity(obs, next_obs) - EFFORT * effort(applied)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Forward at more than ``min_speed`` m/s at this instant."""

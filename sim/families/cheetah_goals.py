@@ -5,6 +5,7 @@ import numpy as np
 from robots.signals import ArrayLike
 from robots.world import Task
 from sim.families.cheetah import EFFORT, VELOCITY, Cheetah
+from sim.families.rewards import effort
 from sim.families.splits import both_directions, heldout, interleaved
 
 
@@ -33,7 +34,7 @@ class CheetahVel(Cheetah):
     ) -> ArrayLike:
         """-|v - v*| - 0.05·|a|²."""
         error = abs(self.mean_velocity(obs, next_obs) - task[..., 0])
-        return -error - EFFORT * (applied**2).sum(-1)
+        return -error - EFFORT * effort(applied)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 0.3 m/s of the goal's speed at this instant."""
@@ -47,8 +48,8 @@ class CheetahVel(Cheetah):
 class CheetahFwdBack(Cheetah):
     """HalfCheetah-Fwd-Back: run forward or backward, which of them is hidden.
 
-    Finn et al. 2017, as in PEARL's code (``cheetah-dir``): 200 steps, and two tasks in all. Both are
-    trained on and both are tested, so a held-out task is one of the same two.
+    Finn et al. 2017, as in PEARL's code (``cheetah-dir``): 200 steps, and two tasks in all. Both
+    are trained on and both are tested, so a held-out task is one of the same two.
     """
 
     name = "cheetah_fwd_back"
@@ -68,7 +69,7 @@ class CheetahFwdBack(Cheetah):
     ) -> ArrayLike:
         """d·v - 0.05·|a|², with the direction d."""
         velocity = self.mean_velocity(obs, next_obs)
-        return task[..., 0] * velocity - EFFORT * (applied**2).sum(-1)
+        return task[..., 0] * velocity - EFFORT * effort(applied)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """In the right direction at more than ``min_speed`` m/s at this instant."""

@@ -39,3 +39,29 @@ def torque_limits(q_low: Array, q_high: Array, tau: Array) -> Limits:
         force=1e4,
         deadline=0.25,
     )
+
+
+def free_positions(
+    rng: np.random.Generator,
+    n: int,
+    height: float,
+    joints: int,
+    noise: float,
+) -> Array:
+    """Positions at which n free walkers start, (n, 7 + joints): upright, with noise on each number.
+
+    Gymnasium leaves the quaternion as long as it becomes; here its length is 1.
+
+    Args:
+        rng: source of randomness.
+        n: number of walkers.
+        height: m, of the root.
+        joints: number of driven joints, which are at zero.
+        noise: uniform ± m, rad or 1.
+    """
+    root = np.array([0, 0, height, 1, 0, 0, 0])
+    positions = np.concatenate([root, np.zeros(joints)])
+    q = positions + rng.uniform(-noise, noise, (n, len(positions)))
+    quaternion = q[:, 3:7]
+    quaternion /= np.linalg.norm(quaternion, axis=1, keepdims=True)
+    return q
