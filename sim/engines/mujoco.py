@@ -22,7 +22,6 @@ from sim.engines.base import (
     is_registered,
     require_known_physics,
     require_support,
-    start_velocity,
     take_tick,
     world_indices,
 )
@@ -133,10 +132,9 @@ class MujocoEngine:
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        velocity = start_velocity(start)
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
-        self._signals.dq[rows] = velocity[rows]
+        self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
         if self.scene.loose_object:
             self._place_object(start, rows)
         if self._contact_steps is not None:

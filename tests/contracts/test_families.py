@@ -94,7 +94,9 @@ def test_a_seed_repeats_its_tasks_and_another_seed_does_not(name: str, split: st
     assert np.isfinite(a.values).all()
     many = family.sample(np.random.default_rng(7), 500, split).values
     kinds = len(np.unique(many, axis=0))
-    assert len(np.unique(a.values, axis=0)) == min(16, kinds)
+    drawn = len(np.unique(a.values, axis=0))
+    is_finite = kinds < len(many)  # a few tasks in all, of which some are drawn twice
+    assert drawn >= min(2, kinds) if is_finite else drawn == 16
     assert np.array_equal(a.values, c.values) == (kinds == 1)
 
 
