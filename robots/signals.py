@@ -118,7 +118,8 @@ class Signals:
     """One fresh measurement of n worlds, in the base frame of the arm.
 
     Fields of a tool or an object are NaN where there is none. A walker's r root joints come before
-    the driven joints in q and dq, which are then (n, r + j).
+    the driven joints in q and dq, which are then (n, r + j); the root of a ``FreeWalker`` has 7
+    columns in q and 6 in dq.
     """
 
     q: Array  # (n, j) rad or m
@@ -135,6 +136,11 @@ class Signals:
     stamp: Array  # (n,) s since the episode began
     # every object by its name, the first one too; empty where a tracker sees the only one
     objects: Mapping[str, ObjectMotion] = field(default_factory=dict)
+    # Of a FreeWalker; None of every other body.
+    center_of_mass: Array | None = None  # (n, 3) m
+    # (n, b, 6) N·m and N, what contacts exert on each of b bodies in this state: torque and force
+    # in the world's axes, at the walker's center of mass (MuJoCo's cfrc_ext)
+    contact_forces: Array | None = None
 
     def __len__(self) -> int:
         return len(self.stamp)
@@ -142,8 +148,11 @@ class Signals:
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The measurements of some worlds, by mask (n,) or indices."""
         objects = {name: motion.take(rows) for name, motion in self.objects.items()}
-        others = [each.name for each in fields(self) if each.name != "objects"]
-        taken = {name: getattr(self, name)[rows] for name in others}
+        taken = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name != "objects":
+                taken[each.name] = None if value is None else value[rows]
         return Signals(**taken, objects=objects)
 
 

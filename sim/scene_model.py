@@ -8,7 +8,7 @@ from functools import singledispatch
 import mujoco
 import numpy as np
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
@@ -32,6 +32,7 @@ PLANE_SIZE = (3.0, 3.0, 0.1)  # m, of a plane as it is drawn; it has no end
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
+ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
@@ -106,7 +107,39 @@ def body_model(body: Body) -> mujoco.MjSpec:
 @body_model.register
 def _(body: Walker) -> mujoco.MjSpec:
     """A walker's MJCF, which has ground and motors."""
-    return mujoco.MjSpec.from_file(str(body.mjcf))
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    return spec
+
+
+@body_model.register
+def _(body: FreeWalker) -> mujoco.MjSpec:
+    """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    (root,) = body.root_joints
+    torso = spec.joint(root).parent.name
+    _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
+    return spec
+
+
+def _order_motors(spec: mujoco.MjSpec, body: Walker) -> None:
+    """Put the motors into the order of the joints that they drive."""
+    driven = tuple(motor.target for motor in spec.actuators)
+    if driven == body.joints:
+        return
+    motors = {motor.target: motor for motor in spec.actuators}
+    for joint in body.joints:
+        old = motors[joint]
+        copied = {
+            "gear": old.gear.copy(),
+            "ctrllimited": old.ctrllimited,
+            "ctrlrange": old.ctrlrange.copy(),
+        }
+        spec.delete(old)
+        motor = spec.add_actuator(name=joint, target=joint, **copied)
+        motor.set_to_motor()
+        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
 
 
 @body_model.register

@@ -1,6 +1,6 @@
 """The contract of a physics engine, and what engines share. Axes: n worlds, k ticks, j joints."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from robots.signals import Array, Mask, ObjectMotion, Pose, Setpoint, Signals, T
 from robots.world import Start, Task
 
 C = TypeVar("C", Setpoint, Torque)
+BODY_PHYSICS = ("joint", "actuator", "body", "geom")  # how the names of a body's physics begin
 
 
 class Engine(Protocol):
@@ -56,13 +57,14 @@ class Engine(Protocol):
         """Set the physics of some worlds.
 
         Args:
-            task: one row per world. ``joint.*``, ``actuator.*`` and ``NAME.*`` of the scene's
-                objects are physics; those that the task does not name are set to the scene's own
-                values. Other names are ignored.
+            task: one row per world. ``NAME.*`` of the scene's objects and the names that begin with
+                one of ``BODY_PHYSICS`` are physics; those that the task does not name are set to
+                the scene's own values. Other names are ignored.
             mask: (n,) the worlds to set; None: all.
 
         Raises:
-            BadArgumentError: an object has a shape that does not exist.
+            BadArgumentError: an object has a shape that does not exist, or the engine has nothing
+                to write a body's physics to.
         """
         ...
 
@@ -171,6 +173,26 @@ def take_tick(command: Setpoint | Torque, tick: int) -> Setpoint | Torque:
 def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
     """The indices of the worlds in a mask (n,); all without one."""
     return np.arange(n) if mask is None else np.flatnonzero(mask)
+
+
+def require_known_physics(body: Body, task: Task, also: Collection[str] = ()) -> None:
+    """Check that an engine can write all of a task's physics of the body.
+
+    Args:
+        body: whose physics they are.
+        task: what is to be written.
+        also: names that this engine knows beside ``joint.damping``, ``actuator.strength`` and
+            ``actuator.JOINT``.
+
+    Raises:
+        BadArgumentError: the message names the first unknown parameter.
+    """
+    actuators = [f"actuator.{joint}" for joint in body.joints]
+    known = {"joint.damping", "actuator.strength", *actuators, *also}
+    for name in task.names:
+        kind, _, _ = name.partition(".")
+        if kind in BODY_PHYSICS and name not in known:
+            raise BadArgumentError(f"{name} is no physics of {body.name} that can be set here")
 
 
 def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:

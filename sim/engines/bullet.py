@@ -4,10 +4,12 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import singledispatch
 from pathlib import Path
 
 import numpy as np
 
+from robots.arm import Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.scene import Scene
@@ -19,6 +21,7 @@ from sim.engines.base import (
     first_object,
     is_registered,
     joint_damping,
+    require_known_physics,
     require_support,
     tool_motion,
     world_indices,
@@ -37,6 +40,17 @@ MOST_WORLDS = 1024  # clients that Bullet can have in a process (MAX_PHYSICS_CLI
 WORLD_BYTES = 35 * 2**20  # of memory that a client takes, with an arm and an object
 
 
+@singledispatch
+def needs_mujoco(body: Body) -> bool:
+    """Whether a body of a kind that can be driven cannot be simulated as it should be."""
+    return False
+
+
+@needs_mujoco.register
+def _(body: Walker) -> bool:
+    return body.needs_mujoco
+
+
 class BulletEngine:
     """An Engine over PyBullet: a client of its own per world, all built from one model."""
 
@@ -45,7 +59,7 @@ class BulletEngine:
     @staticmethod
     def supports(scene: Scene) -> bool:
         """Every kind of body that can be driven; ``load`` still refuses what a model may have."""
-        return is_registered(bullet_drive, scene.body)
+        return is_registered(bullet_drive, scene.body) and not needs_mujoco(scene.body)
 
     def load(self, scene: Scene, n: int) -> None:
         """Compile the scene and build it in n clients.
@@ -77,6 +91,7 @@ class BulletEngine:
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics; their objects are built again."""
+        require_known_physics(self.scene.body, task)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
         damping = joint_damping(task)

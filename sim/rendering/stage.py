@@ -67,8 +67,11 @@ class Stage:
         self.model = compile_model(spec)
         self.model.vis.global_.fovy = np.degrees(FIELD)
         self.data = mujoco.MjData(self.model)
-        names = (*body.root, *body.joints)
-        self._addresses = [self.model.joint(name).qposadr[0] for name in names]
+        self._addresses: list[int] = []  # in qpos, of the root and driven joints
+        for name in (*body.root, *body.joints):
+            joint = self.model.joint(name)
+            first = int(joint.qposadr[0])
+            self._addresses += range(first, first + len(joint.qpos0))
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._option = mujoco.MjvOption()
         self._view = view_of(body)
@@ -76,7 +79,7 @@ class Stage:
     def show(self, clip: Clip, i: int) -> None:
         """Go to the i-th moment of a clip, and look."""
         self.place(clip, i)
-        camera = aim(self._view, float(clip.q[i, 0]))
+        camera = aim(self._view, clip.q[i])
         mujoco.mjv_updateScene(
             self.model,
             self.data,
@@ -189,10 +192,11 @@ def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
 
 
 def goal_position(clip: Clip) -> Array | None:
-    """The task's goal in space, (3,) m; None where it has none."""
-    goal = [clip.task.get(f"goal.{axis}") for axis in "xyz"]
-    known = [value for value in goal if value is not None]
-    return np.array(known) if len(known) == 3 else None
+    """The task's goal in space, or on the ground where it has no height, (3,) m; None: no goal."""
+    if "goal.x" not in clip.task or "goal.y" not in clip.task:
+        return None
+    height = clip.task.get("goal.z", 0.0)
+    return np.array([clip.task["goal.x"], clip.task["goal.y"], height])
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:

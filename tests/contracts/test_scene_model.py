@@ -205,9 +205,9 @@ REFUSED = {
         '<worldbody><body><joint name="c" frictionloss="1"/><geom size="0.1"/></body></worldbody>',
         "'c'",
     ),
-    "filter": (
-        '<actuator><general name="slow" joint="a" dyntype="filter" dynprm="0.1"/></actuator>',
-        "'slow'",
+    "activation": (
+        '<default><general dyntype="filter" dynprm="0.1"/></default>',
+        "'motor a'",
     ),
 }
 
@@ -219,14 +219,17 @@ def test_what_pybullet_cannot_carry_is_refused_by_name(
     path = tmp_path / "walker.xml"
     path.write_text(f"""
       <mujoco>
+        {part}
         <worldbody>
           <body><joint name="a"/><geom size="0.1"/>
             <body><joint name="b"/><geom size="0.1"/></body></body>
         </worldbody>
-        {part}
+        <actuator>
+          <general name="motor a" joint="a"/><general name="motor b" joint="b"/>
+        </actuator>
       </mujoco>""")
-    two = {field: np.ones(2) for field in ("dq", "ddq", "jerk", "tau")}
-    limits = replace(CHEETAH.limits, q_low=-np.ones(2), q_high=np.ones(2), **two)
+    one = np.ones(2)
+    limits = replace(CHEETAH.limits, q_low=-one, q_high=one, dq=one, ddq=one, jerk=one, tau=one)
     walker = Walker("two-link", ("a", "b"), np.zeros(2), limits, path, ())
     with pytest.raises(BadArgumentError, match=name):
         BulletEngine().load(Scene(walker), 1)
