@@ -97,7 +97,8 @@ def hull(path: Path, scale: Array) -> "Trimesh":
     extents = np.linalg.svd(vertices - vertices.mean(0), compute_uv=False)  # largest first
     if extents[-1] < FLAT * extents[0]:
         raise BadArgumentError(f"the mesh {path} is flat, so nothing can touch it")
-    return trimesh.convex.convex_hull(vertices)
+    solid: Trimesh = trimesh.convex.convex_hull(vertices)
+    return solid
 
 
 def _candidates(filename: str, urdf: Path) -> list[Path]:

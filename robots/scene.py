@@ -118,7 +118,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         """Check names and time steps; see the class."""
-        names = [part.name for part in (*self.objects, *self.fixtures)]
+        names = [item.name for item in self.objects]
+        names += [fixture.name for fixture in self.fixtures]
         if len(set(names)) < len(names):
             raise BadArgumentError(f"a name occurs twice in the scene: {', '.join(names)}")
         fine = self.contact_timestep

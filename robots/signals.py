@@ -148,7 +148,7 @@ class Signals:
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The measurements of some worlds, by mask (n,) or indices."""
         objects = {name: motion.take(rows) for name, motion in self.objects.items()}
-        taken = {}
+        taken: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name != "objects":

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.meshes import hull
 from robots.rotations import quaternion_from_matrix
@@ -74,9 +75,9 @@ class Hull:
     """The convex hull of a mesh, about its centroid."""
 
     vertices: Array  # (v, 3) m
-    faces: Array  # (f, 3)
-    tensor: Array  # (3, 3) m², its inertia for a mass of 1 kg, about the center of ``half_extent``
-    half_extent: Array  # (3,) m
+    faces: NDArray[np.int64]  # (f, 3)
+    tensor: Array  # (3, 3) m², its inertia for a mass of 1 kg
+    half_extent: Array  # (3,) m, of the smallest box about the centroid that holds it
 
 
 def describe(item: LooseObject, task: Task) -> Objects:

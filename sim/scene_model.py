@@ -50,7 +50,7 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 def build_scene(scene: Scene) -> mujoco.MjSpec:
     """The editable model of a scene: its body, its fixtures and its loose objects.
 
-    An object's body and free joint have its name; its geoms are ``part_name`` and its velocity
+    An object's body and free joint have its name; its geoms are ``part_names`` and its velocity
     sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine
     writes those of its task. A fixture's geom has the fixture's name.
 
@@ -80,9 +80,10 @@ def own_grounds(model: mujoco.MjModel) -> Mask:
     return np.asarray(is_fixed & is_touched)
 
 
-def part_name(item: LooseObject, part: int) -> str:
-    """The name of the geom of an object's part."""
-    return f"{item.name}_{part}"
+def part_names(item: LooseObject) -> list[str]:
+    """The names of the geoms of an object's parts."""
+    count = len(part_kinds(item))
+    return [f"{item.name}_{part}" for part in range(count)]
 
 
 def velocity_name(item: LooseObject) -> str:
@@ -240,15 +241,14 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     link.ipos = [1e-3, 0, 0]
     link.explicitinertial = True
     link.simple = 0  # not as a body whose center of mass stays at its origin: a task may move it
-    names = []
-    for part, kind in enumerate(part_kinds(item)):
-        geom = link.add_geom(name=part_name(item, part), type=GEOMS[kind], contype=0, conaffinity=0)
+    names = part_names(item)
+    for name, kind in zip(names, part_kinds(item), strict=True):
+        geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)
         if kind == "mesh":
             geom.meshname = _add_hull(spec, item)
         else:
             geom.size = [0.02] * 3
         geom.friction[0] = item.friction
-        names.append(geom.name)
     for other in others:
         touched = spec.geom(other)
         is_ground = touched.parent.id == 0 and (touched.contype or touched.conaffinity)

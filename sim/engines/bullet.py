@@ -179,7 +179,11 @@ class BulletEngine:
         result = {}
         for number, item in enumerate(self.scene.objects):
             own = states[:, number]
-            result[item.name] = ObjectMotion(own[:, :3], own[:, 3:7], own[:, 7:])
+            result[item.name] = ObjectMotion(
+                pos=own[:, :3],
+                quat=own[:, 3:7],
+                vel=own[:, 7:],
+            )
         return result
 
     def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:

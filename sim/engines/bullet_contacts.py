@@ -42,6 +42,11 @@ def geom_contacts(model: mujoco.MjModel) -> list[Contact]:
     return list(found.values())
 
 
+def ordered(first: int, second: int) -> Pair:
+    """Two numbers, the smaller one first."""
+    return min(first, second), max(first, second)
+
+
 def touching_geoms(model: mujoco.MjModel, contacts: list[Contact]) -> Mask:
     """The geoms that may touch something, (ngeom,)."""
     result = np.zeros(model.ngeom, dtype=bool)
@@ -66,9 +71,10 @@ def solid_contacts(model: mujoco.MjModel, contacts: list[Contact]) -> list[Conta
     found: dict[Pair, Contact] = {}
     counts: dict[Pair, int] = {}
     for contact in contacts:
-        first, second = (solid_of(model, geom) for geom in contact.pair)
-        pair = (min(first, second), max(first, second))
-        known = found.setdefault(pair, Contact(pair, contact.friction, contact.spring))
+        first, second = contact.pair
+        pair = ordered(solid_of(model, first), solid_of(model, second))
+        new = Contact(pair, contact.friction, contact.spring)
+        known = found.setdefault(pair, new)
         if abs(known.friction - contact.friction) > SAME:
             name = solid_name(model, pair[0])
             raise BadArgumentError(f"PyBullet has one friction for all geoms of {name}")
@@ -77,9 +83,11 @@ def solid_contacts(model: mujoco.MjModel, contacts: list[Contact]) -> list[Conta
     solids = [solid_of(model, int(geom)) for geom in touching]
     for pair, count in counts.items():
         first, second = pair
-        if count < solids.count(first) * solids.count(second):
-            names = f"{solid_name(model, first)} and {solid_name(model, second)}"
-            raise BadArgumentError(f"PyBullet lets all geoms of {names} touch, or none")
+        possible = solids.count(first) * solids.count(second)
+        if count < possible:
+            name = solid_name(model, first)
+            other = solid_name(model, second)
+            raise BadArgumentError(f"PyBullet lets all geoms of {name} and {other} touch, or none")
     return list(found.values())
 
 
@@ -143,20 +151,23 @@ def _explicit(model: mujoco.MjModel, number: int) -> Contact:
     """A pair that the model lists. A spring in MuJoCo's direct form is negative."""
     first = int(model.pair_geom1[number])
     second = int(model.pair_geom2[number])
-    stiffness, damping = (-model.pair_solref[number]).tolist()
-    spring = (stiffness, damping) if stiffness > 0 else None
     friction = float(model.pair_friction[number, 0])
-    return Contact((min(first, second), max(first, second)), friction, spring)
+    stiffness, damping = (-model.pair_solref[number]).tolist()
+    spring = None
+    if stiffness > 0:
+        spring = (stiffness, damping)
+    return Contact(ordered(first, second), friction, spring)
 
 
 def _filtered(model: mujoco.MjModel) -> Iterator[Contact]:
     """Two geoms whose filters let them touch; friction is the larger one, as in MuJoCo."""
-    candidates = np.flatnonzero(model.geom_contype | model.geom_conaffinity)
-    for first, second in combinations(candidates.tolist(), 2):
-        if not _may_touch(model, first, second):
-            continue
-        friction = max(model.geom_friction[first, 0], model.geom_friction[second, 0])
-        yield Contact((first, second), float(friction))
+    sliding = model.geom_friction[:, 0].tolist()
+    filters = model.geom_contype | model.geom_conaffinity
+    candidates = np.flatnonzero(filters).tolist()
+    for first, second in combinations(candidates, 2):
+        if _may_touch(model, first, second):
+            friction = max(sliding[first], sliding[second])
+            yield Contact((first, second), friction)
 
 
 def _may_touch(model: mujoco.MjModel, first: int, second: int) -> bool:

@@ -56,8 +56,7 @@ class BulletObject:
         for contact in contacts:
             if contact.spring is None or self._root not in contact.pair:
                 continue
-            first, second = contact.pair
-            striker = second if first == self._root else first
+            (striker,) = set(contact.pair) - {self._root}
             self._strikers.append(places[striker])
             self._spring = contact.spring
 

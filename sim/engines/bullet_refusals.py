@@ -27,11 +27,13 @@ def _wholes(model: mujoco.MjModel) -> list[str]:
     """Parts of the model that are there or not."""
     found = []
     for i in range(model.neq):
-        found.append(f"the equality constraint {model.equality(i).name!r}")
+        name = model.equality(i).name
+        found.append(f"the equality constraint {name!r}")
     for i in range(model.ntendon):
-        stiffness = model.tendon_stiffness[i] or model.tendon_damping[i]
-        if stiffness or model.tendon_limited[i]:
-            found.append(f"the tendon {model.tendon(i).name!r}")
+        name = model.tendon(i).name
+        pulls = model.tendon_stiffness[i] or model.tendon_damping[i]
+        if pulls or model.tendon_limited[i]:
+            found.append(f"the tendon {name!r}")
     if model.nflex:
         found.append("flexible bodies")
     if model.opt.density or model.opt.viscosity:
@@ -49,7 +51,8 @@ def _geoms(model: mujoco.MjModel) -> list[str]:
         kind = mujoco.mjtGeom(model.geom_type[i])
         collides = model.geom_contype[i] or model.geom_conaffinity[i]
         if collides and kind not in SUPPORTED:
-            found.append(f"the geom {name!r}: an {kind.name.removeprefix('mjGEOM_').lower()}")
+            kind_name = kind.name.removeprefix("mjGEOM_").lower()
+            found.append(f"the geom {name!r}: an {kind_name}")
         if collides and model.geom_condim[i] > 3:
             found.append(f"the torsional friction of the geom {name!r}")
     return found
@@ -85,5 +88,6 @@ def _actuators(model: mujoco.MjModel) -> list[str]:
             and model.actuator_gaintype[i] == mujoco.mjtGain.mjGAIN_FIXED
         )
         if not is_plain:
-            found.append(f"the actuator {model.actuator(i).name!r}")
+            name = model.actuator(i).name
+            found.append(f"the actuator {name!r}")
     return found

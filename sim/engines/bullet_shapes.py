@@ -130,12 +130,16 @@ def _mesh_files(model: mujoco.MjModel, geoms: list[int]) -> Iterator[list[str]]:
 def _as_obj(model: mujoco.MjModel, mesh: int) -> str:
     """A mesh in the format OBJ, of which Bullet takes the convex hull."""
     first = model.mesh_vertadr[mesh]
-    vertices = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
+    end = first + model.mesh_vertnum[mesh]
+    lines = []
+    for x, y, z in model.mesh_vert[first:end].tolist():
+        lines.append(f"v {x:.9g} {y:.9g} {z:.9g}\n")
     first = model.mesh_faceadr[mesh]
-    faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
-    lines = ["v {:.9g} {:.9g} {:.9g}".format(*vertex) for vertex in vertices.tolist()]
-    lines += ["f {} {} {}".format(*face) for face in (faces + 1).tolist()]
-    return "\n".join(lines) + "\n"
+    end = first + model.mesh_facenum[mesh]
+    faces = model.mesh_face[first:end] + 1  # the format counts from 1
+    for a, b, c in faces.tolist():
+        lines.append(f"f {a} {b} {c}\n")
+    return "".join(lines)
 
 
 def rotated(vector: Array, quat: Array) -> Array:

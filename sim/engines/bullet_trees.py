@@ -269,7 +269,8 @@ def principal_moments(model: mujoco.MjModel, body: int, rotors: bool) -> tuple[A
     mujoco.mju_quat2Mat(matrix, quat)
     axes = matrix.reshape(3, 3)
     n = model.jnt_axis[joint]
-    tensor = axes @ np.diag(moments) @ axes.T + armature * np.outer(n, n)
+    tensor = axes @ np.diag(moments) @ axes.T
+    tensor += armature * np.outer(n, n)
     moments, axes = np.linalg.eigh(tensor)
     axes[:, 2] *= np.linalg.det(axes)  # a rotation, not a reflection
     return moments, quaternion_from_matrix(axes[None])[0]

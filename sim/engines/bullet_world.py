@@ -31,6 +31,7 @@ from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
 SOLID = 2
 RAYS = 1
 SOLVER_ITERATIONS = 50
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])  # quaternion w, x, y, z
 
 Place = tuple[int, int]  # a solid in Bullet: body and link
 
@@ -73,8 +74,9 @@ class BulletWorld:
         geoms = geom_contacts(model)
         self._solids = touching_geoms(model, geoms)
         self.places: dict[int, Place] = {}
-        loose = {model.body(item.name).id for item in scene.objects}
-        self.trees = [self._build(root, rotors) for root in roots(model) if root not in loose]
+        self._loose = [model.body(item.name).id for item in scene.objects]
+        fixed = [root for root in roots(model) if root not in self._loose]
+        self.trees = [self._build(root, rotors) for root in fixed]
         self._build_fixed()
         self._find_joints()
         self._connect(set(self.places))
@@ -109,8 +111,10 @@ class BulletWorld:
             BadArgumentError: they are not in one tree.
         """
         body = self.scene.body
-        numbers = [self._model.joint(name).id for name in (*body.root, *body.joints)]
-        found = [tree for tree in self.trees if set(numbers) <= set(tree.joints)]
+        names = body.root + body.joints
+        numbers = [self._model.joint(name).id for name in names]
+        needed = set(numbers)
+        found = [tree for tree in self.trees if needed <= set(tree.joints)]
         if not found:
             raise BadArgumentError(f"PyBullet cannot measure the joints of {body.name}")
         tree = found[0]
@@ -149,12 +153,11 @@ class BulletWorld:
         for name, value in values.items():
             getattr(model, name)[:] = value
         self.objects = []
-        for item in self.scene.objects:
-            root = model.body(item.name).id
+        for root in self._loose:
             tree = self._build(root, rotors=False)
             self.made += 1
             self.objects.append(BulletObject(self.client, model, root, tree.body))
-        contacts = self._connect({model.body(item.name).id for item in self.scene.objects})
+        contacts = self._connect(set(self._loose))
         for built in self.objects:
             built.find_strikers(contacts, self.places)
         self.soften()
@@ -170,15 +173,15 @@ class BulletWorld:
     def place(self, start: Start, i: int) -> None:
         """Put everything at the i-th row of a start."""
         self.place_joints(start.q[i], start_velocity(start)[i])
-        for number, item in enumerate(self.objects):
+        for number, built in enumerate(self.objects):
+            item = self.scene.objects[number]
             pose = start_pose(start, self.scene, number)
-            pos = np.array(self.scene.objects[number].position)
-            quat = np.array([1.0, 0.0, 0.0, 0.0])
-            if pose is not None:
-                pos = pose.pos[i]
-            if pose is not None and pose.quat is not None:
-                quat = pose.quat[i]
-            item.place(pos, quat)
+            if pose is None:
+                built.place(np.array(item.position), UPRIGHT)
+            elif pose.quat is None:
+                built.place(pose.pos[i], UPRIGHT)
+            else:
+                built.place(pose.pos[i], pose.quat[i])
 
     def place_joints(self, q: Array, dq: Array) -> None:
         """Put the joints at positions and velocities, (j,) each, in the order of ``joints``."""

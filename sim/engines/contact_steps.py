@@ -83,7 +83,8 @@ class ContactSteps:
         for outline, motion in zip(self._outlines, objects, strict=True):
             distances.append(outline.distance(tool, motion))
         self._gap = np.stack(distances, -1) - TIP
-        return blow_is_due(self._gap, last_gap, dt).any(-1)
+        is_due = blow_is_due(self._gap, last_gap, dt)
+        return np.asarray(is_due.any(-1))
 
 
 class _Outline:

@@ -108,8 +108,11 @@ class SignalViews:
 
     def read(self, tau: Array) -> Signals:
         """Copies of all views, with the motors' torques (n, j); no later call changes them."""
-        measured = {name: view.copy() for name, view in self.views.items()}
-        rows = np.arange(len(tau))
-        objects = {name: motion.take(rows) for name, motion in self.objects.items()}
-        fields = self._nan | measured | first_object(objects)
+        everything = np.arange(len(tau))
+        objects = {}
+        for name, motion in self.objects.items():
+            objects[name] = motion.take(everything)
+        fields = self._nan | first_object(objects)
+        for name, view in self.views.items():
+            fields[name] = view.copy()
         return Signals(tau=tau.copy(), **fields, objects=objects)

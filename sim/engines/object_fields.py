@@ -10,8 +10,8 @@ from robots.scene import LooseObject, Scene
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim.contact_spring import contact_spring
-from sim.objects import Objects, Parts, describe, part_kinds
-from sim.scene_model import own_grounds, part_name
+from sim.objects import Objects, Parts, describe
+from sim.scene_model import own_grounds, part_names
 
 OBJECT_FIELDS = (
     "geom_size",
@@ -50,10 +50,11 @@ class ObjectFields:
         strikers = _striking_geoms(scene, model)
         self._ids = []
         for item in scene.objects:
-            names = [part_name(item, part) for part in range(len(part_kinds(item)))]
-            geoms = np.array([model.geom(name).id for name in names], dtype=np.int32)
+            numbers = [model.geom(name).id for name in part_names(item)]
+            geoms = np.array(numbers, dtype=np.int32)
             strikes = _pairs_between(self._pairs, geoms, strikers)
-            self._ids.append(ObjectIds(item, model.body(item.name).id, geoms, strikes))
+            body = model.body(item.name).id
+            self._ids.append(ObjectIds(item, body, geoms, strikes))
 
     def write(self, values: dict[str, Array], task: Task) -> list[Objects]:
         """Overwrite the objects in model fields.
@@ -97,7 +98,7 @@ def _striking_geoms(scene: Scene, model: mujoco.MjModel) -> Ids:
     """The geoms of the scene's body, without the ground that its model may have."""
     others = {fixture.name for fixture in scene.fixtures}
     for item in scene.objects:
-        others |= {part_name(item, part) for part in range(len(part_kinds(item)))}
+        others |= set(part_names(item))
     found = []
     for geom in range(model.ngeom):
         is_ground = mujoco.mjtGeom(model.geom_type[geom]) in GROUNDS
