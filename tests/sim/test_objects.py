@@ -1,12 +1,20 @@
 """Geometry and mass properties of objects, against brute force."""
 
+from pathlib import Path
+
+import mujoco
 import numpy as np
 import pytest
+import trimesh
+from toys.body import CART
 
-from robots.scene import FLAT_OBJECT
+from robots.errors import BadArgumentError
+from robots.scene import FLAT_OBJECT, LooseObject, Scene
 from robots.signals import Array
+from robots.world import Task
 from sim import contact_spring, objects
 from sim.outlines import DISC, HIDDEN, SHAPES
+from sim.scene_model import build_scene
 
 
 def of_shape(name: str, **changes: float) -> dict[str, Array]:
@@ -84,3 +92,50 @@ def test_a_contact_of_the_given_damping_gives_back_its_restitution() -> None:
             v += dt * (-2 * ratio * omega * v - omega**2 * x)
             x += dt * v
         assert abs(v - restitution) < 0.02
+
+
+SIZES = {
+    "box": (0.03, 0.05, 0.02),
+    "sphere": (0.04,),
+    "cylinder": (0.03, 0.06),
+    "capsule": (0.03, 0.06),
+    "mesh": (1.0, 2.0, 0.5),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_every_kind_has_the_inertia_and_the_box_that_mujoco_gives_it(
+    kind: str, tmp_path: Path
+) -> None:
+    mesh = None
+    if kind == "mesh":
+        mesh = tmp_path / "cone.stl"
+        trimesh.creation.cone(0.05, 0.1).export(mesh)
+    item = LooseObject("thing", kind, SIZES[kind], mass=0.7, mesh=mesh)
+    described = objects.describe(item, Task((), np.zeros((1, 0)), np.arange(1)))
+    spec = build_scene(Scene(CART, (item,)))
+    (geom,) = spec.body("thing").geoms
+    geom.mass = 0.7
+    if kind != "mesh":
+        geom.size[: len(item.size)] = item.size
+    spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_TRUE
+    model = spec.compile()
+    body = model.body("thing").id
+    found = np.sort(model.body_inertia[body])
+    np.testing.assert_allclose(found, np.sort(described.inertia.moments[0]), rtol=1e-5)
+    np.testing.assert_allclose(model.body_ipos[body], 0, atol=1e-7)
+    if kind != "mesh":  # whose box in MuJoCo lies along its principal axes
+        box = described.parts.half_extent()[0, 0]
+        np.testing.assert_allclose(model.geom_aabb[model.body_geomadr[body], 3:], box, atol=1e-9)
+
+
+def test_a_mesh_that_is_missing_or_flat_is_refused_by_its_file(tmp_path: Path) -> None:
+    nothing = Task((), np.zeros((1, 0)), np.arange(1))
+    missing = LooseObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "absent.stl")
+    with pytest.raises(BadArgumentError, match=r"absent\.stl"):
+        objects.describe(missing, nothing)
+    sheet = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 3, 2]])
+    sheet.export(tmp_path / "sheet.stl")
+    flat = LooseObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "sheet.stl")
+    with pytest.raises(BadArgumentError, match=r"sheet\.stl is flat"):
+        objects.describe(flat, nothing)
