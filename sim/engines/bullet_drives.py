@@ -122,12 +122,14 @@ class Servos(Drive):
     def _needs_fine_steps(self, tick: float) -> bool:
         """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
         world = self.world
-        if world.scene.contact_timestep is None:
+        has_fine_steps = world.scene.contact_timestep is not None
+        has_several = len(world.objects) > 1
+        if not (has_fine_steps or has_several):
             return False
         due = [item.needs_fine_steps(world.body, tick) for item in world.objects]
-        if len(due) > 1:
+        if has_several:
             world.soften()
-        return any(due)
+        return has_fine_steps and any(due)
 
     def _max_torque(self, setpoint: Setpoint) -> list[float]:
         """The torque that each servo may use, N·m: its limit less the torque of damping.
