@@ -161,11 +161,13 @@ class Motors(Drive):
         client.setJointMotorControlArray(
             world.body, world.joints, client.VELOCITY_CONTROL, forces=no_force
         )
-        joints = [model.joint(name) for name in (*body.root, *body.joints)]
+        undriven = len(world.joints) - len(body.joints)  # a free root is not among them
+        names = (*body.root, *body.joints)
+        joints = [model.joint(name) for name in names[len(names) - len(world.joints) :]]
         self._stiffness = np.array([float(joint.stiffness[0]) for joint in joints])
         self._rest = np.array([float(joint.qpos_spring[0]) for joint in joints])
         self._model_damping = np.array([float(joint.damping[0]) for joint in joints])
-        self._root_zeros = np.zeros(len(body.root))
+        self._root_zeros = np.zeros(undriven)
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate one tick under torques."""
@@ -177,8 +179,8 @@ class Motors(Drive):
         motor = np.concatenate([self._root_zeros, self.tau])
         client = world.client
         for _ in range(substeps):
-            spring = self._stiffness * (world.q - self._rest)
-            total = motor - spring - damping * world.dq
+            spring = self._stiffness * (world.joint_q - self._rest)
+            total = motor - spring - damping * world.joint_dq
             client.setJointMotorControlArray(
                 world.body,
                 world.joints,

@@ -5,40 +5,23 @@ import numpy as np
 
 from robots.signals import Array
 from sim.engines.bullet_contacts import Contact
-from sim.engines.bullet_shapes import Client, xyzw
+from sim.engines.bullet_free import FreeBody
+from sim.engines.bullet_shapes import Client
 from sim.engines.contact_steps import blow_is_due
 
 CONTACT_DISTANCE = 8  # where a closest point of Bullet's has the distance, m
 BASE = -1  # Bullet's number of a body's first link
 FAR = 0.05  # m, beyond which a distance is not measured and counts as this
-IDENTITY = [0.0, 0.0, 0.0, 1.0]  # Bullet's order of a quaternion: x, y, z, w
 
 
-class BulletObject:
-    """One object as its task has it; it is built again for every task.
-
-    Attributes:
-        body: Bullet's number of it.
-    """
+class BulletObject(FreeBody):
+    """One object as its task has it; it is built again for every task."""
 
     def __init__(self, client: Client, model: mujoco.MjModel, root: int, body: int) -> None:
-        """Take over what was built.
-
-        Args:
-            client: the world's.
-            model: the world's.
-            root: MuJoCo's number of the object.
-            body: Bullet's number of it.
-        """
-        self.body = body
-        self._client = client
+        """Take over what was built; see ``FreeBody``."""
+        super().__init__(client, model, root, body)
         self._root = root
         self._mass = float(model.body_mass[root])
-        # from the frame of the center of mass, which Bullet tells, to the object's
-        center = model.body_ipos[root].tolist()
-        turn = xyzw(model.body_iquat[root])
-        self._to_center = (center, turn)
-        self._to_frame = client.invertTransform(center, turn)
         self._strikers: list[tuple[int, int]] = []
         self._spring = (0.0, 0.0)
         self._gap = np.nan  # m from the body to the object when the last tick began
@@ -95,33 +78,7 @@ class BulletObject:
         """From the body when the last tick began, m; ``FAR`` or more where it is not known."""
         return FAR if np.isnan(self._gap) else self._gap
 
-    def place(self, pos: Array, quat: Array) -> None:
+    def begin(self, pos: Array, quat: Array) -> None:
         """Put the object at rest: its frame at (3,) m, turned by w, x, y, z."""
         self._gap = np.nan
-        client = self._client
-        center, turn = client.multiplyTransforms(pos.tolist(), xyzw(quat), *self._to_center)
-        client.resetBasePositionAndOrientation(self.body, center, turn)
-        client.resetBaseVelocity(self.body, [0, 0, 0], [0, 0, 0])
-
-    def state(self) -> Array:
-        """Position, quaternion w x y z and twist of the object's frame, (13,).
-
-        Bullet gives those of the center of mass: velocity of the frame = velocity of the center +
-        angular velocity × (frame - center).
-        """
-        client = self._client
-        center, turn = client.getBasePositionAndOrientation(self.body)
-        pos, turn = client.multiplyTransforms(center, turn, *self._to_frame)
-        velocity, spin = client.getBaseVelocity(self.body)
-        x, y, z, w = turn
-        vx, vy, vz = velocity
-        wx, wy, wz = spin
-        rx = pos[0] - center[0]
-        ry = pos[1] - center[1]
-        rz = pos[2] - center[2]
-        frame_velocity = (
-            vx + wy * rz - wz * ry,
-            vy + wz * rx - wx * rz,
-            vz + wx * ry - wy * rx,
-        )
-        return np.array([*pos, w, x, y, z, *frame_velocity, *spin])
+        self.place(pos, quat, np.zeros(3), np.zeros(3))

@@ -22,6 +22,7 @@ from sim.engines.bullet_contacts import (
     solid_frictions,
     touching_geoms,
 )
+from sim.engines.bullet_free import FreeRoot
 from sim.engines.bullet_object import BulletObject
 from sim.engines.bullet_shapes import Client, make_fixed
 from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
@@ -31,6 +32,7 @@ from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
 SOLID = 2
 RAYS = 1
 SOLVER_ITERATIONS = 50
+FREE = mujoco.mjtJoint.mjJNT_FREE
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])  # quaternion w, x, y, z
 
 Place = tuple[int, int]  # a solid in Bullet: body and link
@@ -41,13 +43,15 @@ class BulletWorld:
 
     Attributes:
         body: Bullet's number of the scene's body.
-        joints: Bullet's numbers of the root joints and the driven joints, in that order.
+        joints: Bullet's numbers of the root joints, but for a free one, and the driven joints.
         objects: in the scene's order; empty before ``write``.
         made: solids of objects that were built so far. Bullet never frees them.
-        q: positions of the joints, rad or m.
+        q: positions of the root joints and the driven joints, rad or m.
         dq: their velocities.
+        joint_q: those of ``joints`` alone.
+        joint_dq: their velocities.
         places: Bullet's body and link of each solid that is built; see ``solid_of``.
-        reference: their positions where Bullet's are 0.
+        reference: the positions of ``joints`` where Bullet's are 0.
     """
 
     def __init__(self, scene: Scene, model: mujoco.MjModel, client: Client, rotors: bool) -> None:
@@ -111,16 +115,22 @@ class BulletWorld:
             BadArgumentError: they are not in one tree.
         """
         body = self.scene.body
-        names = body.root + body.joints
-        numbers = [self._model.joint(name).id for name in names]
-        needed = set(numbers)
+        model = self._model
+        numbers = [model.joint(name).id for name in (*body.root, *body.joints)]
+        free = [number for number in numbers if model.jnt_type[number] == FREE]
+        scalar = [number for number in numbers if number not in free]
+        needed = set(scalar)
         found = [tree for tree in self.trees if needed <= set(tree.joints)]
         if not found:
             raise BadArgumentError(f"PyBullet cannot measure the joints of {body.name}")
         tree = found[0]
         self.body = tree.body
-        self.joints = [tree.joints[number] for number in numbers]
-        self.reference = np.array([reference(self._model, number) for number in numbers])
+        self.joints = [tree.joints[number] for number in scalar]
+        self.reference = np.array([reference(model, number) for number in scalar])
+        self._root: FreeRoot | None = None
+        for number in free:
+            root = int(model.jnt_bodyid[number])
+            self._root = FreeRoot(self.client, model, root, tree.body)
 
     def _connect(self, new: set[int]) -> list[Contact]:
         """Let solids touch what they may, of which some are new; returns the new contacts."""
@@ -177,25 +187,36 @@ class BulletWorld:
             item = self.scene.objects[number]
             pose = start_pose(start, self.scene, number)
             if pose is None:
-                built.place(np.array(item.position), UPRIGHT)
+                built.begin(np.array(item.position), UPRIGHT)
             elif pose.quat is None:
-                built.place(pose.pos[i], UPRIGHT)
+                built.begin(pose.pos[i], UPRIGHT)
             else:
-                built.place(pose.pos[i], pose.quat[i])
+                built.begin(pose.pos[i], pose.quat[i])
 
     def place_joints(self, q: Array, dq: Array) -> None:
-        """Put the joints at positions and velocities, (j,) each, in the order of ``joints``."""
+        """Put everything of the body at positions and velocities, a free root's first."""
+        if self._root is not None:
+            self._root.place_joint(q, dq)
+        count = len(self.joints)
+        positions = q[len(q) - count :] - self.reference
+        velocities = dq[len(dq) - count :]
         reset_joint = self.client.resetJointState
-        positions = (q - self.reference).tolist()
-        for joint, position, velocity in zip(self.joints, positions, dq.tolist(), strict=True):
+        rows = zip(self.joints, positions.tolist(), velocities.tolist(), strict=True)
+        for joint, position, velocity in rows:
             reset_joint(self.body, joint, position, velocity)
         self.measure()
 
     def measure(self) -> Array:
         """Read positions and velocities; returns the torques of the joints' motors, (j,)."""
         states = self.client.getJointStates(self.body, self.joints)
-        self.q = np.array([state[0] for state in states]) + self.reference
-        self.dq = np.array([state[1] for state in states])
+        self.joint_q = np.array([state[0] for state in states]) + self.reference
+        self.joint_dq = np.array([state[1] for state in states])
+        self.q = self.joint_q
+        self.dq = self.joint_dq
+        if self._root is not None:
+            root_q, root_dq = self._root.joint()
+            self.q = np.concatenate([root_q, self.joint_q])
+            self.dq = np.concatenate([root_dq, self.joint_dq])
         return np.array([state[3] for state in states])
 
     def object_states(self) -> Array:

@@ -10,11 +10,12 @@ import pytest
 import trimesh
 from same_model import Both, random_model
 
-from robots.arm import Walker
+from robots.arm import FreeWalker, Walker
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.scene import TABLE, Fixture, LooseObject, Scene
-from robots.world import Task
+from robots.signals import Torque
+from robots.world import Start, Task
 from sim.engines import ENGINES
 from sim.engines.bullet import BulletEngine, connect
 from sim.engines.bullet_contacts import geom_contacts, solid_contacts, touching_geoms
@@ -233,3 +234,52 @@ def test_what_pybullet_cannot_carry_is_refused_by_name(
     walker = Walker("two-link", ("a", "b"), np.zeros(2), limits, path, ())
     with pytest.raises(BadArgumentError, match=name):
         BulletEngine().load(Scene(walker), 1)
+
+
+def free_walker(folder: Path) -> Walker:
+    """A tumbling body with a leg on a hinge; its center of mass is not at its frame."""
+    path = folder / "tumbler.xml"
+    path.write_text("""
+      <mujoco>
+        <option timestep="0.0005" integrator="RK4"/>
+        <worldbody>
+          <body name="trunk">
+            <freejoint name="root"/>
+            <geom type="box" size="0.1 0.2 0.05" pos="0.05 0.02 0.1"/>
+            <body name="leg" pos="0.1 0.1 0">
+              <joint name="hip" axis="0 1 0" pos="0 0 0.05" stiffness="2" damping="0.1"/>
+              <geom type="capsule" size="0.03 0.1" pos="0 0 -0.1"/>
+            </body>
+          </body>
+        </worldbody>
+        <actuator><motor name="hip" joint="hip" gear="5"/></actuator>
+      </mujoco>""")
+    one = np.ones(1)
+    limits = replace(CHEETAH.limits, q_low=-one, q_high=one, dq=one, ddq=one, jerk=one, tau=5 * one)
+    return FreeWalker("tumbler", ("hip",), np.zeros(1), limits, path, ("root",), False)
+
+
+def test_a_free_root_moves_alike_in_both_engines(tmp_path: Path) -> None:
+    scene = Scene(free_walker(tmp_path), timestep=0.0005)
+    turn = np.array([0.8, 0.0, 0.6, 0.0])
+    start = Start(
+        q=np.array([[0.1, -0.2, 1.5, *turn, 0.3]]),
+        dq=np.array([[0.5, -1.0, 0.3, 2.0, -1.0, 3.0, -0.5]]),
+    )
+    ends = []
+    for name in ("mujoco", "bullet"):
+        engine = ENGINES[name]()
+        engine.load(scene, 1)
+        engine.write(Task((), np.zeros((1, 0)), np.arange(1)))
+        engine.reset(start)
+        first = engine.read()
+        np.testing.assert_allclose(first.q, start.q, atol=1e-9)
+        np.testing.assert_allclose(first.dq, start.dq, atol=1e-9)
+        engine.run(Torque(np.full((40, 1, 1), 1.5)), 10)  # 0.2 s
+        last = engine.read()
+        ends.append((last.q[0], last.dq[0]))
+        engine.close()
+    (q, dq), (bullet_q, bullet_dq) = ends
+    assert np.abs(q[3:7] - turn).max() > 0.1
+    np.testing.assert_allclose(bullet_q, q, atol=5e-3)
+    np.testing.assert_allclose(bullet_dq, dq, atol=3e-2)
