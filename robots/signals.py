@@ -123,7 +123,7 @@ class Signals:
 
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The measurements of some worlds, by mask (n,) or indices."""
-        taken = {}
+        taken: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             taken[field.name] = None if value is None else value[rows]
