@@ -57,8 +57,8 @@ def _rows(model: mujoco.MjModel, kind: str, field: str, element: list[str]) -> N
     number = mujoco.mj_name2id(model, KINDS[kind], element[0])  # -1: there is none
     if kind == "joint":
         return np.flatnonzero(model.dof_jntid == number)
-    every = np.arange(len(getattr(model, field)))
-    return every[every == number]
+    rows = np.arange(len(getattr(model, field)))
+    return np.flatnonzero(rows == number)
 
 
 def apply_scales(values: dict[str, Array], scales: list[Scale], task: Task) -> None:
