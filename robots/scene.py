@@ -28,7 +28,7 @@ FIXTURE_SIZES = {
     "height_field": 2,  # half extents of its grid in x and y
 }
 # What a task's parameters may begin with already: an object has another name.
-RESERVED = ("actuator", "disturbance", "goal", "joint", "marker", "target")
+RESERVED = ("actuator", "body", "disturbance", "geom", "goal", "joint", "marker", "target")
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from robots.signals import Array, ArrayLike, Mask, Pose, Signals, Spec
 class Task:
     """n tasks: the numbers in which one world differs from another, as data.
 
-    A parameter's name is dotted, and its first part says what uses it: an object's name, ``joint``
-    and ``actuator`` are physics, written into the engine's model; ``disturbance`` acts between
-    policy and engine (noise, delay); ``goal`` and ``marker`` are read by the family only. On an arm
-    the physics are unknown: NaN.
+    A parameter's name is dotted, and its first part says what uses it: an object's name, ``joint``,
+    ``actuator``, ``body`` and ``geom`` are physics, written into the engine's model;
+    ``disturbance`` is applied between policy and engine (noise, delay); ``goal`` and ``marker`` are
+    read by the family only. On an arm the physics are unknown: NaN.
     """
 
     names: tuple[str, ...]  # p parameters

@@ -126,6 +126,7 @@ class MujocoEngine:
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
+        self._is_stale = True
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""

@@ -54,10 +54,11 @@ def _rows(model: mujoco.MjModel, kind: str, field: str, element: list[str]) -> N
     """The rows of a field that belong to a named element; all without a name."""
     if not element:
         return np.arange(len(getattr(model, field)))
-    number = mujoco.mj_name2id(model, KINDS[kind], element[0])
+    number = mujoco.mj_name2id(model, KINDS[kind], element[0])  # -1: there is none
     if kind == "joint":
         return np.flatnonzero(model.dof_jntid == number)
-    return np.arange(number, number + 1) if number >= 0 else np.arange(0)
+    rows = np.arange(len(getattr(model, field)))
+    return np.flatnonzero(rows == number)
 
 
 def apply_scales(values: dict[str, Array], scales: list[Scale], task: Task) -> None:

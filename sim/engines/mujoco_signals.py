@@ -15,8 +15,7 @@ NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
 VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
 ACCELERATION_STAGE = int(mujoco.mjtStage.mjSTAGE_ACC)
 
-WORLD = 0  # MuJoCo's number of the body that everything stands on
-FIRST_BODY = 1
+ROOT = 1  # MuJoCo's number of a walker's first body; 0 is the world
 
 # The widths of the signals that a scene may lack: without a tool or an object they are NaN.
 OPTIONAL_SIGNALS = {
@@ -92,8 +91,8 @@ class SignalViews:
 
     def _bind_contacts(self) -> None:
         """MuJoCo computes the forces of contacts for the sensor of the root's acceleration."""
-        self.views["center_of_mass"] = self._batch.bind("subtree_com")[:, WORLD]
-        self.views["contact_forces"] = self._batch.bind("cfrc_ext")[:, FIRST_BODY:]
+        self.views["center_of_mass"] = self._batch.bind("subtree_com")[:, ROOT]
+        self.views["contact_forces"] = self._batch.bind("cfrc_ext")[:, ROOT:]
         self.stage = ACCELERATION_STAGE
 
     def _has_sensor(self, name: str) -> bool:

@@ -123,7 +123,8 @@ class Ant(BaseFamily):
         """Gymnasium's 27 positions and velocities, the root's x and y, the cost of contacts."""
         assert signals.contact_forces is not None  # an ant is a FreeWalker
         clipped = np.clip(signals.contact_forces, -1, 1)
-        contact_cost = CONTACT_WEIGHT * (clipped**2).sum((1, 2))
+        squared = clipped**2
+        contact_cost = CONTACT_WEIGHT * squared.sum((1, 2))
         root = signals.q[:, :2]
         positions = signals.q[:, 2:]
         return np.concatenate([positions, signals.dq, root, contact_cost[:, None]], 1)

@@ -33,21 +33,28 @@ class AntFwdBack(Ant):
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
         """d·v - 0.5·|a|² - contact cost + 1, with the direction d."""
+        direction = task[..., 0]
         velocity = self.mean_velocity(obs, next_obs)
         costs = 0.5 * effort(applied) + next_obs[..., CONTACT_COST]
-        return task[..., 0] * velocity - costs + 1.0
+        return direction * velocity - costs + 1.0
 
     def terminated(self, obs: ArrayLike) -> ArrayLike:
         """The torso is lower than 0.2 m or higher than 1 m."""
-        return (obs[..., Z] < MIN_HEIGHT) | (obs[..., Z] > MAX_HEIGHT)
+        height = obs[..., Z]
+        return (height < MIN_HEIGHT) | (height > MAX_HEIGHT)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """In the right direction at more than ``min_speed`` m/s at this instant."""
-        return task[..., 0] * obs[..., VELOCITY_X] > self.min_speed
+        return self.speed(obs, task) > self.min_speed
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Speed in the right direction at this instant."""
-        return {"speed_mps": task[..., 0] * obs[..., VELOCITY_X]}
+        return {"speed_mps": self.speed(obs, task)}
+
+    def speed(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Of the torso in the right direction at this instant, m/s."""
+        direction = task[..., 0]
+        return direction * obs[..., VELOCITY_X]
 
 
 class AntGoal(Ant):
@@ -68,18 +75,21 @@ class AntGoal(Ant):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Places all over the disk, in equally many fields of equal area for both splits."""
         share = checkerboard(rng, n, 2, split)
-        angle = 2 * np.pi * share[:, 0]
-        distance = self.radius * np.sqrt(share[:, 1])
+        angle_share, area_share = share.T
+        angle = 2 * np.pi * angle_share
+        distance = self.radius * np.sqrt(area_share)
         x = distance * np.cos(angle)
         y = distance * np.sin(angle)
-        return Task(self.task_names, np.stack([x, y], -1), np.arange(n))
+        goal = np.stack([x, y], -1)
+        return Task(self.task_names, goal, np.arange(n))
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
         """-|x - gx| - |y - gy| - 0.1·|a|² - contact cost, with the goal g."""
-        away = abs(next_obs[..., X] - task[..., 0]) + abs(next_obs[..., Y] - task[..., 1])
-        return -away - 0.1 * effort(applied) - next_obs[..., CONTACT_COST]
+        away = abs(next_obs[..., X : Y + 1] - task).sum(-1)
+        contact_cost = next_obs[..., CONTACT_COST]
+        return -away - 0.1 * effort(applied) - contact_cost
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within ``tolerance`` m of the goal at this instant."""

@@ -43,8 +43,8 @@ class FaultyCheetah(Cheetah):
         strength = rng.uniform(*self.strength, (n, 2))
         rows = np.arange(n)
         values = np.ones((n, len(CHEETAH.joints)))
-        values[rows, faulty[:, 0]] = strength[:, 0]
-        values[rows, faulty[:, 1]] = strength[:, 1]
+        for joint, factor in zip(faulty.T, strength.T, strict=True):
+            values[rows, joint] = factor
         return Task(self.task_names, values, rows)
 
     def reward(

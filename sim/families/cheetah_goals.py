@@ -68,16 +68,22 @@ class CheetahFwdBack(Cheetah):
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
         """d·v - 0.05·|a|², with the direction d."""
+        direction = task[..., 0]
         velocity = self.mean_velocity(obs, next_obs)
-        return task[..., 0] * velocity - EFFORT * effort(applied)
+        return direction * velocity - EFFORT * effort(applied)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """In the right direction at more than ``min_speed`` m/s at this instant."""
-        return task[..., 0] * obs[..., VELOCITY] > self.min_speed
+        return self.speed(obs, task) > self.min_speed
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Speed in the right direction at this instant."""
-        return {"speed_mps": task[..., 0] * obs[..., VELOCITY]}
+        return {"speed_mps": self.speed(obs, task)}
+
+    def speed(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Of the root in the right direction at this instant, m/s."""
+        direction = task[..., 0]
+        return direction * obs[..., VELOCITY]
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

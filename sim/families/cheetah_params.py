@@ -60,4 +60,6 @@ def _heldout_factors(rng: np.random.Generator, n: int) -> Array:
     bounds = rng.choice(HELDOUT, n)  # (n, 2)
     low = bounds[:, :1]
     high = bounds[:, 1:]
-    return low + (high - low) * rng.random((n, 2))
+    share = rng.random((n, 2))
+    factors: Array = low + (high - low) * share
+    return factors

@@ -141,10 +141,12 @@ class HumanoidDir(BaseFamily):
         """Gymnasium's 45 positions and velocities, the center of mass, the cost of contacts."""
         assert signals.contact_forces is not None  # a humanoid is a FreeWalker
         assert signals.center_of_mass is not None
-        contact_cost = CONTACT_WEIGHT * (signals.contact_forces**2).sum((1, 2))
+        squared = signals.contact_forces**2
+        contact_cost = CONTACT_WEIGHT * squared.sum((1, 2))
         limited = np.minimum(contact_cost, MAX_CONTACT_COST)
+        positions = signals.q[:, 2:]
         center = signals.center_of_mass[:, :2]
-        return np.concatenate([signals.q[:, 2:], signals.dq, center, limited[:, None]], 1)
+        return np.concatenate([positions, signals.dq, center, limited[:, None]], 1)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -161,7 +163,8 @@ class HumanoidDir(BaseFamily):
 
     def terminated(self, obs: ArrayLike) -> ArrayLike:
         """The torso is lower than 1 m or higher than 2 m."""
-        return (obs[..., Z] < MIN_HEIGHT) | (obs[..., Z] > MAX_HEIGHT)
+        height = obs[..., Z]
+        return (height < MIN_HEIGHT) | (height > MAX_HEIGHT)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Upright, and in the direction at more than ``min_speed`` m/s at this instant."""

@@ -43,14 +43,22 @@ def parameter_names(
 
 def planar_obs(body: Walker) -> Spec:
     """The columns of an observation: positions, velocities, and the root's x."""
+    angles = []
+    rates = []
     limits = body.limits
-    angles = zip(body.joints, limits.q_low, limits.q_high, strict=True)
-    columns = [("rootz", 0.6, 1.6, "m"), ("rooty", -1.5, 1.5, "rad")]
-    columns += [(joint, low, high, "rad") for joint, low, high in angles]
-    columns += [("rootx.velocity", -4.0, 4.0, "m/s"), ("rootz.velocity", -4.0, 4.0, "m/s")]
-    names = ("rooty", *body.joints)
-    columns += [(f"{name}.velocity", -MAX_VELOCITY, MAX_VELOCITY, "rad/s") for name in names]
-    return Spec.of(*columns, ("rootx", -5.0, 15.0, "m"))
+    for joint, low, high in zip(body.joints, limits.q_low, limits.q_high, strict=True):
+        angles.append((joint, low, high, "rad"))
+        rates.append((f"{joint}.velocity", -MAX_VELOCITY, MAX_VELOCITY, "rad/s"))
+    return Spec.of(
+        ("rootz", 0.6, 1.6, "m"),
+        ("rooty", -1.5, 1.5, "rad"),
+        *angles,
+        ("rootx.velocity", -4, 4, "m/s"),
+        ("rootz.velocity", -4, 4, "m/s"),
+        ("rooty.velocity", -MAX_VELOCITY, MAX_VELOCITY, "rad/s"),
+        *rates,
+        ("rootx", -5, 15, "m"),
+    )
 
 
 class RandomParams(BaseFamily):
@@ -72,25 +80,31 @@ class RandomParams(BaseFamily):
         A held-out task lies on a black field of a checkerboard over all factors. With so many of
         them two tasks of one split are as far apart as two of different splits.
         """
-        share = checkerboard(rng, n, len(self.task_names), split)
+        names = self.task_names
+        share = checkerboard(rng, n, len(names), split)
         power = SPREAD * (2 * share - 1)
-        is_damping = [name.startswith("joint.") for name in self.task_names]
+        is_damping = [name.startswith("joint.") for name in names]
         base = np.where(is_damping, DAMPING_BASE, BASE)
-        return Task(self.task_names, base**power, np.arange(n))
+        factors = base**power
+        return Task(names, factors, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, with noise on all positions and velocities, as in Gymnasium."""
-        shape = (len(task), len(self.body.root) + len(self.body.joints))
+        body = self.body
+        coordinates = len(body.root) + len(body.joints)
+        shape = (len(task), coordinates)
         q = rng.uniform(-NOISE, NOISE, shape)
-        q[:, self.body.root.index("rootz")] += HEIGHT
+        height = q[:, body.root.index("rootz")]
+        height += HEIGHT
         dq = rng.uniform(-NOISE, NOISE, shape)
         return Start(q, dq)
 
     def observe(self, signals: Signals) -> Array:
         """Gymnasium's positions and clipped velocities, and the root's x."""
         root_x = signals.q[:, :1]
+        other_positions = signals.q[:, 1:]
         velocity = np.clip(signals.dq, -MAX_VELOCITY, MAX_VELOCITY)
-        return np.concatenate([signals.q[:, 1:], velocity, root_x], 1)
+        return np.concatenate([other_positions, velocity, root_x], 1)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -107,8 +121,13 @@ class RandomParams(BaseFamily):
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance walked, and forward speed at this instant."""
-        return {"walked_m": obs[..., self.obs.index("rootx")], "speed_mps": self.speed(obs)}
+        x = self.obs.index("rootx")
+        return {
+            "walked_m": obs[..., x],
+            "speed_mps": self.speed(obs),
+        }
 
     def speed(self, obs: ArrayLike) -> ArrayLike:
         """Forward speed at this instant, m/s."""
-        return obs[..., self.obs.index("rootx.velocity")]
+        column = self.obs.index("rootx.velocity")
+        return obs[..., column]

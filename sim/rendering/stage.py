@@ -30,6 +30,7 @@ from sim.scene_model import body_model
 HIDDEN_GROUP = 3  # MuJoCo draws the groups 0 to 2
 FLOOR = -TABLE_SIZE[2]  # m, under an arm's table
 GOAL_RADIUS = 0.025  # m, of the ball that marks a goal in space
+PLACE_RADIUS = 0.1  # m, of the ball that marks a goal on the ground, which a walker goes to
 MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
 SKY = (0.93, 0.95, 0.97)
 HORIZON = (0.78, 0.83, 0.88)
@@ -39,6 +40,7 @@ GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "mesh": mujoco.mjtGeom.mjGEOM_MESH,
 }
 
@@ -61,7 +63,7 @@ class Stage:
         self._shows_object = bool(np.isfinite(clip.object_pos).all())
         if self._shows_object:
             item = spec.worldbody.add_body(name="shown_object", mocap=True)
-            for shape in object_shapes(clip.task):
+            for shape in object_shapes(clip.task, scene.objects[0]):
                 add_shape(spec, item, shape)
         _add_goal(spec, clip)
         self.model = compile_model(spec)
@@ -187,7 +189,8 @@ def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
         add_shape(spec, spec.worldbody, disk)
     elif place is not None:
         pose[:3, 3] = place
-        ball = Shape("sphere", (GOAL_RADIUS,), -1, pose, TARGET_COLOR)
+        radius = GOAL_RADIUS if "goal.z" in clip.task else PLACE_RADIUS
+        ball = Shape("sphere", (radius,), -1, pose, TARGET_COLOR)
         add_shape(spec, spec.worldbody, ball)
 
 

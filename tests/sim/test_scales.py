@@ -111,3 +111,19 @@ def test_bullet_refuses_bodies_that_it_cannot_carry_by_name(name: str) -> None:
     assert not ENGINES["bullet"].supports(scene)
     with pytest.raises(BadArgumentError, match=scene.body.name):
         ENGINES["bullet"]().load(scene, 1)
+
+
+def test_a_reading_is_fresh_after_a_mass_was_written() -> None:
+    family = FAMILIES["ant_goal"]()
+    engine = MujocoEngine(threads=1)
+    engine.load(family.scene, 2)
+    task = task_of(body__front_left_leg__mass_scale=[1.0, 50.0])
+    engine.reset(family.start(np.random.default_rng(0), task))
+    before = engine.read().center_of_mass
+    engine.write(task)
+    after = engine.read().center_of_mass
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(after[0], before[0])
+    assert np.linalg.norm(after[1] - before[1]) > 0.01  # m
+    engine.close()
