@@ -148,10 +148,12 @@ class Scene:
 def _check_kind(name: str, kind: str, size: tuple[float, ...], sizes: dict[str, int]) -> None:
     if kind not in sizes:
         raise BadArgumentError(f"{name}: there is no kind {kind!r}; there are: {', '.join(sizes)}")
+    count = sizes[kind]
     values = np.array(size, dtype=np.float64)
-    if len(values) != sizes[kind] or not (np.isfinite(values) & (values > 0)).all():
+    is_possible = np.isfinite(values) & (values > 0)
+    if len(values) != count or not is_possible.all():
         raise BadArgumentError(
-            f"{name}: the size of a {kind} is {sizes[kind]} positive numbers, got {size}"
+            f"{name}: the size of a {kind} is {count} positive numbers, got {size}"
         )
 
 

@@ -127,7 +127,7 @@ def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
     if item.kind == "outline":
         size, pos, used = outlines.outline_parts(p)
         weight = volume(kinds, size) * used
-        centroid = np.einsum("np,npi->ni", weight, pos) / weight.sum(1, keepdims=True)
+        centroid = _weighted_mean(pos, weight)
         return Parts(kinds, size, pos - centroid[:, None], used)
     n = len(p["mass"])
     size = np.zeros((n, 1, 3))
@@ -135,7 +135,16 @@ def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
         size[:, 0, column] = p[name]
     if item.kind == "mesh":
         size[:, 0] = mesh_hull(item).half_extent
-    return Parts(kinds, size, np.zeros_like(size), np.ones((n, 1), dtype=bool))
+    pos = np.zeros_like(size)
+    used = np.ones((n, 1), dtype=bool)
+    return Parts(kinds, size, pos, used)
+
+
+def _weighted_mean(pos: Array, weight: Array) -> Array:
+    """The mean of the parts' positions (n, p, 3) with weights (n, p), (n, 3)."""
+    total = weight.sum(1)
+    weighted = weight[..., None] * pos
+    return np.asarray(weighted.sum(1) / total[:, None])
 
 
 def volume(kinds: tuple[str, ...], size: Array) -> Array:
@@ -184,8 +193,10 @@ def _tensor(mass: Array, geometry: Parts) -> Array:
     part_mass = mass[:, None] * share  # (n, p)
     columns = []
     for part, kind in enumerate(geometry.kinds):
-        columns.append(_moments_per_mass(kind, geometry.size[:, part]))
-    own = part_mass[..., None] * np.stack(columns, 1)
+        size = geometry.size[:, part]
+        columns.append(_moments_per_mass(kind, size))
+    per_mass = np.stack(columns, 1)
+    own = part_mass[..., None] * per_mass
     shifted = part_mass[..., None, None] * _steiner_per_mass(geometry.pos)
     tensors = own[..., None] * np.eye(3) + shifted
     return np.asarray(tensors.sum(1))
@@ -206,7 +217,8 @@ def _moments_per_mass(kind: str, size: Array) -> Array:
     # a capsule: a cylinder between two halves of a ball, whose centers of mass lie 3/8 radii out
     radius = size[:, 0]
     half_length = size[:, 1]
-    caps = 4 / 3 * radius / (4 / 3 * radius + 2 * half_length)  # their share of the mass
+    ball_length = 4 / 3 * radius  # of a cylinder as large as both caps
+    caps = ball_length / (ball_length + 2 * half_length)  # their share of the mass
     caps_sideways = ball + y + 0.75 * half_length * radius
     along = (1 - caps) * upright + caps * ball
     across = (1 - caps) * sideways + caps * caps_sideways

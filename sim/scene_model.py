@@ -225,10 +225,13 @@ def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
     lowest = heights.min()
     rows, columns = heights.shape
     field = spec.add_hfield(name=fixture.name, nrow=rows, ncol=columns)
-    field.size = [*fixture.size, np.ptp(heights), GROUND_DEPTH]
-    field.userdata = (heights - lowest).ravel()
+    above = heights - lowest
+    field.size = [*fixture.size, above.max(), GROUND_DEPTH]
+    field.userdata = above.ravel()
+    up = np.array([0.0, 0.0, lowest])
+    turn = np.array(fixture.quat)
     shift = np.zeros(3)
-    mujoco.mju_rotVecQuat(shift, np.array([0.0, 0.0, lowest]), np.array(fixture.quat))
+    mujoco.mju_rotVecQuat(shift, up, turn)
     spec.geom(fixture.name).pos = fixture.position + shift
 
 

@@ -164,9 +164,9 @@ class Motors(Drive):
         undriven = len(world.joints) - len(body.joints)  # a free root is not among them
         names = (*body.root, *body.joints)
         joints = [model.joint(name) for name in names[len(names) - len(world.joints) :]]
-        self._stiffness = np.array([float(joint.stiffness[0]) for joint in joints])
-        self._rest = np.array([float(joint.qpos_spring[0]) for joint in joints])
-        self._model_damping = np.array([float(joint.damping[0]) for joint in joints])
+        self._stiffness = np.concatenate([joint.stiffness for joint in joints])
+        self._rest = np.concatenate([joint.qpos_spring for joint in joints])
+        self._model_damping = np.concatenate([joint.damping for joint in joints])
         self._root_zeros = np.zeros(undriven)
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:

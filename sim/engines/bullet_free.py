@@ -33,7 +33,8 @@ class FreeBody:
     def place(self, pos: Array, quat: Array, velocity: Array, spin: Array) -> None:
         """Put the frame at (3,) m, turned by w, x, y, z, with its m/s and rad/s in the world."""
         client = self._client
-        center, turn = client.multiplyTransforms(pos.tolist(), xyzw(quat), *self._to_center)
+        frame = (pos.tolist(), xyzw(quat))
+        center, turn = client.multiplyTransforms(*frame, *self._to_center)
         offset = np.array(center) - pos
         center_velocity = velocity + np.cross(spin, offset)
         client.resetBasePositionAndOrientation(self.body, center, turn)
@@ -79,6 +80,8 @@ class FreeRoot(FreeBody):
         """Its positions (7,) and velocities (6,)."""
         state = self.state()
         q = state[:7]
+        velocity = state[7:10]
+        spin = state[10:]
         inverse = q[3:] * (1, -1, -1, -1)
-        spin = rotated(state[10:], inverse)
-        return q, np.concatenate([state[7:10], spin])
+        spin_in_body = rotated(spin, inverse)
+        return q, np.concatenate([velocity, spin_in_body])

@@ -71,16 +71,19 @@ class Both:
     def _check_body(self, body: int) -> None:
         """Mass, center of mass and inertia."""
         model = self.model
-        info = self.client.getDynamicsInfo(self.tree.body, self.tree.links[body])
-        assert info[0] == pytest.approx(model.body_mass[body], abs=SAME)
-        if not model.body_mass[body]:
+        mass = model.body_mass[body]
+        link = self.tree.links[body]
+        info = self.client.getDynamicsInfo(self.tree.body, link)
+        assert info[0] == pytest.approx(mass, abs=SAME)
+        if not mass:
             return
         pos, axes = self._center(body)
         np.testing.assert_allclose(pos, self.data.xipos[body], atol=SAME)
+        found = tensor(axes, np.array(info[2]))
         expected_axes = self.data.ximat[body].reshape(3, 3)
-        expected = expected_axes @ np.diag(model.body_inertia[body]) @ expected_axes.T
-        found = axes @ np.diag(info[2]) @ axes.T
-        np.testing.assert_allclose(found, expected + self._rotor(body), atol=SAME)
+        expected = tensor(expected_axes, model.body_inertia[body])
+        expected += self._rotor(body)
+        np.testing.assert_allclose(found, expected, atol=SAME)
 
     def _rotor(self, body: int) -> Array:
         """What the rotor of the body's last joint adds, in the world's frame."""
@@ -93,12 +96,16 @@ class Both:
 
     def _check_geometry(self, body: int) -> None:
         """Sizes, places and axes of the solids."""
-        rows = self.client.getCollisionShapeData(self.tree.body, self.tree.links[body])
-        geoms = np.flatnonzero(self.solids & (self.model.geom_bodyid == body)).tolist()
-        shown = [geom for geom in geoms if self.model.geom_size[geom, 0] > HIDDEN]
-        assert len(rows) == len(shown)
-        for row, geom in zip(rows, shown, strict=True):
-            np.testing.assert_allclose(self._solid(body, row), self._geom(geom), atol=SAME)
+        link = self.tree.links[body]
+        rows = self.client.getCollisionShapeData(self.tree.body, link)
+        is_own = self.model.geom_bodyid == body
+        is_shown = self.model.geom_size[:, 0] > HIDDEN
+        geoms = np.flatnonzero(self.solids & is_own & is_shown)
+        assert len(rows) == len(geoms)
+        for row, geom in zip(rows, geoms.tolist(), strict=True):
+            found = self._solid(body, row)
+            expected = self._geom(geom)
+            np.testing.assert_allclose(found, expected, atol=SAME)
 
     def _solid(self, body: int, row: Any) -> Array:
         """Size, center and z axis of one of Bullet's solids in the world."""
@@ -143,6 +150,11 @@ class Both:
         mass = full[np.ix_(dofs, dofs)] - np.diag(self.model.dof_armature[dofs])
         found = np.array(self.client.calculateMassMatrix(self.tree.body, q))
         np.testing.assert_allclose(found, mass, atol=SAME)
+
+
+def tensor(axes: Array, moments: Array) -> Array:
+    """An inertia (3, 3) from its principal axes, as columns, and moments."""
+    return np.asarray(axes @ np.diag(moments) @ axes.T)
 
 
 def quaternion(matrix: Array) -> list[float]:

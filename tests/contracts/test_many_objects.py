@@ -54,17 +54,23 @@ def begin(engine_name: str, *tasks: dict[str, float], scene: Scene = SCENE) -> W
     """The scene with the cube on the slope, as each task has it."""
     n = len(tasks)
     names = tuple(tasks[0])
-    values = np.array([[task[name] for name in names] for task in tasks]).reshape(n, len(names))
+    values = np.array([list(task.values()) for task in tasks])
     engine: Engine = ENGINES[engine_name]()
     engine.load(scene, n)
     engine.write(Task(names, values, np.arange(n)))
-    # 0.5 mm above the slope
-    above = 0.05 + 0.03 + 0.0005
-    on_slope = np.array([0.6 + above * np.sin(ANGLE), 0.6, 0.2 + above * np.cos(ANGLE)])
-    cube = Pose(np.tile(on_slope, (n, 1)), np.tile(DOWN, (n, 1)))
-    start = Start(np.tile(PANDA.home, (n, 1)), objects={"cube": cube})
+    above = 0.05 + 0.03 + 0.0005  # m, from the middle of the slope; 0.5 mm of air
+    forward = above * np.sin(ANGLE)
+    up = above * np.cos(ANGLE)
+    on_slope = np.array([0.6 + forward, 0.6, 0.2 + up])
+    cube = Pose(repeated(on_slope, n), repeated(np.array(DOWN), n))
+    start = Start(repeated(PANDA.home, n), objects={"cube": cube})
     engine.reset(start)
     return World(engine, start)
+
+
+def repeated(row: Array, n: int) -> Array:
+    """The same row in n worlds, (n, ...)."""
+    return np.tile(row, (n, 1))
 
 
 @every_engine

@@ -172,8 +172,10 @@ def height_below(model: mujoco.MjModel, x: float, y: float) -> float:
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     geom = np.zeros(1, np.int32)
+    start = np.array([x, y, 2.0])
     down = np.array([0.0, 0.0, -1.0])
-    return 2.0 - float(mujoco.mj_ray(model, data, np.array([x, y, 2.0]), down, None, 1, -1, geom))
+    distance = mujoco.mj_ray(model, data, start, down, None, 1, -1, geom)
+    return 2.0 - float(distance)
 
 
 def test_fixtures_are_as_high_in_both_engines(client: Client, tmp_path: Path) -> None:
@@ -181,9 +183,13 @@ def test_fixtures_are_as_high_in_both_engines(client: Client, tmp_path: Path) ->
     slope = Fixture("slope", "plane", (), (0, 0, -0.3), (0.99, 0.1, 0.0995, 0))
     model = compile_scene(replace(scene, fixtures=(*scene.fixtures, slope)))
     BulletWorld(scene, model, client, rotors=False)
-    fields = [(2.5 + 1 / 6 * k, -1 + 0.5 * row) for k in range(1, 6) for row in range(1, 4)]
-    elsewhere = [(0.9, 0.1), (-0.5, 0.51), (0.3, -0.7), (1.5, 1.0)]
-    for x, y in [*fields, *elsewhere]:
+    points = [(0.9, 0.1), (-0.5, 0.51), (0.3, -0.7), (1.5, 1.0)]
+    for column in range(1, 6):  # inner points of the height field's grid of 5 x 7
+        for row in range(1, 4):
+            x = 2.5 + column / 6
+            y = -1 + 0.5 * row
+            points.append((x, y))
+    for x, y in points:
         (hit,) = client.rayTestBatch([[x, y, 2.0]], [[x, y, -2.0]])
         assert hit[3][2] == pytest.approx(height_below(model, x, y), abs=1e-5), (x, y)
 
