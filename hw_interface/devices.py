@@ -29,7 +29,7 @@ def check_tracker(scene: Scene, tracker: object | None) -> None:
     Raises:
         BadArgumentError: there is no tracker.
     """
-    if scene.loose_object and tracker is None:
+    if scene.objects and tracker is None:
         raise BadArgumentError("the task has an object, which the arm cannot see: give a tracker")
 
 
@@ -95,7 +95,7 @@ class DevicePlan:
             BadArgumentError: it is such a device, or there is no placer or no tracker.
         """
         if self.driver.capabilities.realtime:
-            if self.scene.loose_object and placer is None:
+            if self.scene.objects and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")
             check_tracker(self.scene, self.tracker)
             return

@@ -140,8 +140,23 @@ class Walker(Body):
 
     mjcf: Path
     root_joints: tuple[str, ...]  # see ``root``
+    # Whether MuJoCo alone can simulate it: for bodies whose rotors weigh much more than their
+    # links, and for tasks that change what only MuJoCo's model has.
+    needs_mujoco: bool = False
 
     @property
     def root(self) -> tuple[str, ...]:
         """Names of the undriven joints between world and body; they come first in q and dq."""
         return self.root_joints
+
+
+@dataclass(frozen=True)
+class FreeWalker(Walker):
+    """A walker whose one root joint is free: it may move and turn in every direction.
+
+    Its 7 positions are x, y, z (m) and a unit quaternion w, x, y, z; its 6 velocities are those of
+    MuJoCo: m/s in the world's frame, then rad/s in the body's. Signals of a free walker have its
+    center of mass and the forces of its contacts.
+    """
+
+    needs_mujoco: bool = True

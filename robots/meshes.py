@@ -76,21 +76,29 @@ def convex_hull(path: Path, scale: Array) -> str:
     Raises:
         BadArgumentError: the file cannot be read, or is flat.
     """
-    return _hull(path, tuple(scale.tolist()), path.stat().st_mtime_ns)
+    return _hull_text(path, tuple(scale.tolist()), path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=64)  # PyBullet builds the arm again for every world
-def _hull(path: Path, scale: tuple[float, ...], modified: int) -> str:
+@lru_cache(maxsize=64)
+def _hull_text(path: Path, scale: tuple[float, ...], modified: int) -> str:
     """See ``convex_hull``; ``modified`` is when the file was written, ns."""
+    import trimesh
+
+    solid = hull(path, np.array(scale))
+    text: str = trimesh.exchange.obj.export_obj(solid, include_normals=False, digits=12)
+    return text
+
+
+def hull(path: Path, scale: Array) -> "Trimesh":
+    """The convex hull of a mesh file; see ``convex_hull``."""
     import trimesh
 
     vertices = np.concatenate([mesh.vertices for mesh in read_meshes(path, np.array(scale))])
     extents = np.linalg.svd(vertices - vertices.mean(0), compute_uv=False)  # largest first
     if extents[-1] < FLAT * extents[0]:
         raise BadArgumentError(f"the mesh {path} is flat, so nothing can touch it")
-    hull = trimesh.convex.convex_hull(vertices)
-    text: str = trimesh.exchange.obj.export_obj(hull, include_normals=False, digits=12)
-    return text
+    solid: Trimesh = trimesh.convex.convex_hull(vertices)
+    return solid
 
 
 def _candidates(filename: str, urdf: Path) -> list[Path]:

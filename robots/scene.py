@@ -1,23 +1,127 @@
-"""A scene as data: a body, and perhaps one loose object on a table."""
+"""A scene as data: a body, loose objects and fixtures, each with a name.
+
+Lengths are in m, in the world's frame: the base frame of an arm. Quaternions are w, x, y, z.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from robots.arm import Body
 from robots.errors import BadArgumentError
+from robots.signals import Array
+
+# How many numbers the size of each kind has, all positive.
+OBJECT_SIZES = {
+    "outline": 3,  # half extents of one of the flat shapes in ``sim.outlines``; the task says which
+    "box": 3,  # half extents
+    "sphere": 1,  # radius
+    "cylinder": 2,  # radius and half length, along z
+    "capsule": 2,  # radius and half length of the cylinder between its caps, along z
+    "mesh": 3,  # factors of x, y and z
+}
+FIXTURE_SIZES = {
+    "plane": 0,  # without end; z points out of it
+    "box": 3,  # half extents
+    "cylinder": 2,  # radius and half length, along z
+    "height_field": 2,  # half extents of its grid in x and y
+}
+# What a task's parameters may begin with already: an object has another name.
+RESERVED = ("actuator", "body", "disturbance", "geom", "goal", "joint", "marker", "target")
+
+
+@dataclass(frozen=True)
+class LooseObject:
+    """A body that moves freely. A task's ``NAME.PARAMETER`` replaces a number given here.
+
+    Its frame lies at its centroid. Where two things touch, friction is the product of theirs; a
+    table has 1.
+
+    Raises:
+        BadArgumentError: a number is impossible, the kind does not exist, or a mesh is missing.
+    """
+
+    name: str
+    kind: str  # one of OBJECT_SIZES
+    size: tuple[float, ...]  # see OBJECT_SIZES
+    mass: float = 0.3  # kg, evenly distributed
+    friction: float = 0.15  # Coulomb's coefficient against a table and a tool
+    restitution: float = 0.3  # of a blow by the body, in [0, 1]
+    position: tuple[float, float, float] = (0.5, 0.0, 0.02)  # where a start does not give one
+    mesh: Path | None = None  # of the kind "mesh": its convex hull collides
+
+    def __post_init__(self) -> None:
+        """Check every number; see the class."""
+        _check_kind(self.name, self.kind, self.size, OBJECT_SIZES)
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise BadArgumentError(f"an object cannot be named {self.name!r}")
+        if not (np.isfinite(self.mass) and self.mass > 0):
+            raise BadArgumentError(f"{self.name}: a mass must be positive, got {self.mass} kg")
+        _check_friction(self.name, self.friction)
+        if not 0 <= self.restitution <= 1:
+            raise BadArgumentError(f"{self.name}: restitution in [0, 1], got {self.restitution}")
+        has_mesh = self.mesh is not None
+        if has_mesh != (self.kind == "mesh"):
+            raise BadArgumentError(f"{self.name}: a mesh belongs to the kind 'mesh'")
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """A solid that does not move, such as a table, a wall or a slope.
+
+    Raises:
+        BadArgumentError: a number is impossible, the kind does not exist, or heights are missing.
+    """
+
+    name: str
+    kind: str  # one of FIXTURE_SIZES
+    size: tuple[float, ...] = ()  # see FIXTURE_SIZES
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    friction: float = 1.0  # a factor of the friction of what touches it
+    # (rows along y, columns along x) m over the position, of a height field
+    heights: Array | None = None
+    touches_body: bool = True  # whether the body can touch it, not only the objects
+
+    def __post_init__(self) -> None:
+        """Check every number; see the class."""
+        _check_kind(self.name, self.kind, self.size, FIXTURE_SIZES)
+        _check_friction(self.name, self.friction)
+        if (self.heights is not None) != (self.kind == "height_field"):
+            raise BadArgumentError(f"{self.name}: heights belong to the kind 'height_field'")
+        if self.heights is not None:
+            self._check_heights(self.heights)
+
+    def _check_heights(self, heights: Array) -> None:
+        is_grid = heights.ndim == 2 and min(heights.shape) >= 2
+        if not is_grid or not np.isfinite(heights).all() or np.ptp(heights) == 0:
+            raise BadArgumentError(
+                f"{self.name}: heights must be a finite grid of at least 2 x 2 that is not flat"
+            )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A body, and perhaps one loose object on a table whose surface is the plane z = 0."""
+    """A body, and perhaps objects and fixtures around it.
+
+    Raises:
+        BadArgumentError: a name occurs twice, or a finer step does not divide the usual one.
+    """
 
     body: Body
-    loose_object: bool = False  # whether there is an object; the task describes it
+    objects: tuple[LooseObject, ...] = ()
+    fixtures: tuple[Fixture, ...] = ()
     timestep: float = 0.002  # s of one physics substep
-    # s of a substep during a blow of the tool on the object, to resolve it; None: as always
+    # s of a substep during a blow of the tool on an object, to resolve it; None: as always
     contact_timestep: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that a finer step divides the usual one; BadArgumentError where it does not."""
+        """Check names and time steps; see the class."""
+        names = [item.name for item in self.objects]
+        names += [fixture.name for fixture in self.fixtures]
+        if len(set(names)) < len(names):
+            raise BadArgumentError(f"a name occurs twice in the scene: {', '.join(names)}")
         fine = self.contact_timestep
         if fine is None:
             return
@@ -31,3 +135,34 @@ class Scene:
         if self.contact_timestep is None:
             return 1
         return round(self.timestep / self.contact_timestep)
+
+    @property
+    def description(self) -> str:
+        """The body and its objects in words, for messages."""
+        if not self.objects:
+            return self.body.name
+        names = [item.name for item in self.objects]
+        return f"{self.body.name} with {', '.join(names)}"
+
+
+def _check_kind(name: str, kind: str, size: tuple[float, ...], sizes: dict[str, int]) -> None:
+    if kind not in sizes:
+        raise BadArgumentError(f"{name}: there is no kind {kind!r}; there are: {', '.join(sizes)}")
+    count = sizes[kind]
+    values = np.array(size, dtype=np.float64)
+    is_possible = np.isfinite(values) & (values > 0)
+    if len(values) != count or not is_possible.all():
+        raise BadArgumentError(
+            f"{name}: the size of a {kind} is {count} positive numbers, got {size}"
+        )
+
+
+def _check_friction(name: str, friction: float) -> None:
+    if not (np.isfinite(friction) and friction >= 0):
+        raise BadArgumentError(f"{name}: friction must not be negative, got {friction}")
+
+
+# The object of the families that slide and push: a flat one whose shape the task chooses.
+FLAT_OBJECT = LooseObject("object", "outline", (0.05, 0.05, 0.02))
+# The plane z = 0. An arm does not touch it in simulation: its gate keeps it above.
+TABLE = Fixture("table", "plane", touches_body=False)

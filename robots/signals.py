@@ -3,7 +3,7 @@
 Axes: n worlds, j joints, k named columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, IntFlag
 from typing import Any, Self
@@ -93,11 +93,33 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """Where a loose object of n worlds is put."""
+
+    pos: Array  # (n, 3) m
+    quat: Array | None = None  # (n, 4) w, x, y, z; None: the identity
+
+
+@dataclass(frozen=True)
+class ObjectMotion:
+    """Where one loose object of n worlds is, and how it moves."""
+
+    pos: Array  # (n, 3) m
+    quat: Array  # (n, 4) w, x, y, z
+    vel: Array  # (n, 6) m/s, rad/s
+
+    def take(self, rows: Mask | NDArray[np.int64]) -> "ObjectMotion":
+        """That of some worlds, by mask (n,) or indices."""
+        return ObjectMotion(self.pos[rows], self.quat[rows], self.vel[rows])
+
+
+@dataclass(frozen=True)
 class Signals:
     """One fresh measurement of n worlds, in the base frame of the arm.
 
     Fields of a tool or an object are NaN where there is none. A walker's r root joints come before
-    the driven joints in q and dq, which are then (n, r + j).
+    the driven joints in q and dq, which are then (n, r + j); the root of a ``FreeWalker`` has 7
+    columns in q and 6 in dq.
     """
 
     q: Array  # (n, j) rad or m
@@ -106,18 +128,32 @@ class Signals:
     tool_pos: Array  # (n, 3) m
     tool_quat: Array  # (n, 4)
     tool_vel: Array  # (n, 3) m/s
+    # of the scene's first object
     object_pos: Array  # (n, 3) m
     object_quat: Array  # (n, 4)
     object_vel: Array  # (n, 6) m/s, rad/s
     marker: Array  # (n, 3) m, position of the visible target
     stamp: Array  # (n,) s since the episode began
+    # every object by its name, the first one too; empty where a tracker sees the only one
+    objects: Mapping[str, ObjectMotion] = field(default_factory=dict)
+    # Of a FreeWalker; None of every other body.
+    center_of_mass: Array | None = None  # (n, 3) m
+    # (n, b, 6) N·m and N, what contacts exert on each of b bodies in this state: torque and force
+    # in the world's axes, at the walker's center of mass (MuJoCo's cfrc_ext)
+    contact_forces: Array | None = None
 
     def __len__(self) -> int:
         return len(self.stamp)
 
     def take(self, rows: Mask | NDArray[np.int64]) -> "Signals":
         """The measurements of some worlds, by mask (n,) or indices."""
-        return Signals(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        objects = {name: motion.take(rows) for name, motion in self.objects.items()}
+        taken: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name != "objects":
+                taken[each.name] = None if value is None else value[rows]
+        return Signals(**taken, objects=objects)
 
 
 @dataclass(frozen=True)

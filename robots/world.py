@@ -15,17 +15,17 @@ from robots.arm import Body, Limits
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.reward import RewardFunction
 from robots.scene import Scene
-from robots.signals import Array, ArrayLike, Mask, Signals, Spec
+from robots.signals import Array, ArrayLike, Mask, Pose, Signals, Spec
 
 
 @dataclass(frozen=True)
 class Task:
     """n tasks: the numbers in which one world differs from another, as data.
 
-    A parameter's name is dotted, and its first part says what uses it: ``object``, ``joint`` and
-    ``actuator`` are physics, written into the engine's model; ``disturbance`` is applied between
-    policy and engine (noise, delay); ``goal`` and ``marker`` are read by the family only. On an arm
-    the physics are unknown: NaN.
+    A parameter's name is dotted, and its first part says what uses it: an object's name, ``joint``,
+    ``actuator``, ``body`` and ``geom`` are physics, written into the engine's model;
+    ``disturbance`` is applied between policy and engine (noise, delay); ``goal`` and ``marker`` are
+    read by the family only. On an arm the physics are unknown: NaN.
     """
 
     names: tuple[str, ...]  # p parameters
@@ -74,8 +74,11 @@ class Start:
 
     q: Array  # (n, j) rad, joint positions; a walker's root joints first
     dq: Array | None = None  # (n, j) rad/s; None: at rest
-    object_pos: Array | None = None  # (n, 3) m; None: there is no object
+    # of the scene's first object
+    object_pos: Array | None = None  # (n, 3) m; None: where the scene says, if there is an object
     object_quat: Array | None = None  # (n, 4) w, x, y, z; None: the identity
+    # further objects by name; those that are not named begin where the scene says
+    objects: Mapping[str, Pose] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Family(Protocol):
 
     @property
     def scene(self) -> Scene:
-        """What an engine simulates: the body, and perhaps a loose object."""
+        """What an engine simulates: the body, and perhaps objects and fixtures."""
         ...
 
     @property

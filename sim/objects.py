@@ -1,44 +1,54 @@
 """Loose objects as data: parameters, geometry and mass properties. Pure NumPy.
 
-An object is a flat body of up to three parts: two boxes and an upright cylinder. Parts that a shape
-does not need are tiny and hidden inside the first one that it uses. Axes: n objects, 3 parts.
+Axes: n objects, p parts of each.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.errors import BadArgumentError
+from robots.meshes import hull
 from robots.rotations import quaternion_from_matrix
+from robots.scene import LooseObject
 from robots.signals import Array, Mask
 from robots.world import Task
+from sim import outlines
 
-SHAPES = ("box", "cross", "cylinder", "L", "T")
-DEFAULTS = {
-    "object.shape": 0.0,  # index into SHAPES
-    "object.size_x": 0.05,  # m, half the extent; a cylinder's radius
-    "object.size_y": 0.05,  # m, half the extent
-    "object.size_z": 0.02,  # m, half the height
-    "object.mass": 0.3,  # kg
-    "object.friction": 0.15,  # Coulomb's coefficient against the table and the tool
-    "object.restitution": 0.3,  # of a blow by the tool
-    "object.com_x": 0.0,  # m, center of mass from the centroid
-    "object.com_y": 0.0,  # m
+SIZE_NAMES = {
+    "outline": ("size_x", "size_y", "size_z"),  # m, half extents; of a cylinder x is the radius
+    "box": ("size_x", "size_y", "size_z"),
+    "sphere": ("radius",),
+    "cylinder": ("radius", "half_length"),
+    "capsule": ("radius", "half_length"),
+    "mesh": (),
 }
-DEFAULT_POSITION = (0.5, 0.0, 0.02)  # m, of an object where the start does not give a position
-HIDDEN = 1e-3  # m, half size of a part that is not needed
-BAR_WIDTH = 0.4  # of a cross, an L or a T, as a share of its extent
-DISC = 2  # index of the cylinder among the parts; the other two are boxes
+CENTER_OF_MASS = ("com_x", "com_y", "com_z")  # m, from the centroid
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Geometry of n objects, in a frame at the centroid of each: two boxes, then a cylinder."""
+    """Geometry of n objects, in a frame at the centroid of each."""
 
-    size: Array  # (n, 3, 3) m, half extents; of the cylinder radius, half height, 0
-    pos: Array  # (n, 3, 3) m
-    used: Mask  # (n, 3)
+    kinds: tuple[str, ...]  # (p,)
+    # (n, p, 3) m: of a box and a mesh half extents; of others radius, half length or 0, 0
+    size: Array
+    pos: Array  # (n, p, 3) m
+    used: Mask  # (n, p)
+
+    def half_extent(self) -> Array:
+        """Half the edges of the parts' bounding boxes, (n, p, 3) m."""
+        result = self.size.copy()
+        for part, kind in enumerate(self.kinds):
+            radius = self.size[:, part, 0]
+            half_length = self.size[:, part, 1]
+            if kind in ("box", "mesh"):
+                continue
+            top = radius + half_length if kind in ("sphere", "capsule") else half_length
+            result[:, part] = np.stack([radius, radius, top], -1)
+        return result
 
 
 @dataclass(frozen=True)
@@ -53,217 +63,166 @@ class Inertia:
 
 @dataclass(frozen=True)
 class Objects:
-    """All that an engine must know of n objects."""
+    """All that an engine must know of one loose object in n tasks."""
 
-    parameters: dict[str, Array]  # every name of DEFAULTS, (n,) each
+    parameters: dict[str, Array]  # every name of ``defaults``, (n,) each
     parts: Parts
     inertia: Inertia
 
 
 @dataclass(frozen=True)
-class Rectangle:
-    """An axis-aligned rectangle in the plane for each of n objects."""
+class Hull:
+    """The convex hull of a mesh, about its centroid."""
 
-    half: Array  # (n, 2) m, half extents
-    center: Array  # (n, 2) m
-
-
-@dataclass(frozen=True)
-class Outline:
-    """The footprint of n objects of one shape."""
-
-    boxes: tuple[Rectangle, Rectangle]
-    radius: Array  # (n,) m, of the cylinder
+    vertices: Array  # (v, 3) m
+    faces: NDArray[np.int64]  # (f, 3)
+    tensor: Array  # (3, 3) m², its inertia for a mass of 1 kg
+    half_extent: Array  # (3,) m, of the smallest box about the centroid that holds it
 
 
-def describe(task: Task) -> Objects:
-    """The objects of n tasks.
+def describe(item: LooseObject, task: Task) -> Objects:
+    """An object as n tasks change it.
 
     Raises:
-        BadArgumentError: a shape code does not exist.
+        BadArgumentError: a shape code does not exist, or the mesh cannot be read.
     """
-    values = parameters(task)
-    geometry = parts(values)
-    return Objects(values, geometry, inertia(values, geometry))
+    values = parameters(item, task)
+    geometry = parts(item, values)
+    return Objects(values, geometry, inertia(item, values, geometry))
 
 
-def parameters(task: Task) -> dict[str, Array]:
-    """Every name of ``DEFAULTS``, (n,) each; from the task where it names it."""
-    n = len(task)
-    return {
-        name: task[name] if name in task.names else np.full(n, default)
-        for name, default in DEFAULTS.items()
-    }
+def defaults(item: LooseObject) -> dict[str, float]:
+    """Every parameter of an object as its scene gives it; a task calls it ``NAME.PARAMETER``."""
+    values = dict(zip(SIZE_NAMES[item.kind], item.size, strict=False))
+    if item.kind == "outline":
+        values["shape"] = 0.0
+    values["mass"] = item.mass
+    values["friction"] = item.friction
+    values["restitution"] = item.restitution
+    return values | dict.fromkeys(CENTER_OF_MASS, 0.0)
 
 
-def parts(p: dict[str, Array]) -> Parts:
-    """The geometry of objects with parameters (n,) each.
+def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
+    """Every name of ``defaults``, (n,) each; from the task where it names it."""
+    values = {}
+    for name, default in defaults(item).items():
+        full_name = f"{item.name}.{name}"
+        is_given = full_name in task.names
+        values[name] = task[full_name] if is_given else np.full(len(task), default)
+    return values
+
+
+def part_kinds(item: LooseObject) -> tuple[str, ...]:
+    """The kinds of an object's parts, (p,)."""
+    return outlines.PART_KINDS if item.kind == "outline" else (item.kind,)
+
+
+def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
+    """The geometry of an object with parameters (n,) each.
 
     Raises:
-        BadArgumentError: a shape code does not exist.
+        BadArgumentError: a shape code does not exist, or the mesh cannot be read.
     """
-    size, pos = _footprints(p)
-    used = size[..., 0] > HIDDEN
-    _set_heights(size, used, p["object.size_z"])
-    pos = _hide_unused(pos, used)
-    weight = area(size) * used
-    centroid = _weighted_mean(pos, weight)
-    return Parts(size, pos - centroid[:, None], used)
+    kinds = part_kinds(item)
+    if item.kind == "outline":
+        size, pos, used = outlines.outline_parts(p)
+        weight = volume(kinds, size) * used
+        centroid = _weighted_mean(pos, weight)
+        return Parts(kinds, size, pos - centroid[:, None], used)
+    n = len(p["mass"])
+    size = np.zeros((n, 1, 3))
+    for column, name in enumerate(SIZE_NAMES[item.kind]):
+        size[:, 0, column] = p[name]
+    if item.kind == "mesh":
+        size[:, 0] = mesh_hull(item).half_extent
+    pos = np.zeros_like(size)
+    used = np.ones((n, 1), dtype=bool)
+    return Parts(kinds, size, pos, used)
 
 
 def _weighted_mean(pos: Array, weight: Array) -> Array:
-    """The mean of the parts' positions (n, 3, 3) with weights (n, 3), (n, 3)."""
+    """The mean of the parts' positions (n, p, 3) with weights (n, p), (n, 3)."""
     total = weight.sum(1)
     weighted = weight[..., None] * pos
     return np.asarray(weighted.sum(1) / total[:, None])
 
 
-def _footprints(p: dict[str, Array]) -> tuple[Array, Array]:
-    """Sizes of the parts in the plane and their centers, (n, 3, 3) each; heights are not set."""
-    codes = p["object.shape"].astype(int)
-    _check_shapes(codes)
-    outlines = _outlines(p["object.size_x"], p["object.size_y"])
-    shape_of_parts = (len(codes), 3, 3)
-    size = np.empty(shape_of_parts)
-    pos = np.zeros(shape_of_parts)
-    for code, shape in enumerate(SHAPES):
-        rows = codes == code
-        outline = outlines[shape]
-        for part, box in enumerate(outline.boxes):
-            size[rows, part, :2] = box.half[rows]
-            pos[rows, part, :2] = box.center[rows]
-        size[rows, DISC, 0] = outline.radius[rows]
-    return size, pos
+def volume(kinds: tuple[str, ...], size: Array) -> Array:
+    """Volumes of primitive parts with sizes (n, p, 3), m³ (n, p)."""
+    columns = []
+    for part, kind in enumerate(kinds):
+        x, y, z = size[:, part].T
+        disc = np.pi * x**2
+        ball = disc * x * 4 / 3
+        values = {
+            "box": 8 * x * y * z,
+            "mesh": 8 * x * y * z,  # of its bounding box
+            "sphere": ball,
+            "cylinder": disc * 2 * y,
+            "capsule": disc * 2 * y + ball,
+        }
+        columns.append(values[kind])
+    return np.stack(columns, -1)
 
 
-def _check_shapes(codes: NDArray[np.int64]) -> None:
-    count = len(SHAPES)
-    unknown = (codes < 0) | (codes >= count)
-    if not unknown.any():
-        return
-    allowed = dict(enumerate(SHAPES))
-    given = sorted(set(codes.tolist()))
-    raise BadArgumentError(f"object.shape must be one of {allowed}, got {given}")
-
-
-def _outlines(x: Array, y: Array) -> dict[str, Outline]:
-    """The footprint of every shape with half extents x and y, (n,) m each."""
-    zero = np.zeros(len(x))
-    tiny = np.full(len(x), HIDDEN)
-    # half widths of bars along y and along x
-    bar_x = BAR_WIDTH * x
-    bar_y = BAR_WIDTH * y
-    unused = _rectangle(tiny, tiny, zero, zero)
-    full = _rectangle(x, y, zero, zero)
-    # a cross
-    along_x = _rectangle(x, bar_y, zero, zero)
-    along_y = _rectangle(bar_x, y, zero, zero)
-    # an L and a T: a bar along y at the low end of x, and one from there to the high end of x
-    rest = x - bar_x
-    left = _rectangle(bar_x, y, -x + bar_x, zero)
-    low = _rectangle(rest, bar_y, bar_x, -y + bar_y)
-    middle = _rectangle(rest, bar_y, bar_x, zero)
-    return {
-        "box": Outline((full, unused), tiny),
-        "cross": Outline((along_x, along_y), tiny),
-        "cylinder": Outline((unused, unused), x),
-        "L": Outline((left, low), tiny),
-        "T": Outline((left, middle), tiny),
-    }
-
-
-def _rectangle(half_x: Array, half_y: Array, center_x: Array, center_y: Array) -> Rectangle:
-    """From (n,) m each."""
-    half = np.stack([half_x, half_y], -1)
-    center = np.stack([center_x, center_y], -1)
-    return Rectangle(half, center)
-
-
-def _set_heights(size: Array, used: Mask, half_height: Array) -> None:
-    """Complete the sizes (n, 3, 3) of parts, those of unused ones with tiny heights."""
-    height = np.where(used, half_height[:, None], HIDDEN)
-    size[:, :DISC, 2] = height[:, :DISC]
-    size[:, DISC, 1] = height[:, DISC]
-    size[:, DISC, 2] = 0.0
-
-
-def _hide_unused(pos: Array, used: Mask) -> Array:
-    """Positions (n, 3, 3) with the unused parts at the first used one."""
-    rows = np.arange(len(pos))
-    first_used = pos[rows, used.argmax(-1)]
-    return np.where(used[..., None], pos, first_used[:, None])
-
-
-def area(size: Array) -> Array:
-    """Footprint of parts with sizes (n, 3, 3), m² (n, 3)."""
-    half_x = size[:, :DISC, 0]
-    half_y = size[:, :DISC, 1]
-    radius = size[:, DISC:, 0]
-    boxes = 4 * half_x * half_y
-    disc = np.pi * radius**2
-    return np.concatenate([boxes, disc], 1)
-
-
-def inertia(p: dict[str, Array], geometry: Parts) -> Inertia:
+def inertia(item: LooseObject, p: dict[str, Array], geometry: Parts) -> Inertia:
     """Mass properties at uniform density; an offset of the center of mass does not change moments.
 
     Where the two bars of a cross overlap, the overlap counts twice: a hub.
     """
-    mass = p["object.mass"]
-    part_mass = _part_masses(mass, geometry)
-    tensor = _tensor(part_mass, geometry)
+    mass = p["mass"]
+    if item.kind == "mesh":
+        tensor = mass[:, None, None] * mesh_hull(item).tensor
+    else:
+        tensor = _tensor(mass, geometry)
     moments, axes = np.linalg.eigh(tensor)
     handedness = np.sign(np.linalg.det(axes))
     axes[..., 2] *= handedness[:, None]  # a rotation, not a reflection
-    com_x = p["object.com_x"]
-    com_y = p["object.com_y"]
-    com_z = np.zeros(len(mass))
     return Inertia(
         mass=mass,
-        com=np.stack([com_x, com_y, com_z], -1),
+        com=np.stack([p[name] for name in CENTER_OF_MASS], -1),
         moments=moments,
         quat=quaternion_from_matrix(axes),
     )
 
 
-def _tensor(part_mass: Array, geometry: Parts) -> Array:
-    """Inertia tensors about the centroid, (n, 3, 3) kg·m², of parts with masses (n, 3)."""
-    own = part_mass[..., None] * _moments_per_mass(geometry.size)
+def _tensor(mass: Array, geometry: Parts) -> Array:
+    """Inertia tensors of masses (n,) about the centroid, (n, 3, 3) kg·m²."""
+    share = volume(geometry.kinds, geometry.size) * geometry.used
+    share /= share.sum(1, keepdims=True)
+    part_mass = mass[:, None] * share  # (n, p)
+    columns = []
+    for part, kind in enumerate(geometry.kinds):
+        size = geometry.size[:, part]
+        columns.append(_moments_per_mass(kind, size))
+    per_mass = np.stack(columns, 1)
+    own = part_mass[..., None] * per_mass
     shifted = part_mass[..., None, None] * _steiner_per_mass(geometry.pos)
     tensors = own[..., None] * np.eye(3) + shifted
     return np.asarray(tensors.sum(1))
 
 
-def _part_masses(mass: Array, geometry: Parts) -> Array:
-    """The mass of each part, (n, 3) kg; zero for those that are not used."""
-    footprint = area(geometry.size) * geometry.used
-    total = footprint.sum(1, keepdims=True)
-    return np.asarray(mass[:, None] * footprint / total)
-
-
-def _moments_per_mass(size: Array) -> Array:
-    """Principal moments of the parts about their own centers for a mass of 1 kg, (n, 3, 3) m²."""
-    boxes = _box_moments(size[:, :DISC])
-    disc = _disc_moments(size[:, DISC:])
-    return np.concatenate([boxes, disc], 1)
-
-
-def _box_moments(half: Array) -> Array:
-    """Those of boxes with half extents (..., 3) m, (..., 3) m²."""
-    x2 = half[..., 0] ** 2
-    y2 = half[..., 1] ** 2
-    z2 = half[..., 2] ** 2
-    moments = np.stack([y2 + z2, x2 + z2, x2 + y2], -1)
-    return moments / 3
-
-
-def _disc_moments(size: Array) -> Array:
-    """Those of cylinders along z with radius, half height, 0 (..., 3) m, (..., 3) m²."""
-    radius2 = size[..., 0] ** 2
-    height2 = size[..., 1] ** 2
-    upright = radius2 / 2
-    sideways = radius2 / 4 + height2 / 3
-    return np.stack([sideways, sideways, upright], -1)
+def _moments_per_mass(kind: str, size: Array) -> Array:
+    """Principal moments of parts (n, 3) about their centers for a mass of 1 kg, (n, 3) m²."""
+    x, y, z = (size**2).T
+    if kind == "box":
+        return np.stack([y + z, x + z, x + y], -1) / 3
+    ball = 0.4 * x
+    upright = x / 2  # of a cylinder along z
+    sideways = x / 4 + y / 3
+    if kind == "sphere":
+        return np.stack([ball, ball, ball], -1)
+    if kind == "cylinder":
+        return np.stack([sideways, sideways, upright], -1)
+    # a capsule: a cylinder between two halves of a ball, whose centers of mass lie 3/8 radii out
+    radius = size[:, 0]
+    half_length = size[:, 1]
+    ball_length = 4 / 3 * radius  # of a cylinder as large as both caps
+    caps = ball_length / (ball_length + 2 * half_length)  # their share of the mass
+    caps_sideways = ball + y + 0.75 * half_length * radius
+    along = (1 - caps) * upright + caps * ball
+    across = (1 - caps) * sideways + caps * caps_sideways
+    return np.stack([across, across, along], -1)
 
 
 def _steiner_per_mass(pos: Array) -> Array:
@@ -271,3 +230,26 @@ def _steiner_per_mass(pos: Array) -> Array:
     squared = (pos**2).sum(-1)
     outer = pos[..., :, None] * pos[..., None, :]
     return np.asarray(squared[..., None, None] * np.eye(3) - outer)
+
+
+def mesh_hull(item: LooseObject) -> Hull:
+    """The hull of an object's mesh.
+
+    Raises:
+        BadArgumentError: the file is missing, cannot be read or is flat.
+    """
+    assert item.mesh is not None
+    return _read_hull(item.mesh, item.size)
+
+
+@lru_cache(maxsize=64)
+def _read_hull(path: Path, scale: tuple[float, ...]) -> Hull:
+    """See ``mesh_hull``."""
+    solid = hull(path, np.array(scale))
+    vertices = solid.vertices - solid.center_mass
+    return Hull(
+        vertices=vertices,
+        faces=solid.faces,
+        tensor=solid.moment_inertia / solid.volume,  # trimesh's density is 1
+        half_extent=np.abs(vertices).max(0),
+    )

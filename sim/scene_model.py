@@ -6,29 +6,33 @@ A new kind of body registers its model: ``@body_model.register``.
 from functools import singledispatch
 
 import mujoco
+import numpy as np
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
-from robots.scene import Scene
-from sim.objects import DEFAULT_POSITION
+from robots.scene import Fixture, LooseObject, Scene
+from robots.signals import Array, Mask
+from sim.objects import mesh_hull, part_kinds
 
-# The parts of a loose object, in the order of ``sim.objects.Parts``. Sizes, masses and the friction
-# of the pairs below are placeholders: an engine writes those of its task.
-PARTS = {
-    "object_box": mujoco.mjtGeom.mjGEOM_BOX,
-    "object_bar": mujoco.mjtGeom.mjGEOM_BOX,
-    "object_disc": mujoco.mjtGeom.mjGEOM_CYLINDER,
+GEOMS = {
+    "plane": mujoco.mjtGeom.mjGEOM_PLANE,
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
+    "height_field": mujoco.mjtGeom.mjGEOM_HFIELD,
 }
-# solref of object and table: time constant in s, of which MuJoCo asks for two time steps of at most
-# 5 ms, and damping ratio
+# solref of an object on a table: time constant in s, of which MuJoCo asks for two time steps of at
+# most 5 ms, and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
+PLANE_SIZE = (3.0, 3.0, 0.1)  # m, of a plane as it is drawn; it has no end
+GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
-OBJECT = "object"  # body and free joint
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
-OBJECT_VELOCITY = "object_vel"  # sensor; its readings are followed by those of OBJECT_SPIN
-OBJECT_SPIN = "object_spin"
+ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
@@ -44,16 +48,47 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 
 
 def build_scene(scene: Scene) -> mujoco.MjSpec:
-    """The editable model of a scene: its body, and the loose object on a table at z = 0.
+    """The editable model of a scene: its body, its fixtures and its loose objects.
+
+    An object's body and free joint have its name; its geoms are ``part_names`` and its velocity
+    sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine
+    writes those of its task. A fixture's geom has the fixture's name.
 
     Raises:
-        BadArgumentError: this kind of body has no model.
+        BadArgumentError: this kind of body has no model, or a mesh cannot be read.
     """
     spec = body_model(scene.body)
     spec.option.timestep = scene.timestep
-    if scene.loose_object:
-        _add_object(spec)
+    _strip_visuals(spec)
+    body_geoms = _named_geoms(scene.body, spec)
+    for fixture in scene.fixtures:
+        _add_fixture(spec, fixture, body_geoms)
+    # what each object may touch: the fixtures, the body and the objects before it
+    others = [fixture.name for fixture in scene.fixtures] + body_geoms
+    for item in scene.objects:
+        others += _add_object(spec, item, others)
     return spec
+
+
+def own_grounds(model: mujoco.MjModel) -> Mask:
+    """The fixed geoms that a body's own model lets it touch, (ngeom,).
+
+    With objects they count as a friction of 1: theirs is that of the body on them.
+    """
+    is_fixed = model.body_weldid[model.geom_bodyid] == 0
+    is_touched = (model.geom_contype | model.geom_conaffinity) != 0
+    return np.asarray(is_fixed & is_touched)
+
+
+def part_names(item: LooseObject) -> list[str]:
+    """The names of the geoms of an object's parts."""
+    count = len(part_kinds(item))
+    return [f"{item.name}_{part}" for part in range(count)]
+
+
+def velocity_name(item: LooseObject) -> str:
+    """The sensor of an object's linear velocity; the three readings after it are its spin."""
+    return f"{item.name}_vel"
 
 
 @singledispatch
@@ -61,7 +96,7 @@ def body_model(body: Body) -> mujoco.MjSpec:
     """The model of a body with its actuators, one for each of ``body.joints`` and in that order.
 
     Its joints are ``body.root`` and then ``body.joints``. A tool has a linear velocity sensor named
-    ``tool_vel``. Geoms that a loose object may touch are named.
+    ``tool_vel``.
 
     Raises:
         BadArgumentError: no model is registered for this kind of body.
@@ -73,7 +108,39 @@ def body_model(body: Body) -> mujoco.MjSpec:
 @body_model.register
 def _(body: Walker) -> mujoco.MjSpec:
     """A walker's MJCF, which has ground and motors."""
-    return mujoco.MjSpec.from_file(str(body.mjcf))
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    return spec
+
+
+@body_model.register
+def _(body: FreeWalker) -> mujoco.MjSpec:
+    """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
+    spec = mujoco.MjSpec.from_file(str(body.mjcf))
+    _order_motors(spec, body)
+    (root,) = body.root_joints
+    torso = spec.joint(root).parent.name
+    _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
+    return spec
+
+
+def _order_motors(spec: mujoco.MjSpec, body: Walker) -> None:
+    """Put the motors into the order of the joints that they drive."""
+    driven = tuple(motor.target for motor in spec.actuators)
+    if driven == body.joints:
+        return
+    motors = {motor.target: motor for motor in spec.actuators}
+    for joint in body.joints:
+        old = motors[joint]
+        copied = {
+            "gear": old.gear.copy(),
+            "ctrllimited": old.ctrllimited,
+            "ctrlrange": old.ctrlrange.copy(),
+        }
+        spec.delete(old)
+        motor = spec.add_actuator(name=joint, target=joint, **copied)
+        motor.set_to_motor()
+        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
 
 
 @body_model.register
@@ -115,28 +182,109 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     servo.forcerange = [-limit, limit]
 
 
-def _add_object(spec: mujoco.MjSpec) -> None:
-    """A table at z = 0 and an object on it, which touches the table and the body's geoms alone."""
-    body_geoms = [geom.name for geom in spec.geoms]
-    table = spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE)
-    table.size = [3, 3, 0.1]
-    table.contype = 0
-    table.conaffinity = 0
-    item = spec.worldbody.add_body(name=OBJECT, pos=DEFAULT_POSITION)
-    item.add_freejoint()
-    item.mass = 0.3
-    item.inertia = [1e-3, 1.1e-3, 1.2e-3]
-    item.ipos = [1e-3, 0, 0]
-    item.explicitinertial = True
-    for name, kind in PARTS.items():
-        item.add_geom(name=name, type=kind, size=[0.02] * 3, contype=0, conaffinity=0)
-    for other in ("table", *body_geoms):
-        for name in PARTS:
-            pair = spec.add_pair(name=f"{name}_{other}", geomname1=name, geomname2=other)
-            pair.condim = 3
-            pair.solref = TABLE_CONTACT
-    _add_velocity_sensor(spec, OBJECT_VELOCITY, LINEAR, OBJECT)
-    _add_velocity_sensor(spec, OBJECT_SPIN, ANGULAR, OBJECT)
+def _strip_visuals(spec: mujoco.MjSpec) -> None:
+    """Leave out what is only to be seen: half a megabyte in some models, in every copy."""
+    for geom in spec.geoms:
+        geom.material = ""
+    for picture in [*spec.materials, *spec.textures]:
+        spec.delete(picture)
+    spec.compiler.discardvisual = True
+
+
+def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
+    """The names of the body's geoms; those without one get one."""
+    for i, geom in enumerate(spec.geoms):
+        geom.name = geom.name or f"{body.name}_{i}"
+    return [geom.name for geom in spec.geoms]
+
+
+def _add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
+    """A geom of the world, which touches what moves of the body where it is to."""
+    size = fixture.size or PLANE_SIZE
+    geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
+    geom.pos = fixture.position
+    geom.quat = fixture.quat
+    geom.friction[0] = fixture.friction
+    geom.contype = 0
+    geom.conaffinity = 0
+    if fixture.heights is None:
+        geom.size = _padded(size)
+    else:
+        _add_heights(spec, fixture, fixture.heights)
+        geom.hfieldname = fixture.name
+    if not fixture.touches_body:
+        return
+    for name in body_geoms:
+        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
+            friction = spec.geom(name).friction[0]
+            _add_pair(spec, name, fixture.name, friction * fixture.friction)
+
+
+def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
+    """A height field's grid. MuJoCo stretches its data to 0 at the lowest and 1 at the highest."""
+    lowest = heights.min()
+    rows, columns = heights.shape
+    field = spec.add_hfield(name=fixture.name, nrow=rows, ncol=columns)
+    above = heights - lowest
+    field.size = [*fixture.size, above.max(), GROUND_DEPTH]
+    field.userdata = above.ravel()
+    up = np.array([0.0, 0.0, lowest])
+    turn = np.array(fixture.quat)
+    shift = np.zeros(3)
+    mujoco.mju_rotVecQuat(shift, up, turn)
+    spec.geom(fixture.name).pos = fixture.position + shift
+
+
+def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
+    """A free body which touches the geoms of some names alone; returns the names of its own."""
+    link = spec.worldbody.add_body(name=item.name, pos=item.position)
+    link.add_freejoint(name=item.name)
+    link.mass = item.mass
+    link.inertia = [1e-3, 1.1e-3, 1.2e-3]
+    link.ipos = [1e-3, 0, 0]
+    link.explicitinertial = True
+    link.simple = 0  # not as a body whose center of mass stays at its origin: a task may move it
+    names = part_names(item)
+    for name, kind in zip(names, part_kinds(item), strict=True):
+        geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)
+        if kind == "mesh":
+            geom.meshname = _add_hull(spec, item)
+        else:
+            geom.size = [0.02] * 3
+        geom.friction[0] = item.friction
+    for other in others:
+        touched = spec.geom(other)
+        is_ground = touched.parent.id == 0 and (touched.contype or touched.conaffinity)
+        factor = 1.0 if is_ground else touched.friction[0]
+        for name in names:
+            _add_pair(spec, name, other, item.friction * factor)
+    _add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
+    _add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
+    return names
+
+
+def _add_hull(spec: mujoco.MjSpec, item: LooseObject) -> str:
+    """The convex hull of an object's mesh; returns its name."""
+    solid = mesh_hull(item)
+    mesh = spec.add_mesh(name=item.name)
+    mesh.uservert = solid.vertices.ravel()
+    mesh.userface = solid.faces.ravel()
+    return item.name
+
+
+def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:
+    """Let two geoms touch, with Coulomb's friction."""
+    pair = spec.add_pair(name=f"{first}_{second}", geomname1=first, geomname2=second)
+    pair.condim = 3
+    pair.solref = TABLE_CONTACT
+    pair.friction[:2] = friction
+
+
+def _padded(size: tuple[float, ...]) -> Array:
+    """MuJoCo's size of a geom, which has three numbers."""
+    result = np.zeros(3)
+    result[: len(size)] = size
+    return result
 
 
 def _add_velocity_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtSensor, body: str) -> None:

@@ -10,7 +10,7 @@ from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from robots.arm import Body, Limits
 from robots.driver import Capabilities
 from robots.errors import BadArgumentError
-from robots.scene import Scene
+from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Setpoint, Spec, Verdict
 from robots.world import Step, Task
 
@@ -95,7 +95,7 @@ class Tiny:
 class TinyObject(Tiny):
     """The same with an object that has to be placed."""
 
-    scene = Scene(BODY, loose_object=True)
+    scene = Scene(BODY, (FLAT_OBJECT,), (TABLE,))
 
 
 def answer(n: int, **changes: Any) -> Step:

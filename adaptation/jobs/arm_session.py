@@ -104,7 +104,7 @@ class ArmSession:
         """
         operator = self._operator
         ask = input if operator is None else operator.ask
-        needs_operator = self.family.scene.loose_object and not task_is_known(self._driver)
+        needs_operator = bool(self.family.scene.objects) and not task_is_known(self._driver)
         self.world = ArmWorld(
             self.family,
             self._arm,

@@ -17,7 +17,7 @@ from policies.method import TrialBatch
 from robots.errors import BadArgumentError
 from robots.signals import Signals
 from robots.world import Family, Step, Task
-from sim.objects import SHAPES
+from sim.outlines import SHAPES
 from sim.rendering import Clip
 from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld

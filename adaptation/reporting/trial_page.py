@@ -21,7 +21,7 @@ from adaptation.runs.run import Run
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, PliantError
 from robots.signals import Array
-from sim.objects import SHAPES
+from sim.outlines import SHAPES
 from sim.rendering import Clip
 
 # Task parameters that are shown for each object, with their headings.

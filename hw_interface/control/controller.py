@@ -286,7 +286,7 @@ class ArmController:
 
     def track_object(self, now: float) -> None:
         """Read the tracker, if any; an object that cannot be located is NaN."""
-        if self.tracker is None or not self.family.scene.loose_object:
+        if self.tracker is None or not self.family.scene.objects:
             return
         state, stamp = read_object(self.tracker)
         is_current = self.watchdog.check_object(state, stamp, now)

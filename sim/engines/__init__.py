@@ -34,8 +34,6 @@ def engine_for(scene: Scene, name: str | None = None) -> str:
         if ENGINES[candidate].supports(scene):
             return candidate
     supporting = [other for other in ENGINES if ENGINES[other].supports(scene)]
-    body = scene.body.name
-    content = f"{body} with an object" if scene.loose_object else body
     engines = ", ".join(supporting) or "no engine"
     refused = f", not on {name}" if name else ""
-    raise BadArgumentError(f"{content} runs on {engines}{refused}")
+    raise BadArgumentError(f"{scene.description} runs on {engines}{refused}")

@@ -1,6 +1,6 @@
 """The contract of a physics engine, and what engines share. Axes: n worlds, k ticks, j joints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,10 +11,11 @@ from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
-from robots.signals import Array, Mask, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, ObjectMotion, Pose, Setpoint, Signals, Torque
 from robots.world import Start, Task
 
 C = TypeVar("C", Setpoint, Torque)
+BODY_PHYSICS = ("joint", "actuator", "body", "geom")  # how the names of a body's physics begin
 
 
 class Engine(Protocol):
@@ -56,13 +57,14 @@ class Engine(Protocol):
         """Set the physics of some worlds.
 
         Args:
-            task: one row per world. ``object.*``, ``joint.*`` and ``actuator.*`` are physics; those
-                that the task does not name are set to the scene's own values. Other names are
-                ignored.
+            task: one row per world. ``NAME.*`` of the scene's objects and the names that begin with
+                one of ``BODY_PHYSICS`` are physics; those that the task does not name are set to
+                the scene's own values. Other names are ignored.
             mask: (n,) the worlds to set; None: all.
 
         Raises:
-            BadArgumentError: an object has a shape that does not exist.
+            BadArgumentError: an object has a shape that does not exist, or the engine has nothing
+                to write a body's physics to.
         """
         ...
 
@@ -70,8 +72,7 @@ class Engine(Protocol):
         """Put some worlds at their start, with no torque, clock zero and no longer diverged.
 
         Args:
-            start: one row per world. Without ``object_pos`` an object of the scene stands at
-                ``sim.objects.DEFAULT_POSITION``.
+            start: one row per world. An object that it does not place is where the scene says.
             mask: (n,) the worlds to put there; None: all.
         """
         ...
@@ -131,9 +132,8 @@ def require_support(engine: Engine, scene: Scene) -> None:
         BadArgumentError: it does not; the message names body and engine.
     """
     if not engine.supports(scene):
-        addition = " with an object" if scene.loose_object else ""
         name = type(engine).__name__
-        raise BadArgumentError(f"{name} cannot simulate {scene.body.name}{addition}")
+        raise BadArgumentError(f"{name} cannot simulate {scene.description}")
 
 
 def require_command(body: Body, command: Setpoint | Torque, kind: type[C]) -> C:
@@ -175,6 +175,26 @@ def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
     return np.arange(n) if mask is None else np.flatnonzero(mask)
 
 
+def require_known_physics(body: Body, task: Task, also: Collection[str] = ()) -> None:
+    """Check that an engine can write all of a task's physics of the body.
+
+    Args:
+        body: whose physics they are.
+        task: what is to be written.
+        also: names that this engine knows beside ``joint.damping``, ``actuator.strength`` and
+            ``actuator.JOINT``.
+
+    Raises:
+        BadArgumentError: the message names the first unknown parameter.
+    """
+    actuators = [f"actuator.{joint}" for joint in body.joints]
+    known = {"joint.damping", "actuator.strength", *actuators, *also}
+    for name in task.names:
+        kind, _, _ = name.partition(".")
+        if kind in BODY_PHYSICS and name not in known:
+            raise BadArgumentError(f"{name} is no physics of {body.name} that can be set here")
+
+
 def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:
     """Factor of each joint's torque, (n, j): 1 as commanded, 0 none, negative the other way.
 
@@ -205,6 +225,26 @@ def start_velocity(start: Start) -> Array:
     if start.dq is None:
         return np.zeros_like(start.q)
     return start.dq
+
+
+def start_pose(start: Start, scene: Scene, i: int) -> Pose | None:
+    """Where the scene's i-th object is put; None: where the scene says."""
+    given = start.objects or {}
+    name = scene.objects[i].name
+    if name in given:
+        return given[name]
+    if i == 0 and start.object_pos is not None:
+        return Pose(start.object_pos, start.object_quat)
+    return None
+
+
+def first_object(objects: Mapping[str, ObjectMotion]) -> dict[str, Array]:
+    """The signals of a scene's first object; none without one."""
+    motions = list(objects.values())
+    if not motions:
+        return {}
+    first = motions[0]
+    return {"object_pos": first.pos, "object_quat": first.quat, "object_vel": first.vel}
 
 
 def tool_motion(kinematics: Kinematics, q: Array, dq: Array) -> tuple[Array, Array, Array]:

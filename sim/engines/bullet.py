@@ -9,25 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import Body, Walker
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Mask, Setpoint, Signals, Torque
+from robots.signals import Array, Mask, ObjectMotion, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim import objects
 from sim.engines.base import (
     actuator_strength,
     count_ticks,
+    first_object,
     is_registered,
     joint_damping,
+    require_known_physics,
     require_support,
     tool_motion,
     world_indices,
 )
-from sim.engines.bullet_arm import BulletArm
-from sim.engines.bullet_body import BulletBody
-from sim.engines.bullet_object import Client
+from sim.engines.bullet_drives import Drive, bullet_drive
+from sim.engines.bullet_refusals import require_carried
+from sim.engines.bullet_shapes import Client
+from sim.engines.bullet_world import BulletWorld
+from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.scene_model import compile_scene
 
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
 # many of them gets a fresh client, which takes as long as 50 objects.
@@ -37,90 +41,94 @@ WORLD_BYTES = 35 * 2**20  # of memory that a client takes, with an arm and an ob
 
 
 @singledispatch
-def bullet_world(body: Body, scene: Scene, client: Client) -> BulletBody:
-    """Build a scene in a fresh client. A new kind of body registers: ``@bullet_world.register``.
-
-    Raises:
-        BadArgumentError: nothing is registered for this kind of body.
-    """
-    raise BadArgumentError(f"{body.name}: PyBullet cannot build a {type(body).__name__}")
+def needs_mujoco(body: Body) -> bool:
+    """Whether a body of a kind that can be driven cannot be simulated as it should be."""
+    return False
 
 
-@bullet_world.register
-def _(body: ArmSpec, scene: Scene, client: Client) -> BulletBody:
-    return BulletArm(body, scene, client)
-
-
-@bullet_world.register
-def _(body: Walker, scene: Scene, client: Client) -> BulletBody:
-    from sim.engines.bullet_walker import BulletWalker  # imports MuJoCo
-
-    return BulletWalker(body, scene, client)
+@needs_mujoco.register
+def _(body: Walker) -> bool:
+    return body.needs_mujoco
 
 
 class BulletEngine:
-    """An Engine over PyBullet: one ``BulletBody``, with a client of its own, per world."""
+    """An Engine over PyBullet: a client of its own per world, all built from one model."""
 
     n = 0
 
     @staticmethod
     def supports(scene: Scene) -> bool:
-        """Every kind of body that can be built; a loose object needs one that has a tool."""
-        if not is_registered(bullet_world, scene.body):
-            return False
-        has_tool = is_registered(make_kinematics, scene.body)
-        return has_tool or not scene.loose_object
+        """Every kind of body that can be driven; ``load`` still refuses what a model may have."""
+        return is_registered(bullet_drive, scene.body) and not needs_mujoco(scene.body)
 
     def load(self, scene: Scene, n: int) -> None:
-        """Start n clients with the body in each.
+        """Compile the scene and build it in n clients.
 
         Raises:
-            BadArgumentError: the scene is not supported, or the memory is too small.
+            BadArgumentError: the scene is not supported, its model has a part that Bullet cannot
+                carry, or the memory is too small.
         """
         require_support(self, scene)
         check_memory(n, available_memory())
+        self._model = compile_scene(scene)
+        require_carried(self._model, bullet_drive(scene.body).rotors)
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        self._worlds = []
-        for _ in range(n):
-            world = bullet_world(scene.body, scene, connect())
-            self._worlds.append(world)
+        self._object_fields = ObjectFields(scene, self._model)
+        self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)
         self._no_quat = np.full((n, 4), np.nan)
+        self._no_twist = np.full((n, 6), np.nan)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
-    def write(self, task: Task, mask: Mask | None = None) -> None:
-        """Set some worlds' physics; their object is built again."""
-        damping = joint_damping(task)
-        joints = self.scene.body.joints
-        strength = actuator_strength(task, joints)
-        described = None
-        if self.scene.loose_object:
-            described = objects.describe(task)
-        for i in world_indices(mask, self.n).tolist():
-            world = self._world_with_room(i)
-            world.damping = float(damping[i])
-            world.set_strength(strength[i])
-            if world.object is not None and described is not None:
-                world.object.make(described, i)
+    def _build(self) -> Drive:
+        """One world, and what drives its body."""
+        kind = bullet_drive(self.scene.body)
+        world = BulletWorld(self.scene, self._model, connect(), kind.rotors)
+        return kind(world, self._model)
 
-    def _world_with_room(self, i: int) -> BulletBody:
+    def write(self, task: Task, mask: Mask | None = None) -> None:
+        """Set some worlds' physics; their objects are built again."""
+        require_known_physics(self.scene.body, task)
+        rows = world_indices(mask, self.n)
+        task = task.take(rows)
+        damping = joint_damping(task)
+        strength = actuator_strength(task, self.scene.body.joints)
+        values = {}
+        if self.scene.objects:
+            values = {name: self._default(name, len(rows)) for name in OBJECT_FIELDS}
+            self._object_fields.write(values, task)
+        for row, i in enumerate(rows.tolist()):
+            drive = self._drive_with_room(i)
+            drive.damping = float(damping[row])
+            drive.set_strength(strength[row])
+            if self.scene.objects:
+                drive.world.write({name: value[row] for name, value in values.items()})
+
+    def _default(self, name: str, rows: int) -> Array:
+        """The model's own values of a field, (rows, ...)."""
+        value = getattr(self._model, name)
+        return np.repeat(value[None], rows, 0)
+
+    def _drive_with_room(self, i: int) -> Drive:
         """The i-th world, with its joints in a fresh client if the old one is full of shapes."""
-        old = self._worlds[i]
-        if old.object is None or old.object.made < OBJECTS_PER_CLIENT:
+        old = self._drives[i]
+        if old.world.made < OBJECTS_PER_CLIENT:
             return old
-        old.close()
-        fresh = bullet_world(self.scene.body, self.scene, connect())
-        fresh.place_joints(old.q, old.dq)
-        self._worlds[i] = fresh
+        old.world.close()
+        fresh = self._build()
+        fresh.world.place_joints(old.world.q, old.world.dq)
+        self._drives[i] = fresh
         return fresh
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
         for i in world_indices(mask, self.n).tolist():
-            self._worlds[i].place(start, i)
+            drive = self._drives[i]
+            drive.world.place(start, i)
+            drive.tau = np.zeros_like(drive.tau)
             self._time[i] = 0.0
             self._diverged[i] = False
 
@@ -137,16 +145,21 @@ class BulletEngine:
             running = np.flatnonzero(~self._diverged)
             for i in running.tolist():
                 own = {name: row[i] for name, row in rows.items()}
-                world = self._worlds[i]
-                stays_finite = world.step(kind(**own), substeps)
-                self._diverged[i] = not stays_finite
+                drive = self._drives[i]
+                drive.run(kind(**own), substeps)
+                self._diverged[i] = not np.isfinite(drive.world.q).all()
             self._time += seconds
 
     def read(self) -> Signals:
         """Fresh: the tool is computed from the joints, the object is read from its body."""
         q, dq, tau = self.joints()
         tool_pos, tool_quat, tool_vel = self._tool(q, dq)
-        objects_now = self.poses()
+        objects = self._object_motions()
+        nothing = {
+            "object_pos": self._no_vector,
+            "object_quat": self._no_quat,
+            "object_vel": self._no_twist,
+        }
         return Signals(
             q=q,
             dq=dq,
@@ -154,12 +167,24 @@ class BulletEngine:
             tool_pos=tool_pos,
             tool_quat=tool_quat,
             tool_vel=tool_vel,
-            object_pos=objects_now[:, :3],
-            object_quat=objects_now[:, 3:7],
-            object_vel=objects_now[:, 7:],
             marker=self._no_vector,
             stamp=self._time.copy(),
+            objects=objects,
+            **(nothing | first_object(objects)),
         )
+
+    def _object_motions(self) -> dict[str, ObjectMotion]:
+        """Of every object by its name."""
+        states = np.array([drive.world.object_states() for drive in self._drives])
+        result = {}
+        for number, item in enumerate(self.scene.objects):
+            own = states[:, number]
+            result[item.name] = ObjectMotion(
+                pos=own[:, :3],
+                quat=own[:, 3:7],
+                vel=own[:, 7:],
+            )
+        return result
 
     def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:
         """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
@@ -172,21 +197,21 @@ class BulletEngine:
 
         These are all that an arm's driver reads in every tick.
         """
-        q = np.array([world.q for world in self._worlds])
-        dq = np.array([world.dq for world in self._worlds])
-        tau = np.array([world.tau for world in self._worlds])
+        q = np.array([drive.world.q for drive in self._drives])
+        dq = np.array([drive.world.dq for drive in self._drives])
+        tau = np.array([drive.tau for drive in self._drives])
         return q, dq, tau
 
     def poses(self) -> Array:
-        """Position, quaternion and twist of the objects alone, (n, 13)."""
-        return np.array([world.object_state() for world in self._worlds])
+        """Position, quaternion and twist of the first object alone, (n, 13)."""
+        return np.array([drive.world.object_states()[0] for drive in self._drives])
 
     def tool_wrenches(self) -> Array:
         """Force N and torque N·m of the tools on what they touch now, (n, 6); NaN without a tool.
 
         At the origin of the tool's frame, along the axes of the world.
         """
-        return np.array([world.tool_wrench() for world in self._worlds])
+        return np.array([drive.tool_wrench() for drive in self._drives])
 
     @property
     def diverged(self) -> Mask:
@@ -195,9 +220,9 @@ class BulletEngine:
 
     def close(self) -> None:
         """End the clients."""
-        for world in self._worlds:
-            world.close()
-        self._worlds = []
+        for drive in self._drives:
+            drive.world.close()
+        self._drives = []
 
 
 def check_memory(n: int, available: int) -> None:

@@ -1,16 +1,13 @@
 """What an arm's tool does to the things it touches, from the contacts that PyBullet has solved."""
 
-from typing import Any
-
+import mujoco
 import numpy as np
 
 from robots.signals import Array
-from sim.engines.bullet_object import Client
+from sim.engines.bullet_shapes import Client
+from sim.engines.bullet_trees import Tree
 
-# where PyBullet's tuple of a joint has these
-CHILD_NAME = 12
-PARENT = 16
-# and where that of a contact point has these; the normal points from the other body to the arm
+# where PyBullet's tuple of a contact point has these; the normal points from the other body to the arm
 LINK = 3
 POINT = 5
 NORMAL = 7
@@ -25,27 +22,23 @@ class ToolContacts:
     Like a sensor in the wrist it feels the tool and all that the last joint before it carries.
     """
 
-    def __init__(self, client: Client, body: int, joints: list[int], tool: str) -> None:
+    def __init__(self, client: Client, model: mujoco.MjModel, tree: Tree, tool: str) -> None:
         """Find the links.
 
         Args:
             client: the world's.
-            body: Bullet's number of the arm.
-            joints: Bullet's numbers of its driven joints.
-            tool: name of the link whose frame is the tool frame.
+            model: the scene's, compiled.
+            tree: the arm in Bullet.
+            tool: name of the body whose frame is the tool frame.
         """
         self._client = client
-        self._body = body
-        count = client.getNumJoints(body)
-        infos: list[Any] = [client.getJointInfo(body, i) for i in range(count)]
-        names = [info[CHILD_NAME].decode() for info in infos]
-        self._tool = names.index(tool)
-        wrist = self._tool
-        while wrist not in joints:
-            wrist = infos[wrist][PARENT]
-        self._links = {wrist}
-        for link in range(wrist + 1, count):  # a parent has a lower number than its children
-            if infos[link][PARENT] in self._links:
+        self._body = tree.body
+        number = model.body(tool).id
+        self._tool = tree.links[number]
+        wrist = model.body_weldid[number]  # the body that the last joint before the tool moves
+        self._links = set()
+        for body, link in tree.links.items():
+            if model.body_weldid[body] == wrist:
                 self._links.add(link)
 
     def wrench(self) -> Array:

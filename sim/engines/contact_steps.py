@@ -2,7 +2,7 @@
 
 At 1 m/s a tool travels 2 mm in a step of 2 ms. The phase of the first contact within a step is
 random, and with it the blow: the same strike would scatter by centimeters. So a scene may ask for a
-finer ``contact_timestep`` during a blow. Axes: n worlds, 3 parts of an object.
+finer ``contact_timestep`` during a blow. Axes: n worlds, p parts of an object.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from robots.bodies import make_kinematics
 from robots.scene import Scene
-from robots.signals import Array, Mask
-from sim import objects
+from robots.signals import Array, Mask, ObjectMotion
 from sim.contact_spring import STRIKE_TIME
+from sim.objects import Parts, part_kinds
 
 STRIKE_FREQUENCY = np.pi / STRIKE_TIME  # ω, 1/s, of the contact's spring
 
@@ -47,56 +47,62 @@ def blow_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
 
 
 class ContactSteps:
-    """The objects of n worlds, and how soon the tool touches them."""
+    """The objects of n worlds, and how soon the tool touches one of them."""
 
     def __init__(self, scene: Scene, n: int) -> None:
         """Without a tool every world always needs fine steps."""
         self._kinematics = make_kinematics(scene.body)
-        shape = (n, 3, 3)
-        self._size = np.zeros(shape)
-        self._pos = np.zeros(shape)
-        self._used = np.zeros((n, 3), dtype=bool)
-        # m from the tool's ball to the object when the last tick began; NaN in a first one
-        self._gap = np.full(n, np.nan)
+        self._outlines = [_Outline(n, len(part_kinds(item))) for item in scene.objects]
+        # m from the tool's ball to each object when the last tick began; NaN in a first one
+        self._gap = np.full((n, len(scene.objects)), np.nan)
 
-    def describe(self, parts: objects.Parts, rows: NDArray[np.int64]) -> None:
-        """Take the geometry of the objects in some worlds, one row of ``parts`` for each."""
-        half_extent = parts.size.copy()
-        disc = half_extent[:, objects.DISC]
-        disc[:, 2] = disc[:, 1]  # of a cylinder: radius, half height
-        disc[:, 1] = disc[:, 0]
-        self._size[rows] = half_extent
-        self._pos[rows] = parts.pos
-        self._used[rows] = parts.used
+    def describe(self, parts: list[Parts], rows: NDArray[np.int64]) -> None:
+        """Take the geometry of each object in some worlds, one row of its ``parts`` for each."""
+        for outline, described in zip(self._outlines, parts, strict=True):
+            outline.half_extent[rows] = described.half_extent()
+            outline.pos[rows] = described.pos
+            outline.used[rows] = described.used
 
     def begin(self, rows: NDArray[np.int64]) -> None:
         """Begin an episode in some worlds."""
         self._gap[rows] = np.nan
 
-    def needed(self, q: Array, pos: Array, quat: Array, dt: float) -> Mask:
+    def needed(self, q: Array, objects: list[ObjectMotion], dt: float) -> Mask:
         """The worlds that need fine steps in the tick that begins, (n,).
 
         Args:
             q: (n, j) rad.
-            pos: (n, 3) m, of the object.
-            quat: (n, 4) w, x, y, z, of the object.
+            objects: where they are.
             dt: s of a tick.
         """
         if self._kinematics is None:
             return np.ones(len(q), dtype=bool)
         tool = self._kinematics.position(q)
         last_gap = self._gap
-        self._gap = self._distance(tool, pos, quat) - TIP
-        return blow_is_due(self._gap, last_gap, dt)
+        distances = []
+        for outline, motion in zip(self._outlines, objects, strict=True):
+            distances.append(outline.distance(tool, motion))
+        self._gap = np.stack(distances, -1) - TIP
+        is_due = blow_is_due(self._gap, last_gap, dt)
+        return np.asarray(is_due.any(-1))
 
-    def _distance(self, tool: Array, pos: Array, quat: Array) -> Array:
-        """From points (n, 3) m to the objects, (n,) m."""
-        in_object = _rotate_back(tool - pos, quat)
+
+class _Outline:
+    """The bounding boxes of one object's p parts in n worlds, along the object's axes."""
+
+    def __init__(self, n: int, p: int) -> None:
+        self.half_extent = np.zeros((n, p, 3))
+        self.pos = np.zeros((n, p, 3))
+        self.used = np.zeros((n, p), dtype=bool)
+
+    def distance(self, tool: Array, motion: ObjectMotion) -> Array:
+        """From points (n, 3) m to the object, (n,) m."""
+        in_object = _rotate_back(tool - motion.pos, motion.quat)
         # from the tool to each part, along the axes of the object
-        outside = np.abs(in_object[:, None] - self._pos) - self._size
+        outside = np.abs(in_object[:, None] - self.pos) - self.half_extent
         outside = np.maximum(outside, 0.0)
         squares = (outside**2).sum(-1)
-        squares = np.where(self._used, squares, NOWHERE)
+        squares = np.where(self.used, squares, NOWHERE)
         distance: Array = np.sqrt(squares.min(1))
         return distance
 

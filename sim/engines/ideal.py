@@ -42,8 +42,9 @@ class IdealEngine:
 
     @staticmethod
     def supports(scene: Scene) -> bool:
-        """Every body that follows setpoints, without a loose object."""
-        return follows_setpoints(scene.body) and not scene.loose_object
+        """Every body that follows setpoints, alone in its scene."""
+        is_alone = not scene.objects and not scene.fixtures
+        return follows_setpoints(scene.body) and is_alone
 
     def load(self, scene: Scene, n: int) -> None:
         """Put n bodies at home."""

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 
@@ -13,24 +13,25 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
-from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
-from sim import objects
 from sim.engines.base import (
     count_ticks,
     is_registered,
+    require_known_physics,
     require_support,
-    start_velocity,
+    start_pose,
     take_tick,
     world_indices,
 )
 from sim.engines.contact_steps import ContactSteps
 from sim.engines.mujoco_control import actuator_control
-from sim.engines.mujoco_joints import JOINT_FIELDS, set_joints
-from sim.engines.mujoco_object import OBJECT_FIELDS, set_object
-from sim.scene_model import OBJECT_VELOCITY, TOOL_VELOCITY, body_model, compile_scene
+from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
+from sim.engines.mujoco_scales import apply_scales, find_scales
+from sim.engines.mujoco_signals import NO_STAGE, SignalViews
+from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.scene_model import body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -40,21 +41,6 @@ FATAL = [
     int(mujoco.mjtWarning.mjWARN_BADQACC),
     int(mujoco.mjtWarning.mjWARN_BADCTRL),
 ]
-
-# How much of what follows from a state MuJoCo computes.
-NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
-VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
-
-# The widths of the signals that a scene may lack: without a tool or an object they are NaN.
-OPTIONAL_SIGNALS = {
-    "tool_pos": 3,
-    "tool_quat": 4,
-    "tool_vel": 3,
-    "object_pos": 3,
-    "object_quat": 4,
-    "object_vel": 6,
-    "marker": 3,
-}
 
 
 class MujocoEngine:
@@ -89,7 +75,9 @@ class MujocoEngine:
         self._model = model
         threads = min(self._threads, n)
         self.batch = Batch(model, n, nthread=threads)
-        self._bind()
+        self._columns = joint_columns(model, scene.body)
+        self._signals = SignalViews(self.batch, model, scene, self._columns)
+        self._force = self.batch.bind("actuator_force")
         self._fine_model = copy(model)
         self._fine_model.opt.timestep /= scene.contact_substeps
         self._contact_steps: ContactSteps | None = None
@@ -103,103 +91,52 @@ class MujocoEngine:
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
         names = list(JOINT_FIELDS)
-        if scene.loose_object:
+        if scene.objects:
+            self._object_fields = ObjectFields(scene, model)
             names += OBJECT_FIELDS
-        self._fields = {name: self.batch.expand(name) for name in names}
-        self._defaults = {name: getattr(model, name).copy() for name in names}
+        self._fields: dict[str, Array] = {}
+        self._defaults: dict[str, Array] = {}
+        self._expand(names)
 
-    def _bind(self) -> None:
-        """Views into the simulations' memory, which MuJoCo updates in place."""
-        count = self._count_joints()
-        qpos = self.batch.bind("qpos")
-        qvel = self.batch.bind("qvel")
-        time = self.batch.bind("time")
-        self._force = self.batch.bind("actuator_force")
-        self._driven = slice(len(self.scene.body.root), count)
-        self._q = qpos[:, :count]
-        self._dq = qvel[:, :count]
-        self._views = {
-            "q": self._q,
-            "dq": self._dq,
-            "stamp": time.reshape(self.n),
-        }
-        self._has_tool = self._has_sensor(TOOL_VELOCITY)
-        if self._has_tool:
-            self._bind_tool()
-        if self.scene.loose_object:
-            self._bind_object(qpos[:, count:])
-        self._nan = {}
-        for name, width in OPTIONAL_SIGNALS.items():
-            if name not in self._views:
-                self._nan[name] = np.full((self.n, width), np.nan)
-
-    def _count_joints(self) -> int:
-        """The number of root and driven joints.
-
-        Raises:
-            BadArgumentError: the model's joints are not those that the body names.
-        """
-        body = self.scene.body
-        joints = body.root + body.joints
-        count = len(joints)
-        model = self._model
-        modeled = tuple(model.joint(i).name for i in range(count))
-        if modeled != joints:
-            raise BadArgumentError(f"{body.name} has joints {joints}, its model {modeled}")
-        return count
-
-    def _bind_tool(self) -> None:
-        tool = self._model.sensor(TOOL_VELOCITY).objid[0]
-        self._views["tool_pos"] = self.batch.bind("xpos")[:, tool]
-        self._views["tool_quat"] = self.batch.bind("xquat")[:, tool]
-        self._views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
-
-    def _bind_object(self, pose: Array) -> None:
-        """``pose`` is the free joint's part of qpos, (n, 7)."""
-        self._views["object_pos"] = pose[:, :3]
-        self._views["object_quat"] = pose[:, 3:]
-        self._views["object_vel"] = self._sensor_columns(OBJECT_VELOCITY, 6)
-
-    def _has_sensor(self, name: str) -> bool:
-        number = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_SENSOR, name)
-        return bool(number >= 0)
-
-    def _sensor_columns(self, name: str, width: int) -> Array:
-        """A view (n, width) of the readings that begin with a sensor's."""
-        address = int(self._model.sensor(name).adr[0])
-        readings = self.batch.bind("sensordata")
-        return np.asarray(readings[:, address : address + width])
+    def _expand(self, names: Iterable[str]) -> None:
+        """Give model fields a value per world, beginning with the model's own."""
+        for name in names:
+            if name not in self._fields:
+                self._fields[name] = self.batch.expand(name)
+                self._defaults[name] = getattr(self._model, name).copy()
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics, starting from the model's own values."""
+        scales = find_scales(self._model, task.names)
+        require_known_physics(self.scene.body, task, [scale.parameter for scale in scales])
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
         task = task.take(rows)
+        self._expand(scale.field for scale in scales)
         values = {}
         for name, default in self._defaults.items():
             values[name] = np.repeat(default[None], len(rows), 0)
-        set_joints(values, self.scene.body, self._driven, task)
-        if self.scene.loose_object:
-            described = objects.describe(task)
-            set_object(values, self._model, described)
+        apply_scales(values, scales, task)
+        set_joints(values, self.scene.body, self._columns.driven, task)
+        if self.scene.objects:
+            described = self._object_fields.write(values, task)
             if self._contact_steps is not None:
-                self._contact_steps.describe(described.parts, rows)
+                self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():
             field[rows] = values[name]
         self.batch.set_const(rows)
+        self._is_stale = True
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
         """Put some worlds at their start."""
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        velocity = start_velocity(start)
         self.batch.reset(rows, stage=NO_STAGE)
-        self._q[rows] = start.q[rows]
-        self._dq[rows] = velocity[rows]
-        if self.scene.loose_object:
-            self._place_object(start, rows)
+        self._signals.q[rows] = start.q[rows]
+        self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
+        self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)
         self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
@@ -207,12 +144,15 @@ class MujocoEngine:
         self._diverged[rows] = False
         self._is_stale = True
 
-    def _place_object(self, start: Start, rows: NDArray[np.int64]) -> None:
-        """Put the object at its start; without one it stays where the reset has put it."""
-        if start.object_pos is not None:
-            self._views["object_pos"][rows] = start.object_pos[rows]
-        if start.object_quat is not None:
-            self._views["object_quat"][rows] = start.object_quat[rows]
+    def _place_objects(self, start: Start, rows: NDArray[np.int64]) -> None:
+        """Put the objects at their starts; those without one stay where the reset has put them."""
+        for i, place in enumerate(self._signals.objects.values()):
+            pose = start_pose(start, self.scene, i)
+            if pose is None:
+                continue
+            place.pos[rows] = pose.pos[rows]
+            if pose.quat is not None:
+                place.quat[rows] = pose.quat[rows]
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world that breaks down stays so until it is reset."""
@@ -231,9 +171,9 @@ class MujocoEngine:
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
-        views = self._views
+        signals = self._signals
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(self._q, views["object_pos"], views["object_quat"], dt)
+        needed = contact_steps.needed(signals.q, list(signals.objects.values()), dt)
         fine_substeps = substeps * self.scene.contact_substeps
         self._advance(self._fine_model, needed, command, fine_substeps)
         self._advance(self._model, ~needed, command, substeps)
@@ -269,18 +209,11 @@ class MujocoEngine:
 
     def read(self) -> Signals:
         """Fresh; no later call changes what is returned."""
-        self._compute_derived()
-        measured = {name: view.copy() for name, view in self._views.items()}
-        return Signals(tau=self._tau.copy(), **measured, **self._nan)
-
-    def _compute_derived(self) -> None:
-        """What follows from positions and velocities: poses of frames, and velocity sensors."""
-        has_derived = self._has_tool or self.scene.loose_object
-        if not (self._is_stale and has_derived):
-            return
-        with self._errors_reported():
-            self.batch.forward(stage=VELOCITY_STAGE)
-        self._is_stale = False
+        if self._is_stale and self._signals.stage != NO_STAGE:
+            with self._errors_reported():
+                self.batch.forward(stage=self._signals.stage)
+            self._is_stale = False
+        return self._signals.read(self._tau)
 
     @contextmanager
     def _errors_reported(self) -> Iterator[None]:

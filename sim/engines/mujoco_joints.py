@@ -1,6 +1,11 @@
-"""Joints in MuJoCo's models: which fields a task changes, and how."""
+"""Joints in MuJoCo's models: their columns, and which fields a task changes, and how."""
+
+from typing import NamedTuple
+
+import mujoco
 
 from robots.arm import Body
+from robots.errors import BadArgumentError
 from robots.signals import Array
 from robots.world import Task
 from sim.engines.base import actuator_strength, joint_damping
@@ -8,6 +13,36 @@ from sim.engines.base import actuator_strength, joint_damping
 FORCE_FIELDS = ("actuator_gainprm", "actuator_biasprm")  # an actuator's force is linear in them
 FORCE_RANGE = "actuator_forcerange"
 JOINT_FIELDS = ("dof_damping", *FORCE_FIELDS, FORCE_RANGE)
+
+
+class JointColumns(NamedTuple):
+    """Where a body's joints are in a model's state; a loose object comes after them."""
+
+    positions: slice  # of qpos: root joints, then driven joints
+    velocities: slice  # of qvel: the same joints
+    driven: slice  # of qvel: the driven joints alone
+
+
+def joint_columns(model: mujoco.MjModel, body: Body) -> JointColumns:
+    """The columns of a body's joints.
+
+    Raises:
+        BadArgumentError: the model's joints are not those that the body names.
+    """
+    names = body.root + body.joints
+    count = len(names)
+    modeled = tuple(model.joint(i).name for i in range(count))
+    if modeled != names:
+        raise BadArgumentError(f"{body.name} has joints {names}, its model {modeled}")
+    is_all = count == model.njnt
+    position_count = model.nq if is_all else int(model.jnt_qposadr[count])
+    velocity_count = model.nv if is_all else int(model.jnt_dofadr[count])
+    first_driven = int(model.jnt_dofadr[len(body.root)])
+    return JointColumns(
+        positions=slice(position_count),
+        velocities=slice(velocity_count),
+        driven=slice(first_driven, velocity_count),
+    )
 
 
 def set_joints(values: dict[str, Array], body: Body, driven: slice, task: Task) -> None:

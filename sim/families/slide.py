@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.catalog.panda import PANDA
-from robots.scene import Scene
+from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
-from sim.objects import SHAPES
+from sim.outlines import SHAPES
 
 START = (0.50, 0.0)  # m, where the object stands: its mark
 TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
@@ -46,7 +46,7 @@ TARGET_Y = OBS.index("target.y")
 class Ranges:
     """What objects of one split are drawn from, apart from their friction."""
 
-    shapes: tuple[int, ...]  # indices into ``sim.objects.SHAPES``
+    shapes: tuple[int, ...]  # indices into ``sim.outlines.SHAPES``
     size_x: tuple[float, float]  # m, half the extent
     size_y: tuple[float, float]  # m
     mass: tuple[float, float]  # kg
@@ -68,7 +68,7 @@ class Slide(BaseFamily):
     name = "slide"
     body = PANDA
     limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
-    scene = Scene(PANDA, loose_object=True, timestep=0.005, contact_timestep=0.0005)
+    scene = Scene(PANDA, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
     action = Strike(PANDA, limits, STRIKES, PIVOT, TOOL[2])
     obs = OBS
     dt = 0.1

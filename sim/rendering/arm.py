@@ -3,6 +3,8 @@
 import numpy as np
 
 from robots.appearance import Shape
+from robots.meshes import Mesh
+from robots.scene import FLAT_OBJECT, LooseObject
 from sim import objects
 
 TABLE_SIZE = (2.4, 1.3, 0.7)  # m, its top just below z = 0
@@ -13,11 +15,17 @@ TARGET_COLOR = (0.25, 0.63, 0.38)
 OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 
 
-def object_shapes(task: dict[str, float]) -> list[Shape]:
-    """What the object of a task looks like, in its own frame."""
-    values = objects.DEFAULTS | task
-    parameters = {name: np.array([values[name]]) for name in objects.DEFAULTS}
-    parts = objects.parts(parameters)
+def object_shapes(task: dict[str, float], item: LooseObject = FLAT_OBJECT) -> list[Shape]:
+    """What an object of a task looks like, in its own frame."""
+    if item.kind == "mesh":
+        solid = objects.mesh_hull(item)
+        mesh = Mesh(solid.vertices, solid.faces)
+        return [Shape("mesh", (), link=0, pose=np.eye(4), color=OBJECT_COLOR, mesh=mesh)]
+    values = {}
+    for name, default in objects.defaults(item).items():
+        value = task.get(f"{item.name}.{name}", default)
+        values[name] = np.array([value])
+    parts = objects.parts(item, values)
     (used,) = parts.used
     (sizes,) = parts.size
     (positions,) = parts.pos
@@ -25,15 +33,16 @@ def object_shapes(task: dict[str, float]) -> list[Shape]:
     for part in np.flatnonzero(used).tolist():
         pose = np.eye(4)
         pose[:3, 3] = positions[part]
-        kind, size = _solid(sizes[part].tolist(), part)
+        kind = parts.kinds[part]
+        size = _full_size(kind, sizes[part].tolist())
         shape = Shape(kind, size, link=0, pose=pose, color=OBJECT_COLOR)
         result.append(shape)
     return result
 
 
-def _solid(size: list[float], part: int) -> tuple[str, tuple[float, ...]]:
-    """Kind and full size (m) of an object's part."""
-    if part == objects.DISC:
-        radius, half_height, _ = size
-        return "cylinder", (radius, 2 * half_height)
-    return "box", tuple(2 * half for half in size)
+def _full_size(kind: str, size: list[float]) -> tuple[float, ...]:
+    """The full size (m) of an object's part: edges, or radius and length."""
+    if kind == "box":
+        return tuple(2 * half for half in size)
+    radius, half_length, _ = size
+    return (radius,) if kind == "sphere" else (radius, 2 * half_length)

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from robots.appearance import link_poses
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.signals import Array
 
 FIELD = 0.7  # rad, vertical field of view
@@ -26,11 +26,12 @@ WALKER_AT = np.array([0.0, 0.0, 0.5])
 
 @dataclass(frozen=True)
 class View:
-    """A camera, and whether it moves along with the body."""
+    """A camera, and how it moves along with the body."""
 
     eye: Array  # (3,) m
     at: Array  # (3,) m, the point that it looks at
-    follows: bool = False  # the first joint is then the body's x, m, which is added to both
+    # How many of the body's first positions, x and y in m, are added to both; 0: it stands still
+    follows: int = 0
 
 
 @singledispatch
@@ -47,7 +48,12 @@ def _(body: ArmSpec) -> View:
 
 @view_of.register
 def _(body: Walker) -> View:
-    return View(WALKER_EYE, WALKER_AT, follows=True)
+    return View(WALKER_EYE, WALKER_AT, follows=1)
+
+
+@view_of.register
+def _(body: FreeWalker) -> View:
+    return View(1.5 * WALKER_EYE, WALKER_AT, follows=2)  # its limbs reach further
 
 
 def arm_reach(arm: ArmSpec) -> float:
@@ -57,9 +63,10 @@ def arm_reach(arm: ArmSpec) -> float:
     return float(distance.max())
 
 
-def aim(view: View, x: float) -> mujoco.MjvCamera:
-    """MuJoCo's camera of a view, for a body at x m."""
-    shift = np.array([x, 0.0, 0.0]) if view.follows else np.zeros(3)
+def aim(view: View, q: Array) -> mujoco.MjvCamera:
+    """MuJoCo's camera of a view, for a body at positions ``q`` (j,)."""
+    shift = np.zeros(3)
+    shift[: view.follows] = q[: view.follows]
     sight = view.at - view.eye
     distance = np.linalg.norm(sight)
     camera = mujoco.MjvCamera()

@@ -35,6 +35,7 @@ GOAL_RADIUS = 0.025  # m, of the ball that marks a goal in space
 # twice as much as the sides of a drawn cylinder, which has 28 of them, deviate from its circle.
 SIZES = 4
 SIZE_STEP = 0.006
+PLACE_RADIUS = 0.1  # m, of the ball that marks a goal on the ground, which a walker goes to
 MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
 SKY = (0.93, 0.95, 0.97)
 HORIZON = (0.78, 0.83, 0.88)
@@ -44,6 +45,7 @@ GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "mesh": mujoco.mjtGeom.mjGEOM_MESH,
 }
 
@@ -66,14 +68,18 @@ class Stage:
         self._shows_object = bool(np.isfinite(clip.object_pos).all())
         if self._shows_object:
             item = spec.worldbody.add_body(name="shown_object", mocap=True)
-            for number, shape in enumerate(object_shapes(clip.task)):
+            shapes_of_object = object_shapes(clip.task, scene.objects[0])
+            for number, shape in enumerate(shapes_of_object):
                 add_shape(spec, item, unlike(shape, number))
         _add_goal(spec, clip)
         self.model = compile_model(spec)
         self.model.vis.global_.fovy = np.degrees(FIELD)
         self.data = mujoco.MjData(self.model)
-        names = (*body.root, *body.joints)
-        self._addresses = [self.model.joint(name).qposadr[0] for name in names]
+        self._addresses: list[int] = []  # in qpos, of the root and driven joints
+        for name in (*body.root, *body.joints):
+            joint = self.model.joint(name)
+            first = int(joint.qposadr[0])
+            self._addresses += range(first, first + len(joint.qpos0))
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._option = mujoco.MjvOption()
         self._view = view_of(body)
@@ -81,7 +87,7 @@ class Stage:
     def show(self, clip: Clip, i: int) -> None:
         """Go to the i-th moment of a clip, and look."""
         self.place(clip, i)
-        camera = aim(self._view, float(clip.q[i, 0]))
+        camera = aim(self._view, clip.q[i])
         mujoco.mjv_updateScene(
             self.model,
             self.data,
@@ -198,15 +204,17 @@ def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
         add_shape(spec, spec.worldbody, disk)
     elif place is not None:
         pose[:3, 3] = place
-        ball = Shape("sphere", (GOAL_RADIUS,), -1, pose, TARGET_COLOR)
+        radius = GOAL_RADIUS if "goal.z" in clip.task else PLACE_RADIUS
+        ball = Shape("sphere", (radius,), -1, pose, TARGET_COLOR)
         add_shape(spec, spec.worldbody, ball)
 
 
 def goal_position(clip: Clip) -> Array | None:
-    """The task's goal in space, (3,) m; None where it has none."""
-    goal = [clip.task.get(f"goal.{axis}") for axis in "xyz"]
-    known = [value for value in goal if value is not None]
-    return np.array(known) if len(known) == 3 else None
+    """The task's goal in space, or on the ground where it has no height, (3,) m; None: no goal."""
+    if "goal.x" not in clip.task or "goal.y" not in clip.task:
+        return None
+    height = clip.task.get("goal.z", 0.0)
+    return np.array([clip.task["goal.x"], clip.task["goal.y"], height])
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:

@@ -32,7 +32,7 @@ def show_window(family: Family, seed: int) -> None:
     now = make_clip(family.name, task, np.zeros(1), [world.signals])
     stage = Stage(family.scene, now)
     view = view_of(family.body)
-    camera = aim(view, 0.0)
+    camera = aim(view, now.q[0])
     action_shape = (1, len(family.action.spec))
     with viewer.launch_passive(stage.model, stage.data) as window:
         window.cam.lookat[:] = camera.lookat
@@ -43,8 +43,7 @@ def show_window(family: Family, seed: int) -> None:
         def show(world: VecWorld) -> None:
             now = make_clip(family.name, task, np.zeros(1), [world.signals])
             stage.place(now, 0)
-            if view.follows:
-                window.cam.lookat[0] = now.q[0, 0]
+            window.cam.lookat[: view.follows] = now.q[0, : view.follows]
             window.sync()
             time.sleep(family.dt)
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.signals import Array, Setpoint, Signals, Torque
 from robots.world import Family, Start, Task
 from sim.engines import ENGINES
@@ -38,8 +38,8 @@ def _supported_bodies() -> list[tuple[str, type[Body]]]:
     pairs = []
     for name in sorted(ENGINES):
         bodies = [family.body for family in families_on(name)]
-        for kind in (ArmSpec, Walker):
-            if any(isinstance(body, kind) for body in bodies):
+        for kind in (ArmSpec, Walker, FreeWalker):
+            if any(type(body) is kind for body in bodies):
                 pairs.append((name, kind))
     return pairs
 
@@ -53,8 +53,8 @@ every_body = pytest.mark.parametrize(
 
 def family_of(name: str, kind: type[Body]) -> Family:
     """A family that the engine supports, of a kind of body; with a loose object if there is one."""
-    families = [family for family in families_on(name) if isinstance(family.body, kind)]
-    with_object = [family for family in families if family.scene.loose_object]
+    families = [family for family in families_on(name) if type(family.body) is kind]
+    with_object = [family for family in families if family.scene.objects]
     return (with_object or families)[0]
 
 
@@ -96,6 +96,12 @@ def hold(q: Array) -> Setpoint:
     """Stand at joint positions (n, j), for one tick."""
     zero = np.zeros_like(q)[None]
     return Setpoint(q[None], zero, zero)
+
+
+def root_widths(kind: type[Body]) -> tuple[int, int]:
+    """How many columns the root joints of a kind of body have in q and in dq."""
+    widths = {ArmSpec: (0, 0), Walker: (3, 3), FreeWalker: (7, 6)}
+    return widths[kind]
 
 
 def moving_command(engine: Engine, start: Start, tick: int) -> Setpoint | Torque:

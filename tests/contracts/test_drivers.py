@@ -45,7 +45,8 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
 def make_block(driver: Driver) -> Block:
     if not isinstance(driver, Twin):
         return block_nothing
-    (world,) = driver.engine._worlds
+    (drive,) = driver.engine._drives
+    world = drive.world
     limits = driver.arm.limits
 
     def block(blocked: bool) -> None:

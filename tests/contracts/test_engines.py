@@ -16,10 +16,11 @@ from engine_parts import (
     move,
     moving_command,
     numbers,
+    root_widths,
     take_start,
 )
 
-from robots.arm import ArmSpec, Body, Walker
+from robots.arm import ArmSpec, Body, FreeWalker
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.kinematics import Kinematics
 from robots.signals import Signals
@@ -27,7 +28,6 @@ from robots.world import Start
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks, start_velocity
 from sim.families import FAMILIES
-from sim.objects import DEFAULT_POSITION
 
 
 def assert_same(first: list[Signals], second: list[Signals]) -> None:
@@ -39,11 +39,12 @@ def assert_same(first: list[Signals], second: list[Signals]) -> None:
 def test_signals_have_their_shapes_and_a_clock(name: str, kind: type[Body]) -> None:
     engine, _, start = load(name, 3, kind)
     signals = move(engine, start, 2)[-1]
-    joints = start.q.shape[1]
+    joints = len(engine.scene.body.joints)
+    root_positions, root_velocities = root_widths(kind)
     widths = {
-        "q": joints,
-        "dq": joints,
-        "tau": len(engine.scene.body.joints),
+        "q": root_positions + joints,
+        "dq": root_velocities + joints,
+        "tau": joints,
         "tool_pos": 3,
         "tool_quat": 4,
         "tool_vel": 3,
@@ -57,8 +58,14 @@ def test_signals_have_their_shapes_and_a_clock(name: str, kind: type[Body]) -> N
     assert signals.stamp == pytest.approx(2 * SUBSTEPS * engine.scene.timestep)
     assert np.isnan(signals.marker).all()
     assert np.isfinite(signals.q).all()
-    assert np.isfinite(signals.tool_pos).all() == (kind is not Walker)
-    assert np.isfinite(signals.object_pos).all() == engine.scene.loose_object
+    assert np.isfinite(signals.tool_pos).all() == (kind is ArmSpec)
+    for value, shape in (
+        (signals.center_of_mass, (3, 3)),
+        (signals.contact_forces, (3, 13, 6)),  # of the ant's bodies
+    ):
+        assert (value is not None) == (kind is FreeWalker)
+        assert value is None or value.shape == shape
+    assert np.isfinite(signals.object_pos).all() == bool(engine.scene.objects)
     engine.close()
 
 
@@ -148,11 +155,12 @@ def test_reset_and_write_change_only_the_worlds_in_the_mask(name: str, kind: typ
     engine.reset(start, mask)
     after = numbers(engine.read())
     np.testing.assert_array_equal(after[~mask], before[~mask])
-    joints = start.q.shape[1]
-    q = after[mask, :joints]
-    dq = after[mask, joints : 2 * joints]
+    positions = start.q.shape[1]
+    velocity = start_velocity(start)
+    q = after[mask, :positions]
+    dq = after[mask, positions : positions + velocity.shape[1]]
     np.testing.assert_allclose(q, start.q[mask], atol=1e-12)
-    np.testing.assert_allclose(dq, start_velocity(start)[mask], atol=1e-12)
+    np.testing.assert_allclose(dq, velocity[mask], atol=1e-12)
     assert (after[mask, -1] == 0).all()
     engine.close()
 
@@ -164,8 +172,8 @@ def test_a_start_needs_to_give_joint_positions_alone(name: str, kind: type[Body]
     signals = engine.read()
     np.testing.assert_allclose(signals.q, start.q, atol=1e-12)
     assert (signals.dq == 0).all()
-    if engine.scene.loose_object:
-        np.testing.assert_allclose(signals.object_pos, [DEFAULT_POSITION] * 2, atol=1e-9)
+    for item in engine.scene.objects:
+        np.testing.assert_allclose(signals.object_pos, [item.position] * 2, atol=1e-9)
         np.testing.assert_allclose(signals.object_quat, [[1, 0, 0, 0]] * 2, atol=1e-9)
     engine.close()
 
@@ -232,21 +240,29 @@ def test_a_scene_that_it_does_not_support_is_refused_by_name(name: str) -> None:
 def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
     chosen = {name: engine_for(FAMILIES[name]().scene) for name in FAMILIES}
     assert chosen == {
+        "ant_cripple": "mujoco",
+        "ant_fwd_back": "mujoco",
+        "ant_goal": "mujoco",
         "cheetah_cripple": "mujoco",
+        "cheetah_fwd_back": "mujoco",
         "cheetah_inverted": "mujoco",
+        "cheetah_params": "mujoco",
         "cheetah_vel": "mujoco",
+        "hopper_params": "mujoco",
+        "humanoid_dir": "mujoco",
         "point": "ideal",
         "point_sparse": "ideal",
         "reach": "mujoco",
         "reach_viperx": "mujoco",
         "slide": "mujoco",
+        "walker_params": "mujoco",
     }
 
 
 def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_scene() -> None:
     scene = FAMILIES["slide"]().scene
     assert engine_for(scene, "bullet") == "bullet"
-    reason = "panda with an object runs on mujoco, bullet, not on ideal"
+    reason = "panda with object runs on mujoco, bullet, not on ideal"
     with pytest.raises(BadArgumentError, match=reason):
         engine_for(scene, "ideal")
     with pytest.raises(UnknownNameError, match="there are: bullet, ideal, mujoco"):

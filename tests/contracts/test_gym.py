@@ -69,16 +69,31 @@ def test_a_vector_keeps_the_rules_of_next_step_autoreset(name: str) -> None:
         obs, reward, terminated, truncated, info = envs.step(envs.action_space.sample())
         assert envs.observation_space.contains(obs)
         assert reward.shape == terminated.shape == truncated.shape == (3,)
-        assert not terminated.any()
+        np.testing.assert_array_equal(terminated, family.terminated(obs))
         assert truncated.all() == truncated.any() == (k == family.horizon - 1)
         np.testing.assert_array_equal(info["task"], task)
         assert info["success"].shape == (3,)
         assert info["_success"].all()
+        ended = terminated | truncated
+        if ended.any():
+            break
+    before = obs
     obs, reward, terminated, truncated, info = envs.step(envs.action_space.sample())
-    assert (reward == 0).all()
-    assert not (terminated | truncated).any()
-    assert not np.array_equal(info["task"], task)
-    assert not info["_success"].any()
+    assert (reward[ended] == 0).all()
+    assert not (terminated | truncated)[ended].any()
+    np.testing.assert_array_equal(info["task"][~ended], task[~ended])
+    np.testing.assert_array_equal(info["_success"], ~ended)
+    assert (obs[ended] != before[ended]).any(1).all()
+    envs.close()
+
+
+def test_a_world_whose_episode_ended_gets_another_task() -> None:
+    envs = gymnasium.make_vec("pliant/cheetah_vel-v0", num_envs=3)
+    _, info = envs.reset(seed=0)
+    task = info["task"]
+    for _ in range(FAMILIES["cheetah_vel"]().horizon + 1):
+        info = envs.step(np.zeros((3, 6)))[-1]
+    assert (info["task"] != task).all()
     envs.close()
 
 

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from push import Push
 
+from robots.scene import FLAT_OBJECT
 from robots.signals import Array
 from robots.world import Start, Task
 from sim.engines import ENGINES
 from sim.families.slide import START, Slide
-from sim.objects import DEFAULTS, SHAPES
+from sim.objects import defaults
+from sim.outlines import SHAPES
 from sim.vec_world import VecWorld
 
 CARRIERS = sorted(name for name in ENGINES if ENGINES[name].supports(Slide.scene))
+DEFAULTS = {f"object.{name}": value for name, value in defaults(FLAT_OBJECT).items()}
 BASE = DEFAULTS | {"object.size_x": 0.04, "object.friction": 0.1, "object.restitution": 0.4}
 BASE |= {"marker.x": 0.95, "marker.y": 0.0}
 TICK = 0.01  # s

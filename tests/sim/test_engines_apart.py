@@ -12,14 +12,16 @@ from mujoco.batch import SimulationError
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.scene import Scene
-from robots.signals import Array, Mask, Setpoint, Signals
+from robots.scene import FLAT_OBJECT, Scene
+from robots.signals import Array, Mask, ObjectMotion, Setpoint, Signals
 from robots.world import Start, Task
 from sim import objects
 from sim.engines.contact_steps import TIP, ContactSteps, blow_is_due
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
-from sim.scene_model import PARTS, compile_scene
+from sim.objects import part_kinds
+from sim.outlines import SHAPES
+from sim.scene_model import compile_scene
 from sim.vec_world import VecWorld
 
 
@@ -126,24 +128,25 @@ def test_an_arm_may_strike_with_many_shapes(tmp_path: Path) -> None:
     )
     model = compile_scene(replace(scene, body=replace(PANDA, urdf=heeled)))
     pairs = set(zip(model.pair_geom1, model.pair_geom2, strict=True))
-    assert len(pairs) == compile_scene(scene).npair + len(PARTS)
+    assert len(pairs) == compile_scene(scene).npair + len(part_kinds(FLAT_OBJECT))
 
 
 @pytest.mark.parametrize("shape", ["box", "cross", "cylinder"])
 def test_a_tool_touches_an_object_at_its_outline(shape: str) -> None:
     """Of an object that is turned by a quarter: its half extents change places."""
     names = ("object.shape", "object.size_x", "object.size_y", "object.size_z")
-    code = float(objects.SHAPES.index(shape))
+    code = float(SHAPES.index(shape))
     task = Task(names, np.array([[code, 0.06, 0.06, 0.02]] * 2), np.arange(2))
     scene = FAMILIES["slide"]().scene
     arm = scene.body
     steps = ContactSteps(scene, 2)
-    steps.describe(objects.describe(task).parts, np.arange(2))
+    steps.describe([objects.describe(FLAT_OBJECT, task).parts], np.arange(2))
     quarter = np.tile([np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)], (2, 1))
     tool = Kinematics(arm).position(np.tile(arm.home, (2, 1)))
     gaps = np.array([[0.06 + TIP + 0.002], [0.06 + TIP + 0.01]])
     away = gaps * [1.0, 0.0, 0.0]
-    touching = steps.needed(np.tile(arm.home, (2, 1)), tool + away, quarter, dt=0.01)
+    placed = ObjectMotion(tool + away, quarter, np.zeros((2, 6)))
+    touching = steps.needed(np.tile(arm.home, (2, 1)), [placed], dt=0.01)
     assert touching.tolist() == [True, False]
 
 
@@ -177,7 +180,7 @@ def test_a_tool_that_pushes_its_object_along_has_few_fine_steps(engine: str, mod
 
     def watched(gap: Array, last_gap: Array, dt: float) -> Mask:
         due = blow_is_due(gap, last_gap, dt)
-        fine_steps.append(bool(due))
+        fine_steps.append(bool(due.all()))
         return due
 
     with pytest.MonkeyPatch.context() as patch:
@@ -190,10 +193,10 @@ def test_a_tool_that_pushes_its_object_along_has_few_fine_steps(engine: str, mod
 
 def test_a_finer_step_during_a_blow_must_divide_the_usual_one() -> None:
     body = FAMILIES["slide"]().body
-    assert Scene(body, True, 0.005, contact_timestep=0.0005).contact_substeps == 10
-    assert Scene(body, True, 0.005).contact_substeps == 1
+    assert Scene(body, timestep=0.005, contact_timestep=0.0005).contact_substeps == 10
+    assert Scene(body, timestep=0.005).contact_substeps == 1
     with pytest.raises(BadArgumentError, match=r"0\.005 s is not a whole number of 0\.003 s"):
-        Scene(body, True, 0.005, contact_timestep=0.003)
+        Scene(body, timestep=0.005, contact_timestep=0.003)
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "bullet"])

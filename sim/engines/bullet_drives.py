@@ -1,0 +1,208 @@
+"""How the joints of a body are driven in PyBullet, for each kind of body.
+
+A new kind of body registers its own: ``@bullet_drive.register``.
+"""
+
+from abc import ABC, abstractmethod
+from functools import singledispatch
+
+import mujoco
+import numpy as np
+
+from robots.arm import ArmSpec, Body, Walker
+from robots.errors import BadArgumentError
+from robots.signals import Array, Setpoint, Torque, no_wrench
+from sim.engines.base import require_command
+from sim.engines.bullet_world import BulletWorld
+from sim.engines.bullet_wrench import ToolContacts
+
+STIFFNESS = 100.0  # 1/s, share of the position error that a servo closes per time
+
+
+class Drive(ABC):
+    """The motors of one world's body.
+
+    Attributes:
+        rotors: whether links carry the inertia of their joints' rotors.
+        damping: N·m·s/rad, what the task adds to every driven joint.
+        strength: (j,) factor of each joint's torque.
+        tau: (j,) N·m.
+    """
+
+    rotors = False
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """Drive the body of a world, built from a model."""
+        driven = len(world.scene.body.joints)
+        self.world = world
+        self.damping = 0.0
+        self.strength = np.ones(driven)
+        self.tau = np.zeros(driven)
+
+    def set_strength(self, strength: Array) -> None:
+        """Set the factor of each joint's torque, (j,).
+
+        Raises:
+            BadArgumentError: this kind of motor cannot have one of them.
+        """
+        self.strength = strength
+
+    def tool_wrench(self) -> Array:
+        """Force N and torque N·m (6,) of the tool on what it touches; NaN without a tool."""
+        return no_wrench()
+
+    @abstractmethod
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate one tick under a command with fields (j,)."""
+
+
+@singledispatch
+def bullet_drive(body: Body) -> type[Drive]:
+    """What drives this kind of body.
+
+    Raises:
+        BadArgumentError: nothing is registered for it.
+    """
+    raise BadArgumentError(f"{body.name}: PyBullet cannot drive a {type(body).__name__}")
+
+
+@bullet_drive.register
+def _(body: ArmSpec) -> type[Drive]:
+    return Servos
+
+
+@bullet_drive.register
+def _(body: Walker) -> type[Drive]:
+    return Motors
+
+
+class Servos(Drive):
+    """Velocity constraints that also close the position error, within the torque limits.
+
+    They differ from MuJoCo's springs and dampers on purpose: a second engine is there to show how a
+    policy copes with different physics. As constraints they have no rotors, and hold against
+    gravity.
+    """
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """See ``Drive``."""
+        super().__init__(world, model)
+        arm = world.scene.body
+        assert isinstance(arm, ArmSpec)
+        (tree,) = [tree for tree in world.trees if tree.body == world.body]
+        self._tool_contacts = ToolContacts(world.client, model, tree, arm.tool)
+
+    def tool_wrench(self) -> Array:
+        """Force N and torque N·m (6,) of the tool, see ``ToolContacts``."""
+        return self._tool_contacts.wrench()
+
+    def set_strength(self, strength: Array) -> None:
+        """Set the share of each torque limit that is available; see ``Drive``.
+
+        It is not negative, as Bullet's servos always push toward their target.
+        """
+        if (strength < 0).any():
+            name = self.world.scene.body.name
+            raise BadArgumentError(f"{name}: Bullet cannot invert a servo, got {strength.min()}")
+        super().set_strength(strength)
+
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
+        world = self.world
+        scene = world.scene
+        setpoint = require_command(scene.body, command, Setpoint)
+        dt = scene.timestep
+        if self._needs_fine_steps(substeps * dt):
+            dt /= scene.contact_substeps
+            substeps *= scene.contact_substeps
+        max_torque = self._max_torque(setpoint)
+        count = len(world.joints)
+        client = world.client
+        client.setTimeStep(dt)
+        for substeps_left in range(substeps, 0, -1):
+            # s until the tick ends; Bullet compares the target with the position before the substep
+            remaining = substeps_left * dt
+            target = setpoint.q - world.reference - remaining * setpoint.dq
+            client.setJointMotorControlArray(
+                world.body,
+                world.joints,
+                client.POSITION_CONTROL,
+                targetPositions=target.tolist(),
+                targetVelocities=setpoint.dq.tolist(),
+                forces=max_torque,
+                positionGains=[STIFFNESS * dt] * count,
+                velocityGains=[1.0] * count,
+            )
+            client.stepSimulation()
+        self.tau = world.measure()
+
+    def _needs_fine_steps(self, tick: float) -> bool:
+        """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
+        world = self.world
+        has_fine_steps = world.scene.contact_timestep is not None
+        has_several = len(world.objects) > 1
+        if not (has_fine_steps or has_several):
+            return False
+        due = [item.needs_fine_steps(world.body, tick) for item in world.objects]
+        if has_several:
+            world.soften()
+        return has_fine_steps and any(due)
+
+    def _max_torque(self, setpoint: Setpoint) -> list[float]:
+        """The torque that each servo may use, N·m: its limit less the torque of damping.
+
+        Damping takes torque from a servo that speeds its joint up and adds to one that brakes.
+        Bullet's own joint damping is unstable at such values.
+        """
+        world = self.world
+        correction = STIFFNESS * (setpoint.q - world.q)
+        velocity = setpoint.dq + correction  # what the servo works toward
+        direction = np.sign(velocity - world.dq)
+        damping = self.damping * direction * world.dq
+        available = self.strength * world.scene.body.limits.tau
+        torque = np.maximum(available - damping, 0.0)
+        return list(torque.tolist())
+
+
+class Motors(Drive):
+    """Torques, with the model's springs and dampers computed in each substep."""
+
+    rotors = True
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """See ``Drive``."""
+        super().__init__(world, model)
+        body = world.scene.body
+        no_force = [0.0] * len(world.joints)  # switches Bullet's own motors off
+        client = world.client
+        client.setJointMotorControlArray(
+            world.body, world.joints, client.VELOCITY_CONTROL, forces=no_force
+        )
+        undriven = len(world.joints) - len(body.joints)  # a free root is not among them
+        names = (*body.root, *body.joints)
+        joints = [model.joint(name) for name in names[len(names) - len(world.joints) :]]
+        self._stiffness = np.concatenate([joint.stiffness for joint in joints])
+        self._rest = np.concatenate([joint.qpos_spring for joint in joints])
+        self._model_damping = np.concatenate([joint.damping for joint in joints])
+        self._root_zeros = np.zeros(undriven)
+
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate one tick under torques."""
+        world = self.world
+        torque = require_command(world.scene.body, command, Torque)
+        self.tau = self.strength * torque.tau
+        driven = np.full(len(self.tau), self.damping)
+        damping = self._model_damping + np.concatenate([self._root_zeros, driven])
+        motor = np.concatenate([self._root_zeros, self.tau])
+        client = world.client
+        for _ in range(substeps):
+            spring = self._stiffness * (world.joint_q - self._rest)
+            total = motor - spring - damping * world.joint_dq
+            client.setJointMotorControlArray(
+                world.body,
+                world.joints,
+                client.TORQUE_CONTROL,
+                forces=total.tolist(),
+            )
+            client.stepSimulation()
+            world.measure()

@@ -1,0 +1,151 @@
+"""Loose objects in a scene's model: which fields describe them, and the values of n tasks."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.scene import LooseObject, Scene
+from robots.signals import Array, Mask
+from robots.world import Task
+from sim.contact_spring import contact_spring
+from sim.objects import Objects, Parts, describe
+from sim.scene_model import own_grounds, part_names
+
+OBJECT_FIELDS = (
+    "geom_size",
+    "geom_pos",
+    "geom_aabb",
+    "geom_rbound",
+    "geom_friction",
+    "body_mass",
+    "body_ipos",
+    "body_inertia",
+    "body_iquat",
+    "pair_friction",
+    "pair_solref",
+)
+Ids = NDArray[np.int32]
+GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
+
+
+@dataclass(frozen=True)
+class ObjectIds:
+    """Where an object is in a model."""
+
+    item: LooseObject
+    body: int
+    geoms: Ids  # of its parts
+    strikes: Mask  # (npair,) the pairs with the body that may strike it
+
+
+class ObjectFields:
+    """Writes the objects of tasks into fields of a scene's model. Axes: n tasks."""
+
+    def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
+        """Find the scene's objects in its model."""
+        self._pairs = (model.pair_geom1.copy(), model.pair_geom2.copy())
+        self._grounds = own_grounds(model)
+        strikers = _striking_geoms(scene, model)
+        self._ids = []
+        for item in scene.objects:
+            numbers = [model.geom(name).id for name in part_names(item)]
+            geoms = np.array(numbers, dtype=np.int32)
+            strikes = _pairs_between(self._pairs, geoms, strikers)
+            body = model.body(item.name).id
+            self._ids.append(ObjectIds(item, body, geoms, strikes))
+
+    def write(self, values: dict[str, Array], task: Task) -> list[Objects]:
+        """Overwrite the objects in model fields.
+
+        Args:
+            values: each of ``OBJECT_FIELDS``, (n, ...); changed in place.
+            task: n rows.
+
+        Returns:
+            The objects, in the scene's order.
+
+        Raises:
+            BadArgumentError: an object has a shape that does not exist.
+        """
+        all_described = []
+        sliding = values["geom_friction"][:, :, 0]  # (n, ngeom)
+        for ids in self._ids:
+            described = describe(ids.item, task)
+            _set_geoms(values, ids.geoms, described.parts)
+            _set_inertia(values, ids.body, described)
+            _set_springs(values, ids.strikes, described.parameters)
+            friction = described.parameters["friction"]
+            sliding[:, ids.geoms] = friction[:, None]
+            all_described.append(described)
+        first, second = self._pairs
+        factor = np.where(self._grounds, 1.0, sliding)
+        product = factor[:, first] * factor[:, second]
+        values["pair_friction"][:, :, :2] = product[..., None]
+        return all_described
+
+
+def _pairs_between(pairs: tuple[Ids, Ids], first: Ids, second: Ids) -> Mask:
+    """The pairs of a geom among ``first`` with one among ``second``, (npair,)."""
+    one, other = pairs
+    forward = np.isin(one, first) & np.isin(other, second)
+    backward = np.isin(one, second) & np.isin(other, first)
+    return forward | backward
+
+
+def _striking_geoms(scene: Scene, model: mujoco.MjModel) -> Ids:
+    """The geoms of the scene's body, without the ground that its model may have."""
+    others = {fixture.name for fixture in scene.fixtures}
+    for item in scene.objects:
+        others |= set(part_names(item))
+    found = []
+    for geom in range(model.ngeom):
+        is_ground = mujoco.mjtGeom(model.geom_type[geom]) in GROUNDS
+        if model.geom(geom).name not in others and not is_ground:
+            found.append(geom)
+    return np.array(found, dtype=np.int32)
+
+
+def _set_geoms(values: dict[str, Array], geoms: Ids, parts: Parts) -> None:
+    """Sizes and places of the parts, and the bounds that collision detection uses.
+
+    A mesh keeps its own.
+    """
+    if parts.kinds == ("mesh",):
+        return
+    half_extent = parts.half_extent()
+    radius = np.linalg.norm(half_extent, axis=-1)
+    new = {
+        "geom_size": parts.size,
+        "geom_pos": parts.pos,
+        "geom_rbound": radius,
+    }
+    for name, value in new.items():
+        values[name][:, geoms] = value
+    bounds = values["geom_aabb"]  # center, half extent
+    bounds[:, geoms, 3:] = half_extent
+
+
+def _set_inertia(values: dict[str, Array], body: int, described: Objects) -> None:
+    inertia = described.inertia
+    new = {
+        "body_mass": inertia.mass,
+        "body_ipos": inertia.com,
+        "body_inertia": inertia.moments,
+        "body_iquat": inertia.quat,
+    }
+    for name, value in new.items():
+        values[name][:, body] = value
+
+
+def _set_springs(values: dict[str, Array], strikes: Mask, parameters: dict[str, Array]) -> None:
+    """Restitution of the contacts with the body, not of those with tables.
+
+    Such a contact is a spring and damper in MuJoCo's direct form: solref is minus stiffness and
+    minus damping per unit mass.
+    """
+    spring = contact_spring(parameters["restitution"])
+    solref = values["pair_solref"]
+    solref[:, strikes, 0] = -spring.stiffness[:, None]
+    solref[:, strikes, 1] = -spring.damping[:, None]

@@ -1,0 +1,91 @@
+"""The half-cheetah runs forward with faulty actuators, nearly as in GrBAL's code."""
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.signals import ArrayLike
+from robots.world import Task
+from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah
+from sim.families.rewards import effort
+from sim.families.splits import heldout
+
+# Joints that are never faulty together in training, numbered from hip to foot, back leg first: the
+# same joint of both legs, and successive numbers. Each joint is in two of the pairs.
+HELDOUT_PAIRS = ((0, 3), (1, 4), (2, 5), (0, 1), (2, 3), (4, 5))
+
+
+class FaultyCheetah(Cheetah):
+    """Run forward with one or two faulty actuators; a subclass defines how faulty.
+
+    In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and held out is one
+    joint. Here held-out tasks have two faulty joints that are never faulty together in training.
+    Held out are ``HELDOUT_PAIRS``; training has the other 9 pairs, and each joint alone.
+
+    Reward and duration are those of GrBAL's code. There an action lasts one step of 10 ms and an
+    episode 1000 actions; here an action lasts five steps and an episode 200 actions.
+    """
+
+    episodes = 2
+    # factor of each motor's torque: 1 healthy, 0 dead, negative where it turns the other way
+    task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
+    hidden_reward = False
+    strength: tuple[float, float]  # range of a faulty actuator's factor
+    min_speed: float  # m/s, of success; ours, the literature defines none
+
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """One or two faulty joints, of strengths drawn evenly.
+
+        Two joints that are faulty together in a held-out task never are in training.
+        """
+        faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
+        strength = rng.uniform(*self.strength, (n, 2))
+        rows = np.arange(n)
+        values = np.ones((n, len(CHEETAH.joints)))
+        for joint, factor in zip(faulty.T, strength.T, strict=True):
+            values[rows, joint] = factor
+        return Task(self.task_names, values, rows)
+
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """v - 0.05·|a|², where the action of a faulty actuator counts in full."""
+        return self.mean_velocity(obs, next_obs) - EFFORT * effort(applied)
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Forward at more than ``min_speed`` m/s at this instant."""
+        return obs[..., VELOCITY] > self.min_speed
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Forward speed at this instant."""
+        return {"speed_mps": obs[..., VELOCITY]}
+
+
+class CheetahCripple(FaultyCheetah):
+    """Weak actuators, from dead to half of their torque."""
+
+    name = "cheetah_cripple"
+    strength = (0.0, 0.5)
+    min_speed = 3.0
+
+
+class CheetahInverted(FaultyCheetah):
+    """Actuators that turn the wrong way, with at least half of their torque.
+
+    A policy that does not know which ones can hardly be robust to that: what drives a healthy
+    cheetah forward drives a faulty one back.
+    """
+
+    name = "cheetah_inverted"
+    strength = (-1.0, -0.5)
+    min_speed = 2.0
+
+
+def _faulty_joints(split: str) -> NDArray[np.int64]:
+    """Numbers of the joints that are faulty together, (k, 2); a single one is named twice."""
+    if heldout(split):
+        return np.array(HELDOUT_PAIRS)
+    joints = range(len(CHEETAH.joints))
+    every = combinations_with_replacement(joints, 2)
+    return np.array([pair for pair in every if pair not in HELDOUT_PAIRS])

@@ -1,0 +1,65 @@
+"""The half-cheetah runs forward with a hidden mass and damping: one of CaDM's families."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from robots.actions import JointTorque
+from robots.scene import Scene
+from robots.signals import Array, ArrayLike
+from robots.world import Task
+from sim.families.cheetah import CHEETAH, VELOCITY, Cheetah
+from sim.families.rewards import effort
+from sim.families.splits import heldout
+
+BODY = replace(CHEETAH, needs_mujoco=True)  # PyBullet's half-cheetah has one mass and damping
+TRAINED = np.array([0.75, 0.85, 1.0, 1.15, 1.25])  # CaDM's factors, of either
+# CaDM's ranges of tests, two moderate and two extreme: both factors come from the same one.
+HELDOUT = np.array([[0.2, 0.3], [0.4, 0.5], [1.5, 1.6], [1.7, 1.8]])
+
+
+class CheetahParams(Cheetah):
+    """Run forward with all masses and all dampings scaled, by a factor each.
+
+    As in CaDM's code (Lee et al. 2020), whose held-out factors lie outside the range of training.
+    The factor of masses does not change the moments of inertia there, and so not here. There an
+    episode has 1000 actions, here 200, and starts as in Gymnasium.
+    """
+
+    name = "cheetah_params"
+    body = BODY
+    scene = Scene(BODY, timestep=0.01)
+    action = JointTorque(BODY)
+    episodes = 2
+    task_names = ("body.mass_scale", "joint.damping_scale")
+    hidden_reward = False
+    min_speed = 2.0  # m/s, of success; ours, the literature defines none
+
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """Each factor from CaDM's five in training; held out, both from one of its four ranges."""
+        factors = _heldout_factors(rng, n) if heldout(split) else rng.choice(TRAINED, (n, 2))
+        return Task(self.task_names, factors, np.arange(n))
+
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """v - 0.1·|a|²."""
+        return self.mean_velocity(obs, next_obs) - 0.1 * effort(applied)
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Forward at more than ``min_speed`` m/s at this instant."""
+        return obs[..., VELOCITY] > self.min_speed
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Forward speed at this instant."""
+        return {"speed_mps": obs[..., VELOCITY]}
+
+
+def _heldout_factors(rng: np.random.Generator, n: int) -> Array:
+    """Factors (n, 2) of mass and damping."""
+    bounds = rng.choice(HELDOUT, n)  # (n, 2)
+    low = bounds[:, :1]
+    high = bounds[:, 1:]
+    share = rng.random((n, 2))
+    factors: Array = low + (high - low) * share
+    return factors

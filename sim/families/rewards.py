@@ -1,0 +1,28 @@
+"""Terms that the rewards of several families share; NumPy or torch, with any leading axes."""
+
+from robots.signals import ArrayLike
+
+
+def effort(applied: ArrayLike) -> ArrayLike:
+    """The squared length of actions (..., a), (...,)."""
+    return (applied**2).sum(-1)
+
+
+def mean_velocity(
+    obs: ArrayLike,
+    next_obs: ArrayLike,
+    column: int,
+    dt: float,
+) -> ArrayLike:
+    """The mean velocity over a step of dt s of a position that is a column of observations.
+
+    Args:
+        obs: (..., o) before the step.
+        next_obs: (..., o) after it.
+        column: of the position.
+        dt: s.
+
+    Returns:
+        (...,) units of the position per s.
+    """
+    return (next_obs[..., column] - obs[..., column]) / dt
