@@ -87,10 +87,8 @@ class Servos(Drive):
     def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
         """See ``Drive``."""
         super().__init__(world, model)
-        arm = world.scene.body
-        assert isinstance(arm, ArmSpec)
         (tree,) = [tree for tree in world.trees if tree.body == world.body]
-        self._tool_contacts = ToolContacts(world.client, model, tree, arm.tool)
+        self._tool_contacts = ToolContacts(world.client, model, tree)
 
     def tool_wrench(self) -> Array:
         """Force N and torque N·m (6,) of the tool, see ``ToolContacts``."""

@@ -6,8 +6,10 @@ import numpy as np
 from robots.signals import Array
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_trees import Tree
+from sim.scene_model import TOOL_VELOCITY
 
-# where PyBullet's tuple of a contact point has these; the normal points from the other body to the arm
+# Where PyBullet's tuple of a contact point has these. The normal points from the other body to the
+# arm.
 LINK = 3
 POINT = 5
 NORMAL = 7
@@ -22,20 +24,19 @@ class ToolContacts:
     Like a sensor in the wrist it feels the tool and all that the last joint before it carries.
     """
 
-    def __init__(self, client: Client, model: mujoco.MjModel, tree: Tree, tool: str) -> None:
+    def __init__(self, client: Client, model: mujoco.MjModel, tree: Tree) -> None:
         """Find the links.
 
         Args:
             client: the world's.
             model: the scene's, compiled.
             tree: the arm in Bullet.
-            tool: name of the body whose frame is the tool frame.
         """
         self._client = client
         self._body = tree.body
-        number = model.body(tool).id
-        self._tool = tree.links[number]
-        wrist = model.body_weldid[number]  # the body that the last joint before the tool moves
+        tool = int(model.sensor(TOOL_VELOCITY).objid[0])
+        self._tool = tree.links[tool]
+        wrist = model.body_weldid[tool]  # the body that the last joint before the tool moves
         self._links = set()
         for body, link in tree.links.items():
             if model.body_weldid[body] == wrist:

@@ -511,7 +511,8 @@ def test_a_full_disk_leaves_no_half_record_of_a_trial(
     folder = tmp_path / "full"
     words = f"trial {trained} --arm tiny-arm --objects 1 --workers 1 --out {folder}"
     with monkeypatch.context() as patch:
-        FullDisk(patch, f".{name}.new", room=0)
+        written_under = f".{Path(name).stem}.new.json"
+        FullDisk(patch, written_under, room=0)
         status = cli.main(words.split())
     written = capfd.readouterr()
     assert status == 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robots.kinematics import Kinematics
+from robots.scene import TABLE
 from robots.signals import Command, JointState
 from sim.families import FAMILIES
 from sim.twin import Twin, TwinOptions
@@ -78,7 +79,9 @@ def test_its_placer_puts_the_object_where_its_tracker_sees_it_and_leaves_the_arm
 
 def test_its_wrench_is_what_its_joints_bear_beyond_the_arm_s_weight() -> None:
     """Pressed onto the table, at rest: τ = g(q) + Jᵀ·w, the virtual work of the tool's wrench w."""
-    twin = Twin(SLIDE.body, SLIDE.scene, TwinOptions(noise=0.0))
+    solid_table = replace(TABLE, touches_body=True)
+    scene = replace(SLIDE.scene, fixtures=(solid_table,))
+    twin = Twin(SLIDE.body, scene, TwinOptions(noise=0.0))
     twin.connect()
     twin.enable()
     rng = np.random.default_rng(0)
