@@ -4,23 +4,22 @@ An evolution strategy breeds sequences of requested joint velocities, each with 
 they come as close to a limit as possible and, if the gate lets them, beyond it. One generation
 after another the sequences that came closest are kept and mutated. One search aims at each limit;
 every setpoint of every search is judged by all of them. Positions, velocities, accelerations and
-jerks are differences of the setpoints themselves. Links are kept clear at a single arm only: the
-search that aims at them has a gate for each sequence, and is slower.
+jerks are differences of the setpoints themselves. The gate is that of a real arm, with every check.
+A line is printed after each search; what was interrupted goes on with ``--first``.
 """
 
 import argparse
-import time
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from robots.arm import ArmSpec, Limits
-from robots.bodies import make_arm_gate
+from robots.arm import Limits
 from robots.catalog import ARMS
 from robots.clearance import Clearance
 from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
-from robots.signals import Array, Setpoint
+from robots.signals import Array
 
 DRIVER_TICKS = {"panda": 0.002, "viperx": 1 / 320}  # s, of the twin and of the Dynamixel driver
 # what is aimed at, and the unit of its excess
@@ -88,46 +87,19 @@ class Sequences:
         )
 
 
-class SingleGates:
-    """The gates of n single arms, used like the gate of n arms."""
-
-    def __init__(self, arm: ArmSpec, dt: float, n: int) -> None:
-        self.limits = arm.limits
-        self.dt = dt
-        self.clearance = Clearance(Kinematics(arm))
-        self.home = arm.home
-        self._gates = [make_arm_gate(arm, arm.limits, dt) for _ in range(n)]
-
-    def reset(self, q: Array) -> None:
-        for gate, start in zip(self._gates, q, strict=True):
-            gate.reset(start[None])
-
-    def __call__(self, target: Array) -> tuple[Setpoint, Array]:
-        results = [gate(row[None]) for gate, row in zip(self._gates, target, strict=True)]
-        setpoints = [setpoint for setpoint, _ in results]
-        together = Setpoint(
-            q=np.concatenate([setpoint.q for setpoint in setpoints]),
-            dq=np.concatenate([setpoint.dq for setpoint in setpoints]),
-            ddq=np.concatenate([setpoint.ddq for setpoint in setpoints]),
-        )
-        return together, np.concatenate([verdict for _, verdict in results])
-
-    def clear(self, q: Array) -> Array:
-        """The configurations (n, j), those with links too close replaced by others nearer home."""
-        for _ in range(6):
-            blocked = links_excess(self.clearance, q) > 0
-            q = np.where(blocked[:, None], (q + self.home) / 2, q)
-        blocked = links_excess(self.clearance, q) > 0
-        return np.where(blocked[:, None], self.home, q)
-
-
-AnyGate = SafetyGate | SingleGates
-
-
 def links_excess(clearance: Clearance, q: Array) -> Array:
     """How much too close the links are at ``q`` (n, j), (n,) m."""
-    slack, _ = clearance.slack(q, clearance.all)
+    slack = clearance.slack(q)
     return -slack.min(0)
+
+
+def clear_starts(clearance: Clearance, home: Array, q: Array) -> Array:
+    """The configurations (n, j), those with links too close replaced by others nearer home."""
+    for _ in range(6):
+        blocked = links_excess(clearance, q) > 0
+        q = np.where(blocked[:, None], (q + home) / 2, q)
+    blocked = links_excess(clearance, q) > 0
+    return np.where(blocked[:, None], home, q)
 
 
 class Judge:
@@ -189,15 +161,17 @@ class Judge:
 
 
 def fly(
-    gate: AnyGate, kinematics: Kinematics, sequences: Sequences, ticks: int
+    gate: SafetyGate,
+    kinematics: Kinematics,
+    sequences: Sequences,
+    ticks: int,
+    clearance: Clearance | None,
 ) -> dict[str, Array]:
     """The largest excess of every limit (n,) while ``sequences`` are requested."""
     limits = gate.limits
     start = limits.q_low + sequences.start * (limits.q_high - limits.q_low)
-    clearance = None
-    if isinstance(gate, SingleGates):
-        start = gate.clear(start)
-        clearance = gate.clearance
+    if clearance is not None:
+        start = clear_starts(clearance, kinematics.arm.home, start)
     gate.reset(start)
     judge = Judge(limits, gate.dt, kinematics, start, clearance)
     ends = np.cumsum(sequences.ticks, 1)
@@ -213,51 +187,55 @@ def fly(
 
 
 def search(
-    gate: AnyGate,
+    gate: SafetyGate,
     kinematics: Kinematics,
     aim: str,
     generations: int,
     n: int,
     seed: int,
+    clearance: Clearance | None = None,
 ) -> dict[str, float]:
-    """The largest excess of every limit that an evolution towards one of them finds."""
+    """The largest excess of every limit that an evolution towards one of them finds.
+
+    Links are judged where the gate keeps them clear, and ``clearance`` says how far they are.
+    """
     rng = np.random.default_rng(seed)
     ticks = SEGMENTS * MEAN_TICKS
     sequences = Sequences.random(rng, n, len(gate.limits.dq))
     largest = dict.fromkeys(AIMS, -np.inf)
     for _ in range(generations):
-        worst = fly(gate, kinematics, sequences, ticks)
+        worst = fly(gate, kinematics, sequences, ticks, clearance)
         for name, excess in worst.items():
             largest[name] = max(largest[name], float(excess.max()))
         sequences = sequences.next_generation(rng, worst[aim])
     return largest
 
 
-def search_arm(
-    name: str, aims: list[str], n: int, setpoints: float, seconds: float
-) -> tuple[int, dict[str, float]]:
-    """Search at one arm with these aims in turn, anew until the setpoints or the time are spent.
-
-    Returns:
-        How many setpoints were judged, and the largest excess of every limit.
-    """
+def search_arm(name: str, aims: list[str], n: int, setpoints: float, first: int) -> None:
+    """Search at one arm with these aims in turn, until so many setpoints are judged, and print."""
     arm = ARMS[name]
     kinematics = Kinematics(arm)
-    dt = DRIVER_TICKS[name]
-    together = SafetyGate(arm.limits, dt, n, kinematics)
-    singles = SingleGates(arm, dt, n)
-    largest = dict.fromkeys(AIMS, -np.inf)
+    clearance = Clearance(kinematics)
+    gate = SafetyGate(arm.limits, DRIVER_TICKS[name], n, kinematics, keep_links_clear=True)
     per_search = GENERATIONS * n * SEGMENTS * MEAN_TICKS
-    began = time.monotonic()
-    searches = 0
-    while searches * per_search < setpoints and time.monotonic() - began < seconds:
-        aim = aims[-1 - searches % len(aims)]  # the box first
-        gate = singles if aim == "links" else together
-        found = search(gate, kinematics, aim, GENERATIONS, n, seed=searches)
+    largest = dict.fromkeys(AIMS, -np.inf)
+    searches = math.ceil(setpoints / per_search)
+    for i in range(first, first + searches):
+        aim = aims[-1 - i % len(aims)]  # the box first
+        found = search(gate, kinematics, aim, GENERATIONS, n, i, clearance)
         for limit, excess in found.items():
             largest[limit] = max(largest[limit], excess)
-        searches += 1
-    return searches * per_search, largest
+        what = f"{name}, search {i} at {aim}, {per_search:.2e} setpoints:"
+        print(what, described(found), flush=True)
+    tick = 1000 * gate.dt
+    count = searches * per_search
+    print(f"{name}, tick {tick:.3f} ms, {count:.2e} setpoints in all:", described(largest))
+
+
+def described(largest: dict[str, float]) -> str:
+    """The excess of each limit with its unit."""
+    excesses = [f"{aim} {largest[aim]:+.1e} {unit}" for aim, unit in UNITS.items()]
+    return ", ".join(excesses)
 
 
 def main() -> None:
@@ -265,15 +243,12 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(DRIVER_TICKS))
     parser.add_argument("--aims", nargs="+", default=list(AIMS), choices=AIMS)
     parser.add_argument("--setpoints", type=float, default=1e7, help="of each arm, at least")
-    parser.add_argument("--seconds", type=float, default=1e9, help="for each arm, about, at most")
     parser.add_argument("--n", type=int, default=256, help="sequences in a generation")
+    parser.add_argument("--first", type=int, default=0, help="number of the first search, its seed")
     args = parser.parse_args()
     print("Largest excess of each limit; where it is negative the limit was kept with this margin.")
     for name in args.arms:
-        count, largest = search_arm(name, args.aims, args.n, args.setpoints, args.seconds)
-        excesses = [f"{aim} {largest[aim]:+.1e} {unit}" for aim, unit in UNITS.items()]
-        tick = 1000 * DRIVER_TICKS[name]
-        print(f"{name}, tick {tick:.3f} ms, {count:.2e} setpoints:", ", ".join(excesses))
+        search_arm(name, args.aims, args.n, args.setpoints, args.first)
 
 
 if __name__ == "__main__":

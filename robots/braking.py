@@ -24,8 +24,10 @@ class StraightBraking:
         """Prepare the braking of n arms with ticks of ``dt`` s."""
         ddq = limits.ddq
         step = limits.jerk * dt  # rad/s², largest change of an acceleration in a tick
-        build_up = float((ddq / limits.jerk).max())  # s
-        ticks = max(float(np.ceil(build_up / dt - ROUNDING)), 1.0)
+        build_up_times = ddq / limits.jerk
+        build_up = float(build_up_times.max())  # s
+        build_up_ticks = np.ceil(build_up / dt - ROUNDING)
+        ticks = max(float(build_up_ticks), 1.0)
         self._dt = dt
         self._coast_ticks = ticks  # at most
 
@@ -38,7 +40,8 @@ class StraightBraking:
         # (j,) rad: how far beside the line the joints coast. After k ticks from the acceleration a
         # that is a·dt²·(k - 1)·(k - 2)/6: none, if the jerk limit allows a stop of the acceleration
         # within two ticks.
-        self.offset = ddq * dt**2 * (ticks - 1) * (ticks - 2) / 6
+        in_one_tick = ddq * dt**2
+        self.offset = in_one_tick * (ticks - 1) * (ticks - 2) / 6
 
         self._ddq_max = per_arm(ddq, n)
         self._two_ddq = per_arm(2 * ddq, n)
@@ -59,8 +62,11 @@ class StraightBraking:
         _, dq, ddq = state
         velocity = dq
         if self._coast_ticks > 1:
-            velocity = dq + ddq * (self._dt / 2 * (self._ticks_to_coast(ddq) - 1))
-        times = np.abs(velocity) / self._two_ddq
+            ticks = self._ticks_to_coast(ddq)
+            coasting_time = self._dt / 2 * (ticks - 1)
+            velocity = dq + ddq * coasting_time
+        speed = np.abs(velocity)
+        times = speed / self._two_ddq
         time = times.max(0) + self.lag
         displacement: Array = velocity * time
         return displacement, time
@@ -76,12 +82,16 @@ class StraightBraking:
             The next state, and the arms that have coasted by then.
         """
         q, dq, ddq = state
-        ddq_max = self._ddq_max[:, : len(on_line)]
-        step = self._step[:, : len(on_line)]
+        k = len(on_line)
+        ddq_max = self._ddq_max[:, :k]
+        step = self._step[:, :k]
         ticks = self._ticks_to_coast(ddq)
-        on_line = on_line | (ticks == 1)
-        coasting = ddq * (1 - 1 / ticks)
-        braking = -self._rate(dq, ddq) * dq
+        has_coasted = ticks == 1
+        on_line = on_line | has_coasted
+        remaining = 1 - 1 / ticks
+        coasting = ddq * remaining
+        rate = self._rate(dq, ddq)
+        braking = -rate * dq
         wanted = np.where(on_line, braking, coasting)
         low = np.maximum(ddq - step, -ddq_max)
         high = np.minimum(ddq + step, ddq_max)
@@ -92,8 +102,11 @@ class StraightBraking:
 
     def _ticks_to_coast(self, ddq: Array) -> Array:
         """Ticks in which accelerations (j, n) can go to 0, (n,); at least 1."""
-        ratio = np.abs(ddq) / self._step[:, : ddq.shape[1]]
-        ticks = np.ceil(ratio.max(0) - ROUNDING)
+        n = ddq.shape[1]
+        step = self._step[:, :n]
+        ratio = np.abs(ddq) / step
+        largest = ratio.max(0)
+        ticks = np.ceil(largest - ROUNDING)
         at_least_one: Array = np.maximum(ticks, 1.0)
         return at_least_one
 
@@ -103,14 +116,18 @@ class StraightBraking:
         As in ``JointSteps.toward``, the deceleration is small enough to be ramped down before
         the velocities are 0, here in units of the velocities themselves.
         """
-        ddq_max = self._ddq_max[:, : dq.shape[1]]
-        step = self._step[:, : dq.shape[1]]
+        n = dq.shape[1]
+        ddq_max = self._ddq_max[:, :n]
+        step = self._step[:, :n]
         speed = np.abs(dq) + TINY
-        deceleration = -np.sign(dq) * ddq
+        direction = np.sign(dq)
+        deceleration = -direction * ddq
         highest = np.minimum(deceleration + step, ddq_max)
-        fastest = (highest / speed).min(0)
-        lowest = (deceleration - step) / speed
-        slowest = np.maximum(lowest.max(0), 0.0)
+        fastest_rates = highest / speed
+        fastest = fastest_rates.min(0)
+        lowest = deceleration - step
+        slowest_rates = lowest / speed
+        slowest = np.maximum(slowest_rates.max(0), 0.0)
 
         steps = step / speed  # 1/s
         half_step = steps.min(0) / 2

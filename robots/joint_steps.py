@@ -44,16 +44,19 @@ class JointSteps:
         low = np.maximum(ddq - step, -ddq_max)
         high = np.minimum(ddq + step, ddq_max)
 
-        error = (target - dq) / dt  # rad/s², this acceleration would take one tick
+        difference = target - dq
+        error = difference / dt  # rad/s², this acceleration would take one tick
         sign = np.sign(error)
         magnitude = np.abs(error) + TINY
-        root = np.sqrt(magnitude / half_step + 0.25)
+        steps = magnitude / half_step
+        root = np.sqrt(steps + 0.25)
         ticks = np.floor(root + 0.5)  # m + 1
         ramp_down = half_step * ticks - half_step  # δ·m/2
-        fastest = sign * (magnitude / ticks + ramp_down)
-        fastest = clip(fastest, low, high)
+        no_overshoot = magnitude / ticks + ramp_down
+        fastest = clip(sign * no_overshoot, low, high)
 
-        made_up = (fastest * sign + TINY) / magnitude  # fraction of its error; 1 without an error
+        toward = fastest * sign + TINY
+        made_up = toward / magnitude  # fraction of its error; 1 without an error
         fraction = made_up.min(0, initial=1.0)
         fraction = np.maximum(fraction, 0.0)
         together = clip(fraction * error, low, high)

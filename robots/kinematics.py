@@ -71,11 +71,26 @@ class Kinematics:
         They are the links' frames as the URDF defines them.
         """
         n, j = q.shape
-        rows = self._poses(q)[:, :3]
+        rows = self.tilted_poses(q)[:, :3]
         poses = np.zeros((n, j + 1, 4, 4))
         poses[..., :3, :] = rows.transpose(2, 0, 1, 3)
         poses[..., 3, 3] = 1
         return poses @ self._to_urdf_frames
+
+    def tilted_poses(self, q: Array) -> Array:
+        """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
+
+        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
+        """
+        n, j = q.shape
+        poses = np.empty((j + 1, 5, n, 4))
+        poses[0] = self._first_rows
+        turns = self._turns(-q).repeat(5, 0)  # each joint's five times, for the five rows
+        turns = turns.reshape(j, 5 * n)
+        rows = poses.reshape(j + 1, 5 * n, 4)
+        slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
+        _propagate(rows, turns, slides, self._to_next)
+        return poses
 
     def position(self, q: Array) -> Array:
         """Tool position (n, 3) m at joint positions (n, j), rad or m.
@@ -95,7 +110,7 @@ class Kinematics:
 
     def forward(self, q: Array) -> tuple[Array, Array]:
         """Tool position (n, 3) m and orientation (n, 4), quaternion w, x, y, z."""
-        poses = self._poses(q)
+        poses = self.tilted_poses(q)
         tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
         position = tool[..., 3]
         rotation = tool[..., :3]
@@ -109,7 +124,7 @@ class Kinematics:
             rows are the linear velocity per joint velocity, m/rad, and the others the angular one.
             For a prismatic joint they are the direction of its axis, and zero.
         """
-        poses = self._poses(q)
+        poses = self.tilted_poses(q)
         axes = poses[:-1, ..., 2]  # (j, 5, n), z of each link: its joint's axis
         origins = poses[..., 3]  # (j + 1, 5, n) m
         lever = origins[-1] - origins[:-1]  # (j, 5, n) m, from each joint to the tool
@@ -137,7 +152,7 @@ class Kinematics:
         Joint k carries the links i >= k: torque_k = g · [axis_k × Σ mass_i · (com_i - origin_k)]_z
         and force_k = g · [axis_k · Σ mass_i]_z.
         """
-        poses = self._poses(q)[:-1, :3]
+        poses = self.tilted_poses(q)[:-1, :3]
         links = poses.transpose(2, 0, 1, 3)  # (n, j, 3, 4)
         rotation = links[..., :3]
         origin = links[..., 3]
@@ -223,21 +238,6 @@ class Kinematics:
         spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
         spec.compiler.fusestatic = False
         return compile_model(spec)
-
-    def _poses(self, q: Array) -> Array:
-        """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
-
-        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
-        """
-        n, j = q.shape
-        poses = np.empty((j + 1, 5, n, 4))
-        poses[0] = self._first_rows
-        turns = self._turns(-q).repeat(5, 0)  # each joint's five times, for the five rows
-        turns = turns.reshape(j, 5 * n)
-        rows = poses.reshape(j + 1, 5 * n, 4)
-        slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
-        _propagate(rows, turns, slides, self._to_next)
-        return poses
 
     def _turns(self, angle: Array) -> NDArray[np.complex128]:
         """exp(i·angle) of each joint's angle (n, j), as (j, n); 1 for a prismatic joint."""

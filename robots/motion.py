@@ -145,7 +145,7 @@ def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
     kinematics = Kinematics(arm)
     here = kinematics.position(q[None])[0]
     clearance = Clearance(kinematics)
-    slack, _ = clearance.slack(q[None], clearance.all)
+    slack = clearance.slack(q[None])
     allowed = np.minimum(slack, 0.0)  # (c, 1) m
     for distance in LOOK_AHEAD:
         ahead = q + distance * direction
@@ -162,7 +162,7 @@ def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
             if tool[axis] < min(low, here[axis]):
                 surface = "table, which is the lower z" if name == "z" else f"lower {name}"
                 return f"the tool is at the {surface} face of its box, {low:.4g} m"
-        slack, _ = clearance.slack(ahead[None], clearance.all)
+        slack = clearance.slack(ahead[None])
         closer = slack < allowed
         if closer.any():
             return f"a link is close to the {clearance.names[int(np.argmax(closer))]}"

@@ -57,7 +57,7 @@ class FreeSpace:
         """How deep each constraint is violated at ``q`` (n, j), (n, c) m; 0: it holds."""
         tool = self._kinematics.position(q)
         outside = np.abs(tool - self._center) - self._half_size
-        slack, _ = self._clearance.slack(q, self._clearance.all)
+        slack = self._clearance.slack(q)
         depth = np.column_stack([outside, MARGIN - slack.T])
         violation: Array = np.maximum(depth - self._allowed, 0.0)
         return violation

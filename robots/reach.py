@@ -4,31 +4,17 @@ Axes: j joints. For a hinge a bound is in m/rad, for a prismatic joint a number.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robots.arm import Limits
-from robots.signals import Array
+from robots.signals import Array, Indices
 from robots.urdf import SerialChain
 
 
 def tool_speed_bound(chain: SerialChain, limits: Limits) -> Array:
-    """Bounds of the first derivatives |∂p/∂q_k| of the tool's position p, (j,).
-
-    For a hinge that is the largest distance of the tool from the joint's axis, in m/rad; for a
-    prismatic joint, whose travel ``limits`` bound, 1.
-    """
-    travel = np.maximum(np.abs(limits.q_low), np.abs(limits.q_high))
-    poses = [link.pose for link in chain.links[1:]]
-    poses.append(chain.tool)  # each in the frame of the link before it
-    bound = np.ones(len(poses))
-    reach = 0.0  # m, from the next joint to the tool
-    for k in reversed(range(len(poses))):
-        offset = poses[k][:3, 3]  # m, from joint k, which moves about z or along it
-        if chain.links[k].slides:
-            reach += travel[k]
-        else:
-            bound[k] = np.hypot(offset[0], offset[1]) + reach
-        reach += float(np.linalg.norm(offset))
+    """Bounds of the first derivatives |∂p/∂q_k| of the tool's position p, (j,)."""
+    last = np.array([len(chain.links) - 1])
+    tool = chain.tool[None, :3, 3]
+    bound: Array = point_speed_bound(chain, limits, last, tool)[0]
     return bound
 
 
@@ -48,28 +34,37 @@ def tool_curvature_bound(chain: SerialChain, limits: Limits) -> Array:
     return bound
 
 
-def point_speed_bound(
-    chain: SerialChain, limits: Limits, link: NDArray[np.int64], point: Array
-) -> Array:
+def point_speed_bound(chain: SerialChain, limits: Limits, link: Indices, point: Array) -> Array:
     """Bounds of |∂p/∂q_k| of points p that are fixed to links, (p, j); 0 where k does not move p.
+
+    For a hinge that is the largest distance of the point from the joint's axis, in m/rad; for a
+    prismatic joint, whose travel ``limits`` bound, 1.
 
     Args:
         chain: of the arm.
         limits: with the travel of prismatic joints.
         link: (p,) index of the moving link that carries each point, -1 for the base.
-        point: (p, 3) m in the frame of that link.
+        point: (p, 3) m in the frame of that link, whose joint moves about z or along it.
     """
-    travel = np.maximum(np.abs(limits.q_low), np.abs(limits.q_high))
-    reach = np.linalg.norm(point, axis=1)  # m, from the frame of link k, once it carries the point
-    bound = np.zeros((len(point), len(chain.links)))
-    for k in reversed(range(len(chain.links))):
+    below = np.abs(limits.q_low)
+    above = np.abs(limits.q_high)
+    travel = np.maximum(below, above)
+    count = len(chain.links)
+    bound = np.zeros((len(point), count))
+    offset = point.copy()  # m, from joint k to the next joint, or to the point
+    reach = np.zeros(len(point))  # m, from there to the point
+    for k in reversed(range(count)):
+        joint = chain.links[k]
         moved = link >= k
-        if chain.links[k].slides:
+        to_next = offset[moved]
+        if joint.slides:
             bound[moved, k] = 1.0
             reach[moved] += travel[k]
         else:
-            bound[moved, k] = reach[moved]
-        reach[moved] += np.linalg.norm(chain.links[k].pose[:3, 3])
+            across = np.hypot(to_next[:, 0], to_next[:, 1])  # m, from the joint's axis
+            bound[moved, k] = across + reach[moved]
+        reach[moved] += np.linalg.norm(to_next, axis=1)
+        offset[moved] = joint.pose[:3, 3]
     return bound
 
 
@@ -95,7 +90,8 @@ def third_change(bound: Array, displacement: Array) -> Array:
 
 def _growth(displacement: Array, power: int) -> Array:
     """What each joint adds to (Σ |Δq|)^power, summed from the base outward: (j, n)."""
-    sums = np.cumsum(np.abs(displacement), 0)
+    sums = np.abs(displacement).cumsum(0)
     powers: Array = sums**power
-    powers[1:] -= powers[:-1].copy()
-    return powers
+    growth = powers.copy()
+    growth[1:] -= powers[:-1]
+    return growth

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from robots.arm import Limits
 from robots.braking import StraightBraking
-from robots.clearance import ClearLine
+from robots.clear_line import ClearLine
 from robots.errors import BadArgumentError
 from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
@@ -29,7 +29,7 @@ class SafetyGate:
 
     Every setpoint keeps the limits of position, velocity, acceleration and jerk, and the tool's
     speed and box; on the straight line in joint space between two setpoints the box is kept to
-    ``promise``. The links of a single arm can be kept clear too, see ``Clearance``. The gate only
+    ``promise``. The links can be kept clear too, see ``Clearance``. The gate only
     enters states from which the joints, braking together along a straight line in joint space, come
     to rest inside all limits; otherwise they brake along the last such line. Each step starts from
     the last setpoint, never from a measurement. Of a prismatic joint rad stands for m throughout.
@@ -54,11 +54,11 @@ class SafetyGate:
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
             promise: m, how far the tool may get out of its box at most, between two setpoints.
-            keep_links_clear: of the table and of each other; for one arm alone.
+            keep_links_clear: of the table and of each other.
 
         Raises:
             BadArgumentError: ``dt`` is not finite and positive, the promise cannot be kept with
-                this tick, or links are to be kept clear of several arms.
+                this tick, or links are to be kept clear without a tool.
         """
         if not (np.isfinite(dt) and dt > 0):
             raise BadArgumentError(f"the gate's tick must be finite and positive, got {dt} s")
@@ -91,7 +91,7 @@ class SafetyGate:
             self._box = ToolBox(limits, kinematics, self._braking, dt, n)
             _check_promise(promise, self._box.promise, dt)
             self._tool = np.zeros((3, n))  # m, in the box
-        self._links = _make_links(self._box, self._braking, n) if keep_links_clear else None
+        self._links = _make_links(self._box, limits, n) if keep_links_clear else None
         zero = np.zeros_like(self._dq_max)
         self._set_state((zero, zero, zero))
         self._locate_tool()
@@ -139,8 +139,10 @@ class SafetyGate:
 
         q = self._q
         dq = self._dq
-        slowest = -self._braking_speed(q - self._q_low)
-        fastest = self._braking_speed(self._q_high - q)
+        below = q - self._q_low
+        above = self._q_high - q
+        slowest = -self._braking_speed(below)
+        fastest = self._braking_speed(above)
         allowed = clip(requested, slowest, fastest)
         change = np.abs(allowed - requested)
         cut = change > CUT_TOLERANCE
@@ -152,33 +154,39 @@ class SafetyGate:
             self._set_state(self._steps.toward(self._state, allowed, urgent))
             return self.setpoint, verdict | limited * LIMITED
         fraction = box.allowed_fraction(q, self._tool, allowed)
-        if self._links is not None:
-            fraction *= self._links.allowed_fraction(q[:, 0], fraction * allowed[:, 0])
         limited |= fraction < 1
-        state = self._steps.toward(self._state, fraction * allowed, urgent)
-        stopped = self._brake_unless_it_can_stop(box, state)
+        allowed = fraction * allowed
+        toward = allowed
+        if self._links is not None:
+            limited |= self._links.fraction < 1
+            toward = self._links.fraction * allowed
+        state = self._steps.toward(self._state, toward, urgent)
+        stopped = self._brake_unless_it_can_stop(box, state, allowed)
         return self.setpoint, verdict | limited * LIMITED | stopped * BOX_BRAKE
 
-    def _brake_unless_it_can_stop(self, box: ToolBox, state: State) -> Mask:
+    def _brake_unless_it_can_stop(self, box: ToolBox, state: State, allowed: Array) -> Mask:
         """Enter ``state``, or brake the arms that could not stop in the box from there, (n,).
 
-        The last state was checked in the same way, so that the arm can brake from there.
+        The last state was checked in the same way, so that the arm can brake from there. The
+        velocities ``allowed`` (j, n) rad/s are those that the links are to be kept clear at next.
         """
         displacement, time = self._braking.line(state)
-        leaves, tool = box.would_leave(self._tool, state[0], displacement)
-        leaves |= box.speed.is_too_fast(state[0], displacement, time, tool - self._tool)
-        if self._links is not None and not leaves[0]:
-            leaves[0] = self._links.would_hit(state[0][:, 0], displacement[:, 0])
+        leaves, tool = box.would_leave(self._tool, state[0], displacement, time)
+        if self._links is not None:
+            leaves |= self._links.would_hit(state[0], displacement, allowed)
         self._on_line &= leaves
         if leaves.any():
             rows = np.flatnonzero(leaves)
-            last = (self._q[:, rows], self._dq[:, rows], self._ddq[:, rows])
+            q = self._q[:, rows]
+            dq = self._dq[:, rows]
+            ddq = self._ddq[:, rows]
+            last = (q, dq, ddq)
             braked, self._on_line[rows] = self._braking.tick(last, self._on_line[rows])
             for values, braked_values in zip(state, braked, strict=True):
                 values[:, rows] = braked_values
             tool[:, rows] = box.position(braked[0])
-            if self._links is not None:
-                self._links.brake_to(state[0][:, 0])
+        if self._links is not None:
+            self._links.move(state[0])
         self._set_state(state)
         self._tool = tool
         return leaves
@@ -188,7 +196,7 @@ class SafetyGate:
         if self._box is not None:
             self._tool = self._box.position(self._q)
         if self._links is not None:
-            self._links.begin(self._q[:, 0])
+            self._links.begin(self._q)
 
     def _set_state(self, state: State) -> None:
         self._state = state
@@ -269,10 +277,10 @@ def _check_promise(promise: float, kept: float, dt: float) -> None:
         )
 
 
-def _make_links(box: ToolBox | None, braking: StraightBraking, n: int) -> ClearLine:
-    if box is None or n != 1:
-        raise BadArgumentError(f"links are kept clear at one arm with a tool, not at {n}")
-    return ClearLine(box.kinematics, braking, box.lag)
+def _make_links(box: ToolBox | None, limits: Limits, n: int) -> ClearLine:
+    if box is None:
+        raise BadArgumentError("links are kept clear of an arm with a tool, and there is none")
+    return ClearLine(limits, box.kinematics, box.lag, n)
 
 
 def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:

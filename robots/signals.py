@@ -15,6 +15,7 @@ from robots.errors import BadArgumentError, UnknownNameError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 
 # A NumPy array or a torch tensor. Rewards are written with the operators that both share, so that
 # the same lines serve simulation, a planner's imagined states and the arm.

@@ -1,15 +1,16 @@
-"""An arm's links, covered by spheres. Axes: j moving links, p spheres."""
+"""An arm's links, covered by spheres. Axes: j joints, p spheres, n arms, k configurations."""
 
 from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robots.appearance import Shape, shapes
 from robots.arm import ArmSpec
+from robots.kinematics import Kinematics
+from robots.reach import point_speed_bound
 from robots.rotations import rotation_to_axis
-from robots.signals import Array
+from robots.signals import Array, Indices
 from robots.urdf import read_chain
 
 PIECE = 0.02  # m, shapes are divided into pieces as long as they are thick, or at least so long
@@ -24,9 +25,10 @@ BASE = -1  # index of the base among the moving links
 class Spheres:
     """Spheres on an arm's links, in the order of the links."""
 
-    link: NDArray[np.int64]  # (p,) index of the moving link, or BASE
+    link: Indices  # (p,) index of the moving link, or BASE
     center: Array  # (p, 3) m in the URDF's frame of that link
     radius: Array  # (p,) m
+    inside: Array  # (p,) m, radius of spheres at the same places that the shapes fill
 
     @staticmethod
     def cover(arm: ArmSpec) -> "Spheres":
@@ -40,16 +42,71 @@ class Spheres:
         links: list[int] = []
         centers: list[Array] = []
         radii: list[float] = []
+        inside: list[float] = []
         in_order = sorted([*shown, *rods], key=attrgetter("link"))
         for shape in in_order:
-            in_shape, radius = _cover(shape)
+            in_shape, radius, filled = _cover(shape)
             rotation = shape.pose[:3, :3]
             in_link = in_shape @ rotation.T + shape.pose[:3, 3]
             count = len(in_link)
             links += [shape.link] * count
             centers += list(in_link)
             radii += [radius] * count
-        return Spheres(np.array(links), np.array(centers), np.array(radii))
+            inside += [filled] * count
+        return Spheres(
+            link=np.array(links),
+            center=np.array(centers),
+            radius=np.array(radii),
+            inside=np.array(inside),
+        )
+
+
+class MovingSpheres:
+    """Where the spheres of an arm are, and how fast its joints can move them."""
+
+    def __init__(self, kinematics: Kinematics) -> None:
+        """Cover the arm.
+
+        Raises:
+            BadArgumentError: the URDF has a shape that is not supported.
+        """
+        spheres = Spheres.cover(kinematics.arm)
+        chain = kinematics.chain
+        count = len(spheres.link)
+        self.spheres = spheres
+        self._kinematics = kinematics
+        in_base = spheres.link == BASE
+        base_count = int(in_base.sum())  # these spheres come first
+        self._base_count = base_count
+        self._link = spheres.link[base_count:]
+        #: (p, 3) m, in the frame whose z is the axis of the link's joint, or the frame of the base
+        self.center = spheres.center.copy()
+        for i, link in enumerate(chain.links):
+            on_link = spheres.link == i
+            rotation = link.to_urdf_frame[:3, :3]
+            self.center[on_link] = spheres.center[on_link] @ rotation.T
+        ones = np.ones(count)
+        homogeneous = np.column_stack([self.center, ones])
+        self._moving_center = homogeneous[base_count:, :, None]
+        #: (p, j) bounds of how fast each joint moves each sphere, m/rad
+        self.speed = point_speed_bound(chain, kinematics.arm.limits, spheres.link, self.center)
+
+    def centers(self, q: Array) -> Array:
+        """Where the spheres are in the base's frame at ``q`` (n, k, j) rad, (p, n, 3, k) m."""
+        n, k, j = q.shape
+        configurations = q.reshape(n * k, j)
+        poses = self._kinematics.tilted_poses(configurations)
+        rows = poses[:-1, :3].reshape(j, 3, n, k, 4)
+        by_arm = rows.swapaxes(1, 2)
+        flat = by_arm.reshape(j, n * 3 * k, 4)
+        moved = flat[self._link] @ self._moving_center
+
+        base = self._base_count
+        in_base = self.center[:base]
+        center = np.empty((len(self.center), n, 3, k))
+        center[:base] = in_base[:, None, :, None]
+        center[base:] = moved.reshape(-1, n, 3, k)
+        return center
 
 
 def _rods(arm: ArmSpec, has_shape: set[int]) -> list[Shape]:
@@ -73,33 +130,45 @@ def _rods(arm: ArmSpec, has_shape: set[int]) -> list[Shape]:
     return rods
 
 
-def _cover(shape: Shape) -> tuple[Array, float]:
-    """Centers (k, 3) m, in the shape's frame, and radius m of spheres that cover it."""
+def _cover(shape: Shape) -> tuple[Array, float, float]:
+    """Spheres that cover a shape.
+
+    Returns:
+        Centers (k, 3) m in the shape's frame, the radius m, and that of spheres at the same centers
+        that the shape fills.
+    """
     if shape.kind == "sphere":
-        return np.zeros((1, 3)), shape.size[0]
+        radius = shape.size[0]
+        return np.zeros((1, 3)), radius, radius
     if shape.kind == "cylinder":
         radius, length = shape.size
         z = _middles(length, radius)
         zero = np.zeros_like(z)
         half_piece = length / len(z) / 2
-        return np.column_stack([zero, zero, z]), float(np.hypot(radius, half_piece))
+        centers = np.column_stack([zero, zero, z])
+        covering = float(np.hypot(radius, half_piece))
+        return centers, covering, radius
     if shape.mesh is not None:
         low = shape.mesh.vertices.min(0)
         high = shape.mesh.vertices.max(0)
-        grid, radius = _cover_box(high - low)
-        return grid + (low + high) / 2, radius
+        middle = (low + high) / 2
+        centers, radius, inside = _cover_box(high - low)
+        return centers + middle, radius, inside
     return _cover_box(np.array(shape.size))
 
 
-def _cover_box(size: Array) -> tuple[Array, float]:
-    """Centers (k, 3) m, from the box's middle, and radius m of spheres that cover a box (3,) m."""
+def _cover_box(size: Array) -> tuple[Array, float, float]:
+    """The same for a box (3,) m; centers are from its middle."""
     thickness = float(size.min())
-    middles = [_middles(float(side), thickness) for side in size]
+    sides = size.tolist()
+    middles = [_middles(side, thickness) for side in sides]
     counts = [len(middle) for middle in middles]
-    grid = np.stack(np.meshgrid(*middles), -1)
+    grid = np.meshgrid(*middles)
+    centers = np.stack(grid, -1).reshape(-1, 3)
     piece = size / counts
     diagonal = float(np.linalg.norm(piece))
-    return grid.reshape(-1, 3), diagonal / 2
+    smallest_side = float(piece.min())
+    return centers, diagonal / 2, smallest_side / 2
 
 
 def _middles(length: float, thickness: float) -> Array:

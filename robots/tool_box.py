@@ -11,12 +11,13 @@ from robots.joint_steps import TINY, per_arm
 from robots.kinematics import Kinematics
 from robots.reach import tool_curvature_bound, tool_speed_bound
 from robots.signals import Array, Mask
-from robots.tool_speed import ToolSpeed
+from robots.tool_speed import ToolSpeed, at_shares
 
 PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
 MARGIN = 0.0005  # m before a face where the tool is led to stop, so that it can move along the face
 ROUNDING = 1e-12  # m
-HALVES = 2  # pieces of a line whose ends are computed
+END = np.array([1.0])  # of a line
+ENDS_OF_HALVES = np.array([0.0, 0.5, 1.0])
 
 
 class ToolBox:
@@ -50,7 +51,7 @@ class ToolBox:
         self.kinematics = kinematics
         self.lag = braking.lag + 2 * dt + self.LEAD_TIME  # s, see ``allowed_fraction``
         chain = kinematics.chain
-        self.speed = ToolSpeed(limits, kinematics, dt, self.lag)
+        self.speed = ToolSpeed(limits, kinematics, dt)
         self._curvature = tool_curvature_bound(chain, limits)
         low, high = limits.tool_box.T
         center = limits.tool_box.mean(1)
@@ -60,14 +61,16 @@ class ToolBox:
         self._half_size = per_arm(half_size, n)
         self._two_ddq = per_arm(two_ddq, n)
 
-        between_ticks = self._bulge(limits.dq[:, None] * dt)[0]
+        in_a_tick = limits.dq[:, None] * dt
+        between_ticks = self._bulge(in_a_tick)[0]
         beside_line = braking.offset @ tool_speed_bound(chain, limits)
         #: m, the promise: at most so far the tool gets out of its box, whatever is requested
         self.promise = float(beside_line + between_ticks)
 
     def position(self, q: Array) -> Array:
         """Positions (3, n) m of the tool in the box at joint positions (j, n)."""
-        position: Array = self._positions([q])[0]
+        positions = self.kinematics.position(q.T)
+        position: Array = self._in_box(positions, 1)[0]
         return position
 
     def allowed_fraction(self, q: Array, tool: Array, requested: Array) -> Array:
@@ -88,21 +91,26 @@ class ToolBox:
         time = times.max(0)
         lag = self.lag
         stop_time = time + lag
-        rest = self.position(q + requested * stop_time)
+        line = requested * stop_time
+        positions, speed = self._look_along(q, line, stop_time, END)
+        rest = positions[0]
         displacement = rest - tool
         distance = np.abs(displacement)
-        room = self._half_size - MARGIN - np.sign(displacement) * tool
+        toward_face = np.sign(displacement) * tool
+        room = self._half_size - MARGIN - toward_face
         room = np.maximum(room, 0.0)
         fractions = (room + TINY) / (distance + TINY)  # of each axis
         inside = fractions.min(0)  # f
 
         fraction = fraction_of_speed(inside, time, lag)
         in_box = np.where(inside < 1, fraction, 1.0)
-        slow_enough = self.speed.allowed_fraction(q, requested)
+        slow_enough = self.speed.allowed_fraction(speed)
         return np.minimum(in_box, slow_enough)
 
-    def would_leave(self, present: Array, q: Array, displacement: Array) -> tuple[Mask, Array]:
-        """Whether the tool would leave the box somewhere on a straight line in joint space.
+    def would_leave(
+        self, present: Array, q: Array, displacement: Array, time: Array
+    ) -> tuple[Mask, Array]:
+        """Whether the tool would leave the box or be too fast on a straight line in joint space.
 
         It is computed at both ends and in the middle. In between it bulges out of the straight line
         through these points by no more than its curvature allows. A tool that is already outside
@@ -110,21 +118,52 @@ class ToolBox:
 
         Args:
             present: (3, n) m, the tool at the last setpoint.
-            q: (j, n) rad, where the line begins.
+            q: (j, n) rad, where the line begins: the next setpoint.
             displacement: (j, n) rad, where it leads.
+            time: (n,) s, in which the joints would travel along it without slowing down.
 
         Returns:
-            The arms that leave (n,), and the tool's position at ``q`` (3, n) m.
+            The arms that leave or are too fast (n,), and the tool's position at ``q`` (3, n) m.
         """
-        half = displacement / HALVES
-        positions = self._positions([q, q + half, q + displacement])
-        distances: Array = np.abs(positions)
+        positions, speed = self._look_along(q, displacement, time, ENDS_OF_HALVES)
+        distances = np.abs(positions)
+        half = displacement / 2
         bulge = self._bulge(half)
-        farthest = _farthest(distances[:-1], distances[1:], bulge).max(0)
-        allowed = np.maximum(np.abs(present), self._half_size)
-        outside = farthest > allowed + ROUNDING
-        leaves: Mask = np.any(outside, 0)
-        return leaves, positions[0]
+        farthest = _farthest(distances[:-1], distances[1:], bulge)
+        present_distance = np.abs(present)
+        allowed = np.maximum(present_distance, self._half_size)
+        outside = farthest.max(0) > allowed + ROUNDING
+        tool = positions[0]
+        leaves = outside.any(0)
+        leaves |= self.speed.is_too_fast(speed, tool - present)
+        return leaves, tool
+
+    def _look_along(self, q: Array, line: Array, time: Array, shares: Array) -> tuple[Array, Array]:
+        """The tool on straight lines in joint space; all its positions are computed at once.
+
+        Args:
+            q: (j, n) rad, where the lines begin.
+            line: (j, n) rad, where they lead.
+            time: (n,) s, in which the joints travel along them.
+            shares: k places on a line, in [0, 1].
+
+        Returns:
+            Positions (k, 3, n) m in the box there, and a bound of the speed (n,) m/s.
+        """
+        speed, fast = self.speed.by_levers(line, time)
+        places = at_shares(q, line, shares)
+        count = len(places)
+        if len(fast):
+            fast_line = line[:, fast]
+            around_places = self.speed.places(q[:, fast], fast_line)
+            places = np.concatenate([places, around_places])
+        positions = self.kinematics.position(places)
+        if len(fast):
+            around = positions[count:]
+            closer = self.speed.by_derivative(around, fast_line, time[fast])
+            speed[fast] = np.minimum(speed[fast], closer)
+        in_box = self._in_box(positions[:count], len(shares))
+        return in_box, speed
 
     def _bulge(self, displacement: Array) -> Array:
         """How far the tool's path lies beside its chord at most, for displacements (j, n): (n,) m.
@@ -138,12 +177,13 @@ class ToolBox:
         bulge: Array = curvature / 8
         return bulge
 
-    def _positions(self, configurations: list[Array]) -> Array:
-        """Positions (k, 3, n) m of the tool in the box at k configurations (j, n)."""
-        q = np.concatenate(configurations, 1)
-        positions = self.kinematics.position(q.T)
-        columns = positions.reshape(len(configurations), -1, 3).swapaxes(1, 2)
-        from_center: Array = columns - self._center[:, : columns.shape[-1]]
+    def _in_box(self, positions: Array, k: int) -> Array:
+        """Positions (k·n, 3) m in the frame of the base as positions (k, 3, n) m in the box."""
+        rows = positions.reshape(k, -1, 3)
+        columns = rows.swapaxes(1, 2)
+        n = columns.shape[-1]
+        center = self._center[:, :n]
+        from_center: Array = columns - center
         return from_center
 
 
@@ -172,6 +212,8 @@ def _farthest(begin: Array, end: Array, bulge: Array) -> Array:
     falls by less than 4·bulge, this has its maximum inside, higher than either end.
     """
     rise = np.abs(end - begin)
-    inside = np.maximum(4 * bulge - rise, 0.0)
-    higher: Array = inside**2 / (16 * bulge + TINY)
-    return higher + np.maximum(begin, end)
+    steepest = 4 * bulge
+    inside = np.maximum(steepest - rise, 0.0)
+    higher: Array = inside * inside / (4 * steepest + TINY)
+    at_ends = np.maximum(begin, end)
+    return higher + at_ends

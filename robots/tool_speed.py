@@ -9,12 +9,23 @@ from robots.arm import Limits
 from robots.joint_steps import TINY
 from robots.kinematics import Kinematics
 from robots.reach import third_change, tool_speed_bound
-from robots.signals import Array, Mask
+from robots.signals import Array, Indices, Mask
 
 LEAD = 0.99  # of the limit, to which a request is slowed down, so that the arm need not brake
 ROUNDING = 1e-9  # of the limit
-PLACES = (0.0, 0.5, 1.0)  # on a line, where the speed is computed
+SPACING = 0.5  # of a line, between the places where the speed is computed
+PLACES = np.array([0.0, SPACING, 2 * SPACING])
 STEP = 1e-4  # of a line, for the derivatives there; the error is STEP² of the third derivative
+AROUND_PLACES = np.concatenate([PLACES - STEP, PLACES + STEP])
+
+
+def at_shares(q: Array, line: Array, shares: Array) -> Array:
+    """Configurations at k ``shares`` of lines (j, n) from ``q`` (j, n): (k · n, j)."""
+    j, n = q.shape
+    from_begin = shares[:, None, None] * line.T
+    places = q.T + from_begin  # (k, n, j)
+    flat: Array = places.reshape(len(shares) * n, j)
+    return flat
 
 
 class ToolSpeed:
@@ -24,71 +35,69 @@ class ToolSpeed:
     velocities move it more.
     """
 
-    def __init__(self, limits: Limits, kinematics: Kinematics, dt: float, lag: float) -> None:
+    def __init__(self, limits: Limits, kinematics: Kinematics, dt: float) -> None:
         """Prepare the bound.
 
         Args:
             limits: with the tool's speed.
             kinematics: of the tool.
             dt: s between two ticks.
-            lag: s, for which the joints go on at full speed when they are to stop.
         """
-        self._kinematics = kinematics
         self._limit = limits.tool_speed
         self._lever = tool_speed_bound(kinematics.chain, limits)
-        self._two_ddq = 2 * limits.ddq[:, None]
         self._dt = dt
-        self._lag = lag
 
-    def allowed_fraction(self, q: Array, requested: Array) -> Array:
-        """How much of the velocity ``requested`` (j, n) keeps the tool's speed, (n,)."""
-        times = np.abs(requested) / self._two_ddq
-        time = times.max(0) + self._lag
-        speed = self._highest(q, requested * time, time)
+    def by_levers(self, displacement: Array, time: Array) -> tuple[Array, Indices]:
+        """A first bound of the tool's speed (n,) m/s on a line that takes ``time`` (n,) s.
+
+        It is of the lever arms of the joints. Also the arms whose tool may be too fast by it: for
+        these ``by_derivative`` gives a closer bound.
+        """
+        distance = np.abs(displacement)
+        highest = self._lever @ distance / time
+        too_fast = highest > LEAD * self._limit
+        return highest, np.flatnonzero(too_fast)
+
+    def places(self, q: Array, line: Array) -> Array:
+        """Where ``by_derivative`` needs the tool's position, on lines (j, m) from ``q``: (6·m, j).
+
+        A little before, then a little behind each of ``PLACES``.
+        """
+        return at_shares(q, line, AROUND_PLACES)
+
+    def by_derivative(self, positions: Array, line: Array, time: Array) -> Array:
+        """A bound of the tool's speed, (m,) m/s.
+
+        Between two places, ds apart, the derivative p' of the tool's way is at most as long as the
+        longer of those there, and ds²/8 of a bound of p''' more.
+
+        Args:
+            positions: (6·m, 3) m of the tool at ``places``.
+            line: (j, m) rad.
+            time: (m,) s that the line takes.
+        """
+        begin, end = positions.reshape(2, -1, 3)
+        way = end - begin
+        squared = np.einsum("mx,mx->m", way, way)
+        of_places = squared.reshape(len(PLACES), -1)
+        longest_way = np.sqrt(of_places.max(0))
+        longest = longest_way / (2 * STEP)
+        change = third_change(self._lever, line)
+        between = change * SPACING**2 / 8
+        bound: Array = (longest + between) / time
+        return bound
+
+    def allowed_fraction(self, speed: Array) -> Array:
+        """How much of a velocity at which the tool reaches ``speed`` (n,) m/s is allowed, (n,)."""
         slower: Array = LEAD * self._limit / (speed + TINY)
         return np.minimum(slower, 1.0)
 
-    def is_too_fast(self, q: Array, displacement: Array, time: Array, moved: Array) -> Mask:
-        """Whether the tool is too fast in a tick, or would be while the arm brakes after it, (n,).
-
-        Args:
-            q: (j, n) rad, at the end of the tick.
-            displacement: (j, n) rad, the line along which the arm brakes from there.
-            time: (n,) s, in which the joints would travel along it at their present velocities.
-            moved: (3, n) m, the way of the tool in the tick.
-        """
-        speed = np.sqrt((moved**2).sum(0)) / self._dt
-        highest = np.maximum(speed, self._highest(q, displacement, time))
-        too_fast: Mask = highest > self._limit * (1 + ROUNDING)
+    def is_too_fast(self, speed: Array, moved: Array) -> Mask:
+        """Whether ``speed`` (n,) m/s or a tick's way ``moved`` (3, n) m is too fast, (n,)."""
+        squared = moved * moved
+        distance = np.sqrt(squared.sum(0))
+        in_tick = distance / self._dt
+        highest = np.maximum(speed, in_tick)
+        limit = self._limit * (1 + ROUNDING)
+        too_fast: Mask = highest > limit
         return too_fast
-
-    def _highest(self, q: Array, displacement: Array, time: Array) -> Array:
-        """A bound of the tool's speed on a line that takes ``time`` (n,), (n,) m/s.
-
-        Between two places, ds apart, the derivative p' of the tool's way is at most as long as the
-        longer of those there, and ds²/8 of a bound of p''' more. Where the lever arms of the joints
-        exclude that the tool is too fast, p' is not computed.
-        """
-        highest = self._lever @ np.abs(displacement) / time
-        rows = np.flatnonzero(highest > LEAD * self._limit)
-        if len(rows):
-            line = displacement[:, rows]
-            longest = self._longest_derivative(q[:, rows], line)
-            highest[rows] = np.minimum(highest[rows], longest / time[rows])
-        return highest
-
-    def _longest_derivative(self, q: Array, line: Array) -> Array:
-        """A bound of the length of p' on lines (j, m) from ``q``, (m,) m."""
-        step = STEP * line
-        places = np.concatenate([q + place * line for place in PLACES], 1)
-        steps = np.tile(step, len(PLACES))
-        around = np.concatenate([places - steps, places + steps], 1)
-        positions = self._kinematics.position(around.T)
-        begin, end = positions.reshape(2, -1, 3)
-        way = end - begin
-        squared = (way**2).sum(1)
-        lengths = np.sqrt(squared) / (2 * STEP)
-        longest: Array = lengths.reshape(len(PLACES), -1).max(0)
-        spacing = PLACES[1] - PLACES[0]
-        longest += third_change(self._lever, line) * spacing**2 / 8
-        return longest

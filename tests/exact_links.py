@@ -5,7 +5,6 @@ import numpy as np
 
 from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
-from robots.clearance import NEIGHBORS
 from robots.signals import Array
 
 KINDS = {
@@ -13,6 +12,7 @@ KINDS = {
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
+NEIGHBORS = 3  # links fewer joints apart touch by design, or never
 FAR = 0.3  # m, larger distances are not told apart
 
 

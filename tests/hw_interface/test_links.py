@@ -26,7 +26,7 @@ def line_under_the_table() -> Array:
     """Waypoints (k, j), from where the links have 5 cm of room."""
     line = PANDA.home + WAY * (UNDER_THE_TABLE - PANDA.home)
     clearance = Clearance(Kinematics(PANDA))
-    slack = clearance.slack(line, clearance.all)[0].min(0)
+    slack = clearance.slack(line).min(0)
     return line[np.argmax(slack < 0.05) :]
 
 
