@@ -24,6 +24,7 @@ HELPERS = (
     "exact_links.py",
     "emulated.py",
     "faraway.py",
+    "noisy.py",
     "poisoned.py",
     "push.py",
     "toys",

@@ -34,7 +34,14 @@ FEW_SIMULATIONS = {
     "planner.cold_iterations": 1,
     "hypotheses": 1,
 }
-CHEAP = {"sysid_mpc": FEW_SIMULATIONS}
+FEW_CANDIDATES = {
+    "particles.count": 64,
+    "planner.horizon": 1,
+    "planner.num_samples": 8,
+    "planner.num_elites": 4,
+    "planner.num_kept_elites": 2,
+}
+CHEAP = {"sysid_mpc": FEW_SIMULATIONS, "particle_mpc": FEW_CANDIDATES}
 NEED_A_SIMULATOR = ("sysid_mpc",)
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim.families import FAMILIES
-from sim.objects import SHAPES
+from sim.outlines import SHAPES
 from sim.rendering import SIZE, record_trial, render_frame
 from sim.rendering import canvas as canvas_module
 from sim.rendering.arm import OBJECT_COLOR
