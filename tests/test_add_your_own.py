@@ -18,18 +18,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
 OWN_PACKAGE, IN_REPOSITORY = PAGE.split("## In this repository")
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
-HELPERS = (
-    "conftest.py",
-    "tiny.py",
-    "exact_links.py",
-    "emulated.py",
-    "faraway.py",
-    "noisy.py",
-    "poisoned.py",
-    "push.py",
-    "toys",
-)
-TESTS = ("contracts", "laws", *HELPERS)
+MODULES_OF_TESTS = [path.name for path in (ROOT / "tests").glob("*.py")]
+HELPERS = [name for name in MODULES_OF_TESTS if not name.startswith("test_")]
+TESTS = ("contracts", "laws", "toys", *HELPERS)
 COPIED = (
     *PACKAGES,
     "benchmarks",
