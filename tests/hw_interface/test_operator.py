@@ -140,10 +140,15 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
             world.reset(sample_task())
     assert [event["event"] for event in world.events] == ["OPERATOR_HOLD", "RELEASED"]
     far = READY + np.array([1.5, 0, 0, 0, 0, 0, 0])
-    with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
-        for goal in 10 * [far, READY]:  # on a busy machine the arm may arrive before the word comes
+
+    def move_to_and_fro() -> None:
+        """On a busy machine the arm may arrive before the word comes."""
+        for goal in 10 * [far, READY]:
             held.clear()
             world.moves.move_to(goal)
+
+    with pytest.raises(ArmError, match=r"did not arrive.*IDLE.*RELEASED"):
+        move_to_and_fro()
 
 
 def test_a_move_that_is_blocked_is_an_event_and_says_why(
