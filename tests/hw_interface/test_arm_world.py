@@ -450,6 +450,7 @@ def test_the_control_process_ends_by_itself_when_its_policy_is_killed(clock: str
     pipe, childs_pipe = SPAWN.Pipe()
     process = SPAWN.Process(target=run_policy, args=(childs_pipe, clock))
     process.start()
+    childs_pipe.close()  # so that a policy that fails ends the wait
     pid, name = pipe.recv()
     assert not has_ended(pid)
     assert process.pid is not None
