@@ -5,11 +5,12 @@ import numpy as np
 from robots.signals import ArrayLike
 from robots.world import Task
 from sim.families.ant import CONTACT_COST, MAX_HEIGHT, MIN_HEIGHT, VELOCITY_X, Ant, X, Y, Z
+from sim.families.fwd_back import FwdBack
 from sim.families.rewards import effort
-from sim.families.splits import both_directions, checkerboard, heldout
+from sim.families.splits import checkerboard
 
 
-class AntFwdBack(Ant):
+class AntFwdBack(FwdBack, Ant):
     """Ant-Fwd-Back: run forward or backward, which of them is hidden.
 
     As in PEARL's code (``ant-dir`` with ``forward_backward``): 200 steps, and two tasks in all.
@@ -18,16 +19,8 @@ class AntFwdBack(Ant):
     """
 
     name = "ant_fwd_back"
-    episodes = 3  # PEARL is evaluated on the third trajectory of a task
-    task_names = ("goal.direction",)
-    hidden_reward = True
+    velocity_column = VELOCITY_X
     min_speed = 0.5  # m/s, of success; ours, the literature defines none
-
-    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """1 is forward and -1 backward, in every second task."""
-        heldout(split)  # refuses a split that does not exist
-        direction = both_directions(rng, n)
-        return Task(self.task_names, direction, np.arange(n))
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -42,19 +35,6 @@ class AntFwdBack(Ant):
         """The torso is lower than 0.2 m or higher than 1 m."""
         height = obs[..., Z]
         return (height < MIN_HEIGHT) | (height > MAX_HEIGHT)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """In the right direction at more than ``min_speed`` m/s at this instant."""
-        return self.speed(obs, task) > self.min_speed
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Speed in the right direction at this instant."""
-        return {"speed_mps": self.speed(obs, task)}
-
-    def speed(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Of the torso in the right direction at this instant, m/s."""
-        direction = task[..., 0]
-        return direction * obs[..., VELOCITY_X]
 
 
 class AntGoal(Ant):

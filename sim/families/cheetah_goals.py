@@ -5,8 +5,9 @@ import numpy as np
 from robots.signals import ArrayLike
 from robots.world import Task
 from sim.families.cheetah import EFFORT, VELOCITY, Cheetah
+from sim.families.fwd_back import FwdBack
 from sim.families.rewards import effort
-from sim.families.splits import both_directions, heldout, interleaved
+from sim.families.splits import interleaved
 
 
 class CheetahVel(Cheetah):
@@ -45,7 +46,7 @@ class CheetahVel(Cheetah):
         return {"speed_error_mps": _speed_error(obs, task)}
 
 
-class CheetahFwdBack(Cheetah):
+class CheetahFwdBack(FwdBack, Cheetah):
     """HalfCheetah-Fwd-Back: run forward or backward, which of them is hidden.
 
     Finn et al. 2017, as in PEARL's code (``cheetah-dir``): 200 steps, and two tasks in all. Both
@@ -53,16 +54,8 @@ class CheetahFwdBack(Cheetah):
     """
 
     name = "cheetah_fwd_back"
-    episodes = 3  # PEARL is evaluated on the third trajectory of a task
-    task_names = ("goal.direction",)
-    hidden_reward = True
+    velocity_column = VELOCITY
     min_speed = 1.0  # m/s, of success; ours, the literature defines none
-
-    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """1 is forward and -1 backward, in every second task."""
-        heldout(split)  # refuses a split that does not exist
-        direction = both_directions(rng, n)
-        return Task(self.task_names, direction, np.arange(n))
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -71,19 +64,6 @@ class CheetahFwdBack(Cheetah):
         direction = task[..., 0]
         velocity = self.mean_velocity(obs, next_obs)
         return direction * velocity - EFFORT * effort(applied)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """In the right direction at more than ``min_speed`` m/s at this instant."""
-        return self.speed(obs, task) > self.min_speed
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Speed in the right direction at this instant."""
-        return {"speed_mps": self.speed(obs, task)}
-
-    def speed(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Of the root in the right direction at this instant, m/s."""
-        direction = task[..., 0]
-        return direction * obs[..., VELOCITY]
 
 
 def _speed_error(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

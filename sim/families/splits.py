@@ -49,17 +49,6 @@ def interleaved(rng: np.random.Generator, n: int, split: str, fields: int = 16) 
     return points
 
 
-def both_directions(rng: np.random.Generator, n: int) -> Array:
-    """Draw directions -1 and 1, (n, 1): as many of each as possible, in random order.
-
-    Of families with two tasks in all, whose splits are the same.
-    """
-    first = rng.integers(2)
-    side = (first + np.arange(n)) % 2
-    direction = 2.0 * side - 1.0
-    return rng.permutation(direction)[:, None]
-
-
 def checkerboard(
     rng: np.random.Generator,
     n: int,
