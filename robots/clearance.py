@@ -32,6 +32,7 @@ class Clearance:
         Raises:
             BadArgumentError: the URDF has a shape that is not supported.
         """
+        self.kinematics = kinematics
         arm = kinematics.arm
         moving = MovingSpheres(kinematics)
         link = moving.spheres.link

@@ -6,7 +6,6 @@ import ruckig
 from robots.arm import ArmSpec, Limits
 from robots.clearance import Clearance
 from robots.errors import ArmError, BadArgumentError
-from robots.kinematics import Kinematics
 from robots.safety import may_start
 from robots.signals import Array, Setpoint
 
@@ -135,21 +134,20 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
     )
 
 
-def explain_block(arm: ArmSpec, limits: Limits, q: Array, dq: Array) -> str:
-    """What keeps an arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
+def explain_block(clearance: Clearance, limits: Limits, q: Array, dq: Array) -> str:
+    """What keeps the arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
 
     It is the first bound that the joints, the tool or the links would pass a little further on.
     """
     largest = float(np.abs(dq).max())
     direction = dq / largest if largest > 0 else dq
-    kinematics = Kinematics(arm)
+    kinematics = clearance.kinematics
     here = kinematics.position(q[None])[0]
-    clearance = Clearance(kinematics)
     slack = clearance.slack(q[None])
     allowed = np.minimum(slack, 0.0)  # (c, 1) m
     for distance in LOOK_AHEAD:
         ahead = q + distance * direction
-        for i, joint in enumerate(arm.joints):
+        for i, joint in enumerate(kinematics.arm.joints):
             if dq[i] > 0 and ahead[i] > limits.q_high[i]:
                 return f"the joint {joint} is at its upper limit of {limits.q_high[i]:.4g}"
             if dq[i] < 0 and ahead[i] < limits.q_low[i]:

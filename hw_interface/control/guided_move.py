@@ -5,7 +5,9 @@ import numpy as np
 from hw_interface.control.events import Event, Report
 from robots.arm import ArmSpec, Limits
 from robots.bodies import make_arm_gate
+from robots.clearance import Clearance
 from robots.driver import REACHED
+from robots.kinematics import Kinematics
 from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
@@ -22,22 +24,27 @@ class GuidedMove:
     The plan waits while the gate holds the setpoint back, so that the arm stays on its way.
     """
 
-    def __init__(self, arm: ArmSpec, path: Array) -> None:
+    def __init__(self, clearance: Clearance, path: Array) -> None:
         """Prepare to move along ``path``, (k, j) waypoints or (j,) a goal.
+
+        Args:
+            clearance: of the arm, to say what blocks it: made before, as that takes many ticks.
+            path: rad.
 
         Raises:
             BadArgumentError: a waypoint is outside the position limits.
         """
         self.arrived = False  # at the goal, and at rest
         self.blocked = ""  # why it does not arrive
-        self._arm = arm
+        self._clearance = clearance
+        self._limits = clearance.kinematics.arm.move_limits
         self._path = path
         self._move: Move | None = None
         self._at_goal = False
         self._plan_time = 0.0  # s, of the plan
         self._time = 0.0  # s since the move began
         self._waited = 0.0  # s without progress
-        Move(arm.move_limits, np.atleast_2d(path)[0], path)
+        Move(self._limits, np.atleast_2d(path)[0], path)
 
     @property
     def time(self) -> float:
@@ -56,7 +63,7 @@ class GuidedMove:
 
     def begin(self, setpoint: Setpoint) -> None:
         """Plan from a setpoint at rest."""
-        self._move = Move(self._arm.move_limits, setpoint.q[0], self._path)
+        self._move = Move(self._limits, setpoint.q[0], self._path)
 
     def velocity(self, gate: SafetyGate) -> Array:
         """Joint velocities (1, j) rad/s for the next tick of the gate."""
@@ -80,7 +87,7 @@ class GuidedMove:
             self._waited = 0.0
         too_long = self._time > LONGEST * move.duration + PATIENCE
         if self._waited > PATIENCE or too_long:
-            reason = explain_block(self._arm, gate.limits, setpoint.q[0], velocity[0])
+            reason = explain_block(self._clearance, gate.limits, setpoint.q[0], velocity[0])
             self.blocked = f"{reason}, after {self._time:.1f} s"
         return velocity
 
@@ -100,6 +107,7 @@ class Mover:
     def __init__(self, arm: ArmSpec, limits: Limits, dt: float, report: Report) -> None:
         """Create the gates for ticks of ``dt`` s; ``limits`` are those of an episode."""
         self._arm = arm
+        self._clearance = Clearance(Kinematics(arm))
         self._report = report
         self._move_gate = make_arm_gate(arm, arm.move_limits, dt)
         self._episode_gate = make_arm_gate(arm, limits, dt)
@@ -127,7 +135,7 @@ class Mover:
 
     def begin(self, path: Array) -> None:
         """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""
-        self._move = GuidedMove(self._arm, path)
+        self._move = GuidedMove(self._clearance, path)
         self.arrived = False
         self.failure = ""
 

@@ -163,7 +163,8 @@ def test_an_arm_that_was_stopped_at_the_table_comes_out_again(arm: ArmSpec) -> N
             setpoint, _ = gate(request[None])
         moved = np.abs(setpoint.q[0] - last).max()
         assert moved > 0.05
-    reason = explain_block(arm, arm.limits, last, DIVES[arm.name] - last)
+    clearance = Clearance(Kinematics(arm))
+    reason = explain_block(clearance, arm.limits, last, DIVES[arm.name] - last)
     assert "a link is close to the" in reason
 
 
