@@ -105,7 +105,7 @@ def swing(port: str, folder: str, pipe: Connection) -> None:
     pipe.send((os.getpid(), world.control.process.pid, world.recorder.pid))
     pipe.send(world.control.shared.name)
     task = family.sample(np.random.default_rng(0), 1)
-    told = False
+    has_said_so = False
     while True:
         try:
             world.clear()
@@ -114,9 +114,9 @@ def swing(port: str, folder: str, pipe: Connection) -> None:
             for tick in range(family.horizon):
                 side = 1.0 if tick % PERIOD < PERIOD / 2 else -1.0
                 world.step(np.array([[0.0, 0.6 * side, 0.0]]))
-                if world.recorder.check() is not None and not told:
+                if world.recorder.check() is not None and not has_said_so:
                     pipe.send("recording lost, said")
-                    told = True
+                    has_said_so = True
         except ArmError:
             time.sleep(WATCHED)
 
@@ -152,10 +152,10 @@ def fill_disk(victim: Victim) -> str:
     """From now on the recorder's file cannot grow, as on a full disk."""
     recorder = victim.pids[2]
     resource.prlimit(recorder, resource.RLIMIT_FSIZE, (1, 1))
-    told = "moving"
-    while told == "moving":
-        told = victim.pipe.recv()
-    return str(told)
+    message = "moving"
+    while message == "moving":
+        message = victim.pipe.recv()
+    return str(message)
 
 
 def drive_twice(victim: Victim) -> str:
@@ -205,7 +205,7 @@ def measure(strike: Strike, walled: bool) -> tuple[float, float, float, str]:
         if walled:
             time.sleep(WARM_UP)
         arm_end.send((strike is nothing, time.monotonic()))
-        told = strike(Victim(pids, port, policy_end))
+        message = strike(Victim(pids, port, policy_end))
         seconds, before, left = arm_end.recv()
         for pid in pids:
             try:
@@ -216,16 +216,16 @@ def measure(strike: Strike, walled: bool) -> tuple[float, float, float, str]:
         SharedMemory(shared).unlink()  # the policy could not
         arm.terminate()
         arm.join()
-    return seconds, before, left, told
+    return seconds, before, left, message
 
 
 def report(fault: str, strike: Strike, walled: bool) -> None:
     """Print a row of the table."""
-    seconds, before, left, told = measure(strike, walled)
+    seconds, before, left, message = measure(strike, walled)
     way = "wall" if walled else "free"
     standing = f"{1000 * seconds:.0f}"
     if seconds > WATCHED - GOES_ON:
-        standing = f"goes on; {told or 'NOBODY WAS TOLD'}"
+        standing = f"goes on; {message or 'NOBODY WAS TOLD'}"
     print(f"| {fault} | {way} | {before:.2f} | {standing} | {left:.2f} |", flush=True)
 
 

@@ -44,7 +44,7 @@ from policies.method import (
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat
+from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
@@ -166,9 +166,7 @@ class Pearl(SavedState, LearnsFromReplay):
             {"params": trained, "lr": sac.lr},
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
-        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
-        on_gpu = device.type == "cuda"
-        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+        self.optimizer = repeatable_adam(groups, device)
 
     def prior(self, n: int, task: Tensor | None = None) -> PearlBelief:
         """N(0, I), and a z drawn from it."""
@@ -260,8 +258,9 @@ class Pearl(SavedState, LearnsFromReplay):
             ticks = with_true_reward(self.problem, ticks, task)
         if self.config.gain_std > 0:
             log_gain = self.config.gain_std * standard_normal((len(slots),), g)
-            context = with_gain(self.problem, context, task, log_gain.exp())
-            ticks = with_gain(self.problem, ticks, task, log_gain.exp())
+            gain = log_gain.exp()
+            context = with_gain(self.problem, context, task, gain)
+            ticks = with_gain(self.problem, ticks, task, gain)
         task = task[:, None]
         posterior = self.believe(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()

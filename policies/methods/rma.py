@@ -53,7 +53,7 @@ from policies.nn.flat_mlp import FlatMlp
 from policies.nn.history_encoder import SHORTEST_HISTORY, HistoryEncoder
 from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat
+from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
@@ -177,9 +177,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
             {"params": self.student.parameters(), "lr": config.student_lr},
         ]
-        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
-        on_gpu = device.type == "cuda"
-        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+        self.optimizer = repeatable_adam(groups, device)
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> RmaBelief:

@@ -30,7 +30,7 @@ from policies.method import Problem, Transition, TrialBatch
 from policies.models.trial_vae import DiagonalGaussian, TrialVae, standard_gaussian
 from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat
+from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
 from policies.rl.ppo import PpoConfig, PpoLearner
@@ -133,11 +133,8 @@ class Varibad(SavedState, LearnsFromReplay):
             config.decoder_hidden,
             self.generator,
         )
-        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
-        on_gpu = device.type == "cuda"
-        self.optimizer = torch.optim.Adam(
-            self.vae.parameters(), lr=config.vae_lr, fused=True, capturable=on_gpu
-        )
+        group = {"params": self.vae.parameters(), "lr": config.vae_lr}
+        self.optimizer = repeatable_adam([group], device)
         features = problem.obs_dim + 2 * config.latent_dim
         self.hyper_state = HyperState(features, device)
         self.learner = PpoLearner(

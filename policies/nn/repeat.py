@@ -1,6 +1,7 @@
 """A gradient step, repeated; on a GPU as one CUDA graph."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,19 @@ from policies.logs import mean_logs
 Step = Callable[[], dict[str, Tensor]]  # one gradient step; returns scalars for the log
 
 WARM_UP_STEPS = 3  # before a capture, as PyTorch asks for: libraries allocate their workspaces
+
+
+def repeatable_adam(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Adam:
+    """Adam for a step that ``repeat`` takes.
+
+    On a GPU that step is recorded as a graph, which must hold the optimizer's step count too.
+
+    Args:
+        groups: of parameters, each with its learning rate: ``{"params": ..., "lr": ...}``.
+        device: of the parameters.
+    """
+    on_gpu = device.type == "cuda"
+    return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 
 
 def repeat(step: Step, times: int, generator: torch.Generator) -> dict[str, float]:

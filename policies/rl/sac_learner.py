@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat
+from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -68,10 +68,8 @@ class SacLearner(SavedState, LearnsFromReplay):
         self.sac = Sac(features, problem.action_dim, config, self.generator)
         self.net = nn.ModuleDict({"obs_norm": self.obs_norm, "sac": self.sac})
         trained = [p for p in self.net.parameters() if p.requires_grad]
-        # On a GPU a step is recorded as a graph, which must hold the optimizer's step count too.
-        self.optimizer = torch.optim.Adam(
-            trained, lr=config.lr, fused=True, capturable=device.type == "cuda"
-        )
+        group = {"params": trained, "lr": config.lr}
+        self.optimizer = repeatable_adam([group], device)
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """What actor and critics read, (..., o + l), of observations (..., o) and z (..., l)."""

@@ -389,16 +389,8 @@ def test_the_kl_is_that_of_torch(trained: Pearl) -> None:
     torch.testing.assert_close(p.kl(), reference, rtol=1e-4, atol=1e-4)
 
 
-def test_in_hindsight_context_and_batch_have_the_rewards_of_one_goal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def goal_itself(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
-        return task[..., 0].expand(obs.shape[:-1])
-
-    config = replace(CONFIG, hindsight_share=1.0)
-    method = Pearl(replace(PROBLEM, true_reward=goal_itself), config, 0, CPU)
-    several = trial(n=8)
-    method.learn(replace(several, task=torch.arange(8.0)[:, None]))
+def rewards_learned_from(method: Pearl, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
+    """Rewards of the context (n, L) and of the batch (n, b) of each task in one gradient step."""
     contexts: list[Tensor] = []
     batches: list[Tensor] = []
     believe = method.believe
@@ -414,8 +406,21 @@ def test_in_hindsight_context_and_batch_have_the_rewards_of_one_goal(
     monkeypatch.setattr(method, "believe", note_context)
     monkeypatch.setattr("policies.methods.pearl.relabel_goals", note_batch)
     method.losses()
-    context = contexts[0]  # (n, L)
-    batch = batches[0].view(len(context), -1)
+    context = contexts[0]
+    return context, batches[0].view(len(context), -1)
+
+
+def test_in_hindsight_context_and_batch_have_the_rewards_of_one_goal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def goal_itself(obs: Any, applied: Any, next_obs: Any, task: Any) -> Any:
+        return task[..., 0].expand(obs.shape[:-1])
+
+    config = replace(CONFIG, hindsight_share=1.0)
+    method = Pearl(replace(PROBLEM, true_reward=goal_itself), config, 0, CPU)
+    several = trial(n=8)
+    method.learn(replace(several, task=torch.arange(8.0)[:, None]))
+    context, batch = rewards_learned_from(method, monkeypatch)
     assert (context == context[:, :1]).all()
     assert (batch == context[:, :1]).all()
     assert len(set(context[:, 0].tolist())) > 1
@@ -431,23 +436,8 @@ def test_context_and_batch_of_a_task_change_by_one_gain(monkeypatch: pytest.Monk
     ticks = several.ticks
     one_larger = replace(ticks, next_obs=ticks.obs + 1.0)
     method.learn(replace(several, ticks=one_larger))
-    contexts: list[Tensor] = []
-    batches: list[Tensor] = []
-    believe = method.believe
-
-    def note_context(ticks: Transition, mask: Tensor) -> Posterior:
-        contexts.append(ticks.reward)
-        return believe(ticks, mask)
-
-    def note_batch(batch: Transition, *arguments: Any) -> Transition:
-        batches.append(batch.reward)
-        return batch
-
-    monkeypatch.setattr(method, "believe", note_context)
-    monkeypatch.setattr("policies.methods.pearl.relabel_goals", note_batch)
-    method.losses()
-    context = contexts[0]  # (n, L), the gain of each task
-    batch = batches[0].view(len(context), -1)
+    # the reward is the gain of each task
+    context, batch = rewards_learned_from(method, monkeypatch)
     gain = context[:, :1]
     torch.testing.assert_close(context, gain.expand_as(context))
     torch.testing.assert_close(batch, gain.expand_as(batch))
