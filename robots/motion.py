@@ -37,6 +37,7 @@ class Move:
             raise BadArgumentError(
                 f"cannot move to {goal}: allowed are {limits.q_low} to {limits.q_high}"
             )
+        self._waypoints = waypoints
         self.goal = waypoints[-1]
         self._lines: list[_Line] = []
         self.duration = 0.0  # s
@@ -55,18 +56,15 @@ class Move:
         q, dq = self._planned(time)
         return dq[None] + RETURN_GAIN * (q[None] - setpoint.q)
 
-    def catch_up(self, time: float, setpoint: Setpoint) -> Array:
-        """Joint velocities (1, j) rad/s back to the plan, which waits at ``time`` s."""
-        q, _ = self._planned(time)
-        return RETURN_GAIN * (q[None] - setpoint.q)
-
     def lags(self, time: float, setpoint: Setpoint) -> bool:
-        """Whether the setpoint is so far behind the plan that the plan has to wait for it.
-
-        Otherwise it would leave the straight lines.
-        """
+        """Whether the setpoint is so far from the plan that it could leave the straight lines."""
         q, _ = self._planned(time)
         return bool(np.abs(q - setpoint.q[0]).max() > LAG)
+
+    def waypoints_after(self, time: float) -> Array:
+        """The waypoints, (k, j) rad, that are still ahead ``time`` s after the start."""
+        passed, _ = self._line_at(time)
+        return self._waypoints[passed:]
 
     def arrived(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the plan has ended and the last setpoint is at the goal."""
@@ -75,12 +73,17 @@ class Move:
 
     def _planned(self, time: float) -> tuple[Array, Array]:
         """Planned positions and velocities, (j,) each."""
-        last = self._lines[-1]
-        for line in self._lines:
-            if time <= line.duration or line is last:
-                break
-            time -= line.duration
-        return line.at_time(time)
+        passed, time_on_line = self._line_at(time)
+        return self._lines[passed].at_time(time_on_line)
+
+    def _line_at(self, time: float) -> tuple[int, float]:
+        """How many lines have been passed ``time`` s after the start, and the s on the next one."""
+        last = len(self._lines) - 1
+        passed = 0
+        while passed < last and time > self._lines[passed].duration:
+            time -= self._lines[passed].duration
+            passed += 1
+        return passed, time
 
 
 class _Line:

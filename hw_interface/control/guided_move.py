@@ -12,7 +12,8 @@ from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
 
-PATIENCE = 1.0  # s that a setpoint may stay behind the plan; ours
+PROGRESS = 0.01  # rad; ours
+PATIENCE = 1.0  # s that a setpoint may take for it; ours
 LONGEST = 3.0  # times the planned duration that a move may take; ours
 PARKED = 0.05  # rad from the rest pose; ours
 AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
@@ -21,7 +22,8 @@ AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
 class GuidedMove:
     """The velocities of one move for the gate, tick by tick.
 
-    The plan waits while the gate holds the setpoint back, so that the arm stays on its way.
+    Where the setpoint cannot follow, because the gate holds it back or the loop has stalled, it
+    brakes and the rest of the way is planned anew: so the arm stays on its way.
     """
 
     def __init__(self, clearance: Clearance, path: Array) -> None:
@@ -41,8 +43,11 @@ class GuidedMove:
         self._path = path
         self._move: Move | None = None
         self._at_goal = False
+        self._braking = False  # until the rest can be planned anew
         self._plan_time = 0.0  # s, of the plan
         self._time = 0.0  # s since the move began
+        self._longest = 0.0  # s that it may take
+        self._last_progress = path  # rad, the setpoint (j,) when it last got on
         self._waited = 0.0  # s without progress
         Move(self._limits, np.atleast_2d(path)[0], path)
 
@@ -63,33 +68,50 @@ class GuidedMove:
 
     def begin(self, setpoint: Setpoint) -> None:
         """Plan from a setpoint at rest."""
-        self._move = Move(self._limits, setpoint.q[0], self._path)
+        self._move = self._plan(setpoint)
+        self._longest = LONGEST * self._move.duration + PATIENCE
+        self._last_progress = setpoint.q[0]
+
+    def _plan(self, setpoint: Setpoint) -> Move:
+        """The rest of the way, from a setpoint at rest."""
+        self._plan_time = 0.0
+        self._braking = False
+        return Move(self._limits, setpoint.q[0], self._path)
 
     def velocity(self, gate: SafetyGate) -> Array:
         """Joint velocities (1, j) rad/s for the next tick of the gate."""
         setpoint = gate.setpoint
-        dt = gate.dt
         standstill = np.zeros_like(setpoint.q)
         move = self._move
         if move is None:
             return standstill
-        self._time += dt
+        self._time += gate.dt
         if self._at_goal or move.arrived(self._plan_time, setpoint):
             self._at_goal = True
             self.arrived = is_standing(setpoint)
             return standstill
-        if move.lags(self._plan_time, setpoint) or self._plan_time >= move.duration:
-            velocity = move.catch_up(self._plan_time, setpoint)
-            self._waited += dt
-        else:
-            velocity = move(self._plan_time, setpoint)
-            self._plan_time += dt
-            self._waited = 0.0
-        too_long = self._time > LONGEST * move.duration + PATIENCE
-        if self._waited > PATIENCE or too_long:
+        if self._braking and is_standing(setpoint):
+            move = self._move = self._plan(setpoint)
+        velocity = move(self._plan_time, setpoint)
+        self._count_progress(setpoint, gate.dt)
+        if self._waited > PATIENCE or self._time > self._longest:
             reason = explain_block(self._clearance, gate.limits, setpoint.q[0], velocity[0])
             self.blocked = f"{reason}, after {self._time:.1f} s"
+        if not self._braking and move.lags(self._plan_time, setpoint):
+            self._path = move.waypoints_after(self._plan_time)
+            self._braking = True
+        if self._braking:
+            return standstill
+        self._plan_time += gate.dt
         return velocity
+
+    def _count_progress(self, setpoint: Setpoint, dt: float) -> None:
+        """Count the time, s, since the setpoint last got on by ``PROGRESS``."""
+        q = setpoint.q[0]
+        self._waited += dt
+        if np.abs(q - self._last_progress).max() > PROGRESS:
+            self._last_progress = q
+            self._waited = 0.0
 
 
 def is_standing(setpoint: Setpoint) -> bool:

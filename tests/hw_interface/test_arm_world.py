@@ -578,6 +578,7 @@ def test_a_policy_that_dies_while_it_holds_an_action_stops_the_arm() -> None:
     pipe, childs_pipe = SPAWN.Pipe()
     process = SPAWN.Process(target=hold_an_action, args=(childs_pipe,))
     process.start()
+    childs_pipe.close()  # so that a policy that fails ends the wait
     pid, name = pipe.recv()
     shared = SharedState(Sizes.of(FAMILY), name)
     assert process.pid is not None

@@ -1,5 +1,7 @@
 """Moves to a start from wherever an arm is found, through the gate of a move."""
 
+from collections.abc import Container
+
 import numpy as np
 import pytest
 
@@ -34,8 +36,11 @@ def random_poses(arm: ArmSpec, goal: Array) -> Array:
     return q[above_table & (in_the_way == 0).all(1)][:COUNT]
 
 
-def drive(name: str, start: Array) -> tuple[Array, str]:
-    """Move to the family's start; returns the setpoints (t, j), and why it did not arrive."""
+def drive(name: str, start: Array, stall_at: Container[int] = ()) -> tuple[Array, str]:
+    """Move to the family's start; returns the setpoints (t, j), and why it did not arrive.
+
+    ``stall_at``: ticks before which the control loop stalls, so that the arm comes to a stop.
+    """
     arm = ARMS[name]
     family = STARTS[name]
     events: list[Event] = []
@@ -45,6 +50,8 @@ def drive(name: str, start: Array) -> tuple[Array, str]:
     mover.begin(path[1:])
     setpoints = [start]
     while mover.is_moving:
+        if len(setpoints) in stall_at:
+            mover.gate.reset(mover.gate.setpoint.q)
         setpoint, _ = mover.gate(mover.velocity())
         setpoints.append(setpoint.q[0].copy())
     return np.array(setpoints), mover.failure
@@ -75,6 +82,17 @@ def test_the_maker_s_sleep_pose_is_a_start() -> None:
     q, failure = drive("viperx", cradle_gave_way)
     assert failure == ""
     np.testing.assert_allclose(q[-1], STARTS["viperx"].ready, atol=2e-3)
+
+
+@every_arm
+@pytest.mark.parametrize("stall_at", [[30], [60], range(20, 200, 40)])
+def test_a_move_goes_on_after_a_stall_of_the_loop(name: str, stall_at: Container[int]) -> None:
+    arm = ARMS[name]
+    undisturbed, _ = drive(name, arm.rest)
+    q, failure = drive(name, arm.rest, stall_at)
+    assert failure == ""
+    np.testing.assert_allclose(q[-1], STARTS[name].ready, atol=2e-3)
+    assert len(q) < 2 * len(undisturbed)
 
 
 def test_the_same_seed_finds_the_same_path() -> None:
