@@ -36,8 +36,9 @@ class Terminal:
         environment = {**os.environ, "PYTHONPATH": folders}
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            for key in (signal.SIGINT, signal.SIGQUIT):  # in the background they are ignored
-                signal.signal(key, signal.SIG_DFL)
+            # a shell in the background ignores the first two, and nohup the last
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
             words = [sys.executable, str(path), *arguments]
             os.execve(sys.executable, words, environment)
         self.text = ""
