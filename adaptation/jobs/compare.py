@@ -83,7 +83,7 @@ def compare(
             entries.append(Entry(name, members, grids))
     comparison = RunsComparison(
         entries=[_compare_entry(entry, entries[0]) for entry in entries],
-        family=runs[0].config.family,
+        family=runs[0].full_name,
         split=split,
         engine=engine,
         seconds=monotonic() - started,
@@ -93,7 +93,7 @@ def compare(
 
 
 def _check(runs: Sequence[Run]) -> None:
-    families = {run.config.family for run in runs}
+    families = {run.full_name for run in runs}
     if len(families) != 1:
         names = ", ".join(sorted(families))
         raise BadArgumentError(f"runs of one family can be compared; these are of: {names}")

@@ -121,7 +121,7 @@ def run_settings(run: Run) -> dict[str, str]:
     """Every setting of the run's method by name, as ``pliant settings`` lists them."""
     config = run.config
     changes = config.settings
-    resolved = checkpoint.method_config(config.method, config.family, config.preset, changes)
+    resolved = checkpoint.method_config(config.method, run.family, config.preset, changes)
     values = flatten(msgspec.to_builtins(resolved))
     return {name: str(value) for name, value in values.items()}
 

@@ -11,8 +11,8 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
+from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, TrainProgress
 from adaptation.runs.references import reference_settings
@@ -26,6 +26,7 @@ from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
+from sim.families import full_name
 
 BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
 
@@ -35,6 +36,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: str
     family: str
+    arm: str | None = None  # of the family; None: its own
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
     iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
@@ -164,7 +166,17 @@ class Run:
     @property
     def family(self) -> Family:
         """The family that the run is trained on."""
-        return checkpoint.family_named(self.config.family)
+        return checkpoint.family_named(self.config.family, self.config.arm)
+
+    @property
+    def full_name(self) -> str:
+        """The family's name, with the arm that it was given."""
+        return full_name(self.config.family, self.config.arm)
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm that it is trained for."""
+        return self.config.arm or self.family.body.name
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -183,7 +195,7 @@ class Run:
         c = self.config
         if role == "method":
             return c.settings
-        return reference_settings(c.method, c.family, c.preset, c.settings, role)
+        return reference_settings(c.method, self.family, c.preset, c.settings, role)
 
     def checkpoint_folder(self, role: str) -> Path:
         """The folder of a role's checkpoint."""
@@ -219,7 +231,8 @@ class Run:
         folder = self.checkpoint_folder(role)
         loaded = self._checkpoints.get(folder.name)
         if loaded is None:
-            loaded = checkpoint.load(folder, arm, self.config.family)
+            c = self.config
+            loaded = checkpoint.load(folder, arm, c.family, family_arm=c.arm)
             self._checkpoints[folder.name] = loaded
         elif arm is not None:
             check_arm(loaded.contract, loaded.family, arm, str(folder))
@@ -274,9 +287,10 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    method_config = checkpoint.method_config(config.method, config.family, preset, settings)
+    family = checkpoint.family_named(config.family, config.arm)
+    method_config = checkpoint.method_config(config.method, family, preset, settings)
     _check_overlap(config.method, method_config)
-    engine_for(checkpoint.family_named(config.family).scene, config.engine)
+    engine_for(family.scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 
