@@ -74,7 +74,6 @@ def make(
     n: int = 1,
     engine: str | None = None,
     seed: int = 0,
-    *,
     arm: str | None = None,
 ) -> VecWorld:
     """Make n simulated worlds of a family, each with a task of its own.
@@ -88,8 +87,7 @@ def make(
 
     Raises:
         UnknownNameError: no such family, arm or engine; the message lists those that exist.
-        BadArgumentError: the engine does not support the family's scene, or the family takes no
-            arm, or not this one.
+        BadArgumentError: the engine does not support the scene, or the family takes no such arm.
 
     Examples:
         >>> import numpy as np
@@ -152,8 +150,6 @@ def train(
     Examples:
         >>> import pliant
         >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
-        >>> run.config.method
-        'pearl'
     """
     from adaptation.jobs.train import train as run_training
     from adaptation.runs.run import Run, RunConfig
@@ -206,8 +202,6 @@ def evaluate(
         3
         >>> list(result.adapted.metrics)
         ['distance_m']
-        >>> result.blind is None
-        True
     """
     from adaptation.jobs.evaluate import evaluate as run_evaluation
 
@@ -258,7 +252,7 @@ def trial(
 
     Args:
         run: a run, or its folder.
-        arm: to drive; the run must have been trained for it. None: the one it was trained for.
+        arm: the one that the run was trained for, which is also taken without a name.
         driver: what drives the arm; ``"twin"`` simulates it.
         objects: how many; ``seed`` draws them.
         episodes: of each object; None: the family's.

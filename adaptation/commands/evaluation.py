@@ -95,7 +95,8 @@ class View:
     arm: OptionalName = None
     """Arm of a family that takes one, such as reach. Default: the family's own."""
     out: OptionalPath = None
-    """.mp4, .png (one frame) or .html (3-D). Default: a window; FAMILY.mp4 (FAMILY-ARM.mp4) without a screen."""
+    """.mp4, .png (one frame) or .html (3-D). Default: a window; without a screen FAMILY.mp4,
+    with the arm after the family if one is named."""
     seed: int = 0
     """Random seed of the task and the actions."""
     as_json: Json = False

@@ -33,7 +33,8 @@ def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = No
     Args:
         name: a registered family.
         out: what to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
-            (.html). None: a window opens if there is a screen, else NAME.mp4 is written, or NAME-ARM.mp4.
+            (.html). None: a window opens if there is a screen, else NAME.mp4 is written, or
+            NAME-ARM.mp4.
         seed: of the task, the actions and the episodes' starts.
         arm: of the family; None: its own.
 

@@ -26,7 +26,6 @@ from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
-from sim.families import full_name
 
 BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
 
@@ -167,11 +166,6 @@ class Run:
     def family(self) -> Family:
         """The family that the run is trained on."""
         return checkpoint.family_named(self.config.family, self.config.arm)
-
-    @property
-    def full_name(self) -> str:
-        """The family's name, with the arm that it was given."""
-        return full_name(self.config.family, self.config.arm)
 
     @property
     def arm(self) -> str:

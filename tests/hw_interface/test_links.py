@@ -63,7 +63,7 @@ def test_a_policy_cannot_push_the_elbow_into_the_table() -> None:
     rig.watchdog.arm(rig.now)
     way = line[-1] - line[0]
     velocity = 0.3 * way / np.abs(way / PANDA.limits.dq).max()
-    action = velocity / Anywhere.action.spec.high
+    action = velocity / Anywhere().action.spec.high
     for _ in range(40):
         rig.seq += 1
         rig.controller.set_action(rig.seq, rig.now, action)
