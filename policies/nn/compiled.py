@@ -36,8 +36,8 @@ def mlp_library() -> ctypes.CDLL | None:
     library = _load("mlp_kernel.c")
     if library is not None:
         shape = (NUMBER, NUMBER, NUMBER, POINTER)
-        library.mlp_forward.argtypes = shape + 4 * (POINTER,)
-        library.mlp_backward.argtypes = shape + 6 * (POINTER,)
+        library.mlp_forward.argtypes = shape + 6 * (POINTER,)
+        library.mlp_backward.argtypes = shape + 8 * (POINTER,)
     return library
 
 
