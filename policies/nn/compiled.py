@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
-FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fopenmp-simd", "-shared", "-fPIC")
 CPU_INFO = Path("/proc/cpuinfo")
 
 POINTER = ctypes.c_void_p

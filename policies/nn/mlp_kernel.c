@@ -168,8 +168,10 @@ static void normalize(
     float *restrict x, float *restrict y, float *restrict scales, long rows, long columns) {
     for (long r = 0; r < rows; r++, x += columns, y += columns) {
         float mean = 0, variance = 0;
+#pragma omp simd reduction(+ : mean)
         for (long c = 0; c < columns; c++) mean += x[c];
         mean /= columns;
+#pragma omp simd reduction(+ : variance)
         for (long c = 0; c < columns; c++) variance += (x[c] - mean) * (x[c] - mean);
         const float scale = 1 / sqrtf(variance / columns + EPSILON);
         for (long c = 0; c < columns; c++) {
@@ -187,8 +189,11 @@ static void undo_normalize(
     long rows, long columns) {
     for (long r = 0; r < rows; r++, gradient += columns, normalized += columns) {
         float mean = 0, along = 0;
-        for (long c = 0; c < columns; c++) mean += gradient[c];
-        for (long c = 0; c < columns; c++) along += gradient[c] * normalized[c];
+#pragma omp simd reduction(+ : mean, along)
+        for (long c = 0; c < columns; c++) {
+            mean += gradient[c];
+            along += gradient[c] * normalized[c];
+        }
         mean /= columns;
         along /= columns;
         for (long c = 0; c < columns; c++)
