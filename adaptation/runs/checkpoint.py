@@ -59,10 +59,12 @@ class Checkpoint:
         return _receive, (self.contract, weights, form)
 
 
-@cache
+make_family_once = cache(make_family)
+
+
 def family_named(name: str, arm: str | None = None) -> Family:
     """``make_family``; the same object for the same names."""
-    return make_family(name, arm)
+    return make_family_once(name, arm)  # a cache tells an argument from its default
 
 
 def method_config(name: str, family: Family, preset: str, settings: dict[str, Any]) -> Configurable:

@@ -31,9 +31,15 @@ def test_the_run_and_its_contract_keep_the_arm(run: Run) -> None:
     again = Run.open(run.path)
     assert again.config.arm == "viperx"
     assert again.family.body.name == "viperx"
+    assert again.family is checkpoint.family_named("reach", "viperx")
     contract = again.load("method").contract
     assert (contract.family, contract.family_arm, contract.arm) == ("reach", "viperx", "viperx")
     assert len(contract.joints) == 6
+
+
+def test_a_family_is_made_once() -> None:
+    own = checkpoint.family_named("reach")
+    assert Run(Path("nowhere"), RunConfig("blind", "reach")).family is own
 
 
 def test_what_follows_a_training_needs_no_arm(run: Run, tmp_path: Path) -> None:

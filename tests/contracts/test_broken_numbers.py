@@ -48,11 +48,11 @@ def takes_gradient_steps(name: str) -> bool:
 @pytest.fixture
 def family() -> Iterator[Poisoned]:
     with FAMILIES.temporarily("poisoned", "poisoned:Poisoned"):
-        checkpoint.family_named.cache_clear()
+        checkpoint.make_family_once.cache_clear()
         found = checkpoint.family_named("poisoned")
         assert isinstance(found, Poisoned)
         yield found
-        checkpoint.family_named.cache_clear()
+        checkpoint.make_family_once.cache_clear()
 
 
 def run_of(path: Path, name: str, iterations: int, **changes: float) -> Run:
