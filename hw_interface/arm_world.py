@@ -230,7 +230,8 @@ class ArmWorld:
     def _measure(self, state: Record) -> Signals:
         """The signals of a published state."""
         stamp = self._periods * self.dt
-        return published_signals(state, self._kinematics, self._marker, stamp)
+        scene = self.family.scene
+        return published_signals(state, self._kinematics, scene, self._marker, stamp)
 
     def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.

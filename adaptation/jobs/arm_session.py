@@ -18,6 +18,7 @@ from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
+from hw_interface.devices import check_one_object
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
@@ -74,8 +75,8 @@ class ArmSession:
         Raises:
             UnknownNameError: no arm or driver of this name.
             MissingExtraError: the driver needs a package that is not installed.
-            BadArgumentError: an option does not exist or is not possible, or the clock does not fit
-                the driver.
+            BadArgumentError: an option does not exist or is not possible, the clock does not fit
+                the driver, or the family has several objects.
         """
         self.family = family
         self.clock = clock or default_clock(driver)
@@ -93,6 +94,7 @@ class ArmSession:
         self._park = park
         self._parked = False
         kind = DRIVERS[driver]
+        check_one_object(family.scene)
         check_clock(driver, self.clock)
         kind(self._arm, family.scene, kind.Options(**self._options))
 

@@ -69,7 +69,7 @@ class ArmController:
         Raises:
             OSError: there is no connection.
             RuntimeError: the arm refuses, it is another one, or its readings do not agree.
-            BadArgumentError: the family needs a tracker.
+            BadArgumentError: the family needs a tracker, or has several objects.
             ArmError: the arm is outside its limits; its motors stay off.
         """
         check_tracker(self.family.scene, self.tracker)

@@ -42,6 +42,7 @@ from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
+from robots.scene import FLAT_OBJECT, LooseObject
 from robots.signals import Array, Verdict
 from robots.world import Step
 
@@ -665,6 +666,15 @@ def test_an_impossible_arm_is_refused_before_anything_moves(
         try_out(trained, **changes)
     assert not Arm.opened
     assert not (trained / "trial").exists()
+
+
+def test_a_task_with_several_objects_is_refused_before_anything_moves() -> None:
+    family = tiny.Tiny()
+    objects = (FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,)))
+    family.scene = replace(tiny.Tiny.scene, objects=objects)
+    with pytest.raises(BadArgumentError, match="object, ball"):
+        ArmSession(family, "tiny-arm")
+    assert not Arm.opened
 
 
 def test_the_arm_may_be_reached_in_another_way_when_a_trial_is_resumed(

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
@@ -30,7 +31,8 @@ from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, BadArgumentError
-from robots.signals import Verdict
+from robots.scene import FLAT_OBJECT, LooseObject
+from robots.signals import Array, Signals, Verdict
 from robots.world import Family, Start, Step, Task
 from sim.families import FAMILIES
 
@@ -646,6 +648,34 @@ def test_a_real_arm_without_a_tracker_is_refused_where_an_object_is_observed(
     """A person may place the object, but nobody can say in every tick where it is."""
     with pytest.raises(BadArgumentError, match="which the arm cannot see: give a tracker"):
         build(driver=real_arm, clock="realtime", placer=Person())
+
+
+class Named(Push):
+    """A family that reads its object by its name."""
+
+    def observe(self, signals: Signals) -> Array:
+        named = signals.objects[FLAT_OBJECT.name]
+        return super().observe(replace(signals, object_pos=named.pos))
+
+
+class TwoObjects(Named):
+    scene = replace(Push.scene, objects=(FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,))))
+
+
+@pytest.mark.parametrize("driver", ["twin", "fake"])
+def test_several_objects_are_refused_by_name(real_arm: str, driver: str) -> None:
+    clock = "realtime" if driver == real_arm else "lockstep"
+    with pytest.raises(BadArgumentError, match="one loose object, and the task has 2.*ball"):
+        build(TwoObjects(), driver=driver, clock=clock)
+
+
+def test_the_only_object_is_known_by_its_name_too() -> None:
+    world = build(Named())
+    try:
+        obs = world.reset(sample_task())
+        assert np.isfinite(obs).all()
+    finally:
+        world.close()
 
 
 def test_a_twin_takes_no_other_tracker_or_placer() -> None:
