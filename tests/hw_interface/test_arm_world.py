@@ -32,7 +32,7 @@ from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, BadArgumentError
 from robots.scene import FLAT_OBJECT, LooseObject
-from robots.signals import Array, Signals, Verdict
+from robots.signals import Array, Pose, Signals, Verdict
 from robots.world import Family, Start, Step, Task
 from sim.families import FAMILIES
 
@@ -651,7 +651,13 @@ def test_a_real_arm_without_a_tracker_is_refused_where_an_object_is_observed(
 
 
 class Named(Push):
-    """A family that reads its object by its name."""
+    """A family that places and reads its object by its name."""
+
+    def start(self, rng: np.random.Generator, task: Task) -> Start:
+        start = super().start(rng, task)
+        assert start.object_pos is not None
+        place = {FLAT_OBJECT.name: Pose(start.object_pos + np.array([0.0, 0.05, 0.0]))}
+        return replace(start, object_pos=None, objects=place)
 
     def observe(self, signals: Signals) -> Array:
         named = signals.objects[FLAT_OBJECT.name]
@@ -665,15 +671,19 @@ class TwoObjects(Named):
 @pytest.mark.parametrize("driver", ["twin", "fake"])
 def test_several_objects_are_refused_by_name(real_arm: str, driver: str) -> None:
     clock = "realtime" if driver == real_arm else "lockstep"
-    with pytest.raises(BadArgumentError, match="one loose object, and the task has 2.*ball"):
+    with pytest.raises(BadArgumentError, match=r"one loose object, and the task has 2.*ball"):
         build(TwoObjects(), driver=driver, clock=clock)
 
 
-def test_the_only_object_is_known_by_its_name_too() -> None:
+def test_the_only_object_is_placed_and_known_by_its_name_too() -> None:
     world = build(Named())
+    expected = world.family.start(np.random.default_rng(0), sample_task()).objects
+    assert expected is not None
     try:
-        obs = world.reset(sample_task())
-        assert np.isfinite(obs).all()
+        world.reset(sample_task())
+        tracked = world.signals.objects[FLAT_OBJECT.name]
+        placed = expected[FLAT_OBJECT.name]
+        np.testing.assert_allclose(tracked.pos[:, :2], placed.pos[:, :2], atol=0.005)
     finally:
         world.close()
 
