@@ -438,6 +438,31 @@ def test_the_reason_why_a_driver_does_not_come_up_is_in_the_error(
     assert "Traceback" not in capfd.readouterr().err
 
 
+BROKEN = {
+    "a driver that refuses": ("fake:RefusingDriver", "fake:LiveTracker", "no such model"),
+    "a driver with a mistake": ("fake:MistakenDriver", "fake:LiveTracker", r"KeyError.*fake\.py"),
+    "a tracker that refuses": ("fake:FakeDriver", "fake:RefusingTracker", "no such camera"),
+    "a placer with a mistake": ("fake:MistakenTwin", None, r"AttributeError: .*placer"),
+}
+
+
+@pytest.mark.parametrize(("driver", "tracker", "reason"), BROKEN.values(), ids=list(BROKEN))
+def test_the_reason_why_a_device_cannot_be_built_is_in_the_error(
+    capfd: pytest.CaptureFixture[str], driver: str, tracker: str | None, reason: str
+) -> None:
+    is_real = tracker is not None
+    clock = "realtime" if is_real else "lockstep"
+    placer = Person() if is_real else None
+    with (
+        DRIVERS.temporarily("broken", driver),
+        TRACKERS.temporarily("its", tracker or "fake:LiveTracker"),
+        pytest.raises(ArmError, match=f"before it could connect: .*{reason}"),
+    ):
+        chosen = "its" if is_real else None
+        build(driver="broken", clock=clock, placer=placer, tracker=chosen)
+    assert capfd.readouterr().err == ""
+
+
 def run_policy(pipe: Connection, clock: str) -> None:
     """A policy's process that will be killed during a strike."""
     world = build(clock=clock)
