@@ -458,8 +458,7 @@ def test_the_reason_why_a_device_cannot_be_built_is_in_the_error(
         TRACKERS.temporarily("its", tracker or "fake:LiveTracker"),
         pytest.raises(ArmError, match=f"before it could connect: .*{reason}"),
     ):
-        chosen = "its" if is_real else None
-        build(driver="broken", clock=clock, placer=placer, tracker=chosen)
+        build(driver="broken", clock=clock, placer=placer, tracker="its" if is_real else None)
     assert capfd.readouterr().err == ""
 
 
