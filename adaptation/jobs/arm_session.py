@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,9 +24,18 @@ from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
+from robots.errors import PliantError
 from robots.world import Family, Start, Step, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What went wrong at the end of a session, whose episodes are all there; None: nothing."""
+
+    recording_error: str | None = None
+    park_error: str | None = None
 
 
 class ArmSession:
@@ -93,6 +102,7 @@ class ArmSession:
         self._operator = operator
         self._park = park
         self._parked = False
+        self._park_error: str | None = None
         kind = DRIVERS[driver]
         check_one_object(family.scene)
         check_clock(driver, self.clock)
@@ -126,8 +136,7 @@ class ArmSession:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Park the arm if that was asked for, then stop and disconnect it.
 
-        Raises:
-            ArmError: it did not arrive at its rest pose, and was stopped where it is.
+        An arm that does not arrive at its rest pose is stopped where it is, see ``ending``.
         """
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
@@ -143,16 +152,30 @@ class ArmSession:
     def _park_arm(self) -> None:
         """Move to the rest pose, once an operator who holds the arm has released it."""
         wait_until_free = self.world.wait_for_operator
-        if wait_until_free is not None:
-            wait_until_free()
-        self.world.moves.park()
-        self._parked = True
+        try:
+            if wait_until_free is not None:
+                wait_until_free()
+            self.world.moves.park()
+            self._parked = True
+        except PliantError as error:
+            self._park_error = str(error)
+        except KeyboardInterrupt:
+            if self._operator is None or not self._operator.end_requested:
+                raise
+            self._park_error = "the operator asked for the end before"
+
+    @property
+    def ending(self) -> Ending:
+        """What went wrong at the end of a session that is closed."""
+        return Ending(self.world.recorder.failure, self._park_error)
 
     def _report_end(self, operator: OperatorConsole) -> None:
         control = self.world.control
         end = describe_final_state(control.final_state, control.process.exitcode)
         if self._parked:
             end += ", parked"
+        if self._park_error is not None:
+            end += f", not parked: {self._park_error}"
         operator.report_end(end, self.world.recorder.path)
 
     def run_object(
