@@ -119,16 +119,28 @@ def _(body: FreeWalker) -> mujoco.MjSpec:
     spec = mujoco.MjSpec.from_file(str(body.mjcf))
     _order_motors(spec, body)
     (root,) = body.root_joints
-    torso = spec.joint(root).parent.name
+    joint = spec.joint(root)
+    if joint is None:
+        raise BadArgumentError(f"{body.name}: {body.mjcf} has no joint {root!r}")
+    torso = joint.parent.name
     _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
     return spec
 
 
 def _order_motors(spec: mujoco.MjSpec, body: Walker) -> None:
-    """Put the motors into the order of the joints that they drive."""
+    """Put the motors into the order of the joints that they drive.
+
+    Raises:
+        BadArgumentError: there is not exactly one motor for each joint.
+    """
     driven = tuple(motor.target for motor in spec.actuators)
     if driven == body.joints:
         return
+    if sorted(driven) != sorted(body.joints):
+        raise BadArgumentError(
+            f"{body.name}: {body.mjcf} must have one motor for each of {', '.join(body.joints)};"
+            f" it has motors for {', '.join(driven) or 'none'}"
+        )
     motors = {motor.target: motor for motor in spec.actuators}
     for joint in body.joints:
         old = motors[joint]

@@ -134,10 +134,7 @@ class ArmSession:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Park the arm if that was asked for, then stop and disconnect it.
-
-        An arm that does not arrive at its rest pose is stopped where it is, see ``ending``.
-        """
+        """Park the arm if that was asked for, see ``ending``, then stop and disconnect it."""
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
             if self._operator is not None:
