@@ -244,7 +244,7 @@ def test_what_pybullet_cannot_carry_is_refused_by_name(
 
 
 MISFITS = {
-    "no motors": ({}, '<motor name="hip" joint="hip" gear="5"/>', "", "hip; it has motors for none"),
+    "no motors": ({}, '<motor name="hip" joint="hip" gear="5"/>', "", "it has motors for none"),
     "two motors of a joint": ({}, "<actuator>", '<actuator><motor joint="hip"/>', "hip, hip"),
     "a motor of the root": ({}, 'joint="hip" gear', 'joint="root" gear', "it has motors for root"),
     "a joint too many": ({"joints": ("hip", "knee")}, "", "", "one motor for each of hip, knee"),
