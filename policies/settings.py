@@ -5,6 +5,7 @@ it are named ``sac.lr``. A setting's meaning is the comment on its field's line 
 unit may come first: ``# [rad/s] largest speed``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, Protocol, Self, TypeVar, get_type_hints
 
@@ -108,13 +109,31 @@ def _resolve(
         for name, value in _flatten(layer).items():
             if name not in declared:
                 names = ", ".join(declared)
-                raise BadArgumentError(f"no setting {name!r}; there are: {names}")
+                hint = _suggest(name, declared)
+                raise BadArgumentError(f"no setting {name!r}{hint}; there are: {names}")
             converted = convert(name, value, declared[name].annotation)
             _switch_on_parents(resolved, name, declared, problem)
             if converted is None:
                 _remove_children(resolved, name)
             resolved[name] = (converted, source)
     return resolved
+
+
+def _suggest(name: str, declared: Iterable[str]) -> str:
+    """A hint at the settings whose names end as much like ``name`` as any; empty without one."""
+    shared = {known: _shared_parts(name, known) for known in declared}
+    most = max(shared.values())
+    if most == 0:
+        return ""
+    similar = [known for known, parts in shared.items() if parts == most]
+    return f" (did you mean {' or '.join(similar)}?)"
+
+
+def _shared_parts(name: str, other: str) -> int:
+    """How many of the last parts of two dotted names are the same."""
+    backwards = zip(reversed(name.split(".")), reversed(other.split(".")), strict=False)
+    is_same = [own == others for own, others in backwards]
+    return is_same.index(False) if False in is_same else len(is_same)
 
 
 def _derive(kind: type[C], problem: Problem) -> Resolved:

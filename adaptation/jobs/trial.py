@@ -89,7 +89,7 @@ def run_trial(
     needs_check = config.realtime_episodes > 0 and not _has_realtime_check(config, folder)
     if needs_check and ending.park_error is None:  # else the arm is not to move again
         endings.append(run_realtime_check(run, config, folder, operator))
-    result = summarize(run, config, read_episodes(folder), monotonic() - started)
+    result = summarize(run, config, folder, monotonic() - started)
     result = msgspec.structs.replace(
         result,
         recording_error=_first([each.recording_error for each in endings]),
@@ -231,11 +231,11 @@ def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
     return any(record.clock != config.clock for record in read_episodes(folder))
 
 
-def summarize(
-    run: Run, config: TrialConfig, records: list[EpisodeRecord], seconds: float
-) -> TrialResult:
+def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:
     """Compare the policies at the trial's own clock, and count what the gate and the loop did."""
-    comparison = msgspec.structs.asdict(compare_policies(episode_grids(records, config.clock)))
+    records = read_episodes(folder)
+    grids = episode_grids(records, config.clock, folder)
+    comparison = msgspec.structs.asdict(compare_policies(grids))
     comparison["seconds"] = seconds
     comparison["run"] = str(run.path)
     comparison["fingerprints"] = run.fingerprints()

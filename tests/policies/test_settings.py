@@ -140,6 +140,23 @@ def test_an_unknown_setting_is_refused_with_all_there_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "similar"),
+    [
+        (PearlConfig, "schedule.meta_batch", "sac.schedule.meta_batch"),
+        (PearlConfig, "lr", "sac.lr"),
+        (PearlConfig, "meta_batch", "sac.meta_batch or sac.schedule.meta_batch"),
+        (PpoConfig, "ppo.epochs", "epochs"),
+    ],
+)
+def test_an_unknown_setting_is_answered_with_those_that_end_the_same_way(
+    kind: Any, name: str, similar: str
+) -> None:
+    with pytest.raises(BadArgumentError) as caught:
+        configure(kind, PROBLEM, None, {name: 1})
+    assert f"no setting {name!r} (did you mean {similar}?); there are: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
         (PearlConfig, "sac.gamma", 0.0),
