@@ -106,7 +106,7 @@ def _resolve(
     declared = declared_fields(kind)
     layers: list[tuple[Source, dict[str, Any]]] = [("preset", preset or {}), ("set", changes)]
     for source, layer in layers:
-        for name, value in _flatten(layer).items():
+        for name, value in flatten(layer).items():
             if name not in declared:
                 names = ", ".join(declared)
                 hint = _suggest(name, declared)
@@ -140,7 +140,7 @@ def _derive(kind: type[C], problem: Problem) -> Resolved:
     """Value and source of every setting before presets and changes."""
     defaults = default_values(kind)
     resolved: Resolved = {}
-    for name, value in _flatten(kind.for_problem(problem)).items():
+    for name, value in flatten(kind.for_problem(problem)).items():
         is_default = name in defaults and defaults[name] == value
         resolved[name] = (value, "default" if is_default else "derived")
     return resolved
@@ -148,11 +148,11 @@ def _derive(kind: type[C], problem: Problem) -> Resolved:
 
 def default_values(kind: Any) -> dict[str, Any]:
     """The default of every setting, also of those within a config that is off by default."""
-    defaults = _flatten(kind())
+    defaults = flatten(kind())
     for name, field in declared_fields(kind).items():
         nested = config_in(field.annotation)
         if nested is not None:
-            for child, value in _flatten(nested()).items():
+            for child, value in flatten(nested()).items():
                 defaults[f"{name}.{child}"] = value
     return defaults
 
@@ -181,7 +181,7 @@ def _remove_children(resolved: Resolved, name: str) -> None:
         del resolved[child]
 
 
-def _flatten(tree: Any) -> dict[str, Any]:
+def flatten(tree: Any) -> dict[str, Any]:
     """The leaves of nested configs or dicts by dotted name."""
     if is_dataclass(tree):
         tree = {field.name: getattr(tree, field.name) for field in fields(tree)}
@@ -191,7 +191,7 @@ def _flatten(tree: Any) -> dict[str, Any]:
         if not nested:
             leaves[name] = value
             continue
-        for child, leaf in _flatten(value).items():
+        for child, leaf in flatten(value).items():
             leaves[f"{name}.{child}"] = leaf
     return leaves
 

@@ -29,7 +29,15 @@ from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.flat_mlp import FlatMlp
 from policies.nn.noise import standard_normal
 from policies.nn.squashed_gaussian import squashed_gaussian, squashed_mean
-from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
+from policies.ranges import (
+    Count,
+    Discount,
+    Finite,
+    LayerWidths,
+    Positive,
+    PositiveShare,
+    SmallCount,
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,8 @@ class SacConfig(MethodConfig):
     target_entropy: Finite = -1.0  # [nats] of each action dimension (Haarnoja et al. 2018b)
     init_temperature: Positive = 0.1  # initial value of the learned temperature
     # tasks in a batch; PEARL has 16 of 256 transitions, but a belief is learned from many tasks
-    meta_batch: Count = 64
-    batch_per_task: Count = 8  # transitions of each task in a batch
+    meta_batch: SmallCount = 64
+    batch_per_task: SmallCount = 8  # transitions of each task in a batch
     gradient_steps: Count = 64  # gradient steps per iteration
     buffer_tasks: Count = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
