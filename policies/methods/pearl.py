@@ -47,7 +47,6 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import (
-    Count,
     LayerWidths,
     NonNegative,
     Positive,
@@ -82,11 +81,11 @@ class PearlConfig(MethodConfig):
     # most transitions in a context; PEARL has 100, episodes 10 times as long
     max_context: SmallCount = 40
     # newest transitions of a task that contexts are drawn from; none: all of the task's
-    context_window: Count | None = None
+    context_window: SmallCount | None = None
     # newest tasks, whose contexts train the encoder: half of every batch is drawn from them. Older
     # contexts come from policies that acted otherwise; they only condition actor and critics. PEARL
     # empties its context buffer in every iteration and keeps the RL data; none: all tasks
-    context_tasks: Count | None = None
+    context_tasks: SmallCount | None = None
     # weight of the loss by which beliefs from the true reward predict the z of beliefs from the
     # family's training reward, where it has one
     prediction_weight: NonNegative = 0.1

@@ -193,7 +193,7 @@ def test_a_value_at_the_end_of_its_range_is_allowed(kind: Any, name: str, value:
         (PearlConfig, "sac.hidden", "64,0", "values like 64,64, each a whole number of at least 1"),
         (PearlConfig, "sac.meta_batch", 2.5, "a whole number of at least 1"),
         (PearlConfig, "sac.schedule.iterations", 0, "a whole number of at least 1"),
-        (PearlConfig, "context_window", 0, "a whole number of at least 1 or none"),
+        (PearlConfig, "context_window", 0, "a whole number of at least 1 and"),
         (ContextMpcConfig, "terminal_value", 3, "none, or set terminal_value.NAME"),
     ],
 )
