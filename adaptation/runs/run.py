@@ -22,7 +22,7 @@ from policies.config import MethodConfig
 from policies.fields import convert
 from policies.memory import check_memory
 from policies.presets import resolve_preset
-from policies.ranges import Count, NonNegative, Positive, Seed, Share, SmallCount, WholeNumber
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
@@ -39,16 +39,16 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     family: str
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
-    iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
+    iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
     minutes: Positive | None = None  # of wall time
-    steps: Count | None = None  # environment steps, over all worlds
-    gradient_steps: Count | None = None  # optimizer steps
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
     save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
     evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
-    evaluation_tasks: SmallCount = 20  # held-out tasks of each evaluation
+    evaluation_tasks: Count = 20  # held-out tasks of each evaluation
     # largest share of the training's time that goes to evaluations; one that is due beyond it is
     # left out, but never the last
     evaluation_share: Share = 0.05

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from policies.ranges import Count, NonNegative, Positive, Seed, SmallCount, WholeNumber
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, WholeNumber
 from robots.errors import BadArgumentError
 
 SUFFIX = ".toml"
@@ -24,9 +24,9 @@ SUITES = ("quick", "full")
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The bounds of one method's training; without any, as the method's preset schedules."""
 
-    steps: Count | None = None  # environment steps, over all worlds
-    gradient_steps: Count | None = None
-    iterations: Count | None = None
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None
+    iterations: LargeCount | None = None
     minutes: Positive | None = None  # of wall time; such a training differs each time
     preset: str = "cpu"  # budget of ``policies/presets``
     settings: dict[str, Any] = {}  # changes to the method's config
@@ -36,7 +36,7 @@ class FamilyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is trained on one family, and how it is judged."""
 
     methods: dict[str, Training]
-    tasks: SmallCount = 100  # held-out tasks
+    tasks: Count = 100  # held-out tasks
     episodes: Count | None = None  # per task; None: the family's number
     engines: tuple[str, ...] = ()  # to judge in; empty: the first that supports the scene
 
@@ -47,7 +47,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     families: dict[str, FamilyTable]
     seeds: tuple[Seed, ...] = (0,)
     evaluations: WholeNumber = 10  # on held-out tasks during a training, spread evenly
-    evaluation_tasks: SmallCount = 40  # in each of these
+    evaluation_tasks: Count = 40  # in each of these
     save_seconds: NonNegative = 20.0  # wall time between checkpoints of a training, s
     time_limit: Positive = 60.0  # minutes of one attempt at a cell
     title: str = ""

@@ -21,7 +21,7 @@ from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
-from policies.ranges import NonNegative, PositiveShare, SmallCount
+from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import polyak_update
 
@@ -32,9 +32,9 @@ class ContextMpcConfig(ModelPlannerConfig):
 
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
-    meta_batch: SmallCount = 16  # tasks in a batch
+    meta_batch: Count = 16  # tasks in a batch
     # most transitions in a context that policy and value are trained under
-    max_context: SmallCount = 32
+    max_context: Count = 32
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
 

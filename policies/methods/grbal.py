@@ -24,7 +24,7 @@ from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
-from policies.ranges import LayerWidths, Positive, SmallCount
+from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
 
 
@@ -34,13 +34,13 @@ class GrbalConfig(ModelPlannerConfig):
 
     # layer widths of the dynamics; original 3 × 512, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
-    past_steps: SmallCount = 16  # transitions that an inner step is taken on (original)
-    future_steps: SmallCount = 16  # transitions predicted after the step in training (original)
+    past_steps: Count = 16  # transitions that an inner step is taken on (original)
+    future_steps: Count = 16  # transitions predicted after the step in training (original)
     # initial value of the learned step sizes; original a constant 0.001, of a mean over columns
     inner_lr: Positive = 0.01
     step_size_lr: Positive = 1e-2  # learning rate of the step sizes' logarithms
-    meta_batch: SmallCount = 16  # tasks in a batch
-    windows_per_task: SmallCount = 4  # windows of each task in a batch; original 10 in all
+    meta_batch: Count = 16  # tasks in a batch
+    windows_per_task: Count = 4  # windows of each task in a batch; original 10 in all
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
-from policies.ranges import NonNegative, PositiveShare, SmallCount
+from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
 from policies.rl.sac import polyak_update
 from robots.errors import BadArgumentError
@@ -57,12 +57,12 @@ class ParticleMpcConfig(ModelPlannerConfig):
     dynamics: TaskDynamicsConfig = field(default_factory=TaskDynamicsConfig)
     particles: ParticleConfig = field(default_factory=ParticleConfig)
     # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
-    hypotheses: SmallCount = 8
+    hypotheses: Count = 8
     # std of a gain of the predicted change, a last hidden parameter: what no simulated parameter
     # explains, such as another engine's friction, is taken up by it
     gain_std: NonNegative = 0.1
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
-    batch_size: SmallCount = 256  # transitions of a batch, for each member (PETS has 32)
+    batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
     exploration_std: NonNegative = 0.1  # std of the colored noise on exploring actions
 
     def __post_init__(self) -> None:

@@ -46,15 +46,7 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import (
-    LayerWidths,
-    NonNegative,
-    Positive,
-    PositiveShare,
-    Share,
-    SmallCount,
-    Width,
-)
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
@@ -70,7 +62,7 @@ class PearlConfig(MethodConfig):
 
     sac: SacConfig = field(default_factory=SacConfig)
     latent_dim: Width = 5  # dimensions of the latent task (PEARL)
-    factor_rank: SmallCount = 1  # directions of z that a transition measures
+    factor_rank: Count = 1  # directions of z that a transition measures
     # layer widths of the encoder; PEARL has 3 × 200, but many tasks in a batch help more than width
     encoder_hidden: LayerWidths = (64, 64)
     # learning rate of the encoder; PEARL has 3e-4, here an averaged copy of the encoder acts
@@ -79,13 +71,13 @@ class PearlConfig(MethodConfig):
     # meta-batch, with rewards five times as large
     kl_weight: NonNegative = 0.001
     # most transitions in a context; PEARL has 100, episodes 10 times as long
-    max_context: SmallCount = 40
+    max_context: Count = 40
     # newest transitions of a task that contexts are drawn from; none: all of the task's
-    context_window: SmallCount | None = None
+    context_window: Count | None = None
     # newest tasks, whose contexts train the encoder: half of every batch is drawn from them. Older
     # contexts come from policies that acted otherwise; they only condition actor and critics. PEARL
     # empties its context buffer in every iteration and keeps the RL data; none: all tasks
-    context_tasks: SmallCount | None = None
+    context_tasks: Count | None = None
     # weight of the loss by which beliefs from the true reward predict the z of beliefs from the
     # family's training reward, where it has one
     prediction_weight: NonNegative = 0.1

@@ -18,7 +18,7 @@ from msgspec import Meta
 from policies.method import Problem
 from policies.methods.rl2 import MemoryPolicy
 from policies.nn.attention import AttentionMemory, Window
-from policies.ranges import SmallCount, Width
+from policies.ranges import Count, Width
 from policies.rl.ppo import PpoConfig
 
 WindowLength = Annotated[int, Meta(ge=1, le=4096)]  # ticks that a window may be set to
@@ -33,7 +33,7 @@ class Rl2TransformerConfig(PpoConfig):
 
     memory_size: Width = 64  # width of the blocks; TrMRL has 128 on half-cheetah, 32 on Meta-World
     blocks: Depth = 1  # attention blocks; TrMRL has 4 on half-cheetah
-    heads: SmallCount = 4  # heads of a block's attention (TrMRL on Meta-World)
+    heads: Count = 4  # heads of a block's attention (TrMRL on Meta-World)
     window: WindowLength = 60  # W, past ticks that a tick looks at; TrMRL has 5
 
     @classmethod

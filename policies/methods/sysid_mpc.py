@@ -28,7 +28,7 @@ from policies.models.particles import (
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.ranges import Positive, SmallCount
+from policies.ranges import Count, Positive
 from robots.errors import BadArgumentError
 
 # A few dozen simulations for each world and decision.
@@ -49,7 +49,7 @@ class SysidMpcConfig(MethodConfig):
 
     particles: ParticleConfig = PARTICLES
     planner: IcemConfig = PLANNER
-    hypotheses: SmallCount = 4  # particles that a candidate is simulated with
+    hypotheses: Count = 4  # particles that a candidate is simulated with
     # std of what a simulation with the right parameters misses, as a share of a column's range
     error_std: Positive = 0.01
     # degrees of freedom of the errors' Student distribution: low ones forgive outliers

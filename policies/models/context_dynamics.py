@@ -23,11 +23,11 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.rollout import predict_steps
 from policies.ranges import (
+    Count,
     LayerWidths,
     NonNegative,
     Positive,
     PositiveShare,
-    SmallCount,
     WholeNumber,
     Width,
 )
@@ -38,14 +38,14 @@ from robots.errors import BadArgumentError
 class DynamicsConfig:
     """Settings of the model."""
 
-    ensemble_size: SmallCount = 3  # networks (PE-TS has 5)
+    ensemble_size: Count = 3  # networks (PE-TS has 5)
     # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
     latent_dim: Width = 4  # dimensions of the latent task
-    factor_rank: SmallCount = 2  # measurements of the latent in one transition
+    factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
-    unroll_steps: SmallCount = 4  # steps predicted in training (CaDM has 10)
-    windows_per_task: SmallCount = 16  # windows of each task and member in a batch
+    unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)
+    windows_per_task: Count = 16  # windows of each task and member in a batch
     # how many of these windows are predicted under the belief of an earlier tick, so that the model
     # is trained under uncertain beliefs too
     early_belief_windows: WholeNumber = 0

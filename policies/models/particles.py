@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from policies.method import Problem
 from policies.nn.noise import standard_normal, uniform
-from policies.ranges import NonNegative, Positive, Share, SmallCount
+from policies.ranges import Count, NonNegative, Positive, Share
 
 GOALS = ("goal", "marker")  # first parts of the names of what physics do not depend on
 LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
@@ -104,7 +104,7 @@ def _scale(values: Tensor, is_log: Tensor) -> Tensor:
 class ParticleConfig:
     """Settings of the cloud."""
 
-    count: SmallCount = 512  # particles of each world
+    count: Count = 512  # particles of each world
     # factor of the prior's deviations from its mean: tasks may lie outside the trained range
     prior_width: Positive = 1.25
     # std of the noise on the prior's draws, as a share of theirs: fills gaps between tasks

@@ -17,7 +17,7 @@ from torch.nn import functional
 from policies.method import Problem, Transition
 from policies.nn.networks import Ensemble
 from policies.nn.normalizer import MIN_STD, RunningNormalizer
-from policies.ranges import LayerWidths, NonNegative, Positive, Share, SmallCount
+from policies.ranges import Count, LayerWidths, NonNegative, Positive, Share
 
 BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
 MIN_LOG_STD = -5.0  # of a prediction, in standard deviations of the change
@@ -28,7 +28,7 @@ MAX_LOG_STD = 1.0
 class TaskDynamicsConfig:
     """Settings of the model and of its likelihood."""
 
-    ensemble_size: SmallCount = 4  # networks (PE-TS has 5)
+    ensemble_size: Count = 4  # networks (PE-TS has 5)
     hidden: LayerWidths = (128, 128)  # layer widths of the networks
     # share of the errors' weight by their variance that is taken back (β-NLL, Seitzer et al. 2022)
     beta: Share = 0.5

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from policies.nn.noise import keyed_generator, standard_normal
-from policies.ranges import AtLeastOne, Count, NonNegative, Positive, Share, SmallCount
+from policies.ranges import AtLeastOne, Count, LargeCount, NonNegative, Positive, Share
 from robots.errors import BadArgumentError
 
 Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> their values (n, P), more is better
@@ -28,15 +28,15 @@ class IcemConfig:
     With ``noise_beta`` 0 and one kept elite it is nearly the cross-entropy method.
     """
 
-    horizon: SmallCount = 20  # steps planned ahead
-    num_samples: SmallCount = 64  # N, candidates of the first iteration
+    horizon: Count = 20  # steps planned ahead
+    num_samples: Count = 64  # N, candidates of the first iteration
     # γ: iteration i has N·γ^-i candidates, and at least twice the elites. iCEM has 1.25; with three
     # iterations that is 19 % cheaper and plans are 2 % worse
     population_decay: AtLeastOne = 1.0
-    iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
-    cold_iterations: Count = 4  # iterations of a search that starts without a plan
-    num_elites: SmallCount = 8  # best candidates, to which the next iteration is fitted
-    num_kept_elites: SmallCount = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
+    iterations: LargeCount = 3  # iterations of a search that starts from the last plan (iCEM)
+    cold_iterations: LargeCount = 4  # iterations of a search that starts without a plan
+    num_elites: Count = 8  # best candidates, to which the next iteration is fitted
+    num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
     noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)
     init_std: Positive = 0.5  # std of the first iteration's actions, which lie in [-1, 1] (iCEM)
     momentum: Share = 0.1  # share of mean and std kept from the last iteration (iCEM)

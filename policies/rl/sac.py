@@ -33,10 +33,10 @@ from policies.ranges import (
     Count,
     Discount,
     Finite,
+    LargeCount,
     LayerWidths,
     Positive,
     PositiveShare,
-    SmallCount,
 )
 
 
@@ -58,10 +58,10 @@ class SacConfig(MethodConfig):
     target_entropy: Finite = -1.0  # [nats] of each action dimension (Haarnoja et al. 2018b)
     init_temperature: Positive = 0.1  # initial value of the learned temperature
     # tasks in a batch; PEARL has 16 of 256 transitions, but a belief is learned from many tasks
-    meta_batch: SmallCount = 64
-    batch_per_task: SmallCount = 8  # transitions of each task in a batch
-    gradient_steps: Count = 64  # gradient steps per iteration
-    buffer_tasks: Count = 2048  # tasks in the replay
+    meta_batch: Count = 64
+    batch_per_task: Count = 8  # transitions of each task in a batch
+    gradient_steps: LargeCount = 64  # gradient steps per iteration
+    buffer_tasks: LargeCount = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=64,
         episodes_per_trial=2,
