@@ -421,7 +421,7 @@ def test_a_trial_answers_with_a_comparison_and_what_the_arm_did(
     status, trial, _ = pliant(capfd, "trial", out, *arm)
     assert status == 0
     check_comparison(trial)
-    of_the_arm = {"arm", "driver", "verdicts", "timing", "recording_error"}
+    of_the_arm = {"arm", "driver", "verdicts", "timing", "recording_error", "park_error"}
     of_the_belief = {"not_adapted", "updates_failed"}
     assert set(trial) == COMPARISON | of_the_arm | of_the_belief
     assert (trial["arm"], trial["driver"], trial["timing"]) == ("panda", "twin", None)

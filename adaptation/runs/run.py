@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
@@ -19,8 +20,9 @@ from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.config import MethodConfig
 from policies.fields import convert
+from policies.memory import check_memory
 from policies.presets import resolve_preset
-from policies.ranges import Count, NonNegative, Positive, Seed, Share, WholeNumber
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
@@ -37,10 +39,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     family: str
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
-    iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
+    iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
     minutes: Positive | None = None  # of wall time
-    steps: Count | None = None  # environment steps, over all worlds
-    gradient_steps: Count | None = None  # optimizer steps
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
@@ -276,6 +278,8 @@ def check_config(config: RunConfig) -> RunConfig:
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
     method_config = checkpoint.method_config(config.method, config.family, preset, settings)
     _check_overlap(config.method, method_config)
+    if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
+        check_memory(method_config, problem_of(checkpoint.family_named(config.family)))
     engine_for(checkpoint.family_named(config.family).scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
