@@ -213,7 +213,7 @@ def _guess_seconds(cell: Cell) -> float:
     )
     guesses = [inf if training.minutes is None else 60 * training.minutes]
     if isinstance(config, MethodConfig):
-        problem = problem_of(checkpoint.family_named(training.family))
+        problem = problem_of(checkpoint.family_for(training.family, training.settings))
         steps, gradient_steps = estimate(config, problem)
         full = STEP_SECONDS * steps + GRADIENT_STEP_SECONDS * gradient_steps
         share = 1.0 if training.steps is None else training.steps / steps

@@ -16,6 +16,7 @@ import msgspec
 
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
 from policies.nn.compiled import mlp_library, rollout_library
@@ -78,7 +79,7 @@ def fingerprint(config: RunConfig) -> Fingerprint:
     versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
     return Fingerprint(
         config=_config_hash(config),
-        family=_family_hash(checkpoint.family_named(config.family)),
+        family=_family_hash(checkpoint.family_for(config.family, config.settings)),
         code=_code_hash(config),
         versions=versions,
     )
@@ -95,7 +96,11 @@ def _config_hash(config: RunConfig) -> str:
     settings = checkpoint.method_config(
         config.method, config.family, config.preset, config.settings
     )
-    return digest(msgspec.json.encode([training, settings], order="sorted"))
+    parts = [training, settings]
+    ranges = ranges_in(config.settings)
+    if ranges:  # a training without any keeps the fingerprint that it always had
+        parts.append(ranges)
+    return digest(msgspec.json.encode(parts, order="sorted"))
 
 
 def _family_hash(family: Family) -> str:

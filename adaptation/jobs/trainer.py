@@ -15,12 +15,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.budget import Budget, Pace, Progress, TrainerState
-from adaptation.jobs.collection import (
-    LocalCollector,
-    Packed,
-    ProcessCollector,
-    make_world,
-)
+from adaptation.jobs.collection import LocalCollector, Packed, ProcessCollector, make_world
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
 from adaptation.jobs.learning import check_learning, count_diverged, learn_or_undo
@@ -28,6 +23,7 @@ from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSo
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
@@ -267,8 +263,11 @@ class Trainer:
             trainer["form"] = np.frombuffer(form, np.uint8)
         name = self.run.method_name(self.role)
         folder = self.run.checkpoint_folder(self.role)
-        family = self.run.config.family
-        checkpoint.save(folder, name, self._method, family, self._trial, trainer, self._journal)
+        config = self.run.config
+        ranges = ranges_in(config.settings)
+        checkpoint.save(
+            folder, name, self._method, config.family, self._trial, trainer, self._journal, ranges
+        )
         self._saved = self._state
         self._saved_at = monotonic()
 

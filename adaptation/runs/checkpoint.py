@@ -1,6 +1,6 @@
 """The only place where methods are built, saved and loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -12,15 +12,10 @@ import torch
 
 from adaptation.problem import problem_of
 from adaptation.runs import archive
-from adaptation.runs.contract import (
-    Contract,
-    check_arm,
-    describe,
-    differences,
-    read_contract,
-)
+from adaptation.runs.contract import Contract, check_arm, describe, differences, read_contract
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.range_settings import ranges_in, split_ranges
 from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
@@ -30,6 +25,7 @@ from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import FAMILIES
+from sim.randomization import Ranges, with_ranges
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.json"
@@ -66,13 +62,14 @@ class Checkpoint:
 
 @cache
 def family_named(name: str) -> Family:
-    """The family of a name.
-
-    Raises:
-        UnknownNameError: no such family; the message lists those that exist.
-    """
+    """The family of a name, with its own ranges; UnknownNameError lists those that exist."""
     family: Family = FAMILIES[name]()
     return family
+
+
+def family_for(name: str, settings: Mapping[str, Any]) -> Family:
+    """The family of a name, with the ranges that settings give; errors as of ``with_ranges``."""
+    return with_ranges(family_named(name), ranges_in(settings))
 
 
 def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Configurable:
@@ -82,13 +79,14 @@ def method_config(name: str, family: str, preset: str, settings: dict[str, Any])
         name: of the method.
         family: name of the family.
         preset: budget of the preset, ``"cpu"`` or ``"paper"``.
-        settings: changes, a nested one as ``"sac.lr"``.
+        settings: changes, a nested one as ``"sac.lr"``, and ranges of the family.
 
     Raises:
         UnknownNameError: no such method or family.
         BadArgumentError: a setting that does not exist or is out of its range.
     """
-    return _configure(name, family_named(family), preset, settings)
+    ranges, changes = split_ranges(settings)
+    return _configure(name, with_ranges(family_named(family), ranges), preset, changes)
 
 
 def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Configurable:
@@ -138,6 +136,7 @@ def save(
     trial: TrialBatch,
     trainer: dict[str, Any],
     journal: ReplayJournal | None = None,
+    ranges: Ranges | None = None,
 ) -> None:
     """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
@@ -152,16 +151,18 @@ def save(
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
+        ranges: of the family where they are not its own.
 
     Raises:
         PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
     """
+    trained = with_ranges(family_named(family), ranges or {})
     acting = acting_state(method)
     unsound = unsound_tensors(acting)
     if unsound:
         names = ", ".join(unsound[:3])
         raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
-    copy = _revive(name, family, method.config, acting)
+    copy = _revive(name, trained, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
     if journal is not None and isinstance(method, LearnsFromReplay):
@@ -171,7 +172,8 @@ def save(
         tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
     digest = sha256(weights).hexdigest()
-    contract = describe(family, family_named(family), name, copy, digest)
+    contract = describe(family, trained, name, copy, digest)
+    contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}))
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     try:
         _open(files, folder)
@@ -239,7 +241,7 @@ def _open(
             f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
         )
     if arm is not None:
-        check_arm(contract, family_named(contract.family), arm, str(folder))
+        check_arm(contract, _family_of(contract), arm, str(folder))
     try:
         return _verified(files, folder, contract)
     except (PliantError, OSError):
@@ -280,15 +282,20 @@ def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJo
 
 def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
     config = msgspec.convert(contract.config, METHODS[contract.method].Config)
-    method = _revive(contract.method, contract.family, config, tree["method"])
-    return Checkpoint(method, family_named(contract.family), contract, tree["trainer"])
+    family = _family_of(contract)
+    method = _revive(contract.method, family, config, tree["method"])
+    return Checkpoint(method, family, contract, tree["trainer"])
 
 
 def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:
     return _rebuild(contract, archive.unpack(weights, form))
 
 
-def _revive(name: str, family: str, config: Configurable, state: dict[str, Any]) -> Method[Any]:
-    method = build(name, family_named(family), seed=0, config=config)
+def _family_of(contract: Contract) -> Family:
+    return with_ranges(family_named(contract.family), contract.ranges)
+
+
+def _revive(name: str, family: Family, config: Configurable, state: dict[str, Any]) -> Method[Any]:
+    method = build(name, family, seed=0, config=config)
     method.load_state_dict(state)
     return method

@@ -50,7 +50,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # largest share of the training's time that goes to evaluations; one that is due beyond it is
     # left out, but never the last
     evaluation_share: Share = 0.05
-    settings: dict[str, Any] = {}  # changes to the method's config
+    # changes to the method's config; ``range.NAME`` changes a range of the family's tasks
+    settings: dict[str, Any] = {}
 
 
 class Run:
@@ -163,8 +164,8 @@ class Run:
 
     @property
     def family(self) -> Family:
-        """The family that the run is trained on."""
-        return checkpoint.family_named(self.config.family)
+        """The family that the run is trained on, with the run's ranges."""
+        return checkpoint.family_for(self.config.family, self.config.settings)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -179,7 +180,10 @@ class Run:
         return self.config.method if role == "method" else role
 
     def settings(self, role: str) -> dict[str, Any]:
-        """Changes to the config of a role's method; a reference gets the method's budget."""
+        """Changes to the config of a role's method, and the ranges of its tasks.
+
+        A reference gets the method's budget.
+        """
         c = self.config
         if role == "method":
             return c.settings
@@ -276,7 +280,7 @@ def check_config(config: RunConfig) -> RunConfig:
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
     method_config = checkpoint.method_config(config.method, config.family, preset, settings)
     _check_overlap(config.method, method_config)
-    engine_for(checkpoint.family_named(config.family).scene, config.engine)
+    engine_for(checkpoint.family_for(config.family, settings).scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 

@@ -11,6 +11,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
+from sim.randomization import Parameter, uniform, values_at
 
 MARGIN = 0.05  # m, from the outermost goal to the end of the tool box
 POSITION = slice(0, 3)  # columns tool.x, tool.y and tool.z of the observation
@@ -38,6 +39,7 @@ class Reach(BaseFamily):
         """Build the tool box, the action map and the observation for the class's arm and goals."""
         low = self.goal_center - self.goal_half_range - MARGIN
         high = self.goal_center + self.goal_half_range + MARGIN
+        self.parameters = self._goals(low, high)
         speed = self.speed
         self.body = self.arm
         self.scene = Scene(self.arm, timestep=0.002)
@@ -55,10 +57,20 @@ class Reach(BaseFamily):
             ("tool.vz", -speed, speed, "m/s"),
         )
 
+    def _goals(self, low: Array, high: Array) -> tuple[Parameter, ...]:
+        """Where goals lie along each axis; a tool box from ``low`` to ``high``, (3,) m."""
+        goals = []
+        for axis, name in enumerate(self.task_names):
+            center = self.goal_center[axis]
+            half_range = self.goal_half_range[axis]
+            range_of_goals = uniform(center - half_range, center + half_range)
+            allowed = (low[axis], high[axis])
+            goals.append(Parameter(name, range_of_goals, "m", "of the goal of the tool", allowed))
+        return tuple(goals)
+
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the box, on the split's fields of a checkerboard."""
-        unit = 2 * checkerboard(rng, n, 3, split) - 1  # in [-1, 1]
-        goal = self.goal_center + self.goal_half_range * unit
+        goal = values_at(self.parameters, checkerboard(rng, n, 3, split))
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
