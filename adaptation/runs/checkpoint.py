@@ -171,8 +171,7 @@ def save(
     else:
         tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
-    digest = sha256(weights).hexdigest()
-    contract = describe(family, trained, name, copy, digest)
+    contract = describe(family, trained, name, copy, sha256(weights).hexdigest())
     contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}))
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     try:
