@@ -208,7 +208,11 @@ def _check(parameter: Parameter, name: str, given: Range) -> None:
     """Refuse a range that is not one, or that the physics do not allow."""
     if not _is_allowed(parameter, given):
         numbers = ",".join(f"{number:g}" for number in given.numbers)
-        allowed = describe_allowed(parameter, given)
+        allowed = f"LOW,HIGH in ascending order, {describe_allowed(parameter)}"
+        if given.distribution == "categorical":
+            allowed = f"one or more values {describe_allowed(parameter)}"
+        elif given.distribution == "log-uniform" and parameter.allowed[0] <= 0:
+            allowed += " and above 0"
         raise BadArgumentError(f"{PREFIX}.{name}={numbers} is not allowed: give {allowed}")
 
 
@@ -228,14 +232,10 @@ def _is_allowed(parameter: Parameter, given: Range) -> bool:
     return len(numbers) % 2 == 0 and is_ascending and is_above_zero
 
 
-def describe_allowed(parameter: Parameter, given: Range) -> str:
-    """What the numbers of a range may be, in words."""
+def describe_allowed(parameter: Parameter) -> str:
+    """What the numbers of a parameter's ranges may be, in words."""
     if parameter.choices:
-        return "some of " + ",".join(f"{choice:g}" for choice in parameter.choices)
+        return "among " + ", ".join(f"{choice:g}" for choice in parameter.choices)
     low, high = parameter.allowed
     unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-    limits = f"from {low:g} to {high:g}{unit}"
-    if given.distribution == "categorical":
-        return f"one or more values {limits}"
-    above = ", above 0" if given.distribution == "log-uniform" and low <= 0 else ""
-    return f"LOW,HIGH in ascending order, {limits}{above}"
+    return f"from {low:g} to {high:g}{unit}"

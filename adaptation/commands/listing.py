@@ -128,7 +128,7 @@ def describe_ranges(
     entries: list[dict[str, object]] = []
     for name, parameter in range_names(parameters_of(family)).items():
         drawn = parameter.of("heldout" if name.endswith(HELDOUT) else "train")
-        entry = {
+        entry: dict[str, object] = {
             "name": f"{PREFIX}.{name}",
             "value": drawn.numbers,
             "source": source if name in changed else "default",

@@ -41,7 +41,7 @@ class Point(BaseFamily):
     """Go to a hidden goal in the square [-1, 1]² m; the reward is minus the distance."""
 
     name = "point"
-    parameters = (
+    parameters: tuple[Parameter, ...] = (
         Parameter("goal.x", uniform(-1, 1), "m", "of the goal", REACHED),
         Parameter("goal.y", uniform(-1, 1), "m", "of the goal", REACHED),
     )

@@ -35,11 +35,12 @@ every_split = pytest.mark.parametrize("split", SPLITS)
 
 
 def angle(task: Task) -> Array:
-    return np.arctan2(task.values[:, 1], task.values[:, 0]) % (2 * np.pi)
+    turn = np.arctan2(task.values[:, 1], task.values[:, 0])
+    return np.asarray(turn % (2 * np.pi))
 
 
 def distance(task: Task) -> Array:
-    return np.linalg.norm(task.values, axis=1)
+    return np.asarray(np.linalg.norm(task.values, axis=1))
 
 
 def faulty(task: Task) -> Array:
