@@ -34,20 +34,19 @@ EFFORT = 1e-3  # weight of squared actions (Gymnasium)
 
 def factors(body: Walker, links: tuple[str, ...], geoms: tuple[str, ...]) -> tuple[Parameter, ...]:
     """The factors: of masses and inertias, then dampings, then frictions."""
-    masses = [_factor(f"body.{link}", "mass") for link in links]
-    inertias = [_factor(f"body.{link}", "inertia") for link in links]
-    dampings = [_factor(f"joint.{joint}", "damping", DAMPING_BASE) for joint in body.joints]
-    frictions = [_factor(f"geom.{geom}", "friction") for geom in geoms]
+    masses = [_factor("body", link, "mass") for link in links]
+    inertias = [_factor("body", link, "inertia") for link in links]
+    dampings = [_factor("joint", joint, "damping", DAMPING_BASE) for joint in body.joints]
+    frictions = [_factor("geom", geom, "friction") for geom in geoms]
     return (*masses, *inertias, *dampings, *frictions)
 
 
-def _factor(part: str, physics: str, base: float = BASE) -> Parameter:
-    """A factor of a part's mass or the like, such as of ``body.torso``."""
-    _, _, name = part.partition(".")
+def _factor(kind: str, part: str, physics: str, base: float = BASE) -> Parameter:
+    """A factor of a part's mass or the like."""
+    name = f"{kind}.{part}.{physics}_scale"
     train = log_uniform(base**-SPREAD, base**SPREAD)
-    return Parameter(
-        f"{part}.{physics}_scale", train, "1", f"factor of the {physics} of {name}", FACTORS
-    )
+    meaning = f"factor of the {physics} of {part}"
+    return Parameter(name, train, "1", meaning, FACTORS)
 
 
 def parameter_names(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:

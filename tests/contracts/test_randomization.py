@@ -44,7 +44,7 @@ def distance(task: Task) -> Array:
 
 
 def faulty(task: Task) -> Array:
-    return task.values[task.values != 1]
+    return np.asarray(task.values[task.values != 1])
 
 
 def dead_leg(task: Task) -> Array:
