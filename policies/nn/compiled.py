@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
-FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fopenmp-simd", "-shared", "-fPIC")
 CPU_INFO = Path("/proc/cpuinfo")
 
 POINTER = ctypes.c_void_p
@@ -36,8 +36,8 @@ def mlp_library() -> ctypes.CDLL | None:
     library = _load("mlp_kernel.c")
     if library is not None:
         shape = (NUMBER, NUMBER, NUMBER, POINTER)
-        library.mlp_forward.argtypes = shape + 4 * (POINTER,)
-        library.mlp_backward.argtypes = shape + 6 * (POINTER,)
+        library.mlp_forward.argtypes = shape + 6 * (POINTER,)
+        library.mlp_backward.argtypes = shape + 8 * (POINTER,)
     return library
 
 

@@ -21,8 +21,15 @@ from policies.nn.compiled import check, is_plain, long_array, mlp_library, point
 from policies.nn.networks import init_
 from robots.errors import BadArgumentError
 
+EPSILON = 1e-5  # of the variance by which a layer is normalized; as in mlp_kernel.c
+
 Layer = tuple[Tensor, Tensor]  # weight (m, i, k) and bias (m, 1, k)
 Sizes = tuple[int, ...]
+# What the forward pass keeps for the backward pass: the hidden layers and, where they are
+# normalized, their units before ReLU and the factors that those were normalized by.
+Kept = list[Tensor]
+# of the outputs (m, b, k), given; of the parameters and of the rows, written where they are wanted
+Gradients = tuple[Tensor, Tensor | None, Tensor | None]
 
 # BLAS multiplies by matrices of few columns several times faster as (Wᵀ·Xᵀ)ᵀ than as X·W: for
 # 512 × 128 times 128 × 4 on one core, 14 µs against 71.
@@ -31,6 +38,9 @@ FEW_COLUMNS = 32
 
 class FlatMlp(nn.Module):
     """Linear layers with ReLU between them; one network, or m of one shape.
+
+    Before each ReLU a layer may be normalized to mean 0 and variance 1 over its units (LayerNorm,
+    Ba et al. 2016, without gains and offsets of its own: those of the next layer serve).
 
     Attributes:
         flat: parameters (m, N): weight (i, k) and bias (k,) of each layer, one after the other.
@@ -41,6 +51,7 @@ class FlatMlp(nn.Module):
         sizes: Sequence[int],
         generator: torch.Generator,
         members: int | None = None,
+        normalize: bool = False,
     ) -> None:
         """Draw the weights with the generator, on its device.
 
@@ -48,8 +59,10 @@ class FlatMlp(nn.Module):
             sizes: widths of inputs, hidden layers and outputs.
             generator: what the weights are drawn with.
             members: m; None: one network, whose outputs have no axis m.
+            normalize: the hidden layers.
         """
         super().__init__()
+        self.normalize = normalize
         self.sizes = tuple(sizes)
         self.members = members
         stacked = 1 if members is None else members
@@ -73,7 +86,7 @@ class FlatMlp(nn.Module):
         flat = self.flat.detach() if detach_weights else self.flat
         lead = x.shape[:-1]
         rows = x.reshape(-1, self.sizes[0]).contiguous()
-        out: Tensor = _Mlp.apply(rows, flat.contiguous(), self.sizes)
+        out: Tensor = _Mlp.apply(rows, flat.contiguous(), self.sizes, self.normalize)
         outputs = self.sizes[-1]
         if self.members is None:
             return out.view(*lead, outputs)
@@ -103,31 +116,32 @@ class _Mlp(torch.autograd.Function):
         rows: Tensor,
         flat: Tensor,
         sizes: Sizes,
+        normalize: bool,
     ) -> Tensor:
         library = mlp_library() if is_plain(rows) and is_plain(flat) else None
         if library is None:
-            output, hidden = _forward(rows, split_layers(flat, sizes))
+            output, kept = _forward(rows, split_layers(flat, sizes), normalize)
         else:
-            output, hidden = _call_forward(library, rows, flat, sizes)
-        ctx.save_for_backward(rows, flat, *hidden)
+            output, kept = _call_forward(library, rows, flat, sizes, normalize)
+        ctx.save_for_backward(rows, flat, *kept)
         ctx.sizes = sizes
+        ctx.normalize = normalize
         ctx.library = library
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        rows, flat, *hidden = ctx.saved_tensors
+        rows, flat, *kept = ctx.saved_tensors
         needs_rows, needs_flat = ctx.needs_input_grad[:2]
         flat_gradient = torch.empty_like(flat) if needs_flat else None
         rows_gradient = torch.zeros_like(rows) if needs_rows else None
-        gradient = gradient.contiguous()
-        tensors = (rows, flat, *hidden, gradient)
+        gradients = (gradient.contiguous(), flat_gradient, rows_gradient)
         if ctx.library is None:
-            _backward(tensors, flat_gradient, rows_gradient, ctx.sizes)
+            _backward(rows, flat, kept, gradients, ctx.sizes, ctx.normalize)
         else:
-            _call_backward(ctx.library, tensors, flat_gradient, rows_gradient, ctx.sizes)
-        return rows_gradient, flat_gradient, None
+            _call_backward(ctx.library, rows, flat, kept, gradients, ctx.sizes)
+        return rows_gradient, flat_gradient, None, None
 
 
 def _call_forward(
@@ -135,30 +149,39 @@ def _call_forward(
     rows: Tensor,
     flat: Tensor,
     sizes: Sizes,
-) -> tuple[Tensor, list[Tensor]]:
-    """Outputs (m, b, k) and, for the backward pass, all hidden layers as one tensor."""
+    normalize: bool,
+) -> tuple[Tensor, Kept]:
+    """Outputs (m, b, k), and for the backward pass each quantity of all layers as one tensor."""
     members = len(flat)
     count = len(rows)
     hidden = rows.new_empty(members, count * sum(sizes[1:-1]))
+    kept = [hidden]
+    if normalize:
+        scales = rows.new_empty(members, count * (len(sizes) - 2))
+        kept += [torch.empty_like(hidden), scales]
     output = rows.new_empty(members, count, sizes[-1])
-    tensors = (flat, rows, hidden, output)
+    tensors = (flat, rows, *_all_three(kept), output)
     check(library.mlp_forward(*_shape(members, count, sizes), *pointers(tensors)))
-    return output, [hidden]
+    return output, kept
 
 
 def _call_backward(
     library: ctypes.CDLL,
-    tensors: tuple[Tensor, ...],
-    flat_gradient: Tensor | None,
-    rows_gradient: Tensor | None,
+    rows: Tensor,
+    flat: Tensor,
+    kept: Kept,
+    gradients: Gradients,
     sizes: Sizes,
 ) -> None:
     """Write the gradients of the parameters and of the rows, where they are wanted."""
-    rows, flat, hidden, gradient = tensors
     shape = _shape(len(flat), len(rows), sizes)
-    given = pointers((flat, rows, hidden, gradient))
-    written = pointers((flat_gradient, rows_gradient))
-    check(library.mlp_backward(*shape, *given, *written))
+    addresses = pointers((flat, rows, *_all_three(kept), *gradients))
+    check(library.mlp_backward(*shape, *addresses))
+
+
+def _all_three(kept: Kept) -> Sequence[Tensor | None]:
+    """What the C functions take: None for what they are not to normalize."""
+    return kept if len(kept) > 1 else [*kept, None, None]
 
 
 def _shape(members: int, rows: int, sizes: Sizes) -> tuple[int, int, int, ctypes.Array[Any]]:
@@ -166,31 +189,41 @@ def _shape(members: int, rows: int, sizes: Sizes) -> tuple[int, int, int, ctypes
     return members, rows, len(sizes) - 1, long_array(sizes)
 
 
-def _forward(rows: Tensor, layers: list[Layer]) -> tuple[Tensor, list[Tensor]]:
-    """Outputs (m, b, k), and the hidden layers (m, b, width) for the backward pass."""
-    hidden = []
+def _forward(rows: Tensor, layers: list[Layer], normalize: bool) -> tuple[Tensor, Kept]:
+    """Outputs (m, b, k), and tensors (m, b, ...) of each hidden layer for the backward pass."""
+    kept: Kept = []
     first_weight = layers[0][0]
     h = rows.expand(len(first_weight), *rows.shape)
     for weight, bias in layers[:-1]:
-        h = _affine(h, weight, bias).relu_()
-        hidden.append(h)
-    return _affine(h, *layers[-1]), hidden
+        h = _affine(h, weight, bias)
+        if not normalize:
+            h = h.relu_()
+            kept += [h]
+            continue
+        width = h.shape[-1:]
+        normalized, _, scales = torch.native_layer_norm(h, width, None, None, EPSILON)
+        h = normalized.relu()
+        kept += [h, normalized, scales]
+    return _affine(h, *layers[-1]), kept
 
 
 def _backward(
-    tensors: tuple[Tensor, ...],
-    flat_gradient: Tensor | None,
-    rows_gradient: Tensor | None,
+    rows: Tensor,
+    flat: Tensor,
+    kept: Kept,
+    gradients: Gradients,
     sizes: Sizes,
+    normalize: bool,
 ) -> None:
     """The same as ``_call_backward``, without C.
 
     With G the gradient of a layer's outputs and X its inputs, its weights get Xᵀ·G, its bias the
     sum of G over rows, and its inputs G·Wᵀ where ReLU let them pass.
     """
-    rows, flat, *hidden, g = tensors
+    g, flat_gradient, rows_gradient = gradients
     layers = split_layers(flat, sizes)
-    inputs = [rows.expand(len(flat), *rows.shape), *hidden]
+    kept_of_each = 3 if normalize else 1
+    inputs = [rows.expand(len(flat), *rows.shape), *kept[::kept_of_each]]
     targets = [] if flat_gradient is None else split_layers(flat_gradient, sizes)
     for index in range(len(layers) - 1, -1, -1):
         weight, _ = layers[index]
@@ -202,8 +235,20 @@ def _backward(
         if index > 0:
             g = _product(g, weight.mT)
             g = torch.ops.aten.threshold_backward(g, x, 0)
+            if normalize:
+                hidden_layer = kept[kept_of_each * (index - 1) :]
+                _, normalized, scales = hidden_layer[:kept_of_each]
+                g = _before_normalization(g, normalized, scales)
         elif rows_gradient is not None:
             rows_gradient += _product(g, weight.mT).sum(0)
+
+
+def _before_normalization(g: Tensor, normalized: Tensor, scales: Tensor) -> Tensor:
+    """The gradient of a layer's units (m, b, width), from that of its normalized ones."""
+    mean = g.mean(-1, keepdim=True)
+    along = (g * normalized).mean(-1, keepdim=True)
+    gradient: Tensor = scales * (g - mean - normalized * along)
+    return gradient
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

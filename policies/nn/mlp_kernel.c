@@ -1,10 +1,12 @@
-/* Forward and backward pass of a network of linear layers with ReLU between them, on one core.
+/* Forward and backward pass of a network of linear layers with ReLU between them, on one core; before
+each ReLU a layer may be normalized over its units (LayerNorm, Ba et al. 2016).
 
 Compiled on first use by policies/nn/compiled.py. Matrices are row-major float32. The parameters of a
 network are one vector: weight (i, k) and bias (k) of each layer, one after the other.
 
 A product is computed in tiles of ROWS x (VECTORS * LANES) sums that stay in registers. */
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@ A product is computed in tiles of ROWS x (VECTORS * LANES) sums that stay in reg
 #define VECTORS 2
 #endif
 #define ROWS 6
+#define EPSILON 1e-5f /* of the variance; as in flat_mlp.py */
 #define PANEL (LANES * VECTORS) /* columns of a tile */
 
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -159,6 +162,45 @@ static long parameters_of(long layers, const long *sizes) {
     return count;
 }
 
+/* Normalize rows x (rows, columns) in place to mean 0 and variance 1, with the factors (rows) in
+   scales; y is what ReLU makes of them. */
+static void normalize(
+    float *restrict x, float *restrict y, float *restrict scales, long rows, long columns) {
+    for (long r = 0; r < rows; r++, x += columns, y += columns) {
+        float mean = 0, variance = 0;
+#pragma omp simd reduction(+ : mean)
+        for (long c = 0; c < columns; c++) mean += x[c];
+        mean /= columns;
+#pragma omp simd reduction(+ : variance)
+        for (long c = 0; c < columns; c++) variance += (x[c] - mean) * (x[c] - mean);
+        const float scale = 1 / sqrtf(variance / columns + EPSILON);
+        for (long c = 0; c < columns; c++) {
+            x[c] = (x[c] - mean) * scale;
+            y[c] = x[c] <= 0 ? 0 : x[c]; /* NaN stays NaN */
+        }
+        scales[r] = scale;
+    }
+}
+
+/* The gradient (rows, columns) of normalized rows becomes that of the rows before. With n the
+   normalized row and s its scale, g becomes s (g - mean(g) - n mean(g n)). */
+static void undo_normalize(
+    float *restrict gradient, const float *restrict normalized, const float *restrict scales,
+    long rows, long columns) {
+    for (long r = 0; r < rows; r++, gradient += columns, normalized += columns) {
+        float mean = 0, along = 0;
+#pragma omp simd reduction(+ : mean, along)
+        for (long c = 0; c < columns; c++) {
+            mean += gradient[c];
+            along += gradient[c] * normalized[c];
+        }
+        mean /= columns;
+        along /= columns;
+        for (long c = 0; c < columns; c++)
+            gradient[c] = scales[r] * (gradient[c] - mean - normalized[c] * along);
+    }
+}
+
 /* Numbers in the hidden layers of one row. */
 static long hidden_width(long layers, const long *sizes) {
     long width = 0;
@@ -168,19 +210,25 @@ static long hidden_width(long layers, const long *sizes) {
 
 static void forward(
     long rows, long layers, const long *sizes, const float *parameters, const float *x,
-    float *hidden, float *outputs, float *space) {
+    float *hidden, float *normalized, float *scales, float *outputs, float *space) {
     for (long l = 0; l < layers; l++) {
         const long i = sizes[l], k = sizes[l + 1];
         const int is_last = l == layers - 1;
+        const int is_normalized = normalized && !is_last;
         const float *bias = parameters + i * k;
         const Product product = {
             .a = x, .a_row = i, .a_column = 1,
             .b = pack(parameters, i, k, space),
-            .c = is_last ? outputs : hidden,
-            .other = bias, .finish = is_last ? BIAS : BIAS_RELU,
+            .c = is_last ? outputs : is_normalized ? normalized : hidden,
+            .other = bias, .finish = is_last || is_normalized ? BIAS : BIAS_RELU,
             .rows = rows, .columns = k, .depth = i};
         multiply(&product);
-        x = product.c;
+        if (is_normalized) {
+            normalize(normalized, hidden, scales, rows, k);
+            normalized += rows * k;
+            scales += rows;
+        }
+        x = hidden;
         hidden += rows * k;
         parameters = bias + k;
     }
@@ -190,17 +238,17 @@ static void forward(
    of G over rows, and its inputs GW' where ReLU let them pass. */
 static void backward(
     long rows, long layers, const long *sizes, const float *parameters, const float *x,
-    const float *hidden, const float *gradient, float *parameters_gradient, float *x_gradient,
-    float *space, long width) {
+    const float *hidden, const float *normalized, const float *scales, const float *gradient,
+    float *parameters_gradient, float *x_gradient, float *space, long width) {
     float *packed = space + width * width;
     float *turns[2] = {packed + rows * width, packed + 2 * rows * width};
     long start = parameters_of(layers, sizes);
-    hidden += rows * hidden_width(layers, sizes);
+    long before = rows * hidden_width(layers, sizes); /* numbers in the hidden layers before */
     for (long l = layers - 1; l >= 0; l--) {
         const long i = sizes[l], k = sizes[l + 1];
         start -= (i + 1) * k;
-        hidden -= l > 0 ? rows * i : 0;
-        const float *inputs = l > 0 ? hidden : x;
+        before -= l > 0 ? rows * i : 0;
+        const float *inputs = l > 0 ? hidden + before : x;
         if (parameters_gradient) {
             const Product product = {
                 .a = inputs, .a_row = 1, .a_column = i,
@@ -218,6 +266,8 @@ static void backward(
                 .other = inputs, .finish = l > 0 ? MASK : ADD,
                 .rows = rows, .columns = i, .depth = k};
             multiply(&product);
+            if (l > 0 && normalized)
+                undo_normalize(product.c, normalized + before, scales + (l - 1) * rows, rows, i);
             gradient = product.c;
         }
     }
@@ -226,18 +276,23 @@ static void backward(
 /* The outputs of a stack of networks of one shape, for the same inputs.
 
 x (rows, sizes[0]), parameters (members, ...), hidden (members, rows * hidden widths, the layers one
-after the other) and outputs (members, rows, sizes[layers]); the last two are written. Returns 0, or
-1 without memory. */
+after the other) and outputs (members, rows, sizes[layers]); the last two are written. Where
+normalized (as hidden) is not null, hidden layers are normalized, and it and scales (members, rows *
+hidden layers) are written. Returns 0, or 1 without memory. */
 int mlp_forward(
     long members, long rows, long layers, const long *sizes, const float *parameters,
-    const float *x, float *hidden, float *outputs) {
+    const float *x, float *hidden, float *normalized, float *scales, float *outputs) {
     const long width = widest(sizes, layers);
     float *space = malloc(sizeof(float) * width * width);
     if (!space) return 1;
     for (long m = 0; m < members; m++) {
-        forward(rows, layers, sizes, parameters, x, hidden, outputs, space);
+        forward(rows, layers, sizes, parameters, x, hidden, normalized, scales, outputs, space);
         parameters += parameters_of(layers, sizes);
         hidden += rows * hidden_width(layers, sizes);
+        if (normalized) {
+            normalized += rows * hidden_width(layers, sizes);
+            scales += rows * (layers - 1);
+        }
         outputs += rows * sizes[layers];
     }
     free(space);
@@ -250,8 +305,8 @@ Writes the parameters' gradient where it is not null, and adds to the inputs' gr
 members share, where it is not null. */
 int mlp_backward(
     long members, long rows, long layers, const long *sizes, const float *parameters,
-    const float *x, const float *hidden, const float *gradient, float *parameters_gradient,
-    float *x_gradient) {
+    const float *x, const float *hidden, const float *normalized, const float *scales,
+    const float *gradient, float *parameters_gradient, float *x_gradient) {
     const long width = widest(sizes, layers);
     const long count = parameters_of(layers, sizes);
     float *space = malloc(sizeof(float) * (width * width + 3 * rows * width));
@@ -259,9 +314,13 @@ int mlp_backward(
     for (long m = 0; m < members; m++) {
         float *target = parameters_gradient ? parameters_gradient + m * count : NULL;
         backward(
-            rows, layers, sizes, parameters + m * count, x, hidden, gradient, target, x_gradient,
-            space, width);
+            rows, layers, sizes, parameters + m * count, x, hidden, normalized, scales, gradient,
+            target, x_gradient, space, width);
         hidden += rows * hidden_width(layers, sizes);
+        if (normalized) {
+            normalized += rows * hidden_width(layers, sizes);
+            scales += rows * (layers - 1);
+        }
         gradient += rows * sizes[layers];
     }
     free(space);

@@ -38,6 +38,9 @@ class SacConfig(MethodConfig):
 
     # layer widths of actor and critics; PEARL has 3 × 300, these are what a CPU core can train
     hidden: LayerWidths = (128, 128)
+    # LayerNorm in the critics' hidden layers: values of actions that were never tried stay bounded,
+    # so that early gradient steps do not drive the actor to them (RLPD, Ball et al. 2023)
+    critic_layer_norm: bool = False
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
@@ -85,7 +88,12 @@ class Sac(nn.Module):
         super().__init__()
         self.actions = actions
         self.actor = FlatMlp([features, *config.hidden, 2 * actions], generator)
-        self.critic = FlatMlp([features + actions, *config.hidden, 1], generator, members=2)
+        self.critic = FlatMlp(
+            [features + actions, *config.hidden, 1],
+            generator,
+            members=2,
+            normalize=config.critic_layer_norm,
+        )
         self.target_critic = deepcopy(self.critic).requires_grad_(False)
         self.ema_actor = deepcopy(self.actor).requires_grad_(False)  # the one that acts
         log_alpha = torch.tensor(log(config.init_temperature), device=generator.device)

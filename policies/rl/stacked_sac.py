@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from policies.method import Transition
-from policies.nn.flat_mlp import FlatMlp, split_layers
+from policies.nn.flat_mlp import EPSILON, FlatMlp, split_layers
 from policies.nn.squashed_gaussian import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD
 from policies.rl.sac import Sac, SacConfig
 
@@ -64,14 +64,16 @@ def _copies(tensors: Sequence[Tensor], n: int) -> list[Tensor]:
     return copies
 
 
-def forward(net: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Outputs (..., b, k) of layers with ReLU between them, from inputs (..., b, i)."""
+def forward(net: Sequence[Tensor], x: Tensor, normalize: bool = False) -> Tensor:
+    """Outputs (..., b, k) of layers as ``FlatMlp``'s, from inputs (..., b, i)."""
     weights = net[0::2]
     biases = net[1::2]
     h = x
     for layer, weight in enumerate(weights):
         bias = biases[layer]
         if layer > 0:
+            if normalize:
+                h = functional.layer_norm(h, h.shape[-1:], eps=EPSILON)
             h = torch.relu(h)
         h = h @ weight + bias
     return h
@@ -102,11 +104,14 @@ def sample(actor: Sequence[Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, T
     return action, log_prob.sum(-1)
 
 
-def q_values(critic: Sequence[Tensor], x: Tensor, action: Tensor) -> Tensor:
-    """Values (n, 2, b) of actions (n, b, a) in states with features (n, b, k)."""
+def q_values(critic: Sequence[Tensor], x: Tensor, action: Tensor, normalize: bool) -> Tensor:
+    """Values (n, 2, b) of actions (n, b, a) in states with features (n, b, k).
+
+    ``normalize``: whether the critics' hidden layers are, see ``SacConfig.critic_layer_norm``.
+    """
     inputs = torch.cat([x, action], -1)
     for_both = inputs[:, None]  # (n, 1, b, k + a)
-    values = forward(critic, for_both)
+    values = forward(critic, for_both, normalize)
     return values.squeeze(-1)
 
 
@@ -128,8 +133,9 @@ def losses(
         next_x: features (n, b, k) of the next observations.
         alpha: the temperature, ().
         noise: standard normal draws (2, n, b, a), for the next actions and for the actor's.
-        config: discount and scale of the reward.
+        config: discount and scale of the reward, and whether critics are normalized.
     """
+    normalize = config.critic_layer_norm
     valid = batch.valid.float()
     count = valid.sum(-1, keepdim=True)
     weight = valid / count.clamp(min=1)
@@ -138,16 +144,16 @@ def losses(
     if config.gamma > 0:  # otherwise what follows has no value
         with torch.no_grad():
             next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
-            next_q = q_values(nets.target_critic, next_x, next_action).amin(1)
+            next_q = q_values(nets.target_critic, next_x, next_action, normalize).amin(1)
             next_value = next_q - alpha * next_log_prob
             discount = config.gamma * (~batch.terminated)
             target = target + discount * next_value
-    q = q_values(nets.critic, x, batch.action)
+    q = q_values(nets.critic, x, batch.action, normalize)
     error = (q - target[:, None]).square()
     critic_loss = (error * weight[:, None]).sum()
     action, log_prob = sample(nets.actor, x, actor_noise)
     fixed_critic = [tensor.detach() for tensor in nets.critic]
-    value = q_values(fixed_critic, x, action).amin(1)
+    value = q_values(fixed_critic, x, action, normalize).amin(1)
     minus_value = alpha * log_prob - value
     actor_loss = (minus_value * weight).sum()
     return critic_loss + actor_loss

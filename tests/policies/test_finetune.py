@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ OBSERVATIONS = 2
 ACTIONS = 1
 CPU = torch.device("cpu")
 SMALL = SacConfig(hidden=(16, 16), gamma=0.5)
+CONFIGS = [SMALL, replace(SMALL, critic_layer_norm=True)]
 CONFIG = FinetuneConfig(sac=SMALL, steps=5, batch_size=8, tuning_lr=1e-2)
 PROBLEM = Problem(
     family="test",
@@ -61,26 +63,28 @@ def actor(belief: FinetuneBelief) -> list[Tensor]:
     return belief.nets.actor
 
 
-def test_stacked_networks_are_those_that_they_copy() -> None:
+@pytest.mark.parametrize("config", CONFIGS)
+def test_stacked_networks_are_those_that_they_copy(config: SacConfig) -> None:
     g = make_generator(0, CPU)
-    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
+    single = Sac(OBSERVATIONS, ACTIONS, config, g)
     nets = stacked_sac.stack_sac(single, N)
     x = standard_normal((N, 5, OBSERVATIONS), g)
     action = standard_normal((N, 5, ACTIONS), g)
     q = sac.q_values(single.critic, x, action)  # (2, n, b)
-    stacked = stacked_sac.q_values(nets.critic, x, action)  # (n, 2, b)
+    stacked = stacked_sac.q_values(nets.critic, x, action, config.critic_layer_norm)  # (n, 2, b)
     assert torch.allclose(stacked.transpose(0, 1), q, atol=1e-6)
     mean, _ = stacked_sac.gaussian(nets.actor, x)
     assert torch.allclose(torch.tanh(mean), single.act(x, None), atol=1e-6)
 
 
-def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_gradient_of_the_losses_is_that_of_sac(config: SacConfig) -> None:
     """With one world and the same draws; SAC draws for the next action first, then for its own."""
     g = make_generator(1, CPU)
-    single = Sac(OBSERVATIONS, ACTIONS, SMALL, g)
+    single = Sac(OBSERVATIONS, ACTIONS, config, g)
     batch = episode()[:, 0]
     draws = make_generator(2, CPU)
-    critic = sac.critic_loss(single, batch, batch.obs, batch.next_obs, SMALL, draws)
+    critic = sac.critic_loss(single, batch, batch.obs, batch.next_obs, config, draws)
     minus_value, _ = sac.actor_loss(single, batch.obs, draws)
     parameters = [single.critic.flat, single.actor.flat]
     expected = torch.autograd.grad(critic + minus_value, parameters)
@@ -91,7 +95,7 @@ def test_the_gradient_of_the_losses_is_that_of_sac() -> None:
     nets = map_tensors(lambda x: x.requires_grad_(), stacked_sac.stack_sac(single, 1))
     one = map_tensors(lambda x: x[None], batch)
     alpha = single.log_alpha.detach().exp()
-    loss = stacked_sac.losses(nets, one, one.obs, one.next_obs, alpha, noise, SMALL)
+    loss = stacked_sac.losses(nets, one, one.obs, one.next_obs, alpha, noise, config)
     found = torch.autograd.grad(loss, nets.trained)
     layers = [*expected_actor, *expected_critic]
     expected_tensors = [tensor for layer in layers for tensor in layer]

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from policies.models.posterior import Encoder, Posterior
 from policies.nn import flat_mlp
@@ -31,26 +32,30 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-def plain(flat: Tensor, sizes: tuple[int, ...], x: Tensor) -> Tensor:
+def plain(flat: Tensor, sizes: tuple[int, ...], x: Tensor, normalize: bool = False) -> Tensor:
     """The same networks as plain products, (m, b, k)."""
     layers = split_layers(flat, sizes)
     h = x.expand(len(flat), *x.shape)
     for weight, bias in layers[:-1]:
-        h = torch.relu(h @ weight + bias)
+        h = h @ weight + bias
+        if normalize:
+            h = functional.layer_norm(h, h.shape[-1:])
+        h = torch.relu(h)
     weight, bias = layers[-1]
     return h @ weight + bias
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("rows", [1, 50])
+@pytest.mark.parametrize("normalize", [False, True])
 def test_values_and_gradients_are_those_of_plain_products(
-    way: str, sizes: tuple[int, ...], rows: int
+    way: str, sizes: tuple[int, ...], rows: int, normalize: bool
 ) -> None:
-    net = FlatMlp(sizes, seeded(), members=2)
+    net = FlatMlp(sizes, seeded(), members=2, normalize=normalize)
     x = torch.randn(rows, sizes[0], generator=seeded(1))
     factors = torch.randn(2, rows, sizes[-1], generator=seeded(2))
     found = []
-    for forward in (net, lambda x: plain(net.flat, net.sizes, x)):
+    for forward in (net, lambda x: plain(net.flat, net.sizes, x, normalize)):
         leaf = x.clone().requires_grad_()
         out = forward(leaf)
         gradients = torch.autograd.grad((out * factors).sum(), [net.flat, leaf])
@@ -103,8 +108,9 @@ def test_rows_of_another_width_are_refused_before_they_are_read(way: str, column
         net(torch.zeros(5, columns))
 
 
-def test_a_number_that_is_not_finite_is_not_hidden(way: str) -> None:
-    net = FlatMlp((3, 8, 8, 2), seeded())
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_number_that_is_not_finite_is_not_hidden(way: str, normalize: bool) -> None:
+    net = FlatMlp((3, 8, 8, 2), seeded(), normalize=normalize)
     x = torch.full((2, 3), torch.nan)
     assert net(x).isnan().all()
 

@@ -341,6 +341,22 @@ def test_a_learner_values_what_follows_and_what_it_knows_of_the_task() -> None:
     torch.testing.assert_close(values, expected, atol=0.15, rtol=0)
 
 
+@torch.no_grad()
+def test_normalized_critics_keep_values_bounded_far_from_what_was_seen() -> None:
+    """With h a normalized layer of w units, |h| ≤ √w: however large the inputs are."""
+    x = torch.randn(B, K, generator=seeded(1))
+    action = torch.randn(B, A, generator=seeded(2))
+    largest = {}
+    for normalized in (False, True):
+        config = replace(CONFIG, critic_layer_norm=normalized)
+        critic = Sac(K, A, config, seeded(0)).critic
+        near = q_values(critic, x, action).abs().max()
+        far = q_values(critic, 1000 * x, 1000 * action).abs().max()
+        largest[normalized] = float(far / near)
+    assert largest[False] > 100
+    assert largest[True] < 10
+
+
 def temperature_gradient(target_entropy: float) -> Tensor:
     """What the first step of a learner does to the temperature."""
     config = replace(CONFIG, target_entropy=target_entropy, gradient_steps=1)
