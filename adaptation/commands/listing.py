@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from adaptation.commands.arguments import Json, Pairs, check_name, parse_pairs
+from adaptation.commands.arguments import Json, OptionalName, Pairs, check_name, parse_pairs
 from hw_interface.drivers import DRIVERS
 from hw_interface.emulators import EMULATORS
 from hw_interface.trackers import TRACKERS
@@ -60,6 +60,8 @@ class Settings:
     """Method; `pliant list` names them."""
     family: str
     """Family of tasks, or package.module:Class for one of your own."""
+    arm: OptionalName = None
+    """Arm of a family that takes one, such as reach. Default: the family's own."""
     preset: str = "cpu"
     """Budget that the preset is tuned for, cpu or paper; or a .toml file of your own."""
     set: Pairs = ()
@@ -70,6 +72,7 @@ class Settings:
         """Print the settings and the length of a full training."""
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
+        check_name(ARMS, self.arm)
         from adaptation.problem import problem_of
         from adaptation.runs import checkpoint
         from adaptation.runs.range_settings import split_ranges
@@ -79,8 +82,8 @@ class Settings:
 
         changes = parse_pairs("--set", self.set)
         budget, changes = resolve_preset(self.method, self.preset, changes)
-        config = checkpoint.method_config(self.method, self.family, budget, changes)
-        family = checkpoint.family_for(self.family, changes)
+        family = checkpoint.family_for(self.family, self.arm, changes)
+        config = checkpoint.method_config(self.method, family, budget, changes)
         ranges, changes = split_ranges(changes)
         problem = problem_of(family)
         preset = load_preset(self.method, family.name, budget)
@@ -95,6 +98,7 @@ class Settings:
         answer: dict[str, object] = {
             "method": self.method,
             "family": self.family,
+            "arm": self.arm,
             "preset": self.preset,
             "settings": entries,
             "steps": None,

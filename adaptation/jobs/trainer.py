@@ -111,7 +111,9 @@ class Trainer:
         archive.finish_interrupted_write(folder)
         self._collected_with: Packed | None = None
         if archive.exists(folder):
-            loaded = checkpoint.load(folder, family=config.family, journal=self._journal)
+            loaded = checkpoint.load(
+                folder, family=config.family, journal=self._journal, family_arm=config.arm
+            )
             self._method: Method[Any] = loaded.method
             self._state = msgspec.convert(loaded.trainer, TrainerState)
             weights = loaded.trainer.get("weights")
@@ -122,7 +124,7 @@ class Trainer:
         self._journal.clear()
         name = run.method_name(self.role)
         settings = run.settings(self.role)
-        method_config = checkpoint.method_config(name, config.family, config.preset, settings)
+        method_config = checkpoint.method_config(name, run.family, config.preset, settings)
         self._method = checkpoint.build(name, run.family, config.seed, method_config)
         self._state = TrainerState()
 
@@ -263,10 +265,10 @@ class Trainer:
             trainer["form"] = np.frombuffer(form, np.uint8)
         name = self.run.method_name(self.role)
         folder = self.run.checkpoint_folder(self.role)
-        config = self.run.config
-        ranges = ranges_in(config.settings)
+        c = self.run.config
+        ranges = ranges_in(c.settings)
         checkpoint.save(
-            folder, name, self._method, config.family, self._trial, trainer, self._journal, ranges
+            folder, name, self._method, c.family, self._trial, trainer, self._journal, c.arm, ranges
         )
         self._saved = self._state
         self._saved_at = monotonic()

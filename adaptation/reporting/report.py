@@ -122,7 +122,7 @@ def run_settings(run: Run) -> dict[str, str]:
     """Every setting of the run's method by name, and the ranges that were changed."""
     config = run.config
     changes = config.settings
-    resolved = checkpoint.method_config(config.method, config.family, config.preset, changes)
+    resolved = checkpoint.method_config(config.method, run.family, config.preset, changes)
     values = flatten(msgspec.to_builtins(resolved)) | range_settings(changes)
     return {name: str(value) for name, value in values.items()}
 

@@ -5,40 +5,39 @@ from typing import Any
 
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
-from adaptation.runs.range_settings import range_settings
 from policies.config import MethodConfig, iteration_steps
 from policies.rl.sac import SacConfig
+from robots.world import Family
 
 
 def reference_settings(
-    method: str, family: str, preset: str, settings: dict[str, Any], reference: str
+    method: str, family: Family, preset: str, settings: dict[str, Any], reference: str
 ) -> dict[str, Any]:
     """Changes to a reference's config, so that it can spend the method's budget.
 
     A reference keeps its own preset, but for two things. Where an iteration of the method holds a
     multiple of the environment steps of its own, it acts in as many times more tasks, and in as
     many times fewer random trials. Where it would take fewer gradient steps for the environment
-    steps than the method, it takes as many. Its tasks have the method's ranges.
+    steps than the method, it takes as many.
 
     Args:
         method: name of the method.
-        family: name of the family.
+        family: that both are to learn.
         preset: of both.
-        settings: changes to the method's config, and ranges of the family.
+        settings: changes to the method's config.
         reference: name of the reference.
     """
     config = checkpoint.method_config(method, family, preset, settings)
-    ranges = range_settings(settings)
-    own = checkpoint.method_config(reference, family, preset, ranges)
+    own = checkpoint.method_config(reference, family, preset, {})
     if not isinstance(config, MethodConfig) or not isinstance(own, SacConfig):
-        return ranges  # a method of another package that does not say what an iteration takes
-    problem = problem_of(checkpoint.family_for(family, ranges))
+        return {}  # a method of another package that does not say what an iteration takes
+    problem = problem_of(family)
     steps = iteration_steps(problem, config.schedule)
     own_steps = iteration_steps(problem, own.schedule)
     factor = max(1, steps // own_steps)
     steps_ratio = factor * own_steps / steps
     gradient_steps = ceil(config.optimizer_steps * steps_ratio)
-    return ranges | {
+    return {
         "schedule.meta_batch": factor * own.schedule.meta_batch,
         "schedule.random_trials": ceil(own.schedule.random_trials / factor),
         "buffer_tasks": factor * own.buffer_tasks,

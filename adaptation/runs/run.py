@@ -11,8 +11,8 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
+from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, TrainProgress
 from adaptation.runs.references import reference_settings
@@ -35,6 +35,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: str
     family: str
+    arm: str | None = None  # of the family; None: its own
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
     iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
@@ -164,8 +165,14 @@ class Run:
 
     @property
     def family(self) -> Family:
-        """The family that the run is trained on, with the run's ranges."""
-        return checkpoint.family_for(self.config.family, self.config.settings)
+        """The family that the run is trained on, with its arm and the run's ranges."""
+        c = self.config
+        return checkpoint.family_for(c.family, c.arm, c.settings)
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm that it is trained for."""
+        return self.config.arm or self.family.body.name
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -180,14 +187,11 @@ class Run:
         return self.config.method if role == "method" else role
 
     def settings(self, role: str) -> dict[str, Any]:
-        """Changes to the config of a role's method, and the ranges of its tasks.
-
-        A reference gets the method's budget.
-        """
+        """Changes to the config of a role's method; a reference gets the method's budget."""
         c = self.config
         if role == "method":
             return c.settings
-        return reference_settings(c.method, c.family, c.preset, c.settings, role)
+        return reference_settings(c.method, self.family, c.preset, c.settings, role)
 
     def checkpoint_folder(self, role: str) -> Path:
         """The folder of a role's checkpoint."""
@@ -223,7 +227,8 @@ class Run:
         folder = self.checkpoint_folder(role)
         loaded = self._checkpoints.get(folder.name)
         if loaded is None:
-            loaded = checkpoint.load(folder, arm, self.config.family)
+            c = self.config
+            loaded = checkpoint.load(folder, arm, c.family, family_arm=c.arm)
             self._checkpoints[folder.name] = loaded
         elif arm is not None:
             check_arm(loaded.contract, loaded.family, arm, str(folder))
@@ -278,9 +283,10 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    method_config = checkpoint.method_config(config.method, config.family, preset, settings)
+    family = checkpoint.family_for(config.family, config.arm, settings)
+    method_config = checkpoint.method_config(config.method, family, preset, settings)
     _check_overlap(config.method, method_config)
-    engine_for(checkpoint.family_for(config.family, settings).scene, config.engine)
+    engine_for(family.scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 

@@ -7,7 +7,11 @@ reveals what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · 
 
 import numpy as np
 
+from robots.actions import ActionMap
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
@@ -17,28 +21,17 @@ from sim.families.splits import heldout
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
-START = (0.50, 0.0)  # m, where the object stands: its mark
-TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
-LINE = 0.62  # m, the tool is stopped at this x
-READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
 # A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
 # at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
 STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
-PIVOT = START[0] + 0.04  # m, so that objects of every shape are sent to targets at either side
+PIVOT = 0.04  # m beyond the mark: objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
-OBS = Spec.of(
-    ("object.x", 0.4, 1.4, "m"),
-    ("object.y", -0.3, 0.3, "m"),
-    ("object.sin_yaw", -1, 1, "1"),
-    ("object.cos_yaw", -1, 1, "1"),
-    ("target.x", 0.85, 1.1, "m"),
-    ("target.y", -0.15, 0.15, "m"),
-)
-OBJECT_X = OBS.index("object.x")
-OBJECT_Y = OBS.index("object.y")
-TARGET_X = OBS.index("target.x")
-TARGET_Y = OBS.index("target.y")
+# Columns of the observation.
+OBJECT_X = 0
+OBJECT_Y = 1
+TARGET_X = 4
+TARGET_Y = 5
 
 
 SHAPE = Parameter(
@@ -104,11 +97,6 @@ class Slide(BaseFamily):
     """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
-    body = PANDA
-    limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
-    scene = Scene(PANDA, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
-    action = Strike(PANDA, limits, STRIKES, PIVOT, TOOL[2])
-    obs = OBS
     dt = 0.1
     # An object at rest on the target has come there within 1.7 s (the slipperiest), after 0.5 s
     # of striking: when the decision is over it is at rest.
@@ -146,6 +134,32 @@ class Slide(BaseFamily):
     target_radius = 0.05  # m, an object this close to the target is on the target
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 
+    def __init__(self, arm: ArmSpec = PANDA) -> None:
+        """Build the scene, the action map and the observation for an arm.
+
+        Raises:
+            BadArgumentError: the arm's catalog entry has no strike zone.
+        """
+        if arm.strike_zone is None:
+            able = ", ".join(name for name in ARMS if ARMS[name].strike_zone is not None)
+            raise BadArgumentError(f"{arm.name!r} has no strike_zone; arms that have one: {able}")
+        zone = arm.strike_zone
+        x = zone.mark
+        self.mark = (x, 0.0)  # m, where the object stands
+        self.ready = zone.ready
+        self.body = arm
+        self.limits = arm.limits.narrowed(zone.tool_box)
+        self.scene = Scene(arm, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
+        self.action: ActionMap = Strike(arm, self.limits, STRIKES, x + PIVOT, zone.height)
+        self.obs = Spec.of(
+            ("object.x", x - 0.1, x + 0.9, "m"),
+            ("object.y", -0.3, 0.3, "m"),
+            ("object.sin_yaw", -1, 1, "1"),
+            ("object.cos_yaw", -1, 1, "1"),
+            ("target.x", x + 0.35, x + 0.6, "m"),
+            ("target.y", -0.15, 0.15, "m"),
+        )
+
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
         shape, *others = self.parameters
@@ -153,8 +167,8 @@ class Slide(BaseFamily):
         if heldout(split):
             rng.random(n)  # not used: held-out tasks of a seed are those of earlier versions
         drawn |= draw(others, rng, n, split)
-        drawn["marker.x"] = START[0] + drawn.pop("target.ahead")
-        drawn["marker.y"] = START[1] + drawn.pop("target.aside")
+        drawn["marker.x"] = self.mark[0] + drawn.pop("target.ahead")
+        drawn["marker.y"] = self.mark[1] + drawn.pop("target.aside")
         values = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, values, np.arange(n))
 
@@ -162,10 +176,10 @@ class Slide(BaseFamily):
         """The object at its mark with 1 mm of placement noise, the tool behind it."""
         n = len(task)
         offset = rng.normal(0, 1e-3, (n, 2))
-        place = START + offset
+        place = self.mark + offset
         height = task.columns("object.size_z")
         return Start(
-            q=np.tile(READY, (n, 1)),
+            q=np.tile(self.ready, (n, 1)),
             object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(IDENTITY, (n, 1)),
         )
@@ -186,7 +200,7 @@ class Slide(BaseFamily):
         place = obs[:, [OBJECT_X, OBJECT_Y]]
         height = task.columns("object.size_z")
         start = Start(
-            q=np.tile(READY, (len(task), 1)),
+            q=np.tile(self.ready, (len(task), 1)),
             object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(IDENTITY, (len(task), 1)),
         )
@@ -219,7 +233,7 @@ class Slide(BaseFamily):
         A state is worth minus its distance to the target, as a share of the mark's distance, plus
         half of its closeness. An episode that ends on the target earns 1.
         """
-        start_x, start_y = START
+        start_x, start_y = self.mark
         x = obs[..., TARGET_X] - start_x
         y = obs[..., TARGET_Y] - start_y
         at_mark = (x**2 + y**2) ** 0.5

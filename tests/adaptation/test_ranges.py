@@ -14,7 +14,6 @@ from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.train import train
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
-from adaptation.runs.range_settings import split_ranges
 from adaptation.runs.run import Run, RunConfig, check_config
 from robots.errors import BadArgumentError, UnknownNameError
 
@@ -25,9 +24,7 @@ def begin(path: Path, **ranges: str) -> Run:
     """A run of a short training on point; ``goal_x`` is the range of ``goal.x``."""
     settings: dict[str, Any] = {"schedule.meta_batch": 2, "gradient_steps": 1}
     settings |= {f"range.{name.replace('_', '.')}": text for name, text in ranges.items()}
-    config = RunConfig(
-        "oracle", "point", iterations=1, references=False, evaluations=0, settings=settings
-    )
+    config = RunConfig("oracle", "point", iterations=1, evaluations=0, settings=settings)
     return Run.create(path, config)
 
 
@@ -116,12 +113,10 @@ def test_ranges_come_from_a_preset_file_too_and_an_option_wins(tmp_path: Path) -
     assert Run.open(run.path).family.sample(np.random.default_rng(0), 9)["goal.x"].max() < 0
 
 
-def test_references_have_the_ranges_of_the_method(tmp_path: Path) -> None:
-    config = RunConfig("pearl", "slide", settings={"range.object.mass": (1.0, 2.0)})
-    run = Run.create(tmp_path / "run", config)
-    for role in ("method", "blind", "oracle"):
-        ranges, _ = split_ranges(run.settings(role))
-        assert ranges == {"object.mass": (1.0, 2.0)}
+def test_references_are_trained_with_the_ranges_of_the_method(trained: Path) -> None:
+    blind = Run.open(trained).load("blind")
+    assert blind.contract.ranges == {"goal.x": (0.5, 0.6)}
+    assert blind.method.problem.task_low[0] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_training_with_other_ranges_has_another_fingerprint() -> None:

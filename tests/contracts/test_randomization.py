@@ -14,7 +14,7 @@ from robots.signals import Array
 from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
-from sim.families.slide import START
+from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.randomization import (
     HELDOUT,
@@ -29,6 +29,7 @@ from sim.randomization import (
 )
 
 N = 400
+MARK = Slide().mark  # m, where the object of slide stands
 UNITS = {"1", "m", "rad", "m/s", "kg"}
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 every_split = pytest.mark.parametrize("split", SPLITS)
@@ -53,11 +54,11 @@ def dead_leg(task: Task) -> Array:
 
 
 def ahead(task: Task) -> Array:
-    return task["marker.x"] - START[0]
+    return task["marker.x"] - MARK[0]
 
 
 def aside(task: Task) -> Array:
-    return task["marker.y"] - START[1]
+    return task["marker.y"] - MARK[1]
 
 
 # Parameters that a task does not hold as they are: what they are in a task.

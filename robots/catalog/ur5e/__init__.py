@@ -1,0 +1,86 @@
+"""Universal Robots UR5e, 6 joints, with a striker: a rod that ends in a ball.
+
+Position, velocity and torque limits: the maker's Universal_Robots_ROS2_Description, which has them
+from the user manual and the article "Max. joint torques"; see ur5e.urdf. The maker publishes no
+accelerations and no jerks. Numbers marked "ours" are our own choice.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from robots.arm import ArmSpec, Limits
+from robots.zones import ReachZone, StrikeZone
+
+FULL_TURN = 2 * np.pi
+
+UR5E = ArmSpec(
+    name="ur5e",
+    joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
+    # The tool points down, its ball 3 cm above the table.
+    home=np.array([-0.4158, -1.6388, 2.5796, -2.5116, -1.5708, 0.0]),
+    limits=Limits(
+        q_low=np.array([-FULL_TURN, -FULL_TURN, -np.pi, -FULL_TURN, -FULL_TURN, -FULL_TURN]),
+        q_high=np.array([FULL_TURN, FULL_TURN, np.pi, FULL_TURN, FULL_TURN, FULL_TURN]),
+        dq=np.full(6, 3.14159),
+        # Ours: what two thirds of the torque limits allow the outstretched arm, whose weight takes
+        # 60 N·m in the shoulder and whose inertia about it is 4 kg·m², with the rotors 5 kg·m².
+        ddq=np.array([10.0, 10.0, 15.0, 20.0, 20.0, 20.0]),
+        # Ours: full acceleration is reached after 2 ms.
+        jerk=np.array([5000.0, 5000.0, 7500.0, 10000.0, 10000.0, 10000.0]),
+        tau=np.array([150.0, 150.0, 150.0, 28.0, 28.0, 28.0]),
+        # Ours: x in front of the base, y, z above the table.
+        tool_box=np.array(
+            [
+                [0.2, 0.8],
+                [-0.5, 0.5],
+                [0.02, 0.9],
+            ]
+        ),
+        # Ours, as no largest speed is published: half more than the 1 m/s that the data sheet
+        # calls typical.
+        tool_speed=1.5,
+        # Ours, as of the Panda.
+        force=30.0,
+        # Ours: two and a half control periods of 0.1 s.
+        deadline=0.25,
+    ),
+    urdf=Path(__file__).parent / "ur5e.urdf",
+    tool="tool",
+    # Servos in simulation, ours: stiff and over-damped, as those of the Panda.
+    stiffness=np.array([4500.0, 4500.0, 3500.0, 1000.0, 1000.0, 1000.0]),
+    damping=np.array([300.0, 300.0, 200.0, 40.0, 40.0, 40.0]),
+    # Reflected rotor inertia, ours: of the order of those of the Panda, whose motors are as strong.
+    armature=np.array([0.6, 0.6, 0.5, 0.1, 0.1, 0.1]),
+    # Ours: the tool points down, in front of the folded arm. This arm has brakes.
+    rest_pose=np.array([0.0, -2.0, 2.0, -np.pi / 2, -np.pi / 2, 0.0]),
+    # Ours: all that it can reach above the table.
+    move_box=np.array(
+        [
+            [-1.1, 1.1],
+            [-1.1, 1.1],
+            [0.02, 1.3],
+        ]
+    ),
+    # Ours.
+    reach_zone=ReachZone(
+        ready=np.array([-0.2845, -1.649, 1.7681, -1.6899, -1.5708, 0.0]),
+        center=np.array([0.475, 0.0, 0.3]),
+        half_range=np.array([0.125, 0.25, 0.15]),
+        speed=0.5,
+        goal_radius=0.05,
+    ),
+    # Ours: the lane of the Panda, in which the limits of acceleration suffice too.
+    strike_zone=StrikeZone(
+        ready=np.array([-0.4158, -1.6388, 2.5796, -2.5116, -1.5708, 0.0]),
+        height=0.03,
+        mark=0.5,
+        tool_box=np.array(
+            [
+                [0.25, 0.62],
+                [-0.15, 0.15],
+                [0.02, 0.2],
+            ]
+        ),
+    ),
+)
