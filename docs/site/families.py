@@ -10,7 +10,7 @@ from docs.site.markdown import bullets, join_lines, table
 from robots.signals import Array, Spec
 from robots.world import Family
 from sim.engines import ENGINES
-from sim.families import FAMILIES
+from sim.families import FAMILIES, arms_for
 from sim.families.splits import SPLITS
 from sim.randomization import Range, describe_allowed, parameters_of
 
@@ -100,11 +100,11 @@ def _doc(family: Family, part: object) -> str:
 
 
 def _numbers(family: Family) -> dict[str, float]:
-    """The numbers that a family's class and its bases define, by name."""
+    """The numbers that a family, its class and its bases define, by name."""
     numbers = {}
     bases_first = reversed(type(family).__mro__)
-    for kind in bases_first:
-        for name, value in vars(kind).items():
+    for owner in (*bases_first, family):
+        for name, value in vars(owner).items():
             if isinstance(value, int | float):
                 numbers[name] = value
     return numbers
@@ -116,8 +116,12 @@ def _facts(name: str, family: Family) -> str:
     engines = [f"`{engine}`" for engine in ENGINES if ENGINES[engine].supports(family.scene)]
     decision = family.dt * family.action_repeat
     plural = "" if family.horizon == 1 else "s"
+    shown_body = f"`{body.name}` ({len(body.joints)} joints)"
+    arms = [f"`{arm}`" for arm in arms_for(name)]
+    if arms:
+        shown_body += f"; with `--arm` one of {', '.join(arms)}: see [arms](../arms.md)"
     facts = {
-        "Body": f"`{body.name}` ({len(body.joints)} joints)",
+        "Body": shown_body,
         "Engines": ", ".join(engines),
         "Episode": f"{family.horizon} decision{plural} of {decision:g} s",
         "Trial": f"{family.episodes} episodes of one task",

@@ -53,7 +53,26 @@ def make_family(name: str, arm: str | None = None) -> Family:
         own: Family = kind()
         return own
     body = ARMS[arm]
-    if "arm" not in signature(kind).parameters:
+    if not takes_arm(name):
         raise BadArgumentError(f"{name} takes no arm, it has a body of its own; got {arm!r}")
     family: Family = kind(arm=body)
     return family
+
+
+def takes_arm(name: str) -> bool:
+    """Whether a family can be made with another arm than its own."""
+    return "arm" in signature(FAMILIES[name]).parameters
+
+
+def arms_for(name: str) -> list[str]:
+    """The registered arms that have room for a family's tasks; none where it takes no arm."""
+    if not takes_arm(name):
+        return []
+    arms = []
+    for arm in ARMS:
+        try:
+            make_family(name, arm)
+        except BadArgumentError:
+            continue
+        arms.append(arm)
+    return arms

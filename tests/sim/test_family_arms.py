@@ -15,13 +15,13 @@ from robots.errors import BadArgumentError, UnknownNameError
 from robots.kinematics import Kinematics
 from robots.signals import Array
 from sim.engines import ENGINES
-from sim.families import make_family
+from sim.families import arms_for, make_family
 from sim.families.reach import Reach
 from sim.families.slide import OBJECT_X, OBJECT_Y, TARGET_X, Slide
 from sim.vec_world import VecWorld
 
-REACHING = sorted(name for name in ARMS if ARMS[name].reach_zone is not None)
-STRIKING = sorted(name for name in ARMS if ARMS[name].strike_zone is not None)
+REACHING = arms_for("reach")
+STRIKING = arms_for("slide")
 GAIN = 3.0  # 1/s, of the tool's way to the goal
 N = 12
 
@@ -87,15 +87,13 @@ def test_a_strike_sends_the_object_beyond_the_furthest_target(arm: str, engine: 
     """Of objects that slide badly, by the fastest strike."""
     family = Slide(ARMS[arm])
     task = family.sample(np.random.default_rng(0), N)
-    same = dict.fromkeys(("object.com_y", "marker.y"), np.zeros(N))
-    task = task.with_columns(
-        same
-        | {
-            "object.shape": np.zeros(N),
-            "object.friction": np.full(N, 0.13),
-            "object.restitution": np.full(N, 0.2),
-        }
-    )
+    changes = {
+        "object.shape": np.zeros(N),
+        "object.com_y": np.zeros(N),
+        "object.friction": np.full(N, 0.13),
+        "object.restitution": np.full(N, 0.2),
+    }
+    task = task.with_columns(changes)
     world = VecWorld(family, engine, N, seed=0)
     world.reset(task)
     step = world.step(np.tile([1.0, 0.0], (N, 1)))
@@ -110,6 +108,12 @@ def test_an_arm_without_room_is_refused_with_those_that_have_it() -> None:
     nowhere = replace(ARMS["panda"], reach_zone=None)
     with pytest.raises(BadArgumentError, match=r"'panda' has no reach_zone.*viperx"):
         Reach(nowhere)
+
+
+def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
+    assert REACHING == list(ARMS)
+    assert STRIKING == [name for name in ARMS if ARMS[name].strike_zone is not None]
+    assert arms_for("point") == []
 
 
 def test_a_family_with_a_body_of_its_own_takes_no_arm() -> None:

@@ -1,8 +1,9 @@
 """Universal Robots UR5e, 6 joints, with a striker: a rod that ends in a ball.
 
-Position, velocity and torque limits: the maker's Universal_Robots_ROS2_Description, which has them
-from the user manual and the article "Max. joint torques"; see ur5e.urdf. The maker publishes no
-accelerations and no jerks. Numbers marked "ours" are our own choice.
+Velocity and torque limits, and the position limits in the URDF: the maker's
+Universal_Robots_ROS2_Description, which has them from the user manual and the article "Max. joint
+torques". The maker publishes no accelerations and no jerks. Numbers marked "ours" are our own
+choice.
 """
 
 from pathlib import Path
@@ -12,22 +13,24 @@ import numpy as np
 from robots.arm import ArmSpec, Limits
 from robots.zones import ReachZone, StrikeZone
 
-FULL_TURN = 2 * np.pi
-
 UR5E = ArmSpec(
     name="ur5e",
     joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
     # The tool points down, its ball 3 cm above the table.
     home=np.array([-0.4158, -1.6388, 2.5796, -2.5116, -1.5708, 0.0]),
     limits=Limits(
-        q_low=np.array([-FULL_TURN, -FULL_TURN, -np.pi, -FULL_TURN, -FULL_TURN, -FULL_TURN]),
-        q_high=np.array([FULL_TURN, FULL_TURN, np.pi, FULL_TURN, FULL_TURN, FULL_TURN]),
+        # Ours, one full turn of the maker's two: it reaches every posture, and shorter ways are
+        # easier to plan. The lift's turn ends straight down, where the table is in the way: an arm
+        # that was found beyond would have no way back.
+        q_low=np.array([-np.pi, -1.5 * np.pi, -np.pi, -np.pi, -np.pi, -np.pi]),
+        q_high=np.array([np.pi, 0.5 * np.pi, np.pi, np.pi, np.pi, np.pi]),
         dq=np.full(6, 3.14159),
-        # Ours: what two thirds of the torque limits allow the outstretched arm, whose weight takes
-        # 60 N·m in the shoulder and whose inertia about it is 4 kg·m², with the rotors 5 kg·m².
-        ddq=np.array([10.0, 10.0, 15.0, 20.0, 20.0, 20.0]),
+        # Ours: for the shoulder, what four fifths of its torque limit allow the outstretched arm,
+        # whose weight takes 60 N·m and whose inertia is 5 kg·m² with the rotors. The elbow could do
+        # more.
+        ddq=np.array([12.0, 12.0, 18.0, 20.0, 20.0, 20.0]),
         # Ours: full acceleration is reached after 2 ms.
-        jerk=np.array([5000.0, 5000.0, 7500.0, 10000.0, 10000.0, 10000.0]),
+        jerk=np.array([6000.0, 6000.0, 9000.0, 10000.0, 10000.0, 10000.0]),
         tau=np.array([150.0, 150.0, 150.0, 28.0, 28.0, 28.0]),
         # Ours: x in front of the base, y, z above the table.
         tool_box=np.array(
