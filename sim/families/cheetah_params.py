@@ -51,10 +51,12 @@ class CheetahParams(Cheetah):
 
     def _trained_factors(self, rng: np.random.Generator, n: int) -> Array:
         """Factors (n, 2) of mass and damping."""
-        values = [np.array(parameter.train.numbers) for parameter in self.parameters]
+        values = [parameter.train.numbers for parameter in self.parameters]
         counts = [len(own) for own in values]
         index = rng.integers(counts, size=(n, 2))
-        columns = [own[chosen] for own, chosen in zip(values, index.T, strict=True)]
+        columns = []
+        for own, chosen in zip(values, index.T, strict=True):
+            columns.append(np.take(own, chosen))
         return np.stack(columns, -1)
 
     def _heldout_factors(self, rng: np.random.Generator, n: int) -> Array:

@@ -34,16 +34,23 @@ EFFORT = 1e-3  # weight of squared actions (Gymnasium)
 
 def factors(body: Walker, links: tuple[str, ...], geoms: tuple[str, ...]) -> tuple[Parameter, ...]:
     """The factors: of masses and inertias, then dampings, then frictions."""
-    masses = [_factor("body", link, "mass") for link in links]
-    inertias = [_factor("body", link, "inertia") for link in links]
-    dampings = [_factor("joint", joint, "damping", DAMPING_BASE) for joint in body.joints]
-    frictions = [_factor("geom", geom, "friction") for geom in geoms]
-    return (*masses, *inertias, *dampings, *frictions)
+    kinds = (
+        ("body", "mass", links),
+        ("body", "inertia", links),
+        ("joint", "damping", body.joints),
+        ("geom", "friction", geoms),
+    )
+    found = []
+    for kind, physics, parts in kinds:
+        for part in parts:
+            found.append(_factor(kind, part, physics))
+    return tuple(found)
 
 
-def _factor(kind: str, part: str, physics: str, base: float = BASE) -> Parameter:
+def _factor(kind: str, part: str, physics: str) -> Parameter:
     """A factor of a part's mass or the like."""
     name = f"{kind}.{part}.{physics}_scale"
+    base = DAMPING_BASE if physics == "damping" else BASE
     train = log_uniform(base**-SPREAD, base**SPREAD)
     meaning = f"factor of the {physics} of {part}"
     return Parameter(name, train, "1", meaning, FACTORS)
