@@ -133,9 +133,8 @@ def train(
     experience, so a script calls this under ``if __name__ == "__main__":``.
 
     Args:
-        method: its name, or ``"package.module:Class"``; ``family`` likewise.
+        method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
         out: the run folder; it must not hold a run yet.
-        arm: of a family that takes one, such as ``"reach"``; None: the family's own.
         seed: of everything random.
         engine: the physics; None takes the first that supports the family's scene.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.

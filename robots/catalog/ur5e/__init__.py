@@ -17,7 +17,7 @@ UR5E = ArmSpec(
     name="ur5e",
     joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
     # The tool points down, its ball 3 cm above the table.
-    home=np.array([-0.4158, -1.6388, 2.5796, -2.5116, -1.5708, 0.0]),
+    home=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
     limits=Limits(
         # Ours, one full turn of the maker's two: it reaches every posture, and shorter ways are
         # easier to plan. The lift's turn ends straight down, where the table is in the way: an arm
@@ -40,8 +40,7 @@ UR5E = ArmSpec(
                 [0.02, 0.9],
             ]
         ),
-        # Ours, as no largest speed is published: half more than the 1 m/s that the data sheet
-        # calls typical.
+        # Ours, as we found none published: somewhat below the Panda's, as of the ViperX.
         tool_speed=1.5,
         # Ours, as of the Panda.
         force=30.0,
@@ -73,14 +72,15 @@ UR5E = ArmSpec(
         speed=0.5,
         goal_radius=0.05,
     ),
-    # Ours: the lane of the Panda, in which the limits of acceleration suffice too.
+    # Ours: the lane of the Panda, 9 cm further out. Nearer to the base the folded arm needs so fast
+    # joints that it could not brake on a straight way above the table.
     strike_zone=StrikeZone(
-        ready=np.array([-0.4158, -1.6388, 2.5796, -2.5116, -1.5708, 0.0]),
+        ready=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
         height=0.03,
-        mark=0.5,
+        mark=0.59,
         tool_box=np.array(
             [
-                [0.25, 0.62],
+                [0.34, 0.71],
                 [-0.15, 0.15],
                 [0.02, 0.2],
             ]
