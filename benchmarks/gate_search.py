@@ -21,7 +21,8 @@ from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
 from robots.signals import Array
 
-DRIVER_TICKS = {"panda": 0.002, "viperx": 1 / 320}  # s, of the twin and of the Dynamixel driver
+# s, of the twin, of a UR controller's real-time interface and of the Dynamixel driver
+DRIVER_TICKS = {"panda": 0.002, "ur5e": 0.002, "viperx": 1 / 320}
 # what is aimed at, and the unit of its excess
 UNITS = {
     "position": "rad",

@@ -17,7 +17,7 @@ from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
 from robots.signals import Array
 
-DRIVER_TICKS = {"panda": 0.002, "viperx": 1 / 320}  # s
+DRIVER_TICKS = {"panda": 0.002, "ur5e": 0.002, "viperx": 1 / 320}  # s
 UNLIMITED = 1e6  # m/s
 HOLD = 100  # ticks, for which a request lasts
 BATCH = 256  # arms in simulation

@@ -170,7 +170,7 @@ def train(
     """Train for some seconds of wall time; evaluate at a quarter, a half and the end of them."""
     family = FAMILIES["cheetah_vel"]()
     settings = training_settings(name, training)
-    config = checkpoint.method_config(name, family.name, "cpu", settings)
+    config = checkpoint.method_config(name, family, "cpu", settings)
     actor = checkpoint.build(name, family, 0, config)
     learner = checkpoint.build(name, family, 0, config, device)
     weights_of(actor).copy_weights_from(weights_of(learner))

@@ -30,7 +30,7 @@ from robots.signals import Array
 from robots.world import Task
 from sim.engines.base import Engine
 from sim.engines.mujoco import MujocoEngine
-from sim.families.slide import START, Slide
+from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.vec_world import VecWorld
 
@@ -82,7 +82,7 @@ def evaluate(obs: Array, task: Task) -> tuple[Array, Array]:
     end = obs.copy()
     end[..., TARGET] = target
     start = end.copy()
-    start[..., OBJECT] = START
+    start[..., OBJECT] = FAMILY.mark
     return FAMILY.reward(start, None, end, None), FAMILY.success(end, None)
 
 
@@ -150,7 +150,7 @@ def replay_blind(engine: str, task: Task, strikes: Array) -> tuple[Array, Array]
 def distances(played: Played, objects: int, strikes: int) -> Array:
     """How far the first common strikes moved the first objects, (objects, strikes) m."""
     positions = played.obs[:objects, :strikes, OBJECT]
-    moved: Array = np.linalg.norm(positions - START, axis=-1)
+    moved: Array = np.linalg.norm(positions - FAMILY.mark, axis=-1)
     return moved
 
 

@@ -31,7 +31,7 @@ from hw_interface.recording.process import RecordTo
 from robots.catalog.viperx import VIPERX
 from robots.errors import ArmError
 from robots.signals import Array
-from sim.families.reach import ReachViperx
+from sim.families.reach import Reach
 from sim.plant import Plant
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -66,7 +66,7 @@ class WalledPlant(Plant):
 
 def emulate(pipe: Connection, walled: bool) -> None:
     """The arm: serves its bus, and answers with the time to rest and what it presses with."""
-    plant = WalledPlant(VIPERX, ReachViperx.ready)
+    plant = WalledPlant(VIPERX, Reach(VIPERX).ready)
     bus = Bus(VIPERX, plant, BusOptions())
     samples: list[tuple[float, float]] = []  # s, rad/s of the fastest joint
     pressed: list[tuple[float, float]] = []  # s, torque of the waist as a share of its limit
@@ -98,7 +98,7 @@ def emulate(pipe: Connection, walled: bool) -> None:
 
 def swing(port: str, folder: str, pipe: Connection) -> None:
     """The policy: moves the arm to and fro until something stops it."""
-    family = ReachViperx()
+    family = Reach(VIPERX)
     options = {"port": port}
     record_to = RecordTo(Path(folder))
     world = ArmWorld(family, VIPERX, "dynamixel", options, "realtime", record_to)

@@ -31,7 +31,7 @@ class Training:
 
     def __init__(self, run: Run, collector: type[LocalCollector] | type[ProcessCollector]) -> None:
         c = run.config
-        config = checkpoint.method_config(c.method, c.family, c.preset, c.settings)
+        config = checkpoint.method_config(c.method, run.family, c.preset, c.settings)
         self.method = checkpoint.build(c.method, run.family, c.seed, config)
         self.collector = collector(run, ROLE, config)
         self.trials = OverlappingTrials(self.collector, 0, None)

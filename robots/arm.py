@@ -8,6 +8,7 @@ import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.signals import Array
+from robots.zones import ReachZone, StrikeZone
 
 PER_JOINT = ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
 SIGNED = ("q_low", "q_high", "tool_box")  # the only limits that may be zero or negative
@@ -120,6 +121,9 @@ class ArmSpec(Body):
     # Where joints of the URDF stay that are not driven, such as a gripper's; rad or m, by name.
     # A joint without an entry stays at 0, or at the limit nearest to 0.
     held: Mapping[str, float] = field(default_factory=dict)
+    # Room for kinds of tasks. None: the families that need it refuse this arm.
+    reach_zone: ReachZone | None = None
+    strike_zone: StrikeZone | None = None
 
     @property
     def rest(self) -> Array:

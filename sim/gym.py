@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from robots.errors import BadArgumentError
 from robots.signals import Array, Mask, Verdict
 from robots.world import Family, Task
-from sim.families import FAMILIES
+from sim.families import FAMILIES, make_family
 from sim.families.splits import heldout
 from sim.gym_info import (
     Info,
@@ -71,6 +71,7 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         split: str = "train",
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        arm: str | None = None,
     ) -> None:
         """Build the worlds.
 
@@ -82,16 +83,17 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
             split: tasks are drawn from ``"train"`` or from ``"heldout"``.
             render_mode: ``"rgb_array"``, or None where nothing is rendered.
             autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, Gymnasium's modes.
+            arm: of a family that takes one, such as ``"reach"``; None: the family's own.
 
         Raises:
-            UnknownNameError: there is no such family.
+            UnknownNameError: there is no such family or arm.
             BadArgumentError: engine, split or mode are not possible; the message lists what is.
         """
         heldout(split)  # raises if there is no such split
         if render_mode is not None and render_mode not in RENDER_MODES:
             allowed = ", ".join(RENDER_MODES)
             raise BadArgumentError(f"render_mode must be {allowed} or None, got {render_mode!r}")
-        instance: Family = FAMILIES[family]()
+        instance = make_family(family, arm)
         self.world = VecWorld(instance, engine, num_envs)
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -210,9 +212,11 @@ class FamilyEnv(gymnasium.Env[Observation, Array]):
         engine: str | None = None,
         split: str = "train",
         render_mode: str | None = None,
+        arm: str | None = None,
     ) -> None:
         """Build the world; the arguments are those of ``FamilyVectorEnv``."""
-        vector = FamilyVectorEnv(family, 1, engine, split, render_mode, AutoresetMode.DISABLED)
+        disabled = AutoresetMode.DISABLED
+        vector = FamilyVectorEnv(family, 1, engine, split, render_mode, disabled, arm)
         self._vector = vector
         self.world = vector.world
         self.task_names = vector.task_names

@@ -14,7 +14,7 @@ from emulated import VIPERX, PacedDynamixel, emulated_bus, patient_driver
 
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from robots.driver import Capabilities
-from sim.families.reach import ReachViperx
+from sim.families.reach import Reach
 from sim.plant import Plant
 
 
@@ -42,7 +42,7 @@ class SteppedDynamixel(PacedDynamixel):
 
     def connect(self) -> None:
         self._arm_is_there.enter_context(patient_driver())
-        plant = Plant(VIPERX, ReachViperx.ready)
+        plant = Plant(VIPERX, Reach(VIPERX).ready)
         self._bus, self.clock = self._arm_is_there.enter_context(emulated_bus(VIPERX, plant))
         super().__init__(VIPERX, None, DynamixelOptions(self._bus.port))
         super().connect()

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # Where the kind of a body may be asked for, and why; elsewhere functions dispatch on it.
 MAY_ASK_KIND_OF_BODY = {
-    "adaptation/runs/contract.py": "explains why a run cannot drive an arm",
+    "adaptation/runs/fitting.py": "explains why a run cannot drive an arm",
 }
 POLICIES_MAY_IMPORT = {"robots.errors", "robots.registry", "robots.signals"}
 SIMULATORS = {"mujoco", "pybullet", "pybullet_data", "dm_control", "gymnasium"}

@@ -148,5 +148,6 @@ def open_run(folder: Path) -> "Run":
     from adaptation.runs.run import Run
 
     run = Run.open(folder)
-    allow_local_modules(run.config.family, run.config.method, run.config.engine or "")
+    config = run.config
+    allow_local_modules(config.family, config.arm or "", config.method, config.engine or "")
     return run

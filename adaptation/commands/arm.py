@@ -36,8 +36,6 @@ OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_
 class DriverOptions:
     """The options of every command that commands an arm."""
 
-    arm: str
-    """Arm to drive."""
     driver: str = "twin"
     """Driver that commands the arm; `pliant list` names them."""
     port: OptionalName = None
@@ -48,8 +46,7 @@ class DriverOptions:
     """Set an option of the driver, such as latency=0.01 of the twin."""
 
     def check_names(self) -> None:
-        """Refuse arms and drivers that do not exist."""
-        check_name(ARMS, self.arm)
+        """Refuse drivers that do not exist."""
         check_name(DRIVERS, self.driver)
 
     @property
@@ -68,6 +65,8 @@ class ArmOptions(DriverOptions):
     """The options of every command that drives an arm with a run's policies."""
 
     folder: RunFolder
+    arm: OptionalName = None
+    """Arm to drive. Default: the one that the run was trained for."""
     tracker: OptionalName = None
     """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
@@ -78,6 +77,7 @@ class ArmOptions(DriverOptions):
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
         super().check_names()
+        check_name(ARMS, self.arm)
         check_name(TRACKERS, self.tracker)
 
     @property
@@ -114,7 +114,7 @@ class Deploy(ArmOptions):
         with OperatorConsole() as operator:
             result = deploy(
                 run,
-                self.arm,
+                self.arm or run.arm,
                 driver=self.driver,
                 seconds=self.seconds,
                 clock=self.clock,
@@ -171,7 +171,7 @@ class Trial(ArmOptions):
 
         config = TrialConfig(
             run=str(self.folder),
-            arm=self.arm,
+            arm=self.arm or run.arm,
             driver=self.driver,
             objects=self.objects,
             episodes=self.episodes,

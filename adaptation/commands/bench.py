@@ -121,7 +121,7 @@ class Bench:
 
         suite = read_suite(self.suite)
         for family, table in suite.families.items():
-            allow_local_modules(family, *table.methods)
+            allow_local_modules(family, table.arm or "", *table.methods)
         from adaptation.jobs.bench import read_suite_results, train_suite
 
         if self.train:

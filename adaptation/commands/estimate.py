@@ -44,7 +44,7 @@ def describe_untuned(run: Run) -> str | None:
         f"{c.method} has no {c.preset} preset for {c.family}: its settings follow from the family's"
         " shapes and horizon."
     )
-    config = checkpoint.method_config(c.method, c.family, c.preset, c.settings)
+    config = checkpoint.method_config(c.method, run.family, c.preset, c.settings)
     if not isinstance(config, MethodConfig):
         return notice  # a method of another package that does not report its gradient steps
     length = estimate_training(run, config)

@@ -18,6 +18,7 @@ from adaptation.commands.arguments import (
     check_seed,
     open_run,
 )
+from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 from sim.families import FAMILIES
@@ -91,8 +92,11 @@ class View:
 
     family: Annotated[Positional[str], arg(metavar="FAMILY")]
     """Family of tasks, or package.module:Class for one of your own."""
+    arm: OptionalName = None
+    """Arm of a family that takes one, such as reach. Default: the family's own."""
     out: OptionalPath = None
-    """.mp4, .png (one frame) or .html (3-D). Default: a window; FAMILY.mp4 without a screen."""
+    """.mp4, .png (one frame) or .html (3-D). Default: a window; without a screen FAMILY.mp4,
+    with the arm after the family if one is named."""
     seed: int = 0
     """Random seed of the task and the actions."""
     as_json: Json = False
@@ -100,10 +104,11 @@ class View:
     def run(self) -> dict[str, str | None]:
         """Open the window or write the file."""
         check_name(FAMILIES, self.family)
+        check_name(ARMS, self.arm)
         check_seed(self.seed)
         from adaptation.jobs.view import view
 
-        shown = view(self.family, self.out, self.seed)
+        shown = view(self.family, self.out, self.seed, self.arm)
         if shown is None:
             return {"family": self.family, "file": None}
         print(f"wrote {shown}")

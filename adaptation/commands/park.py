@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adaptation.commands.arguments import Json
+from adaptation.commands.arguments import Json, check_name
 from adaptation.commands.arm import DriverOptions
+from robots.catalog import ARMS
 
 if TYPE_CHECKING:
     from adaptation.runs.records import ParkResult
@@ -17,12 +18,15 @@ class Park(DriverOptions):
     Its tool may be anywhere when this begins. The motors stay on unless --torque-off is given.
     """
 
+    arm: str
+    """Arm to bring to its rest pose."""
     torque_off: bool = False
     """Switch the motors off once the arm is in its rest pose."""
     as_json: Json = False
 
     def run(self) -> "ParkResult":
         """Park the arm."""
+        check_name(ARMS, self.arm)
         self.check_names()
         from adaptation.jobs.park import park
 

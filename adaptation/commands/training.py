@@ -25,9 +25,10 @@ from adaptation.commands.arguments import (
     parse_seeds,
 )
 from policies.methods import METHODS
+from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
-from sim.families import FAMILIES
+from sim.families import FAMILIES, full_name
 
 if TYPE_CHECKING:
     from adaptation.runs.records import TrainProgress
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 RUN_OPTIONS = (
     "method",
     "family",
+    "arm",
     "engine",
     "evaluations",
     "evaluation_tasks",
@@ -74,6 +76,8 @@ class Train:
     """Method; `pliant list` names them. Not needed with --resume."""
     family: OptionalName = None
     """Family of tasks, or package.module:Class for one of your own. Not needed with --resume."""
+    arm: OptionalName = None
+    """Arm of a family that takes one, such as reach. Default: the family's own."""
     preset: str = "cpu"
     """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
@@ -82,7 +86,7 @@ class Train:
     """Several trainings, such as 0-4 or 0,1,2, side by side where cores allow."""
     out: OptionalPath = None
     """Run folder; with --seeds, one that gets a run folder seed-N for each. Default:
-    runs/METHOD-FAMILY-SEED."""
+    runs/METHOD-FAMILY-SEED, with the arm after the family if one is named."""
     resume: Flag = False
     """Continue the run in --out from its last checkpoint. With --seeds, begin those not begun."""
     steps: OptionalInt = None
@@ -164,6 +168,7 @@ class Train:
             )
         check_name(METHODS, self.method)
         check_name(FAMILIES, self.family)
+        check_name(ARMS, self.arm)
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
         if self.seeds is not None and self.seed != 0:
@@ -183,6 +188,8 @@ class Train:
             return self.out
         family = str(self.family).rpartition(":")[2]
         method = str(self.method).rpartition(":")[2]
+        if self.arm is not None:
+            family = full_name(family, self.arm.rpartition(":")[2])
         return Path("runs") / f"{method}-{family}-{self.seed}"
 
     def _options(self) -> dict[str, Any]:

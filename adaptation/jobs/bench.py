@@ -208,13 +208,11 @@ def _seconds(plan: Plan) -> float:
 def _guess_seconds(cell: Cell) -> float:
     """Roughly how long the training takes."""
     training = check_config(cell.training)
-    config = checkpoint.method_config(
-        training.method, training.family, training.preset, training.settings
-    )
+    family = checkpoint.family_for(training.family, training.arm, training.settings)
+    config = checkpoint.method_config(training.method, family, training.preset, training.settings)
     guesses = [inf if training.minutes is None else 60 * training.minutes]
     if isinstance(config, MethodConfig):
-        problem = problem_of(checkpoint.family_named(training.family))
-        steps, gradient_steps = estimate(config, problem)
+        steps, gradient_steps = estimate(config, problem_of(family))
         full = STEP_SECONDS * steps + GRADIENT_STEP_SECONDS * gradient_steps
         share = 1.0 if training.steps is None else training.steps / steps
         guesses.append(share * full)

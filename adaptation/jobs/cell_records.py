@@ -15,6 +15,7 @@ from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import Machine
 from robots.errors import DamagedError
 from robots.signals import Array
+from sim.families import full_name
 
 FORMAT = 1
 RESULT = "result.json"
@@ -37,9 +38,12 @@ class Cell(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Method, family and seed."""
+        """Method, family with the arm that it was given, and seed."""
         method = _short(self.training.method)
         family = _short(self.training.family)
+        arm = self.training.arm
+        if arm is not None:
+            family = full_name(family, _short(arm))
         return f"{method}-{family}-{self.training.seed}"
 
 

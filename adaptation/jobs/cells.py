@@ -54,6 +54,7 @@ def suite_cells(suite: Suite, seeds: tuple[int, ...] = ()) -> list[Cell]:
                 training = RunConfig(
                     method=method,
                     family=family,
+                    arm=table.arm,
                     seed=seed,
                     iterations=bounds.iterations,
                     minutes=bounds.minutes,

@@ -14,6 +14,7 @@ from adaptation.jobs.evaluate import Conditions, evaluate_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
 from adaptation.runs.log import read_log
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import (
     POLICIES,
     REFERENCES,
@@ -26,6 +27,7 @@ from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
 from robots.errors import BadArgumentError
 from sim.engines import engine_for
+from sim.families import full_name
 
 FIRST = "first"  # the first entry's adapted policy, beside the policies of another entry
 Grids = dict[str, EpisodeGrid]  # by policy, of one run
@@ -83,7 +85,7 @@ def compare(
             entries.append(Entry(name, members, grids))
     comparison = RunsComparison(
         entries=[_compare_entry(entry, entries[0]) for entry in entries],
-        family=runs[0].config.family,
+        family=_family_name(runs[0]),
         split=split,
         engine=engine,
         seconds=monotonic() - started,
@@ -93,13 +95,20 @@ def compare(
 
 
 def _check(runs: Sequence[Run]) -> None:
-    families = {run.config.family for run in runs}
+    families = {_family_name(run) for run in runs}
     if len(families) != 1:
         names = ", ".join(sorted(families))
         raise BadArgumentError(f"runs of one family can be compared; these are of: {names}")
+    first, *others = [ranges_in(run.config.settings) for run in runs]
+    if any(ranges != first for ranges in others):
+        raise BadArgumentError("runs of one family can be compared; these differ in its ranges")
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < len(paths):
         raise BadArgumentError("a run is named twice")
+
+
+def _family_name(run: Run) -> str:
+    return full_name(run.config.family, run.config.arm)
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:

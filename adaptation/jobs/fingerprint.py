@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
 from policies.nn.compiled import mlp_library, rollout_library
@@ -47,7 +49,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
     """The hashes of what a result depends on."""
 
     config: str  # of the training and, with every number resolved, of the method
-    family: str  # of shapes, times and the ranges of task parameters
+    family: str  # of shapes, times, the body's numbers and the ranges of task parameters
     code: str  # of the sources that method, family, engine and trainer are made of
     # Of packages, without those that are not installed, and whether the functions in C were
     # compiled: what computes instead of them rounds otherwise.
@@ -73,13 +75,14 @@ def fingerprint(config: RunConfig) -> Fingerprint:
     Raises:
         BadArgumentError: it names something that does not exist.
     """
+    family = checkpoint.family_for(config.family, config.arm, config.settings)
     found = {package: installed_version(package) for package in VERSIONS}
     versions = {name: version for name, version in found.items() if version is not None}
     versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
     return Fingerprint(
-        config=_config_hash(config),
-        family=_family_hash(checkpoint.family_named(config.family)),
-        code=_code_hash(config),
+        config=_config_hash(config, family),
+        family=family_hash(family),
+        code=_code_hash(config, family),
         versions=versions,
     )
 
@@ -88,26 +91,35 @@ def _is_compiled() -> bool:
     return mlp_library() is not None and rollout_library() is not None
 
 
-def _config_hash(config: RunConfig) -> str:
+def _config_hash(config: RunConfig, family: Family) -> str:
     training = msgspec.to_builtins(config)
     for name in (*HOW_OFTEN, "settings", "preset"):
         del training[name]
-    settings = checkpoint.method_config(
-        config.method, config.family, config.preset, config.settings
-    )
-    return digest(msgspec.json.encode([training, settings], order="sorted"))
+    settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
+    parts = [training, settings]
+    ranges = ranges_in(config.settings)
+    if ranges:  # a training without any keeps the fingerprint that it always had
+        parts.append(ranges)
+    return digest(msgspec.json.encode(parts, order="sorted"))
 
 
-def _family_hash(family: Family) -> str:
+def family_hash(family: Family) -> str:
+    """The hash of a family's shapes, times, ranges and body."""
     problem = asdict(problem_of(family))
     for name in FUNCTIONS:
         del problem[name]
-    numbers = [problem, family.dt, family.tick, family.scene.timestep]
-    return digest(msgspec.json.encode(numbers, order="sorted"))
+    numbers = [problem, family.dt, family.tick, family.scene.timestep, family.body]
+    return digest(msgspec.json.encode(numbers, order="sorted", enc_hook=_plain))
 
 
-def _code_hash(config: RunConfig) -> str:
-    family = checkpoint.family_named(config.family)
+def _plain(value: object) -> object:
+    """What msgspec cannot encode: an array, or the path of a model, which may lie anywhere."""
+    if isinstance(value, Path):
+        return value.name
+    return np.asarray(value).tolist()
+
+
+def _code_hash(config: RunConfig, family: Family) -> str:
     engine = engine_for(family.scene, config.engine)
     modules: set[str] = set()
     for part in (checkpoint.method_class(config.method), type(family), ENGINES[engine]):

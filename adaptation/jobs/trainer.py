@@ -15,12 +15,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.budget import Budget, Pace, Progress, TrainerState
-from adaptation.jobs.collection import (
-    LocalCollector,
-    Packed,
-    ProcessCollector,
-    make_world,
-)
+from adaptation.jobs.collection import LocalCollector, Packed, ProcessCollector, make_world
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
 from adaptation.jobs.learning import check_learning, count_diverged, learn_or_undo
@@ -28,6 +23,7 @@ from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSo
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
@@ -115,7 +111,9 @@ class Trainer:
         archive.finish_interrupted_write(folder)
         self._collected_with: Packed | None = None
         if archive.exists(folder):
-            loaded = checkpoint.load(folder, family=config.family, journal=self._journal)
+            loaded = checkpoint.load(
+                folder, family=config.family, journal=self._journal, family_arm=config.arm
+            )
             self._method: Method[Any] = loaded.method
             self._state = msgspec.convert(loaded.trainer, TrainerState)
             weights = loaded.trainer.get("weights")
@@ -126,7 +124,7 @@ class Trainer:
         self._journal.clear()
         name = run.method_name(self.role)
         settings = run.settings(self.role)
-        method_config = checkpoint.method_config(name, config.family, config.preset, settings)
+        method_config = checkpoint.method_config(name, run.family, config.preset, settings)
         self._method = checkpoint.build(name, run.family, config.seed, method_config)
         self._state = TrainerState()
 
@@ -267,8 +265,11 @@ class Trainer:
             trainer["form"] = np.frombuffer(form, np.uint8)
         name = self.run.method_name(self.role)
         folder = self.run.checkpoint_folder(self.role)
-        family = self.run.config.family
-        checkpoint.save(folder, name, self._method, family, self._trial, trainer, self._journal)
+        c = self.run.config
+        ranges = ranges_in(c.settings)
+        checkpoint.save(
+            folder, name, self._method, c.family, self._trial, trainer, self._journal, c.arm, ranges
+        )
         self._saved = self._state
         self._saved_at = monotonic()
 

@@ -13,7 +13,7 @@ from adaptation.runs.files import check_writable, whole_file
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.world import Family
-from sim.families import FAMILIES
+from sim.families import full_name, make_family
 from sim.rendering import (
     Clip,
     Image,
@@ -27,14 +27,16 @@ from sim.rendering import (
 ENDINGS = (".mp4", ".png", ".html")
 
 
-def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
+def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = None) -> Path | None:
     """Show one trial of a family under random actions.
 
     Args:
         name: a registered family.
         out: what to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
-            (.html). None: a window opens if there is a screen, else NAME.mp4 is written.
+            (.html). None: a window opens if there is a screen, else NAME.mp4 is written, or
+            NAME-ARM.mp4.
         seed: of the task, the actions and the episodes' starts.
+        arm: of the family; None: its own.
 
     Returns:
         The file that was written; None after a window was closed.
@@ -43,7 +45,7 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
         BadArgumentError: ``out`` ends otherwise or its folder is missing, or the body cannot be
             shown that way.
     """
-    family: Family = FAMILIES[name]()
+    family = make_family(name, arm)
     if out is None and _has_screen():
         if not _screen_answers():
             raise BadArgumentError(
@@ -52,7 +54,7 @@ def view(name: str, out: Path | None = None, seed: int = 0) -> Path | None:
             )
         show_window(family, seed)
         return None
-    out = out or Path(f"{family.name}.mp4")
+    out = out or Path(f"{full_name(family.name, arm)}.mp4")
     check_out(out, family)
     write_clips(out, family, [record_trial(family, seed)])
     return out

@@ -1,6 +1,6 @@
 """The only place where methods are built, saved and loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -12,15 +12,11 @@ import torch
 
 from adaptation.problem import problem_of
 from adaptation.runs import archive
-from adaptation.runs.contract import (
-    Contract,
-    check_arm,
-    describe,
-    differences,
-    read_contract,
-)
+from adaptation.runs.contract import Contract, describe, differences, read_contract
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
+from adaptation.runs.fitting import check_arm, check_family
 from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.range_settings import ranges_in, split_ranges
 from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
@@ -29,7 +25,8 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
-from sim.families import FAMILIES
+from sim.families import make_family
+from sim.randomization import Ranges, with_ranges
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.json"
@@ -65,35 +62,32 @@ class Checkpoint:
 
 
 @cache
-def family_named(name: str) -> Family:
-    """The family of a name.
-
-    Raises:
-        UnknownNameError: no such family; the message lists those that exist.
-    """
-    family: Family = FAMILIES[name]()
-    return family
+def family_named(name: str, arm: str | None = None) -> Family:
+    """``make_family``; the same object for the same names."""
+    return make_family(name, arm)
 
 
-def method_config(name: str, family: str, preset: str, settings: dict[str, Any]) -> Configurable:
+def family_for(name: str, arm: str | None, settings: Mapping[str, Any]) -> Family:
+    """A family with the ranges that settings give; errors as of ``with_ranges``."""
+    return with_ranges(family_named(name, arm), ranges_in(settings))
+
+
+def method_config(name: str, family: Family, preset: str, settings: dict[str, Any]) -> Configurable:
     """The config of a method for a family: defaults, what the problem gives, preset, changes.
 
     Args:
         name: of the method.
-        family: name of the family.
+        family: what it is to learn.
         preset: budget of the preset, ``"cpu"`` or ``"paper"``.
-        settings: changes, a nested one as ``"sac.lr"``.
+        settings: changes, a nested one as ``"sac.lr"``; ranges among them are the family's.
 
     Raises:
-        UnknownNameError: no such method or family.
+        UnknownNameError: no such method.
         BadArgumentError: a setting that does not exist or is out of its range.
     """
-    return _configure(name, family_named(family), preset, settings)
-
-
-def _configure(name: str, family: Family, preset: str, changes: dict[str, Any]) -> Configurable:
     kind: type[Configurable] = METHODS[name].Config
     preset_settings = load_preset(name, family.name, preset)
+    _, changes = split_ranges(settings)
     return configure(kind, problem_of(family), preset_settings, changes)
 
 
@@ -122,7 +116,7 @@ def build(
         replay: for a method that learns from one; None: it builds its own.
     """
     if config is None:
-        config = _configure(name, family, DEFAULT_PRESET, {})
+        config = method_config(name, family, DEFAULT_PRESET, {})
     arguments = [problem_of(family), config, seed, device]
     if replay is not None:
         arguments.append(replay)
@@ -138,6 +132,8 @@ def save(
     trial: TrialBatch,
     trainer: dict[str, Any],
     journal: ReplayJournal | None = None,
+    family_arm: str | None = None,
+    ranges: Ranges | None = None,
 ) -> None:
     """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
@@ -152,6 +148,8 @@ def save(
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
+        family_arm: name of the family's arm, as the user gave it; None: the family's own.
+        ranges: of the family where they are not its own.
 
     Raises:
         PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
@@ -161,7 +159,8 @@ def save(
     if unsound:
         names = ", ".join(unsound[:3])
         raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
-    copy = _revive(name, family, method.config, acting)
+    made = with_ranges(family_named(family, family_arm), ranges or {})
+    copy = _revive(name, made, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
     if journal is not None and isinstance(method, LearnsFromReplay):
@@ -170,8 +169,8 @@ def save(
     else:
         tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
-    digest = sha256(weights).hexdigest()
-    contract = describe(family, family_named(family), name, copy, digest)
+    contract = describe(family, made, name, copy, sha256(weights).hexdigest(), family_arm)
+    contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}))
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     try:
         _open(files, folder)
@@ -194,6 +193,7 @@ def load(
     arm: str | None = None,
     family: str | None = None,
     journal: ReplayJournal | None = None,
+    family_arm: str | None = None,
 ) -> Checkpoint:
     """Read a checkpoint.
 
@@ -203,6 +203,7 @@ def load(
         family: name of the family that it must have been trained for; None: any.
         journal: where the replay is kept, to continue training; without it the method acts and
             adapts as it did, and its replay is empty.
+        family_arm: the arm that ``family`` was given; None: it has its own.
 
     Raises:
         FileNotFoundError: the folder holds no checkpoint.
@@ -210,7 +211,10 @@ def load(
         RefusedError: it was made for something else, or decides otherwise than when it was saved.
     """
     files = _read(folder)
-    loaded, tree = _open(files, folder, arm, family)
+    if family is not None:
+        contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
+        check_family(contract, family, family_arm, str(folder))
+    loaded, tree = _open(files, folder, arm)
     if journal is not None:
         _restore_replay(loaded.method, tree, journal)
     return loaded
@@ -230,16 +234,12 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _open(
-    files: dict[str, bytes], folder: Path, arm: str | None = None, family: str | None = None
+    files: dict[str, bytes], folder: Path, arm: str | None = None
 ) -> tuple[Checkpoint, dict[str, Any]]:
     """A checkpoint from its files, checked as ``load`` says, and the tree of all that they hold."""
     contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
-    if family is not None and family != contract.family:
-        raise RefusedError(
-            f"{folder}: family: trained for {contract.family!r}, asked for {family!r}"
-        )
     if arm is not None:
-        check_arm(contract, family_named(contract.family), arm, str(folder))
+        check_arm(contract, _family_of(contract), arm, str(folder))
     try:
         return _verified(files, folder, contract)
     except (PliantError, OSError):
@@ -255,7 +255,8 @@ def _verified(
     tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
-    current = describe(contract.family, loaded.family, contract.method, loaded.method, digest)
+    c = contract
+    current = describe(c.family, loaded.family, c.method, loaded.method, digest, c.family_arm)
     different = differences(contract, current)
     if different:
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *different]))
@@ -280,15 +281,20 @@ def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJo
 
 def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
     config = msgspec.convert(contract.config, METHODS[contract.method].Config)
-    method = _revive(contract.method, contract.family, config, tree["method"])
-    return Checkpoint(method, family_named(contract.family), contract, tree["trainer"])
+    family = _family_of(contract)
+    method = _revive(contract.method, family, config, tree["method"])
+    return Checkpoint(method, family, contract, tree["trainer"])
+
+
+def _family_of(contract: Contract) -> Family:
+    return with_ranges(family_named(contract.family, contract.family_arm), contract.ranges)
 
 
 def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:
     return _rebuild(contract, archive.unpack(weights, form))
 
 
-def _revive(name: str, family: str, config: Configurable, state: dict[str, Any]) -> Method[Any]:
-    method = build(name, family_named(family), seed=0, config=config)
+def _revive(name: str, family: Family, config: Configurable, state: dict[str, Any]) -> Method[Any]:
+    method = build(name, family, seed=0, config=config)
     method.load_state_dict(state)
     return method

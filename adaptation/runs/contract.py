@@ -17,8 +17,6 @@ from adaptation.runs.files import UNREADABLE
 from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
-from robots.arm import ArmSpec, Body
-from robots.catalog import ARMS
 from robots.errors import RefusedError
 from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
@@ -27,7 +25,6 @@ FORMAT = 2
 NORMALIZER_BUFFERS = ("mean", "inv_std")  # what ``RunningNormalizer`` scales with
 
 # Numbers this close are equal: a JSON number was rounded, or computed by another processor.
-LIMIT_TOLERANCE = 1e-9  # in the limit's own unit
 RELATIVE_TOLERANCE = 1e-6
 SMALLEST_SCALE = 1e-3  # smaller numbers are compared as if they were this large
 
@@ -52,7 +49,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     pliant: str  # version, major.minor
     family: str  # the name the user gave: a registered one or ``package.module:Class``
-    arm: str
+    arm: str  # the body's own name
     joints: tuple[str, ...]
     home: tuple[float, ...]  # rad
     frame: str
@@ -75,6 +72,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     belief: dict[str, tuple[int, ...]]  # shape of each tensor, without the axis of worlds
     examples: int
     sha256: str  # of the weights
+    family_arm: str | None = None  # the arm's name the user gave; None: the family's own
+    ranges: dict[str, tuple[float, ...]] = {}  # of tasks, where they are not the family's own
 
 
 class _Header(msgspec.Struct):
@@ -106,7 +105,12 @@ def read_contract(data: bytes, origin: str) -> Contract:
 
 
 def describe(
-    family_name: str, family: Family, method_name: str, method: Method[Any], sha256: str
+    family_name: str,
+    family: Family,
+    method_name: str,
+    method: Method[Any],
+    sha256: str,
+    family_arm: str | None = None,
 ) -> Contract:
     """The contract of a method for a family, in their present state."""
     problem = method.problem
@@ -117,6 +121,7 @@ def describe(
         format=FORMAT,
         pliant=f"{major}.{minor}",
         family=family_name,
+        family_arm=family_arm,
         arm=body.name,
         joints=body.joints,
         home=_numbers(body.home),
@@ -147,50 +152,14 @@ def differences(trained: Contract, current: Contract) -> list[str]:
     """One readable line for every field in which two contracts differ."""
     lines: list[str] = []
     for name in Contract.__struct_fields__:
+        if name == "ranges":  # the family was made with them
+            continue
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))
         if name == "limits":
             was = {limit: now[limit] for limit in ADDED_LIMITS} | was
         lines += _compare(name, was, now)
     return lines
-
-
-def limit_mismatches(family: Family, arm: Body) -> list[str]:
-    """Where an arm is not the body that was trained for, or has tighter limits than it had."""
-    if family.body.joints != arm.joints:
-        return [f"joints: trained with {family.body.joints}, the arm has {arm.joints}"]
-    # The direction in which a limit gives more room: +1 upward, except for lower bounds.
-    outward = {"q_low": -1.0, "tool_box": np.array([-1.0, 1.0])}
-    mismatches = []
-    for name in _limit_names(family):
-        trained = np.asarray(getattr(family.limits, name))
-        available = np.asarray(getattr(arm.limits, name))
-        room = (available - trained) * outward.get(name, 1.0)
-        if (room < -LIMIT_TOLERANCE).any():
-            was = _show(trained.tolist())
-            now = _show(available.tolist())
-            mismatches.append(f"limits.{name}: trained with {was}, the arm has {now}")
-    return mismatches
-
-
-def check_arm(contract: Contract, family: Family, arm: str, origin: str) -> None:
-    """Refuse to drive an arm that a policy was not trained for.
-
-    Raises:
-        UnknownNameError: there is no such arm.
-        RefusedError: it is another arm, or has tighter limits than were trained with.
-    """
-    name = ARMS[arm].name
-    if name != contract.arm:
-        reason = ""
-        if not isinstance(family.body, ArmSpec):
-            reason = f": {contract.arm} is no arm, and runs in simulation alone"
-        raise RefusedError(
-            f"{origin}: arm: trained for {contract.arm!r}, asked to drive {name!r}{reason}"
-        )
-    tighter = limit_mismatches(family, ARMS[arm])
-    if tighter:
-        raise RefusedError("\n  ".join([f"{origin} does not fit:", *tighter]))
 
 
 def measure_response(family: Family) -> tuple[tuple[float, ...], ...]:
@@ -215,7 +184,7 @@ def _compare(name: str, was: Json, now: Json) -> list[str]:
         return lines
     if _same(was, now):
         return []
-    return [f"{name}: trained with {_show(was)}, here {_show(now)}"]
+    return [f"{name}: trained with {show(was)}, here {show(now)}"]
 
 
 def _same(was: Json, now: Json) -> bool:
@@ -235,9 +204,10 @@ def _is_sequence(value: Json) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _show(value: Json) -> str:
+def show(value: Json) -> str:
+    """A value of a contract in a message."""
     if _is_sequence(value):
-        return "(" + ", ".join(map(_show, value)) + ")"
+        return "(" + ", ".join(map(show, value)) + ")"
     if isinstance(value, float):
         return f"{value:.6g}"
     return repr(value)
@@ -259,13 +229,14 @@ def _normalizers(state: dict[str, Any]) -> dict[str, tuple[float, ...]]:
 
 def _limits(family: Family) -> dict[str, Any]:
     limits = {}
-    for name in _limit_names(family):
+    for name in limit_names(family):
         values = np.asarray(getattr(family.limits, name))
         limits[name] = values.tolist()
     return limits
 
 
-def _limit_names(family: Family) -> list[str]:
+def limit_names(family: Family) -> list[str]:
+    """Names of all limits of a body."""
     return [field.name for field in fields(family.limits)]
 
 

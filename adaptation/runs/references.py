@@ -7,10 +7,11 @@ from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from policies.config import MethodConfig, iteration_steps
 from policies.rl.sac import SacConfig
+from robots.world import Family
 
 
 def reference_settings(
-    method: str, family: str, preset: str, settings: dict[str, Any], reference: str
+    method: str, family: Family, preset: str, settings: dict[str, Any], reference: str
 ) -> dict[str, Any]:
     """Changes to a reference's config, so that it can spend the method's budget.
 
@@ -21,7 +22,7 @@ def reference_settings(
 
     Args:
         method: name of the method.
-        family: name of the family.
+        family: that both are to learn.
         preset: of both.
         settings: changes to the method's config.
         reference: name of the reference.
@@ -30,7 +31,7 @@ def reference_settings(
     own = checkpoint.method_config(reference, family, preset, {})
     if not isinstance(config, MethodConfig) or not isinstance(own, SacConfig):
         return {}  # a method of another package that does not say what an iteration takes
-    problem = problem_of(checkpoint.family_named(family))
+    problem = problem_of(family)
     steps = iteration_steps(problem, config.schedule)
     own_steps = iteration_steps(problem, own.schedule)
     factor = max(1, steps // own_steps)

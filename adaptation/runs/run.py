@@ -12,8 +12,8 @@ from adaptation.problem import problem_of
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-from adaptation.runs.contract import check_arm
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
+from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, TrainProgress
 from adaptation.runs.references import reference_settings
@@ -37,6 +37,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: str
     family: str
+    arm: str | None = None  # of the family; None: its own
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
     iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
@@ -52,7 +53,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # largest share of the training's time that goes to evaluations; one that is due beyond it is
     # left out, but never the last
     evaluation_share: Share = 0.05
-    settings: dict[str, Any] = {}  # changes to the method's config
+    # changes to the method's config; ``range.NAME`` changes a range of the family's tasks
+    settings: dict[str, Any] = {}
 
 
 class Run:
@@ -165,8 +167,14 @@ class Run:
 
     @property
     def family(self) -> Family:
-        """The family that the run is trained on."""
-        return checkpoint.family_named(self.config.family)
+        """The family that the run is trained on, with its arm and the run's ranges."""
+        c = self.config
+        return checkpoint.family_for(c.family, c.arm, c.settings)
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm that it is trained for."""
+        return self.config.arm or self.family.body.name
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -185,7 +193,7 @@ class Run:
         c = self.config
         if role == "method":
             return c.settings
-        return reference_settings(c.method, c.family, c.preset, c.settings, role)
+        return reference_settings(c.method, self.family, c.preset, c.settings, role)
 
     def checkpoint_folder(self, role: str) -> Path:
         """The folder of a role's checkpoint."""
@@ -221,7 +229,8 @@ class Run:
         folder = self.checkpoint_folder(role)
         loaded = self._checkpoints.get(folder.name)
         if loaded is None:
-            loaded = checkpoint.load(folder, arm, self.config.family)
+            c = self.config
+            loaded = checkpoint.load(folder, arm, c.family, family_arm=c.arm)
             self._checkpoints[folder.name] = loaded
         elif arm is not None:
             check_arm(loaded.contract, loaded.family, arm, str(folder))
@@ -276,11 +285,12 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    method_config = checkpoint.method_config(config.method, config.family, preset, settings)
+    family = checkpoint.family_for(config.family, config.arm, settings)
+    method_config = checkpoint.method_config(config.method, family, preset, settings)
     _check_overlap(config.method, method_config)
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
-        check_memory(method_config, problem_of(checkpoint.family_named(config.family)))
-    engine_for(checkpoint.family_named(config.family).scene, config.engine)
+        check_memory(method_config, problem_of(family))
+    engine_for(family.scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 

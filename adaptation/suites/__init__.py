@@ -36,6 +36,7 @@ class FamilyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is trained on one family, and how it is judged."""
 
     methods: dict[str, Training]
+    arm: str | None = None  # of the family; None: its own
     tasks: Count = 100  # held-out tasks
     episodes: Count | None = None  # per task; None: the family's number
     engines: tuple[str, ...] = ()  # to judge in; empty: the first that supports the scene

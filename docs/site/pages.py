@@ -28,6 +28,7 @@ GUIDES = {
     "Methods": "methods.md",
     "Comparing, suites": "bench.md",
     "Recordings": "recordings.md",
+    "Arms": "arms.md",
     "Dynamixel arms": "dynamixel.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",

@@ -1,6 +1,11 @@
 """Task families: one file each, pure and batched; none imports an engine."""
 
+from inspect import signature
+
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 from robots.registry import Registry
+from robots.world import Family
 
 FAMILIES = Registry(
     "family",
@@ -19,8 +24,55 @@ FAMILIES = Registry(
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
         "reach": "sim.families.reach:Reach",
-        "reach_viperx": "sim.families.reach:ReachViperx",
         "slide": "sim.families.slide:Slide",
         "walker_params": "sim.families.walker:WalkerParams",
     },
 )
+
+
+def full_name(family: str, arm: str | None) -> str:
+    """What tells a family with one arm from the family with another, such as reach-viperx."""
+    return family if arm is None else f"{family}-{arm}"
+
+
+def make_family(name: str, arm: str | None = None) -> Family:
+    """A family by its name, with another arm than its own if one is named.
+
+    A family takes an arm by a parameter ``arm`` of its class, an ``ArmSpec``.
+
+    Args:
+        name: in ``FAMILIES``.
+        arm: in ``ARMS``; None: the family's own.
+
+    Raises:
+        UnknownNameError: there is no such family or arm; the message lists those that exist.
+        BadArgumentError: the family takes no arm, or this arm has no room for its tasks.
+    """
+    kind = FAMILIES[name]
+    if arm is None:
+        own: Family = kind()
+        return own
+    body = ARMS[arm]
+    if not takes_arm(name):
+        raise BadArgumentError(f"{name} takes no arm, it has a body of its own; got {arm!r}")
+    family: Family = kind(arm=body)
+    return family
+
+
+def takes_arm(name: str) -> bool:
+    """Whether a family can be made with another arm than its own."""
+    return "arm" in signature(FAMILIES[name]).parameters
+
+
+def arms_for(name: str) -> list[str]:
+    """The registered arms that have room for a family's tasks; none where it takes no arm."""
+    if not takes_arm(name):
+        return []
+    arms = []
+    for arm in ARMS:
+        try:
+            make_family(name, arm)
+        except BadArgumentError:
+            continue
+        arms.append(arm)
+    return arms

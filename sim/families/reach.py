@@ -4,29 +4,24 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec
+from robots.catalog import ARMS
 from robots.catalog.panda import PANDA
-from robots.catalog.viperx import VIPERX
+from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
+from sim.randomization import Parameter, uniform, values_at
 
 MARGIN = 0.05  # m, from the outermost goal to the end of the tool box
 POSITION = slice(0, 3)  # columns tool.x, tool.y and tool.z of the observation
 
 
 class Reach(BaseFamily):
-    """Go to a hidden goal in a box of 25 × 50 × 30 cm; the reward is minus the distance."""
+    """Go to a hidden goal in a box in front of the arm; the reward is minus the distance."""
 
     name = "reach"
-    arm: ArmSpec = PANDA
-    # rad, the tool in the center of the goals, pointing down
-    ready = np.array([0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0])
-    goal_center = np.array([0.475, 0.0, 0.3])  # m, center of the box of goals
-    goal_half_range = np.array([0.125, 0.25, 0.15])  # m, half the box along each axis
-    speed = 0.5  # m/s along each axis
-    goal_radius = 0.05  # m, a tool this close to the goal is at the goal
     dt = 0.1
     tick = 0.05
     horizon = 20
@@ -34,17 +29,29 @@ class Reach(BaseFamily):
     task_names = ("goal.x", "goal.y", "goal.z")
     hidden_reward = True
 
-    def __init__(self) -> None:
-        """Build the tool box, the action map and the observation for the class's arm and goals."""
-        low = self.goal_center - self.goal_half_range - MARGIN
-        high = self.goal_center + self.goal_half_range + MARGIN
-        speed = self.speed
-        self.body = self.arm
-        self.scene = Scene(self.arm, timestep=0.002)
+    def __init__(self, arm: ArmSpec = PANDA) -> None:
+        """Build the tool box, the action map and the observation for an arm.
+
+        Raises:
+            BadArgumentError: the arm's catalog entry has no reach zone.
+        """
+        if arm.reach_zone is None:
+            able = ", ".join(name for name in ARMS if ARMS[name].reach_zone is not None)
+            raise BadArgumentError(f"{arm.name!r} has no reach_zone; arms that have one: {able}")
+        zone = arm.reach_zone
+        self.zone = zone
+        self.ready = zone.ready
+        self.goal_radius = zone.goal_radius
+        low = zone.center - zone.half_range - MARGIN
+        high = zone.center + zone.half_range + MARGIN
+        self.parameters = _goals(self.task_names, low, high)
+        speed = zone.speed
+        self.body = arm
+        self.scene = Scene(arm, timestep=0.002)
         box = np.stack([low, high], -1)
-        self.limits = self.arm.limits.narrowed(box)
+        self.limits = arm.limits.narrowed(box)
         speeds = dict.fromkeys("xyz", (-speed, speed))
-        self.action = ToolVelocity(self.arm, self.limits, speeds, self.goal_center.tolist())
+        self.action = ToolVelocity(arm, self.limits, speeds, zone.center.tolist())
         x, y, z = box
         self.obs = Spec.of(
             ("tool.x", *x, "m"),
@@ -57,8 +64,7 @@ class Reach(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the box, on the split's fields of a checkerboard."""
-        unit = 2 * checkerboard(rng, n, 3, split) - 1  # in [-1, 1]
-        goal = self.goal_center + self.goal_half_range * unit
+        goal = values_at(self.parameters, checkerboard(rng, n, 3, split))
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -84,17 +90,14 @@ class Reach(BaseFamily):
         return {"distance_m": _distance(obs, task)}
 
 
-class ReachViperx(Reach):
-    """Go to a hidden goal in a box of 20 × 30 × 16 cm, with the small arm."""
-
-    name = "reach_viperx"
-    arm = VIPERX
-    # rad, the stylus in the center of the goals, pointing down
-    ready = np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0])
-    goal_center = np.array([0.36, 0.0, 0.2])
-    goal_half_range = np.array([0.1, 0.15, 0.08])
-    speed = 0.3
-    goal_radius = 0.03
+def _goals(names: tuple[str, ...], low: Array, high: Array) -> tuple[Parameter, ...]:
+    """Where goals lie along each axis, in a tool box from ``low`` to ``high``, (3,) m."""
+    goals = []
+    for name, lowest, highest in zip(names, low, high, strict=True):
+        train = uniform(lowest + MARGIN, highest - MARGIN)
+        allowed = (lowest, highest)
+        goals.append(Parameter(name, train, "m", "of the goal of the tool", allowed))
+    return tuple(goals)
 
 
 def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

@@ -5,11 +5,13 @@ arm's reach and the tool is stopped at a line, so there is one strike; how the o
 reveals what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · friction · g).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from robots.actions import ActionMap
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
@@ -17,60 +19,84 @@ from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
+from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
-START = (0.50, 0.0)  # m, where the object stands: its mark
-TOOL = (0.33, 0.0, 0.03)  # m, where the tool begins
-LINE = 0.62  # m, the tool is stopped at this x
-READY = np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0])  # rad, the tool at TOOL, pointing down
 # A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
 # at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
 STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
-PIVOT = START[0] + 0.04  # m, so that objects of every shape are sent to targets at either side
+PIVOT = 0.04  # m beyond the mark: objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
-OBS = Spec.of(
-    ("object.x", 0.4, 1.4, "m"),
-    ("object.y", -0.3, 0.3, "m"),
-    ("object.sin_yaw", -1, 1, "1"),
-    ("object.cos_yaw", -1, 1, "1"),
-    ("target.x", 0.85, 1.1, "m"),
-    ("target.y", -0.15, 0.15, "m"),
+# Columns of the observation.
+OBJECT_X = 0
+OBJECT_Y = 1
+TARGET_X = 4
+TARGET_Y = 5
+
+
+SHAPE = Parameter(
+    "object.shape",
+    categorical(0, 1),
+    "1",
+    "0 box, 1 cross, 2 cylinder, 3 L, 4 T",
+    choices=tuple(range(len(SHAPES))),
+    heldout=categorical(2, 3, 4),
 )
-OBJECT_X = OBS.index("object.x")
-OBJECT_Y = OBS.index("object.y")
-TARGET_X = OBS.index("target.x")
-TARGET_Y = OBS.index("target.y")
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What objects of one split are drawn from, apart from their friction."""
-
-    shapes: tuple[int, ...]  # indices into ``sim.outlines.SHAPES``
-    size_x: tuple[float, float]  # m, half the extent
-    size_y: tuple[float, float]  # m
-    mass: tuple[float, float]  # kg
-
-
-TRAIN = Ranges((0, 1), (0.03, 0.05), (0.03, 0.06), (0.2, 0.5))
-HELDOUT = Ranges((2, 3, 4), (0.05, 0.055), (0.06, 0.065), (0.15, 0.2))
-
-# Friction is drawn evenly in its logarithm; held-out objects lie below or above the trained range.
-LOWEST = np.log(0.04)
-LOW = np.log(0.05)
-HIGH = np.log(0.13)
-HIGHEST = np.log(0.155)
+FRICTION = Parameter(
+    "object.friction",
+    log_uniform(0.05, 0.13),
+    "1",
+    "of the object on the table",
+    (0.01, 1.0),
+    heldout=log_uniform(0.04, 0.05, 0.13, 0.155),  # below and above the trained range
+)
+SIZE_X = Parameter(
+    "object.size_x",
+    uniform(0.03, 0.05),
+    "m",
+    "half the extent along the strike",
+    (0.01, 0.08),
+    heldout=uniform(0.05, 0.055),
+)
+SIZE_Y = Parameter(
+    "object.size_y",
+    uniform(0.03, 0.06),
+    "m",
+    "half the extent across",
+    (0.01, 0.1),
+    heldout=uniform(0.06, 0.065),
+)
+SIZE_Z = Parameter("object.size_z", uniform(0.018, 0.025), "m", "half the height", (0.01, 0.05))
+MASS = Parameter(
+    "object.mass",
+    uniform(0.2, 0.5),
+    "kg",
+    "of the object",
+    (0.01, 5.0),
+    heldout=uniform(0.15, 0.2),
+)
+RESTITUTION = Parameter(
+    "object.restitution",
+    uniform(0.2, 0.6),
+    "1",
+    "share of the speed that a blow returns",
+    (0.0, 1.0),
+)
+CENTER_OF_MASS = Parameter(
+    "object.com_y", uniform(-0.005, 0.005), "m", "center of mass, across", (-0.01, 0.01)
+)
+AHEAD = Parameter(
+    "target.ahead", uniform(0.4, 0.5), "m", "from the mark to the target along x", (0.3, 0.6)
+)
+ASIDE = Parameter(
+    "target.aside", uniform(-0.08, 0.08), "m", "from the mark to the target along y", (-0.15, 0.15)
+)
 
 
 class Slide(BaseFamily):
     """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
-    body = PANDA
-    limits = PANDA.limits.narrowed(np.array([[0.25, LINE], [-0.15, 0.15], [0.02, 0.2]]))
-    scene = Scene(PANDA, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
-    action = Strike(PANDA, limits, STRIKES, PIVOT, TOOL[2])
-    obs = OBS
     dt = 0.1
     # An object at rest on the target has come there within 1.7 s (the slipperiest), after 0.5 s
     # of striking: when the decision is over it is at rest.
@@ -93,38 +119,67 @@ class Slide(BaseFamily):
         "marker.x",
         "marker.y",
     )
+    parameters = (  # in the order in which they are drawn
+        SHAPE,
+        FRICTION,
+        SIZE_X,
+        SIZE_Y,
+        SIZE_Z,
+        MASS,
+        RESTITUTION,
+        CENTER_OF_MASS,
+        AHEAD,
+        ASIDE,
+    )
     target_radius = 0.05  # m, an object this close to the target is on the target
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 
+    def __init__(self, arm: ArmSpec = PANDA) -> None:
+        """Build the scene, the action map and the observation for an arm.
+
+        Raises:
+            BadArgumentError: the arm's catalog entry has no strike zone.
+        """
+        if arm.strike_zone is None:
+            able = ", ".join(name for name in ARMS if ARMS[name].strike_zone is not None)
+            raise BadArgumentError(f"{arm.name!r} has no strike_zone; arms that have one: {able}")
+        zone = arm.strike_zone
+        x = zone.mark
+        self.mark = (x, 0.0)  # m, where the object stands
+        self.ready = zone.ready
+        self.body = arm
+        self.limits = arm.limits.narrowed(zone.tool_box)
+        self.scene = Scene(arm, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
+        self.action: ActionMap = Strike(arm, self.limits, STRIKES, x + PIVOT, zone.height)
+        self.obs = Spec.of(
+            ("object.x", x - 0.1, x + 0.9, "m"),
+            ("object.y", -0.3, 0.3, "m"),
+            ("object.sin_yaw", -1, 1, "1"),
+            ("object.cos_yaw", -1, 1, "1"),
+            ("target.x", x + 0.35, x + 0.6, "m"),
+            ("target.y", -0.15, 0.15, "m"),
+        )
+
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
-        held_out = heldout(split)
-        ranges = HELDOUT if held_out else TRAIN
-        shape = rng.choice(ranges.shapes, n)
-        friction = np.exp(_log_friction(rng, n, held_out))
-        columns = [
-            shape,
-            rng.uniform(*ranges.size_x, n),
-            rng.uniform(*ranges.size_y, n),
-            rng.uniform(0.018, 0.025, n),  # m, half the height
-            rng.uniform(*ranges.mass, n),
-            friction,
-            rng.uniform(0.2, 0.6, n),  # restitution
-            rng.uniform(-0.005, 0.005, n),  # m, center of mass
-            START[0] + rng.uniform(0.4, 0.5, n),  # m, target
-            rng.uniform(-0.08, 0.08, n),
-        ]
-        values = np.stack(columns, -1)
+        shape, *others = self.parameters
+        drawn = draw([shape], rng, n, split)
+        if heldout(split):
+            rng.random(n)  # not used: held-out tasks of a seed are those of earlier versions
+        drawn |= draw(others, rng, n, split)
+        drawn["marker.x"] = self.mark[0] + drawn.pop("target.ahead")
+        drawn["marker.y"] = self.mark[1] + drawn.pop("target.aside")
+        values = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object at its mark with 1 mm of placement noise, the tool behind it."""
         n = len(task)
         offset = rng.normal(0, 1e-3, (n, 2))
-        place = START + offset
+        place = self.mark + offset
         height = task.columns("object.size_z")
         return Start(
-            q=np.tile(READY, (n, 1)),
+            q=np.tile(self.ready, (n, 1)),
             object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(IDENTITY, (n, 1)),
         )
@@ -145,7 +200,7 @@ class Slide(BaseFamily):
         place = obs[:, [OBJECT_X, OBJECT_Y]]
         height = task.columns("object.size_z")
         start = Start(
-            q=np.tile(READY, (len(task), 1)),
+            q=np.tile(self.ready, (len(task), 1)),
             object_pos=np.concatenate([place, height], 1),
             object_quat=np.tile(IDENTITY, (len(task), 1)),
         )
@@ -178,7 +233,7 @@ class Slide(BaseFamily):
         A state is worth minus its distance to the target, as a share of the mark's distance, plus
         half of its closeness. An episode that ends on the target earns 1.
         """
-        start_x, start_y = START
+        start_x, start_y = self.mark
         x = obs[..., TARGET_X] - start_x
         y = obs[..., TARGET_Y] - start_y
         at_mark = (x**2 + y**2) ** 0.5
@@ -203,18 +258,6 @@ class Slide(BaseFamily):
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
         return _distance(obs).clip(max=self.max_distance)
-
-
-def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:
-    """Logarithms of friction, (n,)."""
-    trained = rng.uniform(LOW, HIGH, n)
-    if not held_out:
-        return trained
-    coin = rng.random(n)
-    is_slippery = coin < 0.5
-    slippery = rng.uniform(LOWEST, LOW, n)
-    rough = rng.uniform(HIGH, HIGHEST, n)
-    return np.where(is_slippery, slippery, rough)
 
 
 def _distance(obs: ArrayLike) -> ArrayLike:

@@ -271,10 +271,11 @@ def environment_steps(family: str, method: str, bounds: Training) -> int:
     """Of a training to the bounds of a suite."""
     if bounds.steps is not None:
         return bounds.steps
-    config = checkpoint.method_config(method, family, bounds.preset, bounds.settings)
+    built = checkpoint.family_named(family)
+    config = checkpoint.method_config(method, built, bounds.preset, bounds.settings)
     schedule = config.schedule
     iterations = bounds.iterations or schedule.iterations
-    problem = problem_of(checkpoint.family_named(family))
+    problem = problem_of(built)
     return (schedule.random_trials + iterations) * iteration_steps(problem, schedule)
 
 

@@ -408,12 +408,13 @@ def test_objects_are_refused_at_saving() -> None:
 
 def test_settings_are_named_when_wrong() -> None:
     changes = {"gain": 2, "schedule.meta_batch": 9}
-    config = checkpoint.method_config("counter", "tiny", "cpu", changes)
+    tiny = checkpoint.family_named("tiny")
+    config = checkpoint.method_config("counter", tiny, "cpu", changes)
     assert config.schedule.meta_batch == 9
     with pytest.raises(BadArgumentError, match=r"sac.lr.*gain, sizes, schedule.meta_batch"):
-        checkpoint.method_config("counter", "tiny", "cpu", {"sac.lr": 1})
+        checkpoint.method_config("counter", tiny, "cpu", {"sac.lr": 1})
     with pytest.raises(BadArgumentError, match=r"gain"):
-        checkpoint.method_config("counter", "tiny", "cpu", {"gain": "much"})
+        checkpoint.method_config("counter", tiny, "cpu", {"gain": "much"})
 
 
 @pytest.fixture

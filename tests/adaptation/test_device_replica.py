@@ -76,8 +76,9 @@ def random_episode(problem: Problem) -> Transition:
 def build_small(name: str, family: str) -> Any:
     """A method with few gradient steps in its updates."""
     settings = {key: SMALL[key] for key in declared_fields(METHODS[name].Config) if key in SMALL}
-    config = checkpoint.method_config(name, family, "cpu", settings)
-    return checkpoint.build(name, checkpoint.family_named(family), seed=0, config=config)
+    built = checkpoint.family_named(family)
+    config = checkpoint.method_config(name, built, "cpu", settings)
+    return checkpoint.build(name, built, seed=0, config=config)
 
 
 def share_draws(method: Any, replica: Any) -> None:

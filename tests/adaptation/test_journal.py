@@ -216,7 +216,7 @@ def test_a_mark_whose_numbers_fit_no_replay_is_damage(tmp_path: Path) -> None:
 def learned() -> Any:
     """A blind policy after one trial."""
     changes = {"gradient_steps": 1, "buffer_tasks": 16}
-    config = checkpoint.method_config("blind", "point", "cpu", changes)
+    config = checkpoint.method_config("blind", checkpoint.family_named("point"), "cpu", changes)
     method = checkpoint.build("blind", checkpoint.family_named("point"), 0, config)
     method.learn(trial(0, 5))
     return method

@@ -164,7 +164,7 @@ class Recorder:
 
 def test_a_trial_is_one_iteration_older_than_the_weights_that_learn_from_it(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run")
-    config = checkpoint.method_config("blind", "tiny", "cpu", SMALL)
+    config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
     method = checkpoint.build("blind", run.family, 0, config)
     recorder: Any = Recorder(LocalCollector(run, "method", config))
     trials = OverlappingTrials(recorder, 0, None)
@@ -186,7 +186,7 @@ def test_a_trial_is_one_iteration_older_than_the_weights_that_learn_from_it(tmp_
 def test_copies_collect_with_random_numbers_of_their_own(tmp_path: Path) -> None:
     """The same weights in two iterations explore differently, and the method draws otherwise."""
     run = run_of(tmp_path / "run")
-    config = checkpoint.method_config("blind", "tiny", "cpu", SMALL)
+    config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
     method: Any = checkpoint.build("blind", run.family, 0, config)
     before = method.learner.generator.get_state()
     collector = LocalCollector(run, "method", config)
@@ -206,7 +206,7 @@ def test_another_process_collects_bit_for_bit_the_same(
     monkeypatch.undo()  # the other process knows the real worlds only
     settings = {**SMALL, "schedule.meta_batch": 3}
     run = Run.create(tmp_path / "run", RunConfig("oracle", "point", settings=settings))
-    config = checkpoint.method_config("oracle", "point", "cpu", settings)
+    config = checkpoint.method_config("oracle", checkpoint.family_named("point"), "cpu", settings)
     method = checkpoint.build("oracle", run.family, 0, config)
     packed = collection.pack_acting_state(method)
     here = LocalCollector(run, "method", config)
@@ -228,7 +228,7 @@ def test_a_process_that_ends_is_an_error_and_one_that_cannot_start_is_done_witho
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path / "run")
-    config = checkpoint.method_config("blind", "tiny", "cpu", SMALL)
+    config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
     packed = collection.pack_acting_state(checkpoint.build("blind", run.family, 0, config))
     for message in (False, True):
         collector = ProcessCollector(run, "method", config)
@@ -289,7 +289,7 @@ def test_a_training_is_resumed_with_the_weights_of_the_interrupted_trial(tmp_pat
 def test_what_learns_from_its_newest_trials_alone_is_never_collected_ahead(
     tmp_path: Path, method: str
 ) -> None:
-    default: Any = checkpoint.method_config(method, "point", "cpu", {})
+    default: Any = checkpoint.method_config(method, checkpoint.family_named("point"), "cpu", {})
     assert not default.schedule.overlap
     config = RunConfig(method, "point", settings={"schedule.overlap": True})
     with pytest.raises(BadArgumentError, match=r"schedule\.overlap must be false"):
@@ -328,9 +328,10 @@ def test_a_reference_takes_as_many_gradient_steps_as_the_method(tmp_path: Path) 
 
 def test_a_reference_that_acts_in_more_tasks_acts_at_random_no_longer() -> None:
     """An iteration of the method holds twice the steps of the reference's own."""
-    settings = reference_settings("particle_mpc", "slide", "cpu", {}, "oracle")
-    own = checkpoint.method_config("oracle", "slide", "cpu", {})
-    given = checkpoint.method_config("oracle", "slide", "cpu", settings)
+    slide = checkpoint.family_named("slide")
+    settings = reference_settings("particle_mpc", slide, "cpu", {}, "oracle")
+    own = checkpoint.method_config("oracle", slide, "cpu", {})
+    given = checkpoint.method_config("oracle", slide, "cpu", settings)
     assert isinstance(own, MethodConfig)
     assert isinstance(given, MethodConfig)
     assert given.schedule.meta_batch > own.schedule.meta_batch
@@ -392,8 +393,9 @@ def test_time_ends_a_method_that_waits(tmp_path: Path) -> None:
 def test_references_spend_as_much_per_environment_step(method: str, family: str) -> None:
     """In iterations that are not much smaller than those of the method."""
     run = Run(Path("nowhere"), RunConfig(method, family))
-    config: Any = checkpoint.method_config(method, family, "cpu", {})
-    reference: Any = checkpoint.method_config("blind", family, "cpu", run.settings("blind"))
+    built = run.family
+    config: Any = checkpoint.method_config(method, built, "cpu", {})
+    reference: Any = checkpoint.method_config("blind", built, "cpu", run.settings("blind"))
     size = iteration_size(config)
     own_size = iteration_size(reference)
     assert own_size > size / 2

@@ -67,7 +67,7 @@ def test_a_picture_of_a_point_shows_its_path_so_far(tmp_path: Path) -> None:
 
 
 def test_a_page_plays_an_arm_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = view("reach_viperx", tmp_path / "reach.html")
+    path = view("reach", tmp_path / "reach.html", arm="viperx")
     assert path is not None
     assert capfd.readouterr().out == "", "no address of a server that is gone by now"
     assert "<html" in path.read_text(encoding="utf-8").lower()

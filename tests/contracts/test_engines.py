@@ -253,7 +253,6 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "point": "ideal",
         "point_sparse": "ideal",
         "reach": "mujoco",
-        "reach_viperx": "mujoco",
         "slide": "mujoco",
         "walker_params": "mujoco",
     }

@@ -10,19 +10,19 @@ from robots.scene import FLAT_OBJECT
 from robots.signals import Array
 from robots.world import Start, Task
 from sim.engines import ENGINES
-from sim.families.slide import START, Slide
+from sim.families.slide import Slide
 from sim.objects import defaults
 from sim.outlines import SHAPES
 from sim.vec_world import VecWorld
 
-CARRIERS = sorted(name for name in ENGINES if ENGINES[name].supports(Slide.scene))
+CARRIERS = sorted(name for name in ENGINES if ENGINES[name].supports(Slide().scene))
 DEFAULTS = {f"object.{name}": value for name, value in defaults(FLAT_OBJECT).items()}
 BASE = DEFAULTS | {"object.size_x": 0.04, "object.friction": 0.1, "object.restitution": 0.4}
 BASE |= {"marker.x": 0.95, "marker.y": 0.0}
 TICK = 0.01  # s
 TICKS = 300
 PUSH = 0.3  # of the forward speed's range
-MARK = START
+MARK = Slide().mark
 # what differs from BASE, and where the object stands
 WORLDS: dict[str, tuple[dict[str, float], tuple[float, float]]] = {
     "base": ({}, MARK),
@@ -81,7 +81,7 @@ class Record:
 
     @property
     def way(self) -> float:
-        return float(self.pos[-1, 0] - START[0])
+        return float(self.pos[-1, 0] - MARK[0])
 
     @property
     def friction(self) -> float:

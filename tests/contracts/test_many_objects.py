@@ -182,8 +182,11 @@ def states(world: World) -> Array:
 class Crowded(Slide):
     """Slide with a heavy, dull object far away, which is the scene's first."""
 
-    far = LooseObject("far", "box", (0.05, 0.05, 0.05), mass=5.0, restitution=0.0)
-    scene = replace(Slide.scene, objects=(replace(far, position=(-0.5, 0.5, 0.05)), FLAT_OBJECT))
+    def __init__(self) -> None:
+        super().__init__()
+        far = LooseObject("far", "box", (0.05, 0.05, 0.05), mass=5.0, restitution=0.0)
+        far = replace(far, position=(-0.5, 0.5, 0.05))
+        self.scene = replace(self.scene, objects=(far, FLAT_OBJECT))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         alone = super().start(rng, task)

@@ -225,7 +225,7 @@ def test_every_method_is_saved_and_loaded_for_every_family(
     tmp_path: Path, name: str, family: str
 ) -> None:
     built = checkpoint.family_named(family)
-    config = checkpoint.method_config(name, family, "cpu", CHEAP.get(name, {}))
+    config = checkpoint.method_config(name, built, "cpu", CHEAP.get(name, {}))
     if name in NEED_A_SIMULATOR and not built.observes_state:
         with pytest.raises(BadArgumentError, match="does not tell the whole state"):
             checkpoint.build(name, built, seed=3, config=config)

@@ -26,7 +26,7 @@ from sim.engines.bullet_trees import BASE, Tree, build_tree, roots
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.mujoco import MujocoEngine
 from sim.engines.object_fields import OBJECT_FIELDS
-from sim.families import FAMILIES
+from sim.families import FAMILIES, arms_for, make_family
 from sim.families.cheetah import CHEETAH
 from sim.objects import SIZE_NAMES
 from sim.scene_model import compile_scene
@@ -128,9 +128,12 @@ def test_any_tree_of_bodies_is_the_same_in_both_engines(seed: int, client: Clien
             both.check()
 
 
-@pytest.mark.parametrize("name", ON_BULLET)
-def test_every_familys_scene_is_the_same_in_both_engines(name: str) -> None:
-    family = FAMILIES[name]()
+WITH_ARMS = [(name, arm) for name in ON_BULLET for arm in arms_for(name) or [None]]
+
+
+@pytest.mark.parametrize(("name", "arm"), WITH_ARMS)
+def test_every_familys_scene_is_the_same_in_both_engines(name: str, arm: str | None) -> None:
+    family = make_family(name, arm)
     task = family.sample(np.random.default_rng(0), 1, "heldout")
     check_scene(family.scene, task)
 

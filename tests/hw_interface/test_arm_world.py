@@ -34,7 +34,7 @@ from robots.errors import ArmError, BadArgumentError
 from robots.scene import FLAT_OBJECT, LooseObject
 from robots.signals import Array, Pose, Signals, Verdict
 from robots.world import Family, Start, Step, Task
-from sim.families import FAMILIES
+from sim.families import FAMILIES, make_family
 
 SHM = Path("/dev/shm")
 SPAWN = multiprocessing.get_context("spawn")
@@ -431,7 +431,7 @@ def test_a_driver_that_does_not_come_up_is_an_error_and_leaves_no_memory(
 def test_the_reason_why_a_driver_does_not_come_up_is_in_the_error(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    family = FAMILIES["reach_viperx"]()
+    family = make_family("reach", "viperx")
     port = str(tmp_path / "nothing")
     with pytest.raises(ArmError, match=f"before it could connect: .*could not open port {port}"):
         build(family, driver="dynamixel", driver_options={"port": port}, clock="realtime")

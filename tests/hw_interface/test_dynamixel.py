@@ -29,10 +29,10 @@ from robots.errors import ArmError, MissingExtraError
 from robots.kinematics import Kinematics
 from robots.paths import plan_path
 from robots.signals import Command, Condition
-from sim.families import FAMILIES
+from sim.families.reach import Reach
 from sim.plant import Plant
 
-FAMILY = FAMILIES["reach_viperx"]()
+FAMILY = Reach(VIPERX)
 NOMINAL = json.loads(VIPERX.urdf.with_name("dynamixel.json").read_text())
 UNPLUGGED = "the bus is unplugged"
 SHORT = 20.0  # ms, where answers stay away for ever

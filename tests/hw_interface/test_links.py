@@ -10,7 +10,6 @@ from hw_interface.control.controller import ArmController
 from hw_interface.control.watchdog import Event, Mode, WatchdogConfig
 from hw_interface.devices import Devices
 from robots.actions import JointVelocity
-from robots.arm import Limits
 from robots.catalog.panda import PANDA
 from robots.clearance import Clearance
 from robots.kinematics import Kinematics
@@ -33,8 +32,10 @@ def line_under_the_table() -> Array:
 class Anywhere(Push):
     """A policy that moves the joints, with all the room that the arm's own limits allow."""
 
-    limits: Limits = PANDA.limits
-    action = JointVelocity(PANDA)
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = PANDA.limits
+        self.action = JointVelocity(PANDA)
 
 
 class JointRig(Rig):
@@ -62,7 +63,7 @@ def test_a_policy_cannot_push_the_elbow_into_the_table() -> None:
     rig.watchdog.arm(rig.now)
     way = line[-1] - line[0]
     velocity = 0.3 * way / np.abs(way / PANDA.limits.dq).max()
-    action = velocity / Anywhere.action.spec.high
+    action = velocity / Anywhere().action.spec.high
     for _ in range(40):
         rig.seq += 1
         rig.controller.set_action(rig.seq, rig.now, action)

@@ -42,7 +42,7 @@ from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.errors import ArmError
 from robots.signals import Array, Condition, JointState
-from sim.families import FAMILIES
+from sim.families import make_family
 
 STOPS = 200
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -344,7 +344,7 @@ def assert_within_limits_from(driver: FakeDriver, written: int) -> None:
 
 def test_a_dynamixel_port_that_was_unplugged_is_opened_again(tmp_path: Path) -> None:
     """The device has the same name again, as a link in /dev/serial/by-id has."""
-    family = FAMILIES["reach_viperx"]()
+    family = make_family("reach", "viperx")
     link = tmp_path / "port"
     events: list[Event] = []
 

@@ -26,6 +26,7 @@ from robots.spheres import Spheres
 # the table.
 DIVES = {
     "panda": np.array([-2.274, -1.758, 2.664, -1.355, -0.329, 0.285, 1.399]),
+    "ur5e": np.array([-1.145, -0.108, 1.107, -2.941, 0.563, 1.601]),
     "viperx": np.array([0.445, 1.177, -0.023, -2.962, 2.14, 0.801]),
 }
 ROUNDING = 1e-8  # m

@@ -26,7 +26,9 @@ def short(name: str) -> Pearl | Oracle:
     settings = {"schedule.meta_batch": N, "gradient_steps": 1, "buffer_tasks": N}
     if name == "pearl":
         settings = {f"sac.{key}": value for key, value in settings.items()}
-    config = checkpoint.method_config(name, "point_sparse", "cpu", settings)
+    config = checkpoint.method_config(
+        name, checkpoint.family_named("point_sparse"), "cpu", settings
+    )
     return checkpoint.build(name, FAMILY, 0, config)
 
 

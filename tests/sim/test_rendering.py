@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim.families import FAMILIES
+from robots.catalog import ARMS
+from sim.families import FAMILIES, make_family
 from sim.outlines import SHAPES
 from sim.rendering import SIZE, record_trial, render_frame
 from sim.rendering import canvas as canvas_module
@@ -55,13 +56,16 @@ def test_a_world_must_be_reset_before_it_is_rendered() -> None:
 
 
 @pytest.mark.parametrize("opengl", [True, False])
-@pytest.mark.parametrize("name", ["slide", "reach", "reach_viperx", "cheetah_vel"])
+@pytest.mark.parametrize(
+    ("name", "arm"),
+    [("slide", None), ("cheetah_vel", None), *(("reach", arm) for arm in ARMS)],
+)
 def test_the_body_fills_its_share_of_the_picture(
-    name: str, opengl: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, arm: str | None, opengl: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not opengl:
         monkeypatch.setattr(canvas_module, "offscreen_context", lambda: None)
-    family = FAMILIES[name]()
+    family = make_family(name, arm)
     clip = record_trial(family, 0)[0].resample(np.zeros(1))
     stage = Stage(family.scene, clip)
     links = stage.model.geom_bodyid > 0

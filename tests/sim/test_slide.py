@@ -9,18 +9,21 @@ import pytest
 from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Signals
 from robots.world import Family, Task
-from sim.families.slide import OBJECT_X, OBJECT_Y, READY, START, TARGET_X, TARGET_Y, Slide
+from sim.families.slide import OBJECT_X, OBJECT_Y, TARGET_X, TARGET_Y, Slide
 from sim.vec_world import VecWorld
+
+MARK = Slide().mark
 
 
 class Finer(Slide):
     """The same physics in steps of half the length."""
 
-    scene = replace(
-        Slide.scene,
-        timestep=Slide.scene.timestep / 2,
-        contact_timestep=Slide.scene.contact_timestep / 2,
-    )
+    def __init__(self) -> None:
+        super().__init__()
+        contact = self.scene.contact_timestep
+        assert contact is not None
+        timestep = self.scene.timestep / 2
+        self.scene = replace(self.scene, timestep=timestep, contact_timestep=contact / 2)
 
 
 def strike(
@@ -125,7 +128,7 @@ def test_the_same_strike_sends_a_slippery_object_further(engine: str, tasks: Tas
     values[:, tasks.names.index("object.friction")] = (0.05, 0.08, 0.11, 0.155)
     task = Task(tasks.names, values, np.arange(4))
     obs, signals = strike(engine, task, np.full(4, 0.5))
-    distance = obs[:, OBJECT_X] - START[0]
+    distance = obs[:, OBJECT_X] - MARK[0]
     assert (np.diff(distance) < -0.02).all()
     assert distance[0] / distance[-1] > 1.5, "friction must matter"
     height = signals.object_pos[:, 2] - values[:, tasks.names.index("object.size_z")]
@@ -135,7 +138,7 @@ def test_the_same_strike_sends_a_slippery_object_further(engine: str, tasks: Tas
 def test_objects_go_about_as_far_in_both_engines(tasks: Task) -> None:
     speed = aimed(tasks) * np.tile(np.linspace(0.7, 1.1, 8), 2)
     ends = [strike(engine, tasks, speed)[0] for engine in ("mujoco", "bullet")]
-    in_mujoco, in_bullet = (obs[:, OBJECT_X] - START[0] for obs in ends)
+    in_mujoco, in_bullet = (obs[:, OBJECT_X] - MARK[0] for obs in ends)
     assert np.corrcoef(in_mujoco, in_bullet)[0, 1] > 0.97
     assert np.median(in_bullet / in_mujoco) == pytest.approx(1.0, abs=0.1)
 
@@ -153,7 +156,7 @@ def test_what_a_strike_asks_of_the_joints_follows_from_the_setpoint_alone() -> N
     speed = 0.75 * family.action.spec.high[0]
     kinematics = Kinematics(family.body)
     for turn, expected in ((0.0, (speed, 0.0)), (0.1, (0.0, -0.4))):
-        q = READY + turn * np.eye(7)[0]
+        q = family.ready + turn * np.eye(7)[0]
         rest = np.zeros((1, 7))
         dq = family.action(action, Setpoint(q[None], rest, rest))
         _, _, jacobian = kinematics.forward_jacobian(q[None])
@@ -193,7 +196,7 @@ def test_an_estimated_shape_is_taken_as_the_nearest_one() -> None:
     family = Slide()
     task = family.sample(np.random.default_rng(0), 4)
     estimated = task.with_columns({"object.shape": np.array([-1.7, 0.8, 3.6, 5.2])})
-    obs = np.tile([*START, 0.0, 1.0, 0.9, 0.0], (4, 1))
+    obs = np.tile([*MARK, 0.0, 1.0, 0.9, 0.0], (4, 1))
     simulated, start = family.state_of(obs, estimated)
     assert simulated["object.shape"].tolist() == [0, 1, 4, 4]
     VecWorld(family, n=4).reset(simulated, start=start)

@@ -14,7 +14,7 @@ from sim.families.point import Point
 from sim.vec_world import VecWorld
 
 N = 3
-TOOL_VELOCITY = Push.obs.indices(["tool.vx", "tool.vy"])
+TOOL_VELOCITY = Push().obs.indices(["tool.vx", "tool.vy"])
 
 
 def point(

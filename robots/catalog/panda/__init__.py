@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
+from robots.zones import ReachZone, StrikeZone
 
 PANDA = ArmSpec(
     name="panda",
@@ -57,5 +58,27 @@ PANDA = ArmSpec(
             [-1.1, 1.1],
             [0.02, 1.4],
         ]
+    ),
+    # Ours.
+    reach_zone=ReachZone(
+        ready=np.array([0.0, -0.2227, 0.0, -2.2955, 0.0, 2.0728, 0.0]),
+        center=np.array([0.475, 0.0, 0.3]),
+        half_range=np.array([0.125, 0.25, 0.15]),
+        speed=0.5,
+        goal_radius=0.05,
+    ),
+    # Ours: from 0.33 m, where the tool begins, to the mark is about what the limits of acceleration
+    # need to reach the highest speed of a strike.
+    strike_zone=StrikeZone(
+        ready=np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0]),
+        height=0.03,
+        mark=0.5,
+        tool_box=np.array(
+            [
+                [0.25, 0.62],
+                [-0.15, 0.15],
+                [0.02, 0.2],
+            ]
+        ),
     ),
 )

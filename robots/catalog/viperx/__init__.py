@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
+from robots.zones import ReachZone
 
 VIPERX = ArmSpec(
     name="viperx",
@@ -62,5 +63,13 @@ VIPERX = ArmSpec(
             [-0.8, 0.8],
             [0.02, 1.0],
         ]
+    ),
+    # Ours. There is no strike zone: ...
+    reach_zone=ReachZone(
+        ready=np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0]),
+        center=np.array([0.36, 0.0, 0.2]),
+        half_range=np.array([0.1, 0.15, 0.08]),
+        speed=0.3,
+        goal_radius=0.03,
     ),
 )

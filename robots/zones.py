@@ -1,0 +1,29 @@
+"""Where an arm has room for a kind of task: numbers of its catalog entry, all in its base frame.
+
+A family of tasks takes any arm that has the zone it needs.
+"""
+
+from dataclasses import dataclass
+
+from robots.signals import Array
+
+
+@dataclass(frozen=True)
+class ReachZone:
+    """Free space in front of an arm, for tasks of bringing the tool to a place."""
+
+    ready: Array  # (j,) rad or m, the tool in the center, pointing down
+    center: Array  # (3,) m, of the box of goals
+    half_range: Array  # (3,) m, half the box along each axis
+    speed: float  # m/s of the tool along each axis
+    goal_radius: float  # m, a tool this close to a goal is at the goal
+
+
+@dataclass(frozen=True)
+class StrikeZone:
+    """A lane on the table along the x axis, for tasks of striking an object out of reach."""
+
+    ready: Array  # (j,) rad or m, the tool behind the object on the x axis, pointing down
+    height: float  # m, z of the tool
+    mark: float  # m, x of the object's center before the strike
+    tool_box: Array  # (3, 2) m, of the tool; the far face in x is the line that stops it
