@@ -250,8 +250,7 @@ def trial(
     A trial that was stopped resumes when it is called again with the same arguments.
 
     Args:
-        run: a run, or its folder.
-        arm: the one that the run was trained for, which is also taken without a name.
+        run: a run, or its folder; the arm that it was trained for need not be named.
         driver: what drives the arm; ``"twin"`` simulates it.
         objects: how many; ``seed`` draws them.
         episodes: of each object; None: the family's.

@@ -111,8 +111,8 @@ def test_an_arm_without_room_is_refused_with_those_that_have_it() -> None:
 
 
 def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
-    assert REACHING == list(ARMS)
-    assert STRIKING == [name for name in ARMS if ARMS[name].strike_zone is not None]
+    assert list(ARMS) == REACHING
+    assert [name for name in ARMS if ARMS[name].strike_zone is not None] == STRIKING
     assert arms_for("point") == []
 
 
