@@ -11,7 +11,7 @@ from hw_interface.control.client import ControlClient, EventRecord
 from hw_interface.control.events import Mode
 from hw_interface.control.layout import Record
 from hw_interface.control.pacing import count_ticks_per_action
-from hw_interface.control.requests import Request
+from hw_interface.control.requests import Request, unname_object
 from hw_interface.control.timing import Timing
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
@@ -108,7 +108,7 @@ class ArmWorld:
         """
         if len(task) != 1:
             raise BadArgumentError(f"an arm takes one task at a time, got {len(task)}")
-        start = self.family.start(self.rng, task)
+        start = unname_object(self.family.start(self.rng, task))
         # a task may have more parameters than its family reads, and in another order
         self._task_values = task.columns(*self.family.task_names)
         self._marker = self.family.marker(task)
@@ -230,7 +230,8 @@ class ArmWorld:
     def _measure(self, state: Record) -> Signals:
         """The signals of a published state."""
         stamp = self._periods * self.dt
-        return published_signals(state, self._kinematics, self._marker, stamp)
+        scene = self.family.scene
+        return published_signals(state, self._kinematics, scene, self._marker, stamp)
 
     def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.

@@ -23,12 +23,26 @@ class Devices:
     placer: ObjectPlacer | None = None
 
 
-def check_tracker(scene: Scene, tracker: object | None) -> None:
-    """Refuse an arm that cannot see the object which its family observes.
+def check_one_object(scene: Scene) -> None:
+    """Refuse a scene of several objects: a tracker measures one, and one is placed.
 
     Raises:
-        BadArgumentError: there is no tracker.
+        BadArgumentError: there are several; the message names them.
     """
+    if len(scene.objects) > 1:
+        raise BadArgumentError(
+            f"an arm handles one loose object, and the task has {len(scene.objects)}:"
+            f" {scene.description}"
+        )
+
+
+def check_tracker(scene: Scene, tracker: object | None) -> None:
+    """Refuse an arm that cannot see what its family observes.
+
+    Raises:
+        BadArgumentError: there is no tracker for the object, or there are several objects.
+    """
+    check_one_object(scene)
     if scene.objects and tracker is None:
         raise BadArgumentError("the task has an object, which the arm cannot see: give a tracker")
 
@@ -89,11 +103,13 @@ class DevicePlan:
             raise BadArgumentError(f"{message}: use the clock realtime, not lockstep")
 
     def check_object(self, placer: ObjectPlacer | None) -> None:
-        """Refuse an object that cannot be placed or seen, and devices that a simulated arm has.
+        """Refuse objects that cannot be placed or seen, and devices that a simulated arm has.
 
         Raises:
-            BadArgumentError: it is such a device, or there is no placer or no tracker.
+            BadArgumentError: it is such a device, there is no placer or no tracker, or there are
+                several objects.
         """
+        check_one_object(self.scene)
         if self.driver.capabilities.realtime:
             if self.scene.objects and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")

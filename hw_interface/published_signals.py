@@ -4,23 +4,26 @@ import numpy as np
 
 from hw_interface.control.layout import POSE, Record
 from robots.kinematics import Kinematics
-from robots.signals import Array, Signals
+from robots.scene import Scene
+from robots.signals import Array, ObjectMotion, Signals
 
 
 def published_signals(
-    state: Record, kinematics: Kinematics, marker: Array, stamp: float
+    state: Record, kinematics: Kinematics, scene: Scene, marker: Array, stamp: float
 ) -> Signals:
     """The signals (1, ...) of a published state.
 
     Args:
         state: see ``layout.memory_layout``.
         kinematics: of the arm.
+        scene: the arm and the one object that is tracked, if there is one.
         marker: (1, 3) m, of the task.
         stamp: s since the episode began.
     """
     q = state["q"][None]
     dq = state["dq"][None]
     tracked = state["object"][None]
+    motion = ObjectMotion(tracked[:, :3], tracked[:, 3:POSE], tracked[:, POSE:])
     tool_pos, tool_quat = kinematics.forward(q)
     jacobian = kinematics.jacobian(q)
     return Signals(
@@ -30,9 +33,10 @@ def published_signals(
         tool_pos=tool_pos,
         tool_quat=tool_quat,
         tool_vel=np.einsum("nij,nj->ni", jacobian[:, :3], dq),
-        object_pos=tracked[:, :3],
-        object_quat=tracked[:, 3:POSE],
-        object_vel=tracked[:, POSE:],
+        object_pos=motion.pos,
+        object_quat=motion.quat,
+        object_vel=motion.vel,
         marker=marker,
         stamp=np.array([stamp]),
+        objects={item.name: motion for item in scene.objects},
     )

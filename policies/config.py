@@ -109,11 +109,14 @@ def derive_buffer_tasks(problem: Problem, schedule: CollectionSchedule) -> int:
     """Tasks in the replay: those of the whole training, as far as memory allows."""
     trials = schedule.random_trials + schedule.iterations
     all_tasks = trials * schedule.meta_batch
-    columns = 2 * (problem.obs_dim + problem.action_dim) + FLAGS_AND_REWARD
-    trial_steps = schedule.episodes_per_trial * problem.horizon
-    task_bytes = BYTES_PER_NUMBER * columns * trial_steps
-    fitting_tasks = REPLAY_BYTES // task_bytes
+    fitting_tasks = REPLAY_BYTES // (schedule.episodes_per_trial * episode_bytes(problem))
     return max(schedule.meta_batch, min(all_tasks, fitting_tasks))
+
+
+def episode_bytes(problem: Problem) -> int:
+    """Memory that the transitions of one episode take."""
+    columns = 2 * (problem.obs_dim + problem.action_dim) + FLAGS_AND_REWARD
+    return BYTES_PER_NUMBER * columns * problem.horizon
 
 
 def iteration_steps(problem: Problem, schedule: CollectionSchedule) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from policies.belief import map_tensors
-from policies.ranges import Count, WholeNumber
+from policies.ranges import Count, LargeCount, WholeNumber
 from robots.signals import ArrayLike
 
 B = TypeVar("B")
@@ -162,7 +162,7 @@ class CollectionSchedule:
     meta_batch: Count  # tasks of an iteration, acted in at once
     episodes_per_trial: Count  # episodes of each task, with the belief carried over
     random_trials: WholeNumber = 0  # trials of random actions before the first gradient step
-    iterations: Count = 100  # iterations of a full training: collect trials, then learn
+    iterations: LargeCount = 100  # iterations of a full training: collect trials, then learn
     # collect an iteration while the one before is learned, with the weights from before it; only
     # for methods that learn from a replay. It takes a second core, and gives the same on one
     overlap: bool = False

@@ -17,7 +17,9 @@ AtLeastOne = Annotated[float, Meta(ge=1, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 PositiveShare = Annotated[float, Meta(gt=0, le=1)]
 Discount = Annotated[float, Meta(ge=0, lt=1)]
-Count = Annotated[int, Meta(ge=1)]
+# Of things that are in memory at once, as in a batch; far above what is trained here.
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+LargeCount = Annotated[int, Meta(ge=1)]  # of what takes time alone, or is checked otherwise
 WholeNumber = Annotated[int, Meta(ge=0)]
 LARGEST_SEED = 2**32 - 1  # NumPy's older generators take no larger one, PyTorch's up to 2**64 - 1
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]

@@ -5,6 +5,7 @@ it are named ``sac.lr``. A setting's meaning is the comment on its field's line 
 unit may come first: ``# [rad/s] largest speed``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, Protocol, Self, TypeVar, get_type_hints
 
@@ -105,10 +106,11 @@ def _resolve(
     declared = declared_fields(kind)
     layers: list[tuple[Source, dict[str, Any]]] = [("preset", preset or {}), ("set", changes)]
     for source, layer in layers:
-        for name, value in _flatten(layer).items():
+        for name, value in flatten(layer).items():
             if name not in declared:
                 names = ", ".join(declared)
-                raise BadArgumentError(f"no setting {name!r}; there are: {names}")
+                hint = _suggest(name, declared)
+                raise BadArgumentError(f"no setting {name!r}{hint}; there are: {names}")
             converted = convert(name, value, declared[name].annotation)
             _switch_on_parents(resolved, name, declared, problem)
             if converted is None:
@@ -117,11 +119,28 @@ def _resolve(
     return resolved
 
 
+def _suggest(name: str, declared: Iterable[str]) -> str:
+    """A hint at the settings whose names end as much like ``name`` as any; empty without one."""
+    shared = {known: _shared_parts(name, known) for known in declared}
+    most = max(shared.values())
+    if most == 0:
+        return ""
+    similar = [known for known, parts in shared.items() if parts == most]
+    return f" (did you mean {' or '.join(similar)}?)"
+
+
+def _shared_parts(name: str, other: str) -> int:
+    """How many of the last parts of two dotted names are the same."""
+    backwards = zip(reversed(name.split(".")), reversed(other.split(".")), strict=False)
+    is_same = [own == others for own, others in backwards]
+    return is_same.index(False) if False in is_same else len(is_same)
+
+
 def _derive(kind: type[C], problem: Problem) -> Resolved:
     """Value and source of every setting before presets and changes."""
     defaults = default_values(kind)
     resolved: Resolved = {}
-    for name, value in _flatten(kind.for_problem(problem)).items():
+    for name, value in flatten(kind.for_problem(problem)).items():
         is_default = name in defaults and defaults[name] == value
         resolved[name] = (value, "default" if is_default else "derived")
     return resolved
@@ -129,11 +148,11 @@ def _derive(kind: type[C], problem: Problem) -> Resolved:
 
 def default_values(kind: Any) -> dict[str, Any]:
     """The default of every setting, also of those within a config that is off by default."""
-    defaults = _flatten(kind())
+    defaults = flatten(kind())
     for name, field in declared_fields(kind).items():
         nested = config_in(field.annotation)
         if nested is not None:
-            for child, value in _flatten(nested()).items():
+            for child, value in flatten(nested()).items():
                 defaults[f"{name}.{child}"] = value
     return defaults
 
@@ -162,7 +181,7 @@ def _remove_children(resolved: Resolved, name: str) -> None:
         del resolved[child]
 
 
-def _flatten(tree: Any) -> dict[str, Any]:
+def flatten(tree: Any) -> dict[str, Any]:
     """The leaves of nested configs or dicts by dotted name."""
     if is_dataclass(tree):
         tree = {field.name: getattr(tree, field.name) for field in fields(tree)}
@@ -172,7 +191,7 @@ def _flatten(tree: Any) -> dict[str, Any]:
         if not nested:
             leaves[name] = value
             continue
-        for child, leaf in _flatten(value).items():
+        for child, leaf in flatten(value).items():
             leaves[f"{name}.{child}"] = leaf
     return leaves
 

@@ -135,7 +135,7 @@ class Signals:
     object_vel: Array  # (n, 6) m/s, rad/s
     marker: Array  # (n, 3) m, position of the visible target
     stamp: Array  # (n,) s since the episode began
-    # every object by its name, the first one too; empty where a tracker sees the only one
+    # every object by its name, the first one too
     objects: Mapping[str, ObjectMotion] = field(default_factory=dict)
     # Of a FreeWalker; None of every other body.
     center_of_mass: Array | None = None  # (n, 3) m

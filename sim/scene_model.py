@@ -14,6 +14,7 @@ from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
 from robots.scene import Fixture, LooseObject, Scene
 from robots.signals import Array, Mask
+from sim.motors import order_motors
 from sim.objects import mesh_hull, part_kinds
 
 GEOMS = {
@@ -109,7 +110,7 @@ def body_model(body: Body) -> mujoco.MjSpec:
 def _(body: Walker) -> mujoco.MjSpec:
     """A walker's MJCF, which has ground and motors."""
     spec = mujoco.MjSpec.from_file(str(body.mjcf))
-    _order_motors(spec, body)
+    order_motors(spec, body)
     return spec
 
 
@@ -117,30 +118,14 @@ def _(body: Walker) -> mujoco.MjSpec:
 def _(body: FreeWalker) -> mujoco.MjSpec:
     """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
     spec = mujoco.MjSpec.from_file(str(body.mjcf))
-    _order_motors(spec, body)
+    order_motors(spec, body)
     (root,) = body.root_joints
-    torso = spec.joint(root).parent.name
+    joint = spec.joint(root)
+    if joint is None:
+        raise BadArgumentError(f"{body.name}: {body.mjcf} has no joint {root!r}")
+    torso = joint.parent.name
     _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
     return spec
-
-
-def _order_motors(spec: mujoco.MjSpec, body: Walker) -> None:
-    """Put the motors into the order of the joints that they drive."""
-    driven = tuple(motor.target for motor in spec.actuators)
-    if driven == body.joints:
-        return
-    motors = {motor.target: motor for motor in spec.actuators}
-    for joint in body.joints:
-        old = motors[joint]
-        copied = {
-            "gear": old.gear.copy(),
-            "ctrllimited": old.ctrllimited,
-            "ctrlrange": old.ctrlrange.copy(),
-        }
-        spec.delete(old)
-        motor = spec.add_actuator(name=joint, target=joint, **copied)
-        motor.set_to_motor()
-        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
 
 
 @body_model.register

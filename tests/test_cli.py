@@ -193,6 +193,19 @@ REFUSALS = [
     ("train pearl --family point --set sac.gamma=2", "sac.gamma=2 is not allowed: give a number"),
     ("train pearl --family point --set sac.hidden=64,0", "sac.hidden='64,0' is not allowed"),
     ("train pearl --family point --set sac.lr=fast", "sac.lr='fast' is not allowed"),
+    (
+        "train pearl --family slide --set range.object.mass=-1,0.5",
+        "range.object.mass=-1,0.5 is not allowed: give LOW,HIGH in ascending order, from 0.01 to 5",
+    ),
+    (
+        "train pearl --family slide --set range.object.mas=0.2,0.5",
+        "slide has no range.object.mas; there are: range.object.shape",
+    ),
+    (
+        "train pearl --family slide --set range.object.mass=light",
+        "range.object.mass='light' is not allowed: give numbers",
+    ),
+    ("settings pearl --family point --set range.goal.x=1,-1", "range.goal.x=1,-1 is not allowed"),
     ("settings pearl --family skate", "no family named 'skate'; there are:"),
     ("settings pearl --family point --set sac.lr=-1", "sac.lr=-1 is not allowed"),
     ("settings pearl", "--family"),
@@ -426,7 +439,7 @@ def test_a_trial_answers_with_a_comparison_and_what_the_arm_did(
     status, trial, _ = pliant(capfd, "trial", out, *arm)
     assert status == 0
     check_comparison(trial)
-    of_the_arm = {"arm", "driver", "verdicts", "timing", "recording_error"}
+    of_the_arm = {"arm", "driver", "verdicts", "timing", "recording_error", "park_error"}
     of_the_belief = {"not_adapted", "updates_failed"}
     assert set(trial) == COMPARISON | of_the_arm | of_the_belief
     assert (trial["arm"], trial["driver"], trial["timing"]) == ("panda", "twin", None)

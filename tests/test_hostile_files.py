@@ -8,11 +8,14 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from test_cli import pliant
 
 from adaptation.commands import COMMANDS
+from adaptation.jobs import train as train_job
 from adaptation.runs import archive
 from adaptation.runs.files import whole_file
 
@@ -231,11 +234,26 @@ def test_a_config_of_absurd_size_is_refused_before_anything_is_built(
     assert pliant(capfd, *words.split())[0] == 2
 
 
-def test_a_setting_that_needs_more_memory_than_there_is_fails_in_one_line(
+def test_a_setting_that_needs_more_memory_than_there_is_is_refused_by_name(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     words = f"train blind --family point --no-references --out {tmp_path / 'run'}"
     status, answer, complaint = pliant(capfd, *words.split(), "--set", "buffer_tasks=1000000000000")
+    assert status == 2
+    assert "buffer_tasks=1000000000000 is not allowed" in answer["error"]
+    assert "Traceback" not in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_cannot_be_had_is_an_error_of_one_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_all_memory(run: Any) -> None:
+        torch.empty(10**15)
+
+    monkeypatch.setattr(train_job, "train", take_all_memory)
+    words = f"train blind --family point --no-references --out {tmp_path / 'run'}"
+    status, answer, complaint = pliant(capfd, *words.split())
     assert status == 1
     assert answer == {"error": "not enough memory"}
     assert "Traceback" not in complaint

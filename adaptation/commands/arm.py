@@ -126,7 +126,7 @@ class Deploy(ArmOptions):
                 park=self.park,
             )
             _print_deployed(result)
-        return result if result.recording_error is None else Incomplete(result)
+        return result if _is_complete(result) else Incomplete(result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,12 @@ class Trial(ArmOptions):
             _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
             if result.timing is not None:
                 print(describe_timing(result.timing))
-        return result if result.recording_error is None else Incomplete(result)
+        return result if _is_complete(result) else Incomplete(result)
+
+
+def _is_complete(result: "DeployResult | TrialResult") -> bool:
+    """Whether the recording is whole and the arm was parked where that was asked for."""
+    return result.recording_error is None and result.park_error is None
 
 
 def _print_deployed(result: "DeployResult") -> None:

@@ -1,7 +1,7 @@
 """``pliant list`` and ``pliant settings``: the names that exist, and what can be set."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from sim.families import FAMILIES
 
 if TYPE_CHECKING:
     from policies.settings import Setting
+    from robots.world import Family
 
 REGISTRIES = {
     "families": FAMILIES,
@@ -49,6 +50,8 @@ class List:
 class Settings:
     """List every setting of a method for a family: value, source, unit and meaning.
 
+    The family's ranges, which tasks are drawn from, stand at the end.
+
     The source of a value is the default, derived (from the family's shapes and horizon), the
     preset's file, or --set. `pliant train ... --set NAME=VALUE` changes any of them.
     """
@@ -72,14 +75,16 @@ class Settings:
         check_name(ARMS, self.arm)
         from adaptation.problem import problem_of
         from adaptation.runs import checkpoint
+        from adaptation.runs.range_settings import split_ranges
         from policies.config import MethodConfig
         from policies.presets import load_preset, resolve_preset
         from policies.settings import estimate, list_settings
 
         changes = parse_pairs("--set", self.set)
         budget, changes = resolve_preset(self.method, self.preset, changes)
-        family = checkpoint.family_named(self.family, self.arm)
+        family = checkpoint.family_for(self.family, self.arm, changes)
         config = checkpoint.method_config(self.method, family, budget, changes)
+        ranges, changes = split_ranges(changes)
         problem = problem_of(family)
         preset = load_preset(self.method, family.name, budget)
         settings = list_settings(type(config), problem, preset, changes)
@@ -87,6 +92,7 @@ class Settings:
         if budget != self.preset:
             sources["set"] = f"{self.preset} or --set"
         entries = [describe_setting(setting, sources) for setting in settings]
+        entries += describe_ranges(family, ranges, sources["set"])
         rows = [[format_value(value) for value in entry.values()] for entry in entries]
         print_table(HEADINGS, rows)
         answer: dict[str, object] = {
@@ -115,6 +121,26 @@ def describe_setting(setting: "Setting", sources: dict[str, str]) -> dict[str, o
         "unit": setting.unit,
         "meaning": setting.meaning,
     }
+
+
+def describe_ranges(
+    family: "Family", changed: Collection[str], source: str
+) -> list[dict[str, object]]:
+    """A family's ranges as settings; ``source`` is where those that are changed come from."""
+    from sim.randomization import HELDOUT, PREFIX, parameters_of, range_names
+
+    entries: list[dict[str, object]] = []
+    for name, parameter in range_names(parameters_of(family)).items():
+        drawn = parameter.of("heldout" if name.endswith(HELDOUT) else "train")
+        entry: dict[str, object] = {
+            "name": f"{PREFIX}.{name}",
+            "value": drawn.numbers,
+            "source": source if name in changed else "default",
+            "unit": parameter.unit,
+            "meaning": f"{drawn.distribution}; {parameter.meaning}",
+        }
+        entries.append(entry)
+    return entries
 
 
 def format_value(value: object) -> str:

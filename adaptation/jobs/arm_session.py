@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +18,24 @@ from adaptation.metrics import final_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
+from hw_interface.devices import check_one_object
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
+from robots.errors import PliantError
 from robots.world import Family, Start, Step, Task
 
 UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What went wrong at the end of a session, whose episodes are all there; None: nothing."""
+
+    recording_error: str | None = None
+    park_error: str | None = None
 
 
 class ArmSession:
@@ -74,8 +84,8 @@ class ArmSession:
         Raises:
             UnknownNameError: no arm or driver of this name.
             MissingExtraError: the driver needs a package that is not installed.
-            BadArgumentError: an option does not exist or is not possible, or the clock does not fit
-                the driver.
+            BadArgumentError: an option does not exist or is not possible, the clock does not fit
+                the driver, or the family has several objects.
         """
         self.family = family
         self.clock = clock or default_clock(driver)
@@ -92,7 +102,9 @@ class ArmSession:
         self._operator = operator
         self._park = park
         self._parked = False
+        self._park_error: str | None = None
         kind = DRIVERS[driver]
+        check_one_object(family.scene)
         check_clock(driver, self.clock)
         kind(self._arm, family.scene, kind.Options(**self._options))
 
@@ -122,11 +134,7 @@ class ArmSession:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Park the arm if that was asked for, then stop and disconnect it.
-
-        Raises:
-            ArmError: it did not arrive at its rest pose, and was stopped where it is.
-        """
+        """Park the arm if that was asked for, see ``ending``, then stop and disconnect it."""
         # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
         with ExitStack() as steps:
             if self._operator is not None:
@@ -141,16 +149,30 @@ class ArmSession:
     def _park_arm(self) -> None:
         """Move to the rest pose, once an operator who holds the arm has released it."""
         wait_until_free = self.world.wait_for_operator
-        if wait_until_free is not None:
-            wait_until_free()
-        self.world.moves.park()
-        self._parked = True
+        try:
+            if wait_until_free is not None:
+                wait_until_free()
+            self.world.moves.park()
+            self._parked = True
+        except PliantError as error:
+            self._park_error = str(error)
+        except KeyboardInterrupt:
+            if self._operator is None or not self._operator.end_requested:
+                raise
+            self._park_error = "the operator asked for the end before"
+
+    @property
+    def ending(self) -> Ending:
+        """What went wrong at the end of a session that is closed."""
+        return Ending(self.world.recorder.failure, self._park_error)
 
     def _report_end(self, operator: OperatorConsole) -> None:
         control = self.world.control
         end = describe_final_state(control.final_state, control.process.exitcode)
         if self._parked:
             end += ", parked"
+        if self._park_error is not None:
+            end += f", not parked: {self._park_error}"
         operator.report_end(end, self.world.recorder.path)
 
     def run_object(

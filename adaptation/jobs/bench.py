@@ -208,7 +208,7 @@ def _seconds(plan: Plan) -> float:
 def _guess_seconds(cell: Cell) -> float:
     """Roughly how long the training takes."""
     training = check_config(cell.training)
-    family = checkpoint.family_named(training.family, training.arm)
+    family = checkpoint.family_for(training.family, training.arm, training.settings)
     config = checkpoint.method_config(training.method, family, training.preset, training.settings)
     guesses = [inf if training.minutes is None else 60 * training.minutes]
     if isinstance(config, MethodConfig):

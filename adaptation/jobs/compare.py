@@ -14,6 +14,7 @@ from adaptation.jobs.evaluate import Conditions, evaluate_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
 from adaptation.runs.log import read_log
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import (
     POLICIES,
     REFERENCES,
@@ -98,6 +99,9 @@ def _check(runs: Sequence[Run]) -> None:
     if len(families) != 1:
         names = ", ".join(sorted(families))
         raise BadArgumentError(f"runs of one family can be compared; these are of: {names}")
+    first, *others = [ranges_in(run.config.settings) for run in runs]
+    if any(ranges != first for ranges in others):
+        raise BadArgumentError("runs of one family can be compared; these differ in its ranges")
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < len(paths):
         raise BadArgumentError("a run is named twice")

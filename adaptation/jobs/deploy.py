@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from adaptation.jobs.arm_options import default_clock
-from adaptation.jobs.arm_session import ArmSession, sample_objects
+from adaptation.jobs.arm_session import ArmSession, Ending, sample_objects
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.runs.records import DeployResult, EpisodeRecord, Event
@@ -73,11 +73,12 @@ def deploy(
     with session:
         explore = explores(family, episodes)
         records = session.run_object(name, policy, task, explore, must_count=False)
-    return _summarize(records, monotonic() - started, session.world.recorder)
+    recorder = session.world.recorder
+    return _summarize(records, monotonic() - started, recorder, session.ending)
 
 
 def _summarize(
-    records: list[EpisodeRecord], seconds: float, recorder: RecorderProcess
+    records: list[EpisodeRecord], seconds: float, recorder: RecorderProcess, ending: Ending
 ) -> DeployResult:
     verdicts: Counter[str] = Counter()
     for record in records:
@@ -99,5 +100,6 @@ def _summarize(
         timing=records[-1].timing,
         seconds=seconds,
         recording=None if recorder.path is None else str(recorder.path),
-        recording_error=recorder.failure,
+        recording_error=ending.recording_error,
+        park_error=ending.park_error,
     )

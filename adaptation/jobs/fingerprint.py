@@ -17,6 +17,7 @@ import numpy as np
 
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.run import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
 from policies.nn.compiled import mlp_library, rollout_library
@@ -74,7 +75,7 @@ def fingerprint(config: RunConfig) -> Fingerprint:
     Raises:
         BadArgumentError: it names something that does not exist.
     """
-    family = checkpoint.family_named(config.family, config.arm)
+    family = checkpoint.family_for(config.family, config.arm, config.settings)
     found = {package: installed_version(package) for package in VERSIONS}
     versions = {name: version for name, version in found.items() if version is not None}
     versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
@@ -95,7 +96,11 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     for name in (*HOW_OFTEN, "settings", "preset"):
         del training[name]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
-    return digest(msgspec.json.encode([training, settings], order="sorted"))
+    parts = [training, settings]
+    ranges = ranges_in(config.settings)
+    if ranges:  # a training without any keeps the fingerprint that it always had
+        parts.append(ranges)
+    return digest(msgspec.json.encode(parts, order="sorted"))
 
 
 def family_hash(family: Family) -> str:

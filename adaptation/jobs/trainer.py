@@ -23,6 +23,7 @@ from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSo
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log
+from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
@@ -264,10 +265,10 @@ class Trainer:
             trainer["form"] = np.frombuffer(form, np.uint8)
         name = self.run.method_name(self.role)
         folder = self.run.checkpoint_folder(self.role)
-        family = self.run.config.family
-        arm = self.run.config.arm
+        c = self.run.config
+        ranges = ranges_in(c.settings)
         checkpoint.save(
-            folder, name, self._method, family, self._trial, trainer, self._journal, arm
+            folder, name, self._method, c.family, self._trial, trainer, self._journal, c.arm, ranges
         )
         self._saved = self._state
         self._saved_at = monotonic()

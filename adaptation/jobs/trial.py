@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.arm_options import task_is_known
-from adaptation.jobs.arm_session import ArmSession, sample_objects
+from adaptation.jobs.arm_session import ArmSession, Ending, sample_objects
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
@@ -33,7 +33,13 @@ from hw_interface.warn import warn
 from robots.errors import PliantError
 from robots.world import Family
 
-NOT_RECORDED = 3  # exit status of a worker that is done and whose recording is not complete
+# exit statuses of a worker that is done, and what they say of its end
+NOT_RECORDED = 3
+NOT_PARKED = 4
+WORKER_ENDINGS = {
+    NOT_RECORDED: Ending("a worker's recording is not complete: see standard error"),
+    NOT_PARKED: Ending(park_error="a worker's arm was not parked: see standard error"),
+}
 
 
 def run_trial(
@@ -69,24 +75,34 @@ def run_trial(
     for worker in range(1, workers):
         helpers.append(start_process(run_worker, run, config, folder, worker, workers))
     try:
-        failures = [run_objects(run, config, folder, 0, workers, operator)]
+        ending = run_objects(run, config, folder, 0, workers, operator)
     except BaseException:
         stop_processes(helpers)
         raise
+    endings = [ending]
     for helper in helpers:
         helper.join()
-        if helper.exitcode == NOT_RECORDED:
-            failures.append("a worker's recording is not complete: see standard error")
+        if helper.exitcode in WORKER_ENDINGS:
+            endings.append(WORKER_ENDINGS[helper.exitcode])
         elif helper.exitcode != 0:
             raise PliantError(f"a worker failed; start the trial again to resume {folder}")
-    if config.realtime_episodes > 0 and not _has_realtime_check(config, folder):
-        failures.append(run_realtime_check(run, config, folder, operator))
-    result = summarize(run, config, read_episodes(folder), monotonic() - started)
-    known = [failure for failure in failures if failure is not None]
-    if known:
-        result = msgspec.structs.replace(result, recording_error=known[0])
+    needs_check = config.realtime_episodes > 0 and not _has_realtime_check(config, folder)
+    if needs_check and ending.park_error is None:  # else the arm is not to move again
+        endings.append(run_realtime_check(run, config, folder, operator))
+    result = summarize(run, config, folder, monotonic() - started)
+    result = msgspec.structs.replace(
+        result,
+        recording_error=_first([each.recording_error for each in endings]),
+        park_error=_first([each.park_error for each in endings]),
+    )
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
+
+
+def _first(reasons: list[str | None]) -> str | None:
+    """The first reason that there is, if any."""
+    known = [reason for reason in reasons if reason is not None]
+    return known[0] if known else None
 
 
 def open_session(
@@ -114,14 +130,19 @@ def open_session(
 
 
 def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
-    """``run_objects`` as a process, which ends with ``NOT_RECORDED`` where that has failed."""
+    """``run_objects`` as a process, whose exit status is of ``WORKER_ENDINGS`` where one fits."""
+    name = f"worker {worker + 1} of {workers}"
     try:
-        failure = run_objects(run, config, folder, worker, workers)
+        ending = run_objects(run, config, folder, worker, workers)
     except (PliantError, OSError) as error:
-        warn(f"worker {worker + 1} of {workers}: {error}")
+        warn(f"{name}: {error}")
         raise SystemExit(1) from error
-    if failure is not None:
+    if ending.park_error is not None:
+        warn(f"{name}: the arm was not parked: {ending.park_error}")
+    if ending.recording_error is not None:
         raise SystemExit(NOT_RECORDED)
+    if ending.park_error is not None:
+        raise SystemExit(NOT_PARKED)
 
 
 def run_objects(
@@ -131,11 +152,8 @@ def run_objects(
     worker: int,
     workers: int,
     operator: OperatorConsole | None = None,
-) -> str | None:
+) -> Ending:
     """Run every ``workers``-th object with every policy, leaving out what is done.
-
-    Returns:
-        Why the recording is not complete; None where it is.
 
     Raises:
         EndedByOperator: the operator ended the trial; what they cut short is not kept.
@@ -168,7 +186,7 @@ def run_objects(
                 if operator is not None and operator.end_requested:
                     raise EndedByOperator(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
-    return session.world.recorder.failure
+    return session.ending
 
 
 def progress_of(
@@ -195,12 +213,8 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
 
 def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
-) -> str | None:
-    """Some episodes with the adapted policy in real time: the same code at the other clock.
-
-    Returns:
-        Why the recording is not complete; None where it is.
-    """
+) -> Ending:
+    """Some episodes with the adapted policy in real time: the same code at the other clock."""
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
@@ -210,18 +224,18 @@ def run_realtime_check(
         open_session(family, config, "realtime", folder, operator) as session,
     ):
         log.write(*session.run_object(name, policy, task, explore))
-    return session.world.recorder.failure
+    return session.ending
 
 
 def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
     return any(record.clock != config.clock for record in read_episodes(folder))
 
 
-def summarize(
-    run: Run, config: TrialConfig, records: list[EpisodeRecord], seconds: float
-) -> TrialResult:
+def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:
     """Compare the policies at the trial's own clock, and count what the gate and the loop did."""
-    comparison = msgspec.structs.asdict(compare_policies(episode_grids(records, config.clock)))
+    records = read_episodes(folder)
+    grids = episode_grids(records, config.clock, folder)
+    comparison = msgspec.structs.asdict(compare_policies(grids))
     comparison["seconds"] = seconds
     comparison["run"] = str(run.path)
     comparison["fingerprints"] = run.fingerprints()

@@ -14,6 +14,7 @@ from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, 
 from adaptation.runs import checkpoint
 from adaptation.runs.files import check_writable, replace_file
 from adaptation.runs.log import read_log
+from adaptation.runs.range_settings import range_settings
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from robots.errors import BadArgumentError
@@ -118,11 +119,11 @@ def heldout_cards(last: HeldoutProgress) -> list[Card]:
 
 
 def run_settings(run: Run) -> dict[str, str]:
-    """Every setting of the run's method by name, as ``pliant settings`` lists them."""
+    """Every setting of the run's method by name, and the ranges that were changed."""
     config = run.config
     changes = config.settings
     resolved = checkpoint.method_config(config.method, run.family, config.preset, changes)
-    values = flatten(msgspec.to_builtins(resolved))
+    values = flatten(msgspec.to_builtins(resolved)) | range_settings(changes)
     return {name: str(value) for name, value in values.items()}
 
 

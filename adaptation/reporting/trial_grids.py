@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from pathlib import Path
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from robots.errors import DamagedError
 from robots.signals import Array
 
 
-def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, EpisodeGrid]:
+def episode_grids(
+    records: Iterable[EpisodeRecord], clock: str, folder: Path
+) -> dict[str, EpisodeGrid]:
     """Arrange the episodes of one clock by policy: ``POLICIES`` in their order, then others.
 
     Raises:
-        DamagedError: a policy that has episodes lacks one.
+        DamagedError: a policy that has episodes lacks one; the message names the ``folder`` that
+            they were read from.
     """
     chosen = [record for record in records if record.clock == clock]
     if not chosen:
@@ -34,7 +38,8 @@ def episode_grids(records: Iterable[EpisodeRecord], clock: str) -> dict[str, Epi
             if record.policy == name:
                 own[record.episode, record.object] = record
         if len(own) < len(episodes) * len(objects):
-            raise DamagedError(f"the trial lacks episodes of {name}: a file of it was cut short")
+            problem = f"lacks episodes of {name}: a file of it was cut short"
+            raise DamagedError(f"the trial in {folder} {problem}")
         rows = []
         for episode in episodes:
             rows.append([own[episode, number] for number in objects])

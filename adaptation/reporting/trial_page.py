@@ -93,7 +93,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     records = _read_episodes(folder)
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
-    grids = episode_grids(compared, header.clock)
+    grids = episode_grids(compared, header.clock, folder)
     if "adapted" not in grids:
         raise DamagedError(f"{folder} holds no episode of the adapted policy")
     rows = _object_rows(compared)

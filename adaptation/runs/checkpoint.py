@@ -1,6 +1,6 @@
 """The only place where methods are built, saved and loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -16,6 +16,7 @@ from adaptation.runs.contract import Contract, describe, differences, read_contr
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.fitting import check_arm, check_family
 from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.range_settings import ranges_in, split_ranges
 from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
@@ -25,6 +26,7 @@ from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import make_family
+from sim.randomization import Ranges, with_ranges
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.json"
@@ -67,6 +69,11 @@ def family_named(name: str, arm: str | None = None) -> Family:
     return make_family_once(name, arm)  # a cache tells an argument from its default
 
 
+def family_for(name: str, arm: str | None, settings: Mapping[str, Any]) -> Family:
+    """A family with the ranges that settings give; errors as of ``with_ranges``."""
+    return with_ranges(family_named(name, arm), ranges_in(settings))
+
+
 def method_config(name: str, family: Family, preset: str, settings: dict[str, Any]) -> Configurable:
     """The config of a method for a family: defaults, what the problem gives, preset, changes.
 
@@ -74,7 +81,7 @@ def method_config(name: str, family: Family, preset: str, settings: dict[str, An
         name: of the method.
         family: what it is to learn.
         preset: budget of the preset, ``"cpu"`` or ``"paper"``.
-        settings: changes, a nested one as ``"sac.lr"``.
+        settings: changes, a nested one as ``"sac.lr"``; ranges among them are the family's.
 
     Raises:
         UnknownNameError: no such method.
@@ -82,7 +89,8 @@ def method_config(name: str, family: Family, preset: str, settings: dict[str, An
     """
     kind: type[Configurable] = METHODS[name].Config
     preset_settings = load_preset(name, family.name, preset)
-    return configure(kind, problem_of(family), preset_settings, settings)
+    _, changes = split_ranges(settings)
+    return configure(kind, problem_of(family), preset_settings, changes)
 
 
 def method_class(name: str) -> type[Method[Any]]:
@@ -127,6 +135,7 @@ def save(
     trainer: dict[str, Any],
     journal: ReplayJournal | None = None,
     family_arm: str | None = None,
+    ranges: Ranges | None = None,
 ) -> None:
     """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
@@ -142,6 +151,7 @@ def save(
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
         family_arm: name of the family's arm, as the user gave it; None: the family's own.
+        ranges: of the family where they are not its own.
 
     Raises:
         PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
@@ -151,7 +161,7 @@ def save(
     if unsound:
         names = ", ".join(unsound[:3])
         raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
-    made = family_named(family, family_arm)
+    made = with_ranges(family_named(family, family_arm), ranges or {})
     copy = _revive(name, made, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
@@ -161,8 +171,8 @@ def save(
     else:
         tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
-    digest = sha256(weights).hexdigest()
-    contract = describe(family, made, name, copy, digest, family_arm)
+    contract = describe(family, made, name, copy, sha256(weights).hexdigest(), family_arm)
+    contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}))
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     try:
         _open(files, folder)
@@ -247,9 +257,8 @@ def _verified(
     tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
-    family = loaded.family
-    arm = contract.family_arm
-    current = describe(contract.family, family, contract.method, loaded.method, digest, arm)
+    c = contract
+    current = describe(c.family, loaded.family, c.method, loaded.method, digest, c.family_arm)
     different = differences(contract, current)
     if different:
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *different]))
@@ -280,7 +289,7 @@ def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
 
 
 def _family_of(contract: Contract) -> Family:
-    return family_named(contract.family, contract.family_arm)
+    return with_ranges(family_named(contract.family, contract.family_arm), contract.ranges)
 
 
 def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:

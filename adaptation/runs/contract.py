@@ -73,6 +73,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     examples: int
     sha256: str  # of the weights
     family_arm: str | None = None  # the arm's name the user gave; None: the family's own
+    ranges: dict[str, tuple[float, ...]] = {}  # of tasks, where they are not the family's own
 
 
 class _Header(msgspec.Struct):
@@ -151,6 +152,8 @@ def differences(trained: Contract, current: Contract) -> list[str]:
     """One readable line for every field in which two contracts differ."""
     lines: list[str] = []
     for name in Contract.__struct_fields__:
+        if name == "ranges":  # the family was made with them
+            continue
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))
         if name == "limits":

@@ -144,7 +144,7 @@ class ReplayJournal:
             DamagedError: the mark is malformed, or a segment is missing, too short, a link, or not
                 what was written.
         """
-        mark = _checked_mark(plain_mark)
+        mark = _checked_mark(plain_mark, self.folder)
         columns = mark.ticks * sum(mark.widths) + mark.parameters + 1
         read: list[Tensor] = []
         segments: list[Segment] = []
@@ -154,7 +154,7 @@ class ReplayJournal:
             read.append(rows)
         self._segments = segments
         self.remove_old()
-        _fill(replay, mark, torch.cat([torch.zeros(0, columns), *read]))
+        _fill(replay, mark, torch.cat([torch.zeros(0, columns), *read]), self.folder)
 
     def _read_segment(self, named: SegmentMark, columns: int) -> tuple[Segment, Tensor]:
         """A segment, cut to its named tasks, and these tasks (n, columns)."""
@@ -185,18 +185,19 @@ def _open_for_append(path: Path) -> int:
     return os.open(path, flags, mode=0o666)
 
 
-def _checked_mark(plain_mark: dict[str, Any]) -> ReplayMark:
-    """A mark read back; DamagedError where its numbers cannot be those of a replay."""
+def _checked_mark(plain_mark: dict[str, Any], folder: Path) -> ReplayMark:
+    """A mark read back; DamagedError, naming ``folder``, where it cannot be that of a replay."""
+    problem = f"{folder}: the replay's mark is malformed:"
     try:
         mark = msgspec.convert(plain_mark, ReplayMark)
     except msgspec.ValidationError as error:
-        raise DamagedError(f"the replay's mark is malformed: {error}") from error
+        raise DamagedError(f"{problem} {error}") from error
     sizes = [mark.added, mark.ticks, mark.parameters]
     sizes += [named.first for named in mark.segments]
     if min(sizes) < 0 or any(width < 0 for width in mark.widths):
-        raise DamagedError("the replay's mark is malformed: it has a negative number")
+        raise DamagedError(f"{problem} it has a negative number")
     if any(named.tasks < 1 for named in mark.segments):
-        raise DamagedError("the replay's mark is malformed: it names a segment without tasks")
+        raise DamagedError(f"{problem} it names a segment without tasks")
     return mark
 
 
@@ -209,18 +210,22 @@ def _read_rows(replay: Replay, start: int, end: int) -> Array:
     return rows
 
 
-def _fill(replay: Replay, mark: ReplayMark, rows: Tensor) -> None:
-    """Load the newest of rows (n, columns), which end with task number ``mark.added - 1``."""
+def _fill(replay: Replay, mark: ReplayMark, rows: Tensor, folder: Path) -> None:
+    """Load the newest of rows (n, columns), which end with task number ``mark.added - 1``.
+
+    Raises:
+        DamagedError: they do not fit the replay; the message names the ``folder`` they come from.
+    """
     stored = min(mark.added, replay.capacity)
     if len(rows) < stored:
-        raise DamagedError(f"the segments hold {len(rows)} tasks of {stored} in the replay")
+        raise DamagedError(f"{folder} holds {len(rows)} tasks of {stored} in the replay")
     newest = rows[len(rows) - stored :]
     numbers = torch.arange(mark.added - stored, mark.added)
     in_slot_order = torch.argsort(numbers % replay.capacity)
     ticks = mark.ticks * sum(mark.widths)
     data, task, length = newest[in_slot_order].split([ticks, mark.parameters, 1], 1)
     if ((length < 0) | (length > mark.ticks)).any():
-        raise DamagedError(f"the segments hold a task of more than its {mark.ticks} transitions")
+        raise DamagedError(f"{folder} holds a task of more than its {mark.ticks} transitions")
     state = {
         "added": mark.added,
         "widths": mark.widths,
@@ -231,4 +236,4 @@ def _fill(replay: Replay, mark: ReplayMark, rows: Tensor) -> None:
     try:
         replay.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
-        raise DamagedError(f"the replay's mark does not fit this method: {error}") from error
+        raise DamagedError(f"{folder} does not fit this method: {error}") from error

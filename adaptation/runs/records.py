@@ -184,6 +184,7 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     verdicts: dict[str, int]
     timing: Timing | None  # of the last episode in real time
     recording_error: str | None = None  # why a recording of this call is not complete: status 1
+    park_error: str | None = None  # why the arm was not parked in this call: status 1
     # Objects, counted from 0, that the adapted policy's last belief predicts worse than its prior
     # does, and those with which an update of its belief failed
     not_adapted: list[int] = []
@@ -203,6 +204,7 @@ class DeployResult(msgspec.Struct, frozen=True):
     seconds: float
     recording: str | None  # its MCAP file; null where none could be created
     recording_error: str | None  # why it is not complete; the exit status is 1 then
+    park_error: str | None  # why the arm was not parked at the end; the same
 
 
 class ParkResult(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from adaptation.no_adaptation import NoAdaptation
+from adaptation.problem import problem_of
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
@@ -19,8 +20,9 @@ from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.config import MethodConfig
 from policies.fields import convert
+from policies.memory import check_memory
 from policies.presets import resolve_preset
-from policies.ranges import Count, NonNegative, Positive, Seed, Share, WholeNumber
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
@@ -38,10 +40,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arm: str | None = None  # of the family; None: its own
     engine: str | None = None  # None: the first engine that supports the scene
     seed: Seed = 0
-    iterations: Count | None = None  # calls of ``learn``; without a bound, as the method schedules
+    iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
     minutes: Positive | None = None  # of wall time
-    steps: Count | None = None  # environment steps, over all worlds
-    gradient_steps: Count | None = None  # optimizer steps
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None  # optimizer steps
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
@@ -51,7 +53,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # largest share of the training's time that goes to evaluations; one that is due beyond it is
     # left out, but never the last
     evaluation_share: Share = 0.05
-    settings: dict[str, Any] = {}  # changes to the method's config
+    # changes to the method's config; ``range.NAME`` changes a range of the family's tasks
+    settings: dict[str, Any] = {}
 
 
 class Run:
@@ -164,8 +167,9 @@ class Run:
 
     @property
     def family(self) -> Family:
-        """The family that the run is trained on."""
-        return checkpoint.family_named(self.config.family, self.config.arm)
+        """The family that the run is trained on, with its arm and the run's ranges."""
+        c = self.config
+        return checkpoint.family_for(c.family, c.arm, c.settings)
 
     @property
     def arm(self) -> str:
@@ -281,9 +285,11 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    family = checkpoint.family_named(config.family, config.arm)
+    family = checkpoint.family_for(config.family, config.arm, settings)
     method_config = checkpoint.method_config(config.method, family, preset, settings)
     _check_overlap(config.method, method_config)
+    if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
+        check_memory(method_config, problem_of(family))
     engine_for(family.scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from policies.ranges import Count, NonNegative, Positive, Seed, WholeNumber
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, WholeNumber
 from robots.errors import BadArgumentError
 
 SUFFIX = ".toml"
@@ -24,9 +24,9 @@ SUITES = ("quick", "full")
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The bounds of one method's training; without any, as the method's preset schedules."""
 
-    steps: Count | None = None  # environment steps, over all worlds
-    gradient_steps: Count | None = None
-    iterations: Count | None = None
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None
+    iterations: LargeCount | None = None
     minutes: Positive | None = None  # of wall time; such a training differs each time
     preset: str = "cpu"  # budget of ``policies/presets``
     settings: dict[str, Any] = {}  # changes to the method's config

@@ -12,6 +12,7 @@ from robots.world import Family
 from sim.engines import ENGINES
 from sim.families import FAMILIES, arms_for
 from sim.families.splits import SPLITS
+from sim.randomization import Range, describe_allowed, parameters_of
 
 FOLDER = Path(__file__).parents[1] / "families"
 OVERVIEW = FOLDER.parent / "families.md"
@@ -20,6 +21,13 @@ PICTURE_QUALITY = 85  # of JPEG; a picture then takes 20 to 40 kB
 SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
 # A gap between sampled values that is wider than this share of their span divides a range in two.
 GAP = 0.02
+
+
+RANGES = """\
+A setting changes a range: `--set range.NAME=LOW,HIGH`, or `=VALUE,VALUE,...` where values are
+listed. `range.NAME.heldout` is the range of held-out tasks, where they have one of their own."""
+
+FOLLOWS = "From these follow the numbers that the simulation or the reward reads:"
 
 
 def write_families() -> None:
@@ -66,6 +74,8 @@ def family_page(name: str) -> str:
         _judgements(family),
         "## What differs between tasks",
         _doc(family, family.sample),
+        _parameter_table(family),
+        RANGES,
         _task_table(family),
     )
 
@@ -160,8 +170,38 @@ def _spec_table(spec: Spec, low: str, high: str) -> str:
     return table(("name", "unit", low, high), rows)
 
 
+def _parameter_table(family: Family) -> str:
+    """The ranges that tasks are drawn from, as the family declares them."""
+    rows = []
+    for parameter in parameters_of(family):
+        training = parameter.of("train")
+        held_out = parameter.of("heldout")
+        cells = (
+            f"`{parameter.name}`",
+            parameter.unit,
+            _range_text(training),
+            "the same range" if held_out == training else _range_text(held_out),
+            describe_allowed(parameter),
+            parameter.meaning,
+        )
+        rows.append(cells)
+    headings = ("range", "unit", "training", "held out", "allowed", "meaning")
+    return table(headings, rows)
+
+
+def _range_text(source: Range) -> str:
+    """The numbers of a range, and how they are distributed where that is not evenly."""
+    if source.distribution == "categorical":
+        return ", ".join(f"{number:g}" for number in source.numbers)
+    parts = [f"{low:.3g} to {high:.3g}" for low, high in source.intervals]
+    return f"{', '.join(parts)}, {source.distribution}"
+
+
 def _task_table(family: Family) -> str:
-    """The values of every task parameter in both splits."""
+    """The values in both splits of what a task holds beside the parameters themselves."""
+    declared = [parameter.name for parameter in parameters_of(family)]
+    if set(family.task_names) <= set(declared):
+        return ""
     by_split = []
     for split in SPLITS:
         rng = np.random.default_rng(0)
@@ -175,8 +215,9 @@ def _task_table(family: Family) -> str:
             intervals(in_training),
             intervals(held_out),
         )
-        rows.append(cells)
-    return table(("parameter", "training", "held out"), rows)
+        if name not in declared:
+            rows.append(cells)
+    return join_lines(FOLLOWS, table(("number", "training", "held out"), rows)).strip()
 
 
 def intervals(values: Array) -> str:

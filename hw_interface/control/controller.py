@@ -57,7 +57,7 @@ class ArmController:
         self._action: Array | None = None  # (1, a) in [-1, 1]
         self._standstill = standstill(family.action.spec)
         self._zero_velocity = np.zeros((1, len(arm.joints)))
-        self._retreat = Retreat(family.limits)  # after a fault of contact
+        self._retreat = Retreat(family.limits, self.mover.kinematics)
         self._last_tick = np.inf  # s, when the newest tick was
         self.failure = ""  # of the driver
         self._driver_stopped = False
@@ -69,7 +69,7 @@ class ArmController:
         Raises:
             OSError: there is no connection.
             RuntimeError: the arm refuses, it is another one, or its readings do not agree.
-            BadArgumentError: the family needs a tracker.
+            BadArgumentError: the family needs a tracker, or has several objects.
             ArmError: the arm is outside its limits; its motors stay off.
         """
         check_tracker(self.family.scene, self.tracker)
@@ -161,7 +161,7 @@ class ArmController:
 
     def clear(self) -> None:
         """Operator: leave a latched fault; an arm that still lets go is stopped where it is."""
-        if self.watchdog.in_contact:
+        if self.watchdog.in_contact or self._retreat.has_begun:
             self.stop()
         self.watchdog.clear()
 
@@ -205,6 +205,8 @@ class ArmController:
         if watchdog.in_contact:
             overloaded = watchdog.measurements.overloaded
             requested = self._retreat(self.gate.setpoint, self.state.q, overloaded, now)
+        elif watchdog.may_lean_off and (was_standing or self._retreat.has_begun):
+            requested = self._retreat.lean_off(self.gate.setpoint, self.state, now)
         else:
             self._retreat.cancel()
         _, flags = self.gate(requested)

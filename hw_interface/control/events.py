@@ -53,5 +53,7 @@ class Event(IntEnum):
 
 # Something is in the arm's way, or has moved it: its setpoint lies beyond where the joints are.
 CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.FORCE_LIMIT, Event.ARM_ERROR)
+# The readings themselves are in doubt.
+UNTRUSTED = (Event.MEASUREMENT_NOT_FINITE, Event.LINK_LOST, Event.DRIVER_FAILED)
 
 Report = Callable[[Event, float], None]  # called once per event, with its number

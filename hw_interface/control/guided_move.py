@@ -129,7 +129,8 @@ class Mover:
     def __init__(self, arm: ArmSpec, limits: Limits, dt: float, report: Report) -> None:
         """Create the gates for ticks of ``dt`` s; ``limits`` are those of an episode."""
         self._arm = arm
-        self._clearance = Clearance(Kinematics(arm))
+        self.kinematics = Kinematics(arm)
+        self._clearance = Clearance(self.kinematics)
         self._report = report
         self._move_gate = make_arm_gate(arm, arm.move_limits, dt)
         self._episode_gate = make_arm_gate(arm, limits, dt)

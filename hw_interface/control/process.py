@@ -9,6 +9,7 @@ import gc
 import os
 import time
 
+from hw_interface.control.coming_up import build_devices, reason_published
 from hw_interface.control.config import ControlConfig
 from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
@@ -36,11 +37,11 @@ class ControlLoop:
 
     def __init__(self, config: ControlConfig) -> None:
         family = config.family
-        devices = config.make_devices()
         self.config = config
+        self.shared = SharedState(Sizes.of(family), config.shared)
+        devices = build_devices(config, self.shared)
         self.driver = devices.driver
         self.dt = self.driver.capabilities.dt
-        self.shared = SharedState(Sizes.of(family), config.shared)
         self.pacer = Pacer(self.dt, self.shared.lateness)
         self.patience = BLOCKING if config.lockstep else max(HEARTBEAT, 2 * self.dt)  # s
         self.controller = ArmController(family, devices, self.report, config.watchdog)
@@ -99,11 +100,8 @@ class ControlLoop:
         Raises:
             SystemExit: the arm did not come up; the policy's process reports the reason.
         """
-        try:
+        with reason_published(self.shared):
             self.controller.start()
-        except (OSError, RuntimeError, ValueError) as error:
-            self.shared.exit_reason = str(error)
-            raise SystemExit(1) from error
 
     def run_once(self) -> None:
         """Handle words and a request, then wait for the next tick and run it.

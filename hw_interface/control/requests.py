@@ -1,5 +1,6 @@
 """What the policy may ask of the control process; the operator has words of their own."""
 
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
@@ -17,6 +18,14 @@ class Request(IntEnum):
     END_EPISODE = 2  # brake, and follow no action
     MOVE = 3  # move along waypoints, and stand
     TORQUE_OFF = 4  # switch the motors off, in the rest pose
+
+
+def unname_object(start: Start) -> Start:
+    """The start with its only object as ``object_pos``, also where it is named in ``objects``."""
+    poses = list((start.objects or {}).values())
+    if not poses:
+        return start
+    return replace(start, object_pos=poses[0].pos, object_quat=poses[0].quat, objects=None)
 
 
 def object_pose(start: Start) -> Array:

@@ -1,14 +1,17 @@
-"""Letting go after a fault of contact: the setpoint goes back to where the joints were measured."""
+"""Letting go after a fault: the setpoint goes back to where the joints were measured."""
 
 import numpy as np
 
 from robots.arm import Limits
-from robots.signals import Array, Setpoint
+from robots.kinematics import Kinematics
+from robots.signals import Array, JointState, Setpoint
 
 GAIN = 10.0  # 1/s, of the approach; ours: nine tenths of the way within 0.3 s
 BRAKING_SHARE = 0.5  # of the acceleration limit, so that the gate can follow without overshoot
 ARRIVED_TOLERANCE = 1e-3  # rad
 DURATION = 2.0  # s; ours: then the driver is stopped, however far the setpoint came
+STANDS = 0.02  # rad/s, below which a measured joint stands; a Dynamixel servo's own unit is 0.024
+ROUNDING = 1e-6  # share of a torque limit: an upright axis carries no weight, but for rounding
 
 
 class Retreat:
@@ -17,12 +20,18 @@ class Retreat:
     The joints have just come this way, so it is free.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, kinematics: Kinematics) -> None:
         """Begin without a goal: nothing is in the way."""
         self.limits = limits
+        self._kinematics = kinematics
         self._goal: Array | None = None  # (j,) rad
         self._ends = np.inf  # s
         self._remaining = 0.0  # rad, of the farthest joint
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a goal."""
+        return self._goal is not None
 
     def cancel(self) -> None:
         """Forget the goal: nothing is in the way any more."""
@@ -46,7 +55,10 @@ class Retreat:
         if self._goal is None:
             self._ends = now + DURATION
         if self._goal is None or overloaded:
-            self._goal = np.clip(measured, self.limits.q_low, self.limits.q_high)
+            # a setpoint that is outside the limits, as of a move, is not pulled inside
+            low = np.minimum(self.limits.q_low, setpoint.q[0])
+            high = np.maximum(self.limits.q_high, setpoint.q[0])
+            self._goal = np.clip(measured, low, high)
         way = self._goal - setpoint.q[0]
         distance = np.abs(way)
         self._remaining = float(distance.max())
@@ -55,6 +67,21 @@ class Retreat:
         speed[distance < ARRIVED_TOLERANCE] = 0.0
         velocity: Array = np.sign(way) * speed
         return velocity[None]
+
+    def lean_off(self, setpoint: Setpoint, state: JointState, now: float) -> Array:
+        """The same after a fault without contact, once the setpoint stands.
+
+        Only joints that lean on something go back. One that sags under its weight keeps its
+        setpoint, or it would sink a little with every fault; so does one that still moves.
+        """
+        held = setpoint.q[0]
+        weight = self._kinematics.gravity(state.q[None])[0]  # (j,) N·m that hold the arm up
+        weight[np.abs(weight) < ROUNDING * self.limits.tau] = 0.0
+        sags = (held - state.q) * weight > 0
+        stands = np.abs(state.dq) < STANDS
+        # of an arm whose URDF has no masses it is not known what sags
+        leans = stands & ~sags & weight.any()
+        return self(setpoint, np.where(leans, state.q, held), False, now)
 
     def ended(self, standing: bool, now: float) -> bool:
         """Whether a ``standing`` setpoint is at the goal, if there is one, or time is up."""

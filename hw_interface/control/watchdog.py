@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw_interface.control.events import CONTACT, Event, Mode, Report
+from hw_interface.control.events import CONTACT, UNTRUSTED, Event, Mode, Report
 from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
 from robots.signals import Array, Condition, JointState, Verdict
@@ -78,6 +78,12 @@ class Watchdog:
         """
         contact = self.mode is Mode.FAULT and self._cause in CONTACT
         return contact and not self.measurements.jumped
+
+    @property
+    def may_lean_off(self) -> bool:
+        """Whether in the present fault a reading may say where a joint is to be held."""
+        is_trusted = self._cause not in UNTRUSTED and not self.measurements.jumped
+        return self.mode is Mode.FAULT and is_trusted
 
     @property
     def flags(self) -> int:

@@ -24,7 +24,7 @@ from policies.config import MethodConfig
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, Positive
+from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig
@@ -39,7 +39,7 @@ class FinetuneConfig(MethodConfig):
     """Settings of fine-tuning; those of the training before it are ``sac``."""
 
     sac: SacConfig = field(default_factory=SacConfig)
-    steps: Count = 50  # gradient steps on a new task after each of its episodes
+    steps: LargeCount = 50  # gradient steps on a new task after each of its episodes
     tuning_lr: Positive = 3e-4  # their learning rate (that of SAC's paper)
     batch_size: Count = 64  # transitions of a batch, with replacement
 

@@ -28,7 +28,7 @@ from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, Discount, LayerWidths, Positive, Share
+from policies.ranges import Discount, LargeCount, LayerWidths, Positive, Share
 from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
@@ -50,7 +50,7 @@ class MamlConfig(MethodConfig):
     gamma: Discount = 0.95  # discount of a tick; ProMP has 0.99, episodes 5 times as long
     gae_lambda: Share = 1.0  # λ of the advantages, for the outer objective (ProMP)
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
-    gradient_steps: Count = 4  # gradient steps per iteration, each on all trials; ProMP has 5
+    gradient_steps: LargeCount = 4  # gradient steps per iteration, each on all trials; ProMP has 5
     init_std: Positive = 0.6  # initial std of the actions; it is learned, and adapted
     max_grad_norm: Positive = 0.5  # norm that gradients are clipped to
     schedule: CollectionSchedule = CollectionSchedule(

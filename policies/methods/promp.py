@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from policies.logs import mean_logs
 from policies.method import Problem, TrialBatch
 from policies.methods.maml import Maml, MamlConfig, OuterBatch
-from policies.ranges import Count, Positive
+from policies.ranges import LargeCount, Positive
 from policies.rl import clipped_gaussian, ppo
 
 TOLERANCE = 1.5  # factor of the target within which a coefficient stays as it is (ProMP, PPO)
@@ -44,7 +44,7 @@ class PrompConfig(MamlConfig):
     inner_kl_target: Positive = 0.01  # [nats] KL of a policy before a step per iteration (ProMP)
     inner_kl_coef: Positive = 5e-4  # first coefficient of each step's KL (ProMP's half-cheetah)
     clip_ratio: Positive = 0.3  # largest change of the likelihood ratio that is rewarded (ProMP)
-    gradient_steps: Count = 5  # gradient steps per iteration, each on all trials (ProMP)
+    gradient_steps: LargeCount = 5  # gradient steps per iteration, each on all trials (ProMP)
 
 
 class InnerKlPenalty(nn.Module):

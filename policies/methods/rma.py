@@ -55,7 +55,7 @@ from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, Positive, Width
+from policies.ranges import Count, LargeCount, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, polyak_update, sac_losses
@@ -70,7 +70,7 @@ class RmaConfig(MethodConfig):
     """Settings of the encoder and the student, and of soft actor-critic."""
 
     sac: SacConfig = field(default_factory=SacConfig)
-    teacher_iterations: Count = 40  # iterations of the first phase; the others are the student's
+    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
     latent_dim: Width = 8  # l, numbers by which the policy knows a task (RMA)
     encoder_hidden: LayerWidths = (64, 64)  # layer widths of the encoder; RMA has 256 and 128
     encoder_lr: Positive = 1e-3  # learning rate of the encoder, as of the critics that train it

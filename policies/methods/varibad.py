@@ -32,7 +32,7 @@ from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
+from policies.ranges import Count, LargeCount, LayerWidths, NonNegative, Positive, Width
 from policies.rl.ppo import PpoConfig, PpoLearner
 from policies.rl.replay import LearnsFromReplay, Replay
 from robots.errors import BadArgumentError
@@ -50,14 +50,14 @@ class VaribadConfig(PpoConfig):
     decoder_hidden: DecoderWidths = (64, 32)
     vae_lr: Positive = 1e-3  # learning rate of encoder and decoders (VariBAD)
     # gradient steps on them per iteration; VariBAD's sparse point has 3, in 15,000 iterations
-    vae_steps: Count = 10
+    vae_steps: LargeCount = 10
     vae_tasks: Count = 64  # trials of a batch; VariBAD has 10 to 25
     elbo_terms: Count = 8  # T, terms drawn of a trial's; VariBAD's half-cheetah has 50
     decoded_ticks: Count = 32  # D, ticks drawn that each term predicts; there it has 50
     kl_weight: NonNegative = 0.1  # weight of the KL (VariBAD's half-cheetah; else 1)
     obs_weight: NonNegative = 1.0  # weight of the next observation's likelihood; 0: only rewards
     vae_max_grad_norm: Positive = 1.0  # norm that their gradients are clipped to (VariBAD)
-    buffer_tasks: Count = 10_000  # newest trials that they learn from (VariBAD)
+    buffer_tasks: LargeCount = 10_000  # newest trials that they learn from (VariBAD)
 
     def __post_init__(self) -> None:
         """BadArgumentError where a trial would be collected with older weights."""

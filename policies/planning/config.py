@@ -13,7 +13,7 @@ from policies.config import (
 from policies.method import CollectionSchedule, Problem
 from policies.planning.icem import IcemConfig
 from policies.planning.mpc import derive_search
-from policies.ranges import Count, NonNegative, Positive
+from policies.ranges import LargeCount, NonNegative, Positive
 from policies.rl.sac import SacConfig
 
 
@@ -23,8 +23,8 @@ class ModelPlannerConfig(MethodConfig):
 
     planner: IcemConfig = field(default_factory=IcemConfig)
     lr: Positive = 1e-3  # learning rate of the model (CaDM, GrBAL, PETS)
-    gradient_steps: Count = 300  # gradient steps on the model per iteration
-    buffer_tasks: Count = 4096  # tasks in the replay
+    gradient_steps: LargeCount = 300  # gradient steps on the model per iteration
+    buffer_tasks: LargeCount = 4096  # tasks in the replay
     # settings of a learned policy that plans start from, and of the value of their last state, both
     # under the belief; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from policies.nn.noise import keyed_generator, standard_normal
-from policies.ranges import AtLeastOne, Count, NonNegative, Positive, Share
+from policies.ranges import AtLeastOne, Count, LargeCount, NonNegative, Positive, Share
 from robots.errors import BadArgumentError
 
 Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> their values (n, P), more is better
@@ -33,8 +33,8 @@ class IcemConfig:
     # γ: iteration i has N·γ^-i candidates, and at least twice the elites. iCEM has 1.25; with three
     # iterations that is 19 % cheaper and plans are 2 % worse
     population_decay: AtLeastOne = 1.0
-    iterations: Count = 3  # iterations of a search that starts from the last plan (iCEM)
-    cold_iterations: Count = 4  # iterations of a search that starts without a plan
+    iterations: LargeCount = 3  # iterations of a search that starts from the last plan (iCEM)
+    cold_iterations: LargeCount = 4  # iterations of a search that starts without a plan
     num_elites: Count = 8  # best candidates, to which the next iteration is fitted
     num_kept_elites: Count = 3  # elites that stay candidates (iCEM: 0.3 of the elites)
     noise_beta: NonNegative = 2.0  # β: noise power falls as 1/frequency^β (iCEM: 0.25 to 4)

@@ -18,7 +18,7 @@ from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
-from policies.ranges import Count, Discount, NonNegative, Positive, Share, Width
+from policies.ranges import Discount, LargeCount, NonNegative, Positive, Share, Width
 from policies.rl import clipped_gaussian
 
 STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
@@ -33,8 +33,8 @@ class PpoConfig(MethodConfig):
     gamma: Discount = 0.95  # discount of a tick; VariBAD's RL² has 0.97, with longer episodes
     gae_lambda: Share = 0.9  # λ of the advantages (VariBAD)
     clip_ratio: Positive = 0.2  # largest change of the likelihood ratio that is rewarded (PPO)
-    epochs: Count = 4  # passes over the trials of an iteration; VariBAD has 2
-    minibatches: Count = 4  # batches of whole trials in a pass (VariBAD)
+    epochs: LargeCount = 4  # passes over the trials of an iteration; VariBAD has 2
+    minibatches: LargeCount = 4  # batches of whole trials in a pass (VariBAD)
     value_coef: NonNegative = 0.5  # weight of the critic's loss (OpenAI Baselines' PPO)
     entropy_coef: NonNegative = 0.0  # weight of the entropy bonus; Meta-World's RL² has 5e-6
     init_std: Positive = 0.6  # initial std of the actions; it is learned

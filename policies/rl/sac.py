@@ -29,7 +29,15 @@ from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.flat_mlp import FlatMlp
 from policies.nn.noise import standard_normal
 from policies.nn.squashed_gaussian import squashed_gaussian, squashed_mean
-from policies.ranges import Count, Discount, Finite, LayerWidths, Positive, PositiveShare
+from policies.ranges import (
+    Count,
+    Discount,
+    Finite,
+    LargeCount,
+    LayerWidths,
+    Positive,
+    PositiveShare,
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ class SacConfig(MethodConfig):
     # tasks in a batch; PEARL has 16 of 256 transitions, but a belief is learned from many tasks
     meta_batch: Count = 64
     batch_per_task: Count = 8  # transitions of each task in a batch
-    gradient_steps: Count = 64  # gradient steps per iteration
-    buffer_tasks: Count = 2048  # tasks in the replay
+    gradient_steps: LargeCount = 64  # gradient steps per iteration
+    buffer_tasks: LargeCount = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=64,
         episodes_per_trial=2,

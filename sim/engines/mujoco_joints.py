@@ -31,7 +31,7 @@ def joint_columns(model: mujoco.MjModel, body: Body) -> JointColumns:
     """
     names = body.root + body.joints
     count = len(names)
-    modeled = tuple(model.joint(i).name for i in range(count))
+    modeled = tuple(model.joint(i).name for i in range(min(count, model.njnt)))
     if modeled != names:
         raise BadArgumentError(f"{body.name} has joints {names}, its model {modeled}")
     is_all = count == model.njnt

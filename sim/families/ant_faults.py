@@ -5,11 +5,17 @@ import numpy as np
 from robots.signals import ArrayLike
 from robots.world import Task
 from sim.families.ant import ANT, VELOCITY_X, Ant
-from sim.families.splits import heldout
+from sim.randomization import Parameter, categorical
 
 # Legs by the number in their joints' names: GrBAL's code trains on its legs 0, 1 and 2 and tests 3.
-TRAINED_LEGS = (1, 2, 3)
-HELDOUT_LEGS = (4,)
+LEG = Parameter(
+    "fault.leg",
+    categorical(1, 2, 3),
+    "1",
+    "number of the dead leg",
+    choices=(1, 2, 3, 4),
+    heldout=categorical(4),
+)
 
 
 class AntCripple(Ant):
@@ -25,13 +31,14 @@ class AntCripple(Ant):
     episodes = 2
     # factor of each motor's torque: 1 healthy, 0 dead
     task_names = tuple(f"actuator.{joint}" for joint in ANT.joints)
+    parameters = (LEG,)
     hidden_reward = False
     min_speed = 1.0  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """One of the first three legs is dead in training, the fourth in held-out tasks."""
-        legs = HELDOUT_LEGS if heldout(split) else TRAINED_LEGS
-        dead = rng.choice(legs, n)
+        legs = self.parameters[0].of(split)
+        dead = legs.draw(rng, n).astype(np.int64)
         values = np.ones((n, len(ANT.joints)))
         rows = np.arange(n)
         for part in ("hip", "ankle"):

@@ -8,6 +8,7 @@ from sim.families.ant import CONTACT_COST, MAX_HEIGHT, MIN_HEIGHT, VELOCITY_X, A
 from sim.families.fwd_back import FwdBack
 from sim.families.rewards import effort
 from sim.families.splits import checkerboard
+from sim.randomization import Parameter, uniform
 
 
 class AntFwdBack(FwdBack, Ant):
@@ -48,16 +49,27 @@ class AntGoal(Ant):
     name = "ant_goal"
     episodes = 3
     task_names = ("goal.x", "goal.y")
+    parameters = (
+        Parameter("goal.angle", uniform(0, 2 * np.pi), "rad", "from x", (0, 2 * np.pi)),
+        Parameter(
+            "goal.distance",
+            uniform(0, 3),
+            "m",
+            "from the start, evenly over the area between both bounds",
+            (0, 10),
+        ),
+    )
     hidden_reward = True
-    radius = 3.0  # m, of the disk
     tolerance = 0.5  # m, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Places all over the disk, in equally many fields of equal area for both splits."""
         share = checkerboard(rng, n, 2, split)
         angle_share, area_share = share.T
-        angle = 2 * np.pi * angle_share
-        distance = self.radius * np.sqrt(area_share)
+        angle_range, distance_range = self.parameters
+        angle = angle_range.train.at(angle_share)
+        area = uniform(*np.square(distance_range.train.numbers))  # up to a factor of pi, m²
+        distance = np.sqrt(area.at(area_share))
         x = distance * np.cos(angle)
         y = distance * np.sin(angle)
         goal = np.stack([x, y], -1)

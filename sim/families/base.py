@@ -5,6 +5,7 @@ import numpy as np
 from robots.reward import RewardFunction
 from robots.signals import Array, ArrayLike
 from robots.world import Start, Task
+from sim.randomization import Parameter
 
 
 def never(obs: ArrayLike) -> ArrayLike:
@@ -16,12 +17,14 @@ class BaseFamily:
     """Defaults of a ``Family``.
 
     There is no visible target and no goal to exchange, an action lasts for one control period, an
-    observation does not tell the whole state, and episodes end only at their horizon.
+    observation does not tell the whole state, and episodes end only at their horizon. No range can
+    be changed by a user.
     """
 
     action_repeat = 1
     observes_state = False
     goal_names: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
         """Observations do not tell the whole state: NotImplementedError."""

@@ -10,10 +10,17 @@ from robots.world import Task
 from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah
 from sim.families.rewards import effort
 from sim.families.splits import heldout
+from sim.randomization import Parameter, Range, uniform
 
 # Joints that are never faulty together in training, numbered from hip to foot, back leg first: the
 # same joint of both legs, and successive numbers. Each joint is in two of the pairs.
 HELDOUT_PAIRS = ((0, 3), (1, 4), (2, 5), (0, 1), (2, 3), (4, 5))
+
+
+def fault_strength(train: Range) -> Parameter:
+    """The factor of a faulty actuator's torque: 1 healthy, 0 dead, negative the other way."""
+    meaning = "factor of a faulty actuator's torque; 0 dead, negative the other way"
+    return Parameter("fault.strength", train, "1", meaning, (-1.0, 1.0))
 
 
 class FaultyCheetah(Cheetah):
@@ -31,7 +38,6 @@ class FaultyCheetah(Cheetah):
     # factor of each motor's torque: 1 healthy, 0 dead, negative where it turns the other way
     task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
     hidden_reward = False
-    strength: tuple[float, float]  # range of a faulty actuator's factor
     min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
@@ -40,7 +46,7 @@ class FaultyCheetah(Cheetah):
         Two joints that are faulty together in a held-out task never are in training.
         """
         faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
-        strength = rng.uniform(*self.strength, (n, 2))
+        strength = self.parameters[0].train.at(rng.random((n, 2)))
         rows = np.arange(n)
         values = np.ones((n, len(CHEETAH.joints)))
         for joint, factor in zip(faulty.T, strength.T, strict=True):
@@ -66,7 +72,7 @@ class CheetahCripple(FaultyCheetah):
     """Weak actuators, from dead to half of their torque."""
 
     name = "cheetah_cripple"
-    strength = (0.0, 0.5)
+    parameters = (fault_strength(uniform(0.0, 0.5)),)
     min_speed = 3.0
 
 
@@ -78,7 +84,7 @@ class CheetahInverted(FaultyCheetah):
     """
 
     name = "cheetah_inverted"
-    strength = (-1.0, -0.5)
+    parameters = (fault_strength(uniform(-1.0, -0.5)),)
     min_speed = 2.0
 
 

@@ -8,6 +8,7 @@ from sim.families.cheetah import EFFORT, VELOCITY, Cheetah
 from sim.families.fwd_back import FwdBack
 from sim.families.rewards import effort
 from sim.families.splits import interleaved
+from sim.randomization import Parameter, uniform, values_at
 
 
 class CheetahVel(Cheetah):
@@ -21,13 +22,15 @@ class CheetahVel(Cheetah):
     name = "cheetah_vel"
     episodes = 3  # PEARL is evaluated on the third trajectory of a task
     task_names = ("goal.velocity",)
+    parameters = (
+        Parameter("goal.velocity", uniform(0, 3), "m/s", "to run at; backward below 0", (-10, 10)),
+    )
     hidden_reward = True
-    max_speed = 3.0  # m/s
     tolerance = 0.3  # m/s; ours, the literature defines no success
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Speeds from 0 to 3 m/s."""
-        speed = self.max_speed * interleaved(rng, n, split)
+        speed = values_at(self.parameters, interleaved(rng, n, split))
         return Task(self.task_names, speed, np.arange(n))
 
     def reward(

@@ -11,11 +11,18 @@ from robots.world import Task
 from sim.families.cheetah import CHEETAH, VELOCITY, Cheetah
 from sim.families.rewards import effort
 from sim.families.splits import heldout
+from sim.randomization import Parameter, categorical, uniform
 
 BODY = replace(CHEETAH, needs_mujoco=True)  # PyBullet's half-cheetah has one mass and damping
-TRAINED = np.array([0.75, 0.85, 1.0, 1.15, 1.25])  # CaDM's factors, of either
+TRAINED = categorical(0.75, 0.85, 1.0, 1.15, 1.25)  # CaDM's factors, of either
 # CaDM's ranges of tests, two moderate and two extreme: both factors come from the same one.
-HELDOUT = np.array([[0.2, 0.3], [0.4, 0.5], [1.5, 1.6], [1.7, 1.8]])
+HELDOUT = uniform(0.2, 0.3, 0.4, 0.5, 1.5, 1.6, 1.7, 1.8)
+MASS = Parameter(
+    "body.mass_scale", TRAINED, "1", "factor of all masses", (0.05, 20.0), heldout=HELDOUT
+)
+DAMPING = Parameter(
+    "joint.damping_scale", TRAINED, "1", "factor of all dampings", (0.0, 20.0), heldout=HELDOUT
+)
 
 
 class CheetahParams(Cheetah):
@@ -32,13 +39,37 @@ class CheetahParams(Cheetah):
     action = JointTorque(BODY)
     episodes = 2
     task_names = ("body.mass_scale", "joint.damping_scale")
+    parameters = (MASS, DAMPING)
     hidden_reward = False
     min_speed = 2.0  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Each factor from CaDM's five in training; held out, both from one of its four ranges."""
-        factors = _heldout_factors(rng, n) if heldout(split) else rng.choice(TRAINED, (n, 2))
+        draw = self._heldout_factors if heldout(split) else self._trained_factors
+        factors = draw(rng, n)
         return Task(self.task_names, factors, np.arange(n))
+
+    def _trained_factors(self, rng: np.random.Generator, n: int) -> Array:
+        """Factors (n, 2) of mass and damping."""
+        values = [parameter.train.numbers for parameter in self.parameters]
+        counts = [len(own) for own in values]
+        index = rng.integers(counts, size=(n, 2))
+        columns = []
+        for own, chosen in zip(values, index.T, strict=True):
+            columns.append(np.take(own, chosen))
+        return np.stack(columns, -1)
+
+    def _heldout_factors(self, rng: np.random.Generator, n: int) -> Array:
+        """Factors (n, 2) of mass and damping, both from intervals of one index."""
+        intervals = [parameter.of("heldout").intervals for parameter in self.parameters]
+        most = max(len(own) for own in intervals)
+        index = rng.integers(most, size=n)
+        share = rng.random((n, 2))
+        columns = []
+        for own, at in zip(intervals, share.T, strict=True):
+            low, high = own[index % len(own)].T  # the shorter list begins again
+            columns.append(low + (high - low) * at)
+        return np.stack(columns, -1)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -53,13 +84,3 @@ class CheetahParams(Cheetah):
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Forward speed at this instant."""
         return {"speed_mps": obs[..., VELOCITY]}
-
-
-def _heldout_factors(rng: np.random.Generator, n: int) -> Array:
-    """Factors (n, 2) of mass and damping."""
-    bounds = rng.choice(HELDOUT, n)  # (n, 2)
-    low = bounds[:, :1]
-    high = bounds[:, 1:]
-    share = rng.random((n, 2))
-    factors: Array = low + (high - low) * share
-    return factors

@@ -6,6 +6,7 @@ from robots.signals import Array, ArrayLike
 from robots.world import Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
+from sim.randomization import Parameter, categorical
 
 
 class FwdBack(BaseFamily):
@@ -16,6 +17,15 @@ class FwdBack(BaseFamily):
 
     episodes = 3  # PEARL is evaluated on the third trajectory of a task
     task_names = ("goal.direction",)
+    parameters = (
+        Parameter(
+            "goal.direction",
+            categorical(-1, 1),
+            "1",
+            "1 is forward, -1 backward",
+            choices=(-1, 1),
+        ),
+    )
     hidden_reward = True
     velocity_column: int  # of an observation, forward
     min_speed: float  # m/s, of success; ours, the literature defines none
@@ -23,7 +33,7 @@ class FwdBack(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """1 is forward and -1 backward, in every second task."""
         heldout(split)  # refuses a split that does not exist
-        direction = both_directions(rng, n)
+        direction = in_turn(rng, n, self.parameters[0].train.numbers)
         return Task(self.task_names, direction, np.arange(n))
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
@@ -40,9 +50,9 @@ class FwdBack(BaseFamily):
         return direction * obs[..., self.velocity_column]
 
 
-def both_directions(rng: np.random.Generator, n: int) -> Array:
-    """Draw directions -1 and 1, (n, 1): as many of each as possible, in random order."""
-    first = rng.integers(2)
-    side = (first + np.arange(n)) % 2
-    direction = 2.0 * side - 1.0
-    return rng.permutation(direction)[:, None]
+def in_turn(rng: np.random.Generator, n: int, values: tuple[float, ...]) -> Array:
+    """Draw from some values, (n, 1): as many of each as possible, in random order."""
+    first = rng.integers(len(values))
+    index = (first + np.arange(n)) % len(values)
+    drawn = np.array(values)[index]
+    return rng.permutation(drawn)[:, None]

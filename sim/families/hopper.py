@@ -7,7 +7,7 @@ from robots.arm import Walker
 from robots.scene import Scene
 from robots.signals import ArrayLike
 from sim.families.gymnasium_bodies import model_file, torque_limits
-from sim.families.random_params import RandomParams, parameter_names, planar_obs
+from sim.families.random_params import RandomParams, factors, parameter_names, planar_obs
 
 HOPPER = Walker(
     name="hopper",
@@ -38,7 +38,8 @@ class HopperParams(RandomParams):
     scene = Scene(HOPPER, timestep=0.004)
     action = JointTorque(HOPPER)
     obs = OBS
-    task_names = parameter_names(HOPPER, LINKS, GEOMS)
+    parameters = factors(HOPPER, LINKS, GEOMS)
+    task_names = parameter_names(parameters)
 
     def terminated(self, obs: ArrayLike) -> ArrayLike:
         """The torso is at most 0.7 m high, or leans by 0.2 rad or more."""

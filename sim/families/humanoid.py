@@ -25,6 +25,7 @@ from sim.families.base import BaseFamily
 from sim.families.gymnasium_bodies import free_positions, model_file, torque_limits
 from sim.families.rewards import effort, mean_velocity
 from sim.families.splits import interleaved
+from sim.randomization import Parameter, uniform, values_at
 
 JOINTS = (
     "abdomen_z",
@@ -121,12 +122,13 @@ class HumanoidDir(BaseFamily):
     horizon = 200
     episodes = 3  # PEARL is evaluated on the third trajectory of a task
     task_names = ("goal.direction_x", "goal.direction_y")
+    parameters = (Parameter("goal.angle", uniform(0, 2 * np.pi), "rad", "from x", (0, 2 * np.pi)),)
     hidden_reward = True
     min_speed = 0.5  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Unit vectors all around."""
-        angle = 2 * np.pi * interleaved(rng, n, split)
+        angle = values_at(self.parameters, interleaved(rng, n, split))
         direction = np.concatenate([np.cos(angle), np.sin(angle)], 1)
         return Task(self.task_names, direction, np.arange(n))
 

@@ -14,6 +14,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard, interleaved
+from sim.randomization import Parameter, uniform, values_at
 
 ONE = np.ones(2)
 POINT = Body(
@@ -33,12 +34,17 @@ POINT = Body(
         deadline=0.25,
     ),
 )
+REACHED = (-2.0, 2.0)  # m along each axis, by a point that starts anywhere in the square
 
 
 class Point(BaseFamily):
     """Go to a hidden goal in the square [-1, 1]² m; the reward is minus the distance."""
 
     name = "point"
+    parameters: tuple[Parameter, ...] = (
+        Parameter("goal.x", uniform(-1, 1), "m", "of the goal", REACHED),
+        Parameter("goal.y", uniform(-1, 1), "m", "of the goal", REACHED),
+    )
     body = POINT
     limits = POINT.limits
     scene = Scene(POINT, timestep=0.1)
@@ -58,7 +64,7 @@ class Point(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the square, on the split's fields of a checkerboard."""
-        goal = 2 * checkerboard(rng, n, 2, split) - 1
+        goal = values_at(self.parameters, checkerboard(rng, n, 2, split))
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -96,11 +102,14 @@ class SparsePoint(Point):
     """
 
     name = "point_sparse"
+    parameters = (
+        Parameter("goal.angle", uniform(0, np.pi), "rad", "of the goal, from x", (0, 2 * np.pi)),
+    )
     episodes = 10  # PEARL shows some 20 trajectories
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""
-        angle = np.pi * interleaved(rng, n, split)[:, 0]
+        angle = values_at(self.parameters, interleaved(rng, n, split))[:, 0]
         goal = np.stack([np.cos(angle), np.sin(angle)], -1)
         return Task(self.task_names, goal, np.arange(n))
 

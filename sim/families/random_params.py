@@ -20,25 +20,45 @@ from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.rewards import effort, mean_velocity
 from sim.families.splits import checkerboard
+from sim.randomization import Parameter, log_uniform, values_at
 
 SPREAD = 3.0  # a factor is its base to a power between -3 and 3 (rand_param_envs)
 BASE = 1.5  # of masses, inertias and frictions: factors from 0.30 to 3.4
 DAMPING_BASE = 1.3  # factors from 0.46 to 2.2
 NOISE = 0.005  # uniform ± m, rad, m/s or rad/s at the start (Gymnasium's reset)
 HEIGHT = 1.25  # m, of the torso at the start, in both models
+FACTORS = (0.01, 100.0)  # that physics allow; further ones overflow or vanish in an episode
 MAX_VELOCITY = 10.0  # m/s or rad/s that is observed at most (Gymnasium)
 EFFORT = 1e-3  # weight of squared actions (Gymnasium)
 
 
-def parameter_names(
-    body: Walker, links: tuple[str, ...], geoms: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Names of the factors: of masses and inertias, then dampings, then frictions."""
-    masses = [f"body.{link}.mass_scale" for link in links]
-    inertias = [f"body.{link}.inertia_scale" for link in links]
-    dampings = [f"joint.{joint}.damping_scale" for joint in body.joints]
-    frictions = [f"geom.{geom}.friction_scale" for geom in geoms]
-    return (*masses, *inertias, *dampings, *frictions)
+def factors(body: Walker, links: tuple[str, ...], geoms: tuple[str, ...]) -> tuple[Parameter, ...]:
+    """The factors: of masses and inertias, then dampings, then frictions."""
+    kinds = (
+        ("body", "mass", links),
+        ("body", "inertia", links),
+        ("joint", "damping", body.joints),
+        ("geom", "friction", geoms),
+    )
+    found = []
+    for kind, physics, parts in kinds:
+        for part in parts:
+            found.append(_factor(kind, part, physics))
+    return tuple(found)
+
+
+def _factor(kind: str, part: str, physics: str) -> Parameter:
+    """A factor of a part's mass or the like."""
+    name = f"{kind}.{part}.{physics}_scale"
+    base = DAMPING_BASE if physics == "damping" else BASE
+    train = log_uniform(base**-SPREAD, base**SPREAD)
+    meaning = f"factor of the {physics} of {part}"
+    return Parameter(name, train, "1", meaning, FACTORS)
+
+
+def parameter_names(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
+    """Their names, which are those of a task's values too."""
+    return tuple(parameter.name for parameter in parameters)
 
 
 def planar_obs(body: Walker) -> Spec:
@@ -80,13 +100,9 @@ class RandomParams(BaseFamily):
         A held-out task lies on a black field of a checkerboard over all factors. With so many of
         them two tasks of one split are as far apart as two of different splits.
         """
-        names = self.task_names
-        share = checkerboard(rng, n, len(names), split)
-        power = SPREAD * (2 * share - 1)
-        is_damping = [name.startswith("joint.") for name in names]
-        base = np.where(is_damping, DAMPING_BASE, BASE)
-        factors = base**power
-        return Task(names, factors, np.arange(n))
+        share = checkerboard(rng, n, len(self.parameters), split)
+        values = values_at(self.parameters, share)
+        return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, with noise on all positions and velocities, as in Gymnasium."""

@@ -12,6 +12,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
+from sim.randomization import Parameter, uniform, values_at
 
 MARGIN = 0.05  # m, from the outermost goal to the end of the tool box
 POSITION = slice(0, 3)  # columns tool.x, tool.y and tool.z of the observation
@@ -43,6 +44,7 @@ class Reach(BaseFamily):
         self.goal_radius = zone.goal_radius
         low = zone.center - zone.half_range - MARGIN
         high = zone.center + zone.half_range + MARGIN
+        self.parameters = _goals(self.task_names, low, high)
         speed = zone.speed
         self.body = arm
         self.scene = Scene(arm, timestep=0.002)
@@ -62,8 +64,7 @@ class Reach(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the box, on the split's fields of a checkerboard."""
-        unit = 2 * checkerboard(rng, n, 3, split) - 1  # in [-1, 1]
-        goal = self.zone.center + self.zone.half_range * unit
+        goal = values_at(self.parameters, checkerboard(rng, n, 3, split))
         return Task(self.task_names, goal, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -87,6 +88,16 @@ class Reach(BaseFamily):
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the tool to the goal."""
         return {"distance_m": _distance(obs, task)}
+
+
+def _goals(names: tuple[str, ...], low: Array, high: Array) -> tuple[Parameter, ...]:
+    """Where goals lie along each axis, in a tool box from ``low`` to ``high``, (3,) m."""
+    goals = []
+    for name, lowest, highest in zip(names, low, high, strict=True):
+        train = uniform(lowest + MARGIN, highest - MARGIN)
+        allowed = (lowest, highest)
+        goals.append(Parameter(name, train, "m", "of the goal of the tool", allowed))
+    return tuple(goals)
 
 
 def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:

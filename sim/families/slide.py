@@ -5,8 +5,6 @@ arm's reach and the tool is stopped at a line, so there is one strike; how the o
 reveals what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · friction · g).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from robots.actions import ActionMap
@@ -21,6 +19,7 @@ from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
+from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
 # A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
 # at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
@@ -35,24 +34,63 @@ TARGET_X = 4
 TARGET_Y = 5
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """What objects of one split are drawn from, apart from their friction."""
-
-    shapes: tuple[int, ...]  # indices into ``sim.outlines.SHAPES``
-    size_x: tuple[float, float]  # m, half the extent
-    size_y: tuple[float, float]  # m
-    mass: tuple[float, float]  # kg
-
-
-TRAIN = Ranges((0, 1), (0.03, 0.05), (0.03, 0.06), (0.2, 0.5))
-HELDOUT = Ranges((2, 3, 4), (0.05, 0.055), (0.06, 0.065), (0.15, 0.2))
-
-# Friction is drawn evenly in its logarithm; held-out objects lie below or above the trained range.
-LOWEST = np.log(0.04)
-LOW = np.log(0.05)
-HIGH = np.log(0.13)
-HIGHEST = np.log(0.155)
+SHAPE = Parameter(
+    "object.shape",
+    categorical(0, 1),
+    "1",
+    "0 box, 1 cross, 2 cylinder, 3 L, 4 T",
+    choices=tuple(range(len(SHAPES))),
+    heldout=categorical(2, 3, 4),
+)
+FRICTION = Parameter(
+    "object.friction",
+    log_uniform(0.05, 0.13),
+    "1",
+    "of the object on the table",
+    (0.01, 1.0),
+    heldout=log_uniform(0.04, 0.05, 0.13, 0.155),  # below and above the trained range
+)
+SIZE_X = Parameter(
+    "object.size_x",
+    uniform(0.03, 0.05),
+    "m",
+    "half the extent along the strike",
+    (0.01, 0.08),
+    heldout=uniform(0.05, 0.055),
+)
+SIZE_Y = Parameter(
+    "object.size_y",
+    uniform(0.03, 0.06),
+    "m",
+    "half the extent across",
+    (0.01, 0.1),
+    heldout=uniform(0.06, 0.065),
+)
+SIZE_Z = Parameter("object.size_z", uniform(0.018, 0.025), "m", "half the height", (0.01, 0.05))
+MASS = Parameter(
+    "object.mass",
+    uniform(0.2, 0.5),
+    "kg",
+    "of the object",
+    (0.01, 5.0),
+    heldout=uniform(0.15, 0.2),
+)
+RESTITUTION = Parameter(
+    "object.restitution",
+    uniform(0.2, 0.6),
+    "1",
+    "share of the speed that a blow returns",
+    (0.0, 1.0),
+)
+CENTER_OF_MASS = Parameter(
+    "object.com_y", uniform(-0.005, 0.005), "m", "center of mass, across", (-0.01, 0.01)
+)
+AHEAD = Parameter(
+    "target.ahead", uniform(0.4, 0.5), "m", "from the mark to the target along x", (0.3, 0.6)
+)
+ASIDE = Parameter(
+    "target.aside", uniform(-0.08, 0.08), "m", "from the mark to the target along y", (-0.15, 0.15)
+)
 
 
 class Slide(BaseFamily):
@@ -80,6 +118,18 @@ class Slide(BaseFamily):
         "object.com_y",
         "marker.x",
         "marker.y",
+    )
+    parameters = (  # in the order in which they are drawn
+        SHAPE,
+        FRICTION,
+        SIZE_X,
+        SIZE_Y,
+        SIZE_Z,
+        MASS,
+        RESTITUTION,
+        CENTER_OF_MASS,
+        AHEAD,
+        ASIDE,
     )
     target_radius = 0.05  # m, an object this close to the target is on the target
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
@@ -112,23 +162,14 @@ class Slide(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
-        held_out = heldout(split)
-        ranges = HELDOUT if held_out else TRAIN
-        shape = rng.choice(ranges.shapes, n)
-        friction = np.exp(_log_friction(rng, n, held_out))
-        columns = [
-            shape,
-            rng.uniform(*ranges.size_x, n),
-            rng.uniform(*ranges.size_y, n),
-            rng.uniform(0.018, 0.025, n),  # m, half the height
-            rng.uniform(*ranges.mass, n),
-            friction,
-            rng.uniform(0.2, 0.6, n),  # restitution
-            rng.uniform(-0.005, 0.005, n),  # m, center of mass
-            self.mark[0] + rng.uniform(0.4, 0.5, n),  # m, target
-            rng.uniform(-0.08, 0.08, n),
-        ]
-        values = np.stack(columns, -1)
+        shape, *others = self.parameters
+        drawn = draw([shape], rng, n, split)
+        if heldout(split):
+            rng.random(n)  # not used: held-out tasks of a seed are those of earlier versions
+        drawn |= draw(others, rng, n, split)
+        drawn["marker.x"] = self.mark[0] + drawn.pop("target.ahead")
+        drawn["marker.y"] = self.mark[1] + drawn.pop("target.aside")
+        values = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
@@ -217,18 +258,6 @@ class Slide(BaseFamily):
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
         return _distance(obs).clip(max=self.max_distance)
-
-
-def _log_friction(rng: np.random.Generator, n: int, held_out: bool) -> Array:
-    """Logarithms of friction, (n,)."""
-    trained = rng.uniform(LOW, HIGH, n)
-    if not held_out:
-        return trained
-    coin = rng.random(n)
-    is_slippery = coin < 0.5
-    slippery = rng.uniform(LOWEST, LOW, n)
-    rough = rng.uniform(HIGH, HIGHEST, n)
-    return np.where(is_slippery, slippery, rough)
 
 
 def _distance(obs: ArrayLike) -> ArrayLike:

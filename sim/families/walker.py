@@ -7,7 +7,7 @@ from robots.arm import Walker
 from robots.scene import Scene
 from robots.signals import ArrayLike
 from sim.families.gymnasium_bodies import model_file, torque_limits
-from sim.families.random_params import RandomParams, parameter_names, planar_obs
+from sim.families.random_params import RandomParams, factors, parameter_names, planar_obs
 
 WALKER = Walker(
     name="walker2d",
@@ -45,7 +45,8 @@ class WalkerParams(RandomParams):
     scene = Scene(WALKER, timestep=0.004)
     action = JointTorque(WALKER)
     obs = OBS
-    task_names = parameter_names(WALKER, LINKS, GEOMS)
+    parameters = factors(WALKER, LINKS, GEOMS)
+    task_names = parameter_names(parameters)
 
     def terminated(self, obs: ArrayLike) -> ArrayLike:
         """The torso is not between 0.8 and 2 m, or leans by 1 rad or more."""

@@ -56,3 +56,18 @@ def test_a_run_ends_in_the_rest_pose_where_that_is_asked_for(
     assert capfd.readouterr().err.splitlines()[-1] == (
         "arm: at rest, torque on, parked; not recorded"
     )
+
+
+def test_a_run_that_does_not_end_in_the_rest_pose_says_why(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    family = Push()
+    task = family.sample(np.random.default_rng(0), 1)
+    with OperatorConsole() as operator:
+        session = ArmSession(family, "panda", operator=operator, park=True)
+        with session:
+            records = session.run_object("creep", Creep(), task, [False])
+            session.world.hold()
+    assert len(records) == 1
+    assert "HOLD" in str(session.ending.park_error)
+    assert "arm: at rest, torque on, not parked: " in capfd.readouterr().err.splitlines()[-1]

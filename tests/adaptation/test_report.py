@@ -119,7 +119,7 @@ def episode_record(number: int, policy: str, episode: int, noise: float) -> Epis
 
 def trial_result(records: list[EpisodeRecord]) -> TrialResult:
     """What a trial concludes from its records, with differences that are easy to find in a page."""
-    judged = compare_policies(episode_grids(records, "lockstep"))
+    judged = compare_policies(episode_grids(records, "lockstep", Path("trial")))
     estimate = Estimate(
         success=0.3, gained=4, lost=1, mcnemar_p=0.375, value=0.25, interval=(0.2, 0.3)
     )

@@ -27,7 +27,7 @@ from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.jobs.trial import NOT_RECORDED, run_objects, run_trial, run_worker
+from adaptation.jobs.trial import NOT_PARKED, NOT_RECORDED, run_objects, run_trial, run_worker
 from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
 from adaptation.problem import problem_of
 from adaptation.reporting.report import write_report
@@ -42,6 +42,7 @@ from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
+from robots.scene import FLAT_OBJECT, LooseObject
 from robots.signals import Array, Verdict
 from robots.world import Step
 
@@ -80,6 +81,7 @@ class Arm(tiny.World):
     until_power_cut = NEVER  # ticks
     until_fault = NEVER  # ticks
     missing_folder: Path | None = None  # where nothing can be recorded
+    park_failure: str | None = None  # why it does not reach its rest pose
     opened: list[Opened] = []  # noqa: RUF012
     done: list[str] = []  # noqa: RUF012  # in the order of its calls
     mode = Mode.RUNNING
@@ -124,6 +126,8 @@ class Arm(tiny.World):
 
     def park(self) -> None:
         Arm.done.append("park")
+        if Arm.park_failure is not None:
+            raise ArmError(Arm.park_failure)
 
     def close(self) -> None:
         super().close()
@@ -175,6 +179,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "opened", [])
     monkeypatch.setattr(Arm, "done", [])
     monkeypatch.setattr(Arm, "missing_folder", None)
+    monkeypatch.setattr(Arm, "park_failure", None)
     config = RunConfig("counter", "tiny", iterations=1, references=False)
     run = Run.create(tmp_path / "run", config)
     for role in ("method", "blind", "oracle"):
@@ -667,6 +672,15 @@ def test_an_impossible_arm_is_refused_before_anything_moves(
     assert not (trained / "trial").exists()
 
 
+def test_a_task_with_several_objects_is_refused_before_anything_moves() -> None:
+    family = tiny.Tiny()
+    objects = (FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,)))
+    family.scene = replace(tiny.Tiny.scene, objects=objects)
+    with pytest.raises(BadArgumentError, match="object, ball"):
+        ArmSession(family, "tiny-arm")
+    assert not Arm.opened
+
+
 def test_the_arm_may_be_reached_in_another_way_when_a_trial_is_resumed(
     trained: Path, real_driver: str
 ) -> None:
@@ -785,6 +799,67 @@ def test_an_arm_in_fault_or_that_must_end_now_is_not_parked(
     assert Arm.done == ["close"]
 
 
+def test_an_arm_that_is_not_parked_costs_no_result_and_is_told_after_it(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Arm.park_failure = "the way is blocked"
+    on_arm = (str(trained), "--arm", "tiny-arm", "--park")
+    trial = ("trial", *on_arm, "--objects", "2", "--workers", "1", "--realtime-episodes", "1")
+    for words in (("deploy", *on_arm), trial):
+        status, answer, complaint = run_for_script(capfd, *words)
+        assert status == 1
+        assert answer["park_error"] == "the way is blocked"
+        assert answer["recording_error"] is None
+        assert answer["episodes"] > 0
+        assert "the way is blocked" in complaint.splitlines()[-1]
+    assert Arm.done == 2 * ["park", "close"], "it does not move again, not for a check either"
+    saved = json.loads((trained / "trial" / "result.json").read_text())
+    assert saved["adapted"] is not None
+
+
+def test_an_arm_that_is_not_parked_hides_no_end_by_the_operator(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Arm.park_failure = "the way is blocked"
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        with pytest.raises(PliantError, match="start the trial again"):
+            run_trial(
+                Run.open(trained), config_of(trained, park=True), trained / "trial", 1, operator
+            )
+    assert "not parked: the way is blocked" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_the_end_may_be_asked_for_while_a_held_arm_waits_to_be_parked(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(arm: Arm) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Arm, "wait_for_operator", give_up)
+    run = Run.open(trained)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(run, "tiny-arm", park=True)
+    with OperatorConsole() as operator:
+        operator.end_requested = True
+        result = deploy(run, "tiny-arm", operator=operator, park=True)
+    assert result.park_error == "the operator asked for the end before"
+    assert result.episodes == 1
+
+
+def test_a_worker_says_that_its_arm_was_not_parked(
+    trained: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Arm.park_failure = "the way is blocked"
+    run = Run.open(trained)
+    config = config_of(trained, park=True)
+    open_or_resume(run, config, trained / "trial")
+    with pytest.raises(SystemExit) as end:
+        run_worker(run, config, trained / "trial", 1, 2)
+    assert end.value.code == NOT_PARKED
+    assert "worker 2 of 2: the arm was not parked: the way is blocked" in capfd.readouterr().err
+
+
 def test_an_operator_ends_a_deployment_after_the_episode(
     trained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -893,5 +968,5 @@ def test_a_report_of_a_trial_whose_log_lost_a_line_is_refused(trained: Path) -> 
     try_out(trained)
     file = trained / "trial" / "episodes-0.jsonl"
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(DamagedError, match="cut short"):
+    with pytest.raises(DamagedError, match=rf"{trained / 'trial'} lacks episodes .* cut short"):
         write_report(trained / "trial", trained / "report.html")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -243,6 +244,41 @@ def test_what_pybullet_cannot_carry_is_refused_by_name(
     walker = Walker("two-link", ("a", "b"), np.zeros(2), limits, path, ())
     with pytest.raises(BadArgumentError, match=name):
         BulletEngine().load(Scene(walker), 1)
+
+
+MISFITS = {
+    "no motors": ({}, '<motor name="hip" joint="hip" gear="5"/>', "", "it has motors for none"),
+    "two motors of a joint": ({}, "<actuator>", '<actuator><motor joint="hip"/>', "hip, hip"),
+    "a motor of the root": ({}, 'joint="hip" gear', 'joint="root" gear', "it has motors for root"),
+    "a joint too many": ({"joints": ("hip", "knee")}, "", "", "one motor for each of hip, knee"),
+    "no root": ({"root_joints": ("pelvis",)}, "", "", "no joint 'pelvis'"),
+}
+
+
+@pytest.mark.parametrize(("fields", "old", "new", "reason"), MISFITS.values(), ids=list(MISFITS))
+@pytest.mark.parametrize("engine_name", ["mujoco", "bullet"])
+def test_a_walker_whose_model_has_other_motors_or_joints_is_refused(
+    tmp_path: Path, engine_name: str, fields: dict[str, Any], old: str, new: str, reason: str
+) -> None:
+    walker = replace(free_walker(tmp_path), **fields)
+    text = walker.mjcf.read_text()
+    walker.mjcf.write_text(text.replace(old, new) if old else text)
+    with pytest.raises(BadArgumentError, match=reason):
+        ENGINES[engine_name]().load(Scene(walker), 1)
+
+
+def test_a_walker_with_more_joints_than_its_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hinge.xml"
+    path.write_text("""
+      <mujoco>
+        <worldbody><body><joint name="a"/><geom size="0.1"/></body></worldbody>
+        <actuator><motor joint="a"/></actuator>
+      </mujoco>""")
+    one = np.ones(1)
+    limits = replace(CHEETAH.limits, q_low=-one, q_high=one, dq=one, ddq=one, jerk=one, tau=one)
+    walker = Walker("hinge", ("a",), np.zeros(1), limits, path, ("root",))
+    with pytest.raises(BadArgumentError, match=r"hinge has joints \('root', 'a'\)"):
+        ENGINES["mujoco"]().load(Scene(walker), 1)
 
 
 def free_walker(folder: Path) -> Walker:

@@ -122,6 +122,27 @@ class FeelingDriver(FakeDriver):
         return replace(super().read(), wrench=self.wrench)
 
 
+class RefusingDriver(FakeDriver):
+    """One that cannot be built, and says why."""
+
+    def __init__(self, *given: Any) -> None:
+        raise OSError("there is no such model")
+
+
+class MistakenDriver(FakeDriver):
+    """One whose author made a mistake."""
+
+    def __init__(self, *given: Any) -> None:
+        raise KeyError("model")
+
+
+class MistakenTwin(FakeDriver):
+    """A simulated arm that has no placer, as it should."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=0.01, realtime=False)
+    tracker = None
+
+
 class FakeTracker:
     """A tracker that repeats what it is given."""
 
@@ -145,6 +166,13 @@ class LiveTracker(FakeTracker):
     def read(self) -> ObjectState:
         self.stamp = time.monotonic()
         return super().read()
+
+
+class RefusingTracker(FakeTracker):
+    """A tracker that cannot be built."""
+
+    def __init__(self, *given: Any) -> None:
+        raise RuntimeError("there is no such camera")
 
 
 class Rig:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
@@ -30,7 +31,8 @@ from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, BadArgumentError
-from robots.signals import Verdict
+from robots.scene import FLAT_OBJECT, LooseObject
+from robots.signals import Array, Pose, Signals, Verdict
 from robots.world import Family, Start, Step, Task
 from sim.families import FAMILIES, make_family
 
@@ -436,6 +438,30 @@ def test_the_reason_why_a_driver_does_not_come_up_is_in_the_error(
     assert "Traceback" not in capfd.readouterr().err
 
 
+BROKEN = {
+    "a driver that refuses": ("fake:RefusingDriver", "fake:LiveTracker", "no such model"),
+    "a driver with a mistake": ("fake:MistakenDriver", "fake:LiveTracker", r"KeyError.*fake\.py"),
+    "a tracker that refuses": ("fake:FakeDriver", "fake:RefusingTracker", "no such camera"),
+    "a placer with a mistake": ("fake:MistakenTwin", None, r"AttributeError: .*placer"),
+}
+
+
+@pytest.mark.parametrize(("driver", "tracker", "reason"), BROKEN.values(), ids=list(BROKEN))
+def test_the_reason_why_a_device_cannot_be_built_is_in_the_error(
+    capfd: pytest.CaptureFixture[str], driver: str, tracker: str | None, reason: str
+) -> None:
+    is_real = tracker is not None
+    clock = "realtime" if is_real else "lockstep"
+    placer = Person() if is_real else None
+    with (
+        DRIVERS.temporarily("broken", driver),
+        TRACKERS.temporarily("its", tracker or "fake:LiveTracker"),
+        pytest.raises(ArmError, match=f"before it could connect: .*{reason}"),
+    ):
+        build(driver="broken", clock=clock, placer=placer, tracker="its" if is_real else None)
+    assert capfd.readouterr().err == ""
+
+
 def run_policy(pipe: Connection, clock: str) -> None:
     """A policy's process that will be killed during a strike."""
     world = build(clock=clock)
@@ -646,6 +672,44 @@ def test_a_real_arm_without_a_tracker_is_refused_where_an_object_is_observed(
     """A person may place the object, but nobody can say in every tick where it is."""
     with pytest.raises(BadArgumentError, match="which the arm cannot see: give a tracker"):
         build(driver=real_arm, clock="realtime", placer=Person())
+
+
+class Named(Push):
+    """A family that places and reads its object by its name."""
+
+    def start(self, rng: np.random.Generator, task: Task) -> Start:
+        start = super().start(rng, task)
+        assert start.object_pos is not None
+        place = {FLAT_OBJECT.name: Pose(start.object_pos + np.array([0.0, 0.05, 0.0]))}
+        return replace(start, object_pos=None, objects=place)
+
+    def observe(self, signals: Signals) -> Array:
+        named = signals.objects[FLAT_OBJECT.name]
+        return super().observe(replace(signals, object_pos=named.pos))
+
+
+class TwoObjects(Named):
+    scene = replace(Push.scene, objects=(FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,))))
+
+
+@pytest.mark.parametrize("driver", ["twin", "fake"])
+def test_several_objects_are_refused_by_name(real_arm: str, driver: str) -> None:
+    clock = "realtime" if driver == real_arm else "lockstep"
+    with pytest.raises(BadArgumentError, match=r"one loose object, and the task has 2.*ball"):
+        build(TwoObjects(), driver=driver, clock=clock)
+
+
+def test_the_only_object_is_placed_and_known_by_its_name_too() -> None:
+    world = build(Named())
+    expected = world.family.start(np.random.default_rng(0), sample_task()).objects
+    assert expected is not None
+    try:
+        world.reset(sample_task())
+        tracked = world.signals.objects[FLAT_OBJECT.name]
+        placed = expected[FLAT_OBJECT.name]
+        np.testing.assert_allclose(tracked.pos[:, :2], placed.pos[:, :2], atol=0.005)
+    finally:
+        world.close()
 
 
 def test_a_twin_takes_no_other_tracker_or_placer() -> None:

@@ -9,13 +9,16 @@ from fake import FAMILY, READY, Rig, assert_within_limits, replaced
 from test_dynamixel import Rig as BusRig
 
 from hw_interface.control.events import Event, Mode
+from hw_interface.control.guided_move import is_standing
 from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, Retreat
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
+from robots.catalog.panda import PANDA
 from robots.driver import REACHED
 from robots.errors import ArmError
-from robots.signals import Command, Condition, JointState, Setpoint
+from robots.kinematics import Kinematics
+from robots.signals import Array, Command, Condition, JointState, Setpoint
 
 VIPERX = emulated.VIPERX
 
@@ -104,7 +107,8 @@ def test_an_arm_lets_go_no_faster_than_it_can_brake(distance: float) -> None:
     limits = FAMILY.limits
     zero = np.zeros((1, 7))
     setpoint = Setpoint(READY[None], zero, zero)
-    velocity = Retreat(limits)(setpoint, READY - distance * np.eye(7)[1], False, now=0.0)
+    retreat = Retreat(limits, Kinematics(PANDA))
+    velocity = retreat(setpoint, READY - distance * np.eye(7)[1], False, now=0.0)
     assert velocity[0, 1] < 0
     assert velocity[0, 1] ** 2 <= limits.ddq[1] * distance * (1 + 1e-9)
     assert np.count_nonzero(velocity) == 1
@@ -195,6 +199,113 @@ def press_at_the_bus(driver: emulated.PacedDynamixel, plant: emulated.BlockableP
     driver.write(Command(q + 0.15 * (np.arange(6) == 0), np.zeros(6)))
     for _ in range(100):
         driver.read()
+
+
+LITTLE = 0.03  # rad, too little for a fault of contact, and for a driver's stop
+
+
+@pytest.mark.parametrize("event", [Event.OPERATOR_STOP, Event.POLICY_DIED, Event.SILENT])
+def test_a_joint_that_leans_on_something_leans_off_after_any_fault(event: Event) -> None:
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        plant.block()
+        held = rig.controller.gate.setpoint
+        seq = 0
+        while rig.controller.gate.setpoint.q[0, 0] < held.q[0, 0] + LITTLE:
+            seq += 1
+            rig.controller.set_action(seq, rig.now, np.array([0.0, 0.3, 0.0]))
+            rig.ticks(1)
+        rig.watchdog.fault(event)
+        while not is_standing(rig.controller.gate.setpoint):
+            rig.ticks(1)
+        braked = rig.controller.gate.setpoint.q[0]
+        rig.ticks(200)
+        assert rig.events == [event]
+        assert rig.controller.at_rest
+        _, _, tau = plant.read()
+        assert abs(tau[0]) < 0.02 * VIPERX.limits.tau[0]
+        after = rig.controller.gate.setpoint.q[0]
+        assert after[0] < braked[0] - 0.8 * LITTLE
+        np.testing.assert_allclose(after[1:], braked[1:], atol=2 * TICK)
+        driver.disconnect()
+
+
+@pytest.mark.parametrize("direction", [(0.5, -1.0, 0.5), (-0.5, 0.5, 1.0), (0.0, 0.5, -1.0)])
+def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
+    direction: tuple[float, float, float],
+) -> None:
+    """Its servos sag under its weight, and lag behind while it moves."""
+    with emulated.emulated_arm() as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        for seq in range(1, 6):
+            rig.controller.set_action(seq, rig.now, np.array(direction))
+            rig.ticks(12)
+            assert rig.mode is Mode.RUNNING
+            rig.watchdog.fault(Event.OPERATOR_STOP)
+            while not is_standing(rig.controller.gate.setpoint):
+                rig.ticks(1)
+            braked = rig.controller.gate.setpoint.q[0]
+            rig.ticks(60)
+            assert rig.controller.at_rest
+            after = rig.controller.gate.setpoint.q[0]
+            np.testing.assert_allclose(after, braked, atol=2 * TICK)
+            assert np.abs(driver.read().q - after).max() > 5 * TICK, "the arm sags"
+            rig.controller.clear()
+            rig.controller.begin_move(after, rig.now)
+            while rig.controller.moving_to_start:
+                rig.ticks(1)
+            rig.watchdog.arm(rig.now)
+        driver.disconnect()
+
+
+def lean_off(state: JointState, setpoint: Array) -> Array:
+    """The joint velocities (j,) of a Panda in which nothing moves but what leans."""
+    retreat = Retreat(PANDA.limits, Kinematics(PANDA))
+    zero = np.zeros((1, 7))
+    return retreat.lean_off(Setpoint(setpoint[None], zero, zero), state, 0.0)[0]
+
+
+def test_a_joint_that_sags_keeps_its_setpoint_however_far_and_one_that_is_held_up_does_not() -> (
+    None
+):
+    weight = Kinematics(PANDA).gravity(READY[None])[0]
+    carries = np.abs(weight) > 1.0
+    assert 1 < carries.sum() < 7
+    below = np.where(carries, -0.04 * np.sign(weight), 0.0)
+    still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
+    assert not lean_off(still, READY - below).any(), "it sags: with a payload far below"
+    pushed = lean_off(still, READY + below)
+    np.testing.assert_array_equal(pushed != 0, carries)
+    np.testing.assert_array_equal(np.sign(pushed[carries]), -np.sign(below[carries]))
+
+
+def test_a_joint_that_still_moves_keeps_its_setpoint() -> None:
+    waist = np.eye(7)[0]
+    still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
+    assert lean_off(still, READY + 0.03 * waist)[0] < 0
+    moving = replace(still, dq=0.1 * waist)
+    assert not lean_off(moving, READY + 0.03 * waist).any()
+
+
+def test_of_an_arm_without_known_masses_nothing_leans_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kinematics, "gravity", lambda self, q: np.zeros_like(q))
+    still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
+    assert not lean_off(still, READY + 0.03).any()
+
+
+@pytest.mark.parametrize("event", [Event.MEASUREMENT_NOT_FINITE, Event.LINK_LOST])
+def test_nothing_leans_off_where_the_readings_are_in_doubt(event: Event) -> None:
+    rig = Rig()
+    rig.move()
+    rig.watchdog.fault(event)
+    assert not rig.watchdog.may_lean_off
+    rig.watchdog.clear()
+    assert not rig.watchdog.may_lean_off
+    rig.watchdog.fault(Event.OPERATOR_STOP)
+    assert rig.watchdog.may_lean_off
 
 
 @pytest.mark.parametrize("verb", ["stop", "disconnect"])

@@ -140,6 +140,23 @@ def test_an_unknown_setting_is_refused_with_all_there_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "similar"),
+    [
+        (PearlConfig, "schedule.meta_batch", "sac.schedule.meta_batch"),
+        (PearlConfig, "lr", "sac.lr"),
+        (PearlConfig, "meta_batch", "sac.meta_batch or sac.schedule.meta_batch"),
+        (PpoConfig, "ppo.epochs", "epochs"),
+    ],
+)
+def test_an_unknown_setting_is_answered_with_those_that_end_the_same_way(
+    kind: Any, name: str, similar: str
+) -> None:
+    with pytest.raises(BadArgumentError) as caught:
+        configure(kind, PROBLEM, None, {name: 1})
+    assert f"no setting {name!r} (did you mean {similar}?); there are: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
         (PearlConfig, "sac.gamma", 0.0),
@@ -176,7 +193,7 @@ def test_a_value_at_the_end_of_its_range_is_allowed(kind: Any, name: str, value:
         (PearlConfig, "sac.hidden", "64,0", "values like 64,64, each a whole number of at least 1"),
         (PearlConfig, "sac.meta_batch", 2.5, "a whole number of at least 1"),
         (PearlConfig, "sac.schedule.iterations", 0, "a whole number of at least 1"),
-        (PearlConfig, "context_window", 0, "a whole number of at least 1 or none"),
+        (PearlConfig, "context_window", 0, "a whole number of at least 1 and"),
         (ContextMpcConfig, "terminal_value", 3, "none, or set terminal_value.NAME"),
     ],
 )
