@@ -146,11 +146,10 @@ def save(
         folder: where.
         name: of the method, as the user gave it.
         method: what to save.
-        family: name of the family, as the user gave it.
+        family: name of the family, as the user gave it; ``family_arm`` likewise, None: its own.
         trial: experience in which the decisions are taken.
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
-        family_arm: name of the family's arm, as the user gave it; None: the family's own.
         ranges: of the family where they are not its own.
 
     Raises:
@@ -202,10 +201,9 @@ def load(
     Args:
         folder: where it was saved.
         arm: name of the arm that it will drive, if any.
-        family: name of the family that it must have been trained for; None: any.
+        family: that it must have been trained for, with the arm ``family_arm``; None: any.
         journal: where the replay is kept, to continue training; without it the method acts and
             adapts as it did, and its replay is empty.
-        family_arm: the arm that ``family`` was given; None: it has its own.
 
     Raises:
         FileNotFoundError: the folder holds no checkpoint.

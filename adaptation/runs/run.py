@@ -24,7 +24,6 @@ from policies.memory import check_memory
 from policies.presets import resolve_preset
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
-from policies.settings import Configurable
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.engines import engine_for
@@ -50,11 +49,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
     evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
     evaluation_tasks: Count = 20  # held-out tasks of each evaluation
-    # largest share of the training's time that goes to evaluations; one that is due beyond it is
-    # left out, but never the last
+    # of the training's time, at most; an evaluation beyond it is left out, but never the last
     evaluation_share: Share = 0.05
-    # changes to the method's config; ``range.NAME`` changes a range of the family's tasks
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {}  # changes to the method's config; range.NAME: to its tasks' range
 
 
 class Run:
@@ -287,17 +284,17 @@ def check_config(config: RunConfig) -> RunConfig:
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
     family = checkpoint.family_for(config.family, config.arm, settings)
     method_config = checkpoint.method_config(config.method, family, preset, settings)
-    _check_overlap(config.method, method_config)
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
+        _check_overlap(config.method, method_config)
         check_memory(method_config, problem_of(family))
     engine_for(family.scene, config.engine)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 
-def _check_overlap(method: str, config: Configurable) -> None:
+def _check_overlap(method: str, config: MethodConfig) -> None:
     """Refuse to collect ahead for a method that learns from the newest trial alone."""
-    overlaps = isinstance(config, MethodConfig) and config.schedule.overlap
-    if overlaps and not issubclass(checkpoint.method_class(method), LearnsFromReplay):
+    kind = checkpoint.method_class(method)
+    if config.schedule.overlap and not issubclass(kind, LearnsFromReplay):
         raise BadArgumentError(
             f"{method} learns from trials of its newest weights: schedule.overlap must be false"
         )
