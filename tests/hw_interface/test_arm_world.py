@@ -689,7 +689,10 @@ class Named(Push):
 
 
 class TwoObjects(Named):
-    scene = replace(Push.scene, objects=(FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,))))
+    def __init__(self) -> None:
+        super().__init__()
+        ball = LooseObject("ball", "sphere", (0.04,))
+        self.scene = replace(self.scene, objects=(FLAT_OBJECT, ball))
 
 
 @pytest.mark.parametrize("driver", ["twin", "fake"])

@@ -383,17 +383,16 @@ def test_a_damaged_record_is_reported_once_until_it_is_whole_again(
     assert rig.controller.watchdog.mode is Mode.ARMED
 
 
-def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(shared: SharedState) -> None:
+def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = moving(shared)
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a mistake in the action map")
 
-    rig.controller.family.action = fail  # type: ignore[method-assign, assignment]
-    try:
-        run_to_rest(rig)
-    finally:
-        del rig.controller.family.action  # it was set on the shared instance
+    monkeypatch.setattr(rig.controller.family, "action", fail)
+    run_to_rest(rig)
     assert rig.loop.ending
     assert rig.events[0] is Event.CONTROL_FAILED
     assert "a mistake in the action map" in shared.exit_reason
@@ -505,10 +504,7 @@ def test_an_error_of_our_own_brakes_the_arm_also_where_nobody_can_be_told(
         raise ZeroDivisionError("a mistake in the action map")
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    rig.controller.family.action = fail  # type: ignore[method-assign, assignment]
-    try:
-        run_to_rest(rig)
-    finally:
-        del rig.controller.family.action
+    monkeypatch.setattr(rig.controller.family, "action", fail)
+    run_to_rest(rig)
     assert rig.loop.ending
     assert Event.CONTROL_FAILED in rig.events
