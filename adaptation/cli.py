@@ -169,9 +169,9 @@ def _run(command: Command) -> tuple[int, object]:
 
 def _discard_output() -> None:
     """Let what is still to be printed go nowhere, so that Python does not complain at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, sys.stdout.fileno())
+    os.close(null_device)
 
 
 def _describe(failure: OSError) -> str:

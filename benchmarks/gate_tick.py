@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from gate_search import DRIVER_TICKS
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -17,7 +18,6 @@ from robots.kinematics import Kinematics
 from robots.safety import SafetyGate
 from robots.signals import Array
 
-DRIVER_TICKS = {"panda": 0.002, "ur5e": 0.002, "viperx": 1 / 320}  # s
 UNLIMITED = 1e6  # m/s
 HOLD = 100  # ticks, for which a request lasts
 BATCH = 256  # arms in simulation

@@ -20,7 +20,7 @@ from adaptation.runs.references import reference_settings
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from policies.config import MethodConfig
 from policies.fields import convert
-from policies.memory import check_memory
+from policies.memory_limit import check_memory
 from policies.presets import resolve_preset
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay

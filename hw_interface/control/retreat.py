@@ -74,6 +74,8 @@ class Retreat:
         Only joints that lean on something go back. One that sags under its weight keeps its
         setpoint, or it would sink a little with every fault; so does one that still moves.
         """
+        if self._goal is not None:  # it was chosen when this began
+            return self(setpoint, state.q, False, now)
         held = setpoint.q[0]
         weight = self._kinematics.gravity(state.q[None])[0]  # (j,) N·m that hold the arm up
         weight[np.abs(weight) < ROUNDING * self.limits.tau] = 0.0

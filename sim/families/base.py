@@ -1,16 +1,35 @@
 """Defaults that most families share."""
 
+from typing import TypeVar
+
 import numpy as np
 
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 from robots.reward import RewardFunction
 from robots.signals import Array, ArrayLike
 from robots.world import Start, Task
 from sim.randomization import Parameter
 
+Z = TypeVar("Z")
+
 
 def never(obs: ArrayLike) -> ArrayLike:
     """False for every state (..., o), also for NaN; bool (...,) in NumPy or torch, as ``obs``."""
     return obs[..., 0] < obs[..., 0]
+
+
+def require_zone(arm: ArmSpec, zone: Z | None, name: str) -> Z:
+    """A zone of an arm, which its catalog entry may have under ``name``.
+
+    Raises:
+        BadArgumentError: it has none; the message lists the arms that do.
+    """
+    if zone is None:
+        able = ", ".join(known for known in ARMS if getattr(ARMS[known], name) is not None)
+        raise BadArgumentError(f"{arm.name!r} has no {name}; arms that have one: {able}")
+    return zone
 
 
 class BaseFamily:

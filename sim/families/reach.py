@@ -4,13 +4,11 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec
-from robots.catalog import ARMS
 from robots.catalog.panda import PANDA
-from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
-from sim.families.base import BaseFamily
+from sim.families.base import BaseFamily, require_zone
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, uniform, values_at
 
@@ -35,10 +33,7 @@ class Reach(BaseFamily):
         Raises:
             BadArgumentError: the arm's catalog entry has no reach zone.
         """
-        if arm.reach_zone is None:
-            able = ", ".join(name for name in ARMS if ARMS[name].reach_zone is not None)
-            raise BadArgumentError(f"{arm.name!r} has no reach_zone; arms that have one: {able}")
-        zone = arm.reach_zone
+        zone = require_zone(arm, arm.reach_zone, "reach_zone")
         self.zone = zone
         self.ready = zone.ready
         self.goal_radius = zone.goal_radius

@@ -9,14 +9,12 @@ import numpy as np
 
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
-from robots.catalog import ARMS
 from robots.catalog.panda import PANDA
-from robots.errors import BadArgumentError
 from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
-from sim.families.base import BaseFamily
+from sim.families.base import BaseFamily, require_zone
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
@@ -140,10 +138,7 @@ class Slide(BaseFamily):
         Raises:
             BadArgumentError: the arm's catalog entry has no strike zone.
         """
-        if arm.strike_zone is None:
-            able = ", ".join(name for name in ARMS if ARMS[name].strike_zone is not None)
-            raise BadArgumentError(f"{arm.name!r} has no strike_zone; arms that have one: {able}")
-        zone = arm.strike_zone
+        zone = require_zone(arm, arm.strike_zone, "strike_zone")
         x = zone.mark
         self.mark = (x, 0.0)  # m, where the object stands
         self.ready = zone.ready

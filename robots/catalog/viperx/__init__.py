@@ -64,7 +64,7 @@ VIPERX = ArmSpec(
             [0.02, 1.0],
         ]
     ),
-    # Ours. There is no strike zone: ...
+    # Ours. There is no strike zone: none has been tried on this arm.
     reach_zone=ReachZone(
         ready=np.array([0.0, 0.015, 0.1496, 0.0, 1.4061, 0.0]),
         center=np.array([0.36, 0.0, 0.2]),
