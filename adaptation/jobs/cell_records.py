@@ -87,11 +87,12 @@ class CellResult(msgspec.Struct, frozen=True):
     iterations: int
     steps: int  # environment steps
     gradient_steps: int
-    seconds: float  # wall time of the training on one core, shared or not as it was
+    seconds: float  # wall time of the training and its evaluations, on a core shared or not
     judging_seconds: float
     grids: dict[str, dict[str, Grid]]  # by engine and policy
     curve: list[HeldoutProgress]  # held-out tasks during the training
     notes: list[str]  # what is missing, and why
+    cpu_seconds: float | None = None  # of collecting and learning; None: not measured
 
     @property
     def hash(self) -> str:

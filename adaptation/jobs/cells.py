@@ -116,6 +116,7 @@ def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
         steps=trainer["steps"],
         gradient_steps=trainer["gradient_steps"],
         seconds=trainer["seconds"],
+        cpu_seconds=trainer["cpu_seconds"],
         judging_seconds=monotonic() - started,
         grids=grids,
         curve=curve,

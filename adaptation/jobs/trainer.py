@@ -7,7 +7,7 @@ weights, from which the trial that a kill interrupted is collected again.
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import msgspec
@@ -172,6 +172,7 @@ class Trainer:
     def _train_iteration(self) -> TrainProgress:
         """Collect a trial, begin to collect the next one, learn from it, and log."""
         state = self._state
+        cpu_began = process_time()
         self._before = self._progress()
         trial = self._source.next_trial(self._method, state.iteration)
         iteration = state.iteration + 1
@@ -201,6 +202,7 @@ class Trainer:
             expected,
             gradient_steps=progress.gradient_steps,
             seconds=progress.seconds,
+            cpu_seconds=state.cpu_seconds + process_time() - cpu_began,
             log_bytes=self._log.size,
             undone_in_row=undone_in_row,
         )
@@ -255,8 +257,8 @@ class Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint."""
-        if self._trial is None:
-            return  # nothing was learned in this process
+        if self._trial is None:  # nothing was learned in this process
+            return
         trainer: dict[str, Any] = msgspec.to_builtins(self._state)
         collected_with = self._source.collected_with
         if collected_with is not None:
@@ -295,6 +297,4 @@ class Trainer:
         if self._pace is None or self.role == "method":
             return min(1.0, self._budget.share(self._state))
         method = self._pace.of("method")
-        if method.steps == 0:
-            return 0.0
-        return method.share * min(1.0, self._state.steps / method.steps)
+        return method.share * min(1.0, self._state.steps / max(method.steps, 1))

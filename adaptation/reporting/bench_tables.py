@@ -140,10 +140,17 @@ def budget_rows(statuses: Sequence[CellStatus]) -> list[Row]:
                 "seeds": _seeds(results),
                 "environment steps": f"{steps:,.0f}",
                 "gradient steps": f"{gradient_steps:,.0f}",
+                "CPU minutes": _cpu_minutes(results),
                 "minutes": f"{minutes:.1f}",
             }
         )
     return rows
+
+
+def _cpu_minutes(results: Sequence[CellResult]) -> str:
+    """The mean over trainings of which it was measured."""
+    seconds = [result.cpu_seconds for result in results if result.cpu_seconds is not None]
+    return f"{np.mean(seconds) / 60:.1f}" if seconds else UNKNOWN
 
 
 def _seeds(results: Sequence[CellResult]) -> str:
@@ -168,6 +175,7 @@ def cell_rows(statuses: Sequence[CellStatus], machines: Mapping[str, int]) -> li
                 "cell": f"`{status.cell.name}`",
                 "environment steps": f"{result.steps:,}",
                 "gradient steps": f"{result.gradient_steps:,}",
+                "CPU minutes": _cpu_minutes([result]),
                 "minutes": f"{result.seconds / 60:.1f}",
                 "commit": f"`{commit[:COMMIT_LENGTH]}`",
                 "hash": f"`{result.hash}`",

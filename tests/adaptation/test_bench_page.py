@@ -69,6 +69,7 @@ def cell_result(cell: Cell, engines: tuple[str, ...] = ("ideal",), steps: int = 
         steps=steps,
         gradient_steps=40,
         seconds=90.0,
+        cpu_seconds=75.0,
         judging_seconds=1.0,
         grids=dict.fromkeys(engines, grids),
         curve=curve,
@@ -118,7 +119,7 @@ def test_the_page_regenerates_from_results_without_training(finished: Path, tmp_
     assert row["gap closed, %"].startswith("75 [")
     assert table_row(text, "oracle")["gap closed, %"] == "–"
     assert "8 of 8 trainings have a result." in text
-    assert "4,000 | 40 | 1.5 | `012345678`" in text
+    assert "4,000 | 40 | 1.2 | 1.5 | `012345678`" in text
     assert "Imaginary 9000, 4 cores" in text
     assert make_page(finished, tmp_path) == text
     for figure in re.findall(r"\]\((results/.+?)\)", text):

@@ -1,6 +1,7 @@
 """Training resumes after a kill as if nothing happened."""
 
 import errno
+import itertools
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ import torch
 
 from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
+from adaptation.jobs import trainer as trainer_module
 from adaptation.jobs.budget import Budget, TrainerState
 from adaptation.jobs.processes import start_process
 from adaptation.problem import problem_of
@@ -286,6 +288,36 @@ def test_gradient_steps_bound_a_training_and_are_counted_on_after_a_stop(
         train_job.train_role(run, "method", None, stop_after_one)
     train_job.train_role(run, "method", None, stop_after_one)
     assert counts == [3, 6, 9]
+
+
+def test_cpu_time_counts_iterations_alone_and_goes_on_after_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_after_two(share: float, progress: TrainProgress) -> None:
+        if progress.iteration == 2:
+            raise InterruptedError
+
+    clock = itertools.count()  # one second from each look at the clock to the next
+    monkeypatch.setattr(trainer_module, "process_time", lambda: float(next(clock)))
+    settings = {
+        "gradient_steps": 1,
+        "schedule.random_trials": 1,
+        "schedule.meta_batch": 2,
+    }
+    config = RunConfig(
+        "blind",
+        "point",
+        iterations=5,
+        references=False,
+        save_iterations=1,
+        evaluations=5,
+        settings=settings,
+    )
+    run = Run.create(tmp_path / "run", config)
+    with pytest.raises(InterruptedError):
+        train_job.train_role(run, "method", None, stop_after_two)
+    train_job.train_role(run, "method", None, lambda *_: None)
+    assert run.load("method").trainer["cpu_seconds"] == 5.0
 
 
 def test_a_budget_counts_minutes_in_seconds_and_has_no_other_bound() -> None:
