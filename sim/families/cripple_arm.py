@@ -1,0 +1,184 @@
+"""Bring the tool to a visible goal with an arm of which some joints do not move as commanded."""
+
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.actions import JointVelocity
+from robots.arm import ArmSpec
+from robots.catalog.panda import PANDA
+from robots.kinematics import Kinematics
+from robots.scene import Scene
+from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.world import Start, Task
+from robots.zones import ReachZone
+from sim.families.base import BaseFamily, require_zone
+from sim.families.splits import heldout
+from sim.joint_faults import gain_name
+from sim.randomization import Parameter, draw, uniform
+
+SPEED = 0.6  # rad/s, of a joint at an action of 1; ours, the farthest goal takes a second
+POSTURE_NOISE = 0.1  # rad, around the middle posture, in which an episode begins
+MIN_LEVER = 0.08  # m of the tool per rad, of the joints that can be faulty
+MARGIN = 0.05  # m, from the outermost goal to where goals may be at most
+MEANING = "share of the commanded motion that {} makes: 0 dead, negative the other way"
+FIRST = Parameter(
+    "fault.first",
+    uniform(-1.0, -0.5),
+    "1",
+    MEANING.format("the first faulty joint"),
+    allowed=(-1.0, 1.0),
+)
+SECOND = Parameter(
+    "fault.second",
+    uniform(-1.0, -0.5, 0.0, 0.5),  # inverted, or weak and dead: each as likely
+    "1",
+    MEANING.format("the second one, or the only one,"),
+    allowed=(-1.0, 1.0),
+)
+AXES = ("x", "y", "z")
+MARKER = tuple(f"marker.{axis}" for axis in AXES)
+
+
+class CrippleArm(BaseFamily):
+    """Go to a goal and stay there, with one or two joints that are dead, weak or inverted.
+
+    A hidden gain of each joint's commanded motion says how: 0 is dead, as if braked, below 1 weak,
+    and negative inverted. Two joints that are faulty together in a held-out task never are in
+    training.
+    """
+
+    name = "cripple_arm"
+    dt = 0.1
+    tick = 0.05
+    horizon = 20
+    episodes = 2
+    hidden_reward = False
+    goal_names = tuple(f"target.{axis}" for axis in AXES)
+
+    def __init__(self, arm: ArmSpec = PANDA) -> None:
+        """Find the joints that matter, and build the action map and the observation of an arm.
+
+        Raises:
+            BadArgumentError: the arm's catalog entry has no reach zone.
+        """
+        zone = require_zone(arm, arm.reach_zone, "reach_zone")
+        self.zone = zone
+        self.ready = zone.ready
+        self.goal_radius = zone.goal_radius
+        self.body = arm
+        self.limits = arm.limits
+        self.scene = Scene(arm, timestep=0.002)
+        self.action = JointVelocity(arm, np.minimum(SPEED, arm.limits.dq))
+        self.faulty = joints_that_move_the_tool(arm, zone.ready)
+        self.heldout_pairs = neighbors(self.faulty)
+        self.task_names = (*[gain_name(joint) for joint in arm.joints], *MARKER)
+        self.parameters = (FIRST, SECOND, *_targets(zone))
+        self.obs = _observation(arm, zone)
+        joints = len(arm.joints)
+        self._tool = slice(joints, joints + 3)
+        self._target = slice(joints + 6, joints + 9)
+
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """One or two faulty joints, whose gains are drawn evenly; and a goal in the zone.
+
+        Held-out tasks have two faulty joints that are never faulty together in training.
+        """
+        first, second, *targets = self.parameters
+        faulty = rng.choice(self._faulty_together(split), n)
+        rows = np.arange(n)
+        gains = np.ones((n, len(self.body.joints)))
+        for fault, joint in zip((first, second), faulty.T, strict=True):
+            gains[rows, joint] = fault.of(split).draw(rng, n)
+        goal = draw(targets, rng, n, split)
+        values = np.column_stack([gains, *goal.values()])
+        return Task(self.task_names, values, rows)
+
+    def _faulty_together(self, split: str) -> NDArray[np.int64]:
+        """Numbers of the first and the second faulty joint, (k, 2); a single one is both."""
+        held = []
+        trained = [(joint, joint) for joint in self.faulty]
+        for pair in permutations(self.faulty, 2):
+            low, high = sorted(pair)
+            is_heldout = (low, high) in self.heldout_pairs
+            group = held if is_heldout else trained
+            group.append(pair)
+        return np.array(held if heldout(split) else trained)
+
+    def start(self, rng: np.random.Generator, task: Task) -> Start:
+        """Near the middle posture, so that the posture does not tell what the joints have done."""
+        shape = (len(task), len(self.ready))
+        noise = rng.uniform(-POSTURE_NOISE, POSTURE_NOISE, shape)
+        limits = self.limits
+        return Start(np.clip(self.ready + noise, limits.q_low, limits.q_high))
+
+    def marker(self, task: Task) -> Array:
+        """The goal, (n, 3) m."""
+        return task.columns(*MARKER)
+
+    def observe(self, signals: Signals) -> Array:
+        """Joint positions, the tool's position and velocity, and the goal, (n, j + 9)."""
+        columns = (signals.q, signals.tool_pos, signals.tool_vel, signals.marker)
+        return np.concatenate(columns, 1)
+
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """Minus the distance to the goal, m."""
+        return -self._distance(next_obs)
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Within ``goal_radius`` m of the goal."""
+        return self._distance(obs) <= self.goal_radius
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Distance from the tool to the goal."""
+        return {"distance_m": self._distance(obs)}
+
+    def _distance(self, obs: ArrayLike) -> ArrayLike:
+        """From the tool to the goal, m (...,)."""
+        difference = obs[..., self._tool] - obs[..., self._target]
+        return (difference**2).sum(-1) ** 0.5
+
+
+def joints_that_move_the_tool(arm: ArmSpec, q: Array) -> tuple[int, ...]:
+    """Numbers of the joints that move the tool by ``MIN_LEVER`` at least, at ``q`` (j,) rad."""
+    _, _, jacobian = Kinematics(arm).forward_jacobian(q[None])
+    linear = jacobian[0, :3]
+    lever = np.linalg.norm(linear, axis=0)
+    return tuple(np.flatnonzero(lever >= MIN_LEVER).tolist())
+
+
+def neighbors(joints: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Each joint with the next one, and the first with the last: every joint is in two pairs."""
+    following = zip(joints, joints[1:], strict=False)
+    return (*following, (joints[0], joints[-1]))
+
+
+def _targets(zone: ReachZone) -> list[Parameter]:
+    """Where goals lie along each axis."""
+    targets = []
+    for i, axis in enumerate(AXES):
+        low = float(zone.center[i] - zone.half_range[i])
+        high = float(zone.center[i] + zone.half_range[i])
+        allowed = (low - MARGIN, high + MARGIN)
+        targets.append(Parameter(f"target.{axis}", uniform(low, high), "m", "of the goal", allowed))
+    return targets
+
+
+def _observation(arm: ArmSpec, zone: ReachZone) -> Spec:
+    """The columns of an observation, see ``CrippleArm.observe``."""
+    columns = []
+    reach = 1.0  # rad around the middle posture
+    for joint, q in zip(arm.joints, zone.ready.tolist(), strict=True):
+        columns.append((joint, q - reach, q + reach, "rad"))
+    low = zone.center - zone.half_range - MARGIN
+    high = zone.center + zone.half_range + MARGIN
+    for axis, lowest, highest in zip(AXES, low, high, strict=True):
+        columns.append((f"tool.{axis}", lowest, highest, "m"))
+    for axis in AXES:
+        columns.append((f"tool.v{axis}", -zone.speed, zone.speed, "m/s"))
+    for axis, lowest, highest in zip(AXES, low, high, strict=True):
+        columns.append((f"target.{axis}", lowest, highest, "m"))
+    return Spec.of(*columns)
