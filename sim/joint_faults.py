@@ -63,6 +63,10 @@ class JointFaults:
         if self._any:
             self._start[rows] = q[rows]
 
+    def restart(self, q: Array) -> None:
+        """Count motion from ``q`` (n, j) rad or m on: joints were stopped there, and hold."""
+        self._start = q.copy()
+
     def __call__(self, command: Setpoint | Torque) -> Setpoint | Torque:
         """What the joints do under a command with fields (k, n, j); it has such fields, too."""
         if not self._any or not isinstance(command, Setpoint):
