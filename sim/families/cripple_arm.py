@@ -22,19 +22,18 @@ SPEED = 0.6  # rad/s, of a joint at an action of 1; ours, the farthest goal take
 POSTURE_NOISE = 0.1  # rad, around the middle posture, in which an episode begins
 MIN_LEVER = 0.08  # m of the tool per rad, of the joints that can be faulty
 MARGIN = 0.05  # m, from the outermost goal to where goals may be at most
-MEANING = "share of the commanded motion that {} makes: 0 dead, negative the other way"
-FIRST = Parameter(
-    "fault.first",
+INVERTED = Parameter(
+    "fault.inverted",
     uniform(-1.0, -0.5),
     "1",
-    MEANING.format("the first faulty joint"),
+    "motion of the inverted joint as a factor of the commanded one",
     allowed=(-1.0, 1.0),
 )
-SECOND = Parameter(
-    "fault.second",
-    uniform(-1.0, -0.5, 0.0, 0.5),  # inverted, or weak and dead: each as likely
+WEAK = Parameter(
+    "fault.weak",
+    uniform(0.0, 0.5),
     "1",
-    MEANING.format("the second one, or the only one,"),
+    "motion of the weak joint as a factor of the commanded one; 0 is dead",
     allowed=(-1.0, 1.0),
 )
 AXES = ("x", "y", "z")
@@ -42,11 +41,10 @@ MARKER = tuple(f"marker.{axis}" for axis in AXES)
 
 
 class CrippleArm(BaseFamily):
-    """Go to a goal and stay there, with one or two joints that are dead, weak or inverted.
+    """Go to a goal and stay there, with an inverted joint and another one that is weak or dead.
 
-    A hidden gain of each joint's commanded motion says how: 0 is dead, as if braked, below 1 weak,
-    and negative inverted. Two joints that are faulty together in a held-out task never are in
-    training.
+    A hidden gain of each joint's commanded motion says so: 1 is healthy, 0 dead, as if braked, and
+    negative inverted. Two joints that are faulty together in a held-out task never are in training.
     """
 
     name = "cripple_arm"
@@ -74,37 +72,37 @@ class CrippleArm(BaseFamily):
         self.faulty = joints_that_move_the_tool(arm, zone.ready)
         self.heldout_pairs = neighbors(self.faulty)
         self.task_names = (*[gain_name(joint) for joint in arm.joints], *MARKER)
-        self.parameters = (FIRST, SECOND, *_targets(zone))
+        self.parameters = (INVERTED, WEAK, *_goals(zone))
         self.obs = _observation(arm, zone)
         joints = len(arm.joints)
         self._tool = slice(joints, joints + 3)
         self._target = slice(joints + 6, joints + 9)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """One or two faulty joints, whose gains are drawn evenly; and a goal in the zone.
+        """An inverted and a weak joint, and a goal in the zone, all drawn evenly.
 
         Held-out tasks have two faulty joints that are never faulty together in training.
         """
-        first, second, *targets = self.parameters
+        inverted, weak, *goals = self.parameters
         faulty = rng.choice(self._faulty_together(split), n)
         rows = np.arange(n)
         gains = np.ones((n, len(self.body.joints)))
-        for fault, joint in zip((first, second), faulty.T, strict=True):
+        for fault, joint in zip((inverted, weak), faulty.T, strict=True):
             gains[rows, joint] = fault.of(split).draw(rng, n)
-        goal = draw(targets, rng, n, split)
+        goal = draw(goals, rng, n, split)
         values = np.column_stack([gains, *goal.values()])
         return Task(self.task_names, values, rows)
 
     def _faulty_together(self, split: str) -> NDArray[np.int64]:
-        """Numbers of the first and the second faulty joint, (k, 2); a single one is both."""
-        held = []
-        trained = [(joint, joint) for joint in self.faulty]
-        for pair in permutations(self.faulty, 2):
-            low, high = sorted(pair)
+        """Numbers of the inverted and of the weak joint, (k, 2)."""
+        pairs = []
+        for inverted, weak in permutations(self.faulty, 2):
+            low = min(inverted, weak)
+            high = max(inverted, weak)
             is_heldout = (low, high) in self.heldout_pairs
-            group = held if is_heldout else trained
-            group.append(pair)
-        return np.array(held if heldout(split) else trained)
+            if is_heldout == heldout(split):
+                pairs.append((inverted, weak))
+        return np.array(pairs)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Near the middle posture, so that the posture does not tell what the joints have done."""
@@ -156,15 +154,15 @@ def neighbors(joints: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return (*following, (joints[0], joints[-1]))
 
 
-def _targets(zone: ReachZone) -> list[Parameter]:
+def _goals(zone: ReachZone) -> list[Parameter]:
     """Where goals lie along each axis."""
-    targets = []
-    for i, axis in enumerate(AXES):
-        low = float(zone.center[i] - zone.half_range[i])
-        high = float(zone.center[i] + zone.half_range[i])
-        allowed = (low - MARGIN, high + MARGIN)
-        targets.append(Parameter(f"target.{axis}", uniform(low, high), "m", "of the goal", allowed))
-    return targets
+    low = zone.center - zone.half_range
+    high = zone.center + zone.half_range
+    goals = []
+    for name, lowest, highest in zip(MARKER, low.tolist(), high.tolist(), strict=True):
+        allowed = (lowest - MARGIN, highest + MARGIN)
+        goals.append(Parameter(name, uniform(lowest, highest), "m", "of the goal", allowed))
+    return goals
 
 
 def _observation(arm: ArmSpec, zone: ReachZone) -> Spec:
