@@ -41,7 +41,9 @@ def drive(family: CrippleArm, engine: str, n: int, split: str, knows: bool) -> t
     task = family.sample(np.random.default_rng(0), n, split)
     kinematics = Kinematics(family.body)
     joints = len(family.body.joints)
-    gains = task.values[:, :joints] if knows else np.ones((n, joints))
+    gains = np.ones((n, joints))
+    if knows:
+        gains[:, family.faulty] = task.values[:, : len(family.faulty)]
     obs = world.reset(task)
     for _ in range(family.horizon):
         q = obs[:, :joints]

@@ -20,7 +20,7 @@ from sim.randomization import Parameter, draw, uniform
 
 SPEED = 0.6  # rad/s, of a joint at an action of 1; ours, the farthest goal takes a second
 POSTURE_NOISE = 0.1  # rad, around the middle posture, in which an episode begins
-MIN_LEVER = 0.08  # m of the tool per rad, of the joints that can be faulty
+MIN_LEVER = 0.08  # m of the tool per rad, of joints that can be faulty; ours
 MARGIN = 0.05  # m, from the outermost goal to where goals may be at most
 INVERTED = Parameter(
     "fault.inverted",
@@ -70,8 +70,8 @@ class CrippleArm(BaseFamily):
         self.scene = Scene(arm, timestep=0.002)
         self.action = JointVelocity(arm, np.minimum(SPEED, arm.limits.dq))
         self.faulty = joints_that_move_the_tool(arm, zone.ready)
-        self.heldout_pairs = neighbors(self.faulty)
-        self.task_names = (*[gain_name(joint) for joint in arm.joints], *MARKER)
+        gains = [gain_name(arm.joints[joint]) for joint in self.faulty]
+        self.task_names = (*gains, *MARKER)
         self.parameters = (INVERTED, WEAK, *_goals(zone))
         self.obs = _observation(arm, zone)
         joints = len(arm.joints)
@@ -84,25 +84,15 @@ class CrippleArm(BaseFamily):
         Held-out tasks have two faulty joints that are never faulty together in training.
         """
         inverted, weak, *goals = self.parameters
-        faulty = rng.choice(self._faulty_together(split), n)
+        count = len(self.faulty)
+        pairs = rng.choice(faulty_pairs(count, split), n)
         rows = np.arange(n)
-        gains = np.ones((n, len(self.body.joints)))
-        for fault, joint in zip((inverted, weak), faulty.T, strict=True):
-            gains[rows, joint] = fault.of(split).draw(rng, n)
+        gains = np.ones((n, count))
+        for fault, column in zip((inverted, weak), pairs.T, strict=True):
+            gains[rows, column] = fault.of(split).draw(rng, n)
         goal = draw(goals, rng, n, split)
         values = np.column_stack([gains, *goal.values()])
         return Task(self.task_names, values, rows)
-
-    def _faulty_together(self, split: str) -> NDArray[np.int64]:
-        """Numbers of the inverted and of the weak joint, (k, 2)."""
-        pairs = []
-        for inverted, weak in permutations(self.faulty, 2):
-            low = min(inverted, weak)
-            high = max(inverted, weak)
-            is_heldout = (low, high) in self.heldout_pairs
-            if is_heldout == heldout(split):
-                pairs.append((inverted, weak))
-        return np.array(pairs)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Near the middle posture, so that the posture does not tell what the joints have done."""
@@ -148,10 +138,19 @@ def joints_that_move_the_tool(arm: ArmSpec, q: Array) -> tuple[int, ...]:
     return tuple(np.flatnonzero(lever >= MIN_LEVER).tolist())
 
 
-def neighbors(joints: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Each joint with the next one, and the first with the last: every joint is in two pairs."""
-    following = zip(joints, joints[1:], strict=False)
-    return (*following, (joints[0], joints[-1]))
+def faulty_pairs(count: int, split: str) -> NDArray[np.int64]:
+    """Which of ``count`` joints are inverted and weak together in a split, (k, 2).
+
+    Held out are neighbors, in either order: each joint and the next one, and the first and the
+    last. So each joint is in two of the held-out pairs.
+    """
+    pairs = []
+    for pair in permutations(range(count), 2):
+        apart = abs(pair[0] - pair[1])
+        is_heldout = apart in (1, count - 1)
+        if is_heldout == heldout(split):
+            pairs.append(pair)
+    return np.array(pairs)
 
 
 def _goals(zone: ReachZone) -> list[Parameter]:

@@ -20,7 +20,7 @@ DT = Twin.capabilities.dt
 
 def task_with(gain: float) -> Task:
     """A task in which the first joint moves by ``gain`` times what is commanded."""
-    gains = np.ones(J)
+    gains = np.ones(len(FAMILY.faulty))
     gains[0] = gain
     values = np.concatenate([gains, FAMILY.zone.center])
     return Task(FAMILY.task_names, values[None], np.zeros(1, dtype=np.int64))

@@ -12,7 +12,7 @@ from robots.signals import Array
 from robots.world import Start, Task
 from sim.engines import ENGINES
 from sim.families import FAMILIES
-from sim.families.cripple_arm import CrippleArm
+from sim.families.cripple_arm import MARKER, CrippleArm
 from sim.joint_faults import gain_name
 from sim.vec_world import VecWorld
 
@@ -21,10 +21,10 @@ every_engine = pytest.mark.parametrize("engine", sorted(ENGINES))
 
 
 def task_of(gains: Array) -> Task:
-    """Tasks of the family with these gains (n, j), all with the same goal."""
-    family = CrippleArm()
-    goal = np.tile(family.zone.center, (len(gains), 1))
-    return Task(family.task_names, np.c_[gains, goal], np.arange(len(gains)))
+    """Tasks with these gains (n, j), all with the same goal."""
+    names = [gain_name(joint) for joint in PANDA.joints]
+    goal = np.tile(CrippleArm().zone.center, (len(gains), 1))
+    return Task((*names, *MARKER), np.c_[gains, goal], np.arange(len(gains)))
 
 
 def move(engine: str, gains: Array, action: Array, steps: int = 5) -> tuple[Array, Array]:
