@@ -10,7 +10,7 @@ Axes: n worlds, k ticks, j joints.
 
 import numpy as np
 
-from robots.arm import Body, Walker
+from robots.arm import Body
 from robots.errors import BadArgumentError
 from robots.signals import Array, Mask, Setpoint, Torque
 from robots.world import Task
@@ -42,40 +42,46 @@ class JointFaults:
 
         Args:
             task: one row per world.
-            q: (n, j) rad or m.
+            q: (n, j) rad or m; of a walker's, root joints come first.
             rows: (n,) the worlds that begin an episode.
 
         Raises:
-            BadArgumentError: a gain is not finite, or the body has no setpoints to change.
+            BadArgumentError: a gain is not finite.
         """
         for i, joint in enumerate(self._body.joints):
             name = gain_name(joint)
             if name not in task.names:
                 self._gain[rows, i] = 1.0
                 continue
-            if isinstance(self._body, Walker):
-                raise BadArgumentError(f"{self._body.name} is driven by torques: {name} is for arms")
             gain = task[name][rows]
             if not np.isfinite(gain).all():
                 raise BadArgumentError(f"{name} must be finite, got {gain}")
             self._gain[rows, i] = gain
         self._any = bool((self._gain != 1).any())
-        if self._any:
-            self._start[rows] = q[rows]
+        driven = q[:, -self._gain.shape[1] :]
+        self._start[rows] = driven[rows]
 
     def restart(self, q: Array) -> None:
         """Count motion from ``q`` (n, j) rad or m on: joints were stopped there, and hold."""
         self._start = q.copy()
 
     def __call__(self, command: Setpoint | Torque) -> Setpoint | Torque:
-        """What the joints do under a command with fields (k, n, j); it has such fields, too."""
-        if not self._any or not isinstance(command, Setpoint):
+        """What the joints do under a command with fields (k, n, j); it has such fields, too.
+
+        Raises:
+            BadArgumentError: a joint that is driven by a torque has a fault.
+        """
+        if not self._any:
             return command
+        if not isinstance(command, Setpoint):
+            name = gain_name(self._body.joints[0])
+            raise BadArgumentError(f"{self._body.name} is driven by torques: {name} is for arms")
         gain = self._gain
+        is_healthy = gain == 1
         target = self._start + gain * (command.q - self._start)
         reached = np.clip(target, self._low, self._high)
-        moves = target == reached
-        q = np.where(gain == 1, command.q, reached)
+        moves = is_healthy | (target == reached)
+        q = np.where(is_healthy, command.q, reached)
         dq = np.where(moves, gain * command.dq, 0.0)
         ddq = np.where(moves, gain * command.ddq, 0.0)
         return Setpoint(q, dq, ddq)
