@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -88,8 +88,11 @@ class SacLearner(SavedState, LearnsFromReplay):
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
+        c = self.config
         self.obs_norm.update(new.obs)
-        return repeat(self.step, self.config.gradient_steps, self.generator)
+        share = c.lr_share(steps_taken(self.optimizer))
+        set_learning_rates(self.optimizer, share, (c.lr,))
+        return repeat(self.step, c.gradient_steps, self.generator)
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
