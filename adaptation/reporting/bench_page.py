@@ -36,9 +36,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
 PROVISIONAL = "\\* A training of the method, or of blind or oracle, is missing or unfinished."
-OF_EARLIER_CODE = (
-    "Some were trained by earlier code or settings; the commit of each is on that page."
-)
+OF_EARLIER_CODE = "Some trainings are of earlier code or settings; that page names their commits."
 
 
 def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:

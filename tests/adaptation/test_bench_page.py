@@ -242,7 +242,7 @@ def test_the_summary_stands_between_its_marks(finished: Path, tmp_path: Path) ->
     assert "earlier code" in text
     statuses[0] = replace(statuses[0], result=None)
     write_summary(statuses, page, readme)
-    assert "| `point` | `pearl` * | 2 | 0 |" in readme.read_text()
+    assert "| `point` | `pearl` * | 2 | – |" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(BadArgumentError, match="has no marks"):
         write_summary(statuses, page, readme)
