@@ -35,10 +35,8 @@ from robots.errors import BadArgumentError
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
-PROVISIONAL = (
-    "\\* A training of the method, or of blind or oracle, is missing, unfinished, or of other code"
-    " or versions than those that wrote this table."
-)
+PROVISIONAL = "\\* A training of the method, or of blind or oracle, is missing or unfinished."
+OF_EARLIER_CODE = "Some trainings are of earlier code or settings; that page names their commits."
 
 
 def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
@@ -223,7 +221,7 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         for engine in engines_of(cells)[:1]:
-            names = {one.cell.training.method for one in cells if not one.is_current}
+            names = {one.cell.training.method for one in cells if not _is_finished(one)}
             rows += summary_rows(engine_results(cells, engine), family, frozenset(names))
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
@@ -232,7 +230,14 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     summary = f"{title}\n\n{markdown_table(rows)}"
     if any(row["method"].endswith(MARK) for row in rows):
         summary += f"\n{PROVISIONAL}\n"
+    if any(_is_finished(status) and not status.is_current for status in statuses):
+        summary += f"\n{OF_EARLIER_CODE}\n"
     replace_file(readme, (before + BEGIN + summary + END + after).encode())
+
+
+def _is_finished(status: CellStatus) -> bool:
+    """Whether a cell has a result of a whole training, of this code or of earlier code."""
+    return status.result is not None and status.result.is_finished
 
 
 def check_marks(readme: Path) -> str:

@@ -104,8 +104,8 @@ def summary_rows(engine: EngineResults, family: str, provisional: frozenset[str]
     Args:
         engine: the results.
         family: they are of.
-        provisional: methods of which a training is missing, unfinished or of other code. They are
-            marked, and so is what is compared with them.
+        provisional: methods of which a training is missing or unfinished. They are marked, and so
+            is what is compared with them.
     """
     rows = []
     for one in engine.methods:

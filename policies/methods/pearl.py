@@ -44,7 +44,7 @@ from policies.method import (
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
@@ -213,7 +213,10 @@ class Pearl(SavedState, LearnsFromReplay):
         if self.problem.training_reward is not None:
             dense = with_training_reward(self.problem, trial.ticks, trial.task)
             self.context_norm.update(context_features(dense[dense.valid]))
-        return repeat(self.step, self.config.sac.gradient_steps, self.generator)
+        c = self.config
+        share = c.sac.lr_share(steps_taken(self.optimizer))
+        set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr))
+        return repeat(self.step, c.sac.gradient_steps, self.generator)
 
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""

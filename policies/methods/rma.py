@@ -53,7 +53,7 @@ from policies.nn.flat_mlp import FlatMlp
 from policies.nn.history_encoder import SHORTEST_HISTORY, HistoryEncoder
 from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
@@ -229,15 +229,18 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
+        c = self.config
         new = self.replay.add(trial)
         self.row_norm.update(context_features(new))
         is_taught = self.is_taught
+        share = c.sac.lr_share(self.progress.iterations * c.gradient_steps)
         self.progress.iterations += 1
+        set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr, c.student_lr))
         if not is_taught:
-            return repeat(self.student_step, self.config.gradient_steps, self.generator)
+            return repeat(self.student_step, c.gradient_steps, self.generator)
         self.progress.teacher_tasks = self.replay.added
         self.obs_norm.update(new.obs)
-        return repeat(self.teacher_step, self.config.gradient_steps, self.generator)
+        return repeat(self.teacher_step, c.gradient_steps, self.generator)
 
     def teacher_losses(self) -> dict[str, Tensor]:
         """Soft actor-critic's on a random batch; the critics' reaches the encoder."""

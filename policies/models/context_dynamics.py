@@ -129,9 +129,10 @@ class Dynamics(nn.Module):
 
     def infer(self, t: Transition, mask: Tensor) -> Posterior:
         """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
-        precision, weighted = self.evidence(t, mask)
+        x = self.context_norm(context_features(t))
+        precision, weighted = self.encoder.total(x, mask)
         start = prior(len(mask), self.config.latent_dim, mask.device)
-        return start.update(precision.sum(1), weighted.sum(1)).bounded()
+        return start.update(precision, weighted).bounded()
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:

@@ -1,6 +1,6 @@
 """A gradient step, repeated; on a GPU as one CUDA graph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,19 @@ def repeatable_adam(groups: list[dict[str, Any]], device: torch.device) -> torch
     """
     on_gpu = device.type == "cuda"
     return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+
+
+def steps_taken(optimizer: torch.optim.Adam) -> int:
+    """How many steps an optimizer has taken."""
+    for state in optimizer.state.values():
+        return int(state["step"].item())
+    return 0
+
+
+def set_learning_rates(optimizer: torch.optim.Adam, share: float, rates: Sequence[float]) -> None:
+    """Set the learning rate of each group of parameters, in their order, to a share of its rate."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = share * rate
 
 
 def repeat(step: Step, times: int, generator: torch.Generator) -> dict[str, float]:

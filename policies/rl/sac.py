@@ -50,9 +50,12 @@ class SacConfig(MethodConfig):
     # so that early gradient steps do not drive the actor to them (RLPD, Ball et al. 2023)
     critic_layer_norm: bool = False
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
+    # share of the learning rates that is left when the schedule's iterations are over; they fall
+    # linearly in the second half of these. 1: they stay
+    final_lr_share: PositiveShare = 1.0
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
-    # step of the averaged actor (and encoder) that acts, instead of a schedule for lr
+    # step of the averaged actor (and encoder) that acts
     ema_rate: PositiveShare = 0.005
     reward_scale: Positive = 1.0  # factor of the reward in the critics' targets
     target_entropy: Finite = -1.0  # [nats] of each action dimension (Haarnoja et al. 2018b)
@@ -80,6 +83,12 @@ class SacConfig(MethodConfig):
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )
+
+    def lr_share(self, steps: int) -> float:
+        """The share of the learning rates that is left after a number of gradient steps."""
+        done = steps / (self.gradient_steps * self.schedule.iterations)
+        fallen = min(max(2 * done - 1, 0.0), 1.0)
+        return 1 - fallen * (1 - self.final_lr_share)
 
 
 class Sac(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -88,22 +88,29 @@ class SacLearner(SavedState, LearnsFromReplay):
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
+        c = self.config
         self.obs_norm.update(new.obs)
-        return repeat(self.step, self.config.gradient_steps, self.generator)
+        share = c.lr_share(steps_taken(self.optimizer))
+        set_learning_rates(self.optimizer, share, (c.lr,))
+        return repeat(self.step, c.gradient_steps, self.generator)
 
-    def draw_tasks(self) -> tuple[Tensor, Tensor]:
-        """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
-        slots = self.replay.tasks(self.config.meta_batch, self.generator)
-        return slots, self.condition(self.replay.task[slots])
+    def draw_batch(self) -> tuple[Transition, Tensor]:
+        """Transitions (b, k, ...) of random tasks in the replay, and what is known of each (b, l).
+
+        k is ``batch_per_task``.
+        """
+        c = self.config
+        slots = self.replay.tasks(c.meta_batch, self.generator)
+        known = self.condition(self.replay.task[slots])
+        return self.replay.transitions(slots, c.batch_per_task, self.generator), known
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on actor, critics and temperature."""
         c = self.config
         g = self.generator
-        slots, known = self.draw_tasks()
+        stored, known = self.draw_batch()
         z = known.repeat_interleave(c.batch_per_task, 0)
-        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
-        batch = relabel_goals(stored, self.problem, g)
+        batch = relabel_goals(stored.flatten(0, 1), self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 
