@@ -78,7 +78,8 @@ class JointFaults:
             raise BadArgumentError(f"{self._body.name} is driven by torques: {name} is for arms")
         gain = self._gain
         is_healthy = gain == 1
-        target = self._start + gain * (command.q - self._start)
+        commanded = command.q - self._start
+        target = self._start + gain * commanded
         reached = np.clip(target, self._low, self._high)
         moves = is_healthy | (target == reached)
         q = np.where(is_healthy, command.q, reached)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from robots.actions import JointVelocity
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
@@ -21,6 +22,7 @@ from sim.randomization import Parameter, draw, uniform
 SPEED = 0.6  # rad/s, of a joint at an action of 1; ours, the farthest goal takes a second
 POSTURE_NOISE = 0.1  # rad, around the middle posture, in which an episode begins
 MIN_LEVER = 0.08  # m of the tool per rad, of joints that can be faulty; ours
+MIN_JOINTS = 4  # that move the tool: with two faulty ones, others are left to get to the goal
 MARGIN = 0.05  # m, from the outermost goal to where goals may be at most
 INVERTED = Parameter(
     "fault.inverted",
@@ -59,7 +61,8 @@ class CrippleArm(BaseFamily):
         """Find the joints that matter, and build the action map and the observation of an arm.
 
         Raises:
-            BadArgumentError: the arm's catalog entry has no reach zone.
+            BadArgumentError: the arm's catalog entry has no reach zone, or too few joints move
+                the tool.
         """
         zone = require_zone(arm, arm.reach_zone, "reach_zone")
         self.zone = zone
@@ -85,11 +88,13 @@ class CrippleArm(BaseFamily):
         """
         inverted, weak, *goals = self.parameters
         count = len(self.faulty)
-        pairs = rng.choice(faulty_pairs(count, split), n)
+        possible = faulty_pairs(count, split)
+        pairs = rng.choice(possible, n)
+        inverted_joint, weak_joint = pairs.T
         rows = np.arange(n)
         gains = np.ones((n, count))
-        for fault, column in zip((inverted, weak), pairs.T, strict=True):
-            gains[rows, column] = fault.of(split).draw(rng, n)
+        gains[rows, inverted_joint] = inverted.of(split).draw(rng, n)
+        gains[rows, weak_joint] = weak.of(split).draw(rng, n)
         goal = draw(goals, rng, n, split)
         values = np.column_stack([gains, *goal.values()])
         return Task(self.task_names, values, rows)
@@ -98,8 +103,8 @@ class CrippleArm(BaseFamily):
         """Near the middle posture, so that the posture does not tell what the joints have done."""
         shape = (len(task), len(self.ready))
         noise = rng.uniform(-POSTURE_NOISE, POSTURE_NOISE, shape)
-        limits = self.limits
-        return Start(np.clip(self.ready + noise, limits.q_low, limits.q_high))
+        q = self.ready + noise
+        return Start(np.clip(q, self.limits.q_low, self.limits.q_high))
 
     def marker(self, task: Task) -> Array:
         """The goal, (n, 3) m."""
@@ -131,11 +136,20 @@ class CrippleArm(BaseFamily):
 
 
 def joints_that_move_the_tool(arm: ArmSpec, q: Array) -> tuple[int, ...]:
-    """Numbers of the joints that move the tool by ``MIN_LEVER`` at least, at ``q`` (j,) rad."""
+    """Numbers of the joints that move the tool by ``MIN_LEVER`` at least, at ``q`` (j,) rad.
+
+    Raises:
+        BadArgumentError: they are fewer than ``MIN_JOINTS``.
+    """
     _, _, jacobian = Kinematics(arm).forward_jacobian(q[None])
     linear = jacobian[0, :3]
     lever = np.linalg.norm(linear, axis=0)
-    return tuple(np.flatnonzero(lever >= MIN_LEVER).tolist())
+    joints = np.flatnonzero(lever >= MIN_LEVER)
+    if len(joints) < MIN_JOINTS:
+        raise BadArgumentError(
+            f"{arm.name!r} has {len(joints)} joints that move the tool, {MIN_JOINTS} are needed"
+        )
+    return tuple(joints.tolist())
 
 
 def faulty_pairs(count: int, split: str) -> NDArray[np.int64]:
@@ -166,16 +180,18 @@ def _goals(zone: ReachZone) -> list[Parameter]:
 
 def _observation(arm: ArmSpec, zone: ReachZone) -> Spec:
     """The columns of an observation, see ``CrippleArm.observe``."""
-    columns = []
     reach = 1.0  # rad around the middle posture
+    columns = []
     for joint, q in zip(arm.joints, zone.ready.tolist(), strict=True):
         columns.append((joint, q - reach, q + reach, "rad"))
-    low = zone.center - zone.half_range - MARGIN
-    high = zone.center + zone.half_range + MARGIN
-    for axis, lowest, highest in zip(AXES, low, high, strict=True):
+    half_size = zone.half_range + MARGIN
+    low = zone.center - half_size
+    high = zone.center + half_size
+    box = list(zip(AXES, low.tolist(), high.tolist(), strict=True))
+    for axis, lowest, highest in box:
         columns.append((f"tool.{axis}", lowest, highest, "m"))
     for axis in AXES:
         columns.append((f"tool.v{axis}", -zone.speed, zone.speed, "m/s"))
-    for axis, lowest, highest in zip(AXES, low, high, strict=True):
+    for axis, lowest, highest in box:
         columns.append((f"target.{axis}", lowest, highest, "m"))
     return Spec.of(*columns)

@@ -50,11 +50,11 @@ def faulty(task: Task) -> Array:
 
 def joint_gains(task: Task) -> Array:
     columns = [i for i, name in enumerate(task.names) if name.startswith("disturbance.gain.")]
-    return task.values[:, columns]
+    return np.asarray(task.values[:, columns])
 
 
 def inverted(task: Task) -> Array:
-    return joint_gains(task).min(1)
+    return np.asarray(joint_gains(task).min(1))
 
 
 def weak(task: Task) -> Array:

@@ -1,16 +1,21 @@
 """An arm with faulty joints: its tasks, and what it is worth to know the faults."""
 
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
+from folding_arm import folding_arm
 
 from benchmarks.cripple_gap import drive
 from robots.catalog import ARMS
+from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
 from sim.families import arms_for, make_family
-from sim.families.cripple_arm import CrippleArm, joints_that_move_the_tool
+from sim.families.cripple_arm import MIN_JOINTS, CrippleArm, joints_that_move_the_tool
 from sim.randomization import with_ranges
 
 TAKEN = arms_for("cripple_arm")
@@ -77,6 +82,15 @@ def test_only_joints_that_move_the_tool_are_faulty(arm: str) -> None:
         turned[joint] += 0.1
         moved = np.linalg.norm(position(turned[None]) - still)
         assert (moved > 0.007) == (joint in family.faulty)
+
+
+def test_an_arm_with_too_few_joints_that_move_the_tool_is_refused(tmp_path: Path) -> None:
+    arm = folding_arm(tmp_path)
+    assert PANDA.reach_zone is not None
+    zone = replace(PANDA.reach_zone, ready=arm.home)
+    reason = f"'folding' has 3 joints that move the tool, {MIN_JOINTS} are needed"
+    with pytest.raises(BadArgumentError, match=reason):
+        CrippleArm(replace(arm, reach_zone=zone))
 
 
 def test_ranges_of_faults_and_goals_can_be_changed() -> None:
