@@ -21,8 +21,7 @@ from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
-from policies.ranges import Count, NonNegative, PositiveShare, Share
-from policies.rl.relabel import exchange_hidden_goals, with_true_reward
+from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import polyak_update
 
@@ -38,8 +37,6 @@ class ContextMpcConfig(ModelPlannerConfig):
     max_context: Count = 32
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
-    # share of a batch's tasks that learn for the hidden goal of another task
-    hindsight_share: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,6 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
             self.replay,
             self.infer,
             summary_dim=config.dynamics.latent_dim,
-            hindsight_share=config.hindsight_share,
         )
         self.controller = MpcController(
             problem,
@@ -162,16 +158,13 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         return self.controller.plan(obs, belief, start, iterations, imagine, summary)
 
     @torch.no_grad()
-    def infer(self, slots: Tensor, task: Tensor) -> Tensor:
-        """The belief's mean (b, l) of slots (b,) of the replay, from contexts of random size.
+    def infer(self, slots: Tensor) -> Tensor:
+        """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
 
-        Their rewards are those of tasks (b, p): the slots' own, or others in hindsight. Small
-        contexts are frequent and some are empty: the policy must know what to do with little
+        Small contexts are frequent and some are empty: the policy must know what to do with little
         evidence, and with none.
         """
         ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
-        if self.config.hindsight_share > 0:
-            ticks = with_true_reward(self.problem, ticks, task)
         longest = exists.shape[1]
         u = uniform((len(slots), 1), self.generator)
         size = u.square() * (longest + 1)
@@ -196,11 +189,6 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         """One gradient step on the model."""
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
         t, mask = self.replay.trials(slots)
-        share = self.config.hindsight_share
-        if share > 0:
-            own = self.replay.task[slots]
-            task = exchange_hidden_goals(own, self.problem, share, self.generator)
-            t = with_true_reward(self.problem, t, task)
         losses = self.model.loss(t, mask, self.generator)
         total = losses["nll"] + losses["kl"]
         self.optimizer.zero_grad()

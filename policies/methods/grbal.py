@@ -186,8 +186,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         return self.controller.plan(obs, belief, start, iterations, imagine, summary)
 
     @torch.no_grad()
-    def infer(self, slots: Tensor, task: Tensor) -> Tensor:
-        """The summary (b, l) of a step on a random window of each of the slots (b,)."""
+    def infer(self, slots: Tensor) -> Tensor:
+        """The summary (b, l) of a step on a random window of each of the tasks (b,)."""
         update = self.model.adapt(self._random_window(slots))
         return self.model.summary(update)
 

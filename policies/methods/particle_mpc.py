@@ -231,7 +231,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         """The mean of the hidden parameters, (n, h), without the gain."""
         return belief.particles.mean[:, : len(self.hidden)]
 
-    def infer(self, slots: Tensor, task: Tensor) -> Tensor:
+    def infer(self, slots: Tensor) -> Tensor:
         """What policy and value are told in training of tasks (b,) in the replay, (b, h).
 
         The true parameters are known there (UP-OSI, Yu et al. 2017). A posterior's mean lies

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition
-from policies.rl.relabel import exchange_hidden_goals, with_true_reward
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig, q_values
 from policies.rl.sac_learner import FixedBelief, SacLearner
@@ -24,9 +23,8 @@ BATCHES = 16  # whose beliefs are inferred at once
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
 Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-# Slots (b,) of the replay and tasks (b, p) -> the summary (b, l) of a belief from some of each
-# slot's transitions, with the rewards that they earn in these tasks.
-Infer = Callable[[Tensor, Tensor], Tensor]
+# Slots (b,) of the replay -> the summary (b, l) of a belief from some of each task's transitions.
+Infer = Callable[[Tensor], Tensor]
 
 
 class TerminalValue(SacLearner):
@@ -43,7 +41,6 @@ class TerminalValue(SacLearner):
         replay: Replay,
         infer: Infer,
         summary_dim: int,
-        hindsight_share: float = 0.0,
     ) -> None:
         """A new learner.
 
@@ -55,44 +52,29 @@ class TerminalValue(SacLearner):
             replay: where it learns from; the method that owns it adds the trials.
             infer: the method's belief about tasks in the replay, as a summary.
             summary_dim: l, number of columns of a summary.
-            hindsight_share: of a batch's tasks, which learn for the hidden goal of another task.
         """
         super().__init__(problem, config, seed, device, replay, condition_dim=summary_dim)
         self.infer = infer
-        self.hindsight_share = hindsight_share
-        # Slots, tasks and summaries of the iteration's batches that are still to come.
-        self._drawn: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._drawn: list[tuple[Tensor, Tensor]] = []  # batches of the iteration, still to come
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         self._drawn.clear()  # the method's beliefs change between two iterations
         return super().train_on(new)
 
-    def draw_batch(self) -> tuple[Transition, Tensor]:
-        """Transitions (b, k, ...) of random tasks, and summaries (b, l) of beliefs about them."""
-        if not self._drawn:
-            self._draw_tasks()
-        slots, task, summaries = self._drawn.pop()
-        ticks = self.replay.transitions(slots, self.config.batch_per_task, self.generator)
-        if self.hindsight_share > 0:
-            ticks = with_true_reward(self.problem, ticks, task)
-        return ticks, summaries
-
-    def _draw_tasks(self) -> None:
-        """Draw the tasks of the next batches, and infer the beliefs about them.
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (b,) of random tasks, and the summaries (b, l) of beliefs about them.
 
         On a CPU several batches are inferred at once, which takes a fraction of the time. On a GPU
         a step is recorded once and launched again, so each one must infer its own.
         """
-        n = self.config.meta_batch
-        batches = 1 if self.generator.device.type == "cuda" else BATCHES
-        slots = self.replay.tasks(batches * n, self.generator)
-        task = self.replay.task[slots]
-        if self.hindsight_share > 0:
-            task = exchange_hidden_goals(task, self.problem, self.hindsight_share, self.generator)
-        summaries = self.infer(slots, task)
-        parts = zip(slots.split(n), task.split(n), summaries.split(n), strict=True)
-        self._drawn = list(parts)
+        if not self._drawn:
+            n = self.config.meta_batch
+            batches = 1 if self.generator.device.type == "cuda" else BATCHES
+            slots = self.replay.tasks(batches * n, self.generator)
+            summaries = self.infer(slots)
+            self._drawn = list(zip(slots.split(n), summaries.split(n), strict=True))
+        return self._drawn.pop()
 
     def explore(self, obs: Tensor, summary: Tensor) -> Tensor:
         """A sample of the policy, (n, a), in (n, o) under summaries (n, l)."""
@@ -151,7 +133,6 @@ def make_terminal_value(
     replay: Replay,
     infer: Infer,
     summary_dim: int,
-    hindsight_share: float = 0.0,
 ) -> TerminalValue | None:
     """The learner that a method's settings ask for; None where they ask for none.
 
@@ -159,5 +140,4 @@ def make_terminal_value(
     """
     if config is None:
         return None
-    device = replay.device
-    return TerminalValue(problem, config, seed, device, replay, infer, summary_dim, hindsight_share)
+    return TerminalValue(problem, config, seed, replay.device, replay, infer, summary_dim)

@@ -94,23 +94,19 @@ class SacLearner(SavedState, LearnsFromReplay):
         set_learning_rates(self.optimizer, share, (c.lr,))
         return repeat(self.step, c.gradient_steps, self.generator)
 
-    def draw_batch(self) -> tuple[Transition, Tensor]:
-        """Transitions (b, k, ...) of random tasks in the replay, and what is known of each (b, l).
-
-        k is ``batch_per_task``.
-        """
-        c = self.config
-        slots = self.replay.tasks(c.meta_batch, self.generator)
-        known = self.condition(self.replay.task[slots])
-        return self.replay.transitions(slots, c.batch_per_task, self.generator), known
+    def draw_tasks(self) -> tuple[Tensor, Tensor]:
+        """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
+        slots = self.replay.tasks(self.config.meta_batch, self.generator)
+        return slots, self.condition(self.replay.task[slots])
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on actor, critics and temperature."""
         c = self.config
         g = self.generator
-        stored, known = self.draw_batch()
+        slots, known = self.draw_tasks()
         z = known.repeat_interleave(c.batch_per_task, 0)
-        batch = relabel_goals(stored.flatten(0, 1), self.problem, g)
+        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
+        batch = relabel_goals(stored, self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 

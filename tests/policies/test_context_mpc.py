@@ -299,8 +299,7 @@ def test_the_policy_is_trained_under_beliefs_without_and_with_evidence() -> None
     config = replace(CONFIG, terminal_value=SAC, max_context=4)
     method = make_method(config=config)
     method.learn(random_trial(draw_tasks(N, 0), 0))
-    slots = method.replay.tasks(500, method.generator)
-    summary = method.infer(slots, method.replay.task[slots])
+    summary = method.infer(method.replay.tasks(500, method.generator))
     without_evidence = (summary == 0).all(1).float().mean()
     expected = (1 / 5) ** 0.5  # share of u² · (max_context + 1) below 1
     assert without_evidence == pytest.approx(expected, abs=0.07)
@@ -338,41 +337,3 @@ def test_nothing_reads_torchs_default_device() -> None:
         belief = method.observe(belief, trial.ticks[0, 0])
     assert action.device == belief.plan.mean.device == CPU
     assert action.isfinite().all()
-
-
-def goal_itself(obs: Tensor, applied: Tensor, next_obs: Tensor, task: Tensor) -> Tensor:
-    return task[..., 1].expand(obs.shape[:-1])
-
-
-def test_in_hindsight_belief_model_and_policy_have_the_rewards_of_one_goal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = replace(CONFIG, terminal_value=SAC, hindsight_share=1.0)
-    problem = replace(make_problem(hidden_goal=True), true_reward=goal_itself)
-    method = ContextMPC(problem, config, 0, CPU)
-    method.replay.add(random_trial(draw_tasks(8, 0), 0))
-    contexts: list[Tensor] = []
-    infer = method.ema_model.infer
-    loss = method.model.loss
-
-    def watched_infer(ticks: Transition, mask: Tensor) -> Posterior:
-        contexts.append(ticks.reward)
-        return infer(ticks, mask)
-
-    def watched_loss(ticks: Transition, mask: Tensor, g: torch.Generator) -> dict[str, Tensor]:
-        contexts.append(ticks.reward)
-        return loss(ticks, mask, g)
-
-    monkeypatch.setattr(method.ema_model, "infer", watched_infer)
-    monkeypatch.setattr(method.model, "loss", watched_loss)
-    assert method.terminal_value is not None
-    ticks, _ = method.terminal_value.draw_batch()
-    method.step()
-    believed, learned = contexts
-    goals = believed[:, 0]
-    assert (believed == goals[:, None]).all()
-    assert (ticks.reward == goals[-len(ticks.reward) :, None]).all()  # the last batch comes first
-    assert (learned == learned[:, :1]).all()
-    assert len(set(goals.tolist())) > 1
-    own = method.replay.task[:, 1]
-    assert set(goals.tolist()) <= set(own.tolist())

@@ -86,7 +86,7 @@ def make_terminal_value(kind: type[TerminalValue] = TerminalValue) -> TerminalVa
     """One whose summary of a belief is the task itself."""
     replay = Replay(512, CPU)
 
-    def infer(slots: Tensor, task: Tensor) -> Tensor:
+    def infer(slots: Tensor) -> Tensor:
         return replay.task[slots]
 
     return kind(PROBLEM, SAC, 0, CPU, replay, infer, summary_dim=1)
