@@ -11,6 +11,7 @@ from robots.scene import Scene
 from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
+from sim.joint_faults import JointFaults
 
 DT = 0.004  # s of one tick, which is one step of the physics
 
@@ -53,10 +54,14 @@ class TwinPlacer:
         self._twin = twin
 
     def place(self, task: Task, start: Start) -> None:
-        """Put the object of ``task`` (one row) at ``start`` at once; the arm stops where it is."""
+        """Put the object of ``task`` (one row) at ``start`` at once; the arm stops where it is.
+
+        From there on the joints have the task's faults.
+        """
         twin = self._twin
         twin.engine.write(task)
         q, _, _ = twin.engine.joints()
+        twin.faults.begin(task, q, np.ones(1, dtype=bool))
         at_rest = replace(start, q=q, dq=None)
         twin.engine.reset(at_rest)
         twin.hold()
@@ -79,6 +84,7 @@ class Twin:
         self.tracker = TwinTracker(self)
         self.placer = TwinPlacer(self)
         self.engine = BulletEngine()
+        self.faults = JointFaults(arm, 1)
         self.rng = np.random.default_rng(options.seed)
         self._scene = replace(scene, timestep=DT)
         self._latency = round(options.latency / DT)  # ticks
@@ -106,7 +112,7 @@ class Twin:
         """Simulate one tick with the commands that have arrived by now, then read the encoders."""
         while self._queue and self._queue[0][0] <= self._tick:
             _, self._active_setpoint = self._queue.pop(0)
-        self.engine.run(self._active_setpoint, 1)
+        self.engine.run(self.faults(self._active_setpoint), 1)
         self._tick += 1
         (q,), (dq,), (tau,) = self.engine.joints()
         (wrench,) = self.engine.tool_wrenches()
@@ -139,6 +145,7 @@ class Twin:
     def hold(self) -> None:
         """Make the joints' current positions the target and forget the commands under way."""
         q, _, _ = self.engine.joints()
+        self.faults.restart(q)
         self._active_setpoint = _one_tick(Command(q[0], np.zeros_like(q[0])))
         self._queue = []
 

@@ -15,6 +15,7 @@ from robots.world import Family, Start, Step, Task
 from sim.disturbances import Disturbances
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks
+from sim.joint_faults import JointFaults
 
 
 class VecWorld:
@@ -58,6 +59,7 @@ class VecWorld:
         self._action_shape = (n, len(action))
         self._standstill = standstill(action)
         self._disturbances = Disturbances(n, family.obs, self._standstill, self.dt)
+        self._faults = JointFaults(family.body, n)
         self._decision_time = self.dt * family.action_repeat  # s that ``step`` takes
         self._age = np.zeros(n, dtype=np.int64)  # decisions since the episode began
 
@@ -92,6 +94,7 @@ class VecWorld:
         self.engine.reset(start, rows)
         self.gate.reset(start.q, rows)
         self._disturbances.begin(task, rows)
+        self._faults.begin(task, start.q, rows)
         self._true_obs = self._observe()
         return self._disturbances.observation(self._true_obs, self.rng)
 
@@ -176,7 +179,7 @@ class VecWorld:
             verdict |= flags
             commands.append(command)
         stacked = stack_ticks(commands)
-        self.engine.run(stacked, self._substeps)
+        self.engine.run(self._faults(stacked), self._substeps)
         return applied / self._ticks, verdict
 
     def _observe(self) -> Array:

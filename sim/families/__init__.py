@@ -19,6 +19,7 @@ FAMILIES = Registry(
         "cheetah_inverted": "sim.families.cheetah_faults:CheetahInverted",
         "cheetah_params": "sim.families.cheetah_params:CheetahParams",
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
+        "cripple_arm": "sim.families.cripple_arm:CrippleArm",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "point": "sim.families.point:Point",

@@ -248,6 +248,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "cheetah_inverted": "mujoco",
         "cheetah_params": "mujoco",
         "cheetah_vel": "mujoco",
+        "cripple_arm": "mujoco",
         "hopper_params": "mujoco",
         "humanoid_dir": "mujoco",
         "point": "ideal",

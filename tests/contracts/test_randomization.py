@@ -48,6 +48,20 @@ def faulty(task: Task) -> Array:
     return np.asarray(task.values[task.values != 1])
 
 
+def joint_gains(task: Task) -> Array:
+    columns = [i for i, name in enumerate(task.names) if name.startswith("disturbance.gain.")]
+    return np.asarray(task.values[:, columns])
+
+
+def inverted(task: Task) -> Array:
+    return np.asarray(joint_gains(task).min(1))
+
+
+def weak(task: Task) -> Array:
+    gains = joint_gains(task)
+    return np.asarray(gains[(gains >= 0) & (gains < 1)])
+
+
 def dead_leg(task: Task) -> Array:
     legs = [int(ANT.joints[row.argmin()][-1]) for row in task.values]
     return np.array(legs, dtype=float)
@@ -67,6 +81,8 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.distance": distance,
     "fault.strength": faulty,
     "fault.leg": dead_leg,
+    "fault.inverted": inverted,
+    "fault.weak": weak,
     "target.ahead": ahead,
     "target.aside": aside,
 }
