@@ -195,18 +195,20 @@ def _geom_size(shape: Shape) -> tuple[float, ...]:
 
 
 def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:
-    """A disk on the table where a target is visible; a ball at a goal that lies in space."""
+    """A disk where a target lies on the table; a ball at a target or a goal in space."""
+    is_visible = bool(np.isfinite(clip.marker).all())
+    place = clip.marker if is_visible else goal_position(clip)
+    if place is None:
+        return
     pose = np.eye(4)
-    place = goal_position(clip)
-    if np.isfinite(clip.marker).all():
-        pose[:3, 3] = clip.marker
-        disk = Shape("cylinder", TARGET_SIZE, -1, pose, TARGET_COLOR)
-        add_shape(spec, spec.worldbody, disk)
-    elif place is not None:
-        pose[:3, 3] = place
-        radius = GOAL_RADIUS if "goal.z" in clip.task else PLACE_RADIUS
-        ball = Shape("sphere", (radius,), -1, pose, TARGET_COLOR)
-        add_shape(spec, spec.worldbody, ball)
+    pose[:3, 3] = place
+    in_space = "goal.z" in clip.task or place[2] > 0
+    if is_visible and not in_space:
+        shape = Shape("cylinder", TARGET_SIZE, -1, pose, TARGET_COLOR)
+    else:
+        radius = GOAL_RADIUS if in_space else PLACE_RADIUS
+        shape = Shape("sphere", (radius,), -1, pose, TARGET_COLOR)
+    add_shape(spec, spec.worldbody, shape)
 
 
 def goal_position(clip: Clip) -> Array | None:

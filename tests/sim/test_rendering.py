@@ -1,5 +1,6 @@
 """One frame of a running world, for every kind of body."""
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from sim.families import FAMILIES, make_family
 from sim.outlines import SHAPES
 from sim.rendering import SIZE, record_trial, render_frame
 from sim.rendering import canvas as canvas_module
-from sim.rendering.arm import OBJECT_COLOR
+from sim.rendering.arm import OBJECT_COLOR, TARGET_COLOR
 from sim.rendering.canvas import open_canvas
 from sim.rendering.clip import make_clip
 from sim.rendering.opengl import offscreen_context
@@ -79,6 +80,17 @@ def test_the_body_fills_its_share_of_the_picture(
         red, green, blue = np.moveaxis(canvas.photograph(stage, "").astype(float), -1, 0)
     is_body = (red > 2 * green) & (blue > 2 * green)
     assert is_body.mean() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("slide", "CYLINDER"), ("reach", "SPHERE"), ("cripple_arm", "SPHERE")]
+)
+def test_a_target_on_the_table_is_a_disk_and_one_in_space_a_ball(name: str, shape: str) -> None:
+    family = FAMILIES[name]()
+    stage = Stage(family.scene, record_trial(family, 0)[0])
+    has_its_color = np.isclose(stage.model.geom_rgba[:, :3], TARGET_COLOR).all(1)
+    (target,) = np.flatnonzero(has_its_color)
+    assert stage.model.geom_type[target] == getattr(mujoco.mjtGeom, f"mjGEOM_{shape}").value
 
 
 def test_faces_that_coincide_are_not_drawn_in_speckles() -> None:
