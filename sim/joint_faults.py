@@ -1,4 +1,4 @@
-"""Joints that move otherwise than commanded: dead, weak or inverted ones.
+"""Joints that do not move as commanded: dead, weak or inverted ones.
 
 A fault is a task parameter, and absent where the task does not name it:
 

@@ -18,7 +18,8 @@ class TrainerState(msgspec.Struct, frozen=True):
     steps: int = 0  # environment steps
     gradient_steps: int = 0
     seconds: float = 0.0  # wall time, with that of evaluations
-    cpu_seconds: float = 0.0  # of this process, spent on collecting and learning alone
+    # CPU time of collecting and learning in this process; a ``ProcessCollector`` has its own
+    cpu_seconds: float = 0.0
     log_bytes: int = 0  # size of the log when the checkpoint was written
     heldout_bytes: int = 0  # size of the log of evaluations
     evaluations_passed: int = 0  # evaluations that were due so far, made or left out

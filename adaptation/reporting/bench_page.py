@@ -17,7 +17,8 @@ from adaptation.reporting.bench_results import (
     methods_of,
 )
 from adaptation.reporting.bench_tables import (
-    MARK,
+    MISSING_MARK,
+    OLDER_MARK,
     budget_rows,
     cell_rows,
     describe_machine,
@@ -35,8 +36,10 @@ from robots.errors import BadArgumentError
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN = "<!-- results: written by `make results` -->\n"
 END = "<!-- /results -->"
-PROVISIONAL = "\\* A training of the method, or of blind or oracle, is missing or unfinished."
-OF_EARLIER_CODE = "Some trainings are of earlier code or settings; that page names their commits."
+FOOTNOTES = {
+    MISSING_MARK: "\\* A training of the method, or of blind or oracle, is missing or unfinished.",
+    OLDER_MARK: "† One of them is of earlier code or settings; the results page names its commit.",
+}
 
 
 def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
@@ -221,23 +224,29 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         for engine in engines_of(cells)[:1]:
-            names = {one.cell.training.method for one in cells if not _is_finished(one)}
-            rows += summary_rows(engine_results(cells, engine), family, frozenset(names))
+            missing = {one.cell.training.method for one in cells if not _is_finished(one)}
+            older = {one.cell.training.method for one in cells if _is_older(one)}
+            results = engine_results(cells, engine)
+            rows += summary_rows(results, family, frozenset(missing), frozenset(older))
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
     summary = f"{title}\n\n{markdown_table(rows)}"
-    if any(row["method"].endswith(MARK) for row in rows):
-        summary += f"\n{PROVISIONAL}\n"
-    if any(_is_finished(status) and not status.is_current for status in statuses):
-        summary += f"\n{OF_EARLIER_CODE}\n"
+    for mark, footnote in FOOTNOTES.items():
+        if any(mark in row["method"] for row in rows):
+            summary += f"\n{footnote}\n"
     replace_file(readme, (before + BEGIN + summary + END + after).encode())
 
 
 def _is_finished(status: CellStatus) -> bool:
-    """Whether a cell has a result of a whole training, of this code or of earlier code."""
+    """Whether a cell has a result of a whole training, by this code or by earlier code."""
     return status.result is not None and status.result.is_finished
+
+
+def _is_older(status: CellStatus) -> bool:
+    """Whether a cell has a result of a whole training by earlier code or settings."""
+    return _is_finished(status) and not status.is_current
 
 
 def check_marks(readme: Path) -> str:

@@ -17,7 +17,8 @@ from adaptation.runs.records import (
 )
 
 UNKNOWN = "–"
-MARK = " *"  # of a method whose numbers are not final
+MISSING_MARK = "*"  # of a method of which a training is missing or unfinished
+OLDER_MARK = "†"  # of a method of which a training is of earlier code or settings
 SMALLEST_P = 0.001  # a smaller p-value is shown as this
 COMMIT_LENGTH = 9
 
@@ -98,22 +99,30 @@ def _gap(gap: GapClosed) -> str:
     return _percent(gap.value, gap.interval)
 
 
-def summary_rows(engine: EngineResults, family: str, provisional: frozenset[str]) -> list[Row]:
+def summary_rows(
+    engine: EngineResults, family: str, missing: frozenset[str], older: frozenset[str]
+) -> list[Row]:
     """Success in the last episode of every method and its references.
 
     Args:
         engine: the results.
         family: they are of.
-        provisional: methods of which a training is missing or unfinished. They are marked, and so
-            is what is compared with them.
+        missing: methods of which a training is missing or unfinished. They are marked, and so is
+            what is compared with them.
+        older: methods of which a training is of earlier code or settings; marked likewise.
     """
     rows = []
     for one in engine.methods:
         if one.method in REFERENCES:
             continue
         results = one.comparison
-        mark = MARK if provisional.intersection((one.method, *REFERENCES)) else ""
-        row = {"family": f"`{family}`", "method": f"`{one.method}`{mark}"}
+        compared = (one.method, *REFERENCES)
+        words = [f"`{one.method}`"]
+        if missing.intersection(compared):
+            words.append(MISSING_MARK)
+        if older.intersection(compared):
+            words.append(OLDER_MARK)
+        row = {"family": f"`{family}`", "method": " ".join(words)}
         row["seeds"] = str(results.seeds)
         row["blind"] = _last_success(results.blind)
         row["no adaptation"] = _last_success(results.no_adaptation)

@@ -6,7 +6,7 @@ published code:
 - A transition's factor is a Gaussian over a few directions of z instead of independent axes (see
   ``policies.models.posterior``), which locates a goal from distances with a seventh of the error.
 - Twin critics with automatic temperature, and no value network.
-- Polyak-averaged copies of encoder and actor act, instead of a schedule for the learning rate.
+- Polyak-averaged copies of encoder and actor act; the rate may also fall (``final_lr_share``).
 - Without exploration it acts under the posterior's mean; the published code draws a z there too.
 - Every trial has a new task, so that the replay's ring of the newest tasks keeps contexts recent.
 - A batch has few transitions of many tasks, and the KL is per task.

@@ -100,7 +100,7 @@ class CrippleArm(BaseFamily):
         return Task(self.task_names, values, rows)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
-        """Near the middle posture, so that the posture does not tell what the joints have done."""
+        """Near the middle posture: a posture alone is harder to read the fault from."""
         shape = (len(task), len(self.ready))
         noise = rng.uniform(-POSTURE_NOISE, POSTURE_NOISE, shape)
         q = self.ready + noise

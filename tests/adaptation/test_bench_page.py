@@ -238,11 +238,13 @@ def test_the_summary_stands_between_its_marks(finished: Path, tmp_path: Path) ->
     statuses[0] = replace(statuses[0], is_current=False)  # of blind, by earlier code
     write_summary(statuses, page, readme)
     text = readme.read_text()
-    assert "| `point` | `pearl` | 2 | 0 |" in text
+    assert "| `point` | `pearl` † | 2 | 0 |" in text
     assert "earlier code" in text
     statuses[0] = replace(statuses[0], result=None)
     write_summary(statuses, page, readme)
-    assert "| `point` | `pearl` * | 2 | – |" in readme.read_text()
+    text = readme.read_text()
+    assert "| `point` | `pearl` * | 2 | – |" in text
+    assert "earlier code" not in text
     readme.write_text("no marks")
     with pytest.raises(BadArgumentError, match="has no marks"):
         write_summary(statuses, page, readme)
