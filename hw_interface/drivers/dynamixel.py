@@ -229,6 +229,7 @@ class Dynamixel:
             with contextlib.suppress(Exception):
                 if self._let_go():
                     self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
+                    self._check_written(bus_watchdog=[0] * len(self._ids))
             self.bus.close()
 
     def _let_go(self) -> bool:
