@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.actions import JointVelocity
+from robots.actions import AXES, JointVelocity
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
@@ -38,7 +38,6 @@ WEAK = Parameter(
     "motion of the weak joint as a factor of the commanded one; 0 is dead",
     allowed=(-1.0, 1.0),
 )
-AXES = ("x", "y", "z")
 MARKER = tuple(f"marker.{axis}" for axis in AXES)
 
 

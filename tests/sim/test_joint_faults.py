@@ -1,4 +1,4 @@
-"""Joints that move otherwise than commanded: dead, weak and inverted ones."""
+"""Joints that do not move as commanded: dead, weak and inverted ones."""
 
 from dataclasses import replace
 
