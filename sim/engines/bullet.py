@@ -15,12 +15,11 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, ObjectMotion, Setpoint, Signals, Torque
 from robots.world import Start, Task
+from sim.engines import bullet_loaded  # noqa: F401  drives arms with a payload
 from sim.engines.base import (
-    actuator_strength,
     count_ticks,
     first_object,
     is_registered,
-    joint_damping,
     require_known_physics,
     require_support,
     tool_motion,
@@ -91,19 +90,17 @@ class BulletEngine:
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics; their objects are built again."""
-        require_known_physics(self.scene.body, task)
+        body = self.scene.body
+        require_known_physics(body, task, bullet_drive(body).physics)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
-        damping = joint_damping(task)
-        strength = actuator_strength(task, self.scene.body.joints)
         values = {}
         if self.scene.objects:
             values = {name: self._default(name, len(rows)) for name in OBJECT_FIELDS}
             self._object_fields.write(values, task)
         for row, i in enumerate(rows.tolist()):
             drive = self._drive_with_room(i)
-            drive.damping = float(damping[row])
-            drive.set_strength(strength[row])
+            drive.write(task.take([row]))
             if self.scene.objects:
                 drive.world.write({name: value[row] for name, value in values.items()})
 

@@ -12,7 +12,8 @@ import numpy as np
 from robots.arm import ArmSpec, Body, Walker
 from robots.errors import BadArgumentError
 from robots.signals import Array, Setpoint, Torque, no_wrench
-from sim.engines.base import require_command
+from robots.world import Task
+from sim.engines.base import actuator_strength, joint_damping, require_command
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.bullet_wrench import ToolContacts
 
@@ -24,12 +25,14 @@ class Drive(ABC):
 
     Attributes:
         rotors: whether links carry the inertia of their joints' rotors.
+        physics: names of what ``write`` sets, beside those that every kind of body has.
         damping: N·m·s/rad, what the task adds to every driven joint.
         strength: (j,) factor of each joint's torque.
         tau: (j,) N·m.
     """
 
     rotors = False
+    physics: tuple[str, ...] = ()
 
     def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
         """Drive the body of a world, built from a model."""
@@ -46,6 +49,15 @@ class Drive(ABC):
             BadArgumentError: this kind of motor cannot have one of them.
         """
         self.strength = strength
+
+    def write(self, task: Task) -> None:
+        """Set damping, strength and ``physics`` by a task (1 row); else they are the model's.
+
+        Raises:
+            BadArgumentError: this kind of motor cannot have one of them.
+        """
+        self.damping = float(joint_damping(task)[0])
+        self.set_strength(actuator_strength(task, self.world.scene.body.joints)[0])
 
     def tool_wrench(self) -> Array:
         """Force N and torque N·m (6,) of the tool on what it touches; NaN without a tool."""

@@ -14,6 +14,7 @@ FAMILIES = Registry(
         "ant_cripple": "sim.families.ant_faults:AntCripple",
         "ant_fwd_back": "sim.families.ant_goals:AntFwdBack",
         "ant_goal": "sim.families.ant_goals:AntGoal",
+        "carry": "sim.families.carry:Carry",
         "cheetah_cripple": "sim.families.cheetah_faults:CheetahCripple",
         "cheetah_fwd_back": "sim.families.cheetah_goals:CheetahFwdBack",
         "cheetah_inverted": "sim.families.cheetah_faults:CheetahInverted",

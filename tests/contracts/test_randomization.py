@@ -14,8 +14,10 @@ from robots.signals import Array
 from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
+from sim.families.carry import Carry
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
+from sim.loaded_arm import PARTS
 from sim.randomization import (
     HELDOUT,
     Parameter,
@@ -30,7 +32,9 @@ from sim.randomization import (
 
 N = 400
 MARK = Slide().mark  # m, where the object of slide stands
-UNITS = {"1", "m", "rad", "m/s", "kg"}
+PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
+PART_MASS = Carry().body.part_mass  # kg
+UNITS = {"1", "m", "rad", "m/s", "kg", "s"}
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 every_split = pytest.mark.parametrize("split", SPLITS)
 
@@ -75,6 +79,15 @@ def aside(task: Task) -> Array:
     return task["marker.y"] - MARK[1]
 
 
+def payload_mass(task: Task) -> Array:
+    return np.asarray(PART_MASS * task.columns(*PAYLOAD).sum(1))
+
+
+def payload_center(task: Task) -> Array:
+    front, back = (task[name] for name in PAYLOAD)
+    return np.asarray(PARTS["payload_front"] * (front - back) / (front + back))
+
+
 # Parameters that a task does not hold as they are: what they are in a task.
 DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.angle": angle,
@@ -85,6 +98,8 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "fault.weak": weak,
     "target.ahead": ahead,
     "target.aside": aside,
+    "payload.mass": payload_mass,
+    "payload.com": payload_center,
 }
 
 

@@ -1,0 +1,48 @@
+"""An action map that sends the tool to a place."""
+
+import numpy as np
+
+from robots.actions import AXES, ToolVelocity
+from robots.arm import ArmSpec, Limits
+from robots.signals import Array
+
+
+class ToolPlace(ToolVelocity):
+    """A place for the tool, in the base frame, which its setpoint approaches exponentially.
+
+    Else as ``ToolVelocity``: the orientation is free, and the posture is pulled to the home
+    position.
+    """
+
+    def __init__(
+        self,
+        arm: ArmSpec,
+        limits: Limits,
+        box: Array,
+        speed: float,
+        time: float,
+    ) -> None:
+        """Create the map of one arm.
+
+        Args:
+            arm: whose tool is moved.
+            limits: with the tool's box and the joints' velocity limits.
+            box: (3, 2) m, the places at actions of -1 and 1.
+            speed: m/s along each axis at most.
+            time: s, in which the setpoint covers 63 % of its way.
+        """
+        center = box.mean(1)
+        speeds = dict.fromkeys(AXES, (-speed, speed))
+        super().__init__(arm, limits, speeds, center.tolist())
+        self._speed = speed
+        self._time = time
+        columns = []
+        for axis, (low, high) in zip(AXES, box.tolist(), strict=True):
+            columns.append((f"tool.{axis}", low, high, "m"))
+        self._set_columns(columns)
+
+    def _requested_velocity(self, action: Array, pos: Array) -> Array:
+        """Velocities (3, n) m/s toward the places of actions (3, n), from pos (3, n) m."""
+        place = self._middle + self._half_range * action
+        velocity = (place - pos) / self._time
+        return np.clip(velocity, -self._speed, self._speed)
