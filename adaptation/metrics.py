@@ -1,24 +1,68 @@
-"""The family's metrics at the end of each episode: numbers in SI units that people understand."""
+"""The family's metrics of each episode: numbers in SI units that people understand."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from policies.method import TrialBatch
+from policies.method import Transition, TrialBatch
+from robots.judging import JudgedByMean
 from robots.signals import Array
 from robots.world import Family, Task
 
 
-def final_metrics(family: Family, task: Task, trial: TrialBatch) -> dict[str, Array]:
-    """``family.metrics`` of each episode's last valid observation, (E, n) each.
+def judge(family: Family, task: Task, episode: Transition, last: Tensor) -> Tensor:
+    """Whether an episode (H, n, ...) was a success, (n,).
 
-    NaN where an episode has no valid observation, or where the metric needs a task parameter that
-    is not known.
+    Args:
+        family: by its last state, or by the mean of its metrics where it is ``JudgedByMean``.
+        task: n tasks.
+        episode: what happened.
+        last: (n,) bool, whether the goal was met in the last valid state.
     """
+    if not isinstance(family, JudgedByMean):
+        return last
+    means = _mean_metrics(family, task, episode.next_obs.numpy(), episode.valid.numpy())
+    is_good = np.asarray(family.episode_success(means), dtype=np.bool_)
+    is_whole = episode.valid.all(0)
+    return torch.from_numpy(is_good) & is_whole
+
+
+def episode_metrics(family: Family, task: Task, trial: TrialBatch) -> dict[str, Array]:
+    """``family.metrics`` of each episode, (E, n) each.
+
+    They are those of the last valid observation, or the mean over all valid ones where the family
+    is ``JudgedByMean``. NaN where an episode has no valid observation, or where the metric needs a
+    task parameter that is not known.
+    """
+    if isinstance(family, JudgedByMean):
+        ticks = trial.ticks
+        return _mean_metrics(family, task, ticks.next_obs.numpy(), ticks.valid.numpy())
     obs = _last_valid_obs(trial)  # (E, n, o)
     parameters = task.columns(*family.task_names)  # (n, p)
     shape = (len(obs), *parameters.shape)
     every_episode = np.broadcast_to(parameters, shape)  # (E, n, p)
     values = family.metrics(obs, every_episode)
     return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+
+
+def _mean_metrics(family: Family, task: Task, next_obs: Array, valid: Array) -> dict[str, Array]:
+    """The mean of each metric over the valid ticks, (..., n); NaN without one.
+
+    Args:
+        family: whose metrics are meant.
+        task: n tasks.
+        next_obs: (..., H, n, o).
+        valid: (..., H, n) bool.
+    """
+    parameters = task.columns(*family.task_names)  # (n, p)
+    shape = (*next_obs.shape[:-1], parameters.shape[1])
+    values = family.metrics(next_obs.astype(np.float64), np.broadcast_to(parameters, shape))
+    count = valid.sum(-2)
+    means = {}
+    for name, value in values.items():
+        total = np.where(valid, value, 0.0).sum(-2)
+        means[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return means
 
 
 def _last_valid_obs(trial: TrialBatch) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adaptation.metrics import judge
 from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
@@ -100,7 +101,7 @@ def rollout(
             if not alive.any():
                 break
         finished.append(_whole_episode(ticks, world.family.horizon))
-        successes.append(success)
+        successes.append(judge(world.family, task, finished[-1], success))
         if e + 1 == episodes or (is_over is not None and is_over()):
             break  # nobody acts on what the last episode teaches
         belief = method.adapt(belief, finished[-1])

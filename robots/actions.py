@@ -44,8 +44,18 @@ class ActionMap(Protocol):
         """
         ...
 
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """The actions (n, a) in [-1, 1] at which the body stays, or moves least, at its setpoint.
 
-def standstill(spec: Spec) -> Array:
+        They are in effect until a delayed action arrives, and in place of one that is not used.
+
+        Args:
+            setpoint: as in ``__call__``.
+        """
+        ...
+
+
+def zero_action(spec: Spec) -> Array:
     """The action (a,) in [-1, 1] of value zero, or of the value nearest to zero in the range."""
     zero = (spec.high + spec.low) / (spec.low - spec.high)
     return np.clip(zero, -1, 1)
@@ -81,6 +91,10 @@ class JointVelocity:
         dq: Array = np.clip(action, -1, 1) * self.scale
         return dq
 
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """Zero velocities (n, j)."""
+        return _zero_actions(self.spec, setpoint)
+
 
 class JointTorque:
     """Each joint's torque as a fraction of its limit."""
@@ -92,6 +106,10 @@ class JointTorque:
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, j) in [-1, 1] to joint torques (n, j) N·m."""
         return np.clip(action, -1, 1) * self.scale
+
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """Zero torques (n, j)."""
+        return _zero_actions(self.spec, setpoint)
 
 
 class ToolVelocity:
@@ -161,6 +179,10 @@ class ToolVelocity:
         velocity = self._tool_velocity(action.T, pos.T)
         return self._joint_velocity(velocity, linear, setpoint.q.T).T
 
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """The velocities nearest to zero in their range, (n, a)."""
+        return _zero_actions(self.spec, setpoint)
+
     def _tool_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity (3, n) m/s for actions (a, n) at positions (3, n) m."""
         clipped = np.minimum(np.maximum(action, -1.0), 1.0)
@@ -221,6 +243,11 @@ class ToolVelocity:
         slowdown = np.maximum(largest, 1.0)
         dq: Array = x * (dq_max / slowdown)
         return dq
+
+
+def _zero_actions(spec: Spec, setpoint: Setpoint) -> Array:
+    """``zero_action`` for each of the n bodies of a setpoint, (n, a)."""
+    return np.tile(zero_action(spec), (len(setpoint.q), 1))
 
 
 def _symmetric_spec(

@@ -12,7 +12,7 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec, Limits
-from robots.signals import Array
+from robots.signals import Array, Setpoint
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,17 @@ class Strike(ToolVelocity):
         ]
         self._set_columns(columns)
         self._pivot = pivot
+
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """The lowest speed, along the line through the tool or the nearest line, (n, 2)."""
+        pos, _ = self.kinematics.forward(setpoint.q)
+        x, y, _ = pos.T
+        # the line goes on behind the pivot: only its slope counts
+        ahead = np.where(x < self._pivot, -1.0, 1.0)
+        direction = np.arctan2(ahead * y, ahead * (x - self._pivot))
+        low, high = self.spec.low[1], self.spec.high[1]
+        share = (np.clip(direction, low, high) - low) / (high - low)
+        return np.stack([np.full_like(x, -1.0), 2 * share - 1], -1)
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""

@@ -18,28 +18,33 @@ from robots.world import Task
 class Disturbances:
     """Disturbs the actions and observations of n worlds."""
 
-    def __init__(self, n: int, obs: Spec, standstill: Array, dt: float) -> None:
+    def __init__(self, n: int, obs: Spec, actions: int, dt: float) -> None:
         """Begin without disturbances.
 
         Args:
             n: number of worlds.
             obs: the columns of an observation; half their range is the unit of noise and quantum.
-            standstill: (a,) the action in effect until the first one arrives.
+            actions: a, numbers of an action.
             dt: s between two actions.
         """
         self._dt = dt
-        self._standstill = standstill
+        self._standstill = np.zeros((n, actions))  # in effect until the first action arrives
         full_range = obs.high - obs.low
         self._half_range = full_range / 2
         self._rows = np.arange(n)
         # (actions, n, a), the newest first
-        self._posted = np.tile(standstill, (1, n, 1))
+        self._posted = np.zeros((1, n, actions))
         # the last observations that were not lost, (n, o)
         shape = (n, len(obs))
         self._last = np.full(shape, np.nan)
 
-    def begin(self, task: Task, rows: Mask) -> None:
+    def begin(self, task: Task, rows: Mask, standstill: Array) -> None:
         """Set the tasks of all worlds, and clear the history of those in ``rows`` (n,).
+
+        Args:
+            task: one row per world.
+            rows: the worlds that begin an episode.
+            standstill: (n, a) actions in effect there until the first ones arrive.
 
         Raises:
             BadArgumentError: a disturbance is negative.
@@ -49,7 +54,8 @@ class Disturbances:
         self._quantum = _parameter(task, "quantum")
         self._dropout = _parameter(task, "dropout")
         self._resize_history()
-        self._posted[:, rows] = self._standstill
+        self._standstill[rows] = standstill[rows]
+        self._posted[:, rows] = standstill[rows]
         self._last[rows] = np.nan
         degrading = (self._noise, self._quantum, self._dropout)
         self._delays_actions = bool(self._latency.any())
@@ -60,9 +66,8 @@ class Disturbances:
         longest = self._latency.max(initial=0.0)
         periods = np.ceil(longest / self._dt)
         length = 1 + int(periods)
-        old_length, n, _ = self._posted.shape
-        missing = max(0, length - old_length)
-        padding = np.tile(self._standstill, (missing, n, 1))
+        missing = max(0, length - len(self._posted))
+        padding = np.tile(self._standstill, (missing, 1, 1))
         history = np.concatenate([self._posted, padding])
         self._posted = history[:length]
 

@@ -1,8 +1,8 @@
-"""An arm with soft servos, joint friction and a payload: the body of families about carrying.
+"""An arm under low gains, with viscous friction in its joints and a payload at its tool.
 
 The weight of the arm itself is compensated, as always in training; that of the payload is not. Two
-parts make up the payload, on either side of the tool: their masses decide its mass and its center
-of mass.
+parts make up the payload, on either side of the tool along a horizontal line away from the base:
+their masses decide its mass and its center of mass.
 """
 
 from dataclasses import dataclass, fields
@@ -11,21 +11,22 @@ import mujoco
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.kinematics import GRAVITY, Kinematics
 from robots.signals import Array
 from sim.engines.ideal import follows_setpoints
 from sim.scene_model import body_model
 
-# The payload's parts by name, and where they are: x in the tool's frame, m.
+# The payload's parts by name, and how far they are from the tool, away from the base, m.
 PARTS = {"payload_front": 0.1, "payload_back": -0.1}
 MAX_OFFSET = 0.099  # m, of the center of mass from the tool: both parts have some mass
 INERTIA = 4e-4  # kg·m² about a part's own center, as of a cube of 1 kg and 5 cm
 
-# All ours. Every joint of a Panda has 120 to 163 N·m/rad; its maker's example of impedance control,
+# All ours. Joints of a Panda have 120 to 218 N·m/rad; its maker's example of impedance control,
 # libfranka's joint_impedance_control.cpp, has 600 in the shoulder and 50 in the last joint.
-STIFFNESS = 1.875  # 1/rad, of all joints, as a share of the strongest joint's torque limit
+STIFFNESS = 2.5  # 1/rad, of all joints, as a share of the strongest joint's torque limit
 MOST_STIFFNESS = 10.0  # 1/rad, as a share of a joint's own torque limit
-DAMPING_TIME = 0.15  # s, damping over stiffness: a loaded arm overshoots a little
-FRICTION_TIME = 0.04  # s, friction over stiffness: how far a joint lags behind its target
+DAMPING_TIME = 0.3  # s, damping over stiffness: a loaded arm hardly overshoots
+FRICTION_TIME = 0.02  # s, viscous friction over stiffness: a joint lags by that times its speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +39,80 @@ class LoadedArm(ArmSpec):
 
     friction: Array  # (j,) N·m·s/rad or N·s/m
     part_mass: float  # kg, of each of ``PARTS`` unless a task says otherwise
+    payload_axis: Array  # (3,) unit vector in the tool's frame, on which ``PARTS`` lie
 
 
-def load_arm(arm: ArmSpec, mass: float) -> LoadedArm:
-    """The same arm with soft servos and a payload of ``mass`` kg; its limits stay."""
+def load_arm(arm: ArmSpec, mass: float, posture: Array) -> LoadedArm:
+    """The same arm with low gains and a payload; its limits stay.
+
+    Args:
+        arm: as in the catalog.
+        mass: kg, of the payload unless a task says otherwise.
+        posture: (j,) rad, in which the payload's parts are beside the tool in a horizontal line
+            away from the base: there the center of mass changes the torques most.
+    """
     torque = arm.limits.tau
     stiffness = np.minimum(STIFFNESS * torque.max(), MOST_STIFFNESS * torque)
     numbers = {field.name: getattr(arm, field.name) for field in fields(arm)}
     numbers["stiffness"] = stiffness
     numbers["damping"] = DAMPING_TIME * stiffness
     friction = FRICTION_TIME * stiffness
-    return LoadedArm(**numbers, friction=friction, part_mass=mass / len(PARTS))
+    return LoadedArm(
+        **numbers,
+        friction=friction,
+        part_mass=mass / len(PARTS),
+        payload_axis=_outward_axis(arm, posture),
+    )
+
+
+def _outward_axis(arm: ArmSpec, q: Array) -> Array:
+    """The horizontal direction from the base to the tool at q (j,), (3,) in the tool's frame."""
+    tool = Kinematics(arm).frames(q[None])[0, -1]
+    outward = np.array([tool[0, 3], tool[1, 3], 0.0])
+    outward /= np.linalg.norm(outward)
+    rotation = tool[:3, :3]
+    axis: Array = rotation.T @ outward
+    return axis
+
+
+def payload_torque(
+    arm: LoadedArm, kinematics: Kinematics, q: Array, mass: Array, center: Array
+) -> Array:
+    """The torques that hold payloads against gravity, (n, j) N·m: the virtual work of a fall.
+
+    Args:
+        arm: that carries them.
+        kinematics: of the arm.
+        q: (n, j) rad.
+        mass: (n,) kg.
+        center: (n,) m, from the tool to the center of mass, along the arm's ``payload_axis``.
+    """
+    _, rotation, jacobian = kinematics.forward_jacobian(q)
+    offset = center[:, None] * (rotation @ arm.payload_axis)  # (n, 3) m
+    x, y, _ = offset.T[..., None]
+    turning = jacobian[:, 3:]  # (n, 3, j) rad/rad
+    rise = jacobian[:, 2] + turning[:, 0] * y - turning[:, 1] * x  # (n, j) m/rad
+    weight = GRAVITY * mass[:, None]
+    torque: Array = weight * rise
+    return torque
+
+
+def static_sag(arm: LoadedArm, q: Array, mass: float, center: float, gain: float) -> float:
+    """How far the tool of an arm at rest hangs below its setpoint q (j,), m, to first order.
+
+    Args:
+        arm: that carries the payload.
+        q: (j,) rad.
+        mass: kg.
+        center: m, see ``payload_torque``.
+        gain: factor of the servos' stiffness.
+    """
+    kinematics = Kinematics(arm)
+    posture = q[None]
+    torque = payload_torque(arm, kinematics, posture, np.array([mass]), np.array([center]))
+    turned = torque / (gain * arm.stiffness)  # (1, j) rad
+    vertical = kinematics.jacobian(posture)[:, 2]  # (1, j) m/rad
+    return float((vertical * turned).sum())
 
 
 def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:
@@ -59,7 +123,7 @@ def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:
     Args:
         arm: that carries them.
         mass: (n,) kg.
-        center: (n,) m, x of the center of mass in the tool's frame.
+        center: (n,) m, from the tool to the center of mass, along the arm's ``payload_axis``.
 
     Returns:
         (n, 2).
@@ -80,8 +144,9 @@ def _(body: LoadedArm) -> mujoco.MjSpec:
     for name, friction in zip(body.joints, body.friction.tolist(), strict=True):
         spec.joint(name).damping[0] = friction
     tool = spec.body(body.tool)
-    for name, x in PARTS.items():
-        part = tool.add_body(name=name, pos=[x, 0.0, 0.0])
+    for name, distance in PARTS.items():
+        place = distance * body.payload_axis
+        part = tool.add_body(name=name, pos=place.tolist())
         part.ipos = [0.0, 0.0, 0.0]  # not, as by default, where the part itself is
         part.mass = body.part_mass
         part.inertia = [INERTIA] * 3

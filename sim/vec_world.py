@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.actions import standstill
 from robots.bodies import make_gate
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Array, Mask, Signals, Verdict
+from robots.signals import Array, Mask, Setpoint, Signals, Verdict
 from robots.world import Family, Start, Step, Task
 from sim.disturbances import Disturbances
 from sim.engines import ENGINES, engine_for
@@ -55,10 +54,9 @@ class VecWorld:
         self.gate = make_gate(family.body, family.limits, self.tick, n)
         self._ticks = _whole_ratio(family.dt, self.tick)
         self._substeps = _whole_ratio(self.tick, family.scene.timestep)
-        action = family.action.spec
-        self._action_shape = (n, len(action))
-        self._standstill = standstill(action)
-        self._disturbances = Disturbances(n, family.obs, self._standstill, self.dt)
+        actions = len(family.action.spec)
+        self._action_shape = (n, actions)
+        self._disturbances = Disturbances(n, family.obs, actions, self.dt)
         self._faults = JointFaults(family.body, n)
         self._decision_time = self.dt * family.action_repeat  # s that ``step`` takes
         self._age = np.zeros(n, dtype=np.int64)  # decisions since the episode began
@@ -93,7 +91,8 @@ class VecWorld:
         self.engine.write(task, rows)
         self.engine.reset(start, rows)
         self.gate.reset(start.q, rows)
-        self._disturbances.begin(task, rows)
+        standstill = family.action.standstill(self.gate.setpoint)
+        self._disturbances.begin(task, rows, standstill)
         self._faults.begin(task, start.q, rows)
         self._true_obs = self._observe()
         return self._disturbances.observation(self._true_obs, self.rng)
@@ -171,9 +170,8 @@ class VecWorld:
         for tick in range(self._ticks):
             elapsed = tick * self.tick
             action = self._disturbances.action(elapsed)
-            is_nan = np.isnan(action).any(-1, keepdims=True)
-            applied += np.where(is_nan, self._standstill, action)
             setpoint = self.gate.setpoint
+            applied += self._usable(action, setpoint)
             target = self.family.action(action, setpoint)
             command, flags = self.gate(target)
             verdict |= flags
@@ -181,6 +179,13 @@ class VecWorld:
         stacked = stack_ticks(commands)
         self.engine.run(self._faults(stacked), self._substeps)
         return applied / self._ticks, verdict
+
+    def _usable(self, action: Array, setpoint: Setpoint) -> Array:
+        """Actions (n, a), with the standstill action for those that have a NaN."""
+        is_nan = np.isnan(action).any(-1, keepdims=True)
+        if not is_nan.any():
+            return action
+        return np.where(is_nan, self.family.action.standstill(setpoint), action)
 
     def _observe(self) -> Array:
         """The true observation (n, o) of fresh signals."""

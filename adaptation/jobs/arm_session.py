@@ -14,7 +14,7 @@ from adaptation.jobs.arm_options import check_clock, check_options, default_cloc
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.evaluate import EVALUATION
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
-from adaptation.metrics import final_metrics
+from adaptation.metrics import episode_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
@@ -236,7 +236,7 @@ class ArmSession:
         most_stale: int,
     ) -> list[EpisodeRecord]:
         """One record per episode of a trial."""
-        metrics = final_metrics(self.family, task, trial)
+        metrics = episode_metrics(self.family, task, trial)
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
         timing = msgspec.convert(self.world.timing(), Timing | None)

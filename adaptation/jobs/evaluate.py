@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.metrics import final_metrics
+from adaptation.metrics import episode_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
 from adaptation.rollout import Policy, rollout
@@ -119,6 +119,6 @@ def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:
     return EpisodeGrid(
         returns=trial.returns.double().numpy(),
         success=trial.success.double().numpy(),
-        metrics=final_metrics(family, task, trial),
+        metrics=episode_metrics(family, task, trial),
         tasks=task.values,
     )

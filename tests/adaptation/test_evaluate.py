@@ -6,7 +6,7 @@ import numpy as np
 import tiny
 
 from adaptation.jobs import evaluate as evaluate_job
-from adaptation.metrics import final_metrics
+from adaptation.metrics import episode_metrics
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from robots.world import Task
@@ -29,7 +29,7 @@ def test_metrics_are_of_the_last_valid_state_of_each_episode() -> None:
     world = tiny.Script(4, terminated={1: 2}, diverged={2: 2, 3: 0})
     task = Task(FAMILY.task_names, np.zeros((4, 3)), np.arange(4))
     method = tiny.Counter(problem_of(FAMILY), tiny.CounterConfig(), seed=0)
-    metrics = final_metrics(FAMILY, task, rollout(world, method, task, episodes=2))
+    metrics = episode_metrics(FAMILY, task, rollout(world, method, task, episodes=2))
     ticks = np.array([5, 3, 2, np.nan])  # a scripted state counts the ticks
     expected = np.tile(ticks * np.sqrt(2), (2, 1))
     np.testing.assert_allclose(metrics["distance_m"], expected)

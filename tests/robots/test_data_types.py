@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robots.actions import standstill
+from robots.actions import zero_action
 from robots.bodies import make_gate, make_kinematics
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, UnknownNameError
@@ -61,13 +61,13 @@ def test_a_spec_refuses_columns_of_different_length() -> None:
         Spec(("x",), np.zeros(2), np.ones(2), ("m",))
 
 
-def test_standstill_is_zero_or_the_nearest_value_in_the_range() -> None:
+def test_the_zero_action_is_zero_or_the_nearest_value_in_the_range() -> None:
     spec = Spec.of(
         ("both ways", -1.0, 1.0, "m/s"),
         ("mostly forward", -1.0, 3.0, "m/s"),
         ("forward only", 0.5, 1.0, "m/s"),
     )
-    np.testing.assert_allclose(standstill(spec), [0.0, -0.5, -1.0])
+    np.testing.assert_allclose(zero_action(spec), [0.0, -0.5, -1.0])
 
 
 def test_a_task_gives_its_parameters_by_name() -> None:

@@ -1,14 +1,14 @@
-"""An action map that sends the tool to a place."""
+"""An action map whose actions are target positions of the tool."""
 
 import numpy as np
 
 from robots.actions import AXES, ToolVelocity
 from robots.arm import ArmSpec, Limits
-from robots.signals import Array
+from robots.signals import Array, Setpoint
 
 
-class ToolPlace(ToolVelocity):
-    """A place for the tool, in the base frame, which its setpoint approaches exponentially.
+class ToolPosition(ToolVelocity):
+    """A target position of the tool, in the base frame, which its setpoint approaches exponentially.
 
     Else as ``ToolVelocity``: the orientation is free, and the posture is pulled to the home
     position.
@@ -27,7 +27,7 @@ class ToolPlace(ToolVelocity):
         Args:
             arm: whose tool is moved.
             limits: with the tool's box and the joints' velocity limits.
-            box: (3, 2) m, the places at actions of -1 and 1.
+            box: (3, 2) m, the positions at actions of -1 and 1.
             speed: m/s along each axis at most.
             time: s, in which the setpoint covers 63 % of its way.
         """
@@ -41,8 +41,14 @@ class ToolPlace(ToolVelocity):
             columns.append((f"tool.{axis}", low, high, "m"))
         self._set_columns(columns)
 
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """The tool's position at the setpoint, (n, 3), or the nearest one in the box."""
+        pos, _ = self.kinematics.forward(setpoint.q)
+        action = (pos.T - self._middle) / self._half_range
+        return np.clip(action.T, -1, 1)
+
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
-        """Velocities (3, n) m/s toward the places of actions (3, n), from pos (3, n) m."""
-        place = self._middle + self._half_range * action
-        velocity = (place - pos) / self._time
+        """Velocities (3, n) m/s toward the targets of actions (3, n), from pos (3, n) m."""
+        target = self._middle + self._half_range * action
+        velocity = (target - pos) / self._time
         return np.clip(velocity, -self._speed, self._speed)
