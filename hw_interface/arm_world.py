@@ -17,10 +17,9 @@ from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
 from hw_interface.observation_range import range_distance
-from hw_interface.published_signals import published_signals
+from hw_interface.published_signals import published_setpoint, published_signals
 from hw_interface.recording.process import RecordTo
 from hw_interface.trackers import TRACKERS
-from robots.actions import standstill
 from robots.arm import ArmSpec
 from robots.driver import ObjectPlacer
 from robots.errors import ArmError, BadArgumentError
@@ -90,7 +89,6 @@ class ArmWorld:
         self.rng = np.random.default_rng(seed)
         self._placer = placer
         self._kinematics = Kinematics(arm)
-        self._standstill = standstill(family.action.spec)
         self._policy_times: list[float] = []  # s, from an observation to its action
         self.control = ControlClient(family, plan, clock == "lockstep", record_to)
         self.recorder = self.control.recorder
@@ -165,7 +163,7 @@ class ArmWorld:
                 break
         self._decisions += 1
         next_obs = self._observe(state)
-        applied = self._mean_applied(sum_before, ticks_before)
+        applied = self._mean_applied(state, sum_before, ticks_before)
         terminated = np.asarray(self.family.terminated(next_obs))
         truncated = np.array([self._decisions >= self.family.horizon])
         if terminated[0] or truncated[0]:
@@ -233,14 +231,14 @@ class ArmWorld:
         scene = self.family.scene
         return published_signals(state, self._kinematics, scene, self._marker, stamp)
 
-    def _mean_applied(self, sum_before: Array, ticks_before: int) -> Array:
+    def _mean_applied(self, state: Record, sum_before: Array, ticks_before: int) -> Array:
         """The mean action (1, a) that reached the joints since the previous observation.
 
         Ticks that were held count as standing still; a dropped action has no ticks of its own.
         """
         ticks = self._applied_ticks - ticks_before
         if ticks == 0:
-            return self._standstill[None]
+            return self.family.action.standstill(published_setpoint(state))
         mean = (self._applied_sum - sum_before) / ticks
         return np.clip(mean, -1, 1)[None]
 

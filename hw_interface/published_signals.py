@@ -1,11 +1,11 @@
-"""The signals of an arm from the state that its control process has published."""
+"""The signals and the setpoint of an arm from the state that its control process has published."""
 
 import numpy as np
 
 from hw_interface.control.layout import POSE, Record
 from robots.kinematics import Kinematics
 from robots.scene import Scene
-from robots.signals import Array, ObjectMotion, Signals
+from robots.signals import Array, ObjectMotion, Setpoint, Signals
 
 
 def published_signals(
@@ -40,3 +40,10 @@ def published_signals(
         stamp=np.array([stamp]),
         objects={item.name: motion for item in scene.objects},
     )
+
+
+def published_setpoint(state: Record) -> Setpoint:
+    """The gate's setpoint (1, j) of a published state; its acceleration is not published: 0."""
+    q = state["q_set"][None]
+    dq = state["dq_set"][None]
+    return Setpoint(q, dq, np.zeros_like(dq))

@@ -8,7 +8,7 @@ from robots.signals import Array, Setpoint
 
 
 class ToolPosition(ToolVelocity):
-    """A target position of the tool, in the base frame, which its setpoint approaches exponentially.
+    """A target position of the tool in the base frame, which its setpoint approaches exponentially.
 
     Else as ``ToolVelocity``: the orientation is free, and the posture is pulled to the home
     position.

@@ -70,7 +70,8 @@ class TwinPlacer:
 class Twin:
     """A SimulatedArm: one tick of physics passes with every ``read``.
 
-    Commands take effect after a latency and readings are noisy.
+    Commands take effect after a latency and readings are noisy. Under low gains it sags below its
+    commands, and once stopped it holds its load where it is.
     """
 
     Options = TwinOptions
@@ -112,7 +113,9 @@ class Twin:
         """Simulate one tick with the commands that have arrived by now, then read the encoders."""
         while self._queue and self._queue[0][0] <= self._tick:
             _, self._active_setpoint = self._queue.pop(0)
-        self.engine.run(self.faults(self._active_setpoint), 1)
+        pulled_to = self.faults(self._active_setpoint)
+        assert isinstance(pulled_to, Setpoint)
+        self.engine.run(pulled_to, 1)
         self._tick += 1
         (q,), (dq,), (tau,) = self.engine.joints()
         (wrench,) = self.engine.tool_wrenches()
@@ -123,6 +126,7 @@ class Twin:
             tau=tau,
             stamp=self.time,
             condition=Condition.READY if self._enabled else Condition.DISABLED,
+            target=pulled_to.q[0, 0].copy(),
             wrench=wrench,
         )
 
@@ -139,14 +143,17 @@ class Twin:
         self.hold()
 
     def torque_off(self) -> None:
-        """As ``stop``: the twin's gravity is compensated, so it does not fall."""
+        """As ``stop``: the twin's gravity is compensated, and it holds a payload, so nothing falls."""
         self.stop()
 
     def hold(self) -> None:
-        """Make the joints' current positions the target and forget the commands under way."""
-        q, _, _ = self.engine.joints()
-        self.faults.restart(q)
-        self._active_setpoint = _one_tick(Command(q[0], np.zeros_like(q[0])))
+        """Stay: the target is where the joints bear their load as they are.
+
+        Commands under way are forgotten.
+        """
+        target = self.engine.hold_positions()
+        self.faults.restart(target)
+        self._active_setpoint = _one_tick(Command(target[0], np.zeros_like(target[0])))
         self._queue = []
 
     def disconnect(self) -> None:

@@ -18,7 +18,6 @@ from hw_interface.control.preflight import preflight
 from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from hw_interface.devices import Devices, check_tracker
-from robots.actions import standstill
 from robots.errors import ArmError
 from robots.safety import SafetyGate
 from robots.signals import Array, Command, Condition, JointState, Verdict
@@ -55,7 +54,7 @@ class ArmController:
         self.applied_sum = np.zeros(len(family.action.spec))
         self.applied_ticks = 0  # how many ticks these are
         self._action: Array | None = None  # (1, a) in [-1, 1]
-        self._standstill = standstill(family.action.spec)
+        self._share = 1.0  # of the velocities that the action asks for
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self._retreat = Retreat(family.limits, self.mover.kinematics)
         self._last_tick = np.inf  # s, when the newest tick was
@@ -186,12 +185,9 @@ class ArmController:
         if not self.watchdog.accept_action(seq, stamp, action, taken, continues):
             self.verdict = int(Verdict.DROPPED)
             return
-        share = self.watchdog.check_observation(distance)
+        self._share = self.watchdog.check_observation(distance)
         self._action = np.clip(action[None], -1, 1)
-        self.verdict = int(Verdict.OK)
-        if share < 1:
-            self._action = self._standstill + share * (self._action - self._standstill)
-            self.verdict = int(Verdict.LIMITED)
+        self.verdict = int(Verdict.LIMITED if self._share < 1 else Verdict.OK)
 
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
@@ -279,12 +275,15 @@ class ArmController:
         if self._action is None:
             return self._zero_velocity
         running = self.watchdog.mode is Mode.RUNNING
-        applied = self._action[0] if running else self._standstill
-        self.applied_sum = self.applied_sum + applied
+        share = self._share if running else 0.0
+        setpoint = self.gate.setpoint
+        standstill = self.family.action.standstill(setpoint)
+        applied = standstill + share * (self._action - standstill)
+        self.applied_sum = self.applied_sum + applied[0]
         self.applied_ticks += 1
         if not running:
             return self._zero_velocity
-        return self.family.action(self._action, self.gate.setpoint)
+        return share * self.family.action(self._action, setpoint)
 
     def track_object(self, now: float) -> None:
         """Read the tracker, if any; an object that cannot be located is NaN."""

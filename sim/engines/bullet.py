@@ -199,6 +199,10 @@ class BulletEngine:
         tau = np.array([drive.tau for drive in self._drives])
         return q, dq, tau
 
+    def hold_positions(self) -> Array:
+        """The setpoints at which the joints stay where they are, under their load too, (n, j)."""
+        return np.array([drive.hold_position() for drive in self._drives])
+
     def poses(self) -> Array:
         """Position, quaternion and twist of the first object alone, (n, 13)."""
         return np.array([drive.world.object_states()[0] for drive in self._drives])

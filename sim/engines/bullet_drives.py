@@ -59,6 +59,11 @@ class Drive(ABC):
         self.damping = float(joint_damping(task)[0])
         self.set_strength(actuator_strength(task, self.world.scene.body.joints)[0])
 
+    def hold_position(self) -> Array:
+        """The setpoint (j,) at which the joints stay where they are: where that is, if stiff."""
+        held: Array = self.world.q[-len(self.strength) :]
+        return held
+
     def tool_wrench(self) -> Array:
         """Force N and torque N·m (6,) of the tool on what it touches; NaN without a tool."""
         return no_wrench()

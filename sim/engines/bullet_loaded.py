@@ -1,4 +1,4 @@
-"""Soft servos in PyBullet, for arms that carry a payload: springs and dampers, as in MuJoCo."""
+"""PD servos in PyBullet, for arms that carry a payload: springs and dampers, as in MuJoCo."""
 
 from math import ceil
 
@@ -6,22 +6,24 @@ import mujoco
 import numpy as np
 
 from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Task
 from sim.engines.base import require_command
 from sim.engines.bullet_drives import Servos, bullet_drive
 from sim.engines.bullet_world import BulletWorld
-from sim.loaded_arm import PARTS, LoadedArm
+from sim.loaded_arm import PARTS, LoadedArm, payload_torque
 
-# s of a step at most. Forces are computed at its beginning, so damping over inertia times the step
-# must stay below 2: the wrist of a ViperX has 1.1 at the strongest friction.
-STEP = 0.001
+STEP = 0.001  # s of a step at most
+# Forces are computed at the beginning of a step, so it is at most this share of inertia over
+# damping. A single joint would be stable below 2; at 0.6 the wrist of a ViperX still trembled.
+STABLE = 0.3
 FRICTION_SCALE = "joint.damping_scale"
 MASS_SCALES = tuple(f"body.{part}.mass_scale" for part in PARTS)
 
 
-class SoftServos(Servos):
-    """Springs and dampers toward a setpoint, friction, and the weight of the payload.
+class PdServos(Servos):
+    """Springs and dampers toward a setpoint, viscous friction, and the weight of the payload.
 
     There is no gravity but on the payload: as in MuJoCo's model the arm's own is compensated.
     """
@@ -40,9 +42,13 @@ class SoftServos(Servos):
         if scene.objects:
             raise BadArgumentError(f"PyBullet cannot carry {scene.description}: nothing would fall")
         count = len(world.joints)
+        assert isinstance(scene.body, LoadedArm)
+        self._arm = scene.body
+        self._kinematics = Kinematics(scene.body)
         self._gravity = model.opt.gravity.copy()
         self._stiffness = model.actuator_gainprm[:, 0].copy()
         self._servo_damping = -model.actuator_biasprm[:, 2]
+        self._inertia = model.dof_M0[:count].copy()  # kg·m², of each joint with the links after it
         self._friction = model.dof_damping[:count].copy()
         self._friction_scale = 1.0
         (tree,) = [tree for tree in world.trees if tree.body == world.body]
@@ -68,16 +74,33 @@ class SoftServos(Servos):
         for link, mass, inertia in rows:
             world.client.changeDynamics(world.body, link, mass=mass, localInertiaDiagonal=inertia)
 
+    def hold_position(self) -> Array:
+        """Farther than where the joints are by what the payload's weight takes, (j,) rad.
+
+        It is q + τ / stiffness with the torque τ of that weight alone: an arm that presses against
+        something is not to press on.
+        """
+        mass = np.array(self._masses)
+        places = np.array(list(PARTS.values()))
+        center = float(mass @ places / mass.sum())
+        q = self.world.q
+        total = np.array([mass.sum()])
+        torque = payload_torque(self._arm, self._kinematics, q[None], total, np.array([center]))
+        held: Array = q + torque[0] / (self.strength * self._stiffness)
+        return held
+
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
         world = self.world
         scene = world.scene
         setpoint = require_command(scene.body, command, Setpoint)
-        ratio = ceil(scene.timestep / STEP)
+        friction = self._friction_scale * self._friction + self.damping
+        damping = self.strength * self._servo_damping + friction
+        stable = STABLE * float((self._inertia / damping).min())
+        ratio = ceil(scene.timestep / min(STEP, stable))
         dt = scene.timestep / ratio
         client = world.client
         client.setTimeStep(dt)
-        friction = self._friction_scale * self._friction + self.damping
         for steps_left in range(substeps * ratio, 0, -1):
             self.tau = self._servo_torque(setpoint, steps_left * dt)
             total = self.tau - friction * world.dq
@@ -124,5 +147,5 @@ def _factor(task: Task, name: str) -> float:
 
 
 @bullet_drive.register
-def _(body: LoadedArm) -> type[SoftServos]:
-    return SoftServos
+def _(body: LoadedArm) -> type[PdServos]:
+    return PdServos

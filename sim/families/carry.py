@@ -27,7 +27,7 @@ AXES = ("x", "y", "z")
 # the middle of the zone: 2.2 kg on a Panda, 3.9 kg on a UR5e and 0.7 kg on a ViperX, below what
 # their makers rate them for (3, 5 and 0.75 kg). Joints then stay within 0.13 rad of their setpoints
 # whatever the actions are (tests/sim/test_carry.py); the watchdog's limit is 0.15 rad.
-LOAD_SHARE = 0.12
+LOAD_SHARE = 0.11
 LOWEST_GAIN = 0.8  # factor of the servos' gains
 LARGEST_COM = 0.08  # m
 # The tool sags by more than the payload's weight alone would have it: it is set in motion. Random
@@ -60,7 +60,7 @@ GAIN = Parameter(
 )
 FRICTION = Parameter(
     "joint.damping_scale",
-    log_uniform(0.25, 2.5),
+    log_uniform(0.25, 2.0),
     "1",
     "factor of the joints' viscous friction",
     (0.01, 5.0),  # beyond it PyBullet is unstable
@@ -191,7 +191,7 @@ class Carry(BaseFamily):
         return -_error(next_obs).clip(max=MAX_ERROR)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Within ``tolerance`` m of the reference; of an episode: in the mean over its decisions."""
+        """Within ``tolerance`` m of the reference; of an episode: in the mean over decisions."""
         return _error(obs) <= self.tolerance
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:

@@ -26,27 +26,35 @@ def test_the_distance_is_in_half_ranges(obs: tuple[float, float], distance: floa
 
 
 def post(rig: Rig, distance: float) -> Array:
-    """The action that is followed where the policy asks for FORWARD."""
+    """The joint velocities (j,) that are requested where the policy asks for FORWARD."""
     rig.seq += 1
     rig.controller.set_action(rig.seq, rig.now, FORWARD, distance=distance)
-    followed = rig.controller._action
-    assert followed is not None
-    return followed[0]
+    return rig.controller._requested_velocity(rig.now)[0]
 
 
 def test_an_unusual_observation_slows_the_arm_down_and_is_reported_once() -> None:
     rig = Rig()
     rig.begin()
-    standstill = np.array([-1.0, 0.0])
-    np.testing.assert_array_equal(post(rig, 3.0), FORWARD)
+    fast = post(rig, 3.0)
+    assert np.abs(fast).max() > 0.1
     assert Verdict.LIMITED not in Verdict(rig.controller.verdict)
     for _ in range(2):
-        slow = post(rig, 6.0)
-        np.testing.assert_allclose(slow - standstill, 0.5 * (FORWARD - standstill))
+        np.testing.assert_allclose(post(rig, 6.0), 0.5 * fast)
         assert Verdict.LIMITED in Verdict(rig.controller.verdict)
     assert rig.events == [(Event.OBSERVATION_UNUSUAL, 6.0)]
-    np.testing.assert_array_equal(post(rig, 0.0), FORWARD)
+    np.testing.assert_allclose(post(rig, 0.0), fast)
     assert rig.mode is Mode.RUNNING
+
+
+def test_what_is_applied_under_an_unusual_observation_lies_between_it_and_a_standstill() -> None:
+    rig = Rig()
+    rig.begin()
+    standstill = np.array([-1.0, 0.0])
+    for distance, share in ((0.0, 1.0), (6.0, 0.5)):
+        before = rig.controller.applied_sum
+        post(rig, distance)
+        applied = rig.controller.applied_sum - before
+        np.testing.assert_allclose(applied - standstill, share * (FORWARD - standstill))
 
 
 @pytest.mark.parametrize("distance", [10.1, np.inf, np.nan])
