@@ -24,7 +24,7 @@ from sim.randomization import Parameter, log_uniform, uniform, values_at
 
 AXES = ("x", "y", "z")
 # The heaviest payload, as a share of the strongest joint's torque that it takes with the tool in
-# the middle of the zone: 2.2 kg on a Panda, 3.9 kg on a UR5e and 0.7 kg on a ViperX, below what
+# the middle of the zone: 2.1 kg on a Panda, 3.5 kg on a UR5e and 0.6 kg on a ViperX, below what
 # their makers rate them for (3, 5 and 0.75 kg). Joints then stay within 0.13 rad of their setpoints
 # whatever the actions are (tests/sim/test_carry.py); the watchdog's limit is 0.15 rad.
 LOAD_SHARE = 0.11

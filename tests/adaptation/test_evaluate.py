@@ -1,14 +1,17 @@
-"""When an evaluation explores, and which state of an episode its metrics are of."""
+"""When an evaluation explores, and which states of an episode its metrics are of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 import tiny
 
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.metrics import episode_metrics
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
+from robots.signals import ArrayLike
 from robots.world import Task
 
 FAMILY: Any = tiny.Tiny()
@@ -33,3 +36,27 @@ def test_metrics_are_of_the_last_valid_state_of_each_episode() -> None:
     ticks = np.array([5, 3, 2, np.nan])  # a scripted state counts the ticks
     expected = np.tile(ticks * np.sqrt(2), (2, 1))
     np.testing.assert_allclose(metrics["distance_m"], expected)
+
+
+class JudgedByMean(tiny.Tiny):
+    """An episode is a success where the point was within ``tolerance`` of the goal in the mean."""
+
+    tolerance = 4.3  # the mean of 1 to 5 ticks is 3·√2 = 4.24
+
+    def episode_success(self, metrics: Mapping[str, ArrayLike]) -> ArrayLike:
+        return metrics["distance_m"] < self.tolerance
+
+
+@pytest.mark.parametrize("tolerance", [4.2, 4.3])
+def test_a_family_that_says_so_is_judged_by_the_mean_over_a_whole_episode(tolerance: float) -> None:
+    world = tiny.Script(3, diverged={1: 2, 2: 0})
+    world.family = JudgedByMean()
+    world.family.tolerance = tolerance
+    task = Task(FAMILY.task_names, np.zeros((3, 3)), np.arange(3))
+    method = tiny.Counter(problem_of(FAMILY), tiny.CounterConfig(), seed=0)
+    trial = rollout(world, method, task, episodes=2)
+    is_near = tolerance > 4.24
+    assert trial.success.tolist() == [[is_near, False, False]] * 2, "the others were cut short"
+    ticks = np.array([3.0, 1.5, np.nan])  # in the mean
+    metrics = episode_metrics(world.family, task, trial)
+    np.testing.assert_allclose(metrics["distance_m"], np.tile(ticks * np.sqrt(2), (2, 1)))

@@ -93,7 +93,7 @@ def test_an_operator_s_stop_holds_the_payload_and_a_fresh_start_does_not_lower_i
     world.clear()
     world.reset(task_with(HEAVIEST))
     world.step(MIDDLE)
-    assert [event["event"] for event in world.events] == ["OPERATOR_STOP"]
+    assert [event["event"] for event in world.events] == ["OPERATOR_STOP", "CLEARED"]
 
 
 def test_an_observation_that_is_not_trusted_sends_the_tool_nowhere_else(world: ArmWorld) -> None:
