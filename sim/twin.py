@@ -143,7 +143,7 @@ class Twin:
         self.hold()
 
     def torque_off(self) -> None:
-        """As ``stop``: the twin's gravity is compensated, and it holds a payload, so nothing falls."""
+        """As ``stop``: nothing falls, as gravity is compensated and a payload is held."""
         self.stop()
 
     def hold(self) -> None:

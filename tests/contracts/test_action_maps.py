@@ -46,7 +46,9 @@ def after_a_motion(family: Family) -> Setpoint:
 
 
 @every_family_and_arm
-def test_a_standstill_action_is_an_action_and_asks_for_no_motion(name: str, arm: str | None) -> None:
+def test_a_standstill_action_is_an_action_and_asks_for_no_motion(
+    name: str, arm: str | None
+) -> None:
     family = make_family(name, arm)
     setpoint = after_a_motion(family)
     action = family.action.standstill(setpoint)

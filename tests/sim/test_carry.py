@@ -171,7 +171,9 @@ def test_nothing_happens_before_the_latency_has_passed() -> None:
     world.close()
     begins = np.array(moved).argmax(0)  # the first period at whose end the tool moves
     assert begins.tolist() == [0, 1, 2]
-    stays = 2 * (family.zone.center - family.action.spec.low) / np.ptp(family.limits.tool_box, 1) - 1
+    stays = (
+        2 * (family.zone.center - family.action.spec.low) / np.ptp(family.limits.tool_box, 1) - 1
+    )
     later = np.array([0.3, 1.0, -0.2])
     shares = np.array([[0], [1 / 3], [2 / 3]])  # of the decision, in which the tool stands
     np.testing.assert_allclose(step.applied, shares * stays + (1 - shares) * later, atol=1e-3)
@@ -261,7 +263,7 @@ def test_a_zone_above_which_the_tool_would_have_to_stay_is_refused() -> None:
     box = limits.tool_box.copy()
     box[2, 0] = zone.center[2] - 0.1
     low = replace(ARMS["panda"], limits=replace(limits, tool_box=box))
-    with pytest.raises(BadArgumentError, match="'panda': paths begin 0.240 m above the base"):
+    with pytest.raises(BadArgumentError, match=r"'panda': paths begin 0\.240 m above the base"):
         Carry(low)
 
 
@@ -416,7 +418,9 @@ def test_an_engine_without_physics_is_refused_by_name() -> None:
 
 
 def test_bullet_refuses_loose_objects_beside_a_loaded_arm() -> None:
-    scene = Scene(load_arm(ARMS["panda"], 1.0, ARMS["panda"].home), (FLAT_OBJECT,), (TABLE,), timestep=STEP)
+    scene = Scene(
+        load_arm(ARMS["panda"], 1.0, ARMS["panda"].home), (FLAT_OBJECT,), (TABLE,), timestep=STEP
+    )
     with pytest.raises(BadArgumentError, match="PyBullet cannot carry panda with object"):
         ENGINES["bullet"]().load(scene, 1)
 
