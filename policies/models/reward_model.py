@@ -54,8 +54,7 @@ class RewardModel(nn.Module):
 
     def normalized_error(self, t: Transition, z: Tensor) -> Tensor:
         """Errors (m, b, 1) of the rewards of transitions (m, b, ...), in standard deviations."""
-        reward = self(t.obs, t.applied, t.next_obs, z)
-        error = t.reward[..., None] - reward
+        error: Tensor = t.reward[..., None] - self(t.obs, t.applied, t.next_obs, z)
         return error * self.reward_norm.inv_std
 
     def along(self, states: Tensor, actions: Tensor, z: Tensor) -> Tensor:
