@@ -84,6 +84,8 @@ def check_world(scene: Scene, task: Task, client: Client, rotors: bool) -> None:
     model = engine.batch.get_model(0)
     world = BulletWorld(scene, compile_scene(scene), client, rotors)
     world.write({name: getattr(model, name) for name in OBJECT_FIELDS})
+    bullet_drive(scene.body)(world, compile_scene(scene)).write(task)  # what a payload weighs
+    client.setGravity(*model.opt.gravity.tolist())  # which a drive may have switched off
     solids = touching_geoms(model, geom_contacts(model))
     data = mujoco.MjData(model)
     rng = np.random.default_rng(0)
