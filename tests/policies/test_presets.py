@@ -145,3 +145,15 @@ def test_a_copy_of_a_familys_file_is_a_file_of_ones_own(tmp_path: Path) -> None:
     file.write_text(files("policies.presets").joinpath("cheetah_inverted.toml").read_text())
     _, changes = resolve_preset("pearl", str(file), {})
     assert changes == load_preset("pearl", "cheetah_inverted")
+
+
+def test_the_methods_of_carry_are_compared_after_the_same_budget() -> None:
+    family = FAMILIES["carry"]()
+    problem = problem_of(family)
+    budgets = set()
+    for method in ("blind", "oracle", "pearl", "context_mpc"):
+        preset = load_preset(method, "carry", "cpu")
+        config = configure(METHODS[method].Config, problem, preset, {})
+        schedule = config.schedule
+        budgets.add((schedule.iterations, schedule.meta_batch, schedule.episodes_per_trial))
+    assert len(budgets) == 1
