@@ -56,12 +56,15 @@ def _mean_metrics(family: Family, task: Task, next_obs: Array, valid: Array) -> 
     """
     parameters = task.columns(*family.task_names)  # (n, p)
     shape = (*next_obs.shape[:-1], parameters.shape[1])
-    values = family.metrics(next_obs.astype(np.float64), np.broadcast_to(parameters, shape))
+    obs = next_obs.astype(np.float64)
+    values = family.metrics(obs, np.broadcast_to(parameters, shape))
     count = valid.sum(-2)
     means = {}
     for name, value in values.items():
-        total = np.where(valid, value, 0.0).sum(-2)
-        means[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        counted = np.where(valid, value, 0.0)
+        total = counted.sum(-2)
+        mean = total / np.maximum(count, 1)
+        means[name] = np.where(count > 0, mean, np.nan)
     return means
 
 

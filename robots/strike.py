@@ -68,12 +68,15 @@ class Strike(ToolVelocity):
         """The lowest speed, along the line through the tool or the nearest line, (n, 2)."""
         pos, _ = self.kinematics.forward(setpoint.q)
         x, y, _ = pos.T
-        # the line goes on behind the pivot: only its slope counts
-        ahead = np.where(x < self._pivot, -1.0, 1.0)
-        direction = np.arctan2(ahead * y, ahead * (x - self._pivot))
-        low, high = self.spec.low[1], self.spec.high[1]
-        share = (np.clip(direction, low, high) - low) / (high - low)
-        return np.stack([np.full_like(x, -1.0), 2 * share - 1], -1)
+        ahead = x - self._pivot
+        side = np.where(ahead < 0, -1.0, 1.0)  # the line goes on behind the pivot
+        direction = np.arctan2(side * y, side * ahead)
+        low = self.spec.low[1]
+        high = self.spec.high[1]
+        nearest = np.clip(direction, low, high)
+        share = (nearest - low) / (high - low)
+        slowest = np.full_like(x, -1.0)
+        return np.stack([slowest, 2 * share - 1], -1)
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""

@@ -67,10 +67,12 @@ def load_arm(arm: ArmSpec, mass: float, posture: Array) -> LoadedArm:
 
 def _outward_axis(arm: ArmSpec, q: Array) -> Array:
     """The horizontal direction from the base to the tool at q (j,), (3,) in the tool's frame."""
-    tool = Kinematics(arm).frames(q[None])[0, -1]
-    outward = np.array([tool[0, 3], tool[1, 3], 0.0])
-    outward /= np.linalg.norm(outward)
+    poses = Kinematics(arm).frames(q[None])
+    tool = poses[0, -1]
     rotation = tool[:3, :3]
+    outward = tool[:3, 3].copy()
+    outward[2] = 0.0
+    outward /= np.linalg.norm(outward)
     axis: Array = rotation.T @ outward
     return axis
 
@@ -90,8 +92,10 @@ def payload_torque(
     _, rotation, jacobian = kinematics.forward_jacobian(q)
     offset = center[:, None] * (rotation @ arm.payload_axis)  # (n, 3) m
     x, y, _ = offset.T[..., None]
-    turning = jacobian[:, 3:]  # (n, 3, j) rad/rad
-    rise = jacobian[:, 2] + turning[:, 0] * y - turning[:, 1] * x  # (n, j) m/rad
+    vertical = jacobian[:, 2]
+    around_x = jacobian[:, 3]
+    around_y = jacobian[:, 4]
+    rise = vertical + around_x * y - around_y * x  # (n, j) m/rad, of the center of mass
     weight = GRAVITY * mass[:, None]
     torque: Array = weight * rise
     return torque
@@ -109,10 +113,15 @@ def static_sag(arm: LoadedArm, q: Array, mass: float, center: float, gain: float
     """
     kinematics = Kinematics(arm)
     posture = q[None]
-    torque = payload_torque(arm, kinematics, posture, np.array([mass]), np.array([center]))
-    turned = torque / (gain * arm.stiffness)  # (1, j) rad
-    vertical = kinematics.jacobian(posture)[:, 2]  # (1, j) m/rad
-    return float((vertical * turned).sum())
+    masses = np.array([mass])
+    centers = np.array([center])
+    torque = payload_torque(arm, kinematics, posture, masses, centers)
+    stiffness = gain * arm.stiffness
+    turned = torque / stiffness  # (1, j) rad
+    jacobian = kinematics.jacobian(posture)
+    vertical = jacobian[:, 2]  # (1, j) m/rad
+    drops = vertical * turned
+    return float(drops.sum())
 
 
 def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:

@@ -40,6 +40,9 @@ class Velocity:
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         return 0.5 * action
 
+    def standstill(self, setpoint: Setpoint) -> Array:
+        return np.zeros_like(setpoint.q)
+
 
 @dataclass(frozen=True)
 class RemoteOptions:

@@ -75,18 +75,20 @@ class PdServos(Servos):
             world.client.changeDynamics(world.body, link, mass=mass, localInertiaDiagonal=inertia)
 
     def hold_position(self) -> Array:
-        """Farther than where the joints are by what the payload's weight takes, (j,) rad.
+        """The setpoint at which the joints stay: q + τ / stiffness, (j,) rad.
 
-        It is q + τ / stiffness with the torque τ of that weight alone: an arm that presses against
-        something is not to press on.
+        τ is the torque of the payload's weight alone. That of a contact is left out: an arm that
+        presses against something must not press on.
         """
-        mass = np.array(self._masses)
-        places = np.array(list(PARTS.values()))
-        center = float(mass @ places / mass.sum())
-        q = self.world.q
-        total = np.array([mass.sum()])
-        torque = payload_torque(self._arm, self._kinematics, q[None], total, np.array([center]))
-        held: Array = q + torque[0] / (self.strength * self._stiffness)
+        masses = np.array(self._masses)
+        distances = np.array(list(PARTS.values()))
+        mass = masses.sum(keepdims=True)
+        center = masses @ distances / mass
+        q = self.world.q[None]
+        torque = payload_torque(self._arm, self._kinematics, q, mass, center)
+        stiffness = self.strength * self._stiffness
+        target = q + torque / stiffness
+        held: Array = target[0]
         return held
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
