@@ -10,7 +10,7 @@ from test_dynamixel import Rig as BusRig
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.guided_move import is_standing
-from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, Retreat
+from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, SETTLING, Retreat
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
@@ -232,6 +232,69 @@ def test_a_joint_that_leans_on_something_leans_off_after_any_fault(event: Event)
         driver.disconnect()
 
 
+def lift(rig: BusRig, distance: float) -> None:
+    """Let the policy lift the shoulder's setpoint by ``distance`` rad."""
+    joint = emulated.CeilingPlant.shoulder
+    begin = rig.controller.gate.setpoint.q[0, joint]
+    while abs(rig.controller.gate.setpoint.q[0, joint] - begin) < distance:
+        rig.seq += 1
+        rig.controller.set_action(rig.seq, rig.now, np.array([0.0, 0.0, 0.4]))
+        rig.ticks(1)
+
+
+def rest_after(rig: BusRig, ends: str) -> Array:
+    """Let the arm come to rest; returns the setpoint (j,) rad once it had braked."""
+    if ends == "fault":
+        rig.watchdog.fault(Event.OPERATOR_STOP)
+    else:
+        rig.controller.leave()
+    while not is_standing(rig.controller.gate.setpoint):
+        rig.ticks(1)
+    braked = rig.controller.gate.setpoint.q[0]
+    for _ in range(round((SETTLING + DURATION) / rig.driver.capabilities.dt) + 5):
+        rig.ticks(1)
+    assert rig.controller.at_rest
+    return braked
+
+
+@pytest.mark.parametrize("ends", ["fault", "end of the session"])
+@pytest.mark.parametrize("distance", [LITTLE, 0.06])
+def test_a_joint_that_presses_upward_is_let_go(ends: str, distance: float) -> None:
+    """It stands below its setpoint, as if it sagged."""
+    plant = emulated.CeilingPlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        rig.ticks(60)
+        plant.block()
+        lift(rig, distance)
+        assert rig.mode is Mode.RUNNING
+        rest_after(rig, ends)
+        assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
+        q, _, _ = plant.read()
+        held = rig.controller.gate.setpoint.q[0]
+        assert np.abs(held - q).max() < REACHED, "and it is held there"
+        driver.disconnect()
+        assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
+
+
+@pytest.mark.parametrize("ends", ["fault", "end of the session"])
+def test_a_joint_that_carries_a_load_is_not_lowered(ends: str) -> None:
+    """Its torque is above its weight's too, but it hangs on its setpoint."""
+    plant = emulated.CeilingPlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        plant.load(1.0)
+        rig.ticks(100)
+        lift(rig, LITTLE)
+        assert rig.mode is Mode.RUNNING
+        braked = rest_after(rig, ends)
+        after = rig.controller.gate.setpoint.q[0]
+        np.testing.assert_allclose(after, braked, atol=2 * TICK)
+        driver.disconnect()
+
+
 @pytest.mark.parametrize("direction", [(0.5, -1.0, 0.5), (-0.5, 0.5, 1.0), (0.0, 0.5, -1.0)])
 def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
     direction: tuple[float, float, float],
@@ -248,7 +311,7 @@ def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
             while not is_standing(rig.controller.gate.setpoint):
                 rig.ticks(1)
             braked = rig.controller.gate.setpoint.q[0]
-            rig.ticks(60)
+            rig.ticks(200)
             assert rig.controller.at_rest
             after = rig.controller.gate.setpoint.q[0]
             np.testing.assert_allclose(after, braked, atol=2 * TICK)
