@@ -173,7 +173,8 @@ class ArmSession:
             end += ", parked"
         if self._park_error is not None:
             end += f", not parked: {self._park_error}"
-        operator.report_end(end, self.world.recorder.path)
+        recorder = self.world.recorder
+        operator.report_end(end, recorder.path, recorder.failure is None)
 
     def run_object(
         self,
