@@ -223,7 +223,7 @@ class ArmSession:
             recorder.collect_events()
         recorder.judge_belief(policy, trial.ticks[-1])
         if must_count or self.world.is_latched:
-            recorder.refuse_fault()
+            recorder.refuse_fault(must_count)
         most_stale = paced.most_stale if isinstance(paced, Background) else 0
         return self._describe(name, number, task, trial, recorder, most_stale)
 
