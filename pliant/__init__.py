@@ -151,6 +151,7 @@ def train(
         >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
     """
     from adaptation.jobs.train import train as run_training
+    from adaptation.runs.memory_needs import check_needs
     from adaptation.runs.run import Run, RunConfig
 
     config = RunConfig(
@@ -167,6 +168,7 @@ def train(
         references=references,
         settings=settings or {},
     )
+    check_needs(config)
     run = Run.create(Path(out), config)
     run_training(run)
     return run

@@ -198,9 +198,12 @@ class Train:
     def _create(self, settings: dict[str, Any]) -> "Run":
         """Begin a run; what is impossible is refused before anything is written."""
         from adaptation.commands.estimate import describe_plan, describe_untuned
+        from adaptation.runs.memory_needs import check_needs
         from adaptation.runs.run import Run, RunConfig
 
-        run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
+        config = RunConfig(**self._options(), settings=settings)
+        check_needs(config)
+        run = Run.create(self._folder, config)
         notice = describe_untuned(run)
         if notice:
             print(f"pliant: {notice}", file=sys.stderr)

@@ -367,7 +367,7 @@ def test_the_death_of_the_control_process_is_an_error_and_no_hang(clock: str) ->
         pid = pid_of(world)
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: has_ended(pid))
-        with pytest.raises(ArmError, match="ended before it could act: it was killed by SIGKILL$"):
+        with pytest.raises(ArmError, match=r"ended before it could act: it was killed by SIGKILL$"):
             world.step(np.zeros((1, 2)))
         with pytest.raises(ArmError, match="ended"):
             world.reset(sample_task())
