@@ -353,6 +353,47 @@ def test_a_joint_that_still_moves_keeps_its_setpoint() -> None:
     assert not lean_off(moving, READY + 0.03 * waist).any()
 
 
+@pytest.mark.parametrize("torque", ["unknown", "high", "of its weight"])
+def test_a_joint_below_its_setpoint_is_probed_where_its_weight_does_not_explain_its_torque(
+    torque: str,
+) -> None:
+    weight = Kinematics(PANDA).gravity(READY[None])[0]
+    joint = int(np.abs(weight).argmax())
+    up = np.sign(weight[joint]) * np.eye(7)[joint]
+    tau = {"unknown": np.full(7, np.nan), "high": 2 * weight, "of its weight": 1.2 * weight}[torque]
+    state = JointState(READY, np.zeros(7), tau, 0.0)
+    lowered = lean_off(state, READY + 0.04 * up) @ up
+    assert bool(lowered < 0) is (torque != "of its weight")
+    assert not lean_off(state, READY + 0.005 * up).any(), "it is hardly below it"
+
+
+def test_a_fault_of_contact_while_the_arm_leaves_goes_back_to_where_it_is_measured() -> None:
+    """Though its joints were judged before, and nothing leaned on anything."""
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    retreat = Retreat(PANDA.limits, Kinematics(PANDA))
+    still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
+    assert not retreat.lean_off(setpoint, still, 0.0).any()
+    assert retreat.ended(True, 0.0)
+    pushed_to = READY - 0.1 * np.eye(7)[0]
+    velocity = retreat(setpoint, pushed_to, False, 0.01)
+    assert velocity[0, 0] < 0
+    assert not retreat.ended(True, 0.01)
+
+
+def test_joints_are_judged_once_they_stand_and_not_later_than_after_a_while() -> None:
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    retreat = Retreat(PANDA.limits, Kinematics(PANDA))
+    waist = np.eye(7)[0]
+    moving = JointState(READY - 0.03 * waist, 0.1 * np.eye(7)[6], np.zeros(7), 0.0)
+    for now in (0.0, 0.9 * SETTLING):
+        assert not retreat.lean_off(setpoint, moving, now).any()
+        assert not retreat.ended(True, now)
+    velocity = retreat.lean_off(setpoint, moving, 1.1 * SETTLING)
+    assert np.flatnonzero(velocity[0]).tolist() == [0]
+
+
 def test_of_an_arm_without_known_masses_nothing_leans_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kinematics, "gravity", lambda self, q: np.zeros_like(q))
     still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
