@@ -8,6 +8,7 @@ estimates: of a training near its limit some are wrong, and of an absurd one non
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from adaptation.problem import problem_of
@@ -15,7 +16,7 @@ from adaptation.runs import checkpoint
 from adaptation.runs.available_memory import available_memory
 from adaptation.runs.records import REFERENCES
 from adaptation.runs.references import reference_settings
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run import Run, RunConfig
 from policies.config import MethodConfig, episode_bytes
 from policies.memory_limit import GIB, WORLD_BYTES
 from policies.method import Problem
@@ -62,6 +63,12 @@ class Need:
     def describe(self) -> str:
         """The settings with their values."""
         return " × ".join(f"{name}={value}" for name, value in self.settings.items())
+
+
+def create_run(path: Path, config: RunConfig) -> Run:
+    """Begin a run; errors as of ``check_needs`` and ``Run.create``, and nothing is written then."""
+    check_needs(config)
+    return Run.create(path, config)
 
 
 def check_needs(config: RunConfig) -> None:
