@@ -310,7 +310,7 @@ def test_a_recorder_that_is_killed_disturbs_no_arm_and_is_told_once(
         assert event["event"] == "RECORDING_FAILED"
     finally:
         world.close()
-    assert "ended by SIGKILL" in str(world.recorder.failure)
+    assert "was killed by SIGKILL" in str(world.recorder.failure)
     assert capfd.readouterr().err.count("is not complete") == 1
 
 
