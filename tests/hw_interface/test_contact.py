@@ -490,6 +490,14 @@ def test_a_fault_that_is_cleared_while_the_arm_lets_go_leaves_nothing_pressing()
     rig.begin()
 
 
+@pytest.mark.parametrize(("distance", "is_parked"), [(0.04, True), (0.06, False)])
+def test_an_arm_is_parked_near_its_rest_pose_alone(distance: float, is_parked: bool) -> None:
+    mover = Rig().controller.mover
+    q = PANDA.rest + distance * np.eye(7)[0]
+    mover.gate.reset(q[None])
+    assert mover.is_parked(q) is is_parked
+
+
 def test_motors_stay_on_where_the_joints_are_not_in_the_rest_pose() -> None:
     """The setpoint is; something holds the arm away from it, and it would fall."""
     rig = Rig()
