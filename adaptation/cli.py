@@ -76,7 +76,11 @@ def main(argv: list[str] | None = None) -> int:
         if "--json" in words:
             print(msgspec.json.encode(reason).decode())
         return refusal.status
-    command = _parse_for_script(words) if "--json" in words else _parse(words)
+    try:
+        command = _parse_for_script(words) if "--json" in words else _parse(words)
+    except BrokenPipeError:  # whoever read the help, such as ``head``, has gone
+        _discard_output()
+        return FAILURE
     if not command.as_json:
         status, _ = _run(command)
         return status

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hw_interface.control.layout import Record
+from hw_interface.exit_status import describe_exit
 
 AT_REST = 0.02  # rad/s, of a measured joint; a Dynamixel servo's own unit is 0.024
 
@@ -15,7 +16,7 @@ def describe_final_state(state: Record | None, exit_status: int | None) -> str:
         exit_status: of the control process; None where it still runs.
     """
     if state is None or exit_status != 0:
-        why = "hangs" if exit_status is None else f"ended with status {exit_status}"
+        why = "hangs" if exit_status is None else describe_exit(exit_status)
         return f"arm: not known to be at rest, the control process {why}; torque unknown"
     if state["link_broken"]:
         return "arm: not known to be at rest, its link is lost; torque unknown"

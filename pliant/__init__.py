@@ -128,9 +128,8 @@ def train(
 ) -> Run:
     """Meta-train a method on a family, to the first bound that is reached.
 
-    Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, a training
-    gives the same policy bit for bit each time. Other processes train the references and collect
-    experience, so a script calls this under ``if __name__ == "__main__":``.
+    Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, the policy is
+    the same each time. Other processes help: call it under ``if __name__ == "__main__":``.
 
     Args:
         method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
@@ -151,7 +150,8 @@ def train(
         >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
     """
     from adaptation.jobs.train import train as run_training
-    from adaptation.runs.run import Run, RunConfig
+    from adaptation.runs.memory_needs import create_run
+    from adaptation.runs.run import RunConfig
 
     config = RunConfig(
         method=method,
@@ -167,7 +167,7 @@ def train(
         references=references,
         settings=settings or {},
     )
-    run = Run.create(Path(out), config)
+    run = create_run(Path(out), config)
     run_training(run)
     return run
 

@@ -75,6 +75,46 @@ class BlockablePlant(Plant):
         return q, dq, pressing
 
 
+class CeilingPlant(Plant):
+    """An arm whose shoulder, which gravity loads, may meet something above it, and carry a load.
+
+    The ceiling does not give way: the joint stands below it, and its servo presses upward.
+    """
+
+    shoulder = 1
+    up = -1.0  # the direction in which the shoulder lifts the arm
+
+    def __init__(self, arm: ArmSpec) -> None:
+        super().__init__(arm)
+        self._goal = arm.home.copy()
+        self._ceiling = np.inf  # rad upward: the goal with which the joint arrives there
+
+    def block(self) -> None:
+        """Put the ceiling where the joint stands."""
+        self._ceiling = self.up * self._goal[self.shoulder]
+
+    def load(self, mass: float) -> None:
+        """Put a load into the hand, kg."""
+        self._model.body_mass[-1] += mass
+
+    @property
+    def pressing(self) -> float:
+        """The servo's torque beyond what holds the arm, N·m."""
+        above = self.up * self._goal[self.shoulder] - self._ceiling
+        return float(self.arm.stiffness[self.shoulder] * max(0.0, above))
+
+    def write(self, q: Array) -> None:
+        self._goal = q.copy()
+        reached = q.copy()
+        reached[self.shoulder] = self.up * min(self.up * q[self.shoulder], self._ceiling)
+        super().write(reached)
+
+    def read(self) -> tuple[Array, Array, Array]:
+        q, dq, tau = super().read()
+        tau[self.shoulder] += self.up * self.pressing
+        return q, dq, tau
+
+
 def seconds_to_rest(bus: Bus, clock: Clock, longest: float = 5.0) -> float:
     """How long the joints behind a bus go on moving when nobody speaks to it any more, s."""
     step = 0.002

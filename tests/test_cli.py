@@ -57,6 +57,17 @@ def run_process(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60)
 
 
+def test_help_whose_reader_has_gone_ends_without_a_traceback() -> None:
+    """As with ``pliant train --help | head``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-P", "-m", "adaptation.cli", "train", "--help"]
+    ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert ended.returncode == 1
+    assert ended.stderr == ""
+
+
 def check_comparison(answer: dict[str, Any]) -> None:
     """The record that scripts may rely on."""
     assert set(answer) >= COMPARISON

@@ -1,5 +1,6 @@
 """``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -164,10 +165,9 @@ class Trial(ArmOptions):
             )
         run = open_run(self.folder)
         from adaptation.jobs.arm_options import default_clock
-        from adaptation.jobs.operator_console import OperatorConsole
+        from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
         from adaptation.jobs.trial_folder import TrialConfig
-        from adaptation.reporting.table import table
 
         config = TrialConfig(
             run=str(self.folder),
@@ -184,12 +184,13 @@ class Trial(ArmOptions):
             park=self.park,
         )
         folder = self.out or self.folder / "trial"
-        with OperatorConsole() as operator:
-            result = run_trial(run, config, folder, self.workers, operator)
-            print(table(result))
-            _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
-            if result.timing is not None:
-                print(describe_timing(result.timing))
+        try:
+            with OperatorConsole() as operator:
+                result = run_trial(run, config, folder, self.workers, operator)
+                _print_trial(result)
+        except EndedByOperator as end:  # no error, and what is done is kept
+            print(f"pliant: {end}", file=sys.stderr)
+            return Incomplete({"ended": str(end)})
         return result if _is_complete(result) else Incomplete(result)
 
 
@@ -213,6 +214,15 @@ def _print_deployed(result: "DeployResult") -> None:
     if result.recording is not None:
         complete = "" if result.recording_error is None else ", not complete"
         print(f"recording: {result.recording}{complete}")
+
+
+def _print_trial(result: "TrialResult") -> None:
+    from adaptation.reporting.table import table
+
+    print(table(result))
+    _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
+    if result.timing is not None:
+        print(describe_timing(result.timing))
 
 
 def _print_beliefs(not_adapted: str, updates_failed: str) -> None:

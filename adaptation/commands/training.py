@@ -198,9 +198,10 @@ class Train:
     def _create(self, settings: dict[str, Any]) -> "Run":
         """Begin a run; what is impossible is refused before anything is written."""
         from adaptation.commands.estimate import describe_plan, describe_untuned
-        from adaptation.runs.run import Run, RunConfig
+        from adaptation.runs.memory_needs import create_run
+        from adaptation.runs.run import RunConfig
 
-        run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
+        run = create_run(self._folder, RunConfig(**self._options(), settings=settings))
         notice = describe_untuned(run)
         if notice:
             print(f"pliant: {notice}", file=sys.stderr)

@@ -173,7 +173,8 @@ class ArmSession:
             end += ", parked"
         if self._park_error is not None:
             end += f", not parked: {self._park_error}"
-        operator.report_end(end, self.world.recorder.path)
+        recorder = self.world.recorder
+        operator.report_end(end, recorder.path, recorder.failure is None)
 
     def run_object(
         self,
@@ -222,7 +223,7 @@ class ArmSession:
             recorder.collect_events()
         recorder.judge_belief(policy, trial.ticks[-1])
         if must_count or self.world.is_latched:
-            recorder.refuse_fault()
+            recorder.refuse_fault(must_count)
         most_stale = paced.most_stale if isinstance(paced, Background) else 0
         return self._describe(name, number, task, trial, recorder, most_stale)
 

@@ -101,13 +101,21 @@ class EpisodeRecorder:
             stamp = float(self._world.signals.stamp[0])
             self.events[-1].append(Event(0, "NOT_ADAPTED", stamp, finite(deficit)))
 
-    def refuse_fault(self) -> None:
-        """Raise ArmError if the arm was in FAULT at any tick; the message names the events."""
+    def refuse_fault(self, must_count: bool) -> None:
+        """Raise ArmError if the arm was in FAULT at any tick; the message names the events.
+
+        Args:
+            must_count: whether the object is one of a trial's.
+        """
         if not any("FAULT" in verdicts for verdicts in self.verdicts):
             return
         names = [event.event for events in self.events for event in events]
+        cause = ", ".join(names) or "no event"
+        if not must_count:
+            raise ArmError(f"the arm was left in FAULT: {cause}")
         raise ArmError(
-            f"the arm is in FAULT, and this trial does not count: {', '.join(names) or 'no event'}"
+            f"the arm was in FAULT, and this object does not count: {cause}; start the trial again"
+            " to go on with it"
         )
 
 

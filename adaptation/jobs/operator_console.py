@@ -83,9 +83,11 @@ class OperatorConsole:
             self._thread.join()
         self._line.stop()
 
-    def report_end(self, end: str, recording: Path | None) -> None:
+    def report_end(self, end: str, recording: Path | None, is_complete: bool = True) -> None:
         """Take what the last line says: how the arm was left, and where its recording is."""
         recorded = "not recorded" if recording is None else f"recording {recording}"
+        if recording is not None and not is_complete:
+            recorded += ", not complete"
         self._last_line = f"{end}; {recorded}"
 
     def begin_object(self, number: int, waits_for_clear: bool, real_arm: bool = False) -> None:
@@ -140,7 +142,7 @@ class OperatorConsole:
                 self._say("stop", world.stop)
             for key in pressed:
                 self._obey(key, world)
-            self.status.mode = world.mode.name
+            self.status.mode = _describe_mode(world)
             self.status.hint = self._hint(world)
             self.status.missed_ticks = int(world.control.state["missed_ticks"])
             self._line.show(self.status)
@@ -173,3 +175,9 @@ class OperatorConsole:
             word()
         except ArmError as error:
             self._line.say(f"{name}: {error}")
+
+
+def _describe_mode(world: ArmWorld) -> str:
+    """The mode of an arm; of a fault, which one."""
+    mode = world.mode.name
+    return f"{mode}: {world.control.latest_event()}" if world.is_latched else mode

@@ -23,6 +23,7 @@ from hw_interface.control.shared_state import SharedState
 from hw_interface.control.timing import Timing, summarize_timing
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
+from hw_interface.exit_status import describe_exit
 from hw_interface.recording.process import RecorderProcess, RecordTo
 from robots.errors import ArmError
 from robots.signals import Array
@@ -185,7 +186,7 @@ class ControlClient:
         state = self.shared.state.read_nonblocking()
         while not ready(state):
             if not self.process.is_alive():
-                reason = self.shared.exit_reason or "see its message on standard error"
+                reason = self.shared.exit_reason or self._describe_exit()
                 raise ArmError(f"the control process ended before it could {purpose}: {reason}")
             if self.shared.overdue > 0:
                 raise ArmError(
@@ -199,6 +200,12 @@ class ControlClient:
             time.sleep(min(max(POLL, POLL_SHARE * waited), LONGEST_POLL))
             state = self.shared.state.read_nonblocking()
         return state
+
+    def _describe_exit(self) -> str:
+        """How the control process ended, where it has not said why."""
+        status = self.process.exitcode or 0
+        end = f"it {describe_exit(status)}"
+        return f"{end}, see its message on standard error" if status > 0 else end
 
     @property
     def events(self) -> list[EventRecord]:

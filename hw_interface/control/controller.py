@@ -12,7 +12,7 @@ import numpy as np
 
 from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
-from hw_interface.control.guided_move import Mover, is_standing
+from hw_interface.control.guided_move import Mover
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.preflight import preflight
 from hw_interface.control.retreat import Retreat
@@ -57,7 +57,6 @@ class ArmController:
         self._share = 1.0  # of the velocities that the action asks for
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         self._retreat = Retreat(family.limits, self.mover.kinematics)
-        self._last_tick = np.inf  # s, when the newest tick was
         self.failure = ""  # of the driver
         self._driver_stopped = False
         self.link_broken = False  # the driver raised, or its readings stood still
@@ -143,12 +142,9 @@ class ArmController:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the setpoint stands still and, after a fault, the driver has been stopped."""
-        return self._driver_stopped or (not self.watchdog.latched and self._standing)
-
-    @property
-    def _standing(self) -> bool:
-        return is_standing(self.gate.setpoint)
+        """Whether the setpoint stands still; after a fault or ``leave``, the driver was stopped."""
+        will_stop = self.watchdog.latched or self.watchdog.leaving
+        return self._driver_stopped or (not will_stop and self.mover.is_standing)
 
     def hold(self) -> None:
         """Operator: brake until released.
@@ -168,6 +164,11 @@ class ArmController:
         """Brake, and follow no action until the next episode."""
         self.watchdog.end_episode()
         self.mover.abort()
+
+    def leave(self) -> None:
+        """Come to rest for good: brake, let go of what the joints lean on, stop the driver."""
+        self.end_episode()
+        self.watchdog.leaving = True
 
     def set_action(
         self,
@@ -192,11 +193,11 @@ class ArmController:
     def tick(self, now: float) -> None:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
-        self._end_stall(now)
+        self.mover.end_stall(now, watchdog.config.stall)
         if not (self._driver_stopped and self.link_broken):  # reconnected before the next episode
             self._call_driver(self._read_state)
         watchdog.check_age(now)
-        was_standing = self._standing
+        was_standing = self.mover.is_standing
         requested = self._requested_velocity(now)
         if watchdog.in_contact:
             overloaded = watchdog.measurements.overloaded
@@ -210,17 +211,11 @@ class ArmController:
         if self._driver_stopped:
             return
         braked = watchdog.measurements.link_lost or self._retreat.ended(was_standing, now)
-        if watchdog.mode is Mode.EXTERNAL_STOP or (watchdog.mode is Mode.FAULT and braked):
+        must_stop = watchdog.mode is Mode.FAULT or watchdog.leaving
+        if watchdog.mode is Mode.EXTERNAL_STOP or (must_stop and braked):
             self.stop()
         else:
             self._call_driver(self._write_setpoint)
-
-    def _end_stall(self, now: float) -> None:
-        """After a pause of the loop: the arm stands at the last command, and so does the gate."""
-        elapsed = now - self._last_tick
-        self._last_tick = now
-        if elapsed > max(self.watchdog.config.stall, 3 * self.gate.dt):
-            self.gate.reset(self.gate.setpoint.q)
 
     def torque_off(self) -> None:
         """Switch the motors off, with the arm in its rest pose; ``begin_move`` enables it again.

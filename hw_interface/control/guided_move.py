@@ -138,6 +138,24 @@ class Mover:
         self.gate = self._move_gate  # the one in use
         self.arrived = False  # whether the newest move has
         self.failure = ""  # why the newest move did not arrive
+        self._last_tick = np.inf  # s, when the newest tick was
+
+    def end_stall(self, now: float, longest: float) -> None:
+        """After a pause of the loop: the arm stands at the last command, and so does the gate.
+
+        Args:
+            now: s, of this tick.
+            longest: s without a tick that are no pause; three ticks are none either.
+        """
+        elapsed = now - self._last_tick
+        self._last_tick = now
+        if elapsed > max(longest, 3 * self.gate.dt):
+            self.gate.reset(self.gate.setpoint.q)
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the setpoint stands still."""
+        return is_standing(self.gate.setpoint)
 
     @property
     def is_moving(self) -> bool:

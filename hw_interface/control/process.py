@@ -160,7 +160,7 @@ class ControlLoop:
 
     def end(self) -> None:
         """Come to rest, then end."""
-        self.controller.end_episode()
+        self.controller.leave()
         self.ending = True
 
     def tick(self) -> None:

@@ -49,6 +49,7 @@ class Watchdog:
         self._cause: Event | None = None  # of the present fault
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
+        self.leaving = False  # whether the arm comes to rest for good
         self.measurements = Measurements(limits, config, wrench)
 
     def _reset_counters(self) -> None:
@@ -81,9 +82,11 @@ class Watchdog:
 
     @property
     def may_lean_off(self) -> bool:
-        """Whether in the present fault a reading may say where a joint is to be held."""
-        is_trusted = self._cause not in UNTRUSTED and not self.measurements.jumped
-        return self.mode is Mode.FAULT and is_trusted
+        """Whether the arm comes to rest, and a reading may say where a joint is to be held."""
+        in_fault = self.mode is Mode.FAULT
+        comes_to_rest = in_fault or (self.leaving and not self.latched)
+        in_doubt = self.measurements.jumped or (in_fault and self._cause in UNTRUSTED)
+        return comes_to_rest and not in_doubt
 
     @property
     def flags(self) -> int:

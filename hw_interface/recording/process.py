@@ -5,7 +5,6 @@ Nothing here waits for the disk, and nothing that befalls the recorder befalls t
 
 import multiprocessing
 import os
-import signal
 import socket
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import msgspec
 from hw_interface.control.layout import Sizes
 from hw_interface.control.own_session import end_process
 from hw_interface.devices import DevicePlan
+from hw_interface.exit_status import describe_exit
 from hw_interface.recording.files import claim_next
 from hw_interface.recording.recorder import INFO, WARNING, RecordingPlan
 from hw_interface.recording.serve import record
@@ -151,7 +151,7 @@ class RecorderProcess:
             return self.failure
         status = self._process.exitcode
         if status:  # it ends with 0 when all is written
-            reason = self._read_reason() or _describe_status(status)
+            reason = self._read_reason() or f"the recorder {describe_exit(status)}"
             self._fail(f"the recording {self.path} is not complete: {reason}")
         return self.failure
 
@@ -197,10 +197,3 @@ def describe_arm(family: Family, plan: DevicePlan, lockstep: bool) -> dict[str, 
 def log_message(name: str, text: str, level: int = INFO) -> dict[str, Any]:
     """A message of the topic ``/events``."""
     return {"level": level, "name": name, "message": text}
-
-
-def _describe_status(status: int) -> str:
-    """How a process ended, of which nothing else is known."""
-    if status < 0:
-        return f"the recorder was ended by {signal.Signals(-status).name}"
-    return f"the recorder ended with status {status}"

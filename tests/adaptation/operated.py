@@ -19,7 +19,7 @@ class Pretended:
     is_held = False
     is_latched = False
     wait_for_operator = None
-    control = SimpleNamespace(state={"missed_ticks": 0})
+    control = SimpleNamespace(state={"missed_ticks": 0}, latest_event=lambda: "OPERATOR_STOP")
 
     def hold(self) -> None:
         self.is_held = True
@@ -30,9 +30,14 @@ class Pretended:
         print("said release", flush=True)
 
     def stop(self) -> None:
+        self.is_held = False
+        self.is_latched = True
+        self.mode = Mode.FAULT
         print("said stop", flush=True)
 
     def clear(self) -> None:
+        self.is_latched = False
+        self.mode = Mode.RUNNING
         print("said clear", flush=True)
 
 

@@ -109,10 +109,13 @@ def test_keys_and_the_signal_reach_the_arm_and_the_terminal_is_restored() -> Non
         terminal.read_until("keys: space")
         terminal.read_until("ready")
         assert not terminal.echoes
-        spoken = {" ": "said hold", "s": "said stop", "c": "said clear"}
-        for key, words in spoken.items():
-            terminal.press(key)
-            terminal.read_until(words)
+        terminal.press("s")
+        terminal.read_until("said stop")
+        terminal.read_until("FAULT: OPERATOR_STOP (c clears)")
+        terminal.press("c")
+        terminal.read_until("said clear")
+        terminal.press(" ")
+        terminal.read_until("said hold")
         terminal.press(" ")
         terminal.read_until("said release")
         stops = terminal.text.count("said stop")
@@ -233,6 +236,15 @@ def test_the_status_line_fits_a_terminal_of_80_columns() -> None:
         "belief 12",
     ):
         assert words in shown
+
+
+def test_the_last_line_says_that_a_recording_is_not_complete() -> None:
+    file = io.StringIO()
+    operator = OperatorConsole()
+    operator._line = StatusLine(Console(file=file))
+    with operator:
+        operator.report_end("arm: at rest, torque on", Path("r.mcap"), is_complete=False)
+    assert file.getvalue() == "arm: at rest, torque on; recording r.mcap, not complete\n"
 
 
 def test_where_there_is_no_terminal_nothing_is_redrawn() -> None:

@@ -26,7 +26,7 @@ from adaptation.jobs import arm_session, collection
 from adaptation.jobs import train as train_job
 from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
 from adaptation.jobs.deploy import deploy
-from adaptation.jobs.operator_console import OperatorConsole
+from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.trial import NOT_PARKED, NOT_RECORDED, run_objects, run_trial, run_worker
 from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
 from adaptation.problem import problem_of
@@ -883,6 +883,26 @@ def test_an_operator_ends_a_trial_which_then_resumes_with_the_object_that_was_cu
             run_trial(run, config_of(trained), folder, operator=operator)
     assert read_episodes(folder) == []
     assert without_seconds(try_out(trained, folder)) == without_seconds(whole)
+
+
+def test_a_trial_that_an_operator_ended_is_incomplete_and_no_error(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*given: object) -> None:
+        raise EndedByOperator("ended; start the trial again to resume it")
+
+    monkeypatch.setattr("adaptation.jobs.trial.run_trial", end)
+    assert cli.main(["trial", str(trained), "--arm", "tiny-arm"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "pliant: ended; start the trial again to resume it"
+
+
+def test_a_deployment_that_ends_in_a_fault_says_which(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Arm, "until_fault", 1)
+    with pytest.raises(ArmError, match=r"^the arm was left in FAULT: \w+"):
+        deploy(Run.open(trained), "tiny-arm", "twin", seconds=0.5)
 
 
 def test_a_fault_that_is_cleared_ends_no_deployment_but_spoils_the_object_of_a_trial(

@@ -10,7 +10,7 @@ from test_dynamixel import Rig as BusRig
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.guided_move import is_standing
-from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, Retreat
+from hw_interface.control.retreat import ARRIVED_TOLERANCE, DURATION, SETTLING, Retreat
 from hw_interface.drivers import dynamixel_bus
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
@@ -232,6 +232,69 @@ def test_a_joint_that_leans_on_something_leans_off_after_any_fault(event: Event)
         driver.disconnect()
 
 
+def lift(rig: BusRig, distance: float) -> None:
+    """Let the policy lift the shoulder's setpoint by ``distance`` rad."""
+    joint = emulated.CeilingPlant.shoulder
+    begin = rig.controller.gate.setpoint.q[0, joint]
+    while abs(rig.controller.gate.setpoint.q[0, joint] - begin) < distance:
+        rig.seq += 1
+        rig.controller.set_action(rig.seq, rig.now, np.array([0.0, 0.0, 0.4]))
+        rig.ticks(1)
+
+
+def rest_after(rig: BusRig, ends: str) -> Array:
+    """Let the arm come to rest; returns the setpoint (j,) rad once it had braked."""
+    if ends == "fault":
+        rig.watchdog.fault(Event.OPERATOR_STOP)
+    else:
+        rig.controller.leave()
+    while not is_standing(rig.controller.gate.setpoint):
+        rig.ticks(1)
+    braked = rig.controller.gate.setpoint.q[0]
+    for _ in range(round((SETTLING + DURATION) / rig.driver.capabilities.dt) + 5):
+        rig.ticks(1)
+    assert rig.controller.at_rest
+    return braked
+
+
+@pytest.mark.parametrize("ends", ["fault", "end of the session"])
+@pytest.mark.parametrize("distance", [LITTLE, 0.06])
+def test_a_joint_that_presses_upward_is_let_go(ends: str, distance: float) -> None:
+    """It stands below its setpoint, as if it sagged."""
+    plant = emulated.CeilingPlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        rig.ticks(60)
+        plant.block()
+        lift(rig, distance)
+        assert rig.mode is Mode.RUNNING
+        rest_after(rig, ends)
+        assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
+        q, _, _ = plant.read()
+        held = rig.controller.gate.setpoint.q[0]
+        assert np.abs(held - q).max() < REACHED, "and it is held there"
+        driver.disconnect()
+        assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
+
+
+@pytest.mark.parametrize("ends", ["fault", "end of the session"])
+def test_a_joint_that_carries_a_load_is_not_lowered(ends: str) -> None:
+    """Its torque is above its weight's too, but it hangs on its setpoint."""
+    plant = emulated.CeilingPlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        plant.load(1.0)
+        rig.ticks(100)
+        lift(rig, LITTLE)
+        assert rig.mode is Mode.RUNNING
+        braked = rest_after(rig, ends)
+        after = rig.controller.gate.setpoint.q[0]
+        np.testing.assert_allclose(after, braked, atol=2 * TICK)
+        driver.disconnect()
+
+
 @pytest.mark.parametrize("direction", [(0.5, -1.0, 0.5), (-0.5, 0.5, 1.0), (0.0, 0.5, -1.0)])
 def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
     direction: tuple[float, float, float],
@@ -248,7 +311,7 @@ def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
             while not is_standing(rig.controller.gate.setpoint):
                 rig.ticks(1)
             braked = rig.controller.gate.setpoint.q[0]
-            rig.ticks(60)
+            rig.ticks(200)
             assert rig.controller.at_rest
             after = rig.controller.gate.setpoint.q[0]
             np.testing.assert_allclose(after, braked, atol=2 * TICK)
@@ -288,6 +351,47 @@ def test_a_joint_that_still_moves_keeps_its_setpoint() -> None:
     assert lean_off(still, READY + 0.03 * waist)[0] < 0
     moving = replace(still, dq=0.1 * waist)
     assert not lean_off(moving, READY + 0.03 * waist).any()
+
+
+@pytest.mark.parametrize("torque", ["unknown", "high", "of its weight"])
+def test_a_joint_below_its_setpoint_is_probed_where_its_weight_does_not_explain_its_torque(
+    torque: str,
+) -> None:
+    weight = Kinematics(PANDA).gravity(READY[None])[0]
+    joint = int(np.abs(weight).argmax())
+    up = np.sign(weight[joint]) * np.eye(7)[joint]
+    tau = {"unknown": np.full(7, np.nan), "high": 2 * weight, "of its weight": 1.2 * weight}[torque]
+    state = JointState(READY, np.zeros(7), tau, 0.0)
+    lowered = lean_off(state, READY + 0.04 * up) @ up
+    assert bool(lowered < 0) is (torque != "of its weight")
+    assert not lean_off(state, READY + 0.005 * up).any(), "it is hardly below it"
+
+
+def test_a_fault_of_contact_while_the_arm_leaves_goes_back_to_where_it_is_measured() -> None:
+    """Though its joints were judged before, and nothing leaned on anything."""
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    retreat = Retreat(PANDA.limits, Kinematics(PANDA))
+    still = JointState(READY, np.zeros(7), np.zeros(7), 0.0)
+    assert not retreat.lean_off(setpoint, still, 0.0).any()
+    assert retreat.ended(True, 0.0)
+    pushed_to = READY - 0.1 * np.eye(7)[0]
+    velocity = retreat(setpoint, pushed_to, False, 0.01)
+    assert velocity[0, 0] < 0
+    assert not retreat.ended(True, 0.01)
+
+
+def test_joints_are_judged_once_they_stand_and_not_later_than_after_a_while() -> None:
+    zero = np.zeros((1, 7))
+    setpoint = Setpoint(READY[None], zero, zero)
+    retreat = Retreat(PANDA.limits, Kinematics(PANDA))
+    waist = np.eye(7)[0]
+    moving = JointState(READY - 0.03 * waist, 0.1 * np.eye(7)[6], np.zeros(7), 0.0)
+    for now in (0.0, 0.9 * SETTLING):
+        assert not retreat.lean_off(setpoint, moving, now).any()
+        assert not retreat.ended(True, now)
+    velocity = retreat.lean_off(setpoint, moving, 1.1 * SETTLING)
+    assert np.flatnonzero(velocity[0]).tolist() == [0]
 
 
 def test_of_an_arm_without_known_masses_nothing_leans_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,6 +488,14 @@ def test_a_fault_that_is_cleared_while_the_arm_lets_go_leaves_nothing_pressing()
     np.testing.assert_array_equal(rig.driver.goal, rig.driver.q)
     rig.driver.wall[...] = np.inf
     rig.begin()
+
+
+@pytest.mark.parametrize(("distance", "is_parked"), [(0.04, True), (0.06, False)])
+def test_an_arm_is_parked_near_its_rest_pose_alone(distance: float, is_parked: bool) -> None:
+    mover = Rig().controller.mover
+    q = PANDA.rest + distance * np.eye(7)[0]
+    mover.gate.reset(q[None])
+    assert mover.is_parked(q) is is_parked
 
 
 def test_motors_stay_on_where_the_joints_are_not_in_the_rest_pose() -> None:

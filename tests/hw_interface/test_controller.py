@@ -294,6 +294,14 @@ def test_an_action_out_of_order_is_dropped_and_the_last_one_goes_on() -> None:
     np.testing.assert_array_equal(rig.controller._action, [[-0.4, 0.0]])
 
 
+def test_an_action_that_nothing_limits_has_no_verdict() -> None:
+    rig = Rig()
+    rig.begin()
+    rig.act(0.0)
+    assert rig.mode is Mode.RUNNING
+    assert rig.controller.verdict == 0
+
+
 def test_a_late_policy_is_held_and_may_go_on() -> None:
     rig = Rig()
     rig.move()

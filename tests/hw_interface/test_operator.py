@@ -384,7 +384,8 @@ def test_a_dynamixel_port_that_was_unplugged_is_opened_again(tmp_path: Path) -> 
         ({"dq": np.nan}, 0, "NOT at rest"),
         ({"arm_error": True}, 0, "at rest, torque unknown"),
         ({"link_broken": True}, 0, "not known to be at rest, its link is lost"),
-        ({}, -9, "not known to be at rest, the control process ended with status -9"),
+        ({}, -9, "not known to be at rest, the control process was killed by SIGKILL"),
+        ({}, 1, "not known to be at rest, the control process ended with status 1"),
         ({}, None, "not known to be at rest, the control process hangs"),
     ],
 )

@@ -28,6 +28,7 @@ from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlLoop
 from hw_interface.control.requests import Request
+from hw_interface.control.retreat import ARRIVED_TOLERANCE
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.control.words import Word
@@ -396,6 +397,32 @@ def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(
     assert rig.loop.ending
     assert rig.events[0] is Event.CONTROL_FAILED
     assert "a mistake in the action map" in shared.exit_reason
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_arm_that_leans_on_something_lets_go_before_its_process_ends(
+    shared: SharedState, held: bool
+) -> None:
+    """Also at the normal end, and while an operator holds it."""
+    driver = FakeDriver()
+    loop = loop_over(driver, shared)
+    loop.start()
+    loop.tick()
+    if held:
+        loop.obey(Word.HOLD)
+    driver.wall[0] = driver.q[0] - 0.03  # rad; the waist carries no weight
+    driver.q = np.minimum(driver.q, driver.wall)
+    for _ in range(5):
+        loop.tick()
+    assert np.abs(driver.goal - driver.q).max() > 0.02
+    loop.obey(Word.QUIT)
+    for _ in range(300):
+        if not loop.controller.at_rest:
+            loop.tick()
+    assert driver.calls[-1] == "stop"
+    leaning = driver.commands[-1].q - driver.q
+    assert np.abs(leaning).max() <= 2 * ARRIVED_TOLERANCE
+    assert_within_limits(driver)
 
 
 def test_after_several_errors_of_our_own_the_driver_is_stopped_at_once(

@@ -23,7 +23,7 @@ from hw_interface.recording.files import claim_next
 from hw_interface.recording.metadata import checksum
 from hw_interface.recording.recorder import Recording, RecordingPlan
 from hw_interface.recording.recovery import recover
-from hw_interface.recording.schemas import SCHEMAS, TOPICS
+from hw_interface.recording.schemas import PROFILE, SCHEMAS, TOPICS
 from hw_interface.recording.serve import record
 from robots.catalog.panda import PANDA
 from robots.errors import DamagedError
@@ -206,6 +206,7 @@ def test_what_the_policy_says_is_recorded_with_the_ticks(tmp_path: Path) -> None
     with path.open("rb") as file:
         (metadata,) = make_reader(file).iter_metadata()
     assert metadata.metadata["seed"] == "7"
+    assert metadata.metadata["profile"] == PROFILE
     assert metadata.metadata["numpy"] == np.__version__
     assert metadata.metadata["crc32"] == checksum(metadata.metadata)
 

@@ -1,8 +1,10 @@
 """The watchdog's transitions, from every mode, without an arm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fake import FAMILY
+from fake import FAMILY, READY
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
@@ -137,6 +139,57 @@ def test_a_joint_may_be_struck_but_not_pressed() -> None:
     watchdog.check_state(reading(0.999, tau=only_one_measured), ZERO)
     assert watchdog.mode is Mode.FAULT
     assert events == [Event.TORQUE_LIMIT]
+
+
+Change = dict[str, Array]
+LIMITS = FAMILY.limits
+FAR = READY + np.where(np.arange(7) == 2, 0.2, 0.0)  # rad
+PUSHED = np.concatenate([[1.01 * LIMITS.force], np.zeros(5)])
+# what is wrong with a reading of an arm that stands, how many in a row are a fault, and which
+LASTING: dict[str, tuple[Change, str, Event]] = {
+    "far from the setpoint": ({"q": FAR}, "tracking_ticks", Event.NOT_TRACKING),
+    "torque": ({"tau": 1.01 * LIMITS.tau}, "torque_ticks", Event.TORQUE_LIMIT),
+    "force": ({"wrench": PUSHED}, "force_ticks", Event.FORCE_LIMIT),
+    "beyond a limit": ({"q": LIMITS.q_high + 0.06}, "limit_ticks", Event.POSITION_LIMIT),
+    "too fast": ({"dq": 1.51 * LIMITS.dq}, "limit_ticks", Event.SPEED_LIMIT),
+}
+
+
+@pytest.mark.parametrize("kind", LASTING)
+def test_a_fault_takes_as_many_ticks_in_a_row_as_its_limit_says_and_again_after_clear(
+    kind: str,
+) -> None:
+    change, name, event = LASTING[kind]
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    ticks = {"tracking_ticks": 5, "torque_ticks": 10, "force_ticks": 10, "limit_ticks": 5}[name]
+    wrong = replace(reading(), **{"q": READY, **change})
+    setpoint = LIMITS.q_high if kind == "beyond a limit" else READY
+    stamp = 0.0
+    for _ in range(2):
+        for count in range(ticks):
+            assert watchdog.mode is not Mode.FAULT, f"after {count}"
+            stamp += 1.0
+            watchdog.check_state(replace(wrong, stamp=stamp), setpoint)
+        assert watchdog.mode is Mode.FAULT
+        watchdog.clear()
+    assert [found for found in events if found is not Event.WILD_READINGS] == [
+        event,
+        Event.CLEARED,
+        event,
+        Event.CLEARED,
+    ]
+
+
+def test_a_controller_whose_clock_begins_anew_after_clear_is_no_lost_link() -> None:
+    """As that of an arm which was switched off meanwhile."""
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    for _ in range(1 + watchdog.config.frozen_readings):
+        watchdog.check_state(reading(100.0), ZERO)
+    assert events == [Event.LINK_LOST]
+    watchdog.clear()
+    for k in range(2 * watchdog.config.frozen_readings):
+        watchdog.check_state(reading(0.1 * k), ZERO)
+    assert events == [Event.LINK_LOST, Event.CLEARED]
 
 
 def test_torque_is_not_judged_while_nothing_is_commanded() -> None:

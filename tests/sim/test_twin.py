@@ -74,6 +74,28 @@ def test_its_placer_puts_the_object_where_its_tracker_sees_it_and_leaves_the_arm
         np.testing.assert_allclose(np.linalg.norm(state.quat), 1)
         np.testing.assert_allclose(twin.read().q, before, atol=1e-3)
         assert state.stamp == twin.time - DT
+        assert state.vel.shape == (6,)
+        np.testing.assert_allclose(state.vel, 0, atol=0.1)  # m/s, rad/s: it stands
+    twin.disconnect()
+
+
+def test_its_placer_stops_an_arm_in_motion_where_it_is() -> None:
+    twin = Twin(SLIDE.body, SLIDE.scene)
+    twin.connect()
+    twin.enable()
+    q = twin.read().q
+    for k in range(1, 26):
+        twin.write(Command(q + 0.004 * k, np.full(7, 0.004 / DT)))
+        twin.read()
+    rng = np.random.default_rng(0)
+    task = SLIDE.sample(rng, 1)
+    before = twin.read()
+    assert np.abs(before.dq).max() > 0.5
+    twin.placer.place(task, SLIDE.start(rng, task))
+    for _ in range(25):
+        state = twin.read()
+    np.testing.assert_allclose(state.q, before.q, atol=2e-3)
+    np.testing.assert_allclose(state.dq, 0, atol=0.01)
     twin.disconnect()
 
 

@@ -1,0 +1,210 @@
+"""What memory a training takes with all its processes: too much is refused before it begins.
+
+``policies.memory_limit`` refuses single settings. Here the settings multiply, the references are
+trained beside the method, and a container may have less memory than its machine. The numbers are
+estimates: of a training near its limit some are wrong, and of an absurd one none matters.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from adaptation.problem import problem_of
+from adaptation.runs import checkpoint
+from adaptation.runs.available_memory import available_memory
+from adaptation.runs.records import REFERENCES
+from adaptation.runs.references import reference_settings
+from adaptation.runs.run import Run, RunConfig
+from policies.config import MethodConfig, episode_bytes
+from policies.memory_limit import GIB, WORLD_BYTES
+from policies.method import Problem
+from policies.presets import resolve_preset
+from policies.settings import flatten
+from robots.errors import BadArgumentError
+
+# All measured on ``point``.
+PROCESS_BYTES = 400 * 2**20  # of a process that has loaded its libraries
+COPIES = 5  # of what is collected, while it is put together and learned from: 4
+FLOAT_BYTES = 4
+# Numbers kept for each unit of a network and each row of a batch, until the gradient is there: 5
+# for soft actor-critic, 10 for MAML, 17 for a transformer.
+GRAPH = 12
+PLANNED = 4  # copies of the actions and states of candidate plans, which take no gradient
+
+# Settings that make up a batch together, without the names of the configs they are in.
+BATCHES = (
+    ("meta_batch", "batch_per_task"),
+    ("meta_batch", "max_context"),
+    ("meta_batch", "windows_per_task", "unroll_steps", "ensemble_size"),
+    ("meta_batch", "windows_per_task", "future_steps"),
+    ("batch_size", "ensemble_size"),
+    ("batch_size",),
+    ("student_batch", "history"),
+    ("vae_tasks", "elbo_terms", "decoded_ticks"),
+)
+# Settings that are, or hold, units of networks.
+WIDTHS = ("hidden", "encoder_hidden", "decoder_hidden", "memory_size", "channels")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory that grows with the product of some settings."""
+
+    settings: dict[str, int]  # by dotted name
+    unit: float  # bytes, where the product is 1
+
+    @property
+    def size(self) -> float:
+        """Bytes."""
+        return self.unit * prod(self.settings.values())
+
+    def describe(self) -> str:
+        """The settings with their values."""
+        return " × ".join(f"{name}={value}" for name, value in self.settings.items())
+
+
+def create_run(path: Path, config: RunConfig) -> Run:
+    """Begin a run; errors as of ``check_needs`` and ``Run.create``, and nothing is written then."""
+    check_needs(config)
+    return Run.create(path, config)
+
+
+def check_needs(config: RunConfig) -> None:
+    """Refuse a training that cannot fit into the memory of this machine, or of its container.
+
+    Raises:
+        BadArgumentError: the message names the settings whose product is too large, and what fits.
+            Names and numbers that ``check_config`` refuses are refused here too.
+    """
+    preset, settings = resolve_preset(config.method, config.preset, config.settings)
+    family = checkpoint.family_for(config.family, config.arm, settings)
+    problem = problem_of(family)
+    method = checkpoint.method_config(config.method, family, preset, settings)
+    if not isinstance(method, MethodConfig):
+        return  # of a package that does not say what it takes
+    needs = list(list_needs(method, problem))
+    _check(needs, [])
+    if not config.references:
+        return
+    beside: list[Need] = []
+    references = [name for name in REFERENCES if name != config.method]
+    for name in references:
+        try:
+            changes = reference_settings(config.method, family, preset, settings, name)
+            reference = checkpoint.method_config(name, family, preset, changes)
+        except BadArgumentError as error:  # it would act in more tasks than a method may
+            raise BadArgumentError(f"the reference {name} cannot keep up: {error}") from error
+        if isinstance(reference, MethodConfig):
+            beside.append(Need({}, PROCESS_BYTES))
+            beside += list_needs(reference, problem)
+    _check(needs, beside)
+
+
+def _check(needs: list[Need], beside: list[Need]) -> None:
+    """Refuse what does not fit; ``beside`` is of the references."""
+    memory = available_memory()
+    total = PROCESS_BYTES + _sum(needs) + _sum(beside)
+    if total <= memory:
+        return
+    largest = max(needs, key=_size)
+    product = " × ".join(f"{name}={value}" for name, value in largest.settings.items())
+    training = "the training with its references" if beside else "the training"
+    message = (
+        f"{product} is not allowed: {training} takes about {total / GIB:,.1f} GiB of memory, "
+        f"{largest.size / GIB:,.1f} of it by their product, and there is {memory / GIB:,.1f}"
+    )
+    fitting = []
+    for name, value in largest.settings.items():
+        growing = [need for need in needs if name in need.settings]
+        if "schedule." in name:  # the references follow the method's schedule
+            growing += beside
+        grown = _sum(growing)
+        room = memory - (total - grown)
+        most = int(value * room / grown)
+        if most >= 1:
+            fitting.append(f"{name} at most {most}")
+    advice = "; give " + ", or ".join(fitting) if fitting else ""
+    raise BadArgumentError(message + advice)
+
+
+def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
+    """What the process that trains a method takes."""
+    values = flatten(config)
+    widths = _widths(values)
+    units = sum(widths)
+    each = episode_bytes(problem)
+    batches = list(_find_batches(values))
+    for batch in batches:
+        yield Need(batch, FLOAT_BYTES * GRAPH * units)
+    for name in values:
+        if name.endswith("schedule.meta_batch"):
+            prefix = name.removesuffix("meta_batch")
+            yield from _schedule_needs(prefix, values, problem, 0 if batches else units)
+        if name.endswith("buffer_tasks"):
+            episodes = name.removesuffix("buffer_tasks") + "schedule.episodes_per_trial"
+            yield Need({name: values[name], episodes: values[episodes]}, each)
+    if "planner.num_samples" in values:
+        tasks = {"schedule.meta_batch": config.schedule.meta_batch}
+        yield _planner_need(values, tasks, problem, max(widths, default=0))
+
+
+def _schedule_needs(
+    prefix: str, values: dict[str, Any], problem: Problem, units: int
+) -> Iterable[Need]:
+    """What is collected; ``units`` of networks are kept for each of its ticks."""
+
+    def setting(name: str) -> dict[str, int]:
+        return {prefix + name: values[prefix + name]}
+
+    each = COPIES * episode_bytes(problem)
+    learned = problem.horizon * FLOAT_BYTES * GRAPH * units
+    tasks = setting("meta_batch")
+    trial = tasks | setting("episodes_per_trial")
+    yield Need(tasks, WORLD_BYTES)
+    yield Need(trial, each + learned)
+    yield Need(trial | setting("random_trials"), each)
+
+
+def _planner_need(
+    values: dict[str, Any], tasks: dict[str, int], problem: Problem, widest: int
+) -> Need:
+    """Of the candidates of all tasks: noise, actions and states, and two layers of a network."""
+    horizon = values["planner.horizon"]
+    iterations = max(values["planner.iterations"], values["planner.cold_iterations"])
+    actions = horizon * problem.action_dim * (iterations + PLANNED)
+    states = horizon * problem.obs_dim * PLANNED
+    samples = {"planner.num_samples": values["planner.num_samples"]}
+    networks = _find(values, ("ensemble_size",))
+    return Need(tasks | samples | networks, FLOAT_BYTES * (actions + states + 2 * widest))
+
+
+def _find_batches(values: dict[str, Any]) -> Iterable[dict[str, int]]:
+    """The settings of each kind of batch that a config has."""
+    own = {name: value for name, value in values.items() if "schedule." not in name}
+    for names in BATCHES:
+        found = _find(own, names)
+        if len(found) == len(names):
+            yield found
+
+
+def _find(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
+    """The settings of these names, whatever config they are in."""
+    return {name: value for name, value in values.items() if name.rpartition(".")[2] in names}
+
+
+def _widths(values: dict[str, Any]) -> list[int]:
+    """The units of each layer of a config's networks."""
+    widths: list[int] = []
+    for width in _find(values, WIDTHS).values():
+        widths += width if isinstance(width, tuple) else [width]
+    return widths
+
+
+def _size(need: Need) -> float:
+    return need.size
+
+
+def _sum(needs: Iterable[Need]) -> float:
+    return sum(need.size for need in needs)
