@@ -29,7 +29,7 @@ END_OF_SCRIPT = "\nend"
 
 
 @dataclass(frozen=True)
-class UrOptions:
+class UrEmulatorOptions:
     """Where it is served."""
 
     port: str = "127.0.0.1"  # an address of this machine
@@ -58,14 +58,14 @@ class _Client:
 class UrEmulator:
     """An Emulator: one controller and its ports."""
 
-    Options = UrOptions
+    Options = UrEmulatorOptions
     holds_weight = True  # its controller compensates gravity: the joints do not sag
 
     def __init__(
         self,
         arm: ArmSpec,
         physics: Physics,
-        options: UrOptions | None = None,
+        options: UrEmulatorOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the ports.
@@ -82,7 +82,7 @@ class UrEmulator:
         """
         if not arm.name.startswith("ur"):
             raise BadArgumentError(f"{arm.name} has no controller of Universal Robots; ur5e has")
-        self.port = (options or UrOptions()).port
+        self.port = (options or UrEmulatorOptions()).port
         self.controller = UrController(arm, physics)
         self.faults = Faults()
         self._clock = clock
