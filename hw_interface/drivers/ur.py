@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from hw_interface.drivers.bounded import Bounded
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
-from hw_interface.drivers.ur_link import Bounded, UrLink
+from hw_interface.drivers.ur_link import UrLink
 from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
@@ -85,7 +86,7 @@ class Ur:
             RuntimeError: it is another arm, or not ready; the message says what to do.
         """
         self.disconnect()
-        address = socket.gethostbyname(self.options.port)  # one lease, by whatever name
+        address = _resolve(self.options.port)  # one lease, by whatever name
         lease = Lease(address)
         lease.take()
         self._lease = lease
@@ -243,6 +244,14 @@ class Ur:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+
+def _resolve(host: str) -> str:
+    """The address of a host; the name itself where there is none, which nobody answers to."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
 
 
 def _to_wrench(force: Array) -> Array:

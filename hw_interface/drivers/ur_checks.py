@@ -5,8 +5,15 @@ import re
 import dashboard_client
 import rtde_receive
 
-from hw_interface.drivers.ur_link import ANSWER_PATIENCE, Bounded
-from hw_interface.drivers.ur_modes import EMERGENCY_STOPS, MAY_MOVE, RobotMode, SafetyMode
+from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.ur_link import ANSWER_PATIENCE
+from hw_interface.drivers.ur_modes import (
+    EMERGENCY_STOPS,
+    MAY_MOVE,
+    RobotMode,
+    RuntimeState,
+    SafetyMode,
+)
 from robots.arm import ArmSpec
 
 OLDEST_SOFTWARE = 5  # PolyScope's major number: that of the e-series
@@ -45,7 +52,7 @@ def _series(model: str) -> str:
 
 
 def check_ready(measured: rtde_receive.RTDEReceiveInterface) -> None:
-    """Refuse an arm that is stopped, without power, or slowed down.
+    """Refuse an arm that is stopped, without power, slowed down, or busy with a program.
 
     Raises:
         RuntimeError: it is one of these; the message says what to do.
@@ -63,6 +70,8 @@ def check_ready(measured: rtde_receive.RTDEReceiveInterface) -> None:
         reason = "its targets would run ahead of the arm"
         remedy = "set it to 100 % at the pendant; Pliant's own limits bound the speed"
         raise RuntimeError(f"the speed slider is at {fraction:.0%}, so {reason}: {remedy}")
+    if measured.getRuntimeState() != RuntimeState.STOPPED:
+        raise RuntimeError("a program runs on the controller: stop it at the pendant")
 
 
 def _describe_stop(safety: int) -> str:

@@ -10,10 +10,8 @@ controller's own watchdog stops the arm.
 import contextlib
 import ctypes
 import os
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -22,18 +20,15 @@ import numpy as np
 import rtde_control
 import rtde_receive
 
+from hw_interface.drivers.bounded import Bounded
 from hw_interface.drivers.ur_modes import RuntimeState
+from hw_interface.drivers.ur_ports import check_ports
 from robots.driver import REACHED
 from robots.signals import Array
 
 T = TypeVar("T")
 
 FREQUENCY = 500.0  # Hz, of the e-series
-DASHBOARD_PORT = 29999
-SCRIPT_PORT = 30003
-RTDE_PORT = 30004
-VERSION_REQUEST = b"\x00\x05V\x00\x02"  # RTDE: size, type, protocol version 2
-CONNECT_PATIENCE = 2.0  # s, for a port to answer
 ANSWER_PATIENCE = 5.0  # s, for a call that moves nothing
 CLOSE_PATIENCE = 3.0  # s
 PROGRAM_PATIENCE = 5.0  # s, until a program runs; the client's own
@@ -56,56 +51,6 @@ VARIABLES = [  # what the controller measures for us, by the names of the RTDE g
     "runtime_state",
     "target_speed_fraction",
 ]
-
-
-class Bounded:
-    """A call in a thread of its own that is not waited for longer than is asked."""
-
-    def __init__(self, call: Callable[[], object], what: str) -> None:
-        """Begin the call; ``what`` it does is for messages."""
-        self._call = call
-        self._what = what
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._call()
-        except Exception as error:
-            self._error = error
-
-    def wait(self, seconds: float) -> None:
-        """Wait until it has returned.
-
-        Raises:
-            TimeoutError: it has not; the thread is left behind.
-            Exception: what the call has raised.
-        """
-        self._thread.join(seconds)
-        if self._thread.is_alive():
-            raise TimeoutError(f"the controller did not {self._what} within {seconds} s")
-        if self._error is not None:
-            raise self._error
-
-
-def check_ports(address: str) -> None:
-    """Ask each port whether somebody answers there.
-
-    Raises:
-        OSError: nobody does; the message says what to look at.
-    """
-    for port in (DASHBOARD_PORT, SCRIPT_PORT, RTDE_PORT):
-        try:
-            with socket.create_connection((address, port), CONNECT_PATIENCE) as connection:
-                if port == RTDE_PORT:
-                    connection.sendall(VERSION_REQUEST)
-                if port != SCRIPT_PORT and not connection.recv(1):
-                    raise ConnectionError("the connection was closed at once")
-        except OSError as error:
-            problem = f"no Universal Robots controller answers at {address}, port {port}: {error}"
-            remedy = "look at its power, the cable, its address and its services (RTDE, Dashboard)"
-            raise OSError(f"{problem}; {remedy}") from error
 
 
 @contextmanager
@@ -156,6 +101,8 @@ class UrLink:
             RuntimeError: the program does not run, or the watchdog is not armed.
             OSError: the controller does not answer.
         """
+        if self.await_measurement(self.measured.getTimestamp(), ANSWER_PATIENCE) is None:
+            raise OSError("the controller's measurements stand still")
         if self._control is None:
             with realtime_threads():
                 control = rtde_control.RTDEControlInterface(self.address, FREQUENCY)

@@ -42,7 +42,6 @@ class Faults:
     mute: bool = False  # no measurement is sent
     frozen: bool = False  # the same measurement is sent again and again
     deaf: bool = False  # nothing that arrives is read
-    refuses_watchdog: bool = False
 
 
 @dataclass
@@ -187,8 +186,7 @@ class UrEmulator:
         if client.port == RTDE:
             for reply, inputs in client.session.feed(data):
                 self._send(client, reply)
-                if not self.faults.refuses_watchdog or inputs.get("input_int_register_0") != 35:
-                    self.controller.take_inputs(inputs)
+                self.controller.take_inputs(inputs)
             return
         client.text += data.decode("utf-8", errors="replace")
         if client.port in SCRIPT_PORTS:

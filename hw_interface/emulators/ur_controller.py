@@ -52,6 +52,7 @@ class UrController:
         self.goals = 0  # position targets that arrived, counted for each joint
         self.outside = 0  # of these, those outside the arm's limits, or not finite
         self.force = np.zeros(6)  # N and N·m that act on the tool, in the controller's base frame
+        self.refuses_watchdog = False  # a fault that a test may provoke
         self.messages: list[str] = []  # why a program ended
         self.state = physics.read()  # positions, velocities and torques
         self.targets = JointTargets(arm, self.state[0])
@@ -82,6 +83,8 @@ class UrController:
         self.runtime_state = RuntimeState.PLAYING
 
     def _set_watchdog(self, frequency: float) -> None:
+        if self.refuses_watchdog:
+            raise ValueError("there is no such function as rtde_set_watchdog")
         self._watched = 1 / frequency if frequency > 0 else 0.0
         self._silent = 0.0
 
