@@ -67,7 +67,8 @@ class TestClock:
 def run_emulator(pipe: Connection, address: str) -> None:
     """The emulator's process."""
     clock = TestClock(pipe)
-    plant = BlockablePlant(UR5E, UR5E.home, gravity=False)
+    assert UR5E.reach_zone is not None
+    plant = BlockablePlant(UR5E, UR5E.reach_zone.ready, gravity=False)
     emulator = UrEmulator(UR5E, plant, UrEmulatorOptions(address), clock)
     clock.emulator = emulator
     pipe.send("serving")

@@ -34,6 +34,7 @@ CLOSE_PATIENCE = 3.0  # s
 PROGRAM_PATIENCE = 5.0  # s, until a program runs; the client's own
 POLL = 2e-3  # s
 MEASUREMENT_POLL = 1e-4  # s
+STALE = 0.1  # s without a new measurement, where the link counts as broken
 BRAKE = 10.0  # deceleration of ``servoStop``: the client's own choice
 LET_GO = 0.5  # s that it may take
 LET_GO_LOOKAHEAD = 0.1  # s: a soft move of some hundredths of a radian
@@ -155,14 +156,14 @@ class UrLink:
     def come_to_rest(self) -> None:
         """Brake, let go of what a joint presses against, end the program; blocks until then.
 
-        Nothing is sent over a broken link, which would be the end of this process: the controller's
-        watchdog has ended the program, or will.
+        Nothing is sent over a broken link, where the client would wait for minutes or end this
+        process: the controller's watchdog ends the program.
 
         Raises:
             OSError: the link is broken.
             RuntimeError: the program goes on.
         """
-        if not self.measured.isConnected():
+        if self.await_measurement(self.measured.getTimestamp(), STALE) is None:
             raise OSError(f"the link to {self.address} is broken")
         control = self._control
         if control is not None:
