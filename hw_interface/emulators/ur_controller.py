@@ -88,6 +88,11 @@ class UrController:
         self._watched = 1 / frequency if frequency > 0 else 0.0
         self._silent = 0.0
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the watchdog is armed."""
+        return self._watched > 0
+
     def stop_program(self) -> None:
         """End the program: the joints come to rest, and the watchdog goes with it."""
         self._program = None
