@@ -102,28 +102,28 @@ class Recipe:
         self.names = tuple(names)
         self.types = tuple(known.get(name, NOT_FOUND) for name in names)
         self.is_whole = NOT_FOUND not in self.types
-        formats = [FORMATS.get(kind, "") for kind in self.types]
-        self._structs = [struct.Struct(f">{each}") for each in formats]
-        self._whole = struct.Struct(">" + "".join(formats))
+        self._structs = []
+        for kind in self.types:
+            layout = FORMATS.get(kind, "")
+            self._structs.append(struct.Struct(f">{layout}"))
 
     @property
     def size(self) -> int:
         """Bytes of the values."""
-        return self._whole.size
+        return sum(each.size for each in self._structs)
 
     def pack(self, variables: Mapping[str, Value]) -> bytes:
         """The values of the recipe's variables; one that is not given is 0."""
-        values: list[float] = []
+        data = b""
         for name, each in zip(self.names, self._structs, strict=True):
-            count = len(each.unpack(bytes(each.size)))
             value = variables.get(name)
             if value is None:
-                values.extend([0] * count)
+                data += bytes(each.size)
             elif isinstance(value, int | float):
-                values.append(value)
+                data += each.pack(value)
             else:
-                values.extend(value)
-        return self._whole.pack(*values)
+                data += each.pack(*value)
+        return data
 
     def unpack(self, data: bytes) -> dict[str, Value]:
         """The values by name, of ``size`` bytes; a vector is a tuple."""

@@ -325,9 +325,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "a protective stop": Fault(
-        protective_stop, Mode.EXTERNAL_STOP, Event.ARM_STOPPED, [release]
-    ),
+    "a protective stop": Fault(protective_stop, Mode.EXTERNAL_STOP, Event.ARM_STOPPED, [release]),
     "an emergency stop": Fault(
         emergency_stop, Mode.EXTERNAL_STOP, Event.ARM_STOPPED, [release, release_brakes]
     ),
@@ -336,9 +334,7 @@ FAULTS = {
     ),
     "half speed": Fault(slow_down, Mode.FAULT, Event.ARM_ERROR, [full_speed]),
     "a program that was stopped": Fault(end_program, Mode.FAULT, Event.ARM_ERROR, []),
-    "a link that repeats an old state": Fault(
-        freeze, Mode.FAULT, Event.LINK_LOST, [mend_link]
-    ),
+    "a link that repeats an old state": Fault(freeze, Mode.FAULT, Event.LINK_LOST, [mend_link]),
     "a tool that presses": Fault(press_on, Mode.FAULT, Event.FORCE_LIMIT, []),
 }
 
