@@ -260,7 +260,6 @@ REFUSALS = [
     ("emulate dynamixel --arm panda", "no calibration file"),
     ("emulate dynamixel --arm viperx --port 127.0.0.1", "'dynamixel' has no port, but calibration"),
     ("emulate ur --arm panda", "panda has no controller of Universal Robots"),
-    ("emulate ur --arm ur5e --port 192.0.2.1", "cannot serve on 192.0.2.1, port 29999"),
     ("conquer", "conquer"),
     ("", "--json"),
 ]
