@@ -184,8 +184,7 @@ class Ur:
             raise BadArgumentError(f"a command must be finite, got {command.q}")
         if not self._enabled or self._tripped or not self._is_fresh:
             return
-        goal = np.clip(command.q, self.arm.limits.q_low, self.arm.limits.q_high)
-        taken = self.link.servo(goal, self.options.lookahead, self.options.gain)
+        taken = self.link.servo(command.q, self.options.lookahead, self.options.gain)
         self._refusals = 0 if taken else self._refusals + 1
         if self._refusals >= MAX_REFUSALS:
             raise RuntimeError("the control program on the controller takes no commands")

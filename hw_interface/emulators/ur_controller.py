@@ -89,6 +89,11 @@ class UrController:
         self._silent = 0.0
 
     @property
+    def order(self) -> int:
+        """The newest command that a client has sent."""
+        return self._ints[0]
+
+    @property
     def is_watched(self) -> bool:
         """Whether the watchdog is armed."""
         return self._watched > 0

@@ -21,6 +21,7 @@ from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
 from hw_interface.emulators.ur import UrEmulator
+from hw_interface.emulators.ur_program import Order
 from robots.catalog import ARMS
 from robots.errors import ArmError, BadArgumentError, MissingExtraError
 from robots.signals import Array, Command, Condition
@@ -46,6 +47,7 @@ class Seen(NamedTuple):
     runtime_state: RuntimeState
     safety_mode: SafetyMode
     robot_mode: RobotMode
+    order: int
     messages: list[str]
 
 
@@ -59,6 +61,7 @@ def see(emulator: UrEmulator) -> Seen:
         controller.runtime_state,
         controller.safety_mode,
         controller.robot_mode,
+        controller.order,
         controller.messages,
     )
 
@@ -294,8 +297,8 @@ def test_without_its_watchdog_the_arm_is_not_enabled() -> None:
         assert seen.goals == 0
 
 
-def test_no_target_that_is_not_finite_or_outside_the_limits_is_sent() -> None:
-    """The client itself passes both on."""
+def test_no_target_that_is_not_finite_is_sent() -> None:
+    """The client itself would pass it on."""
     with driven_ur() as (driver, remote):
         driver.connect()
         driver.enable()
@@ -304,8 +307,22 @@ def test_no_target_that_is_not_finite_or_outside_the_limits_is_sent() -> None:
             with pytest.raises(ValueError, match="finite"):
                 driver.write(Command(np.where(np.arange(6) == 2, bad, q), np.zeros(6)))
         assert remote.do(see).goals == 0
-        driver.write(Command(UR5E.limits.q_high + 1, np.zeros(6)))
+        driver.write(Command(q, np.zeros(6)))
         wait_until(lambda: remote.do(see).goals == 6)
+
+
+def test_a_program_that_takes_no_targets_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> bool:
+        return False
+
+    with driven_ur() as (driver, _):
+        driver.connect()
+        driver.enable()
+        stay = Command(driver.read().q, np.zeros(6))
+        monkeypatch.setattr(driver.link, "servo", refuse)
+        with pytest.raises(RuntimeError, match="takes no commands"):  # noqa: PT012
+            for _ in range(ur.MAX_REFUSALS):
+                driver.write(stay)
 
 
 def test_what_the_tool_feels_is_turned_into_what_it_exerts_in_our_frame() -> None:
@@ -356,6 +373,11 @@ def test_a_fault_latches_ends_at_rest_and_goes_on_once_it_is_mended(
         rig.act(20)  # a policy that goes on posting moves nothing
         assert rig.remote.do(see).goals == goals
         wait_until(rig.program_has_ended)
+        seen = rig.remote.do(see)
+        if fault.event is Event.LINK_LOST:
+            assert seen.order == Order.SERVO_J, "nothing is sent over a broken link"
+        if fault.mode is Mode.EXTERNAL_STOP:
+            assert seen.messages == [], "the driver ends the program, not the watchdog"
         for step in fault.mend:
             rig.watchdog.clear()
             with pytest.raises(ArmError, match=r"cannot be enabled|may not move yet"):
