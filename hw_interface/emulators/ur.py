@@ -21,6 +21,7 @@ from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
 CYCLE = 0.002  # s, of the controllers of the e-series
+LATEST = 0.01  # s that cycles may be late and are made up for
 DASHBOARD = 29999
 SCRIPT_PORTS = (30001, 30002, 30003)
 RTDE = 30004
@@ -119,13 +120,13 @@ class UrEmulator:
         return self.controller.outside
 
     def serve(self) -> None:
-        """Run the controller until closed; a cycle that is late is not made up for."""
+        """Run the controller until closed; a cycle that is very late is not made up for."""
         self._idle.clear()
         try:
             due = time.monotonic()
             before = self._clock()
             while not self._closed.is_set():
-                due = max(due + CYCLE, time.monotonic())
+                due = max(due + CYCLE, time.monotonic() - LATEST)
                 self._answer_until(due)
                 now = self._clock()
                 self.controller.advance(now - before)
