@@ -24,6 +24,7 @@ class Capabilities:
     realtime: bool  # True: time passes by itself; False: in simulation, one tick per ``read``
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
+    torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
 
 
 class Driver(Protocol):

@@ -50,9 +50,9 @@ class BlockablePlant(Plant):
     The wall does not give way: at it the joint stands, and its servo presses.
     """
 
-    def __init__(self, arm: ArmSpec) -> None:
-        super().__init__(arm)
-        self._goal = arm.home.copy()
+    def __init__(self, arm: ArmSpec, q: Array | None = None, gravity: bool = True) -> None:
+        super().__init__(arm, q, gravity)
+        self._goal, _, _ = super().read()
         self._wall = np.inf  # rad
 
     def block(self, blocked: bool = True) -> None:

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from adaptation.commands.arguments import (
     Json,
     OptionalFloat,
+    OptionalName,
     OptionalPath,
     check_name,
     check_positive,
@@ -41,7 +42,7 @@ class Recover:
 
 @dataclass(frozen=True)
 class Emulate:
-    """Emulate an arm's controller: its protocol on a serial port, with simulated physics behind it.
+    """Emulate an arm's controller: its protocol on a port, with simulated physics behind it.
 
     A driver can be tried on it without an arm.
     """
@@ -52,6 +53,8 @@ class Emulate:
     """Arm to emulate."""
     calibration: OptionalPath = None
     """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
+    port: OptionalName = None
+    """Address to serve at, for an emulator on a network. Default: 127.0.0.1."""
     seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
@@ -63,7 +66,11 @@ class Emulate:
         check_positive(seconds=self.seconds)
         from adaptation.jobs.emulate import emulate
 
-        calibration = str(self.calibration) if self.calibration else ""
-        result = emulate(self.emulator, self.arm, calibration, self.seconds)
+        options = {}
+        if self.calibration is not None:
+            options["calibration"] = str(self.calibration)
+        if self.port is not None:
+            options["port"] = self.port
+        result = emulate(self.emulator, self.arm, options, self.seconds)
         print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
         return result

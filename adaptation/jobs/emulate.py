@@ -3,34 +3,43 @@
 import contextlib
 import os
 import threading
+from dataclasses import fields
 
 from adaptation.runs.records import EmulationResult
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
+from robots.errors import BadArgumentError
 from sim.plant import Plant
 
 PRIORITY = 40  # of SCHED_FIFO, below that of the control process
 
 
 def emulate(
-    name: str, arm: str, calibration: str = "", seconds: float | None = None
+    name: str, arm: str, options: dict[str, str] | None = None, seconds: float | None = None
 ) -> EmulationResult:
     """Serve until Ctrl-C or for some time; prints the port first.
 
     Args:
         name: a name in ``EMULATORS``.
         arm: a name in ``ARMS``.
-        calibration: file of its wiring and zeros; empty: as it left its maker.
+        options: fields of the emulator's ``Options``.
         seconds: how long; None: until Ctrl-C.
 
     Raises:
-        BadArgumentError: the arm has no such controller, or the calibration does not fit it.
+        BadArgumentError: the arm has no such controller, or an option does not fit it.
+        OSError: it cannot be served where the options say.
     """
     kind = EMULATORS[name]
     body = ARMS[arm]
     with contextlib.suppress(OSError):  # motors do not wait for other programs of this machine
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    emulator = kind(body, Plant(body), kind.Options(calibration=calibration))
+    given = options or {}
+    names = [field.name for field in fields(kind.Options)]
+    unknown = [option for option in given if option not in names]
+    if unknown:
+        raise BadArgumentError(f"the emulator {name!r} has no {unknown[0]}, but {', '.join(names)}")
+    plant = Plant(body, gravity=not kind.holds_weight)
+    emulator = kind(body, plant, kind.Options(**given))
     print(f"{arm} on {emulator.port}; Ctrl-C ends it", flush=True)
     if seconds is not None:
         timer = threading.Timer(seconds, emulator.close)

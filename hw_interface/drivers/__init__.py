@@ -14,6 +14,7 @@ DRIVERS = Registry(
     {
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
         "twin": "sim.twin:Twin",
+        "ur": "hw_interface.drivers.ur:Ur",
     },
-    extras={"dynamixel": "dynamixel"},
+    extras={"dynamixel": "dynamixel", "ur": "ur"},
 )

@@ -4,7 +4,7 @@ For tests, and for trying a driver without an arm. An emulator is built as
 ``kind(arm, physics, kind.Options(**options))``.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from robots.registry import Registry
 from robots.signals import Array
@@ -12,7 +12,10 @@ from robots.signals import Array
 EMULATORS = Registry(
     "emulator",
     "pliant.emulators",
-    {"dynamixel": "hw_interface.emulators.dynamixel:Bus"},
+    {
+        "dynamixel": "hw_interface.emulators.dynamixel:Bus",
+        "ur": "hw_interface.emulators.ur:UrEmulator",
+    },
 )
 
 
@@ -34,6 +37,9 @@ class Physics(Protocol):
 
 class Emulator(Protocol):
     """A controller that a driver can connect to."""
+
+    holds_weight: ClassVar[bool]
+    """Whether it compensates gravity, so that the joints do not sag."""
 
     @property
     def port(self) -> str:

@@ -48,6 +48,7 @@ class Bus:
     """An Emulator: all servos of one arm."""
 
     Options = BusOptions
+    holds_weight = False
 
     def __init__(
         self,

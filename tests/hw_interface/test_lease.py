@@ -1,5 +1,6 @@
 """One program at a time commands an arm."""
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -8,6 +9,7 @@ import sys
 import tty
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from hw_interface.drivers.dynamixel_bus import DynamixelBus
 from hw_interface.lease import Lease
-from robots.errors import ArmError
+from robots.catalog import ARMS
+from robots.driver import Driver
+from robots.errors import ArmError, BadArgumentError, MissingExtraError
 from robots.scene import Scene
 
 TIOCGEXCL = 0x80045440  # whether a terminal is exclusive; Linux, asm-generic/ioctls.h
@@ -129,16 +133,28 @@ def test_a_port_that_cannot_be_opened_is_not_kept() -> None:
             bus.open()
 
 
+def build_any(kind: Any, options: Any) -> Driver:
+    """A driver of the first arm that it takes."""
+    for arm in ARMS.values():
+        with contextlib.suppress(BadArgumentError):
+            driver: Driver = kind(arm, Scene(arm), options)
+            return driver
+    raise AssertionError(f"{kind} drives none of our arms")
+
+
 @pytest.mark.parametrize("name", sorted(DRIVERS))
 def test_every_driver_with_a_port_takes_a_lease(name: str) -> None:
     """A new driver is tested here by being registered."""
-    kind = DRIVERS[name]
+    try:
+        kind = DRIVERS[name]
+    except MissingExtraError as error:
+        pytest.skip(str(error))
     for field in fields(kind.Options):
         if field.name in ("port", "address"):
             address = "/nowhere/port"
             lease = Lease(address)
             lease.take()
-            driver = kind(VIPERX, Scene(VIPERX), kind.Options(**{field.name: address}))
+            driver = build_any(kind, kind.Options(**{field.name: address}))
             with pytest.raises(ArmError, match=f"{address} is in use by process"):
                 driver.connect()
             lease.release()

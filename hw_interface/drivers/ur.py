@@ -1,0 +1,264 @@
+"""An arm of Universal Robots' e-series, UR3e to UR30, by the client library ``ur_rtde``.
+
+Each tick streams one position target to a program on the controller (URScript's ``servoj``). The
+program runs, and the controller's watchdog is armed, exactly while the driver is enabled.
+"""
+
+import contextlib
+import socket
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
+from hw_interface.drivers.ur_link import UrLink
+from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
+from hw_interface.lease import Lease
+from robots.arm import ArmSpec
+from robots.driver import Capabilities
+from robots.errors import BadArgumentError
+from robots.scene import Scene
+from robots.signals import Array, Command, Condition, JointState
+
+PATIENCE = 0.01  # s for a new measurement, which comes every 2 ms: then it counts as lost
+POLL = 0.01  # s
+TORN_READS = 3  # tries to read one measurement while no newer one arrives
+MAX_REFUSALS = 5  # commands in a row that the program did not take
+STOP_PATIENCE = 3.0  # s for the arm to come to rest and the program to end
+POWER_PATIENCE = 5.0  # s for the brakes
+
+
+@dataclass(frozen=True)
+class UrOptions:
+    """Where the controller is, and how stiffly it follows; defaults as in the maker's drivers."""
+
+    port: str = ""  # its address
+    lookahead: float = 0.03  # s, of servoj: 0.03 to 0.2, about the lag
+    gain: float = 2000.0  # of servoj: 100 to 2000
+
+
+class Ur:
+    """A Driver. The controller holds the arm after ``stop`` and ``disconnect``."""
+
+    Options = UrOptions
+    # the controller measures motor currents, and the client passes on no torques
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        dt=0.002, realtime=True, wrench=True, torque=False
+    )
+
+    def __init__(
+        self, arm: ArmSpec, scene: Scene | None = None, options: UrOptions | None = None
+    ) -> None:
+        """Check the options; touches no hardware.
+
+        Raises:
+            BadArgumentError: no address, another maker's arm, or an impossible option.
+        """
+        self.arm = arm
+        self.options = options or UrOptions()
+        if not arm.name.startswith("ur"):
+            raise BadArgumentError(f"the driver ur drives arms of Universal Robots, not {arm.name}")
+        if not self.options.port:
+            message = "an arm of Universal Robots is reached by its controller's address"
+            raise BadArgumentError(f"{message}: give --port, such as 192.168.1.10")
+        if not 0.03 <= self.options.lookahead <= 0.2:
+            raise BadArgumentError(f"lookahead is 0.03 to 0.2 s, got {self.options.lookahead}")
+        if not 100 <= self.options.gain <= 2000:
+            raise BadArgumentError(f"gain is 100 to 2000, got {self.options.gain}")
+        self._lease: Lease | None = None
+        self._link: UrLink | None = None
+        self._stopping: Bounded | None = None  # the stop that is under way
+        self._enabled = False
+        self._tripped = False  # the program has ended by itself, or the speed was reduced
+        self._refusals = 0
+        self._is_fresh = False  # whether the newest reading was new
+        self._state: JointState | None = None
+
+    def connect(self) -> None:
+        """Open the connections and check that this is the expected arm, ready to move.
+
+        Raises:
+            ArmError: another program drives this arm.
+            OSError: no controller answers at this address.
+            RuntimeError: it is another arm, or not ready; the message says what to do.
+        """
+        self.disconnect()
+        address = _resolve(self.options.port)  # one lease, by whatever name
+        lease = Lease(address)
+        lease.take()
+        self._lease = lease
+        self._link = UrLink(address)
+        check_controller(self._link.dashboard, self.arm)
+        check_ready(self._link.measured)
+
+    @property
+    def link(self) -> UrLink:
+        """The connections.
+
+        Raises:
+            OSError: there are none.
+        """
+        if self._link is None:
+            raise OSError(f"{self.options.port} is not connected")
+        return self._link
+
+    def enable(self) -> None:
+        """Start the program that takes commands, and arm the controller's watchdog.
+
+        The arm stays where it is until the first command. Blocks for a second or less.
+
+        Raises:
+            RuntimeError: the arm is not ready, or the program or the watchdog does not start.
+            OSError: the controller does not answer.
+        """
+        self._enabled = False
+        self._finish_stop()
+        check_ready(self.link.measured)
+        try:
+            self.link.start_program(watchdog=1 / self.arm.limits.deadline)
+        except Exception:
+            self._begin_stop()
+            raise
+        self._tripped = False
+        self._refusals = 0
+        self._enabled = True
+
+    def read(self) -> JointState:
+        """The newest measurement; the previous one where none came."""
+        before = -np.inf if self._state is None else self._state.stamp
+        stamp = self.link.await_measurement(before, PATIENCE)
+        self._is_fresh = stamp is not None
+        if stamp is not None:
+            self._state = self._read_once(stamp)
+        if self._state is None:
+            raise OSError("the controller measures nothing")
+        return self._state
+
+    def _read_once(self, stamp: float) -> JointState:
+        """The measurement of ``stamp``, or a newer one; its values belong together."""
+        measured = self.link.measured
+        for _ in range(TORN_READS):
+            q = np.array(measured.getActualQ())
+            dq = np.array(measured.getActualQd())
+            force = np.array(measured.getActualTCPForce())
+            newest = measured.getTimestamp()
+            if newest == stamp:
+                break
+            stamp = newest
+        return JointState(
+            q=q,
+            dq=dq,
+            tau=np.full_like(q, np.nan),
+            stamp=stamp,
+            condition=self._condition(),
+            wrench=_to_wrench(force),
+        )
+
+    def _condition(self) -> Condition:
+        """What the controller's modes mean; commands are ignored once one forbids them."""
+        measured = self.link.measured
+        safety = measured.getSafetyMode()
+        may_move = safety in MAY_MOVE and measured.getRobotMode() == RobotMode.RUNNING
+        at_full_speed = measured.getTargetSpeedFraction() > FULL_SPEED
+        follows = may_move and self.link.program_runs and at_full_speed
+        self._tripped |= self._enabled and not follows
+        if safety in STOPPED_OUTSIDE:
+            return Condition.EXTERNAL_STOP
+        if safety not in MAY_MOVE:
+            return Condition.ERROR
+        if not self._enabled:
+            return Condition.DISABLED
+        return Condition.ERROR if self._tripped else Condition.READY
+
+    def write(self, command: Command) -> None:
+        """Send a command; ignored unless enabled, and where the last reading was lost.
+
+        Raises:
+            BadArgumentError: it is not finite; the client would pass it on.
+            RuntimeError: the program has not taken the last commands.
+        """
+        if not np.isfinite(command.q).all():
+            raise BadArgumentError(f"a command must be finite, got {command.q}")
+        if not self._enabled or self._tripped or not self._is_fresh:
+            return
+        taken = self.link.servo(command.q, self.options.lookahead, self.options.gain)
+        self._refusals = 0 if taken else self._refusals + 1
+        if self._refusals >= MAX_REFUSALS:
+            raise RuntimeError("the control program on the controller takes no commands")
+
+    def stop(self) -> None:
+        """Brake and end the program, in the background; what presses is let go of first."""
+        if self._enabled:
+            self._enabled = False
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        link = self.link
+        self._stopping = Bounded(link.come_to_rest, "stop")
+
+    def _finish_stop(self) -> None:
+        """Wait for a stop that is under way.
+
+        Raises:
+            OSError: it does not end.
+            RuntimeError: it failed.
+        """
+        stopping = self._stopping
+        self._stopping = None
+        if stopping is not None:
+            stopping.wait(STOP_PATIENCE)
+
+    def torque_off(self) -> None:
+        """Put the brakes on and take the power off the motors; the pendant switches them on again.
+
+        Blocks for some seconds.
+
+        Raises:
+            RuntimeError: the motors are still on.
+        """
+        self.stop()
+        self._finish_stop()
+        link = self.link
+        Bounded(link.dashboard.powerOff, "switch the motors off").wait(STOP_PATIENCE)
+        deadline = time.monotonic() + POWER_PATIENCE
+        while link.measured.getRobotMode() == RobotMode.RUNNING:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the controller did not switch the motors off")
+            time.sleep(POLL)
+
+    def disconnect(self) -> None:
+        """Come to rest and close; a program that cannot be ended keeps its watchdog."""
+        self.stop()
+        link = self._link
+        if link is not None:
+            with contextlib.suppress(Exception):
+                self._finish_stop()
+            with contextlib.suppress(Exception):
+                link.close()
+        self._link = None
+        self._state = None
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+
+def _resolve(host: str) -> str:
+    """The address of a host; the name itself where there is none, which nobody answers to."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
+
+
+def _to_wrench(force: Array) -> Array:
+    """What the tool exerts, along the axes of our base frame.
+
+    The controller reports what acts on the tool, in its own base frame, which is ours turned by
+    half a turn about z.
+    """
+    turned = np.array([-1.0, -1.0, 1.0, -1.0, -1.0, 1.0])
+    wrench: Array = -turned * force
+    return wrench

@@ -1,0 +1,233 @@
+"""An emulated Universal Robots controller on an address of this machine, in front of an arm.
+
+It serves what the client library ``ur_rtde`` needs: the dashboard, the ports to which programs are
+uploaded, and RTDE at 500 Hz, or as often as this machine manages. The ports are the maker's, which
+the client cannot change; several emulators have an address of the loopback network each.
+"""
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hw_interface.emulators import Physics
+from hw_interface.emulators.rtde import RtdeSession
+from hw_interface.emulators.ur_controller import UrController
+from hw_interface.emulators.ur_dashboard import GREETING, VERSION, answer
+from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
+
+CYCLE = 0.002  # s, of the controllers of the e-series
+LATEST = 0.01  # s that cycles may be late and are made up for
+DASHBOARD = 29999
+SCRIPT_PORTS = (30001, 30002, 30003)
+RTDE = 30004
+READ_SIZE = 65_536  # bytes
+END_OF_SCRIPT = "\nend"
+
+
+@dataclass(frozen=True)
+class UrEmulatorOptions:
+    """Where it is served."""
+
+    port: str = "127.0.0.1"  # an address of this machine
+
+
+@dataclass
+class Faults:
+    """Faults of the link, which a test may change while it runs."""
+
+    mute: bool = False  # no measurement is sent
+    frozen: bool = False  # the same measurement is sent again and again
+    deaf: bool = False  # nothing that arrives is read
+
+
+@dataclass
+class _Client:
+    """One open connection."""
+
+    socket: socket.socket
+    port: int
+    text: str = ""  # of a line or a script that is not complete
+    session: RtdeSession = field(default_factory=lambda: RtdeSession(VERSION))
+
+
+class UrEmulator:
+    """An Emulator: one controller and its ports."""
+
+    Options = UrEmulatorOptions
+    holds_weight = True  # its controller compensates gravity: the joints do not sag
+
+    def __init__(
+        self,
+        arm: ArmSpec,
+        physics: Physics,
+        options: UrEmulatorOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the ports.
+
+        Args:
+            arm: the arm, of six joints.
+            physics: its joints.
+            options: where it is served.
+            clock: returns monotonic time, s.
+
+        Raises:
+            BadArgumentError: the arm is none of this maker's.
+            OSError: a port of this address is in use.
+        """
+        if not arm.name.startswith("ur"):
+            raise BadArgumentError(f"{arm.name} has no controller of Universal Robots; ur5e has")
+        self.port = (options or UrEmulatorOptions()).port
+        self.controller = UrController(arm, physics)
+        self.faults = Faults()
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._clients: list[_Client] = []
+        self._frozen = self.controller.variables()
+        self._closed = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._listeners: list[socket.socket] = []
+        for number in (DASHBOARD, *SCRIPT_PORTS, RTDE):
+            self._listen(number)
+
+    def _listen(self, number: int) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listeners.append(listener)
+        try:
+            listener.bind((self.port, number))
+            listener.listen()
+        except OSError as error:
+            self._close_all()
+            raise OSError(f"cannot serve on {self.port}, port {number}: {error}") from error
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    @property
+    def goals(self) -> int:
+        """How many position targets have arrived, counted for each joint."""
+        return self.controller.goals
+
+    @property
+    def outside(self) -> int:
+        """How many of these were outside the arm's limits."""
+        return self.controller.outside
+
+    def serve(self) -> None:
+        """Run the controller until closed; a cycle that is very late is not made up for."""
+        self._idle.clear()
+        try:
+            due = time.monotonic()
+            before = self._clock()
+            while not self._closed.is_set():
+                due = max(due + CYCLE, time.monotonic() - LATEST)
+                self._answer_until(due)
+                now = self._clock()
+                self.controller.advance(now - before)
+                before = now
+                self._send_measurements()
+        finally:
+            self._close_all()
+            self._idle.set()
+
+    def close(self) -> None:
+        """Stop answering and close the ports; may be called twice."""
+        self._closed.set()
+        self._idle.wait()
+        self._close_all()
+
+    def cut(self) -> None:
+        """Close the connections for measurements and commands, as where a link breaks."""
+        for client in list(self._clients):
+            if client.port == RTDE:
+                with contextlib.suppress(OSError):
+                    client.socket.shutdown(socket.SHUT_RDWR)
+
+    def _answer_until(self, due: float) -> None:
+        """Accept and answer clients until ``due`` s, or once where that is past."""
+        remaining = due - time.monotonic()
+        while True:
+            for key, _ in self._selector.select(max(0.0, remaining)):
+                if key.data is None:
+                    self._accept(key.fileobj)
+                elif not self.faults.deaf:
+                    self._receive(key.data)
+            remaining = due - time.monotonic()
+            if remaining <= 0:
+                return
+
+    def _accept(self, listener: object) -> None:
+        assert isinstance(listener, socket.socket)
+        connection, _ = listener.accept()
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _, number = connection.getsockname()
+        client = _Client(connection, number)
+        self._clients.append(client)
+        self._selector.register(connection, selectors.EVENT_READ, client)
+        if number == DASHBOARD:
+            self._send(client, f"{GREETING}\n".encode())
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            data = client.socket.recv(READ_SIZE)
+            if not data:
+                raise ConnectionError("the client has gone")
+            self._handle(client, data)
+        except (OSError, ValueError):  # it has gone, or it does not speak the protocol
+            self._drop(client)
+
+    def _handle(self, client: _Client, data: bytes) -> None:
+        if client.port == RTDE:
+            for reply, inputs in client.session.feed(data):
+                self._send(client, reply)
+                self.controller.take_inputs(inputs)
+            return
+        client.text += data.decode("utf-8", errors="replace")
+        if client.port in SCRIPT_PORTS:
+            if client.text.rstrip().endswith(END_OF_SCRIPT):
+                self.controller.upload(client.text)
+                client.text = ""
+            return
+        *lines, client.text = client.text.split("\n")
+        for line in lines:
+            self._send(client, f"{answer(line, self.controller)}\n".encode())
+
+    def _send_measurements(self) -> None:
+        if self.faults.mute:
+            return
+        if not self.faults.frozen:
+            self._frozen = self.controller.variables()
+        for client in list(self._clients):
+            if client.port == RTDE:
+                self._send(client, client.session.make_data(self._frozen))
+
+    def _send(self, client: _Client, data: bytes) -> None:
+        """Send at once what there is room for; a client that does not read is dropped."""
+        if not data:
+            return
+        try:
+            sent = client.socket.send(data)
+            if sent < len(data):
+                raise BlockingIOError("the client does not read")
+        except OSError:
+            self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+            self._selector.unregister(client.socket)
+            client.socket.close()
+
+    def _close_all(self) -> None:
+        for client in list(self._clients):
+            self._drop(client)
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []

@@ -1,0 +1,119 @@
+"""An emulated Universal Robots controller in a process of its own, and the driver over it.
+
+The client library holds the interpreter lock while it connects, so the emulator cannot be a thread
+of the test. Its time passes by itself, but never more than two cycles at once: on a busy machine
+everything is slower together.
+"""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+from emulated import BlockablePlant
+
+from hw_interface.emulators.ur import CYCLE, UrEmulator, UrEmulatorOptions
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+
+T = TypeVar("T")
+
+# As the catalog has it, but its watchdog waits for two seconds: on a busy machine the test may.
+UR5E: ArmSpec = replace(ARMS["ur5e"], limits=replace(ARMS["ur5e"].limits, deadline=2.0))
+NUMBERS = itertools.count()
+
+
+class Remote:
+    """A controller that is being emulated at an address of its own."""
+
+    def __init__(self, address: str, pipe: Connection) -> None:
+        self.address = address
+        self._pipe = pipe
+
+    def do(self, call: Callable[[UrEmulator], T]) -> T:
+        """Call a function of a module in the emulator's process, between two of its cycles."""
+        self._pipe.send(call)
+        if not self._pipe.poll(30):
+            raise TimeoutError("the emulator does not answer")
+        answer: T = self._pipe.recv()
+        return answer
+
+
+class TestClock:
+    """The emulator's time, s, and the place where it takes the test's calls."""
+
+    __test__ = False
+
+    def __init__(self, pipe: Connection) -> None:
+        self.now = 0.0
+        self.emulator: UrEmulator | None = None
+        self._pipe = pipe
+        self._parent = os.getppid()
+
+    def __call__(self) -> float:
+        if os.getppid() != self._parent:
+            raise SystemExit("the test has gone")
+        self.now += CYCLE
+        while self.emulator is not None and self._pipe.poll():
+            call = self._pipe.recv()
+            self._pipe.send(call(self.emulator))
+        return self.now
+
+
+def run_emulator(pipe: Connection, address: str) -> None:
+    """The emulator's process."""
+    clock = TestClock(pipe)
+    assert UR5E.reach_zone is not None
+    plant = BlockablePlant(UR5E, UR5E.reach_zone.ready, gravity=False)
+    emulator = UrEmulator(UR5E, plant, UrEmulatorOptions(address), clock)
+    clock.emulator = emulator
+    pipe.send("serving")
+    emulator.serve()
+
+
+def loopback_address() -> str:
+    """An address that no other test of this machine uses now."""
+    pid = os.getpid()
+    number = next(NUMBERS)
+    return f"127.{1 + number % 250}.{pid >> 8 & 255}.{1 + pid % 250}"
+
+
+@contextmanager
+def emulated_ur() -> Iterator[Remote]:
+    """A controller of a UR5e, ready to move; no goal outside the limits may have reached it."""
+    here, there = multiprocessing.Pipe()
+    address = loopback_address()
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=run_emulator, args=(there, address), daemon=True)
+    process.start()
+    there.close()
+    try:
+        assert here.poll(30)
+        assert here.recv() == "serving"
+        remote = Remote(address, here)
+        yield remote
+        assert remote.do(count_outside) == 0
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+
+
+def count_outside(emulator: UrEmulator) -> int:
+    return emulator.outside
+
+
+def put_wall(emulator: UrEmulator) -> None:
+    physics = emulator.controller.physics
+    assert isinstance(physics, BlockablePlant)
+    physics.block(True)
+
+
+def take_wall_away(emulator: UrEmulator) -> None:
+    physics = emulator.controller.physics
+    assert isinstance(physics, BlockablePlant)
+    physics.block(False)
