@@ -1,13 +1,33 @@
 """Task families: one file each, pure and batched; none imports an engine."""
 
+from functools import partial
 from inspect import signature
+from typing import Any
 
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.registry import Registry
 from robots.world import Family
+from sim.suite.names import PREFIX, domain_and_task, suite_names
 
-FAMILIES = Registry(
+
+class FamilyRegistry(Registry):
+    """The families, and the tasks of dm_control's suite, which iteration leaves out."""
+
+    def __getitem__(self, name: str) -> Any:
+        """A family's class, or what makes one of the suite's; errors as of ``Registry``."""
+        if not name.startswith(PREFIX):
+            return super().__getitem__(name)
+        domain, task = domain_and_task(name)
+        kind = self["sim.families.suite:Suite"]
+        return partial(kind, domain, task)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name can be looked up; nothing is imported to find out."""
+        return name in suite_names() or super().__contains__(name)
+
+
+FAMILIES = FamilyRegistry(
     "family",
     "pliant.families",
     {
