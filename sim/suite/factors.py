@@ -9,8 +9,6 @@
 A model has only those that change how it moves. Axes: n worlds.
 """
 
-from math import sqrt
-
 import mujoco
 import numpy as np
 
@@ -19,9 +17,9 @@ from robots.signals import Array
 from robots.world import Task
 from sim.randomization import Parameter, log_uniform
 
-SPREAD = 2.0  # factors are drawn from 1/2 to 2; ours, the suite has no hidden physics
-# Of gravity less: with twice the weight and half the motors most tasks cannot be solved.
-GRAVITY_SPREAD = sqrt(2.0)
+RANGE = (0.5, 2.0)  # of factors; ours, the suite has no hidden physics
+# Gravity differs less: with twice the weight and half the motors most tasks cannot be solved.
+GRAVITY_RANGE = (0.7, 1.4)
 ALLOWED = (0.01, 100.0)  # further ones overflow or vanish in an episode
 POSES = 3  # random ones, in which a model is asked whether it has a weight
 LEAST_FORCE = 1e-9  # N or N·m, a smaller one is rounding
@@ -44,7 +42,7 @@ def factors_of(model: mujoco.MjModel) -> tuple[Parameter, ...]:
     """The factors that change how a model moves, with the ranges that they are drawn from."""
     found = []
     if _has_weight(model):
-        found.append(_factor(GRAVITY, "factor of gravity", GRAVITY_SPREAD))
+        found.append(_factor(GRAVITY, "factor of gravity", GRAVITY_RANGE))
     for body in _moving_bodies(model):
         meaning = f"factor of the mass and the moments of inertia of {body}"
         found.append(_factor(density_name(body), meaning))
@@ -61,8 +59,8 @@ def density_name(body: str) -> str:
     return f"body.{body}.density_scale"
 
 
-def _factor(name: str, meaning: str, spread: float = SPREAD) -> Parameter:
-    return Parameter(name, log_uniform(1 / spread, spread), "1", meaning, ALLOWED)
+def _factor(name: str, meaning: str, bounds: tuple[float, float] = RANGE) -> Parameter:
+    return Parameter(name, log_uniform(*bounds), "1", meaning, ALLOWED)
 
 
 def _moving_bodies(model: mujoco.MjModel) -> list[str]:
