@@ -1,8 +1,8 @@
 """Task families: one file each, pure and batched; none imports an engine."""
 
+from collections.abc import Callable
 from functools import partial
 from inspect import signature
-from typing import Any
 
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -14,13 +14,13 @@ from sim.suite.names import PREFIX, domain_and_task, suite_names
 class FamilyRegistry(Registry):
     """The families, and the tasks of dm_control's suite, which iteration leaves out."""
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Callable[..., Family]:
         """A family's class, or what makes one of the suite's; errors as of ``Registry``."""
         if not name.startswith(PREFIX):
-            return super().__getitem__(name)
+            kind: Callable[..., Family] = super().__getitem__(name)
+            return kind
         domain, task = domain_and_task(name)
-        kind = self["sim.families.suite:Suite"]
-        return partial(kind, domain, task)
+        return partial(self["sim.families.suite:Suite"], domain, task)
 
     def __contains__(self, name: object) -> bool:
         """Whether the name can be looked up; nothing is imported to find out."""
@@ -54,6 +54,11 @@ FAMILIES = FamilyRegistry(
 def full_name(family: str, arm: str | None) -> str:
     """What tells a family with one arm from the family with another, such as reach-viperx."""
     return family if arm is None else f"{family}-{arm}"
+
+
+def file_name(family: str, arm: str | None) -> str:
+    """``full_name`` as a part of a file's name, without the slash of suite/walker-walk."""
+    return full_name(family, arm).replace("/", "-")
 
 
 def make_family(name: str, arm: str | None = None) -> Family:

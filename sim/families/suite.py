@@ -22,13 +22,14 @@ from sim.suite.names import PREFIX
 from sim.suite.targets import MARKER
 
 REWARD = "reward"  # the last column of an observation
-SPEED = 20.0  # m/s or rad/s, that scales velocities
+SPEED = 30.0  # m/s or rad/s, that scales velocities
 TOUCH = 8.0  # that scales the suite's log(1 + force in N)
-PLACE = 2.0  # m, rad or 1, that scales everything else
+PLACE = 3.0  # m, rad or 1, that scales everything else
+FIELDS = 2  # of the checkerboard along each factor: low and high
 
 
 class Suite(BaseFamily):
-    """A task of dm_control's suite, with factors of gravity, masses, damping, friction and gears."""
+    """A task of dm_control's suite with hidden gravity, masses, damping, friction and gears."""
 
     hidden_reward = False
     horizon = TIME_LIMIT
@@ -57,10 +58,12 @@ class Suite(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Factors drawn log-uniformly, and the suite's own target where there is one.
 
-        A held-out task lies on a black field of a checkerboard over all factors. With many of them
-        two tasks of one split are as far apart as two of different splits.
+        Of a held-out task an odd number of factors lie in the upper halves of their ranges (of the
+        logarithms), of a training task an even number: each factor is evenly distributed in both
+        splits, and no combination of high and low ones is in both. With many factors two tasks of
+        one split are as far apart as two of different splits.
         """
-        share = checkerboard(rng, n, len(self.parameters), split)
+        share = checkerboard(rng, n, len(self.parameters), split, FIELDS)
         values = values_at(self.parameters, share)
         target = self._control.target
         if target is not None:

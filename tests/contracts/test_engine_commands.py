@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from engine_parts import (
     SUBSTEPS,
+    every_arm_engine,
     every_body,
-    every_engine,
     hold,
     load,
     moving_command,
@@ -22,7 +22,7 @@ PHYSICS = sorted(name for name in ENGINES if name != "ideal")
 every_physics = pytest.mark.parametrize("name", PHYSICS)
 
 
-@every_engine
+@every_arm_engine
 def test_joints_follow_their_setpoints(name: str) -> None:
     engine, _, start = load(name, 2, ArmSpec)
     for tick in range(60):
@@ -34,7 +34,7 @@ def test_joints_follow_their_setpoints(name: str) -> None:
     engine.close()
 
 
-@every_engine
+@every_arm_engine
 def test_joints_hold_their_place_against_gravity(name: str) -> None:
     engine, _, start = load(name, 2, ArmSpec)
     for _ in range(50):

@@ -8,6 +8,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from suite_sample import SAMPLE
 
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.signals import Array
@@ -31,7 +32,7 @@ from sim.randomization import (
 N = 400
 MARK = Slide().mark  # m, where the object of slide stands
 UNITS = {"1", "m", "rad", "m/s", "kg"}
-every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
+every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
 
 
