@@ -19,7 +19,7 @@ from sim.engines.base import (
     world_indices,
 )
 from sim.engines.mujoco import MujocoEngine
-from sim.engines.mujoco_joints import JointColumns
+from sim.engines.mujoco_joints import JOINT_FIELDS, JointColumns, set_joints
 from sim.engines.mujoco_signals import VELOCITY_STAGE, SignalViews
 from sim.suite.body import SuiteBody, SuiteSignals
 from sim.suite.control_task import ControlTask
@@ -67,14 +67,18 @@ class SuiteEngine(MujocoEngine):
         self._signals = SuiteViews(self.batch, model, scene)
         self._force = self.batch.bind("actuator_force")
         self._contact_steps = None
-        self._gear = model.actuator_gear[:, 0].copy()
+        self._velocities = slice(model.nv)
         self._tau = np.zeros((n, model.nu))
         self._is_stale = True
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
         self._known = [parameter.name for parameter in factors_of(model)]
-        self._defaults = model_fields(model)
-        self._fields = {name: self.batch.expand(name) for name in SCALED_FIELDS}
+        self._fields = {}
+        self._defaults = {}
+        self._expand(JOINT_FIELDS)
+        self._defaults |= model_fields(model)
+        self._fields |= {name: self.batch.expand(name) for name in SCALED_FIELDS}
+        self._gear = self._fields["actuator_gear"][:, :, 0]  # N·m or N per unit of control
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics, starting from the model's own values."""
@@ -82,7 +86,9 @@ class SuiteEngine(MujocoEngine):
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
-        values = scaled_fields(self._model, self._defaults, task.take(rows))
+        task = task.take(rows)
+        values = scaled_fields(self._model, self._defaults, task)
+        set_joints(values, self.scene.body, self._velocities, task)
         for name, value in values.items():
             self._fields[name][rows] = value
         self.batch.set_const(rows)

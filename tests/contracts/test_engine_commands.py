@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from engine_parts import (
     SUBSTEPS,
+    SUPPORTED,
     every_arm_engine,
     every_body,
     hold,
@@ -16,9 +17,8 @@ from robots.arm import ArmSpec, Body
 from robots.errors import BadArgumentError
 from robots.signals import Setpoint, Torque
 from robots.world import Task
-from sim.engines import ENGINES
 
-PHYSICS = sorted(name for name in ENGINES if name != "ideal")
+PHYSICS = [name for name, kind in SUPPORTED if kind is ArmSpec and name != "ideal"]
 every_physics = pytest.mark.parametrize("name", PHYSICS)
 
 

@@ -21,7 +21,7 @@ from sim.families import FAMILIES
 from sim.gym import environment_id
 from sim.gym_trials import TrialVectorWrapper, TrialWrapper
 
-every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
+every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), SAMPLE[1]])
 NAMES = ("goal.x", "goal.y")
 
 
