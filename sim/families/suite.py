@@ -16,7 +16,7 @@ from sim.families.base import BaseFamily
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, values_at
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
-from sim.suite.control_task import TIME_LIMIT, ControlTask
+from sim.suite.control_task import HORIZON, ControlTask
 from sim.suite.factors import factors_of
 from sim.suite.names import PREFIX
 from sim.suite.targets import MARKER
@@ -32,7 +32,7 @@ class Suite(BaseFamily):
     """A task of dm_control's suite with hidden gravity, masses, damping, friction and gears."""
 
     hidden_reward = False
-    horizon = TIME_LIMIT
+    horizon = HORIZON
     episodes = 2
     min_reward = 0.8  # of success, where the suite's largest is 1; ours, the suite defines none
 
@@ -67,7 +67,8 @@ class Suite(BaseFamily):
         values = values_at(self.parameters, share)
         target = self._control.target
         if target is not None:
-            values = np.concatenate([values, target.draw(rng, n)], 1)
+            places = target.draw(rng, n)
+            values = np.concatenate([values, places], 1)
         return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

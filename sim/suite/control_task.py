@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     from dm_control import suite
 
 SEEDS = 2**32  # that dm_control's RandomState takes
-TIME_LIMIT = 1000  # control steps of an episode, of every task of the suite
+HORIZON = 1000  # actions of an episode, of every task of the suite
 
 
 class ControlTask:
@@ -37,7 +37,7 @@ class ControlTask:
 
     def __init__(self, domain: str, task: str) -> None:
         """Load the task."""
-        environment = suite.load(domain, task)
+        environment = suite.load(domain, task, task_kwargs={"random": 0})
         self._task = environment.task
         self._physics = environment.physics
         self.target = TARGETS.get(f"{domain}-{task}")
@@ -93,17 +93,17 @@ class ControlTask:
 
         dm_control draws them itself, with the task's physics, from a seed that ``rng`` gives.
         """
-        n = len(task)
-        q = np.empty((n, self.model.nq))
-        dq = np.empty((n, self.model.nv))
-        seeds = rng.integers(SEEDS, size=n)
+        seeds = rng.integers(SEEDS, size=len(task))
         fields = scaled_fields(self.model, self._defaults, task)
+        q = []
+        dq = []
         for i, seed in enumerate(seeds.tolist()):
-            write_fields(self.model, {name: value[i] for name, value in fields.items()})
+            own = {name: value[i] for name, value in fields.items()}
+            write_fields(self.model, own)
             mujoco.mj_setConst(self.model, self._data)
             self._task.random.seed(seed)
             with self._physics.reset_context():
                 self._task.initialize_episode(self._physics)
-            q[i] = self._data.qpos
-            dq[i] = self._data.qvel
-        return q, dq
+            q.append(self._data.qpos.copy())
+            dq.append(self._data.qvel.copy())
+        return np.stack(q), np.stack(dq)

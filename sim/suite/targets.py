@@ -36,7 +36,8 @@ class Target:
 
     def place(self, model: mujoco.MjModel, where: Array) -> None:
         """Write a place (3,) m into a model; a body, which has a direction, is not turned."""
-        number = mujoco.mj_name2id(model, OBJECTS[self.kind], self.element)
+        kind = OBJECTS[self.kind]
+        number = mujoco.mj_name2id(model, kind, self.element)
         places = getattr(model, f"{self.kind}_pos")
         places[number] = where[:3]
         if self.kind == "body":
@@ -46,30 +47,40 @@ class Target:
 def _reacher(rng: np.random.Generator, n: int) -> Array:
     angle = rng.uniform(0, 2 * np.pi, n)
     radius = rng.uniform(0.05, 0.2, n)
-    height = np.full(n, 0.01)
-    return np.stack([radius * np.sin(angle), radius * np.cos(angle), height], -1)
+    x = radius * np.sin(angle)
+    y = radius * np.cos(angle)
+    z = np.full(n, 0.01)
+    return np.stack([x, y, z], -1)
 
 
 def _finger(rng: np.random.Generator, n: int) -> Array:
     angle = rng.uniform(-np.pi, np.pi, n)
-    direction = np.stack([np.sin(angle), np.zeros(n), np.cos(angle)], -1)
+    x = np.sin(angle)
+    y = np.zeros(n)
+    z = np.cos(angle)
+    direction = np.stack([x, y, z], -1)
     return FINGER_HINGE + FINGER_RADIUS * direction
 
 
 def _fish(rng: np.random.Generator, n: int) -> Array:
-    return rng.uniform([-0.4, -0.4, 0.1], [0.4, 0.4, 0.3], (n, 3))
+    low = [-0.4, -0.4, 0.1]
+    high = [0.4, 0.4, 0.3]
+    return rng.uniform(low, high, (n, 3))
 
 
 def _swimmer(rng: np.random.Generator, n: int) -> Array:
     is_close = rng.random(n) < CLOSE_SHARE
     half_width = np.where(is_close, 0.3, 2.0)
-    places = rng.uniform(-1, 1, (n, 2)) * half_width[:, None]
-    height = np.full((n, 1), 0.05)
-    return np.concatenate([places, height], 1)
+    x = rng.uniform(-half_width, half_width)
+    y = rng.uniform(-half_width, half_width)
+    z = np.full(n, 0.05)
+    return np.stack([x, y, z], -1)
 
 
 def _manipulator(rng: np.random.Generator, n: int) -> Array:
-    return rng.uniform([-0.4, 0.001, 0.1], [0.4, 0.001, 0.4], (n, 3))
+    low = [-0.4, 0.001, 0.1]
+    high = [0.4, 0.001, 0.4]
+    return rng.uniform(low, high, (n, 3))
 
 
 REACHER = Target("geom", "target", _reacher)
