@@ -16,6 +16,7 @@ from policies.method import Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.nn.noise import standard_normal, uniform
+from policies.nn.repeat import falling_share, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
@@ -32,6 +33,9 @@ class ContextMpcConfig(ModelPlannerConfig):
 
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
+    # share of the model's learning rate that is left when the schedule's iterations are over; it
+    # falls linearly in the second half of these. 1: it stays
+    final_lr_share: PositiveShare = 1.0
     meta_batch: Count = 16  # tasks in a batch
     # most transitions in a context that policy and value are trained under
     max_context: Count = 32
@@ -174,9 +178,13 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
+        c = self.config
         new = self.replay.add(trial)
         self.model.update(new)
-        steps = [self.step() for _ in range(self.config.gradient_steps)]
+        all_steps = c.gradient_steps * c.schedule.iterations
+        share = falling_share(steps_taken(self.optimizer), all_steps, c.final_lr_share)
+        set_learning_rates(self.optimizer, share, (c.lr,))
+        steps = [self.step() for _ in range(c.gradient_steps)]
         statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
         for averaged, current in statistics:
             averaged.copy_(current)

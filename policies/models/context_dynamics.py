@@ -3,7 +3,8 @@
 An encoder reads each transition's measurements of z (``policies.models.posterior``). The networks
 (PE-TS, Chua et al. 2018) predict the change of the observation given z, unrolled over a few steps
 in training (CaDM, Lee et al. 2020). Their noise has one variance per column, the mean squared error
-(the optimal σ of Rybkin et al. 2021).
+(the optimal σ of Rybkin et al. 2021). A reward that depends on the task has networks of its own
+(``policies.models.reward_model``).
 
 Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, K steps
 of a window, P candidates, H planned steps, o observation, a action, l latent, r = 1 where the
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from policies.method import Transition
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
+from policies.models.reward_model import RewardModel
 from policies.models.windows import episode_windows
 from policies.nn.networks import Ensemble
 from policies.nn.noise import standard_normal, uniform
@@ -41,6 +43,7 @@ class DynamicsConfig:
     ensemble_size: Count = 3  # networks (PE-TS has 5)
     # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
     hidden: LayerWidths = (128, 128)
+    reward_hidden: LayerWidths = (64, 64)  # layer widths of the networks that predict rewards
     latent_dim: Width = 4  # dimensions of the latent task
     factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
@@ -85,11 +88,9 @@ class Dynamics(nn.Module):
         super().__init__()
         device = generator.device
         self.config = config
-        self.predict_reward = predict_reward
-        outputs = obs_dim + predict_reward
         context_columns = context_dim(obs_dim, action_dim)
         self.obs_norm = RunningNormalizer(obs_dim, device)
-        self.delta_norm = RunningNormalizer(outputs, device)
+        self.delta_norm = RunningNormalizer(obs_dim, device)
         self.context_norm = RunningNormalizer(context_columns, device)
         self.encoder = Encoder(
             context_columns,
@@ -98,27 +99,26 @@ class Dynamics(nn.Module):
             config.factor_rank,
             generator,
         )
-        ones = torch.ones(config.ensemble_size, outputs, device=device)
+        ones = torch.ones(config.ensemble_size, obs_dim + predict_reward, device=device)
         self.register_buffer("noise_variance", ones)
-        sizes = [obs_dim + action_dim + config.latent_dim, *config.hidden, outputs]
+        sizes = [obs_dim + action_dim + config.latent_dim, *config.hidden, obs_dim]
         self.ensemble = Ensemble(config.ensemble_size, sizes, generator)
+        self.reward_model: RewardModel | None = None
+        if predict_reward:
+            widths = (obs_dim, action_dim, config.latent_dim)
+            hidden = config.reward_hidden
+            self.reward_model = RewardModel(*widths, config.ensemble_size, hidden, generator)
 
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics."""
         self.obs_norm.update(t.obs)
-        self.delta_norm.update(self.target(t, t.obs))
+        self.delta_norm.update(t.next_obs - t.obs)
         self.context_norm.update(context_features(t))
-
-    def target(self, t: Transition, obs: Tensor) -> Tensor:
-        """What the networks predict, (..., o + r): the change from ``obs``, then the reward."""
-        change = t.next_obs - obs
-        if not self.predict_reward:
-            return change
-        reward = t.reward[..., None]
-        return torch.cat([change, reward], -1)
+        if self.reward_model is not None:
+            self.reward_model.update(t)
 
     def delta_std(self) -> Tensor:
-        """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
+        """Standard deviation of each column's change, (o,); 0 for one that never changes."""
         return self.delta_norm.std().float()
 
     def evidence(self, t: Transition, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +145,7 @@ class Dynamics(nn.Module):
         applied: Tensor,
         z: Tensor,
     ) -> Tensor:
-        """Each member's mean prediction (m, b, o + r) from (m, b, ...), in original units."""
+        """Each member's mean change of the observation, (m, b, o), from (m, b, ...)."""
         inputs = torch.cat([self.obs_norm(obs), applied, z], -1)
         out: Tensor = self.ensemble(inputs)
         return self.delta_norm.mean + self.delta_std() * out
@@ -177,31 +177,32 @@ class Dynamics(nn.Module):
         z = belief.reparameterize(noise).flatten(1, 2)  # (m, b·w, l)
 
         window, window_mask = episode_windows(t, mask, start, 0, c.unroll_steps)
-        std = self.delta_std()
-        changing = std > 0  # the columns that are predicted; the others have no error
-        error = self._unroll(window, z)[..., changing] / std[changing]
+        error = self._normalized_errors(window, z)
         square = error.square() * window_mask[..., None]
         steps = window_mask.sum((1, 2))  # (m,)
-        mse = square.sum((1, 2)) / steps.clamp(min=1)[:, None]  # (m, changing)
-        self._update_noise(mse.detach(), changing)
-        variance = self.noise_variance[:, changing]
+        mse = square.sum((1, 2)) / steps.clamp(min=1)[:, None]  # (m, o + r)
+        self._update_noise(mse.detach())
+        variance = self.noise_variance
         nll = 0.5 * (mse / variance + variance.log())
         kl = belief.kl().mean()
         return {"nll": nll.sum(-1).mean(), "kl": c.kl_weight * kl}
 
-    def _unroll(self, window: Transition, z: Tensor) -> Tensor:
-        """Errors (m, b·w, K, o + r) of predicting windows (m, b·w, K, ...) from their first obs.
+    def _normalized_errors(self, window: Transition, z: Tensor) -> Tensor:
+        """Errors (m, b·w, K, o + r) in windows (m, b·w, K, ...), in standard deviations.
 
-        Every step starts where the last prediction ended.
+        Observations are predicted from the window's first one; every step starts where the last
+        prediction ended. Rewards are those of the true transitions.
         """
         obs = window.obs[:, :, 0]
-        obs_dim = obs.shape[-1]
         errors = []
         for k in range(self.config.unroll_steps):
             step = window[:, :, k]
-            outcome = self.predict(obs, step.applied, z)
-            errors.append(self.target(step, obs) - outcome)
-            obs = obs + outcome[..., :obs_dim]
+            obs = obs + self.predict(obs, step.applied, z)
+            error = (step.next_obs - obs) * self.delta_norm.inv_std
+            if self.reward_model is not None:
+                reward_error = self.reward_model.normalized_error(step, z)
+                error = torch.cat([error, reward_error], -1)
+            errors.append(error)
         return torch.stack(errors, 2)
 
     def _sample_windows(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -230,12 +231,11 @@ class Dynamics(nn.Module):
         weighted = _cumulative(weighted)[tasks, known]
         return Posterior(identity + precision, weighted).bounded()
 
-    def _update_noise(self, mse: Tensor, changing: Tensor) -> None:
-        """Move the noise variance of the changing columns toward their mean squared errors."""
+    def _update_noise(self, mse: Tensor) -> None:
+        """Move the noise variance (m, o + r) toward the mean squared errors."""
         c = self.config
         target = mse.clamp(min=c.min_noise_std**2)
-        variance = self.noise_variance[:, changing]
-        self.noise_variance[:, changing] = variance.lerp(target, c.noise_ema_rate)
+        self.noise_variance.copy_(self.noise_variance.lerp(target, c.noise_ema_rate))
 
     def rollout(
         self,
@@ -254,15 +254,17 @@ class Dynamics(nn.Module):
             Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
-        members = len(z)
         rows = n * candidates
-        states = obs.new_empty(steps + 1, members, rows, obs.shape[-1])
-        rewards = obs.new_empty(steps, members, rows, int(self.predict_reward))
+        states = obs.new_empty(steps + 1, len(z), rows, obs.shape[-1])
         states[0] = obs.repeat_interleave(candidates, 0)
         z = z.repeat_interleave(candidates, 1)  # (m, n·P, l)
         actions = actions.flatten(0, 1).transpose(0, 1)  # (H, n·P, a)
         layers = self._folded_layers()
-        predict_steps(layers, states, rewards, actions, z, self.config.bfloat16_rollouts)
+        predict_steps(layers, states, actions, z, self.config.bfloat16_rollouts)
+        if self.reward_model is None:
+            rewards = states.new_empty(steps, len(z), rows, 0)
+        else:
+            rewards = self.reward_model.along(states, actions, z)
         shape = (n, candidates)
         return states.unflatten(2, shape), rewards.unflatten(2, shape)
 

@@ -47,7 +47,7 @@ def rollout_library() -> ctypes.CDLL | None:
     library = _load("rollout_kernel.c")
     if library is not None:
         sizes = 4 * (NUMBER,) + (POINTER, POINTER)
-        library.ensemble_rollout.argtypes = sizes + 3 * (NUMBER,) + 4 * (POINTER,)
+        library.ensemble_rollout.argtypes = sizes + 3 * (NUMBER,) + 3 * (POINTER,)
     return library
 
 

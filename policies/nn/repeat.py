@@ -33,6 +33,15 @@ def steps_taken(optimizer: torch.optim.Adam) -> int:
     return 0
 
 
+def falling_share(steps: int, all_steps: int, final_share: float) -> float:
+    """The share of a learning rate that is left after ``steps`` of ``all_steps`` gradient steps.
+
+    It is 1 in the first half and then falls linearly to ``final_share``.
+    """
+    fallen = min(max(2 * steps / all_steps - 1, 0.0), 1.0)
+    return 1 - fallen * (1 - final_share)
+
+
 def set_learning_rates(optimizer: torch.optim.Adam, share: float, rates: Sequence[float]) -> None:
     """Set the learning rate of each group of parameters, in their order, to a share of its rate."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

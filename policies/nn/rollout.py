@@ -1,6 +1,6 @@
 """Predictions of an ensemble of networks over many steps, for planning.
 
-Axes: m members, H steps, b rows, o observation, a action, l latent, r reward.
+Axes: m members, H steps, b rows, o observation, a action, l latent.
 """
 
 import torch
@@ -15,20 +15,15 @@ BLOCK_ROWS = 512  # rows predicted at a time on a CPU: what stays in a core's ca
 def predict_steps(
     layers: list[Layer],
     states: Tensor,
-    rewards: Tensor,
     actions: Tensor,
     z: Tensor,
     bfloat16: bool,
 ) -> None:
-    """Fill in states and rewards.
-
-    A network reads observation, action and z, and gives the change of the observation and the
-    reward.
+    """Fill in the states; a network reads observation, action and z, and gives the change.
 
     Args:
         layers: weight (m, i, k) and bias (m, 1, k) of each, with ReLU between them.
         states: (H + 1, m, b, o), the first one given.
-        rewards: (H, m, b, r).
         actions: (H, b, a).
         z: (m, b, l).
         bfloat16: multiply in bfloat16, where the processor can and a compiler is
@@ -40,28 +35,25 @@ def predict_steps(
     first_weight = layers[0][0]
     last_weight = layers[-1][0]
     inputs = states.shape[-1] + actions.shape[-1] + z.shape[-1]
-    outputs = states.shape[-1] + rewards.shape[-1]
+    outputs = states.shape[-1]
     if (inputs, outputs) != (first_weight.shape[1], last_weight.shape[2]):
         raise ValueError(f"the network does not have {inputs} inputs and {outputs} outputs")
-    steps, members, rows, _ = rewards.shape
-    lead = (steps + 1, members, rows)
-    if lead != states.shape[:3] or (steps, rows) != actions.shape[:2] or lead[1:] != z.shape[:2]:
+    steps, rows, _ = actions.shape
+    members = len(z)
+    if states.shape[:3] != (steps + 1, members, rows) or z.shape[1] != rows:
         raise ValueError(f"not all tensors are of {steps} steps, {members} members, {rows} rows")
     on_cpu = states.device.type == "cpu"
-    if bfloat16 and on_cpu and _predict_compiled(layers, states, rewards, actions, z):
+    if bfloat16 and on_cpu and _predict_compiled(layers, states, actions, z):
         return
     block_rows = BLOCK_ROWS if on_cpu else rows
     for first in range(0, rows, block_rows):
         block = slice(first, first + block_rows)
-        _predict_block(
-            layers, states[:, :, block], rewards[:, :, block], actions[:, block], z[:, block]
-        )
+        _predict_block(layers, states[:, :, block], actions[:, block], z[:, block])
 
 
 def _predict_block(
     layers: list[Layer],
     states: Tensor,
-    rewards: Tensor,
     actions: Tensor,
     z: Tensor,
 ) -> None:
@@ -78,21 +70,18 @@ def _predict_block(
         h = x
         for weight, bias in inner_layers:
             h = torch.baddbmm(bias, h, weight).relu_()
-        outcome = torch.baddbmm(last_bias, h, last_weight)
-        x_obs += outcome[..., :obs_dim]
+        x_obs += torch.baddbmm(last_bias, h, last_weight)
         states[t + 1] = x_obs
-        rewards[t] = outcome[..., obs_dim:]
 
 
 def _predict_compiled(
     layers: list[Layer],
     states: Tensor,
-    rewards: Tensor,
     actions: Tensor,
     z: Tensor,
 ) -> bool:
     """The same for all rows, in one call; False, with nothing done, where it is not compiled."""
-    given = (states, rewards, actions, z, layers[0][0])
+    given = (states, actions, z, layers[0][0])
     library = rollout_library() if all(map(is_plain, given)) else None
     if library is None:
         return False
@@ -104,9 +93,9 @@ def _predict_compiled(
     sizes = [*inputs, layers[-1][0].shape[2]]
     actions = actions.contiguous()
     z = z.contiguous()
-    steps, members, rows, _ = rewards.shape
+    steps, rows, _ = actions.shape
     widths = [states.shape[-1], actions.shape[-1], z.shape[-1]]
-    shape = [members, rows, steps, len(layers), long_array(sizes)]
-    arrays = pointers((states, rewards, actions, z))
+    shape = [len(z), rows, steps, len(layers), long_array(sizes)]
+    arrays = pointers((states, actions, z))
     check(library.ensemble_rollout(*shape, *pointers([parameters]), *widths, *arrays))
     return True

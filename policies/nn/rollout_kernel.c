@@ -133,15 +133,13 @@ static Layer prepare(const float *weight, long inputs, long outputs, int is_firs
 /* Predict the rows of one member.
 
 states (steps + 1, rows, obs): the first one is given. A layer's inputs are observation, action and
-latent; its outputs the change of the observation, then the reward. All arrays are those of one
-member; `state_step` and `reward_step` are the distances from one step to the next. */
+latent; its outputs the change of the observation. All arrays are those of one member; `state_step`
+is the distance from one step to the next. */
 static void predict(
     const Layer *layers, long count, long rows, long steps, long obs, long action, long latent,
-    float *states, long state_step, float *rewards, long reward_step, const float *actions,
-    const float *z, float *x, void *hidden[2]) {
+    float *states, long state_step, const float *actions, const float *z, float *x,
+    void *hidden[2]) {
     const long inputs = obs + action + latent;
-    const Layer *last = layers + count - 1;
-    const long reward = last->outputs - obs;
     for (long first = 0; first < rows; first += BLOCK) {
         const long block = rows - first < BLOCK ? rows - first : BLOCK;
         memset(x, 0, sizeof(float) * BLOCK * inputs);
@@ -166,9 +164,6 @@ static void predict(
                 float *state = states + (t + 1) * state_step + (first + r) * obs;
                 for (long c = 0; c < obs; c++)
                     state[c] = x[r * inputs + c] += outcome[r * stride + c];
-                memcpy(
-                    rewards + t * reward_step + (first + r) * reward, outcome + r * stride + obs,
-                    sizeof(float) * reward);
             }
         }
     }
@@ -177,16 +172,14 @@ static void predict(
 /* The predictions of all members.
 
 parameters (members, ...): weight (i, k) and bias (k) of each layer; states (steps + 1, members,
-rows, obs), the first one given; rewards (steps, members, rows, r); actions (steps, rows, action);
-z (members, rows, latent). Returns 0, or 1 without memory. */
+rows, obs), the first one given; actions (steps, rows, action); z (members, rows, latent). Returns
+0, or 1 without memory. */
 int ensemble_rollout(
     long members, long rows, long steps, long count, const long *sizes, const float *parameters,
-    long obs, long action, long latent, float *states, float *rewards, const float *actions,
-    const float *z) {
+    long obs, long action, long latent, float *states, const float *actions, const float *z) {
     long width = 0, length = 0;
     for (long l = 0; l <= count; l++) width = sizes[l] > width ? sizes[l] : width;
     for (long l = 0; l < count; l++) length += (sizes[l] + 1) * sizes[l + 1];
-    const long reward = sizes[count] - obs;
     const long space = BLOCK * padded(width);
     float *x = malloc(sizeof(float) * 3 * space);
     Layer *layers = calloc(count, sizeof(Layer));
@@ -202,8 +195,7 @@ int ensemble_rollout(
         if (!failed)
             predict(
                 layers, count, rows, steps, obs, action, latent, states + m * rows * obs,
-                members * rows * obs, rewards + m * rows * reward, members * rows * reward, actions,
-                z + m * rows * latent, x, hidden);
+                members * rows * obs, actions, z + m * rows * latent, x, hidden);
         for (long l = 0; l < count; l++) {
             free(layers[l].bias);
             free((void *)layers[l].weight);

@@ -28,6 +28,7 @@ from policies.config import (
 from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.flat_mlp import FlatMlp
 from policies.nn.noise import standard_normal
+from policies.nn.repeat import falling_share
 from policies.nn.squashed_gaussian import squashed_gaussian, squashed_mean
 from policies.ranges import (
     Count,
@@ -86,9 +87,8 @@ class SacConfig(MethodConfig):
 
     def lr_share(self, steps: int) -> float:
         """The share of the learning rates that is left after a number of gradient steps."""
-        done = steps / (self.gradient_steps * self.schedule.iterations)
-        fallen = min(max(2 * done - 1, 0.0), 1.0)
-        return 1 - fallen * (1 - self.final_lr_share)
+        all_steps = self.gradient_steps * self.schedule.iterations
+        return falling_share(steps, all_steps, self.final_lr_share)
 
 
 class Sac(nn.Module):

@@ -138,11 +138,15 @@ def test_a_rollout_is_prediction_step_by_step(predict_reward: bool, bfloat16: bo
                 state = obs[world].expand(3, 1, OBS)
                 for t in range(steps):
                     action = actions[world, i, t].expand(3, 1, A)
-                    outcome = model.predict(state, action, z[:, world : world + 1])
-                    state = state + outcome[..., :OBS]
-                    torch.testing.assert_close(states[t + 1, :, world, i], state[:, 0], **close)
-                    reward = outcome[:, 0, OBS:]
-                    torch.testing.assert_close(rewards[t, :, world, i], reward, **close)
+                    own_z = z[:, world : world + 1]
+                    next_state = state + model.predict(state, action, own_z)
+                    torch.testing.assert_close(
+                        states[t + 1, :, world, i], next_state[:, 0], **close
+                    )
+                    if model.reward_model is not None:
+                        reward = model.reward_model(state, action, next_state, own_z)
+                        torch.testing.assert_close(rewards[t, :, world, i], reward[:, 0], **close)
+                    state = next_state
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
@@ -185,7 +189,7 @@ def test_normalized_targets_return_to_their_units_and_the_statistics_are_saved()
     """A network that is exact in normalized units gives the true change."""
     model = make_model()
     t = make_ticks((32,), seed=9)
-    change = model.target(t, t.obs)
+    change = t.next_obs - t.obs
     std = model.delta_std()
     back = model.delta_norm.mean + std * model.delta_norm(change)
     torch.testing.assert_close(back[:, :2], change[:, :2], atol=1e-5, rtol=1e-5)
@@ -222,6 +226,33 @@ def test_a_window_ends_with_the_trial() -> None:
     two_ticks = torch.arange(6).expand(4, 6) < 2
     spoiled = map_tensors(spoil_end, t)
     assert nll(make_model(), t, two_ticks) == nll(make_model(), spoiled, two_ticks)
+
+
+def test_a_reward_is_predicted_from_the_next_observation_that_came() -> None:
+    """Its error does not contain the error of the predicted observation."""
+    t = make_ticks((4, 6))
+    mask = torch.ones(4, 6, dtype=torch.bool)
+    model = make_model(predict_reward=True)
+    reward_model = model.reward_model
+    assert reward_model is not None
+    read: list[Tensor] = []
+    reward_model.register_forward_pre_hook(lambda _module, inputs: read.append(inputs[2]))
+    model.loss(t, mask, random(0))
+    true = t.next_obs.flatten(0, 1)
+    for next_obs in torch.cat(read).flatten(0, -2):
+        assert (true - next_obs).abs().sum(-1).min() == 0
+
+
+def test_the_reward_tells_about_the_task() -> None:
+    """The likelihood of rewards reaches the encoder, also where observations tell nothing."""
+    t = make_ticks((4, 6))
+    mask = torch.ones(4, 6, dtype=torch.bool)
+    model = make_model(predict_reward=True)
+    with torch.no_grad():
+        model.ensemble.weights[-1].zero_()  # the observations tell nothing
+    model.loss(t, mask, random(0))["nll"].backward()
+    gradients = [p.grad for p in model.encoder.parameters()]
+    assert any(g is not None and g.abs().sum() > 0 for g in gradients)
 
 
 def test_no_window_is_predicted_from_a_context_that_contains_it() -> None:

@@ -1,4 +1,4 @@
-"""Learning rates with soft actor-critic fall in the second half of the schedule, if asked to."""
+"""Learning rates fall in the second half of the schedule, if asked to."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,9 +9,11 @@ import torch
 from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from policies.method import CollectionSchedule
+from policies.methods.context_mpc import ContextMPC, ContextMpcConfig
 from policies.methods.oracle import Oracle
 from policies.methods.pearl import Pearl, PearlConfig
 from policies.methods.rma import Rma, RmaConfig
+from policies.planning.icem import IcemConfig
 from policies.rl.sac import SacConfig
 from sim.families.point import Point
 from sim.vec_world import VecWorld
@@ -33,6 +35,12 @@ SAC = SacConfig(
 CONFIGS = {
     Oracle: SAC,
     Pearl: PearlConfig(sac=SAC, encoder_hidden=(16,), encoder_lr=2e-2),
+    ContextMPC: ContextMpcConfig(
+        planner=IcemConfig(horizon=2, num_samples=4, num_elites=2, num_kept_elites=1, iterations=1),
+        gradient_steps=3,
+        final_lr_share=0.25,
+        schedule=SCHEDULE,
+    ),
     Rma: RmaConfig(sac=SAC, teacher_iterations=3, history=40, channels=8, encoder_lr=2e-2),
 }
 SHARES = [1.0, 1.0, 1.0, 0.625, 0.25, 0.25]  # in six iterations of a schedule of four
