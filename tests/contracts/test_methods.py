@@ -9,7 +9,6 @@ import faraway
 import numpy as np
 import pytest
 import torch
-from suite_sample import SAMPLE
 from torch import Tensor
 
 from adaptation.no_adaptation import NoAdaptation
@@ -220,7 +219,7 @@ def test_a_method_that_has_learned_continues_from_its_state(name: str) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("family", [*sorted(FAMILIES), SAMPLE[1]])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 @every_method
 def test_every_method_is_saved_and_loaded_for_every_family(
     tmp_path: Path, name: str, family: str
