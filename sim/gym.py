@@ -33,6 +33,7 @@ from sim.gym_info import (
     task_values,
     with_masks,
 )
+from sim.suite.names import suite_names
 from sim.vec_world import VecWorld
 
 Frame: TypeAlias = NDArray[np.uint8]  # (h, w, 3)
@@ -267,10 +268,15 @@ def spaces(family: Family) -> tuple[Box, Box]:
     return obs, action
 
 
+def environment_id(family: str) -> str:
+    """Gymnasium's name of a family: ``pliant/FAMILY-v0``, with - for the slash of the suite's."""
+    return f"pliant/{family.replace('/', '-')}-v0"
+
+
 def register() -> None:
-    """Make every registered family known to Gymnasium, as ``pliant/FAMILY-v0``."""
-    for family in FAMILIES:
-        name = f"pliant/{family}-v0"
+    """Make every family known to Gymnasium by its ``environment_id``."""
+    for family in (*FAMILIES, *suite_names()):
+        name = environment_id(family)
         if name not in gymnasium.registry:
             gymnasium.register(
                 name,

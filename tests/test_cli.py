@@ -112,7 +112,9 @@ def test_list_prints_what_is_registered_without_importing_it() -> None:
         "drivers",
         "trackers",
         "emulators",
+        "suite",
     }
+    assert "suite/walker-walk" in names["suite"]
     for kind, table in REGISTRIES.items():
         assert names[kind] == sorted(table)
 

@@ -15,6 +15,7 @@ from policies.methods import METHODS
 from robots.catalog import ARMS
 from sim.engines import ENGINES
 from sim.families import FAMILIES
+from sim.suite.names import PREFIX, suite_names
 
 if TYPE_CHECKING:
     from policies.settings import Setting
@@ -34,7 +35,10 @@ HEADINGS = ("setting", "value", "source", "unit", "meaning")
 
 @dataclass(frozen=True)
 class List:
-    """List the families, methods, arms, engines, drivers, trackers and emulators."""
+    """List the families, methods, arms, engines, drivers, trackers and emulators.
+
+    The tasks of dm_control's suite are families as well; their names begin with suite/.
+    """
 
     as_json: Json = False
 
@@ -43,6 +47,9 @@ class List:
         names = {kind: sorted(table) for kind, table in REGISTRIES.items()}
         for kind, entries in names.items():
             print(f"{kind:<9} {' '.join(entries) or '-'}")
+        names["suite"] = suite_names()  # families, too
+        tasks = [name.removeprefix(PREFIX) for name in names["suite"]]
+        print(f"{PREFIX:<9} {' '.join(tasks)}")
         return names
 
 

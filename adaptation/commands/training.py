@@ -28,7 +28,7 @@ from policies.methods import METHODS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
-from sim.families import FAMILIES, full_name
+from sim.families import FAMILIES, file_name
 
 if TYPE_CHECKING:
     from adaptation.runs.records import TrainProgress
@@ -188,9 +188,8 @@ class Train:
             return self.out
         family = str(self.family).rpartition(":")[2]
         method = str(self.method).rpartition(":")[2]
-        if self.arm is not None:
-            family = full_name(family, self.arm.rpartition(":")[2])
-        return Path("runs") / f"{method}-{family}-{self.seed}"
+        arm = None if self.arm is None else self.arm.rpartition(":")[2]
+        return Path("runs") / f"{method}-{file_name(family, arm)}-{self.seed}"
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_OPTIONS}

@@ -13,7 +13,7 @@ from adaptation.runs.files import check_writable, whole_file
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.world import Family
-from sim.families import full_name, make_family
+from sim.families import file_name, make_family
 from sim.rendering import (
     Clip,
     Image,
@@ -54,7 +54,7 @@ def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = No
             )
         show_window(family, seed)
         return None
-    out = out or Path(f"{full_name(family.name, arm)}.mp4")
+    out = out or Path(f"{file_name(family.name, arm)}.mp4")
     check_out(out, family)
     write_clips(out, family, [record_trial(family, seed)])
     return out

@@ -81,7 +81,7 @@ def menu() -> list[Any]:
     return [
         {"Start": "index.md"},
         {"Guides": guides},
-        {"Families": ["families.md", *families]},
+        {"Families": ["families.md", *families, {"suite/DOMAIN-TASK": "families/suite.md"}]},
         {"Settings": ["settings/index.md", *settings]},
         {"Python": api},
         {"Evidence": evidence},

@@ -11,6 +11,7 @@ ENGINES = Registry(
         "mujoco": "sim.engines.mujoco:MujocoEngine",
         "bullet": "sim.engines.bullet:BulletEngine",
         "ideal": "sim.engines.ideal:IdealEngine",
+        "dm_control": "sim.engines.suite:SuiteEngine",
     },
 )
 

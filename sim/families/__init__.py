@@ -1,13 +1,33 @@
 """Task families: one file each, pure and batched; none imports an engine."""
 
+from collections.abc import Callable
+from functools import partial
 from inspect import signature
 
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.registry import Registry
 from robots.world import Family
+from sim.suite.names import PREFIX, domain_and_task, suite_names
 
-FAMILIES = Registry(
+
+class FamilyRegistry(Registry):
+    """The families, and the tasks of dm_control's suite, which iteration leaves out."""
+
+    def __getitem__(self, name: str) -> Callable[..., Family]:
+        """A family's class, or what makes one of the suite's; errors as of ``Registry``."""
+        if not name.startswith(PREFIX):
+            kind: Callable[..., Family] = super().__getitem__(name)
+            return kind
+        domain, task = domain_and_task(name)
+        return partial(self["sim.families.suite:Suite"], domain, task)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name can be looked up; nothing is imported to find out."""
+        return name in suite_names() or super().__contains__(name)
+
+
+FAMILIES = FamilyRegistry(
     "family",
     "pliant.families",
     {
@@ -35,6 +55,11 @@ FAMILIES = Registry(
 def full_name(family: str, arm: str | None) -> str:
     """What tells a family with one arm from the family with another, such as reach-viperx."""
     return family if arm is None else f"{family}-{arm}"
+
+
+def file_name(family: str, arm: str | None) -> str:
+    """``full_name`` as a part of a file's name, without the slash of suite/walker-walk."""
+    return full_name(family, arm).replace("/", "-")
 
 
 def make_family(name: str, arm: str | None = None) -> Family:

@@ -3,21 +3,19 @@
 from robots.scene import Scene
 from robots.signals import Array
 from robots.world import Family
-from sim.engines.base import is_registered
 from sim.rendering.canvas import open_canvas
 from sim.rendering.clip import Clip, Image, make_clip
+from sim.rendering.open_stage import open_stage
 from sim.rendering.plane import draw_plane
-from sim.rendering.stage import Stage
-from sim.scene_model import body_model
 from sim.vec_world import VecWorld
 
 
 def draw(scene: Scene, clip: Clip, times: Array) -> list[Image]:
     """Pictures of a clip at some moments (S,) s."""
-    if not is_registered(body_model, scene.body):
-        return draw_plane(clip, times)
     shown = clip.resample(times)
-    stage = Stage(scene, shown)
+    stage = open_stage(scene.body, scene, shown)
+    if stage is None:
+        return draw_plane(clip, times)
     images = []
     with open_canvas(stage) as canvas:
         for i, t in enumerate(times.tolist()):

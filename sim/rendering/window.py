@@ -6,11 +6,9 @@ import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.world import Family
-from sim.engines.base import is_registered
 from sim.rendering.camera import aim, view_of
 from sim.rendering.clip import make_clip
-from sim.rendering.stage import Stage
-from sim.scene_model import body_model
+from sim.rendering.open_stage import open_stage
 from sim.vec_world import VecWorld
 
 
@@ -22,15 +20,15 @@ def show_window(family: Family, seed: int) -> None:
     """
     from mujoco import viewer  # needs a display
 
-    if not is_registered(body_model, family.body):
-        message = f"{family.name} has nothing to show in a window; name a .mp4 or .png with --out"
-        raise BadArgumentError(message)
     rng = np.random.default_rng(seed)
     world = VecWorld(family, n=1, seed=seed)
     task = family.sample(rng, 1)
     world.reset(task)
     now = make_clip(family.name, task, np.zeros(1), [world.signals])
-    stage = Stage(family.scene, now)
+    stage = open_stage(family.body, family.scene, now)
+    if stage is None:
+        message = f"{family.name} has nothing to show in a window; name a .mp4 or .png with --out"
+        raise BadArgumentError(message)
     view = view_of(family.body)
     camera = aim(view, now.q[0])
     action_shape = (1, len(family.action.spec))

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from suite_sample import SAMPLE
 
 from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.signals import Array, Setpoint, Signals, Torque
@@ -11,6 +12,7 @@ from robots.world import Family, Start, Task
 from sim.engines import ENGINES
 from sim.engines.base import Engine
 from sim.families import FAMILIES
+from sim.suite.body import SuiteBody
 
 SUBSTEPS = 5
 ARM_TIMESTEP = 0.002  # s, with which an arm's tick of ``SUBSTEPS`` is 10 ms in every test
@@ -29,7 +31,7 @@ SAMPLED_FIELDS = (
 
 def families_on(name: str) -> list[Family]:
     """The registered families that an engine supports."""
-    families = [kind() for kind in FAMILIES.values()]
+    families = [FAMILIES[each]() for each in (*FAMILIES, *SAMPLE)]
     return [family for family in families if ENGINES[name].supports(family.scene)]
 
 
@@ -38,13 +40,16 @@ def _supported_bodies() -> list[tuple[str, type[Body]]]:
     pairs = []
     for name in sorted(ENGINES):
         bodies = [family.body for family in families_on(name)]
-        for kind in (ArmSpec, Walker, FreeWalker):
+        for kind in (ArmSpec, Walker, FreeWalker, SuiteBody):
             if any(type(body) is kind for body in bodies):
                 pairs.append((name, kind))
     return pairs
 
 
 SUPPORTED = _supported_bodies()
+every_arm_engine = pytest.mark.parametrize(
+    "name", [name for name, kind in SUPPORTED if kind is ArmSpec]
+)
 every_engine = pytest.mark.parametrize("name", sorted(ENGINES))
 every_body = pytest.mark.parametrize(
     ("name", "kind"), SUPPORTED, ids=[f"{name}-{kind.__name__}" for name, kind in SUPPORTED]
@@ -100,14 +105,15 @@ def hold(q: Array) -> Setpoint:
 
 def root_widths(kind: type[Body]) -> tuple[int, int]:
     """How many columns the root joints of a kind of body have in q and in dq."""
-    widths = {ArmSpec: (0, 0), Walker: (3, 3), FreeWalker: (7, 6)}
+    # Of the suite's bodies the first is the finger: what it turns has no motor.
+    widths = {ArmSpec: (0, 0), Walker: (3, 3), FreeWalker: (7, 6), SuiteBody: (1, 1)}
     return widths[kind]
 
 
 def moving_command(engine: Engine, start: Start, tick: int) -> Setpoint | Torque:
     """A command for one tick that moves whatever the body is."""
     body = engine.scene.body
-    if not isinstance(body, Walker):
+    if not isinstance(body, Walker | SuiteBody):
         return swing(start, tick)
     phase = 0.5 * tick + np.arange(len(body.joints))
     torque = body.limits.tau * np.sin(phase)

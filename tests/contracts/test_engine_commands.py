@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from engine_parts import (
     SUBSTEPS,
+    SUPPORTED,
+    every_arm_engine,
     every_body,
-    every_engine,
     hold,
     load,
     moving_command,
@@ -16,13 +17,12 @@ from robots.arm import ArmSpec, Body
 from robots.errors import BadArgumentError
 from robots.signals import Setpoint, Torque
 from robots.world import Task
-from sim.engines import ENGINES
 
-PHYSICS = sorted(name for name in ENGINES if name != "ideal")
+PHYSICS = [name for name, kind in SUPPORTED if kind is ArmSpec and name != "ideal"]
 every_physics = pytest.mark.parametrize("name", PHYSICS)
 
 
-@every_engine
+@every_arm_engine
 def test_joints_follow_their_setpoints(name: str) -> None:
     engine, _, start = load(name, 2, ArmSpec)
     for tick in range(60):
@@ -34,7 +34,7 @@ def test_joints_follow_their_setpoints(name: str) -> None:
     engine.close()
 
 
-@every_engine
+@every_arm_engine
 def test_joints_hold_their_place_against_gravity(name: str) -> None:
     engine, _, start = load(name, 2, ArmSpec)
     for _ in range(50):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from engine_parts import (
     SUBSTEPS,
+    every_arm_engine,
     every_body,
     every_engine,
     families_on,
@@ -209,7 +210,7 @@ def test_what_is_not_finite_stays_in_its_world_and_is_reported_until_reset(
     healthy.close()
 
 
-@every_engine
+@every_arm_engine
 def test_a_reading_is_fresh_after_reset_and_after_every_run(name: str) -> None:
     engine, _, start = load(name, 2, ArmSpec)
     body = engine.scene.body
@@ -265,5 +266,5 @@ def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_sce
     reason = "panda with object runs on mujoco, bullet, not on ideal"
     with pytest.raises(BadArgumentError, match=reason):
         engine_for(scene, "ideal")
-    with pytest.raises(UnknownNameError, match="there are: bullet, ideal, mujoco"):
+    with pytest.raises(UnknownNameError, match="there are: bullet, dm_control, ideal, mujoco"):
         engine_for(scene, "unknown")

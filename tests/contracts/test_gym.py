@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from suite_sample import SAMPLE
 
 import sim.gym
 from robots.errors import BadArgumentError
 from robots.signals import Array, Verdict
 from robots.world import Step, Task
 from sim.families import FAMILIES
+from sim.gym import environment_id
 from sim.gym_trials import TrialVectorWrapper, TrialWrapper
 
-every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
+every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), SAMPLE[1]])
 NAMES = ("goal.x", "goal.y")
 
 
@@ -51,14 +53,14 @@ def checked(env: gymnasium.Env[Any, Any]) -> None:
 def test_gymnasiums_own_checker_passes(name: str) -> None:
     if FAMILIES[name]().horizon == 1:
         pytest.skip("the checker refuses an episode of one step")
-    env = gymnasium.make(f"pliant/{name}-v0")
+    env = gymnasium.make(environment_id(name))
     checked(env.unwrapped)
     env.close()
 
 
 @every_family
 def test_a_vector_keeps_the_rules_of_next_step_autoreset(name: str) -> None:
-    envs = gymnasium.make_vec(f"pliant/{name}-v0", num_envs=3)
+    envs = gymnasium.make_vec(environment_id(name), num_envs=3)
     family = FAMILIES[name]()
     assert envs.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     envs.action_space.seed(0)
@@ -141,8 +143,8 @@ def test_without_autoreset_an_ended_episode_must_be_reset() -> None:
 
 @every_family
 def test_a_vector_of_one_is_the_single_environment(name: str) -> None:
-    single = gymnasium.make(f"pliant/{name}-v0")
-    vector = gymnasium.make_vec(f"pliant/{name}-v0", num_envs=1)
+    single = gymnasium.make(environment_id(name))
+    vector = gymnasium.make_vec(environment_id(name), num_envs=1)
     np.testing.assert_array_equal(single.reset(seed=3)[0], vector.reset(seed=3)[0][0])
     rng = np.random.default_rng(0)
     for _ in range(min(5, FAMILIES[name]().horizon)):
@@ -203,7 +205,7 @@ def test_a_task_can_be_asked_for_and_worlds_reset_by_mask() -> None:
 
 @every_family
 def test_a_repeated_task_gives_bitwise_the_same_episode(name: str) -> None:
-    env = gymnasium.make(f"pliant/{name}-v0")
+    env = gymnasium.make(environment_id(name))
     _, info = env.reset(seed=5)
     assert info["task_names"] == FAMILIES[name]().task_names
     by_name = dict(zip(info["task_names"], info["task"], strict=True))
@@ -217,7 +219,7 @@ def test_a_repeated_task_gives_bitwise_the_same_episode(name: str) -> None:
 
 @every_family
 def test_repeated_tasks_give_bitwise_the_same_episodes_in_a_vector(name: str) -> None:
-    envs = gymnasium.make_vec(f"pliant/{name}-v0", num_envs=2)
+    envs = gymnasium.make_vec(environment_id(name), num_envs=2)
     _, info = envs.reset(seed=5)
     assert info["task_names"].tolist() == 2 * [FAMILIES[name]().task_names]
     first = play(envs, 3, seed=5)
@@ -292,7 +294,7 @@ def test_heldout_tasks_can_be_asked_for() -> None:
 
 @every_family
 def test_an_environment_renders_pictures_that_change(name: str) -> None:
-    env = gymnasium.make(f"pliant/{name}-v0", render_mode="rgb_array")
+    env = gymnasium.make(environment_id(name), render_mode="rgb_array")
     env.reset(seed=0)
     first = env.render()
     for _ in range(min(3, FAMILIES[name]().horizon)):

@@ -8,6 +8,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from suite_sample import SAMPLE
 
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.signals import Array
@@ -35,7 +36,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
 UNITS = {"1", "m", "rad", "m/s", "kg", "s"}
-every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
+every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
 
 
