@@ -15,9 +15,9 @@ TORQUE_MARGIN = 0.05
 PROBED = 0.01  # rad from its setpoint, from which a joint is probed; ours: a tool's 5 mm
 STEP = 0.01  # rad by which the setpoint goes ahead of itself: 0.1 rad/s at the retreat's gain
 FOLLOWED = 0.005  # rad; ours: 3 units of a Dynamixel servo
-HANGS = (
-    0.02  # rad; ours: the lag behind a setpoint that is lowered, ``FOLLOWED``, and as much again
-)
+# rad, less than which a setpoint was lowered until a joint that hangs on it followed; ours: twice
+# ``FOLLOWED``, and twice the lag of a soft servo
+HANGS = 0.02
 
 
 class Lean:
