@@ -103,6 +103,19 @@ def emulated_ur() -> Iterator[Remote]:
         here.close()
 
 
+@contextmanager
+def patient_driver(seconds: float = 5.0) -> Iterator[None]:
+    """The driver waits at least this long for a new measurement: the machine may be busy."""
+    from hw_interface.drivers import ur  # needs an extra
+
+    before = ur.PATIENCE
+    ur.PATIENCE = seconds
+    try:
+        yield
+    finally:
+        ur.PATIENCE = before
+
+
 def count_outside(emulator: UrEmulator) -> int:
     return emulator.outside
 

@@ -1,7 +1,13 @@
 """Calls of a vendor's client that may never return."""
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable
+
+# of SCHED_FIFO, for a client's threads; below the control loop's 50: those of ur_rtde wake every
+# 0.1 ms and sometimes wait without sleeping, and would keep the loop from its ticks
+PRIORITY = 45
 
 
 class Bounded:
@@ -16,6 +22,9 @@ class Bounded:
         self._thread.start()
 
     def _run(self) -> None:
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:  # as the control loop that began this call
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
         try:
             self._call()
         except Exception as error:

@@ -20,7 +20,7 @@ import numpy as np
 import rtde_control
 import rtde_receive
 
-from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.bounded import PRIORITY, Bounded
 from hw_interface.drivers.ur_modes import RuntimeState
 from hw_interface.drivers.ur_ports import check_ports
 from robots.driver import REACHED
@@ -40,8 +40,6 @@ LET_GO = 0.5  # s that it may take
 LET_GO_LOOKAHEAD = 0.1  # s: a soft move of some hundredths of a radian
 LET_GO_GAIN = 300.0  # the client's own choice
 ARRIVED = 1e-3  # rad
-# of SCHED_FIFO; below the control loop's 50: these threads wake every 0.1 ms, and would interrupt it
-PRIORITY = 45
 VARIABLES = [  # what the controller measures for us, by the names of the RTDE guide
     "timestamp",
     "actual_q",

@@ -231,3 +231,4 @@ class UrEmulator:
         for listener in self._listeners:
             listener.close()
         self._listeners = []
+        self._selector.close()

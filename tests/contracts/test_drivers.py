@@ -38,7 +38,7 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
         return
     if request.param == "ur":
         pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
-        with emulated_ur.emulated_ur() as remote:
+        with emulated_ur.patient_driver(), emulated_ur.emulated_ur() as remote:
             yield from connected_ur(remote)
         return
     kind = DRIVERS[request.param]
