@@ -388,7 +388,7 @@ def test_a_fault_latches_ends_at_rest_and_goes_on_once_it_is_mended(
         rig.remote.do(press_no_more)
         if fault.event is Event.LINK_LOST:
             rig.watchdog.clear()
-            with pytest.raises(ArmError, match="was lost: .* start the command again"):
+            with pytest.raises(ArmError, match=r"was lost: .* start the command again"):
                 rig.controller.begin_move(FAMILY.ready, rig.now)
             return
         rig.go_on()

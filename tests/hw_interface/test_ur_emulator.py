@@ -2,14 +2,23 @@
 
 import socket
 import struct
+import threading
 
 import numpy as np
 import pytest
 from emulated_ur import UR5E, emulated_ur
 
+from hw_interface.drivers import ur_ports
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
 from hw_interface.drivers.ur_ports import DASHBOARD, RTDE, SCRIPT, check_ports
-from hw_interface.emulators.rtde import HEADER, IN_USE, NOT_FOUND, InputOwners, RtdeSession, make_packet
+from hw_interface.emulators.rtde import (
+    HEADER,
+    IN_USE,
+    NOT_FOUND,
+    InputOwners,
+    RtdeSession,
+    make_packet,
+)
 from hw_interface.emulators.ur_controller import UrController
 from hw_interface.emulators.ur_dashboard import answer
 from hw_interface.emulators.ur_motion import JointTargets
@@ -152,6 +161,27 @@ def test_an_input_belongs_to_one_client_until_its_connection_ends() -> None:
     assert reply_of(second, "I", names) == b"\x00" + f"{IN_USE},{IN_USE}".encode()
     owners.release(first)
     assert reply_of(second, "I", names).endswith(b"INT32,DOUBLE")
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ur_ports, "PATIENCE", 0.2)
+    here, there = socket.socketpair()
+    over = threading.Event()
+
+    def trickle() -> None:
+        there.sendall(HEADER.pack(250, ord("V")))
+        while not over.wait(0.02):
+            there.sendall(b"\x00")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        with here, pytest.raises(OSError, match="in time"):
+            ur_ports._await_data(here)
+    finally:
+        over.set()
+        thread.join()
+        there.close()
 
 
 def test_what_is_no_rtde_costs_the_client_its_connection_and_nobody_else() -> None:
