@@ -257,7 +257,7 @@ class Ur:
             hangs = self._stopping is not None
             with contextlib.suppress(Exception):
                 link.close(keep_commands=hangs)
-            self._is_spent |= hangs or link.is_lost
+            self._is_spent |= link.keeps_client
         self._link = None
         self._state = None
         if self._lease is not None and not self._is_spent:

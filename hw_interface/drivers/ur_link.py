@@ -16,7 +16,7 @@ import contextlib
 import ctypes
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -97,6 +97,11 @@ class UrLink:
             self._streamer = Streamer()
 
     @property
+    def keeps_client(self) -> bool:
+        """Whether there is a client for commands; after ``close``, one that was left behind."""
+        return self._control is not None
+
+    @property
     def program_runs(self) -> bool:
         """Whether a program runs on the controller."""
         return bool(self.measured.getRuntimeState() == RuntimeState.PLAYING)
@@ -140,7 +145,7 @@ class UrLink:
             control.kickWatchdog()
             control.reuploadScript()
 
-        Bounded(upload, "take a program").wait(ANSWER_PATIENCE)
+        self._await_call(upload, "take a program")
         self._await_program(control)
         armed: list[bool] = []
 
@@ -148,9 +153,21 @@ class UrLink:
             armed.append(control.setWatchdog(watchdog))
             control.kickWatchdog()  # returns once the program is ready for targets
 
-        Bounded(arm, "arm its watchdog").wait(ANSWER_PATIENCE)
+        self._await_call(arm, "arm its watchdog")
         if armed != [True]:
             raise RuntimeError("the controller did not arm its watchdog")
+
+    def _await_call(self, call: Callable[[], None], what: str) -> None:
+        """Make a call into the client for commands; one that is left behind loses the link.
+
+        Raises:
+            OSError: it has not returned in time.
+        """
+        try:
+            Bounded(call, what).wait(ANSWER_PATIENCE)
+        except TimeoutError:
+            self.is_lost = True
+            raise
 
     def _await_program(self, control: rtde_control.RTDEControlInterface) -> None:
         """Wait until the program runs, as seen by both of the client's connections.
@@ -257,11 +274,14 @@ class UrLink:
         ]
         # a broken link for commands is left to the client, which may be opening it anew
         is_whole = not self.is_lost and self.measured.isConnected()
-        if self._control is not None and is_whole and not keep_commands:
+        may_close = is_whole and not keep_commands
+        if self._control is not None and may_close:
             closing.append(Bounded(self._control.disconnect, "close its commands"))
         deadline = time.monotonic() + CLOSE_PATIENCE
         for each in closing:
             each.wait(max(0.0, deadline - time.monotonic()))
+        if may_close:
+            self._control = None
 
 
 def _keep(client: T) -> T:
