@@ -199,7 +199,8 @@ class JointState:
     # (j,) rad, what the motors pull towards, where the driver knows it: a soft arm sags below it
     target: Array | None = None
     # (6,) force N and torque N·m of the tool on what it touches, without the weight of the tool
-    # itself; at the origin of the tool's frame, along the axes of the base frame
+    # itself; along the axes of the base frame, at the origin of the tool's frame, or of a
+    # Universal Robots arm at the tool point that is set in its controller
     wrench: Array = field(default_factory=no_wrench)
 
     def __post_init__(self) -> None:

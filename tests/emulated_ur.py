@@ -105,15 +105,18 @@ def emulated_ur() -> Iterator[Remote]:
 
 @contextmanager
 def patient_driver(seconds: float = 5.0) -> Iterator[None]:
-    """The driver waits at least this long for a new measurement: the machine may be busy."""
-    from hw_interface.drivers import ur  # needs an extra
+    """The driver waits this long for a measurement or a call: the machine may be busy."""
+    from hw_interface.drivers import ur, ur_link  # needs an extra
 
-    before = ur.PATIENCE
+    measurement = ur.PATIENCE
+    call = ur_link.CALL_PATIENCE
     ur.PATIENCE = seconds
+    ur_link.CALL_PATIENCE = seconds
     try:
         yield
     finally:
-        ur.PATIENCE = before
+        ur.PATIENCE = measurement
+        ur_link.CALL_PATIENCE = call
 
 
 def count_outside(emulator: UrEmulator) -> int:

@@ -34,7 +34,9 @@ WORD_TIMEOUT = 0.9  # s, for a word to be handled in real time; it stays posted
 POLL = 2e-4  # s between two polls of the published state, at least
 LONGEST_POLL = 2e-3  # s, at most
 POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
-QUIT_TIMEOUT = 5.0  # s, for the control process to brake and end
+# s, for the control process to end: braking and letting go take up to 3.5 s, and a driver may wait
+# for its arm's controller: that of Universal Robots arms 3 s to come to rest, and 3 s to close
+QUIT_TIMEOUT = 12.0
 HANG_TIMEOUT = 1.0  # s, the same for one that hangs
 
 

@@ -1,7 +1,8 @@
 """An arm of Universal Robots' e-series, UR3e to UR30, by the client library ``ur_rtde``.
 
 Each tick streams one position target to a program on the controller (URScript's ``servoj``). The
-program runs, and the controller's watchdog is armed, exactly while the driver is enabled.
+program runs, and the controller's watchdog is armed, exactly while the driver is enabled. A driver
+whose link was lost connects no more: that takes a new process.
 """
 
 import contextlib
@@ -16,9 +17,10 @@ from hw_interface.drivers.bounded import Bounded
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
 from hw_interface.drivers.ur_link import UrLink
 from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
+from hw_interface.drivers.ur_rest import come_to_rest
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
-from robots.driver import Capabilities
+from robots.driver import REACHED, Capabilities
 from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
@@ -71,6 +73,7 @@ class Ur:
         self._lease: Lease | None = None
         self._link: UrLink | None = None
         self._stopping: Bounded | None = None  # the stop that is under way
+        self._is_spent = False  # a client with a lost link was left behind in this process
         self._enabled = False
         self._tripped = False  # the program has ended by itself, or the speed was reduced
         self._refusals = 0
@@ -82,10 +85,13 @@ class Ur:
 
         Raises:
             ArmError: another program drives this arm.
-            OSError: no controller answers at this address.
+            OSError: no controller answers at this address, or the link was lost before.
             RuntimeError: it is another arm, or not ready; the message says what to do.
         """
         self.disconnect()
+        if self._is_spent:
+            lost = f"the link to {self.options.port} was lost"
+            raise OSError(f"{lost}: look at the arm and the cable, and start the command again")
         address = _resolve(self.options.port)  # one lease, by whatever name
         lease = Lease(address)
         lease.take()
@@ -112,7 +118,7 @@ class Ur:
 
         Raises:
             RuntimeError: the arm is not ready, or the program or the watchdog does not start.
-            OSError: the controller does not answer.
+            OSError: the controller does not answer, or the link was lost.
         """
         self._enabled = False
         self._finish_stop()
@@ -143,6 +149,7 @@ class Ur:
         for _ in range(TORN_READS):
             q = np.array(measured.getActualQ())
             dq = np.array(measured.getActualQd())
+            target = np.array(measured.getTargetQ())
             force = np.array(measured.getActualTCPForce())
             newest = measured.getTimestamp()
             if newest == stamp:
@@ -154,6 +161,7 @@ class Ur:
             tau=np.full_like(q, np.nan),
             stamp=stamp,
             condition=self._condition(),
+            target=target if np.abs(target - q).max() < REACHED else None,
             wrench=_to_wrench(force),
         )
 
@@ -177,11 +185,10 @@ class Ur:
         """Send a command; ignored unless enabled, and where the last reading was lost.
 
         Raises:
-            BadArgumentError: it is not finite; the client would pass it on.
+            BadArgumentError: it is not finite.
             RuntimeError: the program has not taken the last commands.
+            OSError: the link is lost.
         """
-        if not np.isfinite(command.q).all():
-            raise BadArgumentError(f"a command must be finite, got {command.q}")
         if not self._enabled or self._tripped or not self._is_fresh:
             return
         taken = self.link.servo(command.q, self.options.lookahead, self.options.gain)
@@ -190,14 +197,18 @@ class Ur:
             raise RuntimeError("the control program on the controller takes no commands")
 
     def stop(self) -> None:
-        """Brake and end the program, in the background; what presses is let go of first."""
+        """Brake and end the program, in the background, and let go of what presses."""
         if self._enabled:
             self._enabled = False
             self._begin_stop()
 
     def _begin_stop(self) -> None:
         link = self.link
-        self._stopping = Bounded(link.come_to_rest, "stop")
+
+        def rest() -> None:
+            come_to_rest(link)
+
+        self._stopping = Bounded(rest, "stop")
 
     def _finish_stop(self) -> None:
         """Wait for a stop that is under way.
@@ -206,10 +217,13 @@ class Ur:
             OSError: it does not end.
             RuntimeError: it failed.
         """
-        stopping = self._stopping
-        self._stopping = None
-        if stopping is not None:
-            stopping.wait(STOP_PATIENCE)
+        if self._stopping is None:
+            return
+        try:
+            self._stopping.wait(STOP_PATIENCE)
+        finally:
+            if not self._stopping.is_running:
+                self._stopping = None
 
     def torque_off(self) -> None:
         """Put the brakes on and take the power off the motors; the pendant switches them on again.
@@ -230,17 +244,23 @@ class Ur:
             time.sleep(POLL)
 
     def disconnect(self) -> None:
-        """Come to rest and close; a program that cannot be ended keeps its watchdog."""
+        """Come to rest and close; a program that cannot be ended keeps its watchdog.
+
+        Where the client does not return, or its link was lost, it stays behind, and the lease with
+        it: until this process ends no other one may command this arm.
+        """
         self.stop()
         link = self._link
         if link is not None:
             with contextlib.suppress(Exception):
                 self._finish_stop()
+            hangs = self._stopping is not None
             with contextlib.suppress(Exception):
-                link.close()
+                link.close(keep_commands=hangs)
+            self._is_spent |= link.keeps_client
         self._link = None
         self._state = None
-        if self._lease is not None:
+        if self._lease is not None and not self._is_spent:
             self._lease.release()
             self._lease = None
 

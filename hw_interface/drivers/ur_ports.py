@@ -31,7 +31,8 @@ def check_ports(address: str) -> None:
         try:
             with socket.create_connection((address, port), PATIENCE) as connection:
                 if port == DASHBOARD:
-                    _receive(connection, 1)  # of its greeting
+                    deadline = time.monotonic() + PATIENCE
+                    _receive(connection, 1, deadline)  # of its greeting
                 elif port == RTDE:
                     _await_data(connection)
         except OSError as error:
@@ -48,16 +49,18 @@ def _await_data(connection: socket.socket) -> None:
     deadline = time.monotonic() + PATIENCE
     found = 0
     while found != DATA:
-        if time.monotonic() > deadline:
-            raise TimeoutError("no measurement comes")
-        size, found = HEADER.unpack(_receive(connection, HEADER.size))
-        _receive(connection, size - HEADER.size)
+        size, found = HEADER.unpack(_receive(connection, HEADER.size, deadline))
+        _receive(connection, size - HEADER.size, deadline)
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
-    """Exactly ``size`` bytes; OSError where they do not come."""
+def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:
+    """Exactly ``size`` bytes; OSError where they have not come by ``deadline`` s."""
     data = b""
     while len(data) < size:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("its answer does not come in time")
+        connection.settimeout(remaining)
         more = connection.recv(size - len(data))
         if not more:
             raise ConnectionError("it closed the connection")

@@ -11,6 +11,7 @@ from enum import IntEnum
 HEADER = struct.Struct(">HB")
 PROTOCOL_VERSION = 2
 NOT_FOUND = "NOT_FOUND"
+IN_USE = "IN_USE"
 OUTPUT_RECIPE = 1  # its number: a connection has one
 
 Value = float | int | Sequence[float] | Sequence[int]
@@ -101,7 +102,7 @@ class Recipe:
         """Look up the types; a name that is not in ``known`` gets the type NOT_FOUND."""
         self.names = tuple(names)
         self.types = tuple(known.get(name, NOT_FOUND) for name in names)
-        self.is_whole = NOT_FOUND not in self.types
+        self.is_whole = NOT_FOUND not in self.types and IN_USE not in self.types
         self._structs = []
         for kind in self.types:
             layout = FORMATS.get(kind, "")
@@ -165,12 +166,45 @@ class PacketReader:
             yield kind, payload
 
 
+class InputOwners:
+    """Which connection writes which input: an input belongs to one connection at a time."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, RtdeSession] = {}
+
+    def claim(self, session: "RtdeSession", names: Sequence[str]) -> dict[str, str]:
+        """The types of inputs, by name: IN_USE for one that belongs to another connection.
+
+        The connection gets all of the inputs or none.
+        """
+        types = dict(INPUT_TYPES)
+        for name in names:
+            if self._owners.get(name, session) is not session:
+                types[name] = IN_USE
+        if IN_USE not in types.values():
+            for name in names:
+                self._owners[name] = session
+        return types
+
+    def release(self, session: "RtdeSession") -> None:
+        """Give up the inputs of a connection that has ended."""
+        self._owners = {name: each for name, each in self._owners.items() if each is not session}
+
+
 class RtdeSession:
     """One client's connection: its recipes, and whether data is being sent."""
 
-    def __init__(self, version: tuple[int, int, int, int]) -> None:
-        """``version`` is the controller's software: major, minor, bugfix, build."""
+    def __init__(
+        self, version: tuple[int, int, int, int], owners: "InputOwners | None" = None
+    ) -> None:
+        """Begin without recipes.
+
+        Args:
+            version: the controller's software: major, minor, bugfix, build.
+            owners: which connection writes which input, shared by all connections.
+        """
         self.version = version
+        self._owners = InputOwners() if owners is None else owners
         self.outputs: Recipe | None = None
         self.inputs: list[Recipe] = []  # numbered from 1 in the order of their arrival
         self.is_started = False
@@ -210,7 +244,8 @@ class RtdeSession:
                 number = OUTPUT_RECIPE if self.outputs.is_whole else 0
                 return make_packet(kind, bytes([number]) + _join(self.outputs.types))
             case PacketType.SETUP_INPUTS:
-                recipe = Recipe(_split_names(payload), INPUT_TYPES)
+                input_names = _split_names(payload)
+                recipe = Recipe(input_names, self._owners.claim(self, input_names))
                 self.inputs.append(recipe)
                 number = len(self.inputs) if recipe.is_whole else 0
                 return make_packet(kind, bytes([number]) + _join(recipe.types))

@@ -10,11 +10,12 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hw_interface.emulators import Physics
-from hw_interface.emulators.rtde import RtdeSession
+from hw_interface.emulators.rtde import InputOwners, RtdeSession, Value
 from hw_interface.emulators.ur_controller import UrController
 from hw_interface.emulators.ur_dashboard import GREETING, VERSION, answer
 from robots.arm import ArmSpec
@@ -43,6 +44,7 @@ class Faults:
     mute: bool = False  # no measurement is sent
     frozen: bool = False  # the same measurement is sent again and again
     deaf: bool = False  # nothing that arrives is read
+    lag: int = 0  # cycles by which a client that sends commands gets its measurements later
 
 
 @dataclass
@@ -51,8 +53,8 @@ class _Client:
 
     socket: socket.socket
     port: int
+    session: RtdeSession
     text: str = ""  # of a line or a script that is not complete
-    session: RtdeSession = field(default_factory=lambda: RtdeSession(VERSION))
 
 
 class UrEmulator:
@@ -88,7 +90,9 @@ class UrEmulator:
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._clients: list[_Client] = []
-        self._frozen = self.controller.variables()
+        self._owners = InputOwners()
+        # the newest comes last; the first goes to a client that sends commands
+        self._measurements: deque[dict[str, Value]] = deque([self.controller.variables()])
         self._closed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -168,7 +172,7 @@ class UrEmulator:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _, number = connection.getsockname()
-        client = _Client(connection, number)
+        client = _Client(connection, number, RtdeSession(VERSION, self._owners))
         self._clients.append(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
         if number == DASHBOARD:
@@ -202,11 +206,15 @@ class UrEmulator:
     def _send_measurements(self) -> None:
         if self.faults.mute:
             return
+        measurements = self._measurements
         if not self.faults.frozen:
-            self._frozen = self.controller.variables()
+            measurements.append(self.controller.variables())
+        while len(measurements) > 1 + self.faults.lag:
+            measurements.popleft()
         for client in list(self._clients):
             if client.port == RTDE:
-                self._send(client, client.session.make_data(self._frozen))
+                variables = measurements[0] if client.session.inputs else measurements[-1]
+                self._send(client, client.session.make_data(variables))
 
     def _send(self, client: _Client, data: bytes) -> None:
         """Send at once what there is room for; a client that does not read is dropped."""
@@ -222,6 +230,7 @@ class UrEmulator:
     def _drop(self, client: _Client) -> None:
         if client in self._clients:
             self._clients.remove(client)
+            self._owners.release(client.session)
             self._selector.unregister(client.socket)
             client.socket.close()
 

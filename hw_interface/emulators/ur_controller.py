@@ -52,7 +52,9 @@ class UrController:
         self.goals = 0  # position targets that arrived, counted for each joint
         self.outside = 0  # of these, those outside the arm's limits, or not finite
         self.force = np.zeros(6)  # N and N·m that act on the tool, in the controller's base frame
-        self.refuses_watchdog = False  # a fault that a test may provoke
+        self.uploads = 0  # programs that were begun
+        self.refuses_watchdog = False  # faults that a test may provoke
+        self.never_ready = False  # the program says that it takes no command
         self.messages: list[str] = []  # why a program ended
         self.state = physics.read()  # positions, velocities and torques
         self.targets = JointTargets(arm, self.state[0])
@@ -79,6 +81,7 @@ class UrController:
             self.messages.append("a program was refused")
             return
         self.stop_program()
+        self.uploads += 1
         self._program = ControlProgram(self.targets, self._set_watchdog)
         self.runtime_state = RuntimeState.PLAYING
 
@@ -204,7 +207,8 @@ class UrController:
         q, dq, _ = self.state
         is_running = self.runtime_state is RuntimeState.PLAYING
         is_powered = self.robot_mode in (RobotMode.IDLE, RobotMode.RUNNING)
-        answer = 0 if self._program is None else self._program.answer
+        program = self._program
+        answer = 0 if program is None or self.never_ready else program.answer
         return {
             "timestamp": self.time,
             "target_q": self.targets.q.tolist(),

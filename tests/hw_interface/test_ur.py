@@ -138,6 +138,7 @@ def press_no_more(emulator: UrEmulator) -> None:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ur, "PATIENCE", LONG)
+    monkeypatch.setattr(ur_link, "CALL_PATIENCE", LONG)
 
 
 @contextmanager
@@ -248,7 +249,7 @@ def test_options_that_make_no_sense_are_refused(options: UrOptions, arm: str, me
 
 def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rtde_control", None)  # so that importing it fails
-    for module in ("ur", "ur_link", "ur_checks"):
+    for module in ("ur", "ur_link", "ur_rest", "ur_checks"):
         monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
     with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[ur\]'"):
         DRIVERS["ur"]
@@ -385,6 +386,11 @@ def test_a_fault_latches_ends_at_rest_and_goes_on_once_it_is_mended(
             rig.remote.do(step)
         monkeypatch.setattr(ur, "PATIENCE", LONG)
         rig.remote.do(press_no_more)
+        if fault.event is Event.LINK_LOST:
+            rig.watchdog.clear()
+            with pytest.raises(ArmError, match=r"was lost: .* start the command again"):
+                rig.controller.begin_move(FAMILY.ready, rig.now)
+            return
         rig.go_on()
         assert rig.mode is Mode.RUNNING
 

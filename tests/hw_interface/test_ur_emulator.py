@@ -2,14 +2,23 @@
 
 import socket
 import struct
+import threading
 
 import numpy as np
 import pytest
 from emulated_ur import UR5E, emulated_ur
 
+from hw_interface.drivers import ur_ports
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
 from hw_interface.drivers.ur_ports import DASHBOARD, RTDE, SCRIPT, check_ports
-from hw_interface.emulators.rtde import HEADER, NOT_FOUND, RtdeSession, make_packet
+from hw_interface.emulators.rtde import (
+    HEADER,
+    IN_USE,
+    NOT_FOUND,
+    InputOwners,
+    RtdeSession,
+    make_packet,
+)
 from hw_interface.emulators.ur_controller import UrController
 from hw_interface.emulators.ur_dashboard import answer
 from hw_interface.emulators.ur_motion import JointTargets
@@ -140,6 +149,39 @@ def test_a_variable_that_does_not_exist_is_named_and_nothing_is_sent() -> None:
     assert reply_of(session, "S", b"") == b"\x01"
     data = session.make_data({"timestamp": 1.0, "actual_q": [0.5] * 6})
     assert struct.unpack(">HBB7d", data) == (60, ord("U"), 1, 1.0, *[0.5] * 6)
+
+
+def test_an_input_belongs_to_one_client_until_its_connection_ends() -> None:
+    owners = InputOwners()
+    first = RtdeSession((5, 15, 0, 0), owners)
+    second = RtdeSession((5, 15, 0, 0), owners)
+    names = b"input_int_register_0,input_double_register_0"
+    for number in (1, 2):  # several recipes of one client may name one input
+        assert reply_of(first, "I", names) == bytes([number]) + b"INT32,DOUBLE"
+    assert reply_of(second, "I", names) == b"\x00" + f"{IN_USE},{IN_USE}".encode()
+    owners.release(first)
+    assert reply_of(second, "I", names).endswith(b"INT32,DOUBLE")
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ur_ports, "PATIENCE", 0.2)
+    here, there = socket.socketpair()
+    over = threading.Event()
+
+    def trickle() -> None:
+        there.sendall(HEADER.pack(250, ord("V")))
+        while not over.wait(0.02):
+            there.sendall(b"\x00")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        with here, pytest.raises(TimeoutError):
+            ur_ports._await_data(here)
+    finally:
+        over.set()
+        thread.join()
+        there.close()
 
 
 def test_what_is_no_rtde_costs_the_client_its_connection_and_nobody_else() -> None:

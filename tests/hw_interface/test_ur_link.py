@@ -27,6 +27,7 @@ pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
 
 FAMILY = Reach(UR5E)
 STANDING = 5e-3  # rad/s
+WATCHED = 2.0  # s in which a client that opens its link anew would have uploaded its program
 
 
 def cut(emulator: UrEmulator) -> None:
@@ -51,6 +52,19 @@ def program_runs_unwatched(emulator: UrEmulator) -> bool:
     """Whether a program follows targets, and nothing would end it."""
     controller = emulator.controller
     return controller.targets.motion is Motion.SERVO and not controller.is_watched
+
+
+def uploads(emulator: UrEmulator) -> int:
+    return emulator.controller.uploads
+
+
+def assert_nothing_drives_it_on(remote: Remote) -> None:
+    deadline = time.monotonic() + WATCHED
+    while time.monotonic() < deadline:
+        assert not remote.do(program_runs_unwatched)
+        assert remote.do(uploads) == 1
+        time.sleep(0.02)
+    assert remote.do(stands)
 
 
 def wait_until(remote: Remote, condition: Callable[[UrEmulator], Any]) -> None:
@@ -86,9 +100,10 @@ def test_a_broken_link_leaves_the_arm_at_rest_and_the_recording_whole(
             with contextlib.suppress(ArmError):  # the control process has ended
                 drive_until_it_fails(world)
             wait_until(remote, stands)
-            assert not remote.do(program_runs_unwatched)
+            assert_nothing_drives_it_on(remote)
         finally:
             world.close()
+        assert_nothing_drives_it_on(remote)
         assert world.recorder.failure is None
     (recording,) = tmp_path.glob("*.mcap")
     with recording.open("rb") as file:
