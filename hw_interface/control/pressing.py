@@ -70,7 +70,7 @@ class PressingJoints:
 
     @property
     def found(self) -> bool:
-        """Whether a joint presses, or has pressed: its setpoint has gone as far as in the test."""
+        """Whether a joint was found to press; known once the setpoint has arrived at its goal."""
         return bool((self._tested | self._released).any())
 
     def goal(self, setpoint: Array, measured: Array) -> Array:
