@@ -9,11 +9,11 @@ from robots.signals import Array, JointState, Setpoint
 
 GAIN = 10.0  # 1/s, of the approach; ours: nine tenths of the way within 0.3 s
 BRAKING_SHARE = 0.5  # of the acceleration limit, so that the gate can follow without overshoot
-ARRIVED_TOLERANCE = 1e-4  # rad; ours: stop after stop, a load sinks by no more than that
+ARRIVED_TOLERANCE = 1e-4  # rad; ours: with each stop a load sinks by no more than that
 SETTLING = 0.5  # s; ours: soft servos arrive within 0.2 s after their setpoint
 DURATION = 2.0  # s; ours: then the driver is stopped, however far the setpoint came
-# s, until which joints may be judged again; ours: a test of the longest way lasts 1.5 s, and with
-# ``SETTLING`` and ``DURATION`` all ends before the session's process is waited for no longer
+# s after the first judgment, until which the joints may be judged again; ours: a test of the longest
+# way takes so long, and with ``SETTLING`` and ``DURATION`` it stays below the client's QUIT_TIMEOUT
 JUDGE_AGAIN = 1.5
 
 
