@@ -12,8 +12,8 @@ BRAKING_SHARE = 0.5  # of the acceleration limit, so that the gate can follow wi
 ARRIVED_TOLERANCE = 1e-4  # rad; ours: with each stop a load sinks by no more than that
 SETTLING = 0.5  # s; ours: soft servos arrive within 0.2 s after their setpoint
 DURATION = 2.0  # s; ours: then the driver is stopped, however far the setpoint came
-# s after the first judgment, until which the joints may be judged again; ours: a test of the longest
-# way takes so long, and with ``SETTLING`` and ``DURATION`` it stays below the client's QUIT_TIMEOUT
+# s after the first judgment, until which the joints may be judged again; ours: a test of the
+# longest way takes so long, and with ``SETTLING`` and ``DURATION`` it stays below ``QUIT_TIMEOUT``
 JUDGE_AGAIN = 1.5
 
 
