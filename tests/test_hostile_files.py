@@ -240,7 +240,8 @@ def test_a_setting_that_needs_more_memory_than_there_is_is_refused_by_name(
     words = f"train blind --family point --no-references --out {tmp_path / 'run'}"
     status, answer, complaint = pliant(capfd, *words.split(), "--set", "buffer_tasks=1000000000000")
     assert status == 2
-    assert "buffer_tasks=1000000000000 is not allowed" in answer["error"]
+    assert "buffer_tasks=1000000000000" in answer["error"]
+    assert "is not allowed" in answer["error"]
     assert "Traceback" not in complaint
     assert not (tmp_path / "run").exists()
 

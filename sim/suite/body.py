@@ -70,3 +70,7 @@ class MotorControl:
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, j), clipped to [-1, 1]."""
         return np.clip(action, -1, 1)
+
+    def standstill(self, setpoint: Setpoint) -> Array:
+        """No control signal, (n, j)."""
+        return np.zeros((len(setpoint.q), len(self.spec)))

@@ -244,6 +244,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "ant_cripple": "mujoco",
         "ant_fwd_back": "mujoco",
         "ant_goal": "mujoco",
+        "carry": "mujoco",
         "cheetah_cripple": "mujoco",
         "cheetah_fwd_back": "mujoco",
         "cheetah_inverted": "mujoco",

@@ -392,7 +392,7 @@ def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a mistake in the action map")
 
-    monkeypatch.setattr(rig.controller.family, "action", fail)
+    monkeypatch.setattr(type(rig.controller.family.action), "__call__", fail)
     run_to_rest(rig)
     assert rig.loop.ending
     assert rig.events[0] is Event.CONTROL_FAILED
@@ -531,7 +531,7 @@ def test_an_error_of_our_own_brakes_the_arm_also_where_nobody_can_be_told(
         raise ZeroDivisionError("a mistake in the action map")
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    monkeypatch.setattr(rig.controller.family, "action", fail)
+    monkeypatch.setattr(type(rig.controller.family.action), "__call__", fail)
     run_to_rest(rig)
     assert rig.loop.ending
     assert Event.CONTROL_FAILED in rig.events
