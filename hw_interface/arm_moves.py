@@ -47,8 +47,8 @@ class ArmMoves:
         state = self._move(Request.MOVE, goal)
         arrived = state["arrived_seq"] == state["last_request_seq"]
         if state["mode"] != Mode.IDLE or not arrived:
-            where = f"it is in {self._control.mode.name}: {self._control.latest_event()}"
-            raise ArmError(f"the arm did not arrive, {where}")
+            where = self._control.explain_mode()
+            raise ArmError(f"the arm did not arrive, it is in {where}")
 
     def park(self, torque_off: bool = False) -> None:
         """Move to the arm's rest pose; then, if asked, switch its motors off.

@@ -117,8 +117,7 @@ class ArmWorld:
         while state["mode"] != Mode.ARMED and self._await_operator():
             state = self._begin_episode(task, start)
         if state["mode"] != Mode.ARMED:
-            latest = self.control.latest_event()
-            raise ArmError(f"the arm is in {self.mode.name}: {latest}")
+            raise ArmError(f"the arm is in {self.control.explain_mode()}")
         self._due = time.monotonic()
         return self._observe(state)
 

@@ -25,6 +25,9 @@ class Capabilities:
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
     torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
+    # whether the arm's controller compensates gravity: a joint at rest stands at its setpoint,
+    # whatever it carries, and only contact keeps it off; else it sags below it
+    holds_weight: bool = False
 
 
 class Driver(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import mujoco
 import numpy as np
 
 from hw_interface.drivers import dynamixel_bus
@@ -16,8 +17,12 @@ from hw_interface.emulators import Physics
 from hw_interface.emulators.dynamixel import Bus, BusOptions
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.kinematics import Kinematics
+from robots.mujoco_model import compile_model
+from robots.scene import Scene
 from robots.signals import Array, JointState
-from sim.plant import Plant
+from sim.plant import STEP, Plant
+from sim.scene_model import build_scene
 
 VIPERX: ArmSpec = ARMS["viperx"]
 LONG = 2000.0  # ms, which no answer needs however busy the machine is
@@ -82,16 +87,16 @@ class CeilingPlant(Plant):
     """
 
     shoulder = 1
-    up = -1.0  # the direction in which the shoulder lifts the arm
+    blocked = -1.0  # the direction in which the shoulder is blocked: in this one it lifts the arm
 
     def __init__(self, arm: ArmSpec) -> None:
         super().__init__(arm)
         self._goal = arm.home.copy()
-        self._ceiling = np.inf  # rad upward: the goal with which the joint arrives there
+        self._end = np.inf  # rad in this direction: the goal with which the joint arrives there
 
     def block(self) -> None:
         """Put the ceiling where the joint stands."""
-        self._ceiling = self.up * self._goal[self.shoulder]
+        self._end = self.blocked * self._goal[self.shoulder]
 
     def load(self, mass: float) -> None:
         """Put a load into the hand, kg."""
@@ -100,19 +105,76 @@ class CeilingPlant(Plant):
     @property
     def pressing(self) -> float:
         """The servo's torque beyond what holds the arm, N·m."""
-        above = self.up * self._goal[self.shoulder] - self._ceiling
-        return float(self.arm.stiffness[self.shoulder] * max(0.0, above))
+        beyond = self.blocked * self._goal[self.shoulder] - self._end
+        return float(self.arm.stiffness[self.shoulder] * max(0.0, beyond))
 
     def write(self, q: Array) -> None:
         self._goal = q.copy()
         reached = q.copy()
-        reached[self.shoulder] = self.up * min(self.up * q[self.shoulder], self._ceiling)
+        goal = self.blocked * q[self.shoulder]
+        reached[self.shoulder] = self.blocked * min(goal, self._end)
         super().write(reached)
 
     def read(self) -> tuple[Array, Array, Array]:
         q, dq, tau = super().read()
-        tau[self.shoulder] += self.up * self.pressing
+        tau[self.shoulder] += self.blocked * self.pressing
         return q, dq, tau
+
+
+class FloorPlant(CeilingPlant):
+    """The same with something below it: the servo presses downward."""
+
+    blocked = 1.0
+
+
+class WallPlant(Plant):
+    """An arm whose tool, a ball, may meet a wall of MuJoCo: several joints press on it."""
+
+    radius = 0.02  # m, of the ball
+    thickness = 0.02  # m, half of the wall's
+    wrist = 4
+
+    def __init__(self, arm: ArmSpec) -> None:
+        super().__init__(arm)
+        spec = build_scene(Scene(arm, timestep=STEP))
+        box = mujoco.mjtGeom.mjGEOM_BOX
+        sides = [self.thickness, 0.5, 0.5]
+        spec.worldbody.add_geom(name="wall", type=box, size=sides, pos=[9.0, 0.0, 0.0])
+        hand = spec.bodies[-1]
+        at_zero = mujoco.MjData(compile_model(spec))
+        mujoco.mj_kinematics(at_zero.model, at_zero)
+        pose = at_zero.body(hand.name)
+        (tool,) = Kinematics(arm).position(np.zeros((1, len(arm.joints))))
+        offset = pose.xmat.reshape(3, 3).T @ (tool - pose.xpos)
+        ball = mujoco.mjtGeom.mjGEOM_SPHERE
+        hand.add_geom(type=ball, size=[self.radius, 0.0, 0.0], pos=offset, mass=0.0)
+        self._model = compile_model(spec)
+        self._data = mujoco.MjData(self._model)
+        self._data.qpos[:] = arm.rest
+        self._data.ctrl[:] = arm.rest
+
+    def block(self) -> None:
+        """Put the wall just before the tool, along x."""
+        (tool,) = Kinematics(self.arm).position(self._data.qpos[None])
+        self._model.geom("wall").pos[0] = tool[0] + self.radius + self.thickness + 1e-3
+
+    @property
+    def force(self) -> float:
+        """That of the tool on the wall, N."""
+        total = 0.0
+        wrench = np.zeros(6)
+        for number in range(self._data.ncon):
+            mujoco.mj_contactForce(self._model, self._data, number, wrench)
+            total += wrench[0]
+        return float(total)
+
+
+class PulledPlant(Plant):
+    """An arm whose joints may be pulled, as by a load that its URDF does not have."""
+
+    def pull(self, joint: int, torque: float) -> None:
+        """Pull a joint with a torque, N·m."""
+        self._data.qfrc_applied[joint] = torque
 
 
 def seconds_to_rest(bus: Bus, clock: Clock, longest: float = 5.0) -> float:

@@ -178,6 +178,5 @@ class OperatorConsole:
 
 
 def _describe_mode(world: ArmWorld) -> str:
-    """The mode of an arm; of a fault, which one."""
-    mode = world.mode.name
-    return f"{mode}: {world.control.latest_event()}" if world.is_latched else mode
+    """The mode of an arm; of a fault, with its cause."""
+    return world.control.explain_mode() if world.is_latched else world.mode.name

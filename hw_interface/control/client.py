@@ -167,7 +167,7 @@ class ControlClient:
 
             state = self.wait_for(handled, name)
         if state["rejected_seq"] == seq:
-            where = f"the arm is in {self.mode.name}: {self.latest_event()}"
+            where = f"the arm is in {self.explain_mode()}"
             raise ArmError(f"{name} was refused, {where}: {self.shared.reason}")
         return seq
 
@@ -224,6 +224,14 @@ class ControlClient:
         """The name of the newest event."""
         events = self.events
         return events[-1]["event"] if events else "no event"
+
+    def explain_mode(self) -> str:
+        """The mode, and the cause of a fault or an external stop, or else the newest event."""
+        state = self.state
+        mode = Mode(int(state["mode"]))
+        latched = mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
+        cause = _event_name(int(state["cause"])) if latched else self.latest_event()
+        return f"{mode.name}: {cause}"
 
     def timing(self, policy_times: list[float]) -> Timing:
         """How the loop kept time in real time; ``policy_times`` in s."""

@@ -45,9 +45,9 @@ class ArmController:
         self.tracker = devices.tracker
         self.placer = devices.placer
         arm = self.driver.arm
-        dt = self.driver.capabilities.dt
-        self.mover = Mover(arm, family.limits, dt, report)
-        self.watchdog = Watchdog(family.limits, config, report, self.driver.capabilities.wrench)
+        capabilities = self.driver.capabilities
+        self.mover = Mover(arm, family.limits, capabilities.dt, report)
+        self.watchdog = Watchdog(family.limits, config, report, capabilities)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
         # (a,) sum of what was applied in each tick since the episode's first action
@@ -56,7 +56,8 @@ class ArmController:
         self._action: Array | None = None  # (1, a) in [-1, 1]
         self._share = 1.0  # of the velocities that the action asks for
         self._zero_velocity = np.zeros((1, len(arm.joints)))
-        self._retreat = Retreat(family.limits, self.mover.kinematics)
+        holds_weight = capabilities.holds_weight
+        self._retreat = Retreat(family.limits, self.mover.kinematics, holds_weight)
         self.failure = ""  # of the driver
         self._driver_stopped = False
         self.link_broken = False  # the driver raised, or its readings stood still
@@ -166,7 +167,7 @@ class ArmController:
         self.mover.abort()
 
     def leave(self) -> None:
-        """Come to rest for good: brake, let go of what the joints lean on, stop the driver."""
+        """Come to rest for good: brake, release what the joints press on, stop the driver."""
         self.end_episode()
         self.watchdog.leaving = True
 
@@ -202,8 +203,8 @@ class ArmController:
         if watchdog.in_contact:
             overloaded = watchdog.measurements.overloaded
             requested = self._retreat(self.gate.setpoint, self.state.q, overloaded, now)
-        elif watchdog.may_lean_off and (was_standing or self._retreat.has_begun):
-            requested = self._retreat.lean_off(self.gate.setpoint, self.state, now)
+        elif watchdog.may_release_contact and (was_standing or self._retreat.has_begun):
+            requested = self._retreat.release_contact(self.gate.setpoint, self.state, now)
         else:
             self._retreat.cancel()
         _, flags = self.gate(requested)

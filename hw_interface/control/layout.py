@@ -93,6 +93,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("tick", "i8"),  # ticks since the process began
         ("stamp", "f8"),  # s, monotonic; in lockstep s of control
         ("mode", "i8"),  # Mode
+        ("cause", "i8"),  # Event that led to the newest fault or external stop; 0 before the first
         ("verdict", "i8"),  # Verdict flags since the newest action
         ("condition", "i8"),  # Condition
         ("q", "f8", joints),  # rad, measured

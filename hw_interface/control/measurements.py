@@ -6,6 +6,7 @@ import numpy as np
 
 from hw_interface.control.silence import Silence
 from robots.arm import Limits
+from robots.driver import Capabilities
 from robots.signals import Array, JointState
 
 
@@ -18,8 +19,9 @@ class MeasurementConfig:
     wild_readings: int = 3  # that agree, in a row: these are believed; so many are reported
     tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
-    torque_ticks: int = 10  # in a row above the limit: longer than an impact
-    force_ticks: int = 10  # the same: a strike of slide lasts 30 ms, its force 3 ticks
+    # s of torque or force above the limit, in every reading: longer than an impact. A strike of
+    # slide lasts 0.03 s, its force a third of that
+    overload: float = 0.04
     # share of a torque or force limit above which an arm at rest presses against something: the
     # weight of our arms takes 0.6 of a torque at most, in any pose
     pressing: float = 0.8
@@ -38,10 +40,14 @@ class Measurements:
 
     believed: JointState | None = None
 
-    def __init__(self, limits: Limits, config: MeasurementConfig, wrench: bool = False) -> None:
-        """Begin without a reading; ``wrench`` is whether the arm promises one."""
+    def __init__(
+        self, limits: Limits, config: MeasurementConfig, capabilities: Capabilities
+    ) -> None:
+        """Begin without a reading; the arm's ``capabilities`` say how often, and with what."""
         self.limits = limits
         self.config = config
+        ticks = round(config.overload / capabilities.dt)
+        self.overload_ticks = max(1, ticks)  # in a row that are a fault
         joints = len(limits.dq)
         self.tracking_error = 0.0  # rad, the largest of the newest reading
         self.load = np.zeros(joints)  # torque as a share of its limit
@@ -53,7 +59,7 @@ class Measurements:
         self._wild_in_row = 0
         self._wild_unreported = 0
         self._no_torque = Silence(np.zeros(joints, dtype=bool), config.torque_timeout)
-        self._no_force = Silence(np.array([wrench]), config.torque_timeout)
+        self._no_force = Silence(np.array([capabilities.wrench]), config.torque_timeout)
         self.reset()
 
     def reset(self) -> None:
@@ -90,7 +96,7 @@ class Measurements:
     @property
     def presses(self) -> bool:
         """Whether the arm has borne more than its weight for longer than an impact."""
-        return self.pressing_ticks >= self.config.torque_ticks
+        return self.pressing_ticks >= self.overload_ticks
 
     def take(self, state: JointState, setpoint: Array | None) -> None:
         """Check a finite reading; ``setpoint`` (j,) rad is None while the driver is stopped."""

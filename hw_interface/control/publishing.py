@@ -71,6 +71,7 @@ def publish_state(
         tick=progress.ticks,
         stamp=now,
         mode=int(controller.watchdog.mode),
+        cause=controller.watchdog.cause or 0,
         verdict=controller.verdict,
         condition=int(state.condition),
         q=state.q,

@@ -2,31 +2,36 @@
 
 import numpy as np
 
-from hw_interface.control.lean import STANDS, Lean
+from hw_interface.control.pressing import STANDS, PressingJoints
 from robots.arm import Limits
 from robots.kinematics import Kinematics
 from robots.signals import Array, JointState, Setpoint
 
 GAIN = 10.0  # 1/s, of the approach; ours: nine tenths of the way within 0.3 s
 BRAKING_SHARE = 0.5  # of the acceleration limit, so that the gate can follow without overshoot
-ARRIVED_TOLERANCE = 1e-3  # rad
+ARRIVED_TOLERANCE = 1e-4  # rad; ours: with each stop a load sinks by no more than that
 SETTLING = 0.5  # s; ours: soft servos arrive within 0.2 s after their setpoint
 DURATION = 2.0  # s; ours: then the driver is stopped, however far the setpoint came
+# s after the first judgment, until which the joints may be judged again; ours: a test of the
+# longest way takes so long, and with ``SETTLING`` and ``DURATION`` it stays below ``QUIT_TIMEOUT``
+JUDGE_AGAIN = 1.5
 
 
 class Retreat:
     """The way of one arm's setpoint out of an obstacle; like every command it passes the gate.
 
-    The joints have just come this way, so it is free.
+    The joints have just come this way, so it is free, except where something follows the arm: a
+    person, or an object on a spring.
     """
 
-    def __init__(self, limits: Limits, kinematics: Kinematics) -> None:
-        """Begin without a goal: nothing is in the way."""
+    def __init__(self, limits: Limits, kinematics: Kinematics, holds_weight: bool = False) -> None:
+        """Begin without a goal: nothing is in the way; ``holds_weight``: see ``Capabilities``."""
         self.limits = limits
         self._kinematics = kinematics
+        self._holds_weight = holds_weight
         self._goal: Array | None = None  # (j,) rad, after a fault of contact
         self._judge_by: float | None = None  # s, after any other fault
-        self._lean: Lean | None = None  # the judgment
+        self._pressing: PressingJoints | None = None  # once the joints are judged
         self._ends = np.inf  # s
         self._remaining = 0.0  # rad, of the farthest joint
 
@@ -39,7 +44,7 @@ class Retreat:
         """Forget everything: nothing is in the way any more."""
         self._goal = None
         self._judge_by = None
-        self._lean = None
+        self._pressing = None
 
     def __call__(self, setpoint: Setpoint, measured: Array, overloaded: bool, now: float) -> Array:
         """Joint velocities (1, j) rad/s for the gate.
@@ -59,23 +64,33 @@ class Retreat:
             self._goal = measured
         return self._approach(setpoint, self._goal)
 
-    def lean_off(self, setpoint: Setpoint, state: JointState, now: float) -> Array:
-        """The same without a fault of contact, once the setpoint stands: see ``Lean``.
+    def release_contact(self, setpoint: Setpoint, state: JointState, now: float) -> Array:
+        """The same without a fault of contact, once the setpoint stands: see ``PressingJoints``.
 
-        The joints are judged once they stand too, or after ``SETTLING``.
+        The joints are judged once they stand too, or after ``SETTLING``. Where one pressed, they
+        are judged again at the end: joints that press with one tool also hold each other.
         """
         held = setpoint.q[0]
         if self._judge_by is None:
             self._judge_by = now + SETTLING
-            self._ends = self._judge_by + DURATION
-        if self._lean is None:
+            self._ends = self._judge_by + JUDGE_AGAIN + DURATION
+        if self._pressing is None:
             moves = bool((np.abs(state.dq) > STANDS).any())
             if moves and now < self._judge_by:
                 self._remaining = np.inf
                 return np.zeros_like(setpoint.q)
-            self._lean = Lean(self.limits, self._kinematics, held, state)
-        goal = self._lean.goal(held, state.q)
-        return self._approach(setpoint, goal)
+            self._pressing = PressingJoints(
+                self.limits, self._kinematics, held, state, self._holds_weight
+            )
+        goal = self._pressing.goal(held, state.q)
+        velocity = self._approach(setpoint, goal)
+        arrived = self._remaining < ARRIVED_TOLERANCE
+        has_time = now + DURATION < self._ends
+        if arrived and has_time and self._pressing.found:
+            self._pressing = None
+            self._judge_by = now + SETTLING
+            self._remaining = np.inf
+        return velocity
 
     def _approach(self, setpoint: Setpoint, goal: Array) -> Array:
         """Joint velocities (1, j) rad/s towards a goal (j,) rad.

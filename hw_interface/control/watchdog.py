@@ -11,6 +11,7 @@ import numpy as np
 from hw_interface.control.events import CONTACT, UNTRUSTED, Event, Mode, Report
 from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
+from robots.driver import Capabilities
 from robots.signals import Array, Condition, JointState, Verdict
 
 
@@ -33,9 +34,9 @@ class Watchdog:
     """Checks actions and measurements; the controller obeys its ``mode``."""
 
     def __init__(
-        self, limits: Limits, config: WatchdogConfig, report: Report, wrench: bool = False
+        self, limits: Limits, config: WatchdogConfig, report: Report, capabilities: Capabilities
     ) -> None:
-        """``report`` is called once for every event; ``wrench``: see ``Capabilities``."""
+        """``report`` is called once for every event; ``capabilities`` are the driver's."""
         self.limits = limits
         self.config = config
         self.mode = Mode.DISCONNECTED
@@ -46,11 +47,11 @@ class Watchdog:
         self._last_action_seq = 0
         self._object_stamp = -np.inf  # s, the tracker's clock
         self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
-        self._cause: Event | None = None  # of the present fault
+        self.cause: Event | None = None  # of the newest fault or external stop
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
         self.leaving = False  # whether the arm comes to rest for good
-        self.measurements = Measurements(limits, config, wrench)
+        self.measurements = Measurements(limits, config, capabilities)
 
     def _reset_counters(self) -> None:
         self._bad_actions = 0
@@ -77,15 +78,15 @@ class Watchdog:
 
         Not where a measured position has jumped: the arm would follow a wrong reading.
         """
-        contact = self.mode is Mode.FAULT and self._cause in CONTACT
+        contact = self.mode is Mode.FAULT and self.cause in CONTACT
         return contact and not self.measurements.jumped
 
     @property
-    def may_lean_off(self) -> bool:
+    def may_release_contact(self) -> bool:
         """Whether the arm comes to rest, and a reading may say where a joint is to be held."""
         in_fault = self.mode is Mode.FAULT
         comes_to_rest = in_fault or (self.leaving and not self.latched)
-        in_doubt = self.measurements.jumped or (in_fault and self._cause in UNTRUSTED)
+        in_doubt = self.measurements.jumped or (in_fault and self.cause in UNTRUSTED)
         return comes_to_rest and not in_doubt
 
     @property
@@ -153,11 +154,13 @@ class Watchdog:
 
     def _count_bad_action(self) -> None:
         self._bad_actions += 1
+        too_many = self._bad_actions >= self.config.max_bad_actions
+        if too_many and not self.latched:
+            self.fault(Event.ACTION_NOT_FINITE, self._bad_actions)
+            return
         self._report(Event.ACTION_NOT_FINITE, self._bad_actions)
         if self.in_episode:
             self.mode = Mode.HOLD
-        if self._bad_actions >= self.config.max_bad_actions:
-            self.fault()
 
     def check_age(self, now: float) -> None:
         """Hold on an old observation, fault after a long silence; not while an operator holds."""
@@ -196,9 +199,9 @@ class Watchdog:
             self.fault(Event.LINK_LOST, state.stamp)
         elif found.tracking_ticks >= self.config.tracking_ticks:
             self.fault(Event.NOT_TRACKING, found.tracking_error)
-        elif found.torque_ticks >= self.config.torque_ticks:
+        elif found.torque_ticks >= found.overload_ticks:
             self.fault(Event.TORQUE_LIMIT, float(np.nanmax(found.load)))
-        elif found.force_ticks >= self.config.force_ticks:
+        elif found.force_ticks >= found.overload_ticks:
             self.fault(Event.FORCE_LIMIT, found.force)
         elif found.position_ticks >= self.config.limit_ticks:
             self.fault(Event.POSITION_LIMIT, found.excess)
@@ -220,6 +223,7 @@ class Watchdog:
     def _external_stop(self) -> None:
         if self.mode is not Mode.EXTERNAL_STOP:
             self.mode = Mode.EXTERNAL_STOP
+            self.cause = Event.ARM_STOPPED
             self._mode_after_release = None
             self._report(Event.ARM_STOPPED, 0.0)
 
@@ -277,15 +281,14 @@ class Watchdog:
         elif self.in_episode:
             self.mode = Mode.IDLE
 
-    def fault(self, event: Event | None = None, detail: float = 0.0) -> None:
-        """Latch FAULT, which only ``clear`` leaves; ``event`` is None where it was reported."""
+    def fault(self, event: Event, detail: float = 0.0) -> None:
+        """Latch FAULT, which only ``clear`` leaves, and report its cause."""
         if self.latched:
             return
         self.mode = Mode.FAULT
-        self._cause = event
+        self.cause = event
         self._mode_after_release = None
-        if event is not None:
-            self._report(event, detail)
+        self._report(event, detail)
 
     def clear(self) -> None:
         """Operator: latched -> IDLE. Nothing moves until the next episode begins."""

@@ -48,7 +48,7 @@ class Ur:
     Options = UrOptions
     # the controller measures motor currents, and the client passes on no torques
     capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=0.002, realtime=True, wrench=True, torque=False
+        dt=0.002, realtime=True, wrench=True, torque=False, holds_weight=True
     )
 
     def __init__(

@@ -19,7 +19,9 @@ class Pretended:
     is_held = False
     is_latched = False
     wait_for_operator = None
-    control = SimpleNamespace(state={"missed_ticks": 0}, latest_event=lambda: "OPERATOR_STOP")
+    control = SimpleNamespace(
+        state={"missed_ticks": 0}, explain_mode=lambda: "FAULT: OPERATOR_STOP"
+    )
 
     def hold(self) -> None:
         self.is_held = True

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake import ASIDE, FAMILY, READY, Disturbance, Rig, assert_within_limits
+from fake import ASIDE, FAMILY, READY, Disturbance, FakeDriver, Rig, assert_within_limits
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.measurements import MeasurementConfig, Measurements
@@ -128,7 +128,7 @@ def reading(q: float, stamp: float) -> JointState:
 
 
 def test_a_reading_after_a_pause_may_be_as_far_as_the_joints_can_move_in_it() -> None:
-    found = Measurements(FAMILY.limits, MeasurementConfig())
+    found = Measurements(FAMILY.limits, MeasurementConfig(), FakeDriver.capabilities)
     found.take(reading(0.0, 1.0), None)
     found.take(reading(0.3, 1.01), None)
     assert found.believed is not None
@@ -138,7 +138,7 @@ def test_a_reading_after_a_pause_may_be_as_far_as_the_joints_can_move_in_it() ->
 
 
 def test_a_stamp_that_went_back_has_not_advanced_before_it_passes_the_newest() -> None:
-    found = Measurements(FAMILY.limits, MeasurementConfig())
+    found = Measurements(FAMILY.limits, MeasurementConfig(), FakeDriver.capabilities)
     for stamp in (1.0, 0.5, 0.6):
         found.take(reading(0.0, stamp), None)
     assert not found.link_lost

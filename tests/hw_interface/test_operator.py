@@ -385,6 +385,7 @@ def test_a_dynamixel_port_that_was_unplugged_is_opened_again(tmp_path: Path) -> 
         ({"arm_error": True}, 0, "at rest, torque unknown"),
         ({"link_broken": True}, 0, "not known to be at rest, its link is lost"),
         ({}, -9, "not known to be at rest, the control process was killed by SIGKILL"),
+        ({}, -35, "not known to be at rest, the control process was killed by signal 35"),
         ({}, 1, "not known to be at rest, the control process ended with status 1"),
         ({}, None, "not known to be at rest, the control process hangs"),
     ],
@@ -421,6 +422,9 @@ def test_the_stop_signal_stops_whichever_process_it_reaches() -> None:
         assert eventually(lambda: world.mode is Mode.FAULT)
         assert world.control.process.is_alive()
         assert "OPERATOR_STOP" in [event["event"] for event in world.events]
+        world.control.shared.action.write(seq=0)
+        assert eventually(lambda: world.control.latest_event() == "OUT_OF_ORDER")
+        assert world.control.explain_mode() == "FAULT: OPERATOR_STOP"
         os.kill(pid, signal.SIGUSR2)
         world.clear()
         assert world.mode is Mode.IDLE

@@ -400,7 +400,7 @@ def test_an_error_of_our_own_brakes_the_arm_and_then_ends_the_process(
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_an_arm_that_leans_on_something_lets_go_before_its_process_ends(
+def test_an_arm_that_presses_on_something_releases_it_before_its_process_ends(
     shared: SharedState, held: bool
 ) -> None:
     """Also at the normal end, and while an operator holds it."""
@@ -420,8 +420,8 @@ def test_an_arm_that_leans_on_something_lets_go_before_its_process_ends(
         if not loop.controller.at_rest:
             loop.tick()
     assert driver.calls[-1] == "stop"
-    leaning = driver.commands[-1].q - driver.q
-    assert np.abs(leaning).max() <= 2 * ARRIVED_TOLERANCE
+    remaining = driver.commands[-1].q - driver.q
+    assert np.abs(remaining).max() <= 2 * ARRIVED_TOLERANCE
     assert_within_limits(driver)
 
 

@@ -8,6 +8,7 @@ from fake import FAMILY, READY
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
+from robots.driver import Capabilities
 from robots.signals import Array, Condition, JointState
 
 LATCHED = (Mode.FAULT, Mode.EXTERNAL_STOP)
@@ -17,14 +18,14 @@ NOT_LATCHED = tuple(mode for mode in Mode if mode not in LATCHED)
 ZERO = np.zeros(7)
 
 
-def watchdog_in(mode: Mode) -> tuple[Watchdog, list[Event]]:
-    """A watchdog in a mode, and the list that its events are added to."""
+def watchdog_in(mode: Mode, dt: float = 0.004) -> tuple[Watchdog, list[Event]]:
+    """A watchdog in a mode over an arm with ticks of ``dt`` s, and the list of its events."""
     events: list[Event] = []
 
     def report(event: Event, detail: float) -> None:
         events.append(event)
 
-    watchdog = Watchdog(FAMILY.limits, WatchdogConfig(), report)
+    watchdog = Watchdog(FAMILY.limits, WatchdogConfig(), report, Capabilities(dt, realtime=True))
     watchdog.mode = mode
     return watchdog, events
 
@@ -130,7 +131,7 @@ def test_a_joint_may_be_struck_but_not_pressed() -> None:
     limit = FAMILY.limits.tau
     excess = np.where(np.arange(7) == 3, -1.01 * limit, 0.0)
     unknown = np.full(7, np.nan)
-    impact = [excess] * (watchdog.config.torque_ticks - 1)
+    impact = [excess] * (watchdog.measurements.overload_ticks - 1)
     torques = [*impact, -limit, *impact, unknown, *impact]
     for k, tau in enumerate(torques):
         watchdog.check_state(reading(1e-3 * k, tau=tau), ZERO)
@@ -148,8 +149,8 @@ PUSHED = np.concatenate([[1.01 * LIMITS.force], np.zeros(5)])
 # what is wrong with a reading of an arm that stands, how many in a row are a fault, and which
 LASTING: dict[str, tuple[Change, str, Event]] = {
     "far from the setpoint": ({"q": FAR}, "tracking_ticks", Event.NOT_TRACKING),
-    "torque": ({"tau": 1.01 * LIMITS.tau}, "torque_ticks", Event.TORQUE_LIMIT),
-    "force": ({"wrench": PUSHED}, "force_ticks", Event.FORCE_LIMIT),
+    "torque": ({"tau": 1.01 * LIMITS.tau}, "overload", Event.TORQUE_LIMIT),
+    "force": ({"wrench": PUSHED}, "overload", Event.FORCE_LIMIT),
     "beyond a limit": ({"q": LIMITS.q_high + 0.06}, "limit_ticks", Event.POSITION_LIMIT),
     "too fast": ({"dq": 1.51 * LIMITS.dq}, "limit_ticks", Event.SPEED_LIMIT),
 }
@@ -161,7 +162,7 @@ def test_a_fault_takes_as_many_ticks_in_a_row_as_its_limit_says_and_again_after_
 ) -> None:
     change, name, event = LASTING[kind]
     watchdog, events = watchdog_in(Mode.RUNNING)
-    ticks = {"tracking_ticks": 5, "torque_ticks": 10, "force_ticks": 10, "limit_ticks": 5}[name]
+    ticks = {"tracking_ticks": 5, "overload": 10, "limit_ticks": 5}[name]
     wrong = replace(reading(), **{"q": READY, **change})
     setpoint = LIMITS.q_high if kind == "beyond a limit" else READY
     stamp = 0.0
@@ -180,6 +181,34 @@ def test_a_fault_takes_as_many_ticks_in_a_row_as_its_limit_says_and_again_after_
     ]
 
 
+@pytest.mark.parametrize("dt", [0.002, 0.004, 0.01])
+@pytest.mark.parametrize("change", [{"tau": 1.01 * LIMITS.tau}, {"wrench": PUSHED}])
+def test_an_overload_is_a_fault_after_the_same_time_at_every_rate(
+    change: Change, dt: float
+) -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING, dt)
+    overloaded = replace(reading(), q=READY, **change)
+    began = 1.0
+    stamp = began
+    while watchdog.mode is not Mode.FAULT and stamp < began + 1.0:
+        stamp += dt
+        watchdog.check_state(replace(overloaded, stamp=stamp), READY)
+    assert stamp - began == pytest.approx(0.04)
+    assert len(events) == 1
+
+
+def test_the_cause_of_a_fault_is_kept_whatever_is_reported_after_it() -> None:
+    watchdog, events = watchdog_in(Mode.RUNNING)
+    watchdog.fault(Event.OVERRUN, 0.2)
+    watchdog.accept_action(1, 0.0, np.zeros(2))
+    watchdog.accept_action(1, 0.0, np.zeros(2))
+    watchdog.fault(Event.SILENT)
+    assert events == [Event.OVERRUN, Event.OUT_OF_ORDER]
+    assert watchdog.cause is Event.OVERRUN
+    watchdog.check_state(reading(condition=Condition.EXTERNAL_STOP), ZERO)
+    assert watchdog.cause is Event.ARM_STOPPED
+
+
 def test_a_controller_whose_clock_begins_anew_after_clear_is_no_lost_link() -> None:
     """As that of an arm which was switched off meanwhile."""
     watchdog, events = watchdog_in(Mode.RUNNING)
@@ -194,7 +223,7 @@ def test_a_controller_whose_clock_begins_anew_after_clear_is_no_lost_link() -> N
 
 def test_torque_is_not_judged_while_nothing_is_commanded() -> None:
     watchdog, events = watchdog_in(Mode.IDLE)
-    for k in range(3 * watchdog.config.torque_ticks):
+    for k in range(3 * watchdog.measurements.overload_ticks):
         watchdog.check_state(reading(k, tau=2 * FAMILY.limits.tau), None)
     assert events == []
 

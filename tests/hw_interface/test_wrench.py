@@ -38,7 +38,7 @@ class Feeling(Rig):
 def test_a_tool_that_presses_too_hard_for_some_ticks_is_a_fault_that_lets_go() -> None:
     rig = Feeling()
     rig.move()
-    allowed = rig.watchdog.config.force_ticks
+    allowed = rig.watchdog.measurements.overload_ticks
     rig.feeler.wrench = force(1.01 * LIMIT)
     rig.act(-0.4, ticks=allowed - 1)
     assert rig.events == []
@@ -59,7 +59,7 @@ def test_while_a_force_stays_too_high_the_setpoint_follows_the_arm() -> None:
     rig.move()
     rig.feeler.wrench = force(2 * LIMIT)
     rig.driver.wall = rig.driver.q.copy()
-    rig.act(-0.4, ticks=rig.watchdog.config.force_ticks)
+    rig.act(-0.4, ticks=rig.watchdog.measurements.overload_ticks)
     assert rig.event_kinds == [Event.FORCE_LIMIT]
     rig.driver.wall[0] -= 0.05
     rig.driver.q = np.minimum(rig.driver.q, rig.driver.wall)
@@ -74,7 +74,7 @@ def test_a_blow_or_a_single_wild_force_is_no_fault(newtons: float) -> None:
     rig.move()
     for _ in range(5):
         rig.feeler.wrench = force(newtons)
-        rig.act(0.1, ticks=rig.watchdog.config.force_ticks - 1)
+        rig.act(0.1, ticks=rig.watchdog.measurements.overload_ticks - 1)
         rig.feeler.wrench = force(0.99 * LIMIT)
         rig.act(-0.1, ticks=3)
     assert rig.mode is Mode.RUNNING

@@ -1,0 +1,95 @@
+"""Which joints of an arm at rest press on something, and how their contact is released."""
+
+import numpy as np
+
+from robots.arm import Limits
+from robots.kinematics import Kinematics
+from robots.signals import Array, JointState, Mask
+
+STANDS = 0.02  # rad/s, below which a measured joint stands; a Dynamixel servo's own unit is 0.024
+ROUNDING = 1e-6  # share of a torque limit: an upright axis carries no weight, but for rounding
+# A joint whose torque is at most so much above that of its weight only sags; ours: gears take some
+# of a servo's current, and the limit's share covers the current's resolution.
+WEIGHT_MARGIN = 1.25
+TORQUE_MARGIN = 0.05
+FAR = 0.01  # rad from its setpoint, from which a joint is tested; ours: a tool's 5 mm
+STEP = 0.01  # rad by which the setpoint goes ahead of itself: 0.1 rad/s at the retreat's gain
+FOLLOWED = 0.005  # rad; ours: 3 units of a Dynamixel servo
+# rad, less than which the setpoint of a joint that its servo supports goes until the joint follows;
+# ours: twice ``FOLLOWED``, and twice the lag of a soft servo
+SUPPORTED = 0.02
+
+
+class PressingJoints:
+    """The joints of one arm that press on something, and the goals of the arm's setpoint.
+
+    Where the arm's controller holds the weight, only contact keeps a joint off its setpoint, which
+    goes back to where the joint was measured.
+
+    On any other arm a joint also sags under its weight and its load. Where the weight of the URDF
+    explains a joint's torque and its direction, it sags and keeps its setpoint. So does a joint
+    near its setpoint. Every other joint is tested: its setpoint goes towards where the joint was
+    measured. A joint that carries a load follows at once, since only its servo supports it; its
+    setpoint goes back to where it was. A joint that presses stays where it is until its contact is
+    released: its setpoint ends there, at the latest where the joint was measured.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        kinematics: Kinematics,
+        setpoint: Array,
+        state: JointState,
+        holds_weight: bool = False,
+    ) -> None:
+        """Judge the joints.
+
+        Args:
+            limits: of the arm.
+            kinematics: of the arm, with its masses.
+            setpoint: (j,) rad, which stands.
+            state: the newest reading.
+            holds_weight: see ``Capabilities``.
+        """
+        self._held = setpoint.copy()
+        self._measured = state.q.copy()
+        self._released: Mask = np.zeros(len(setpoint), dtype=bool)
+        stands = np.abs(state.dq) < STANDS
+        if holds_weight:
+            self._tested: Mask = np.zeros_like(stands)
+            self._goal = np.where(stands, state.q, setpoint)
+            return
+        weight = kinematics.gravity(state.q[None])[0]  # (j,) N·m that hold the arm up
+        weight[np.abs(weight) < ROUNDING * limits.tau] = 0.0
+        is_below = (setpoint - state.q) * weight > 0
+        explained = WEIGHT_MARGIN * np.abs(weight) + TORQUE_MARGIN * limits.tau
+        only_sags = is_below & (np.abs(state.tau) <= explained)  # False for NaN
+        is_far = np.abs(setpoint - state.q) > FAR
+        self._tested = stands & is_far & ~only_sags
+        self._goal = self._held
+
+    @property
+    def found(self) -> bool:
+        """Whether a joint was found to press; known once the setpoint has arrived at its goal."""
+        return bool((self._tested | self._released).any())
+
+    def goal(self, setpoint: Array, measured: Array) -> Array:
+        """Where the setpoint is to go next, (j,) rad.
+
+        Args:
+            setpoint: (j,) rad, now.
+            measured: (j,) rad, now.
+        """
+        shift = np.abs(setpoint - self._held)  # rad, of the setpoint in the test so far
+        direction = np.sign(self._measured - self._held)
+        followed = direction * (measured - self._measured) > FOLLOWED
+        released = self._tested & followed & (shift >= SUPPORTED)
+        self._released |= released
+        self._goal = np.where(released, setpoint, self._goal)
+        self._tested &= ~followed
+        # All setpoints arrive at the same time: those of joints that press with one tool then
+        # release it together. If one were ahead, its joint would move, and push the others back.
+        remaining = np.where(self._tested, self._measured - setpoint, 0.0)
+        farthest = np.abs(remaining).max()
+        ahead = setpoint + remaining * STEP / max(STEP, farthest)
+        return np.where(self._tested, ahead, self._goal)
