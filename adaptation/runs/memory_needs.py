@@ -88,7 +88,7 @@ def check_needs(config: RunConfig) -> None:
     _check(needs, [])
     if not config.references:
         return
-    beside: list[Need] = []
+    reference_needs: list[Need] = []
     references = [name for name in REFERENCES if name != config.method]
     for name in references:
         try:
@@ -97,29 +97,29 @@ def check_needs(config: RunConfig) -> None:
         except BadArgumentError as error:  # it would act in more tasks than a method may
             raise BadArgumentError(f"the reference {name} cannot keep up: {error}") from error
         if isinstance(reference, MethodConfig):
-            beside.append(Need({}, PROCESS_BYTES))
-            beside += list_needs(reference, problem)
-    _check(needs, beside)
+            reference_needs.append(Need({}, PROCESS_BYTES))
+            reference_needs += list_needs(reference, problem)
+    _check(needs, reference_needs)
 
 
-def _check(needs: list[Need], beside: list[Need]) -> None:
-    """Refuse what does not fit; ``beside`` is of the references."""
+def _check(needs: list[Need], reference_needs: list[Need]) -> None:
+    """Refuse a method that does not fit together with its references, if there are any."""
     memory = available_memory()
-    total = PROCESS_BYTES + _sum(needs) + _sum(beside)
+    total = PROCESS_BYTES + _sum(needs) + _sum(reference_needs)
     if total <= memory:
         return
     largest = max(needs, key=_size)
-    product = " × ".join(f"{name}={value}" for name, value in largest.settings.items())
-    training = "the training with its references" if beside else "the training"
+    training = "the training with its references" if reference_needs else "the training"
     message = (
-        f"{product} is not allowed: {training} takes about {total / GIB:,.1f} GiB of memory, "
+        f"{largest.describe()} is not allowed: "
+        f"{training} takes about {total / GIB:,.1f} GiB of memory, "
         f"{largest.size / GIB:,.1f} of it by their product, and there is {memory / GIB:,.1f}"
     )
     fitting = []
     for name, value in largest.settings.items():
         growing = [need for need in needs if name in need.settings]
         if "schedule." in name:  # the references follow the method's schedule
-            growing += beside
+            growing += reference_needs
         grown = _sum(growing)
         room = memory - (total - grown)
         most = int(value * room / grown)

@@ -273,8 +273,10 @@ class ArmController:
         running = self.watchdog.mode is Mode.RUNNING
         share = self._share if running else 0.0
         setpoint = self.gate.setpoint
-        standstill = self.family.action.standstill(setpoint)
-        applied = standstill + share * (self._action - standstill)
+        applied = self._action
+        if share < 1:
+            standstill = self.family.action.standstill(setpoint)
+            applied = standstill + share * (applied - standstill)
         self.applied_sum = self.applied_sum + applied[0]
         self.applied_ticks += 1
         if not running:

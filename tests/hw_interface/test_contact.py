@@ -1,5 +1,7 @@
 """An arm that meets something: it lets go, holds there, and is left so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import emulated
@@ -263,23 +265,30 @@ def rest_after(rig: BusRig, event: Event | None) -> Array:
 ENDS = {"fault": Event.OPERATOR_STOP, "end of the session": None}
 
 
-@pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.parametrize("distance", [LITTLE, 0.06])
-def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> None:
-    """It stands below its setpoint, as if it sagged."""
-    plant = emulated.CeilingPlant(VIPERX)
+@contextmanager
+def blocked(plant: emulated.CeilingPlant | emulated.WallPlant) -> Iterator[BusRig]:
+    """An arm that stands at its start, with what it may meet just before it."""
     with emulated.emulated_arm(plant) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
         rig.ticks(60)
         plant.block()
+        yield rig
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("distance", [LITTLE, 0.06])
+def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> None:
+    """It stands below its setpoint, as if it sagged."""
+    plant = emulated.CeilingPlant(VIPERX)
+    with blocked(plant) as rig:
         push(rig, [0.0, 0.0, 0.4], plant.shoulder, distance)
         rest_after(rig, ENDS[ends])
         assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
         q, _, _ = plant.read()
         held = rig.controller.gate.setpoint.q[0]
         assert np.abs(held - q).max() < REACHED, "and it is held there"
-        driver.disconnect()
+        rig.driver.disconnect()
         assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
 
 
@@ -288,32 +297,24 @@ def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> 
 def test_a_joint_that_presses_downward_is_released(ends: str, distance: float) -> None:
     """What lies below it then carries the weight."""
     plant = emulated.FloorPlant(VIPERX)
-    with emulated.emulated_arm(plant) as (driver, bus):
-        rig = BusRig(driver, bus)
-        rig.begin()
-        rig.ticks(60)
-        plant.block()
+    with blocked(plant) as rig:
         push(rig, [0.0, 0.0, -0.4], plant.shoulder, distance)
         rest_after(rig, ENDS[ends])
         _, _, tau = plant.read()
         assert abs(tau[plant.shoulder]) < 0.02 * VIPERX.limits.tau[plant.shoulder]
-        driver.disconnect()
+        rig.driver.disconnect()
 
 
 @pytest.mark.parametrize("ends", ENDS)
 def test_a_tool_that_presses_on_a_wall_with_several_joints_releases_it(ends: str) -> None:
     plant = emulated.WallPlant(VIPERX)
-    with emulated.emulated_arm(plant) as (driver, bus):
-        rig = BusRig(driver, bus)
-        rig.begin()
-        rig.ticks(60)
-        plant.block()
+    with blocked(plant) as rig:
         push(rig, [0.5, 0.0, 0.0], plant.wrist, 0.08)
         before = plant.force
         assert before > 15.0
         rest_after(rig, ENDS[ends])
         assert plant.force < 0.2 * before, "little but what its weight leans on the wall"
-        driver.disconnect()
+        rig.driver.disconnect()
 
 
 @pytest.mark.parametrize("ends", ENDS)
@@ -358,9 +359,7 @@ def test_a_joint_with_any_load_stands_where_it_stood_after_four_stops(ends: str,
         rig.begin()
         plant.pull(joint, torque)
         rig.ticks(200)
-        stop_and_enable(
-            rig, ends
-        )  # from now on its setpoint is a whole number of the servo's units
+        stop_and_enable(rig, ends)  # its setpoint becomes a whole number of the servo's units
         before, _, tau = plant.read()
         setpoint = rig.controller.gate.setpoint.q[0]
         assert abs(setpoint[joint] - before[joint]) > 0.02, "it stands off its setpoint"

@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from driver_rig import DriverRig
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
-from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
-from hw_interface.control.watchdog import WatchdogConfig
-from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS, dynamixel_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
 from hw_interface.drivers.dynamixel_calibration import read_calibration
@@ -291,40 +289,12 @@ def test_after_disconnect_the_servos_hold_and_can_be_used_again() -> None:
         again.disconnect()
 
 
-class Rig:
-    """The controller over the driver over the emulated bus, tick by tick."""
+class Rig(DriverRig[PacedDynamixel]):
+    """The controller over the driver over the emulated bus."""
 
     def __init__(self, driver: PacedDynamixel, bus: Bus) -> None:
-        self.driver = driver
         self.bus = bus
-        self.events: list[Event] = []
-        devices = Devices(driver)
-        self.controller = ArmController(FAMILY, devices, self._report, WatchdogConfig())
-        self.watchdog = self.controller.watchdog
-        self.controller.start()
-        self.now = 100.0
-        self.seq = 0
-
-    def _report(self, event: Event, detail: float) -> None:
-        self.events.append(event)
-
-    @property
-    def mode(self) -> Mode:
-        return self.watchdog.mode
-
-    def ticks(self, count: int) -> None:
-        for _ in range(count):
-            self.now += self.driver.capabilities.dt
-            self.controller.tick(self.now)
-
-    def begin(self) -> None:
-        self.controller.begin_move(FAMILY.ready, self.now)
-        for _ in range(2000):
-            self.ticks(1)
-            if not self.controller.moving_to_start:
-                break
-        assert self.mode is Mode.IDLE
-        self.watchdog.arm(self.now)
+        super().__init__(FAMILY, driver)
 
     def come_to_rest(self) -> None:
         for _ in range(1000):
@@ -338,9 +308,7 @@ class Rig:
             time.sleep(0.1)
 
     def act(self, ticks: int = 32) -> None:
-        self.seq += 1
-        self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
-        self.ticks(ticks)
+        super().act(ticks)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass at the bus alone."""

@@ -12,12 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from emulated_ur import UR5E, Remote, emulated_ur
+from driver_rig import DriverRig
+from emulated_ur import UR5E, Remote, emulated_ur, patient_driver
 
-from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
-from hw_interface.control.watchdog import WatchdogConfig
-from hw_interface.devices import Devices
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
 from hw_interface.emulators.ur import UrEmulator
@@ -136,9 +134,9 @@ def press_no_more(emulator: UrEmulator) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ur, "PATIENCE", LONG)
-    monkeypatch.setattr(ur_link, "CALL_PATIENCE", LONG)
+def _patient() -> Iterator[None]:
+    with patient_driver(LONG):
+        yield
 
 
 @contextmanager
@@ -159,39 +157,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-class Rig:
+class Rig(DriverRig[Ur]):
     """The controller over the driver over the emulated arm, one tick per measurement."""
 
     def __init__(self, driver: Ur, remote: Remote) -> None:
-        self.driver = driver
         self.remote = remote
-        self.events: list[Event] = []
-        self.controller = ArmController(FAMILY, Devices(driver), self._report, WatchdogConfig())
-        self.watchdog = self.controller.watchdog
-        self.controller.start()
-        self.now = 100.0
-        self.seq = 0
+        super().__init__(FAMILY, driver)
 
-    def _report(self, event: Event, detail: float) -> None:
-        self.events.append(event)
-
-    @property
-    def mode(self) -> Mode:
-        return self.watchdog.mode
-
-    def ticks(self, count: int) -> None:
-        for _ in range(count):
-            self.now += self.driver.capabilities.dt
-            self.controller.tick(self.now)
-
-    def begin(self) -> None:
-        self.controller.begin_move(FAMILY.ready, self.now)
-        for _ in range(3000):
-            self.ticks(1)
-            if not self.controller.moving_to_start:
-                break
-        assert self.mode is Mode.IDLE
-        self.watchdog.arm(self.now)
+    def begin(self, longest: int = 3000) -> None:
+        super().begin(longest)
 
     def go_on(self) -> None:
         """Clear, and begin from where the arm is."""
@@ -203,9 +177,7 @@ class Rig:
         self.act()
 
     def act(self, ticks: int = 50) -> None:
-        self.seq += 1
-        self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
-        self.ticks(ticks)
+        super().act(ticks)
 
     def come_to_rest(self) -> None:
         for _ in range(3000):

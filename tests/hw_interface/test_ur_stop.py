@@ -1,11 +1,12 @@
 """What a Universal Robots driver sends last, and that nothing is sent after it."""
 
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from emulated_ur import Remote, put_wall
+from emulated_ur import Remote, patient_driver, put_wall
 from test_ur import deafen, driven_ur, end_program, run_program, see, wait_until
 
 from hw_interface.control.client import QUIT_TIMEOUT
@@ -20,15 +21,14 @@ pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
 from hw_interface.drivers import ur, ur_link, ur_rest
 from hw_interface.drivers.ur import Ur
 
-LONG = 5.0  # s, for a measurement on a busy machine
 LAG = 150  # cycles of the controller
 LATER = 1.5  # s in which a call that was left behind would have gone on
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ur, "PATIENCE", LONG)
-    monkeypatch.setattr(ur_link, "CALL_PATIENCE", LONG)
+def _patient() -> Iterator[None]:
+    with patient_driver():
+        yield
 
 
 def never_ready(emulator: UrEmulator) -> None:
