@@ -73,13 +73,12 @@ class ArmMoves:
         )
 
         def ended(state: Record) -> bool:
-            refused = state["rejected_seq"] >= seq
             left_idle = state["mode"] != Mode.IDLE
-            return bool(refused or left_idle or state["ended_seq"] >= seq)
+            return bool(left_idle or state["ended_seq"] >= seq)
 
         timeout = TIMEOUT + LONGEST * duration
         state = self._control.wait_for(ended, "reach its goal", timeout)
-        if state["rejected_seq"] >= seq:
+        if state["failed_seq"] >= seq:
             raise ArmError(f"the arm did not reach its goal: {self._control.shared.reason}")
         return state
 

@@ -67,7 +67,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
             ("lateness", "f4", (LATENESS,)),  # s, a ring by tick
             ("finished", "?"),  # the control process has ended
             ("exit_reason", f"S{EXIT_REASON}"),
-            ("reason", f"S{EXIT_REASON}"),  # why the newest request was refused or blocked
+            ("reason", f"S{EXIT_REASON}"),  # why the newest request was refused, or its move failed
             ("ring", "f8", (RING, ring_width(sizes.joints))),  # see ring_columns
         ]
     )
@@ -106,8 +106,9 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("active_action_seq", "i8"),  # the newest action in order
         ("ticks_done", "i8"),  # ticks of all actions up to the active one
         ("last_request_seq", "i8"),  # the newest request that was handled
-        ("rejected_seq", "i8"),  # the newest request that was refused, or whose move was blocked
+        ("rejected_seq", "i8"),  # the newest request that was refused
         ("arrived_seq", "i8"),  # the newest request whose move has arrived
+        ("failed_seq", "i8"),  # the newest request whose move was blocked or could not arm
         ("ended_seq", "i8"),  # the newest request whose move has ended, wherever
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm

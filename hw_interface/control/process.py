@@ -202,30 +202,33 @@ class ControlLoop:
         )
 
     def end_move(self) -> None:
-        """Once a move has ended: begin the episode, or note that it was blocked or given up."""
+        """Once a move has ended: begin the episode, or note why not."""
         mover = self.controller.mover
         if not self.progress.move_unfinished or mover.is_moving:
             return
         self.progress.ended_seq = self.progress.move_seq
-        if mover.failure:
-            self.refuse(self.progress.move_seq, mover.failure)
-        elif mover.arrived and self.controller.watchdog.mode is Mode.IDLE:
+        failure = mover.failure
+        if mover.arrived and self.controller.watchdog.mode is Mode.IDLE:
             self.progress.arrived_seq = self.progress.move_seq
-            self.begin_episode()
+            failure = self.begin_episode()
+        if failure:
+            self.shared.reason = failure
+            self.progress.failed_seq = self.progress.move_seq
         self.pending_start = None
 
-    def begin_episode(self) -> None:
-        """At the start of an episode: have the object placed and arm."""
+    def begin_episode(self) -> str:
+        """At the start of an episode: have the object placed and arm; returns why it is unready."""
         if self.pending_start is None:
-            return
+            return ""
         self.shared.promise(BLOCKING)
         self.controller.place_object(*self.pending_start)
         self.pacer.restart()  # the time it took to place the object is not lateness
         unready = self.controller.unready
         if unready:
-            self.refuse(self.progress.move_seq, f"the arm is not armed: {unready}")
-        elif self.controller.watchdog.mode is Mode.IDLE:
+            return f"the arm is not armed: {unready}"
+        if self.controller.watchdog.mode is Mode.IDLE:
             self.controller.watchdog.arm(self.now())
+        return ""
 
     def handle_words(self) -> None:
         """Handle the words that were said since the last tick, see ``Word``."""
@@ -256,24 +259,22 @@ class ControlLoop:
     def handle_request(self) -> None:
         """Handle a request that was posted since the last tick; one of no kind is refused."""
         posted = self.shared.request.read_nonblocking()
-        progress = self.progress
         seq = int(posted["seq"])
-        if seq == progress.last_request_seq:
+        if seq == self.progress.last_request_seq:
             return
-        progress.last_request_seq = seq
+        self.progress.last_request_seq = seq
         kind = int(posted["kind"])
         if kind == Request.END_EPISODE:
             self.controller.end_episode()
         elif kind in (Request.BEGIN_EPISODE, Request.MOVE, Request.TORQUE_OFF):
             self.try_request(Request(kind), posted)
         else:
-            self.refuse(seq, f"there is no request {kind}")
+            self.refuse(f"there is no request {kind}")
             self.report(Event.BAD_RECORD, kind)
         self.publish()
 
     def try_request(self, kind: Request, posted: Record) -> None:
         """Begin a move or switch the motors off, or publish why that was refused."""
-        seq = self.progress.last_request_seq
         self.pending_start = None
         self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:
@@ -281,17 +282,17 @@ class ControlLoop:
                 self.controller.torque_off()
             else:
                 self.controller.begin_move(read_path(posted), self.now())
-                self.progress.move_seq = seq
+                self.progress.move_seq = self.progress.last_request_seq
             if kind is Request.BEGIN_EPISODE:
                 self.pending_start = read_task(posted, self.config.family), read_start(posted)
         except (ArmError, ValueError) as error:
-            self.refuse(seq, str(error))
+            self.refuse(str(error))
         self.pacer.restart()  # the time that the driver took is not lateness
 
-    def refuse(self, seq: int, reason: str) -> None:
-        """Publish why the request numbered ``seq`` was refused, or its move blocked."""
+    def refuse(self, reason: str) -> None:
+        """Note why the newest request was refused."""
         self.shared.reason = reason
-        self.progress.rejected_seq = seq
+        self.progress.rejected_seq = self.progress.last_request_seq
 
     def publish(self) -> None:
         """Publish the state to the policy's process."""

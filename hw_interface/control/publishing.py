@@ -21,9 +21,10 @@ class Progress:
     active_action_seq: int = 0  # the newest action in order
     ticks_done: int = 0  # ticks_per_action for each earlier action, and those of the active one
     last_request_seq: int = 0
-    rejected_seq: int = 0  # the newest request that was refused, or whose move was blocked
+    rejected_seq: int = 0  # the newest request that was refused
     move_seq: int = 0  # the newest request whose move has begun
     arrived_seq: int = 0  # the newest request whose move has arrived
+    failed_seq: int = 0  # the newest request whose move was blocked or could not arm
     ended_seq: int = 0  # the newest request whose move has ended, wherever
     # (words,) how often each Word was handled
     words_handled: NDArray[np.int64] = field(
@@ -86,6 +87,7 @@ def publish_state(
         last_request_seq=progress.last_request_seq,
         rejected_seq=progress.rejected_seq,
         arrived_seq=progress.arrived_seq,
+        failed_seq=progress.failed_seq,
         ended_seq=progress.ended_seq,
         words_handled=progress.words_handled,
         operator_hold=controller.watchdog.operator_hold,

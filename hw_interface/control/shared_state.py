@@ -217,7 +217,7 @@ class SharedState:
 
     @property
     def reason(self) -> str:
-        """Why the newest request was refused, or its move was blocked; empty otherwise."""
+        """Why the newest request was refused, or its move failed; empty before."""
         return bytes(self._reason[()]).decode(errors="replace")
 
     @reason.setter

@@ -116,6 +116,7 @@ class Arm(tiny.World):
         self.moves = SimpleNamespace(park=self.park)
         self.control = SimpleNamespace(
             state={"missed_ticks": 0},
+            explain_mode=lambda: "FAULT: OPERATOR_STOP",
             final_state=None,
             process=SimpleNamespace(exitcode=0),
         )
@@ -135,7 +136,7 @@ class Arm(tiny.World):
 
     def reset(self, task: Any) -> Array:
         if Arm.until_fault <= 0:
-            raise ArmError("begin was refused, the arm is in FAULT: OPERATOR_STOP")
+            raise ArmError(f"begin was refused, the arm is in {self.control.explain_mode()}")
         return super().reset(task)
 
     def step(self, action: Array) -> Step:

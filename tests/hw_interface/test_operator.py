@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from hw_interface.arm_world import ArmWorld
 from hw_interface.control.client import ControlClient
 from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
-from hw_interface.control.layout import Sizes
+from hw_interface.control.layout import Record, Sizes
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import WatchdogConfig
@@ -151,16 +151,28 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
         move_to_and_fro()
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["reads_at_once", "reads_after_the_end"])
 def test_a_move_that_is_blocked_is_an_event_and_says_why(
-    world: ArmWorld, monkeypatch: pytest.MonkeyPatch
+    world: ArmWorld, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    """Straight through the table, as if no path had been planned."""
+    """Straight through the table, as if no path had been planned.
+
+    The policy's process may look for its request only when the move is over already.
+    """
+    wait_for = world.control.wait_for
+
+    def wait_late(ready: Callable[[Record], bool], purpose: str, timeout: float = SOON) -> Record:
+        if purpose == "move":
+            eventually(lambda: bool(world.events))
+        return wait_for(ready, purpose, timeout)
 
     def straight(arm: ArmSpec, begin: Array, goal: Array, rng: object) -> Array:
         return np.stack([begin, goal])
 
     world.reset(sample_task())
     monkeypatch.setattr(arm_moves, "plan_path", straight)
+    if late:
+        monkeypatch.setattr(world.control, "wait_for", wait_late)
     below = READY + np.array([0, 0.3, 0, 0, 0, 0, 0])
     with pytest.raises(ArmError, match=r"did not reach its goal: the way is blocked: .*tool"):
         world.moves.move_to(below)
