@@ -26,7 +26,7 @@ bench: $(READY)  ## speed against peers and limits, each a ratio from one run
 	for b in $(filter-out %peers.py %/point_sparse.py, $(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
 
 results: $(READY)  ## train what docs/results.md claims, and write the page
-	$(BIN)/pliant bench --suite full --page docs/results.md --readme README.md
+	$(BIN)/pliant bench --suite full --results docs/results/cells --page docs/results.md --readme README.md
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Pliant needs Python 3.11: make PYTHON=/path/to/python3.11")'

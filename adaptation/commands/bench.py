@@ -106,6 +106,8 @@ class Bench:
     """Seeds instead of the suite's."""
     out: Path = Path("runs/bench")
     """Folder of the cells."""
+    results: OptionalPath = None
+    """Folder of copies of the results, to be kept with the code. Its cells are not trained again."""
     page: OptionalPath = None
     """Write the results as a Markdown page, and its figures in a folder beside it."""
     readme: OptionalPath = None
@@ -120,6 +122,10 @@ class Bench:
         from adaptation.suites import read_suite
 
         suite = read_suite(self.suite)
+        if self.results is not None:
+            from adaptation.jobs.kept_results import restore_results
+
+            restore_results(self.results, self.out)
         for family, table in suite.families.items():
             allow_local_modules(family, table.arm or "", *table.methods)
         from adaptation.jobs.bench import read_suite_results, train_suite
@@ -128,12 +134,16 @@ class Bench:
             minutes = inf if self.minutes is None else self.minutes
             train_suite(suite, self.out, self.workers, minutes, self.only, self.seeds)
         statuses = read_suite_results(suite, self.out, self.seeds)
+        if self.results is not None:
+            from adaptation.jobs.kept_results import keep_results
+
+            keep_results(statuses, self.out, self.results)
         finished = sum(1 for status in statuses if status.result is not None)
         print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
         if self.page is not None:
             from adaptation.reporting.bench_page import write_page, write_summary
 
-            write_page(self.suite, suite, statuses, self.page)
+            write_page(self.suite, suite, statuses, self.page, self.results)
             print(f"wrote {self.page}")
             if self.readme is not None:
                 write_summary(statuses, self.page, self.readme)
@@ -153,8 +163,9 @@ class Bench:
             check_seed(seed)
         if self.readme is not None and self.page is None:
             raise BadArgumentError("--readme takes its summary from a page: give --page too")
-        if self.out.exists() and not self.out.is_dir():
-            raise BadArgumentError(f"--out takes a folder, got {self.out}")
+        for name, folder in (("out", self.out), ("results", self.results)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise BadArgumentError(f"--{name} takes a folder, got {folder}")
         if self.page is not None:
             from adaptation.runs.files import check_writable
 

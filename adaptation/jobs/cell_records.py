@@ -18,6 +18,7 @@ from robots.signals import Array
 from sim.families import full_name
 
 FORMAT = 1
+DIGITS = 6  # significant, of the numbers in a grid
 RESULT = "result.json"
 FAILURE = "failure.json"
 
@@ -57,7 +58,7 @@ class Grid(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, grid: EpisodeGrid) -> "Grid":
-        """The grid with numbers that are not finite as None."""
+        """The grid with rounded numbers, and with those that are not finite as None."""
         return cls(
             returns=_rows(grid.returns),
             success=np.asarray(grid.success, dtype=np.float64).tolist(),
@@ -153,7 +154,7 @@ def _array(rows: Sequence[Row] | list[list[float]]) -> Array:
 
 
 def _rows(values: Array) -> list[Row]:
-    return [[finite(value) for value in row] for row in values]
+    return [[finite(f"{value:.{DIGITS}g}") for value in row] for row in values]
 
 
 def _short(name: str) -> str:

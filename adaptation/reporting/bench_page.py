@@ -42,7 +42,13 @@ FOOTNOTES = {
 }
 
 
-def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Path) -> None:
+def write_page(
+    name: str,
+    suite: Suite,
+    statuses: Sequence[CellStatus],
+    page: Path,
+    kept: Path | None = None,
+) -> None:
     """Write the page and, in a folder of its name beside it, its figures.
 
     Args:
@@ -50,6 +56,7 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
         suite: its content.
         statuses: what is known of its cells.
         page: a Markdown file; it is replaced.
+        kept: folder of the results that are kept with the code, for the command on the page.
     """
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
@@ -73,7 +80,8 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
     )
     text = environment.get_template("bench.md").render(
         suite=name,
-        path=page.name if page.is_absolute() else page.as_posix(),
+        path=_portable(page),
+        kept=None if kept is None else _portable(kept),
         folder=figures.name,
         seeds=sorted({status.cell.training.seed for status in statuses}),
         finished=sum(1 for status in statuses if status.result is not None),
@@ -82,6 +90,11 @@ def write_page(name: str, suite: Suite, statuses: Sequence[CellStatus], page: Pa
         machines=list(machines),
     )
     replace_file(page, text.encode())
+
+
+def _portable(path: Path) -> str:
+    """A path as it may stand on a page: without the folders of this machine."""
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def _family_section(

@@ -18,7 +18,7 @@ Row = list[float | None]
 Interval = tuple[float, float]
 
 
-def finite(value: SupportsFloat) -> float | None:
+def finite(value: SupportsFloat | str) -> float | None:
     """A number for JSON: None where it is not finite."""
     number = float(value)
     return number if isfinite(number) else None

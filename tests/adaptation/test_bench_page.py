@@ -22,6 +22,7 @@ from adaptation.jobs.cell_records import (
 )
 from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.fingerprint import Fingerprint, fingerprint
+from adaptation.jobs.kept_results import keep_results, restore_results
 from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
 from adaptation.reporting.statistics import EpisodeGrid, policy_result
 from adaptation.runs.records import HeldoutProgress
@@ -205,6 +206,46 @@ def test_the_command_makes_the_page_of_another_machines_results(
     assert "8 of 8 cells have a result" in capsys.readouterr().out
     text = Path("results.md").read_text()
     assert text == make_page(finished, tmp_path / "other")
+    assert cli.main([*words, "--results", "kept"]) == 0
+    words[words.index("--out") + 1] = "empty"
+    capsys.readouterr()
+    assert cli.main([*words, "--results", "kept", "--page", "again.md"]) == 0
+    assert "8 of 8 cells have a result" in capsys.readouterr().out
+    assert "--results kept --page again.md" in Path("again.md").read_text()
+
+
+def test_a_page_is_made_of_kept_results_where_the_runs_are_gone(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = make_page(finished, tmp_path / "first")
+    cells = suite_cells(SUITE)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / f"{cells[0].name}-1234567890.json").write_text("an earlier result of this cell")
+    keep_results(read_suite_results(SUITE, finished), finished, kept)
+    assert sorted(file.stem for file in kept.iterdir()) == sorted(
+        cell_folder(cell, finished).name for cell in cells
+    )
+    out = tmp_path / "bench"
+    newer = cell_folder(cells[0], out)
+    newer.mkdir(parents=True)
+    result = msgspec.structs.replace(cell_result(cells[0]), commit="fedcba9876543210")
+    (newer / "result.json").write_bytes(msgspec.json.encode(result))
+    restore_results(kept, out)
+    statuses = read_suite_results(SUITE, out)
+    assert all(status.is_current for status in statuses)
+    assert statuses[0].result == result, "a result of a run is not replaced"
+    second = make_page(out, tmp_path / "second")
+    assert second.replace("fedcba987", "012345678") == first
+
+
+def test_an_unfinished_result_is_not_kept(finished: Path, tmp_path: Path) -> None:
+    (status, *_) = read_suite_results(SUITE, finished)
+    assert status.result is not None
+    half = msgspec.structs.replace(status.result, is_finished=False)
+    keep_results([replace(status, result=half)], finished, tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_a_page_without_any_result_can_be_written(tmp_path: Path) -> None:
