@@ -107,7 +107,7 @@ class Bench:
     out: Path = Path("runs/bench")
     """Folder of the cells."""
     results: OptionalPath = None
-    """Folder of copies of the results, to be kept with the code. Its cells are not trained again."""
+    """Folder of copies of results, to be kept with the code. Its cells are not trained again."""
     page: OptionalPath = None
     """Write the results as a Markdown page, and its figures in a folder beside it."""
     readme: OptionalPath = None
