@@ -1,9 +1,9 @@
 """Push an object of unknown physics over a table to a target pose.
 
-Center of mass, friction, mass, size and shape of the object are unknown. A slow push hardly depends
-on the mass, and on the friction of the table only in how far the object slides on. What decides
-is the center of mass: an object that is not pushed toward it turns on the way. How it moved and
-turned after one push reveals that for the next.
+Center of mass, friction, mass, size and shape of the object are unknown. A slow push depends little
+on mass and on the friction of the table (Mason 1986, "Mechanics and planning of manipulator pushing
+operations"). The center of mass decides which way the object turns, and the friction at the tool
+whether it slides along the face. How the object moved in one push reveals that for the next.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ from sim.families.splits import checkerboard
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform, values_at
 
-SPEED = 0.3  # m/s of a push: the slipperiest object then slides on for 2 cm
+SPEED = 0.3  # m/s of a push, so slow that objects hardly slide on where the tool stops
 AHEAD = 0.12  # m, from the start of pushes to the middle of the places where objects begin
 OBJECT = LooseObject("object", "outline", (0.04, 0.04, 0.025))
-MOST_COM = 1 / 3  # share of half the object's size
+MOST_COM = 1 / 3  # share of half the object's shorter side
 PLACE_NOISE = 0.02  # m, of the object's place at the start, along x and along y
 YAW_NOISE = 0.5  # rad, of its yaw
 
@@ -47,13 +47,13 @@ TARGET_AHEAD = Parameter(
     "target.ahead", uniform(0.08, 0.14), "m", "from the middle of the starts along x", (0.0, 0.15)
 )
 TARGET_ASIDE = Parameter(
-    "target.aside", uniform(-0.05, 0.05), "m", "from the middle of the starts along y", (-0.1, 0.1)
+    "target.aside", uniform(-0.04, 0.04), "m", "from the middle of the starts along y", (-0.1, 0.1)
 )
 VISIBLE = (SHAPE, SIZE_Z, TARGET_AHEAD, TARGET_ASIDE)
 # What decides how an object moves: held out are other combinations of halves of these ranges.
 PHYSICS = (
-    Parameter("object.size_x", uniform(0.03, 0.05), "m", "half the length", (0.02, 0.06)),
-    Parameter("object.size_y", uniform(0.03, 0.05), "m", "half the width", (0.02, 0.06)),
+    Parameter("object.size_x", uniform(0.035, 0.05), "m", "half the length", (0.02, 0.06)),
+    Parameter("object.size_y", uniform(0.035, 0.05), "m", "half the width", (0.02, 0.06)),
     Parameter("object.mass", log_uniform(0.1, 0.5), "kg", "of the object", (0.02, 2.0)),
     Parameter(
         "object.friction", log_uniform(0.2, 0.8), "1", "on the table and on the tool", (0.05, 1.0)
@@ -62,14 +62,14 @@ PHYSICS = (
         "object.com_share_x",
         uniform(-MOST_COM, MOST_COM),
         "1",
-        "center of mass along the length, as a share of half of it",
+        "center of mass along the length, as a share of half the shorter side",
         (-0.8, 0.8),
     ),
     Parameter(
         "object.com_share_y",
         uniform(-MOST_COM, MOST_COM),
         "1",
-        "center of mass along the width, as a share of half of it",
+        "center of mass along the width, as a share of half the shorter side",
         (-0.8, 0.8),
     ),
 )
@@ -84,7 +84,7 @@ class Push(BaseFamily):
 
     name = "push"
     dt = 0.1
-    action_repeat = 16  # the longest push takes 1.2 s, and an object then slides on for 0.15 s
+    action_repeat = 18  # the longest push takes 1.6 s
     tick = 0.02
     horizon = 1
     episodes = 3
@@ -123,7 +123,7 @@ class Push(BaseFamily):
         self.scene = Scene(arm, (OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0025)
         ranges = PushRanges(
             offset=(-0.06, 0.06),
-            direction=(-0.45, 0.45),
+            direction=(-0.5, 0.5),
             end=(zone.start, x + 0.15),
         )
         self.action: ActionMap = StraightPush(arm, self.limits, ranges, x, zone.height, SPEED)
@@ -148,8 +148,9 @@ class Push(BaseFamily):
         values = values_at(physics, share)
         for parameter, column in zip(physics, values.T, strict=True):
             drawn[parameter.name] = column
-        drawn["object.com_x"] = drawn["object.size_x"] * drawn["object.com_share_x"]
-        drawn["object.com_y"] = drawn["object.size_y"] * drawn["object.com_share_y"]
+        shorter = np.minimum(drawn["object.size_x"], drawn["object.size_y"])
+        drawn["object.com_x"] = shorter * drawn["object.com_share_x"]
+        drawn["object.com_y"] = shorter * drawn["object.com_share_y"]
         drawn["marker.x"] = self.mark[0] + drawn["target.ahead"]
         drawn["marker.y"] = self.mark[1] + drawn["target.aside"]
         columns = np.stack([drawn[name] for name in self.task_names], -1)
