@@ -43,13 +43,17 @@ SHAPE = Parameter(
     choices=tuple(range(len(SHAPES))),
 )
 SIZE_Z = Parameter("object.size_z", uniform(0.02, 0.03), "m", "half the height", (0.015, 0.05))
-TARGET_AHEAD = Parameter(
-    "target.ahead", uniform(0.08, 0.14), "m", "from the middle of the starts along x", (0.0, 0.15)
+TARGET_FORWARD = Parameter(
+    "target.forward", uniform(0.08, 0.14), "m", "from the middle of the starts along x", (0.0, 0.15)
 )
-TARGET_ASIDE = Parameter(
-    "target.aside", uniform(-0.04, 0.04), "m", "from the middle of the starts along y", (-0.1, 0.1)
+TARGET_SIDEWAYS = Parameter(
+    "target.sideways",
+    uniform(-0.04, 0.04),
+    "m",
+    "from the middle of the starts along y",
+    (-0.1, 0.1),
 )
-VISIBLE = (SHAPE, SIZE_Z, TARGET_AHEAD, TARGET_ASIDE)
+VISIBLE = (SHAPE, SIZE_Z, TARGET_FORWARD, TARGET_SIDEWAYS)
 # What decides how an object moves: held out are other combinations of halves of these ranges.
 PHYSICS = (
     Parameter("object.size_x", uniform(0.035, 0.05), "m", "half the length", (0.02, 0.06)),
@@ -151,8 +155,8 @@ class Push(BaseFamily):
         shorter = np.minimum(drawn["object.size_x"], drawn["object.size_y"])
         drawn["object.com_x"] = shorter * drawn["object.com_share_x"]
         drawn["object.com_y"] = shorter * drawn["object.com_share_y"]
-        drawn["marker.x"] = self.mark[0] + drawn["target.ahead"]
-        drawn["marker.y"] = self.mark[1] + drawn["target.aside"]
+        drawn["marker.x"] = self.mark[0] + drawn["target.forward"]
+        drawn["marker.y"] = self.mark[1] + drawn["target.sideways"]
         columns = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, columns, np.arange(n))
 

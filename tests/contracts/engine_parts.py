@@ -73,7 +73,8 @@ def load(
     family = family_of(name, kind)
     scene = family.scene
     if kind is ArmSpec:
-        scene = replace(scene, timestep=ARM_TIMESTEP)
+        fine = ARM_TIMESTEP / scene.contact_substeps
+        scene = replace(scene, timestep=ARM_TIMESTEP, contact_timestep=fine)
     engine: Engine = ENGINES[name]()
     engine.load(scene, n)
     rng = np.random.default_rng(seed)
