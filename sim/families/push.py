@@ -56,8 +56,8 @@ TARGET_SIDEWAYS = Parameter(
 VISIBLE = (SHAPE, SIZE_Z, TARGET_FORWARD, TARGET_SIDEWAYS)
 # What decides how an object moves: held out are other combinations of halves of these ranges.
 PHYSICS = (
-    Parameter("object.size_x", uniform(0.035, 0.05), "m", "half the length", (0.02, 0.06)),
-    Parameter("object.size_y", uniform(0.035, 0.05), "m", "half the width", (0.02, 0.06)),
+    Parameter("object.size_x", uniform(0.035, 0.05), "m", "half the length", (0.02, 0.055)),
+    Parameter("object.size_y", uniform(0.035, 0.05), "m", "half the width", (0.02, 0.055)),
     Parameter("object.mass", log_uniform(0.1, 0.5), "kg", "of the object", (0.02, 2.0)),
     Parameter(
         "object.friction", log_uniform(0.2, 0.8), "1", "on the table and on the tool", (0.05, 1.0)
