@@ -79,6 +79,7 @@ LEARNERS = [
     ("rma", 34),
     ("varibad", 45),
     ("rl2_transformer", 30),
+    ("snail", 30),
 ]
 
 
