@@ -17,6 +17,7 @@ METHODS = Registry(
         "rl2": "policies.methods.rl2:Rl2",
         "rl2_transformer": "policies.methods.rl2_transformer:Rl2Transformer",
         "snail": "policies.methods.snail:Snail",
+        "sequence": "policies.methods.sequence:Sequence",
         "varibad": "policies.methods.varibad:Varibad",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",

@@ -73,19 +73,12 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         evidence, and with none.
         """
         g = self.generator
-        length = self.replay.length[slots]
-        size = min(self.config.dynamics.segment, int(length.max()))
-        last_begin = (length - size).clamp(min=0)
-        begin = (uniform(length.shape, g) * (last_begin + 1)).long()
-        end = (begin + size).clamp(max=length)
-        ticks, exists = self.replay.history(slots, end, size)
+        ticks, exists = self.replay.segments(slots, self.config.dynamics.segment, g)
         hidden = [self.know_nothing(len(slots))]
-        for i in range(size):
+        for i in range(exists.shape[1]):
             tick = replace(ticks[:, i], valid=exists[:, i])
             hidden.append(self.ema_model.observe(hidden[-1], tick))
-        available = exists.sum(1)
-        u = uniform(length.shape, g)
-        count = (u.square() * (available + 1)).long()
-        place = size - available + count  # what does not exist stands first, and is not read
+        u = uniform((len(slots),), g)
+        count = u.square() * (exists.sum(1) + 1)
         worlds = torch.arange(len(slots), device=self.device)
-        return self.summarize(torch.stack(hidden)[place, worlds])
+        return self.summarize(torch.stack(hidden)[count.long(), worlds])

@@ -90,10 +90,49 @@ class Rl2Encoder(nn.Module, Generic[S]):
         return torch.cat([obs, action, reward, begins[..., None]], -1)
 
 
-class MemoryPolicy(SavedState, ABC, Generic[S]):
-    """RL² with any memory: a tick costs one step of it; between episodes only a flag is set."""
+class RemembersTrials(ABC, Generic[S]):
+    """A belief that is a memory: a tick costs one step of it; a new episode only sets a flag.
+
+    Attributes:
+        problem: the family.
+        encoder: what the beliefs are made by.
+        device: of everything.
+    """
 
     privileged = False
+    problem: Problem
+    encoder: Rl2Encoder[S]
+    device: torch.device
+
+    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief[S]:
+        """An empty memory, before the first tick of an episode."""
+        return Rl2Belief(
+            hidden=self.encoder.memory.initial(n),
+            action=torch.zeros(n, self.problem.action_dim, device=self.device),
+            reward=torch.zeros(n, device=self.device),
+            begins=torch.ones(n, device=self.device),
+        )
+
+    @torch.no_grad()
+    def observe(self, belief: Rl2Belief[S], transition: Transition) -> Rl2Belief[S]:
+        """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
+        _, hidden = self.encoder.step(transition.obs, belief)
+        after = Rl2Belief(
+            hidden=hidden,
+            action=transition.applied,
+            reward=transition.reward,
+            begins=torch.zeros_like(transition.reward),
+        )
+        return where(transition.valid, after, belief)
+
+    def adapt(self, belief: Rl2Belief[S], episode: Transition) -> Rl2Belief[S]:
+        """Only mark that an episode begins with the next tick."""
+        return replace(belief, begins=torch.ones_like(belief.begins))
+
+
+class MemoryPolicy(RemembersTrials[S], SavedState):
+    """RL² with any memory."""
+
     saved_attributes = ("learner",)
 
     def __init__(
@@ -125,36 +164,11 @@ class MemoryPolicy(SavedState, ABC, Generic[S]):
         """How many columns of the memory make the weights of policy and critic."""
         return 0
 
-    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief[S]:
-        """An empty memory, before the first tick of an episode."""
-        return Rl2Belief(
-            hidden=self.encoder.memory.initial(n),
-            action=torch.zeros(n, self.problem.action_dim, device=self.device),
-            reward=torch.zeros(n, device=self.device),
-            begins=torch.ones(n, device=self.device),
-        )
-
     @torch.no_grad()
     def act(self, obs: Tensor, belief: Rl2Belief[S], explore: bool) -> Tensor:
         """Actions (n, a): a sample of the policy, or its mean."""
         features, _ = self.encoder.step(obs, belief)
         return self.learner.net.act(features, self.generator if explore else None)
-
-    @torch.no_grad()
-    def observe(self, belief: Rl2Belief[S], transition: Transition) -> Rl2Belief[S]:
-        """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
-        _, hidden = self.encoder.step(transition.obs, belief)
-        after = Rl2Belief(
-            hidden=hidden,
-            action=transition.applied,
-            reward=transition.reward,
-            begins=torch.zeros_like(transition.reward),
-        )
-        return where(transition.valid, after, belief)
-
-    def adapt(self, belief: Rl2Belief[S], episode: Transition) -> Rl2Belief[S]:
-        """Only mark that an episode begins with the next tick."""
-        return replace(belief, begins=torch.ones_like(belief.begins))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """PPO on the trials; returns means over the gradient steps."""
