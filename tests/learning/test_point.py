@@ -80,6 +80,9 @@ LEARNERS = [
     ("varibad", 45),
     ("rl2_transformer", 30),
     ("snail", 30),
+    ("distill", 34),
+    ("sequence", 26),
+    ("recurrent_mpc", 16),
 ]
 
 
