@@ -12,6 +12,7 @@ from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from adaptation.teacher import Teacher
+from policies.belief import map_tensors
 from policies.method import CollectionSchedule, TrialBatch
 from policies.methods.distill import Distill, DistillConfig
 from policies.rl.sac import SacConfig
@@ -189,7 +190,7 @@ def test_a_restored_method_is_in_the_same_phase_and_goes_on_alike(trained: Disti
     more = trial(trained, seed=2)
     other = distill(teacher_iterations=1)
     assert other.is_taught
-    other.load_state_dict(trained.state_dict())
+    other.load_state_dict(map_tensors(torch.clone, trained.state_dict()))
     assert not other.is_taught
     assert other.progress.teacher_tasks == N
     assert other.learn(more) == trained.learn(more)
