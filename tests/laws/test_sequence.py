@@ -156,3 +156,57 @@ def test_a_state_resumes_exactly() -> None:
     other = make()
     other.load_state_dict(map_tensors(torch.clone, method.state_dict()))
     assert method.learn(trial) == other.learn(trial)
+
+
+def test_the_averaged_memory_acts_and_follows_the_trained_one() -> None:
+    method = make()
+    before = [p.clone() for p in method.encoder.parameters()]
+    method.learn(trial_of(method))
+    pairs = zip(
+        before, method.encoder.parameters(), method.trained_encoder.parameters(), strict=True
+    )
+    moved = 0
+    for old, averaged, trained in pairs:
+        step = (averaged - old) * (trained - old)
+        assert (step >= 0).all()
+        moved += int((step > 0).sum())
+    assert moved > 0
+    for averaged, trained in zip(
+        method.encoder.buffers(), method.trained_encoder.buffers(), strict=True
+    ):
+        assert torch.equal(averaged, trained)
+    obs = torch.zeros(N, method.problem.obs_dim)
+    belief = method.prior(N)
+    action = method.act(obs, belief, explore=False)
+    with torch.no_grad():
+        method.trained_encoder.memory.embed[0].bias += 1.0
+    assert torch.equal(method.act(obs, belief, explore=False), action)
+    with torch.no_grad():
+        method.encoder.memory.embed[0].bias += 1.0
+    assert not torch.equal(method.act(obs, belief, explore=False), action)
+
+
+def test_critics_learn_from_the_training_reward_and_the_memory_reads_the_true_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method = make()
+    method.learn(trial_of(method))
+
+    def other(_problem: Any, ticks: Transition, _task: Tensor) -> Transition:
+        return replace(ticks, reward=ticks.reward + 5)
+
+    read: list[Tensor] = []
+    method.trained_encoder.register_forward_pre_hook(
+        lambda _module, inputs: read.append(inputs[0].reward)
+    )
+    monkeypatch.setattr(sequence, "with_training_reward", other)
+    given = targets(method, monkeypatch)
+    assert torch.equal(given["batch"].reward, read[0][:-1] + 5)
+
+
+def test_no_episode_begins_with_the_state_after_a_segment() -> None:
+    method = make()
+    ticks = trial_of(method).sequences()[:1]  # its one tick begins an episode
+    assert ticks.begins.all()
+    extended = with_end(ticks, ticks.valid)
+    assert extended.begins.tolist() == [[True] * N, [False] * N]
