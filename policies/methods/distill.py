@@ -3,10 +3,10 @@
 Training has two phases:
 
 1. The teacher, the method ``oracle``, acts and learns by soft actor-critic under the true task.
-2. The student acts, a small recurrent network that reads the trial as RL² does. At every tick of
-   its own trials it learns the action that the teacher would take there (DAgger, Ross et al. 2011;
-   of teachers into one recurrent student, as RAPTOR does, Eschmann et al. 2025). The teacher is not
-   trained any more.
+2. The student acts: a policy that reads the observation and a recurrent memory of all transitions
+   of the trial. At every tick of its own trials it learns the action that the teacher would take
+   there (DAgger, Ross et al. 2011; of teachers into one recurrent student, as RAPTOR does, Eschmann
+   et al. 2025). The teacher is not trained any more.
 
 What is judged, and what acts on an arm, is the student: it never reads the task. A training that
 ends within the first phase has no student. Where the teacher needs no exploration because it knows
@@ -24,13 +24,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from policies.belief import where
 from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Taught, TrialBatch
+from policies.method import CollectionSchedule, Problem, Taught, Transition, TrialBatch
 from policies.methods.oracle import Oracle
-from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
+from policies.models.posterior import context_dim, context_features
 from policies.nn.memory import GruMemory
 from policies.nn.networks import mlp
 from policies.nn.noise import standard_normal
+from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress
@@ -72,13 +74,21 @@ class DistillConfig(MethodConfig):
         return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
 
-Belief = Rl2Belief[Tensor] | FixedBelief  # the student's memory, or the task that a teacher knows
+@dataclass(frozen=True)
+class DistillBelief:
+    """The student's memory."""
+
+    hidden: Tensor  # (n, h) of its GRU
 
 
-class Distill(RemembersTrials[Tensor], SavedState, LearnsFromReplay, Taught[Any]):
-    """Acts by the student."""
+Belief = DistillBelief | FixedBelief  # of the student, or of the teacher
+
+
+class Distill(SavedState, LearnsFromReplay, Taught[Any]):
+    """Acts by the student; every tick updates its memory, nothing happens between episodes."""
 
     Config = DistillConfig
+    privileged = False
     saved_attributes = ("teacher", "net", "progress", "optimizer", "generator")
 
     def __init__(
@@ -98,13 +108,26 @@ class Distill(RemembersTrials[Tensor], SavedState, LearnsFromReplay, Taught[Any]
         self.replay = self.teacher.replay
         self.progress = PhaseProgress()
         actions = problem.action_dim
-        memory = GruMemory(problem.obs_dim + actions + 2, config.memory_size, self.generator)
-        self.encoder = Rl2Encoder(problem.obs_dim, memory, device)
+        columns = context_dim(problem.obs_dim, actions)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
+        self.row_norm = RunningNormalizer(columns, device)
+        self.memory = GruMemory(columns, config.memory_size, self.generator)
         features = config.memory_size + problem.obs_dim
         self.actor = mlp([features, config.hidden, actions], self.generator)
-        self.net = nn.ModuleDict({"encoder": self.encoder, "actor": self.actor})
+        self.net = nn.ModuleDict(
+            {
+                "obs_norm": self.obs_norm,
+                "row_norm": self.row_norm,
+                "memory": self.memory,
+                "actor": self.actor,
+            }
+        )
         group = {"params": self.net.parameters(), "lr": config.student_lr}
         self.optimizer = repeatable_adam([group], device)
+
+    def prior(self, n: int, task: Tensor | None = None) -> DistillBelief:
+        """An empty memory."""
+        return DistillBelief(self.memory.initial(n))
 
     @property
     def is_taught(self) -> bool:
@@ -120,18 +143,35 @@ class Distill(RemembersTrials[Tensor], SavedState, LearnsFromReplay, Taught[Any]
         """Actions (n, a): the teacher's under what it knows, otherwise the student's."""
         if isinstance(belief, FixedBelief):
             return self.teacher.act(obs, belief, explore)
-        x, _ = self.encoder.step(obs, belief)
-        action = torch.tanh(self.actor(x))
+        action = self.student(belief.hidden, obs)
         if explore:
             noise = standard_normal(action.shape, self.generator)
             action = action + self.config.exploration_std * noise
         return action.clamp(-1, 1)
 
+    @torch.no_grad()
+    def observe(self, belief: DistillBelief, transition: Transition) -> DistillBelief:
+        """The memory reads one more transition."""
+        row = self.row_norm(context_features(transition))
+        hidden, _ = self.memory.step(row, belief.hidden)
+        return where(transition.valid, DistillBelief(hidden), belief)
+
+    def adapt(self, belief: DistillBelief, episode: Transition) -> DistillBelief:
+        """The same belief."""
+        return belief
+
+    def student(self, hidden: Tensor, obs: Tensor) -> Tensor:
+        """Its actions (..., a) under memories (..., h), for observations (..., o)."""
+        x = torch.cat([hidden, self.obs_norm(obs)], -1)
+        return torch.tanh(self.actor(x))
+
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
         is_taught = self.is_taught
         self.progress.iterations += 1
-        self.encoder.update(trial.ticks[trial.ticks.valid])
+        new = trial.ticks[trial.ticks.valid]
+        self.obs_norm.update(new.obs)
+        self.row_norm.update(context_features(new))
         if is_taught:
             log = self.teacher.learn(trial)
             self.progress.teacher_tasks = self.replay.added
@@ -146,10 +186,18 @@ class Distill(RemembersTrials[Tensor], SavedState, LearnsFromReplay, Taught[Any]
         slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
         stored, exists = self.replay.segments(slots, c.segment, self.generator)
         known = self.teacher.condition(self.replay.task[slots])
-        wanted = self.wanted(stored.obs, known).transpose(0, 1)  # (T, b, a)
-        found = torch.tanh(self.actor(self.encoder(stored.transpose(0, 1))))
+        wanted = self.wanted(stored.obs, known)
+        found = self.student(self.memories(stored), stored.obs)
         error = (found - wanted).square().sum(-1)
-        return masked_mean(error, exists.T)
+        return masked_mean(error, exists)
+
+    def memories(self, ticks: Transition) -> Tensor:
+        """The memory (b, T, h) at each tick of segments (b, T, ...): of those before it."""
+        rows = self.row_norm(context_features(ticks))
+        empty = self.memory.initial(len(rows))
+        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
+        hidden = torch.cat([empty[None], after[:-1]])
+        return hidden.transpose(0, 1)
 
     @torch.no_grad()
     def wanted(self, obs: Tensor, known: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from policies.belief import map_tensors
-from policies.method import Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch, stack
 from policies.methods import sequence
 from policies.methods.sequence import Sequence, SequenceConfig, with_end
 from policies.rl.sac import SacConfig
@@ -210,3 +210,63 @@ def test_no_episode_begins_with_the_state_after_a_segment() -> None:
     assert ticks.begins.all()
     extended = with_end(ticks, ticks.valid)
     assert extended.begins.tolist() == [[True] * N, [False] * N]
+
+
+PROBLEM = Problem(
+    family="sign",
+    obs_names=("nothing",),
+    obs_low=(-1.0,),
+    obs_high=(1.0,),
+    action_names=("a",),
+    horizon=4,
+    episodes=2,
+    task_names=("sign",),
+    task_low=(-1.0,),
+    task_high=(1.0,),
+    reward=None,
+)
+
+
+def play(method: Sequence, sign: Tensor, explore: bool, adapt: bool = True) -> TrialBatch:
+    """Two episodes of four ticks that pay an action times a hidden sign (n,)."""
+    n = len(sign)
+    no = torch.zeros(n, dtype=torch.bool)
+    nothing = torch.zeros(n, 1)
+    belief = method.prior(n)
+    episodes = []
+    for _ in range(2):
+        ticks = []
+        for t in range(4):
+            action = method.act(nothing, belief, explore)
+            reward = sign * action[:, 0]
+            last = no | (t == 3)
+            begins = no | (t == 0)
+            tick = Transition(
+                nothing, action, action, reward, nothing, no, last, begins, begins, ~no
+            )
+            belief = method.observe(belief, tick) if adapt else belief
+            ticks.append(tick)
+        episodes.append(stack(ticks))
+        belief = method.adapt(belief, episodes[-1]) if adapt else belief
+    success = torch.zeros(2, n, dtype=torch.bool)
+    return TrialBatch(stack(episodes), sign[:, None], torch.arange(n), success)
+
+
+def signs(n: int, seed: int) -> Tensor:
+    return torch.randn(n, generator=torch.Generator().manual_seed(seed)).sign()
+
+
+@every_memory
+def test_a_hidden_sign_is_learned_from_the_rewards_of_a_trial(memory: str) -> None:
+    sac = SacConfig(hidden=(32,), lr=3e-3, meta_batch=32, gradient_steps=20, ema_rate=0.05)
+    config = SequenceConfig(
+        sac=sac, memory=memory, memory_size=16, heads=2, segment=8, encoder_lr=3e-3
+    )
+    method = Sequence(PROBLEM, config, 0, CPU)
+    for i in range(20):
+        method.learn(play(method, signs(32, i), explore=True))
+    sign = signs(200, 99)
+    adapted = play(method, sign, explore=False).ticks.reward
+    unadapted = play(method, sign, explore=False, adapt=False).ticks.reward
+    assert adapted[1].mean() > 0.8  # the most is 1
+    assert unadapted[1].mean().abs() < 0.2

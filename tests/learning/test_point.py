@@ -81,8 +81,6 @@ LEARNERS = [
     ("rl2_transformer", 30),
     ("snail", 30),
     ("distill", 34),
-    ("sequence", 26),
-    ("recurrent_mpc", 16),
 ]
 
 

@@ -1,12 +1,13 @@
 """Context MPC on a point on a line whose gain, or whose goal, is hidden."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch, stack
+from policies.method import CollectionSchedule, Method, Problem, Transition, TrialBatch, stack
 from policies.methods.context_mpc import ContextMPC, ContextMpcConfig, MpcBelief
 from policies.models.context_dynamics import DynamicsConfig
 from policies.models.posterior import Posterior, prior
@@ -116,7 +117,7 @@ def random_trial(task: Tensor, seed: int, hidden_goal: bool = False) -> TrialBat
 
 
 def last_return(
-    method: ContextMPC, task: Tensor, seed: int, hidden_goal: bool = False, adapt: bool = True
+    method: Method[Any], task: Tensor, seed: int, hidden_goal: bool = False, adapt: bool = True
 ) -> Tensor:
     """Mean return of the second episode, adapting in both or in none."""
     g = torch.Generator().manual_seed(seed)

@@ -141,7 +141,6 @@ def test_the_student_imitates_the_teacher_in_states_and_memories_of_its_own(
     errors = []
     for t in range(segment):
         tick = ticks[:, t]
-        belief = replace(belief, begins=tick.begins.float())
         found = method.act(tick.obs, belief, explore=False)
         wanted = method.act(tick.obs, method.taught(goal), explore=False)
         errors.append((found - wanted).square().sum())
@@ -194,3 +193,21 @@ def test_a_restored_method_is_in_the_same_phase_and_goes_on_alike(trained: Disti
     assert not other.is_taught
     assert other.progress.teacher_tasks == N
     assert other.learn(more) == trained.learn(more)
+
+
+def test_the_student_sees_the_outcome_of_an_action(trained: Distill) -> None:
+    """In an episode of one decision nothing else tells of the task."""
+    tick = trial(trained).ticks[0, 0]
+    belief = trained.prior(N)
+    hidden = trained.observe(belief, tick).hidden
+    for name in ("reward", "next_obs"):
+        other = replace(tick, **{name: getattr(tick, name) + 1})
+        assert not torch.allclose(trained.observe(belief, other).hidden, hidden, atol=1e-4)
+
+
+def test_statistics_follow_all_trials(trained: Distill) -> None:
+    count = int(trained.obs_norm.count)
+    more = trial(trained, seed=2)
+    trained.learn(more)
+    seen = int(more.ticks.valid.sum())
+    assert int(trained.obs_norm.count) == int(trained.row_norm.count) == count + seen
