@@ -18,15 +18,14 @@ policy reads, here the action itself.
 Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Taught, Transition, TrialBatch
+from policies.method import Problem, Taught, Transition, TrialBatch
 from policies.methods.oracle import Oracle
 from policies.models.posterior import context_dim, context_features
 from policies.nn.memory import GruMemory
@@ -35,43 +34,23 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress
-from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
+from policies.phases import PhaseProgress, TeacherConfig
+from policies.ranges import Count, NonNegative, Positive, Width
 from policies.rl.ppo import masked_mean
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import FixedBelief
 
 
 @dataclass(frozen=True)
-class DistillConfig(MethodConfig):
+class DistillConfig(TeacherConfig):
     """Settings of the student, and of the teacher's soft actor-critic."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
-    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
     memory_size: Width = 64  # units of the student's GRU; RAPTOR has 16
     hidden: Width = 64  # units of the layer between memory and action
     student_lr: Positive = 1e-3  # learning rate of the student (RAPTOR)
     student_trials: Count = 32  # trials in a batch of the student
     segment: Count = 128  # T, ticks of each of them; a longer trial is cut at a random place
     exploration_std: NonNegative = 0.1  # of the noise on the student's exploring actions
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """That of soft actor-critic, for both phases together."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """That of soft actor-critic; the student takes as many in the second phase."""
-        return self.sac.gradient_steps
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
-        sac = SacConfig.for_problem(problem)
-        iterations = sac.schedule.iterations
-        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ loss the actor, the temperature's loss the temperature.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 from typing import Self
 
@@ -89,6 +89,28 @@ class SacConfig(MethodConfig):
         """The share of the learning rates that is left after a number of gradient steps."""
         all_steps = self.gradient_steps * self.schedule.iterations
         return falling_share(steps, all_steps, self.final_lr_share)
+
+
+@dataclass(frozen=True)
+class SacMethodConfig(MethodConfig):
+    """Base of the configs of methods that learn by soft actor-critic, and collect as it does."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """As soft actor-critic's."""
+        return cls(sac=SacConfig.for_problem(problem))
 
 
 class Sac(nn.Module):
