@@ -42,6 +42,7 @@ from policies.rl.sac import (
     SacConfig,
     SacMethodConfig,
     actor_loss,
+    copy_statistics,
     critic_loss,
     polyak_update,
     temperature_loss,
@@ -124,9 +125,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train on the replay; returns means over the gradient steps."""
         self.trained_encoder.update(self.replay.add(trial))
-        statistics = zip(self.encoder.buffers(), self.trained_encoder.buffers(), strict=True)
-        for averaged, current in statistics:
-            averaged.copy_(current)
+        copy_statistics(self.encoder, self.trained_encoder)
         c = self.config
         share = c.sac.lr_share(steps_taken(self.optimizer))
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr))

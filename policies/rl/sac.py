@@ -170,6 +170,12 @@ def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
     torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), rate)
 
 
+def copy_statistics(slow: nn.Module, fast: nn.Module) -> None:
+    """Give an averaged copy what is no parameter, such as the statistics of normalizers."""
+    for averaged, current in zip(slow.buffers(), fast.buffers(), strict=True):
+        averaged.copy_(current)
+
+
 def q_values(
     critic: FlatMlp,
     x: Tensor,
