@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
-from policies.nn.networks import mlp
+from policies.nn.hypernetwork import mlp_or_hyper
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
 from policies.ranges import Discount, LargeCount, NonNegative, Positive, Share, Width
@@ -166,13 +166,17 @@ class ActorCritic(nn.Module):
         actions: int,
         config: PpoConfig,
         generator: torch.Generator,
+        hyper: int = 0,
     ) -> None:
-        """Heads for an encoder of ``features`` outputs, on the generator's device."""
+        """Heads for an encoder of ``features`` outputs, on the generator's device.
+
+        The first ``hyper`` of these make the weights of the heads, which read the others.
+        """
         super().__init__()
         self.encoder = encoder
         self.return_norm = RunningNormalizer(1, generator.device)
-        self.actor = mlp([features, config.hidden, actions], generator)
-        self.critic = mlp([features, config.hidden, 1], generator)
+        self.actor = mlp_or_hyper(hyper, [features, config.hidden, actions], generator)
+        self.critic = mlp_or_hyper(hyper, [features, config.hidden, 1], generator)
         std = torch.full((actions,), config.init_std, device=generator.device)
         self.log_std = nn.Parameter(std.log())
 
@@ -210,11 +214,15 @@ class PpoLearner(SavedState):
         actions: int,
         config: PpoConfig,
         generator: torch.Generator,
+        hyper: int = 0,
     ) -> None:
-        """``features`` is k, ``actions`` is a; the generator draws weights and minibatches."""
+        """``features`` is k, ``actions`` is a; the generator draws weights and minibatches.
+
+        ``hyper`` as in ``ActorCritic``.
+        """
         self.config = config
         self.generator = generator
-        self.net = ActorCritic(encoder, features, actions, config, generator)
+        self.net = ActorCritic(encoder, features, actions, config, generator, hyper)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def learn(self, ticks: Transition) -> dict[str, float]:

@@ -1,0 +1,215 @@
+"""Distillation: a teacher that knows the task is imitated by a student that remembers the trial.
+
+Training has two phases:
+
+1. The teacher, the method ``oracle``, acts and learns by soft actor-critic under the true task.
+2. The student acts: a policy that reads the observation and a recurrent memory of all transitions
+   of the trial. At every tick of its own trials it learns the action that the teacher would take
+   there (DAgger, Ross et al. 2011; of teachers into one recurrent student, as RAPTOR does, Eschmann
+   et al. 2025). The teacher is not trained any more.
+
+What is judged, and what acts on an arm, is the student: it never reads the task. A training that
+ends within the first phase has no student. Where the teacher needs no exploration because it knows
+the task, the student learns none: it suits tasks that show themselves while one acts.
+
+RAPTOR trains a teacher for each of a thousand tasks; here one teacher reads the task's parameters.
+``rma`` is the same idea with the student at another place: there it predicts what the teacher's
+policy reads, here the action itself.
+Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policies.belief import where
+from policies.method import Problem, Taught, Transition, TrialBatch
+from policies.methods.oracle import Oracle
+from policies.models.posterior import context_dim, context_features
+from policies.nn.memory import GruMemory
+from policies.nn.networks import mlp
+from policies.nn.noise import standard_normal
+from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.state import SavedState, make_generator
+from policies.phases import PhaseProgress, TeacherConfig
+from policies.ranges import Count, NonNegative, Positive, PositiveShare, Width
+from policies.rl.ppo import masked_mean
+from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.sac import copy_statistics, polyak_update
+from policies.rl.sac_learner import FixedBelief
+
+
+@dataclass(frozen=True)
+class DistillConfig(TeacherConfig):
+    """Settings of the student, and of the teacher's soft actor-critic."""
+
+    memory_size: Width = 64  # units of the student's GRU; RAPTOR has 16
+    hidden: Width = 64  # units of the layer between memory and action
+    student_lr: Positive = 1e-3  # learning rate of the student (RAPTOR)
+    ema_rate: PositiveShare = 0.005  # step of the averaged student, the one that acts
+    student_trials: Count = 32  # trials in a batch of the student
+    segment: Count = 128  # T, ticks of each of them; a longer trial is cut at a random place
+    exploration_std: NonNegative = 0.1  # of the noise on the student's exploring actions
+
+
+@dataclass(frozen=True)
+class DistillBelief:
+    """The student's memory."""
+
+    hidden: Tensor  # (n, h) of its GRU
+
+
+Belief = DistillBelief | FixedBelief  # of the student, or of the teacher
+
+
+class Student(nn.Module):
+    """A GRU over transitions, and a policy that reads it and the observation."""
+
+    def __init__(self, problem: Problem, config: DistillConfig, generator: torch.Generator) -> None:
+        """Draw the weights with the generator, on its device."""
+        super().__init__()
+        columns = context_dim(problem.obs_dim, problem.action_dim)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, generator.device)
+        self.row_norm = RunningNormalizer(columns, generator.device)
+        self.memory = GruMemory(columns, config.memory_size, generator)
+        features = config.memory_size + problem.obs_dim
+        self.actor = mlp([features, config.hidden, problem.action_dim], generator)
+
+    def update(self, ticks: Transition) -> None:
+        """Take transitions (b, ...) into the statistics of the normalizers."""
+        self.obs_norm.update(ticks.obs)
+        self.row_norm.update(context_features(ticks))
+
+    def act(self, hidden: Tensor, obs: Tensor) -> Tensor:
+        """Actions (..., a) under memories (..., h), for observations (..., o)."""
+        x = torch.cat([hidden, self.obs_norm(obs)], -1)
+        return torch.tanh(self.actor(x))
+
+    def read(self, hidden: Tensor, tick: Transition) -> Tensor:
+        """The memory (n, h) after one more transition."""
+        row = self.row_norm(context_features(tick))
+        hidden, _ = self.memory.step(row, hidden)
+        return hidden
+
+    def act_along(self, ticks: Transition) -> Tensor:
+        """Actions (b, T, a) at each tick of segments (b, T, ...), remembering those before it."""
+        rows = self.row_norm(context_features(ticks))
+        empty = self.memory.initial(len(rows))
+        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
+        hidden = torch.cat([empty[None], after[:-1]])
+        return self.act(hidden.transpose(0, 1), ticks.obs)
+
+
+class Distill(SavedState, LearnsFromReplay, Taught[Any]):
+    """Acts by the student; every tick updates its memory, nothing happens between episodes."""
+
+    Config = DistillConfig
+    privileged = False
+    saved_attributes = ("teacher", "net", "progress", "optimizer", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: DistillConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.teacher = Oracle(problem, config.sac, seed, device, replay).learner
+        self.replay = self.teacher.replay
+        self.progress = PhaseProgress()
+        self.student = Student(problem, config, self.generator)
+        self.ema_student = deepcopy(self.student).requires_grad_(False)  # the one that acts
+        self.net = nn.ModuleDict({"student": self.student, "ema_student": self.ema_student})
+        group = {"params": self.student.parameters(), "lr": config.student_lr}
+        self.optimizer = repeatable_adam([group], device)
+
+    def prior(self, n: int, task: Tensor | None = None) -> DistillBelief:
+        """An empty memory."""
+        return DistillBelief(self.ema_student.memory.initial(n))
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether training is in its first phase."""
+        return self.progress.iterations < self.config.teacher_iterations
+
+    def taught(self, task: Tensor) -> FixedBelief:
+        """What the teacher knows of the true task."""
+        return FixedBelief(self.teacher.condition(task))
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, belief: Belief, explore: bool) -> Tensor:
+        """Actions (n, a): the teacher's under what it knows, otherwise the student's."""
+        if isinstance(belief, FixedBelief):
+            return self.teacher.act(obs, belief, explore)
+        action = self.ema_student.act(belief.hidden, obs)
+        if explore:
+            noise = standard_normal(action.shape, self.generator)
+            action = action + self.config.exploration_std * noise
+        return action.clamp(-1, 1)
+
+    @torch.no_grad()
+    def observe(self, belief: DistillBelief, transition: Transition) -> DistillBelief:
+        """The memory reads one more transition."""
+        hidden = self.ema_student.read(belief.hidden, transition)
+        return where(transition.valid, DistillBelief(hidden), belief)
+
+    def adapt(self, belief: DistillBelief, episode: Transition) -> DistillBelief:
+        """The same belief."""
+        return belief
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train teacher or student; means over the gradient steps."""
+        is_taught = self.is_taught
+        self.progress.iterations += 1
+        self.student.update(trial.ticks[trial.ticks.valid])
+        copy_statistics(self.ema_student, self.student)
+        if is_taught:
+            log = self.teacher.learn(trial)
+            self.progress.teacher_tasks = self.replay.added
+            return log
+        self.replay.add(trial)
+        return repeat(self.step, self.config.gradient_steps, self.generator)
+
+    def loss(self) -> Tensor:
+        """Squared distance from the teacher's action, in segments of the student's own trials."""
+        c = self.config
+        own = self.replay.added - self.progress.teacher_tasks
+        slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
+        stored, exists = self.replay.segments(slots, c.segment, self.generator)
+        known = self.teacher.condition(self.replay.task[slots])
+        wanted = self.wanted(stored.obs, known)
+        found = self.student.act_along(stored)
+        error = (found - wanted).square().sum(-1)
+        return masked_mean(error, exists)
+
+    @torch.no_grad()
+    def wanted(self, obs: Tensor, known: Tensor) -> Tensor:
+        """The teacher's mean actions (b, T, a) at observations (b, T, o) of known tasks (b, l)."""
+        z = known[:, None].expand(-1, obs.shape[1], -1)
+        rows = FixedBelief(z.flatten(0, 1))
+        action = self.teacher.act(obs.flatten(0, 1), rows, explore=False)
+        wanted: Tensor = action.unflatten(0, obs.shape[:2])
+        return wanted
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on the student."""
+        loss = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        polyak_update(self.ema_student, self.student, self.config.ema_rate)
+        return {"student": loss.detach()}
+
+    def state_without_replay(self) -> dict[str, Any]:
+        """The state with an empty replay, which is the teacher's."""
+        return {**self.state_dict(), "teacher": self.teacher.state_without_replay()}

@@ -1,0 +1,44 @@
+"""Trainings of two phases: first a teacher learns who knows the task, then a student from it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from policies.method import Problem
+from policies.ranges import LargeCount
+from policies.rl.sac import SacConfig, SacMethodConfig
+
+
+@dataclass(frozen=True)
+class TeacherConfig(SacMethodConfig):
+    """Base of the configs: the schedule is that of both phases together."""
+
+    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
+        sac = SacConfig.for_problem(problem)
+        iterations = sac.schedule.iterations
+        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
+
+
+class PhaseProgress:
+    """Counts that a method saves with its weights.
+
+    Attributes:
+        iterations: learned from.
+        teacher_tasks: tasks that the first phase stored.
+    """
+
+    def __init__(self) -> None:
+        self.iterations = 0
+        self.teacher_tasks = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Both numbers by name."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The inverse of ``state_dict``."""
+        self.iterations = state["iterations"]
+        self.teacher_tasks = state["teacher_tasks"]
