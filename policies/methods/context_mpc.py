@@ -1,12 +1,20 @@
-"""Model-predictive control with probabilistic context dynamics: infer a latent task, plan under it.
+"""Model-predictive control under a learned model and a belief about the task.
 
-The model is an ensemble of Gaussians under a latent z (in the line of CaDM, Lee et al. 2020). Every
-transition adds linear measurements of z to a Gaussian belief. The planner is iCEM; each member of
-the ensemble imagines candidates under a z of its own, drawn from the belief. The reward is the
-family's own, of predicted observations, or predicted where it depends on what is hidden.
+``BeliefMpc`` is the algorithm: every tick updates the belief, at constant cost, and continues the
+search; the model is learned from a replay. A subclass says what the belief is, and has the model
+that goes with it. The planner is iCEM; each member of the model's ensemble imagines candidates
+under a hypothesis of its own. The reward is the family's own, of predicted observations, or
+predicted where it depends on what is hidden.
+
+``ContextMPC`` infers a latent task z with probabilistic context dynamics (in the line of CaDM, Lee
+et al. 2020): every transition adds linear measurements of z to a Gaussian belief.
+
+Axes: m members, n worlds, b tasks of a batch, o observation, a action, l columns of a summary.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +23,7 @@ from policies.logs import detached, mean_logs
 from policies.method import Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
+from policies.models.predictor import TaskModel
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import falling_share, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
@@ -26,37 +35,31 @@ from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import polyak_update
 
+M = TypeVar("M", bound=TaskModel)
+K = TypeVar("K")  # what is known of the task: a tensor or a dataclass of tensors
+
 
 @dataclass(frozen=True)
-class ContextMpcConfig(ModelPlannerConfig):
-    """Settings of context MPC."""
+class BeliefMpcConfig(ModelPlannerConfig):
+    """Settings of learning the model."""
 
-    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
     # share of the model's learning rate that is left when the schedule's iterations are over; it
     # falls linearly in the second half of these. 1: it stays
     final_lr_share: PositiveShare = 1.0
     meta_batch: Count = 16  # tasks in a batch
-    # most transitions in a context that policy and value are trained under
-    max_context: Count = 32
-    # distance of the members' hypotheses from the belief's mean, in its standard deviations
-    belief_spread: NonNegative = 1.0
 
 
 @dataclass(frozen=True)
-class ContextMpcBelief(PlanState):
-    """The plan, and the posterior of the task."""
+class MpcBelief(PlanState, Generic[K]):
+    """The plan, and what is known of the task."""
 
-    posterior: Posterior
+    task: K
 
 
-class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
-    """Each tick adds one factor to the posterior, at constant cost, and continues the search.
+class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
+    """What is known of the task is carried over from episode to episode."""
 
-    The posterior is carried over from episode to episode.
-    """
-
-    Config = ContextMpcConfig
     privileged = False
     saved_attributes = (
         "model",
@@ -70,7 +73,7 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
     def __init__(
         self,
         problem: Problem,
-        config: ContextMpcConfig,
+        config: BeliefMpcConfig,
         seed: int,
         device: torch.device,
         replay: Replay | None = None,
@@ -81,8 +84,8 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         self.device = device
         self.generator = make_generator(seed, device)
         self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
-        self.model = self._make_model()
-        self.ema_model = self._make_model().requires_grad_(False)
+        self.model = self.make_model()
+        self.ema_model = self.make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.terminal_value = make_terminal_value(
@@ -91,7 +94,7 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
             seed,
             self.replay,
             self.infer,
-            summary_dim=config.dynamics.latent_dim,
+            summary_dim=self.summary_dim,
         )
         self.controller = MpcController(
             problem,
@@ -100,81 +103,84 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
             self.generator,
             self.terminal_value,
         )
-        # The same hypotheses for every seed and device: plans are a function of the belief.
-        noise_generator = make_generator(0, torch.device("cpu"))
-        shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
-        noise = standard_normal(shape, noise_generator)
-        offsets = config.belief_spread * (noise - noise.mean(0))
-        self.hypothesis_offsets = offsets.to(device)  # (m, l) in standard deviations of the belief
 
-    def _make_model(self) -> Dynamics:
-        p = self.problem
-        predict_reward = p.reward is None
-        return Dynamics(
-            p.obs_dim, p.action_dim, predict_reward, self.config.dynamics, self.generator
-        )
+    @property
+    @abstractmethod
+    def summary_dim(self) -> int:
+        """l, columns of a summary and of a hypothesis."""
 
-    def prior(self, n: int, task: Tensor | None = None) -> ContextMpcBelief:
-        """N(0, I), and no plan."""
+    @abstractmethod
+    def make_model(self) -> M:
+        """A model with weights from the generator."""
+
+    @abstractmethod
+    def know_nothing(self, n: int) -> K:
+        """What is known of the tasks of n worlds before any experience."""
+
+    @abstractmethod
+    def learn_about(self, known: K, transition: Transition) -> K:
+        """What is known after one more tick of n worlds; without gradient."""
+
+    @abstractmethod
+    def summarize(self, known: K) -> Tensor:
+        """What policy and value read of it, (n, l)."""
+
+    @abstractmethod
+    def hypotheses(self, known: K) -> Tensor:
+        """What each member of the ensemble takes for true, (m, n, l)."""
+
+    @abstractmethod
+    def infer(self, slots: Tensor) -> Tensor:
+        """Summaries (b, l) of tasks (b,) in the replay, from contexts of random size."""
+
+    def prior(self, n: int, task: Tensor | None = None) -> MpcBelief[K]:
+        """Nothing is known, and there is no plan."""
+        return self._without_plan(n, self.know_nothing(n))
+
+    def _without_plan(self, n: int, known: K) -> MpcBelief[K]:
         plan_state = self.controller.begin_episode(n)
-        posterior = prior(n, self.config.dynamics.latent_dim, self.device)
-        return ContextMpcBelief(**vars(plan_state), posterior=posterior)
+        return MpcBelief(**vars(plan_state), task=known)
 
     def act(
         self,
         obs: Tensor,
-        belief: ContextMpcBelief,
+        belief: MpcBelief[K],
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        summary = belief.posterior.mean
+        summary = self.summarize(belief.task)
         return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
-    def observe(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
-        """One more factor, and a plan for the next observation."""
-        posterior = self.ema_model.observe(belief.posterior, transition)
-        return self.replan(replace(belief, posterior=posterior), transition)
+    def observe(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
+        """Learn about the task from a tick, and plan for the next observation."""
+        known = self.learn_about(belief.task, transition)
+        return self.replan(replace(belief, task=known), transition)
 
     @torch.no_grad()
-    def replan(self, belief: ContextMpcBelief, transition: Transition) -> ContextMpcBelief:
-        """A plan for the next observation, under the posterior of the belief."""
+    def replan(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
+        """A plan for the next observation, under what the belief knows."""
         return self.controller.replan(belief, transition, self._search)
 
-    def adapt(self, belief: ContextMpcBelief, episode: Transition) -> ContextMpcBelief:
-        """Keep the posterior; start without a plan."""
-        return replace(self.prior(len(belief.tick)), posterior=belief.posterior)
+    def adapt(self, belief: MpcBelief[K], episode: Transition) -> MpcBelief[K]:
+        """Keep what is known of the task; start without a plan."""
+        return self._without_plan(len(belief.tick), belief.task)
 
     @torch.inference_mode()
     def _search(
         self,
         obs: Tensor,
-        belief: ContextMpcBelief,
+        belief: MpcBelief[K],
         start: Plan,
         iterations: int,
     ) -> Plan:
-        z = belief.posterior.reparameterize(self.hypothesis_offsets[:, None])  # (m, n, l)
+        z = self.hypotheses(belief.task)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self.ema_model.rollout(obs, actions, z)
+            return self.ema_model.predictor.rollout(obs, actions, z)
 
-        summary = belief.posterior.mean
+        summary = self.summarize(belief.task)
         return self.controller.plan(obs, belief, start, iterations, imagine, summary)
-
-    @torch.no_grad()
-    def infer(self, slots: Tensor) -> Tensor:
-        """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
-
-        Small contexts are frequent and some are empty: the policy must know what to do with little
-        evidence, and with none.
-        """
-        ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
-        longest = exists.shape[1]
-        u = uniform((len(slots), 1), self.generator)
-        size = u.square() * (longest + 1)
-        column = torch.arange(longest, device=self.device)
-        mask = exists & (column < size.long())
-        return self.ema_model.infer(ticks, mask).mean
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
@@ -198,9 +204,87 @@ class ContextMPC(SavedState, LearnsFromReplay, Replans[ContextMpcBelief]):
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
         t, mask = self.replay.trials(slots)
         losses = self.model.loss(t, mask, self.generator)
-        total = losses["nll"] + losses["kl"]
+        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
         polyak_update(self.ema_model, self.model, self.config.ema_rate)
         return detached(losses)
+
+
+@dataclass(frozen=True)
+class ContextMpcConfig(BeliefMpcConfig):
+    """Settings of context MPC."""
+
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    # most transitions in a context that policy and value are trained under
+    max_context: Count = 32
+    # distance of the members' hypotheses from the belief's mean, in its standard deviations
+    belief_spread: NonNegative = 1.0
+
+
+class ContextMPC(BeliefMpc[Dynamics, Posterior]):
+    """What is known is a Gaussian over z."""
+
+    Config = ContextMpcConfig
+    config: ContextMpcConfig
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: ContextMpcConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        super().__init__(problem, config, seed, device, replay)
+        # The same hypotheses for every seed and device: plans are a function of the belief.
+        noise_generator = make_generator(0, torch.device("cpu"))
+        shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
+        noise = standard_normal(shape, noise_generator)
+        offsets = config.belief_spread * (noise - noise.mean(0))
+        self.hypothesis_offsets = offsets.to(device)  # (m, l) in standard deviations of the belief
+
+    @property
+    def summary_dim(self) -> int:
+        """Dimensions of z."""
+        return self.config.dynamics.latent_dim
+
+    def make_model(self) -> Dynamics:
+        """Dynamics under z."""
+        p = self.problem
+        predict_reward = p.reward is None
+        return Dynamics(
+            p.obs_dim, p.action_dim, predict_reward, self.config.dynamics, self.generator
+        )
+
+    def know_nothing(self, n: int) -> Posterior:
+        """N(0, I)."""
+        return prior(n, self.config.dynamics.latent_dim, self.device)
+
+    def learn_about(self, known: Posterior, transition: Transition) -> Posterior:
+        """One more factor."""
+        return self.ema_model.observe(known, transition)
+
+    def summarize(self, known: Posterior) -> Tensor:
+        """The mean."""
+        return known.mean
+
+    def hypotheses(self, known: Posterior) -> Tensor:
+        """Around the mean, further apart the less is known."""
+        return known.reparameterize(self.hypothesis_offsets[:, None])
+
+    @torch.no_grad()
+    def infer(self, slots: Tensor) -> Tensor:
+        """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
+
+        Small contexts are frequent and some are empty: the policy must know what to do with little
+        evidence, and with none.
+        """
+        ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
+        longest = exists.shape[1]
+        u = uniform((len(slots), 1), self.generator)
+        size = u.square() * (longest + 1)
+        column = torch.arange(longest, device=self.device)
+        mask = exists & (column < size.long())
+        return self.ema_model.infer(ticks, mask).mean

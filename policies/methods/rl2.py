@@ -10,14 +10,14 @@ Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from policies.belief import where
 from policies.method import Problem, Transition, TrialBatch
-from policies.nn.memory import GruMemory, Memory
+from policies.nn.memory import GruMemory, LstmMemory, Memory
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Width
@@ -30,14 +30,18 @@ S = TypeVar("S")  # the state of a memory
 class Rl2Config(PpoConfig):
     """Settings: PPO's, and the size of the memory."""
 
-    memory_size: Width = 64  # units of the GRU; RL² has 256, VariBAD's RL² 128
+    memory_size: Width = 64  # units of the memory; RL² has 256, VariBAD's RL² 128
+    memory: Literal["gru", "lstm"] = "gru"  # kind of the memory
+    # whether the memory makes the weights of policy and critic, which read the observation alone
+    # (Beck et al. 2023); otherwise they read both
+    hypernetwork: bool = False
 
 
 @dataclass(frozen=True)
 class Rl2Belief(Generic[S]):
     """The memory, and the outcome of the last tick, which is read with the next observation."""
 
-    hidden: S  # of a GRU a tensor (n, h)
+    hidden: S  # the memory's state; of a GRU a tensor (n, h)
     action: Tensor  # (n, a) as applied
     reward: Tensor  # (n,)
     begins: Tensor  # (n,) 1 where the next tick is the first of an episode, else 0
@@ -86,10 +90,49 @@ class Rl2Encoder(nn.Module, Generic[S]):
         return torch.cat([obs, action, reward, begins[..., None]], -1)
 
 
-class MemoryPolicy(SavedState, ABC, Generic[S]):
-    """RL² with any memory: a tick costs one step of it; between episodes only a flag is set."""
+class RemembersTrials(ABC, Generic[S]):
+    """A belief that is a memory: a tick costs one step of it; a new episode only sets a flag.
+
+    Attributes:
+        problem: the family.
+        encoder: what the beliefs are made by.
+        device: of everything.
+    """
 
     privileged = False
+    problem: Problem
+    encoder: Rl2Encoder[S]
+    device: torch.device
+
+    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief[S]:
+        """An empty memory, before the first tick of an episode."""
+        return Rl2Belief(
+            hidden=self.encoder.memory.initial(n),
+            action=torch.zeros(n, self.problem.action_dim, device=self.device),
+            reward=torch.zeros(n, device=self.device),
+            begins=torch.ones(n, device=self.device),
+        )
+
+    @torch.no_grad()
+    def observe(self, belief: Rl2Belief[S], transition: Transition) -> Rl2Belief[S]:
+        """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
+        _, hidden = self.encoder.step(transition.obs, belief)
+        after = Rl2Belief(
+            hidden=hidden,
+            action=transition.applied,
+            reward=transition.reward,
+            begins=torch.zeros_like(transition.reward),
+        )
+        return where(transition.valid, after, belief)
+
+    def adapt(self, belief: Rl2Belief[S], episode: Transition) -> Rl2Belief[S]:
+        """Only mark that an episode begins with the next tick."""
+        return replace(belief, begins=torch.ones_like(belief.begins))
+
+
+class MemoryPolicy(RemembersTrials[S], SavedState):
+    """RL² with any memory."""
+
     saved_attributes = ("learner",)
 
     def __init__(
@@ -108,42 +151,24 @@ class MemoryPolicy(SavedState, ABC, Generic[S]):
         memory = self.make_memory(problem.obs_dim + actions + 2)
         self.encoder = Rl2Encoder(problem.obs_dim, memory, device)
         features = memory.size + problem.obs_dim
-        self.learner = PpoLearner(self.encoder, features, actions, config, self.generator)
+        self.learner = PpoLearner(
+            self.encoder, features, actions, config, self.generator, self.hyper
+        )
 
     @abstractmethod
     def make_memory(self, inputs: int) -> Memory[S]:
         """A memory that reads ``inputs`` columns of a tick, with weights from the generator."""
 
-    def prior(self, n: int, task: Tensor | None = None) -> Rl2Belief[S]:
-        """An empty memory, before the first tick of an episode."""
-        return Rl2Belief(
-            hidden=self.encoder.memory.initial(n),
-            action=torch.zeros(n, self.problem.action_dim, device=self.device),
-            reward=torch.zeros(n, device=self.device),
-            begins=torch.ones(n, device=self.device),
-        )
+    @property
+    def hyper(self) -> int:
+        """How many columns of the memory make the weights of policy and critic."""
+        return 0
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: Rl2Belief[S], explore: bool) -> Tensor:
         """Actions (n, a): a sample of the policy, or its mean."""
         features, _ = self.encoder.step(obs, belief)
         return self.learner.net.act(features, self.generator if explore else None)
-
-    @torch.no_grad()
-    def observe(self, belief: Rl2Belief[S], transition: Transition) -> Rl2Belief[S]:
-        """Step the memory by the inputs of ``act``; keep the outcome for the next observation."""
-        _, hidden = self.encoder.step(transition.obs, belief)
-        after = Rl2Belief(
-            hidden=hidden,
-            action=transition.applied,
-            reward=transition.reward,
-            begins=torch.zeros_like(transition.reward),
-        )
-        return where(transition.valid, after, belief)
-
-    def adapt(self, belief: Rl2Belief[S], episode: Transition) -> Rl2Belief[S]:
-        """Only mark that an episode begins with the next tick."""
-        return replace(belief, begins=torch.ones_like(belief.begins))
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """PPO on the trials; returns means over the gradient steps."""
@@ -154,15 +179,23 @@ class MemoryPolicy(SavedState, ABC, Generic[S]):
         return log
 
 
-class Rl2(MemoryPolicy[Tensor]):
-    """The memory is a GRU."""
+class Rl2(MemoryPolicy[Any]):
+    """The memory is a GRU or an LSTM."""
 
     Config = Rl2Config
     config: Rl2Config
 
-    def make_memory(self, inputs: int) -> GruMemory:
-        """A GRU that reads ``inputs`` columns of a tick."""
-        return GruMemory(inputs, self.config.memory_size, self.generator)
+    def make_memory(self, inputs: int) -> Memory[Any]:
+        """A memory that reads ``inputs`` columns of a tick."""
+        size = self.config.memory_size
+        if self.config.memory == "lstm":
+            return LstmMemory(inputs, size, self.generator)
+        return GruMemory(inputs, size, self.generator)
+
+    @property
+    def hyper(self) -> int:
+        """All of the memory, or nothing."""
+        return self.config.memory_size if self.config.hypernetwork else 0
 
 
 def _delayed(x: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates
 from policies.nn.state import SavedState, make_generator
+from policies.phases import PhaseProgress
 from policies.ranges import Count, LargeCount, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -106,23 +107,6 @@ class RmaBelief:
     z: Tensor  # (n, l)
 
 
-class Progress:
-    """How far training is."""
-
-    def __init__(self) -> None:
-        self.iterations = 0  # learned from
-        self.teacher_tasks = 0  # that the first phase stored
-
-    def state_dict(self) -> dict[str, int]:
-        """Both numbers by name."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The inverse of ``state_dict``."""
-        self.iterations = state["iterations"]
-        self.teacher_tasks = state["teacher_tasks"]
-
-
 class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
     """Acts under the student's z, which every tick updates; nothing happens between episodes."""
 
@@ -146,7 +130,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         self.device = device
         self.generator = make_generator(seed, device)
         self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
-        self.progress = Progress()
+        self.progress = PhaseProgress()
 
         row_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)

@@ -161,7 +161,7 @@ class AttentionMemory(nn.Module):
         inputs = inputs.transpose(0, 1)
         x = self.embed(inputs)  # (n, L, k)
         angle = self._angles(ticks, state.age)
-        mask = self._mask(ticks, state.age)
+        mask = window_mask(self.window, ticks, state.age)
         all_keys = []
         all_values = []
         past = zip(self.blocks, state.keys, state.values, strict=True)
@@ -192,13 +192,20 @@ class AttentionMemory(nn.Module):
         within_turn = angle % (2 * pi)
         return within_turn.float()
 
-    def _mask(self, ticks: int, age: Tensor) -> Tensor:
-        """Whether new tick t of L may look at place s of S, (n, L, S)."""
-        place = torch.arange(self.window + ticks, device=age.device)
-        own_place = place[self.window :]
-        distance = own_place[:, None] - place  # (L, S) ticks back
-        is_past = distance >= 0
-        is_near = distance <= self.window
-        first_filled = self.window - age  # a young window has only its last places
-        is_filled = place >= first_filled[:, None]  # (n, S)
-        return is_past & is_near & is_filled[:, None]
+
+def window_mask(window: int, ticks: int, age: Tensor) -> Tensor:
+    """Whether new tick t of L may look at place s of S, (n, L, S).
+
+    Args:
+        window: W, past ticks that a tick may look at.
+        ticks: L new ticks.
+        age: (n,) ticks before them.
+    """
+    place = torch.arange(window + ticks, device=age.device)
+    own_place = place[window:]
+    distance = own_place[:, None] - place  # (L, S) ticks back
+    is_past = distance >= 0
+    is_near = distance <= window
+    first_filled = window - age  # a young window has only its last places
+    is_filled = place >= first_filled[:, None]  # (n, S)
+    return is_past & is_near & is_filled[:, None]

@@ -1,5 +1,6 @@
 """Memories: what sums up a sequence of inputs, folded in tick by tick or all at once."""
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
@@ -50,9 +51,7 @@ class GruMemory(nn.Module):
         super().__init__()
         self.size = size
         self.gru = nn.GRU(inputs, size, device="meta").to_empty(device=generator.device)
-        bound = size**-0.5
-        for weight in self.gru.parameters():
-            nn.init.uniform_(weight, -bound, bound, generator=generator)
+        _draw_weights(self.gru, size, generator)
 
     def initial(self, n: int) -> Tensor:
         """Zeros, (n, k)."""
@@ -68,3 +67,50 @@ class GruMemory(nn.Module):
         """The states (L, n, k) after each of the inputs (L, n, i), and the last of them (n, k)."""
         states, last = self.gru(inputs, state[None])
         return states, last[0]
+
+
+@dataclass(frozen=True)
+class LstmState:
+    """What an LSTM keeps of n worlds."""
+
+    hidden: Tensor  # (n, k) its output
+    cell: Tensor  # (n, k)
+
+
+class LstmMemory(nn.Module):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        size: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Weights are uniform in ±1/√size, as in ``torch.nn.LSTM``, on the generator's device."""
+        super().__init__()
+        self.size = size
+        self.lstm = nn.LSTM(inputs, size, device="meta").to_empty(device=generator.device)
+        _draw_weights(self.lstm, size, generator)
+
+    def initial(self, n: int) -> LstmState:
+        """Zeros, (n, k) each."""
+        weight = next(self.lstm.parameters())
+        zeros = weight.new_zeros(n, self.size)
+        return LstmState(zeros, zeros.clone())
+
+    def step(self, inputs: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
+        """The output (n, k) and the state after one more input (n, i)."""
+        _, state = self.scan(inputs[None], state)
+        return state.hidden, state
+
+    def scan(self, inputs: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
+        """The outputs (L, n, k) after each of the inputs (L, n, i), and the last state."""
+        outputs, (hidden, cell) = self.lstm(inputs, (state.hidden[None], state.cell[None]))
+        return outputs, LstmState(hidden[0], cell[0])
+
+
+def _draw_weights(module: nn.Module, size: int, generator: torch.Generator) -> None:
+    """Draw all weights of a recurrent layer of ``size`` units, uniform in ±1/√size."""
+    bound = size**-0.5
+    for weight in module.parameters():
+        nn.init.uniform_(weight, -bound, bound, generator=generator)

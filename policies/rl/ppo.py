@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
+from policies.nn.hypernetwork import HyperMlp
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
@@ -166,13 +167,17 @@ class ActorCritic(nn.Module):
         actions: int,
         config: PpoConfig,
         generator: torch.Generator,
+        hyper: int = 0,
     ) -> None:
-        """Heads for an encoder of ``features`` outputs, on the generator's device."""
+        """Heads for an encoder of ``features`` outputs, on the generator's device.
+
+        The first ``hyper`` of these make the weights of the heads, which read the others.
+        """
         super().__init__()
         self.encoder = encoder
         self.return_norm = RunningNormalizer(1, generator.device)
-        self.actor = mlp([features, config.hidden, actions], generator)
-        self.critic = mlp([features, config.hidden, 1], generator)
+        self.actor = _head(hyper, [features, config.hidden, actions], generator)
+        self.critic = _head(hyper, [features, config.hidden, 1], generator)
         std = torch.full((actions,), config.init_std, device=generator.device)
         self.log_std = nn.Parameter(std.log())
 
@@ -194,6 +199,13 @@ class ActorCritic(nn.Module):
         return clipped_gaussian.log_prob(self.actor(features), self.log_std, action)
 
 
+def _head(hyper: int, sizes: list[int], generator: torch.Generator) -> nn.Module:
+    """A network of these widths; the first ``hyper`` of its inputs make its weights."""
+    if hyper == 0:
+        return mlp(sizes, generator)
+    return HyperMlp(hyper, [sizes[0] - hyper, *sizes[1:]], generator)
+
+
 class PpoLearner(SavedState):
     """Improves a policy over features of whole trials; a minibatch is a part of the trials.
 
@@ -210,11 +222,15 @@ class PpoLearner(SavedState):
         actions: int,
         config: PpoConfig,
         generator: torch.Generator,
+        hyper: int = 0,
     ) -> None:
-        """``features`` is k, ``actions`` is a; the generator draws weights and minibatches."""
+        """``features`` is k, ``actions`` is a; the generator draws weights and minibatches.
+
+        ``hyper`` as in ``ActorCritic``.
+        """
         self.config = config
         self.generator = generator
-        self.net = ActorCritic(encoder, features, actions, config, generator)
+        self.net = ActorCritic(encoder, features, actions, config, generator, hyper)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def learn(self, ticks: Transition) -> dict[str, float]:

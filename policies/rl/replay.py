@@ -88,8 +88,7 @@ class Replay:
         """
         eligible = len(self) if newest is None else min(newest, len(self))
         age = torch.randint(eligible, (n,), generator=generator, device=self.device)
-        # The task of age k was added as number added - 1 - k, and task number i is in slot
-        # i % capacity.
+        # A task of age k was added as number added - 1 - k; number i is in slot i % capacity.
         return (self.added - 1 - age) % self.capacity
 
     def age(self, slots: Tensor) -> Tensor:
@@ -160,13 +159,11 @@ class Replay:
             Transitions (n, size, ...) and a mask (n, size) of those that exist and are of the
             episode of ``end``.
         """
-        offsets = torch.arange(-size, 1, device=self.device)
-        columns = end[:, None] + offsets  # the last one is ``end`` itself
-        t = self._gather(slots, columns.clamp(min=0))
+        t, exists = self.history(slots, end + 1, size + 1)  # the last one is ``end`` itself
         # Ticks of one episode have as many beginnings before them.
         episode = t.begins.cumsum(1)
         same_episode = episode == episode[:, -1:]
-        mask = (columns >= 0) & same_episode
+        mask = exists & same_episode
         return t[:, :size], mask[:, :size]
 
     def history(
@@ -189,12 +186,29 @@ class Replay:
         columns = end[:, None] + offsets
         return self._gather(slots, columns.clamp(min=0)), columns >= 0
 
+    def segments(
+        self,
+        slots: Tensor,
+        size: int,
+        generator: torch.Generator,
+    ) -> tuple[Transition, Tensor]:
+        """Up to ``size`` consecutive transitions of each task from a random one on, over episodes.
+
+        Returns:
+            Transitions (n, size, ...) and a mask (n, size) of those that exist: the first ones.
+        """
+        length = self.length[slots, None]
+        u = uniform((len(slots), 1), generator)
+        begin = u * ((length - size).clamp(min=0) + 1)
+        columns = begin.long() + self._ticks()[:size]
+        stored = columns.clamp(max=self.data.shape[1] - 1)
+        return self._gather(slots, stored), columns < length
+
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
         ticks = self._ticks()
-        mask = ticks < self.length[slots, None]
         columns = ticks.expand(len(slots), -1)
-        return self._gather(slots, columns), mask
+        return self._gather(slots, columns), ticks < self.length[slots, None]
 
     def state_dict(self) -> dict[str, Any]:
         """What is stored, without the empty slots; like a module's, its tensors are not copies."""

@@ -89,7 +89,7 @@ class Gate:
 
 
 @pytest.mark.parametrize(
-    "name", ["maml", "rl2", "rl2_transformer", "varibad", "context_mpc", "grbal"]
+    "name", ["maml", "rl2", "rl2_transformer", "snail", "varibad", "context_mpc", "grbal"]
 )
 def test_with_infinite_patience_it_is_the_synchronous_loop(name: str) -> None:
     family = checkpoint.family_named("point")

@@ -141,7 +141,7 @@ def test_a_method_without_slow_updates_stays(name: str, device: torch.device) ->
     assert make_updater(policy, device) is policy
 
 
-@pytest.mark.parametrize("name", ["maml", "rl2", "rl2_transformer", "varibad"])
+@pytest.mark.parametrize("name", ["maml", "rl2", "rl2_transformer", "snail", "varibad"])
 def test_the_loop_acts_the_same_with_its_updates_on_another_device(
     name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

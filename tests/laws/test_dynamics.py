@@ -130,7 +130,7 @@ def test_a_rollout_is_prediction_step_by_step(predict_reward: bool, bfloat16: bo
     tolerance = 1e-2 if bfloat16 else 1e-4
     close = {"atol": tolerance, "rtol": tolerance}
     with torch.inference_mode():
-        states, rewards = model.rollout(obs, actions, z)
+        states, rewards = model.predictor.rollout(obs, actions, z)
         assert states.shape == (steps + 1, 3, n, candidates, OBS)
         assert rewards.shape == (steps, 3, n, candidates, int(predict_reward))
         for world in range(n):
@@ -139,12 +139,12 @@ def test_a_rollout_is_prediction_step_by_step(predict_reward: bool, bfloat16: bo
                 for t in range(steps):
                     action = actions[world, i, t].expand(3, 1, A)
                     own_z = z[:, world : world + 1]
-                    next_state = state + model.predict(state, action, own_z)
+                    next_state = state + model.predictor.predict(state, action, own_z)
                     torch.testing.assert_close(
                         states[t + 1, :, world, i], next_state[:, 0], **close
                     )
-                    if model.reward_model is not None:
-                        reward = model.reward_model(state, action, next_state, own_z)
+                    if model.predictor.reward_model is not None:
+                        reward = model.predictor.reward_model(state, action, next_state, own_z)
                         torch.testing.assert_close(rewards[t, :, world, i], reward[:, 0], **close)
                     state = next_state
 
@@ -157,8 +157,8 @@ def test_a_prediction_does_not_depend_on_what_is_predicted_beside_it(bfloat16: b
     z = torch.randn(3, 70, LATENT, generator=g)
     actions = torch.rand(70, 1, 6, A, generator=g) * 2 - 1
     with torch.inference_mode():
-        together, _ = model.rollout(obs, actions, z)
-        alone, _ = model.rollout(obs[60:61], actions[60:61], z[:, 60:61])
+        together, _ = model.predictor.rollout(obs, actions, z)
+        alone, _ = model.predictor.rollout(obs[60:61], actions[60:61], z[:, 60:61])
     torch.testing.assert_close(together[:, :, 60:61], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_a_column_that_never_changed_is_predicted_not_to_change() -> None:
     model = make_model()
     obs = torch.full((1, OBS), 0.7)
     with torch.inference_mode():
-        states, _ = model.rollout(obs, torch.ones(1, 2, 20, A), torch.zeros(3, 1, LATENT))
+        states, _ = model.predictor.rollout(obs, torch.ones(1, 2, 20, A), torch.zeros(3, 1, LATENT))
     assert torch.equal(states[..., 2], torch.full_like(states[..., 2], 0.7))
 
 
@@ -176,9 +176,9 @@ def test_members_differ_and_each_reads_its_own_rows() -> None:
     applied = torch.zeros(3, 2, A)
     z = torch.zeros(3, 2, LATENT)
     with torch.no_grad():
-        before = model.predict(obs, applied, z)
+        before = model.predictor.predict(obs, applied, z)
         obs[1] += 1
-        after = model.predict(obs, applied, z)
+        after = model.predictor.predict(obs, applied, z)
     assert before.shape == (3, 2, OBS)
     assert not torch.allclose(before[0], before[1])
     assert torch.equal(before[[0, 2]], after[[0, 2]])
@@ -190,12 +190,12 @@ def test_normalized_targets_return_to_their_units_and_the_statistics_are_saved()
     model = make_model()
     t = make_ticks((32,), seed=9)
     change = t.next_obs - t.obs
-    std = model.delta_std()
-    back = model.delta_norm.mean + std * model.delta_norm(change)
+    std = model.predictor.delta_std()
+    back = model.predictor.delta_norm.mean + std * model.predictor.delta_norm(change)
     torch.testing.assert_close(back[:, :2], change[:, :2], atol=1e-5, rtol=1e-5)
     other = Dynamics(OBS, A, False, CONFIG, random(5))
     other.load_state_dict(model.state_dict())
-    assert torch.equal(other.delta_std(), std)
+    assert torch.equal(other.predictor.delta_std(), std)
 
 
 def nll(model: Dynamics, t: Transition, mask: Tensor) -> float:
@@ -233,7 +233,7 @@ def test_a_reward_is_predicted_from_the_next_observation_that_came() -> None:
     t = make_ticks((4, 6))
     mask = torch.ones(4, 6, dtype=torch.bool)
     model = make_model(predict_reward=True)
-    reward_model = model.reward_model
+    reward_model = model.predictor.reward_model
     assert reward_model is not None
     read: list[Tensor] = []
     reward_model.register_forward_pre_hook(lambda _module, inputs: read.append(inputs[2]))
@@ -249,7 +249,7 @@ def test_the_reward_tells_about_the_task() -> None:
     mask = torch.ones(4, 6, dtype=torch.bool)
     model = make_model(predict_reward=True)
     with torch.no_grad():
-        model.ensemble.weights[-1].zero_()  # the observations tell nothing
+        model.predictor.ensemble.weights[-1].zero_()  # the observations tell nothing
     model.loss(t, mask, random(0))["nll"].backward()
     gradients = [p.grad for p in model.encoder.parameters()]
     assert any(g is not None and g.abs().sum() > 0 for g in gradients)

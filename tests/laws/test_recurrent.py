@@ -18,8 +18,10 @@ from policies.belief import named_tensors
 from policies.method import TrialBatch
 from policies.methods.rl2 import MemoryPolicy, Rl2, Rl2Belief, Rl2Config
 from policies.methods.rl2_transformer import Rl2Transformer, Rl2TransformerConfig
+from policies.methods.snail import Snail, SnailConfig
 from policies.nn.attention import ROTARY_BASE, AttentionMemory
-from policies.nn.memory import GruMemory, Memory
+from policies.nn.memory import GruMemory, LstmMemory, Memory
+from policies.nn.temporal_convolution import SnailMemory
 from policies.rl import clipped_gaussian, ppo
 from robots.errors import BadArgumentError
 
@@ -29,11 +31,18 @@ N = 4
 CONFIG = Rl2Config(memory_size=8, hidden=8)
 WINDOW = 4  # ticks, fewer than a trial has: it slides
 ATTENTION = Rl2TransformerConfig(memory_size=8, hidden=8, heads=2, window=WINDOW)
+SNAIL = SnailConfig(embedding=4, filters=3, attention=4, hidden=8, window=WINDOW)
 RAGGED = {"terminated": {0: 1}, "truncated": {1: 2}, "diverged": {2: 0}}
 ENDS = pytest.mark.parametrize("ends", [{}, RAGGED], ids=["whole", "ragged"])
 
 
-KINDS = {"gru": (Rl2, CONFIG), "attention": (Rl2Transformer, ATTENTION)}
+KINDS = {
+    "gru": (Rl2, CONFIG),
+    "lstm": (Rl2, replace(CONFIG, memory="lstm")),
+    "hypernetwork": (Rl2, replace(CONFIG, hypernetwork=True)),
+    "attention": (Rl2Transformer, ATTENTION),
+    "snail": (Snail, SNAIL),
+}
 every_memory = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -69,10 +78,21 @@ def attention(window: int, blocks: int = 2) -> AttentionMemory:
     return AttentionMemory(3, 4, blocks, heads=2, window=window, generator=g)
 
 
+def snail(window: int, blocks: int = 1) -> SnailMemory:
+    """A SNAIL memory of three columns of inputs."""
+    g = torch.Generator().manual_seed(0)
+    return SnailMemory(
+        inputs=3, embedding=4, filters=2, attention=3, blocks=blocks, window=window, generator=g
+    )
+
+
 MEMORIES = {
     "gru": GruMemory(3, 5, torch.Generator().manual_seed(0)),
+    "lstm": LstmMemory(3, 5, torch.Generator().manual_seed(0)),
     "attention": attention(window=20),
     "attention to the last ticks": attention(window=2),
+    "snail": snail(window=20, blocks=2),
+    "snail over the last ticks": snail(window=2),
 }
 
 
@@ -162,6 +182,43 @@ def test_attention_is_the_softmax_over_the_window_as_it_is_written() -> None:
             h = x[t] + block.merge(torch.cat(found))
             h = h + block.feed_forward(block.forward_norm(h))
             torch.testing.assert_close(outputs[t, 0], memory.norm(h), atol=1e-5, rtol=0)
+
+
+def test_snail_is_the_layers_as_they_are_written() -> None:
+    """Mishra et al. 2018, one tick at a time; W = 2 has convolutions of distances 1 and 2."""
+    memory = snail(window=2)
+    (block,) = memory.blocks
+    inputs = torch.randn(6, 1, 3, generator=torch.Generator().manual_seed(1))
+
+    def tick(columns: list[Tensor], t: int) -> Tensor:
+        return columns[t] if t >= 0 else torch.zeros_like(columns[0])
+
+    with torch.no_grad():
+        outputs, _ = memory.scan(inputs, memory.initial(1))
+        x = list(memory.embed(inputs[:, 0]))
+        for layer, distance in zip(block.convolutions, (1, 2), strict=True):
+            found = []
+            for t in range(6):
+                two = torch.cat([tick(x, t - distance), tick(x, t)])
+                value, gate = layer.project(two).chunk(2)
+                found.append(torch.cat([x[t], value.tanh() * gate.sigmoid()]))
+            x = found
+        projected = [block.attention.project(one).chunk(3) for one in x]
+        for t in range(6):
+            past = projected[max(0, t - 2) : t + 1]
+            scores = torch.stack([projected[t][0] @ key for _, key, _ in past]) / 3**0.5
+            read = scores.softmax(0) @ torch.stack([value for _, _, value in past])
+            torch.testing.assert_close(outputs[t, 0], torch.cat([x[t], read]), atol=1e-5, rtol=0)
+
+
+def test_convolutions_span_the_window() -> None:
+    """Distances 1, 2 and 4 look back 7 ticks; attention, left out here, the window of 4."""
+    memory = snail(window=4)
+    inputs = torch.randn(9, 1, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    outputs, _ = memory.scan(inputs, memory.initial(1))
+    convolved = outputs[8, 0, : -memory.blocks[0].attention.size]
+    (gradient,) = torch.autograd.grad(convolved.sum(), inputs)
+    assert (gradient != 0).any(-1)[:, 0].tolist() == [t >= 8 - 7 for t in range(9)]
 
 
 def test_only_the_distance_of_ticks_counts_for_attention() -> None:

@@ -79,6 +79,8 @@ LEARNERS = [
     ("rma", 34),
     ("varibad", 45),
     ("rl2_transformer", 30),
+    ("snail", 30),
+    ("distill", 34),
 ]
 
 

@@ -1,13 +1,14 @@
 """Context MPC on a point on a line whose gain, or whose goal, is hidden."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch, stack
-from policies.methods.context_mpc import ContextMPC, ContextMpcBelief, ContextMpcConfig
+from policies.method import CollectionSchedule, Method, Problem, Transition, TrialBatch, stack
+from policies.methods.context_mpc import ContextMPC, ContextMpcConfig, MpcBelief
 from policies.models.context_dynamics import DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.planning.icem import IcemConfig
@@ -116,7 +117,7 @@ def random_trial(task: Tensor, seed: int, hidden_goal: bool = False) -> TrialBat
 
 
 def last_return(
-    method: ContextMPC, task: Tensor, seed: int, hidden_goal: bool = False, adapt: bool = True
+    method: Method[Any], task: Tensor, seed: int, hidden_goal: bool = False, adapt: bool = True
 ) -> Tensor:
     """Mean return of the second episode, adapting in both or in none."""
     g = torch.Generator().manual_seed(seed)
@@ -159,7 +160,7 @@ def posterior_after(method: ContextMPC, ticks: Transition, count: int) -> Poster
     return belief
 
 
-def observe_all(method: ContextMPC, ticks: Transition) -> ContextMpcBelief:
+def observe_all(method: ContextMPC, ticks: Transition) -> MpcBelief[Posterior]:
     """The belief after ticks (T, n, ...)."""
     belief = method.prior(ticks.obs.shape[1])
     for t in range(len(ticks.obs)):
@@ -203,7 +204,7 @@ def test_predictions_improve_with_the_evidence(trained: Trained) -> None:
         for count in (0, 1, HORIZON):
             mean = posterior_after(method, first_episode, count).mean
             z = mean.repeat(HORIZON, 1).expand(2, -1, -1)
-            outcome = method.ema_model.predict(obs, applied, z)
+            outcome = method.ema_model.predictor.predict(obs, applied, z)
             errors.append((outcome[..., 0] - change).square().mean().sqrt())
     assert errors[2] < errors[1] < errors[0]
     assert errors[2] < 0.3 * errors[0]
@@ -267,13 +268,13 @@ def test_a_plan_ends_with_the_episode() -> None:
     """At the last tick only the next reward counts: the plan's later actions change nothing."""
     method = make_method()
     steps = []
-    rollout = method.ema_model.rollout
+    rollout = method.ema_model.predictor.rollout
 
     def recorded(obs: Tensor, actions: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         steps.append(actions.shape[2])
         return rollout(obs, actions, z)
 
-    method.ema_model.rollout = recorded  # type: ignore[method-assign]
+    method.ema_model.predictor.rollout = recorded  # type: ignore[method-assign]
     ticks = random_trial(draw_tasks(2, 0), 0).ticks[0]
     belief = observe_all(method, ticks)
     assert steps[0] == CONFIG.planner.horizon

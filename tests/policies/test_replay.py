@@ -291,3 +291,26 @@ def test_a_history_ends_before_a_tick_and_goes_on_over_episodes() -> None:
                 assert is_consistent(t[mask])
                 assert torch.equal(t[mask].obs, expected.obs[0, first:end])
                 assert torch.equal(mask[0], torch.arange(size) >= size - (end - first))
+
+
+@pytest.mark.parametrize("size", [3, 7, 20])
+def test_segments_are_consecutive_from_anywhere_in_the_trial(size: int) -> None:
+    replay = empty(4)
+    lengths = [5, 3, 1]
+    replay.add(trial(0, 3, lengths))
+    slots = torch.arange(3).repeat(200)
+    t, mask = replay.segments(slots, size, seeded())
+    assert mask.shape == (600, min(size, E * H))
+    begins: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+    for slot, own, exists in zip(slots.tolist(), t.reward, mask, strict=True):
+        total = E * lengths[slot]
+        assert int(exists.sum()) == min(size, total)
+        assert exists[: int(exists.sum())].all()
+        stored, _ = replay.trials(torch.tensor([slot]))
+        order = stored.reward[0].tolist()
+        begin = order.index(float(own[0]))
+        assert own[exists].tolist() == order[begin : begin + int(exists.sum())]
+        begins[slot].add(begin)
+    for slot, found in begins.items():
+        latest = max(0, E * lengths[slot] - size)
+        assert found == set(range(latest + 1))

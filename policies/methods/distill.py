@@ -1,0 +1,221 @@
+"""Distillation: a teacher that knows the task is imitated by a student that remembers the trial.
+
+Training has two phases:
+
+1. The teacher, the method ``oracle``, acts and learns by soft actor-critic under the true task.
+2. The student acts: a policy that reads the observation and a recurrent memory of all transitions
+   of the trial. At every tick of its own trials it learns the action that the teacher would take
+   there (DAgger, Ross et al. 2011; of teachers into one recurrent student, as RAPTOR does, Eschmann
+   et al. 2025). The teacher is not trained any more.
+
+What is judged, and what acts on an arm, is the student: it never reads the task. A training that
+ends within the first phase has no student. Where the teacher needs no exploration because it knows
+the task, the student learns none: it suits tasks that show themselves while one acts.
+
+RAPTOR trains a teacher for each of a thousand tasks; here one teacher reads the task's parameters.
+``rma`` is the same idea with the student at another place: there it predicts what the teacher's
+policy reads, here the action itself.
+Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from policies.belief import where
+from policies.config import MethodConfig
+from policies.method import CollectionSchedule, Problem, Taught, Transition, TrialBatch
+from policies.methods.oracle import Oracle
+from policies.models.posterior import context_dim, context_features
+from policies.nn.memory import GruMemory
+from policies.nn.networks import mlp
+from policies.nn.noise import standard_normal
+from policies.nn.normalizer import RunningNormalizer
+from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.state import SavedState, make_generator
+from policies.phases import PhaseProgress
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
+from policies.rl.ppo import masked_mean
+from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.sac import SacConfig
+from policies.rl.sac_learner import FixedBelief
+
+
+@dataclass(frozen=True)
+class DistillConfig(MethodConfig):
+    """Settings of the student, and of the teacher's soft actor-critic."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
+    memory_size: Width = 64  # units of the student's GRU; RAPTOR has 16
+    hidden: Width = 64  # units of the layer between memory and action
+    student_lr: Positive = 1e-3  # learning rate of the student (RAPTOR)
+    student_trials: Count = 32  # trials in a batch of the student
+    segment: Count = 128  # T, ticks of each of them; a longer trial is cut at a random place
+    exploration_std: NonNegative = 0.1  # of the noise on the student's exploring actions
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic, for both phases together."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic; the student takes as many in the second phase."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
+        sac = SacConfig.for_problem(problem)
+        iterations = sac.schedule.iterations
+        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
+
+
+@dataclass(frozen=True)
+class DistillBelief:
+    """The student's memory."""
+
+    hidden: Tensor  # (n, h) of its GRU
+
+
+Belief = DistillBelief | FixedBelief  # of the student, or of the teacher
+
+
+class Distill(SavedState, LearnsFromReplay, Taught[Any]):
+    """Acts by the student; every tick updates its memory, nothing happens between episodes."""
+
+    Config = DistillConfig
+    privileged = False
+    saved_attributes = ("teacher", "net", "progress", "optimizer", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: DistillConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        self.problem = problem
+        self.config = config
+        self.schedule = config.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.teacher = Oracle(problem, config.sac, seed, device, replay).learner
+        self.replay = self.teacher.replay
+        self.progress = PhaseProgress()
+        actions = problem.action_dim
+        columns = context_dim(problem.obs_dim, actions)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
+        self.row_norm = RunningNormalizer(columns, device)
+        self.memory = GruMemory(columns, config.memory_size, self.generator)
+        features = config.memory_size + problem.obs_dim
+        self.actor = mlp([features, config.hidden, actions], self.generator)
+        self.net = nn.ModuleDict(
+            {
+                "obs_norm": self.obs_norm,
+                "row_norm": self.row_norm,
+                "memory": self.memory,
+                "actor": self.actor,
+            }
+        )
+        group = {"params": self.net.parameters(), "lr": config.student_lr}
+        self.optimizer = repeatable_adam([group], device)
+
+    def prior(self, n: int, task: Tensor | None = None) -> DistillBelief:
+        """An empty memory."""
+        return DistillBelief(self.memory.initial(n))
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether training is in its first phase."""
+        return self.progress.iterations < self.config.teacher_iterations
+
+    def taught(self, task: Tensor) -> FixedBelief:
+        """What the teacher knows of the true task."""
+        return FixedBelief(self.teacher.condition(task))
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, belief: Belief, explore: bool) -> Tensor:
+        """Actions (n, a): the teacher's under what it knows, otherwise the student's."""
+        if isinstance(belief, FixedBelief):
+            return self.teacher.act(obs, belief, explore)
+        action = self.student(belief.hidden, obs)
+        if explore:
+            noise = standard_normal(action.shape, self.generator)
+            action = action + self.config.exploration_std * noise
+        return action.clamp(-1, 1)
+
+    @torch.no_grad()
+    def observe(self, belief: DistillBelief, transition: Transition) -> DistillBelief:
+        """The memory reads one more transition."""
+        row = self.row_norm(context_features(transition))
+        hidden, _ = self.memory.step(row, belief.hidden)
+        return where(transition.valid, DistillBelief(hidden), belief)
+
+    def adapt(self, belief: DistillBelief, episode: Transition) -> DistillBelief:
+        """The same belief."""
+        return belief
+
+    def student(self, hidden: Tensor, obs: Tensor) -> Tensor:
+        """Its actions (..., a) under memories (..., h), for observations (..., o)."""
+        x = torch.cat([hidden, self.obs_norm(obs)], -1)
+        return torch.tanh(self.actor(x))
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train teacher or student; means over the gradient steps."""
+        is_taught = self.is_taught
+        self.progress.iterations += 1
+        new = trial.ticks[trial.ticks.valid]
+        self.obs_norm.update(new.obs)
+        self.row_norm.update(context_features(new))
+        if is_taught:
+            log = self.teacher.learn(trial)
+            self.progress.teacher_tasks = self.replay.added
+            return log
+        self.replay.add(trial)
+        return repeat(self.step, self.config.gradient_steps, self.generator)
+
+    def loss(self) -> Tensor:
+        """Squared distance from the teacher's action, in segments of the student's own trials."""
+        c = self.config
+        own = self.replay.added - self.progress.teacher_tasks
+        slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
+        stored, exists = self.replay.segments(slots, c.segment, self.generator)
+        known = self.teacher.condition(self.replay.task[slots])
+        wanted = self.wanted(stored.obs, known)
+        found = self.student(self.memories(stored), stored.obs)
+        error = (found - wanted).square().sum(-1)
+        return masked_mean(error, exists)
+
+    def memories(self, ticks: Transition) -> Tensor:
+        """The memory (b, T, h) at each tick of segments (b, T, ...): of those before it."""
+        rows = self.row_norm(context_features(ticks))
+        empty = self.memory.initial(len(rows))
+        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
+        hidden = torch.cat([empty[None], after[:-1]])
+        return hidden.transpose(0, 1)
+
+    @torch.no_grad()
+    def wanted(self, obs: Tensor, known: Tensor) -> Tensor:
+        """The teacher's mean actions (b, T, a) at observations (b, T, o) of known tasks (b, l)."""
+        z = known[:, None].expand(-1, obs.shape[1], -1)
+        rows = FixedBelief(z.flatten(0, 1))
+        action = self.teacher.act(obs.flatten(0, 1), rows, explore=False)
+        wanted: Tensor = action.unflatten(0, obs.shape[:2])
+        return wanted
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on the student."""
+        loss = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"student": loss.detach()}
+
+    def state_without_replay(self) -> dict[str, Any]:
+        """The state with an empty replay, which is the teacher's."""
+        return {**self.state_dict(), "teacher": self.teacher.state_without_replay()}

@@ -1,0 +1,207 @@
+"""Off-policy learning on sequences (in the line of AMAGO, Grigsby et al. 2024): RL² with a replay.
+
+A memory reads the trial as in RL²; actor and critics read its output and the observation. Soft
+actor-critic trains them at every tick of segments of stored trials, and the memory with them, by
+the critics' loss. A trial is one return: value flows through the end of an episode into the next
+one, and after the last tick it goes on, as where only the time was up. Trials are learned from many
+times, so that few environment steps suffice. A share of them may learn for another task's hidden
+goal (hindsight), which changes the rewards that the memory reads as well.
+
+AMAGO trains the memory by the actor's loss too, has many discounts at once, critics that classify,
+and longer sequences. A segment here may begin within a trial, with an empty memory.
+Axes: T ticks of a segment, n worlds, b tasks of a batch, o observation, a action, h memory.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from policies.belief import map_tensors
+from policies.config import MethodConfig
+from policies.logs import detached
+from policies.method import (
+    CollectionSchedule,
+    Problem,
+    Transition,
+    TrialBatch,
+    with_training_reward,
+)
+from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
+from policies.methods.rl2_transformer import MAX_WINDOW, Depth
+from policies.nn.attention import AttentionMemory
+from policies.nn.memory import GruMemory, Memory
+from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
+from policies.nn.state import SavedState, make_generator
+from policies.ranges import Count, Positive, Share, Width
+from policies.rl.relabel import exchange_hidden_goals, with_true_reward
+from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
+
+SegmentLength = Annotated[int, Meta(ge=2, le=4096)]
+
+TRIALS_PER_BATCH = 16  # a batch holds whole segments: a few of them have as many ticks as SAC's
+
+
+@dataclass(frozen=True)
+class SequenceConfig(MethodConfig):
+    """Settings of the memory, and of soft actor-critic; ``sac.batch_per_task`` is not used."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+    memory: Literal["attention", "gru"] = "attention"  # kind of the memory
+    memory_size: Width = 64  # units of the memory; AMAGO has 256
+    blocks: Depth = 1  # attention blocks; AMAGO has 3
+    heads: Count = 4  # heads of a block's attention
+    encoder_lr: Positive = 1e-3  # learning rate of the memory
+    segment: SegmentLength = 60  # T, ticks that are learned from at once, and that attention sees
+    # share of a batch's tasks that learn for the hidden goal of another task
+    hindsight_share: Share = 0.0
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic; a step trains the memory too."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Segments are trials, as far as memory allows; the rest as soft actor-critic's."""
+        trial_steps = problem.episodes * problem.horizon
+        sac = replace(SacConfig.for_problem(problem), meta_batch=TRIALS_PER_BATCH)
+        return cls(sac=sac, segment=max(2, min(MAX_WINDOW, trial_steps)))
+
+
+class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
+    """The belief is the averaged memory's."""
+
+    Config = SequenceConfig
+    saved_attributes = ("net", "optimizer", "replay", "generator")
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: SequenceConfig,
+        seed: int,
+        device: torch.device,
+        replay: Replay | None = None,
+    ) -> None:
+        sac = config.sac
+        self.problem = problem
+        self.config = config
+        self.schedule = sac.schedule
+        self.device = device
+        self.generator = make_generator(seed, device)
+        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        memory = self.make_memory(problem.obs_dim + problem.action_dim + 2)
+        self.trained_encoder: Rl2Encoder[Any] = Rl2Encoder(problem.obs_dim, memory, device)
+        self.encoder = deepcopy(self.trained_encoder).requires_grad_(False)  # the averaged one
+        self.sac = Sac(memory.size + problem.obs_dim, problem.action_dim, sac, self.generator)
+        self.net = nn.ModuleDict(
+            {"trained_encoder": self.trained_encoder, "encoder": self.encoder, "sac": self.sac}
+        )
+        trained = [p for p in self.sac.parameters() if p.requires_grad]
+        groups = [
+            {"params": trained, "lr": sac.lr},
+            {"params": self.trained_encoder.parameters(), "lr": config.encoder_lr},
+        ]
+        self.optimizer = repeatable_adam(groups, device)
+
+    def make_memory(self, inputs: int) -> Memory[Any]:
+        """A memory that reads ``inputs`` columns of a tick."""
+        c = self.config
+        if c.memory == "gru":
+            return GruMemory(inputs, c.memory_size, self.generator)
+        return AttentionMemory(inputs, c.memory_size, c.blocks, c.heads, c.segment, self.generator)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, belief: Rl2Belief[Any], explore: bool) -> Tensor:
+        """Actions (n, a): a sample of the policy, or its mean."""
+        x, _ = self.encoder.step(obs, belief)
+        return self.sac.act(x, self.generator if explore else None)
+
+    def learn(self, trial: TrialBatch) -> dict[str, float]:
+        """Store the trial and train on the replay; returns means over the gradient steps."""
+        self.trained_encoder.update(self.replay.add(trial))
+        statistics = zip(self.encoder.buffers(), self.trained_encoder.buffers(), strict=True)
+        for averaged, current in statistics:
+            averaged.copy_(current)
+        c = self.config
+        share = c.sac.lr_share(steps_taken(self.optimizer))
+        set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr))
+        return repeat(self.step, c.sac.gradient_steps, self.generator)
+
+    def draw_segments(self) -> tuple[Transition, Tensor, Tensor]:
+        """Segments (T, b, ...) of a batch, a mask (T, b) of their ticks, and the tasks (b, p)."""
+        c = self.config
+        slots = self.replay.tasks(c.sac.meta_batch, self.generator)
+        ticks, exists = self.replay.segments(slots, c.segment, self.generator)
+        task = self.replay.task[slots]
+        if c.hindsight_share > 0:
+            task = exchange_hidden_goals(task, self.problem, c.hindsight_share, self.generator)
+            ticks = with_true_reward(self.problem, ticks, task)
+        return ticks.transpose(0, 1), exists.T, task
+
+    def losses(self) -> dict[str, Tensor]:
+        """The losses of a random batch; the actor's and the temperature's spare the memory."""
+        c = self.config.sac
+        g = self.generator
+        ticks, exists, task = self.draw_segments()
+        extended = with_end(ticks, exists)
+        x = self.trained_encoder(extended)[:-1]
+        with torch.no_grad():
+            next_x = self.encoder(extended)[1:]
+        batch = with_training_reward(self.problem, ticks, task)
+        next_exists = torch.cat([exists[1:], torch.zeros_like(exists[:1])])
+        # Where an episode of the trial follows, its value belongs to the return.
+        batch = replace(batch, terminated=batch.terminated & ~next_exists)
+        weights = exists.float()
+        actor, log_prob = actor_loss(self.sac, x, g, weights)
+        target_entropy = c.target_entropy * self.problem.action_dim
+        log_prob = log_prob.where(exists, -target_entropy)  # no reason for another temperature
+        return {
+            "critic": critic_loss(self.sac, batch, x, next_x, c, g, weights),
+            "actor": actor,
+            "temperature": temperature_loss(self.sac, log_prob, target_entropy),
+        }
+
+    def step(self) -> dict[str, Tensor]:
+        """One gradient step on memory, actor, critics and temperature."""
+        losses = self.losses()
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        self.sac.update_targets(self.config.sac)
+        polyak_update(self.encoder, self.trained_encoder, self.config.sac.ema_rate)
+        return detached(losses)
+
+
+def with_end(ticks: Transition, exists: Tensor) -> Transition:
+    """Segments with the state after their last tick, as the observation of one more tick.
+
+    Args:
+        ticks: (T, b, ...)
+        exists: (T, b) which of them exist: the first ones.
+
+    Returns:
+        Ticks (T + 1, b, ...), of which an encoder reads observations and the outcomes before them.
+    """
+
+    def repeat_last(x: Tensor) -> Tensor:
+        return torch.cat([x, x[-1:]])
+
+    longer = map_tensors(repeat_last, ticks)
+    more = torch.cat([exists, torch.zeros_like(exists[:1])])
+    after = torch.cat([ticks.obs[:1], ticks.next_obs])
+    return replace(
+        longer,
+        obs=longer.obs.where(more[..., None], after),
+        begins=longer.begins & more,
+    )

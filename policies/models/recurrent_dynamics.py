@@ -1,0 +1,134 @@
+"""Dynamics under a recurrent summary of the trial: a GRU reads every transition.
+
+What the memory needs of the past to predict the future is all that it keeps, and nothing says of
+what form that is: its summary z may also follow a task that changes. The inputs of the memory are
+whole transitions, so it sees each outcome beside what led to it. Given z, an ensemble of networks
+predicts the next observation (``policies.models.predictor``).
+
+Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, T of a
+segment, h memory, l columns of z.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policies.method import Transition
+from policies.models.posterior import context_dim, context_features
+from policies.models.predictor import Predictor, PredictorConfig, TaskModel
+from policies.models.windows import episode_windows
+from policies.nn.memory import GruMemory
+from policies.nn.networks import mlp
+from policies.nn.noise import uniform
+from policies.nn.normalizer import RunningNormalizer
+from policies.ranges import Count, Width
+
+
+@dataclass(frozen=True)
+class RecurrentDynamicsConfig(PredictorConfig):
+    """Settings of the model."""
+
+    memory_size: Width = 64  # units of the GRU
+    summary_dim: Width = 8  # columns of z
+    # T, transitions that gradients go back through; a longer trial is cut at a random place, and
+    # the memory begins empty there. ReBAL has 100
+    segment: Count = 128
+
+
+class RecurrentDynamics(TaskModel):
+    """The memory with its statistics, and the predictor."""
+
+    def __init__(
+        self,
+        obs_dim: int,
+        action_dim: int,
+        predict_reward: bool,
+        config: RecurrentDynamicsConfig,
+        generator: torch.Generator,
+    ) -> None:
+        """Draw the weights with the generator, on its device."""
+        super().__init__()
+        self.config = config
+        columns = context_dim(obs_dim, action_dim)
+        self.context_norm = RunningNormalizer(columns, generator.device)
+        self.embed = mlp([columns, config.memory_size], generator)
+        self.memory = GruMemory(config.memory_size, config.memory_size, generator)
+        self.head = mlp([config.memory_size, config.summary_dim], generator)
+        widths = (obs_dim, action_dim, config.summary_dim)
+        self.predictor = Predictor(*widths, predict_reward, config, generator)
+
+    def update(self, t: Transition) -> None:
+        """Add transitions (b, ...) to the statistics."""
+        self.predictor.update(t)
+        self.context_norm.update(context_features(t))
+
+    def summarize(self, hidden: Tensor) -> Tensor:
+        """z (..., l) of memories (..., h)."""
+        z: Tensor = self.head(hidden)
+        return z
+
+    @torch.no_grad()
+    def observe(self, hidden: Tensor, t: Transition) -> Tensor:
+        """The memory (n, h) after one more transition; where it is not valid, as before."""
+        _, after = self.memory.step(self._inputs(t), hidden)
+        return torch.where(t.valid[:, None], after, hidden)
+
+    def scan(self, t: Transition) -> Tensor:
+        """Memories (L + 1, b, h) after 0, 1, ..., L of the transitions of trials (b, L, ...)."""
+        inputs = self._inputs(t).transpose(0, 1)
+        empty = self.memory.initial(inputs.shape[1])
+        hidden, _ = self.memory.scan(inputs, empty)
+        return torch.cat([empty[None], hidden])
+
+    def _inputs(self, t: Transition) -> Tensor:
+        """What the memory reads of transitions (...,), (..., h)."""
+        x = self.context_norm(context_features(t))
+        return torch.relu(self.embed(x))
+
+    def loss(
+        self,
+        t: Transition,
+        mask: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Negative log-likelihood of K-step predictions, as "nll".
+
+        Each member samples windows of its own. z is what the memory makes of the transitions before
+        the window, so that the model never conditions on what it predicts. Windows stop at the
+        episode's end.
+
+        Args:
+            t: trials (b, L, ...) in time order.
+            mask: (b, L) bool, which transitions exist.
+            generator: of windows.
+        """
+        c = self.config
+        t, mask = self._segment(t, mask, generator)
+        z = self.summarize(self.scan(t)).transpose(0, 1)  # (b, T + 1, l)
+        length = mask.sum(1)[:, None]
+        u = uniform((c.ensemble_size, len(mask), c.windows_per_task), generator)
+        start = (u * length).long()  # (m, b, w)
+        tasks = torch.arange(len(mask), device=mask.device)[:, None]
+        known = z[tasks, start].flatten(1, 2)  # (m, b·w, l)
+        window, window_mask = episode_windows(t, mask, start, 0, c.unroll_steps)
+        return {"nll": self.predictor.loss(window, window_mask, known)}
+
+    def _segment(
+        self,
+        t: Transition,
+        mask: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Transition, Tensor]:
+        """The same T transitions of all trials, from a random one on; the trials if they fit.
+
+        Every trial has a transition there.
+        """
+        total = mask.shape[1]
+        size = self.config.segment
+        if total <= size:
+            return t, mask
+        shortest = int(mask.sum(1).min())
+        latest = max(0, min(total - size, shortest - 1))
+        begin = int(uniform((1,), generator) * (latest + 1))
+        return t[:, begin : begin + size], mask[:, begin : begin + size]

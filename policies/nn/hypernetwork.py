@@ -1,0 +1,57 @@
+"""A network whose weights are a function of a memory (Ha et al. 2017).
+
+A policy whose weights the memory makes learns more in meta-RL than one that reads the memory as an
+input, if at first every memory makes the same network (Beck et al. 2022, their Bias-HyperInit; Beck
+et al. 2023).
+Axes: m columns of the memory, i inputs, k outputs, P weights of the network that is made.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from policies.nn.networks import mlp
+
+
+class HyperMlp(nn.Module):
+    """Linear layers with ReLU between them, whose weights are linear in the memory."""
+
+    def __init__(
+        self,
+        memory: int,
+        sizes: Sequence[int],
+        generator: torch.Generator,
+    ) -> None:
+        """Start with one network for every memory, drawn as ``mlp`` draws it.
+
+        Args:
+            memory: m
+            sizes: widths (i, ..., k) of inputs, hidden layers and outputs.
+            generator: draws the weights, on its device.
+        """
+        super().__init__()
+        first = list(mlp(sizes, generator).parameters())  # (k, i) and (k,) of each layer
+        self.columns = [memory, sizes[0]]
+        self.shapes = [weight.shape for weight in first]
+        self.lengths = [weight.numel() for weight in first]
+        device = generator.device
+        self.make = nn.utils.skip_init(nn.Linear, memory, sum(self.lengths), device=device)
+        nn.init.zeros_(self.make.weight)
+        with torch.no_grad():
+            self.make.bias.copy_(torch.cat([weight.flatten() for weight in first]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs (..., k) of rows (..., m + i): the memory, then the inputs."""
+        memory, inputs = features.split(self.columns, -1)
+        x: Tensor = inputs
+        made: Tensor = self.make(memory)
+        pieces = made.split(self.lengths, -1)
+        for layer in range(0, len(pieces), 2):
+            if layer > 0:
+                x = torch.relu(x)
+            weight = pieces[layer].unflatten(-1, self.shapes[layer])
+            bias = pieces[layer + 1]
+            product = weight @ x[..., None]
+            x = product[..., 0] + bias
+        return x
