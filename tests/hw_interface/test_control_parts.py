@@ -12,6 +12,7 @@ from hw_interface.control.first_reading import SAME_PLACE, enable_within_limits,
 from hw_interface.control.last_reading import LONGEST, SETTLED, settle
 from hw_interface.control.layout import LATENESS, Record, Sizes, memory_layout
 from hw_interface.control.pacing import Pacer
+from hw_interface.control.publishing import Progress
 from hw_interface.control.requests import object_pose, read_path, read_start
 from robots.errors import ArmError
 from robots.paths import WAYPOINTS
@@ -184,3 +185,19 @@ def test_a_path_has_its_waypoints_before_its_goal_whatever_is_posted(count: int)
     kept = max(0, min(count, WAYPOINTS))
     np.testing.assert_array_equal(path[:-1], waypoints[:kept])
     np.testing.assert_array_equal(path[-1], READY)
+
+
+def test_an_action_has_its_ticks_and_no_more_however_late_the_next_one_is() -> None:
+    """Else the next action would seem to be carried out before it has begun."""
+    progress = Progress(ticks_per_action=3)
+    progress.begin_action(1)
+    for done in (1, 2, 3, 3, 3, 3, 3):
+        progress.count_tick()
+        assert progress.ticks_done == done
+    assert not progress.action_unfinished
+    progress.begin_action(2)
+    assert (progress.ticks_done, progress.action_unfinished) == (3, True)
+    progress.begin_action(1)
+    assert progress.active_action_seq == 2, "an old action is not begun again"
+    progress.count_tick()
+    assert (progress.ticks, progress.ticks_done) == (8, 4)
