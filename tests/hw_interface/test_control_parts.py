@@ -13,10 +13,10 @@ from hw_interface.control.last_reading import LONGEST, SETTLED, settle
 from hw_interface.control.layout import LATENESS, Record, Sizes, memory_layout
 from hw_interface.control.pacing import Pacer
 from hw_interface.control.publishing import Progress
-from hw_interface.control.requests import object_pose, read_path, read_start
+from hw_interface.control.requests import object_pose, read_path, read_start, unname_object
 from robots.errors import ArmError
 from robots.paths import WAYPOINTS
-from robots.signals import Array, JointState
+from robots.signals import Array, JointState, Pose
 from robots.world import Start
 
 DT = 0.01  # s
@@ -176,6 +176,13 @@ def test_the_start_of_an_episode_is_read_as_it_was_requested() -> None:
     again = read_start(posted_record(q=READY, object_pose=alone))
     assert again.object_pos is None
     assert again.object_quat is None
+
+
+def test_an_object_that_is_named_keeps_its_place_and_rotation_without_its_name() -> None:
+    pose = Pose(np.array([[0.4, 0.1, 0.02]]), np.array([[0.0, 0.6, 0.8, 0.0]]))
+    start = unname_object(Start(READY[None], objects={"cup": pose}))
+    assert start.objects is None
+    np.testing.assert_array_equal(object_pose(start), [0.4, 0.1, 0.02, 0.0, 0.6, 0.8, 0.0])
 
 
 @pytest.mark.parametrize("count", [0, 2, WAYPOINTS, WAYPOINTS + 3, -1])
