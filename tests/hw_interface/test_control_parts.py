@@ -14,6 +14,7 @@ from hw_interface.control.layout import LATENESS, Record, Sizes, memory_layout
 from hw_interface.control.pacing import Pacer
 from hw_interface.control.publishing import Progress
 from hw_interface.control.requests import object_pose, read_path, read_start, unname_object
+from hw_interface.final_state import AT_REST
 from robots.errors import ArmError
 from robots.paths import WAYPOINTS
 from robots.signals import Array, JointState, Pose
@@ -140,6 +141,13 @@ def test_a_stopped_arm_is_read_until_it_stands(
     last = settle(driver, moving, pause=DT)
     assert (last.stamp, driver.count) == (1.2, 3)
     assert clock.now == pytest.approx(100 + 3 * DT), "it is given time"
+
+
+def test_an_arm_that_is_called_at_rest_was_read_until_then() -> None:
+    """What the last line of a command calls moving is not what ``settle`` calls standing."""
+    moving = reading(1.0, dq=1.01 * AT_REST)
+    driver = Readings([reading(1.1)])
+    assert settle(driver, moving, pause=0.0).stamp == 1.1
 
 
 def test_an_arm_that_stands_is_not_read_again_and_one_that_never_stands_not_for_ever() -> None:
