@@ -1,4 +1,25 @@
-"""How far a training of two phases is: first a teacher learns, then a student learns from it."""
+"""Trainings of two phases: first a teacher learns who knows the task, then a student from it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from policies.method import Problem
+from policies.ranges import LargeCount
+from policies.rl.sac import SacConfig, SacMethodConfig
+
+
+@dataclass(frozen=True)
+class TeacherConfig(SacMethodConfig):
+    """Base of the configs: the schedule is that of both phases together."""
+
+    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
+        sac = SacConfig.for_problem(problem)
+        iterations = sac.schedule.iterations
+        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
 
 class PhaseProgress:

@@ -33,7 +33,7 @@ from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import polyak_update
+from policies.rl.sac import copy_statistics, polyak_update
 
 M = TypeVar("M", bound=TaskModel)
 K = TypeVar("K")  # what is known of the task: a tensor or a dataclass of tensors
@@ -191,9 +191,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         share = falling_share(steps_taken(self.optimizer), all_steps, c.final_lr_share)
         set_learning_rates(self.optimizer, share, (c.lr,))
         steps = [self.step() for _ in range(c.gradient_steps)]
-        statistics = zip(self.ema_model.buffers(), self.model.buffers(), strict=True)
-        for averaged, current in statistics:
-            averaged.copy_(current)
+        copy_statistics(self.ema_model, self.model)
         log = mean_logs(steps)
         if self.terminal_value is not None:
             log |= self.terminal_value.train_on(new)

@@ -18,15 +18,15 @@ policy reads, here the action itself.
 Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Taught, Transition, TrialBatch
+from policies.method import Problem, Taught, Transition, TrialBatch
 from policies.methods.oracle import Oracle
 from policies.models.posterior import context_dim, context_features
 from policies.nn.memory import GruMemory
@@ -35,43 +35,25 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress
-from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
+from policies.phases import PhaseProgress, TeacherConfig
+from policies.ranges import Count, NonNegative, Positive, PositiveShare, Width
 from policies.rl.ppo import masked_mean
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacConfig
+from policies.rl.sac import copy_statistics, polyak_update
 from policies.rl.sac_learner import FixedBelief
 
 
 @dataclass(frozen=True)
-class DistillConfig(MethodConfig):
+class DistillConfig(TeacherConfig):
     """Settings of the student, and of the teacher's soft actor-critic."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
-    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
     memory_size: Width = 64  # units of the student's GRU; RAPTOR has 16
     hidden: Width = 64  # units of the layer between memory and action
     student_lr: Positive = 1e-3  # learning rate of the student (RAPTOR)
+    ema_rate: PositiveShare = 0.005  # step of the averaged student, the one that acts
     student_trials: Count = 32  # trials in a batch of the student
     segment: Count = 128  # T, ticks of each of them; a longer trial is cut at a random place
     exploration_std: NonNegative = 0.1  # of the noise on the student's exploring actions
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """That of soft actor-critic, for both phases together."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """That of soft actor-critic; the student takes as many in the second phase."""
-        return self.sac.gradient_steps
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
-        sac = SacConfig.for_problem(problem)
-        iterations = sac.schedule.iterations
-        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
 
 @dataclass(frozen=True)
@@ -82,6 +64,44 @@ class DistillBelief:
 
 
 Belief = DistillBelief | FixedBelief  # of the student, or of the teacher
+
+
+class Student(nn.Module):
+    """A GRU over transitions, and a policy that reads it and the observation."""
+
+    def __init__(self, problem: Problem, config: DistillConfig, generator: torch.Generator) -> None:
+        """Draw the weights with the generator, on its device."""
+        super().__init__()
+        columns = context_dim(problem.obs_dim, problem.action_dim)
+        self.obs_norm = RunningNormalizer(problem.obs_dim, generator.device)
+        self.row_norm = RunningNormalizer(columns, generator.device)
+        self.memory = GruMemory(columns, config.memory_size, generator)
+        features = config.memory_size + problem.obs_dim
+        self.actor = mlp([features, config.hidden, problem.action_dim], generator)
+
+    def update(self, ticks: Transition) -> None:
+        """Take transitions (b, ...) into the statistics of the normalizers."""
+        self.obs_norm.update(ticks.obs)
+        self.row_norm.update(context_features(ticks))
+
+    def act(self, hidden: Tensor, obs: Tensor) -> Tensor:
+        """Actions (..., a) under memories (..., h), for observations (..., o)."""
+        x = torch.cat([hidden, self.obs_norm(obs)], -1)
+        return torch.tanh(self.actor(x))
+
+    def read(self, hidden: Tensor, tick: Transition) -> Tensor:
+        """The memory (n, h) after one more transition."""
+        row = self.row_norm(context_features(tick))
+        hidden, _ = self.memory.step(row, hidden)
+        return hidden
+
+    def act_along(self, ticks: Transition) -> Tensor:
+        """Actions (b, T, a) at each tick of segments (b, T, ...), remembering those before it."""
+        rows = self.row_norm(context_features(ticks))
+        empty = self.memory.initial(len(rows))
+        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
+        hidden = torch.cat([empty[None], after[:-1]])
+        return self.act(hidden.transpose(0, 1), ticks.obs)
 
 
 class Distill(SavedState, LearnsFromReplay, Taught[Any]):
@@ -107,27 +127,15 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         self.teacher = Oracle(problem, config.sac, seed, device, replay).learner
         self.replay = self.teacher.replay
         self.progress = PhaseProgress()
-        actions = problem.action_dim
-        columns = context_dim(problem.obs_dim, actions)
-        self.obs_norm = RunningNormalizer(problem.obs_dim, device)
-        self.row_norm = RunningNormalizer(columns, device)
-        self.memory = GruMemory(columns, config.memory_size, self.generator)
-        features = config.memory_size + problem.obs_dim
-        self.actor = mlp([features, config.hidden, actions], self.generator)
-        self.net = nn.ModuleDict(
-            {
-                "obs_norm": self.obs_norm,
-                "row_norm": self.row_norm,
-                "memory": self.memory,
-                "actor": self.actor,
-            }
-        )
-        group = {"params": self.net.parameters(), "lr": config.student_lr}
+        self.student = Student(problem, config, self.generator)
+        self.ema_student = deepcopy(self.student).requires_grad_(False)  # the one that acts
+        self.net = nn.ModuleDict({"student": self.student, "ema_student": self.ema_student})
+        group = {"params": self.student.parameters(), "lr": config.student_lr}
         self.optimizer = repeatable_adam([group], device)
 
     def prior(self, n: int, task: Tensor | None = None) -> DistillBelief:
         """An empty memory."""
-        return DistillBelief(self.memory.initial(n))
+        return DistillBelief(self.ema_student.memory.initial(n))
 
     @property
     def is_taught(self) -> bool:
@@ -143,7 +151,7 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         """Actions (n, a): the teacher's under what it knows, otherwise the student's."""
         if isinstance(belief, FixedBelief):
             return self.teacher.act(obs, belief, explore)
-        action = self.student(belief.hidden, obs)
+        action = self.ema_student.act(belief.hidden, obs)
         if explore:
             noise = standard_normal(action.shape, self.generator)
             action = action + self.config.exploration_std * noise
@@ -152,26 +160,19 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
     @torch.no_grad()
     def observe(self, belief: DistillBelief, transition: Transition) -> DistillBelief:
         """The memory reads one more transition."""
-        row = self.row_norm(context_features(transition))
-        hidden, _ = self.memory.step(row, belief.hidden)
+        hidden = self.ema_student.read(belief.hidden, transition)
         return where(transition.valid, DistillBelief(hidden), belief)
 
     def adapt(self, belief: DistillBelief, episode: Transition) -> DistillBelief:
         """The same belief."""
         return belief
 
-    def student(self, hidden: Tensor, obs: Tensor) -> Tensor:
-        """Its actions (..., a) under memories (..., h), for observations (..., o)."""
-        x = torch.cat([hidden, self.obs_norm(obs)], -1)
-        return torch.tanh(self.actor(x))
-
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
         is_taught = self.is_taught
         self.progress.iterations += 1
-        new = trial.ticks[trial.ticks.valid]
-        self.obs_norm.update(new.obs)
-        self.row_norm.update(context_features(new))
+        self.student.update(trial.ticks[trial.ticks.valid])
+        copy_statistics(self.ema_student, self.student)
         if is_taught:
             log = self.teacher.learn(trial)
             self.progress.teacher_tasks = self.replay.added
@@ -187,17 +188,9 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         stored, exists = self.replay.segments(slots, c.segment, self.generator)
         known = self.teacher.condition(self.replay.task[slots])
         wanted = self.wanted(stored.obs, known)
-        found = self.student(self.memories(stored), stored.obs)
+        found = self.student.act_along(stored)
         error = (found - wanted).square().sum(-1)
         return masked_mean(error, exists)
-
-    def memories(self, ticks: Transition) -> Tensor:
-        """The memory (b, T, h) at each tick of segments (b, T, ...): of those before it."""
-        rows = self.row_norm(context_features(ticks))
-        empty = self.memory.initial(len(rows))
-        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
-        hidden = torch.cat([empty[None], after[:-1]])
-        return hidden.transpose(0, 1)
 
     @torch.no_grad()
     def wanted(self, obs: Tensor, known: Tensor) -> Tensor:
@@ -214,6 +207,7 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        polyak_update(self.ema_student, self.student, self.config.ema_rate)
         return {"student": loss.detach()}
 
     def state_without_replay(self) -> dict[str, Any]:

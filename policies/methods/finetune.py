@@ -13,21 +13,20 @@ through memory each time.
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from policies.belief import map_tensors, where
-from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacConfig
+from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
 
@@ -35,28 +34,12 @@ BLOCK = 4  # worlds tuned together; weights, gradients and moments take 3 MB eac
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(MethodConfig):
+class FinetuneConfig(SacMethodConfig):
     """Settings of fine-tuning; those of the training before it are ``sac``."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
     steps: LargeCount = 50  # gradient steps on a new task after each of its episodes
     tuning_lr: Positive = 3e-4  # their learning rate (that of SAC's paper)
     batch_size: Count = 64  # transitions of a batch, with replacement
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """What training collects: that of ``sac``."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """Gradient steps of one call of ``learn``."""
-        return self.sac.gradient_steps
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Everything of the training follows from the problem."""
-        return cls(sac=SacConfig.for_problem(problem))
 
 
 @dataclass(frozen=True)

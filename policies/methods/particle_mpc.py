@@ -46,7 +46,7 @@ from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
-from policies.rl.sac import polyak_update
+from policies.rl.sac import copy_statistics, polyak_update
 from robots.errors import BadArgumentError
 
 
@@ -250,10 +250,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         if self.terminal_value is not None:
             log = self.terminal_value.train_on(new)
         steps = [self.step() for _ in range(self.config.gradient_steps)]
-        averaged = self.ema_model.buffers()
-        current = self.model.buffers()
-        for old_statistic, statistic in zip(averaged, current, strict=True):
-            old_statistic.copy_(statistic)
+        copy_statistics(self.ema_model, self.model)
         self._fit_prior()
         return log | mean_logs(steps)
 

@@ -26,16 +26,14 @@ Axes: n worlds or tasks, b transitions of a batch, l latent.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from policies.config import MethodConfig
 from policies.logs import detached
 from policies.method import (
-    CollectionSchedule,
     Problem,
     Transition,
     TrialBatch,
@@ -49,7 +47,15 @@ from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
+from policies.rl.sac import (
+    Sac,
+    SacConfig,
+    SacMethodConfig,
+    actor_loss,
+    critic_loss,
+    polyak_update,
+    temperature_loss,
+)
 
 # Contexts of training need not be longer: half-cheetah's return is the same with 50 transitions as
 # with 600.
@@ -57,10 +63,9 @@ MAX_CONTEXT = 64
 
 
 @dataclass(frozen=True)
-class PearlConfig(MethodConfig):
+class PearlConfig(SacMethodConfig):
     """Settings of the encoder, and of soft actor-critic."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
     latent_dim: Width = 5  # dimensions of the latent task (PEARL)
     factor_rank: Count = 1  # directions of z that a transition measures
     # layer widths of the encoder; PEARL has 3 × 200, but many tasks in a batch help more than width
@@ -89,16 +94,6 @@ class PearlConfig(MethodConfig):
     # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
     # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
     forgetting_factor: PositiveShare = 1.0
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """That of soft actor-critic."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """That of soft actor-critic; a step trains the encoder too."""
-        return self.sac.gradient_steps
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:

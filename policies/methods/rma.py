@@ -29,18 +29,16 @@ Axes: n worlds or tasks, b transitions, K rows of a history, c columns of a row,
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Self
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.config import MethodConfig
 from policies.logs import detached
 from policies.method import (
-    CollectionSchedule,
     Problem,
     Taught,
     Transition,
@@ -55,11 +53,11 @@ from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress
-from policies.ranges import Count, LargeCount, LayerWidths, Positive, Width
+from policies.phases import PhaseProgress, TeacherConfig
+from policies.ranges import Count, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import Sac, SacConfig, polyak_update, sac_losses
+from policies.rl.sac import Sac, polyak_update, sac_losses
 from robots.errors import BadArgumentError
 
 # A number of rows that the convolutions read to the last one.
@@ -67,11 +65,9 @@ HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)
 
 
 @dataclass(frozen=True)
-class RmaConfig(MethodConfig):
+class RmaConfig(TeacherConfig):
     """Settings of the encoder and the student, and of soft actor-critic."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
-    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
     latent_dim: Width = 8  # l, numbers by which the policy knows a task (RMA)
     encoder_hidden: LayerWidths = (64, 64)  # layer widths of the encoder; RMA has 256 and 128
     encoder_lr: Positive = 1e-3  # learning rate of the encoder, as of the critics that train it
@@ -80,23 +76,6 @@ class RmaConfig(MethodConfig):
     channels: Width = 32  # of the student's layers (RMA)
     student_lr: Positive = 1e-3  # learning rate of the student; RMA has 5e-4, for more steps
     student_batch: Count = 256  # histories in a batch; RMA has 20,000, for fewer steps
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """That of soft actor-critic, for both phases together."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """That of soft actor-critic; the student takes as many in the second phase."""
-        return self.sac.gradient_steps
-
-    @classmethod
-    def for_problem(cls, problem: Problem) -> Self:
-        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
-        sac = SacConfig.for_problem(problem)
-        iterations = sac.schedule.iterations
-        return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ Axes: T ticks of a segment, n worlds, b tasks of a batch, o observation, a actio
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -21,10 +21,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import map_tensors
-from policies.config import MethodConfig
 from policies.logs import detached
 from policies.method import (
-    CollectionSchedule,
     Problem,
     Transition,
     TrialBatch,
@@ -39,7 +37,16 @@ from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Positive, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, with_true_reward
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import Sac, SacConfig, actor_loss, critic_loss, polyak_update, temperature_loss
+from policies.rl.sac import (
+    Sac,
+    SacConfig,
+    SacMethodConfig,
+    actor_loss,
+    copy_statistics,
+    critic_loss,
+    polyak_update,
+    temperature_loss,
+)
 
 SegmentLength = Annotated[int, Meta(ge=2, le=4096)]
 
@@ -47,10 +54,9 @@ TRIALS_PER_BATCH = 16  # a batch holds whole segments: a few of them have as man
 
 
 @dataclass(frozen=True)
-class SequenceConfig(MethodConfig):
+class SequenceConfig(SacMethodConfig):
     """Settings of the memory, and of soft actor-critic; ``sac.batch_per_task`` is not used."""
 
-    sac: SacConfig = field(default_factory=SacConfig)
     memory: Literal["attention", "gru"] = "attention"  # kind of the memory
     memory_size: Width = 64  # units of the memory; AMAGO has 256
     blocks: Depth = 1  # attention blocks; AMAGO has 3
@@ -59,16 +65,6 @@ class SequenceConfig(MethodConfig):
     segment: SegmentLength = 60  # T, ticks that are learned from at once, and that attention sees
     # share of a batch's tasks that learn for the hidden goal of another task
     hindsight_share: Share = 0.0
-
-    @property
-    def schedule(self) -> CollectionSchedule:
-        """That of soft actor-critic."""
-        return self.sac.schedule
-
-    @property
-    def gradient_steps(self) -> int:
-        """That of soft actor-critic; a step trains the memory too."""
-        return self.sac.gradient_steps
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
@@ -129,9 +125,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train on the replay; returns means over the gradient steps."""
         self.trained_encoder.update(self.replay.add(trial))
-        statistics = zip(self.encoder.buffers(), self.trained_encoder.buffers(), strict=True)
-        for averaged, current in statistics:
-            averaged.copy_(current)
+        copy_statistics(self.encoder, self.trained_encoder)
         c = self.config
         share = c.sac.lr_share(steps_taken(self.optimizer))
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr))

@@ -55,3 +55,10 @@ class HyperMlp(nn.Module):
             product = weight @ x[..., None]
             x = product[..., 0] + bias
         return x
+
+
+def mlp_or_hyper(hyper: int, sizes: Sequence[int], generator: torch.Generator) -> nn.Module:
+    """A network of these widths; the first ``hyper`` of its inputs make its weights, if any do."""
+    if hyper == 0:
+        return mlp(sizes, generator)
+    return HyperMlp(hyper, [sizes[0] - hyper, *sizes[1:]], generator)

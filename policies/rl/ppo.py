@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
-from policies.nn.hypernetwork import HyperMlp
-from policies.nn.networks import mlp
+from policies.nn.hypernetwork import mlp_or_hyper
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
 from policies.ranges import Discount, LargeCount, NonNegative, Positive, Share, Width
@@ -176,8 +175,8 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.return_norm = RunningNormalizer(1, generator.device)
-        self.actor = _head(hyper, [features, config.hidden, actions], generator)
-        self.critic = _head(hyper, [features, config.hidden, 1], generator)
+        self.actor = mlp_or_hyper(hyper, [features, config.hidden, actions], generator)
+        self.critic = mlp_or_hyper(hyper, [features, config.hidden, 1], generator)
         std = torch.full((actions,), config.init_std, device=generator.device)
         self.log_std = nn.Parameter(std.log())
 
@@ -197,13 +196,6 @@ class ActorCritic(nn.Module):
     def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
         """Log-likelihood (...,) of actions (..., a) under features (..., k)."""
         return clipped_gaussian.log_prob(self.actor(features), self.log_std, action)
-
-
-def _head(hyper: int, sizes: list[int], generator: torch.Generator) -> nn.Module:
-    """A network of these widths; the first ``hyper`` of its inputs make its weights."""
-    if hyper == 0:
-        return mlp(sizes, generator)
-    return HyperMlp(hyper, [sizes[0] - hyper, *sizes[1:]], generator)
 
 
 class PpoLearner(SavedState):

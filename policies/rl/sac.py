@@ -10,7 +10,7 @@ loss the actor, the temperature's loss the temperature.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 from typing import Self
 
@@ -91,6 +91,28 @@ class SacConfig(MethodConfig):
         return falling_share(steps, all_steps, self.final_lr_share)
 
 
+@dataclass(frozen=True)
+class SacMethodConfig(MethodConfig):
+    """Base of the configs of methods that learn by soft actor-critic, and collect as it does."""
+
+    sac: SacConfig = field(default_factory=SacConfig)
+
+    @property
+    def schedule(self) -> CollectionSchedule:
+        """That of soft actor-critic."""
+        return self.sac.schedule
+
+    @property
+    def gradient_steps(self) -> int:
+        """That of soft actor-critic."""
+        return self.sac.gradient_steps
+
+    @classmethod
+    def for_problem(cls, problem: Problem) -> Self:
+        """As soft actor-critic's."""
+        return cls(sac=SacConfig.for_problem(problem))
+
+
 class Sac(nn.Module):
     """An actor, twin critics, averaged copies of both, and the temperature."""
 
@@ -146,6 +168,12 @@ class Sac(nn.Module):
 def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
     """Move every parameter of ``slow`` to ``(1 - rate) * slow + rate * fast``."""
     torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), rate)
+
+
+def copy_statistics(slow: nn.Module, fast: nn.Module) -> None:
+    """Give an averaged copy what is no parameter, such as the statistics of normalizers."""
+    for averaged, current in zip(slow.buffers(), fast.buffers(), strict=True):
+        averaged.copy_(current)
 
 
 def q_values(

@@ -54,7 +54,11 @@ def trained() -> Distill:
 
 def weights(method: Distill) -> dict[str, dict[str, Tensor]]:
     """Copies of the weights of teacher and student, without statistics."""
-    modules = {"teacher": method.teacher.net, "student": method.net}
+    modules = {
+        "teacher": method.teacher.net,
+        "student": method.student,
+        "ema_student": method.ema_student,
+    }
     found = {}
     for name, module in modules.items():
         found[name] = {key: p.detach().clone() for key, p in module.named_parameters()}
@@ -78,7 +82,7 @@ def test_each_phase_trains_its_own_networks() -> None:
     for seed in (1, 2):
         before = weights(method)
         method.learn(trial(method, seed=seed))
-        assert changed(method, before) == {"student"}
+        assert changed(method, before) == {"student", "ema_student"}
 
 
 def test_the_teacher_collects_in_the_first_phase_and_the_student_in_the_second(
@@ -127,6 +131,7 @@ def test_the_student_imitates_the_teacher_in_states_and_memories_of_its_own(
 ) -> None:
     """Its loss, tick by tick: memory, state and the teacher's action for the true task."""
     method = trained
+    method.ema_student.load_state_dict(method.student.state_dict())
     method.config = replace(method.config, segment=segment)
     slot = torch.tensor([method.replay.added - 1])
     method.config = replace(method.config, student_trials=1)
@@ -206,8 +211,21 @@ def test_the_student_sees_the_outcome_of_an_action(trained: Distill) -> None:
 
 
 def test_statistics_follow_all_trials(trained: Distill) -> None:
-    count = int(trained.obs_norm.count)
+    count = int(trained.student.obs_norm.count)
     more = trial(trained, seed=2)
     trained.learn(more)
     seen = int(more.ticks.valid.sum())
-    assert int(trained.obs_norm.count) == int(trained.row_norm.count) == count + seen
+    for student in (trained.student, trained.ema_student):
+        assert int(student.obs_norm.count) == int(student.row_norm.count) == count + seen
+
+
+def test_the_averaged_student_acts(trained: Distill) -> None:
+    obs = torch.zeros(N, 2)
+    tick = trial(trained).ticks[0, 0]
+    belief = trained.observe(trained.prior(N), tick)
+    action = trained.act(obs, belief, explore=False)
+    with torch.no_grad():
+        for parameter in trained.student.parameters():
+            parameter += 1.0
+    assert torch.equal(trained.observe(trained.prior(N), tick).hidden, belief.hidden)
+    assert torch.equal(trained.act(obs, belief, explore=False), action)
