@@ -1,19 +1,22 @@
 """What the parts of the control process promise each by itself: pacing, first and last readings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
-from fake import FAMILY, READY, FakeDriver
+from fake import FAMILY, READY, FakeDriver, Rig
 from numpy.typing import ArrayLike
 
 from hw_interface.control import last_reading, pacing
+from hw_interface.control.client import ControlClient
+from hw_interface.control.events import Event, Mode
 from hw_interface.control.first_reading import SAME_PLACE, enable_within_limits, read_twice
 from hw_interface.control.last_reading import LONGEST, SETTLED, settle
 from hw_interface.control.layout import LATENESS, Record, Sizes, memory_layout
 from hw_interface.control.pacing import Pacer
-from hw_interface.control.publishing import Progress
+from hw_interface.control.publishing import Progress, publish_state
 from hw_interface.control.requests import object_pose, read_path, read_start, unname_object
+from hw_interface.control.shared_state import SharedState
 from hw_interface.final_state import AT_REST
 from robots.errors import ArmError
 from robots.paths import WAYPOINTS
@@ -216,3 +219,42 @@ def test_an_action_has_its_ticks_and_no_more_however_late_the_next_one_is() -> N
     assert progress.active_action_seq == 2, "an old action is not begun again"
     progress.count_tick()
     assert (progress.ticks, progress.ticks_done) == (8, 4)
+
+
+@pytest.fixture
+def shared() -> Iterator[SharedState]:
+    made = SharedState(Sizes.of(FAMILY))
+    yield made
+    made.close()
+
+
+def test_a_hold_the_cause_of_a_fault_and_a_broken_link_are_published(shared: SharedState) -> None:
+    rig = Rig()
+    pacer = Pacer(DT, np.zeros(LATENESS, dtype=np.float32))
+
+    def published() -> Record:
+        publish_state(shared, rig.controller, pacer, Progress(1), 0.0)
+        return shared.state.read_latest()
+
+    before = published()
+    assert not before["operator_hold"]
+    assert not before["link_broken"]
+    rig.controller.hold()
+    assert published()["operator_hold"]
+    rig.watchdog.fault(Event.OPERATOR_STOP)
+    assert published()["cause"] == Event.OPERATOR_STOP
+    rig.controller.link_broken = True
+    assert published()["link_broken"]
+
+
+@pytest.mark.parametrize("mode", [Mode.FAULT, Mode.EXTERNAL_STOP])
+def test_a_stop_is_explained_by_its_cause_and_not_by_what_came_after(
+    shared: SharedState, mode: Mode
+) -> None:
+    client = ControlClient.__new__(ControlClient)
+    client.shared = shared
+    shared.events[0] = (int(Event.BAD_RECORD), 0.0, 0.0)
+    shared.state.write(mode=int(mode), cause=int(Event.ARM_STOPPED), events=1)
+    assert client.explain_mode() == f"{mode.name}: ARM_STOPPED"
+    shared.state.write(mode=int(Mode.HOLD), cause=0, events=1)
+    assert client.explain_mode() == "HOLD: BAD_RECORD"
