@@ -16,7 +16,7 @@ from rich.console import Console
 
 from adaptation.runs import checkpoint
 from adaptation.runs.journal import ReplayJournal
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run_config import RunConfig
 from policies.method import Transition, TrialBatch
 
 FAMILY = "cheetah_vel"

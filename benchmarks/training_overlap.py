@@ -18,7 +18,8 @@ from peers import Row, arguments, compare, show, timed
 from adaptation.jobs.collection import LocalCollector, ProcessCollector
 from adaptation.jobs.trial_source import OverlappingTrials
 from adaptation.runs import checkpoint
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
 
 ROLE = "method"

@@ -150,8 +150,8 @@ def train(
         >>> run = pliant.train("pearl", "point", "runs/point", iterations=1, references=False)
     """
     from adaptation.jobs.train import train as run_training
-    from adaptation.runs.memory_needs import create_run
-    from adaptation.runs.run import RunConfig
+    from adaptation.runs.run import Run
+    from adaptation.runs.run_config import RunConfig
 
     config = RunConfig(
         method=method,
@@ -167,7 +167,7 @@ def train(
         references=references,
         settings=settings or {},
     )
-    run = create_run(Path(out), config)
+    run = Run.create(Path(out), config)
     run_training(run)
     return run
 

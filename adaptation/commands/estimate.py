@@ -10,7 +10,8 @@ import torch
 
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.config import MethodConfig
 from policies.presets import load_preset
 from policies.settings import estimate

@@ -15,6 +15,7 @@ from adaptation.commands.arguments import (
     open_run,
     parse_pairs,
 )
+from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Play:
     folder: RunFolder
     out: OptionalPath = None
     """.mp4, .png (one frame) or .html (an arm in 3-D). Default: RUN/play.mp4."""
+    window: bool = False
+    """Open MuJoCo's viewer instead, and show one policy after the other until it is closed."""
     seed: int = 0
     """Random seed of the task and the episodes' starts."""
     task: TaskPairs = ()
@@ -45,18 +48,21 @@ class Play:
     as_json: Json = False
 
     def run(self) -> "PlayResult":
-        """Act, and write the file."""
+        """Act, and write the file or open the window."""
+        if self.window and self.out is not None:
+            raise BadArgumentError("give --out or --window, not both")
         check_name(ENGINES, self.engine)
         check_seed(self.seed)
         values = parse_pairs("--task", self.task)
         run = open_run(self.folder)
         from adaptation.jobs.play import play
 
-        out = self.out or self.folder / "play.mp4"
+        out = None if self.window else self.out or self.folder / "play.mp4"
         result = play(run, out, self.seed, values, self.split, self.engine)
         for name, success in result.success.items():
             episodes = zip(result.returns[name], success, strict=True)
             words = [f"{gained:+.3f}{' (success)' if hit else ''}" for gained, hit in episodes]
             print(f"{name}: return per episode {', '.join(words)}")
-        print(f"wrote {out}")
+        if out is not None:
+            print(f"wrote {out}")
         return result

@@ -197,10 +197,10 @@ class Train:
     def _create(self, settings: dict[str, Any]) -> "Run":
         """Begin a run; what is impossible is refused before anything is written."""
         from adaptation.commands.estimate import describe_plan, describe_untuned
-        from adaptation.runs.memory_needs import create_run
-        from adaptation.runs.run import RunConfig
+        from adaptation.runs.run import Run
+        from adaptation.runs.run_config import RunConfig
 
-        run = create_run(self._folder, RunConfig(**self._options(), settings=settings))
+        run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
         notice = describe_untuned(run)
         if notice:
             print(f"pliant: {notice}", file=sys.stderr)
@@ -209,7 +209,7 @@ class Train:
 
     def _resume(self, settings: dict[str, Any]) -> "Run":
         """Open a run; other bounds train it further, other options of another kind are refused."""
-        from adaptation.runs.run import BOUNDS
+        from adaptation.runs.run_config import BOUNDS
 
         run = open_run(self._folder)
         untouched = Train()._options()

@@ -29,7 +29,7 @@ from adaptation.jobs.executor import Executor, Job, Outcome, ProcessExecutor
 from adaptation.problem import problem_of
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
-from adaptation.runs.run import check_config
+from adaptation.runs.run_config import check_config
 from adaptation.suites import Suite
 from policies.config import MethodConfig
 from policies.settings import estimate

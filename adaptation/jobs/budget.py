@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run_config import RunConfig
 from policies.method import CollectionSchedule
 
 

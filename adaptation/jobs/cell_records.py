@@ -11,7 +11,7 @@ from adaptation.jobs.fingerprint import Fingerprint
 from adaptation.reporting.statistics import EpisodeGrid
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import HeldoutProgress, Row, finite
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run_config import RunConfig
 from adaptation.runs.versions import Machine
 from robots.errors import DamagedError
 from robots.signals import Array

@@ -30,7 +30,8 @@ from adaptation.rollout import Policy
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
-from adaptation.runs.run import Run, RunConfig, check_config
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import current_commit, this_machine
 from adaptation.suites import Suite
 from robots.errors import PliantError

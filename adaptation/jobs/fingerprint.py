@@ -18,7 +18,7 @@ import numpy as np
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from adaptation.runs.range_settings import ranges_in
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run_config import RunConfig
 from adaptation.runs.versions import ROOT, installed_version
 from policies.nn.compiled import mlp_library, rollout_library
 from robots.world import Family

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.evaluate import explores
-from adaptation.jobs.view import check_out, write_clips
+from adaptation.jobs.view import check_out, check_screen, write_clips
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.run import Run
 from policies.method import TrialBatch
@@ -18,7 +18,7 @@ from robots.errors import BadArgumentError
 from robots.signals import Signals
 from robots.world import Family, Step, Task
 from sim.outlines import SHAPES
-from sim.rendering import Clip
+from sim.rendering import Clip, show_window
 from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
 
@@ -33,7 +33,7 @@ PLAY = 77_004  # first number of the seeds: neither training nor evaluation draw
 class PlayResult(msgspec.Struct, frozen=True):
     """What was shown, and what the policies reached in each episode."""
 
-    file: str
+    file: str | None  # None: a window was opened
     task: dict[str, float]
     returns: dict[str, list[float]]  # by policy
     success: dict[str, list[bool]]
@@ -41,7 +41,7 @@ class PlayResult(msgspec.Struct, frozen=True):
 
 def play(
     run: Run,
-    out: Path,
+    out: Path | None,
     seed: int = 0,
     values: Mapping[str, Any] | None = None,
     split: str = "heldout",
@@ -51,18 +51,22 @@ def play(
 
     Args:
         run: what was trained.
-        out: the file to write: .mp4, .png or .html.
+        out: the file to write: .mp4, .png or .html. None: a window opens, and is waited for.
         seed: of the task and of the episodes' starts.
         values: parameters of the task that are set instead of drawn, by name.
         split: what the others are drawn from, ``"train"`` or ``"heldout"``.
         engine: physics; None: the first engine that supports the scene.
 
     Raises:
-        BadArgumentError: the file, a parameter, the split or the engine is not possible.
+        BadArgumentError: the file, a parameter, the split or the engine is not possible, or there
+            is no screen for a window.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    check_out(out, family)
+    if out is None:
+        check_screen()
+    else:
+        check_out(out, family)
     torch.set_num_threads(1)
     drawn = family.sample(np.random.default_rng([PLAY, seed]), 1, split)
     task = set_values(drawn, values or {})
@@ -78,10 +82,13 @@ def play(
             columns.append(_clips(name, family, task, trial, measured))
             returns[name] = trial.returns[:, 0].tolist()
             success[name] = trial.success[:, 0].tolist()
-    write_clips(out, family, columns)
+    if out is None:
+        show_window(family, [clip for clips in columns for clip in clips])
+    else:
+        write_clips(out, family, columns)
     (row,) = task.values.tolist()
     shown_task = dict(zip(task.names, row, strict=True))
-    return PlayResult(str(out), shown_task, returns, success)
+    return PlayResult(None if out is None else str(out), shown_task, returns, success)
 
 
 def set_values(task: Task, values: Mapping[str, Any]) -> Task:

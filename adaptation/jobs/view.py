@@ -47,12 +47,8 @@ def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = No
     """
     family = make_family(name, arm)
     if out is None and _has_screen():
-        if not _screen_answers():
-            raise BadArgumentError(
-                "the screen that DISPLAY or WAYLAND_DISPLAY names does not answer: unset it, or "
-                "name a file with --out"
-            )
-        show_window(family, seed)
+        check_screen()
+        show_window(family, record_trial(family, seed))
         return None
     out = out or Path(f"{file_name(family.name, arm)}.mp4")
     check_out(out, family)
@@ -117,17 +113,38 @@ def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
     return frames
 
 
-def _has_screen() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def check_screen() -> None:
+    """Refuse to open a window where none can be: MuJoCo's viewer would end the process.
 
-
-def _screen_answers() -> bool:
-    """Whether a window can be opened: MuJoCo's viewer ends the process where it cannot."""
+    Raises:
+        BadArgumentError: there is no screen, it does not answer, or it shows no OpenGL.
+    """
+    if not _has_screen():
+        raise BadArgumentError(
+            "a window needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one"
+        )
     import glfw
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", glfw.GLFWError)
-        return bool(glfw.init())
+        if not glfw.init():
+            raise BadArgumentError(
+                "the screen that DISPLAY or WAYLAND_DISPLAY names does not answer: unset it, or "
+                "name a file with --out"
+            )
+        glfw.window_hint(glfw.VISIBLE, glfw.FALSE)
+        window = glfw.create_window(64, 64, "pliant", None, None)
+        glfw.default_window_hints()
+        if not window:
+            raise BadArgumentError(
+                "the screen that DISPLAY or WAYLAND_DISPLAY names shows no OpenGL, which a window "
+                "needs: unset it, or name a file with --out"
+            )
+        glfw.destroy_window(window)
+
+
+def _has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:

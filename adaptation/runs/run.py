@@ -3,55 +3,24 @@
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 
 from adaptation.no_adaptation import NoAdaptation
-from adaptation.problem import problem_of
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
 from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
 from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
+from adaptation.runs.memory_needs import check_needs
 from adaptation.runs.records import REFERENCES, TrainProgress
 from adaptation.runs.references import reference_settings
+from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
-from policies.config import MethodConfig
-from policies.fields import convert
-from policies.memory_limit import check_memory
-from policies.presets import resolve_preset
-from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
-from policies.rl.replay import LearnsFromReplay
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
-from sim.engines import engine_for
-
-BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
-
-
-class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what a training does; it stops at the first bound that is reached."""
-
-    method: str
-    family: str
-    arm: str | None = None  # of the family; None: its own
-    engine: str | None = None  # None: the first engine that supports the scene
-    seed: Seed = 0
-    iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
-    minutes: Positive | None = None  # of wall time
-    steps: LargeCount | None = None  # environment steps, over all worlds
-    gradient_steps: LargeCount | None = None  # optimizer steps
-    preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
-    references: bool = True
-    save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
-    save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
-    evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
-    evaluation_tasks: Count = 20  # held-out tasks of each evaluation
-    # of the training's time, at most; an evaluation beyond it is left out, but never the last
-    evaluation_share: Share = 0.05
-    settings: dict[str, Any] = {}  # changes to the method's config; range.NAME: to its tasks' range
 
 
 class Run:
@@ -87,6 +56,7 @@ class Run:
         if (path / "config.json").exists():
             raise FileExistsError(f"{path} holds a run already: resume it, or name another folder")
         config = check_config(config)
+        check_needs(config)
         packages = ("numpy", "torch", "mujoco", "pybullet")
         versions = {package: installed_version(package) for package in packages}
         document = {
@@ -269,32 +239,3 @@ class Run:
                 reference = self.load(role, arm)
                 reference.restore()
                 yield role, reference.method
-
-
-def check_config(config: RunConfig) -> RunConfig:
-    """The config as it is written to a run: every value as its type, the preset's file read.
-
-    Raises:
-        BadArgumentError: a name, a number, a setting or the engine is not possible.
-    """
-    values = {}
-    for name, annotation in get_type_hints(RunConfig, include_extras=True).items():
-        values[name] = convert(name, getattr(config, name), annotation)
-    config = RunConfig(**values)
-    preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    family = checkpoint.family_for(config.family, config.arm, settings)
-    method_config = checkpoint.method_config(config.method, family, preset, settings)
-    if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
-        _check_overlap(config.method, method_config)
-        check_memory(method_config, problem_of(family))
-    engine_for(family.scene, config.engine)
-    return msgspec.structs.replace(config, preset=preset, settings=settings)
-
-
-def _check_overlap(method: str, config: MethodConfig) -> None:
-    """Refuse to collect ahead for a method that learns from the newest trial alone."""
-    kind = checkpoint.method_class(method)
-    if config.schedule.overlap and not issubclass(kind, LearnsFromReplay):
-        raise BadArgumentError(
-            f"{method} learns from trials of its newest weights: schedule.overlap must be false"
-        )

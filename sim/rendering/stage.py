@@ -87,16 +87,19 @@ class Stage:
     def show(self, clip: Clip, i: int) -> None:
         """Go to the i-th moment of a clip, and look."""
         self.place(clip, i)
-        camera = aim(self._view, clip.q[i])
         mujoco.mjv_updateScene(
             self.model,
             self.data,
             self._option,
             None,
-            camera,
+            self.camera(clip, i),
             mujoco.mjtCatBit.mjCAT_ALL.value,
             self.scene,
         )
+
+    def camera(self, clip: Clip, i: int) -> mujoco.MjvCamera:
+        """The camera at the i-th moment of a clip."""
+        return aim(self._view, clip.q[i])
 
     def place(self, clip: Clip, i: int) -> None:
         """Put everything where it was at the i-th moment of a clip."""

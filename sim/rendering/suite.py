@@ -23,22 +23,13 @@ class SuiteStage(Stage):
         self.data = mujoco.MjData(self.model)
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._option = mujoco.MjvOption()
-        self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._camera.fixedcamid = 0
 
-    def show(self, clip: Clip, i: int) -> None:
-        """Go to the i-th moment of a clip, and look."""
-        self.place(clip, i)
-        mujoco.mjv_updateScene(
-            self.model,
-            self.data,
-            self._option,
-            None,
-            self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL.value,
-            self.scene,
-        )
+    def camera(self, clip: Clip, i: int) -> mujoco.MjvCamera:
+        """The first camera of the task's model."""
+        camera = mujoco.MjvCamera()
+        camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        camera.fixedcamid = 0
+        return camera
 
     def place(self, clip: Clip, i: int) -> None:
         """Put everything where it was at the i-th moment of a clip."""

@@ -15,7 +15,8 @@ import tiny
 from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
 from adaptation.runs import archive, files, journal
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.fields import declared_fields
 from policies.methods import METHODS
 from sim.families import FAMILIES

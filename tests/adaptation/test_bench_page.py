@@ -26,7 +26,7 @@ from adaptation.jobs.kept_results import keep_results, restore_results
 from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
 from adaptation.reporting.statistics import EpisodeGrid, policy_result
 from adaptation.runs.records import HeldoutProgress
-from adaptation.runs.run import check_config
+from adaptation.runs.run_config import check_config
 from adaptation.runs.versions import Machine
 from adaptation.suites import FamilyTable, Suite, Training
 from robots.errors import BadArgumentError

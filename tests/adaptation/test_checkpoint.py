@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from adaptation.rollout import rollout
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.contract import describe
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
 from policies.method import TrialBatch
 from policies.methods import METHODS

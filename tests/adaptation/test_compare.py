@@ -17,7 +17,8 @@ from adaptation.reporting.statistics import EpisodeGrid, policy_result
 from adaptation.runs.files import check_writable
 from adaptation.runs.log import Log
 from adaptation.runs.records import HeldoutProgress
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from robots.errors import BadArgumentError
 
 TASKS = 6

@@ -11,7 +11,8 @@ from adaptation.jobs.cells import suite_cells
 from adaptation.jobs.fingerprint import family_hash, fingerprint
 from adaptation.jobs.play import play
 from adaptation.runs import checkpoint
-from adaptation.runs.run import Run, RunConfig, check_config
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.suites import FamilyTable, Suite, Training
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError, RefusedError

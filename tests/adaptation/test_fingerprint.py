@@ -11,7 +11,7 @@ import tiny
 from adaptation.jobs import fingerprint as job
 from adaptation.jobs.fingerprint import fingerprint, reachable_sources, source_hash
 from adaptation.runs import checkpoint
-from adaptation.runs.run import RunConfig, check_config
+from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import ROOT
 
 POINT = RunConfig("blind", "point", steps=1000, references=False)

@@ -11,7 +11,8 @@ import tiny
 from adaptation.jobs import collection
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.jobs import train as train_job
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.methods import METHODS
 from robots.signals import Array
 from robots.world import Task

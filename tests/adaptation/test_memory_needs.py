@@ -8,10 +8,14 @@ import pytest
 
 import pliant
 from adaptation import cli
+from adaptation.jobs.cell_records import Cell, Judging
+from adaptation.jobs.cells import train_cell
 from adaptation.runs import memory_needs
 from adaptation.runs.available_memory import available_memory
 from adaptation.runs.memory_needs import check_needs
-from adaptation.runs.run import RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
+from policies.fields import declared_fields
 from policies.methods import METHODS
 from robots.errors import BadArgumentError
 
@@ -24,7 +28,14 @@ TOO_LARGE: dict[str, tuple[str, dict[str, int]]] = {
     "batches": ("pearl", {"sac.meta_batch": 50_000, "sac.batch_per_task": 100}),
     "plans": ("context_mpc", {"schedule.meta_batch": 2000, "planner.num_samples": 50_000}),
     "replay": ("pearl", {"sac.schedule.episodes_per_trial": 1000, "sac.buffer_tasks": 80_000}),
+    # a single number that is too large
+    "replay of pearl": ("pearl", {"sac.buffer_tasks": 10**9}),
+    "replay of varibad": ("varibad", {"buffer_tasks": 10**9}),
+    "replay of a model": ("context_mpc", {"buffer_tasks": 10**9}),
+    "tasks": ("rl2", {"schedule.meta_batch": 100_000}),
 }
+# endings of the names of settings that decide how much is kept in memory
+IN_MEMORY = ("meta_batch", "episodes_per_trial", "buffer_tasks", "batch_per_task", "num_samples")
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +62,38 @@ def test_settings_whose_product_is_too_large_are_named_before_a_folder_is_made(
     out = tmp_path / "run"
     product = [f"{name}={value}" for name, value in settings.items()]
     with pytest.raises(BadArgumentError, match="GiB of memory") as refusal:
-        pliant.train(method, "point", out, settings=settings)
+        Run.create(out, config(method, settings))
     refused, _ = str(refusal.value).split(" is not allowed: ")
     assert set(product) <= set(refused.split(" × "))
+    with pytest.raises(BadArgumentError, match="GiB of memory"):
+        pliant.train(method, "point", out, settings=settings)
     words = [word for setting in product for word in ("--set", setting)]
     assert cli.main(["train", method, "--family", "point", "--out", str(out), *words]) == 2
     assert refused in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_an_absurd_number_is_refused_by_name_with_what_is_possible(
+    tmp_path: Path, method: str
+) -> None:
+    declared = declared_fields(METHODS[method].Config)
+    names = [name for name in declared if name.endswith(IN_MEMORY)]
+    assert any(name.endswith("schedule.meta_batch") for name in names)
+    for name in names:
+        with pytest.raises(
+            BadArgumentError, match=rf"\b{name}=1000000000\b.* is not allowed: .*at most"
+        ):
+            Run.create(tmp_path / "run", config(method, {name: 10**9}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_benchmark_s_cell_is_refused_too(tmp_path: Path) -> None:
+    method, settings = TOO_LARGE["trials"]
+    cell = Cell(config(method, settings, references=False), Judging(tasks=4))
+    out = tmp_path / "cell"
+    with pytest.raises(BadArgumentError, match="GiB of memory"):
+        train_cell(cell, out)
     assert not out.exists()
 
 

@@ -10,7 +10,8 @@ import pytest
 from adaptation.jobs.play import play, set_values
 from adaptation.jobs.train import train
 from adaptation.reporting.live_log import Follower, check_service
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.world import Task
 from sim.families import FAMILIES

@@ -14,7 +14,8 @@ from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.train import train
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
-from adaptation.runs.run import Run, RunConfig, check_config
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig, check_config
 from robots.errors import BadArgumentError, UnknownNameError
 
 GOALS = "range.goal.x"

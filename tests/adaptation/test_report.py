@@ -32,7 +32,8 @@ from adaptation.runs.records import (
     TrainProgress,
     TrialResult,
 )
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 

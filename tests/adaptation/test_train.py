@@ -29,7 +29,8 @@ from adaptation.problem import problem_of
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
 from adaptation.runs.records import TrainProgress
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.fields import declared_fields
 from policies.method import CollectionSchedule
 from policies.methods import METHODS

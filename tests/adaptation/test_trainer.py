@@ -20,7 +20,8 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.references import reference_settings
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
 from policies.config import MethodConfig
 from robots.errors import BadArgumentError, PliantError

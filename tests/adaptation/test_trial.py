@@ -35,7 +35,8 @@ from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo

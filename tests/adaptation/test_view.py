@@ -7,7 +7,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adaptation.jobs import view as view_job
 from adaptation.jobs.view import view
 from robots.errors import BadArgumentError
 from sim.rendering import FRAME_RATE, SIZE
@@ -78,13 +77,3 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
         view("point", tmp_path / "point.avi")
     with pytest.raises(BadArgumentError, match="no arm"):
         view("point", tmp_path / "point.html")
-
-
-def test_a_window_needs_a_body_with_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def always() -> bool:
-        return True
-
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(view_job, "_screen_answers", always)
-    with pytest.raises(BadArgumentError, match="nothing to show in a window"):
-        view("point")

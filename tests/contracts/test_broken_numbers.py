@@ -13,7 +13,8 @@ from adaptation.jobs.trainer import Trainer
 from adaptation.runs import checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
-from adaptation.runs.run import Run, RunConfig
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
 from adaptation.runs.soundness import unsound_tensors
 from policies.belief import map_tensors, named_tensors
 from policies.fields import declared_fields

@@ -230,6 +230,21 @@ def test_a_joint_that_presses_sideways_is_released_after_any_fault(event: Event)
         driver.disconnect()
 
 
+@pytest.mark.parametrize("distance", [0.006, 0.009, 0.012, 0.016])
+def test_no_more_press_stays_than_is_documented(distance: float) -> None:
+    """Of a joint without weight or load: 0.01 rad times its servo's stiffness."""
+    plant = emulated.BlockablePlant(VIPERX)
+    with emulated.emulated_arm(plant) as (driver, bus):
+        rig = BusRig(driver, bus)
+        rig.begin()
+        plant.block()
+        push(rig, [0.0, 0.3, 0.0], 0, distance)
+        rest_after(rig, Event.OPERATOR_STOP)
+        _, _, tau = plant.read()
+        assert abs(tau[0]) < 1.1 * 0.01 * VIPERX.stiffness[0]
+        driver.disconnect()
+
+
 def push(rig: BusRig, action: list[float], joint: int, distance: float) -> None:
     """Repeat an action until the setpoint of a joint has moved by ``distance`` rad."""
     begin = rig.controller.gate.setpoint.q[0, joint]

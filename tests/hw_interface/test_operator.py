@@ -30,7 +30,7 @@ from hw_interface.arm_world import ArmWorld
 from hw_interface.control.client import ControlClient
 from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
-from hw_interface.control.layout import Record, Sizes
+from hw_interface.control.layout import EVENTS, Record, Sizes
 from hw_interface.control.requests import Request
 from hw_interface.control.shared_state import SharedState
 from hw_interface.control.watchdog import WatchdogConfig
@@ -78,6 +78,19 @@ def test_no_stop_is_lost_however_soon_another_request_follows(world: ArmWorld) -
         assert world.mode is Mode.IDLE
     other.join()
     assert lost == 0
+
+
+def test_the_newest_events_are_kept_with_their_numbers(world: ArmWorld) -> None:
+    forgotten = 20
+    for _ in range((EVENTS + forgotten) // 2):
+        world.stop()
+        world.clear()
+    events = world.events
+    assert [event["number"] for event in events] == list(range(forgotten, EVENTS + forgotten))
+    names = [event["event"] for event in events]
+    assert names == ["OPERATOR_STOP", "CLEARED"] * (EVENTS // 2)
+    stamps = [event["stamp"] for event in events]
+    assert stamps == sorted(stamps)
 
 
 @pytest.mark.parametrize("word", ["hold", "stop"])

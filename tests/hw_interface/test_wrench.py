@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake import FAMILY, READY, FakeDriver, FeelingDriver, Rig, assert_within_limits
+from fake import FAMILY, READY, FakeDriver, FeelingDriver, Rig, assert_within_limits, replaced
 from mcap.reader import make_reader
 
 from hw_interface.arm_world import ArmWorld
@@ -123,6 +123,15 @@ def test_an_arm_whose_tool_presses_at_rest_is_not_moved() -> None:
     rig.feeler.wrench = force(0.5 * LIMIT)
     rig.ticks(1)
     rig.begin()
+
+
+def test_a_tool_that_presses_is_named_also_where_no_torque_is_measured() -> None:
+    rig = Feeling()
+    rig.feeler.wrench = force(0.9 * LIMIT)
+    rig.feeler.disturb = replaced(tau=np.full(7, np.nan))
+    rig.ticks(20)
+    with pytest.raises(ArmError, match="the tool presses with 90% of its force limit"):
+        rig.controller.begin_move(READY, rig.now)
 
 
 def test_a_loss_is_told_also_where_the_arm_s_clock_begins_anew() -> None:

@@ -1,0 +1,67 @@
+"""What decides a training: the config of a run, and the check of its values."""
+
+from typing import Any, get_type_hints
+
+import msgspec
+
+from adaptation.runs import checkpoint
+from policies.config import MethodConfig
+from policies.fields import convert
+from policies.presets import resolve_preset
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
+from policies.rl.replay import LearnsFromReplay
+from robots.errors import BadArgumentError
+from sim.engines import engine_for
+
+BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what a training does; it stops at the first bound that is reached."""
+
+    method: str
+    family: str
+    arm: str | None = None  # of the family; None: its own
+    engine: str | None = None  # None: the first engine that supports the scene
+    seed: Seed = 0
+    iterations: LargeCount | None = None  # calls of ``learn``; no bound: as the method schedules
+    minutes: Positive | None = None  # of wall time
+    steps: LargeCount | None = None  # environment steps, over all worlds
+    gradient_steps: LargeCount | None = None  # optimizer steps
+    preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
+    references: bool = True
+    save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
+    save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
+    evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
+    evaluation_tasks: Count = 20  # held-out tasks of each evaluation
+    # of the training's time, at most; an evaluation beyond it is left out, but never the last
+    evaluation_share: Share = 0.05
+    settings: dict[str, Any] = {}  # changes to the method's config; range.NAME: to its tasks' range
+
+
+def check_config(config: RunConfig) -> RunConfig:
+    """The config as it is written to a run: every value as its type, the preset's file read.
+
+    Raises:
+        BadArgumentError: a name, a number, a setting or the engine is not possible.
+    """
+    values = {}
+    for name, annotation in get_type_hints(RunConfig, include_extras=True).items():
+        values[name] = convert(name, getattr(config, name), annotation)
+    config = RunConfig(**values)
+    preset, settings = resolve_preset(config.method, config.preset, config.settings)
+    family = checkpoint.family_for(config.family, config.arm, settings)
+    method_config = checkpoint.method_config(config.method, family, preset, settings)
+    if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
+        _check_overlap(config.method, method_config)
+    engine_for(family.scene, config.engine)
+    return msgspec.structs.replace(config, preset=preset, settings=settings)
+
+
+def _check_overlap(method: str, config: MethodConfig) -> None:
+    """Refuse to collect ahead for a method that learns from the newest trial alone."""
+    kind = checkpoint.method_class(method)
+    if config.schedule.overlap and not issubclass(kind, LearnsFromReplay):
+        raise BadArgumentError(
+            f"{method} learns from trials of its newest weights: schedule.overlap must be false"
+        )
