@@ -8,7 +8,7 @@ import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.signals import Array
-from robots.zones import ReachZone, StrikeZone
+from robots.zones import PushZone, ReachZone, StrikeZone
 
 PER_JOINT = ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
 SIGNED = ("q_low", "q_high", "tool_box")  # the only limits that may be zero or negative
@@ -124,6 +124,7 @@ class ArmSpec(Body):
     # Room for kinds of tasks. None: the families that need it refuse this arm.
     reach_zone: ReachZone | None = None
     strike_zone: StrikeZone | None = None
+    push_zone: PushZone | None = None
 
     @property
     def rest(self) -> Array:

@@ -3,7 +3,8 @@
 Lengths are in m, in the world's frame: the base frame of an arm. Quaternions are w, x, y, z.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from robots.arm import Body
 from robots.errors import BadArgumentError
 from robots.signals import Array
 
+ROUNDING = 1e-9  # of the ratio of two time steps
 # How many numbers the size of each kind has, all positive.
 OBJECT_SIZES = {
     "outline": 3,  # half extents of one of the flat shapes in ``sim.outlines``; the task says which
@@ -126,7 +128,7 @@ class Scene:
         if fine is None:
             return
         ratio = self.timestep / fine
-        if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-9:
+        if round(ratio) < 1 or abs(ratio - round(ratio)) > ROUNDING:
             raise BadArgumentError(f"{self.timestep} s is not a whole number of {fine} s")
 
     @property
@@ -135,6 +137,17 @@ class Scene:
         if self.contact_timestep is None:
             return 1
         return round(self.timestep / self.contact_timestep)
+
+    def with_timestep(self, timestep: float) -> "Scene":
+        """The scene in substeps of another length, s.
+
+        Those during a blow stay as they are, or become as much shorter as divides the new ones.
+        """
+        fine = self.contact_timestep
+        if fine is not None:
+            count = ceil(timestep / fine - ROUNDING)
+            fine = timestep / count
+        return replace(self, timestep=timestep, contact_timestep=fine)
 
     @property
     def description(self) -> str:

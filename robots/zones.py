@@ -27,3 +27,13 @@ class StrikeZone:
     height: float  # m, z of the tool
     mark: float  # m, x of the object's center before the strike
     tool_box: Array  # (3, 2) m, of the tool; the far face in x is the line that stops it
+
+
+@dataclass(frozen=True)
+class PushZone:
+    """Free space on the table before the arm, for tasks of pushing an object along."""
+
+    ready: Array  # (j,) rad or m, the tool at the start of pushes on the x axis, pointing down
+    height: float  # m, z of the tool
+    start: float  # m, x where pushes start
+    tool_box: Array  # (3, 2) m, of the tool

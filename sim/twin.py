@@ -87,7 +87,7 @@ class Twin:
         self.engine = BulletEngine()
         self.faults = JointFaults(arm, 1)
         self.rng = np.random.default_rng(options.seed)
-        self._scene = replace(scene, timestep=DT)
+        self._scene = scene.with_timestep(DT)
         self._latency = round(options.latency / DT)  # ticks
         self._enabled = False
         self._tick = 0

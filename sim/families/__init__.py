@@ -45,6 +45,7 @@ FAMILIES = FamilyRegistry(
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
+        "push": "sim.families.push:Push",
         "reach": "sim.families.reach:Reach",
         "slide": "sim.families.slide:Slide",
         "walker_params": "sim.families.walker:WalkerParams",

@@ -1,6 +1,6 @@
 """Shared by the tests of engines: the bodies that each engine supports, and commands for them."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def load(
     family = family_of(name, kind)
     scene = family.scene
     if kind is ArmSpec:
-        scene = replace(scene, timestep=ARM_TIMESTEP)
+        scene = scene.with_timestep(ARM_TIMESTEP)
     engine: Engine = ENGINES[name]()
     engine.load(scene, n)
     rng = np.random.default_rng(seed)

@@ -255,6 +255,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "humanoid_dir": "mujoco",
         "point": "ideal",
         "point_sparse": "ideal",
+        "push": "mujoco",
         "reach": "mujoco",
         "slide": "mujoco",
         "walker_params": "mujoco",

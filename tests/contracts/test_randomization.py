@@ -16,6 +16,7 @@ from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
 from sim.families.carry import Carry
+from sim.families.push import Push
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.loaded_arm import PARTS
@@ -33,6 +34,7 @@ from sim.randomization import (
 
 N = 400
 MARK = Slide().mark  # m, where the object of slide stands
+PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
 UNITS = {"1", "m", "rad", "m/s", "kg", "s"}
@@ -80,6 +82,26 @@ def aside(task: Task) -> Array:
     return task["marker.y"] - MARK[1]
 
 
+def forward(task: Task) -> Array:
+    return task["marker.x"] - PUSH_MARK[0]
+
+
+def sideways(task: Task) -> Array:
+    return task["marker.y"] - PUSH_MARK[1]
+
+
+def com_share_x(task: Task) -> Array:
+    return np.asarray(task["object.com_x"] / shorter_side(task))
+
+
+def com_share_y(task: Task) -> Array:
+    return np.asarray(task["object.com_y"] / shorter_side(task))
+
+
+def shorter_side(task: Task) -> Array:
+    return np.asarray(task.columns("object.size_x", "object.size_y").min(1))
+
+
 def payload_mass(task: Task) -> Array:
     return np.asarray(PART_MASS * task.columns(*PAYLOAD).sum(1))
 
@@ -99,6 +121,10 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "fault.weak": weak,
     "target.ahead": ahead,
     "target.aside": aside,
+    "target.forward": forward,
+    "target.sideways": sideways,
+    "object.com_share_x": com_share_x,
+    "object.com_share_y": com_share_y,
     "payload.mass": payload_mass,
     "payload.com": payload_center,
 }

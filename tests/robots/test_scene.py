@@ -64,3 +64,22 @@ def test_a_scene_says_what_is_in_it() -> None:
     assert Scene(BODY).description == "tiny-arm"
     ball = LooseObject("ball", "sphere", (0.1,))
     assert Scene(BODY, (FLAT_OBJECT, ball)).description == "tiny-arm with object, ball"
+
+
+@pytest.mark.parametrize(
+    ("fine", "timestep", "expected"),
+    [
+        (0.0005, 0.004, 0.0005),  # divides the new step
+        (0.0025, 0.004, 0.002),  # does not
+        (0.0025, 0.002, 0.002),  # is longer than the new step
+        (None, 0.004, None),
+    ],
+)
+def test_other_steps_leave_the_fine_ones_no_longer(
+    fine: float | None, timestep: float, expected: float | None
+) -> None:
+    scene = Scene(BODY, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=fine)
+    other = scene.with_timestep(timestep)
+    assert other.timestep == timestep
+    assert other.contact_timestep == pytest.approx(expected)
+    assert other.objects == scene.objects

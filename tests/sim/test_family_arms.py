@@ -16,12 +16,14 @@ from robots.kinematics import Kinematics
 from robots.signals import Array
 from sim.engines import ENGINES
 from sim.families import arms_for, make_family
+from sim.families.push import PLACE_NOISE, Push
 from sim.families.reach import Reach
 from sim.families.slide import OBJECT_X, OBJECT_Y, TARGET_X, Slide
 from sim.vec_world import VecWorld
 
 REACHING = arms_for("reach")
 STRIKING = arms_for("slide")
+PUSHING = arms_for("push")
 ENGINES_OF_ARMS = [name for name in sorted(ENGINES) if ENGINES[name].supports(Reach().scene)]
 GAIN = 3.0  # 1/s, of the tool's way to the goal
 N = 12
@@ -54,6 +56,20 @@ def test_slide_begins_behind_the_object(arm: str) -> None:
     assert zone.mark < zone.tool_box[0, 1]
 
 
+@pytest.mark.parametrize("arm", PUSHING)
+def test_push_begins_behind_the_object(arm: str) -> None:
+    zone = ARMS[arm].push_zone
+    assert zone is not None
+    (x, y, z), _ = tool_at(arm, zone.ready)
+    np.testing.assert_allclose((x, y, z), (zone.start, 0.0, zone.height), atol=1e-3)
+    family = make_family("push", arm)
+    assert isinstance(family, Push)
+    corner = np.hypot(0.05, 0.05)  # m, of the largest box from its center
+    nearest = family.mark[0] - PLACE_NOISE - corner
+    radius = 0.02  # m, of the tool's ball
+    assert zone.tool_box[0, 0] < x < nearest - radius
+
+
 @pytest.mark.parametrize("arm", REACHING)
 def test_where_a_task_begins_the_arm_has_room(arm: str) -> None:
     spec = ARMS[arm]
@@ -61,6 +77,8 @@ def test_where_a_task_begins_the_arm_has_room(arm: str) -> None:
     poses = [spec.home, spec.rest, spec.reach_zone.ready]
     if spec.strike_zone is not None:
         poses.append(spec.strike_zone.ready)
+    if spec.push_zone is not None:
+        poses.append(spec.push_zone.ready)
     for q in poses:
         assert (spec.limits.q_low <= q).all()
         assert (q <= spec.limits.q_high).all()
@@ -114,6 +132,7 @@ def test_an_arm_without_room_is_refused_with_those_that_have_it() -> None:
 def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
     assert list(ARMS) == REACHING
     assert [name for name in ARMS if ARMS[name].strike_zone is not None] == STRIKING
+    assert [name for name in ARMS if ARMS[name].push_zone is not None] == PUSHING
     assert arms_for("point") == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
-from robots.zones import ReachZone, StrikeZone
+from robots.zones import PushZone, ReachZone, StrikeZone
 
 PANDA = ArmSpec(
     name="panda",
@@ -73,6 +73,19 @@ PANDA = ArmSpec(
         ready=np.array([0.0, 0.05, 0.0, -2.93, 0.0, 2.98, 0.0]),
         height=0.03,
         mark=0.5,
+        tool_box=np.array(
+            [
+                [0.25, 0.62],
+                [-0.15, 0.15],
+                [0.02, 0.2],
+            ]
+        ),
+    ),
+    # Ours: the lane of the strikes.
+    push_zone=PushZone(
+        ready=np.array([0.0, 0.059, 0.0, -2.927, 0.0, 2.986, 0.0]),
+        height=0.03,
+        start=0.33,
         tool_box=np.array(
             [
                 [0.25, 0.62],

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
-from robots.zones import ReachZone, StrikeZone
+from robots.zones import PushZone, ReachZone, StrikeZone
 
 UR5E = ArmSpec(
     name="ur5e",
@@ -78,6 +78,19 @@ UR5E = ArmSpec(
         ready=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
         height=0.03,
         mark=0.59,
+        tool_box=np.array(
+            [
+                [0.34, 0.71],
+                [-0.15, 0.15],
+                [0.02, 0.2],
+            ]
+        ),
+    ),
+    # Ours: the lane of the strikes.
+    push_zone=PushZone(
+        ready=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
+        height=0.03,
+        start=0.42,
         tool_box=np.array(
             [
                 [0.34, 0.71],

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
-from robots.zones import ReachZone
+from robots.zones import PushZone, ReachZone
 
 VIPERX = ArmSpec(
     name="viperx",
@@ -71,5 +71,18 @@ VIPERX = ArmSpec(
         half_range=np.array([0.1, 0.15, 0.08]),
         speed=0.3,
         goal_radius=0.03,
+    ),
+    # Ours: as far from the base as the reach allows in all of it.
+    push_zone=PushZone(
+        ready=np.array([0.0, -0.0657, 0.9055, 0.0, 0.7309, 0.0]),
+        height=0.03,
+        start=0.24,
+        tool_box=np.array(
+            [
+                [0.18, 0.53],
+                [-0.15, 0.15],
+                [0.02, 0.2],
+            ]
+        ),
     ),
 )
