@@ -79,7 +79,9 @@ class ArmMoves:
         timeout = TIMEOUT + LONGEST * duration
         state = self._control.wait_for(ended, "reach its goal", timeout)
         if state["failed_seq"] >= seq:
-            raise ArmError(f"the arm did not reach its goal: {self._control.shared.reason}")
+            has_arrived = state["arrived_seq"] >= seq
+            what = "was not armed at its start" if has_arrived else "did not reach its goal"
+            raise ArmError(f"the arm {what}: {self._control.shared.reason}")
         return state
 
     def _standing_at(self, state: Record) -> Array:

@@ -59,6 +59,11 @@ def derive_discount(problem: Problem) -> float:
     return min(MAX_DISCOUNT, 1 - 1 / problem.horizon)
 
 
+def derive_trial_discount(problem: Problem) -> float:
+    """1 - 1/ticks of a trial: returns of whole trials, in which an exploring episode pays off."""
+    return min(MAX_DISCOUNT, 1 - 1 / (problem.episodes * problem.horizon))
+
+
 def derive_schedule(
     problem: Problem,
     total_steps: int,

@@ -1,4 +1,4 @@
-"""Trainings of two phases: first a teacher learns who knows the task, then a student from it."""
+"""Trainings of two phases: first a teacher that knows the task learns, then a student of it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,6 +6,7 @@ from typing import Self
 from policies.method import Problem
 from policies.ranges import LargeCount
 from policies.rl.sac import SacConfig, SacMethodConfig
+from robots.errors import BadArgumentError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,15 @@ class TeacherConfig(SacMethodConfig):
         sac = SacConfig.for_problem(problem)
         iterations = sac.schedule.iterations
         return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where no iteration is left for the student."""
+        iterations = self.schedule.iterations
+        if self.teacher_iterations >= iterations > 1:
+            raise BadArgumentError(
+                f"teacher_iterations={self.teacher_iterations} leaves none of the"
+                f" sac.schedule.iterations={iterations} for the student"
+            )
 
 
 class PhaseProgress:

@@ -137,7 +137,7 @@ class Bench:
         if self.results is not None:
             from adaptation.jobs.kept_results import keep_results
 
-            keep_results(statuses, self.out, self.results)
+            keep_results(statuses, self.results)
         finished = sum(1 for status in statuses if status.result is not None)
         print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
         if self.page is not None:

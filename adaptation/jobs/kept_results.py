@@ -8,35 +8,49 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from adaptation.jobs.bench import CellStatus
-from adaptation.jobs.cell_records import RESULT
-from adaptation.runs.files import replace_file
+import msgspec
 
-OLDEST = 0.0  # s since the epoch: any result in the folder of a run is taken for newer
+from adaptation.jobs.bench import CellStatus
+from adaptation.jobs.cell_records import RESULT, Cell, CellResult, read_result
+from adaptation.runs.files import replace_file
+from robots.errors import DamagedError
+
+OLDEST = 0.0  # s since the epoch: a result that a run has left here is taken for newer
 
 
 def restore_results(kept: Path, out: Path) -> None:
-    """Copy each kept result to its cell's folder, where that has none.
+    """Copy each kept result to its cell's folder, where that has no finished one.
 
     Args:
         kept: folder of the files; it need not exist.
         out: folder of the cells.
     """
     for file in sorted(kept.glob("*.json")):
-        result = out / file.stem / RESULT
-        if result.exists():
+        folder = out / file.stem
+        if _is_finished(folder):
             continue
-        result.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(result, file.read_bytes())
-        os.utime(result, (OLDEST, OLDEST))
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / RESULT, file.read_bytes())
+        os.utime(folder / RESULT, (OLDEST, OLDEST))
 
 
-def keep_results(statuses: Sequence[CellStatus], out: Path, kept: Path) -> None:
-    """Copy the result of each cell that has a whole one, in place of an earlier one of that cell.
+def _is_finished(folder: Path) -> bool:
+    """Whether a cell's folder has the result of a whole training."""
+    try:
+        result = read_result(folder)
+    except DamagedError:
+        return False
+    return result is not None and result.is_finished
+
+
+def keep_results(statuses: Sequence[CellStatus], kept: Path) -> None:
+    """Write the result of each cell that has a whole one.
+
+    A result of this code replaces an earlier one of the same cell. One of other code is kept only
+    where the cell has none.
 
     Args:
         statuses: what is known of the cells.
-        out: folder of the cells.
         kept: folder of the files; it is made.
     """
     kept.mkdir(parents=True, exist_ok=True)
@@ -44,9 +58,24 @@ def keep_results(statuses: Sequence[CellStatus], out: Path, kept: Path) -> None:
         result = status.result
         if result is None or not result.is_finished:
             continue
-        name = status.cell.name
-        file = kept / f"{name}-{result.hash}.json"
-        for other in kept.glob(f"{name}-*.json"):
+        earlier = _files_of(status.cell, kept)
+        if earlier and not status.is_current:
+            continue
+        file = kept / f"{status.cell.name}-{result.hash}.json"
+        replace_file(file, msgspec.json.encode(result))
+        for other in earlier:
             if other != file:
                 other.unlink()
-        replace_file(file, (out / file.stem / RESULT).read_bytes())
+
+
+def _files_of(cell: Cell, kept: Path) -> list[Path]:
+    """The kept results of a cell, judged as it asks or otherwise."""
+    found = []
+    for file in kept.glob(f"{cell.name}-*.json"):
+        try:
+            result = msgspec.json.decode(file.read_bytes(), type=CellResult)
+        except msgspec.DecodeError:
+            continue
+        if msgspec.json.encode(result.cell.training) == msgspec.json.encode(cell.training):
+            found.append(file)
+    return found

@@ -42,10 +42,21 @@ BATCHES = (
     ("batch_size", "ensemble_size"),
     ("batch_size",),
     ("student_batch", "history"),
+    ("meta_batch", "segment"),
+    ("student_trials", "segment"),
     ("vae_tasks", "elbo_terms", "decoded_ticks"),
 )
 # Settings that are, or hold, units of networks.
-WIDTHS = ("hidden", "encoder_hidden", "decoder_hidden", "memory_size", "channels")
+WIDTHS = (
+    "hidden",
+    "encoder_hidden",
+    "decoder_hidden",
+    "memory_size",
+    "channels",
+    "embedding",
+    "filters",
+    "attention",
+)
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ class ControlLoop:
         self.pacer.restart()  # the time it took to place the object is not lateness
         unready = self.controller.unready
         if unready:
-            return f"the arm is not armed: {unready}"
+            return unready
         if self.controller.watchdog.mode is Mode.IDLE:
             self.controller.watchdog.arm(self.now())
         return ""
@@ -243,16 +243,15 @@ class ControlLoop:
 
     def obey(self, word: Word) -> None:
         """Do what a word says."""
-        watchdog = self.controller.watchdog
         match word:
             case Word.CLEAR:
                 self.controller.clear()
             case Word.RELEASE:
-                watchdog.release(self.now())
+                self.controller.watchdog.release(self.now())
             case Word.HOLD:
                 self.controller.hold()
             case Word.STOP:
-                watchdog.fault(Event.OPERATOR_STOP)
+                self.controller.watchdog.fault(Event.OPERATOR_STOP)
             case Word.QUIT:
                 self.end()
 
@@ -278,13 +277,15 @@ class ControlLoop:
         self.pending_start = None
         self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:
+            start = None  # read before the arm moves
+            if kind is Request.BEGIN_EPISODE:
+                start = read_task(posted, self.config.family), read_start(posted)
             if kind is Request.TORQUE_OFF:
                 self.controller.torque_off()
             else:
                 self.controller.begin_move(read_path(posted), self.now())
                 self.progress.move_seq = self.progress.last_request_seq
-            if kind is Request.BEGIN_EPISODE:
-                self.pending_start = read_task(posted, self.config.family), read_start(posted)
+                self.pending_start = start
         except (ArmError, ValueError) as error:
             self.refuse(str(error))
         self.pacer.restart()  # the time that the driver took is not lateness

@@ -54,7 +54,7 @@ class BeliefMpcConfig(ModelPlannerConfig):
 class MpcBelief(PlanState, Generic[K]):
     """The plan, and what is known of the task."""
 
-    task: K
+    task_belief: K
 
 
 class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
@@ -114,11 +114,11 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         """A model with weights from the generator."""
 
     @abstractmethod
-    def know_nothing(self, n: int) -> K:
+    def initial_task_belief(self, n: int) -> K:
         """What is known of the tasks of n worlds before any experience."""
 
     @abstractmethod
-    def learn_about(self, known: K, transition: Transition) -> K:
+    def update_task_belief(self, known: K, transition: Transition) -> K:
         """What is known after one more tick of n worlds; without gradient."""
 
     @abstractmethod
@@ -135,11 +135,11 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     def prior(self, n: int, task: Tensor | None = None) -> MpcBelief[K]:
         """Nothing is known, and there is no plan."""
-        return self._without_plan(n, self.know_nothing(n))
+        return self._without_plan(n, self.initial_task_belief(n))
 
     def _without_plan(self, n: int, known: K) -> MpcBelief[K]:
         plan_state = self.controller.begin_episode(n)
-        return MpcBelief(**vars(plan_state), task=known)
+        return MpcBelief(**vars(plan_state), task_belief=known)
 
     def act(
         self,
@@ -148,14 +148,14 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         explore: bool,
     ) -> Tensor:
         """The plan's first action; a world without a plan for this observation gets one."""
-        summary = self.summarize(belief.task)
+        summary = self.summarize(belief.task_belief)
         return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
         """Learn about the task from a tick, and plan for the next observation."""
-        known = self.learn_about(belief.task, transition)
-        return self.replan(replace(belief, task=known), transition)
+        known = self.update_task_belief(belief.task_belief, transition)
+        return self.replan(replace(belief, task_belief=known), transition)
 
     @torch.no_grad()
     def replan(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
@@ -164,7 +164,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     def adapt(self, belief: MpcBelief[K], episode: Transition) -> MpcBelief[K]:
         """Keep what is known of the task; start without a plan."""
-        return self._without_plan(len(belief.tick), belief.task)
+        return self._without_plan(len(belief.tick), belief.task_belief)
 
     @torch.inference_mode()
     def _search(
@@ -174,12 +174,12 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         start: Plan,
         iterations: int,
     ) -> Plan:
-        z = self.hypotheses(belief.task)
+        z = self.hypotheses(belief.task_belief)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.predictor.rollout(obs, actions, z)
 
-        summary = self.summarize(belief.task)
+        summary = self.summarize(belief.task_belief)
         return self.controller.plan(obs, belief, start, iterations, imagine, summary)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
@@ -197,10 +197,14 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
             log |= self.terminal_value.train_on(new)
         return log
 
+    def draw_trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
+        """What the model learns from of tasks (b,): transitions (b, L, ...), and which exist."""
+        return self.replay.trials(slots)
+
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the model."""
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
-        t, mask = self.replay.trials(slots)
+        t, mask = self.draw_trials(slots)
         losses = self.model.loss(t, mask, self.generator)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
@@ -256,11 +260,11 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
             p.obs_dim, p.action_dim, predict_reward, self.config.dynamics, self.generator
         )
 
-    def know_nothing(self, n: int) -> Posterior:
+    def initial_task_belief(self, n: int) -> Posterior:
         """N(0, I)."""
         return prior(n, self.config.dynamics.latent_dim, self.device)
 
-    def learn_about(self, known: Posterior, transition: Transition) -> Posterior:
+    def update_task_belief(self, known: Posterior, transition: Transition) -> Posterior:
         """One more factor."""
         return self.ema_model.observe(known, transition)
 

@@ -18,7 +18,6 @@ policy reads, here the action itself.
 Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +123,13 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.teacher = Oracle(problem, config.sac, seed, device, replay).learner
+        self.teacher = Oracle(problem, config.sac, seed + 1, device, replay).learner
         self.replay = self.teacher.replay
         self.progress = PhaseProgress()
         self.student = Student(problem, config, self.generator)
-        self.ema_student = deepcopy(self.student).requires_grad_(False)  # the one that acts
+        self.ema_student = Student(problem, config, self.generator)  # the one that acts
+        self.ema_student.requires_grad_(False)
+        self.ema_student.load_state_dict(self.student.state_dict())
         self.net = nn.ModuleDict({"student": self.student, "ema_student": self.ema_student})
         group = {"params": self.student.parameters(), "lr": config.student_lr}
         self.optimizer = repeatable_adam([group], device)
@@ -141,6 +142,17 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
     def is_taught(self) -> bool:
         """Whether training is in its first phase."""
         return self.progress.iterations < self.config.teacher_iterations
+
+    @property
+    def _is_delayed(self) -> bool:
+        """Whether the trial to learn from was collected while the teacher still acted.
+
+        A copy collects it one iteration before, see ``CollectionSchedule.overlap``; but for the
+        first two trials of a training, which are collected in order.
+        """
+        first_own = self.config.teacher_iterations
+        is_first = self.progress.iterations == first_own
+        return self.schedule.overlap and is_first and first_own >= 2
 
     def taught(self, task: Tensor) -> FixedBelief:
         """What the teacher knows of the true task."""
@@ -169,7 +181,7 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
-        is_taught = self.is_taught
+        is_taught = self.is_taught or self._is_delayed
         self.progress.iterations += 1
         self.student.update(trial.ticks[trial.ticks.valid])
         copy_statistics(self.ema_student, self.student)
@@ -185,15 +197,15 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         c = self.config
         own = self.replay.added - self.progress.teacher_tasks
         slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
-        stored, exists = self.replay.segments(slots, c.segment, self.generator)
+        stored, exists, _ = self.replay.segments(slots, c.segment, self.generator)
         known = self.teacher.condition(self.replay.task[slots])
-        wanted = self.wanted(stored.obs, known)
+        wanted = self.teacher_actions(stored.obs, known)
         found = self.student.act_along(stored)
         error = (found - wanted).square().sum(-1)
         return masked_mean(error, exists)
 
     @torch.no_grad()
-    def wanted(self, obs: Tensor, known: Tensor) -> Tensor:
+    def teacher_actions(self, obs: Tensor, known: Tensor) -> Tensor:
         """The teacher's mean actions (b, T, a) at observations (b, T, o) of known tasks (b, l)."""
         z = known[:, None].expand(-1, obs.shape[1], -1)
         rows = FixedBelief(z.flatten(0, 1))

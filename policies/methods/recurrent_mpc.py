@@ -11,7 +11,7 @@ world models; the summary is deterministic, as the deterministic path of Dreamer
 2019), and planning is by search, not by a policy learned in imagination.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,6 +35,12 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
     Config = RecurrentMpcConfig
     config: RecurrentMpcConfig
 
+    def draw_trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
+        """A segment of each trial, which gradients go back through."""
+        segment = self.config.dynamics.segment
+        ticks, exists, _ = self.replay.segments(slots, segment, self.generator)
+        return ticks, exists
+
     @property
     def summary_dim(self) -> int:
         """Columns of z."""
@@ -48,11 +54,11 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
             p.obs_dim, p.action_dim, predict_reward, self.config.dynamics, self.generator
         )
 
-    def know_nothing(self, n: int) -> Tensor:
+    def initial_task_belief(self, n: int) -> Tensor:
         """An empty memory."""
         return self.ema_model.memory.initial(n)
 
-    def learn_about(self, known: Tensor, transition: Transition) -> Tensor:
+    def update_task_belief(self, known: Tensor, transition: Transition) -> Tensor:
         """The memory reads one more transition."""
         return self.ema_model.observe(known, transition)
 
@@ -73,12 +79,9 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         evidence, and with none.
         """
         g = self.generator
-        ticks, exists = self.replay.segments(slots, self.config.dynamics.segment, g)
-        hidden = [self.know_nothing(len(slots))]
-        for i in range(exists.shape[1]):
-            tick = replace(ticks[:, i], valid=exists[:, i])
-            hidden.append(self.ema_model.observe(hidden[-1], tick))
+        ticks, exists, _ = self.replay.segments(slots, self.config.dynamics.segment, g)
+        hidden = self.ema_model.scan(ticks)  # (T + 1, b, h)
         u = uniform((len(slots),), g)
         count = u.square() * (exists.sum(1) + 1)
         worlds = torch.arange(len(slots), device=self.device)
-        return self.summarize(torch.stack(hidden)[count.long(), worlds])
+        return self.summarize(hidden[count.long(), worlds])

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from policies.method import Problem
 from policies.methods.rl2 import MemoryPolicy
-from policies.nn.attention import AttentionMemory, Window
+from policies.nn.attention import AttentionMemory, Window, check_heads
 from policies.ranges import Count, Width
 from policies.rl.ppo import PpoConfig
 
@@ -41,6 +41,10 @@ class Rl2TransformerConfig(PpoConfig):
         """As PPO's; the window is the trial, as far as memory allows."""
         trial_steps = problem.episodes * problem.horizon
         return replace(super().for_problem(problem), window=min(MAX_WINDOW, trial_steps))
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where the heads do not divide the width of attention."""
+        check_heads(self.memory_size, self.heads)
 
 
 class Rl2Transformer(MemoryPolicy[Window]):

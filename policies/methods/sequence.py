@@ -12,15 +12,15 @@ and longer sequences. A segment here may begin within a trial, with an empty mem
 Axes: T ticks of a segment, n worlds, b tasks of a batch, o observation, a action, h memory.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import map_tensors
+from policies.config import derive_trial_discount
 from policies.logs import detached
 from policies.method import (
     Problem,
@@ -30,7 +30,7 @@ from policies.method import (
 )
 from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
 from policies.methods.rl2_transformer import MAX_WINDOW, Depth
-from policies.nn.attention import AttentionMemory
+from policies.nn.attention import AttentionMemory, check_heads
 from policies.nn.memory import GruMemory, Memory
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
@@ -48,9 +48,9 @@ from policies.rl.sac import (
     temperature_loss,
 )
 
-SegmentLength = Annotated[int, Meta(ge=2, le=4096)]
+SegmentLength = Annotated[int, Meta(ge=1, le=4096)]
 
-TRIALS_PER_BATCH = 16  # a batch holds whole segments: a few of them have as many ticks as SAC's
+BATCH_TICKS = 512  # of a batch's segments together, as many transitions as SAC's batch has
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,27 @@ class SequenceConfig(SacMethodConfig):
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Segments are trials, as far as memory allows; the rest as soft actor-critic's."""
-        trial_steps = problem.episodes * problem.horizon
-        sac = replace(SacConfig.for_problem(problem), meta_batch=TRIALS_PER_BATCH)
-        return cls(sac=sac, segment=max(2, min(MAX_WINDOW, trial_steps)))
+        segment = min(MAX_WINDOW, problem.episodes * problem.horizon)
+        sac = replace(
+            SacConfig.for_problem(problem),
+            gamma=derive_trial_discount(problem),
+            meta_batch=max(1, BATCH_TICKS // segment),
+        )
+        return cls(sac=sac, segment=segment)
+
+    def __post_init__(self) -> None:
+        """BadArgumentError where the heads do not divide the width of attention."""
+        if self.memory == "attention":
+            check_heads(self.memory_size, self.heads)
+
+
+class Segments(NamedTuple):
+    """A batch of parts of stored trials."""
+
+    ticks: Transition  # (T + 1, b, ...), fewer where no trial is that long
+    exists: Tensor  # (T + 1, b) which of them are of the trial: the first ones
+    is_learned: Tensor  # (T + 1, b) which are learned from: those whose next state is known
+    task: Tensor  # (b, p) that they are learned for
 
 
 class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
@@ -97,7 +115,10 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
         memory = self.make_memory(problem.obs_dim + problem.action_dim + 2)
         self.trained_encoder: Rl2Encoder[Any] = Rl2Encoder(problem.obs_dim, memory, device)
-        self.encoder = deepcopy(self.trained_encoder).requires_grad_(False)  # the averaged one
+        averaged = self.make_memory(problem.obs_dim + problem.action_dim + 2)
+        self.encoder = Rl2Encoder(problem.obs_dim, averaged, device)
+        self.encoder.requires_grad_(False)
+        self.encoder.load_state_dict(self.trained_encoder.state_dict())
         self.sac = Sac(memory.size + problem.obs_dim, problem.action_dim, sac, self.generator)
         self.net = nn.ModuleDict(
             {"trained_encoder": self.trained_encoder, "encoder": self.encoder, "sac": self.sac}
@@ -131,23 +152,25 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr))
         return repeat(self.step, c.sac.gradient_steps, self.generator)
 
-    def draw_segments(self) -> tuple[Transition, Tensor, Tensor]:
-        """Segments (T, b, ...) of a batch, a mask (T, b) of their ticks, and the tasks (b, p)."""
+    def draw_segments(self) -> Segments:
+        """The segments of a batch; one more tick than is learned from, for what it begins with."""
         c = self.config
         slots = self.replay.tasks(c.sac.meta_batch, self.generator)
-        ticks, exists = self.replay.segments(slots, c.segment, self.generator)
+        ticks, exists, goes_on = self.replay.segments(slots, c.segment + 1, self.generator)
+        is_learned = exists.clone()
+        is_learned[:, -1] &= ~goes_on
         task = self.replay.task[slots]
         if c.hindsight_share > 0:
             task = exchange_hidden_goals(task, self.problem, c.hindsight_share, self.generator)
             ticks = with_true_reward(self.problem, ticks, task)
-        return ticks.transpose(0, 1), exists.T, task
+        return Segments(ticks.transpose(0, 1), exists.T, is_learned.T, task)
 
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; the actor's and the temperature's spare the memory."""
         c = self.config.sac
         g = self.generator
-        ticks, exists, task = self.draw_segments()
-        extended = with_end(ticks, exists)
+        ticks, exists, is_learned, task = self.draw_segments()
+        extended = with_final_obs(ticks, exists)
         x = self.trained_encoder(extended)[:-1]
         with torch.no_grad():
             next_x = self.encoder(extended)[1:]
@@ -155,10 +178,10 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         next_exists = torch.cat([exists[1:], torch.zeros_like(exists[:1])])
         # Where an episode of the trial follows, its value belongs to the return.
         batch = replace(batch, terminated=batch.terminated & ~next_exists)
-        weights = exists.float()
+        weights = is_learned / is_learned.float().mean()  # the losses are means over these ticks
         actor, log_prob = actor_loss(self.sac, x, g, weights)
         target_entropy = c.target_entropy * self.problem.action_dim
-        log_prob = log_prob.where(exists, -target_entropy)  # no reason for another temperature
+        log_prob = log_prob.where(is_learned, -target_entropy)  # asks for no other temperature
         return {
             "critic": critic_loss(self.sac, batch, x, next_x, c, g, weights),
             "actor": actor,
@@ -177,7 +200,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         return detached(losses)
 
 
-def with_end(ticks: Transition, exists: Tensor) -> Transition:
+def with_final_obs(ticks: Transition, exists: Tensor) -> Transition:
     """Segments with the state after their last tick, as the observation of one more tick.
 
     Args:

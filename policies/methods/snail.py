@@ -1,9 +1,9 @@
 """SNAIL (Mishra et al. 2018): temporal convolutions and attention as the memory of RL².
 
 Everything else is RL²: what the memory reads of a tick, that it is reset for a new task only, and
-a trial as one return. SNAIL trains by TRPO, here PPO takes its place. Its published network for RL
-embeds a tick in 32 columns and has two blocks of convolutions, 32 filters each, and attention with
-32 columns; the defaults are smaller.
+a trial as one return. SNAIL trains by TRPO, here PPO takes its place. Its network for small
+problems embeds a tick in 32 columns and has two blocks of convolutions, 32 filters each, and one
+attention with 32 columns; here attention follows each block.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class SnailConfig(PpoConfig):
     embedding: Width = 32  # columns of a tick (SNAIL)
     filters: Width = 16  # columns that a convolution appends; SNAIL has 32
     attention: Width = 32  # columns that attention appends (SNAIL)
-    blocks: Depth = 1  # convolutions over the window and attention; SNAIL has 2
+    blocks: Depth = 1  # each: convolutions over the window, then attention
     window: WindowLength = 60  # W, past ticks that attention looks at; SNAIL's is the trial
 
     @classmethod

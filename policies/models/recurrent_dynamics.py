@@ -5,8 +5,8 @@ what form that is: its summary z may also follow a task that changes. The inputs
 whole transitions, so it sees each outcome beside what led to it. Given z, an ensemble of networks
 predicts the next observation (``policies.models.predictor``).
 
-Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, T of a
-segment, h memory, l columns of z.
+Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, h
+memory, l columns of z.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class RecurrentDynamicsConfig(PredictorConfig):
 
     memory_size: Width = 64  # units of the GRU
     summary_dim: Width = 8  # columns of z
-    # T, transitions that gradients go back through; a longer trial is cut at a random place, and
-    # the memory begins empty there. ReBAL has 100
+    # transitions that gradients go back through; of a longer trial a random part, in which the
+    # memory begins empty. ReBAL has 100
     segment: Count = 128
 
 
@@ -104,8 +104,7 @@ class RecurrentDynamics(TaskModel):
             generator: of windows.
         """
         c = self.config
-        t, mask = self._segment(t, mask, generator)
-        z = self.summarize(self.scan(t)).transpose(0, 1)  # (b, T + 1, l)
+        z = self.summarize(self.scan(t)).transpose(0, 1)  # (b, L + 1, l)
         length = mask.sum(1)[:, None]
         u = uniform((c.ensemble_size, len(mask), c.windows_per_task), generator)
         start = (u * length).long()  # (m, b, w)
@@ -113,22 +112,3 @@ class RecurrentDynamics(TaskModel):
         known = z[tasks, start].flatten(1, 2)  # (m, b·w, l)
         window, window_mask = episode_windows(t, mask, start, 0, c.unroll_steps)
         return {"nll": self.predictor.loss(window, window_mask, known)}
-
-    def _segment(
-        self,
-        t: Transition,
-        mask: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[Transition, Tensor]:
-        """The same T transitions of all trials, from a random one on; the trials if they fit.
-
-        Every trial has a transition there.
-        """
-        total = mask.shape[1]
-        size = self.config.segment
-        if total <= size:
-            return t, mask
-        shortest = int(mask.sum(1).min())
-        latest = max(0, min(total - size, shortest - 1))
-        begin = int(uniform((1,), generator) * (latest + 1))
-        return t[:, begin : begin + size], mask[:, begin : begin + size]

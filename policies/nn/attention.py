@@ -123,13 +123,10 @@ class AttentionMemory(nn.Module):
         """Sizes are i, k, b, h and W; the weights live on the generator's device.
 
         Raises:
-            BadArgumentError: k / h is not an even number, which rotations in pairs need.
+            BadArgumentError: see ``check_heads``.
         """
         super().__init__()
-        if size % (2 * heads) != 0:
-            raise BadArgumentError(
-                f"{heads} heads share a width of {size}: it must be a multiple of {2 * heads}"
-            )
+        check_heads(size, heads)
         self.size = size
         self.window = window
         head_columns = size // heads
@@ -191,6 +188,14 @@ class AttentionMemory(nn.Module):
         angle = time[..., None] * frequency
         within_turn = angle % (2 * pi)
         return within_turn.float()
+
+
+def check_heads(size: int, heads: int) -> None:
+    """BadArgumentError where k / h is not an even number, which rotations in pairs need."""
+    if size % (2 * heads) != 0:
+        raise BadArgumentError(
+            f"{heads} heads share a width of {size}: it must be a multiple of {2 * heads}"
+        )
 
 
 def window_mask(window: int, ticks: int, age: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
+from policies.config import ON_POLICY_STEPS, MethodConfig, derive_schedule, derive_trial_discount
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
 from policies.nn.hypernetwork import mlp_or_hyper
@@ -54,7 +54,7 @@ class PpoConfig(MethodConfig):
     def for_problem(cls, problem: Problem) -> Self:
         """Discount and schedule follow from the horizon and the episodes."""
         return cls(
-            gamma=derive_discount(problem),
+            gamma=derive_trial_discount(problem),
             schedule=derive_schedule(problem, ON_POLICY_STEPS),
         )
 

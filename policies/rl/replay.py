@@ -187,22 +187,22 @@ class Replay:
         return self._gather(slots, columns.clamp(min=0)), columns >= 0
 
     def segments(
-        self,
-        slots: Tensor,
-        size: int,
-        generator: torch.Generator,
-    ) -> tuple[Transition, Tensor]:
-        """Up to ``size`` consecutive transitions of each task from a random one on, over episodes.
+        self, slots: Tensor, size: int, generator: torch.Generator
+    ) -> tuple[Transition, Tensor, Tensor]:
+        """Up to ``size`` consecutive transitions of each task, over its episodes.
+
+        One that would pass an end of its trial is moved inside it: no transition is rare.
 
         Returns:
-            Transitions (n, size, ...) and a mask (n, size) of those that exist: the first ones.
+            Transitions (n, size, ...), a mask (n, size) of those that exist, the first ones, and
+            (n,) whether the trial goes on after them.
         """
         length = self.length[slots, None]
         u = uniform((len(slots), 1), generator)
-        begin = u * ((length - size).clamp(min=0) + 1)
-        columns = begin.long() + self._ticks()[:size]
-        stored = columns.clamp(max=self.data.shape[1] - 1)
-        return self._gather(slots, stored), columns < length
+        begin = (u * (length + size - 1)).long() - (size - 1)
+        begin = begin.clamp(min=0).minimum((length - size).clamp(min=0))
+        columns = begin + self._ticks()[:size]
+        return self._gather(slots, columns), columns < length, columns[:, -1] + 1 < length[:, 0]
 
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""

@@ -221,30 +221,53 @@ def test_a_page_is_made_of_kept_results_where_the_runs_are_gone(
     first = make_page(finished, tmp_path / "first")
     cells = suite_cells(SUITE)
     kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / f"{cells[0].name}-1234567890.json").write_text("an earlier result of this cell")
-    keep_results(read_suite_results(SUITE, finished), finished, kept)
+    keep_results(read_suite_results(SUITE, finished), kept)
     assert sorted(file.stem for file in kept.iterdir()) == sorted(
         cell_folder(cell, finished).name for cell in cells
     )
     out = tmp_path / "bench"
-    newer = cell_folder(cells[0], out)
-    newer.mkdir(parents=True)
-    result = msgspec.structs.replace(cell_result(cells[0]), commit="fedcba9876543210")
-    (newer / "result.json").write_bytes(msgspec.json.encode(result))
+    newer = msgspec.structs.replace(cell_result(cells[0]), commit="fedcba9876543210")
+    unfinished = msgspec.structs.replace(cell_result(cells[1]), is_finished=False)
+    out.mkdir()
+    write_result(cell_folder(cells[0], out), newer)
+    write_result(cell_folder(cells[1], out), unfinished)
     restore_results(kept, out)
     statuses = read_suite_results(SUITE, out)
     assert all(status.is_current for status in statuses)
-    assert statuses[0].result == result, "a result of a run is not replaced"
+    assert statuses[0].result == newer, "a finished result of a run is not replaced"
     second = make_page(out, tmp_path / "second")
     assert second.replace("fedcba987", "012345678") == first
+
+
+def test_a_kept_result_gives_way_to_one_of_this_code_alone(finished: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (status, *_) = read_suite_results(SUITE, finished)
+    assert status.result is not None
+    other_code = Fingerprint("other", "other", "other", {"torch": "2.11"})
+    older = msgspec.structs.replace(status.result, fingerprint=other_code)
+    old = replace(status, result=older, is_current=False, is_of_this_code=False)
+    other_suite = msgspec.structs.replace(status.cell.training, steps=123)
+    foreign = msgspec.structs.replace(
+        status.result, cell=msgspec.structs.replace(status.cell, training=other_suite)
+    )
+    kept.mkdir()
+    file = kept / f"{status.cell.name}-0000000000.json"
+    file.write_bytes(msgspec.json.encode(foreign))
+    current = f"{status.cell.name}-{status.result.hash}.json"
+    for given, expected in (
+        (old, f"{status.cell.name}-{older.hash}.json"),  # better than none
+        (status, current),
+        (old, current),
+    ):
+        keep_results([given], kept)
+        assert {one.name for one in kept.iterdir()} == {expected, file.name}
 
 
 def test_an_unfinished_result_is_not_kept(finished: Path, tmp_path: Path) -> None:
     (status, *_) = read_suite_results(SUITE, finished)
     assert status.result is not None
     half = msgspec.structs.replace(status.result, is_finished=False)
-    keep_results([replace(status, result=half)], finished, tmp_path / "kept")
+    keep_results([replace(status, result=half)], tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
 
 

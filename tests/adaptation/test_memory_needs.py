@@ -32,6 +32,9 @@ TOO_LARGE: dict[str, tuple[str, dict[str, int]]] = {
     "replay of pearl": ("pearl", {"sac.buffer_tasks": 10**9}),
     "replay of varibad": ("varibad", {"buffer_tasks": 10**9}),
     "replay of a model": ("context_mpc", {"buffer_tasks": 10**9}),
+    "segments": ("sequence", {"sac.meta_batch": 20_000, "segment": 4096}),
+    "a student's segments": ("distill", {"student_trials": 10_000, "segment": 100_000}),
+    "a model's segments": ("recurrent_mpc", {"meta_batch": 10_000, "dynamics.segment": 100_000}),
     "tasks": ("rl2", {"schedule.meta_batch": 100_000}),
 }
 # endings of the names of settings that decide how much is kept in memory

@@ -24,6 +24,7 @@ from fake import (
 
 from hw_interface.control import process, shared_state
 from hw_interface.control.config import ControlConfig
+from hw_interface.control.controller import ArmController
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes, ring_columns
 from hw_interface.control.process import ControlLoop
@@ -468,6 +469,33 @@ def test_a_start_outside_the_limits_is_published_as_refused(shared: SharedState)
         assert state["last_request_seq"] == seq
         assert state["rejected_seq"] == 4
         assert (rig.loop.pending_start is None) == (seq == 4)
+
+
+def test_an_arm_that_arrives_and_may_not_move_on_is_not_armed(
+    shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the object is not seen once it is placed: the move failed, the request did not."""
+    rig = LoopRig(shared, lockstep=True)
+
+    def unready(controller: ArmController) -> str:
+        return "the object is not seen" if controller.mover.arrived else ""
+
+    monkeypatch.setattr(ArmController, "unready", property(unready))
+    shared.request.write(
+        seq=4,
+        kind=int(Request.BEGIN_EPISODE),
+        q=READY,
+        object_pose=np.full(7, np.nan),
+        task=np.zeros(len(FAMILY.task_names)),
+    )
+    for _ in range(2000):
+        rig.loop.run_once()
+        state = shared.state.read_nonblocking()
+        if state["ended_seq"] == 4:
+            break
+    assert (state["arrived_seq"], state["failed_seq"], state["rejected_seq"]) == (4, 4, 0)
+    assert state["mode"] == Mode.IDLE
+    assert shared.reason == "the object is not seen"
 
 
 class SlowPlacer:

@@ -69,32 +69,6 @@ def test_no_window_is_predicted_from_a_memory_that_has_read_it() -> None:
     assert torch.equal(gradient[0, -1], torch.zeros_like(gradient[0, -1]))
 
 
-def test_the_loss_of_a_long_trial_reads_one_segment_of_it() -> None:
-    """Whatever stands outside the segment changes nothing."""
-    model = make_model(segment=SEGMENT)
-    t = make_ticks((3, 9))
-    mask = torch.ones(3, 9, dtype=torch.bool)
-    begins = set()
-    for seed in range(60):
-        cut, cut_mask = model._segment(t, mask, random(seed))
-        assert cut.reward.shape == cut_mask.shape == (3, SEGMENT)
-        (begin,) = (i for i in range(9) if torch.equal(t.reward[:, i], cut.reward[:, 0]))
-        assert torch.equal(cut.obs, t.obs[:, begin : begin + SEGMENT])
-        begins.add(begin)
-    assert min(begins) == 0
-    assert max(begins) == 9 - SEGMENT
-
-
-@pytest.mark.parametrize("shortest", [1, 3])
-def test_every_trial_has_a_transition_in_the_segment(shortest: int) -> None:
-    model = make_model(segment=SEGMENT)
-    length = torch.tensor([[9], [shortest]])
-    mask = torch.arange(9) < length
-    for seed in range(12):
-        _, cut_mask = model._segment(make_ticks((2, 9)), mask, random(seed))
-        assert cut_mask[:, 0].all()
-
-
 def make_method(segment: int) -> RecurrentMPC:
     problem = Problem(
         family="line",
@@ -137,12 +111,12 @@ def test_beliefs_for_the_policy_are_those_of_consecutive_transitions(segment: in
         length = int(sequence.valid[:, world].sum())
         possible = {}
         for begin in range(max(0, length - segment) + 1):
-            hidden = method.know_nothing(1)
+            hidden = method.initial_task_belief(1)
             for count in range(min(segment, length) + 1):
                 possible[(begin, count)] = method.summarize(hidden)[0].detach()
                 if count < min(segment, length):
                     tick = sequence[begin + count, world : world + 1]
-                    hidden = method.learn_about(hidden, tick)
+                    hidden = method.update_task_belief(hidden, tick)
         found = method.infer(torch.full((300,), world))
         counts = set()
         for z in found:
@@ -150,6 +124,19 @@ def test_beliefs_for_the_policy_are_those_of_consecutive_transitions(segment: in
             assert matches
             counts.add(matches[0][1])
         assert {0, min(segment, length)} <= counts
+
+
+def test_the_model_learns_from_all_of_a_long_trial_however_short_others_are() -> None:
+    """World 0 has four ticks, the others ten; segments have three."""
+    method = make_method(3)
+    stored(method)
+    slots = torch.arange(3).repeat(100)
+    ticks, exists = method.draw_trials(slots)
+    assert exists.shape == (300, 3)
+    whole, lengths = method.replay.trials(torch.arange(3))
+    for world in range(3):
+        seen = set(ticks.reward[slots == world].flatten().tolist())
+        assert seen == set(whole.reward[world][lengths[world]].tolist())
 
 
 def test_all_members_imagine_under_the_memory_s_summary() -> None:
@@ -168,6 +155,6 @@ def test_the_memory_outlives_an_episode_and_the_plan_does_not() -> None:
     for t in range(5):
         belief = method.observe(belief, trial.ticks[0, t])
     after = method.adapt(belief, trial.ticks[0])
-    assert torch.equal(after.task, belief.task)
+    assert torch.equal(after.task_belief, belief.task_belief)
     assert torch.equal(after.tick, torch.zeros_like(after.tick))
     assert after.planned_obs.isnan().all()

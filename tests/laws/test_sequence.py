@@ -15,7 +15,7 @@ from adaptation.rollout import rollout
 from policies.belief import map_tensors
 from policies.method import Problem, Transition, TrialBatch, stack
 from policies.methods import sequence
-from policies.methods.sequence import Sequence, SequenceConfig, with_end
+from policies.methods.sequence import Sequence, SequenceConfig, with_final_obs
 from policies.rl.sac import SacConfig
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_features_of_a_stored_trial_are_those_that_were_acted_under(
     sequence = trial.sequences()
     ticks = trial.ticks.flatten(0, 1)
     with torch.no_grad():
-        features = method.encoder(with_end(sequence, sequence.valid))
+        features = method.encoder(with_final_obs(sequence, sequence.valid))
         for world in range(N):
             rows = ticks.valid[:, world].nonzero().flatten().tolist()
             for i, t in enumerate(rows):
@@ -97,11 +97,42 @@ def test_value_flows_through_an_episode_s_end_and_not_beyond_a_last_termination(
     assert stored.terminated[0, :length].sum() == 3
     found = given["batch"].terminated[:, 0]
     assert found[:length].nonzero().flatten().tolist() == [length - 1]
-    assert given["weights"][:, 0].tolist() == exists[0].float().tolist()
+    weights = given["weights"][:, 0]
+    assert torch.equal(weights > 0, exists[0])
+    assert given["weights"].mean() == pytest.approx(1.0)  # a loss is a mean over its ticks
     # the next tick's features, also where an episode begins with it
     with torch.no_grad():
-        features = method.encoder(with_end(stored.transpose(0, 1), exists.T))
+        features = method.encoder(with_final_obs(stored.transpose(0, 1), exists.T))
     torch.testing.assert_close(given["next_x"][:length, :1], features[1 : length + 1])
+
+
+def test_value_flows_through_every_episode_s_end_in_segments_of_a_trial() -> None:
+    """Trials of three episodes, all but the last tick of which go on, in segments of any cut."""
+    method = make(segment=4, sac=replace(SAC, meta_batch=200))
+    trial = trial_of(method)
+    terminated = trial.ticks.truncated  # every episode ends by itself
+    ticks = replace(trial.ticks, terminated=terminated, truncated=torch.zeros_like(terminated))
+    ticks.obs[..., 0] = torch.arange(ticks.obs[..., 0].numel()).view(ticks.obs.shape[:-1])
+    method.replay.add(replace(trial, ticks=ticks))
+    whole = ticks.flatten(0, 1)
+    drawn, exists, is_learned, _ = method.draw_segments()
+    assert exists.all()
+    final = with_final_obs(drawn, exists)
+    learned_from = set()
+    for i in range(200):
+        world = int((whole.obs[..., 0] == drawn.obs[0, i, 0]).nonzero()[0, 1])
+        order = whole.obs[:, world, 0].tolist()
+        begin = order.index(float(drawn.obs[0, i, 0]))
+        for t in range(len(drawn.obs)):
+            number = begin + t
+            is_last = number == len(order) - 1
+            assert bool(is_learned[t, i]) == (t < len(drawn.obs) - 1 or is_last)
+            if is_learned[t, i]:
+                learned_from.add((world, number))
+            if is_learned[t, i] and not is_last:  # what follows is the trial's own next tick
+                assert torch.equal(final.obs[t + 1, i], whole.obs[number + 1, world])
+                assert final.begins[t + 1, i] == whole.begins[number + 1, world]
+    assert len(learned_from) == N * len(whole.obs), "each tick is learned from"
 
 
 def test_what_stands_after_a_trial_changes_no_loss() -> None:
@@ -144,9 +175,9 @@ def test_hindsight_changes_the_rewards_that_the_memory_reads(
         return replace(ticks, reward=torch.full_like(ticks.reward, float(of[0, 0])))
 
     monkeypatch.setattr(sequence, "with_true_reward", paid)
-    ticks, _, found = method.draw_segments()
-    assert torch.equal(found, task)
-    assert (ticks.reward == 0.25).all()
+    drawn = method.draw_segments()
+    assert torch.equal(drawn.task, task)
+    assert (drawn.ticks.reward == 0.25).all()
 
 
 def test_a_state_resumes_exactly() -> None:
@@ -208,7 +239,7 @@ def test_no_episode_begins_with_the_state_after_a_segment() -> None:
     method = make()
     ticks = trial_of(method).sequences()[:1]  # its one tick begins an episode
     assert ticks.begins.all()
-    extended = with_end(ticks, ticks.valid)
+    extended = with_final_obs(ticks, ticks.valid)
     assert extended.begins.tolist() == [[True] * N, [False] * N]
 
 

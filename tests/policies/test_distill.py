@@ -16,6 +16,7 @@ from policies.belief import map_tensors
 from policies.method import CollectionSchedule, TrialBatch
 from policies.methods.distill import Distill, DistillConfig
 from policies.rl.sac import SacConfig
+from robots.errors import BadArgumentError
 from sim.families.point import Point
 from sim.vec_world import VecWorld
 
@@ -139,7 +140,7 @@ def test_the_student_imitates_the_teacher_in_states_and_memories_of_its_own(
     state = method.generator.get_state()
     loss = method.loss()
     method.generator.set_state(state)
-    ticks, exists = method.replay.segments(slot, segment, method.generator)
+    ticks, exists, _ = method.replay.segments(slot, segment, method.generator)
     assert exists.all()
     belief = method.prior(1)
     goal = method.replay.task[slot]
@@ -229,3 +230,22 @@ def test_the_averaged_student_acts(trained: Distill) -> None:
             parameter += 1.0
     assert torch.equal(trained.observe(trained.prior(N), tick).hidden, belief.hidden)
     assert torch.equal(trained.act(obs, belief, explore=False), action)
+
+
+def test_what_the_teacher_collected_while_the_method_learned_is_not_the_student_s() -> None:
+    """With overlap the first trial after the teacher's iterations is still one of the teacher."""
+    schedule = replace(SCHEDULE, overlap=True, iterations=5)
+    method = distill(sac=replace(SAC, schedule=schedule))
+    method.learn(trial(Teacher(method)))
+    method.learn(trial(Teacher(method), seed=1))
+    assert not method.is_taught
+    method.learn(trial(Teacher(method), seed=2))  # its collection began before the last line
+    assert method.progress.teacher_tasks == 3 * N
+    before = weights(method)
+    method.learn(trial(method, seed=3))
+    assert changed(method, before) == {"student", "ema_student"}
+
+
+def test_a_schedule_without_a_student_is_refused() -> None:
+    with pytest.raises(BadArgumentError, match=r"leaves none of the sac\.schedule\.iterations=4"):
+        distill(teacher_iterations=4)

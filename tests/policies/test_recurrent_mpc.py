@@ -33,4 +33,4 @@ def test_acting_on_a_memory_is_better_than_on_an_empty_one(hidden_goal: bool) ->
     adapted = last_return(method, task, 54, hidden_goal)
     no_adaptation = last_return(method, task, 54, hidden_goal, adapt=False)
     assert adapted > 0.7 * no_adaptation  # returns are negative
-    torch.testing.assert_close(method.prior(3).task, torch.zeros(3, 24))
+    torch.testing.assert_close(method.prior(3).task_belief, torch.zeros(3, 24))

@@ -299,9 +299,10 @@ def test_segments_are_consecutive_from_anywhere_in_the_trial(size: int) -> None:
     lengths = [5, 3, 1]
     replay.add(trial(0, 3, lengths))
     slots = torch.arange(3).repeat(200)
-    t, mask = replay.segments(slots, size, seeded())
+    t, mask, goes_on = replay.segments(slots, size, seeded())
     assert mask.shape == (600, min(size, E * H))
     begins: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+    ends = []
     for slot, own, exists in zip(slots.tolist(), t.reward, mask, strict=True):
         total = E * lengths[slot]
         assert int(exists.sum()) == min(size, total)
@@ -309,8 +310,18 @@ def test_segments_are_consecutive_from_anywhere_in_the_trial(size: int) -> None:
         stored, _ = replay.trials(torch.tensor([slot]))
         order = stored.reward[0].tolist()
         begin = order.index(float(own[0]))
+        ends.append(begin + size < total)
         assert own[exists].tolist() == order[begin : begin + int(exists.sum())]
         begins[slot].add(begin)
     for slot, found in begins.items():
         latest = max(0, E * lengths[slot] - size)
         assert found == set(range(latest + 1))
+    assert goes_on.tolist() == ends
+
+
+def test_no_transition_of_a_long_trial_is_rare_in_segments() -> None:
+    replay = empty(1)
+    replay.add(trial(0, 1))
+    t, _, _ = replay.segments(torch.zeros(4000, dtype=torch.int64), 4, seeded())
+    counts = torch.bincount(t.obs[..., 1].flatten().long(), minlength=E * H)
+    assert counts.max() < 2.2 * counts.min()
