@@ -44,6 +44,16 @@ class PhaseProgress:
         self.iterations = 0
         self.teacher_tasks = 0
 
+    def is_of_teacher(self, config: TeacherConfig) -> bool:
+        """Whether the teacher collected the trial that is learned from next.
+
+        With ``CollectionSchedule.overlap`` a copy collects it one iteration before, but for the
+        first two trials of a training, which are collected in order.
+        """
+        first_own = config.teacher_iterations
+        is_delayed = config.schedule.overlap and first_own >= 2
+        return self.iterations < first_own + is_delayed
+
     def state_dict(self) -> dict[str, int]:
         """Both numbers by name."""
         return dict(vars(self))

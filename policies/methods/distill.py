@@ -143,17 +143,6 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         """Whether training is in its first phase."""
         return self.progress.iterations < self.config.teacher_iterations
 
-    @property
-    def _is_delayed(self) -> bool:
-        """Whether the trial to learn from was collected while the teacher still acted.
-
-        A copy collects it one iteration before, see ``CollectionSchedule.overlap``; but for the
-        first two trials of a training, which are collected in order.
-        """
-        first_own = self.config.teacher_iterations
-        is_first = self.progress.iterations == first_own
-        return self.schedule.overlap and is_first and first_own >= 2
-
     def taught(self, task: Tensor) -> FixedBelief:
         """What the teacher knows of the true task."""
         return FixedBelief(self.teacher.condition(task))
@@ -181,11 +170,11 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
-        is_taught = self.is_taught or self._is_delayed
+        is_of_teacher = self.progress.is_of_teacher(self.config)
         self.progress.iterations += 1
         self.student.update(trial.ticks[trial.ticks.valid])
         copy_statistics(self.ema_student, self.student)
-        if is_taught:
+        if is_of_teacher:
             log = self.teacher.learn(trial)
             self.progress.teacher_tasks = self.replay.added
             return log

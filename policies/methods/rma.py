@@ -23,8 +23,6 @@ Differences from the paper:
   what the second one builds on.
 - The student is asked at every tick; the paper's runs ten times as rarely as its policy.
 
-With ``schedule.overlap`` the first trial of the second phase is still one of the teacher.
-
 Axes: n worlds or tasks, b transitions, K rows of a history, c columns of a row, l latent.
 """
 
@@ -195,11 +193,11 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         c = self.config
         new = self.replay.add(trial)
         self.row_norm.update(context_features(new))
-        is_taught = self.is_taught
+        is_of_teacher = self.progress.is_of_teacher(self.config)
         share = c.sac.lr_share(self.progress.iterations * c.gradient_steps)
         self.progress.iterations += 1
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr, c.student_lr))
-        if not is_taught:
+        if not is_of_teacher:
             return repeat(self.student_step, c.gradient_steps, self.generator)
         self.progress.teacher_tasks = self.replay.added
         self.obs_norm.update(new.obs)

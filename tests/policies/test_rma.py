@@ -343,3 +343,15 @@ def test_the_student_learns_the_z_of_the_task() -> None:
     wanted = method.taught(trials[1].task).z
     error = (belief.z - wanted).square().sum(-1).mean()
     assert error < 0.4 * wanted.var(0).sum()
+
+
+def test_what_the_teacher_collected_while_the_method_learned_is_not_the_student_s() -> None:
+    """With overlap the first trial after the teacher's iterations is still one of the teacher."""
+    method = rma(sac=replace(SAC, schedule=replace(SCHEDULE, overlap=True)))
+    for seed in range(3):
+        method.learn(trial(Teacher(method), seed=seed))
+    assert not method.is_taught
+    assert method.progress.teacher_tasks == 3 * N
+    before = weights(method)
+    method.learn(trial(method, seed=3))
+    assert changed(method, before) == {"student", "row_norm"}
