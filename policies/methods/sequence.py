@@ -13,10 +13,9 @@ Axes: T ticks of a segment, n worlds, b tasks of a batch, o observation, a actio
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import map_tensors
@@ -29,7 +28,7 @@ from policies.method import (
     with_training_reward,
 )
 from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
-from policies.methods.rl2_transformer import MAX_WINDOW, Depth
+from policies.methods.rl2_transformer import MAX_WINDOW, Depth, WindowLength
 from policies.nn.attention import AttentionMemory, check_heads
 from policies.nn.memory import GruMemory, Memory
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
@@ -48,8 +47,6 @@ from policies.rl.sac import (
     temperature_loss,
 )
 
-SegmentLength = Annotated[int, Meta(ge=1, le=4096)]
-
 BATCH_TICKS = 512  # of a batch's segments together, as many transitions as SAC's batch has
 
 
@@ -62,7 +59,7 @@ class SequenceConfig(SacMethodConfig):
     blocks: Depth = 1  # attention blocks; AMAGO has 3
     heads: Count = 4  # heads of a block's attention
     encoder_lr: Positive = 1e-3  # learning rate of the memory
-    segment: SegmentLength = 60  # T, ticks that are learned from at once, and that attention sees
+    segment: WindowLength = 60  # T, ticks that are learned from at once, and that attention sees
     # share of a batch's tasks that learn for the hidden goal of another task
     hindsight_share: Share = 0.0
 

@@ -16,6 +16,17 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
+from sim.families.object_on_table import (
+    COS_YAW,
+    OBJECT_X,
+    OBJECT_Y,
+    SIN_YAW,
+    TARGET_X,
+    TARGET_Y,
+    distance_to_target,
+    observe_object,
+    target_on_table,
+)
 from sim.families.splits import checkerboard
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform, values_at
@@ -27,13 +38,6 @@ MOST_COM = 1 / 3  # share of half the object's shorter side
 PLACE_NOISE = 0.02  # m, of the object's place at the start, along x and along y
 YAW_NOISE = 0.5  # rad, of its yaw
 
-# Columns of the observation.
-OBJECT_X = 0
-OBJECT_Y = 1
-SIN_YAW = 2
-COS_YAW = 3
-TARGET_X = 4
-TARGET_Y = 5
 
 SHAPE = Parameter(
     "object.shape",
@@ -195,20 +199,11 @@ class Push(BaseFamily):
 
     def marker(self, task: Task) -> Array:
         """The target, on the table."""
-        height = np.zeros((len(task), 1))
-        return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
+        return target_on_table(task)
 
     def observe(self, signals: Signals) -> Array:
         """Object and target in the plane, (n, 6)."""
-        w = signals.object_quat[:, 0]
-        z = signals.object_quat[:, 3]
-        yaw = 2 * np.arctan2(z, w)
-        columns = (
-            signals.object_pos[:, :2],
-            np.stack([np.sin(yaw), np.cos(yaw)], 1),
-            signals.marker[:, :2],
-        )
-        return np.concatenate(columns, 1)
+        return observe_object(signals)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -224,27 +219,20 @@ class Push(BaseFamily):
     def _value(self, obs: ArrayLike) -> ArrayLike:
         """0 at ``max_error`` or beyond, nearly; 1 on the target."""
         per_radian = self.target_radius / self.target_yaw
-        error = (_distance(obs) ** 2 + (per_radian * _yaw(obs)) ** 2) ** 0.5
+        error = (distance_to_target(obs) ** 2 + (per_radian * _yaw(obs)) ** 2) ** 0.5
         error = error.clip(max=self.max_error)
         closeness = 1 / (1 + (error / self.target_radius) ** 2)
         return 0.5 * (1 - error / self.max_error) + 0.5 * closeness
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 2 cm of the target and 15 degrees of a yaw of zero, at the end, at rest."""
-        is_there = _distance(obs) <= self.target_radius
+        is_there = distance_to_target(obs) <= self.target_radius
         is_straight = _yaw(obs) <= self.target_yaw
         return is_there & is_straight
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the object to the target, and how far it is turned."""
-        return {"distance_m": _distance(obs), "yaw_rad": _yaw(obs)}
-
-
-def _distance(obs: ArrayLike) -> ArrayLike:
-    """From the object to the target, m (...,)."""
-    x = obs[..., OBJECT_X] - obs[..., TARGET_X]
-    y = obs[..., OBJECT_Y] - obs[..., TARGET_Y]
-    return (x**2 + y**2) ** 0.5
+        return {"distance_m": distance_to_target(obs), "yaw_rad": _yaw(obs)}
 
 
 def _yaw(obs: ArrayLike) -> ArrayLike:

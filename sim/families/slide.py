@@ -15,6 +15,15 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
+from sim.families.object_on_table import (
+    OBJECT_X,
+    OBJECT_Y,
+    TARGET_X,
+    TARGET_Y,
+    distance_to_target,
+    observe_object,
+    target_on_table,
+)
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
@@ -24,12 +33,6 @@ from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
 PIVOT = 0.04  # m beyond the mark: objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
-
-# Columns of the observation.
-OBJECT_X = 0
-OBJECT_Y = 1
-TARGET_X = 4
-TARGET_Y = 5
 
 
 SHAPE = Parameter(
@@ -203,22 +206,11 @@ class Slide(BaseFamily):
 
     def marker(self, task: Task) -> Array:
         """The target, on the table."""
-        height = np.zeros((len(task), 1))
-        return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
+        return target_on_table(task)
 
     def observe(self, signals: Signals) -> Array:
         """Object and target in the plane, (n, 6)."""
-        w = signals.object_quat[:, 0]
-        z = signals.object_quat[:, 3]
-        yaw = 2 * np.arctan2(z, w)
-        sin_yaw = np.sin(yaw)
-        cos_yaw = np.cos(yaw)
-        columns = (
-            signals.object_pos[:, :2],
-            np.stack([sin_yaw, cos_yaw], 1),
-            signals.marker[:, :2],
-        )
-        return np.concatenate(columns, 1)
+        return observe_object(signals)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -245,18 +237,11 @@ class Slide(BaseFamily):
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 5 cm of the target: an object that is there at the end is at rest."""
-        return _distance(obs) <= self.target_radius
+        return distance_to_target(obs) <= self.target_radius
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Distance from the object to the target."""
-        return {"distance_m": _distance(obs)}
+        return {"distance_m": distance_to_target(obs)}
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
-        return _distance(obs).clip(max=self.max_distance)
-
-
-def _distance(obs: ArrayLike) -> ArrayLike:
-    """From the object to the target, m (...,)."""
-    x = obs[..., OBJECT_X] - obs[..., TARGET_X]
-    y = obs[..., OBJECT_Y] - obs[..., TARGET_Y]
-    return (x**2 + y**2) ** 0.5
+        return distance_to_target(obs).clip(max=self.max_distance)

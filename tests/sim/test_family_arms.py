@@ -16,9 +16,10 @@ from robots.kinematics import Kinematics
 from robots.signals import Array
 from sim.engines import ENGINES
 from sim.families import arms_for, make_family
+from sim.families.object_on_table import OBJECT_X, OBJECT_Y, TARGET_X
 from sim.families.push import PLACE_NOISE, Push
 from sim.families.reach import Reach
-from sim.families.slide import OBJECT_X, OBJECT_Y, TARGET_X, Slide
+from sim.families.slide import Slide
 from sim.vec_world import VecWorld
 
 REACHING = arms_for("reach")

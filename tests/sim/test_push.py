@@ -9,7 +9,8 @@ from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Signals
 from robots.world import Start, Task
 from sim.families import arms_for, make_family
-from sim.families.push import COS_YAW, OBJECT_X, OBJECT_Y, SIN_YAW, TARGET_X, TARGET_Y, Push
+from sim.families.object_on_table import COS_YAW, OBJECT_X, OBJECT_Y, SIN_YAW, TARGET_X, TARGET_Y
+from sim.families.push import Push
 from sim.vec_world import VecWorld
 
 FAMILY = Push()

@@ -9,7 +9,8 @@ import pytest
 from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Signals
 from robots.world import Family, Task
-from sim.families.slide import OBJECT_X, OBJECT_Y, TARGET_X, TARGET_Y, Slide
+from sim.families.object_on_table import OBJECT_X, OBJECT_Y, TARGET_X, TARGET_Y
+from sim.families.slide import Slide
 from sim.vec_world import VecWorld
 
 MARK = Slide().mark
