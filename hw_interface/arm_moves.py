@@ -8,8 +8,10 @@ from hw_interface.control.guided_move import LONGEST
 from hw_interface.control.layout import Record
 from hw_interface.control.requests import Request, object_pose
 from robots.arm import ArmSpec
+from robots.clearance import Clearance
 from robots.driver import REACHED
 from robots.errors import ArmError
+from robots.kinematics import Kinematics
 from robots.motion import Move
 from robots.paths import WAYPOINTS, plan_path
 from robots.signals import Array
@@ -23,6 +25,7 @@ class ArmMoves:
         """``seed`` is that of the search for a path."""
         self._arm = arm
         self._control = control
+        self._clearance = Clearance(Kinematics(arm))
         self._rng = np.random.default_rng([seed, 1])
 
     def begin_episode(self, start: Start, task: Array) -> Record:
@@ -63,7 +66,7 @@ class ArmMoves:
     def _move(self, kind: Request, goal: Array, **values: Array) -> Record:
         """Plan, request, and wait for the end of the move; returns the state then."""
         begin = self._standing_at(self._control.state)
-        path = plan_path(self._arm, begin, goal, self._rng)
+        path = plan_path(self._clearance, begin, goal, self._rng)
         duration = Move(self._arm.move_limits, begin, path[1:]).duration
         between = path[1:-1]
         waypoints = np.zeros((WAYPOINTS, len(goal)))

@@ -13,7 +13,6 @@ import numpy as np
 from robots.arm import ArmSpec, Limits
 from robots.clearance import Clearance
 from robots.errors import ArmError, BadArgumentError
-from robots.kinematics import Kinematics
 from robots.signals import Array
 
 # All numbers are ours.
@@ -35,17 +34,17 @@ class FreeSpace:
     goal itself needs is allowed.
     """
 
-    def __init__(self, arm: ArmSpec, limits: Limits, goal: Array) -> None:
+    def __init__(self, clearance: Clearance, limits: Limits, goal: Array) -> None:
         """Prepare the space around one goal.
 
         Args:
-            arm: whose links these are.
+            clearance: of the arm's links.
             limits: of the move, with the box of the tool.
             goal: (j,) where the move is to end.
         """
         self.limits = limits
-        self._kinematics = Kinematics(arm)
-        self._clearance = Clearance(self._kinematics)
+        self._kinematics = clearance.kinematics
+        self._clearance = clearance
         low, high = limits.tool_box.T
         self._center = (low + high) / 2
         self._half_size = (high - low) / 2 - TOOL_MARGIN
@@ -141,13 +140,13 @@ class Tree:
         return self.nodes[way[::-1]]
 
 
-def plan_path(arm: ArmSpec, start: Array, goal: Array, rng: np.random.Generator) -> Array:
+def plan_path(clearance: Clearance, start: Array, goal: Array, rng: np.random.Generator) -> Array:
     """Waypoints from ``start`` (j,) to ``goal`` (j,), with straight lines between them.
 
     The tool stays in the arm's box if there is such a path, and in ``arm.move_box`` otherwise.
 
     Args:
-        arm: that is to move, from rest to rest.
+        clearance: of the arm that is to move, from rest to rest.
         start: where it is; it may violate the constraints.
         goal: where it is to go.
         rng: of the search.
@@ -159,9 +158,10 @@ def plan_path(arm: ArmSpec, start: Array, goal: Array, rng: np.random.Generator)
         BadArgumentError: the goal is outside the limits.
         ArmError: no path was found.
     """
-    wide = FreeSpace(arm, arm.move_limits, goal)
+    arm = clearance.kinematics.arm
+    wide = FreeSpace(clearance, arm.move_limits, goal)
     wide.check_goal(goal)
-    narrow = FreeSpace(arm, arm.limits, goal)
+    narrow = FreeSpace(clearance, arm.limits, goal)
     for space in (narrow, wide):
         for path in _simple_paths(arm, start, goal):
             if space.is_passable(path):

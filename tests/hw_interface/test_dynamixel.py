@@ -23,6 +23,7 @@ from hw_interface.drivers.dynamixel_calibration import read_calibration
 from hw_interface.drivers.dynamixel_models import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
+from robots.clearance import Clearance
 from robots.errors import ArmError, MissingExtraError
 from robots.kinematics import Kinematics
 from robots.paths import plan_path
@@ -545,7 +546,8 @@ def test_an_arm_that_is_parked_may_lose_its_torque_and_no_other_may() -> None:
         rig.watchdog.end_episode()
         with pytest.raises(ArmError, match="not in its rest pose"):
             rig.controller.torque_off()
-        path = plan_path(VIPERX, FAMILY.ready, VIPERX.rest, np.random.default_rng(0))
+        clearance = Clearance(Kinematics(VIPERX))
+        path = plan_path(clearance, FAMILY.ready, VIPERX.rest, np.random.default_rng(0))
         rig.controller.begin_move(path[1:], rig.now)
         while rig.controller.moving_to_start:
             rig.ticks(1)

@@ -39,7 +39,7 @@ from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.dynamixel import DynamixelOptions
 from hw_interface.final_state import describe_final_state
 from hw_interface.trackers import TRACKERS
-from robots.arm import ArmSpec
+from robots.clearance import Clearance
 from robots.errors import ArmError
 from robots.signals import Array, Condition, JointState
 from sim.families import make_family
@@ -179,7 +179,7 @@ def test_a_move_that_is_blocked_is_an_event_and_says_why(
             eventually(lambda: bool(world.events))
         return wait_for(ready, purpose, timeout)
 
-    def straight(arm: ArmSpec, begin: Array, goal: Array, rng: object) -> Array:
+    def straight(clearance: Clearance, begin: Array, goal: Array, rng: object) -> Array:
         return np.stack([begin, goal])
 
     world.reset(sample_task())
