@@ -28,6 +28,12 @@ from adaptation.reporting.bench_tables import (
 )
 from adaptation.reporting.compare_table import episode_curves
 from adaptation.reporting.curves import episode_figure, method_colors, to_svg_file, training_figure
+from adaptation.reporting.earlier_page import (
+    earlier_machines,
+    earlier_rows,
+    earlier_sections,
+    richer_section,
+)
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
 from adaptation.suites import Suite
@@ -51,6 +57,8 @@ def write_page(
 ) -> None:
     """Write the page and, in a folder of its name beside it, its figures.
 
+    A section that the page has already is kept where it is of more trainings than are at hand.
+
     Args:
         name: of the suite, as it was asked for.
         suite: its content.
@@ -60,11 +68,16 @@ def write_page(
     """
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    machines = _number_machines(statuses)
+    machines = _number_machines(statuses, earlier_machines(page))
     # A method has the same color in all figures.
     colors = method_colors([status.cell.training.method for status in statuses])
-    sections = []
+    sections: list[dict[str, Any]] = []
     for family, cells in families_of(statuses).items():
+        results = sum(1 for status in cells if status.result is not None)
+        earlier = richer_section(page, family, results)
+        if earlier is not None:
+            sections.append({"name": family, "earlier": earlier})
+            continue
         engines = [engine_results(cells, engine) for engine in engines_of(cells)]
         section = _family_section(family, cells, engines)
         section["tasks"] = suite.families[family].tasks
@@ -107,6 +120,7 @@ def _family_section(
     notes += _cell_notes(cells)
     return {
         "name": family,
+        "earlier": None,
         "tables": tables,
         "budgets": markdown_table(budget_rows(cells)),
         "notes": notes,
@@ -218,9 +232,9 @@ def _draw(
     return drawn
 
 
-def _number_machines(statuses: Sequence[CellStatus]) -> dict[str, int]:
-    """The machines that results come from, numbered from 1."""
-    machines: dict[str, int] = {}
+def _number_machines(statuses: Sequence[CellStatus], earlier: Sequence[str]) -> dict[str, int]:
+    """The machines that results come from, numbered from 1; first those of the earlier page."""
+    machines = {machine: number for number, machine in enumerate(earlier, start=1)}
     for status in statuses:
         if status.result is not None:
             machines.setdefault(describe_machine(status.result), len(machines) + 1)
@@ -230,19 +244,25 @@ def _number_machines(statuses: Sequence[CellStatus]) -> dict[str, int]:
 def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> None:
     """Write success in the last episode of every method between the marks in a file.
 
+    Where the page has kept an earlier section on a family, its rows are kept too.
+
     Raises:
         BadArgumentError: see ``check_marks``.
     """
     text = check_marks(readme)
+    before, rest = text.split(BEGIN)
+    summary, after = rest.split(END)
+    kept = earlier_sections(page)
     rows = []
     for family, cells in families_of(statuses).items():
+        if family in kept:
+            rows += earlier_rows(summary, family)
+            continue
         for engine in engines_of(cells)[:1]:
             missing = {one.cell.training.method for one in cells if not _is_finished(one)}
             older = {one.cell.training.method for one in cells if _is_older(one)}
             results = engine_results(cells, engine)
             rows += summary_rows(results, family, frozenset(missing), frozenset(older))
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
     summary = f"{title}\n\n{markdown_table(rows)}"

@@ -24,6 +24,7 @@ from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.fingerprint import Fingerprint, fingerprint
 from adaptation.jobs.kept_results import keep_results, restore_results
 from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
+from adaptation.reporting.earlier_page import KEPT
 from adaptation.reporting.statistics import EpisodeGrid, policy_result
 from adaptation.runs.records import HeldoutProgress
 from adaptation.runs.run_config import check_config
@@ -119,7 +120,7 @@ def test_the_page_regenerates_from_results_without_training(finished: Path, tmp_
     assert "p = " not in row["adapted − no_adaptation"]  # of two seeds
     assert row["gap closed, %"].startswith("75 [")
     assert table_row(text, "oracle")["gap closed, %"] == "–"
-    assert "8 of 8 trainings have a result." in text
+    assert "8 of 8 trainings have a result at hand." in text
     assert "4,000 | 40 | 1.2 | 1.5 | `012345678`" in text
     assert "Imaginary 9000, 4 cores" in text
     assert make_page(finished, tmp_path) == text
@@ -160,7 +161,7 @@ def test_what_is_missing_is_said(finished: Path, tmp_path: Path) -> None:
     shutil.rmtree(folders["oracle-point-1"])
     write_result(out / "oracle-point-1-fromelsewhere", unfinished)
     text = make_page(out, tmp_path)
-    assert "6 of 8 trainings have a result; what is missing is named" in text
+    assert "6 of 8 trainings have a result at hand; what is missing is named" in text
     for note in (
         "Not trained yet: `pearl-point-0`.",
         "Judged before the end of the training: `oracle-point-1`, `pearl-point-1`.",
@@ -269,6 +270,30 @@ def test_an_unfinished_result_is_not_kept(finished: Path, tmp_path: Path) -> Non
     half = msgspec.structs.replace(status.result, is_finished=False)
     keep_results([replace(status, result=half)], tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_what_the_page_says_of_more_trainings_is_kept(finished: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}{END}")
+    full = make_page(finished, tmp_path)
+    page = tmp_path / "results.md"
+    write_summary(read_suite_results(SUITE, finished), page, readme)
+    summary = readme.read_text()
+    fewer = tmp_path / "fewer"
+    shutil.copytree(finished, fewer)
+    (cell,) = [cell for cell in suite_cells(SUITE) if cell.name == "rl2-point-1"]
+    shutil.rmtree(cell_folder(cell, fewer))
+    for out, number in ((fewer, 7), (tmp_path / "nothing", 0), (tmp_path / "nothing", 0)):
+        kept = make_page(out, tmp_path)
+        assert f"{number} of 8 trainings have a result at hand; what" in kept
+        assert kept.count(KEPT) == 1
+        _, section = full.split("## point\n")
+        _, kept_section = kept.split("## point\n")
+        assert kept_section.replace(f"\n{KEPT}\n", "").split() == section.split()
+        assert "1. Imaginary 9000, 4 cores" in kept_section
+        write_summary(read_suite_results(SUITE, out), page, readme)
+        assert readme.read_text() == summary
+    assert make_page(finished, tmp_path) == full
 
 
 def test_a_page_without_any_result_can_be_written(tmp_path: Path) -> None:
