@@ -206,13 +206,24 @@ def _imports(path: Path) -> frozenset[str]:
 
 @cache
 def source_hash(path: Path) -> str:
-    """A hash of a source that does not change with its comments and its layout."""
+    """A hash of a source that does not change with its comments, docstrings and layout."""
     return digest(ast.dump(_tree(path)).encode())
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _tree(path: Path) -> ast.AST:
+    """The syntax tree of a source, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _WithoutDocstrings().visit(tree)
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Leaves out statements that are a string alone: docstrings, also those of fields."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        value = node.value
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        return None if is_text else node
 
 
 def _data_files(folder: Path) -> list[Path]:

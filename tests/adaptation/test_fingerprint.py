@@ -125,11 +125,13 @@ def test_the_code_that_counts_is_what_method_and_trainer_import(code: Path) -> N
     ]
 
 
-def test_comments_and_layout_do_not_count(code: Path) -> None:
+def test_comments_docstrings_and_layout_do_not_count(code: Path) -> None:
     source = code / "sim/world.py"
     before = source_hash(source)
     for text, is_same in (
         ("def step():\n\n    # a comment\n    return 1\n", True),
+        ('"""A world."""\ndef step():\n    """A step."""\n    return 1\n', True),
+        ("def step():\n    return '1'\n", False),
         ("def step():\n    return 2  # one\n", False),
     ):
         source.write_text(text)
