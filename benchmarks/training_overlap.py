@@ -16,11 +16,13 @@ import torch
 from peers import Row, arguments, compare, show, timed
 
 from adaptation.jobs.collection import LocalCollector, ProcessCollector
+from adaptation.jobs.training_tasks import TrainingTasks
 from adaptation.jobs.trial_source import OverlappingTrials
 from adaptation.runs import checkpoint
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
+from sim.task_samplers.uniform import UniformTasks
 
 ROLE = "method"
 TASKS = 8  # of an iteration; the preset has 32, which changes no ratio
@@ -35,7 +37,8 @@ class Training:
         config = checkpoint.method_config(c.method, run.family, c.preset, c.settings)
         self.method = checkpoint.build(c.method, run.family, c.seed, config)
         self.collector = collector(run, ROLE, config)
-        self.trials = OverlappingTrials(self.collector, 0, None)
+        tasks = TrainingTasks(UniformTasks(run.family), self.method, c.seed)
+        self.trials = OverlappingTrials(self.collector, tasks, 0, None)
         self.iteration = 0
         if isinstance(self.collector, ProcessCollector):
             self.collector.start()

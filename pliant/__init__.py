@@ -122,6 +122,7 @@ def train(
     steps: int | None = None,
     gradient_steps: int | None = None,
     minutes: float | None = None,
+    task_sampler: str = "uniform",
     preset: str = "cpu",
     settings: dict[str, Any] | None = None,
     references: bool = True,
@@ -137,6 +138,8 @@ def train(
         seed: of everything random.
         engine: the physics; None takes the first that supports the family's scene.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
+        task_sampler: which training tasks are drawn: ``"uniform"``, as the family declares them;
+            ``"widening"``, from ranges that widen with success; ``"hard"``, hard ones more often.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether blind and oracle are trained too, to compare with.
@@ -163,6 +166,7 @@ def train(
         steps=steps,
         gradient_steps=gradient_steps,
         minutes=minutes,
+        task_sampler=task_sampler,
         preset=preset,
         references=references,
         settings=settings or {},

@@ -16,6 +16,7 @@ from robots.catalog import ARMS
 from sim.engines import ENGINES
 from sim.families import FAMILIES
 from sim.suite.names import PREFIX, suite_names
+from sim.task_samplers import TASK_SAMPLERS
 
 if TYPE_CHECKING:
     from policies.settings import Setting
@@ -26,6 +27,7 @@ REGISTRIES = {
     "methods": METHODS,
     "arms": ARMS,
     "engines": ENGINES,
+    "task_samplers": TASK_SAMPLERS,
     "drivers": DRIVERS,
     "trackers": TRACKERS,
     "emulators": EMULATORS,
@@ -35,7 +37,7 @@ HEADINGS = ("setting", "value", "source", "unit", "meaning")
 
 @dataclass(frozen=True)
 class List:
-    """List the families, methods, arms, engines, drivers, trackers and emulators.
+    """List the families, methods, arms, engines, task samplers, drivers, trackers and emulators.
 
     The tasks of dm_control's suite are families as well; their names begin with suite/.
     """
@@ -46,10 +48,10 @@ class List:
         """Print the names of every registry."""
         names = {kind: sorted(table) for kind, table in REGISTRIES.items()}
         for kind, entries in names.items():
-            print(f"{kind:<9} {' '.join(entries) or '-'}")
+            print(f"{kind:<13} {' '.join(entries) or '-'}")
         names["suite"] = suite_names()  # families, too
         tasks = [name.removeprefix(PREFIX) for name in names["suite"]]
-        print(f"{PREFIX:<9} {' '.join(tasks)}")
+        print(f"{PREFIX:<13} {' '.join(tasks)}")
         return names
 
 

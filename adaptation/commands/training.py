@@ -29,6 +29,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 from sim.families import FAMILIES, file_name
+from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
 if TYPE_CHECKING:
     from adaptation.runs.records import TrainProgress
@@ -47,6 +48,7 @@ RUN_OPTIONS = (
     "minutes",
     "steps",
     "gradient_steps",
+    "task_sampler",
     "preset",
     "references",
     "save_seconds",
@@ -78,6 +80,9 @@ class Train:
     """Family of tasks, or package.module:Class for one of your own. Not needed with --resume."""
     arm: OptionalName = None
     """Arm of a family that takes one, such as reach. Default: the family's own."""
+    task_sampler: str = DEFAULT
+    """Which training tasks are drawn: uniform, as the family declares them; widening, from ranges
+    that widen as success grows; hard, those with low returns more often."""
     preset: str = "cpu"
     """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
@@ -170,6 +175,7 @@ class Train:
         check_name(FAMILIES, self.family)
         check_name(ARMS, self.arm)
         check_name(ENGINES, self.engine)
+        check_name(TASK_SAMPLERS, self.task_sampler)
         check_seed(self.seed)
         if self.seeds is not None and self.seed != 0:
             raise BadArgumentError("give --seed or --seeds, not both")

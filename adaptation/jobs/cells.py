@@ -61,6 +61,7 @@ def suite_cells(suite: Suite, seeds: tuple[int, ...] = ()) -> list[Cell]:
                     minutes=bounds.minutes,
                     steps=bounds.steps,
                     gradient_steps=bounds.gradient_steps,
+                    task_sampler=bounds.task_sampler,
                     preset=bounds.preset,
                     settings=bounds.settings,
                     references=False,

@@ -3,9 +3,9 @@
 With ``CollectionSchedule.overlap``, an iteration is collected while the one before is learned, by a
 copy of the method with the weights from before that: one iteration older than they could be. Its
 random numbers follow from the run's seed and the iteration. Where it is collected changes nothing.
+Its tasks are drawn by who asks for it.
 """
 
-from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.processes import start_process
+from adaptation.jobs.training_tasks import draw_tasks
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import Policy, rollout
 from adaptation.runs import archive, checkpoint
@@ -24,12 +25,14 @@ from policies.method import Method, Taught, Transition, TrialBatch
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
-from robots.world import Family, Task
+from robots.world import Task
+from sim.task_samplers.uniform import UniformTasks
 from sim.vec_world import VecWorld
 
 ACTING = 2  # third number of the seeds that copies of a method act with
 FIRST_OVERLAPPING = 2  # the first two iterations are collected in order
 Packed = tuple[bytes, bytes]  # a method's state as ``archive.pack`` gives it
+Order = tuple[int, Packed, list[Task]]  # the iteration to collect, with what, and in which tasks
 
 
 def make_world(run: Run, n: int) -> VecWorld:
@@ -37,23 +40,33 @@ def make_world(run: Run, n: int) -> VecWorld:
     return VecWorld(run.family, run.config.engine, n, seed=run.config.seed)
 
 
-def collect(world: VecWorld, method: Method[Any], seed: int, iteration: int) -> TrialBatch:
-    """The experience of one iteration; the first one also holds the schedule's random trials."""
-    rng = np.random.default_rng([seed, iteration])
+def collect(
+    world: VecWorld,
+    method: Method[Any],
+    seed: int,
+    iteration: int,
+    tasks: list[Task] | None = None,
+) -> TrialBatch:
+    """The experience of one iteration; the first one also holds the schedule's random trials.
+
+    Args:
+        world: to act in.
+        method: acts.
+        seed: of the run.
+        iteration: counts from 0.
+        tasks: of the trial, and of each random trial; None: drawn as the family declares them.
+    """
+    if tasks is None:
+        tasks = draw_tasks(UniformTasks(world.family), method, seed, iteration, world.n)
+    task, *random_tasks = tasks
     world.rng = np.random.default_rng([seed, iteration, 1])
-    schedule = method.schedule
-    family = world.family
-    episodes = schedule.episodes_per_trial
-    task = sample_training_tasks(family, method, rng, world.n)
+    episodes = method.schedule.episodes_per_trial
     trial = rollout(world, collecting_policy(method), task, episodes)
-    if iteration > 0 or schedule.random_trials == 0:
+    if not random_tasks:
         return trial
     generator = torch.Generator().manual_seed(seed)
     random_policy = RandomPolicy(method.problem.action_dim, generator)
-    random_trials = []
-    for _ in range(schedule.random_trials):
-        task = sample_training_tasks(family, method, rng, world.n)
-        random_trials.append(rollout(world, random_policy, task, episodes))
+    random_trials = [rollout(world, random_policy, task, episodes) for task in random_tasks]
     return concat_trials([*random_trials, trial])
 
 
@@ -62,22 +75,6 @@ def collecting_policy(method: Method[Any]) -> Policy[Any]:
     if isinstance(method, Taught) and method.is_taught:
         return Teacher(method)
     return method
-
-
-def sample_training_tasks(
-    family: Family, method: Method[Any], rng: np.random.Generator, n: int
-) -> Task:
-    """Tasks to learn from: those of the training split.
-
-    A privileged method is a reference that must know every task: half of its tasks are held out.
-    """
-    train_tasks = family.sample(rng, n)
-    if not method.privileged:
-        return train_tasks
-    heldout_tasks = family.sample(rng, n, "heldout")
-    is_odd = np.arange(n) % 2 == 1
-    values = np.where(is_odd[:, None], heldout_tasks.values, train_tasks.values)
-    return replace(train_tasks, values=values)
 
 
 def pack_acting_state(method: Method[Any]) -> Packed:
@@ -97,23 +94,23 @@ class LocalCollector:
         self._seed = run.config.seed
         self._copy = build_copy(run, role, config)
         self._world = make_world(run, self._copy.schedule.meta_batch)
-        self._next: tuple[int, Packed] | None = None
+        self._next: Order | None = None
 
-    def begin(self, iteration: int, packed: Packed) -> None:
-        """Say what to collect next."""
-        self._next = (iteration, packed)
+    def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
+        """Say what to collect next, with which weights and in which tasks."""
+        self._next = (iteration, packed, tasks)
 
     def finish(self) -> TrialBatch:
         """Collect what ``begin`` named."""
         if self._next is None:
             raise RuntimeError("begin to collect before finishing")
-        iteration, packed = self._next
+        iteration, packed, tasks = self._next
         weights, form = packed
         self._copy.load_state_dict(archive.unpack(weights, form))
         sequence = np.random.SeedSequence([self._seed, iteration, ACTING])
         acting_seed = int(sequence.generate_state(1)[0])
         cast(LearnsFromReplay, self._copy).reseed(acting_seed)
-        return collect(self._world, self._copy, self._seed, iteration)
+        return collect(self._world, self._copy, self._seed, iteration, tasks)
 
     def close(self) -> None:
         """Release the worlds."""
@@ -134,14 +131,14 @@ class ProcessCollector:
         self._process: BaseProcess | None = None
         self._has_started = False
 
-    def begin(self, iteration: int, packed: Packed) -> None:
+    def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
         """Begin to collect an iteration."""
         if iteration >= FIRST_OVERLAPPING:
             self.start()
         if self.has_started():
-            self._send((iteration, packed))
+            self._send((iteration, packed, tasks))
         elif self._local is not None:
-            self._local.begin(iteration, packed)
+            self._local.begin(iteration, packed, tasks)
 
     def finish(self) -> TrialBatch:
         """Wait for what ``begin`` named.
@@ -169,7 +166,7 @@ class ProcessCollector:
                 self._connection = None  # it could not start
         return self._has_started
 
-    def _send(self, message: tuple[int, Packed]) -> None:
+    def _send(self, message: Order) -> None:
         assert self._connection is not None
         try:
             self._connection.send(message)
@@ -211,8 +208,8 @@ def _serve(run: Run, role: str, config: Configurable, connection: Connection) ->
     try:
         connection.send(True)  # it has started
         while True:
-            iteration, packed = connection.recv()
-            collector.begin(iteration, packed)
+            iteration, packed, tasks = connection.recv()
+            collector.begin(iteration, packed, tasks)
             trial = collector.finish()
             connection.send(_pack_trial(trial))
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -28,6 +28,7 @@ from adaptation.runs.versions import current_commit
 from robots.errors import BadArgumentError
 from sim.engines import engine_for
 from sim.families import full_name
+from sim.task_samplers import DEFAULT
 
 FIRST = "first"  # the first entry's adapted policy, beside the policies of another entry
 Grids = dict[str, EpisodeGrid]  # by policy, of one run
@@ -114,12 +115,14 @@ def _family_name(run: Run) -> str:
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """The runs of each method in the order of seeds, by the method's name.
 
+    Runs with another task sampler than the default are entries of their own, as "pearl (hard)".
+
     Where a method has two runs of the same seed, as with other settings, each of its runs is an
     entry of its own, by the name of its folder.
     """
     by_method: dict[str, list[Run]] = {}
     for run in runs:
-        by_method.setdefault(run.config.method, []).append(run)
+        by_method.setdefault(_entry_name(run), []).append(run)
     groups = {}
     for method, members in by_method.items():
         seeds = {run.config.seed for run in members}
@@ -128,6 +131,12 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
         else:
             groups |= {run.path.name: [run] for run in members}
     return groups
+
+
+def _entry_name(run: Run) -> str:
+    sampler = run.config.task_sampler
+    method = run.config.method
+    return method if sampler == DEFAULT else f"{method} ({sampler})"
 
 
 def _seed(run: Run) -> int:

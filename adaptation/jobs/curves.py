@@ -29,6 +29,8 @@ class Curves:
             scalars[f"success/{number}"] = value
         for name, value in progress.learn.items():
             scalars[f"learn/{name}"] = value
+        for name, value in progress.tasks.items():
+            scalars[f"tasks/{name}"] = value
         for name, value in scalars.items():
             self._training.add_scalar(name, value, progress.iteration)
 

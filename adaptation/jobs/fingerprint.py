@@ -23,6 +23,7 @@ from adaptation.runs.versions import ROOT, installed_version
 from policies.nn.compiled import mlp_library, rollout_library
 from robots.world import Family
 from sim.engines import ENGINES, engine_for
+from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
 PACKAGES = ("robots", "sim", "policies", "adaptation")  # whose sources decide what training does
 # With models of robots, as URDF, MJCF or JSON, and with sources in C.
@@ -37,6 +38,7 @@ TABLES = (
     "policies.presets",
     "sim.families",
     "sim.engines",
+    "sim.task_samplers",
     "robots.catalog",
 )
 SHOWS_ONLY = "adaptation.reporting"  # changes what is seen of a training, not what it does
@@ -50,7 +52,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
     config: str  # of the training and, with every number resolved, of the method
     family: str  # of shapes, times, the body's numbers and the ranges of task parameters
-    code: str  # of the sources that method, family, engine and trainer are made of
+    code: str  # of the sources that method, family, engine, task sampler and trainer need
     # Of packages, without those that are not installed, and whether the functions in C were
     # compiled: what computes instead of them rounds otherwise.
     versions: dict[str, str]
@@ -95,6 +97,8 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     training = msgspec.to_builtins(config)
     for name in (*HOW_OFTEN, "settings", "preset"):
         del training[name]
+    if config.task_sampler == DEFAULT:  # fingerprints from before there were others still hold
+        del training["task_sampler"]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
     parts = [training, settings]
     ranges = ranges_in(config.settings)
@@ -122,7 +126,9 @@ def _plain(value: object) -> object:
 def _code_hash(config: RunConfig, family: Family) -> str:
     engine = engine_for(family.scene, config.engine)
     modules: set[str] = set()
-    for part in (checkpoint.method_class(config.method), type(family), ENGINES[engine]):
+    method = checkpoint.method_class(config.method)
+    sampler = TASK_SAMPLERS[config.task_sampler]
+    for part in (method, type(family), ENGINES[engine], sampler):
         modules.update(base.__module__ for base in part.__mro__)
     own = {CELLS}
     foreign = []  # of a user's project, whose imports are not followed

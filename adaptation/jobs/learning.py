@@ -84,9 +84,13 @@ def check_learning(role: str, state: TrainerState, is_last: bool = False) -> Non
         )
 
 
-def count_diverged(trial: TrialBatch) -> int:
-    """Episodes whose world neither ended nor ran out of time: a number was not finite."""
+def has_ended(trial: TrialBatch) -> Tensor:
+    """Which episodes ended by themselves or ran out of time, (E, n) bool; all but the diverged."""
     ticks = trial.ticks
     ends = ticks.valid & (ticks.terminated | ticks.truncated)
-    has_ended = ends.any(1)  # (E, n)
-    return int((~has_ended).sum())
+    return ends.any(1)
+
+
+def count_diverged(trial: TrialBatch) -> int:
+    """Episodes whose world neither ended nor ran out of time: a number was not finite."""
+    return int((~has_ended(trial)).sum())

@@ -134,6 +134,7 @@ def describe_progress(progress: TrainProgress, heldout: HeldoutProgress | None =
     last_return = progress.returns[-1]
     if last_return is not None:
         words.append(f"return {last_return:.3f}")
+    words += [f"{name} {value:.2f}" for name, value in progress.tasks.items()]
     return ", ".join(words)
 
 

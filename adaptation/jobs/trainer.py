@@ -11,15 +11,13 @@ from time import monotonic, process_time
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
 from adaptation.jobs.budget import Budget, Pace, Progress, TrainerState
-from adaptation.jobs.collection import LocalCollector, Packed, ProcessCollector, make_world
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
 from adaptation.jobs.learning import check_learning, count_diverged, learn_or_undo
-from adaptation.jobs.trial_source import FreshTrials, OverlappingTrials, TrialSource
+from adaptation.jobs.trial_source import make_source
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log
@@ -94,7 +92,10 @@ class Trainer:
         for evaluation in read_log(run.heldout_path(role), HeldoutProgress):
             self.heldout = evaluation
         self._budget = Budget.of(run.config, self._method.schedule, self._minutes)
-        self._source = stack.enter_context(closing(self._make_source()))
+        source = make_source(
+            run, role, self._method, state.iteration, self._kept, self.has_second_core
+        )
+        self._source = stack.enter_context(closing(source))
         curves = Curves(run.path / "events", role, state)
         self._curves = stack.enter_context(closing(curves))
         stack.callback(self._close_evaluator)
@@ -109,17 +110,14 @@ class Trainer:
         config = run.config
         folder = run.checkpoint_folder(self.role)
         archive.finish_interrupted_write(folder)
-        self._collected_with: Packed | None = None
+        self._kept: dict[str, Any] = {}  # of the checkpoint, for the source of trials
         if archive.exists(folder):
             loaded = checkpoint.load(
                 folder, family=config.family, journal=self._journal, family_arm=config.arm
             )
             self._method: Method[Any] = loaded.method
             self._state = msgspec.convert(loaded.trainer, TrainerState)
-            weights = loaded.trainer.get("weights")
-            if weights is not None:
-                form = loaded.trainer["form"]
-                self._collected_with = (weights.tobytes(), form.tobytes())
+            self._kept = loaded.trainer
             return
         self._journal.clear()
         name = run.method_name(self.role)
@@ -135,15 +133,6 @@ class Trainer:
             return
         self._state = msgspec.structs.replace(self._state, evaluations_passed=passed)
         self._saved = self._state
-
-    def _make_source(self) -> TrialSource:
-        method = self._method
-        run = self.run
-        if not method.schedule.overlap:
-            return FreshTrials(make_world(run, method.schedule.meta_batch), run.config.seed)
-        kind = ProcessCollector if self.has_second_core else LocalCollector
-        collector = kind(run, self.role, method.config)
-        return OverlappingTrials(collector, self._state.iteration, self._collected_with)
 
     def _may_continue(self) -> bool:
         """Whether to train another iteration, once the other roles have caught up."""
@@ -193,6 +182,7 @@ class Trainer:
             learn=learned or {},
             diverged=count_diverged(trial),
             undone=learned is None,
+            tasks=self._source.log,
         )
         self._log.write(progress)
         self._curves.add(progress)
@@ -259,12 +249,7 @@ class Trainer:
         """Write a checkpoint."""
         if self._trial is None:  # nothing was learned in this process
             return
-        trainer: dict[str, Any] = msgspec.to_builtins(self._state)
-        collected_with = self._source.collected_with
-        if collected_with is not None:
-            weights, form = collected_with
-            trainer["weights"] = np.frombuffer(weights, np.uint8)
-            trainer["form"] = np.frombuffer(form, np.uint8)
+        trainer = {**msgspec.to_builtins(self._state), **self._source.state_dict()}
         name = self.run.method_name(self.role)
         folder = self.run.checkpoint_folder(self.role)
         c = self.run.config

@@ -1,6 +1,9 @@
 """Where the trials of a training come from: collected in turn with learning, or beside it."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+import numpy as np
 
 from adaptation.jobs.collection import (
     FIRST_OVERLAPPING,
@@ -8,17 +11,25 @@ from adaptation.jobs.collection import (
     Packed,
     ProcessCollector,
     collect,
+    make_world,
     pack_acting_state,
 )
+from adaptation.jobs.training_tasks import TrainingTasks
+from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
+from sim.task_samplers import TASK_SAMPLERS
 from sim.vec_world import VecWorld
+
+SAMPLER = "sampler"  # names in the state: of the task sampler,
+WEIGHTS = "weights"  # and of the weights that the next trial is collected with
+FORM = "form"
 
 
 class TrialSource(Protocol):
     """Where the trial of an iteration comes from."""
 
     def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
-        """The trial of this iteration."""
+        """The trial of this iteration; the task sampler has learned from it."""
         ...
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
@@ -26,8 +37,12 @@ class TrialSource(Protocol):
         ...
 
     @property
-    def collected_with(self) -> Packed | None:
-        """The weights of the iteration that was begun; None if none was."""
+    def log(self) -> dict[str, float]:
+        """What the task sampler tells."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to collect the next trial again, if that was begun."""
         ...
 
     def close(self) -> None:
@@ -38,18 +53,29 @@ class TrialSource(Protocol):
 class FreshTrials:
     """Every trial is collected by the method itself, as it is after the last ``learn``."""
 
-    collected_with = None
-
-    def __init__(self, world: VecWorld, seed: int) -> None:
+    def __init__(self, world: VecWorld, tasks: TrainingTasks, seed: int) -> None:
         self._world = world
+        self._tasks = tasks
         self._seed = seed
 
     def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
         """Collect it now."""
-        return collect(self._world, method, self._seed, iteration)
+        tasks = self._tasks.draw(iteration)
+        trial = collect(self._world, method, self._seed, iteration, tasks)
+        self._tasks.learn(trial)
+        return trial
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
         """Nothing is collected before the method has learned."""
+
+    @property
+    def log(self) -> dict[str, float]:
+        """What the task sampler tells."""
+        return self._tasks.sampler.log()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The task sampler's state."""
+        return {SAMPLER: self._tasks.sampler.state_dict()}
 
     def close(self) -> None:
         """Release the worlds."""
@@ -63,26 +89,34 @@ class OverlappingTrials:
     """
 
     def __init__(
-        self, collector: LocalCollector | ProcessCollector, iteration: int, packed: Packed | None
+        self,
+        collector: LocalCollector | ProcessCollector,
+        tasks: TrainingTasks,
+        iteration: int,
+        packed: Packed | None,
     ) -> None:
         """Begin anew, or collect an iteration again that a kill interrupted.
 
         Args:
             collector: does the work.
+            tasks: to collect in.
             iteration: the next one.
             packed: the weights that it is collected with; None: those that the method has then.
         """
         self._collector = collector
-        self.collected_with: Packed | None = None
+        self._tasks = tasks
+        self._collected_with: Packed | None = None
         if packed is not None:
             self._begin(iteration, packed)
 
     def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
         """The trial that was begun; where none was, one collected now."""
-        if self.collected_with is None:
+        if self._collected_with is None:
             self._begin(iteration, pack_acting_state(method))
-        self.collected_with = None
-        return self._collector.finish()
+        self._collected_with = None
+        trial = self._collector.finish()
+        self._tasks.learn(trial)
+        return trial
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
         """Begin to collect with the weights that the method has now."""
@@ -90,9 +124,55 @@ class OverlappingTrials:
             self._begin(iteration, pack_acting_state(method))
 
     def _begin(self, iteration: int, packed: Packed) -> None:
-        self._collector.begin(iteration, packed)
-        self.collected_with = packed
+        self._collector.begin(iteration, packed, self._tasks.draw(iteration))
+        self._collected_with = packed
+
+    @property
+    def log(self) -> dict[str, float]:
+        """What the task sampler tells."""
+        return self._tasks.sampler.log()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The task sampler's state, and the weights of the iteration that was begun."""
+        state: dict[str, Any] = {SAMPLER: self._tasks.sampler.state_dict()}
+        if self._collected_with is not None:
+            weights, form = self._collected_with
+            state[WEIGHTS] = np.frombuffer(weights, np.uint8)
+            state[FORM] = np.frombuffer(form, np.uint8)
+        return state
 
     def close(self) -> None:
         """Release worlds and processes."""
         self._collector.close()
+
+
+def make_source(
+    run: Run,
+    role: str,
+    method: Method[Any],
+    iteration: int,
+    state: Mapping[str, Any],
+    has_second_core: bool,
+) -> TrialSource:
+    """The source of a role's trials, as it was when the role's checkpoint was written.
+
+    Args:
+        run: what is trained.
+        role: of the run.
+        method: of the role.
+        iteration: the next one.
+        state: ``state_dict`` of the source, among other entries; empty for a new training.
+        has_second_core: whether a process that collects has a core of its own.
+    """
+    sampler = TASK_SAMPLERS[run.config.task_sampler](run.family)
+    if SAMPLER in state:  # not in checkpoints from before there were samplers
+        sampler.load_state_dict(state[SAMPLER])
+    tasks = TrainingTasks(sampler, method, run.config.seed)
+    if not method.schedule.overlap:
+        return FreshTrials(make_world(run, method.schedule.meta_batch), tasks, run.config.seed)
+    kind = ProcessCollector if has_second_core else LocalCollector
+    collector = kind(run, role, method.config)
+    packed = None
+    if WEIGHTS in state:
+        packed = (state[WEIGHTS].tobytes(), state[FORM].tobytes())
+    return OverlappingTrials(collector, tasks, iteration, packed)

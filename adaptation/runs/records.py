@@ -37,6 +37,7 @@ class TrainProgress(msgspec.Struct, frozen=True):
     # episodes cut short because physics, an observation, a reward or an action was not finite
     diverged: int = 0
     undone: bool = False  # whether the update was undone because a number became not finite
+    tasks: Mapping[str, float] = {}  # what the task sampler tells: "width" or "difficulty"
 
 
 class Event(msgspec.Struct, frozen=True):

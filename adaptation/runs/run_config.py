@@ -12,6 +12,7 @@ from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Shar
 from policies.rl.replay import LearnsFromReplay
 from robots.errors import BadArgumentError
 from sim.engines import engine_for
+from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
 BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end a training
 
@@ -28,6 +29,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Positive | None = None  # of wall time
     steps: LargeCount | None = None  # environment steps, over all worlds
     gradient_steps: LargeCount | None = None  # optimizer steps
+    task_sampler: str = DEFAULT  # which training tasks are drawn: ``sim/task_samplers``
     preset: str = "cpu"  # budget whose settings are read from ``policies/presets``
     references: bool = True
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
@@ -43,7 +45,7 @@ def check_config(config: RunConfig) -> RunConfig:
     """The config as it is written to a run: every value as its type, the preset's file read.
 
     Raises:
-        BadArgumentError: a name, a number, a setting or the engine is not possible.
+        BadArgumentError: a name, a number, a setting, the engine or the sampler is not possible.
     """
     values = {}
     for name, annotation in get_type_hints(RunConfig, include_extras=True).items():
@@ -55,6 +57,7 @@ def check_config(config: RunConfig) -> RunConfig:
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
         _check_overlap(config.method, method_config)
     engine_for(family.scene, config.engine)
+    TASK_SAMPLERS[config.task_sampler](family)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, WholeNumber
 from robots.errors import BadArgumentError
+from sim.task_samplers import DEFAULT
 
 SUFFIX = ".toml"
 SUITES = ("quick", "full")
@@ -28,6 +29,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_steps: LargeCount | None = None
     iterations: LargeCount | None = None
     minutes: Positive | None = None  # of wall time; such a training differs each time
+    task_sampler: str = DEFAULT  # of ``sim/task_samplers``
     preset: str = "cpu"  # budget of ``policies/presets``
     settings: dict[str, Any] = {}  # changes to the method's config
 

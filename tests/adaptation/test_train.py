@@ -25,6 +25,7 @@ from adaptation.jobs import trainer as trainer_module
 from adaptation.jobs.budget import Budget, TrainerState
 from adaptation.jobs.heldout import HeldoutEvaluator
 from adaptation.jobs.processes import start_process
+from adaptation.jobs.training_tasks import sample_training_tasks
 from adaptation.problem import problem_of
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import Log, read_log
@@ -35,6 +36,7 @@ from policies.fields import declared_fields
 from policies.method import CollectionSchedule
 from policies.methods import METHODS
 from robots.errors import BadArgumentError, DamagedError, PliantError
+from sim.task_samplers.uniform import UniformTasks
 
 ITERATIONS = 7
 
@@ -356,8 +358,8 @@ def test_only_a_privileged_method_learns_from_held_out_tasks() -> None:
     for kind, held_out in ((tiny.Counter, 0), (tiny.PrivilegedCounter, 4)):
         method = kind(problem, tiny.CounterConfig(), seed=0)
         rng = np.random.default_rng(0)
-        family: Any = Apart()
-        tasks = collection.sample_training_tasks(family, method, rng, 8)
+        sampler = UniformTasks(Apart())  # type: ignore[arg-type]
+        tasks = sample_training_tasks(sampler, method, rng, 8)
         assert (tasks["goal.x"] > 5).sum() == held_out
 
 

@@ -15,6 +15,7 @@ from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Pace, Progress
 from adaptation.jobs.collection import LocalCollector, ProcessCollector
 from adaptation.jobs.trainer import Trainer
+from adaptation.jobs.training_tasks import TrainingTasks
 from adaptation.jobs.trial_source import OverlappingTrials
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import read_log
@@ -25,6 +26,8 @@ from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
 from policies.config import MethodConfig
 from robots.errors import BadArgumentError, PliantError
+from robots.world import Task
+from sim.task_samplers.uniform import UniformTasks
 
 SMALL = {"gradient_steps": 2, "schedule.random_trials": 1, "schedule.meta_batch": 2}
 STEPS = 4 * 2 * 5  # environment steps of an iteration of ``tiny.Counter``
@@ -148,6 +151,11 @@ def acting_weights(method: Any) -> bytes:
     return collection.pack_acting_state(method)[0]
 
 
+def tasks_of(run: Run, method: Any) -> TrainingTasks:
+    """Tasks as the family declares them."""
+    return TrainingTasks(UniformTasks(run.family), method, run.config.seed)
+
+
 class Recorder:
     """A collector that writes down with which weights each iteration is collected."""
 
@@ -155,9 +163,9 @@ class Recorder:
         self.collector = collector
         self.begun: list[tuple[int, bytes]] = []
 
-    def begin(self, iteration: int, packed: collection.Packed) -> None:
+    def begin(self, iteration: int, packed: collection.Packed, tasks: list[Task]) -> None:
         self.begun.append((iteration, packed[0]))
-        self.collector.begin(iteration, packed)
+        self.collector.begin(iteration, packed, tasks)
 
     def finish(self) -> Any:
         return self.collector.finish()
@@ -168,7 +176,7 @@ def test_a_trial_is_one_iteration_older_than_the_weights_that_learn_from_it(tmp_
     config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
     method = checkpoint.build("blind", run.family, 0, config)
     recorder: Any = Recorder(LocalCollector(run, "method", config))
-    trials = OverlappingTrials(recorder, 0, None)
+    trials = OverlappingTrials(recorder, tasks_of(run, method), 0, None)
     weights = [acting_weights(method)]
     for iteration in range(4):
         trial = trials.next_trial(method, iteration)
@@ -193,7 +201,8 @@ def test_copies_collect_with_random_numbers_of_their_own(tmp_path: Path) -> None
     collector = LocalCollector(run, "method", config)
     actions = []
     for iteration in (1, 2, 1):
-        collector.begin(iteration, collection.pack_acting_state(method))
+        tasks = tasks_of(run, method).draw(iteration)
+        collector.begin(iteration, collection.pack_acting_state(method), tasks)
         actions.append(collector.finish().ticks.action)
     assert torch.equal(actions[0], actions[2])
     assert not torch.equal(actions[0], actions[1])
@@ -215,8 +224,9 @@ def test_another_process_collects_bit_for_bit_the_same(
     there.start()
     assert there.has_started(None)
     for iteration in (2, 3):
-        here.begin(iteration, packed)
-        there.begin(iteration, packed)
+        tasks = tasks_of(run, method).draw(iteration)
+        here.begin(iteration, packed, tasks)
+        there.begin(iteration, packed, tasks)
         expected = named_tensors(here.finish())
         assert same(named_tensors(there.finish()), expected)
         assert there._local is None, "nothing is collected here any more"
@@ -230,23 +240,25 @@ def test_a_process_that_ends_is_an_error_and_one_that_cannot_start_is_done_witho
 ) -> None:
     run = run_of(tmp_path / "run")
     config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
-    packed = collection.pack_acting_state(checkpoint.build("blind", run.family, 0, config))
+    method = checkpoint.build("blind", run.family, 0, config)
+    packed = collection.pack_acting_state(method)
+    tasks = tasks_of(run, method).draw(0)
     for message in (False, True):
         collector = ProcessCollector(run, "method", config)
         monkeypatch.setattr(collection, "start_process", started_with(message))
-        collector.begin(0, packed)
+        collector.begin(0, packed, tasks)
         collector.finish()
         if message:
             with pytest.raises(PliantError, match="collecting experience failed"):
-                collect_by(collector, packed)
+                collect_by(collector, packed, tasks)
         else:
-            collect_by(collector, packed)
+            collect_by(collector, packed, tasks)
         collector.close()
 
 
-def collect_by(collector: ProcessCollector, packed: collection.Packed) -> None:
+def collect_by(collector: ProcessCollector, packed: collection.Packed, tasks: list[Task]) -> None:
     """An iteration that may be collected while the method learns."""
-    collector.begin(2, packed)
+    collector.begin(2, packed, tasks)
     collector.finish()
 
 

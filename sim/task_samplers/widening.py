@@ -4,16 +4,14 @@ Training begins with a narrow part in the middle of every range that a family de
 tasks have one parameter at an end of its present part. Where such tasks mostly succeed, the end
 moves outward; where they mostly fail, it moves inward. No end passes the declared range.
 
-    curriculum = Curriculum(family)
-    task = curriculum.sample(rng, n)
-    ...                               # any method acts in these tasks
-    curriculum.learn(success)
-
 Values of a categorical parameter have no order, and a range of several intervals has gaps: both
-stay as they are declared. So do the ranges of held-out tasks.
+stay as they are declared. So do the ranges of held-out tasks. Where a family divides one range
+among both splits, as on a checkerboard, a narrower range is divided anew: until it has its declared
+width again, a training task may lie where a held-out one does.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +24,7 @@ MIDDLE = 0.5  # share of a range; no end moves inward beyond it
 
 
 @dataclass(frozen=True)
-class CurriculumConfig:
+class WideningConfig:
     """Where ranges begin and when they move; shares are of the declared range."""
 
     width: float = 0.1  # share that training begins with (ours)
@@ -54,7 +52,7 @@ class End:
         value = float(declared.at(np.array(self.share)))
         return min(max(value, low), high)  # rounding may pass the declared range
 
-    def move(self, config: CurriculumConfig) -> None:
+    def move(self, config: WideningConfig) -> None:
         """Move by a step as the success at this end says, once it is over enough tasks."""
         if len(self.success) < config.tasks:
             return
@@ -72,21 +70,33 @@ class End:
         self.share = min(max(moved, lowest), highest)
 
 
-class Curriculum:
+@dataclass(frozen=True)
+class TaskAtEnd(Task):
+    """n tasks, some of which have one parameter at an end of its present range."""
+
+    end: int  # which one, as an index into ``WideningRanges.ends``
+    is_at_end: Mask  # (n,)
+
+
+class WideningRanges:
     """Draws a family's training tasks from ranges that follow success.
 
     Attributes:
+        family: as it is declared.
         ends: low and high end of every range that moves.
     """
 
-    def __init__(self, family: Family, config: CurriculumConfig | None = None) -> None:
+    def __init__(self, family: Family, config: WideningConfig | None = None) -> None:
         """Begin with narrow ranges.
 
         Raises:
-            BadArgumentError: the family has no range that could be widened.
+            BadArgumentError: the family does not say what success is, or has no range that could be
+                widened.
         """
-        self.declared = family
-        self.config = config or CurriculumConfig()
+        if not callable(getattr(family, "success", None)):
+            raise BadArgumentError(f"{family.name} does not say what success is; ranges follow it")
+        self.family = family
+        self.config = config or WideningConfig()
         self.ends: list[End] = []
         half = self.config.width / 2
         for parameter in filter(_can_widen, parameters_of(family)):
@@ -94,50 +104,65 @@ class Curriculum:
             self.ends.append(End(parameter, 1, MIDDLE + half))
         if not self.ends:
             raise BadArgumentError(f"{family.name} declares no range that could be widened")
-        self._asked = self.ends[0]
-        self._at_end: Mask = np.zeros(0, dtype=bool)
 
     @property
     def ranges(self) -> Ranges:
         """The present ranges by the parameter's name."""
-        lows = self.ends[::2]
-        highs = self.ends[1::2]
         present = {}
-        for low, high in zip(lows, highs, strict=True):
+        for low, high in self._pairs():
             present[low.parameter.name] = (low.value, high.value)
         return present
 
     @property
-    def family(self) -> Family:
-        """The family with its present ranges."""
-        return with_ranges(self.declared, self.ranges)
+    def width(self) -> float:
+        """The present ranges' share of the declared ones, from 0 to 1; their mean."""
+        return float(np.mean([high.share - low.share for low, high in self._pairs()]))
 
-    def sample(self, rng: np.random.Generator, n: int) -> Task:
+    def sample(self, rng: np.random.Generator, n: int) -> TaskAtEnd:
         """Draw n training tasks, some of them with one parameter at one end of its range."""
-        self._asked = self.ends[rng.integers(len(self.ends))]
-        self._at_end = rng.random(n) < self.config.end_share
-        family = self.family
+        number = int(rng.integers(len(self.ends)))
+        end = self.ends[number]
+        is_at_end = rng.random(n) < self.config.end_share
+        family = with_ranges(self.family, self.ranges)
         task = family.sample(rng, n)
-        fixed = {self._asked.parameter.name: (self._asked.value,)}
+        fixed = {end.parameter.name: (end.value,)}
         at_end = with_ranges(family, fixed).sample(rng, n)
-        values = np.where(self._at_end[:, None], at_end.values, task.values)
-        return Task(task.names, values, task.ids)
+        values = np.where(is_at_end[:, None], at_end.values, task.values)
+        return TaskAtEnd(task.names, values, task.ids, number, is_at_end)
 
-    def learn(self, success: Array) -> None:
-        """Move the end that the last tasks were drawn at.
-
-        Args:
-            success: (n,) of the tasks of the last ``sample``, from 0 to 1.
+    def learn(self, task: Task, returns: Array, success: Array) -> None:
+        """Move the end that the tasks were drawn at; NaN is left out.
 
         Raises:
-            BadArgumentError: it is not of these tasks, or not finite.
+            BadArgumentError: ``sample`` did not draw these tasks, or success is not of them.
         """
-        if success.shape != self._at_end.shape or not np.isfinite(success).all():
-            raise BadArgumentError(
-                f"success must be {len(self._at_end)} finite numbers, got {success!r}"
-            )
-        self._asked.success += success[self._at_end].tolist()
-        self._asked.move(self.config)
+        if not isinstance(task, TaskAtEnd) or success.shape != (len(task),):
+            raise BadArgumentError(f"success must be of the tasks that were drawn, got {success!r}")
+        is_known = task.is_at_end & ~np.isnan(success)
+        end = self.ends[task.end]
+        end.success += success[is_known].tolist()
+        end.move(self.config)
+
+    def log(self) -> dict[str, float]:
+        """How far the ranges have widened: 1 where they are as they are declared."""
+        return {"width": self.width}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where every end is, and the success there since it moved."""
+        return {
+            "share": [end.share for end in self.ends],
+            "success": [list(end.success) for end in self.ends],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        for end, share, success in zip(self.ends, state["share"], state["success"], strict=True):
+            end.share = share
+            end.success = list(success)
+
+    def _pairs(self) -> list[tuple[End, End]]:
+        """The low and the high end of every range that moves."""
+        return list(zip(self.ends[::2], self.ends[1::2], strict=True))
 
 
 def _can_widen(parameter: Parameter) -> bool:
