@@ -201,7 +201,8 @@ def _edges(column: Array, bins: int) -> Array:
         return values[1:]
     inner = np.arange(1, bins) / bins
     quantiles = np.unique(np.quantile(column, inner, method="inverted_cdf"))
-    return quantiles[quantiles > values[0]]
+    above: Array = quantiles[quantiles > values[0]]
+    return above
 
 
 def _mean_difficulty(returns: Array, importance: Array) -> float:
