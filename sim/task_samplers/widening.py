@@ -1,8 +1,9 @@
 """Automatic domain randomization: ranges widen as success grows (OpenAI, Akkaya et al. 2019).
 
 Training begins with a narrow part in the middle of every range that a family declares. Half of the
-tasks have one parameter at an end of its present part. Where such tasks mostly succeed, the end
-moves outward; where they mostly fail, it moves inward. No end passes the declared range.
+tasks have one parameter at an end of its present part, each task an end of its own. Where tasks at
+an end mostly succeed, it moves outward; where they mostly fail, inward. No end passes the declared
+range. Success is that of training, with exploration: it is lower than what the method can do.
 
 Values of a categorical parameter have no order, and a range of several intervals has gaps: both
 stay as they are declared. So do the ranges of held-out tasks. Where a family divides one range
@@ -14,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robots.errors import BadArgumentError
-from robots.signals import Array, Mask
+from robots.signals import Array
 from robots.world import Family, Task
 from sim.randomization import Parameter, Ranges, parameters_of, with_ranges
 
@@ -28,10 +30,10 @@ class WideningConfig:
     """Where ranges begin and when they move; shares are of the declared range."""
 
     width: float = 0.1  # share that training begins with (ours)
-    step: float = 0.05  # share by which an end moves (ours)
-    widen_from: float = 0.8  # success at an end, from which it moves outward (ours)
-    narrow_below: float = 0.4  # success below which it moves inward (ours)
-    tasks: int = 32  # at an end, over which success is averaged (ours)
+    step: float = 0.1  # share by which an end moves (ours)
+    widen_from: float = 0.6  # success at an end, from which it moves outward (ours)
+    narrow_below: float = 0.3  # success below which it moves inward (ours)
+    tasks: int = 16  # at an end, over which success is averaged (ours)
     end_share: float = 0.5  # of tasks with a parameter at an end (the paper's)
 
 
@@ -74,8 +76,7 @@ class End:
 class TaskAtEnd(Task):
     """n tasks, some of which have one parameter at an end of its present range."""
 
-    end: int  # which one, as an index into ``WideningRanges.ends``
-    is_at_end: Mask  # (n,)
+    end: NDArray[np.int64]  # (n,) which one, as an index into ``WideningRanges.ends``; -1: none
 
 
 class WideningRanges:
@@ -120,28 +121,29 @@ class WideningRanges:
 
     def sample(self, rng: np.random.Generator, n: int) -> TaskAtEnd:
         """Draw n training tasks, some of them with one parameter at one end of its range."""
-        number = int(rng.integers(len(self.ends)))
-        end = self.ends[number]
         is_at_end = rng.random(n) < self.config.end_share
+        end = np.where(is_at_end, rng.integers(len(self.ends), size=n), -1)
         family = with_ranges(self.family, self.ranges)
         task = family.sample(rng, n)
-        fixed = {end.parameter.name: (end.value,)}
-        at_end = with_ranges(family, fixed).sample(rng, n)
-        values = np.where(is_at_end[:, None], at_end.values, task.values)
-        return TaskAtEnd(task.names, values, task.ids, number, is_at_end)
+        values = task.values.copy()
+        for number in np.unique(end[is_at_end]):
+            rows = np.flatnonzero(end == number)
+            fixed = {self.ends[number].parameter.name: (self.ends[number].value,)}
+            values[rows] = with_ranges(family, fixed).sample(rng, len(rows)).values
+        return TaskAtEnd(task.names, values, task.ids, end)
 
     def learn(self, task: Task, returns: Array, success: Array) -> None:
-        """Move the end that the tasks were drawn at; NaN is left out.
+        """Move the ends that tasks were drawn at; NaN is left out.
 
         Raises:
             BadArgumentError: ``sample`` did not draw these tasks, or success is not of them.
         """
         if not isinstance(task, TaskAtEnd) or success.shape != (len(task),):
             raise BadArgumentError(f"success must be of the tasks that were drawn, got {success!r}")
-        is_known = task.is_at_end & ~np.isnan(success)
-        end = self.ends[task.end]
-        end.success += success[is_known].tolist()
-        end.move(self.config)
+        is_known = ~np.isnan(success)
+        for number, end in enumerate(self.ends):
+            end.success += success[is_known & (task.end == number)].tolist()
+            end.move(self.config)
 
     def log(self) -> dict[str, float]:
         """How far the ranges have widened: 1 where they are as they are declared."""
