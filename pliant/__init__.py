@@ -138,8 +138,7 @@ def train(
         seed: of everything random.
         engine: the physics; None takes the first that supports the family's scene.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
-        task_sampler: which training tasks are drawn: ``"uniform"``, as the family declares them;
-            ``"widening"``, from ranges that widen with success; ``"hard"``, hard ones more often.
+        task_sampler: ``"uniform"``; ``"widening"`` ranges; ``"hard"`` tasks more often.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether blind and oracle are trained too, to compare with.
@@ -230,8 +229,7 @@ def compare(
     """
     from adaptation.jobs.compare import compare as run_comparison
 
-    opened = [_opened(run) for run in runs]
-    return run_comparison(opened, tasks, episodes, split, engine, seed)[0]
+    return run_comparison(list(map(_opened, runs)), tasks, episodes, split, engine, seed)[0]
 
 
 def trial(

@@ -109,7 +109,7 @@ def test_list_prints_what_is_registered_without_importing_it() -> None:
         "methods",
         "arms",
         "engines",
-        "task_samplers",
+        "samplers",
         "drivers",
         "trackers",
         "emulators",

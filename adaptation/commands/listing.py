@@ -27,7 +27,7 @@ REGISTRIES = {
     "methods": METHODS,
     "arms": ARMS,
     "engines": ENGINES,
-    "task_samplers": TASK_SAMPLERS,
+    "samplers": TASK_SAMPLERS,
     "drivers": DRIVERS,
     "trackers": TRACKERS,
     "emulators": EMULATORS,
@@ -48,10 +48,10 @@ class List:
         """Print the names of every registry."""
         names = {kind: sorted(table) for kind, table in REGISTRIES.items()}
         for kind, entries in names.items():
-            print(f"{kind:<13} {' '.join(entries) or '-'}")
+            print(f"{kind:<9} {' '.join(entries) or '-'}")
         names["suite"] = suite_names()  # families, too
         tasks = [name.removeprefix(PREFIX) for name in names["suite"]]
-        print(f"{PREFIX:<13} {' '.join(tasks)}")
+        print(f"{PREFIX:<9} {' '.join(tasks)}")
         return names
 
 

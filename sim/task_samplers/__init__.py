@@ -6,7 +6,7 @@ DEFAULT = "uniform"
 
 TASK_SAMPLERS = Registry(
     "task sampler",
-    "pliant.task_samplers",
+    "pliant.samplers",
     {
         "uniform": "sim.task_samplers.uniform:UniformTasks",
         "widening": "sim.task_samplers.widening:WideningRanges",

@@ -91,11 +91,8 @@ class WideningRanges:
         """Begin with narrow ranges.
 
         Raises:
-            BadArgumentError: the family does not say what success is, or has no range that could be
-                widened.
+            BadArgumentError: the family has no range that could be widened.
         """
-        if not callable(getattr(family, "success", None)):
-            raise BadArgumentError(f"{family.name} does not say what success is; ranges follow it")
         self.family = family
         self.config = config or WideningConfig()
         self.ends: list[End] = []
