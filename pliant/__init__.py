@@ -134,9 +134,8 @@ def train(
 
     Args:
         method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
-        out: the run folder; it must not hold a run yet.
-        seed: of everything random.
-        engine: the physics; None takes the first that supports the family's scene.
+        out: the run folder; FileExistsError if it holds a run already.
+        seed: of everything random; the ``engine`` is as of ``make``.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
         task_sampler: ``"uniform"``; ``"widening"`` ranges; ``"hard"`` tasks more often.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
@@ -145,7 +144,6 @@ def train(
 
     Raises:
         BadArgumentError: a name, number, setting or engine is not possible; nothing is written.
-        FileExistsError: the folder holds a run already.
 
     Examples:
         >>> import pliant
