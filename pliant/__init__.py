@@ -127,10 +127,9 @@ def train(
     settings: dict[str, Any] | None = None,
     references: bool = True,
 ) -> Run:
-    """Meta-train a method on a family, to the first bound that is reached.
+    """Meta-train a method on a family, to the first bound that is reached, or as it schedules.
 
-    Without a bound it follows the method's own schedule. Unless ``minutes`` ends it, the policy is
-    the same each time. Other processes help: call it under ``if __name__ == "__main__":``.
+    Unless ``minutes`` ends it, the policy repeats. Call it under ``if __name__ == "__main__":``.
 
     Args:
         method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
