@@ -24,7 +24,7 @@ from policies.nn.compiled import mlp_library, rollout_library
 from robots.world import Family
 from sim.engines import ENGINES, engine_for
 
-PACKAGES = ("robots", "sim", "policies", "adaptation")  # whose sources decide what training does
+PACKAGES = ("robots", "sim", "policies", "adaptation")  # their sources determine what training does
 # With models of robots, as URDF, MJCF or JSON, and with sources in C.
 FOLDERS_OF_DATA = ("robots", "sim", "policies/nn")
 CELLS = "adaptation.jobs.cells"  # trains and judges
@@ -206,7 +206,7 @@ def _imports(path: Path) -> frozenset[str]:
 
 @cache
 def source_hash(path: Path) -> str:
-    """A hash of a source that does not change with its comments, docstrings and layout."""
+    """A hash of a source that ignores its comments, docstrings and formatting."""
     return digest(ast.dump(_tree(path)).encode())
 
 
