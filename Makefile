@@ -6,9 +6,11 @@ BIN    := $(VENV)/bin
 
 .PHONY: demo test check bench results docs clean
 
+# Half of the preset's gradient steps: 95 % at the third strike all the same, 78 % instead of 82 at
+# the second (means of three seeds), and a minute less.
 demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	rm -rf runs/demo
-	$(BIN)/pliant train particle_mpc --family slide --out runs/demo
+	$(BIN)/pliant train particle_mpc --family slide --set gradient_steps=500 --out runs/demo
 	$(BIN)/pliant trial runs/demo --arm panda --driver twin --objects 20 --episodes 3 --realtime-episodes 1
 	$(BIN)/pliant report runs/demo/trial
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."

@@ -1,5 +1,7 @@
 """Moves of an arm from rest to rest: planned here, in the policy's process, carried out there."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hw_interface.control.client import TIMEOUT, ControlClient
@@ -16,6 +18,14 @@ from robots.motion import Move
 from robots.paths import WAYPOINTS, plan_path
 from robots.signals import Array
 from robots.world import Start
+
+
+@dataclass(frozen=True)
+class MovePlan:
+    """A move from rest to rest along straight lines between waypoints."""
+
+    path: Array  # (k, j) rad, from where the arm stands to the goal
+    motion: Move  # along it
 
 
 class ArmMoves:
@@ -37,17 +47,37 @@ class ArmMoves:
         Raises:
             ArmError: there is no free way, it is refused, or the arm is blocked.
         """
-        return self._move(
-            Request.BEGIN_EPISODE, start.q[0], object_pose=object_pose(start), task=task
-        )
+        plan = self.plan(start.q[0])
+        pose = object_pose(start)
+        return self._move(Request.BEGIN_EPISODE, plan, object_pose=pose, task=task)
+
+    def plan(self, goal: Array) -> MovePlan:
+        """A free way from where the arm stands to ``goal`` (j,) rad.
+
+        Raises:
+            BadArgumentError: the goal is outside the limits.
+            ArmError: no free way was found.
+        """
+        begin = self._standing_at(self._control.state)
+        path = plan_path(self._clearance, begin, goal, self._rng)
+        return MovePlan(path, Move(self._arm.move_limits, begin, path[1:]))
 
     def move_to(self, goal: Array) -> None:
         """Move to ``goal`` (j,) rad, and stand there.
 
         Raises:
+            BadArgumentError: the goal is outside the limits.
             ArmError: there is no free way, it is refused, or the arm does not arrive.
         """
-        state = self._move(Request.MOVE, goal)
+        self.follow(self.plan(goal))
+
+    def follow(self, plan: MovePlan) -> None:
+        """Move as planned, and stand at the goal.
+
+        Raises:
+            ArmError: the arm was moved since, the move is refused, or the arm does not arrive.
+        """
+        state = self._move(Request.MOVE, plan)
         arrived = state["arrived_seq"] == state["last_request_seq"]
         if state["mode"] != Mode.IDLE or not arrived:
             where = self._control.explain_mode()
@@ -63,12 +93,13 @@ class ArmMoves:
         if torque_off:
             self._control.request(Request.TORQUE_OFF)
 
-    def _move(self, kind: Request, goal: Array, **values: Array) -> Record:
-        """Plan, request, and wait for the end of the move; returns the state then."""
-        begin = self._standing_at(self._control.state)
-        path = plan_path(self._clearance, begin, goal, self._rng)
-        duration = Move(self._arm.move_limits, begin, path[1:]).duration
-        between = path[1:-1]
+    def _move(self, kind: Request, plan: MovePlan, **values: Array) -> Record:
+        """Request a move, and wait for its end; returns the state then."""
+        goal = plan.path[-1]
+        between = plan.path[1:-1]
+        shift = self._standing_at(self._control.state) - plan.path[0]
+        if np.abs(shift).max() >= REACHED:
+            raise ArmError("the arm no longer stands where the move was planned to begin")
         waypoints = np.zeros((WAYPOINTS, len(goal)))
         waypoints[: len(between)] = between
         seq = self._control.request(
@@ -79,7 +110,7 @@ class ArmMoves:
             left_idle = state["mode"] != Mode.IDLE
             return bool(left_idle or state["ended_seq"] >= seq)
 
-        timeout = TIMEOUT + LONGEST * duration
+        timeout = TIMEOUT + LONGEST * plan.motion.duration
         state = self._control.wait_for(ended, "reach its goal", timeout)
         if state["failed_seq"] >= seq:
             has_arrived = state["arrived_seq"] >= seq

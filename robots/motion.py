@@ -14,6 +14,7 @@ RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
 SHORTEST = 1e-6  # rad; a joint that moves by less does not limit the speed
 LAG = 0.02  # rad, how far the setpoint may be behind the plan
+SPEED_SAMPLES = 200  # of a move's planned speed: misses its peak by at most 1 %
 LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad ahead, where the bound that blocks a setpoint is searched
 
 
@@ -55,6 +56,13 @@ class Move:
         """
         q, dq = self._planned(time)
         return dq[None] + RETURN_GAIN * (q[None] - setpoint.q)
+
+    def highest_speed(self) -> Array:
+        """The highest planned speed of each joint on the way, (j,) rad/s."""
+        times = np.linspace(0.0, self.duration, SPEED_SAMPLES)
+        speeds = [np.abs(self._planned(time)[1]) for time in times]
+        highest: Array = np.max(speeds, 0)
+        return highest
 
     def lags(self, time: float, setpoint: Setpoint) -> bool:
         """Whether the setpoint is so far from the plan that it could leave the straight lines."""

@@ -213,8 +213,9 @@ def source_hash(path: Path) -> str:
 @cache
 def _tree(path: Path) -> ast.AST:
     """The syntax tree of a source, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return _WithoutDocstrings().visit(tree)
+    source = ast.parse(path.read_text(encoding="utf-8"))
+    tree: ast.AST = _WithoutDocstrings().visit(source)
+    return tree
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

@@ -215,6 +215,15 @@ class ParkResult(msgspec.Struct, frozen=True):
     torque_off: bool  # whether the motors are off
 
 
+class MoveResult(msgspec.Struct, frozen=True):
+    """Where a move has left an arm."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    moved: bool  # False: it was not confirmed, and the arm stands where it stood
+    seconds: float  # that the plan takes
+
+
 class EmulationResult(msgspec.Struct, frozen=True):
     """What an emulated controller was sent."""
 

@@ -1,0 +1,91 @@
+"""``pliant park`` and ``pliant move``: bring an arm, or its twin, to a pose."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from adaptation.commands.arguments import Flag, Incomplete, Json, check_name
+from adaptation.commands.arm import DriverOptions
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+
+if TYPE_CHECKING:
+    from adaptation.runs.records import MoveResult, ParkResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Park(DriverOptions):
+    """Move an arm to its rest pose, inside its limits and around the table, and let it stand there.
+
+    Its tool may be anywhere when this begins. The motors stay on unless --torque-off is given.
+    """
+
+    arm: str
+    """Arm to bring to its rest pose."""
+    torque_off: bool = False
+    """Switch the motors off once the arm is in its rest pose."""
+    as_json: Json = False
+
+    def run(self) -> "ParkResult":
+        """Park the arm."""
+        check_name(ARMS, self.arm)
+        self.check_names()
+        from adaptation.jobs.park import park
+
+        result = park(self.arm, self.driver, self.driver_options, self.torque_off)
+        torque = "off" if result.torque_off else "on"
+        print(f"{self.arm} is in its rest pose; its motors are {torque}")
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move(DriverOptions):
+    """Move an arm to a pose, inside its limits and around the table, and let it stand there.
+
+    Before it moves it says what will move, how far and how fast; a real arm then waits for Enter.
+    """
+
+    arm: str
+    """Arm to move."""
+    to: Annotated[str, arg(metavar="{home,rest,Q1,Q2,...}")]
+    """Its home pose, its rest pose, or an angle for each joint, rad."""
+    yes: Flag = False
+    """Do not wait for Enter."""
+    as_json: Json = False
+
+    def run(self) -> "MoveResult | Incomplete":
+        """Move the arm."""
+        check_name(ARMS, self.arm)
+        self.check_names()
+        from adaptation.jobs.arm_options import task_is_known
+        from adaptation.jobs.move import move, parse_pose
+
+        goal = parse_pose(ARMS[self.arm], self.to)
+        asks = not (self.yes or task_is_known(self.driver))
+        if asks and not sys.stdin.isatty():
+            raise BadArgumentError(
+                "a real arm moves after Enter was pressed, and there is no terminal: give --yes"
+            )
+        confirm = _ask if asks else _tell
+        result = move(self.arm, goal, self.driver, self.driver_options, confirm)
+        if not result.moved:
+            print(f"{self.arm} has not moved")
+            return Incomplete(result)
+        print(f"{self.arm} is there; its motors are on")
+        return result
+
+
+def _tell(plan: str) -> bool:
+    print(plan)
+    return True
+
+
+def _ask(plan: str) -> bool:
+    """Show what is going to move; whether it was confirmed by Enter alone."""
+    print(plan)
+    try:
+        return input("Enter: move; anything else: leave it where it is. ") == ""
+    except EOFError:  # Ctrl-D
+        return False

@@ -1,0 +1,111 @@
+"""Move an arm from rest to a pose, through the gate and the control process like all its motion."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from adaptation.jobs.arm_options import check_options, default_clock
+from adaptation.jobs.park import NoTask
+from adaptation.runs.records import MoveResult
+from hw_interface.arm_moves import MovePlan
+from hw_interface.arm_world import ArmWorld
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.motion import ARRIVED_TOLERANCE
+from robots.signals import Array
+
+POSES = ("home", "rest")  # that every arm has
+
+
+def parse_pose(arm: ArmSpec, text: str) -> Array:
+    """A pose as words give it: ``home``, ``rest``, or an angle for each joint.
+
+    Args:
+        arm: whose pose it is.
+        text: a name of ``POSES``, or angles in rad with commas between them.
+
+    Returns:
+        (j,) rad.
+
+    Raises:
+        BadArgumentError: it is neither, or an angle is outside the joint's limits.
+    """
+    if text in POSES:
+        pose: Array = getattr(arm, text)
+        return pose
+    try:
+        q = np.array([float(word) for word in text.split(",")])
+    except ValueError:
+        q = np.empty(0)
+    if len(q) != len(arm.joints):
+        names = ",".join(arm.joints)
+        raise BadArgumentError(f"--to takes home, rest or {names} in rad, got {text!r}")
+    limits = arm.limits
+    inside = (q >= limits.q_low) & (q <= limits.q_high)  # False for NaN
+    if not inside.all():
+        joint = int(np.argmin(inside))
+        allowed = f"allowed are {limits.q_low[joint]:.4g} to {limits.q_high[joint]:.4g}"
+        raise BadArgumentError(f"--to: {arm.joints[joint]} is {q[joint]:.4g} rad, {allowed}")
+    return q
+
+
+def describe_plan(arm: ArmSpec, plan: MovePlan) -> str:
+    """What is going to move, how far, how fast and how long."""
+    way = np.abs(np.diff(plan.path, axis=0)).sum(0)  # (j,) rad
+    farthest = int(way.argmax())
+    if way[farthest] < ARRIVED_TOLERANCE:
+        return f"{arm.name} stands there already"
+    speed = plan.motion.highest_speed()
+    fastest = int(speed.argmax())
+    tool = Kinematics(arm).position(plan.path[[0, -1]])
+    distance = float(np.linalg.norm(tool[1] - tool[0]))
+    stops = len(plan.path) - 2
+    by_way = f" and stop {stops} times on its way" if stops else ""
+    return (
+        f"{arm.name} will move for {plan.motion.duration:.1f} s{by_way}:"
+        f" {arm.joints[farthest]} turns the farthest, {way[farthest]:.2f} rad;"
+        f" {arm.joints[fastest]} the fastest,"
+        f" {speed[fastest]:.2f} rad/s; the tool ends {distance:.2f} m from where it is"
+    )
+
+
+def move(
+    arm: str,
+    goal: Array,
+    driver: str = "twin",
+    options: dict[str, Any] | None = None,
+    confirm: Callable[[str], bool] | None = None,
+) -> MoveResult:
+    """Move an arm to a pose, and leave it standing there with its motors on.
+
+    Args:
+        arm: a name in ``ARMS``.
+        goal: (j,) rad.
+        driver: a name in ``DRIVERS``.
+        options: of the driver.
+        confirm: told what is going to move; whether it may. None: it may.
+
+    Raises:
+        BadArgumentError: an option does not exist, or the goal is outside the limits.
+        ArmError: the arm did not come up or did not arrive; the message says why.
+    """
+    spec = ARMS[arm]
+    world = ArmWorld(
+        NoTask(spec),
+        spec,
+        driver=driver,
+        driver_options=check_options(driver, options or {}, 0),
+        clock=default_clock(driver),
+    )
+    try:
+        plan = world.moves.plan(goal)
+        moved = confirm is None or confirm(describe_plan(spec, plan))
+        if moved:
+            world.moves.follow(plan)
+        q = world.control.state["q"].tolist()
+    finally:
+        world.close()
+    return MoveResult(arm=arm, q=q, moved=moved, seconds=plan.motion.duration)
