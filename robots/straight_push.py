@@ -76,7 +76,7 @@ class StraightPush(ToolVelocity):
         high = self.spec.high
         offset = np.clip(y, low[0], high[0])
         ahead = x - self._pivot
-        side = np.where(ahead < 0, -1.0, 1.0)  # the line goes on behind the pivot
+        side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * (y - offset), side * ahead)
         values = np.stack([offset, direction, x], -1)
         share = (values - low) / (high - low)

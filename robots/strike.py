@@ -69,7 +69,7 @@ class Strike(ToolVelocity):
         pos, _ = self.kinematics.forward(setpoint.q)
         x, y, _ = pos.T
         ahead = x - self._pivot
-        side = np.where(ahead < 0, -1.0, 1.0)  # the line goes on behind the pivot
+        side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * y, side * ahead)
         low = self.spec.low[1]
         high = self.spec.high[1]

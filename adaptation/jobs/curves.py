@@ -43,7 +43,7 @@ class Curves:
                     self._heldout.add_scalar(f"heldout/{name}/{number}", value, heldout.steps)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining points."""
         self._training.close()
         self._heldout.close()
 

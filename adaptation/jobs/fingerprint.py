@@ -50,7 +50,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
     config: str  # of the training and, with every number resolved, of the method
     family: str  # of shapes, times, the body's numbers and the ranges of task parameters
-    code: str  # of the sources that method, family, engine and trainer are made of
+    code: str  # of the sources of method, family, engine and trainer, with what they import
     # Of packages, without those that are not installed, and whether the functions in C were
     # compiled: what computes instead of them rounds otherwise.
     versions: dict[str, str]

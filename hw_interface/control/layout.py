@@ -113,7 +113,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own
-        ("link_broken", "?"),  # whether the driver must be connected anew
+        ("link_broken", "?"),  # whether the driver must be connected again
         ("events", "i8"),  # how many there were
         ("missed_ticks", "i8"),
         ("max_lateness", "f8"),  # s
