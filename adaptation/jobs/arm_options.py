@@ -25,7 +25,7 @@ def check_clock(driver: str, clock: str) -> None:
         raise BadArgumentError(f"the clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
     if clock == "lockstep" and DRIVERS[driver].capabilities.realtime:
         raise BadArgumentError(
-            f"time does not wait at an arm: with {driver!r} the clock must be realtime"
+            f"a real arm does not wait for the policy: with {driver!r} the clock must be realtime"
         )
 
 

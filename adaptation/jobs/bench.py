@@ -86,7 +86,7 @@ def train_suite(
         try:
             return run_bench(suite, out, executor, minutes, only, seeds)
         except KeyboardInterrupt:
-            say("interrupted; the same command goes on from the last checkpoints")
+            say("interrupted; run the same command again to continue")
             raise
 
 

@@ -115,7 +115,7 @@ class EpisodeRecorder:
             raise ArmError(f"the arm was left in FAULT: {cause}")
         raise ArmError(
             f"the arm was in FAULT, and this object does not count: {cause}; start the trial again"
-            " to go on with it"
+            " to retry this object"
         )
 
 
