@@ -27,7 +27,7 @@ SHOWN = ("adapted", "no_adaptation")  # side by side
 POSITIVE = (".mass", ".size_x", ".size_y", ".size_z")
 NOT_NEGATIVE = (".friction", ".restitution")
 LARGEST = 100.0  # kg, m or 1, of any of them
-PLAY = 77_004  # first number of the seeds: not those of training or ``evaluate``
+PLAY = 77_005  # first number of the seeds: not those of training or of any evaluation
 
 
 class PlayResult(msgspec.Struct, frozen=True):
