@@ -22,7 +22,7 @@ OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world retur
 
 
 class Policy(Protocol[B]):
-    """What a rollout needs of a method; see ``policies.method.Method`` for each verb."""
+    """The part of a method that a rollout uses; ``policies.method.Method`` documents each call."""
 
     @property
     def privileged(self) -> bool:
@@ -63,13 +63,13 @@ def rollout(
         method: a method, or a policy that wraps one; if it takes gradients, it enables them.
         task: n tasks; only a privileged method reads their parameters.
         episodes: E, episodes per task.
-        explore: whether the method adds exploration to its actions, for all episodes or for each.
+        explore: whether the method explores: one value for all episodes, or one per episode.
         on_tick: called after every step of the world, for recorders and viewers.
-        is_over: asked after every episode: whether to leave out those that are left.
+        is_over: called after every episode; True leaves out the remaining episodes.
 
     Returns:
-        What happened, (E, H, n, ...). Ticks after a world has ended, and from the one on in which
-        its physics diverged or a number was not finite, are not ``valid``.
+        The transitions, (E, H, n, ...). In each world, ticks after the end of an episode are not
+        ``valid``, nor are those from the first tick with diverged physics or a non-finite number.
 
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
@@ -103,7 +103,7 @@ def rollout(
         finished.append(_whole_episode(ticks, world.family.horizon))
         successes.append(judge(world.family, task, finished[-1], success))
         if e + 1 == episodes or (is_over is not None and is_over()):
-            break  # nobody acts on what the last episode teaches
+            break  # no episode follows that could use this update of the belief
         belief = method.adapt(belief, finished[-1])
     ids = torch.as_tensor(task.ids)
     return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
@@ -120,10 +120,10 @@ def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
 def make_transition(
     obs: Tensor, action: Tensor, step: Step, first: bool, begins: bool, alive: Tensor
 ) -> Transition:
-    """One tick of n worlds.
+    """The transition of one tick in n worlds.
 
-    Numbers that are not finite, in single precision, are replaced by zero, and their world's tick
-    is not ``valid``: a mask alone does not keep NaN out of gradients.
+    Numbers that are not finite in single precision are replaced by zero, and the tick of their
+    world is marked as not ``valid``. A mask alone would not keep NaN out of gradients.
 
     Args:
         obs: (n, o) before the action.
@@ -160,19 +160,19 @@ def _zero_if_not_finite(x: Tensor) -> Tensor:
 
 
 def _whole_episode(ticks: list[Transition], horizon: int) -> Transition:
-    """The ticks (n, ...) of an episode as (H, n, ...); those it did not have are not valid."""
+    """The ticks (n, ...) of an episode as (H, n, ...), padded with ticks that are not valid."""
     padding = _invalid(ticks[-1])
     return stack(ticks + [padding] * (horizon - len(ticks)))
 
 
 def _invalid(tick: Transition) -> Transition:
-    """A tick (n, ...) that no world has acted in."""
+    """A padding tick (n, ...), which is not valid in any world."""
     no = torch.zeros_like(tick.valid)
     return replace(tick, valid=no, first=no, begins=no)
 
 
 def _tensor(array: ArrayLike) -> Tensor:
-    """In single precision; what is too large for it becomes infinite."""
+    """The array in single precision; numbers that are too large become infinite."""
     return torch.tensor(array, dtype=torch.float32)
 
 

@@ -139,7 +139,7 @@ def swing(port: str, folder: str, pipe: Connection) -> None:
                 side = 1.0 if tick % PERIOD < PERIOD / 2 else -1.0
                 world.step(np.array([[0.0, 0.6 * side, 0.0]]))
                 if world.recorder.check() is not None and not has_said_so:
-                    pipe.send("recording lost, said")
+                    pipe.send("recording lost, reported")
                     has_said_so = True
         except ArmError:
             time.sleep(WATCHED)

@@ -1,4 +1,4 @@
-"""How far an observation lies outside what the policy's training was scaled for."""
+"""How far an observation is from the middle of the range that training was scaled for."""
 
 import numpy as np
 

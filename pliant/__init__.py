@@ -9,8 +9,8 @@
 
 The examples of the functions below build on each other: ``train`` makes the run that the others
 open. Families, methods, arms and drivers are given by name (``pliant list``), or as
-``"package.module:Class"`` without registering them. An error is a ``PliantError``, whose message
-says what is possible.
+``"package.module:Class"`` without registering them. Errors are kinds of ``PliantError``; the
+message says which values are allowed.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ def make(
         family: a name, ``"package.module:Class"``, or a family object.
         n: number of worlds.
         engine: the physics; None takes the first that supports the family's scene.
-        seed: of starts and disturbances.
-        arm: of a family that is given by name and takes one, such as ``"reach"``; None: its own.
+        seed: of the starts and the disturbances.
+        arm: for a family that is given by name and runs on several arms, such as ``"reach"``;
+            None: the family's default arm.
 
     Raises:
         UnknownNameError: no such family, arm or engine; the message lists those that exist.
@@ -127,22 +128,23 @@ def train(
     settings: dict[str, Any] | None = None,
     references: bool = True,
 ) -> Run:
-    """Meta-train a method on a family, to the first bound that is reached, or as it schedules.
+    """Meta-train a method on a family until a bound is reached, or else its schedule's end.
 
-    Unless ``minutes`` ends it, the policy repeats. Call it under ``if __name__ == "__main__":``.
+    Training starts processes: call it under ``if __name__ == "__main__":``.
 
     Args:
         method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
         out: the run folder; FileExistsError if it holds a run already.
-        seed: of everything random; the ``engine`` is as of ``make``.
+        seed: of all randomness: training repeats bit for bit unless ``minutes`` ends it.
+        engine: as of ``make``.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
         task_sampler: ``"uniform"``; ``"widening"`` ranges; ``"hard"`` tasks more often.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
-        references: whether blind and oracle are trained too, to compare with.
+        references: whether to train the references blind and oracle too.
 
     Raises:
-        BadArgumentError: a name, number, setting or engine is not possible; nothing is written.
+        BadArgumentError: a name, number, setting or engine is not allowed; nothing is written.
 
     Examples:
         >>> import pliant
@@ -186,7 +188,7 @@ def evaluate(
         run: a run, or its folder.
         tasks: number of tasks.
         episodes: per task; None is the family's own number.
-        split: tasks like those of training, ``"train"``, or ``"heldout"`` ones.
+        split: ``"train"`` for tasks from the training ranges, or ``"heldout"``.
         engine: the physics; None takes the first that supports the family's scene.
         seed: of the tasks and their disturbances.
 
@@ -215,9 +217,9 @@ def compare(
     engine: str | None = None,
     seed: int = 0,
 ) -> RunsComparison:
-    """Compare runs of one family, each method with the first; the arguments are as of ``evaluate``.
+    """Compare runs of one family, each method with the first; the arguments are those of evaluate.
 
-    Runs, or their folders, of one method that differ in their seed are one entry.
+    Runs (or run folders) of one method that differ only in their seed form one entry.
 
     Examples:
         >>> import pliant
@@ -249,15 +251,15 @@ def trial(
     A trial that was stopped resumes when it is called again with the same arguments.
 
     Args:
-        run: a run, or its folder; the arm that it was trained for need not be named.
+        run: a run, or its folder; the arm is the one that it was trained for.
         driver: what drives the arm; ``"twin"`` simulates it.
         objects: how many; ``seed`` draws them.
-        episodes: of each object; None: the family's.
+        episodes: per object; None: the family's number.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
         out: the trial folder; None is ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
         options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
-        tracker: what measures the object where the driver does not, with ``tracker_options``.
+        tracker: measures the object if the driver does not, with ``tracker_options``.
 
     Raises:
         BadArgumentError: the arm cannot be opened this way, or the folder holds another trial.

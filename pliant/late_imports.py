@@ -1,4 +1,4 @@
-"""Where the names of ``pliant`` come from that are slow to import."""
+"""The names of ``pliant`` that are slow to import, with the modules that define them."""
 
 # Module of each name of ``pliant`` that is imported at its first use.
 LATE = {

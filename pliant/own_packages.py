@@ -1,4 +1,4 @@
-"""Pliant's own packages are found where Pliant is installed, or the import says what hides them."""
+"""Check at import that no other package hides one of Pliant's own packages."""
 
 import importlib.util
 from pathlib import Path
@@ -7,10 +7,10 @@ OWN_PACKAGES = ("robots", "sim", "policies", "hw_interface", "adaptation")
 
 
 def check_own_packages() -> None:
-    """Refuse a Python path on which something else comes before a package of Pliant.
+    """Refuse a Python path on which another module or folder hides a package of Pliant.
 
-    Python looks in the folder of the script that was started, or in the present one, before it
-    looks where Pliant is installed.
+    Python searches the folder of the started script, or the current folder, before the folder in
+    which Pliant is installed.
 
     Raises:
         ImportError: the message names the file or folder that hides a package.

@@ -1,4 +1,4 @@
-"""Action maps: what an action in [-1, 1] asks of the joints."""
+"""Action maps: they turn an action in [-1, 1] into a joint command."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -35,11 +35,11 @@ class ActionMap(Protocol):
         Args:
             action: (n, a) in [-1, 1]; values beyond are clipped. A row with NaN gives a row with
                 NaN, which the gate drops.
-            setpoint: the gate's last command, (n, j): where the joints are supposed to be. Maps
-                start from it, not from a measurement, so that they do not feed back noise.
+            setpoint: the gate's last command, (n, j), where the joints should be. Maps start from
+                it, not from a measurement, so that they do not feed back noise.
 
         Returns:
-            What the gate of the body takes, (n, j): joint velocities in rad/s, or torques in N·m
+            The input of the body's gate, (n, j): joint velocities in rad/s, or torques in N·m
             for a body that is driven by torques.
         """
         ...
@@ -47,7 +47,7 @@ class ActionMap(Protocol):
     def standstill(self, setpoint: Setpoint) -> Array:
         """The actions (n, a) in [-1, 1] at which the body stays, or moves least, at its setpoint.
 
-        They are in effect until a delayed action arrives, and in place of one that is not used.
+        They are in effect until the first delayed action arrives, and replace dropped actions.
 
         Args:
             setpoint: as in ``__call__``.
@@ -56,7 +56,7 @@ class ActionMap(Protocol):
 
 
 def zero_action(spec: Spec) -> Array:
-    """The action (a,) in [-1, 1] of value zero, or of the value nearest to zero in the range."""
+    """The action (a,) in [-1, 1] whose value is zero, or as near to zero as the range allows."""
     zero = (spec.high + spec.low) / (spec.low - spec.high)
     return np.clip(zero, -1, 1)
 
@@ -160,7 +160,7 @@ class ToolVelocity:
         self._dq_max = limits.dq[:, None]
 
     def _set_columns(self, columns: Sequence[tuple[str, float, float, str]]) -> None:
-        """Say what the action's columns mean: (name, at -1, at 1, unit) of each."""
+        """Define the action's columns by (name, value at -1, value at 1, unit) of each."""
         self.spec = Spec.of(*columns)
         # Column vectors: in the computation the axis of worlds comes last.
         low = self.spec.low[:, None]
@@ -171,8 +171,8 @@ class ToolVelocity:
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, a) in [-1, 1] to joint velocities (n, j) rad/s.
 
-        Where a joint would exceed its velocity limit all of them are slowed down, so that the
-        tool's direction is kept.
+        If a joint would exceed its velocity limit, all joints are slowed down, so that the tool's
+        direction is kept.
         """
         pos, _, jacobian = self.kinematics.forward_jacobian(setpoint.q)
         linear = jacobian.T[:, :3]  # (j, 3, n)
@@ -214,8 +214,8 @@ class ToolVelocity:
     ) -> Array:
         """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (3, n) m/s.
 
-        In units of the velocity limits, with A = J·diag(dq_max) and p the velocity that the posture
-        asks for, minimize |x - p|² subject to A·x = velocity:
+        In units of the velocity limits, with A = J·diag(dq_max) and p the velocity toward the home
+        posture, minimize |x - p|² subject to A·x = velocity:
         x = p + Aᵀ·(A·Aᵀ + damping)⁻¹·(velocity - A·p).
 
         Args:

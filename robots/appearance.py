@@ -20,7 +20,7 @@ from robots.urdf_elements import (
 )
 from robots.urdf_geometry import read_geometry
 
-GRAY: Color = (0.5, 0.5, 0.5)  # of what has no color
+GRAY: Color = (0.5, 0.5, 0.5)  # for shapes without a color
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def shapes(arm: ArmSpec) -> list[Shape]:
 def link_poses(arm: ArmSpec, q: Array) -> Array:
     """Poses of the base and of every moving link, (t, 1 + j, 4, 4), at joint positions (t, j) rad.
 
-    ``Shape.link + 1`` is a shape's place on the second axis.
+    ``Shape.link + 1`` is a shape's index on the second axis.
     """
     links_and_tool = Kinematics(arm).frames(q)
     base = np.broadcast_to(np.eye(4), (len(q), 1, 4, 4))
@@ -71,7 +71,7 @@ def link_poses(arm: ArmSpec, q: Array) -> Array:
 def _solids(
     visual: Element, arm: ArmSpec, link: int, pose: Array, color: Color | None
 ) -> list[Shape]:
-    """The shapes of one <visual>: one, or as many as its mesh has parts."""
+    """The shapes of one <visual>: one primitive, or one for each part of its mesh."""
     geometry = read_geometry(visual, arm.urdf)
     if geometry.mesh is None:
         size = tuple(geometry.size.tolist())

@@ -35,8 +35,8 @@ class Limits:
     tau: Array  # (j,) N·m or N
     tool_box: Array  # (3, 2) m, lowest and highest x, y, z of the tool in the base frame
     tool_speed: float  # m/s, of the tool's frame, largest magnitude
-    force: float  # N, of the tool on what it touches, where a driver measures a wrench there
-    deadline: float  # s, the age at which a command is too old to be followed
+    force: float  # N, of the tool on what it touches; checked if the driver measures the wrench
+    deadline: float  # s, the age from which a command is too old to be followed
 
     def __post_init__(self) -> None:
         """Check every number, and make read-only copies of the arrays."""
@@ -114,9 +114,9 @@ class ArmSpec(Body):
     stiffness: Array  # (j,) N·m/rad or N/m, of the servos
     damping: Array  # (j,) N·m·s/rad or N·s/m, of the servos
     armature: Array  # (j,) kg·m² or kg, reflected rotor inertia
-    rest_pose: Array | None = None  # (j,) where it lies without torque; None: at home
+    rest_pose: Array | None = None  # (j,) the pose in which it rests without torque; None: home
     # (3, 2) m, where the tool may be on a move from rest to rest: wider than ``limits.tool_box``,
-    # because an arm may be found anywhere. None: the tool box.
+    # because the arm may start anywhere. None: the tool box.
     move_box: Array | None = None
     # Where joints of the URDF stay that are not driven, such as a gripper's; rad or m, by name.
     # A joint without an entry stays at 0, or at the limit nearest to 0.
@@ -128,7 +128,7 @@ class ArmSpec(Body):
 
     @property
     def rest(self) -> Array:
-        """The pose (j,) in which the arm is parked, and may lose its torque."""
+        """The pose (j,) in which the arm is parked and its torque may be switched off."""
         return self.home if self.rest_pose is None else self.rest_pose
 
     @property

@@ -23,7 +23,7 @@ class Gate(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """The limits that it keeps."""
+        """The limits that the gate enforces."""
         ...
 
     @property
@@ -67,7 +67,7 @@ def make_gate(body: Body, limits: Limits, dt: float, n: int) -> Gate:
     """The gate of n bodies.
 
     Args:
-        body: its kind decides which gate: velocities unless it is driven by torques.
+        body: its kind selects the gate: of velocities, unless the body is driven by torques.
         limits: those of the body, perhaps with a smaller tool box.
         dt: s between two ticks.
         n: number of bodies.
@@ -87,7 +87,7 @@ def make_arm_gate(arm: ArmSpec, limits: Limits, dt: float) -> SafetyGate:
     """The gate of one real arm, with every check: all commands to a driver pass such a gate.
 
     Args:
-        arm: that is driven.
+        arm: the driven arm.
         limits: those of the arm, perhaps with a smaller tool box.
         dt: s between two ticks.
 

@@ -9,7 +9,7 @@ from robots.arm import Limits
 from robots.joint_steps import TINY, State, clip, per_arm
 from robots.signals import Array, Mask
 
-ROUNDING = 1e-9  # of a number of ticks
+ROUNDING = 1e-9  # ticks, tolerance for rounding errors
 
 
 class StraightBraking:
@@ -17,7 +17,7 @@ class StraightBraking:
 
     First the joints coast: their accelerations go to 0 in proportion, in as few ticks as the jerk
     limits allow. Then all velocities shrink in proportion, so that the joints move along a straight
-    line, on which they come to rest. Where that will be is known before the braking begins.
+    line, on which they come to rest. The end point is known before the braking begins.
     """
 
     def __init__(self, limits: Limits, dt: float, n: int) -> None:
@@ -51,8 +51,8 @@ class StraightBraking:
         """The straight line along which joints in this state come to rest.
 
         Returns:
-            How far they travel on it at most, (j, n) rad, and in how many s they would do so
-            without slowing down, (n,).
+            The largest displacement along the line, (j, n) rad, and the time that it would take
+            without slowing down, (n,) s.
 
         Coasting for k ticks from the acceleration a changes the velocity by a·dt·(k - 1)/2, and the
         joints then lie on the line that leads from q in the direction of the new velocity, up to
@@ -76,10 +76,10 @@ class StraightBraking:
 
         Args:
             state: of k <= n arms.
-            on_line: (k,), those that have coasted already.
+            on_line: (k,), the arms that have finished coasting.
 
         Returns:
-            The next state, and the arms that have coasted by then.
+            The next state, and the arms that have finished coasting by then.
         """
         q, dq, ddq = state
         k = len(on_line)

@@ -17,19 +17,19 @@ from robots.signals import Array, Indices, Mask
 from robots.tool_box import fraction_of_speed
 
 PIECES = 4  # of a line, at whose ends distances are measured
-SOON = 0.02  # m: what is closer is measured anew, together with what must be
+SOON = 0.02  # m: whenever a line is measured, all constraints closer than this are measured
 ROUNDING = 1e-9  # m
 
 
 class ClearLine:
     """Keeps the links of n arms clear while they brake along straight lines in joint space.
 
-    An arm that violates a constraint may only come out. How far it coasts beside its line
-    (``StraightBraking.offset``) is part of the margin: it is nothing at the drivers' ticks.
+    An arm that violates a constraint may only reduce the violation. How far it coasts beside its
+    line (``StraightBraking.offset``) is part of the margin; it is zero at the drivers' ticks.
     """
 
     #: (n,) how much of the last request lets the arms stop in time. It is a forecast for the next
-    #: tick, so that they slow down early, and leaves out the curvature of the ways.
+    #: tick, so that they slow down early, and neglects the curvature of the paths.
     fraction: Array
 
     def __init__(self, limits: Limits, kinematics: Kinematics, lag: float, n: int) -> None:
@@ -38,7 +38,7 @@ class ClearLine:
         Args:
             limits: with the joints' accelerations.
             kinematics: of the arms.
-            lag: s, for which the joints go on at full speed when they are to stop.
+            lag: s, for which the joints continue at full speed before they slow down.
             n: number of arms.
         """
         self._clearance = Clearance(kinematics)
@@ -52,7 +52,7 @@ class ClearLine:
         self._needed = np.repeat([0.0, LEAD], n)  # m
 
     def begin(self, q: Array) -> None:
-        """The arms are at ``q`` (j, n), clear or not."""
+        """Start with the arms at ``q`` (j, n), clear or not."""
         rows = q.T
         slack = self._clearance.slack(rows)  # (c, n) m
         by_arm = slack.T
@@ -66,7 +66,7 @@ class ClearLine:
         self.fraction = np.ones(self._n)
 
     def move(self, q: Array) -> None:
-        """The arms are at ``q`` (j, n) now: what has come out may not go in again."""
+        """Set the arms' position ``q`` (j, n); a violation that has shrunk may not grow again."""
         arms = self._violating
         if not len(arms):
             return
@@ -88,7 +88,7 @@ class ClearLine:
             requested: (j, n) rad/s, at which the next forecast is made.
 
         Returns:
-            (n,) of the lines along which they brake.
+            (n,) for the lines along which the arms brake.
         """
         n = self._n
         times = np.abs(requested) / self._two_ddq
@@ -122,7 +122,7 @@ class ClearLine:
 
 @dataclass(frozen=True)
 class Measured:
-    """Some constraints, measured on some lines."""
+    """Slacks of some constraints, measured on some lines."""
 
     constraint: Indices  # (m,)
     line: Indices  # (m,) index of the line on which it was measured
@@ -132,7 +132,7 @@ class Measured:
     def free_shares(self, floor: Array, count: int) -> Array:
         """The shares of ``count`` lines before a slack falls below its ``floor`` (m,) m; 1 at most.
 
-        The piece on which it does counts in proportion.
+        Within the piece on which it falls below, the share is interpolated.
         """
         free = np.ones(count)
         blocked = self.lowest < floor[:, None]
@@ -153,10 +153,10 @@ class Measured:
 
 
 class KnownLines:
-    """Lines in joint space with a bound of the slack of every constraint on each.
+    """Lines in joint space, with a lower bound of every constraint's slack on each line.
 
-    The bound holds for other lines too, less what spheres move from the one line to the other.
-    Hence in most ticks nothing is measured.
+    On a nearby line the bound is smaller by at most the displacement of the spheres between the two
+    lines. Therefore nothing has to be measured in most ticks.
     """
 
     def __init__(self, clearance: Clearance, count: int) -> None:
@@ -171,7 +171,7 @@ class KnownLines:
         self._shares = np.arange(PIECES + 2) / PIECES
 
     def begin(self, q: Array, slack: Array) -> None:
-        """The lines are points at ``q`` (l, j), where the slacks are (l, c)."""
+        """Start with lines that are points at ``q`` (l, j), where the slacks are (l, c)."""
         self._begin[:] = q
         self._way[:] = 0.0
         self._bound[:] = slack
@@ -185,13 +185,13 @@ class KnownLines:
         return lowest
 
     def measure(self, lines: Indices, q: Array, way: Array, curved: Array) -> Measured:
-        """Measure what may be close on some lines, and know these from now on.
+        """Measure the constraints that may be close on some lines, and store these lines.
 
         Args:
-            lines: (a,) which ones.
+            lines: (a,) indices of the lines.
             q: (a, j) rad, where they begin.
-            way: (a, j) rad, where they lead.
-            curved: (a,) 1 where the curvature of the spheres' ways is taken into account, or 0.
+            way: (a, j) rad, their displacement.
+            curved: (a,) 1 where the curvature of the spheres' paths is taken into account, or 0.
         """
         clearance = self._clearance
         longer = way * self._shares[-1]
@@ -226,10 +226,10 @@ class KnownLines:
 
 
 def _apart(old_begin: Array, old_way: Array, begin: Array, way: Array) -> Array:
-    """How far each joint is at most from old lines on new ones; all (l, j) rad.
+    """The largest distance of each joint between old lines and new ones; all (l, j) rad.
 
-    A point of a new line is compared with one of the old line, in proportion between those nearest
-    to the new line's ends.
+    A point of a new line is compared with a point of the old line that is interpolated between the
+    points nearest to the new line's ends.
     """
     both = np.array([begin, begin + way])
     ends = both - old_begin  # (2, l, j)
@@ -247,15 +247,15 @@ def _apart(old_begin: Array, old_way: Array, begin: Array, way: Array) -> Array:
 def _lowest_on_pieces(vectors: Array, distance: Array, bulge: Array) -> Array:
     """A bound of the lowest distance on each piece of a line, (m, k - 1) m.
 
-    On straight ways a distance d = |v| is a convex function of the share w of the piece: it lies
-    above its tangents at both ends, where its slope is v · Δv/d. As the ways are curved it is lower
-    by 4·bulge·w·(1 - w) at most. Where it rises at its beginning, or falls at its end, by more than
-    4·bulge, that end is the lowest.
+    On straight paths a distance d = |v| is a convex function of the share w of the piece: it lies
+    above its tangents at both ends, where its slope is v · Δv/d. Because the paths are curved, it
+    is lower by at most 4·bulge·w·(1 - w). If it rises at its beginning, or falls at its end, by
+    more than 4·bulge, that end is the lowest.
 
     Args:
         vectors: v, (m, 3, k) m at the ends of the pieces.
         distance: d, (m, k) m; negative below the table.
-        bulge: (m, 1) m, of the ways beside the straight line.
+        bulge: (m, 1) m, largest distance of the paths from the straight line.
     """
     begin = distance[:, :-1]
     end = distance[:, 1:]

@@ -1,4 +1,4 @@
-"""How far an arm's links are from the table and from each other.
+"""The distances of an arm's links from the table and from each other.
 
 The links are covered by spheres, and all distances are between these. Axes: j joints, p spheres,
 c constraints (heights of spheres over the table, then distances of pairs), n arms,
@@ -12,18 +12,18 @@ from robots.link_pairs import pairs_to_keep_apart
 from robots.signals import Array, Indices
 from robots.spheres import BASE, MovingSpheres
 
-# m that spheres keep from the table and from each other. Ours: more than half of the way, which is
-# not checked, of any part of an arm between two setpoints at the drivers' ticks (4 m/s for 3 ms).
+# m that spheres keep from the table and from each other. Ours: more than half of the path,
+# which is not checked, of any part between two setpoints at the drivers' ticks (4 m/s for 3 ms).
 MARGIN = 0.01
-LEAD = 0.001  # m before the margin where an arm is led to stop, so that it need not brake
+LEAD = 0.001  # m before the margin at which an arm is slowed to a stop, so that it need not brake
 
 
 class Clearance:
     """The distances of an arm's links from the table and from each other.
 
-    The table is at z = 0, or where the floor of the arm's boxes is, if that is lower. What is in
-    contact or close at home or at rest may be 2 mm closer than it is there. A sphere that contains
-    the tool's origin is kept from the table by the tool's box.
+    The table is at z = 0, or at the floor of the arm's boxes if that is lower. Links that touch or
+    are close in the home pose or the rest pose may be 2 mm closer than they are there. A sphere
+    that contains the tool's origin is kept off the table by the tool's box.
     """
 
     def __init__(self, kinematics: Kinematics) -> None:
@@ -64,7 +64,7 @@ class Clearance:
         least_distance = radius[first] + radius[second]
         touching = np.concatenate([least_height, least_distance])
         wanted = touching + MARGIN
-        # 2 · LEAD less: the arm is led to stop LEAD before a limit, and must get home and to rest
+        # 2 · LEAD less: the arm stops LEAD before a limit, but must reach home and its rest pose
         reachable = self._distances(known_poses).min(1) - 2 * LEAD
         #: (c,) m, the smallest allowed distances
         self.least = np.minimum(wanted, reachable)
@@ -83,9 +83,9 @@ class Clearance:
         self.speed[heights:] *= between
 
     def slack(self, q: Array) -> Array:
-        """How much farther than they must be spheres are, (c, k) m, at configurations ``q`` (k, j).
+        """Distances minus the smallest allowed ones, (c, k) m, at configurations ``q`` (k, j).
 
-        It is negative where a constraint is violated.
+        The slack is negative where a constraint is violated.
         """
         slack: Array = self._distances(q) - self.least[:, None]
         return slack
@@ -95,11 +95,11 @@ class Clearance:
 
         Args:
             q: (n, k, j) rad, k configurations of each of n arms.
-            constraint: (m,) which ones are measured, ascending.
-            arm: (m,) at which arm.
+            constraint: (m,) indices of the measured constraints, ascending.
+            arm: (m,) index of the arm.
 
         Returns:
-            Vectors (m, 3, k) m along the distances, and as long, and the distances (m, k) m.
+            Vectors (m, 3, k) m whose lengths are the distances, and the distances (m, k) m.
         """
         n = len(q)
         heights = int(np.searchsorted(constraint, self.heights))

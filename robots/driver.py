@@ -1,4 +1,4 @@
-"""Protocols of the hardware: an arm's driver, a tracker of the object, and what places the object.
+"""Protocols of the hardware: an arm's driver, an object tracker, and an object placer.
 
 A driver wraps the vendor's own client. It runs in the control process, and the controller is its
 only caller: every command that is written has passed the safety gate.
@@ -11,8 +11,8 @@ from robots.arm import ArmSpec
 from robots.signals import Command, JointState, ObjectState
 from robots.world import Start, Task
 
-# rad between a joint and its goal: one that is nearer has reached it. Ours: a soft servo sags under
-# the arm's weight by less, and one that presses at this distance is far below its torque limit.
+# rad: a joint closer to its goal than this has reached it. Ours: a soft servo sags under the arm's
+# weight by less, and a joint that presses at this distance is far below its torque limit.
 REACHED = 0.05
 
 
@@ -25,8 +25,8 @@ class Capabilities:
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
     torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
-    # whether the arm's controller compensates gravity: a joint at rest stands at its setpoint,
-    # whatever it carries, and only contact keeps it off; else it sags below it
+    # whether the arm's controller compensates gravity and load: a joint at rest is then at its
+    # setpoint unless contact keeps it away; otherwise it sags below its setpoint
     holds_weight: bool = False
 
 
@@ -34,10 +34,10 @@ class Driver(Protocol):
     """The connection to one arm's own controller.
 
     Built as ``kind(arm, scene, kind.Options(...))``, where ``Options`` is a dataclass of the
-    driver; building touches no hardware and raises ``BadArgumentError`` for options that make no
-    sense. ``capabilities`` belong to the class. All methods are called from one thread and
-    must return within a tick unless they say otherwise. Each of them may raise ``OSError`` for a
-    lost connection and ``RuntimeError`` for a refusal by the arm; either one stops the arm.
+    driver; building touches no hardware and raises ``BadArgumentError`` for invalid options.
+    ``capabilities`` belong to the class. All methods are called from one thread and must return
+    within a tick unless they say otherwise. Each of them may raise ``OSError`` for a lost
+    connection and ``RuntimeError`` for a refusal by the arm; either one stops the arm.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -59,11 +59,11 @@ class Driver(Protocol):
         ...
 
     def enable(self) -> None:
-        """Switch the motors on where the arm is, so that commands are followed.
+        """Switch the motors on at the arm's present position, so that commands are followed.
 
-        Where they are on already and hold the arm close to their last target, they go on holding
-        that target: a soft arm sags below it, and would be lowered each time it is enabled where it
-        was measured. ``JointState.target`` then says so.
+        Motors that are already on and hold the arm close to their last target keep that target,
+        which ``JointState.target`` then reports. A soft arm sags below its target, and would be
+        lowered each time it is enabled at the measured position.
 
         May block for seconds. Also called to re-enable after ``stop``.
         """
@@ -72,9 +72,9 @@ class Driver(Protocol):
     def read(self) -> JointState:
         """The newest measurement: rad, rad/s, N·m, and the time in s on the controller's clock.
 
-        Its wrench is NaN where the arm measures none.
+        Its wrench is NaN if the arm measures none.
 
-        Where a reading is lost, the previous one is returned again: its stamp does not advance.
+        If a reading is lost, the previous one is returned again; its stamp does not advance.
         """
         ...
 
@@ -85,9 +85,9 @@ class Driver(Protocol):
     def stop(self) -> None:
         """Come to rest, motors on, and ignore commands until ``enable``; may be called twice.
 
-        After it no joint is pulled towards a goal that it has not reached: one that is farther from
-        its goal than ``REACHED`` is held where it is measured, so that an arm that meets something
-        does not press on. Where the arm cannot be measured any more, its last reading counts.
+        Afterwards no joint is pulled towards a goal that it has not reached: a joint farther from
+        its goal than ``REACHED`` is held at its measured position, so that an arm in contact does
+        not continue to press. If the arm can no longer be measured, its last reading is used.
         """
         ...
 
@@ -99,9 +99,9 @@ class Driver(Protocol):
         ...
 
     def disconnect(self) -> None:
-        """Close the connection; nothing moves, and ``stop`` still holds. May block for seconds.
+        """Close the connection; nothing moves, and ``stop`` stays in effect. May block for seconds.
 
-        A watchdog in the arm's own controller stays armed unless the arm is known to stand.
+        A watchdog in the arm's own controller stays armed unless the arm is known to be at rest.
         """
         ...
 

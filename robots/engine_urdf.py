@@ -1,4 +1,4 @@
-"""An arm's URDF as physics engines load it: one text that all of them understand alike."""
+"""An arm's URDF for the physics engines: one text that all of them interpret in the same way."""
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ JOINT_CHILDREN = ("parent", "child", "origin", "limit")
 
 @dataclass(frozen=True)
 class EngineUrdf:
-    """A URDF without anything that engines read differently.
+    """A URDF without anything that engines interpret differently.
 
-    Its meshes are convex hulls in the format OBJ, as engines make of every mesh that collides.
+    Its meshes are convex hulls in the format OBJ; engines use the hull of a colliding mesh anyway.
     """
 
     text: str
@@ -33,7 +33,7 @@ class EngineUrdf:
 
     @contextmanager
     def written(self) -> Iterator[Path]:
-        """The URDF as a file, with its meshes beside it; both are gone afterwards."""
+        """The URDF as a temporary file, with its meshes beside it."""
         with TemporaryDirectory(prefix="pliant-") as name:
             folder = Path(name)
             for mesh, content in self.meshes.items():
@@ -46,9 +46,9 @@ class EngineUrdf:
 def engine_urdf(arm: ArmSpec) -> EngineUrdf:
     """Read an arm's URDF for an engine.
 
-    Joints that the arm does not drive are fixed. Left out is what the engines take from elsewhere
-    or read differently: visuals, which ``appearance.shapes`` reads, friction and damping of joints,
-    which the arm's servos have, and extensions of other programs.
+    Joints that the arm does not drive are fixed. The text leaves out what engines get elsewhere or
+    interpret differently: visuals (see ``appearance.shapes``), joint friction and damping (see the
+    arm's servos), and extensions of other programs.
 
     Raises:
         BadArgumentError: see ``read_arm_tree``; also for a mesh that is missing or unreadable.
@@ -71,7 +71,7 @@ def _engine_link(link: Element, tree: UrdfTree, meshes: dict[str, bytes]) -> Ele
     result = Element("link", name=link.attrib["name"])
     result.extend(link.findall("inertial"))
     for visual in link.findall("visual"):
-        read_geometry(visual, tree.path)  # an arm that cannot be shown is refused at once
+        read_geometry(visual, tree.path)  # refuse an arm that cannot be drawn at once
     for collision in link.findall("collision"):
         origin_transform(collision)
         geometry = read_geometry(collision, tree.path)

@@ -1,7 +1,7 @@
 """Errors that a person can act on. A command prints them as one line; anything else is a bug.
 
-They are defined in the lowest package, so that each package raises the right kind where the error
-becomes known.
+They are defined in the lowest package, so that every package can raise the right kind where the
+error is detected.
 """
 
 
@@ -40,4 +40,4 @@ class DamagedError(PliantError):
 
 
 class ArmError(PliantError, RuntimeError):
-    """The arm cannot go on; the message says in which mode it is and what happened."""
+    """The arm cannot continue; the message gives its mode and what happened."""

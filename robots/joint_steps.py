@@ -11,7 +11,7 @@ from robots.signals import Array, Mask
 
 State = tuple[Array, Array, Array]  # (q, dq, ddq) of the joints, (j, n) each
 
-TINY = 1e-300  # makes 0/0 one, and is negligible beside any other number
+TINY = 1e-300  # added above and below, it makes 0/0 equal to 1 and changes no other quotient
 
 
 class JointSteps:
@@ -33,7 +33,7 @@ class JointSteps:
         ends exactly at the target: a = error/(m + 1) + δ·m/2, with error = (target - dq)/dt and
         m + 1 = ⌊√(2·error/δ + 1/4) + 1/2⌋.
 
-        The joints change in proportion, so that the tool keeps its direction; those that are
+        The joints change in proportion, so that the tool keeps its direction. Joints that are
         ``urgent`` (j, n), because they are near a bound, change as fast as each of them can.
         """
         q, dq, ddq = state
@@ -73,5 +73,5 @@ def per_arm(value: Array, n: int) -> Array:
 
 
 def clip(x: Array, low: Array | float, high: Array | float) -> Array:
-    """As np.clip, in half the time."""
+    """Like np.clip, in half the time."""
     return np.minimum(np.maximum(x, low), high)

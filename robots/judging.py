@@ -1,4 +1,4 @@
-"""Families whose episodes are judged as a whole, such as by how well a path was followed."""
+"""Families whose success depends on a whole episode, such as on how well a path was followed."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -10,7 +10,8 @@ from robots.signals import ArrayLike
 class JudgedByMean(Protocol):
     """A family whose episodes are judged by the mean of its metrics, not by their last state.
 
-    Reports then show the means over the decisions of an episode. One that ends early is no success.
+    Reports then show the means over the decisions of an episode. An episode that ends early is no
+    success.
     """
 
     def episode_success(self, metrics: Mapping[str, ArrayLike]) -> ArrayLike:

@@ -2,7 +2,7 @@
 
 Axes: n configurations, j joints. All results are in the frame of the arm's base.
 
-Every moving link's frame is tilted so that its joint turns it about z (``urdf.MovingLink``). The
+Every moving link's frame is rotated so that its joint turns it about z (``urdf.MovingLink``). The
 pose of link i + 1 in the base frame is then pose_i · Rz(q_i) · fixed_i with a constant fixed_i, and
 Rz needs no matrix product: with a row of pose_i written as (x, y, z, w),
 

@@ -1,4 +1,4 @@
-"""Which spheres of an arm the gate must keep apart, because neither design nor limits do it.
+"""The pairs of spheres that the gate must keep apart, because design and limits do not.
 
 Axes: p spheres, k configurations, j joints.
 """
@@ -11,9 +11,9 @@ from robots.arm import Limits
 from robots.signals import Array, Indices, Mask
 from robots.spheres import MovingSpheres
 
-NEAR = 2  # links at most so many joints apart are left alone where design or limits keep them apart
-# Configurations of each joint between two links, its limits among them. For two joints 30 steps in
-# a turn of 6 rad: a lowest distance is missed by a few mm at most, less than shapes are covered by.
+NEAR = 2  # for links up to so many joints apart, pairs that design or limits keep apart are skipped
+# Samples of each joint between two links, including its limits. For two joints 30 steps in a range
+# of 6 rad: the lowest distance is missed by a few mm at most, less than the covers exceed shapes.
 SAMPLES = {1: 121, 2: 31}
 
 
@@ -22,15 +22,15 @@ def pairs_to_keep_apart(
 ) -> tuple[Indices, Indices]:
     """Pairs of spheres on different links, as their first and second spheres.
 
-    Of links up to ``NEAR`` joints apart two kinds of pairs are left out. Around a joint links touch
-    by design: a sphere that touches the other link at a known pose belongs there, and is not
-    checked against that link. And the joints' limits keep most pairs apart: in no configuration of
-    the joints between the two links do the shapes inside the spheres touch.
+    For links up to ``NEAR`` joints apart, two kinds of pairs are left out. First, links touch by
+    design around a joint: a sphere that touches the other link at a known pose is not checked
+    against that link. Second, the joint limits keep most pairs apart: the shapes inside these
+    spheres touch in no configuration of the joints between the two links.
 
     Args:
         moving: the spheres.
         limits: of the joints' positions.
-        known_poses: (k, j) rad, at which links touch by design alone.
+        known_poses: (k, j) rad, in which links touch only by design.
         margin: m, spheres that are closer count as touching at a known pose.
     """
     link = moving.spheres.link
@@ -68,7 +68,7 @@ def _may_meet(
 ) -> Mask:
     """Pairs of two links whose shapes touch in a configuration of the joints between the links.
 
-    The other joints stay as in ``pose`` (j,), which makes no difference.
+    The other joints stay as in ``pose`` (j,); they do not matter.
     """
     link = moving.spheres.link
     inside = moving.spheres.inside

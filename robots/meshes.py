@@ -1,4 +1,4 @@
-"""Meshes of a URDF: where their files lie, and what is in them."""
+"""Meshes of a URDF: finding their files, and reading them."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 PACKAGE_SCHEMES = ("package", "model")
 METERS = "meters"
-FLAT = 1e-6  # a mesh is flat whose thickness is below this share of its size
+FLAT = 1e-6  # a mesh is flat if its thickness is below this share of its size
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Mesh:
 
     vertices: Array  # (v, 3) m
     faces: NDArray[np.int64]  # (f, 3), vertices of each triangle, counterclockwise from outside
-    color: Color | None = None  # that its file gives it
+    color: Color | None = None  # from its file
 
 
 def find_mesh(filename: str, urdf: Path) -> Path:
     """The file of a mesh that a URDF names.
 
-    A relative path begins at the URDF's folder. ``package://NAME/...`` is looked for in the URDF's
-    folder and all above it, the nearest first: each may be the package, or hold it as NAME.
+    A relative path begins at the URDF's folder. ``package://NAME/...`` is searched for in the
+    URDF's folder and its parents, the nearest first: each may be the package or contain NAME.
 
     Raises:
         BadArgumentError: there is no such file.
@@ -128,7 +128,7 @@ def _load(path: Path) -> "list[Trimesh]":
         scene = trimesh.load_scene(path)
         factor = trimesh.units.unit_conversion(scene.units or METERS, METERS)
         parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
-    except Exception as error:  # each format's parser raises what it happens to meet
+    except Exception as error:  # the parsers of the formats raise errors of many types
         reason = str(error).strip().splitlines()
         words = reason[0] if reason else type(error).__name__
         raise BadArgumentError(f"the mesh {path} cannot be read: {words}") from error

@@ -12,10 +12,10 @@ from robots.signals import Array, Setpoint
 LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
 ARRIVED_TOLERANCE = 1e-3  # rad
-SHORTEST = 1e-6  # rad, of a joint's way: shorter ones bound nothing
+SHORTEST = 1e-6  # rad; a joint that moves by less does not limit the speed
 LAG = 0.02  # rad, how far the setpoint may be behind the plan
 SPEED_SAMPLES = 200  # of a move's planned speed: misses its peak by at most 1 %
-LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad, in which the bound that blocks a setpoint is looked for
+LOOK_AHEAD = (0.05, 0.1, 0.2, 0.4)  # rad ahead, where the bound that blocks a setpoint is searched
 
 
 class Move:
@@ -52,7 +52,7 @@ class Move:
     def __call__(self, time: float, setpoint: Setpoint) -> Array:
         """Joint velocities (1, j) rad/s for the gate, ``time`` s after the start.
 
-        The planned velocity, plus a correction of the setpoint's distance to the plan.
+        The planned velocity, plus a term proportional to the setpoint's distance to the plan.
         """
         q, dq = self._planned(time)
         return dq[None] + RETURN_GAIN * (q[None] - setpoint.q)
@@ -85,7 +85,7 @@ class Move:
         return self._lines[passed].at_time(time_on_line)
 
     def _line_at(self, time: float) -> tuple[int, float]:
-        """How many lines have been passed ``time`` s after the start, and the s on the next one."""
+        """The number of finished lines ``time`` s after the start, and the s on the next line."""
         last = len(self._lines) - 1
         passed = 0
         while passed < last and time > self._lines[passed].duration:
@@ -97,8 +97,8 @@ class Move:
 class _Line:
     """A straight line in joint space from rest to rest, as fast as the slowest joint allows.
 
-    One share of the way is planned for all joints: with Ruckig's synchronization of several joints
-    small ones are at times brought out of proportion, and the tool leaves the line.
+    One share of the path is planned for all joints. With Ruckig's own synchronization of joints,
+    those that move little may get out of proportion, and the tool leaves the line.
     """
 
     def __init__(self, limits: Limits, start: Array, goal: Array) -> None:
@@ -118,7 +118,7 @@ class _Line:
         self.duration: float = self._share.duration  # s
 
     def _slowest(self, limit: Array) -> float:
-        """The limit on the share's derivative that keeps that of every joint, (j,)."""
+        """The limit on the share's derivative with which every joint keeps its ``limit`` (j,)."""
         distance = np.maximum(np.abs(self._way), SHORTEST)
         return float(np.min(LIMIT_FRACTION * limit / distance))
 
@@ -146,9 +146,9 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
 
 
 def explain_block(clearance: Clearance, limits: Limits, q: Array, dq: Array) -> str:
-    """What keeps the arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
+    """What prevents the arm at ``q`` (j,) from moving on with ``dq`` (j,), in words.
 
-    It is the first bound that the joints, the tool or the links would pass a little further on.
+    It is the first bound that the joints, the tool or the links would violate a little further on.
     """
     largest = float(np.abs(dq).max())
     direction = dq / largest if largest > 0 else dq

@@ -1,4 +1,4 @@
-"""How a model for MuJoCo is compiled: without files and words that no user can do something about.
+"""Compiles MuJoCo models, without log files and warnings that a user cannot act on.
 
 MuJoCo is imported late: it is slow to import.
 """
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def compile_model(spec: "mujoco.MjSpec") -> "mujoco.MjModel":
-    """Compile a model; from then on MuJoCo keeps no log file in the user's folder.
+    """Compile a model; from then on MuJoCo writes no log file to the current folder.
 
-    Without that it appends each warning to MUJOCO_LOG.TXT there. They are still printed, and what
-    breaks a simulation is counted by the engine.
+    By default it appends each warning to MUJOCO_LOG.TXT there. Warnings are still printed, and the
+    engine counts those that break a simulation.
     """
     import mujoco
 

@@ -1,6 +1,6 @@
 """Paths from rest to rest around the table and the arm itself, with the tool in its box.
 
-A move may reduce what it violates, such as a tool outside its box, and never make it worse. The
+A move may reduce a violation, such as a tool outside its box, but never increase it. The
 straight line is tried first, then two lines through the home pose, then a search by two trees
 (RRT-Connect: Kuffner and LaValle 2000). Axes: n configurations, j joints, c constraints.
 """
@@ -16,10 +16,10 @@ from robots.errors import ArmError, BadArgumentError
 from robots.signals import Array
 
 # All numbers are ours.
-MARGIN = 0.01  # m, links stay so much farther from the table and each other than the gate demands
+MARGIN = 0.01  # m, by which links stay farther from the table and each other than the gate requires
 TOOL_MARGIN = 0.005  # m, the tool stays so far inside its box
 RESOLUTION = 0.03  # rad, between two configurations that are checked
-TOLERANCE = 1e-9  # m, growth of a violation that is rounding
+TOLERANCE = 1e-9  # m; a smaller growth of a violation is rounding
 TRIES = 2000  # samples until the search gives up
 WAYPOINTS = 32  # most waypoints of a path
 
@@ -28,10 +28,10 @@ BOX = slice(0, 3)
 
 
 class FreeSpace:
-    """What keeps one arm from a configuration: the tool's box, the table and the arm itself.
+    """The constraints on one arm's configuration: the tool's box, the table and the arm itself.
 
-    The distances of links are those that the gate checks, see ``Clearance``, and a margin. What the
-    goal itself needs is allowed.
+    The distances of links are those that the gate checks, see ``Clearance``, plus a margin. Where
+    the goal itself is closer than the margin, that distance is allowed.
     """
 
     def __init__(self, clearance: Clearance, limits: Limits, goal: Array) -> None:
@@ -53,7 +53,7 @@ class FreeSpace:
         self._allowed = self.violations(goal[None])[0]
 
     def violations(self, q: Array) -> Array:
-        """How deep each constraint is violated at ``q`` (n, j), (n, c) m; 0: it holds."""
+        """By how much each constraint is violated at ``q`` (n, j), (n, c) m; 0 where it holds."""
         tool = self._kinematics.position(q)
         outside = np.abs(tool - self._center) - self._half_size
         slack = self._clearance.slack(q)
@@ -65,7 +65,7 @@ class FreeSpace:
         """Refuse a goal (j,) that the gate would not let the arm reach.
 
         Raises:
-            BadArgumentError: the message names joint, box or what a link is close to.
+            BadArgumentError: the message names the joint, the box, or what a link is too close to.
         """
         limits = self.limits
         inside = (goal >= limits.q_low) & (goal <= limits.q_high)  # False for NaN
@@ -83,9 +83,9 @@ class FreeSpace:
             raise BadArgumentError(f"cannot move to {goal}: a link is too close to the {what}")
 
     def passable(self, begin: Array, end: Array, backward: bool = False) -> Array:
-        """The way from ``begin`` (j,) towards ``end`` (j,), as far as no violation grows, (k, j).
+        """The path from ``begin`` (j,) towards ``end`` (j,), as far as no violation grows, (k, j).
 
-        ``backward``: it is to be used from its end to its beginning.
+        ``backward``: the arm will follow it from its end to its beginning.
         """
         distance = float(np.abs(end - begin).max())
         steps = 1 + int(distance / RESOLUTION)
@@ -107,19 +107,19 @@ class FreeSpace:
 
 
 class Tree:
-    """Configurations from which, or from the first of which, all others can be reached."""
+    """A search tree: every node can be reached from the root or, if ``backward``, can reach it."""
 
     def __init__(self, space: FreeSpace, root: Array, backward: bool) -> None:
-        """Begin at ``root`` (j,); ``backward``: its ways lead to the root."""
+        """Begin at ``root`` (j,); ``backward``: the paths lead to the root."""
         self.nodes = root[None]  # (nodes, j)
         self._space = space
         self._parents = [0]
         self._backward = backward
 
     def grow(self, goal: Array) -> bool:
-        """Go from the nearest node towards ``goal`` (j,) as far as possible; whether it got there.
+        """Extend from the nearest node towards ``goal`` (j,); returns whether it was reached.
 
-        Where it got nowhere, the newest node stays the one that it was.
+        If no extension is possible, the newest node stays the same.
         """
         distance = np.linalg.norm(self.nodes - goal, axis=-1)
         nearest = int(distance.argmin())
@@ -131,7 +131,7 @@ class Tree:
         return np.array_equal(way[-1], goal)
 
     def branch(self) -> Array:
-        """The way from the root to the newest node, (k, j)."""
+        """The path from the root to the newest node, (k, j)."""
         node = len(self._parents) - 1
         way = [node]
         while node != 0:

@@ -1,4 +1,4 @@
-"""How much an arm's tool and links can move with each joint at most, in any configuration.
+"""Bounds on how much an arm's tool and links move with each joint, in any configuration.
 
 Axes: j joints. For a hinge a bound is in m/rad, for a prismatic joint a number.
 """
@@ -21,8 +21,8 @@ def tool_speed_bound(chain: SerialChain, limits: Limits) -> Array:
 def tool_curvature_bound(chain: SerialChain, limits: Limits) -> Array:
     """Bounds of the second derivatives |∂²p/∂q_i∂q_k| of the tool's position p, (j, j).
 
-    A hinge turns what it and the joints behind it do to the tool, which changes the direction of
-    their derivative but not its length. A prismatic joint changes neither.
+    A hinge rotates the derivatives of p with respect to itself and to the joints behind it: it
+    changes their direction but not their length. A prismatic joint changes neither.
     """
     first = tool_speed_bound(chain, limits)
     j = len(first)
@@ -37,8 +37,8 @@ def tool_curvature_bound(chain: SerialChain, limits: Limits) -> Array:
 def point_speed_bound(chain: SerialChain, limits: Limits, link: Indices, point: Array) -> Array:
     """Bounds of |∂p/∂q_k| of points p that are fixed to links, (p, j); 0 where k does not move p.
 
-    For a hinge that is the largest distance of the point from the joint's axis, in m/rad; for a
-    prismatic joint, whose travel ``limits`` bound, 1.
+    For a hinge the bound is the point's largest distance from the joint's axis, in m/rad. For a
+    prismatic joint it is 1; ``limits`` bound its travel, which changes the distances.
 
     Args:
         chain: of the arm.
@@ -71,8 +71,8 @@ def point_speed_bound(chain: SerialChain, limits: Limits, link: Indices, point: 
 def second_change(bound: Array, displacement: Array) -> Array:
     """A bound of |p''| on the way p(s), 0 <= s <= 1, of points: (..., n) m.
 
-    It is Σ bound_max(i, k)·|Δq_i|·|Δq_k|: the inner one of two joints turns what the outer one does
-    and leaves its length.
+    It is Σ bound_max(i, k)·|Δq_i|·|Δq_k|: the inner of two joints rotates the derivative with
+    respect to the outer one and keeps its length.
 
     Args:
         bound: (..., j) of |∂p/∂q_k|.

@@ -1,7 +1,7 @@
-"""Tables from public names to objects that are imported only when they are asked for.
+"""Tables from public names to objects, which are imported only when they are looked up.
 
 A name is looked up in three places, in this order: the registry's own table; the entry points of
-installed packages (group ``pliant.families``, ``pliant.methods``, ...); the name itself, where it
+installed packages (group ``pliant.families``, ``pliant.methods``, ...); the name itself, if it
 has the form ``package.module:Attribute``.
 """
 
@@ -134,7 +134,7 @@ class Registry(Mapping[str, Any]):
 
 
 def _explain(path: str) -> str:
-    """Where the package of a failed import was found, if something of its name was found at all."""
+    """Where Python found the package of a failed import, if it found one of that name."""
     package = path.partition(":")[0].partition(".")[0]
     if package not in sys.modules:
         return ""

@@ -64,8 +64,8 @@ def rotation_about(axis: Array, angle: float) -> Array:
 def roll_pitch_yaw(rotation: Array) -> Array:
     """Angles (3,) rad about the fixed axes x, y and z, in this order, that make a rotation (3, 3).
 
-    Roll is computed from what yaw leaves over, so that the three are exact also where they are not
-    unique, at a pitch of 90°.
+    Roll is computed from the rotation that remains after yaw, so that the three angles are exact
+    even at a pitch of 90°, where they are not unique.
     """
     x_axis = rotation[:, 0]
     horizontal = np.hypot(x_axis[0], x_axis[1])

@@ -17,7 +17,7 @@ from robots.tool_box import PROMISE, ToolBox
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
 # How far outside its position limits a joint may start, as a fraction of its range. An arm that
-# rests on a stop or a cradle stands a little beyond: the ViperX in its maker's sleep pose 0.03 rad.
+# rests on a stop or in a cradle may be slightly outside: a ViperX in its sleep pose by 0.03 rad.
 START_TOLERANCE = 0.02
 UNUSABLE = int(Verdict.DROPPED | Verdict.HELD)
 LIMITED = int(Verdict.LIMITED)
@@ -53,8 +53,8 @@ class SafetyGate:
             dt: s between two ticks.
             n: number of arms.
             kinematics: of the tool; None: there is no tool, and its box is not checked.
-            promise: m, how far the tool may get out of its box at most, between two setpoints.
-            keep_links_clear: of the table and of each other.
+            promise: m, the farthest that the tool may leave its box between two setpoints.
+            keep_links_clear: whether links are kept clear of the table and of each other.
 
         Raises:
             BadArgumentError: ``dt`` is not finite and positive, the promise cannot be kept with
@@ -68,7 +68,7 @@ class SafetyGate:
         ddq = limits.ddq
         jerk = limits.jerk
 
-        # s, how long the joints travel on at full speed while the deceleration builds up
+        # s, for which the joints continue at full speed while the deceleration builds up
         build_up = 2 * ddq / jerk
         lag = float(build_up.max()) + 3 * dt
         # s, within which all joints can stop together
@@ -100,7 +100,7 @@ class SafetyGate:
         """Begin at rest at ``q`` (n, j) rad, for all arms or for those in ``mask`` (n,).
 
         A joint may start outside its limits by ``START_TOLERANCE`` of its range, and the tool
-        anywhere outside its box. From there they may come back, but never go further out.
+        anywhere outside its box. From there they may move back, but never further out.
 
         Raises:
             BadArgumentError: a position is further outside its limits, or not a number.
@@ -167,8 +167,8 @@ class SafetyGate:
     def _brake_unless_it_can_stop(self, box: ToolBox, state: State, allowed: Array) -> Mask:
         """Enter ``state``, or brake the arms that could not stop in the box from there, (n,).
 
-        The last state was checked in the same way, so that the arm can brake from there. The
-        velocities ``allowed`` (j, n) rad/s are those that the links are to be kept clear at next.
+        The last state was checked in the same way, so the arm can brake from there. ``allowed``
+        (j, n) rad/s are the velocities for which the links' next forecast is made.
         """
         displacement, time = self._braking.line(state)
         leaves, tool = box.would_leave(self._tool, state[0], displacement, time)
@@ -192,7 +192,7 @@ class SafetyGate:
         return leaves
 
     def _locate_tool(self) -> None:
-        """Compute where the tool is in its box, (3, n) m."""
+        """Compute the tool's position in its box, (3, n) m."""
         if self._box is not None:
             self._tool = self._box.position(self._q)
         if self._links is not None:
@@ -206,8 +206,8 @@ class SafetyGate:
     def _braking_speed(self, distance: Array) -> Array:
         """The highest speed from which a joint stops within ``distance`` (j, n) rad, (j, n) rad/s.
 
-        It solves v²/(2·ddq) + v·T = distance, where T is the time in which all joints stop, so that
-        the joint may also brake together with all others, however fast they are. With
+        It solves v²/(2·ddq) + v·T = distance, where T is the time in which all joints stop. The
+        joint may thus brake together with all others, however fast they are. With
         slack = ddq·T, v = √(slack² + 2·ddq·distance) - slack.
         """
         room = np.maximum(distance, 0.0)

@@ -13,7 +13,7 @@ from robots.arm import Body
 from robots.errors import BadArgumentError
 from robots.signals import Array
 
-ROUNDING = 1e-9  # of the ratio of two time steps
+ROUNDING = 1e-9  # tolerance for the ratio of two time steps
 # How many numbers the size of each kind has, all positive.
 OBJECT_SIZES = {
     "outline": 3,  # half extents of one of the flat shapes in ``sim.outlines``; the task says which
@@ -29,7 +29,7 @@ FIXTURE_SIZES = {
     "cylinder": 2,  # radius and half length, along z
     "height_field": 2,  # half extents of its grid in x and y
 }
-# What a task's parameters may begin with already: an object has another name.
+# Prefixes that a task's parameters use for other things; no object may have such a name.
 RESERVED = ("actuator", "body", "disturbance", "geom", "goal", "joint", "marker", "target")
 
 
@@ -37,8 +37,8 @@ RESERVED = ("actuator", "body", "disturbance", "geom", "goal", "joint", "marker"
 class LooseObject:
     """A body that moves freely. A task's ``NAME.PARAMETER`` replaces a number given here.
 
-    Its frame lies at its centroid. Where two things touch, friction is the product of theirs; a
-    table has 1.
+    Its frame lies at its centroid. The friction coefficient of a contact is the product of the
+    coefficients of the two bodies; a table has 1.
 
     Raises:
         BadArgumentError: a number is impossible, the kind does not exist, or a mesh is missing.
@@ -49,7 +49,7 @@ class LooseObject:
     size: tuple[float, ...]  # see OBJECT_SIZES
     mass: float = 0.3  # kg, evenly distributed
     friction: float = 0.15  # Coulomb's coefficient against a table and a tool
-    restitution: float = 0.3  # of a blow by the body, in [0, 1]
+    restitution: float = 0.3  # of an impact by the body, in [0, 1]
     position: tuple[float, float, float] = (0.5, 0.0, 0.02)  # where a start does not give one
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
 
@@ -81,7 +81,7 @@ class Fixture:
     size: tuple[float, ...] = ()  # see FIXTURE_SIZES
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    friction: float = 1.0  # a factor of the friction of what touches it
+    friction: float = 1.0  # factor; multiplied with the friction of a body that touches it
     # (rows along y, columns along x) m over the position, of a height field
     heights: Array | None = None
     touches_body: bool = True  # whether the body can touch it, not only the objects
@@ -133,15 +133,16 @@ class Scene:
 
     @property
     def contact_substeps(self) -> int:
-        """How many substeps of a blow there are in a usual one."""
+        """The number of contact substeps in a normal substep."""
         if self.contact_timestep is None:
             return 1
         return round(self.timestep / self.contact_timestep)
 
     def with_timestep(self, timestep: float) -> "Scene":
-        """The scene in substeps of another length, s.
+        """The scene with substeps of another length, s.
 
-        Those during a blow stay as they are, or become as much shorter as divides the new ones.
+        Substeps during an impact keep their length, or are shortened so that they divide the new
+        substep.
         """
         fine = self.contact_timestep
         if fine is not None:

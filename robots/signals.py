@@ -95,7 +95,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a loose object of n worlds is put."""
+    """The pose at which a loose object of n worlds is placed."""
 
     pos: Array  # (n, 3) m
     quat: Array | None = None  # (n, 4) w, x, y, z; None: the identity
@@ -103,14 +103,14 @@ class Pose:
 
 @dataclass(frozen=True)
 class ObjectMotion:
-    """Where one loose object of n worlds is, and how it moves."""
+    """Pose and velocity of one loose object of n worlds."""
 
     pos: Array  # (n, 3) m
     quat: Array  # (n, 4) w, x, y, z
     vel: Array  # (n, 6) m/s, rad/s
 
     def take(self, rows: Mask | NDArray[np.int64]) -> "ObjectMotion":
-        """That of some worlds, by mask (n,) or indices."""
+        """The motion in some worlds, by mask (n,) or indices."""
         return ObjectMotion(self.pos[rows], self.quat[rows], self.vel[rows])
 
 
@@ -196,7 +196,7 @@ class JointState:
     tau: Array  # (j,) N·m; NaN where the arm measures none
     stamp: float  # s on the controller's clock; a stamp that does not advance means a dead link
     condition: Condition = Condition.READY
-    # (j,) rad, what the motors pull towards, where the driver knows it: a soft arm sags below it
+    # (j,) rad, the motors' target, if the driver knows it: a soft arm sags below it
     target: Array | None = None
     # (6,) force N and torque N·m of the tool on what it touches, without the weight of the tool
     # itself; along the axes of the base frame, at the origin of the tool's frame, or of a
@@ -204,7 +204,7 @@ class JointState:
     wrench: Array = field(default_factory=no_wrench)
 
     def __post_init__(self) -> None:
-        """Take a bare number as the condition it means; one that means none is an error."""
+        """Convert a bare number to its ``Condition``; an unknown number is an error."""
         known = self.condition in list(Condition)
         condition = Condition(self.condition) if known else Condition.ERROR
         object.__setattr__(self, "condition", condition)

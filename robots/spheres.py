@@ -13,9 +13,9 @@ from robots.rotations import rotation_to_axis
 from robots.signals import Array, Indices
 from robots.urdf import read_chain
 
-PIECE = 0.02  # m, shapes are divided into pieces as long as they are thick, or at least so long
+PIECE = 0.02  # m, shapes are divided into pieces as long as they are thick, but at least this long
 THICKNESS = 0.04  # radius of a link without a shape, as a share of the arm's length
-ROUNDING = 1e-9  # of a number of pieces
+ROUNDING = 1e-9  # tolerance for a number of pieces
 ROD_COLOR = (0.5, 0.5, 0.5)
 
 BASE = -1  # index of the base among the moving links
@@ -28,11 +28,11 @@ class Spheres:
     link: Indices  # (p,) index of the moving link, or BASE
     center: Array  # (p, 3) m in the URDF's frame of that link
     radius: Array  # (p,) m
-    inside: Array  # (p,) m, radius of spheres at the same places that the shapes fill
+    inside: Array  # (p,) m, radius of concentric spheres that lie inside the shapes
 
     @staticmethod
     def cover(arm: ArmSpec) -> "Spheres":
-        """Cover the shapes of an arm's URDF; a link that has none is a rod to the next joint.
+        """Cover the shapes of an arm's URDF; a link without shapes is a rod to the next joint.
 
         Raises:
             BadArgumentError: the URDF has a shape that is not supported, or lacks an element.
@@ -62,7 +62,7 @@ class Spheres:
 
 
 class MovingSpheres:
-    """Where the spheres of an arm are, and how fast its joints can move them."""
+    """The positions of an arm's spheres, and how fast its joints can move them."""
 
     def __init__(self, kinematics: Kinematics) -> None:
         """Cover the arm.
@@ -92,7 +92,7 @@ class MovingSpheres:
         self.speed = point_speed_bound(chain, kinematics.arm.limits, spheres.link, self.center)
 
     def centers(self, q: Array) -> Array:
-        """Where the spheres are in the base's frame at ``q`` (n, k, j) rad, (p, n, 3, k) m."""
+        """The spheres' centers in the base frame at ``q`` (n, k, j) rad, (p, n, 3, k) m."""
         n, k, j = q.shape
         configurations = q.reshape(n * k, j)
         poses = self._kinematics.tilted_poses(configurations)
@@ -134,8 +134,8 @@ def _cover(shape: Shape) -> tuple[Array, float, float]:
     """Spheres that cover a shape.
 
     Returns:
-        Centers (k, 3) m in the shape's frame, the radius m, and that of spheres at the same centers
-        that the shape fills.
+        Centers (k, 3) m in the shape's frame, the radius m, and the radius m of concentric spheres
+        inside the shape.
     """
     if shape.kind == "sphere":
         radius = shape.size[0]
@@ -172,7 +172,7 @@ def _cover_box(size: Array) -> tuple[Array, float, float]:
 
 
 def _middles(length: float, thickness: float) -> Array:
-    """The middles of the pieces, about as long as they are thick, of a length in m."""
+    """The middles of the pieces of a ``length`` in m; a piece is about as long as it is thick."""
     longest = max(thickness, PIECE)
     count = int(np.ceil(length / longest - ROUNDING))
     place: Array = (np.arange(count) + 0.5) / count - 0.5

@@ -1,9 +1,9 @@
 """A push as one action: along which line, and how far.
 
-Straight pushes are what planar pushing is usually planned and learned with (Yu et al. 2016, "More
-than a million ways to be pushed"; Agrawal et al. 2016, "Learning to poke by poking"). Here it is a
-map without memory, as ``robots/strike.py``: what the tool does next follows from where its setpoint
-is, so that the same action, posted again in every control period, carries the push out.
+Planar pushing is usually planned and learned with straight pushes (Yu et al. 2016, "More than a
+million ways to be pushed"; Agrawal et al. 2016, "Learning to poke by poking"). Here a push is a
+memoryless map, like ``robots/strike.py``: the tool's next motion depends on its setpoint only. The
+same action, posted again in every control period, therefore executes the whole push.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class StraightPush(ToolVelocity):
     GAIN = 10.0  # 1/s, of the approach to the start, to the line and to the end
     TRAVEL_SPEED = 0.4  # m/s, at most, back and sideways
     TOLERANCE = 0.004  # m, full speed along the line within it, none beyond twice of it
-    AT_START = 0.01  # m, within it the tool moves sideways at full speed, beyond twice of it not
+    AT_START = 0.01  # m, full speed sideways within it, none beyond twice of it
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class StraightPush(ToolVelocity):
         high = self.spec.high
         offset = np.clip(y, low[0], high[0])
         ahead = x - self._pivot
-        side = np.where(ahead < 0, -1.0, 1.0)  # the line goes on behind the pivot
+        side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * (y - offset), side * ahead)
         values = np.stack([offset, direction, x], -1)
         share = (values - low) / (high - low)

@@ -1,9 +1,9 @@
 """A strike as one action: how fast, and in which direction.
 
 A striking primitive as in Arndt et al. 2019, "Meta reinforcement learning for sim-to-real domain
-adaptation", where a policy chooses a whole shot. Here it is a map without memory: what the tool
-does next follows from where its setpoint is, so that the same action, posted again in every control
-period, carries the strike out.
+adaptation", where a policy chooses a whole shot. Here it is a memoryless map: the tool's next
+motion depends on its setpoint only. The same action, posted again in every control period,
+therefore executes the whole strike.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Strike(ToolVelocity):
     """The tool moves sideways to a line through a pivot, then along it until its box ends.
 
     The line is y = tan(direction) · (x - pivot). With a pivot behind the object's center, the
-    direction also decides where the object's face is met: the further aside, the further sideways
-    it goes. Far from the line the tool moves only sideways; on the line its speed along x is the
-    one of the action. The gate limits acceleration and jerk, so that the tool needs some way to
-    reach that speed.
+    direction also determines where the tool hits the object's face: the further to the side, the
+    further sideways the object goes. Far from the line the tool moves only sideways; on the line
+    its speed along x is that of the action. The gate limits acceleration and jerk, so the tool
+    needs some distance to reach that speed.
     """
 
     ALIGN_GAIN = 15.0  # 1/s, of the return to the line
@@ -69,7 +69,7 @@ class Strike(ToolVelocity):
         pos, _ = self.kinematics.forward(setpoint.q)
         x, y, _ = pos.T
         ahead = x - self._pivot
-        side = np.where(ahead < 0, -1.0, 1.0)  # the line goes on behind the pivot
+        side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * y, side * ahead)
         low = self.spec.low[1]
         high = self.spec.high[1]

@@ -13,8 +13,8 @@ from robots.reach import tool_curvature_bound, tool_speed_bound
 from robots.signals import Array, Mask
 from robots.tool_speed import ToolSpeed, at_shares
 
-PROMISE = 0.002  # m, how far an arm's tool may get out of its box at most
-MARGIN = 0.0005  # m before a face where the tool is led to stop, so that it can move along the face
+PROMISE = 0.002  # m, the farthest that an arm's tool may leave its box between two setpoints
+MARGIN = 0.0005  # m before a face at which the tool is stopped, so that it can move along the face
 ROUNDING = 1e-12  # m
 END = np.array([1.0])  # of a line
 ENDS_OF_HALVES = np.array([0.0, 0.5, 1.0])
@@ -27,8 +27,8 @@ class ToolBox:
     relative to the center of the box.
     """
 
-    # s: the gate slows down this much sooner than it must. Without it the tool would chatter at the
-    # face of the box.
+    # s: the gate slows down this much earlier than necessary. Otherwise the tool would chatter at
+    # the face of the box.
     LEAD_TIME = 0.02
 
     def __init__(
@@ -64,7 +64,7 @@ class ToolBox:
         in_a_tick = limits.dq[:, None] * dt
         between_ticks = self._bulge(in_a_tick)[0]
         beside_line = braking.offset @ tool_speed_bound(chain, limits)
-        #: m, the promise: at most so far the tool gets out of its box, whatever is requested
+        #: m, the promise: the farthest that the tool leaves its box, whatever is requested
         self.promise = float(beside_line + between_ticks)
 
     def position(self, q: Array) -> Array:
@@ -74,10 +74,10 @@ class ToolBox:
         return position
 
     def allowed_fraction(self, q: Array, tool: Array, requested: Array) -> Array:
-        """How much of the velocity ``requested`` keeps the tool's speed, and its box at a stop.
+        """The fraction of the ``requested`` velocity with which the tool keeps its speed and box.
 
-        Where the joints come to rest in this way, the tool travels along a line of which a fraction
-        lies inside the box.
+        While the joints brake from that velocity, the tool travels along a line, of which a
+        fraction lies inside the box.
 
         Args:
             q: (j, n) rad.
@@ -112,14 +112,14 @@ class ToolBox:
     ) -> tuple[Mask, Array]:
         """Whether the tool would leave the box or be too fast on a straight line in joint space.
 
-        It is computed at both ends and in the middle. In between it bulges out of the straight line
-        through these points by no more than its curvature allows. A tool that is already outside
-        may stay as far out as it is, along each axis.
+        The tool's position is computed at both ends and in the middle. In between, its path leaves
+        the straight line through these points by no more than its curvature allows. A tool that is
+        already outside may stay as far outside as it is, along each axis.
 
         Args:
             present: (3, n) m, the tool at the last setpoint.
             q: (j, n) rad, where the line begins: the next setpoint.
-            displacement: (j, n) rad, where it leads.
+            displacement: (j, n) rad, from its beginning to its end.
             time: (n,) s, in which the joints would travel along it without slowing down.
 
         Returns:
@@ -143,7 +143,7 @@ class ToolBox:
 
         Args:
             q: (j, n) rad, where the lines begin.
-            line: (j, n) rad, where they lead.
+            line: (j, n) rad, their displacements.
             time: (n,) s, in which the joints travel along them.
             shares: k places on a line, in [0, 1].
 
@@ -166,7 +166,7 @@ class ToolBox:
         return in_box, speed
 
     def _bulge(self, displacement: Array) -> Array:
-        """How far the tool's path lies beside its chord at most, for displacements (j, n): (n,) m.
+        """The largest distance of the tool's path from its chord for displacements (j, n): (n,) m.
 
         A path p(s), 0 <= s <= 1, with |p''| <= c lies within c/8 of its chord. Here
         c = Σ |∂²p/∂q_i∂q_k|·|Δq_i|·|Δq_k|.
@@ -196,7 +196,7 @@ def fraction_of_speed(inside: Array, time: Array | float, lag: float) -> Array:
     Args:
         inside: share of the line that is free, in [0, 1].
         time: s, half of the time in which they brake.
-        lag: s, in which they go on at full speed.
+        lag: s, for which they continue at full speed.
     """
     allowed = inside * (time + lag)
     half_lag = lag / 2
@@ -208,8 +208,8 @@ def fraction_of_speed(inside: Array, time: Array | float, lag: float) -> Array:
 def _farthest(begin: Array, end: Array, bulge: Array) -> Array:
     """The highest value on paths from ``begin`` to ``end`` (k, 3, n) that bulge by ``bulge`` (n,).
 
-    At w in [0, 1] a path is at most begin + (end - begin)·w + 4·bulge·w·(1 - w). Where it rises or
-    falls by less than 4·bulge, this has its maximum inside, higher than either end.
+    At w in [0, 1] a path is at most begin + (end - begin)·w + 4·bulge·w·(1 - w). If it rises or
+    falls by less than 4·bulge, the maximum lies inside and is higher than either end.
     """
     rise = np.abs(end - begin)
     steepest = 4 * bulge

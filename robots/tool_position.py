@@ -10,7 +10,7 @@ from robots.signals import Array, Setpoint
 class ToolPosition(ToolVelocity):
     """A target position of the tool in the base frame, which its setpoint approaches exponentially.
 
-    Else as ``ToolVelocity``: the orientation is free, and the posture is pulled to the home
+    Otherwise like ``ToolVelocity``: the orientation is free, and the posture is pulled to the home
     position.
     """
 
@@ -29,7 +29,7 @@ class ToolPosition(ToolVelocity):
             limits: with the tool's box and the joints' velocity limits.
             box: (3, 2) m, the positions at actions of -1 and 1.
             speed: m/s along each axis at most.
-            time: s, in which the setpoint covers 63 % of its way.
+            time: s, time constant: the setpoint covers 63 % of its distance in it.
         """
         center = box.mean(1)
         speeds = dict.fromkeys(AXES, (-speed, speed))

@@ -1,4 +1,4 @@
-"""How fast an arm's tool may move, as the safety gate checks it. Batched.
+"""The limit on the speed of an arm's tool, as the safety gate checks it. Batched.
 
 Axes: n arms, j joints; arms come last, as inside the gate.
 """
@@ -12,7 +12,7 @@ from robots.reach import third_change, tool_speed_bound
 from robots.signals import Array, Indices, Mask
 
 LEAD = 0.99  # of the limit, to which a request is slowed down, so that the arm need not brake
-ROUNDING = 1e-9  # of the limit
+ROUNDING = 1e-9  # of the limit, tolerance for rounding errors
 SPACING = 0.5  # of a line, between the places where the speed is computed
 PLACES = np.array([0.0, SPACING, 2 * SPACING])
 STEP = 1e-4  # of a line, for the derivatives there; the error is STEP² of the third derivative
@@ -50,8 +50,8 @@ class ToolSpeed:
     def by_levers(self, displacement: Array, time: Array) -> tuple[Array, Indices]:
         """A first bound of the tool's speed (n,) m/s on a line that takes ``time`` (n,) s.
 
-        It is of the lever arms of the joints. Also the arms whose tool may be too fast by it: for
-        these ``by_derivative`` gives a closer bound.
+        It is computed from the lever arms of the joints. The second result are the arms whose tool
+        may be too fast by this bound; for these ``by_derivative`` gives a closer bound.
         """
         distance = np.abs(displacement)
         highest = self._lever @ distance / time
@@ -59,17 +59,17 @@ class ToolSpeed:
         return highest, np.flatnonzero(too_fast)
 
     def places(self, q: Array, line: Array) -> Array:
-        """Where ``by_derivative`` needs the tool's position, on lines (j, m) from ``q``: (6·m, j).
+        """Configurations (6·m, j) at which ``by_derivative`` needs the tool's position.
 
-        A little before, then a little behind each of ``PLACES``.
+        On lines (j, m) from ``q``, a little before and then a little behind each of ``PLACES``.
         """
         return at_shares(q, line, AROUND_PLACES)
 
     def by_derivative(self, positions: Array, line: Array, time: Array) -> Array:
         """A bound of the tool's speed, (m,) m/s.
 
-        Between two places, ds apart, the derivative p' of the tool's way is at most as long as the
-        longer of those there, and ds²/8 of a bound of p''' more.
+        Between two places that are ds apart, the derivative p' of the tool's path is at most as
+        long as the longer of the two derivatives there, plus ds²/8 times a bound of p'''.
 
         Args:
             positions: (6·m, 3) m of the tool at ``places``.
@@ -88,12 +88,12 @@ class ToolSpeed:
         return bound
 
     def allowed_fraction(self, speed: Array) -> Array:
-        """How much of a velocity at which the tool reaches ``speed`` (n,) m/s is allowed, (n,)."""
+        """The allowed fraction (n,) of a velocity at which the tool reaches ``speed`` (n,) m/s."""
         slower: Array = LEAD * self._limit / (speed + TINY)
         return np.minimum(slower, 1.0)
 
     def is_too_fast(self, speed: Array, moved: Array) -> Mask:
-        """Whether ``speed`` (n,) m/s or a tick's way ``moved`` (3, n) m is too fast, (n,)."""
+        """Whether ``speed`` (n,) m/s or a tick's displacement ``moved`` (3, n) m is too fast."""
         squared = moved * moved
         distance = np.sqrt(squared.sum(0))
         in_tick = distance / self._dt

@@ -1,8 +1,8 @@
-"""An arm's URDF, as the kinematics, every engine and the pictures read it.
+"""Reads an arm's URDF for the kinematics, the engines and the renderings.
 
-Files of vendors hold more than an arm's joints: grippers, joints that mimic others, links without
-mass, meshes in many formats. All readers get the same tree, ``read_arm_tree``, in which every joint
-but the driven ones is fixed, or the same error.
+Files of vendors contain more than an arm's joints: grippers, joints that mimic others, links
+without mass, meshes in many formats. All readers get the same tree from ``read_arm_tree``, in which
+every joint except the driven ones is fixed, or the same error.
 """
 
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ class SerialChain:
 def read_arm_tree(arm: ArmSpec) -> UrdfTree:
     """An arm's URDF in which every joint is fixed that the arm does not drive.
 
-    Links that have no mass say so by an <inertial>: PyBullet takes 1 kg where there is none.
+    A link without mass gets an <inertial> with zero mass, because PyBullet assumes 1 kg otherwise.
 
     Raises:
         BadArgumentError: the URDF does not fit the arm, or cannot be simulated. The message names
@@ -119,10 +119,10 @@ def mass_and_center(link: Element) -> tuple[float, Array]:
 
 
 def _complete_inertial(link: Element) -> None:
-    """Check a link's mass and inertia; one without a mass gets an <inertial> that says so.
+    """Check a link's mass and inertia; a link without <inertial> gets one with zero mass.
 
     Raises:
-        BadArgumentError: no body can have these numbers.
+        BadArgumentError: the numbers are physically impossible.
     """
     inertial = link.find("inertial")
     if inertial is not None:
@@ -139,7 +139,7 @@ def _complete_inertial(link: Element) -> None:
 
 
 def _check_inertia(inertia: Element) -> None:
-    """Check that a body can have an <inertia>.
+    """Check that an <inertia> is physically possible.
 
     Each principal moment is positive, and not above the sum of the other two.
     """
@@ -148,7 +148,7 @@ def _check_inertia(inertia: Element) -> None:
     moments = np.linalg.eigvalsh(matrix)
     smallest, middle, largest = moments.tolist()
     is_diagonal = not any((xy, xz, yz))
-    margin = 0.0 if is_diagonal else ROUNDING * largest  # engines diagonalize it in their own ways
+    margin = 0.0 if is_diagonal else ROUNDING * largest  # engines diagonalize it differently
     if smallest <= 0 or smallest + middle < largest + margin:
         raise BadArgumentError(
             f"no body has the principal moments of inertia {smallest:g}, {middle:g} and "
@@ -157,7 +157,7 @@ def _check_inertia(inertia: Element) -> None:
 
 
 def _check_masses(tree: UrdfTree, arm: ArmSpec) -> None:
-    """Check that every driven joint moves a mass of its own; else its motion is undefined."""
+    """Check that every driven joint moves a mass of its own; otherwise its motion is undefined."""
     masses = dict.fromkeys(arm.joints, 0.0)
     for name, (index, _) in tree.link_frames(arm.joints).items():
         if index >= 0:

@@ -13,14 +13,14 @@ from robots.rotations import rotation_about
 from robots.signals import Array
 
 ROOT_TAG = "robot"
-XACRO = "xacro}"  # in the tag of every element that xacro would expand
+XACRO = "xacro}"  # part of the tag of every element that xacro would expand
 
 
 def parse_urdf(path: Path) -> Element:
     """The <robot> of a URDF.
 
     Raises:
-        BadArgumentError: there is no such file, or it is no URDF.
+        BadArgumentError: there is no such file, or it is not a URDF.
     """
     try:
         root = ElementTree.parse(path).getroot()
@@ -37,7 +37,7 @@ def parse_urdf(path: Path) -> Element:
 
 @contextmanager
 def errors_about(subject: str) -> Iterator[None]:
-    """Put what an error is about, such as a file or a joint, at the front of its message."""
+    """Prefix an error's message with its subject, such as a file or a joint."""
     try:
         yield
     except BadArgumentError as error:
@@ -45,7 +45,7 @@ def errors_about(subject: str) -> Iterator[None]:
 
 
 def describe(element: Element) -> str:
-    """How messages call a <link> or <joint>: ``joint 'elbow'``."""
+    """The name of a <link> or <joint> in messages: ``joint 'elbow'``."""
     name = element.attrib.get("name", "")
     return f"{element.tag} {name!r}"
 

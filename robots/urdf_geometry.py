@@ -1,4 +1,4 @@
-"""The solids that a URDF shows or lets collide: primitives, and meshes in files."""
+"""The visible and the colliding solids of a URDF: primitives, and meshes in files."""
 
 from dataclasses import dataclass
 from pathlib import Path

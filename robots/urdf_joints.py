@@ -1,8 +1,8 @@
 """The joints of a URDF: those that an arm drives are checked, all others are made fixed.
 
-A joint that the arm does not drive, such as a finger of its gripper, stays where ``ArmSpec.held``
-says; without a word there, at 0 or the limit nearest to 0. A joint with <mimic> stays where the
-joint that it follows puts it.
+A joint that the arm does not drive, such as a finger of its gripper, stays at the position in
+``ArmSpec.held``; without an entry there, at 0 or the limit nearest to 0. A joint with <mimic> stays
+at the position that follows from the joint it mimics.
 """
 
 from xml.etree.ElementTree import Element, SubElement
@@ -25,7 +25,7 @@ from robots.urdf_elements import (
 from robots.urdf_tree import UrdfTree, joint_axis, moves
 
 LIMIT_ATTRIBUTES = ("lower", "upper", "effort", "velocity")
-ROUNDING = 1e-6  # by which an arm's limits may exceed those of its URDF, which are often rounded
+ROUNDING = 1e-6  # by which an arm's limits may exceed its URDF's, which are often rounded
 
 
 def check_driven_joints(tree: UrdfTree, arm: ArmSpec) -> None:
@@ -53,7 +53,7 @@ def hold_other_joints(tree: UrdfTree, arm: ArmSpec) -> None:
     """Make every joint fixed that the arm does not drive, where it is held.
 
     Raises:
-        BadArgumentError: such a joint has no place to stay, or ``arm.held`` names another joint.
+        BadArgumentError: such a joint has no valid position, or ``arm.held`` names another joint.
     """
     held = [name for name, joint in tree.joints.items() if moves(joint) and name not in arm.joints]
     for name in arm.held:
@@ -70,7 +70,7 @@ def hold_other_joints(tree: UrdfTree, arm: ArmSpec) -> None:
 
 
 def _is_held(joint: Element, arm: ArmSpec) -> bool:
-    """Whether a joint between base and tool stays still: by the arm's word, or as a follower.
+    """Whether a joint between base and tool is fixed: by ``ArmSpec.held``, or as a follower.
 
     Raises:
         BadArgumentError: the arm drives a joint that follows another one.
@@ -110,7 +110,7 @@ def _check_limit(joint: Element, arm: ArmSpec, i: int) -> None:
 
 
 def _held_position(joint: Element, tree: UrdfTree, arm: ArmSpec) -> float:
-    """Where a joint stays that is not driven, rad or m."""
+    """The position of a joint that is not driven, rad or m."""
     follows = joint.find("mimic") is not None
     if follows and joint.attrib["name"] in arm.held:
         raise BadArgumentError(f"{arm.name} holds it, but it follows another joint by <mimic>")
@@ -143,7 +143,7 @@ def _leader(mimic: Element, tree: UrdfTree, arm: ArmSpec) -> Element:
 
 
 def _own_position(joint: Element, arm: ArmSpec) -> float:
-    """Where a joint without <mimic> stays."""
+    """The position of a joint without <mimic> that is not driven."""
     limit = joint.find("limit")
     lower = -np.inf
     upper = np.inf

@@ -1,4 +1,4 @@
-"""A URDF as a tree: its links, and the joints that hang them on one another."""
+"""A URDF as a tree of links and of the joints that connect them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class UrdfTree:
         return chain
 
     def link_frames(self, driven: tuple[str, ...]) -> dict[str, tuple[int, Array]]:
-        """Where every link is attached while all joints but the driven ones stay still.
+        """The driven joint that every link moves with, and the link's pose there.
 
         Returns:
             By the link's name: index of the driven joint that moves it, -1 for the base, and its
@@ -137,7 +137,7 @@ def _check_joint(joint: Element, links: dict[str, Element]) -> None:
 
 
 def _base_first(joints: dict[str, Element], base: str) -> dict[str, Element]:
-    """The joints that hang on the base: breadth first, in the order of the file."""
+    """The joints connected to the base: breadth first, in the order of the file."""
     in_order: dict[str, Element] = {}
     waiting = [base]
     while waiting:

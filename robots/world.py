@@ -20,7 +20,7 @@ from robots.signals import Array, ArrayLike, Mask, Pose, Signals, Spec
 
 @dataclass(frozen=True)
 class Task:
-    """n tasks: the numbers in which one world differs from another, as data.
+    """n tasks as data: the parameters that differ between worlds.
 
     A parameter's name is dotted, and its first part says what uses it: an object's name, ``joint``,
     ``actuator``, ``body`` and ``geom`` are physics, written into the engine's model;
@@ -30,7 +30,7 @@ class Task:
 
     names: tuple[str, ...]  # p parameters
     values: Array  # (n, p)
-    ids: NDArray[np.int64]  # (n,), the same where a task is visited again
+    ids: NDArray[np.int64]  # (n,), the same id if a task is visited again
 
     def __post_init__(self) -> None:
         """Check that the shapes fit; BadArgumentError where they do not."""
@@ -88,9 +88,9 @@ class Step:
     obs: Array  # (n, o), after the action
     reward: Array  # (n,)
     terminated: Mask  # (n,), the task itself has ended: the value of this state is 0
-    truncated: Mask  # (n,), only the time is up: the value of this state counts
+    truncated: Mask  # (n,), time limit: the value of this state is bootstrapped
     success: Mask  # (n,), the goal is met in this state
-    applied: Array  # (n, a) in [-1, 1], mean of what reached the joints: perhaps delayed
+    applied: Array  # (n, a) in [-1, 1], mean action that reached the joints, perhaps delayed
     verdict: NDArray[np.int64]  # (n,) Verdict flags of all ticks of the action
     stamp: Array  # (n,) s since the episode began
 
@@ -127,7 +127,7 @@ class Family(Protocol):
 
     @property
     def action(self) -> ActionMap:
-        """What an action (a,) in [-1, 1] asks of the joints."""
+        """The map from an action (a,) in [-1, 1] to a joint command."""
         ...
 
     @property
@@ -142,7 +142,7 @@ class Family(Protocol):
 
     @property
     def action_repeat(self) -> int:
-        """Control periods that an action is held for; a policy decides once in so many."""
+        """The number of control periods for which an action is held."""
         ...
 
     @property
@@ -169,7 +169,7 @@ class Family(Protocol):
     def goal_names(self) -> tuple[str, ...]:
         """Columns of an observation that are the goal: only the reward depends on them.
 
-        Methods may exchange the goals of transitions and compute the rewards anew.
+        Methods may relabel transitions with other goals and recompute their rewards.
         """
         ...
 
@@ -180,10 +180,10 @@ class Family(Protocol):
 
     @property
     def training_reward(self) -> RewardFunction | None:
-        """What actors and critics may learn from in training, where the task is known.
+        """A dense reward for actors and critics in training, where the task is known.
 
-        For rewards that are too sparse to be found by chance; beliefs are told the true reward.
-        None: there is only the one reward.
+        For rewards that are too sparse to be found by chance; beliefs read the true reward.
+        None: there is no other reward.
         """
         ...
 
@@ -201,18 +201,18 @@ class Family(Protocol):
 
     @property
     def observes_state(self) -> bool:
-        """Whether an observation tells the whole state, so that ``state_of`` can be asked."""
+        """Whether an observation determines the whole state, so that ``state_of`` works."""
         ...
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The state that observations (n, o) show, to continue a simulation from.
+        """The state that belongs to observations (n, o), to continue a simulation from.
 
         Returns:
-            The tasks with all that is visible of them, such as a target, set as it was observed;
+            The tasks, with their observed parameters, such as a target, set to the observed values;
             and the start that has these observations.
 
         Raises:
-            NotImplementedError: an observation does not tell the state (``observes_state``).
+            NotImplementedError: observations do not determine the state (``observes_state``).
         """
         ...
 
@@ -248,14 +248,14 @@ class Family(Protocol):
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
         """Physical quantities of an episode's last state (..., o), by name.
 
-        They tell how well the task was solved without knowledge of the reward. A name ends in its
-        SI unit: ``{"distance_m": ...}``. Each value is (...,).
+        They show how well the task was solved to somebody who does not know the reward. A name ends
+        in its SI unit: ``{"distance_m": ...}``. Each value is (...,).
         """
         ...
 
 
 class World(Protocol):
-    """n tasks that actions are carried out in: a batch of simulations, or one arm."""
+    """n tasks in which a policy acts: a batch of simulations, or one arm."""
 
     @property
     def n(self) -> int:
@@ -290,7 +290,7 @@ class World(Protocol):
 
         Raises:
             BadArgumentError: the actions have another shape.
-            ArmError: the arm cannot go on.
+            ArmError: the arm cannot continue.
         """
         ...
 

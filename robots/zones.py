@@ -1,6 +1,6 @@
-"""Where an arm has room for a kind of task: numbers of its catalog entry, all in its base frame.
+"""Zones: free space for a kind of task, in an arm's catalog entry and in the arm's base frame.
 
-A family of tasks takes any arm that has the zone it needs.
+A family of tasks runs on any arm that has the zone it needs.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The contact between a tool and a loose object: a spring and a damper, alike in every engine."""
+"""The contact between tool and loose object: a spring and a damper, the same in every engine."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from robots.signals import Array
 
 # s, half a period of the contact's spring between body and object, as of a tip of soft silicone:
 # for 0.3 kg about 3.5 kN/m. Hertz's F = 4/3 · E / (1 - 0.25) · √R · δ^1.5 gives as much for a ball
-# of R = 20 mm pressed in by δ = 5 mm, at E = 0.19 MPa. Its maker (Smooth-On) gives a modulus at
+# of R = 20 mm pressed in by δ = 5 mm, at E = 0.19 MPa. Smooth-On gives a modulus at
 # 100 % strain of 0.15 MPa for Dragon Skin 10 and of 0.34 MPa for Dragon Skin 20.
 STRIKE_TIME = 0.030
 

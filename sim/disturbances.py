@@ -1,11 +1,11 @@
 """Disturbances between a policy and its world: delayed actions, degraded or lost observations.
 
-Each is a task parameter, and absent where the task does not name it:
+Each is a task parameter; a task without the parameter does not have the disturbance:
 
 ``disturbance.latency``   s from posting an action to its effect
 ``disturbance.noise``     standard deviation of an observation, as a share of half its range
 ``disturbance.quantum``   resolution of an observation, as a share of half its range
-``disturbance.dropout``   probability that an observation is lost, and the last one is repeated
+``disturbance.dropout``   probability that an observation is lost; the last one is then repeated
 """
 
 import numpy as np
@@ -62,7 +62,7 @@ class Disturbances:
         self._degrades_observations = any(value.any() for value in degrading)
 
     def _resize_history(self) -> None:
-        """Remember as many actions as the largest latency needs."""
+        """Keep as many past actions as the largest latency needs."""
         longest = self._latency.max(initial=0.0)
         periods = np.ceil(longest / self._dt)
         length = 1 + int(periods)
@@ -79,14 +79,14 @@ class Disturbances:
     def action(self, elapsed: float) -> Array:
         """The actions (n, a) in effect ``elapsed`` s after the newest was posted.
 
-        Of an action that is m control periods old, m·dt + elapsed have passed: the newest one for
-        which that is at least the latency is in effect.
+        An action that is m control periods old was posted m·dt + elapsed s ago. The newest action
+        for which this is at least the latency is in effect.
         """
         newest: Array = self._posted[0]
         if not self._delays_actions:
             return newest
         remaining = np.maximum(self._latency - elapsed, 0)
-        rounding = 1e-9  # periods, an error this small is not a period
+        rounding = 1e-9  # periods, tolerance for rounding errors
         periods = np.ceil(remaining / self._dt - rounding)
         age = periods.astype(int)
         in_effect: Array = self._posted[age, self._rows]

@@ -7,5 +7,5 @@ GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 
 
 def wanted_platform() -> str:
-    """What MUJOCO_GL says, as MuJoCo reads it; empty where it is not set."""
+    """The value of MUJOCO_GL, as MuJoCo reads it; empty if it is not set."""
     return os.environ.get("MUJOCO_GL", "").lower().strip()

@@ -49,8 +49,9 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
 
     ``info`` holds, with Gymnasium's masks ``_NAME``:
 
-    - ``task`` (n, p): the true parameters, in the order of ``task_names``. They are repeated by
-      ``reset(options={"task": info["task"]})``, and with the same seed so is the whole episode;
+    - ``task`` (n, p): the true parameters, in the order of ``task_names``.
+      ``reset(options={"task": info["task"]})`` repeats the task; with the same seed it repeats the
+      whole episode;
     - ``task_names``: for each world the tuple of p parameter names;
     - after a step ``success`` (n,) bool, ``applied`` (n, a), the action as it reached the joints,
       and ``verdict`` (n,), what the safety gate did, as flags of ``robots.signals.Verdict``.
@@ -82,13 +83,13 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
             engine: ``"mujoco"``, ``"bullet"`` or ``"ideal"``; None takes the first that supports
                 the family's scene.
             split: tasks are drawn from ``"train"`` or from ``"heldout"``.
-            render_mode: ``"rgb_array"``, or None where nothing is rendered.
+            render_mode: ``"rgb_array"``, or None for no rendering.
             autoreset_mode: ``"NextStep"``, ``"SameStep"`` or ``"Disabled"``, Gymnasium's modes.
-            arm: of a family that takes one, such as ``"reach"``; None: the family's own.
+            arm: for a family that runs on several arms, such as ``"reach"``; None: its default.
 
         Raises:
             UnknownNameError: there is no such family or arm.
-            BadArgumentError: engine, split or mode are not possible; the message lists what is.
+            BadArgumentError: engine, split or mode is not possible; the message lists the choices.
         """
         heldout(split)  # raises if there is no such split
         if render_mode is not None and render_mode not in RENDER_MODES:
@@ -122,7 +123,7 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
             seed: of tasks, starts and disturbances; None continues the random numbers.
             options: ``"task"``: parameters (n, p) or (p,) in the order of ``task_names``, or a
                 dict of them by name; without it tasks are drawn. ``"reset_mask"`` (n,) bool: the
-                worlds that begin an episode; the others go on.
+                worlds that begin an episode; the others continue.
 
         Raises:
             BadArgumentError: the task has other parameters, another shape, or is not finite.
@@ -169,7 +170,7 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
         """One picture (h, w, 3) of each world; None without ``render_mode="rgb_array"``."""
         if self.render_mode is None:
             return None
-        from sim.rendering import render_frame  # brings renderers that training does not need
+        from sim.rendering import render_frame  # imports renderers that training does not need
 
         return tuple(render_frame(self.world, row) for row in range(self.num_envs))
 
@@ -180,8 +181,8 @@ class FamilyVectorEnv(VectorEnv[Observation, Array, Any]):
     def _begin(self, mask: Mask, requested: TaskRequest | None = None) -> Observation:
         """Begin an episode in some worlds.
 
-        Tasks are drawn even where they are given, so that a seed leads to the same start and the
-        same disturbances either way.
+        Tasks are drawn even if they are given, so that a seed leads to the same starts and the same
+        disturbances in both cases.
         """
         rng = self.np_random
         family = self.world.family

@@ -1,4 +1,4 @@
-"""Tasks and ``info`` in Gymnasium's form: arrays that lead with n worlds, each with a mask."""
+"""Tasks and ``info`` in Gymnasium's form: arrays with n worlds first, each with a mask."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -60,7 +60,7 @@ def step_info(step: Step, valid: Mask) -> Info:
 
 
 def with_masks(values: Info, mask: Mask) -> Info:
-    """Add to every value which worlds it is valid for, as ``_NAME``: Gymnasium's convention."""
+    """Add a mask ``_NAME`` of the worlds for which each value is valid: Gymnasium's convention."""
     return values | {f"_{name}": mask for name in values}
 
 

@@ -27,10 +27,10 @@ class TrialWrapper(
 ):
     """Several episodes of one task as one long episode.
 
-    Where an episode ends and another one follows, ``step`` returns the first observation of the
-    next episode, with the last reward and a done flag of 1. The trial ends as its last episode
-    does, ``terminated`` or ``truncated``. ``info["episode"]`` counts the
-    episodes of the trial from 0. ``reset(options={"task": ...})`` works as without the wrapper.
+    If an episode ends and another one follows, ``step`` returns the first observation of the next
+    episode, with the last reward and a done flag of 1. The trial ends like its last episode,
+    ``terminated`` or ``truncated``. ``info["episode"]`` counts the episodes of the trial from 0.
+    ``reset(options={"task": ...})`` works as without the wrapper.
 
     The wrapped environment reports its task in ``info["task"]`` and accepts ``options["task"]``.
     """
@@ -55,7 +55,7 @@ class TrialWrapper(
         return first_observation(obs, self._space), info
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, Info]:
-        """One control period; begins the next episode of the trial where one ends."""
+        """One control period; if an episode ends, the next episode of the trial begins."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         info["episode"] = self._episode
         done = terminated or truncated
@@ -71,7 +71,7 @@ class TrialWrapper(
 
 
 class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, Any]):
-    """A ``TrialWrapper`` for a vector of worlds, which begins a new trial where one ends.
+    """A ``TrialWrapper`` for a vector of worlds; when a trial ends, the next one begins.
 
     The wrapped environment is made with ``autoreset_mode="Disabled"``, because this wrapper decides
     when a world begins an episode of the same task and when one of a new task:
@@ -139,7 +139,7 @@ class TrialVectorWrapper(VectorWrapper[Observation, Array, Observation, Array, A
     def _begin_trials(
         self, over: Mask, extended: Observation, info: Info
     ) -> tuple[Observation, Info]:
-        """Begin trials of new tasks; keeps the last observation and info of those that ended."""
+        """Begin trials of new tasks; ``info`` keeps the last observation and info of ended ones."""
         obs, begun = self.env.reset(options={"reset_mask": over})
         self._task = begun["task"]
         info = final_info(extended, info, over)

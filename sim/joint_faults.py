@@ -1,9 +1,9 @@
 """Joints that do not move as commanded: dead, weak or inverted ones.
 
-A fault is a task parameter, and absent where the task does not name it:
+A fault is a task parameter; a task without the parameter does not have the fault:
 
-``disturbance.gain.JOINT``   the joint's motion as a factor of the commanded one: 1 as commanded, 0
-                             none, as if braked, negative the other way
+``disturbance.gain.JOINT``   factor of the joint's commanded motion: 1 healthy, 0 no motion, as if
+                             braked, negative in the other direction
 
 Axes: n worlds, k ticks, j joints.
 """
@@ -22,10 +22,10 @@ def gain_name(joint: str) -> str:
 
 
 class JointFaults:
-    """Turns what the gate commands the joints of n worlds into what faulty joints do.
+    """Turns the gate's commands for the joints of n worlds into the motion of faulty joints.
 
     A joint with gain g that began an episode at q0 and is commanded to q goes to q0 + g·(q - q0),
-    or to its limit where that lies beyond. The gate does not know: it limits what is commanded.
+    or to its limit if that lies beyond it. The gate does not know the fault: it limits the command.
     """
 
     def __init__(self, body: Body, n: int) -> None:
@@ -62,11 +62,11 @@ class JointFaults:
         self._start[rows] = driven[rows]
 
     def restart(self, q: Array) -> None:
-        """Count motion from ``q`` (n, j) rad or m on: joints were stopped there, and hold."""
+        """Measure motion from ``q`` (n, j) rad or m, where the joints were stopped and hold."""
         self._start = q.copy()
 
     def __call__(self, command: Setpoint | Torque) -> Setpoint | Torque:
-        """What the joints do under a command with fields (k, n, j); it has such fields, too.
+        """The motion of the joints under a command; both have fields (k, n, j).
 
         Raises:
             BadArgumentError: a joint that is driven by a torque has a fault.

@@ -1,8 +1,8 @@
-"""An arm under low gains, with viscous friction in its joints and a payload at its tool.
+"""An arm with low servo gains, viscous friction in its joints and a payload at its tool.
 
-The weight of the arm itself is compensated, as always in training; that of the payload is not. Two
-parts make up the payload, on either side of the tool along a horizontal line away from the base:
-their masses decide its mass and its center of mass.
+The weight of the arm itself is compensated, as always in training; the weight of the payload is
+not. The payload consists of two parts, on either side of the tool along a horizontal line away from
+the base. Their masses determine the payload's mass and center of mass.
 """
 
 from dataclasses import dataclass, fields
@@ -21,7 +21,7 @@ PARTS = {"payload_front": 0.1, "payload_back": -0.1}
 MAX_OFFSET = 0.099  # m, of the center of mass from the tool: both parts have some mass
 INERTIA = 4e-4  # kg·m² about a part's own center, as of a cube of 1 kg and 5 cm
 
-# All ours. Joints of a Panda have 120 to 218 N·m/rad; its maker's example of impedance control,
+# All ours. Joints of a Panda have 120 to 218 N·m/rad; Franka's own example of impedance control,
 # libfranka's joint_impedance_control.cpp, has 600 in the shoulder and 50 in the last joint.
 STIFFNESS = 2.5  # 1/rad, of all joints, as a share of the strongest joint's torque limit
 MOST_STIFFNESS = 10.0  # 1/rad, as a share of a joint's own torque limit
@@ -80,10 +80,10 @@ def _outward_axis(arm: ArmSpec, q: Array) -> Array:
 def payload_torque(
     arm: LoadedArm, kinematics: Kinematics, q: Array, mass: Array, center: Array
 ) -> Array:
-    """The torques that hold payloads against gravity, (n, j) N·m: the virtual work of a fall.
+    """The torques that hold payloads against gravity, (n, j) N·m, by virtual work.
 
     Args:
-        arm: that carries them.
+        arm: the arm that carries them.
         kinematics: of the arm.
         q: (n, j) rad.
         mass: (n,) kg.
@@ -102,10 +102,10 @@ def payload_torque(
 
 
 def static_sag(arm: LoadedArm, q: Array, mass: float, center: float, gain: float) -> float:
-    """How far the tool of an arm at rest hangs below its setpoint q (j,), m, to first order.
+    """How far the tool of an arm at rest sags below its setpoint q (j,), m, to first order.
 
     Args:
-        arm: that carries the payload.
+        arm: the arm that carries the payload.
         q: (j,) rad.
         mass: kg.
         center: m, see ``payload_torque``.
@@ -125,12 +125,12 @@ def static_sag(arm: LoadedArm, q: Array, mass: float, center: float, gain: float
 
 
 def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:
-    """The factors of the masses of ``PARTS`` that make up payloads.
+    """The factors of the masses of ``PARTS`` that give payloads their mass and center of mass.
 
     The parts' masses are m·(1 ± center / offset) / 2.
 
     Args:
-        arm: that carries them.
+        arm: the arm that carries them.
         mass: (n,) kg.
         center: (n,) m, from the tool to the center of mass, along the arm's ``payload_axis``.
 
@@ -147,7 +147,7 @@ def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:
 
 @body_model.register
 def _(body: LoadedArm) -> mujoco.MjSpec:
-    """The arm's model, with friction in its joints and a payload that nothing compensates."""
+    """The arm's model, with friction in its joints and a payload without gravity compensation."""
     model_of_arm = body_model.dispatch(ArmSpec)
     spec: mujoco.MjSpec = model_of_arm(body)
     for name, friction in zip(body.joints, body.friction.tolist(), strict=True):
@@ -165,5 +165,5 @@ def _(body: LoadedArm) -> mujoco.MjSpec:
 
 @follows_setpoints.register
 def _(body: LoadedArm) -> bool:
-    """No: without physics it would neither sag nor lag."""
+    """False: without physics the arm would neither sag nor lag."""
     return False

@@ -63,7 +63,7 @@ class Inertia:
 
 @dataclass(frozen=True)
 class Objects:
-    """All that an engine must know of one loose object in n tasks."""
+    """Everything that an engine needs to know about one loose object in n tasks."""
 
     parameters: dict[str, Array]  # every name of ``defaults``, (n,) each
     parts: Parts
@@ -81,7 +81,7 @@ class Hull:
 
 
 def describe(item: LooseObject, task: Task) -> Objects:
-    """An object as n tasks change it.
+    """An object with the parameters of n tasks.
 
     Raises:
         BadArgumentError: a shape code does not exist, or the mesh cannot be read.
@@ -92,7 +92,7 @@ def describe(item: LooseObject, task: Task) -> Objects:
 
 
 def defaults(item: LooseObject) -> dict[str, float]:
-    """Every parameter of an object as its scene gives it; a task calls it ``NAME.PARAMETER``."""
+    """Every parameter of an object with its value in the scene; in a task: ``NAME.PARAMETER``."""
     values = dict(zip(SIZE_NAMES[item.kind], item.size, strict=False))
     if item.kind == "outline":
         values["shape"] = 0.0
@@ -103,7 +103,7 @@ def defaults(item: LooseObject) -> dict[str, float]:
 
 
 def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
-    """Every name of ``defaults``, (n,) each; from the task where it names it."""
+    """Every parameter in ``defaults``, (n,) each: the task's value, else the scene's."""
     values = {}
     for name, default in defaults(item).items():
         full_name = f"{item.name}.{name}"
@@ -168,7 +168,7 @@ def volume(kinds: tuple[str, ...], size: Array) -> Array:
 def inertia(item: LooseObject, p: dict[str, Array], geometry: Parts) -> Inertia:
     """Mass properties at uniform density; an offset of the center of mass does not change moments.
 
-    Where the two bars of a cross overlap, the overlap counts twice: a hub.
+    The overlap of the two bars of a cross counts twice, like a hub.
     """
     mass = p["mass"]
     if item.kind == "mesh":
@@ -226,7 +226,7 @@ def _moments_per_mass(kind: str, size: Array) -> Array:
 
 
 def _steiner_per_mass(pos: Array) -> Array:
-    """What a mass of 1 kg at ``pos`` adds to the tensor about the origin: |r|²·1 - r·rᵀ."""
+    """The inertia tensor of a point mass of 1 kg at ``pos`` about the origin: |r|²·1 - r·rᵀ."""
     squared = (pos**2).sum(-1)
     outer = pos[..., :, None] * pos[..., None, :]
     return np.asarray(squared[..., None, None] * np.eye(3) - outer)

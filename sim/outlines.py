@@ -1,7 +1,7 @@
 """The flat shapes of objects: the footprints of boxes, crosses, cylinders, Ls and Ts. Pure NumPy.
 
-Each is made of up to three parts: two boxes and an upright cylinder. Parts that a shape does not
-need are tiny and hidden inside the first one that it uses. Axes: n objects, 3 parts.
+Each consists of up to three parts: two boxes and an upright cylinder. Parts that a shape does not
+need are tiny and hidden inside the first part that it uses. Axes: n objects, 3 parts.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ def outline_parts(p: dict[str, Array]) -> tuple[Array, Array, Mask]:
     """The parts of flat objects with parameters (n,) each.
 
     Returns:
-        Sizes as of MuJoCo's geoms, (n, 3, 3) m; centers, (n, 3, 3) m; and which parts are used,
-        (n, 3).
+        Sizes as for MuJoCo's geoms, (n, 3, 3) m; centers, (n, 3, 3) m; and a mask of the used
+        parts, (n, 3).
 
     Raises:
         BadArgumentError: a shape code does not exist.

@@ -14,9 +14,9 @@ STEP = 0.001  # s of physics
 class Plant:
     """MuJoCo's model of an arm whose servos pull toward a target.
 
-    They get no target velocity, so the joints lag behind a moving target as on a real arm, and they
-    are soft: under the arm's weight the joints sag below their target. Training compensates gravity
-    instead, as an arm's policy commands velocities and does not depend on a constant sag.
+    The servos get no target velocity, so the joints lag behind a moving target as on a real arm.
+    The servos are soft, so the joints sag below their target under the arm's weight. Training
+    compensates gravity instead: a policy commands velocities and does not depend on a constant sag.
     """
 
     def __init__(self, arm: ArmSpec, q: Array | None = None, gravity: bool = True) -> None:

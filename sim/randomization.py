@@ -1,8 +1,8 @@
-"""Randomization as data: the numbers that differ between tasks, and the ranges they come from.
+"""Randomization as data: the parameters that differ between tasks, and their ranges.
 
 A family declares a tuple of ``Parameter`` and draws from them in ``sample``. Users change a range
-by the setting ``range.NAME``, such as ``--set range.object.friction=0.05,0.2``. Where held-out
-tasks have a range of their own, ``range.NAME.heldout`` changes that one.
+by the setting ``range.NAME``, such as ``--set range.object.friction=0.05,0.2``. If held-out tasks
+have a range of their own, ``range.NAME.heldout`` changes it.
 
 Axes: n tasks, p parameters, k intervals of a range.
 """
@@ -25,13 +25,13 @@ Distribution = Literal["uniform", "log-uniform", "categorical"]
 Ranges = Mapping[str, tuple[float, ...]]  # numbers of ranges by NAME or NAME.heldout
 F = TypeVar("F", bound=Family)
 
-PREFIX = "range"  # of the settings that change ranges
-HELDOUT = ".heldout"  # ends the name of a range that only held-out tasks come from
+PREFIX = "range"  # first part of the settings that change ranges
+HELDOUT = ".heldout"  # ends the name of a range that is for held-out tasks only
 
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number comes from: intervals, or single values, each of them equally likely."""
+    """The range of a number: intervals, or single values; all of them are equally likely."""
 
     distribution: Distribution
     numbers: tuple[float, ...]  # low, high, low, high, ... of the k intervals; or the values
@@ -86,7 +86,7 @@ def categorical(*values: float) -> Range:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that differs between tasks: where it comes from and what it means.
+    """A number that differs between tasks: its ranges, its unit and its meaning.
 
     Raises:
         BadArgumentError: a declared range is not allowed.
@@ -96,9 +96,9 @@ class Parameter:
     train: Range  # of training tasks
     unit: str  # SI; "1" where it has none
     meaning: str
-    # lowest and highest value that the physics allow; not asked where there are choices
+    # lowest and highest value that the physics allow; ignored where there are choices
     allowed: tuple[float, float] = (-inf, inf)
-    choices: tuple[float, ...] = ()  # the only values that there are; (): all that are allowed
+    choices: tuple[float, ...] = ()  # the only possible values; (): all allowed values
     heldout: Range | None = None  # of held-out tasks; None: from the same range as training
 
     def __post_init__(self) -> None:
@@ -135,9 +135,9 @@ def draw(
 
 
 def values_at(parameters: Iterable[Parameter], share: Array) -> Array:
-    """The values at shares (n, p) of the ranges of training, (n, p).
+    """The values at shares (n, p) of the training ranges, (n, p).
 
-    It is for families whose splits divide one range among them, as a checkerboard does.
+    It is for families whose two splits share one range, such as by a checkerboard.
     """
     columns = zip(parameters, share.T, strict=True)
     return np.stack([parameter.train.at(column) for parameter, column in columns], -1)
@@ -191,7 +191,7 @@ def with_ranges(family: F, ranges: Ranges) -> F:
 
 
 def _unknown(family: Family, name: str, known: Mapping[str, Parameter]) -> str:
-    """Why a range cannot be changed, and which can."""
+    """The message that a range does not exist, with the ranges that do."""
     shared, _, _ = name.partition(HELDOUT)
     if name.endswith(HELDOUT) and shared in known:
         return (
@@ -205,7 +205,7 @@ def _unknown(family: Family, name: str, known: Mapping[str, Parameter]) -> str:
 
 
 def _check(parameter: Parameter, name: str, given: Range) -> None:
-    """Refuse a range that is not one, or that the physics do not allow."""
+    """Refuse an invalid range, or one that the physics do not allow."""
     if not _is_allowed(parameter, given):
         numbers = ",".join(f"{number:g}" for number in given.numbers)
         allowed = f"LOW,HIGH in ascending order, {describe_allowed(parameter)}"
@@ -233,7 +233,7 @@ def _is_allowed(parameter: Parameter, given: Range) -> bool:
 
 
 def describe_allowed(parameter: Parameter) -> str:
-    """What the numbers of a parameter's ranges may be, in words."""
+    """The allowed numbers of a parameter's ranges, in words."""
     if parameter.choices:
         return "among " + ", ".join(f"{choice:g}" for choice in parameter.choices)
     low, high = parameter.allowed

@@ -26,10 +26,10 @@ GEOMS = {
     "mesh": mujoco.mjtGeom.mjGEOM_MESH,
     "height_field": mujoco.mjtGeom.mjGEOM_HFIELD,
 }
-# solref of an object on a table: time constant in s, of which MuJoCo asks for two time steps of at
-# most 5 ms, and damping ratio
+# solref of an object on a table: time constant in s (MuJoCo requires at least two time steps, which
+# are at most 5 ms) and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
-PLANE_SIZE = (3.0, 3.0, 0.1)  # m, of a plane as it is drawn; it has no end
+PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is infinite
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
@@ -72,9 +72,9 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
 
 
 def own_grounds(model: mujoco.MjModel) -> Mask:
-    """The fixed geoms that a body's own model lets it touch, (ngeom,).
+    """The fixed geoms of a body's own model that the body can touch, (ngeom,).
 
-    With objects they count as a friction of 1: theirs is that of the body on them.
+    For objects they have a friction of 1, because their own friction is meant for the body.
     """
     is_fixed = model.body_weldid[model.geom_bodyid] == 0
     is_touched = (model.geom_contype | model.geom_conaffinity) != 0
@@ -88,7 +88,7 @@ def part_names(item: LooseObject) -> list[str]:
 
 
 def velocity_name(item: LooseObject) -> str:
-    """The sensor of an object's linear velocity; the three readings after it are its spin."""
+    """The sensor of an object's linear velocity; the next three readings are angular velocity."""
     return f"{item.name}_vel"
 
 
@@ -168,7 +168,7 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
 
 
 def _strip_visuals(spec: mujoco.MjSpec) -> None:
-    """Leave out what is only to be seen: half a megabyte in some models, in every copy."""
+    """Remove visual geoms and meshes, which take half a megabyte of every copy in some models."""
     for geom in spec.geoms:
         geom.material = ""
     for picture in [*spec.materials, *spec.textures]:
@@ -184,7 +184,7 @@ def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
 
 
 def _add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
-    """A geom of the world, which touches what moves of the body where it is to."""
+    """A geom of the world, which touches the moving geoms of the body if ``touches_body``."""
     size = fixture.size or PLANE_SIZE
     geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
     geom.pos = fixture.position
@@ -221,14 +221,14 @@ def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
 
 
 def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
-    """A free body which touches the geoms of some names alone; returns the names of its own."""
+    """A free body that touches only the geoms named in ``others``; returns its own geoms' names."""
     link = spec.worldbody.add_body(name=item.name, pos=item.position)
     link.add_freejoint(name=item.name)
     link.mass = item.mass
     link.inertia = [1e-3, 1.1e-3, 1.2e-3]
     link.ipos = [1e-3, 0, 0]
     link.explicitinertial = True
-    link.simple = 0  # not as a body whose center of mass stays at its origin: a task may move it
+    link.simple = 0  # a task may move the center of mass, which MuJoCo's simple bodies do not allow
     names = part_names(item)
     for name, kind in zip(names, part_kinds(item), strict=True):
         geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)

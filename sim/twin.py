@@ -1,4 +1,4 @@
-"""A simulated arm to rehearse on: a driver over PyBullet, whose physics differ from training."""
+"""A simulated arm for rehearsal: a driver over PyBullet, whose physics differ from training."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -56,7 +56,7 @@ class TwinPlacer:
     def place(self, task: Task, start: Start) -> None:
         """Put the object of ``task`` (one row) at ``start`` at once; the arm stops where it is.
 
-        From there on the joints have the task's faults.
+        From then on the joints have the task's faults.
         """
         twin = self._twin
         twin.engine.write(task)
@@ -70,8 +70,8 @@ class TwinPlacer:
 class Twin:
     """A SimulatedArm: one tick of physics passes with every ``read``.
 
-    Commands take effect after a latency and readings are noisy. Under low gains it sags below its
-    commands, and once stopped it holds its load where it is.
+    Commands take effect after a latency and readings are noisy. With low gains the arm sags below
+    its commands; once stopped, it holds its load where it is.
     """
 
     Options = TwinOptions
@@ -91,7 +91,7 @@ class Twin:
         self._latency = round(options.latency / DT)  # ticks
         self._enabled = False
         self._tick = 0
-        # setpoints under way and the tick at which each arrives, the oldest first
+        # setpoints that have not arrived yet, each with the tick at which it arrives, oldest first
         self._queue: list[tuple[int, Setpoint]] = []
 
     @property
@@ -143,13 +143,13 @@ class Twin:
         self.hold()
 
     def torque_off(self) -> None:
-        """As ``stop``: nothing falls, as gravity is compensated and a payload is held."""
+        """Like ``stop``: nothing falls, because gravity is compensated and a payload is held."""
         self.stop()
 
     def hold(self) -> None:
-        """Stay: the target is where the joints bear their load as they are.
+        """Hold: set the target with which the joints carry their load at their present position.
 
-        Commands under way are forgotten.
+        Commands that have not arrived yet are dropped.
         """
         target = self.engine.hold_positions()
         self.faults.restart(target)

@@ -1,4 +1,4 @@
-"""n simulated tasks in parallel: a World over any engine, behind the same gate as a real arm."""
+"""n simulated tasks in parallel: a World over any engine, with the same gate as a real arm."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -100,7 +100,7 @@ class VecWorld:
     def step(self, action: Array) -> Step:
         """Hold actions (n, a) in [-1, 1] for ``family.action_repeat`` control periods.
 
-        Actions outside are clipped; one that is NaN is dropped by the gate.
+        Actions outside that range are clipped; the gate drops an action that is NaN.
 
         Raises:
             RuntimeError: the world was not reset before.
@@ -125,7 +125,7 @@ class VecWorld:
         return self._finish_step(applied / repeat, verdict)
 
     def _show_frame(self) -> None:
-        """Let a viewer or recorder see the signals after a control period."""
+        """Pass the signals to a viewer or recorder after a control period."""
         if self.on_frame is not None:
             self.signals = self._measure()
             self.on_frame(self)
@@ -133,7 +133,7 @@ class VecWorld:
     def _finish_step(self, applied: Array, verdict: NDArray[np.int64]) -> Step:
         """Observe and reward; a world that diverged keeps its last observation, with reward 0.
 
-        One whose reward is not finite counts as diverged too.
+        A world whose reward is not finite counts as diverged too.
         """
         family = self.family
         task = self._task_values
@@ -193,7 +193,7 @@ class VecWorld:
         return self.family.observe(self.signals)
 
     def _measure(self) -> Signals:
-        """Fresh signals, with the target's place."""
+        """Fresh signals, with the position of the target."""
         return replace(self.engine.read(), marker=self._marker)
 
     def close(self) -> None:
@@ -218,10 +218,10 @@ def _merge(old: Task, new: Task, rows: Mask) -> Task:
 
 
 def _whole_ratio(long: float, short: float) -> int:
-    """How many times ``short`` fits into ``long``.
+    """The ratio of ``long`` to ``short``, a whole number.
 
     Raises:
-        BadArgumentError: not a whole number of times.
+        BadArgumentError: the ratio is not whole.
     """
     ratio = round(long / short)
     if ratio < 1 or abs(ratio * short - long) > 1e-9:

@@ -1,4 +1,4 @@
-"""What several commands share: options, checks of what they are given, incomplete answers."""
+"""Options that several commands share, checks of their values, and incomplete answers."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LARGEST_COUNT = (
 )
 MOST_SEEDS = 1000  # of one call; more are a slip of the hand
 
-# Options that may be left out. Their help texts say what holds then, instead of "default: None".
+# Optional options. Their help texts describe the default, instead of "default: None".
 OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 OptionalName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
@@ -36,13 +36,13 @@ OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")
 
 @dataclass(frozen=True)
 class Incomplete:
-    """The answer of a command that did not do all it was to do: it is printed, with status 1."""
+    """The answer of a command that did only a part of its work: it is printed, with status 1."""
 
     answer: object
 
 
 def check_name(table: Registry, name: str | None) -> None:
-    """Refuse a name that a registry does not have; None, an option that was not given, passes.
+    """Refuse a name that a registry does not have; None (option not given) is accepted.
 
     Raises:
         UnknownNameError: the message lists the names that exist.
@@ -52,13 +52,13 @@ def check_name(table: Registry, name: str | None) -> None:
         return
     allow_local_modules(name)
     if name not in table or ":" in name:
-        table[name]  # raises what is wrong with it
+        table[name]  # raises the error of an unknown or broken entry
 
 
 def allow_local_modules(*names: str) -> None:
     """Let ``package.module:Attribute`` be found in the current directory.
 
-    It is the last place that Python looks in: a folder ``sim`` there does not hide Pliant's own.
+    Python searches it last, so a folder ``sim`` there does not hide Pliant's own package.
     """
     here = os.getcwd()
     if any(":" in name for name in names) and here not in sys.path:
@@ -66,7 +66,7 @@ def allow_local_modules(*names: str) -> None:
 
 
 def check_positive(**numbers: float | None) -> None:
-    """Refuse numbers that are not above zero; None, an option that was not given, passes.
+    """Refuse numbers that are not above zero; None (option not given) is accepted.
 
     Raises:
         BadArgumentError: the message names the option.
@@ -78,7 +78,7 @@ def check_positive(**numbers: float | None) -> None:
 
 
 def check_counts(**counts: int | None) -> None:
-    """Refuse numbers of tasks and the like that are not from 1 to ``LARGEST_COUNT``; None passes.
+    """Refuse numbers of tasks and the like outside 1 to ``LARGEST_COUNT``; None is accepted.
 
     Raises:
         BadArgumentError: the message names the option.
@@ -91,7 +91,7 @@ def check_counts(**counts: int | None) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that not every random generator takes.
+    """Refuse a seed that some random generators do not accept.
 
     Raises:
         BadArgumentError: it is negative or above ``LARGEST_SEED``.

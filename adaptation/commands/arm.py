@@ -188,14 +188,14 @@ class Trial(ArmOptions):
             with OperatorConsole() as operator:
                 result = run_trial(run, config, folder, self.workers, operator)
                 _print_trial(result)
-        except EndedByOperator as end:  # no error, and what is done is kept
+        except EndedByOperator as end:  # no error; finished objects are kept
             print(f"pliant: {end}", file=sys.stderr)
             return Incomplete({"ended": str(end)})
         return result if _is_complete(result) else Incomplete(result)
 
 
 def _is_complete(result: "DeployResult | TrialResult") -> bool:
-    """Whether the recording is whole and the arm was parked where that was asked for."""
+    """Whether the recording is complete and the arm was parked if that was requested."""
     return result.recording_error is None and result.park_error is None
 
 
@@ -226,7 +226,7 @@ def _print_trial(result: "TrialResult") -> None:
 
 
 def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
-    """Say what is wrong with a belief, and with which objects; empty: with none."""
+    """Describe a problem of the belief, with the objects it concerns; empty without objects."""
     if not_adapted:
         print(f"not adapted: the belief predicts {not_adapted} worse than before any experience")
     if updates_failed:
@@ -234,7 +234,7 @@ def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
 
 
 def _name_objects(numbers: list[int]) -> str:
-    """Objects as they are counted for people, from 1; empty where there are none."""
+    """The numbers of objects, counted from 1; empty without objects."""
     counted = ", ".join(str(number + 1) for number in numbers)
     return f"object {counted}" if counted else ""
 

@@ -87,11 +87,11 @@ class Compare:
 
 @dataclass(frozen=True)
 class Bench:
-    """Train and judge every cell of a suite: each method on each family, with each seed.
+    """Train and evaluate every cell of a suite: each method on each family, with each seed.
 
-    Cells are trained side by side, one thread each. A finished cell is not trained again unless its
-    settings, its family or the code that trains it change. After Ctrl-C or a kill the same command
-    goes on where it was.
+    Cells are trained in parallel, one thread each. A finished cell is not trained again unless its
+    settings, its family or the code that trains it changes. After Ctrl-C or a kill, run the same
+    command again to continue.
     """
 
     suite: str = "quick"
@@ -99,7 +99,7 @@ class Bench:
     workers: OptionalInt = None
     """Cells that are trained at once. Default: the number of cores."""
     minutes: OptionalFloat = None
-    """Stop after this much wall time with what is finished, min."""
+    """Stop after this much wall time, min, and write the page with the results so far."""
     only: str = "*"
     """Only cells whose name METHOD-FAMILY-SEED fits this pattern, such as 'pearl-slide-*'."""
     seeds: Seeds = ()
@@ -107,13 +107,13 @@ class Bench:
     out: Path = Path("runs/bench")
     """Folder of the cells."""
     results: OptionalPath = None
-    """Folder of copies of results, to be kept with the code. Its cells are not trained again."""
+    """Folder for copies of the results, kept with the code. Its cells are not trained again."""
     page: OptionalPath = None
     """Write the results as a Markdown page, and its figures in a folder beside it."""
     readme: OptionalPath = None
-    """Also write the summary between its marks in this file."""
+    """Also write the summary into this file, between the two marks that it contains."""
     train: Flag = True
-    """Make the page of what is in --out without training anything."""
+    """Write the page from the results in --out, without training anything."""
     as_json: Json = False
 
     def run(self) -> dict[str, object]:

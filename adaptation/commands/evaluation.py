@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate a run in simulation: four policies on the same tasks under the same seeds.
+    """Evaluate a run in simulation: four policies on the same tasks with the same seeds.
 
-    adapted: the trained method. no_adaptation: the same, with its belief kept at the prior. blind
-    and oracle: the references, trained without knowledge of the task and with the true task.
+    adapted: the trained method. no_adaptation: the same method with its belief kept at the prior.
+    blind: a reference without knowledge of the task. oracle: a reference that reads the true task.
     """
 
     folder: RunFolder

@@ -59,7 +59,7 @@ class List:
 class Settings:
     """List every setting of a method for a family: value, source, unit and meaning.
 
-    The family's ranges, which tasks are drawn from, stand at the end.
+    The ranges from which the family's tasks are drawn are listed at the end.
 
     The source of a value is the default, derived (from the family's shapes and horizon), the
     preset's file, or --set. `pliant train ... --set NAME=VALUE` changes any of them.

@@ -44,7 +44,7 @@ class Park(DriverOptions):
 class Move(DriverOptions):
     """Move an arm to a pose, inside its limits and around the table, and let it stand there.
 
-    Before it moves it says what will move, how far and how fast; a real arm then waits for Enter.
+    Before moving, it prints what will move, how far and how fast; a real arm then waits for Enter.
     """
 
     arm: str

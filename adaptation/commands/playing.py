@@ -36,7 +36,7 @@ class Play:
     out: OptionalPath = None
     """.mp4, .png (one frame) or .html (an arm in 3-D). Default: RUN/play.mp4."""
     window: bool = False
-    """Open MuJoCo's viewer instead, and show one policy after the other until it is closed."""
+    """Open MuJoCo's viewer instead; it shows one policy after the other until it is closed."""
     seed: int = 0
     """Random seed of the task and the episodes' starts."""
     task: TaskPairs = ()

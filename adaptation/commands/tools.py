@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recover:
-    """Repair a recording that was cut off, or damaged: what is whole is kept."""
+    """Repair a recording that was cut off or damaged; its intact parts are kept."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """The .mcap file."""

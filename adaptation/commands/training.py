@@ -59,19 +59,19 @@ RUN_OPTIONS = (
 class Train:
     """Meta-train a method in simulation, with its blind and oracle references.
 
-    Training ends at the first bound that is reached, of --steps, --gradient-steps, --iterations
-    and --minutes. Without a bound it follows the method's own schedule. The weights are the same
-    bit for bit each time, killed and resumed or not, unless --minutes ends the training.
+    Training ends when the first bound is reached: --steps, --gradient-steps, --iterations or
+    --minutes. Without a bound it follows the method's own schedule. Repeated trainings give the
+    same weights, bit for bit, even if killed and resumed, unless --minutes ends the training.
 
     A finished run is trained further by --resume and a larger bound, such as --iterations 400. The
     new bounds replace the old ones, and count from the beginning of the training.
 
-    The references are trained beside the method, in a process each, and get its budget: at least
-    its environment steps and its gradient steps. With --minutes all three end together at that
-    time: the method waits for a reference that is more than an iteration behind, and on fewer
-    cores than roles each gets less done. With another bound the method does not wait, and the
-    references may end after it. Where more cores than roles are free, the next iteration is
-    collected on one of them while this one is learned.
+    The references are trained in parallel with the method, each in a process of its own. They get
+    at least the method's environment steps and gradient steps. With --minutes, all three end
+    together at that time: the method waits for a reference that is more than an iteration behind.
+    With fewer cores than these three, each makes less progress. With another bound the method does
+    not wait, and the references may end after it. If more cores are free, one of them collects the
+    next iteration's experience while the method learns from the present one.
     """
 
     method: Annotated[Positional[OptionalName], arg(metavar="METHOD")] = None
@@ -109,7 +109,7 @@ class Train:
     evaluations: int = 10
     """Evaluations on held-out tasks, spread evenly over the training; 0: none."""
     evaluation_tasks: int = 20
-    """Held-out tasks of each evaluation. They are others than those of `pliant evaluate`."""
+    """Held-out tasks in each evaluation. They differ from those of `pliant evaluate`."""
     save_seconds: float = 20.0
     """Wall time between checkpoints, s."""
     log: OptionalName = None

@@ -1,4 +1,4 @@
-"""What is known of an arm's driver before the arm is opened, and the options it may be given."""
+"""Properties and options of an arm's driver that are checked before the arm is opened."""
 
 from dataclasses import fields
 from typing import Any
@@ -11,7 +11,7 @@ from robots.errors import BadArgumentError
 
 
 def default_clock(driver: str) -> str:
-    """The clock of a driver: a simulated arm waits for the policy, a real one does not."""
+    """The default clock of a driver: ``lockstep`` for a simulated arm, else ``realtime``."""
     return "realtime" if DRIVERS[driver].capabilities.realtime else "lockstep"
 
 
@@ -25,7 +25,7 @@ def check_clock(driver: str, clock: str) -> None:
         raise BadArgumentError(f"the clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
     if clock == "lockstep" and DRIVERS[driver].capabilities.realtime:
         raise BadArgumentError(
-            f"time does not wait at an arm: with {driver!r} the clock must be realtime"
+            f"a real arm does not wait for the policy: with {driver!r} the clock must be realtime"
         )
 
 

@@ -27,12 +27,12 @@ from robots.catalog import ARMS
 from robots.errors import PliantError
 from robots.world import Family, Start, Step, Task
 
-UPDATE_SHARE = 0.5  # of a control period: how long a tick waits for its own belief update
+UPDATE_SHARE = 0.5  # share of a control period for which a tick waits for its own belief update
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What went wrong at the end of a session, whose episodes are all there; None: nothing."""
+    """What went wrong after a session's last episode; None where nothing did."""
 
     recording_error: str | None = None
     park_error: str | None = None
@@ -79,7 +79,7 @@ class ArmSession:
             tracker_options: of the tracker.
             run: folder of the policies' run, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
-            park: whether the arm is brought to its rest pose at the end, where that is in order.
+            park: whether to move the arm to its rest pose after a session without an error.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
@@ -135,7 +135,7 @@ class ArmSession:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Park the arm if that was asked for, see ``ending``, then stop and disconnect it."""
-        # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
+        # all of these are called, in reverse order, even if Ctrl-C interrupts one of them
         with ExitStack() as steps:
             if self._operator is not None:
                 steps.callback(self._report_end, self._operator)
@@ -193,13 +193,13 @@ class ArmSession:
             task: the object, one task.
             explore: whether each episode explores.
             number: of the object among the trial's, for the records.
-            must_count: whether a fault makes it worthless, also one that an operator cleared.
+            must_count: whether any fault invalidates the trial, even if the operator cleared it.
 
         Returns:
-            One record per episode; fewer than asked for where the operator ended it.
+            One record per episode; fewer than requested if the operator ended the trial.
 
         Raises:
-            ArmError: the arm went into FAULT, so that the trial is cut short and no measurement.
+            ArmError: the arm went into FAULT; the trial is cut short and does not count.
         """
         operator = self._operator
         if operator is not None:
@@ -265,7 +265,7 @@ class ArmSession:
 
 @contextmanager
 def pace(policy: Policy[Any], world: ArmWorld) -> Iterator[Policy[Any]]:
-    """The policy as it is in lockstep; in real time, with its updates in the background."""
+    """The policy: unchanged in lockstep; in real time its belief updates run in the background."""
     if world.clock == "lockstep":
         yield policy
         return
@@ -291,7 +291,7 @@ class OperatorPlacer:
 
 
 def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
-    """Held-out objects, the same for every policy; what is not known on a real arm is NaN."""
+    """Held-out objects, the same for every policy; parameters unknown on a real arm are NaN."""
     rng = np.random.default_rng([EVALUATION, seed, 2])
     task = family.sample(rng, count, "heldout")
     if task_is_known(driver):

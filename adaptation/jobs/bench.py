@@ -1,7 +1,8 @@
-"""Train and judge every cell of a suite, side by side, in any number of sittings.
+"""Train and evaluate the cells of a suite in parallel, in one or several calls of the command.
 
-A finished cell is never run again; one that was killed goes on from its last checkpoint. A cell
-that fails is tried once more, and then its error stands in its folder and on the page.
+A finished cell is not run again. A cell that was killed resumes from its last checkpoint. A cell
+that fails is tried once more; if it fails again, its folder and the page show the error. One call
+of the command is a *sitting*; evaluating a trained cell is called *judging* it.
 """
 
 import os
@@ -36,23 +37,23 @@ from policies.settings import estimate
 from robots.errors import DamagedError, PliantError
 
 ATTEMPTS = 2
-JUDGING_SHARE = 0.2  # of the time that a sitting has: left for judging trainings that must stop
+JUDGING_SHARE = 0.2  # share of a sitting's time, kept for judging trainings that are unfinished
 OUTPUT = "output.txt"  # what a cell's process printed
 
-# Rough times on one core, to begin with the longest cell; a wrong order costs a little time only.
+# Rough times on one core, used to start the longest cell first; a wrong order costs little time.
 GRADIENT_STEP_SECONDS = 0.01
-STEP_SECONDS = 1e-4  # of an environment step
+STEP_SECONDS = 1e-4  # s for an environment step
 
 
 @dataclass(frozen=True)
 class CellStatus:
-    """A cell of a suite and what is known of it: a result, or why there is none."""
+    """A cell of a suite with its result, or the reason why it has none."""
 
     cell: Cell
     result: CellResult | None
     error: str | None  # None with a result, and while the cell waits to be trained
     is_current: bool  # whether the result is final, and of this code, config, family and versions
-    is_of_this_code: bool  # the same of a result that need not be final, as of half a training
+    is_of_this_code: bool  # the same, except that the training may be unfinished
 
 
 class Plan(NamedTuple):
@@ -77,15 +78,15 @@ def train_suite(
         suite: what to train.
         out: folder of the cells.
         workers: cells that are trained at once; None: the number of cores.
-        minutes: as there.
-        only: as there.
-        seeds: as there.
+        minutes: see ``run_bench``.
+        only: see ``run_bench``.
+        seeds: see ``run_bench``.
     """
     with ProcessExecutor[CellResult](workers or os.cpu_count() or 1) as executor:
         try:
             return run_bench(suite, out, executor, minutes, only, seeds)
         except KeyboardInterrupt:
-            say("interrupted; the same command goes on from the last checkpoints")
+            say("interrupted; run the same command again to continue")
             raise
 
 
@@ -103,13 +104,13 @@ def run_bench(
         suite: what to train.
         out: folder of the cells.
         executor: trains them.
-        minutes: wall time after which no result is waited for. Shortly before it, trainings that
-            are not finished are judged as they are; they go on in the next sitting.
+        minutes: wall time after which the call returns. Shortly before, unfinished trainings are
+            judged as they are; they continue in the next sitting.
         only: pattern of cells' names, such as ``pearl-slide-*``.
         seeds: instead of the suite's.
 
     Returns:
-        How many of the cells have no result in the end.
+        The number of cells that still have no result.
     """
     ends = monotonic() + 60 * minutes
     stop_at = time() + (1 - JUDGING_SHARE) * 60 * minutes
@@ -126,7 +127,7 @@ def run_bench(
 
 
 class _Sitting:
-    """What becomes of the cells that are to be trained.
+    """Submits the cells to train, and collects their results.
 
     Attributes:
         done: how many cells were judged or have failed for good.

@@ -1,4 +1,4 @@
-"""How long a role is trained, and how the roles of a run keep to the same budget."""
+"""How long a role (method, blind, oracle) is trained, and how all roles get the same budget."""
 
 import multiprocessing
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class TrainerState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Budget:
-    """When a training ends: at the first bound that is reached, after one iteration at least."""
+    """When a training ends: when the first bound is reached, but after at least one iteration."""
 
     iterations: float = inf
     steps: float = inf
@@ -73,10 +73,10 @@ class Progress(NamedTuple):
 
 
 class Pace:
-    """How far the method and the references are, for the processes that train them.
+    """The progress of the method and of the references, shared by the processes that train them.
 
-    A reference trains while it has fewer environment steps or fewer gradient steps than the method:
-    it ends with the budget of the method, however fast either is.
+    A reference trains as long as it has fewer environment steps or fewer gradient steps than the
+    method. It therefore ends with the method's budget, however fast either of them is.
     """
 
     def __init__(self, roles: tuple[str, ...]) -> None:

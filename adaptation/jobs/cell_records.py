@@ -54,7 +54,7 @@ class Grid(msgspec.Struct, frozen=True):
     returns: list[Row]
     success: list[list[float]]
     metrics: dict[str, list[Row]]
-    tasks: list[Row] | None  # numbers that tell tasks apart; None: each trial has its own
+    tasks: list[Row] | None  # numbers that identify a task; None: each trial has a task of its own
 
     @classmethod
     def of(cls, grid: EpisodeGrid) -> "Grid":
@@ -88,7 +88,7 @@ class CellResult(msgspec.Struct, frozen=True):
     iterations: int
     steps: int  # environment steps
     gradient_steps: int
-    seconds: float  # wall time of the training and its evaluations, on a core shared or not
+    seconds: float  # wall time of the training and its evaluations; the core may be shared
     judging_seconds: float
     grids: dict[str, dict[str, Grid]]  # by engine and policy
     curve: list[HeldoutProgress]  # held-out tasks during the training
@@ -129,7 +129,7 @@ def read_result(folder: Path) -> CellResult | None:
 
 
 def write_failure(folder: Path, failure: CellFailure) -> None:
-    """Keep why a cell has no result."""
+    """Write why a cell has no result."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / FAILURE, msgspec.json.encode(failure))
 

@@ -89,7 +89,7 @@ def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
     Args:
         cell: what to train.
         folder: of the cell.
-        stop_at: time of day, s since the epoch, at which an unfinished training is judged as it is.
+        stop_at: s since the epoch; an unfinished training is stopped and judged at this time.
 
     Raises:
         PliantError: the training ended before its first checkpoint, or see ``train_role``.
@@ -130,7 +130,7 @@ def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
 
 
 def _train(run: Run, name: str, stop_at: float) -> bool:
-    """Train a run's method; whether it reached the end before the time was over."""
+    """Train a run's method; returns whether it reached its end in time."""
     with ProgressReporter(name) as show:
 
         def on_progress(share: float, progress: TrainProgress) -> None:
@@ -147,7 +147,7 @@ def _train(run: Run, name: str, stop_at: float) -> bool:
     return True
 
 
-class _TimeIsOver(Exception):  # noqa: N818  no error: the training goes on in another sitting
+class _TimeIsOver(Exception):  # noqa: N818  no error: the training continues in another sitting
     """Ends a training between two iterations."""
 
 
@@ -169,7 +169,7 @@ def _judge(run: Run, judging: Judging) -> tuple[dict[str, dict[str, Grid]], list
 
 
 def _policies(run: Run) -> Iterator[tuple[str, Policy[Any]]]:
-    """The policies that are judged: a reference has nothing to adapt."""
+    """The policies to judge; a reference has no belief to adapt, so it counts once."""
     for name, policy in run.policies():
         if name == "adapted" or run.config.method not in REFERENCES:
             yield name, policy

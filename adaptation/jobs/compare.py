@@ -1,7 +1,7 @@
 """Compare finished runs of one family on the same held-out tasks: methods, seeds, or both.
 
-Runs of one method that differ in their seed are one entry. All policies of all runs act in the same
-tasks under the same seeds, so entries are paired by task, and by the seed of the training.
+Runs of one method that differ only in their seed form one entry. All policies of all runs act in
+the same tasks with the same seeds, so entries are paired by task and by training seed.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def compare(
         seed: of the tasks and their disturbances.
 
     Returns:
-        The comparison, and what each policy of each run reached.
+        The comparison, and the results of each policy of each run.
 
     Raises:
         BadArgumentError: runs of several families, or the same run twice.
@@ -117,8 +117,8 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
     Runs with another task sampler than the default are entries of their own, as "pearl (hard)".
 
-    Where a method has two runs of the same seed, as with other settings, each of its runs is an
-    entry of its own, by the name of its folder.
+    If a method has two runs with the same seed (for example with different settings), each of its
+    runs is an entry of its own, named by its folder.
     """
     by_method: dict[str, list[Run]] = {}
     for run in runs:
@@ -144,7 +144,7 @@ def _seed(run: Run) -> int:
 
 
 def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
-    """An entry by itself, and beside the first one."""
+    """The results of an entry, and its comparison with the first entry."""
     shared = _shared_policies(entry)
     results = [{name: grids[name] for name in shared} for grids in entry.grids]
     of_first = {_seed(run): grids for run, grids in zip(first.runs, first.grids, strict=True)}
@@ -169,7 +169,7 @@ def _compare_entry(entry: Entry, first: Entry) -> ComparedEntry:
 
 
 def _shared_policies(entry: Entry) -> list[str]:
-    """The policies that all runs of an entry have; a reference has nothing to adapt."""
+    """The policies that all runs of an entry have; a reference has no belief to adapt."""
     if entry.runs[0].config.method in REFERENCES:
         return ["adapted"]
     return [name for name in POLICIES if all(name in grids for grids in entry.grids)]

@@ -1,4 +1,4 @@
-"""What is counted and drawn while a role is trained."""
+"""Curves for TensorBoard, and the count of gradient steps, while a role is trained."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from adaptation.runs.records import HeldoutProgress, Row, TrainProgress
 
 
 class Curves:
-    """Curves of one role for TensorBoard, without those after the iteration that is resumed."""
+    """Curves of one role for TensorBoard; points after the resumed iteration are removed."""
 
     def __init__(self, folder: Path, role: str, state: TrainerState) -> None:
         """Write to ``folder / role``, evaluations on held-out tasks to a folder of their own."""
@@ -45,7 +45,7 @@ class Curves:
                     self._heldout.add_scalar(f"heldout/{name}/{number}", value, heldout.steps)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining points."""
         self._training.close()
         self._heldout.close()
 

@@ -31,7 +31,7 @@ def deploy(
     """Let the adapted policy drive an arm with one held-out object and adapt while it acts.
 
     Args:
-        run: whose policy.
+        run: the run whose policy drives the arm.
         arm: a name in ``ARMS``; the run must have been trained for it.
         driver: a name in ``DRIVERS``.
         seconds: about how long; whole episodes are run.
@@ -40,7 +40,7 @@ def deploy(
         options: of the driver.
         tracker: a name in ``TRACKERS``.
         tracker_options: of the tracker.
-        operator: the person at the arm, who may clear a fault and go on.
+        operator: the person at the arm, who may clear a fault and continue.
         park: whether to bring the arm to its rest pose at the end.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Emulate an arm's controller on this machine: its protocol in front of simulated physics."""
+"""Emulate an arm's controller on this machine: its protocol, with simulated physics behind it."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.plant import Plant
 
-PRIORITY = 40  # of SCHED_FIFO, below that of the control process
+PRIORITY = 40  # SCHED_FIFO priority, below that of the control process
 
 
 def emulate(
@@ -27,11 +27,11 @@ def emulate(
 
     Raises:
         BadArgumentError: the arm has no such controller, or an option does not fit it.
-        OSError: it cannot be served where the options say.
+        OSError: the address or port in the options cannot be used.
     """
     kind = EMULATORS[name]
     body = ARMS[arm]
-    with contextlib.suppress(OSError):  # motors do not wait for other programs of this machine
+    with contextlib.suppress(OSError):  # real motors do not wait for other programs, either
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     given = options or {}
     names = [field.name for field in fields(kind.Options)]

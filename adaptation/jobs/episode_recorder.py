@@ -1,4 +1,4 @@
-"""What happens tick by tick while a policy acts on an arm."""
+"""Records what happens in every tick while a policy acts on an arm."""
 
 from collections import Counter
 from typing import Any
@@ -20,9 +20,9 @@ DIGITS = 5  # of the other numbers of a trace
 
 
 class EpisodeRecorder:
-    """Collects what happened tick by tick in one trial; lists have one entry per episode.
+    """Collects the data of every tick in one trial; lists have one entry per episode.
 
-    ``policy`` is the policy to act by, whose beliefs are recorded.
+    ``policy`` is the acting policy, whose beliefs are recorded.
     """
 
     def __init__(self, world: ArmWorld, policy: Policy[Any]) -> None:
@@ -65,7 +65,7 @@ class EpisodeRecorder:
         self._frames.clear()
 
     def _record_belief(self, episode: int, tick: int) -> None:
-        """Write what the belief is after a decision into the arm's recording."""
+        """Write the belief after a decision to the arm's recording."""
         recorder = self._world.recorder
         if recorder.is_recording:
             tensors = summarize(self.policy.belief)
@@ -94,7 +94,7 @@ class EpisodeRecorder:
         deficit = 0.0
         try:
             deficit = prediction_deficit(policy, self.policy.belief, episode)
-        except Exception as error:  # what was measured counts all the same
+        except Exception as error:  # the measured results still count
             self.policy.events.report_failure(error)
             self.collect_events()
         if deficit > 0:
@@ -115,7 +115,7 @@ class EpisodeRecorder:
             raise ArmError(f"the arm was left in FAULT: {cause}")
         raise ArmError(
             f"the arm was in FAULT, and this object does not count: {cause}; start the trial again"
-            " to go on with it"
+            " to retry this object"
         )
 
 

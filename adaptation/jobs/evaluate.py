@@ -1,4 +1,4 @@
-"""Evaluate a run in simulation: every policy on the same tasks under the same seeds."""
+"""Evaluate a run in simulation: every policy on the same tasks with the same seeds."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ from robots.world import Family, Task
 from sim.engines import engine_for
 from sim.vec_world import VecWorld
 
-EVALUATION = 77_003  # first number of every evaluation's seeds: no training draws the same numbers
+EVALUATION = 77_003  # first number of every evaluation's seeds: training uses other random numbers
 
 
 class Conditions(NamedTuple):
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def _keep(run: Run, result: Evaluation) -> None:
-    """Write the result beside the run; one that may not be written to is evaluated all the same."""
+    """Write the result to the run folder; a read-only folder is no error."""
     path = run.path / "evaluation.json"
     try:
         replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2))

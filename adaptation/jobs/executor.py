@@ -1,4 +1,4 @@
-"""Executors: where the cells of a suite are computed. One protocol, here with local processes."""
+"""Executors compute the cells of a suite: a protocol, and an executor with local processes."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
 EXIT_WAIT = 10.0  # s that a process may take to end once it has answered
 
-R = TypeVar("R")  # what comes back
+R = TypeVar("R")  # result type of a job
 Answer = tuple[Any, str | None]  # the result, or the error
 
 
@@ -53,7 +53,7 @@ class Executor(Protocol[R]):
         ...
 
     def completed(self, seconds: float = inf) -> Iterator[Outcome[R]]:
-        """Outcomes as they come; jobs may be submitted meanwhile.
+        """Yields outcomes as jobs end; jobs may be submitted meanwhile.
 
         Ends when no job is left, or after so many seconds.
         """
@@ -117,7 +117,7 @@ class ProcessExecutor(Generic[R]):
                 return
 
     def close(self) -> None:
-        """Kill what runs, forget what waits."""
+        """Kill the running jobs and drop the queued ones."""
         self._waiting.clear()
         for running in self._running:
             _kill(running)
@@ -136,7 +136,7 @@ def _start(job: Job[R]) -> _Running[R]:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Let the processes that are started meanwhile use one thread each.
+    """Limit processes that are started in this context to one thread each.
 
     The variables are read when a library is imported, so the new process must find them set.
     """
@@ -192,7 +192,7 @@ def _kill(running: _Running[Any]) -> None:
 
 
 def _work(writer: Connection, job: Job[Any]) -> None:
-    """What the new process does: call the function and send what came of it."""
+    """The new process: call the function and send its result or its error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     if job.output is not None:
@@ -206,7 +206,7 @@ def _work(writer: Connection, job: Job[Any]) -> None:
 
 
 def _exit_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody waits for the result."""
+    """End this process when its parent is gone: nobody waits for the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

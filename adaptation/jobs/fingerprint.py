@@ -25,7 +25,7 @@ from robots.world import Family
 from sim.engines import ENGINES, engine_for
 from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
-PACKAGES = ("robots", "sim", "policies", "adaptation")  # whose sources decide what training does
+PACKAGES = ("robots", "sim", "policies", "adaptation")  # their sources determine what training does
 # With models of robots, as URDF, MJCF or JSON, and with sources in C.
 FOLDERS_OF_DATA = ("robots", "sim", "policies/nn")
 CELLS = "adaptation.jobs.cells"  # trains and judges
@@ -52,7 +52,8 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
     config: str  # of the training and, with every number resolved, of the method
     family: str  # of shapes, times, the body's numbers and the ranges of task parameters
-    code: str  # of the sources that method, family, engine, task sampler and trainer need
+    # Of the sources of method, family, engine, task sampler and trainer, with what they import.
+    code: str
     # Of packages, without those that are not installed, and whether the functions in C were
     # compiled: what computes instead of them rounds otherwise.
     versions: dict[str, str]
@@ -212,7 +213,7 @@ def _imports(path: Path) -> frozenset[str]:
 
 @cache
 def source_hash(path: Path) -> str:
-    """A hash of a source that does not change with its comments, docstrings and layout."""
+    """A hash of a source that ignores its comments, docstrings and formatting."""
     return digest(ast.dump(_tree(path)).encode())
 
 

@@ -1,8 +1,8 @@
 """Evaluation on held-out tasks while a role is trained.
 
-Its tasks and starts are others than those of training and of ``pliant evaluate``, so that choosing
-by these results is no choice by the results that are reported. A copy of the method acts: training
-is bit for bit the same without evaluations.
+Its tasks and starts differ from those of training and of ``pliant evaluate``, so that a choice made
+by these results (a checkpoint, a setting) is not a choice by the reported results. A copy of the
+method acts, so evaluations leave the training unchanged, bit for bit.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ SELECTION = 77_004  # first number of the seeds; ``evaluate`` and training begin
 
 
 class HeldoutEvaluator:
-    """The same held-out tasks under the same seeds, each time for the method as it is then."""
+    """Evaluates the present state of a method, always in the same held-out tasks and seeds."""
 
     def __init__(self, run: Run, role: str, method: Method[Any]) -> None:
         n = run.config.evaluation_tasks

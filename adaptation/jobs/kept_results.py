@@ -1,7 +1,7 @@
 """Results of a suite in a folder of their own, small enough to be kept with the code.
 
 Every cell has one file there, ``METHOD-FAMILY-SEED-HASH.json``: a copy of its ``result.json``.
-With them a page is made again, and cells go untrained, where the folders of the runs are gone.
+Without the run folders, these files are enough to write a page and to skip finished cells.
 """
 
 import os
@@ -15,11 +15,11 @@ from adaptation.jobs.cell_records import RESULT, Cell, CellResult, read_result
 from adaptation.runs.files import replace_file
 from robots.errors import DamagedError
 
-OLDEST = 0.0  # s since the epoch: a result that a run has left here is taken for newer
+OLDEST = 0.0  # s since the epoch: a result of a run on this machine counts as newer
 
 
 def restore_results(kept: Path, out: Path) -> None:
-    """Copy each kept result to its cell's folder, where that has no finished one.
+    """Copy each kept result to its cell's folder, unless the folder has a finished result.
 
     Args:
         kept: folder of the files; it need not exist.
@@ -44,10 +44,10 @@ def _is_finished(folder: Path) -> bool:
 
 
 def keep_results(statuses: Sequence[CellStatus], kept: Path) -> None:
-    """Write the result of each cell that has a whole one.
+    """Write the result of each cell whose result is complete.
 
-    A result of this code replaces an earlier one of the same cell. One of other code is kept only
-    where the cell has none.
+    A result of the present code replaces an earlier result of the same cell. A result of other code
+    is kept only if the cell has no other result.
 
     Args:
         statuses: what is known of the cells.

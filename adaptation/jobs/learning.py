@@ -1,9 +1,9 @@
-"""One call of ``learn`` that leaves no trace where it went wrong.
+"""Call ``learn``, and undo the update if a number in the method's state is not finite.
 
-A loss or a gradient that is not finite reaches the weights, Adam's moments and the averaged copies
-within a step, and no later step repairs them. One check of the whole state after an iteration finds
-it at a fraction of a gradient step's cost, for every method alike, and on a GPU without waiting for
-each step.
+A loss or a gradient that is not finite spreads to the weights, Adam's moments and the averaged
+copies within one step, and no later step repairs them. One check of the whole state after an
+iteration detects this. It costs a fraction of a gradient step, works for every method, and on a GPU
+does not wait for each step.
 """
 
 from math import isfinite, nan
@@ -20,13 +20,13 @@ from policies.method import Method, TrialBatch
 from policies.rl.replay import LearnsFromReplay
 from robots.errors import PliantError
 
-# Updates undone in a row after which training ends. Each of them had new experience: one strange
-# trial spoils a single update, and a diverged training all of them.
+# Training ends after this many undone updates in a row. Each of them used new experience: a single
+# unusual trial spoils one update, a diverged training spoils all of them.
 MAX_UNDONE = 5
 
 
 def learn_or_undo(method: Method[Any], trial: TrialBatch) -> dict[str, float] | None:
-    """Let a method learn from a trial; undo what it learned where a number is not finite.
+    """Let a method learn from a trial; undo the update if a number is not finite.
 
     An update that is undone leaves weights, statistics, optimizers and random streams as they were;
     a replay keeps the trial.
@@ -64,7 +64,7 @@ def _restore(method: Method[Any], before: dict[str, Any]) -> None:
 
 
 def check_learning(role: str, state: TrainerState, is_last: bool = False) -> None:
-    """Refuse to train on where learning has broken down.
+    """End a training whose updates keep failing.
 
     Args:
         role: whose training it is, for the message.
@@ -85,12 +85,12 @@ def check_learning(role: str, state: TrainerState, is_last: bool = False) -> Non
 
 
 def has_ended(trial: TrialBatch) -> Tensor:
-    """Which episodes ended by themselves or ran out of time, (E, n) bool; all but the diverged."""
+    """Which episodes ended by themselves or ran out of time, (E, n) bool; others were cut off."""
     ticks = trial.ticks
     ends = ticks.valid & (ticks.terminated | ticks.truncated)
     return ends.any(1)
 
 
 def count_diverged(trial: TrialBatch) -> int:
-    """Episodes whose world neither ended nor ran out of time: a number was not finite."""
+    """The number of episodes that were cut off because a number was not finite."""
     return int((~has_ended(trial)).sum())

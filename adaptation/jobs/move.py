@@ -1,4 +1,4 @@
-"""Move an arm from rest to a pose, through the gate and the control process like all its motion."""
+"""Move an arm from rest to a pose, through the gate and the control process like every motion."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +21,10 @@ POSES = ("home", "rest")  # that every arm has
 
 
 def parse_pose(arm: ArmSpec, text: str) -> Array:
-    """A pose as words give it: ``home``, ``rest``, or an angle for each joint.
+    """Parse a pose: ``home``, ``rest``, or an angle for each joint.
 
     Args:
-        arm: whose pose it is.
+        arm: the arm.
         text: a name of ``POSES``, or angles in rad with commas between them.
 
     Returns:
@@ -53,7 +53,7 @@ def parse_pose(arm: ArmSpec, text: str) -> Array:
 
 
 def describe_plan(arm: ArmSpec, plan: MovePlan) -> str:
-    """What is going to move, how far, how fast and how long."""
+    """Describe a planned move: which joints, how far, how fast and how long."""
     way = np.abs(np.diff(plan.path, axis=0)).sum(0)  # (j,) rad
     farthest = int(way.argmax())
     if way[farthest] < ARRIVED_TOLERANCE:
@@ -79,14 +79,14 @@ def move(
     options: dict[str, Any] | None = None,
     confirm: Callable[[str], bool] | None = None,
 ) -> MoveResult:
-    """Move an arm to a pose, and leave it standing there with its motors on.
+    """Move an arm to a pose and leave it there, with its motors on.
 
     Args:
         arm: a name in ``ARMS``.
         goal: (j,) rad.
         driver: a name in ``DRIVERS``.
         options: of the driver.
-        confirm: told what is going to move; whether it may. None: it may.
+        confirm: gets the description of the move; returns whether to move. None: move.
 
     Raises:
         BadArgumentError: an option does not exist, or the goal is outside the limits.

@@ -1,7 +1,7 @@
-"""The person at the arm: keys and a signal in, a status line and a last line out.
+"""The operator's console: reads keys and a signal, shows a status line and a last line.
 
-A thread reads the keys and redraws the line, so that a stop is said at once, also while the policy
-computes. What it says has a slot of its own in the control process's memory.
+A thread reads the keys and redraws the line, so that a stop is requested at once, even while the
+policy computes. The operator's requests have a slot of their own in the shared memory.
 """
 
 import threading
@@ -30,12 +30,12 @@ class OperatorConsole:
 
     def __init__(self) -> None:
         self.status = Status()
-        self.end_requested = False  # after this episode
+        self.end_requested = False  # whether to end after this episode
         self.waits_for_clear = False  # whether an episode after a fault waits until it is cleared
         self._keys = OperatorKeys()
         self._line = StatusLine()
         self._world: ArmWorld | None = None
-        self._may_move = False  # whether somebody at the keyboard has said so
+        self._may_move = False  # whether somebody at the keyboard has allowed motion
         self._closing = threading.Event()
         self._confirmed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,18 +53,18 @@ class OperatorConsole:
 
     @property
     def ask(self) -> Callable[[str], object]:
-        """Asks a person to do something and waits for Enter; keys work meanwhile."""
+        """A function that shows a text and waits for Enter; the other keys work meanwhile."""
         return self._ask if self._keys.has_keyboard else input
 
     def shows_status(self, clock: str) -> bool:
-        """Whether there is a status line at a clock, so that no other progress may be shown.
+        """Whether the status line is shown with a clock, instead of a progress bar.
 
-        In lockstep time waits for the policy: the share that is done tells more.
+        In lockstep a progress bar is more useful, because time waits for the policy.
         """
         return clock == "realtime" and self._line.console.is_terminal
 
     def attach(self, world: ArmWorld) -> None:
-        """Pass words on to an arm from now on, and show its status."""
+        """Pass the operator's requests on to an arm from now on, and show its status."""
         self._last_line = "arm: not known to be at rest; torque unknown"
         self._world = world
         self._closing.clear()
@@ -84,14 +84,14 @@ class OperatorConsole:
         self._line.stop()
 
     def report_end(self, end: str, recording: Path | None, is_complete: bool = True) -> None:
-        """Take what the last line says: how the arm was left, and where its recording is."""
+        """Set the content of the last line: how the arm was left, and where its recording is."""
         recorded = "not recorded" if recording is None else f"recording {recording}"
         if recording is not None and not is_complete:
             recorded += ", not complete"
         self._last_line = f"{end}; {recorded}"
 
     def begin_object(self, number: int, waits_for_clear: bool, real_arm: bool = False) -> None:
-        """Take what is tried next, and whether a fault in it may be cleared.
+        """Announce the next object, and whether a fault with it may be cleared.
 
         Somebody at the keyboard is asked before a ``real_arm`` moves for the first time.
         """
@@ -102,7 +102,7 @@ class OperatorConsole:
             self._may_move = True
 
     def follow(self, episode: int, tick: int, step: Step, behind: int) -> None:
-        """Take what the status line shows about a tick; ``behind`` is the belief's age."""
+        """Update the status line after a tick; ``behind`` is the belief's age in updates."""
         if tick == 0:
             self.status.returns = 0.0
         self.status.episode = episode + 1
@@ -110,13 +110,13 @@ class OperatorConsole:
         self.status.belief_age = behind
 
     def wait_until_free(self) -> bool:
-        """Wait until a hold is released, and a fault is cleared where that is waited for.
+        """Wait until a hold is released and, if ``waits_for_clear``, until a fault is cleared.
 
         Returns:
             Whether the arm may move now.
 
         Raises:
-            KeyboardInterrupt: the end is asked for while the arm waits.
+            KeyboardInterrupt: the operator ends the command while the arm waits.
         """
         world = self._world
         while world is not None and self._must_wait(world):
@@ -135,7 +135,7 @@ class OperatorConsole:
             pass
 
     def _work(self, world: ArmWorld) -> None:
-        """The thread: pass words on until the arm is about to be closed."""
+        """The thread: pass requests on until the arm is about to be closed."""
         while not self._closing.is_set():
             pressed, stop = self._keys.read(REFRESH)
             if stop:

@@ -1,4 +1,4 @@
-"""Bring an arm to its rest pose, through the gate and the control process like all its motion."""
+"""Move an arm to its rest pose, through the gate and the control process like every motion."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from sim.families.base import BaseFamily
 
 
 class NoTask(BaseFamily):
-    """A family without a task: its arm is moved from rest to rest, and no policy acts."""
+    """A family without a task: the arm moves from rest to rest, and no policy acts."""
 
     name = "no_task"
     dt = 0.1
@@ -51,15 +51,15 @@ class NoTask(BaseFamily):
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """Nothing is paid."""
+        """Zero reward."""
         return 0.0 * obs[..., 0]
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Nothing can fail."""
+        """Always a success."""
         return obs[..., 0] == obs[..., 0]
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Nothing is measured."""
+        """No metrics."""
         return {}
 
 

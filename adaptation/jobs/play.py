@@ -1,4 +1,4 @@
-"""Watch a run's policy in simulation, beside the same policy that never adapts."""
+"""Watch a run's policy in simulation, beside the same policy without adaptation."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -23,11 +23,11 @@ from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
 
 SHOWN = ("adapted", "no_adaptation")  # side by side
-# Parameters of an object that are numbers of another kind, by the end of their names.
+# Parameters of an object whose sign physics restricts, by the end of their names.
 POSITIVE = (".mass", ".size_x", ".size_y", ".size_z")
 NOT_NEGATIVE = (".friction", ".restitution")
 LARGEST = 100.0  # kg, m or 1, of any of them
-PLAY = 77_004  # first number of the seeds: neither training nor evaluation draws the same tasks
+PLAY = 77_005  # first number of the seeds: not those of training or of any evaluation
 
 
 class PlayResult(msgspec.Struct, frozen=True):
@@ -51,10 +51,10 @@ def play(
 
     Args:
         run: what was trained.
-        out: the file to write: .mp4, .png or .html. None: a window opens, and is waited for.
+        out: the file to write: .mp4, .png or .html. None: open a window and wait until it closes.
         seed: of the task and of the episodes' starts.
         values: parameters of the task that are set instead of drawn, by name.
-        split: what the others are drawn from, ``"train"`` or ``"heldout"``.
+        split: the split from which the other parameters are drawn, ``"train"`` or ``"heldout"``.
         engine: physics; None: the first engine that supports the scene.
 
     Raises:
@@ -95,8 +95,7 @@ def set_values(task: Task, values: Mapping[str, Any]) -> Task:
     """The task with some parameters set; a shape may be given by its name.
 
     Raises:
-        BadArgumentError: there is no such parameter, or the value is no finite number, or none that
-            a physical object has.
+        BadArgumentError: there is no such parameter, or the value is not finite or not physical.
     """
     columns = {}
     for name, value in values.items():
@@ -147,7 +146,7 @@ def _act(
 def _clips(
     name: str, family: Family, task: Task, trial: TrialBatch, measured: list[list[Signals]]
 ) -> list[Clip]:
-    """One clip per episode, which says in its title what was reached."""
+    """One clip per episode; its title gives the result."""
     clips = []
     for episode, signals in enumerate(measured):
         result = "success" if trial.success[episode, 0] else "no success"

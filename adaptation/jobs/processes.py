@@ -17,7 +17,7 @@ def start_process(
 
 
 def stop_processes(processes: Iterable[BaseProcess]) -> None:
-    """End processes, and wait until they are gone; those that have ended are left as they are."""
+    """End processes and wait until they are gone; skip those that have ended already."""
     started = list(processes)
     for process in started:
         process.terminate()

@@ -1,4 +1,4 @@
-"""Several trainings side by side, each in a process of its own."""
+"""Several trainings in parallel, each in its own process."""
 
 import os
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ from adaptation.runs.records import TrainProgress
 from adaptation.runs.run import Run
 from robots.errors import PliantError
 
-LOOK = 5.0  # s between two looks at how far the trainings are
+LOOK = 5.0  # s between two checks of the trainings' progress
 OUTPUT = "output.txt"  # file of a run folder that gets what its process prints
 
 
 def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgress]:
-    """Train runs and their references, as many at once as there are cores for their roles.
+    """Train runs and their references in parallel, with one core for each role of a run.
 
-    Each process has one thread per role, and collects no experience ahead on a further core: the
-    results are those of ``train``.
+    Each process has one thread per role. It does not collect the next iteration's experience on a
+    further core, as ``train`` may do; the results are the same.
 
     Args:
-        runs: what to train, each from its checkpoint if it has one.
-        cores: that may be used; None: all that this process may run on.
+        runs: the runs to train, each from its checkpoint if it has one.
+        cores: number of cores to use; None: all that this process may run on.
 
     Returns:
         The last line of each log.
 
     Raises:
-        PliantError: a training failed; the others were trained to their ends before.
+        PliantError: a training failed; all others were trained to their end first.
     """
     if cores is None:
         cores = len(os.sched_getaffinity(0))

@@ -17,8 +17,8 @@ class Status:
     episode: int = 1
     returns: float = 0.0  # of the episode so far
     missed_ticks: int = 0
-    belief_age: int = 0  # updates that the belief is behind
-    hint: str = ""  # what an operator may do now, or has asked for
+    belief_age: int = 0  # number of updates by which the belief is behind
+    hint: str = ""  # what an operator may do now, or has requested
 
     def __str__(self) -> str:
         mode = f"{self.mode} ({self.hint})" if self.hint else f"{self.mode:7}"
@@ -34,7 +34,7 @@ class Status:
 
 
 class StatusLine:
-    """Shows a status on standard error; does nothing where that is no terminal."""
+    """Shows a status on standard error; does nothing if that is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         """``console``: where to show it; None: standard error."""

@@ -1,9 +1,9 @@
-"""Meta-training: sample tasks, act in them, learn; a killed training resumes without a difference.
+"""Meta-training: sample tasks, act in them, learn. A killed training resumes bit for bit.
 
 All randomness of an iteration comes from generators seeded by (seed, iteration), or is part of the
-method's state, which the checkpoint holds. A training bounded by iterations or steps is therefore
-the same bit for bit, on a CPU, however often it was killed and resumed, and however many cores
-there are. One bounded by wall time ends where the time ends, and is not.
+method's state, which the checkpoint holds. On a CPU, a training bounded by iterations or steps is
+therefore the same bit for bit, however often it was killed and resumed, and however many cores
+there are. A training bounded by wall time is not, because it ends at a different iteration.
 """
 
 import os
@@ -19,7 +19,7 @@ from adaptation.runs.records import HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
 from robots.errors import PliantError
 
-WAIT = 0.02  # s between two looks at how far the others are
+WAIT = 0.02  # s between two checks of the other roles' progress
 
 
 def train(run: Run, cores: int | None = None) -> TrainProgress:
@@ -31,8 +31,8 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
 
     Args:
         run: what to train.
-        cores: that may be used; None: all that this process may run on. Where there are more than
-            roles, the method's experience is collected in another process while it learns.
+        cores: number of cores to use; None: all that this process may run on. If there are more
+            cores than roles, another process collects the method's experience while it learns.
 
     Returns:
         The last line of the method's log.
@@ -65,7 +65,7 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
 def _train_method(
     run: Run, pace: Pace, helpers: dict[str, BaseProcess], cores: int
 ) -> TrainProgress:
-    """Train the method beside its references; a PliantError as soon as one of these has failed."""
+    """Train the method while its references train; PliantError as soon as a reference fails."""
 
     def wait_for_references() -> None:
         check_alive(helpers)
@@ -119,10 +119,10 @@ def exit_with_parent() -> None:
 
 
 def describe_progress(progress: TrainProgress, heldout: HeldoutProgress | None = None) -> str:
-    """A line of the log as a few words, and the last evaluation on held-out tasks.
+    """A line of the log in a few words, and the last evaluation on held-out tasks.
 
-    What matters most comes first: a narrow terminal cuts the end. Success and return are those of a
-    trial's last episode.
+    The most important numbers come first, because a narrow terminal cuts the end. Success and
+    return are those of a trial's last episode.
     """
     words = [f"success {progress.success[-1]:.0%}"]
     if progress.seconds > 0:
@@ -141,7 +141,7 @@ def describe_progress(progress: TrainProgress, heldout: HeldoutProgress | None =
 def train_role(
     run: Run, role: str, minutes: float | None, on_progress: OnProgress
 ) -> TrainProgress:
-    """Train the method of one role alone to the run's own bounds, from its checkpoint if any.
+    """Train one role alone to the run's own bounds, from its checkpoint if it has one.
 
     Args:
         run: what to train.

@@ -33,7 +33,7 @@ from hw_interface.warn import warn
 from robots.errors import PliantError
 from robots.world import Family
 
-# exit statuses of a worker that is done, and what they say of its end
+# exit statuses of a worker that has run its objects, and what went wrong at its end
 NOT_RECORDED = 3
 NOT_PARKED = 4
 WORKER_ENDINGS = {
@@ -49,25 +49,25 @@ def run_trial(
     workers: int = 1,
     operator: OperatorConsole | None = None,
 ) -> TrialResult:
-    """Run what is left of a trial and compare the policies.
+    """Run the remaining objects of a trial and compare the policies.
 
     Args:
-        run: whose policies to try; its folder is ``config.run``.
-        config: what to try them on.
+        run: the run whose policies to try; its folder is ``config.run``.
+        config: the objects, the arm and the clock.
         folder: the trial folder, new or of the same trial.
         workers: processes that share the objects in lockstep, each with a simulated arm.
-        operator: the person at the arm; with several workers at the first one's.
+        operator: the person at the arm; with several workers, at the first worker's arm.
 
     Raises:
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
         RefusedError: the run was not trained for this arm. Nothing is written or moved.
         ArmError: the arm cannot continue.
-        PliantError: a worker failed and said why.
+        PliantError: a worker failed; the message gives its reason.
         EndedByOperator: the operator ended the trial.
     """
     started = monotonic()
     for _ in run.policies(config.arm):
-        pass  # reads and checks every checkpoint now; the workers receive what was read
+        pass  # read and check every checkpoint now; the workers receive the loaded policies
     open_session(run.family, config, config.clock, folder)
     open_or_resume(run, config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
@@ -100,7 +100,7 @@ def run_trial(
 
 
 def _first(reasons: list[str | None]) -> str | None:
-    """The first reason that there is, if any."""
+    """The first reason that is not None."""
     known = [reason for reason in reasons if reason is not None]
     return known[0] if known else None
 
@@ -112,7 +112,7 @@ def open_session(
     folder: Path,
     operator: OperatorConsole | None = None,
 ) -> ArmSession:
-    """The trial's arm, checked and not connected; it is recorded."""
+    """The session with the trial's arm, checked but not connected; it will be recorded."""
     return ArmSession(
         family,
         config.arm,
@@ -130,7 +130,7 @@ def open_session(
 
 
 def run_worker(run: Run, config: TrialConfig, folder: Path, worker: int, workers: int) -> None:
-    """``run_objects`` as a process, whose exit status is of ``WORKER_ENDINGS`` where one fits."""
+    """``run_objects`` as a process; ``WORKER_ENDINGS`` has the exit statuses of known endings."""
     name = f"worker {worker + 1} of {workers}"
     try:
         ending = run_objects(run, config, folder, worker, workers)
@@ -153,10 +153,10 @@ def run_objects(
     workers: int,
     operator: OperatorConsole | None = None,
 ) -> Ending:
-    """Run every ``workers``-th object with every policy, leaving out what is done.
+    """Run every ``workers``-th object with every policy; skip what is done already.
 
     Raises:
-        EndedByOperator: the operator ended the trial; what they cut short is not kept.
+        EndedByOperator: the operator ended the trial; an incomplete object is not kept.
     """
     torch.set_num_threads(1)
     family = run.family
@@ -192,7 +192,7 @@ def run_objects(
 def progress_of(
     title: str, clock: str, operator: OperatorConsole | None
 ) -> AbstractContextManager[Callable[[float, str], None]]:
-    """Shows the share that is done, where the operator's status line is not in its place."""
+    """A progress bar, unless the operator's status line is shown instead."""
     if operator is not None and operator.shows_status(clock):
         return nullcontext(_show_nothing)
     return ProgressReporter(title)
@@ -205,7 +205,7 @@ def _show_nothing(share: float, text: str) -> None:
 def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
     """Advance a policy's random stream by the object's number.
 
-    Every object then has draws of its own, which do not depend on the objects run before it.
+    Every object then has its own random numbers, independent of the objects before it.
     """
     n = number + 2
     policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
@@ -214,7 +214,7 @@ def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
 def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
 ) -> Ending:
-    """Some episodes with the adapted policy in real time: the same code at the other clock."""
+    """Run some episodes with the adapted policy in real time: the same code, the other clock."""
     family = run.family
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
@@ -232,7 +232,7 @@ def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
 
 
 def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:
-    """Compare the policies at the trial's own clock, and count what the gate and the loop did."""
+    """Compare the policies at the trial's clock; summarize gate verdicts and loop timing."""
     records = read_episodes(folder)
     grids = episode_grids(records, config.clock, folder)
     comparison = msgspec.structs.asdict(compare_policies(grids))
@@ -256,7 +256,7 @@ def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> Tr
 
 
 def _objects_with(event: str, records: list[EpisodeRecord]) -> list[int]:
-    """The objects with which something has happened to the belief of the adapted policy."""
+    """The objects for which the adapted policy's belief reported an event."""
     objects = set()
     for record in records:
         happened = event in {found.event for found in record.events}

@@ -1,4 +1,4 @@
-"""A trial's folder: what was tried, and what came of it so far.
+"""A trial's folder: its configuration, and its results so far.
 
 It holds ``trial.json`` (its ``TrialHeader``), ``episodes-*.jsonl`` (an ``EpisodeRecord`` per line,
 on disk before the next object), and ``result.json`` (a ``TrialResult``).
@@ -18,7 +18,7 @@ from robots.errors import BadArgumentError
 
 
 class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what a trial does."""
+    """Everything that determines what a trial does."""
 
     run: str  # the run folder
     arm: str
@@ -28,7 +28,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str = "lockstep"  # or realtime
     realtime_episodes: int = 0  # further episodes, in real time, after a trial in lockstep
     seed: int = 0
-    # How the arm and its object are reached, which may differ when a trial is resumed.
+    # How to connect to the arm and the tracker; this may differ when a trial is resumed.
     options: dict[str, Any] = {}  # of the driver
     tracker: str | None = None
     tracker_options: dict[str, Any] = {}
@@ -36,20 +36,22 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What ``trial.json`` holds: the config, and which training the trial is of."""
+    """The content of ``trial.json``: the config, and the identity of the training."""
 
     fingerprints: dict[str, str]  # ``Run.fingerprints``
 
 
-# The run may be moved: its fingerprints tell which it is.
+# The run folder may be moved: its fingerprints identify the run.
 MAY_CHANGE = ("run", "options", "tracker", "tracker_options", "park")
 
 
 def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
-    """Make the folder this trial's own; ``trial.json`` names the run relative to the folder.
+    """Create the trial folder, or check that it holds this trial.
+
+    ``trial.json`` names the run relative to the folder.
 
     Raises:
-        BadArgumentError: it holds another trial, or one of the run before it was trained further;
+        BadArgumentError: it holds another trial, or a trial of the run before further training;
             the message names the differences.
         DamagedError: ``trial.json`` cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Look at a family: in a window, or as a video, a picture or a 3-D playback."""
+"""Show a family: in a window, or as a video, a picture or a 3-D playback."""
 
 import os
 import warnings
@@ -32,7 +32,7 @@ def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = No
 
     Args:
         name: a registered family.
-        out: what to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
+        out: the file to write: a video (.mp4), one frame of it (.png) or a page with a 3-D playback
             (.html). None: a window opens if there is a screen, else NAME.mp4 is written, or
             NAME-ARM.mp4.
         seed: of the task, the actions and the episodes' starts.
@@ -68,13 +68,13 @@ def check_out(out: Path, family: Family) -> None:
 
 
 def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) -> None:
-    """Write a trial as a file of the kind that its ending names.
+    """Write a trial to a file; the ending of its name selects the format.
 
     Args:
-        out: where to; see ``check_out``.
-        family: what is shown.
-        columns: the episodes of each policy; in a picture they stand side by side, in a 3-D
-            playback they follow one another.
+        out: the file; see ``check_out``.
+        family: the family of the trial.
+        columns: the episodes of each policy; in a picture and a video the policies are side by
+            side, in a 3-D playback one after the other.
     """
     with whole_file(out) as new:
         if out.suffix == ".html":
@@ -96,7 +96,7 @@ def _draw_picture(family: Family, columns: Sequence[Sequence[Clip]]) -> Image:
 
 
 def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
-    """The frames of a video; a policy whose episode is over before the others' stands still."""
+    """The frames of a video; a policy whose episode ends before the others' is frozen."""
     frames = []
     episodes = list(zip(*columns, strict=True))
     with ProgressReporter(f"drawing {family.name}") as show:
@@ -114,7 +114,7 @@ def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
 
 
 def check_screen() -> None:
-    """Refuse to open a window where none can be: MuJoCo's viewer would end the process.
+    """Refuse to open a window if that is impossible: MuJoCo's viewer would end the process.
 
     Raises:
         BadArgumentError: there is no screen, it does not answer, or it shows no OpenGL.

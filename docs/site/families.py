@@ -1,4 +1,4 @@
-"""A page for each family of tasks: a picture, and what the family's own data say of it."""
+"""A page for each family of tasks: a picture, and the data that the family's code defines."""
 
 import inspect
 import re
@@ -25,9 +25,9 @@ GAP = 0.02
 
 RANGES = """\
 A setting changes a range: `--set range.NAME=LOW,HIGH`, or `=VALUE,VALUE,...` where values are
-listed. `range.NAME.heldout` is the range of held-out tasks, where they have one of their own."""
+listed. `range.NAME.heldout` changes the range of held-out tasks, if they have one of their own."""
 
-FOLLOWS = "From these follow the numbers that the simulation or the reward reads:"
+FOLLOWS = "The simulation or the reward reads these numbers, which follow from the ranges:"
 
 
 def write_families() -> None:
@@ -65,7 +65,7 @@ def family_page(name: str) -> str:
         f"[What it is for, and why it is made this way](../families.md#{_section(name)})",
         _facts(name, family),
         "## Observation",
-        "Range is what an observation is scaled by; values may lie outside.",
+        "The range scales the observation; values may lie outside it.",
         _spec_table(family.obs, "from", "to"),
         "## Action",
         _doc(family, type(family.action)),

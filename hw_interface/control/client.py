@@ -30,14 +30,14 @@ from robots.signals import Array
 from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
-WORD_TIMEOUT = 0.9  # s, for a word to be handled in real time; it stays posted
+WORD_TIMEOUT = 0.9  # s, for a ``Word`` to be handled in real time; it stays posted
 POLL = 2e-4  # s between two polls of the published state, at least
 LONGEST_POLL = 2e-3  # s, at most
-POLL_SHARE = 0.05  # of the time waited so far: a long wait is not spent on polling
+POLL_SHARE = 0.05  # of the time waited so far: in a long wait, polls become rarer
 # s, for the control process to end: braking and letting go take up to 3.5 s, and a driver may wait
 # for its arm's controller: that of Universal Robots arms 3 s to come to rest, and 3 s to close
 QUIT_TIMEOUT = 12.0
-HANG_TIMEOUT = 1.0  # s, the same for one that hangs
+HANG_TIMEOUT = 1.0  # s, for a control process that hangs to end
 
 
 class EventRecord(TypedDict):
@@ -110,7 +110,7 @@ class ControlClient:
         Args:
             action: (a,) in [-1, 1].
             stamp: s, monotonic: of the observation that it answers.
-            continues: whether it only carries an earlier decision on.
+            continues: whether it repeats an earlier decision (an action held for several periods).
             distance: of that observation from its range, see ``range_distance``.
         """
         self._last_action_seq += 1
@@ -124,7 +124,7 @@ class ControlClient:
         return self._last_action_seq
 
     def say(self, word: Word) -> None:
-        """Say a word and block until it was handled. May be called from any thread.
+        """Send a ``Word`` and block until it was handled. May be called from any thread.
 
         Raises:
             ArmError: it was not handled in time; it stays posted, and is handled if the control
@@ -178,7 +178,7 @@ class ControlClient:
 
         Args:
             ready: whether a state is the awaited one.
-            purpose: the awaited event as a verb, for the message of an error.
+            purpose: the awaited event as a verb, for the error message.
             timeout: s.
 
         Raises:
@@ -204,7 +204,7 @@ class ControlClient:
         return state
 
     def _describe_exit(self) -> str:
-        """How the control process ended, where it has not said why."""
+        """How the control process ended, if it published no reason."""
         status = self.process.exitcode or 0
         end = f"it {describe_exit(status)}"
         return f"{end}, see its message on standard error" if status > 0 else end
@@ -245,7 +245,7 @@ class ControlClient:
             self._closed = True
         atexit.unregister(self.close)
         self._post_word(Word.QUIT)
-        # each of these is called, in reverse, also where Ctrl-C interrupts an earlier one
+        # all of these are called, in reverse order, even if Ctrl-C interrupts one of them
         with ExitStack() as steps:
             steps.callback(self.shared.close)
             steps.callback(self.recorder.close)

@@ -1,4 +1,4 @@
-"""What does not come up of an arm, told by the policy's process instead of a traceback here."""
+"""Errors while an arm starts up: the policy's process reports them, without a traceback here."""
 
 import traceback
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from hw_interface.control.config import ControlConfig
 from hw_interface.control.shared_state import SharedState
 from hw_interface.devices import Devices
 
-EXPLAINED = (OSError, RuntimeError, ValueError, ImportError)  # their message says what is wrong
+EXPLAINED = (OSError, RuntimeError, ValueError, ImportError)  # errors whose message is sufficient
 
 
 def build_devices(config: ControlConfig, shared: SharedState) -> Devices:
@@ -29,7 +29,7 @@ def build_devices(config: ControlConfig, shared: SharedState) -> Devices:
 
 @contextmanager
 def reason_published(shared: SharedState) -> Iterator[None]:
-    """End the process where something fails; the policy's process reports the reason.
+    """On an error, publish its reason and end the process; the policy's process reports it.
 
     Raises:
         SystemExit: in place of the error.
@@ -42,7 +42,7 @@ def reason_published(shared: SharedState) -> Iterator[None]:
 
 
 def _describe(error: Exception) -> str:
-    """The reason; of an error that nobody meant to raise, its kind and place too."""
+    """The message of an error; for an unexpected error also its type and place."""
     if isinstance(error, EXPLAINED):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""What the control process is started with."""
+"""The configuration of the control process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,5 +16,5 @@ class ControlConfig:
     make_devices: Callable[[], Devices]
     lockstep: bool
     shared: str  # name of the shared memory
-    parent: int  # process id of the policy; it may be gone before the child can ask for it
+    parent: int  # process id of the policy, which may end before the child can query it
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)

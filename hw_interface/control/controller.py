@@ -27,7 +27,7 @@ from robots.world import Family, Start, Task
 class ArmController:
     """One arm's control, tick by tick."""
 
-    state: JointState  # the newest reading that can be true
+    state: JointState  # the newest plausible reading
 
     def __init__(
         self, family: Family, devices: Devices, report: Report, config: WatchdogConfig
@@ -77,9 +77,9 @@ class ArmController:
         self.watchdog.mode = Mode.IDLE
 
     def _begin_where_the_arm_is(self) -> None:
-        """Enable; the gate begins where the motors hold the arm, or else where it was measured.
+        """Enable; the gate starts at the target that the motors hold, else at the measurement.
 
-        A soft arm sags below what it holds: where it was measured it would be lowered each time.
+        A soft arm sags below its target: starting at the measurement would lower it each time.
         """
         self.state = enable_within_limits(self.driver, self.watchdog.config.frozen_readings)
         self.watchdog.measurements.begin_at(self.state)
@@ -116,7 +116,7 @@ class ArmController:
 
     @property
     def unready(self) -> str:
-        """Why the arm may not move; empty where it may. See ``preflight``."""
+        """Why the arm may not move; empty if it may. See ``preflight``."""
         held = self.gate.setpoint.q[0]
         return preflight(self.driver.arm, self.state, held, self.watchdog.measurements)
 
@@ -130,7 +130,7 @@ class ArmController:
         self._driver_stopped = False
 
     def _reconnect(self) -> None:
-        """Open the connection anew: the old one may be that of a port that was unplugged."""
+        """Reopen the connection: the old one may belong to a port that was unplugged."""
         with contextlib.suppress(Exception):
             self.driver.disconnect()
         self.driver.connect()
@@ -156,7 +156,7 @@ class ArmController:
         self.mover.abort()
 
     def clear(self) -> None:
-        """Operator: leave a latched fault; an arm that still lets go is stopped where it is."""
+        """Operator: leave a latched fault; an arm that is still letting go stops where it is."""
         if self.watchdog.in_contact or self._retreat.has_begun:
             self.stop()
         self.watchdog.clear()
@@ -292,6 +292,6 @@ class ArmController:
         self.object_state = state if is_current else np.full(OBJECT_STATE, np.nan)
 
     def place_object(self, task: Task, start: Start) -> None:
-        """Place the object if a device can do so; otherwise a person does it later."""
+        """Place the object if a device can do so; otherwise a person places it later."""
         if self.placer is not None:
             self._call_driver(partial(self.placer.place, task, start))

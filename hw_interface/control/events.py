@@ -40,20 +40,20 @@ class Event(IntEnum):
     OBJECT_STALE = 19  # the tracker repeats an old pose: hold; age s
     POSITION_LIMIT = 20  # a joint measured beyond its position limit: fault; rad beyond it
     SPEED_LIMIT = 21  # a joint measured above its velocity limit: fault; share of the limit
-    WILD_READINGS = 22  # several readings that cannot be true, and were not used; how many
-    TORQUE_UNKNOWN = 23  # a joint measures no torque any more, its limit is not held; s
+    WILD_READINGS = 22  # several implausible readings, which were not used; how many
+    TORQUE_UNKNOWN = 23  # a joint no longer measures torque, so its limit is not checked; s
     OBSERVATION_UNUSUAL = 24  # an observation outside its range: slowed down; half ranges
-    OBSERVATION_FAR = 25  # one far outside its range: fault; half ranges
+    OBSERVATION_FAR = 25  # an observation far outside its range: fault; half ranges
     FORCE_LIMIT = 26  # the force at the tool above its limit: fault; N
-    FORCE_UNKNOWN = 27  # the arm measures no force any more, its limit is not held; s
+    FORCE_UNKNOWN = 27  # the arm no longer measures the force, so its limit is not checked; s
     CONTROL_FAILED = 30  # an error in the control process itself: fault, and the process ends
     BAD_RECORD = 31  # damaged or impossible numbers in the shared memory: ignored; the number
     BLOCKED = 40  # a move did not arrive, and the arm stands; after how long, s
 
 
-# Something is in the arm's way, or has moved it: its setpoint lies beyond where the joints are.
+# Faults of contact: something blocks or moves the arm, so joints and setpoint are apart.
 CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.FORCE_LIMIT, Event.ARM_ERROR)
-# The readings themselves are in doubt.
+# Faults in which the readings themselves may be wrong.
 UNTRUSTED = (Event.MEASUREMENT_NOT_FINITE, Event.LINK_LOST, Event.DRIVER_FAILED)
 
 Report = Callable[[Event, float], None]  # called once per event, with its number

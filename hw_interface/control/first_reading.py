@@ -1,4 +1,4 @@
-"""What is read of an arm before it is commanded, and of its object."""
+"""The first readings of an arm, before it is commanded, and the readings of its object."""
 
 import contextlib
 
@@ -10,16 +10,16 @@ from robots.errors import ArmError
 from robots.motion import check_measured
 from robots.signals import Array, JointState
 
-SAME_PLACE = 0.02  # rad between two readings; ours: a soft servo may sag so fast
+SAME_PLACE = 0.02  # rad between two readings that agree; ours: a soft servo may sag by that much
 
 
 def enable_within_limits(driver: Driver, tries: int) -> JointState:
-    """Switch the motors on, unless the arm is outside its limits; returns where it is then.
+    """Switch the motors on, unless the arm is outside its limits; returns the reading after that.
 
     Raises:
-        ArmError: it is outside its limits; the motors are as they were.
-        OSError: it does not answer.
-        RuntimeError: it refuses, or its readings do not agree, see ``read_twice``.
+        ArmError: the arm is outside its limits; the motors are unchanged.
+        OSError: the arm does not answer.
+        RuntimeError: the arm refuses, or its readings do not agree, see ``read_twice``.
     """
     try:
         check_measured(driver.arm, driver.read().q)
@@ -30,7 +30,7 @@ def enable_within_limits(driver: Driver, tries: int) -> JointState:
 
 
 def read_twice(driver: Driver, tries: int) -> JointState:
-    """The second of two fresh readings that agree; one alone may be old or wild.
+    """The second of two new readings that agree; a single one may be old or wrong.
 
     Raises:
         RuntimeError: there are no two such readings within ``tries`` after the first.

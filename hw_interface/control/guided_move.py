@@ -12,8 +12,8 @@ from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
 
-PROGRESS = 0.01  # rad; ours
-PATIENCE = 1.0  # s that a setpoint may take for it; ours
+PROGRESS = 0.01  # rad by which the setpoint must get on; ours
+PATIENCE = 1.0  # s within which it must get on by PROGRESS; ours
 LONGEST = 3.0  # times the planned duration that a move may take; ours
 PARKED = 0.05  # rad from the rest pose; ours
 AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
@@ -22,15 +22,16 @@ AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
 class GuidedMove:
     """The velocities of one move for the gate, tick by tick.
 
-    Where the setpoint cannot follow, because the gate holds it back or the loop has stalled, it
-    brakes and the rest of the way is planned anew: so the arm stays on its way.
+    If the setpoint cannot follow, because the gate limits it or the loop has stalled, it brakes and
+    the rest of the path is planned again. The arm therefore stays on the path.
     """
 
     def __init__(self, clearance: Clearance, path: Array) -> None:
         """Prepare to move along ``path``, (k, j) waypoints or (j,) a goal.
 
         Args:
-            clearance: of the arm, to say what blocks it: made before, as that takes many ticks.
+            clearance: of the arm, to name what blocks it; computed in advance, because that takes
+                many ticks.
             path: rad.
 
         Raises:
@@ -43,11 +44,11 @@ class GuidedMove:
         self._path = path
         self._move: Move | None = None
         self._at_goal = False
-        self._braking = False  # until the rest can be planned anew
-        self._plan_time = 0.0  # s, of the plan
+        self._braking = False  # until the rest of the path can be planned again
+        self._plan_time = 0.0  # s since the present plan began
         self._time = 0.0  # s since the move began
-        self._longest = 0.0  # s that it may take
-        self._last_progress = path  # rad, the setpoint (j,) when it last got on
+        self._longest = 0.0  # s that the move may take
+        self._last_progress = path  # rad, the setpoint (j,) at its last progress
         self._waited = 0.0  # s without progress
         Move(self._limits, np.atleast_2d(path)[0], path)
 
@@ -106,7 +107,7 @@ class GuidedMove:
         return velocity
 
     def _count_progress(self, setpoint: Setpoint, dt: float) -> None:
-        """Count the time, s, since the setpoint last got on by ``PROGRESS``."""
+        """Count the time, s, since the setpoint last moved on by ``PROGRESS``."""
         q = setpoint.q[0]
         self._waited += dt
         if np.abs(q - self._last_progress).max() > PROGRESS:
@@ -122,8 +123,8 @@ def is_standing(setpoint: Setpoint) -> bool:
 class Mover:
     """The gates of one arm, and its moves from rest to rest.
 
-    An arm may be found anywhere: its moves have limits of their own, ``ArmSpec.move_limits``, and
-    an episode has those of its family. The gates are exchanged at rest.
+    The arm may start anywhere. A move therefore has its own limits, ``ArmSpec.move_limits``, and an
+    episode has those of its family. The gate in use changes only at rest.
     """
 
     def __init__(self, arm: ArmSpec, limits: Limits, dt: float, report: Report) -> None:
@@ -136,7 +137,7 @@ class Mover:
         self._episode_gate = make_arm_gate(arm, limits, dt)
         self._move: GuidedMove | None = None
         self.gate = self._move_gate  # the one in use
-        self.arrived = False  # whether the newest move has
+        self.arrived = False  # whether the newest move has arrived
         self.failure = ""  # why the newest move did not arrive
         self._last_tick = np.inf  # s, when the newest tick was
 
@@ -145,7 +146,7 @@ class Mover:
 
         Args:
             now: s, of this tick.
-            longest: s without a tick that are no pause; three ticks are none either.
+            longest: s; a shorter time without a tick, or one of up to three ticks, is no pause.
         """
         elapsed = now - self._last_tick
         self._last_tick = now
@@ -163,7 +164,7 @@ class Mover:
         return self._move is not None
 
     def is_parked(self, measured: Array) -> bool:
-        """Whether the arm stands in its rest pose, where it may lose its torque.
+        """Whether the arm stands in its rest pose, where its torque may be switched off.
 
         Args:
             measured: (j,) rad; a soft arm sags below the setpoint.
@@ -181,7 +182,7 @@ class Mover:
         self.failure = ""
 
     def abort(self) -> None:
-        """Give the move up; the arm brakes."""
+        """Cancel the move; the arm brakes."""
         self._move = None
 
     def velocity(self) -> Array:
@@ -209,7 +210,7 @@ class Mover:
         return standstill
 
     def _use(self, gate: SafetyGate) -> None:
-        """Go on with another gate, at rest."""
+        """Switch to another gate, at rest."""
         if gate is not self.gate:
             gate.reset(self.gate.setpoint.q)
             self.gate = gate

@@ -1,4 +1,4 @@
-"""What is read of an arm after it was stopped."""
+"""The last reading of an arm, after it was stopped."""
 
 import time
 

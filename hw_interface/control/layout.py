@@ -45,11 +45,11 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     action: list[Column] = [
         ("seq", "i8"),  # counted from 1
         ("stamp", "f8"),  # s, monotonic: of the observation that it answers
-        ("continues", "?"),  # whether it only carries an earlier decision on
+        ("continues", "?"),  # whether it repeats an earlier decision
         ("distance", "f8"),  # of that observation from its range, see range_distance
         ("action", "f8", actions),  # in [-1, 1]
     ]
-    words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was said
+    words: list[Column] = [("counts", "i8", (len(Word),))]  # how often each Word was sent
     event: list[Column] = [
         ("kind", "i8"),  # Event
         ("stamp", "f8"),  # s, as of the state
@@ -57,7 +57,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
     ]
     return np.dtype(
         [
-            ("alive_until", "f8"),  # s, monotonic: the control process runs again before then
+            ("alive_until", "f8"),  # s, monotonic: the control process promised to run before then
             ("ring_head", "u8"),  # rows pushed so far
             ("state", _slot(_state_columns(joints, actions))),
             ("action", _slot(action)),
@@ -109,11 +109,11 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
         ("rejected_seq", "i8"),  # the newest request that was refused
         ("arrived_seq", "i8"),  # the newest request whose move has arrived
         ("failed_seq", "i8"),  # the newest request whose move was blocked or could not arm
-        ("ended_seq", "i8"),  # the newest request whose move has ended, wherever
+        ("ended_seq", "i8"),  # the newest request whose move has ended, arrived or not
         ("words_handled", "i8", (len(Word),)),  # how often each Word was handled
         ("operator_hold", "?"),  # whether an operator holds the arm
         ("arm_error", "?"),  # whether the arm has reported an error, or a stop of its own
-        ("link_broken", "?"),  # whether the driver must be connected anew
+        ("link_broken", "?"),  # whether the driver must be connected again
         ("events", "i8"),  # how many there were
         ("missed_ticks", "i8"),
         ("max_lateness", "f8"),  # s
@@ -124,7 +124,7 @@ def _state_columns(joints: tuple[int, ...], actions: tuple[int, ...]) -> list[Co
 
 
 def _slot(columns: list[Column]) -> DTypeLike:
-    """A record with what a reader needs to know whether it is whole; see ``Slot``."""
+    """A record with the number and checksum that show whether it is consistent; see ``Slot``."""
     return [("sequence", "u8"), ("checksum", "u4"), ("record", columns)]
 
 

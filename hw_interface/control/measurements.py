@@ -12,30 +12,30 @@ from robots.signals import Array, JointState
 
 @dataclass(frozen=True)
 class MeasurementConfig:
-    """When a reading is not believed, and when one is a fault; the numbers are our own choice."""
+    """When a reading is rejected, and when it is a fault; the numbers are our own choice."""
 
     frozen_readings: int = 3  # readings in a row whose stamp did not advance
     jump: float = 0.1  # rad, beyond what a joint can move between two readings
-    wild_readings: int = 3  # that agree, in a row: these are believed; so many are reported
+    wild_readings: int = 3  # so many in a row that agree are accepted; so many in all are reported
     tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
-    # s of torque or force above the limit, in every reading: longer than an impact. A strike of
-    # slide lasts 0.03 s, its force a third of that
+    # s for which every reading of a torque or force is above the limit: longer than an impact. A
+    # strike of slide lasts 0.03 s, its force a third of that
     overload: float = 0.04
     # share of a torque or force limit above which an arm at rest presses against something: the
     # weight of our arms takes 0.6 of a torque at most, in any pose
     pressing: float = 0.8
     position_margin: float = 0.05  # rad beyond a limit: an arm under load sags by less
-    speed_margin: float = 1.5  # times the limit: a joint that catches up may be faster
+    speed_margin: float = 1.5  # times the limit: a joint that catches up may exceed its limit
     limit_ticks: int = 5  # in a row beyond a margin
     # s without torque from a joint that has measured it, or without a promised wrench
     torque_timeout: float = 1.0
 
 
 class Measurements:
-    """Counts what is wrong with the readings of one arm.
+    """Counts implausible and excessive readings of one arm.
 
-    ``believed`` is the newest reading that can be true: a single wild one is left out.
+    ``believed`` is the newest plausible reading; a single implausible (wild) one is left out.
     """
 
     believed: JointState | None = None
@@ -43,7 +43,7 @@ class Measurements:
     def __init__(
         self, limits: Limits, config: MeasurementConfig, capabilities: Capabilities
     ) -> None:
-        """Begin without a reading; the arm's ``capabilities`` say how often, and with what."""
+        """Begin without a reading; ``capabilities`` give the arm's rate and what it measures."""
         self.limits = limits
         self.config = config
         ticks = round(config.overload / capabilities.dt)
@@ -54,7 +54,7 @@ class Measurements:
         self.force = 0.0  # N, at the tool; NaN where none is measured
         self.excess = 0.0  # rad, the farthest beyond a position limit
         self.speed = 0.0  # the largest as a share of its limit
-        self.jumped = False  # whether a reading was believed that no motion can have led to
+        self.jumped = False  # whether a reading was accepted that no motion can explain
         self._wild: JointState | None = None  # the previous reading, if it was not believed
         self._wild_in_row = 0
         self._wild_unreported = 0
@@ -95,7 +95,7 @@ class Measurements:
 
     @property
     def presses(self) -> bool:
-        """Whether the arm has borne more than its weight for longer than an impact."""
+        """Whether the arm has carried more than its weight for longer than an impact lasts."""
         return self.pressing_ticks >= self.overload_ticks
 
     def take(self, state: JointState, setpoint: Array | None) -> None:
@@ -113,7 +113,7 @@ class Measurements:
         self._check_loads(state, commanded)
 
     def _choose(self, state: JointState) -> None:
-        """Believe the reading, or go on with the last one that was believed."""
+        """Accept the reading, or keep the last accepted one."""
         last = self.believed
         if last is None or (self._is_near(state, last) and self._is_slow(state)):
             self._believe(state)
@@ -157,7 +157,7 @@ class Measurements:
         self.tracking_ticks = _count(self.tracking_ticks, far)
 
     def _check_position(self, q: Array, setpoint: Array | None) -> None:
-        """Count ticks beyond a position limit; on the way in, its setpoint bounds a joint."""
+        """Count ticks beyond a position limit; a joint on its way in is bounded by its setpoint."""
         self.excess = 0.0
         if setpoint is not None:
             low = np.minimum(self.limits.q_low, setpoint)
@@ -179,7 +179,7 @@ class Measurements:
         self.pressing_ticks = _count(self.pressing_ticks, pressing)
 
     def wild_to_report(self) -> int:
-        """How many readings were not believed since the last report, once they are several."""
+        """How many readings were rejected since the last report, once there are several."""
         count = self._wild_unreported
         if count < self.config.wild_readings:
             return 0
@@ -187,11 +187,11 @@ class Measurements:
         return count
 
     def torque_lost_for(self, state: JointState) -> float:
-        """For how long a joint has measured no torque any more, s; 0 once that was returned."""
+        """For how long, s, a joint has no longer measured torque; a loss is returned once."""
         return self._no_torque.newly_lost_for(np.isfinite(state.tau), state.stamp)
 
     def force_lost_for(self, state: JointState) -> float:
-        """For how long there was no force at the tool any more, s; 0 once that was returned."""
+        """For how long, s, the force at the tool was no longer measured; returned once."""
         measured = np.isfinite(state.wrench[:3]).all()
         return self._no_force.newly_lost_for(np.array([measured]), state.stamp)
 

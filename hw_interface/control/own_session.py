@@ -1,4 +1,4 @@
-"""Signals of the processes beside the policy's: none of them ends one of these on the spot."""
+"""Signal handling of the control process and the recorder: no signal ends them immediately."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-# a request to end, the end of the terminal, and Ctrl-backslash
+# a request to end, a closed terminal, and Ctrl-backslash
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 STOP = signal.SIGUSR1
 IGNORED = (signal.SIGINT, signal.SIGUSR2)
@@ -17,20 +17,20 @@ END_TIMEOUT = 1.0  # s, for a process to end that was terminated, or killed
 
 
 class Signaled:
-    """What signals have asked a process for."""
+    """The requests that a process has received as signals."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """No request yet."""
         self.end = threading.Event()
         self.stop = threading.Event()  # by the operator, see ``operator_keys``
 
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Processes that are started in this context are reached by none of these signals.
+    """Block these signals in processes that are started in this context.
 
-    They inherit that, so that Ctrl-C cannot end them before ``enter_own_session``, which lets the
-    signals through that came meanwhile.
+    The processes inherit the blocked signals, so that Ctrl-C cannot end them before they call
+    ``enter_own_session``, which delivers the signals that came in the meantime.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
     try:
@@ -40,17 +40,17 @@ def signals_wait() -> Iterator[None]:
 
 
 def enter_own_session(signaled: Signaled) -> None:
-    """Leave the terminal's session, and note the signals that would end the process on the spot.
+    """Leave the terminal's session, and record the signals that would end the process at once.
 
-    What is pressed in the terminal, and its end, are for the policy's process to handle: it then
-    ends this one in order. SIGINT is ignored.
+    The policy's process handles keys in the terminal and the closing of the terminal, and then ends
+    this process in order. SIGINT is ignored.
     """
 
     def note(number: int, frame: FrameType | None) -> None:
         asked = signaled.stop if number == STOP else signaled.end
         asked.set()
 
-    with contextlib.suppress(PermissionError):  # it leads a session or a group of its own already
+    with contextlib.suppress(PermissionError):  # it already leads its own session or group
         os.setsid()
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -60,7 +60,7 @@ def enter_own_session(signaled: Signaled) -> None:
 
 
 def end_process(process: SpawnProcess, patience: float) -> None:
-    """Wait ``patience`` s for a process to end by itself; then terminate it, then kill it."""
+    """Wait ``patience`` s for a process to end by itself; then terminate it; then kill it."""
     try:
         process.join(patience)
     finally:

@@ -1,4 +1,4 @@
-"""Keeping time: sleeping to absolute times, under a real-time scheduler where that is allowed."""
+"""Pacing: sleep until absolute times, under a real-time scheduler where that is permitted."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ MCL_FUTURE = 2
 
 
 class Pacer:
-    """Wakes once per tick. Missed ticks are counted and not made up for in a burst."""
+    """Wakes once per tick. Missed ticks are counted and not caught up in a burst."""
 
     def __init__(self, dt: float, lateness: NDArray[np.float32]) -> None:
         """``dt`` s is the tick; ``lateness`` (LATENESS,) s is filled as a ring, tick by tick."""

@@ -15,7 +15,7 @@ def preflight(arm: ArmSpec, state: JointState, setpoint: Array, found: Measureme
         arm: the arm.
         state: its newest reading.
         setpoint: (j,) rad, where it is held.
-        found: what the readings so far have shown.
+        found: the checks of the readings so far.
     """
     problems = []
     if state.condition is not Condition.READY:
@@ -32,7 +32,7 @@ def preflight(arm: ArmSpec, state: JointState, setpoint: Array, found: Measureme
 
 
 def _describe_press(arm: ArmSpec, found: Measurements) -> str:
-    """What presses most: a joint, or the tool."""
+    """The joint that presses hardest, or the tool."""
     shares = np.nan_to_num(found.load)
     joint = int(shares.argmax())
     share = shares[joint]

@@ -1,4 +1,4 @@
-"""Which joints of an arm at rest press on something, and how their contact is released."""
+"""Find the joints of an arm at rest that press against something, and release their contact."""
 
 import numpy as np
 
@@ -7,31 +7,31 @@ from robots.kinematics import Kinematics
 from robots.signals import Array, JointState, Mask
 
 STANDS = 0.02  # rad/s, below which a measured joint stands; a Dynamixel servo's own unit is 0.024
-ROUNDING = 1e-6  # share of a torque limit: an upright axis carries no weight, but for rounding
-# A joint whose torque is at most so much above that of its weight only sags; ours: gears take some
-# of a servo's current, and the limit's share covers the current's resolution.
+ROUNDING = 1e-6  # share of a torque limit: an upright axis carries no weight except for rounding
+# A joint only sags if its torque exceeds that of its weight by at most this much; ours: gears take
+# some of a servo's current, and the limit's share covers the current's resolution.
 WEIGHT_MARGIN = 1.25
 TORQUE_MARGIN = 0.05
 FAR = 0.01  # rad from its setpoint, from which a joint is tested; ours: a tool's 5 mm
-STEP = 0.01  # rad by which the setpoint goes ahead of itself: 0.1 rad/s at the retreat's gain
+STEP = 0.01  # rad from the setpoint to its next goal: 0.1 rad/s at the retreat's gain
 FOLLOWED = 0.005  # rad; ours: 3 units of a Dynamixel servo
-# rad, less than which the setpoint of a joint that its servo supports goes until the joint follows;
-# ours: twice ``FOLLOWED``, and twice the lag of a soft servo
+# rad; the setpoint of a joint that only its servo supports moves by less than this before the joint
+# follows; ours: twice ``FOLLOWED``, and twice the lag of a soft servo
 SUPPORTED = 0.02
 
 
 class PressingJoints:
     """The joints of one arm that press on something, and the goals of the arm's setpoint.
 
-    Where the arm's controller holds the weight, only contact keeps a joint off its setpoint, which
-    goes back to where the joint was measured.
+    If the arm's controller holds the weight, only contact can keep a joint away from its setpoint;
+    the setpoint then moves back to the measured position.
 
-    On any other arm a joint also sags under its weight and its load. Where the weight of the URDF
-    explains a joint's torque and its direction, it sags and keeps its setpoint. So does a joint
-    near its setpoint. Every other joint is tested: its setpoint goes towards where the joint was
-    measured. A joint that carries a load follows at once, since only its servo supports it; its
-    setpoint goes back to where it was. A joint that presses stays where it is until its contact is
-    released: its setpoint ends there, at the latest where the joint was measured.
+    On any other arm a joint also sags under its weight and its load. If the weight in the URDF
+    explains the size and direction of a joint's torque, the joint sags and keeps its setpoint. A
+    joint near its setpoint keeps it too. Every other joint is tested: its setpoint moves towards
+    the measured position. A joint that carries a load follows at once, since only its servo
+    supports the load; its setpoint then moves back. A joint that presses stays where it is until
+    its contact is released; its setpoint stops there, at the latest at the measured position.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PressingJoints:
         Args:
             limits: of the arm.
             kinematics: of the arm, with its masses.
-            setpoint: (j,) rad, which stands.
+            setpoint: (j,) rad, at rest.
             state: the newest reading.
             holds_weight: see ``Capabilities``.
         """
@@ -74,7 +74,7 @@ class PressingJoints:
         return bool((self._tested | self._released).any())
 
     def goal(self, setpoint: Array, measured: Array) -> Array:
-        """Where the setpoint is to go next, (j,) rad.
+        """The next goal of the setpoint, (j,) rad.
 
         Args:
             setpoint: (j,) rad, now.

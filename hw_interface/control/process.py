@@ -1,7 +1,7 @@
 """The control process: it paces the controller, handles requests and publishes the state.
 
-In real time it sleeps to absolute times, under SCHED_FIFO where that is allowed. In lockstep it
-runs one control period as soon as an action is posted. Nothing else differs between the two.
+In real time it sleeps until absolute times, under SCHED_FIFO where that is permitted. In lockstep
+it runs one control period as soon as an action is posted. Nothing else differs between the two.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from robots.errors import ArmError
 from robots.world import Start, Task
 
 LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
-HEARTBEAT = 0.1  # s within which the loop runs again in real time
+HEARTBEAT = 0.1  # s; in real time the loop must run again within it
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
-MAX_SEQ = 2**40  # actions; more than an arm carries out in a thousand years
-MAX_FAILURES = 3  # errors of our own, after which the driver is stopped at once
+MAX_SEQ = 2**40  # actions; more than an arm executes in a thousand years
+MAX_FAILURES = 3  # errors in Pliant's own code, after which the driver is stopped at once
 
 
 class ControlLoop:
@@ -51,7 +51,7 @@ class ControlLoop:
         self.lockstep_time = 0.0  # s
         self.ending = False
         self.signaled = Signaled()
-        self.failures = 0  # errors of our own
+        self.failures = 0  # errors in Pliant's own code
 
     def report(self, event: Event, detail: float) -> None:
         """Publish an event of the watchdog."""
@@ -66,7 +66,7 @@ class ControlLoop:
         return self.lockstep_time if self.config.lockstep else time.monotonic()
 
     def run(self) -> None:
-        """Run until asked to quit or until the policy's process is gone, then until at rest."""
+        """Run until a request to quit or the end of the policy's process, then until at rest."""
         try:
             self.shared.promise(BLOCKING)
             self.start()
@@ -87,7 +87,7 @@ class ControlLoop:
             self.shared.close()
 
     def publish_rest(self) -> None:
-        """After the stop: publish last whether the arm was left at rest."""
+        """After the stop: publish whether the arm was left at rest."""
         pause = 0.0 if self.config.lockstep else self.dt
         controller = self.controller
         if not controller.link_broken:
@@ -106,8 +106,8 @@ class ControlLoop:
     def run_once(self) -> None:
         """Handle words and a request, then wait for the next tick and run it.
 
-        An error of our own brakes the arm and then ends the process. After ``MAX_FAILURES`` the
-        error is raised, so that the driver is stopped at once.
+        An error in Pliant's own code brakes the arm and then ends the process. After
+        ``MAX_FAILURES`` of them the error is raised, so that the driver is stopped at once.
         """
         self.shared.promise(self.patience)
         try:
@@ -133,7 +133,7 @@ class ControlLoop:
             self.end()
 
     def check_end(self) -> None:
-        """End where a signal asks for it, or where the policy's process is gone."""
+        """End if a signal requests it, or if the policy's process is gone."""
         if self.ending:
             return
         if self.signaled.end.is_set():
@@ -143,7 +143,7 @@ class ControlLoop:
             self.ending = True
 
     def wait_for_tick(self) -> None:
-        """In real time: sleep until the next tick; being very late is a fault."""
+        """In real time: sleep until the next tick; a tick that is very late is a fault."""
         late = self.pacer.wait(self.progress.ticks)
         if late > max(self.dt, self.config.watchdog.overrun):
             self.controller.watchdog.fault(Event.OVERRUN, late)
@@ -179,8 +179,8 @@ class ControlLoop:
     def take_action(self, posted: Record, now: float) -> None:
         """Hand a newly posted action to the controller.
 
-        In lockstep each action gets all its ticks before the next one is taken. In real time a new
-        action is taken at once: if it waited, it and all later ones would be late.
+        In lockstep an action is followed for all its ticks before the next one is taken. In real
+        time a new action is taken at once: if it waited, it and all later actions would be late.
         """
         seq = int(posted["seq"])
         if seq == self.last_action_seq:
@@ -217,7 +217,7 @@ class ControlLoop:
         self.pending_start = None
 
     def begin_episode(self) -> str:
-        """At the start of an episode: have the object placed and arm; returns why it is unready."""
+        """At the start: have the object placed and arm; returns why the arm is not ready."""
         if self.pending_start is None:
             return ""
         self.shared.promise(BLOCKING)
@@ -231,7 +231,7 @@ class ControlLoop:
         return ""
 
     def handle_words(self) -> None:
-        """Handle the words that were said since the last tick, see ``Word``."""
+        """Handle the words that were sent since the last tick, see ``Word``."""
         new_words = self.progress.take_words(self.shared.words.read_nonblocking()["counts"])
         if self.signaled.stop.is_set():
             self.signaled.stop.clear()
@@ -242,7 +242,7 @@ class ControlLoop:
             self.publish()
 
     def obey(self, word: Word) -> None:
-        """Do what a word says."""
+        """Carry out a word."""
         match word:
             case Word.CLEAR:
                 self.controller.clear()
@@ -256,7 +256,7 @@ class ControlLoop:
                 self.end()
 
     def handle_request(self) -> None:
-        """Handle a request that was posted since the last tick; one of no kind is refused."""
+        """Handle a request that was posted since the last tick; refuse one of unknown kind."""
         posted = self.shared.request.read_nonblocking()
         seq = int(posted["seq"])
         if seq == self.progress.last_request_seq:

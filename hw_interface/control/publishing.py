@@ -1,4 +1,4 @@
-"""What the control process tells the policy and the recorder after every tick."""
+"""What the control process publishes to the policy and the recorder after every tick."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ class Progress:
     move_seq: int = 0  # the newest request whose move has begun
     arrived_seq: int = 0  # the newest request whose move has arrived
     failed_seq: int = 0  # the newest request whose move was blocked or could not arm
-    ended_seq: int = 0  # the newest request whose move has ended, wherever
+    ended_seq: int = 0  # the newest request whose move has ended, arrived or not
     # (words,) how often each Word was handled
     words_handled: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(Word), dtype=np.int64)
@@ -40,13 +40,13 @@ class Progress:
             self.ticks_done = (seq - 1) * self.ticks_per_action
 
     def count_tick(self) -> None:
-        """Count one tick, and for the active action where it has ticks left."""
+        """Count one tick; count it for the active action too, if that has ticks left."""
         self.ticks += 1
         if self.action_unfinished:
             self.ticks_done += 1
 
     def take_words(self, counts: NDArray[np.int64]) -> list[Word]:
-        """The words that were said since the last call, by how often each was said (words,)."""
+        """The words sent since the last call; ``counts`` (words,) is how often each was sent."""
         new_words = [word for word in Word if counts[word] != self.words_handled[word]]
         self.words_handled[...] = counts
         return new_words
@@ -58,7 +58,7 @@ class Progress:
 
     @property
     def move_unfinished(self) -> bool:
-        """Whether a move has begun whose end was not seen yet."""
+        """Whether a move has begun whose end was not handled yet."""
         return self.move_seq != self.ended_seq
 
 

@@ -1,4 +1,4 @@
-"""What the policy may ask of the control process; the operator has words of their own."""
+"""The policy's requests to the control process; those of the operator are ``Word``."""
 
 from dataclasses import replace
 from enum import IntEnum
@@ -21,7 +21,7 @@ class Request(IntEnum):
 
 
 def unname_object(start: Start) -> Start:
-    """The start with its only object as ``object_pos``, also where it is named in ``objects``."""
+    """The start with its only object as ``object_pos``, even if it is named in ``objects``."""
     poses = list((start.objects or {}).values())
     if not poses:
         return start

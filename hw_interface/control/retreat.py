@@ -1,4 +1,4 @@
-"""Letting go after a fault: the setpoint goes back to where the joints were measured."""
+"""Letting go after a fault: the setpoint moves back to the measured joint positions."""
 
 import numpy as np
 
@@ -7,25 +7,25 @@ from robots.arm import Limits
 from robots.kinematics import Kinematics
 from robots.signals import Array, JointState, Setpoint
 
-GAIN = 10.0  # 1/s, of the approach; ours: nine tenths of the way within 0.3 s
+GAIN = 10.0  # 1/s, of the approach; ours: nine tenths of the distance within 0.3 s
 BRAKING_SHARE = 0.5  # of the acceleration limit, so that the gate can follow without overshoot
-ARRIVED_TOLERANCE = 1e-4  # rad; ours: with each stop a load sinks by no more than that
+ARRIVED_TOLERANCE = 1e-4  # rad; ours: a load sinks by at most this much with each stop
 SETTLING = 0.5  # s; ours: soft servos arrive within 0.2 s after their setpoint
-DURATION = 2.0  # s; ours: then the driver is stopped, however far the setpoint came
-# s after the first judgment, until which the joints may be judged again; ours: a test of the
-# longest way takes so long, and with ``SETTLING`` and ``DURATION`` it stays below ``QUIT_TIMEOUT``
+DURATION = 2.0  # s; ours: then the driver is stopped, wherever the setpoint is
+# s after the first test, within which the joints may be tested again; ours: the longest test takes
+# this long, and with ``SETTLING`` and ``DURATION`` it stays below ``QUIT_TIMEOUT``
 JUDGE_AGAIN = 1.5
 
 
 class Retreat:
-    """The way of one arm's setpoint out of an obstacle; like every command it passes the gate.
+    """Moves one arm's setpoint back from an obstacle; like every command it passes the gate.
 
-    The joints have just come this way, so it is free, except where something follows the arm: a
+    The joints have just come this way, so the way is free, unless something follows the arm: a
     person, or an object on a spring.
     """
 
     def __init__(self, limits: Limits, kinematics: Kinematics, holds_weight: bool = False) -> None:
-        """Begin without a goal: nothing is in the way; ``holds_weight``: see ``Capabilities``."""
+        """Begin without a goal: no contact is known; ``holds_weight``: see ``Capabilities``."""
         self.limits = limits
         self._kinematics = kinematics
         self._holds_weight = holds_weight
@@ -37,11 +37,11 @@ class Retreat:
 
     @property
     def has_begun(self) -> bool:
-        """Whether it has begun."""
+        """Whether the retreat has begun."""
         return self._goal is not None or self._judge_by is not None
 
     def cancel(self) -> None:
-        """Forget everything: nothing is in the way any more."""
+        """End the retreat and forget its goal."""
         self._goal = None
         self._judge_by = None
         self._pressing = None
@@ -49,8 +49,8 @@ class Retreat:
     def __call__(self, setpoint: Setpoint, measured: Array, overloaded: bool, now: float) -> Array:
         """Joint velocities (1, j) rad/s for the gate.
 
-        The goal is where the joints are measured when the retreat begins. While a torque is above
-        its limit the joints are still pushed: the goal follows them.
+        The goal is the measured position at the beginning of the retreat. While a torque is above
+        its limit, something still pushes the joints, and the goal follows them.
 
         Args:
             setpoint: the gate's, of one arm.
@@ -65,10 +65,10 @@ class Retreat:
         return self._approach(setpoint, self._goal)
 
     def release_contact(self, setpoint: Setpoint, state: JointState, now: float) -> Array:
-        """The same without a fault of contact, once the setpoint stands: see ``PressingJoints``.
+        """The same without a fault of contact, once the setpoint is at rest: ``PressingJoints``.
 
-        The joints are judged once they stand too, or after ``SETTLING``. Where one pressed, they
-        are judged again at the end: joints that press with one tool also hold each other.
+        The joints are tested once they are at rest too, or after ``SETTLING``. If one pressed, they
+        are tested again at the end: joints that press with the same tool also hold each other.
         """
         held = setpoint.q[0]
         if self._judge_by is None:

@@ -2,8 +2,8 @@
 
 Each record has one writer. A sequence number before it is odd while it is being written (a
 seqlock), so a reader never takes a mixture of two records and the control process never waits.
-A checksum over the record and its number tells where they do not belong together: other processors
-than x86 may show the writes in another order, and bytes may be overwritten by accident.
+A checksum over the record and its number detects inconsistent records: processors other than x86
+may reorder the writes, and bytes may be overwritten by accident.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class Slot:
         """
         for name, value in values.items():
             self._fields[name][...] = value
-        # counted here and not read from the memory, where the number may have been overwritten
+        # counted here, not read from the memory, where the number may have been overwritten
         self._writes += 1
         written = 2 * self._writes
         self._sequence[...] = written - 1
@@ -73,8 +73,8 @@ class Slot:
     def read_latest(self) -> Record:
         """The newest record; waits for a write in progress, at most ``WRITE_TIMEOUT``.
 
-        For readers that read rarely, so that their previous record would be old. It is returned
-        only where the writer died mid-write.
+        For readers that read rarely, so that their previous record would be old. The previous
+        record is returned only if the writer died mid-write.
         """
         deadline = time.monotonic() + WRITE_TIMEOUT
         while not self._try_update() and time.monotonic() < deadline:
@@ -82,11 +82,11 @@ class Slot:
         return self._last
 
     def unreadable_since_long(self) -> bool:
-        """Whether no reading has found a whole record for ``UNREADABLE`` s; True once."""
+        """Whether no consistent record was found for ``UNREADABLE`` s; True only once."""
         since = self._unreadable_since
         if since is None or time.monotonic() - since < UNREADABLE:
             return False
-        self._unreadable_since = np.inf  # has been told
+        self._unreadable_since = np.inf  # reported
         return True
 
     def _try_update(self) -> bool:
@@ -111,7 +111,7 @@ def _checksum(record: Record, sequence: int) -> int:
 
 
 def _check_room(size: int) -> None:
-    """Refuse to begin where there is no memory to share: the kernel would kill who writes to it.
+    """Refuse to begin without enough shared memory: the kernel would kill a process writing to it.
 
     Raises:
         OSError: there are fewer than ``size`` bytes.
@@ -158,7 +158,7 @@ class SharedState:
 
     @property
     def newly_unreadable(self) -> int:
-        """How many records that this process reads stay unreadable; each counts once."""
+        """The number of newly unreadable records among those that this process reads."""
         slots = (self.action, self.request, self.words)
         return sum(slot.unreadable_since_long() for slot in slots)
 
@@ -189,12 +189,12 @@ class SharedState:
         return rows[overwritten:], head, lost
 
     def promise(self, seconds: float) -> None:
-        """The control process: it will run again, and promise anew, within this time."""
+        """Called by the control process: it will run, and promise again, within this time."""
         self._alive_until[...] = time.monotonic() + seconds
 
     @property
     def overdue(self) -> float:
-        """For how long the control process has not run although it had promised to, s."""
+        """How long ago, s, the control process should have run according to its promise."""
         return time.monotonic() - float(self._alive_until)
 
     def finish(self) -> None:
@@ -208,7 +208,7 @@ class SharedState:
 
     @property
     def exit_reason(self) -> str:
-        """Why the control process ended where the arm did not come up; empty otherwise."""
+        """Why the control process ended if the arm did not start; empty otherwise."""
         return bytes(self._exit_reason[()]).decode(errors="replace")
 
     @exit_reason.setter

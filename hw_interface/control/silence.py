@@ -1,4 +1,4 @@
-"""Measurements that an arm has made, or promises to make, and that stay away."""
+"""Detects measurements that an arm has made before, or has declared, and that are now missing."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from robots.signals import Array, Mask
 
 
 class Silence:
-    """For how long measurements (k,) have stayed away; each loss is told once.
+    """For how long measurements (k,) have been missing; each loss is reported once.
 
-    One that was neither made before nor promised does not count.
+    A measurement that was neither made before nor declared does not count.
     """
 
     def __init__(self, promised: Mask, timeout: float) -> None:
         """Begin without a measurement.
 
         Args:
-            promised: (k,) those that count from the first reading on.
-            timeout: s, after which a loss is told.
+            promised: (k,) declared measurements, which count from the first reading on.
+            timeout: s, after which a loss is reported.
         """
         self._promised = promised
         self._timeout = timeout
@@ -24,16 +24,16 @@ class Silence:
         self._told = False
 
     def newly_lost_for(self, measured: Mask, stamp: float) -> float:
-        """For how long one of them has stayed away, s; 0 where none has or it was told before.
+        """For how long a measurement has been missing, s; 0 if none is, or if it was reported.
 
         Args:
-            measured: (k,) those of a reading that are there.
+            measured: (k,) whether each is present in the reading.
             stamp: of the reading, s.
         """
         begins = self._promised & np.isnan(self._stamps)
         stamps = np.where(measured | begins, stamp, self._stamps)
-        self._stamps = np.minimum(stamps, stamp)  # the arm's clock may begin anew
-        silent = stamp - self._stamps  # NaN where there never was any
+        self._stamps = np.minimum(stamps, stamp)  # the arm's clock may restart
+        silent = stamp - self._stamps  # NaN where there was no measurement yet
         late = silent > self._timeout
         was_told = self._told
         self._told = bool(late.any())

@@ -1,4 +1,4 @@
-"""How a control loop kept time, in numbers for people."""
+"""A summary of a control loop's timing."""
 
 from typing import TypedDict
 
@@ -18,7 +18,7 @@ class Quantiles(TypedDict):
 
 
 class Timing(TypedDict):
-    """How the control loop kept time, and how long the policy took."""
+    """The timing of the control loop, and how long the policy took."""
 
     rate_hz: float
     ticks: int
@@ -34,7 +34,7 @@ def summarize_timing(
     """Summarize a loop of ``rate`` Hz.
 
     Args:
-        state: what it published last.
+        state: the last published state.
         lateness: (LATENESS,) s, a ring by tick.
         rate: Hz.
         policy_times: s, from each observation to its action.

@@ -21,7 +21,7 @@ class WatchdogConfig(MeasurementConfig):
 
     max_bad_actions: int = 3  # not finite, in a row; common practice: three are no accident
     silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
-    object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a camera
+    object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a 30 Hz camera
     overrun: float = 0.1  # s that the control loop may be late
     # half ranges from the middle of an observation's range; random actions in simulation stay
     # within 3 in every family (tests/contracts/test_families.py), degrees for radians are at 57
@@ -43,14 +43,14 @@ class Watchdog:
         self._report = report
         self._mode_after_release: Mode | None = None  # set while an operator holds the arm
         self._last_action_stamp = 0.0  # s, of the observation that the newest action answers
-        self._heard = 0.0  # s, when the newest action arrived
+        self._heard = 0.0  # s, arrival time of the newest action
         self._last_action_seq = 0
         self._object_stamp = -np.inf  # s, the tracker's clock
         self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
         self.cause: Event | None = None  # of the newest fault or external stop
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
-        self.leaving = False  # whether the arm comes to rest for good
+        self.leaving = False  # whether the arm is coming to rest because the process ends
         self.measurements = Measurements(limits, config, capabilities)
 
     def _reset_counters(self) -> None:
@@ -64,7 +64,7 @@ class Watchdog:
 
     @property
     def latched(self) -> bool:
-        """Whether only ``clear`` leaves the present mode."""
+        """Whether the present mode can only be left by ``clear``."""
         return self.mode in (Mode.FAULT, Mode.EXTERNAL_STOP)
 
     @property
@@ -74,16 +74,16 @@ class Watchdog:
 
     @property
     def in_contact(self) -> bool:
-        """Whether the present fault says that the arm meets something: it has to let go.
+        """Whether the present fault is one of contact, after which the arm has to let go.
 
-        Not where a measured position has jumped: the arm would follow a wrong reading.
+        False if a measured position has jumped: the arm would follow a wrong reading.
         """
         contact = self.mode is Mode.FAULT and self.cause in CONTACT
         return contact and not self.measurements.jumped
 
     @property
     def may_release_contact(self) -> bool:
-        """Whether the arm comes to rest, and a reading may say where a joint is to be held."""
+        """Whether the arm is coming to rest, with readings that may set where a joint is held."""
         in_fault = self.mode is Mode.FAULT
         comes_to_rest = in_fault or (self.leaving and not self.latched)
         in_doubt = self.measurements.jumped or (in_fault and self.cause in UNTRUSTED)
@@ -91,7 +91,7 @@ class Watchdog:
 
     @property
     def flags(self) -> int:
-        """Verdict flags that follow from the mode."""
+        """The verdict flags of the mode."""
         if self.latched:
             return int(Verdict.FAULT | Verdict.STOPPED)
         return int(Verdict.HELD) if self.mode is Mode.HOLD else 0
@@ -113,8 +113,8 @@ class Watchdog:
     ) -> bool:
         """Check an action (a,); returns whether it is to be followed.
 
-        ``stamp`` s is that of the observation it answers, ``taken`` s when it arrived (None: at its
-        stamp). One that ``continues`` an earlier decision is followed in RUNNING only.
+        ``stamp`` s is the time of the observation that it answers, ``taken`` s its arrival time
+        (None: its stamp). One that ``continues`` an earlier decision is followed in RUNNING only.
         """
         taken = stamp if taken is None else taken
         if seq <= self._last_action_seq:
@@ -142,7 +142,7 @@ class Watchdog:
             distance: in half ranges, see ``range_distance``.
 
         Returns:
-            The share of the action that answers it which is to be followed: less the farther it is.
+            The share of the resulting action to follow; it falls with the distance.
         """
         unusual = not distance <= self.config.unusual
         if not distance <= self.config.far:
@@ -163,10 +163,10 @@ class Watchdog:
             self.mode = Mode.HOLD
 
     def check_age(self, now: float) -> None:
-        """Hold on an old observation, fault after a long silence; not while an operator holds."""
+        """Hold if the observation is old, fault after a long silence; not in an operator's hold."""
         if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.operator_hold:
             return
-        # a stamp in the future would be young for ever: it counts as now
+        # a stamp in the future would never become old: it counts as now
         self._last_action_stamp = min(self._last_action_stamp, now)
         self._heard = min(self._heard, now)
         age = now - self._last_action_stamp
@@ -209,7 +209,7 @@ class Watchdog:
             self.fault(Event.SPEED_LIMIT, found.speed)
 
     def _report_measurements(self, state: JointState) -> None:
-        """Report what is wrong with the measurements without being a fault."""
+        """Report problems with the measurements that are no fault."""
         wild = self.measurements.wild_to_report()
         if wild:
             self._report(Event.WILD_READINGS, wild)
@@ -238,7 +238,7 @@ class Watchdog:
         if not np.isfinite(state).all():
             self.pause(Event.OBJECT_LOST)
             return False
-        if stamp != self._object_stamp:  # the tracker's clock may also begin anew
+        if stamp != self._object_stamp:  # not ``>``: the tracker's clock may restart
             self._object_stamp = stamp
             self._object_arrival = now
         age = now - self._object_arrival

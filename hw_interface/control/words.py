@@ -1,16 +1,16 @@
-"""The words that are never lost: those of the operator, and the one that ends the control process.
+"""Words: requests that are never lost, from the operator and to end the control process.
 
-Each word is a counter of its own in the shared memory. Saying a word increments its counter, and
-nothing but the same word writes there, so that no other request can take a word's place.
+Each word has a counter of its own in the shared memory. Sending a word increments its counter.
+Nothing else writes to it, so no other request can overwrite a word.
 """
 
 from enum import IntEnum
 
 
 class Word(IntEnum):
-    """The words, in the order in which they are handled where several came within one tick.
+    """The words, in the order in which they are handled if several came within one tick.
 
-    The safest come last: a stop holds although a clear came with it.
+    The safest come last: a stop takes effect even if a clear came with it.
     """
 
     CLEAR = 0  # leave a latched fault

@@ -58,7 +58,7 @@ SCHEMAS: dict[str, Schema] = {
         "episode": INTEGER,  # since the arm was opened, from 0
         "tick": INTEGER,  # decision of the episode, from 0
         "observation": NUMBERS,  # before the action; the metadata names its columns
-        "observation_distance": NUMBER,  # of it from its range, in half ranges; 1 is at an end
+        "observation_distance": NUMBER,  # from the middle of its range, in half ranges
         "action": NUMBERS,  # in [-1, 1], as the policy chose it, before the gate
         "applied": NUMBERS,  # in [-1, 1], mean of what reached the joints, after the gate
         "verdict": INTEGER,  # robots.signals.Verdict flags of all ticks of the action

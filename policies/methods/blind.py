@@ -1,4 +1,4 @@
-"""The floor: soft actor-critic that neither knows the task nor remembers anything."""
+"""The lower reference: soft actor-critic without knowledge of the task and without memory."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from policies.rl.sac_learner import FixedBelief
 
 
 class Blind(Reference):
-    """Its belief has no columns."""
+    """A reference whose belief is empty."""
 
     privileged = False
 

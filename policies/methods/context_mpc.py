@@ -1,12 +1,12 @@
 """Model-predictive control under a learned model and a belief about the task.
 
 ``BeliefMpc`` is the algorithm: every tick updates the belief, at constant cost, and continues the
-search; the model is learned from a replay. A subclass says what the belief is, and has the model
-that goes with it. The planner is iCEM; each member of the model's ensemble imagines candidates
-under a hypothesis of its own. The reward is the family's own, of predicted observations, or
-predicted where it depends on what is hidden.
+search for a plan; the model is learned from a replay buffer. A subclass defines the belief and the
+model. The planner is iCEM; each member of the model's ensemble simulates the candidates under a
+hypothesis of its own. The reward is the family's own, of predicted observations; a reward that
+depends on hidden parameters is predicted.
 
-``ContextMPC`` infers a latent task z with probabilistic context dynamics (in the line of CaDM, Lee
+``ContextMPC`` infers a latent task z with probabilistic context dynamics (similar to CaDM, Lee
 et al. 2020): every transition adds linear measurements of z to a Gaussian belief.
 
 Axes: m members, n worlds, b tasks of a batch, o observation, a action, l columns of a summary.
@@ -36,12 +36,12 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import copy_statistics, polyak_update
 
 M = TypeVar("M", bound=TaskModel)
-K = TypeVar("K")  # what is known of the task: a tensor or a dataclass of tensors
+K = TypeVar("K")  # a belief about the task: a tensor or a dataclass of tensors
 
 
 @dataclass(frozen=True)
 class BeliefMpcConfig(ModelPlannerConfig):
-    """Settings of learning the model."""
+    """Settings of the model's training."""
 
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
     # share of the model's learning rate that is left when the schedule's iterations are over; it
@@ -52,13 +52,13 @@ class BeliefMpcConfig(ModelPlannerConfig):
 
 @dataclass(frozen=True)
 class MpcBelief(PlanState, Generic[K]):
-    """The plan, and what is known of the task."""
+    """The plan, and the belief about the task."""
 
     task_belief: K
 
 
 class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
-    """What is known of the task is carried over from episode to episode."""
+    """MPC under a belief about the task, which is carried over from episode to episode."""
 
     privileged = False
     saved_attributes = (
@@ -115,26 +115,26 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     @abstractmethod
     def initial_task_belief(self, n: int) -> K:
-        """What is known of the tasks of n worlds before any experience."""
+        """The belief about the tasks of n worlds before any experience."""
 
     @abstractmethod
     def update_task_belief(self, known: K, transition: Transition) -> K:
-        """What is known after one more tick of n worlds; without gradient."""
+        """The belief about the task after one more tick of n worlds; without gradient."""
 
     @abstractmethod
     def summarize(self, known: K) -> Tensor:
-        """What policy and value read of it, (n, l)."""
+        """The summary of the task belief that policy and value read, (n, l)."""
 
     @abstractmethod
     def hypotheses(self, known: K) -> Tensor:
-        """What each member of the ensemble takes for true, (m, n, l)."""
+        """The hypothesis about the task that each ensemble member predicts with, (m, n, l)."""
 
     @abstractmethod
     def infer(self, slots: Tensor) -> Tensor:
         """Summaries (b, l) of tasks (b,) in the replay, from contexts of random size."""
 
     def prior(self, n: int, task: Tensor | None = None) -> MpcBelief[K]:
-        """Nothing is known, and there is no plan."""
+        """The initial belief about the task, and no plan."""
         return self._without_plan(n, self.initial_task_belief(n))
 
     def _without_plan(self, n: int, known: K) -> MpcBelief[K]:
@@ -159,11 +159,11 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     @torch.no_grad()
     def replan(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
-        """A plan for the next observation, under what the belief knows."""
+        """A plan for the next observation under the task belief."""
         return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: MpcBelief[K], episode: Transition) -> MpcBelief[K]:
-        """Keep what is known of the task; start without a plan."""
+        """Keep the belief about the task; start without a plan."""
         return self._without_plan(len(belief.tick), belief.task_belief)
 
     @torch.inference_mode()
@@ -198,7 +198,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         return log
 
     def draw_trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
-        """What the model learns from of tasks (b,): transitions (b, L, ...), and which exist."""
+        """Training data of tasks (b,): transitions (b, L, ...), and a mask of those that exist."""
         return self.replay.trials(slots)
 
     def step(self) -> dict[str, Tensor]:
@@ -226,7 +226,7 @@ class ContextMpcConfig(BeliefMpcConfig):
 
 
 class ContextMPC(BeliefMpc[Dynamics, Posterior]):
-    """What is known is a Gaussian over z."""
+    """The belief about the task is a Gaussian over z."""
 
     Config = ContextMpcConfig
     config: ContextMpcConfig
@@ -253,7 +253,7 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         return self.config.dynamics.latent_dim
 
     def make_model(self) -> Dynamics:
-        """Dynamics under z."""
+        """A dynamics model conditioned on z."""
         p = self.problem
         predict_reward = p.reward is None
         return Dynamics(
@@ -265,23 +265,23 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         return prior(n, self.config.dynamics.latent_dim, self.device)
 
     def update_task_belief(self, known: Posterior, transition: Transition) -> Posterior:
-        """One more factor."""
+        """Multiply the Gaussian by the factor of one more transition."""
         return self.ema_model.observe(known, transition)
 
     def summarize(self, known: Posterior) -> Tensor:
-        """The mean."""
+        """The mean of the Gaussian."""
         return known.mean
 
     def hypotheses(self, known: Posterior) -> Tensor:
-        """Around the mean, further apart the less is known."""
+        """Points around the mean; they are further apart if the belief is less certain."""
         return known.reparameterize(self.hypothesis_offsets[:, None])
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:
         """The belief's mean (b, l) of tasks (b,) in the replay, from contexts of random size.
 
-        Small contexts are frequent and some are empty: the policy must know what to do with little
-        evidence, and with none.
+        Small contexts are frequent and some are empty, because the policy must learn to act with
+        little or no evidence.
         """
         ticks, exists = self.replay.contexts(slots, self.config.max_context, self.generator)
         longest = exists.shape[1]

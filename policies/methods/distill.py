@@ -1,20 +1,20 @@
-"""Distillation: a teacher that knows the task is imitated by a student that remembers the trial.
+"""Distillation: a student with a memory of the trial imitates a teacher that knows the task.
 
 Training has two phases:
 
 1. The teacher, the method ``oracle``, acts and learns by soft actor-critic under the true task.
 2. The student acts: a policy that reads the observation and a recurrent memory of all transitions
    of the trial. At every tick of its own trials it learns the action that the teacher would take
-   there (DAgger, Ross et al. 2011; of teachers into one recurrent student, as RAPTOR does, Eschmann
-   et al. 2025). The teacher is not trained any more.
+   there (DAgger, Ross et al. 2011; RAPTOR distills many teachers into one recurrent student in this
+   way, Eschmann et al. 2025). The teacher is not trained any more.
 
-What is judged, and what acts on an arm, is the student: it never reads the task. A training that
-ends within the first phase has no student. Where the teacher needs no exploration because it knows
-the task, the student learns none: it suits tasks that show themselves while one acts.
+Evaluation and deployment use the student, which never reads the task. A training that ends within
+the first phase has no student. The teacher knows the task and does not explore, so the student does
+not learn to explore. The method suits tasks that ordinary acting reveals.
 
 RAPTOR trains a teacher for each of a thousand tasks; here one teacher reads the task's parameters.
-``rma`` is the same idea with the student at another place: there it predicts what the teacher's
-policy reads, here the action itself.
+``rma`` uses the same idea at another place: its student predicts the latent that the teacher's
+policy reads; the student here predicts the action itself.
 Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
 """
 
@@ -95,7 +95,7 @@ class Student(nn.Module):
         return hidden
 
     def act_along(self, ticks: Transition) -> Tensor:
-        """Actions (b, T, a) at each tick of segments (b, T, ...), remembering those before it."""
+        """Actions (b, T, a) at each tick of segments (b, T, ...), remembering the earlier ticks."""
         rows = self.row_norm(context_features(ticks))
         empty = self.memory.initial(len(rows))
         after, _ = self.memory.scan(rows.transpose(0, 1), empty)
@@ -144,12 +144,12 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         return self.progress.iterations < self.config.teacher_iterations
 
     def taught(self, task: Tensor) -> FixedBelief:
-        """What the teacher knows of the true task."""
+        """The teacher's belief: the true task."""
         return FixedBelief(self.teacher.condition(task))
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: Belief, explore: bool) -> Tensor:
-        """Actions (n, a): the teacher's under what it knows, otherwise the student's."""
+        """Actions (n, a): the teacher's under the teacher's belief, otherwise the student's."""
         if isinstance(belief, FixedBelief):
             return self.teacher.act(obs, belief, explore)
         action = self.ema_student.act(belief.hidden, obs)
@@ -182,7 +182,7 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         return repeat(self.step, self.config.gradient_steps, self.generator)
 
     def loss(self) -> Tensor:
-        """Squared distance from the teacher's action, in segments of the student's own trials."""
+        """Squared distance to the teacher's action, in segments of the student's own trials."""
         c = self.config
         own = self.replay.added - self.progress.teacher_tasks
         slots = self.replay.tasks(c.student_trials, self.generator, newest=own)

@@ -1,14 +1,15 @@
-"""E-MAML (Stadie et al. 2018): MAML that also learns to collect data that a step gains from.
+"""E-MAML (Stadie et al. 2018): MAML that also learns to collect useful data for the inner step.
 
 The parameters after an inner step depend on the meta-learned ones in two ways: through the step on
 given data, and through which data are collected. MAML differentiates the first. E-MAML adds the
-second by the score function: the log-likelihood of the actions of an episode before a step gets the
-return of the episodes after it, so that exploring is worth what it makes possible later.
+second by the score function: the log-likelihood of the actions of an episode before a step is
+weighted with the return of the episodes after it, so that exploration is rewarded for what it makes
+possible later.
 
-What acts, the clipped objective of the episodes after a step, and the differences from the
-published code that this brings are those of ``maml``. The inner step has another derivative, that
-of log π · advantage for given data, as published. How the step changes the data is what the credit
-is for; the likelihood ratio of ``maml`` would count it twice. Further differences:
+Acting, the clipped objective of the episodes after a step, and the resulting differences from the
+published code are those of ``maml``. The inner step has another derivative, that of
+log π · advantage for given data, as published. The credit accounts for how the step changes the
+data; the likelihood ratio of ``maml`` would count that twice. Further differences:
 
 - The episodes before every step get credit, with a trial of one step as published the first one.
 - The credit is a likelihood ratio, clipped as in PPO, because several gradient steps use the same
@@ -39,13 +40,13 @@ class EmamlConfig(MamlConfig):
 
 
 class Emaml(Maml):
-    """Acts and adapts as ``Maml``; exploring is judged by the episodes after it."""
+    """Acts and adapts as ``Maml``; exploration is rewarded by the return of later episodes."""
 
     Config = EmamlConfig
     config: EmamlConfig
 
     def inner_weight(self, log_ratio: Tensor) -> Tensor:
-        """Log-likelihoods (H, n), but for a constant: derivatives are those for given data."""
+        """Log-likelihoods (H, n) up to a constant: the derivatives are those for given data."""
         return log_ratio
 
     def losses(self, batch: OuterBatch) -> dict[str, Tensor]:

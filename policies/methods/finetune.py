@@ -1,14 +1,14 @@
 """Train one policy on all tasks, then fine-tune it on the new task's own data.
 
-The rival that needs no meta-learning: soft actor-critic under domain randomization (the method
-``blind``), and after every episode of a new task some more of its gradient steps. They learn from
-the transitions of that task alone, none of the training's replay, and each episode's steps begin
-with a fresh Adam. Each world has weights and transitions of its own, which are its belief: nothing
-is carried from one task to another.
+The baseline without meta-learning: soft actor-critic with domain randomization (the method
+``blind``), and more of its gradient steps after every episode of a new task. These steps use the
+transitions of that task alone, not the training's replay buffer, and begin with a new Adam state
+after each episode. Each world has its own weights and transitions, which are its belief: nothing is
+carried over to another task.
 
-The worlds are tuned in blocks, one block after the other with all of its steps, so that the weights
-of a block stay in the processor's cache: the steps of a hundred worlds at once would move 350 MB
-through memory each time.
+The worlds are fine-tuned in blocks, one block after the other with all of its steps, so that the
+weights of a block stay in the processor's cache. Steps of a hundred worlds at once would move
+350 MB through memory each time.
 
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
@@ -44,7 +44,7 @@ class FinetuneConfig(SacMethodConfig):
 
 @dataclass(frozen=True)
 class FinetuneBelief:
-    """Networks of each world, and the transitions that they are tuned on."""
+    """Networks of each world, and the transitions for fine-tuning them."""
 
     nets: StackedSac
     transitions: Transition  # (n, L, ...) of the task; the newest episodes overwrite the oldest
@@ -120,12 +120,12 @@ class Finetune(SavedState, LearnsFromReplay):
         belief: FinetuneBelief,
         transition: Transition,
     ) -> FinetuneBelief:
-        """The same belief: an episode is learned from at its end."""
+        """The same belief: learning happens at the end of an episode."""
         return belief
 
     @torch.no_grad()
     def adapt(self, belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
-        """Store the episode's transitions, and take gradient steps on all that are stored."""
+        """Store the episode's transitions, and take gradient steps on all stored transitions."""
         belief = _store(belief, episode.transpose(0, 1))
         tuned = []
         for start in range(0, len(belief.count), BLOCK):
@@ -196,7 +196,7 @@ def _joined(*blocks: Tensor) -> Tensor:
 
 
 def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
-    """The belief with an episode's (n, H, ...) valid transitions behind those it has.
+    """The belief with the valid transitions of an episode (n, H, ...) appended.
 
     The i-th transition ever stored is kept at column i mod L.
     """

@@ -136,7 +136,7 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
 
     @torch.no_grad()
     def observe(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
-        """A step on the window that ends with this transition, and a plan after it.
+        """A gradient step on the window that ends with this transition, and the next plan.
 
         The window restarts where the transition begins an episode.
         """
@@ -160,7 +160,7 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         return self.controller.replan(belief, transition, self._search)
 
     def adapt(self, belief: GrbalBelief, episode: Transition) -> GrbalBelief:
-        """The prior again: what was learned of an episode ends with it."""
+        """The prior again: what was learned in an episode is discarded at its end."""
         return self.prior(len(belief.tick))
 
     @torch.no_grad()

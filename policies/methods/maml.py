@@ -1,15 +1,15 @@
-"""MAML (Finn et al. 2017): parameters from which one policy-gradient step on an episode adapts.
+"""MAML (Finn et al. 2017): policy parameters that adapt by one policy-gradient step on an episode.
 
-Every task has parameters of its own. After an episode they take one step along the policy gradient
-of that episode, and the next episode is the fresh data for the outer objective of that step. The
-outer objective is PPO's on the episodes after a step, differentiated through the steps: with the
+Every task has its own parameters. After an episode they take one step along the policy gradient of
+that episode. The next episode gives new data for the outer objective of that step. The outer
+objective is PPO's on the episodes after a step, differentiated through the steps: with the
 derivative of the gradient itself (MAML), or with the gradient as a constant (FOMAML). Step sizes
 are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
 ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
 log π(action) · advantage has a wrong second derivative: it lacks the outer product of the score,
-∇log π · ∇log πᵀ, by which the step changes what later data would look like. Products of scores of
+∇log π · ∇log πᵀ, which describes how the step changes later data. Products of scores of
 different ticks are left out, as in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of
 DiCE (Foerster et al. 2018), which has them, varies far more.
 Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
@@ -33,7 +33,7 @@ from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
 
-MIN_EXPLORATION = 1e-4  # an episode whose actions differ less from the mean did not explore
+MIN_EXPLORATION = 1e-4  # an episode has not explored if its actions differ from the mean by less
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class MamlBelief:
 
 @dataclass(frozen=True)
 class OuterBatch:
-    """Trials, and what stays fixed of them while the meta-learned parameters change."""
+    """Trials, with the quantities that stay fixed while the meta-learned parameters change."""
 
     ticks: Transition  # (E, H, n, ...)
     theta: Tensor  # (E, n, P) of the policies that acted
@@ -97,7 +97,7 @@ class OuterBatch:
 
 
 class Maml(SavedState):
-    """Nothing is learned within an episode; a gradient step follows it."""
+    """Adapts by a gradient step after each episode, and not within an episode."""
 
     Config: type[MamlConfig] = MamlConfig
     privileged = False
@@ -175,7 +175,7 @@ class Maml(SavedState):
 
         Args:
             theta: (n, P) parameters before the step.
-            episode: (H, n, ...) what the step is taken on.
+            episode: (H, n, ...) the data of the step.
             acting_log_prob: (H, n) of its actions under the policy that took them, a constant.
         """
         c = self.config
@@ -193,7 +193,7 @@ class Maml(SavedState):
         return theta + step_sizes * gradient
 
     def inner_weight(self, log_ratio: Tensor) -> Tensor:
-        """What an inner step multiplies advantages by, of log-ratios (H, n): the ratio."""
+        """The factor of the advantages in an inner step, for log-ratios (H, n): the ratio."""
         return log_ratio.exp()
 
     @torch.no_grad()
@@ -221,7 +221,7 @@ class Maml(SavedState):
         return mean_logs(logs)
 
     def prepare(self, ticks: Transition) -> OuterBatch:
-        """Log-likelihoods and advantages of all episodes (E, H, n, ...), under what acted."""
+        """Log-likelihoods under the acting policies, and advantages, of episodes (E, H, n, ...)."""
         c = self.config
         episodes, _, n = ticks.reward.shape
         theta = self.net["theta"].expand(n, -1)

@@ -1,4 +1,4 @@
-"""The ceiling: soft actor-critic that knows the true task. It cannot run on an arm."""
+"""The upper reference: soft actor-critic that knows the true task. It cannot run on an arm."""
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ from policies.rl.sac_learner import FixedBelief
 class Oracle(Reference):
     """Its belief is the true task, each parameter scaled to about [-1, 1] by its range.
 
-    Goals that are observed are left out: hindsight exchanges them in the observations
-    (``policies.rl.relabel``), and the stored task's goal would contradict those.
+    Observed goals are left out: hindsight relabeling changes them in the observations
+    (``policies.rl.relabel``), and would then contradict the goal of the stored task.
     """
 
     privileged = True

@@ -1,15 +1,15 @@
 """Planning under a posterior over the simulator's parameters, through a learned model.
 
-A model predicts a transition from the parameters that are known in training (mass, friction, the
-strength of a motor). For a new task the belief is a cloud of weighted particles over them: the
-prior is the training tasks' own distribution, and every transition multiplies the weights by how
-likely the model finds it. The planner is iCEM; each of m hypotheses, drawn from the particles by
-weight, imagines candidates, and the return is their mean.
+A model predicts a transition from the task parameters (mass, friction, the strength of a motor),
+which are known in training. For a new task the belief is a set of weighted particles over these
+parameters. The prior is the distribution of the training tasks, and every transition multiplies the
+weights by its likelihood under the model. The planner is iCEM; candidates are simulated under each
+of m hypotheses, drawn from the particles by weight, and the return is the mean over them.
 
 Sources: BayesSim (Ramos et al. 2019) for a posterior over a simulator's parameters; UP-OSI (Yu et
 al. 2017) for acting on identified parameters; PETS (Chua et al. 2018) for the model; Arndt et al.
-2019 for a strike as one decision. Everything the model learns from comes from simulation: random
-trials first, then trials in which the method itself acts.
+2019 for a strike as one decision. The model learns from simulation only: from random trials first,
+then from trials in which the method itself acts.
 """
 
 from dataclasses import dataclass, field, replace
@@ -58,8 +58,8 @@ class ParticleMpcConfig(ModelPlannerConfig):
     particles: ParticleConfig = field(default_factory=ParticleConfig)
     # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
     hypotheses: Count = 8
-    # std of a gain of the predicted change, a last hidden parameter: what no simulated parameter
-    # explains, such as another engine's friction, is taken up by it
+    # std of a gain of the predicted change, a last hidden parameter: it accounts for differences
+    # that no simulated parameter explains, such as another engine's friction
     gain_std: NonNegative = 0.1
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
     batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
@@ -232,10 +232,10 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         return belief.particles.mean[:, : len(self.hidden)]
 
     def infer(self, slots: Tensor) -> Tensor:
-        """What policy and value are told in training of tasks (b,) in the replay, (b, h).
+        """The task summary for training policy and value, of tasks (b,) in the replay, (b, h).
 
-        The true parameters are known there (UP-OSI, Yu et al. 2017). A posterior's mean lies
-        between them and the prior's mean; here it lies a random share of the way.
+        In training the true parameters are known (UP-OSI, Yu et al. 2017). The mean of a posterior
+        lies between them and the prior's mean; here a random point between the two is used.
         """
         true = self.hidden.encode(self.replay.task[slots])
         middle = self.particle_prior.u.mean(0)
@@ -255,7 +255,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         return log | mean_logs(steps)
 
     def _fit_prior(self) -> None:
-        """Take the prior's particles from tasks in the replay."""
+        """Set the prior's particles from tasks in the replay."""
         count = self.config.particles.count
         slots = self.replay.tasks(count, self.generator)
         tasks = self.replay.task[slots]

@@ -3,22 +3,22 @@
 Learning is off-policy, by soft actor-critic on features [observation, z]. Differences from the
 published code:
 
-- A transition's factor is a Gaussian over a few directions of z instead of independent axes (see
-  ``policies.models.posterior``), which locates a goal from distances with a seventh of the error.
+- A transition's factor is a Gaussian along a few directions of z instead of along independent axes
+  (see ``policies.models.posterior``); it locates a goal from distances with a seventh of the error.
 - Twin critics with automatic temperature, and no value network.
 - Polyak-averaged copies of encoder and actor act; the rate may also fall (``final_lr_share``).
 - Without exploration it acts under the posterior's mean; the published code draws a z there too.
-- Every trial has a new task, so that the replay's ring of the newest tasks keeps contexts recent.
+- Every trial has a new task, and the replay buffer keeps the newest tasks, so contexts are recent.
 - A batch has few transitions of many tasks, and the KL is per task.
-- The number of transitions in a context is drawn for every task of every gradient step.
+- The number of transitions in a context is random, for every task in every gradient step.
 - A transition in a context has its next observation too, because dynamics differ between tasks.
-- Where a family has a training reward, z is learned from contexts that show it. Contexts that show
-  the true reward learn to predict that z, so that their posterior covers every task that they leave
-  open. If they were trained by the critic, all of them would agree on one z, that of the average
-  task, and nothing would be searched for.
-- A share of a batch's tasks may learn in hindsight for another task's goal, from contexts of the
-  rewards that this goal would have given; physics do not depend on goals.
-- The observations of a batch's tasks may change more or less than they did (``gain_std``), so that
+- If a family has a training reward, z is learned from contexts with it. The posterior of contexts
+  with the true reward is trained to predict that z, so it covers every task that is consistent with
+  the context. If the critic trained these contexts, all would agree on the z of the average task,
+  and the policy would not search.
+- A share of a batch's tasks may be relabeled with another task's goal, in the contexts and in the
+  batch; physics do not depend on goals.
+- The changes of the observations in a batch may be scaled by a random gain (``gain_std``), so that
   tasks beyond the trained ones are learned too.
 - A posterior may forget: old evidence fades by ``forgetting_factor``, 1 by default.
 
@@ -57,7 +57,7 @@ from policies.rl.sac import (
     temperature_loss,
 )
 
-# Contexts of training need not be longer: half-cheetah's return is the same with 50 transitions as
+# Contexts in training need not be longer: half-cheetah's return is the same with 50 transitions as
 # with 600.
 MAX_CONTEXT = 64
 
@@ -105,7 +105,7 @@ class PearlConfig(SacMethodConfig):
 
 @dataclass(frozen=True)
 class PearlBelief:
-    """The posterior of the task, and the sample that is acted under."""
+    """The posterior over the task, and the sample z under which the policy acts."""
 
     posterior: Posterior
     z: Tensor  # (n, l) held for an episode
@@ -170,8 +170,8 @@ class Pearl(SavedState, LearnsFromReplay):
     def act(self, obs: Tensor, belief: PearlBelief, explore: bool) -> Tensor:
         """Actions (n, a).
 
-        While exploring, a sample of the policy under z. Otherwise its mean under the posterior
-        mean, the best that is known; before any evidence that is the mean of the prior.
+        While exploring, a sample of the policy under z. Otherwise the policy's mean under the
+        posterior mean, which is the best estimate; before any evidence it is the prior mean.
         """
         if explore:
             return self.sac.act(self.features(obs, belief.z), self.generator)
@@ -197,7 +197,7 @@ class Pearl(SavedState, LearnsFromReplay):
         return PearlBelief(posterior, posterior.reparameterize(noise))
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
-        """What actor and critics read, (b, o + l)."""
+        """The input of actor and critics, (b, o + l)."""
         return torch.cat([self.obs_norm(obs), z], -1)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
@@ -224,7 +224,7 @@ class Pearl(SavedState, LearnsFromReplay):
         return self.replay.contexts(slots, c.max_context, self.generator, newest=c.context_window)
 
     def believe(self, ticks: Transition, mask: Tensor) -> Posterior:
-        """The posterior that the encoder in training has of contexts (n, L, ...)."""
+        """The posterior of contexts (n, L, ...), by the encoder that is being trained."""
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
         start = prior(len(mask), self.config.latent_dim, self.device)
@@ -243,7 +243,7 @@ class Pearl(SavedState, LearnsFromReplay):
         return slots, self.replay.age(slots) < newest
 
     def losses(self) -> dict[str, Tensor]:
-        """The losses of a random batch; the actor's and the temperature's spare the encoder."""
+        """The losses of a random batch; those of actor and temperature do not train the encoder."""
         c = self.config.sac
         g = self.generator
         slots, is_recent = self.draw_tasks()

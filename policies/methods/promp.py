@@ -1,21 +1,21 @@
-"""ProMP (Rothfuss et al. 2019): MAML whose outer steps may not change what explores by much.
+"""ProMP (Rothfuss et al. 2019): MAML with a penalty on changes of the exploring policy.
 
-The data before an inner step come from the policy that the last iteration ended with. Several outer
-gradient steps on the same data move that policy too, and then the inner step is one on data that it
-would not have collected. PPO's clipping bounds the change of the policies after a step only. ProMP
-therefore adds, for every inner step, the KL divergence from the policy that collected its data to
-the one that would now, with a coefficient that follows the divergence.
+The data before an inner step come from the policy at the end of the last iteration. Several outer
+gradient steps on the same data change that policy too; the inner step then uses data that the
+policy would not have collected. PPO's clipping only bounds the change of the policies after a step.
+ProMP therefore adds, for every inner step, the KL divergence from the policy that collected the
+data to the present one, with a coefficient that adapts to the divergence.
 
-What acts, the inner step (the likelihood ratio, called low-variance curvature in the paper) and the
-clipped objective of the episodes after a step are those of ``maml``, which has them from ProMP; so
-are the differences from the published code: a step on one episode per task instead of twenty,
+Acting, the inner step (the likelihood ratio, called low-variance curvature in the paper) and the
+clipped objective of the episodes after a step are those of ``maml``, which takes them from ProMP.
+So are these differences from the published code: a step on one episode per task instead of twenty,
 learned step sizes, and an objective that counts the episodes after every step instead of those
 after the last one. Further differences:
 
 - The policy is a clipped Gaussian; its KL is that of the Gaussian before clipping, as published.
-- The coefficients follow the KL, as is the default of the published class; its script for
+- The coefficients adapt to the KL, as is the default of the published class; its script for
   half-cheetah keeps them fixed.
-- They stay within ``COEFFICIENTS``, so that none becomes zero for ever, or infinite.
+- They stay within ``COEFFICIENTS``, so that none becomes zero permanently, or infinite.
 
 Axes: E episodes, H steps, n worlds, P parameters of a policy.
 """
@@ -48,7 +48,7 @@ class PrompConfig(MamlConfig):
 
 
 class InnerKlPenalty(nn.Module):
-    """A coefficient for each inner step, which follows the KL of the policy before the step."""
+    """A coefficient for each inner step, which adapts to the KL of the policy before the step."""
 
     coefficients: Tensor  # (E - 1,)
 
@@ -63,7 +63,7 @@ class InnerKlPenalty(nn.Module):
         return (self.coefficients[: len(kl)] * kl).mean()
 
     def follow(self, kl: Tensor) -> None:
-        """Double the coefficients of steps whose KL is too large; halve where it is small."""
+        """Double the coefficients of steps whose KL is too large; halve those whose KL is small."""
         coefficients = self.coefficients[: len(kl)]
         is_small = kl < self.target / TOLERANCE
         is_large = kl > self.target * TOLERANCE
@@ -116,9 +116,9 @@ class Promp(Maml):
         return {**losses, "outer": losses["outer"] + penalty}
 
     def inner_kl(self, batch: OuterBatch, thetas: Sequence[Tensor]) -> Tensor:
-        """KL to the policy before each step from the one that collected its data, (E - 1,) nats.
+        """KL from the policy that collected each step's data to the present one, (E - 1,) nats.
 
-        The mean over the valid ticks of those data.
+        It is the mean over the valid ticks of the data.
         """
         divergences = []
         for e, theta in enumerate(thetas[:-1]):

@@ -1,14 +1,14 @@
-"""Model-predictive control with recurrent dynamics: a memory sums up the trial, plan under it.
+"""Model-predictive control with recurrent dynamics: a GRU summarizes the trial.
 
-The recurrent world model beside ``context_mpc``, whose algorithm it shares (``BeliefMpc``). A GRU
-reads every transition and is carried over from episode to episode; its summary z tells the model,
-the policy and the value what the present dynamics are. There is no prior that holds z together and
-no measure of what is not known: all members of the ensemble imagine under the same z. Nothing says
-that a task stays the same, so a memory can follow one that changes.
+It is the recurrent counterpart of ``context_mpc``, whose algorithm it shares (``BeliefMpc``). A GRU
+reads every transition and is carried over from episode to episode. The model, the policy and the
+value are conditioned on its summary z of the present dynamics. No prior regularizes z, and there is
+no measure of its uncertainty: all members of the ensemble predict under the same z. The model does
+not assume that a task stays the same, so the GRU can follow a task that changes.
 
-In the line of ReBAL (Nagabandi, Clavera et al. 2019) without its gradient step, and of recurrent
-world models; the summary is deterministic, as the deterministic path of Dreamer's is (Hafner et al.
-2019), and planning is by search, not by a policy learned in imagination.
+The method is similar to ReBAL (Nagabandi, Clavera et al. 2019), without its gradient step, and to
+recurrent world models. The summary is deterministic, like the deterministic path of Dreamer (Hafner
+et al. 2019), and planning is by search, not by a policy learned in imagination.
 """
 
 from dataclasses import dataclass, field
@@ -30,13 +30,13 @@ class RecurrentMpcConfig(BeliefMpcConfig):
 
 
 class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
-    """What is known is the memory (n, h)."""
+    """The belief about the task is the GRU's hidden state (n, h)."""
 
     Config = RecurrentMpcConfig
     config: RecurrentMpcConfig
 
     def draw_trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
-        """A segment of each trial, which gradients go back through."""
+        """A segment of each trial, through which gradients are backpropagated."""
         segment = self.config.dynamics.segment
         ticks, exists, _ = self.replay.segments(slots, segment, self.generator)
         return ticks, exists
@@ -47,7 +47,7 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         return self.config.dynamics.summary_dim
 
     def make_model(self) -> RecurrentDynamics:
-        """Dynamics under a memory."""
+        """A dynamics model conditioned on the GRU's summary."""
         p = self.problem
         predict_reward = p.reward is None
         return RecurrentDynamics(
@@ -63,7 +63,7 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         return self.ema_model.observe(known, transition)
 
     def summarize(self, known: Tensor) -> Tensor:
-        """z."""
+        """The summary z."""
         return self.ema_model.summarize(known)
 
     def hypotheses(self, known: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
     def infer(self, slots: Tensor) -> Tensor:
         """z (b, l) of tasks (b,) in the replay, after a random number of a segment's transitions.
 
-        Small numbers are frequent, and 0 is among them: the policy must know what to do with little
-        evidence, and with none.
+        Small numbers are frequent, and 0 is among them, because the policy must learn to act with
+        little or no evidence.
         """
         g = self.generator
         ticks, exists, _ = self.replay.segments(slots, self.config.dynamics.segment, g)

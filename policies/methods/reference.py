@@ -1,6 +1,6 @@
-"""What ``blind`` and ``oracle`` share: soft actor-critic under a belief that never changes.
+"""Base class of ``blind`` and ``oracle``: soft actor-critic with a belief that never changes.
 
-They are the references that every adapting method is compared with.
+They are the references with which every adapting method is compared.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ class Reference(LearnsFromReplay):
         return self.learner.learn(trial)
 
     def reseed(self, seed: int) -> None:
-        """Begin the learner's random stream anew."""
+        """Restart the learner's random stream."""
         self.learner.reseed(seed)
 
     def state_dict(self) -> dict[str, Any]:

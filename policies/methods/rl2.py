@@ -1,9 +1,9 @@
 """RL² (Duan et al. 2016): a recurrent policy whose memory is its adaptation.
 
 PPO trains it on whole trials. The memory is reset for a new task only, never between the episodes
-of a trial. It reads the observation and the outcome of the tick before: the action after the gate,
-the reward, and whether an episode begins now. The last reward of an episode is read with the first
-observation of the next. The return is that of a whole trial, so that exploration in the first
+of a trial. It reads the observation and the outcome of the previous tick: the action after the
+gate, the reward, and whether an episode begins now. The last reward of an episode is read with the
+first observation of the next. The return is that of the whole trial, so exploration in the first
 episode pays off in later ones.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory.
 """
@@ -32,8 +32,8 @@ class Rl2Config(PpoConfig):
 
     memory_size: Width = 64  # units of the memory; RL² has 256, VariBAD's RL² 128
     memory: Literal["gru", "lstm"] = "gru"  # kind of the memory
-    # whether the memory makes the weights of policy and critic, which read the observation alone
-    # (Beck et al. 2023); otherwise they read both
+    # whether the memory generates the weights of policy and critic, which then read the observation
+    # alone (Beck et al. 2023); otherwise they read both
     hypernetwork: bool = False
 
 
@@ -85,7 +85,7 @@ class Rl2Encoder(nn.Module, Generic[S]):
         reward: Tensor,
         begins: Tensor,
     ) -> Tensor:
-        """What the memory reads at a tick, (..., o + a + 2); ``obs`` is normalized already."""
+        """The memory's input at a tick, (..., o + a + 2); ``obs`` is normalized already."""
         reward = self.reward_norm(reward[..., None])
         return torch.cat([obs, action, reward, begins[..., None]], -1)
 
@@ -95,8 +95,8 @@ class RemembersTrials(ABC, Generic[S]):
 
     Attributes:
         problem: the family.
-        encoder: what the beliefs are made by.
-        device: of everything.
+        encoder: computes the beliefs.
+        device: of all tensors.
     """
 
     privileged = False
@@ -161,7 +161,7 @@ class MemoryPolicy(RemembersTrials[S], SavedState):
 
     @property
     def hyper(self) -> int:
-        """How many columns of the memory make the weights of policy and critic."""
+        """The number of memory columns that generate the weights of policy and critic."""
         return 0
 
     @torch.no_grad()

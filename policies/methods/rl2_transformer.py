@@ -1,13 +1,13 @@
 """RL² with a transformer: the memory is causal attention over the trial (TrMRL, Melo 2022).
 
-Everything else is RL²: what the memory reads of a tick, that it is reset for a new task only, and
-PPO over the trial as one return. A tick looks at the ticks before it in its own trial, within a
-window that by default holds the whole trial. The window's keys and values are the belief, so a tick
-of a deployment costs the same however long it has lasted, and what is older is forgotten.
+Everything else is RL²: the inputs of the memory, its reset for a new task only, and PPO over the
+return of the trial. A tick attends to the earlier ticks of its own trial, within a window that by
+default holds the whole trial. The belief consists of the window's keys and values, so a tick of a
+deployment costs the same however long the deployment has lasted; older ticks are forgotten.
 
 TrMRL's window is the last five transitions. Its blocks have no layer norms and are initialized by
-T-Fixup; here a layer norm stands before each part of a block, as in GTrXL (Parisotto et al. 2020),
-without the gates that they add.
+T-Fixup. Here a layer norm precedes each part of a block, as in GTrXL (Parisotto et al. 2020), but
+without GTrXL's gates.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Rl2TransformerConfig(PpoConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """As PPO's; the window is the trial, as far as memory allows."""
+        """As for PPO; the window is the trial, as far as memory allows."""
         trial_steps = problem.episodes * problem.horizon
         return replace(super().for_problem(problem), window=min(MAX_WINDOW, trial_steps))
 
@@ -54,6 +54,6 @@ class Rl2Transformer(MemoryPolicy[Window]):
     config: Rl2TransformerConfig
 
     def make_memory(self, inputs: int) -> AttentionMemory:
-        """Attention over ticks of which it reads ``inputs`` columns."""
+        """Attention over ticks; it reads ``inputs`` columns of each."""
         c = self.config
         return AttentionMemory(inputs, c.memory_size, c.blocks, c.heads, c.window, self.generator)

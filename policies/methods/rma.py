@@ -1,27 +1,27 @@
-"""RMA (Kumar et al. 2021): tell the policy the task in training, then learn to see it in the past.
+"""RMA (Kumar et al. 2021): the policy reads the task in training; a student infers it from history.
 
 Training has two phases:
 
 1. A teacher acts. An encoder maps the true task parameters to a latent z, and soft actor-critic
    learns a policy that reads it. The critics' loss trains the encoder too.
-2. The student acts: the same policy, under the z that a network makes of the newest transitions.
-   That network learns to predict the encoder's z of the true task. The student's own trials are
-   what it learns from, so that it knows the situations that its mistakes lead to. Policy, critics
-   and encoder are not trained any more.
+2. The student acts: the same policy with the z that a network computes from the newest transitions.
+   That network learns to predict the encoder's z of the true task. It learns from the student's own
+   trials, which contain the situations that its own mistakes lead to. Policy, critics and encoder
+   are not trained any more.
 
-What is judged, and what acts on an arm, is the student: it never reads the task, and it learns
-nothing any more. A training that ends within the first phase has no student.
+Evaluation and deployment use the student, which never reads the task and is not trained any more.
+A training that ends within the first phase has no trained student.
 
 Differences from the paper:
 
 - Soft actor-critic where it has PPO, so the critics' loss trains the encoder, as in PEARL.
-- A row of the history is a whole transition with its reward: a hidden goal shows in nothing else.
-  The paper's has state and action. Transitions of earlier episodes of the trial stay in it, and
-  rows from before the trial are marked as missing.
+- A row of the history is a whole transition with its reward, because only the reward depends on a
+  hidden goal; the paper's has state and action. Transitions of earlier episodes of the trial stay
+  in the history, and rows from before the trial are marked as missing.
 - The student learns from all of its trials (DAgger, Ross et al. 2011), not from the newest alone.
-- Slow copies (exponential moving averages) of actor and encoder act in the first phase, and are
-  what the second one builds on.
-- The student is asked at every tick; the paper's runs ten times as rarely as its policy.
+- Slow copies (exponential moving averages) of actor and encoder act in the first phase, and the
+  second phase uses them.
+- The student is evaluated at every tick; the paper's runs at a tenth of the policy's rate.
 
 Axes: n worlds or tasks, b transitions, K rows of a history, c columns of a row, l latent.
 """
@@ -58,7 +58,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, polyak_update, sac_losses
 from robots.errors import BadArgumentError
 
-# A number of rows that the convolutions read to the last one.
+# The number of rows with which the convolutions leave no row unread.
 HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)]
 
 
@@ -78,7 +78,7 @@ class RmaConfig(TeacherConfig):
 
 @dataclass(frozen=True)
 class RmaBelief:
-    """The newest transitions, and what the student makes of them."""
+    """The newest transitions, and the student's z of them."""
 
     history: Tensor  # (n, K, c) the newest row last
     z: Tensor  # (n, l)
@@ -154,7 +154,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
 
     @torch.no_grad()
     def observe(self, belief: RmaBelief, transition: Transition) -> RmaBelief:
-        """Append a row, drop the oldest, and ask the student."""
+        """Append a row, drop the oldest, and compute the student's z."""
         exists = torch.ones_like(transition.valid)
         row = self.rows(transition, exists)
         newest = belief.history[:, 1:]
@@ -185,7 +185,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         return torch.cat([row, known], -1)
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
-        """What actor and critics read, (..., o + l)."""
+        """The input of actor and critics, (..., o + l)."""
         return torch.cat([self.obs_norm(obs), z], -1)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
@@ -204,7 +204,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         return repeat(self.teacher_step, c.gradient_steps, self.generator)
 
     def teacher_losses(self) -> dict[str, Tensor]:
-        """Soft actor-critic's on a random batch; the critics' reaches the encoder."""
+        """Soft actor-critic's losses on a random batch; the critics' loss trains the encoder."""
         c = self.config.sac
         g = self.generator
         slots = self.replay.tasks(c.meta_batch, g)
@@ -255,7 +255,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         return {"student": loss.detach()}
 
     def _improve(self, loss: Tensor) -> None:
-        """A step of Adam on all that the loss reaches; the rest has no gradient and stays."""
+        """A step of Adam on the parameters with a gradient; the others stay unchanged."""
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

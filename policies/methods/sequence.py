@@ -1,14 +1,15 @@
-"""Off-policy learning on sequences (in the line of AMAGO, Grigsby et al. 2024): RL² with a replay.
+"""Off-policy learning on sequences (similar to AMAGO, Grigsby et al. 2024): RL² with a replay.
 
 A memory reads the trial as in RL²; actor and critics read its output and the observation. Soft
-actor-critic trains them at every tick of segments of stored trials, and the memory with them, by
-the critics' loss. A trial is one return: value flows through the end of an episode into the next
-one, and after the last tick it goes on, as where only the time was up. Trials are learned from many
-times, so that few environment steps suffice. A share of them may learn for another task's hidden
-goal (hindsight), which changes the rewards that the memory reads as well.
+actor-critic trains them at every tick of segments of stored trials; the critics' loss also trains
+the memory. The return is that of the whole trial: values are bootstrapped across the end of an
+episode into the next one, and after the last tick as at a time limit. Each trial is used many
+times, so few environment steps suffice. A share of the trials may be relabeled with another task's
+hidden goal (hindsight), which changes the rewards that the memory reads as well.
 
-AMAGO trains the memory by the actor's loss too, has many discounts at once, critics that classify,
-and longer sequences. A segment here may begin within a trial, with an empty memory.
+AMAGO also trains the memory by the actor's loss, uses many discounts at once, has critics that
+classify returns, and longer sequences. A segment here may begin within a trial, with an empty
+memory.
 Axes: T ticks of a segment, n worlds, b tasks of a batch, o observation, a action, h memory.
 """
 
@@ -65,7 +66,7 @@ class SequenceConfig(SacMethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Segments are trials, as far as memory allows; the rest as soft actor-critic's."""
+        """Segments are trials, as far as memory allows; the rest as for soft actor-critic."""
         segment = min(MAX_WINDOW, problem.episodes * problem.horizon)
         sac = replace(
             SacConfig.for_problem(problem),
@@ -84,13 +85,13 @@ class Segments(NamedTuple):
     """A batch of parts of stored trials."""
 
     ticks: Transition  # (T + 1, b, ...), fewer where no trial is that long
-    exists: Tensor  # (T + 1, b) which of them are of the trial: the first ones
+    exists: Tensor  # (T + 1, b) which of them belong to the trial: the first ones
     is_learned: Tensor  # (T + 1, b) which are learned from: those whose next state is known
-    task: Tensor  # (b, p) that they are learned for
+    task: Tensor  # (b, p) the task for which they are learned
 
 
 class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
-    """The belief is the averaged memory's."""
+    """The averaged copy of the memory computes the belief."""
 
     Config = SequenceConfig
     saved_attributes = ("net", "optimizer", "replay", "generator")
@@ -150,7 +151,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         return repeat(self.step, c.sac.gradient_steps, self.generator)
 
     def draw_segments(self) -> Segments:
-        """The segments of a batch; one more tick than is learned from, for what it begins with."""
+        """The segments of a batch, with one more tick than is learned from."""
         c = self.config
         slots = self.replay.tasks(c.sac.meta_batch, self.generator)
         ticks, exists, goes_on = self.replay.segments(slots, c.segment + 1, self.generator)
@@ -163,7 +164,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         return Segments(ticks.transpose(0, 1), exists.T, is_learned.T, task)
 
     def losses(self) -> dict[str, Tensor]:
-        """The losses of a random batch; the actor's and the temperature's spare the memory."""
+        """The losses of a random batch; those of actor and temperature do not train the memory."""
         c = self.config.sac
         g = self.generator
         ticks, exists, is_learned, task = self.draw_segments()
@@ -198,11 +199,11 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
 
 
 def with_final_obs(ticks: Transition, exists: Tensor) -> Transition:
-    """Segments with the state after their last tick, as the observation of one more tick.
+    """Segments with one more tick, whose observation is the state after their last tick.
 
     Args:
         ticks: (T, b, ...)
-        exists: (T, b) which of them exist: the first ones.
+        exists: (T, b) mask of the ticks that exist: the first ones.
 
     Returns:
         Ticks (T + 1, b, ...), of which an encoder reads observations and the outcomes before them.

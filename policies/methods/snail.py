@@ -1,9 +1,9 @@
 """SNAIL (Mishra et al. 2018): temporal convolutions and attention as the memory of RL².
 
-Everything else is RL²: what the memory reads of a tick, that it is reset for a new task only, and
-a trial as one return. SNAIL trains by TRPO, here PPO takes its place. Its network for small
-problems embeds a tick in 32 columns and has two blocks of convolutions, 32 filters each, and one
-attention with 32 columns; here attention follows each block.
+Everything else is RL²: the inputs of the memory, its reset for a new task only, and the return of
+the whole trial. SNAIL trains by TRPO; here PPO replaces it. SNAIL's network for small problems
+embeds a tick in 32 columns and has two blocks of convolutions, 32 filters each, and one attention
+with 32 columns; here attention follows each block.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class SnailConfig(PpoConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """As PPO's; the window is the trial, as far as memory allows."""
+        """As for PPO; the window is the trial, as far as memory allows."""
         trial_steps = problem.episodes * problem.horizon
         return replace(super().for_problem(problem), window=min(MAX_WINDOW, trial_steps))
 

@@ -1,9 +1,10 @@
 """System identification and planning, both through the real simulator; nothing is learned.
 
-What an engineer with a simulator would try first: particles over the simulator's parameters
-(``policies.models.particles``), each weighed by how well a simulation with it repeats what was
-observed, and iCEM with simulations as imagination. The prior is the distribution of the training
-tasks. It needs a family whose state can be set from an observation (``Problem.simulate``).
+This is what an engineer with a simulator would try first: particles over the simulator's parameters
+(``policies.models.particles``), weighted by how well a simulation with them reproduces what was
+observed, and iCEM in which simulations predict the outcome of candidates. The prior is the
+distribution of the training tasks. The method needs a family whose state can be set from an
+observation (``Problem.simulate``).
 
 The cost is that of the simulations: ``particles.count`` after each transition, and for each search
 ``iterations`` · ``num_samples`` · ``hypotheses`` of ``horizon`` ticks. The defaults keep them few.
@@ -50,9 +51,9 @@ class SysidMpcConfig(MethodConfig):
     particles: ParticleConfig = PARTICLES
     planner: IcemConfig = PLANNER
     hypotheses: Count = 4  # particles that a candidate is simulated with
-    # std of what a simulation with the right parameters misses, as a share of a column's range
+    # std of the error of a simulation with the right parameters, as a share of a column's range
     error_std: Positive = 0.01
-    # degrees of freedom of the errors' Student distribution: low ones forgive outliers
+    # degrees of freedom of the errors' Student distribution: with few, outliers matter less
     likelihood_dof: Positive = 2.0
     temper: Positive = 0.5  # power of the likelihood: columns are not independent
     # 256 tasks, from which the prior is taken; nearly all are met with random actions, which cost
@@ -66,7 +67,7 @@ class SysidMpcConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """The planner looks no further than the episode."""
+        """The planner's horizon is at most the episode."""
         horizon = min(PLANNER.horizon, problem.horizon)
         return cls(planner=replace(PLANNER, horizon=horizon))
 
@@ -98,7 +99,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         """A planner through the problem's simulator.
 
         Raises:
-            BadArgumentError: the problem offers none.
+            BadArgumentError: the problem has no simulator.
         """
         if problem.simulate is None:
             raise BadArgumentError(
@@ -160,8 +161,8 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Take the prior's particles from the tasks of the first trial; nothing else is learned.
 
-        The first trial holds the tasks met with random actions too. Later ones have few tasks: a
-        prior of theirs would be narrower than the distribution.
+        The first trial also contains the tasks of the random trials. Later trials have few tasks; a
+        prior from them would be narrower than the distribution.
         """
         if self.particle_prior.is_fitted:
             return {}

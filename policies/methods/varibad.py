@@ -1,11 +1,12 @@
-"""VariBAD (Zintgraf et al. 2020): a policy that reads what is believed about the task.
+"""VariBAD (Zintgraf et al. 2020): a policy that reads a Gaussian belief about the task.
 
-A variational autoencoder of trials is the belief: a recurrent encoder gives after every tick a
-Gaussian over a latent description z of the task, from which decoders predict reward and next
-observation of the whole trial, its past and its future. PPO trains the policy, whose input is the
-observation with the belief's mean and log-variance: the state of the Bayes-adaptive decision
-process, in which to learn about the task is worth what it earns later. The two are trained apart:
-no gradient of PPO's loss reaches the encoder, and the autoencoder learns from a buffer of trials.
+A variational autoencoder of trials computes the belief: after every tick, a recurrent encoder gives
+a Gaussian over a latent description z of the task. Decoders predict reward and next observation of
+the whole trial, past and future, from z. PPO trains the policy, whose input is the observation with
+the belief's mean and log-variance. This is the state of the Bayes-adaptive decision process, in
+which information about the task has the value of the rewards that it earns later. The two are
+trained separately: no gradient of PPO's loss reaches the encoder, and the autoencoder learns from a
+buffer of trials.
 
 The evidence lower bound after t ticks, with the belief q_t, is
 
@@ -85,7 +86,7 @@ class VaribadConfig(PpoConfig):
 
 @dataclass(frozen=True)
 class VaribadBelief:
-    """The encoder's memory, and the belief about z that it gives."""
+    """The encoder's memory, and the belief about z that is computed from it."""
 
     hidden: Tensor  # (n, h)
     task: DiagonalGaussian  # (n, l)
@@ -99,7 +100,7 @@ class HyperState(nn.Module):
         self.norm = RunningNormalizer(columns, device)
 
     def forward(self, ticks: Transition) -> Tensor:
-        """Features of ticks whose observations are hyper-states already."""
+        """Features of ticks whose observations are already hyper-states."""
         features: Tensor = self.norm(ticks.obs)
         return features
 
@@ -243,7 +244,7 @@ def elbo_losses(
     before = beliefs[(terms - 1).clamp(min=0), worlds]
     z = own.sample(generator)
     reward_error, obs_error = vae.errors(z[:, None], ticks[decoded, worlds])  # (T, D, n)
-    # The mean over the drawn ticks stands for each tick of the trial.
+    # The mean over the drawn ticks is used for each tick of the trial.
     reward_loss = 0.5 * reward_error.mean(1) * length
     obs_loss = 0.5 * obs_error.mean(1) * length
     return {

@@ -15,7 +15,7 @@ class FamilyRegistry(Registry):
     """The families, and the tasks of dm_control's suite, which iteration leaves out."""
 
     def __getitem__(self, name: str) -> Callable[..., Family]:
-        """A family's class, or what makes one of the suite's; errors as of ``Registry``."""
+        """A family's class, or a factory of one of the suite's; errors as in ``Registry``."""
         if not name.startswith(PREFIX):
             kind: Callable[..., Family] = super().__getitem__(name)
             return kind
@@ -54,7 +54,7 @@ FAMILIES = FamilyRegistry(
 
 
 def full_name(family: str, arm: str | None) -> str:
-    """What tells a family with one arm from the family with another, such as reach-viperx."""
+    """The family's name with the arm appended if one is given, such as reach-viperx."""
     return family if arm is None else f"{family}-{arm}"
 
 
@@ -64,17 +64,17 @@ def file_name(family: str, arm: str | None) -> str:
 
 
 def make_family(name: str, arm: str | None = None) -> Family:
-    """A family by its name, with another arm than its own if one is named.
+    """A family by its name, with another arm than its default if one is named.
 
-    A family takes an arm by a parameter ``arm`` of its class, an ``ArmSpec``.
+    A family that runs on several arms has a parameter ``arm``, an ``ArmSpec``, in its class.
 
     Args:
         name: in ``FAMILIES``.
-        arm: in ``ARMS``; None: the family's own.
+        arm: in ``ARMS``; None: the family's default.
 
     Raises:
         UnknownNameError: there is no such family or arm; the message lists those that exist.
-        BadArgumentError: the family takes no arm, or this arm has no room for its tasks.
+        BadArgumentError: the family takes no arm, or this arm has no zone for its tasks.
     """
     kind = FAMILIES[name]
     if arm is None:
@@ -88,12 +88,12 @@ def make_family(name: str, arm: str | None = None) -> Family:
 
 
 def takes_arm(name: str) -> bool:
-    """Whether a family can be made with another arm than its own."""
+    """Whether a family runs on several arms."""
     return "arm" in signature(FAMILIES[name]).parameters
 
 
 def arms_for(name: str) -> list[str]:
-    """The registered arms that have room for a family's tasks; none where it takes no arm."""
+    """The registered arms that have a zone for a family's tasks; none if it takes no arm."""
     if not takes_arm(name):
         return []
     arms = []

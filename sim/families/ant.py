@@ -1,4 +1,4 @@
-"""Gymnasium's ant, driven by torque: the body, and what its families share.
+"""Gymnasium's ant, driven by torque: the body, and the common parts of its families.
 
 The model is the installed package's own file. An action lasts five steps of 10 ms, as in Gymnasium,
 and the noise at the start is Gymnasium's. An action's columns are in the order of the joints;
@@ -7,7 +7,7 @@ Gymnasium's begin with the fourth leg's.
 The observation is Gymnasium's positions and velocities (qpos without the root's x and y, then
 qvel), with the root's x and y and the cost of contacts appended: a reward is then computed from
 observations alone. PEARL's code observes the same positions and velocities on ant_fwd_back; on
-ant_goal the root's x and y too, and the single forces that are summed up here.
+ant_goal it also observes the root's x and y, and the single forces whose squares are summed here.
 
 The cost of contacts is Gymnasium's: 5e-4 times the sum of all squared contact forces and torques
 (``cfrc_ext``), each clipped to ±1. PEARL's published results were computed with a MuJoCo 2.0 that
@@ -50,8 +50,8 @@ ANT = FreeWalker(
 HEIGHT = 0.75  # m, of the torso at the start, in the model
 NOISE = 0.1  # uniform ± m, rad or 1; standard deviation in m/s or rad/s (Gymnasium's reset)
 CONTACT_WEIGHT = 5e-4  # of squared contact forces, each clipped to ±1 N or N·m (Gymnasium)
-MIN_HEIGHT = 0.2  # m, of the torso; an ant below has fallen, where a family ends an episode so
-MAX_HEIGHT = 1.0  # m; one above has jumped or turned over
+MIN_HEIGHT = 0.2  # m, of the torso; an ant below has fallen, in families that end episodes early
+MAX_HEIGHT = 1.0  # m; an ant above has jumped or turned over
 
 OBS = Spec.of(
     ("z", 0.2, 1.0, "m"),
@@ -93,7 +93,7 @@ CONTACT_COST = OBS.index("contact_cost")
 
 
 class Ant(BaseFamily):
-    """What all families share; a subclass defines how tasks differ and what is rewarded."""
+    """Base class of the ant's families; a subclass defines the tasks and the reward."""
 
     body = ANT
     limits = ANT.limits

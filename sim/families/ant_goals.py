@@ -12,7 +12,7 @@ from sim.randomization import Parameter, uniform
 
 
 class AntFwdBack(FwdBack, Ant):
-    """Ant-Fwd-Back: run forward or backward, which of them is hidden.
+    """Ant-Fwd-Back: run forward or backward; the direction is hidden.
 
     As in PEARL's code (``ant-dir`` with ``forward_backward``): 200 steps, and two tasks in all.
     Both are trained on and both are tested, so a held-out task is one of the same two. PEARL's
@@ -41,9 +41,9 @@ class AntFwdBack(FwdBack, Ant):
 class AntGoal(Ant):
     """Ant-Goal: walk to a hidden place within 3 m.
 
-    As in PEARL's code: evenly over the disk, 200 steps, no early end. Its config tests places from
-    all of the disk; here held-out places lie on the black fields of a checkerboard over angle and
-    squared distance.
+    As in PEARL's code: places evenly distributed over the disk, 200 steps, no early end. PEARL's
+    config tests places from the whole disk; here held-out places lie on the black fields of a
+    checkerboard over angle and squared distance.
     """
 
     name = "ant_goal"

@@ -21,10 +21,10 @@ def never(obs: ArrayLike) -> ArrayLike:
 
 
 def require_zone(arm: ArmSpec, zone: Z | None, name: str) -> Z:
-    """A zone of an arm, which its catalog entry may have under ``name``.
+    """The zone ``name`` of an arm's catalog entry.
 
     Raises:
-        BadArgumentError: it has none; the message lists the arms that do.
+        BadArgumentError: the arm has no such zone; the message lists the arms that do.
     """
     if zone is None:
         able = ", ".join(known for known in ARMS if getattr(ARMS[known], name) is not None)
@@ -35,9 +35,9 @@ def require_zone(arm: ArmSpec, zone: Z | None, name: str) -> Z:
 class BaseFamily:
     """Defaults of a ``Family``.
 
-    There is no visible target and no goal to exchange, an action lasts for one control period, an
-    observation does not tell the whole state, and episodes end only at their horizon. No range can
-    be changed by a user.
+    There is no visible target and no goal to relabel, an action lasts for one control period, an
+    observation does not determine the whole state, and episodes end only at their horizon. Users
+    cannot change any range.
     """
 
     action_repeat = 1
@@ -46,12 +46,12 @@ class BaseFamily:
     parameters: tuple[Parameter, ...] = ()
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """Observations do not tell the whole state: NotImplementedError."""
+        """Observations do not determine the whole state: NotImplementedError."""
         raise NotImplementedError("an observation of this family does not tell the whole state")
 
     @property
     def training_reward(self) -> RewardFunction | None:
-        """There is only the one reward."""
+        """None: training uses the family's reward."""
         return None
 
     def marker(self, task: Task) -> Array:

@@ -1,8 +1,8 @@
-"""Follow a known path with an unknown payload, on an arm under low gains.
+"""Follow a known path with an unknown payload, on an arm with low servo gains.
 
-The hidden numbers decide how far the tool sags and lags behind its command: the payload's mass and
-center of mass, the servos' gain, the viscous friction in the joints, and the latency of actions.
-Only the arm itself is measured, so nothing has to be tracked by cameras.
+Five hidden parameters determine how far the tool sags and lags behind its command: the payload's
+mass and center of mass, the servos' gain, the viscous friction in the joints, and the latency of
+actions. Only the arm itself is measured, so no cameras are needed.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ from sim.loaded_arm import MAX_OFFSET, PARTS, LoadedArm, load_arm, mass_scales, 
 from sim.randomization import Parameter, log_uniform, uniform, values_at
 
 AXES = ("x", "y", "z")
-# The heaviest payload, as a share of the strongest joint's torque that it takes with the tool in
-# the middle of the zone: 2.1 kg on a Panda, 3.5 kg on a UR5e and 0.6 kg on a ViperX, below what
-# their makers rate them for (3, 5 and 0.75 kg). Joints then stay within 0.13 rad of their setpoints
-# whatever the actions are (tests/sim/test_carry.py); the watchdog's limit is 0.15 rad.
+# The heaviest payload takes this share of the strongest joint's torque with the tool in the middle
+# of the zone: 2.1 kg on a Panda, 3.5 kg on a UR5e and 0.6 kg on a ViperX, below the rated payloads
+# (3, 5 and 0.75 kg). Joints then stay within 0.13 rad of their setpoints under the actions of
+# tests/sim/test_carry.py, which jump between extremes; the watchdog's limit is 0.15 rad.
 LOAD_SHARE = 0.11
 LOWEST_GAIN = 0.8  # factor of the servos' gains
 LARGEST_COM = 0.08  # m
@@ -36,9 +36,9 @@ OVERSHOOT = 1.5
 SIZE = 0.4  # of the box that paths lie in, as a share of the zone's
 MARGIN = 0.05  # m, from the box of paths to the end of the tool's box: to lead the path
 LIFT = 0.14  # m, above the box of paths: to make up for the sag
-TOLERANCE = 0.15  # of the mean error, as a share of the radius that ``reach`` allows
+TOLERANCE = 0.15  # of the mean error, as a share of ``ReachZone.goal_radius``
 PERIOD = 4.0  # s of a round
-RAMP = 1.0  # s, in which the reference gets to its speed
+RAMP = 1.0  # s, in which the reference reaches its speed
 AHEAD = (0.3, 0.6, 0.9)  # s, how far ahead the path is known: after one, two, three decisions
 MAX_ERROR = 0.3  # m, larger errors count as this one: the reward stays bounded
 ERROR = slice(6, 9)  # columns error.x, error.y and error.z of the observation
@@ -76,16 +76,16 @@ PHYSICS = 5  # parameters, the first ones: the others are the path's
 
 
 class Carry(BaseFamily):
-    """Follow a known path with an unknown payload under low gains; the reward is minus the error.
+    """Follow a known path with an unknown payload at low gains; the reward is minus the error.
 
     An action is a target position of the tool, which the tool does not reach: it sags and lags. The
-    path is an ellipse from the middle of the zone to the task's marker and back. The marker decides
+    path is an ellipse from the middle of the zone to the task's marker and back. The marker sets
     its size, direction and speed, and the path is observed up to 0.9 s ahead.
     """
 
     name = "carry"
     dt = 0.1
-    # A decision lasts longer than the latency, so that its effect is seen before the next one.
+    # A decision lasts longer than the latency, so its effect is observed before the next one.
     action_repeat = 3
     tick = 0.05
     horizon = 16
@@ -136,8 +136,7 @@ class Carry(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Physics on the split's fields of a checkerboard, two fields along each axis; any path.
 
-        Held-out physics combine halves of the ranges as no training task does: a heavy payload, to
-        the front, under high gains, and so on.
+        Held-out physics combine halves of the ranges in ways that no training task does.
         """
         physics = checkerboard(rng, n, PHYSICS, split, fields=2)
         path = rng.random((n, len(AXES)))
@@ -159,10 +158,10 @@ class Carry(BaseFamily):
         return task.columns("marker.x", "marker.y", "marker.z")
 
     def reference(self, time: Array, marker: Array) -> Array:
-        """Where the tool is to be.
+        """The reference position of the tool.
 
-        With half the way to the marker d and half the width e, both (3,):
-        center + d·(1 - cos θ) + e·sin θ. The angle θ grows evenly after ``RAMP``.
+        With half the vector to the marker d and half the width e, both (3,):
+        center + d·(1 - cos θ) + e·sin θ. The angle θ grows uniformly after ``RAMP``.
 
         Args:
             time: (n,) s since the episode began.
@@ -183,7 +182,7 @@ class Carry(BaseFamily):
         return position
 
     def observe(self, signals: Signals) -> Array:
-        """The tool, how far it is from the reference, and the reference ahead, (n, 18)."""
+        """The tool's position and velocity, its error, and the reference ahead, (n, 18)."""
         now = self.reference(signals.stamp, signals.marker)
         error = now - signals.tool_pos
         columns = [signals.tool_pos, signals.tool_vel, error]
@@ -199,11 +198,11 @@ class Carry(BaseFamily):
         return -_error(next_obs).clip(max=MAX_ERROR)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Within ``tolerance`` m of the reference; of an episode: in the mean over decisions."""
+        """Within ``tolerance`` m of the reference; for an episode, in the mean over decisions."""
         return _error(obs) <= self.tolerance
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Distance from the tool to the reference; of an episode: its mean over the decisions."""
+        """Distance from the tool to the reference; for an episode, its mean over the decisions."""
         return {"error_m": _error(obs)}
 
     def episode_success(self, metrics: Mapping[str, ArrayLike]) -> ArrayLike:
@@ -212,7 +211,7 @@ class Carry(BaseFamily):
 
 
 def _lowest_setpoint(body: LoadedArm, heaviest: float) -> float:
-    """The lowest z that the tool may be sent to, m, so that it does not sag below the arm's box."""
+    """The lowest z of the tool's setpoint, m, with which it does not sag below the arm's box."""
     assert body.reach_zone is not None, "require_zone has seen to it"
     sag = static_sag(body, body.reach_zone.ready, heaviest, LARGEST_COM, LOWEST_GAIN)
     bottom = float(body.limits.tool_box[2, 0])
@@ -220,7 +219,7 @@ def _lowest_setpoint(body: LoadedArm, heaviest: float) -> float:
 
 
 def _mass(heaviest: float) -> Parameter:
-    """The payload's mass: of ``heaviest`` kg at most, as a heavier one would sag too far."""
+    """The payload's mass: ``heaviest`` kg at most; with a heavier one the arm sags too far."""
     train = uniform(0.1 * heaviest, heaviest)
     return Parameter("payload.mass", train, "kg", "of the payload", (0.001, heaviest))
 

@@ -1,4 +1,4 @@
-"""Gymnasium's half-cheetah, driven by torque: the body, and what its families share.
+"""Gymnasium's half-cheetah, driven by torque: the body, and the common parts of its families.
 
 The model is the installed package's own file. An action lasts five steps of 10 ms, as in Gymnasium.
 The noise at the start is Gymnasium's too. The observation is Gymnasium's (qpos without the root's
@@ -61,7 +61,7 @@ X = OBS.index("rootx")
 
 
 class Cheetah(BaseFamily):
-    """What all families share; a subclass defines how tasks differ and what is rewarded."""
+    """Base class of the half-cheetah's families; a subclass defines the tasks and the reward."""
 
     body = CHEETAH
     limits = CHEETAH.limits

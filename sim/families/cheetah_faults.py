@@ -24,11 +24,11 @@ def fault_strength(train: Range) -> Parameter:
 
 
 class FaultyCheetah(Cheetah):
-    """Run forward with one or two faulty actuators; a subclass defines how faulty.
+    """Run forward with one or two faulty actuators; a subclass defines the fault.
 
-    In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and held out is one
-    joint. Here held-out tasks have two faulty joints that are never faulty together in training.
-    Held out are ``HELDOUT_PAIRS``; training has the other 9 pairs, and each joint alone.
+    In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and one joint is held
+    out. Here held-out tasks have two faulty joints that are never faulty together in training: the
+    pairs ``HELDOUT_PAIRS``. Training has the other 9 pairs, and each joint alone.
 
     Reward and duration are those of GrBAL's code. There an action lasts one step of 10 ms and an
     episode 1000 actions; here an action lasts five steps and an episode 200 actions.
@@ -41,9 +41,10 @@ class FaultyCheetah(Cheetah):
     min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """One or two faulty joints, of strengths drawn evenly.
+        """One or two faulty joints, with uniformly drawn strengths.
 
-        Two joints that are faulty together in a held-out task never are in training.
+        Two joints that are faulty together in a held-out task are never faulty together in
+        training.
         """
         faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
         strength = self.parameters[0].train.at(rng.random((n, 2)))
@@ -69,7 +70,7 @@ class FaultyCheetah(Cheetah):
 
 
 class CheetahCripple(FaultyCheetah):
-    """Weak actuators, from dead to half of their torque."""
+    """Weak actuators, with 0 to 50 % of their torque."""
 
     name = "cheetah_cripple"
     parameters = (fault_strength(uniform(0.0, 0.5)),)
@@ -79,8 +80,8 @@ class CheetahCripple(FaultyCheetah):
 class CheetahInverted(FaultyCheetah):
     """Actuators that turn the wrong way, with at least half of their torque.
 
-    A policy that does not know which ones can hardly be robust to that: what drives a healthy
-    cheetah forward drives a faulty one back.
+    A policy that does not know which ones can hardly be robust to this fault: an action that drives
+    a healthy cheetah forward drives a faulty one back.
     """
 
     name = "cheetah_inverted"

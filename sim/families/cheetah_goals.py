@@ -50,7 +50,7 @@ class CheetahVel(Cheetah):
 
 
 class CheetahFwdBack(FwdBack, Cheetah):
-    """HalfCheetah-Fwd-Back: run forward or backward, which of them is hidden.
+    """HalfCheetah-Fwd-Back: run forward or backward; the direction is hidden.
 
     Finn et al. 2017, as in PEARL's code (``cheetah-dir``): 200 steps, and two tasks in all. Both
     are trained on and both are tested, so a held-out task is one of the same two.

@@ -14,8 +14,8 @@ from sim.families.splits import heldout
 from sim.randomization import Parameter, categorical, uniform
 
 BODY = replace(CHEETAH, needs_mujoco=True)  # PyBullet's half-cheetah has one mass and damping
-TRAINED = categorical(0.75, 0.85, 1.0, 1.15, 1.25)  # CaDM's factors, of either
-# CaDM's ranges of tests, two moderate and two extreme: both factors come from the same one.
+TRAINED = categorical(0.75, 0.85, 1.0, 1.15, 1.25)  # CaDM's factors, for mass and damping
+# CaDM's test ranges, two moderate and two extreme: both factors come from the same range.
 HELDOUT = uniform(0.2, 0.3, 0.4, 0.5, 1.5, 1.6, 1.7, 1.8)
 MASS = Parameter(
     "body.mass_scale", TRAINED, "1", "factor of all masses", (0.05, 20.0), heldout=HELDOUT
@@ -26,11 +26,11 @@ DAMPING = Parameter(
 
 
 class CheetahParams(Cheetah):
-    """Run forward with all masses and all dampings scaled, by a factor each.
+    """Run forward with scaled masses and dampings: one factor for each of the two.
 
-    As in CaDM's code (Lee et al. 2020), whose held-out factors lie outside the range of training.
-    The factor of masses does not change the moments of inertia there, and so not here. There an
-    episode has 1000 actions, here 200, and starts as in Gymnasium.
+    As in CaDM's code (Lee et al. 2020), held-out factors lie outside the training range, and the
+    factor of the masses does not change the moments of inertia. There an episode has 1000 actions;
+    here it has 200, and starts as in Gymnasium.
     """
 
     name = "cheetah_params"

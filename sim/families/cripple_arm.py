@@ -1,4 +1,4 @@
-"""Bring the tool to a visible goal with an arm of which some joints do not move as commanded."""
+"""Move the tool to an observed goal with an arm whose joints do not all move as commanded."""
 
 from itertools import permutations
 
@@ -22,7 +22,7 @@ from sim.randomization import Parameter, draw, uniform
 SPEED = 0.6  # rad/s, of a joint at an action of 1; ours, the farthest goal takes a second
 POSTURE_NOISE = 0.1  # rad, around the middle posture, in which an episode begins
 MIN_LEVER = 0.08  # m of the tool per rad, of joints that can be faulty; ours
-MIN_JOINTS = 4  # that move the tool: with two faulty ones, others are left to get to the goal
+MIN_JOINTS = 4  # that move the tool: with two faulty ones, others remain to reach the goal
 MARGIN = 0.05  # m, from the outermost goal to where goals may be at most
 INVERTED = Parameter(
     "fault.inverted",
@@ -44,8 +44,9 @@ MARKER = tuple(f"marker.{axis}" for axis in AXES)
 class CrippleArm(BaseFamily):
     """Go to a goal and stay there, with an inverted joint and another one that is weak or dead.
 
-    A hidden gain of each joint's commanded motion says so: 1 is healthy, 0 dead, as if braked, and
-    negative inverted. Two joints that are faulty together in a held-out task never are in training.
+    Each joint has a hidden gain of its commanded motion: 1 is healthy, 0 dead, as if braked, and
+    negative inverted. Two joints that are faulty together in a held-out task are never faulty
+    together in training.
     """
 
     name = "cripple_arm"
@@ -81,7 +82,7 @@ class CrippleArm(BaseFamily):
         self._target = slice(joints + 6, joints + 9)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """An inverted and a weak joint, and a goal in the zone, all drawn evenly.
+        """An inverted and a weak joint, and a goal in the zone, all drawn uniformly.
 
         Held-out tasks have two faulty joints that are never faulty together in training.
         """
@@ -99,7 +100,7 @@ class CrippleArm(BaseFamily):
         return Task(self.task_names, values, rows)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
-        """Near the middle posture: a posture alone is harder to read the fault from."""
+        """Near the middle posture; the noise makes it harder to read the fault from a posture."""
         shape = (len(task), len(self.ready))
         noise = rng.uniform(-POSTURE_NOISE, POSTURE_NOISE, shape)
         q = self.ready + noise
@@ -154,8 +155,8 @@ def joints_that_move_the_tool(arm: ArmSpec, q: Array) -> tuple[int, ...]:
 def faulty_pairs(count: int, split: str) -> NDArray[np.int64]:
     """Which of ``count`` joints are inverted and weak together in a split, (k, 2).
 
-    Held out are neighbors, in either order: each joint and the next one, and the first and the
-    last. So each joint is in two of the held-out pairs.
+    Neighbors are held out, in either order: each joint and the next one, and the first and the
+    last. Each joint is therefore in two of the held-out pairs.
     """
     pairs = []
     for pair in permutations(range(count), 2):

@@ -1,4 +1,4 @@
-"""Run forward or backward, which of them is hidden: what the bodies that do so have in common."""
+"""Run forward or backward, with a hidden direction: the common part of such families."""
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class FwdBack(BaseFamily):
         return {"speed_mps": self.speed(obs, task)}
 
     def speed(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Of the body's root in the right direction at this instant, m/s."""
+        """Speed of the body's root in the right direction at this instant, m/s."""
         direction = task[..., 0]
         return direction * obs[..., self.velocity_column]
 

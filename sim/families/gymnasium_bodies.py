@@ -1,4 +1,4 @@
-"""What the bodies of Gymnasium's MuJoCo environments have in common: their files and limits."""
+"""Model files and limits of the bodies in Gymnasium's MuJoCo environments."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,7 @@ def torque_limits(q_low: Array, q_high: Array, tau: Array) -> Limits:
         q_low=q_low,
         q_high=q_high,
         tau=tau,
-        # The models have no limits of the following kinds: these are beyond what torques reach.
+        # The models have no limits of the following kinds; these cannot be reached by the torques.
         dq=100 * one,
         ddq=1e5 * one,
         jerk=1e8 * one,
@@ -50,7 +50,7 @@ def free_positions(
 ) -> Array:
     """Positions at which n free walkers start, (n, 7 + joints): upright, with noise on each number.
 
-    Gymnasium leaves the quaternion as long as it becomes; here its length is 1.
+    Gymnasium does not normalize the quaternion after adding noise; here its length is 1.
 
     Args:
         rng: source of randomness.

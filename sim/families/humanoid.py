@@ -6,8 +6,8 @@ times its gear, as in the model. An action's columns are in the order of the joi
 
 The observation is Gymnasium's positions and velocities (qpos without the root's x and y, then
 qvel), with x and y of the center of mass and the cost of contacts appended: a reward is then
-computed from observations alone. Gymnasium and PEARL's code also observe inertias and velocities of
-the bodies, which follow from these, the motors' torques, and every contact force.
+computed from observations alone. Gymnasium and PEARL's code also observe the motors' torques, every
+contact force, and the bodies' inertias and velocities, which follow from positions and velocities.
 
 The cost of contacts is Gymnasium's: 5e-7 times the sum of all squared contact forces and torques
 (``cfrc_ext``), at most 10. PEARL's published results were computed with a MuJoCo 2.0 that gym never
@@ -70,7 +70,7 @@ CONTACT_WEIGHT = 5e-7  # of squared contact forces, N² or (N·m)² (Gymnasium)
 MAX_CONTACT_COST = 10.0
 EFFORT = 0.1 * MAX_CONTROL**2  # of squared actions: 0.1 of squared controls
 SPEED_WEIGHT = 1.25  # PEARL's 0.25·(distance in 5 steps) / (duration of one), Gymnasium's weight
-MIN_HEIGHT = 1.0  # m, of the torso; a humanoid below has fallen
+MIN_HEIGHT = 1.0  # m, of the torso; a lower humanoid has fallen
 MAX_HEIGHT = 2.0  # m
 
 ANGLES = [
@@ -107,8 +107,9 @@ CONTACT_COST = OBS.index("contact_cost")
 class HumanoidDir(BaseFamily):
     """Humanoid-Direc-2D: run in a hidden direction of the plane.
 
-    As in PEARL's code: directions from the full circle, 200 steps. In the literature test
-    directions are more draws from the circle; here held-out ones come from other sixteenths of it.
+    As in PEARL's code: directions from the full circle, 200 steps. In the literature, test
+    directions are more draws from the circle; here held-out directions come from other sixteenths
+    of it.
     """
 
     name = "humanoid_dir"
@@ -169,7 +170,7 @@ class HumanoidDir(BaseFamily):
         return (height < MIN_HEIGHT) | (height > MAX_HEIGHT)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Upright, and in the direction at more than ``min_speed`` m/s at this instant."""
+        """Upright, and faster than ``min_speed`` m/s in the direction at this instant."""
         fast = _speed(obs, task) > self.min_speed
         return fast & ~self.terminated(obs)
 

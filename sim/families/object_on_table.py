@@ -1,4 +1,4 @@
-"""What families observe of an object on a table, and of its target."""
+"""Observations of an object on a table and of its target, for several families."""
 
 import numpy as np
 

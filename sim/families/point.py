@@ -1,4 +1,4 @@
-"""A point in the plane with a hidden goal: seconds to learn, for tests and first steps.
+"""A point in the plane with a hidden goal: trained in seconds, for tests and first steps.
 
 Definitions: Point-Robot and Sparse-Point of Rakelly et al. 2019 (PEARL), 20 steps of at most 0.1 m
 along each axis.
@@ -97,15 +97,15 @@ class Point(BaseFamily):
 class SparsePoint(Point):
     """The goal lies on a half circle of 1 m; the reward is zero beyond 0.2 m from it.
 
-    The goal has to be searched for: a visit shows an eighth of the half circle. In training, actors
-    and critics learn from the distance, as in PEARL.
+    The policy has to search for the goal: one place tests an eighth of the half circle. In
+    training, actors and critics learn from the distance, as in PEARL.
     """
 
     name = "point_sparse"
     parameters = (
         Parameter("goal.angle", uniform(0, np.pi), "rad", "of the goal, from x", (0, 2 * np.pi)),
     )
-    episodes = 10  # PEARL shows some 20 trajectories
+    episodes = 10  # PEARL reports about 20 trajectories
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals all over the half circle; held-out ones on arcs that no training goal lies on."""

@@ -2,8 +2,9 @@
 
 Center of mass, friction, mass, size and shape of the object are unknown. A slow push depends little
 on mass and on the friction of the table (Mason 1986, "Mechanics and planning of manipulator pushing
-operations"). The center of mass decides which way the object turns, and the friction at the tool
-whether it slides along the face. How the object moved in one push reveals that for the next.
+operations"). The center of mass determines in which direction the object turns; the friction at the
+tool determines whether the tool slides along the face. The motion of the object in one push reveals
+both for the next push.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ from sim.families.splits import checkerboard
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform, values_at
 
-SPEED = 0.3  # m/s of a push, so slow that objects hardly slide on where the tool stops
+SPEED = 0.3  # m/s of a push, so slow that objects hardly slide on after the tool has stopped
 AHEAD = 0.12  # m, from the start of pushes to the middle of the places where objects begin
 OBJECT = LooseObject("object", "outline", (0.04, 0.04, 0.025))
 MOST_COM = 1 / 3  # share of half the object's shorter side
@@ -58,7 +59,7 @@ TARGET_SIDEWAYS = Parameter(
     (-0.1, 0.1),
 )
 VISIBLE = (SHAPE, SIZE_Z, TARGET_FORWARD, TARGET_SIDEWAYS)
-# What decides how an object moves: held out are other combinations of halves of these ranges.
+# The physics of an object; held-out objects have other combinations of halves of these ranges.
 PHYSICS = (
     Parameter("object.size_x", uniform(0.035, 0.05), "m", "half the length", (0.02, 0.055)),
     Parameter("object.size_y", uniform(0.035, 0.05), "m", "half the width", (0.02, 0.055)),
@@ -112,8 +113,8 @@ class Push(BaseFamily):
         "marker.y",
     )
     parameters = (*VISIBLE, *PHYSICS)
-    target_radius = 0.02  # m, an object this close to the target is on the target
-    target_yaw = np.radians(15)  # rad, an object turned by less is straight
+    target_radius = 0.02  # m, an object this close to the target counts as on the target
+    target_yaw = np.radians(15)  # rad, an object turned by less counts as straight
     max_error = 0.2  # m, larger errors count as this one: the reward stays bounded
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:
@@ -147,8 +148,7 @@ class Push(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; physics on the split's fields of a checkerboard.
 
-        Held-out objects combine halves of the ranges as no training object does: heavy, slippery,
-        long, with the center of mass to the left, and so on.
+        Held-out objects combine halves of the ranges in ways that no training object does.
         """
         visible, physics = self.parameters[: len(VISIBLE)], self.parameters[len(VISIBLE) :]
         drawn = draw(visible, rng, n, split)
@@ -172,9 +172,9 @@ class Push(BaseFamily):
         return self._start_at(task, place, yaw)
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The object at rest where it was seen, the target where it was seen, the tool behind.
+        """The object at rest and the target, both where they were observed, and the tool behind.
 
-        An estimated shape may lie between two shapes or beyond them: the nearest one is taken.
+        An estimated shape may lie between or beyond the shapes: the nearest one is taken.
         """
         known = {
             "object.shape": task["object.shape"].round().clip(0, len(SHAPES) - 1),
@@ -208,16 +208,16 @@ class Push(BaseFamily):
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """What a push gains: the value of the pose after it less that of the pose before.
+        """The value of the pose after the push minus the value of the pose before.
 
         The error of a pose is √(distance² + (r · yaw)²), where r makes the tolerated yaw count as
-        the tolerated distance. Its value in [0, 1] falls linearly with the error by a half, and by
-        as much with its closeness.
+        the tolerated distance. The value lies in [0, 1]: one half falls linearly with the error,
+        the other half is proportional to the closeness.
         """
         return self._value(next_obs) - self._value(obs)
 
     def _value(self, obs: ArrayLike) -> ArrayLike:
-        """0 at ``max_error`` or beyond, nearly; 1 on the target."""
+        """1 on the target, nearly 0 at ``max_error`` or beyond."""
         per_radian = self.target_radius / self.target_yaw
         error = (distance_to_target(obs) ** 2 + (per_radian * _yaw(obs)) ** 2) ** 0.5
         error = error.clip(max=self.max_error)
@@ -236,8 +236,8 @@ class Push(BaseFamily):
 
 
 def _yaw(obs: ArrayLike) -> ArrayLike:
-    """How far the object is turned from a yaw of zero, (...,): the chord of the angle.
+    """The object's yaw error, (...,), as the chord of the angle.
 
-    It is 2 · sin(yaw / 2), at 15 degrees less than the angle by 0.3 %, at 90 degrees by 10 %.
+    It is 2 · sin(yaw / 2): less than the angle by 0.3 % at 15 degrees, by 10 % at 90 degrees.
     """
     return (obs[..., SIN_YAW] ** 2 + (1 - obs[..., COS_YAW]) ** 2) ** 0.5

@@ -2,11 +2,11 @@
 
 As in rand_param_envs (Rothfuss et al. 2019; PEARL's Walker-2D-Params): a factor is drawn for each
 body's mass and inertia, each joint's damping and each geom's friction, the floor's too. The time
-step is that code's, 4 ms, where Gymnasium's is 2 ms, and an action lasts four of them. It draws
-factors for components too that mean nothing in the plane: moments of inertia about other axes,
-torsional and rolling friction, the damping of the root, which is zero. Here one factor scales all
-moments of a body, one all friction of a geom, and the root has none: the physics are distributed
-as there.
+step is that code's, 4 ms (Gymnasium's is 2 ms), and an action lasts four of them. That code also
+draws factors for components without effect in the plane: moments of inertia about other axes,
+torsional and rolling friction, and the damping of the root, which is zero. Here one factor scales
+all moments of a body, one factor scales all friction of a geom, and the root has none. The
+distribution of the physics is the same.
 
 The observation is Gymnasium's (qpos without the root's x, then qvel clipped to ±10) with the root's
 x appended: the reward's velocity is (x after - x before) / dt.
@@ -27,7 +27,7 @@ BASE = 1.5  # of masses, inertias and frictions: factors from 0.30 to 3.4
 DAMPING_BASE = 1.3  # factors from 0.46 to 2.2
 NOISE = 0.005  # uniform ± m, rad, m/s or rad/s at the start (Gymnasium's reset)
 HEIGHT = 1.25  # m, of the torso at the start, in both models
-FACTORS = (0.01, 100.0)  # that physics allow; further ones overflow or vanish in an episode
+FACTORS = (0.01, 100.0)  # allowed; others overflow or vanish within an episode
 MAX_VELOCITY = 10.0  # m/s or rad/s that is observed at most (Gymnasium)
 EFFORT = 1e-3  # weight of squared actions (Gymnasium)
 
@@ -48,7 +48,7 @@ def factors(body: Walker, links: tuple[str, ...], geoms: tuple[str, ...]) -> tup
 
 
 def _factor(kind: str, part: str, physics: str) -> Parameter:
-    """A factor of a part's mass or the like."""
+    """The factor of one physical property of a part."""
     name = f"{kind}.{part}.{physics}_scale"
     base = DAMPING_BASE if physics == "damping" else BASE
     train = log_uniform(base**-SPREAD, base**SPREAD)
@@ -82,7 +82,7 @@ def planar_obs(body: Walker) -> Spec:
 
 
 class RandomParams(BaseFamily):
-    """What both walkers share; a subclass has a body, and says when it has fallen."""
+    """Base class of both walkers; a subclass has a body, and defines when it has fallen."""
 
     body: Walker
     obs: Spec
@@ -97,8 +97,8 @@ class RandomParams(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Factors of every mass, inertia, damping and friction, each drawn log-uniformly.
 
-        A held-out task lies on a black field of a checkerboard over all factors. With so many of
-        them two tasks of one split are as far apart as two of different splits.
+        A held-out task lies on a black field of a checkerboard over all factors. With so many
+        factors, two tasks of one split are as far apart as two tasks of different splits.
         """
         share = checkerboard(rng, n, len(self.parameters), split)
         values = values_at(self.parameters, share)

@@ -1,4 +1,4 @@
-"""Bring the tool to a hidden goal in front of the arm, which only the reward reveals."""
+"""Move the tool to a hidden goal in front of the arm, which only the reward reveals."""
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Reach(BaseFamily):
         )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """Goals all over the box, on the split's fields of a checkerboard."""
+        """Goals in the whole box, on the split's fields of a checkerboard."""
         goal = values_at(self.parameters, checkerboard(rng, n, 3, split))
         return Task(self.task_names, goal, np.arange(n))
 

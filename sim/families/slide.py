@@ -1,8 +1,8 @@
 """Strike an object of unknown physics so that it comes to rest on a target.
 
 Friction, mass, restitution, size and shape of the object are unknown. The target lies out of the
-arm's reach and the tool is stopped at a line, so there is one strike; how the object moves after it
-reveals what it is. Distance slid ~ (tool speed · (1 + restitution))² / (2 · friction · g).
+arm's reach and the tool is stopped at a line, so there is only one strike; the motion of the object
+after it reveals its physics. Distance ~ (tool speed · (1 + restitution))² / (2 · friction · g).
 """
 
 import numpy as np
@@ -28,8 +28,9 @@ from sim.families.splits import heldout
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
-# A slippery, lively object reaches the nearest target at 0.35 m/s, a rough, dull one the furthest
-# at 1.0 m/s, which is about what the arm's limits of acceleration allow on the way to the object.
+# An object with low friction and high restitution reaches the nearest target at 0.35 m/s; one with
+# high friction and low restitution reaches the furthest at 1.0 m/s, which is about the speed that
+# the arm's acceleration limits allow on the way to the object.
 STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
 PIVOT = 0.04  # m beyond the mark: objects of every shape are sent to targets at either side
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
@@ -99,8 +100,8 @@ class Slide(BaseFamily):
 
     name = "slide"
     dt = 0.1
-    # An object at rest on the target has come there within 1.7 s (the slipperiest), after 0.5 s
-    # of striking: when the decision is over it is at rest.
+    # After a strike of 0.5 s, an object that stops on the target does so within 1.7 s (the one with
+    # the lowest friction): at the end of the decision it is at rest.
     action_repeat = 24
     tick = 0.01
     horizon = 1
@@ -132,7 +133,7 @@ class Slide(BaseFamily):
         AHEAD,
         ASIDE,
     )
-    target_radius = 0.05  # m, an object this close to the target is on the target
+    target_radius = 0.05  # m, an object this close to the target counts as on the target
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:
@@ -183,9 +184,9 @@ class Slide(BaseFamily):
         )
 
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The object at rest where it was seen, the target where it was seen, the tool behind.
+        """The object at rest and the target, both where they were observed, and the tool behind.
 
-        An estimated shape may lie between two shapes or beyond them: the nearest one is taken.
+        An estimated shape may lie between or beyond the shapes: the nearest one is taken.
         """
         last_shape = len(SHAPES) - 1
         nearest_shape = task["object.shape"].round().clip(0, last_shape)
@@ -215,10 +216,11 @@ class Slide(BaseFamily):
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
     ) -> ArrayLike:
-        """What a strike gains, as a share of what a perfect one does.
+        """The gain of a strike, as a share of a perfect strike's gain.
 
-        A state is worth minus its distance to the target, as a share of the mark's distance, plus
-        half of its closeness. An episode that ends on the target earns 1.
+        The value of a state is minus its distance to the target, as a share of the mark's distance,
+        plus half of its closeness. The reward is the increase of this value, divided by that of a
+        strike that ends on the target.
         """
         start_x, start_y = self.mark
         x = obs[..., TARGET_X] - start_x
@@ -232,7 +234,7 @@ class Slide(BaseFamily):
         return gain / perfect
 
     def _closeness(self, distance: ArrayLike) -> ArrayLike:
-        """1 at a distance (...,) of 0 m, a half at the target's radius: makes centimeters count."""
+        """1 at a distance (...,) of 0 m, 0.5 at the target's radius; it makes centimeters count."""
         return 1 / (1 + (distance / self.target_radius) ** 2)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:

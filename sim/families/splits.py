@@ -1,4 +1,4 @@
-"""Splits of a family's tasks: held-out tasks come from regions that no training task lies in."""
+"""Splits of a family's tasks: held-out tasks come from regions without training tasks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,15 @@ def interleaved(rng: np.random.Generator, n: int, split: str, fields: int = 16) 
 
     The colors do not alternate, which would give one split the low end of the range and the other
     one the high end. They follow the Thue-Morse sequence, white, black, black, white, black, white,
-    white, black, ...: a field is black where the binary number of its index has an odd number of
-    ones. Both splits then have the same mean and the same deviation, and with 16 fields training
+    white, black, ...: a field is black if the binary number of its index has an odd number of ones.
+    Both splits then have the same mean and the same standard deviation, and with 16 fields training
     has both ends of the range. A gap is at most two fields wide.
 
     Args:
         rng: source of randomness.
         n: number of points.
         split: ``"train"`` or ``"heldout"``.
-        fields: into how many the interval is divided; 16, or another power of 4.
+        fields: number of fields in the interval; 16, or another power of 4.
 
     Returns:
         Numbers (n, 1) in [0, 1].

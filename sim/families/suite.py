@@ -1,8 +1,8 @@
 """The tasks of dm_control's suite with hidden physics: ``suite/DOMAIN-TASK``.
 
 Observation and reward are computed by dm_control's own code (``sim.suite.control_task``), so they
-are the suite's to the last digit. The reward is the observation's last column: that makes it a
-function of observations, which a planner can predict like any other column.
+equal the suite's to the last digit. The reward is the observation's last column: it is therefore a
+function of observations, and a planner can predict it like any other column.
 """
 
 from typing import cast
@@ -22,9 +22,9 @@ from sim.suite.names import PREFIX
 from sim.suite.targets import MARKER
 
 REWARD = "reward"  # the last column of an observation
-SPEED = 30.0  # m/s or rad/s, that scales velocities
-TOUCH = 8.0  # that scales the suite's log(1 + force in N)
-PLACE = 3.0  # m, rad or 1, that scales everything else
+SPEED = 30.0  # m/s or rad/s, the scale of velocities
+TOUCH = 8.0  # the scale of the suite's log(1 + force in N)
+PLACE = 3.0  # m, rad or 1, the scale of everything else
 FIELDS = 2  # of the checkerboard along each factor: low and high
 
 
@@ -58,10 +58,10 @@ class Suite(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Factors drawn log-uniformly, and the suite's own target where there is one.
 
-        Of a held-out task an odd number of factors lie in the upper halves of their ranges (of the
-        logarithms), of a training task an even number: each factor is evenly distributed in both
-        splits, and no combination of high and low ones is in both. With many factors two tasks of
-        one split are as far apart as two of different splits.
+        In a held-out task an odd number of factors lie in the upper halves of their (logarithmic)
+        ranges, in a training task an even number. Each factor is evenly distributed in both splits,
+        and no combination of high and low factors is in both. With many factors, two tasks of one
+        split are as far apart as two tasks of different splits.
         """
         share = checkerboard(rng, n, len(self.parameters), split, FIELDS)
         values = values_at(self.parameters, share)
@@ -97,7 +97,7 @@ class Suite(BaseFamily):
         return obs[..., -1] >= self.min_reward
 
     def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """The last reward: what the suite has for every task, in place of physical quantities."""
+        """The last reward: the suite has no physical quantity that is common to all tasks."""
         return {"last_reward_1": obs[..., -1]}
 
 
