@@ -133,10 +133,9 @@ def train(
     Training starts processes: call it under ``if __name__ == "__main__":``.
 
     Args:
-        method: its name, or ``"package.module:Class"``; ``family`` likewise, and its ``arm``.
+        method: its name, or ``"package.module:Class"``; ``family``, ``arm``, ``engine`` likewise.
         out: the run folder; FileExistsError if it holds a run already.
         seed: of all randomness: training repeats bit for bit unless ``minutes`` ends it.
-        engine: as of ``make``.
         iterations: a bound, like ``steps`` (of the environment), ``gradient_steps``, ``minutes``.
         task_sampler: ``"uniform"``; ``"widening"`` ranges; ``"hard"`` tasks more often.
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
