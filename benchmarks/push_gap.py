@@ -62,9 +62,11 @@ def first_guess(family: Push, start: Start, task: Task) -> Array:
     way = task.columns("marker.x", "marker.y") - place
     direction = np.arctan2(way[:, 1], way[:, 0])
     offset = place[:, 1] - np.tan(direction) * (place[:, 0] - family.mark[0])
-    values = np.stack([offset, direction, task["marker.x"] - CONTACT], -1)
+    end = task["marker.x"] - CONTACT
+    values = np.stack([offset, direction, end], -1)
     spec = family.action.spec
-    return np.asarray(2 * (values - spec.low) / (spec.high - spec.low) - 1)
+    share = (values - spec.low) / (spec.high - spec.low)
+    return np.asarray(2 * share - 1)
 
 
 def plan(

@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from adaptation.jobs.arm_options import check_options, default_clock
-from adaptation.jobs.park import NoTask
+from adaptation.jobs.park import open_arm
 from adaptation.runs.records import MoveResult
 from hw_interface.arm_moves import MovePlan
-from hw_interface.arm_world import ArmWorld
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -92,20 +90,10 @@ def move(
         BadArgumentError: an option does not exist, or the goal is outside the limits.
         ArmError: the arm did not come up or did not arrive; the message says why.
     """
-    spec = ARMS[arm]
-    world = ArmWorld(
-        NoTask(spec),
-        spec,
-        driver=driver,
-        driver_options=check_options(driver, options or {}, 0),
-        clock=default_clock(driver),
-    )
-    try:
+    with open_arm(arm, driver, options) as world:
         plan = world.moves.plan(goal)
-        moved = confirm is None or confirm(describe_plan(spec, plan))
+        moved = confirm is None or confirm(describe_plan(ARMS[arm], plan))
         if moved:
             world.moves.follow(plan)
         q = world.control.state["q"].tolist()
-    finally:
-        world.close()
     return MoveResult(arm=arm, q=q, moved=moved, seconds=plan.motion.duration)

@@ -1,5 +1,6 @@
 """Move an arm to its rest pose, through the gate and the control process like every motion."""
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,29 @@ class NoTask(BaseFamily):
         return {}
 
 
+def open_arm(arm: str, driver: str, options: dict[str, Any] | None) -> closing[ArmWorld]:
+    """Connect and enable an arm that is only moved from rest to rest; it is closed on exit.
+
+    Args:
+        arm: a name in ``ARMS``.
+        driver: a name in ``DRIVERS``.
+        options: of the driver.
+
+    Raises:
+        BadArgumentError: an option does not exist.
+        ArmError: the arm did not come up; the message says why.
+    """
+    spec = ARMS[arm]
+    world = ArmWorld(
+        NoTask(spec),
+        spec,
+        driver=driver,
+        driver_options=check_options(driver, options or {}, 0),
+        clock=default_clock(driver),
+    )
+    return closing(world)
+
+
 def park(
     arm: str,
     driver: str = "twin",
@@ -81,17 +105,7 @@ def park(
         BadArgumentError: an option does not exist.
         ArmError: the arm did not come up or did not arrive; the message says why.
     """
-    spec = ARMS[arm]
-    world = ArmWorld(
-        NoTask(spec),
-        spec,
-        driver=driver,
-        driver_options=check_options(driver, options or {}, 0),
-        clock=default_clock(driver),
-    )
-    try:
+    with open_arm(arm, driver, options) as world:
         world.moves.park(torque_off)
         q = world.control.state["q"].tolist()
-    finally:
-        world.close()
     return ParkResult(arm=arm, q=q, torque_off=torque_off)

@@ -29,10 +29,13 @@ from adaptation.reporting.bench_tables import (
 from adaptation.reporting.compare_table import episode_curves
 from adaptation.reporting.curves import episode_figure, method_colors, to_svg_file, training_figure
 from adaptation.reporting.earlier_page import (
-    earlier_machines,
+    KEPT,
+    MACHINES,
+    count_trainings,
     earlier_rows,
-    earlier_sections,
-    richer_section,
+    listed_machines,
+    mark_as_earlier,
+    read_sections,
 )
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
@@ -68,15 +71,16 @@ def write_page(
     """
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    machines = _number_machines(statuses, earlier_machines(page))
+    earlier = read_sections(page)
+    machines = _number_machines(statuses, listed_machines(earlier.get(MACHINES, "")))
     # A method has the same color in all figures.
     colors = method_colors([status.cell.training.method for status in statuses])
     sections: list[dict[str, Any]] = []
     for family, cells in families_of(statuses).items():
         results = sum(1 for status in cells if status.result is not None)
-        earlier = richer_section(page, family, results)
-        if earlier is not None:
-            sections.append({"name": family, "earlier": earlier})
+        earlier_section = earlier.get(family, "")
+        if count_trainings(earlier_section) > results:
+            sections.append({"name": family, "earlier": mark_as_earlier(earlier_section)})
             continue
         engines = [engine_results(cells, engine) for engine in engines_of(cells)]
         section = _family_section(family, cells, engines)
@@ -96,7 +100,6 @@ def write_page(
         path=_portable(page),
         kept=None if kept is None else _portable(kept),
         folder=figures.name,
-        seeds=sorted({status.cell.training.seed for status in statuses}),
         finished=sum(1 for status in statuses if status.result is not None),
         cells=len(statuses),
         families=sections,
@@ -252,10 +255,10 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     text = check_marks(readme)
     before, rest = text.split(BEGIN)
     summary, after = rest.split(END)
-    kept = earlier_sections(page)
+    sections = read_sections(page)
     rows = []
     for family, cells in families_of(statuses).items():
-        if family in kept:
+        if KEPT in sections.get(family, ""):
             rows += earlier_rows(summary, family)
             continue
         for engine in engines_of(cells)[:1]:

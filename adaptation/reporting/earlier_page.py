@@ -15,30 +15,7 @@ TRAINING = re.compile(r"^\| `\S+-\d+` \|", re.MULTILINE)  # METHOD-FAMILY-SEED, 
 FAMILY = re.compile(r"^\| `([^`]+)` \|")
 
 
-def earlier_sections(page: Path) -> dict[str, str]:
-    """The sections of a page that were not made anew, without their headings, by family."""
-    return {name: text for name, text in _sections(page).items() if KEPT in text}
-
-
-def richer_section(page: Path, family: str, results: int) -> str | None:
-    """A page's section on a family if it is of more trainings than there are ``results``.
-
-    Returns:
-        The section without its heading; it says that it is an earlier one.
-    """
-    text = _sections(page).get(family, "")
-    if len(TRAINING.findall(text)) <= results:
-        return None
-    body = text.replace(KEPT, "").strip()
-    return f"{KEPT}\n\n{body}\n"
-
-
-def earlier_machines(page: Path) -> list[str]:
-    """The machines that a page lists, in the order of their numbers, from 1."""
-    return NUMBERED.findall(_sections(page).get(MACHINES, ""))
-
-
-def _sections(page: Path) -> dict[str, str]:
+def read_sections(page: Path) -> dict[str, str]:
     """The text below each heading of the second level; none of a page that cannot be read."""
     try:
         text = page.read_text(encoding="utf-8")
@@ -47,6 +24,22 @@ def _sections(page: Path) -> dict[str, str]:
     # the text before the first heading, then headings and texts in turn
     _, *parts = HEADING.split(text)
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def count_trainings(section: str) -> int:
+    """How many trainings a section on a family is of."""
+    return len(TRAINING.findall(section))
+
+
+def mark_as_earlier(section: str) -> str:
+    """A section, without its heading, that says once that it is an earlier one."""
+    body = section.replace(KEPT, "").strip()
+    return f"{KEPT}\n\n{body}\n"
+
+
+def listed_machines(section: str) -> list[str]:
+    """The machines that a page's last section lists, in the order of their numbers, from 1."""
+    return NUMBERED.findall(section)
 
 
 def earlier_rows(summary: str, family: str) -> list[dict[str, str]]:
