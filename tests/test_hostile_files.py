@@ -28,6 +28,7 @@ OPENS: dict[str, str | None] = {
     "evaluate": "evaluate {} --tasks 2",
     "compare": "compare {} --tasks 2",
     "bench": "bench --suite {}",
+    "gap": "gap reach --run {}",
     "deploy": "deploy {} --arm panda",
     "trial": "trial {} --arm panda",
     "report": "report {}",
