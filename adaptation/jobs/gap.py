@@ -23,7 +23,6 @@ from adaptation.runs.records import Row, finite
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
 from policies.method import TrialBatch
-from robots.arm import Walker
 from robots.errors import BadArgumentError
 from robots.rotations import angle_between
 from robots.signals import Array, Indices, Mask, Signals
@@ -183,12 +182,12 @@ def _percentiles(values: Sequence[Array], is_counted: Mask, percent: float) -> R
 
 def _places_of_body(family: Family) -> list[int]:
     """The columns of q that place a walker's body, in m; none of an arm."""
-    body = family.body
-    if not isinstance(body, Walker):
+    root = family.body.root
+    if not root:
         return []
     model = compile_scene(family.scene)
     columns: list[int] = []
-    for name in body.root:
+    for name in root:
         joint = model.joint(name)
         column = int(joint.qposadr[0])
         if joint.type[0] == mujoco.mjtJoint.mjJNT_SLIDE:
