@@ -27,8 +27,8 @@ INTRODUCTION = """\
   interval, and the median of the family's metric, as in the [results](../results.md). What else was
   measured of a family is in [families](../families.md).
 
-Measured on {processor}. Other work may have shared the cores: ratios are of one run and hold all
-the same, steps per second are then too low.
+Measured on {processor}. Where other work shares the
+cores, steps per second are a lower bound, and ratios, which are of one run, are rough.
 
 """
 
