@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TABLE_FILE = "objects.toml"
 FORMATS = (".obj", ".stl", ".dae")
+ADDED_VOLUME = 0.05  # share of a mesh's volume; a hull that adds less is like the mesh
 BOTTOM = 0.002  # m, over the lowest point: what is that low stands on the table
 FIELDS = (
     "mesh (a file), mass (kg) and friction, and perhaps restitution, scale, up, center_of_mass (m) "
@@ -58,6 +59,18 @@ def read_objects(folder: Path) -> tuple[MeshObject, ...]:
     if not table:
         raise BadArgumentError(f"{path} names no object: it needs a table for each, such as [mug]")
     return tuple(_read_object(path, name, given) for name, given in table.items())
+
+
+def describe_hull(item: MeshObject) -> str:
+    """Where the solid that collides differs from the mesh, in words; empty where it does not."""
+    if item.added_volume is None:
+        return f"the mesh of {item.name} is not closed: its convex hull is taken as a solid"
+    if item.added_volume < ADDED_VOLUME:
+        return ""
+    added = f"{100 * item.added_volume:.0f} %"
+    return (
+        f"the mesh of {item.name} is not convex: its hull collides, which has {added} more volume"
+    )
 
 
 def _read_object(path: Path, name: str, given: object) -> MeshObject:

@@ -1,6 +1,5 @@
 """Families whose object is one of a user's own, instead of the shapes that they declare."""
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Protocol, TypeVar, runtime_checkable
@@ -17,6 +16,7 @@ from sim.mesh_choices import numbers_of
 from sim.outlines import SHAPES
 from sim.randomization import Parameter, describe_allowed
 
+Objects = tuple[MeshObject, ...]
 F = TypeVar("F", bound=Family)
 OF_OBJECT = "object."  # begins the names of task parameters that describe the object
 DRAWN = ("mass", "friction", "restitution")
@@ -26,12 +26,12 @@ DRAWN = ("mass", "friction", "restitution")
 class TakesObjects(Protocol):
     """A family whose object may be a user's own."""
 
-    own_objects: tuple[MeshObject, ...]  # (): its own shapes
+    own_objects: Objects  # (): its own shapes
     scene: Scene
     parameters: tuple[Parameter, ...]
 
 
-def with_objects(family: F, objects: Sequence[MeshObject]) -> F:
+def with_objects(family: F, objects: Objects) -> F:
     """The family with these objects in the place of its own; the family itself without any.
 
     Raises:
@@ -48,9 +48,9 @@ def with_objects(family: F, objects: Sequence[MeshObject]) -> F:
     if all(item.heldout for item in objects):
         raise BadArgumentError(f"all objects are held out: {family.name} needs one to train on")
     (old,) = family.scene.objects
-    new = LooseObject(old.name, "meshes", (), choices=tuple(objects))
+    new = LooseObject(old.name, "meshes", (), choices=objects)
     changed = copy(family)
-    changed.own_objects = tuple(objects)
+    changed.own_objects = objects
     changed.scene = replace(family.scene, objects=(new,))
     others = [each for each in family.parameters if not each.name.startswith(OF_OBJECT)]
     changed.parameters = tuple(others)
@@ -76,7 +76,7 @@ def _check_fits(family: Family, item: MeshObject, declared: dict[str, Parameter]
 
 
 def draw_objects(
-    objects: tuple[MeshObject, ...], rng: np.random.Generator, n: int, split: str
+    objects: Objects, rng: np.random.Generator, n: int, split: str
 ) -> dict[str, Array]:
     """The parameters of n objects by name, (n,) each: the objects in turn, from any of them on.
 
@@ -96,7 +96,7 @@ def draw_objects(
     return {OF_OBJECT + name: column for name, column in numbers.items()}
 
 
-def own_objects_of(family: Family) -> tuple[MeshObject, ...]:
+def own_objects_of(family: Family) -> Objects:
     """The objects of a user that a family has; none where it has its own shapes."""
     return family.own_objects if isinstance(family, TakesObjects) else ()
 
