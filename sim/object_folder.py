@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, MissingExtraError
 from robots.mesh_object import Interval, MeshObject, Point
-from robots.meshes import hull, read_meshes, write_obj
+from robots.meshes import Mesh, hull, read_meshes, write_obj
 from robots.signals import Array
+from sim.decomposition import convex_solids
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
@@ -22,8 +23,8 @@ FORMATS = (".obj", ".stl", ".dae")
 ADDED_VOLUME = 0.05  # share of a mesh's volume; a hull that adds less is like the mesh
 BOTTOM = 0.002  # m, over the lowest point: what is that low stands on the table
 FIELDS = (
-    "mesh (a file), mass (kg) and friction, and perhaps restitution, scale, up, center_of_mass (m) "
-    "and heldout"
+    "mesh (a file), mass (kg) and friction, and perhaps restitution, scale, up, center_of_mass "
+    "(m), parts and heldout"
 )
 Numbers = float | tuple[float, float]
 
@@ -38,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: float | Point = 1.0  # from the file's unit to m; one factor, or one for each axis
     up: Literal["x", "y", "z", "-x", "-y", "-z"] = "z"  # axis of the file that points up
     center_of_mass: Point | None = None  # m, from the centroid, z up; None: at the centroid
+    parts: bool = False  # whether convex parts of the mesh collide, by coacd, instead of its hull
     heldout: bool = False  # whether training never sees it
 
 
@@ -68,8 +70,11 @@ def describe_hull(item: MeshObject) -> str:
     if item.added_volume < ADDED_VOLUME:
         return ""
     added = f"{100 * item.added_volume:.0f} %"
+    if len(item.parts) > 1:
+        return f"the convex parts of {item.name} have {added} more volume than its mesh"
     return (
-        f"the mesh of {item.name} is not convex: its hull collides, which has {added} more volume"
+        f"the mesh of {item.name} is not convex: its hull collides, which has {added} more volume; "
+        "with parts = true convex parts collide"
     )
 
 
@@ -88,12 +93,12 @@ def _read_object(path: Path, name: str, given: object) -> MeshObject:
     if not mesh_file.is_file():
         raise BadArgumentError(f"{where}: there is no mesh file {mesh_file}")
     try:
-        solid = _Solid(mesh_file, scale, _upright(entry.up))
-    except BadArgumentError as error:
-        raise BadArgumentError(f"{where}: {error}") from error
+        solid = _Solid(mesh_file, scale, _upright(entry.up), entry.parts)
+    except (BadArgumentError, MissingExtraError) as error:
+        raise type(error)(f"{where}: {error}") from error
     item = MeshObject(
         name=name,
-        parts=(write_obj(solid.vertices, solid.faces),),
+        parts=tuple(write_obj(part.vertices, part.faces) for part in solid.parts),
         inertia=solid.inertia,
         mass=_interval(where, "mass", entry.mass, _is_positive, "above 0 kg"),
         friction=_interval(where, "friction", entry.friction, _is_positive, "above 0"),
@@ -102,7 +107,8 @@ def _read_object(path: Path, name: str, given: object) -> MeshObject:
         added_volume=solid.added_volume,
         heldout=entry.heldout,
     )
-    if not _stands(solid.vertices, np.array(item.center_of_mass)):
+    vertices = np.concatenate([part.vertices for part in solid.parts])
+    if not _stands(vertices, np.array(item.center_of_mass)):
         raise BadArgumentError(
             f"{where}: {mesh_file} falls over with {entry.up} up: its center of mass is not above "
             "what stands on the table; set up to another axis: x, y, z, -x, -y or -z"
@@ -111,19 +117,32 @@ def _read_object(path: Path, name: str, given: object) -> MeshObject:
 
 
 class _Solid:
-    """A mesh file as a convex hull about the mesh's centroid, with z up."""
+    """A mesh file as convex parts about the mesh's centroid, with z up."""
 
-    def __init__(self, path: Path, scale: Array, upright: Array) -> None:
-        """Read it; BadArgumentError where it is broken or has no volume."""
+    def __init__(self, path: Path, scale: Array, upright: Array, divided: bool) -> None:
+        """Read it; ``divided``: into parts, else as one hull.
+
+        Raises:
+            BadArgumentError: it is broken, has no volume, or is to be divided and is not closed.
+            MissingExtraError: it is to be divided, and coacd is not installed.
+        """
         shell = hull(path, scale)
         body = _closed(path, scale)
         self.added_volume: float | None = None
+        solids = [shell]
         if body is None:
+            if divided:
+                raise BadArgumentError(f"{path} is not closed, so it cannot be divided into parts")
             body = shell
         else:
-            self.added_volume = max(float(shell.volume / body.volume) - 1, 0.0)
-        self.vertices = (shell.vertices - body.center_mass) @ upright.T
-        self.faces = shell.faces
+            if divided:
+                solids = convex_solids(body)
+            volume = sum(solid.volume for solid in solids)
+            self.added_volume = max(float(volume / body.volume) - 1, 0.0)
+        self.parts = []
+        for solid in solids:
+            vertices = (solid.vertices - body.center_mass) @ upright.T
+            self.parts.append(Mesh(vertices, solid.faces))
         tensor = upright @ (body.moment_inertia / body.volume) @ upright.T  # trimesh's density is 1
         xx, yy, zz = tensor.tolist()
         self.inertia = (tuple(xx), tuple(yy), tuple(zz))

@@ -27,12 +27,17 @@ heldout = true
 """
 
 
-def angle() -> trimesh.Trimesh:
-    """Two bars at a right angle, which do not share an edge: an L, m."""
+def bars() -> list[trimesh.Trimesh]:
+    """Two bars at a right angle, which do not share an edge, m."""
     long = trimesh.creation.box((0.09, 0.04, 0.05))
     short = trimesh.creation.box((0.03, 0.05, 0.048))
     short.apply_translation((-0.03, 0.035, 0.0))
-    joined = trimesh.util.concatenate([long, short])
+    return [long, short]
+
+
+def angle() -> trimesh.Trimesh:
+    """Both bars: an L."""
+    joined = trimesh.util.concatenate(bars())
     assert isinstance(joined, trimesh.Trimesh)
     return joined
 

@@ -1,17 +1,19 @@
 """A user's own objects: what a folder must be like, and that both engines have what it says."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 import trimesh
-from own_objects import angle, can, wedge, write_folder
+from own_objects import angle, bars, can, wedge, write_folder
 
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, MissingExtraError
 from robots.mesh_object import MeshObject
 from robots.signals import Array
-from robots.world import Task
+from robots.world import Start, Task
 from sim import objects
 from sim.engines.bullet import BulletEngine
 from sim.engines.mujoco import MujocoEngine
@@ -138,6 +140,103 @@ def test_objects_rest_where_they_stand_and_slide_alike_in_both_engines(
     assert way.min() > 0.1  # all were struck
     assert np.ptp(way) > 0.02  # and they differ
     assert np.abs(in_mujoco - in_bullet).max() < 0.03
+
+
+def test_the_inner_corner_of_an_object_of_parts_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ray from above into the corner meets the hull of an L, and the table if it has parts."""
+    folder = write_folder(tmp_path)
+    hulls = read_objects(folder)
+    table = folder / "objects.toml"
+    table.write_text(table.read_text().replace("mass = [0.2", "parts = true\nmass = [0.2"))
+    monkeypatch.setattr("sim.object_folder.convex_solids", divide)
+    own = read_objects(folder)
+    assert [len(item.parts) for item in own] == [2, 1, 1]
+    assert own[0].added_volume == pytest.approx(0, abs=0.03)  # the bars overlap a little
+    assert own[0].inertia == hulls[0].inertia
+    centroid = angle().center_mass
+    corner = np.array([0.01, 0.03]) - centroid[:2]
+    on_bar = np.array([-0.03, 0.05]) - centroid[:2]
+    for choices, expected in ((hulls, 0.05), (own, 0.0)):
+        found = heights_in_mujoco(choices, corner), heights_in_bullet(choices, corner)
+        assert np.allclose(found, expected, atol=2e-3)
+        found = heights_in_mujoco(choices, on_bar), heights_in_bullet(choices, on_bar)
+        assert np.allclose(found, 0.05, atol=2e-3)
+
+
+def heights_in_mujoco(own: tuple[MeshObject, ...], place: Array) -> float:
+    """What a vertical ray meets beside the centroid of the first object, m over the table."""
+    family = with_objects(Slide(), own)
+    task = of_each(family, 1)
+    engine = MujocoEngine(1)
+    engine.load(family.scene, 1)
+    engine.write(task)
+    model = engine._model
+    for name, field in engine._fields.items():
+        getattr(model, name)[:] = field[0]
+    data = mujoco.MjData(model)
+    first = int(model.joint("object").qposadr[0])
+    data.qpos[first : first + 3] = (0.0, 0.8, own[0].rest_height)
+    mujoco.mj_forward(model, data)
+    origin = np.array([place[0], 0.8 + place[1], 1.0])
+    hit = np.zeros(1, dtype=np.int32)
+    distance = mujoco.mj_ray(model, data, origin, [0.0, 0.0, -1.0], None, 1, -1, hit)
+    return 1.0 - float(distance)
+
+
+def heights_in_bullet(own: tuple[MeshObject, ...], place: Array) -> float:
+    """The same."""
+    family = with_objects(Slide(), own)
+    engine = BulletEngine()
+    engine.load(family.scene, 1)
+    engine.write(of_each(family, 1))
+    position = np.array([[0.0, 0.8, own[0].rest_height]])
+    engine.reset(Start(q=family.ready[None], object_pos=position))
+    x, y = (place + position[0, :2]).tolist()
+    (ray,) = engine._drives[0].world.client.rayTest([x, y, 1.0], [x, y, -1.0])
+    engine.close()
+    return float(ray[3][2])
+
+
+def divide(body: trimesh.Trimesh) -> list[trimesh.Trimesh]:
+    """The bars of ``angle``, where they are in its mesh."""
+    assert np.allclose(body.bounds, angle().bounds)
+    return bars()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_mesh_is_divided_only_if_it_is_closed_and_coacd_is_there(
+    closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path)
+    table = folder / "objects.toml"
+    table.write_text(table.read_text().replace("mass = [0.2", "parts = true\nmass = [0.2"))
+    monkeypatch.setitem(sys.modules, "coacd", None)
+    if closed:
+        with pytest.raises(MissingExtraError, match=r"angle: .*pip install 'pliant\[objects\]'"):
+            read_objects(folder)
+        return
+    opened = angle()
+    opened.update_faces(np.arange(1, len(opened.faces)))
+    opened.export(folder / "angle.obj")
+    with pytest.raises(BadArgumentError, match=r"angle: .*angle\.obj is not closed"):
+        read_objects(folder)
+    table.write_text(table.read_text().replace("parts = true", "parts = false"))
+    assert "is not closed: its convex hull" in describe_hull(read_objects(folder)[0])
+
+
+@pytest.mark.slow
+def test_coacd_divides_an_angle_into_parts_without_its_hole(tmp_path: Path) -> None:
+    pytest.importorskip("coacd")
+    folder = write_folder(tmp_path)
+    table = folder / "objects.toml"
+    table.write_text(table.read_text().replace("mass = [0.2", "parts = true\nmass = [0.2"))
+    item = read_objects(folder)[0]
+    assert len(item.parts) >= 2
+    assert item.added_volume is not None
+    assert item.added_volume < 0.08
+    assert item == read_objects(folder)[0]
 
 
 def of_each(family: Slide, count: int) -> Task:
