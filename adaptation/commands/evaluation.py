@@ -65,6 +65,8 @@ class Evaluate:
             run, self.tasks, self.episodes, self.split, self.engine, self.seed, objects
         )
         print(table(result))
+        for name, success in result.by_object.items():
+            print(f"{name}: {success:.0%} adapted, in the last episode")
         return result
 
 

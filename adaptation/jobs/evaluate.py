@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
-from adaptation.jobs.tried_objects import tried_family, tried_policies
+from adaptation.jobs.tried_objects import success_by_object, tried_family, tried_policies
 from adaptation.metrics import episode_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
@@ -82,7 +82,13 @@ def evaluate(
     comparison["commit"] = current_commit()
     comparison["fingerprints"] = run.fingerprints()
     names = [item.name for item in objects]
-    result = Evaluation(**comparison, split=split, engine=engine, objects=names)
+    result = Evaluation(
+        **comparison,
+        split=split,
+        engine=engine,
+        objects=names,
+        by_object=success_by_object(family, results["adapted"]),
+    )
     _keep(run, result)
     return result
 

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from adaptation.reporting.statistics import EpisodeGrid
 from adaptation.rollout import Policy
 from adaptation.runs import checkpoint
 from adaptation.runs.run import Run
 from robots.errors import BadArgumentError
-from robots.world import Family
-from sim.own_objects import Objects, own_objects_of, with_objects
+from robots.world import Family, Task
+from sim.own_objects import Objects, object_names, own_objects_of, with_objects
 
 
 def tried_family(run: Run, objects: Objects) -> Family:
@@ -43,6 +45,17 @@ def tried_policies(
 def are_foreign(run: Run, objects: Objects) -> bool:
     """Whether the objects are others than those that the run was trained on."""
     return unmarked(objects) != unmarked(own_objects_of(run.family))
+
+
+def success_by_object(family: Family, grid: EpisodeGrid) -> dict[str, float]:
+    """Success rates in the last episode of tasks by the name of a user's object; {}: no such."""
+    assert grid.tasks is not None, "in simulation tasks are known"
+    task = Task(family.task_names, grid.tasks, np.arange(len(grid.tasks)))
+    by_name: dict[str, list[float]] = {}
+    for name, success in zip(object_names(family, task), grid.success[-1].tolist(), strict=True):
+        if name is not None:
+            by_name.setdefault(name, []).append(success)
+    return {name: sum(found) / len(found) for name, found in by_name.items()}
 
 
 def unmarked(objects: Objects) -> Objects:

@@ -177,6 +177,8 @@ class Evaluation(Comparison, frozen=True, kw_only=True):
     split: str
     engine: str
     objects: list[str] = []  # names of a user's, where the tasks had those instead of the run's own
+    # success rate of adapted in the last episode by the name of a user's object
+    by_object: dict[str, float] = {}
 
 
 class TrialResult(Comparison, frozen=True, kw_only=True):

@@ -106,6 +106,10 @@ def test_a_usual_run_is_evaluated_on_objects_without_its_oracle(
     assert answer["objects"] == ["angle", "can", "wedge"]
     assert answer["oracle"] is None
     assert answer["tasks"] == 3
+    assert set(answer["by_object"]) == {"angle", "can", "wedge"}
+    mean = sum(answer["by_object"].values()) / 3
+    assert mean == pytest.approx(answer["adapted"]["success"][-1])
+    assert "wedge: " in out
     assert (usual_run / "evaluation-objects.json").exists()
     assert not (usual_run / "evaluation.json").exists()
 
