@@ -14,6 +14,7 @@ from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
 from robots.scene import Fixture, LooseObject, Scene
 from robots.signals import Array, Mask
+from sim.choice_model import add_part_meshes
 from sim.motors import order_motors
 from sim.objects import mesh_hull, part_kinds
 
@@ -230,10 +231,11 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     link.explicitinertial = True
     link.simple = 0  # a task may move the center of mass, which MuJoCo's simple bodies do not allow
     names = part_names(item)
+    meshes = _add_meshes(spec, item)
     for name, kind in zip(names, part_kinds(item), strict=True):
         geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)
         if kind == "mesh":
-            geom.meshname = _add_hull(spec, item)
+            geom.meshname = meshes.pop(0)
         else:
             geom.size = [0.02] * 3
         geom.friction[0] = item.friction
@@ -248,13 +250,17 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     return names
 
 
-def _add_hull(spec: mujoco.MjSpec, item: LooseObject) -> str:
-    """The convex hull of an object's mesh; returns its name."""
+def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
+    """The convex meshes of an object's parts; returns their names."""
+    if item.kind == "meshes":
+        return add_part_meshes(spec, item)
+    if item.kind != "mesh":
+        return []
     solid = mesh_hull(item)
     mesh = spec.add_mesh(name=item.name)
     mesh.uservert = solid.vertices.ravel()
     mesh.userface = solid.faces.ravel()
-    return item.name
+    return [item.name]
 
 
 def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:

@@ -1,6 +1,6 @@
 """Watch a run's policy: beside itself without adaptation, or its best episode beside its worst."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from robots.errors import BadArgumentError
 from robots.signals import Signals
 from robots.world import Family, Step, Task
 from sim.outlines import SHAPES
+from sim.own_objects import shape_names
 from sim.rendering import Clip, show_window
 from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
@@ -169,7 +170,7 @@ def _draw(
 ) -> Task:
     """Tasks with some parameters set."""
     drawn = family.sample(np.random.default_rng([PLAY, seed]), count, split)
-    return set_values(drawn, values or {})
+    return set_values(drawn, values or {}, shape_names(family))
 
 
 def _show(out: Path | None, family: Family, columns: list[list[Clip]]) -> None:
@@ -189,8 +190,8 @@ def _parameters(task: Task, index: int) -> dict[str, float]:
     return dict(zip(task.names, task.values[index].tolist(), strict=True))
 
 
-def set_values(task: Task, values: Mapping[str, Any]) -> Task:
-    """The task with some parameters set; a shape may be given by its name.
+def set_values(task: Task, values: Mapping[str, Any], shapes: Sequence[str] = SHAPES) -> Task:
+    """The task with some parameters set; a shape may be given by its name among ``shapes``.
 
     Raises:
         BadArgumentError: there is no such parameter, or the value is not finite or not physical.
@@ -199,24 +200,24 @@ def set_values(task: Task, values: Mapping[str, Any]) -> Task:
     for name, value in values.items():
         task[name]  # raises what names there are
         number = value
-        if name == "object.shape" and value in SHAPES:
-            number = SHAPES.index(value)
+        if name == "object.shape" and value in shapes:
+            number = shapes.index(value)
         is_number = isinstance(number, int | float) and np.isfinite(number)
         if not is_number:
             raise BadArgumentError(f"--task {name} must be a finite number, got {value!r}")
-        _check_physical(name, float(number))
+        _check_physical(name, float(number), shapes)
         columns[name] = np.full(len(task), float(number))
     return task.with_columns(columns)
 
 
-def _check_physical(name: str, value: float) -> None:
+def _check_physical(name: str, value: float, shapes: Sequence[str]) -> None:
     """Refuse the parameter of an object that could not exist: physics would break down silently."""
     if name.endswith(POSITIVE) and not 0 < value <= LARGEST:
         raise BadArgumentError(f"--task {name} must be above 0, at most {LARGEST:g}, got {value:g}")
     if name.endswith(NOT_NEGATIVE) and not 0 <= value <= LARGEST:
         raise BadArgumentError(f"--task {name} must be from 0 to {LARGEST:g}, got {value:g}")
-    if name == "object.shape" and value not in range(len(SHAPES)):
-        known = ", ".join(SHAPES)
+    if name == "object.shape" and value not in range(len(shapes)):
+        known = ", ".join(shapes)
         raise BadArgumentError(f"--task {name} must be one of {known}, got {value:g}")
 
 

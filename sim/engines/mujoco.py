@@ -30,7 +30,7 @@ from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
-from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.engines.object_fields import ObjectFields
 from sim.scene_model import body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
@@ -93,7 +93,7 @@ class MujocoEngine:
         names = list(JOINT_FIELDS)
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
-            names += OBJECT_FIELDS
+            names += self._object_fields.names
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
