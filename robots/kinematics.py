@@ -9,7 +9,8 @@ Rz needs no matrix product: with a row of pose_i written as (x, y, z, w),
     (x, y, z, w) · Rz(q) = (x', y', z, w)  where  x' + iy' = (x + iy) · exp(-iq),
 
 one complex multiplication. NumPy does it in place on a complex view of the rows. A prismatic joint
-slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z).
+slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z). The joint of a gripper
+moves neither the tool nor any link here: its fingers count as part of the hand.
 """
 
 from functools import cached_property
@@ -59,7 +60,9 @@ class Kinematics:
         frames = [link.to_urdf_frame for link in links]
         frames.append(np.eye(4))
         self._to_urdf_frames = np.stack(frames)  # (j + 1, 4, 4)
-        self._sliding = [i for i, link in enumerate(links) if link.slides]
+        self._gripping = [i for i, link in enumerate(links) if link.grips]
+        slides = [i for i, link in enumerate(links) if link.slides]
+        self._sliding = [i for i in slides if i not in self._gripping]
         self._com = np.stack([link.com for link in links])  # (j, 3) m
         masses = np.array([link.mass for link in links])
         self._mass = masses[:, None]  # (j, 1) kg
@@ -137,6 +140,9 @@ class Kinematics:
         for i in self._sliding:
             linear[i] = axes[i, :3]
             angular[i] = 0.0
+        for i in self._gripping:
+            linear[i] = 0.0
+            angular[i] = 0.0
         tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
         position = tool[..., 3]
         rotation = tool[..., :3]
@@ -165,6 +171,7 @@ class Kinematics:
         vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
         for i in self._sliding:
             vertical[:, i] = axis[:, i, 2] * self._carried_mass[i]
+        vertical[:, self._gripping] = 0.0
         return GRAVITY * vertical
 
     def inverse(
@@ -191,8 +198,11 @@ class Kinematics:
         import mink
 
         configuration = mink.Configuration(self._model)
-        start = self.arm.home if q0 is None else q0
-        configuration.update(np.array(start, dtype=np.float64))
+        start = self.arm.home if q0 is None else np.asarray(q0)
+        count = len(self.arm.tool_joints)
+        q = configuration.q.copy()  # with the fingers, which stay
+        q[:count] = start[:count]
+        configuration.update(q)
         tool = self._tool_task(pos, quat)
         posture = mink.PostureTask(self._model, cost=1e-4)
         posture.set_target_from_configuration(configuration)
@@ -205,7 +215,7 @@ class Kinematics:
             placed = np.linalg.norm(error[:3]) < POSITION_TOLERANCE
             turned = quat is None or np.linalg.norm(error[3:]) < ORIENTATION_TOLERANCE
             if placed and turned:
-                return np.array(configuration.q)
+                return np.concatenate([configuration.q[:count], start[count:]])
         raise BadArgumentError(
             f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}"
         )
@@ -240,9 +250,9 @@ class Kinematics:
         return compile_model(spec)
 
     def _turns(self, angle: Array) -> NDArray[np.complex128]:
-        """exp(i·angle) of each joint's angle (n, j), as (j, n); 1 for a prismatic joint."""
+        """exp(i·angle) of each hinge's angle (n, j), as (j, n); 1 for any other joint."""
         turns = _exp_i(angle)
-        for i in self._sliding:
+        for i in (*self._sliding, *self._gripping):
             turns[i] = 1.0
         return turns
 

@@ -7,6 +7,7 @@ ARMS = Registry(
     "pliant.arms",
     {
         "panda": "robots.catalog.panda:PANDA",
+        "panda_hand": "robots.catalog.panda_hand:PANDA_HAND",
         "ur5e": "robots.catalog.ur5e:UR5E",
         "viperx": "robots.catalog.viperx:VIPERX",
     },

@@ -14,6 +14,7 @@ from robots.errors import BadArgumentError
 from robots.signals import Array, Setpoint, Torque, no_wrench
 from robots.world import Task
 from sim.engines.base import actuator_strength, joint_damping, require_command
+from sim.engines.bullet_fingers import grip_force
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.bullet_wrench import ToolContacts
 
@@ -98,7 +99,8 @@ class Servos(Drive):
 
     They differ from MuJoCo's springs and dampers on purpose: a second engine is there to show how a
     policy copes with different physics. As constraints they have no rotors, and hold against
-    gravity.
+    gravity. Only the motor of a gripper has the force of its spring, as that is what it presses
+    with.
     """
 
     def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
@@ -131,6 +133,8 @@ class Servos(Drive):
             dt /= scene.contact_substeps
             substeps *= scene.contact_substeps
         max_torque = self._max_torque(setpoint)
+        arm = scene.body
+        assert isinstance(arm, ArmSpec)
         count = len(world.joints)
         client = world.client
         client.setTimeStep(dt)
@@ -138,6 +142,8 @@ class Servos(Drive):
             # s until the tick ends; Bullet compares the target with the position before the substep
             remaining = substeps_left * dt
             target = setpoint.q - world.reference - remaining * setpoint.dq
+            if arm.gripper is not None:
+                max_torque[-1] = grip_force(arm, target, world.joint_q)
             client.setJointMotorControlArray(
                 world.body,
                 world.joints,
@@ -149,6 +155,8 @@ class Servos(Drive):
                 velocityGains=[1.0] * count,
             )
             client.stepSimulation()
+            if arm.gripper is not None:
+                world.measure()
         self.tau = world.measure()
 
     def _needs_fine_steps(self, tick: float) -> bool:
