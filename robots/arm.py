@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,10 +159,10 @@ class ArmSpec(Body):
         """
         limits = self.limits
         of_motor = gripper.limits
-        columns = {}
+        columns: dict[str, Any] = {}
         for limit in PER_JOINT:
             columns[limit] = np.append(getattr(limits, limit), of_motor[limit])
-        servos = {}
+        servos: dict[str, Any] = {}
         for number in SERVOS:
             servos[number] = np.append(getattr(self, number), getattr(gripper, number))
         return replace(

@@ -23,6 +23,7 @@ from robots.arm import ArmSpec
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
+from robots.pose_rows import cross, exp_i, propagate, sum_outward
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.urdf import read_chain
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 GRAVITY = 9.81  # m/s²
 XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
 Z, W = 2, 3  # columns of a row (x, y, z, w)
-
-# By joint: column ``to`` of its rows grows by ``distance`` (k,) m times column ``source``.
-Slides = dict[int, tuple[int, int, Array]]
 
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
@@ -66,7 +64,7 @@ class Kinematics:
         self._com = np.stack([link.com for link in links])  # (j, 3) m
         masses = np.array([link.mass for link in links])
         self._mass = masses[:, None]  # (j, 1) kg
-        self._carried_mass = _sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
+        self._carried_mass = sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
 
     def frames(self, q: Array) -> Array:
         """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4).
@@ -83,7 +81,7 @@ class Kinematics:
     def tilted_poses(self, q: Array) -> Array:
         """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
 
-        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
+        The rows of each pose matrix are x, y, z, x, y, for cross products (see ``cross``).
         """
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))
@@ -92,7 +90,7 @@ class Kinematics:
         turns = turns.reshape(j, 5 * n)
         rows = poses.reshape(j + 1, 5 * n, 4)
         slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
-        _propagate(rows, turns, slides, self._to_next)
+        propagate(rows, turns, slides, self._to_next)
         return poses
 
     def position(self, q: Array) -> Array:
@@ -108,7 +106,7 @@ class Kinematics:
         turns = self._turns(q)
         last_joint_first = turns[::-1]
         slides = {j - 1 - i: (Z, W, q[:, i]) for i in self._sliding}
-        _propagate(points, last_joint_first, slides, self._to_previous)
+        propagate(points, last_joint_first, slides, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
@@ -135,7 +133,7 @@ class Kinematics:
         jacobian = np.empty((j, 6, n))
         linear = jacobian[:, :3]
         angular = jacobian[:, 3:]
-        _cross(axes, lever, linear)
+        cross(axes, lever, linear)
         angular[:] = axes[:, :3]
         for i in self._sliding:
             linear[i] = axes[i, :3]
@@ -163,7 +161,7 @@ class Kinematics:
         rotation = links[..., :3]
         origin = links[..., 3]
         com = np.einsum("nkab,kb->nka", rotation, self._com) + origin
-        moment = _sum_outward(self._mass * com, axis=1)
+        moment = sum_outward(self._mass * com, axis=1)
         moment = moment - self._carried_mass * origin
         axis = rotation[..., 2]
         axis_x = axis[..., 0]
@@ -251,60 +249,7 @@ class Kinematics:
 
     def _turns(self, angle: Array) -> NDArray[np.complex128]:
         """exp(i·angle) of each hinge's angle (n, j), as (j, n); 1 for any other joint."""
-        turns = _exp_i(angle)
+        turns = exp_i(angle)
         for i in (*self._sliding, *self._gripping):
             turns[i] = 1.0
         return turns
-
-
-def _exp_i(q: Array) -> NDArray[np.complex128]:
-    """exp(iq) of joint positions (n, j), as (j, n).
-
-    exp(iq) = (1 + i·tan(q/2)) / (1 - i·tan(q/2)): NumPy's tangent is far faster than its sine.
-    """
-    half = np.empty(q.T.shape, np.complex128)
-    half.real = 1.0
-    half.imag = np.tan(0.5 * q.T)
-    return half / half.conj()
-
-
-def _propagate(
-    rows: Array,
-    turns: NDArray[np.complex128],
-    slides: Slides,
-    fixed: list[Array],
-) -> None:
-    """Take rows (x, y, z, w) through all joints: fills ``rows[1:]`` from ``rows[0]``.
-
-    Args:
-        rows: (j + 1, k, 4). ``rows[i]`` is turned about z in place by joint i; times ``fixed[i]``
-            it gives ``rows[i + 1]``. The last rows are not turned: no joint follows.
-        turns: (j, k) factors of x + iy.
-        slides: of each prismatic joint, what is added to the rows in place after they were turned.
-        fixed: j constant matrices (4, 4).
-    """
-    complex_xy = list(rows.view(np.complex128)[..., 0])  # x + iy, as views; lists index faster
-    xyzw = list(rows)
-    turn = list(turns)
-    for i, matrix in enumerate(fixed):
-        xy = complex_xy[i]
-        np.multiply(xy, turn[i], xy)
-        if i in slides:
-            to, source, distance = slides[i]
-            xyzw[i][:, to] += distance * xyzw[i][:, source]
-        np.dot(xyzw[i], matrix, xyzw[i + 1])
-
-
-def _cross(a: Array, b: Array, out: Array) -> None:
-    """Write a × b to ``out`` (j, 3, n); the rows of a and b (j, 5, n) are x, y, z, x, y.
-
-    (a × b)[k] = a[k + 1]·b[k + 2] - a[k + 2]·b[k + 1] with indices modulo 3: in five rows, slices.
-    """
-    first = a[:, 1:4] * b[:, 2:]
-    second = a[:, 2:] * b[:, 1:4]
-    np.subtract(first, second, out)
-
-
-def _sum_outward(values: Array, axis: int) -> Array:
-    """For each joint along ``axis`` the sum of its own value and of all later joints'."""
-    return np.flip(np.cumsum(np.flip(values, axis), axis), axis)

@@ -38,13 +38,14 @@ class PickAndPlace(ToolVelocity):
 
     It goes down at its grasp with open fingers, closes them, goes up, across, and down, opens them
     and goes up again. The tool keeps its orientation. Where it is and how far the fingers are
-    apart determine what comes next.
+    apart determine what comes next. A grasp without force is none: then the arm stands still.
     """
 
     GAIN = 8.0  # 1/s, of the approach to a place
     TURN_GAIN = 6.0  # 1/s, of the return to the orientation
     SPEED = 0.4  # m/s along each axis at most
     TOLERANCE = 0.003  # m, within which the tool is at a place
+    LEAST_FORCE = 2.0  # N, full speed from it on
     FINGER_GAIN = 15.0  # 1/s
     FINGER_TOLERANCE = 0.0005  # m, within which the fingers are where they should be
 
@@ -92,17 +93,13 @@ class PickAndPlace(ToolVelocity):
         dq = self._joint_velocity(twist, jacobian.T, setpoint.q.T).T
         speed = self._gripper.speed
         dq[:, -1] = np.clip(self.FINGER_GAIN * (width - fingers), -speed, speed)
+        dq *= np.clip(force / self.LEAST_FORCE, 0.0, 1.0)[:, None]
+        dq[np.isnan(action).any(-1)] = np.nan
         return dq
 
     def standstill(self, setpoint: Setpoint) -> Array:
-        """The softest grasp as near to the tool as possible, (n, 2)."""
-        pos, _ = self.kinematics.forward(setpoint.q)
-        low = self.spec.low[0]
-        high = self.spec.high[0]
-        offset = np.clip(pos[:, 0] - self._zone.pick[0], low, high)
-        share = (offset - low) / (high - low)
-        softest = np.full_like(offset, -1.0)
-        return np.stack([2 * share - 1, softest], -1)
+        """A grasp in the middle, without force, (n, 2)."""
+        return np.tile((0.0, -1.0), (len(setpoint.q), 1))
 
     def _next_goal(
         self, pos: Array, fingers: Array, offset: Array, force: Array
@@ -165,6 +162,6 @@ def _rotation_error(rotation: Array, goal: Array) -> Array:
 
     Half the sum of the cross products of the axes; its length is sin(angle).
     """
-    columns = [np.cross(rotation[:, :, axis], goal[:, axis]) for axis in range(3)]
-    error: Array = sum(columns) / 2
+    crosses = [np.cross(rotation[:, :, axis], goal[:, axis]) for axis in range(3)]
+    error: Array = np.sum(crosses, axis=0) / 2
     return error

@@ -14,7 +14,6 @@ from robots.errors import BadArgumentError
 from robots.signals import Array, Setpoint, Torque, no_wrench
 from robots.world import Task
 from sim.engines.base import actuator_strength, joint_damping, require_command
-from sim.engines.bullet_fingers import grip_force
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.bullet_wrench import ToolContacts
 
@@ -86,7 +85,7 @@ def bullet_drive(body: Body) -> type[Drive]:
 
 @bullet_drive.register
 def _(body: ArmSpec) -> type[Drive]:
-    return Servos
+    return Servos if body.gripper is None else GrippingServos
 
 
 @bullet_drive.register
@@ -99,8 +98,7 @@ class Servos(Drive):
 
     They differ from MuJoCo's springs and dampers on purpose: a second engine is there to show how a
     policy copes with different physics. As constraints they have no rotors, and hold against
-    gravity. Only the motor of a gripper has the force of its spring, as that is what it presses
-    with.
+    gravity.
     """
 
     def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
@@ -133,8 +131,6 @@ class Servos(Drive):
             dt /= scene.contact_substeps
             substeps *= scene.contact_substeps
         max_torque = self._max_torque(setpoint)
-        arm = scene.body
-        assert isinstance(arm, ArmSpec)
         count = len(world.joints)
         client = world.client
         client.setTimeStep(dt)
@@ -142,22 +138,22 @@ class Servos(Drive):
             # s until the tick ends; Bullet compares the target with the position before the substep
             remaining = substeps_left * dt
             target = setpoint.q - world.reference - remaining * setpoint.dq
-            if arm.gripper is not None:
-                max_torque[-1] = grip_force(arm, target, world.joint_q)
             client.setJointMotorControlArray(
                 world.body,
                 world.joints,
                 client.POSITION_CONTROL,
                 targetPositions=target.tolist(),
                 targetVelocities=setpoint.dq.tolist(),
-                forces=max_torque,
+                forces=self._forces(max_torque, target),
                 positionGains=[STIFFNESS * dt] * count,
                 velocityGains=[1.0] * count,
             )
             client.stepSimulation()
-            if arm.gripper is not None:
-                world.measure()
         self.tau = world.measure()
+
+    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
+        """What each servo may use in a substep, N·m, on its way to ``target`` (j,) rad."""
+        return max_torque
 
     def _needs_fine_steps(self, tick: float) -> bool:
         """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
@@ -185,6 +181,26 @@ class Servos(Drive):
         available = self.strength * world.scene.body.limits.tau
         torque = np.maximum(available - damping, 0.0)
         return list(torque.tolist())
+
+
+class GrippingServos(Servos):
+    """The servos of an arm with a gripper, whose motor presses with the force of its spring."""
+
+    LEAST_FORCE = 1.0  # N, close to the setpoint, to overcome the fingers' inertia
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """See ``Drive``."""
+        super().__init__(world, model)
+        self._grip_stiffness = float(model.actuator_gainprm[-1, 0])  # N/m
+
+    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
+        """The last one is the gripper's: stiffness times the distance to its setpoint."""
+        *of_arm, strongest = max_torque
+        world = self.world
+        (state,) = world.client.getJointStates(world.body, world.joints[-1:])
+        stretched = abs(float(target[-1]) - state[0])
+        pull = max(self._grip_stiffness * stretched, self.LEAST_FORCE)
+        return [*of_arm, min(pull, strongest)]
 
 
 class Motors(Drive):

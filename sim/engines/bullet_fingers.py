@@ -1,17 +1,13 @@
 """The fingers of a gripper in PyBullet: one is driven, the others follow it by a gear."""
 
 import mujoco
-import numpy as np
 
-from robots.arm import ArmSpec
-from robots.signals import Array
 from sim.couplings import couplings
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_trees import Tree
 
 GEAR_FORCE = 1e4  # N, with which a gear holds its joints together: far more than any gripper's
 GEAR_ERP = 0.2  # share of a gear's position error that a substep corrects, Bullet's usual one
-LEAST_FORCE = 1.0  # N, of a finger's motor close to its setpoint, to overcome its inertia
 
 
 def connect_followers(client: Client, model: mujoco.MjModel, tree: Tree) -> None:
@@ -52,16 +48,3 @@ def place_followers(
         if coupling.leader in joints:
             position = coupling.offset + coupling.factor * joints[coupling.leader]
             client.resetJointState(tree.body, tree.joints[coupling.follower], position, 0.0)
-
-
-def grip_force(arm: ArmSpec, target: Array, q: Array) -> float:
-    """The force that the gripper's motor may use, N: that of its spring, up to its limit.
-
-    Args:
-        arm: with a gripper.
-        target: (j,) setpoint now.
-        q: (j,) measured.
-    """
-    stretched = abs(float(target[-1] - q[-1]))
-    pull = float(arm.stiffness[-1]) * stretched
-    return float(np.clip(pull, LEAST_FORCE, arm.limits.tau[-1]))

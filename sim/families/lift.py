@@ -104,10 +104,8 @@ class Lift(BaseFamily):
             carry=top + CARRY + grasp,
             release=top + CLEARANCE + grasp,
         )
-        ranges = GraspRanges(offset=(-FARTHEST, FARTHEST), force=(4.0, 30.0))
-        self.action: ActionMap = PickAndPlace(
-            arm, self.limits, ranges, zone, heights, HALF_WIDTH
-        )
+        ranges = GraspRanges(offset=(-FARTHEST, FARTHEST), force=(0.0, 30.0))
+        self.action: ActionMap = PickAndPlace(arm, self.limits, ranges, zone, heights, HALF_WIDTH)
         x, y = zone.pick
         self.obs = Spec.of(
             ("object.x", x - 0.1, x + 0.1, "m"),

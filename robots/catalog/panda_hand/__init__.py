@@ -11,7 +11,7 @@ import numpy as np
 
 from robots.catalog.panda import PANDA
 from robots.gripper import Gripper
-from robots.zones import LiftZone
+from robots.zones import LiftZone, ReachZone
 
 FRANKA_HAND = Gripper(
     name="franka_hand",
@@ -35,6 +35,14 @@ FRANKA_HAND = Gripper(
 
 PANDA_HAND = replace(
     PANDA.with_gripper(FRANKA_HAND, "panda_hand"),
+    # Ours: the zone of the Panda, with the hand pointing down in its center.
+    reach_zone=ReachZone(
+        ready=np.array([0.0, -0.1839, 0.0, -2.3536, 0.0, 2.1698, 0.0, 0.04]),
+        center=np.array([0.475, 0.0, 0.3]),
+        half_range=np.array([0.125, 0.25, 0.15]),
+        speed=0.5,
+        goal_radius=0.05,
+    ),
     # Ours: two places on the table, 24 cm apart.
     lift_zone=LiftZone(
         ready=np.array([-0.1387, 0.0458, -0.1209, -2.5108, 0.0101, 2.5562, -0.2679, 0.04]),
