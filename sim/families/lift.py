@@ -20,7 +20,7 @@ from sim.families.splits import checkerboard
 from sim.randomization import Parameter, log_uniform, uniform, values_at
 
 HALF_WIDTH = 0.015  # m, of the bar between the fingers
-HALF_HEIGHT = 0.02  # m
+HALF_HEIGHT = 0.025  # m
 SUPPORT = (0.025, 0.04, 0.04)  # m, half extents along x, y and z
 ABOVE = 0.005  # m, of the grasp over the middle of the bar
 CLEARANCE = 0.003  # m, between bar and support where the fingers open
