@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from robots.bodies import make_arm_gate
+from robots.catalog import ARMS
 from robots.catalog.panda_hand import FRANKA_HAND, PANDA_HAND
 from robots.errors import BadArgumentError
 from robots.kinematics import GRAVITY, Kinematics
 from robots.rotations import rotation_about
 from robots.signals import Array, Signals
 from robots.world import Start, Step, Task
+from sim.families import arms_for
 from sim.families.lift import HALF_HEIGHT, HALF_WIDTH, Lift
 from sim.vec_world import VecWorld
 
@@ -144,23 +146,38 @@ def test_an_arm_without_a_gripper_is_refused() -> None:
         Lift(replace(PANDA_HAND, gripper=None))
 
 
-def test_a_real_arms_gate_lets_every_grasp_pass() -> None:
+@pytest.mark.parametrize("arm", arms_for("lift"))
+def test_every_arm_with_a_gripper_places_a_bar_that_it_knows(arm: str) -> None:
+    family = Lift(ARMS[arm])
+    n = 6
+    task = family.sample(np.random.default_rng(5), n)
+    world = VecWorld(family, "mujoco", n, seed=0)
+    world.reset(task)
+    place = world.signals.object_pos[:, 0] - family.zone.pick[0]
+    step = world.step(action_of(place + task["object.com_x"], np.full(n, 30.0)))
+    world.close()
+    assert step.success.all()
+
+
+@pytest.mark.parametrize("arm", arms_for("lift"))
+def test_a_real_arms_gate_lets_every_grasp_pass(arm: str) -> None:
     """With its links kept clear of the table, which the gate of a simulation does not check."""
     dt = 0.004
-    gate = make_arm_gate(PANDA_HAND, FAMILY.limits, dt)
-    kinematics = Kinematics(PANDA_HAND)
-    far = FAMILY.action.spec.high[0]
+    family = Lift(ARMS[arm])
+    gate = make_arm_gate(ARMS[arm], family.limits, dt)
+    kinematics = Kinematics(ARMS[arm])
+    far = family.action.spec.high[0]
     for offset in (-far, 0.0, far):
-        gate.reset(FAMILY.zone.ready[None])
+        gate.reset(family.zone.ready[None])
         action = action_of(np.array([offset]), np.array([20.0]))
         lowest = np.inf
         narrowest = np.inf
-        for _ in range(round(FAMILY.action_repeat * FAMILY.dt / dt)):
-            setpoint, _ = gate(FAMILY.action(action, gate.setpoint))
+        for _ in range(round(family.action_repeat * family.dt / dt)):
+            setpoint, _ = gate(family.action(action, gate.setpoint))
             (tool,) = kinematics.position(setpoint.q)
             lowest = min(lowest, tool[2])
             narrowest = min(narrowest, setpoint.q[0, -1])
         assert lowest < HALF_HEIGHT + 0.01, "it goes down to the bar"
         assert narrowest < HALF_WIDTH, "it grasps"
-        assert np.abs(tool[:2] - FAMILY.zone.place).max() < 0.01, "and ends over the support"
-        assert setpoint.q[0, -1] == pytest.approx(FRANKA_HAND.opened, abs=1e-3)
+        assert np.abs(tool[:2] - family.zone.place).max() < 0.01, "and ends over the support"
+        assert setpoint.q[0, -1] == pytest.approx(ARMS[arm].home[-1], abs=1e-3)
