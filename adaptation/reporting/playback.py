@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, link_poses, shapes
+from robots.appearance import Shape, link_poses, moving_joints, shapes
 from robots.arm import ArmSpec
 from robots.meshes import Color
 from robots.rotations import quaternion_from_matrix
@@ -104,7 +104,8 @@ def _play(
 
 def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
     """The frames of the base and of the arm's moving links, with their shapes in them."""
-    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(1 + len(arm.joints))]
+    count = 1 + len(moving_joints(arm))
+    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(count)]
     for i, shape in enumerate(shapes(arm)):
         _add_shape(scene, f"/arm/{shape.link + 1}/{i}", shape)
     return links
@@ -144,7 +145,7 @@ def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
     """The poses of the base, the links and, last, the object at every moment that is shown."""
     shown = clip.resample(clip.frame_times())
     quats = shown.object_quat / np.linalg.norm(shown.object_quat, axis=1, keepdims=True)
-    all_links = link_poses(arm, shown.q)  # (S, 1 + j, 4, 4)
+    all_links = link_poses(arm, shown.q)  # (S, 1 + m, 4, 4)
     for links, position, quat in zip(all_links, shown.object_pos, quats, strict=True):
         poses = [_split_pose(link) for link in links]
         poses.append((position, quat))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
+from sim.couplings import place_followers
 from sim.engines.base import (
     count_ticks,
     is_registered,
@@ -136,6 +137,7 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
+        place_followers(self._model, self._signals.qpos)
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)
