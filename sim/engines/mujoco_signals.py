@@ -8,7 +8,8 @@ from robots.scene import LooseObject, Scene
 from robots.signals import Array, ObjectMotion, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
-from sim.scene_model import ROOT_ACCELERATION, TOOL_VELOCITY, velocity_name
+from sim.scene_contents import velocity_name
+from sim.scene_model import ROOT_ACCELERATION, TOOL_VELOCITY
 
 # How much of what follows from a state MuJoCo computes.
 NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)

@@ -12,7 +12,8 @@ from robots.world import Task
 from sim.choice_model import choice_geoms
 from sim.contact_spring import contact_spring
 from sim.objects import Objects, Parts, describe
-from sim.scene_model import own_grounds, part_names
+from sim.scene_contents import part_names
+from sim.scene_model import own_grounds
 
 OBJECT_FIELDS = (
     "geom_size",
