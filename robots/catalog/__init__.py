@@ -7,6 +7,7 @@ ARMS = Registry(
     "pliant.arms",
     {
         "panda": "robots.catalog.panda:PANDA",
+        "fr3": "robots.catalog.fr3:FR3",
         "ur5e": "robots.catalog.ur5e:UR5E",
         "viperx": "robots.catalog.viperx:VIPERX",
     },
