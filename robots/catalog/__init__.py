@@ -10,5 +10,6 @@ ARMS = Registry(
         "fr3": "robots.catalog.fr3:FR3",
         "ur5e": "robots.catalog.ur5e:UR5E",
         "viperx": "robots.catalog.viperx:VIPERX",
+        "xarm7": "robots.catalog.xarm7:XARM7",
     },
 )

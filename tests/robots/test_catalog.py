@@ -53,7 +53,7 @@ def modified(rows: Rows, q: Array, base: Array, end: Array) -> Array:
 
 
 def screws(rows: Rows, q: Array, end: Array) -> Array:
-    """The tool's pose (4, 4) as a product of turns; a row is an axis and its moment -axis × point."""
+    """The tool's pose (4, 4) as a product of turns; a row is an axis and -axis × a point on it."""
     pose = np.eye(4)
     for angle, row in zip(q, rows, strict=True):
         axis = np.array(row[:3])
@@ -142,6 +142,26 @@ PUBLISHED = {
         (0.969034, 0.798614, 0.792592, 0.322228, 0.414823, 0.115395, 0.326253, 0.0001),
         np.pi,
         (10, 20, 15, 2, 5, 1),
+    ),
+    # "Kinematic and Dynamic Parameters of UFACTORY xArm Series", xArm 7, modified parameters.
+    "xarm7": Published(
+        partial(
+            modified,
+            (
+                (0.0, 0.267, 0.0, 0.0),
+                (0.0, 0.0, -RIGHT, 0.0),
+                (0.0, 0.293, RIGHT, 0.0),
+                (0.0525, 0.0, RIGHT, 0.0),
+                (0.0775, 0.3425, RIGHT, 0.0),
+                (0.0, 0.0, RIGHT, 0.0),
+                (0.076, 0.097, -RIGHT, 0.0),
+            ),
+            base=np.eye(4),
+            end=ROD_ON_FLANGE,
+        ),
+        (0.88556, 2.382, 1.869, 1.6383, 1.7269, 1.3203, 1.325, 0.17, STRIKER),
+        np.pi,
+        (50, 50, 30, 30, 30, 20, 20),
     ),
 }
 every_arm = pytest.mark.parametrize("arm", ARMS.values(), ids=ARMS)
