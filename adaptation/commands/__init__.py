@@ -19,6 +19,7 @@ COMMANDS = Registry(
         "bench": "adaptation.commands.bench:Bench",
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
+        "arm": "adaptation.commands.adding:Arm",
         "move": "adaptation.commands.moving:Move",
         "park": "adaptation.commands.moving:Park",
         "report": "adaptation.commands.evaluation:Report",
