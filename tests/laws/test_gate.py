@@ -370,7 +370,7 @@ def test_a_strike_keeps_its_height_and_line(arm: ArmSpec, low_box: Limits) -> No
     trace = np.array(positions)
     speed = np.array(speeds)
     after_the_peak = speed[speed.argmax() :]
-    assert speed.max() > 0.9
+    assert speed.max() > 0.8
     assert (np.diff(after_the_peak) < 0.01).all(), "it brakes once and does not chatter"
     assert not flags & int(Verdict.HELD), "the gate slows down in time, and never stops the arm"
     assert np.abs(trace[:, 1] - home[1]).max() < 1e-3

@@ -163,6 +163,26 @@ PUBLISHED = {
         np.pi,
         (50, 50, 30, 30, 30, 20, 20),
     ),
+    # User guide, Denavit-Hartenberg parameters of the arm with 7 joints, with all digits.
+    "kinova_gen3": Published(
+        partial(
+            denavit_hartenberg,
+            (
+                (0.0, -(0.15643 + 0.12838), RIGHT, 0.0),
+                (0.0, -(0.005375 + 0.006375), RIGHT, np.pi),
+                (0.0, -(0.21038 + 0.21038), RIGHT, np.pi),
+                (0.0, -(0.006375 + 0.006375), RIGHT, np.pi),
+                (0.0, -(0.20843 + 0.10593), RIGHT, np.pi),
+                (0.0, -(0.00017505 + 0.00017505), RIGHT, np.pi),
+                (0.0, -(0.10593 + 0.061525), np.pi, np.pi),
+            ),
+            base=turn(X, np.pi),
+            end=ROD_ON_FLANGE,
+        ),
+        (1.697, 1.3773, 1.1636, 1.1636, 0.9302, 0.6781, 0.6781, 0.364, STRIKER),
+        (1.3963, 1.3963, 1.3963, 1.3963, 1.2218, 1.2218, 1.2218),
+        (39, 39, 39, 39, 9, 9, 9),
+    ),
 }
 every_arm = pytest.mark.parametrize("arm", ARMS.values(), ids=ARMS)
 
