@@ -476,18 +476,21 @@ def test_a_tool_outside_its_box_comes_back_and_never_goes_further_out(
     rng = np.random.default_rng(6)
     n = 32
     home = kinematics.position(arm.home[None])[0]
-    center = home + side * np.array([0.12, 0.10, 0.08])
-    box = np.stack([center - 0.06, center + 0.06], 1)
+    length = np.ptp(arm.limits.tool_box, axis=1).min()
+    size = min(1.0, length / 0.5)  # smaller for an arm that works in less than half a meter
+    half = 0.06 * size
+    center = home + side * size * np.array([0.12, 0.10, 0.08])
+    box = np.stack([center - half, center + half], 1)
     gate = SafetyGate(replace(arm.limits, tool_box=box), 0.002, n, kinematics)
     gate.reset(np.tile(arm.home, (n, 1)))
-    outside = np.abs(home - center) - 0.06  # (3,) m, along each axis
+    outside = np.abs(home - center) - half  # (3,) m, along each axis
     allowed = np.maximum(outside, 0.0)
     for _ in range(30):
         request = rng.uniform(-2, 2, (n, len(arm.joints))) * arm.limits.dq
         for _ in range(25):
             setpoint, _ = gate(request)
             pos = kinematics.position(setpoint.q)
-            outside = np.abs(pos - center) - 0.06
+            outside = np.abs(pos - center) - half
             assert (outside < allowed + 1e-9).all()
     assert (outside.max(1) < 0.01).any(), "and it can come back"
 

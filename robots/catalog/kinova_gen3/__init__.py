@@ -37,7 +37,7 @@ KINOVA_GEN3 = ArmSpec(
         # Ours: the maker's limit of 0.5 m/s is one of its Cartesian modes, and joints are commanded
         # here. It is about what a joint does alone.
         tool_speed=1.0,
-        # Ours: somewhat below the weight of the payload of 2 kg and more that it always carries.
+        # Ours: half the weight of the mid-range payload of 4 kg.
         force=20.0,
         # Ours: two and a half control periods of 0.1 s.
         deadline=0.25,
