@@ -200,6 +200,8 @@ def test_a_batch_equals_its_rows(arm: ArmSpec) -> None:
 @pytest.mark.parametrize("map_kind", ["tool", "joint"])
 def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map_kind: str) -> None:
     """In a low box, where the arm is folded and its joints are near their limits as well."""
+    if dt == min(TICKS) and arm.name not in DRIVER_TICKS:
+        pytest.skip("the shortest tick takes seconds; it is tried on the arms that have a driver")
     kinematics = Kinematics(arm)
     rng = np.random.default_rng(1)
     n = 48
