@@ -137,7 +137,9 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
-        place_followers(self._model, self._signals.qpos)
+        placed = self._signals.qpos[rows]
+        place_followers(self._model, placed)
+        self._signals.qpos[rows] = placed
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)
