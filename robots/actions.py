@@ -11,7 +11,7 @@ from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Spec
 
 AXES = ("x", "y", "z")
-DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares in ToolVelocity
+DAMPING = 1e-6  # (m/s)² or (rad/s)², of the least squares in ToolVelocity
 
 
 class ActionMap(Protocol):
@@ -209,32 +209,32 @@ class ToolVelocity:
     def _joint_velocity(
         self,
         velocity: Array,
-        linear: Array,
+        rows: Array,
         q: Array,
     ) -> Array:
-        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (3, n) m/s.
+        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (r, n), m/s or rad/s.
 
         In units of the velocity limits, with A = J·diag(dq_max) and p the velocity toward the home
         posture, minimize |x - p|² subject to A·x = velocity:
         x = p + Aᵀ·(A·Aᵀ + damping)⁻¹·(velocity - A·p).
 
         Args:
-            velocity: (3, n) m/s.
-            linear: (j, 3, n), the linear rows of the Jacobian J.
+            velocity: (r, n) m/s or rad/s; r = 3 where only the tool's position is controlled.
+            rows: (j, r, n), the rows of the Jacobian J that belong to them.
             q: (j, n) rad.
         """
         dq_max = self._dq_max
-        j, n = q.shape
-        both = np.empty((j, 4, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
-        a_transposed = both[:, :3]
-        p = both[:, 3]
-        np.multiply(linear, dq_max[:, None], a_transposed)
+        j, r, n = rows.shape
+        both = np.empty((j, r + 1, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
+        a_transposed = both[:, :r]
+        p = both[:, r]
+        np.multiply(rows, dq_max[:, None], a_transposed)
         np.multiply(self.POSTURE_GAIN / dq_max, self._home - q, p)
 
-        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (3, 4, n)
-        left = system[:, :3]
-        left += DAMPING
-        right = system[:, 3]
+        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (r, r + 1, n)
+        left = system[:, :r]
+        left += DAMPING * np.eye(r)[..., None]
+        right = system[:, r]
         np.subtract(velocity, right, right)
         y = _solve(system)
         x = p + (a_transposed * y).sum(1)

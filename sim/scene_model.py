@@ -33,6 +33,7 @@ PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is in
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
+TOOL_ACCELERATION = "tool_acceleration"  # sensor; a model with it measures the tool's wrench
 ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
@@ -68,6 +69,8 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     others = [fixture.name for fixture in scene.fixtures] + body_geoms
     for item in scene.objects:
         others += _add_object(spec, item, others)
+    if scene.measures_wrench:
+        _add_wrench(spec, scene.body)
     return spec
 
 
@@ -263,6 +266,17 @@ def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> 
     pair.condim = 3
     pair.solref = TABLE_CONTACT
     pair.friction[:2] = friction
+
+
+def _add_wrench(spec: mujoco.MjSpec, body: Body) -> None:
+    """A sensor that makes MuJoCo compute the forces of contacts.
+
+    Raises:
+        BadArgumentError: the body has no tool.
+    """
+    if not isinstance(body, ArmSpec):
+        raise BadArgumentError(f"{body.name} has no tool whose wrench could be measured")
+    _add_velocity_sensor(spec, TOOL_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, body.tool)
 
 
 def _padded(size: tuple[float, ...]) -> Array:
