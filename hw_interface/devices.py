@@ -36,6 +36,16 @@ def check_one_object(scene: Scene) -> None:
         )
 
 
+def check_wrench(scene: Scene, capabilities: Capabilities) -> None:
+    """Refuse an arm that cannot feel what its family observes.
+
+    Raises:
+        BadArgumentError: the scene's wrench is measured, but the driver measures none.
+    """
+    if scene.measures_wrench and not capabilities.wrench:
+        raise BadArgumentError("the task needs the force at the tool, which the driver lacks")
+
+
 def check_tracker(scene: Scene, tracker: object | None) -> None:
     """Refuse an arm that cannot see what its family observes.
 
@@ -106,10 +116,11 @@ class DevicePlan:
         """Refuse objects that cannot be placed or seen, and devices that a simulated arm has.
 
         Raises:
-            BadArgumentError: it is such a device, there is no placer or no tracker, or there are
-                several objects.
+            BadArgumentError: it is such a device, there is no placer or no tracker, there are
+                several objects, or the driver lacks the force at the tool.
         """
         check_one_object(self.scene)
+        check_wrench(self.scene, self.driver.capabilities)
         if self.driver.capabilities.realtime:
             if self.scene.objects and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")

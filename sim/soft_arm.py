@@ -32,13 +32,28 @@ class SoftArm(ArmSpec):
     friction: Array  # (j,) N·m·s/rad or N·s/m
 
 
-def soften(arm: ArmSpec) -> SoftArm:
-    """The same arm with low gains; its limits stay."""
+def soft_stiffness(arm: ArmSpec) -> Array:
+    """The stiffness of the joints of a soft arm unless something else is wanted, (j,) N·m/rad."""
     torque = arm.limits.tau
-    stiffness = np.minimum(STIFFNESS * torque.max(), MOST_STIFFNESS * torque)
+    stiffness: Array = np.minimum(STIFFNESS * torque.max(), MOST_STIFFNESS * torque)
+    return stiffness
+
+
+def soften(
+    arm: ArmSpec, stiffness: Array | None = None, damping_time: float = DAMPING_TIME
+) -> SoftArm:
+    """The same arm with low gains; its limits stay.
+
+    Args:
+        arm: as in the catalog.
+        stiffness: (j,) N·m/rad; None: ``soft_stiffness``.
+        damping_time: s, damping over stiffness.
+    """
+    if stiffness is None:
+        stiffness = soft_stiffness(arm)
     numbers = {field.name: getattr(arm, field.name) for field in fields(arm)}
     numbers["stiffness"] = stiffness
-    numbers["damping"] = DAMPING_TIME * stiffness
+    numbers["damping"] = damping_time * stiffness
     return SoftArm(**numbers, friction=FRICTION_TIME * stiffness)
 
 
