@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["panda"])
     parser.add_argument("--engines", nargs="+", default=["mujoco"])
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
-    parser.add_argument("--timestep", type=float, help="s of a physics substep, if not the family's")
+    parser.add_argument(
+        "--timestep", type=float, help="s of a physics substep, if not the family's"
+    )
     options = parser.parse_args()
     table = Table("arm", "engine", "tasks", *CONTROLLERS)
     for arm in options.arms:

@@ -18,7 +18,11 @@ from robots.world import Task
 PREFIX = "fixture"
 FRICTION = f"{PREFIX}.friction"
 AXES = ("x", "y", "z")
-FIXTURE_FIELDS = ("geom_pos", "geom_friction", "pair_friction")  # of the model, that ``write`` changes
+FIXTURE_FIELDS = (
+    "geom_pos",
+    "geom_friction",
+    "pair_friction",
+)  # of the model, that ``write`` changes
 
 
 @dataclass(frozen=True)
