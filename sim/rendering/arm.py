@@ -48,7 +48,7 @@ def fixture_shapes(task: dict[str, float], fixtures: tuple[Fixture, ...]) -> lis
 
     Each is a little lower than the one before: faces that coincide are drawn in speckles.
     """
-    result = []
+    result: list[Shape] = []
     for fixture in fixtures:
         if fixture.kind not in ("box", "cylinder"):
             continue
