@@ -70,7 +70,7 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     for item in scene.objects:
         others += _add_object(spec, item, others)
     if scene.measures_wrench:
-        _add_wrench(spec, scene.body)
+        _add_wrench(spec)
     return spec
 
 
@@ -268,15 +268,18 @@ def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> 
     pair.friction[:2] = friction
 
 
-def _add_wrench(spec: mujoco.MjSpec, body: Body) -> None:
+def _add_wrench(spec: mujoco.MjSpec) -> None:
     """A sensor that makes MuJoCo compute the forces of contacts.
 
     Raises:
         BadArgumentError: the body has no tool.
     """
-    if not isinstance(body, ArmSpec):
-        raise BadArgumentError(f"{body.name} has no tool whose wrench could be measured")
-    _add_velocity_sensor(spec, TOOL_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, body.tool)
+    velocity = spec.sensor(TOOL_VELOCITY)
+    if velocity is None:
+        raise BadArgumentError("a body without a tool has no wrench that could be measured")
+    _add_velocity_sensor(
+        spec, TOOL_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, velocity.objname
+    )
 
 
 def _padded(size: tuple[float, ...]) -> Array:

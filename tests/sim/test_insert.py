@@ -203,7 +203,7 @@ def test_what_a_fixture_does_not_have_is_refused(engine: str, name: str, value: 
 
 
 def test_a_body_without_a_tool_has_no_wrench() -> None:
-    with pytest.raises(BadArgumentError, match="no tool"):
+    with pytest.raises(BadArgumentError, match="without a tool"):
         compile_scene(replace(CheetahVel().scene, measures_wrench=True))
 
 
