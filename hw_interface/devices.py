@@ -36,12 +36,14 @@ def check_one_object(scene: Scene) -> None:
         )
 
 
-def check_wrench(scene: Scene, capabilities: Capabilities) -> None:
-    """Refuse an arm that cannot feel what its family observes.
+def check_scene(scene: Scene, capabilities: Capabilities) -> None:
+    """Refuse a scene that an arm cannot handle, or cannot feel as its family observes it.
 
     Raises:
-        BadArgumentError: the scene's wrench is measured, but the driver measures none.
+        BadArgumentError: see ``check_one_object``; also if the scene's wrench is measured, and the
+            driver measures none.
     """
+    check_one_object(scene)
     if scene.measures_wrench and not capabilities.wrench:
         raise BadArgumentError("the task needs the force at the tool, which the driver lacks")
 
@@ -119,8 +121,7 @@ class DevicePlan:
             BadArgumentError: it is such a device, there is no placer or no tracker, there are
                 several objects, or the driver lacks the force at the tool.
         """
-        check_one_object(self.scene)
-        check_wrench(self.scene, self.driver.capabilities)
+        check_scene(self.scene, self.driver.capabilities)
         if self.driver.capabilities.realtime:
             if self.scene.objects and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")

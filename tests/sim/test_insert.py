@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.insert_gap import drive, knowing, straight
+from hw_interface.devices import check_scene
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
@@ -19,6 +20,7 @@ from sim.families.cheetah_goals import CheetahVel
 from sim.families.insert import GUIDE, LARGEST_OFFSET, LOWEST, PEG_RADIUS, PRESS, WALL, Insert
 from sim.families.splits import SPLITS
 from sim.scene_model import compile_scene
+from sim.twin import Twin
 from sim.vec_world import VecWorld
 
 every_engine = pytest.mark.parametrize("engine", ["mujoco", "bullet"])
@@ -205,6 +207,12 @@ def test_what_a_fixture_does_not_have_is_refused(engine: str, name: str, value: 
 def test_a_body_without_a_tool_has_no_wrench() -> None:
     with pytest.raises(BadArgumentError, match="without a tool"):
         compile_scene(replace(CheetahVel().scene, measures_wrench=True))
+
+
+def test_a_driver_without_a_force_sensor_is_refused() -> None:
+    check_scene(INSERT.scene, Twin.capabilities)
+    with pytest.raises(BadArgumentError, match="force at the tool"):
+        check_scene(INSERT.scene, replace(Twin.capabilities, wrench=False))
 
 
 @every_arm
