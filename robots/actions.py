@@ -11,7 +11,7 @@ from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Spec
 
 AXES = ("x", "y", "z")
-DAMPING = 1e-6  # (m/s)² or (rad/s)², of the least squares in ToolVelocity
+DAMPING = 1e-6  # (m/s)², of the least squares in ToolVelocity
 
 
 class ActionMap(Protocol):
@@ -209,32 +209,33 @@ class ToolVelocity:
     def _joint_velocity(
         self,
         velocity: Array,
-        rows: Array,
+        linear: Array,
         q: Array,
     ) -> Array:
-        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (r, n), m/s or rad/s.
+        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (k, n) m/s.
 
         In units of the velocity limits, with A = J·diag(dq_max) and p the velocity toward the home
         posture, minimize |x - p|² subject to A·x = velocity:
         x = p + Aᵀ·(A·Aᵀ + damping)⁻¹·(velocity - A·p).
 
         Args:
-            velocity: (r, n) m/s or rad/s; r = 3 where only the tool's position is controlled.
-            rows: (j, r, n), the rows of the Jacobian J that belong to them.
+            velocity: (k, n) m/s, the linear velocity; with k = 6 rad/s of the angular one too.
+            linear: (j, k, n), the first k rows of the Jacobian J.
             q: (j, n) rad.
         """
         dq_max = self._dq_max
-        j, r, n = rows.shape
-        both = np.empty((j, r + 1, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
-        a_transposed = both[:, :r]
-        p = both[:, r]
-        np.multiply(rows, dq_max[:, None], a_transposed)
+        j, n = q.shape
+        k = len(velocity)
+        both = np.empty((j, k + 1, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
+        a_transposed = both[:, :k]
+        p = both[:, k]
+        np.multiply(linear, dq_max[:, None], a_transposed)
         np.multiply(self.POSTURE_GAIN / dq_max, self._home - q, p)
 
-        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (r, r + 1, n)
-        left = system[:, :r]
-        left += DAMPING * np.eye(r)[..., None]
-        right = system[:, r]
+        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (k, k + 1, n)
+        left = system[:, :k]
+        left += DAMPING * np.eye(k)[..., None]
+        right = system[:, k]
         np.subtract(velocity, right, right)
         y = _solve(system)
         x = p + (a_transposed * y).sum(1)

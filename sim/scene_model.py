@@ -12,32 +12,20 @@ from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
-from robots.scene import Fixture, LooseObject, Scene
-from robots.signals import Array, Mask
+from robots.scene import Scene
+from robots.signals import Mask
 from sim.motors import order_motors
-from sim.objects import mesh_hull, part_kinds
+from sim.scene_contents import LINEAR, TABLE_CONTACT, add_fixture, add_object, add_velocity_sensor
 
-GEOMS = {
-    "plane": mujoco.mjtGeom.mjGEOM_PLANE,
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
-    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
-    "height_field": mujoco.mjtGeom.mjGEOM_HFIELD,
-}
-# solref of an object on a table: time constant in s (MuJoCo requires at least two time steps, which
-# are at most 5 ms) and damping ratio
-TABLE_CONTACT = (0.010, 1.0)
-PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is infinite
-GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
+# How much stiffer friction is than the normal force of a contact: MuJoCo lets a held object slip
+# slowly, by 4 mm/s at its default of 1.
+GRIP_IMPRATIO = 20.0
+# solimp of the coupling of two fingers: at MuJoCo's 0.95 they would part by 6 mm under 20 N.
+COUPLING_IMPEDANCE = (0.999, 0.9999)
 
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
 TOOL_ACCELERATION = "tool_acceleration"  # sensor; a model with it measures the tool's wrench
 ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
-
-LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
-ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
 
 
 def compile_scene(scene: Scene) -> mujoco.MjModel:
@@ -64,11 +52,11 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     _strip_visuals(spec)
     body_geoms = _named_geoms(scene.body, spec)
     for fixture in scene.fixtures:
-        _add_fixture(spec, fixture, body_geoms)
+        add_fixture(spec, fixture, body_geoms)
     # what each object may touch: the fixtures, the body and the objects before it
     others = [fixture.name for fixture in scene.fixtures] + body_geoms
     for item in scene.objects:
-        others += _add_object(spec, item, others)
+        others += add_object(spec, item, others)
     if scene.measures_wrench:
         _add_wrench(spec)
     return spec
@@ -82,17 +70,6 @@ def own_grounds(model: mujoco.MjModel) -> Mask:
     is_fixed = model.body_weldid[model.geom_bodyid] == 0
     is_touched = (model.geom_contype | model.geom_conaffinity) != 0
     return np.asarray(is_fixed & is_touched)
-
-
-def part_names(item: LooseObject) -> list[str]:
-    """The names of the geoms of an object's parts."""
-    count = len(part_kinds(item))
-    return [f"{item.name}_{part}" for part in range(count)]
-
-
-def velocity_name(item: LooseObject) -> str:
-    """The sensor of an object's linear velocity; the next three readings are angular velocity."""
-    return f"{item.name}_vel"
 
 
 @singledispatch
@@ -127,7 +104,7 @@ def _(body: FreeWalker) -> mujoco.MjSpec:
     if joint is None:
         raise BadArgumentError(f"{body.name}: {body.mjcf} has no joint {root!r}")
     torso = joint.parent.name
-    _add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
+    add_velocity_sensor(spec, ROOT_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, torso)
     return spec
 
 
@@ -147,7 +124,9 @@ def _(body: ArmSpec) -> mujoco.MjSpec:
         geom.conaffinity = 0
     for i in range(len(body.joints)):
         _add_servo(spec, body, i)
-    _add_velocity_sensor(spec, TOOL_VELOCITY, LINEAR, body.tool)
+    for name, (factor, offset) in urdf.followers.items():
+        _couple_fingers(spec, body, name, factor, offset)
+    add_velocity_sensor(spec, TOOL_VELOCITY, LINEAR, body.tool)
     return spec
 
 
@@ -170,6 +149,19 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     servo.forcerange = [-limit, limit]
 
 
+def _couple_fingers(
+    spec: mujoco.MjSpec, arm: ArmSpec, follower: str, factor: float, offset: float
+) -> None:
+    """Let a finger follow the driven one: its position is offset + factor · that of the other."""
+    spec.option.impratio = GRIP_IMPRATIO
+    coupling = spec.add_equality(name=follower, type=mujoco.mjtEq.mjEQ_JOINT)
+    coupling.name1 = follower
+    coupling.name2 = arm.joints[-1]
+    coupling.data[:2] = [offset, factor]
+    coupling.solref = TABLE_CONTACT
+    coupling.solimp[:2] = COUPLING_IMPEDANCE
+
+
 def _strip_visuals(spec: mujoco.MjSpec) -> None:
     """Remove visual geoms and meshes, which take half a megabyte of every copy in some models."""
     for geom in spec.geoms:
@@ -186,88 +178,6 @@ def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
     return [geom.name for geom in spec.geoms]
 
 
-def _add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
-    """A geom of the world, which touches the moving geoms of the body if ``touches_body``."""
-    size = fixture.size or PLANE_SIZE
-    geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
-    geom.pos = fixture.position
-    geom.quat = fixture.quat
-    geom.friction[0] = fixture.friction
-    geom.contype = 0
-    geom.conaffinity = 0
-    if fixture.heights is None:
-        geom.size = _padded(size)
-    else:
-        _add_heights(spec, fixture, fixture.heights)
-        geom.hfieldname = fixture.name
-    if not fixture.touches_body:
-        return
-    for name in body_geoms:
-        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
-            friction = spec.geom(name).friction[0]
-            _add_pair(spec, name, fixture.name, friction * fixture.friction)
-
-
-def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
-    """A height field's grid. MuJoCo stretches its data to 0 at the lowest and 1 at the highest."""
-    lowest = heights.min()
-    rows, columns = heights.shape
-    field = spec.add_hfield(name=fixture.name, nrow=rows, ncol=columns)
-    above = heights - lowest
-    field.size = [*fixture.size, above.max(), GROUND_DEPTH]
-    field.userdata = above.ravel()
-    up = np.array([0.0, 0.0, lowest])
-    turn = np.array(fixture.quat)
-    shift = np.zeros(3)
-    mujoco.mju_rotVecQuat(shift, up, turn)
-    spec.geom(fixture.name).pos = fixture.position + shift
-
-
-def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
-    """A free body that touches only the geoms named in ``others``; returns its own geoms' names."""
-    link = spec.worldbody.add_body(name=item.name, pos=item.position)
-    link.add_freejoint(name=item.name)
-    link.mass = item.mass
-    link.inertia = [1e-3, 1.1e-3, 1.2e-3]
-    link.ipos = [1e-3, 0, 0]
-    link.explicitinertial = True
-    link.simple = 0  # a task may move the center of mass, which MuJoCo's simple bodies do not allow
-    names = part_names(item)
-    for name, kind in zip(names, part_kinds(item), strict=True):
-        geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)
-        if kind == "mesh":
-            geom.meshname = _add_hull(spec, item)
-        else:
-            geom.size = [0.02] * 3
-        geom.friction[0] = item.friction
-    for other in others:
-        touched = spec.geom(other)
-        is_ground = touched.parent.id == 0 and (touched.contype or touched.conaffinity)
-        factor = 1.0 if is_ground else touched.friction[0]
-        for name in names:
-            _add_pair(spec, name, other, item.friction * factor)
-    _add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
-    _add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
-    return names
-
-
-def _add_hull(spec: mujoco.MjSpec, item: LooseObject) -> str:
-    """The convex hull of an object's mesh; returns its name."""
-    solid = mesh_hull(item)
-    mesh = spec.add_mesh(name=item.name)
-    mesh.uservert = solid.vertices.ravel()
-    mesh.userface = solid.faces.ravel()
-    return item.name
-
-
-def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:
-    """Let two geoms touch, with Coulomb's friction."""
-    pair = spec.add_pair(name=f"{first}_{second}", geomname1=first, geomname2=second)
-    pair.condim = 3
-    pair.solref = TABLE_CONTACT
-    pair.friction[:2] = friction
-
-
 def _add_wrench(spec: mujoco.MjSpec) -> None:
     """A sensor that makes MuJoCo compute the forces of contacts.
 
@@ -277,19 +187,6 @@ def _add_wrench(spec: mujoco.MjSpec) -> None:
     velocity = spec.sensor(TOOL_VELOCITY)
     if velocity is None:
         raise BadArgumentError("a body without a tool has no wrench that could be measured")
-    _add_velocity_sensor(
+    add_velocity_sensor(
         spec, TOOL_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, velocity.objname
     )
-
-
-def _padded(size: tuple[float, ...]) -> Array:
-    """MuJoCo's size of a geom, which has three numbers."""
-    result = np.zeros(3)
-    result[: len(size)] = size
-    return result
-
-
-def _add_velocity_sensor(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtSensor, body: str) -> None:
-    """The velocity of a body's frame, in the world's frame."""
-    frame = int(mujoco.mjtObj.mjOBJ_XBODY)
-    spec.add_sensor(name=name, type=kind, objtype=frame, objname=body)

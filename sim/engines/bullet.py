@@ -30,7 +30,7 @@ from sim.engines.bullet_refusals import require_carried
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
-from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.engines.object_fields import ObjectFields
 from sim.scene_model import compile_scene
 
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
@@ -96,7 +96,7 @@ class BulletEngine:
         require_known_physics(body, task, bullet_drive(body).physics)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
-        names = {*FIXTURE_FIELDS, *OBJECT_FIELDS}
+        names = {*FIXTURE_FIELDS, *self._object_fields.names}
         values = {name: self._default(name, len(rows)) for name in names}
         self._fixture_fields.write(values, task)
         self._object_fields.write(values, task)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
+from sim.couplings import place_followers
 from sim.engines.base import (
     count_ticks,
     is_registered,
@@ -31,7 +32,7 @@ from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
-from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.engines.object_fields import ObjectFields
 from sim.scene_model import body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
@@ -94,7 +95,7 @@ class MujocoEngine:
         names = list(JOINT_FIELDS)
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
-            names += OBJECT_FIELDS
+            names += self._object_fields.names
         self._fixture_fields = FixtureFields(scene, model)
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
@@ -141,6 +142,7 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
+        place_followers(self._model, self._signals.qpos)
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)

@@ -8,7 +8,8 @@ from robots.scene import LooseObject, Scene
 from robots.signals import Array, ObjectMotion, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
-from sim.scene_model import ROOT_ACCELERATION, TOOL_ACCELERATION, TOOL_VELOCITY, velocity_name
+from sim.scene_contents import velocity_name
+from sim.scene_model import ROOT_ACCELERATION, TOOL_ACCELERATION, TOOL_VELOCITY
 
 # How much of what follows from a state MuJoCo computes.
 NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
@@ -33,6 +34,7 @@ class SignalViews:
     """Views of every measurement, which MuJoCo updates in place.
 
     Attributes:
+        qpos: (n, nq) MuJoCo's positions.
         q: (n, j) positions of the root and driven joints.
         dq: (n, j) their velocities.
         views: every measured signal of the body by its name, ``q`` and ``dq`` too.
@@ -57,6 +59,7 @@ class SignalViews:
         qvel = batch.bind("qvel")
         time = batch.bind("time")
         n = len(time)
+        self.qpos: Array = qpos
         self.q: Array = qpos[:, columns.positions]
         self.dq: Array = qvel[:, columns.velocities]
         self.stage = NO_STAGE
@@ -68,8 +71,8 @@ class SignalViews:
         if self._has_sensor(TOOL_VELOCITY):
             self._bind_tool()
         self.objects: dict[str, ObjectMotion] = {}
-        for i, item in enumerate(scene.objects):
-            first = columns.positions.stop + 7 * i
+        for item in scene.objects:
+            first = int(model.joint(item.name).qposadr[0])
             self._bind_object(item, qpos[:, first : first + 7])
         if self._has_sensor(ROOT_ACCELERATION):
             self._bind_contacts()

@@ -8,6 +8,7 @@ import numpy as np
 
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.reward import RewardFunction
 from robots.scene import Fixture, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
@@ -87,9 +88,13 @@ class Insert(BaseFamily):
         """Build the arm with its peg, the hole, the action map and the observation.
 
         Raises:
-            BadArgumentError: the arm's catalog entry has no reach zone.
+            BadArgumentError: the arm's catalog entry has no reach zone, or the arm has a gripper.
         """
         zone = require_zone(arm, arm.reach_zone, "reach_zone")
+        if arm.gripper is not None:
+            raise BadArgumentError(
+                f"{arm.name!r} has a gripper; insert fixes its peg to an arm's own tool"
+            )
         self.ready = zone.ready
         stiff = PRESS * arm.limits.force / LOWEST
         self.body = hold_peg(arm, zone.ready, PEG_RADIUS, PEG_LENGTH, stiff)
