@@ -27,6 +27,7 @@ from sim.engines.base import (
     world_indices,
 )
 from sim.engines.contact_steps import ContactSteps
+from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
@@ -95,6 +96,7 @@ class MujocoEngine:
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
             names += self._object_fields.names
+        self._fixture_fields = FixtureFields(scene, model)
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
@@ -115,11 +117,14 @@ class MujocoEngine:
             return
         task = task.take(rows)
         self._expand(scale.field for scale in scales)
+        if any(name.startswith("fixture.") for name in task.names):
+            self._expand(FIXTURE_FIELDS)
         values = {}
         for name, default in self._defaults.items():
             values[name] = np.repeat(default[None], len(rows), 0)
         apply_scales(values, scales, task)
         set_joints(values, self.scene.body, self._columns.driven, task)
+        self._fixture_fields.write(values, task)
         if self.scene.objects:
             described = self._object_fields.write(values, task)
             if self._contact_steps is not None:
