@@ -39,6 +39,8 @@ FAMILIES = FamilyRegistry(
         "cheetah_fwd_back": "sim.families.cheetah_goals:CheetahFwdBack",
         "cheetah_inverted": "sim.families.cheetah_faults:CheetahInverted",
         "cheetah_params": "sim.families.cheetah_params:CheetahParams",
+        "cheetah_pier": "sim.families.cheetah_pier:CheetahPier",
+        "cheetah_slope": "sim.families.cheetah_slope:CheetahSlope",
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
         "hopper_params": "sim.families.hopper:HopperParams",

@@ -249,6 +249,8 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "cheetah_fwd_back": "mujoco",
         "cheetah_inverted": "mujoco",
         "cheetah_params": "mujoco",
+        "cheetah_pier": "mujoco",
+        "cheetah_slope": "mujoco",
         "cheetah_vel": "mujoco",
         "cripple_arm": "mujoco",
         "hopper_params": "mujoco",
