@@ -29,6 +29,7 @@ TRAVEL = 0.15  # m, up and down from there
 STIFFNESS = 150.0  # N/m, of a block's spring
 # kg before the model's masses are scaled to 14 kg in all: a block then has 1.4 kg, the cheetah 2.9
 MASS = 10.0
+SAG = 0.09  # m, from there to where a block floats at rest: the weight of 1.4 kg over the stiffness
 
 
 def block_name(number: int) -> str:

@@ -24,7 +24,6 @@ LENGTH = 1.0  # m, of each ramp along x; the first begins at x = 0
 FLAT = 100.0  # m, of the flat ground before and behind the ramps
 HALF_WIDTH = 2.0  # m, along y
 HALF_THICKNESS = 0.25  # m, of the boxes
-COLORS = ((0.62, 0.66, 0.60, 1.0), (0.70, 0.74, 0.68, 1.0))
 BOX_FIELDS = ("geom_pos", "geom_quat", "geom_size", "geom_rbound", "geom_aabb")
 SLOPES = tuple(f"geom.ramp_{number}.slope" for number in range(RAMPS))
 BOXES = (
@@ -136,6 +135,5 @@ def _(body: SlopeWalker) -> mujoco.MjSpec:
             size=flat.size[0, number],
             contype=1,
             conaffinity=1,
-            rgba=COLORS[number % len(COLORS)],
         )
     return spec
