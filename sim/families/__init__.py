@@ -48,6 +48,7 @@ FAMILIES = FamilyRegistry(
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
         "push": "sim.families.push:Push",
+        "quadruped_vel": "sim.families.quadruped_vel:QuadrupedVel",
         "reach": "sim.families.reach:Reach",
         "slide": "sim.families.slide:Slide",
         "walker_params": "sim.families.walker:WalkerParams",

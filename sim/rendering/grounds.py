@@ -8,6 +8,7 @@ from robots.scene import Scene
 from robots.world import Task
 from sim.pier import BLOCKS, SAG, PierWalker, block_name
 from sim.ramps import BOX_FIELDS, BOXES, SlopeWalker, box_geoms, write_ramps
+from sim.rendering.camera import WALKER_AT, WALKER_EYE, View, view_of
 from sim.rendering.clip import Clip
 from sim.rendering.stage import Stage, add_visuals
 
@@ -31,6 +32,13 @@ class RampStage(Stage):
         self.model.geom_sameframe[geoms] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
         # What is nearer than a share of the extent is not drawn, and the flat ground is 100 m long.
         self.model.stat.extent = EXTENT
+
+
+@view_of.register(SlopeWalker)
+@view_of.register(PierWalker)
+def _(body: Walker) -> View:
+    """From further away than on even ground, so that several ramps or blocks are seen."""
+    return View(2.5 * WALKER_EYE, WALKER_AT, follows=1)
 
 
 @add_visuals.register

@@ -258,6 +258,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "point": "ideal",
         "point_sparse": "ideal",
         "push": "mujoco",
+        "quadruped_vel": "dm_control",
         "reach": "mujoco",
         "slide": "mujoco",
         "walker_params": "mujoco",

@@ -146,6 +146,8 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "object.com_share_y": com_share_y,
     "payload.mass": payload_mass,
     "payload.com": payload_center,
+    "command.forward": lambda task: task["marker.x"],
+    "command.left": lambda task: task["marker.y"],
     "ground.height": ground_height,
     "ground.shape": ground_shape,
 }
