@@ -23,7 +23,14 @@ from sim.engines.mujoco_joints import JOINT_FIELDS, JointColumns, set_joints
 from sim.engines.mujoco_signals import VELOCITY_STAGE, SignalViews
 from sim.suite.body import SuiteBody, SuiteSignals
 from sim.suite.control_task import ControlTask
-from sim.suite.factors import SCALED_FIELDS, SLOPE_X, SLOPE_Y, factors_of, model_fields, scaled_fields
+from sim.suite.factors import (
+    SCALED_FIELDS,
+    SLOPE_X,
+    SLOPE_Y,
+    factors_of,
+    model_fields,
+    scaled_fields,
+)
 
 
 @singledispatch
