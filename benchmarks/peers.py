@@ -2,14 +2,14 @@
 
 import argparse
 import json
-import time
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import TypedDict
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from sim.speed import median_seconds, timed
 
 CEILING_SIZE = 2048  # rows and columns of the product that the ceiling is measured with
 
@@ -22,13 +22,6 @@ class Row(TypedDict):
     ours: float
     peer: float
     unit: str
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """The seconds that a call takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def ceiling(dtype: torch.dtype = torch.float32) -> float:
@@ -57,14 +50,8 @@ def compare(
     Returns:
         One row for each peer.
     """
-    seconds: dict[str, list[float]] = {kind: [] for kind in runs}
-    for _ in range(1 + repeats):
-        for kind, run in runs.items():
-            seconds[kind].append(run())
-    rates = {}
-    for kind, values in seconds.items():
-        without_warm_up = values[1:]
-        rates[kind] = many / float(np.median(without_warm_up))
+    seconds = median_seconds(runs, repeats)
+    rates = {kind: many / duration for kind, duration in seconds.items()}
     ours = rates.pop("ours")
     rows = []
     for peer, rate in rates.items():

@@ -16,7 +16,6 @@ All take turns in one run; ratios are of medians. Unit: control steps per second
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,68 +23,19 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.spaces import Box
-from peers import Row, arguments, compare, show, timed
+from peers import Row, arguments, compare, show
 
 from robots.arm import Walker
-from robots.scene import Scene
-from robots.signals import Array, Setpoint, Signals, Torque
-from robots.world import Family, Task
+from robots.signals import Array, Signals
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
+from sim.speed import Episode, open_loop_run, record, timed, vec_world_run
 from sim.vec_world import VecWorld
 
 VECTORS = {
     "sync": gymnasium.vector.SyncVectorEnv,
     "async": gymnasium.vector.AsyncVectorEnv,
 }
-
-
-class RecordingEngine(MujocoEngine):
-    """MuJoCo's engine, which keeps the control signals that it gave."""
-
-    def load(self, scene: Scene, n: int) -> None:
-        super().load(scene, n)
-        self.controls: list[Array] = []
-
-    def run(self, command: Setpoint | Torque, substeps: int) -> None:
-        self.controls.append(self.control(command, substeps))
-        super().run(command, substeps)
-
-
-@dataclass(frozen=True)
-class Episode:
-    """Tasks, where they start, what the policy does and the control signals that follow from it."""
-
-    family: Family
-    task: Task
-    state: Array  # (n, nq + nv) at the start
-    actions: Array  # (H, n, a)
-    control: Array  # (n, substeps of the episode, j)
-    models: list[mujoco.MjModel]
-
-
-def record(family: Family, n: int) -> Episode:
-    """An episode of random actions."""
-    engine = RecordingEngine()
-    world = VecWorld(family, engine, n)
-    rng = np.random.default_rng(0)
-    task = family.sample(rng, n)
-    world.reset(task)
-    qpos = engine.batch.bind("qpos")
-    qvel = engine.batch.bind("qvel")
-    state = np.concatenate([qpos, qvel], 1)
-    action_dim = len(family.action.spec)
-    actions = rng.uniform(-1, 1, (family.horizon, n, action_dim))
-    for action in actions:
-        world.step(action)
-    return Episode(
-        family=family,
-        task=task,
-        state=state,
-        actions=actions,
-        control=np.concatenate(engine.controls, 1),
-        models=[engine.batch.get_model(i) for i in range(n)],
-    )
 
 
 class SingleWorld(gymnasium.Env):
@@ -158,29 +108,6 @@ class SingleWorld(gymnasium.Env):
         return np.array(obs)
 
 
-def time_ours(episode: Episode, threads: int | None) -> Callable[[], float]:
-    world = VecWorld(episode.family, MujocoEngine(threads), len(episode.task))
-
-    def run() -> float:
-        world.reset(episode.task)
-        return timed(lambda: [world.step(action) for action in episode.actions])
-
-    return run
-
-
-def time_open_loop(episode: Episode, threads: int | None) -> Callable[[], float]:
-    engine = MujocoEngine(threads)
-    world = VecWorld(episode.family, engine, len(episode.task))
-    control = episode.control
-    steps = control.shape[1]
-
-    def run() -> float:
-        world.reset(episode.task)
-        return timed(lambda: engine.batch.rollout(steps, control, record=()))
-
-    return run
-
-
 def make_cheetah() -> gymnasium.Env:
     """Gymnasium's own, without a warning for each that its model is written in an older way."""
     log = mujoco.MjLogConfig.get()
@@ -209,7 +136,7 @@ def time_gymnasium(episode: Episode, mode: str, until: ExitStack) -> Callable[[]
 def measure(name: str, n: int, threads: int | None, repeats: int) -> list[Row]:
     """Ours against each peer."""
     episode = record(FAMILIES[name](), n)
-    steps = n * episode.family.horizon
+    world = VecWorld(episode.family, MujocoEngine(threads), n)
 
     def title(peer: str) -> str:
         return f"VecWorld {name} over {peer}, {n} worlds"
@@ -218,10 +145,10 @@ def measure(name: str, n: int, threads: int | None, repeats: int) -> list[Row]:
         runs = {
             "SyncVectorEnv": time_gymnasium(episode, "sync", until),
             "AsyncVectorEnv": time_gymnasium(episode, "async", until),
-            "open-loop C": time_open_loop(episode, threads),
-            "ours": time_ours(episode, threads),
+            "open-loop C": open_loop_run(episode, threads),
+            "ours": vec_world_run(world, episode.task, episode.actions),
         }
-        return compare(title, "steps/s", steps, runs, repeats)
+        return compare(title, "steps/s", episode.control_steps, runs, repeats)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Spec
 
 AXES = ("x", "y", "z")
-DAMPING = 1e-6 * np.eye(3)[..., None]  # (m/s)², of the least squares in ToolVelocity
+DAMPING = 1e-6  # (m/s)², of the least squares in ToolVelocity
 
 
 class ActionMap(Protocol):
@@ -212,29 +212,30 @@ class ToolVelocity:
         linear: Array,
         q: Array,
     ) -> Array:
-        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (3, n) m/s.
+        """Joint velocities (j, n) rad/s that move the tool at ``velocity`` (k, n) m/s.
 
         In units of the velocity limits, with A = J·diag(dq_max) and p the velocity toward the home
         posture, minimize |x - p|² subject to A·x = velocity:
         x = p + Aᵀ·(A·Aᵀ + damping)⁻¹·(velocity - A·p).
 
         Args:
-            velocity: (3, n) m/s.
-            linear: (j, 3, n), the linear rows of the Jacobian J.
+            velocity: (k, n) m/s, the linear velocity; with k = 6 rad/s of the angular one too.
+            linear: (j, k, n), the first k rows of the Jacobian J.
             q: (j, n) rad.
         """
         dq_max = self._dq_max
         j, n = q.shape
-        both = np.empty((j, 4, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
-        a_transposed = both[:, :3]
-        p = both[:, 3]
+        k = len(velocity)
+        both = np.empty((j, k + 1, n))  # Aᵀ and p side by side: one product gives A·Aᵀ and A·p
+        a_transposed = both[:, :k]
+        p = both[:, k]
         np.multiply(linear, dq_max[:, None], a_transposed)
         np.multiply(self.POSTURE_GAIN / dq_max, self._home - q, p)
 
-        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (3, 4, n)
-        left = system[:, :3]
-        left += DAMPING
-        right = system[:, 3]
+        system = np.einsum("jan,jbn->abn", a_transposed, both)  # (k, k + 1, n)
+        left = system[:, :k]
+        left += DAMPING * np.eye(k)[..., None]
+        right = system[:, k]
         np.subtract(velocity, right, right)
         y = _solve(system)
         x = p + (a_transposed * y).sum(1)

@@ -19,6 +19,8 @@ from robots.urdf_elements import (
     required_attribute,
 )
 from robots.urdf_geometry import read_geometry
+from robots.urdf_gripper import followers
+from robots.urdf_tree import UrdfTree, joint_axis, link_name
 
 GRAY: Color = (0.5, 0.5, 0.5)  # for shapes without a color
 
@@ -48,7 +50,10 @@ def shapes(arm: ArmSpec) -> list[Shape]:
     result = []
     with errors_about(arm.urdf.name):
         colors = _named_colors(parse_urdf(arm.urdf))
-        for name, (index, frame) in tree.link_frames(arm.joints).items():
+        if arm.gripper is not None:
+            colors |= _named_colors(parse_urdf(arm.gripper.urdf))
+        moved = (*arm.tool_joints, *_moving_fingers(tree, arm))
+        for name, (index, frame) in tree.link_frames(moved).items():
             link = tree.links[name]
             with errors_about(describe(link)):
                 for visual in link.findall("visual"):
@@ -59,13 +64,51 @@ def shapes(arm: ArmSpec) -> list[Shape]:
 
 
 def link_poses(arm: ArmSpec, q: Array) -> Array:
-    """Poses of the base and of every moving link, (t, 1 + j, 4, 4), at joint positions (t, j) rad.
+    """Poses of the base and of every moving link, (t, 1 + m, 4, 4), at joint positions (t, j) rad.
 
+    The m moving links are those of the joints that move the tool, and then the gripper's fingers.
     ``Shape.link + 1`` is a shape's index on the second axis.
     """
-    links_and_tool = Kinematics(arm).frames(q)
+    count = len(arm.tool_joints)
+    links = Kinematics(arm).frames(q)[:, :count]
     base = np.broadcast_to(np.eye(4), (len(q), 1, 4, 4))
-    return np.concatenate([base, links_and_tool[:, :-1]], 1)
+    fingers = _finger_poses(arm, links[:, -1], q[:, -1])
+    return np.concatenate([base, links, *fingers], 1)
+
+
+def moving_joints(arm: ArmSpec) -> tuple[str, ...]:
+    """The joints of the m moving links of ``link_poses``."""
+    return (*arm.tool_joints, *_moving_fingers(read_arm_tree(arm), arm))
+
+
+def _moving_fingers(tree: UrdfTree, arm: ArmSpec) -> dict[str, tuple[float, float]]:
+    """The joints of the gripper's fingers, the driven one first: see ``followers``."""
+    if arm.gripper is None:
+        return {}
+    return {arm.gripper.joint: (1.0, 0.0)} | followers(tree, arm)
+
+
+def _finger_poses(arm: ArmSpec, hand: Array, position: Array) -> list[Array]:
+    """The pose of each finger, (t, 1, 4, 4).
+
+    Args:
+        arm: whose fingers they are.
+        hand: (t, 4, 4), poses of the link that carries the gripper.
+        position: (t,) m, of the driven finger.
+    """
+    tree = read_arm_tree(arm)
+    frames = tree.link_frames(arm.tool_joints)
+    poses = []
+    for name, (factor, offset) in _moving_fingers(tree, arm).items():
+        joint = tree.joints[name]
+        _, carrier = frames[link_name(joint, "parent")]
+        direction = joint_axis(joint)
+        slide = np.tile(np.eye(4), (len(position), 1, 1))
+        distance = offset + factor * position
+        slide[:, :3, 3] = distance[:, None] * direction / np.linalg.norm(direction)
+        pose = hand @ carrier @ origin_transform(joint) @ slide
+        poses.append(pose[:, None])
+    return poses
 
 
 def _solids(

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robots.errors import BadArgumentError
+from robots.gripper import Gripper
 from robots.signals import Array
-from robots.zones import PushZone, ReachZone, StrikeZone
+from robots.zones import LiftZone, PushZone, ReachZone, StrikeZone
 
 PER_JOINT = ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
+SERVOS = ("stiffness", "damping", "armature")  # numbers of an arm for each joint
 SIGNED = ("q_low", "q_high", "tool_box")  # the only limits that may be zero or negative
 
 
@@ -121,10 +124,12 @@ class ArmSpec(Body):
     # Where joints of the URDF stay that are not driven, such as a gripper's; rad or m, by name.
     # A joint without an entry stays at 0, or at the limit nearest to 0.
     held: Mapping[str, float] = field(default_factory=dict)
+    gripper: Gripper | None = None  # its motor is the last joint; see ``with_gripper``
     # Room for kinds of tasks. None: the families that need it refuse this arm.
     reach_zone: ReachZone | None = None
     strike_zone: StrikeZone | None = None
     push_zone: PushZone | None = None
+    lift_zone: LiftZone | None = None
 
     @property
     def rest(self) -> Array:
@@ -137,6 +142,43 @@ class ArmSpec(Body):
         if self.move_box is None:
             return self.limits
         return replace(self.limits, tool_box=self.move_box)
+
+    @property
+    def tool_joints(self) -> tuple[str, ...]:
+        """The joints that move the tool: all but the gripper's."""
+        return self.joints if self.gripper is None else self.joints[:-1]
+
+    def with_gripper(self, gripper: Gripper, name: str) -> "ArmSpec":
+        """The arm with a gripper in place of its own tool.
+
+        The zones are left out: they are for the arm's own tool.
+
+        Args:
+            gripper: it is mounted where the URDF's fixed joint ``flange`` carries the own tool.
+            name: of the new arm.
+        """
+        limits = self.limits
+        of_motor = gripper.limits
+        columns: dict[str, Any] = {}
+        for limit in PER_JOINT:
+            columns[limit] = np.append(getattr(limits, limit), of_motor[limit])
+        servos: dict[str, Any] = {}
+        for number in SERVOS:
+            servos[number] = np.append(getattr(self, number), getattr(gripper, number))
+        return replace(
+            self,
+            name=name,
+            joints=(*self.joints, gripper.joint),
+            home=np.append(self.home, gripper.opened),
+            rest_pose=np.append(self.rest, gripper.opened),
+            limits=replace(limits, **columns),
+            tool=gripper.tool,
+            gripper=gripper,
+            reach_zone=None,
+            strike_zone=None,
+            push_zone=None,
+            **servos,
+        )
 
 
 @dataclass(frozen=True)

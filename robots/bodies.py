@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from robots.arm import ArmSpec, Body, Limits, Walker
 from robots.kinematics import Kinematics
-from robots.safety import SafetyGate, TorqueGate
+from robots.safety import SafetyGate
 from robots.signals import Array, Mask, Setpoint, Torque
+from robots.torque_gate import TorqueGate
 
 
 class Gate(Protocol):

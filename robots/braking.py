@@ -43,6 +43,12 @@ class StraightBraking:
         in_one_tick = ddq * dt**2
         self.offset = in_one_tick * (ticks - 1) * (ticks - 2) / 6
 
+        # (j,) rad/s: how much faster than its target a joint may become while all coast together.
+        # It reaches its target if its acceleration ends as fast as it can, after k ticks; with the
+        # ticks K of the slowest joint it gains another step·dt·k·(K - k)/2.
+        most = ticks**2 // 4  # of k·(K - k)
+        self.overshoot = step * dt * most / 2
+
         self._ddq_max = per_arm(ddq, n)
         self._two_ddq = per_arm(2 * ddq, n)
         self._step = per_arm(step, n)

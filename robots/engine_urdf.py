@@ -16,6 +16,7 @@ from robots.meshes import convex_hull
 from robots.urdf import read_arm_tree
 from robots.urdf_elements import describe, errors_about, format_numbers, origin_transform
 from robots.urdf_geometry import read_geometry
+from robots.urdf_gripper import followers
 from robots.urdf_tree import UrdfTree, joint_axis, moves
 
 JOINT_CHILDREN = ("parent", "child", "origin", "limit")
@@ -30,6 +31,7 @@ class EngineUrdf:
 
     text: str
     meshes: dict[str, bytes]  # the files that the text names
+    followers: dict[str, tuple[float, float]]  # joints of fingers, see ``urdf_gripper.followers``
 
     @contextmanager
     def written(self) -> Iterator[Path]:
@@ -63,7 +65,7 @@ def engine_urdf(arm: ArmSpec) -> EngineUrdf:
     for joint in tree.joints.values():
         root.append(_engine_joint(joint))
     text = ElementTree.tostring(root, encoding="unicode")
-    return EngineUrdf(text, meshes)
+    return EngineUrdf(text, meshes, followers(tree, arm))
 
 
 def _engine_link(link: Element, tree: UrdfTree, meshes: dict[str, bytes]) -> Element:

@@ -9,7 +9,8 @@ Rz needs no matrix product: with a row of pose_i written as (x, y, z, w),
     (x, y, z, w) · Rz(q) = (x', y', z, w)  where  x' + iy' = (x + iy) · exp(-iq),
 
 one complex multiplication. NumPy does it in place on a complex view of the rows. A prismatic joint
-slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z).
+slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z). The joint of a gripper
+moves neither the tool nor any link here: its fingers count as part of the hand.
 """
 
 from functools import cached_property
@@ -22,6 +23,7 @@ from robots.arm import ArmSpec
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
+from robots.pose_rows import cross, exp_i, propagate, sum_outward
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.urdf import read_chain
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 GRAVITY = 9.81  # m/s²
 XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
 Z, W = 2, 3  # columns of a row (x, y, z, w)
-
-# By joint: column ``to`` of its rows grows by ``distance`` (k,) m times column ``source``.
-Slides = dict[int, tuple[int, int, Array]]
 
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
@@ -59,11 +58,13 @@ class Kinematics:
         frames = [link.to_urdf_frame for link in links]
         frames.append(np.eye(4))
         self._to_urdf_frames = np.stack(frames)  # (j + 1, 4, 4)
-        self._sliding = [i for i, link in enumerate(links) if link.slides]
+        self._gripping = [i for i, link in enumerate(links) if link.grips]
+        slides = [i for i, link in enumerate(links) if link.slides]
+        self._sliding = [i for i in slides if i not in self._gripping]
         self._com = np.stack([link.com for link in links])  # (j, 3) m
         masses = np.array([link.mass for link in links])
         self._mass = masses[:, None]  # (j, 1) kg
-        self._carried_mass = _sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
+        self._carried_mass = sum_outward(self._mass, axis=0)  # (j, 1) kg, of link j and all later
 
     def frames(self, q: Array) -> Array:
         """Poses of the j moving links and then of the tool, (n, j + 1, 4, 4).
@@ -80,7 +81,7 @@ class Kinematics:
     def tilted_poses(self, q: Array) -> Array:
         """Poses of the tilted links and then of the tool, (j + 1, 5, n, 4).
 
-        The rows of each pose matrix are x, y, z, x, y, for cross products (see _cross).
+        The rows of each pose matrix are x, y, z, x, y, for cross products (see ``cross``).
         """
         n, j = q.shape
         poses = np.empty((j + 1, 5, n, 4))
@@ -89,7 +90,7 @@ class Kinematics:
         turns = turns.reshape(j, 5 * n)
         rows = poses.reshape(j + 1, 5 * n, 4)
         slides = {i: (W, Z, np.tile(q[:, i], 5)) for i in self._sliding}
-        _propagate(rows, turns, slides, self._to_next)
+        propagate(rows, turns, slides, self._to_next)
         return poses
 
     def position(self, q: Array) -> Array:
@@ -105,7 +106,7 @@ class Kinematics:
         turns = self._turns(q)
         last_joint_first = turns[::-1]
         slides = {j - 1 - i: (Z, W, q[:, i]) for i in self._sliding}
-        _propagate(points, last_joint_first, slides, self._to_previous)
+        propagate(points, last_joint_first, slides, self._to_previous)
         return points[-1, :, :3]
 
     def forward(self, q: Array) -> tuple[Array, Array]:
@@ -132,10 +133,13 @@ class Kinematics:
         jacobian = np.empty((j, 6, n))
         linear = jacobian[:, :3]
         angular = jacobian[:, 3:]
-        _cross(axes, lever, linear)
+        cross(axes, lever, linear)
         angular[:] = axes[:, :3]
         for i in self._sliding:
             linear[i] = axes[i, :3]
+            angular[i] = 0.0
+        for i in self._gripping:
+            linear[i] = 0.0
             angular[i] = 0.0
         tool = poses[-1, :3].swapaxes(0, 1)  # (n, 3, 4)
         position = tool[..., 3]
@@ -157,7 +161,7 @@ class Kinematics:
         rotation = links[..., :3]
         origin = links[..., 3]
         com = np.einsum("nkab,kb->nka", rotation, self._com) + origin
-        moment = _sum_outward(self._mass * com, axis=1)
+        moment = sum_outward(self._mass * com, axis=1)
         moment = moment - self._carried_mass * origin
         axis = rotation[..., 2]
         axis_x = axis[..., 0]
@@ -165,6 +169,7 @@ class Kinematics:
         vertical = axis_x * moment[..., 1] - axis_y * moment[..., 0]
         for i in self._sliding:
             vertical[:, i] = axis[:, i, 2] * self._carried_mass[i]
+        vertical[:, self._gripping] = 0.0
         return GRAVITY * vertical
 
     def inverse(
@@ -191,8 +196,11 @@ class Kinematics:
         import mink
 
         configuration = mink.Configuration(self._model)
-        start = self.arm.home if q0 is None else q0
-        configuration.update(np.array(start, dtype=np.float64))
+        start = self.arm.home if q0 is None else np.asarray(q0)
+        count = len(self.arm.tool_joints)
+        q = configuration.q.copy()  # with the fingers, which stay
+        q[:count] = start[:count]
+        configuration.update(q)
         tool = self._tool_task(pos, quat)
         posture = mink.PostureTask(self._model, cost=1e-4)
         posture.set_target_from_configuration(configuration)
@@ -205,7 +213,7 @@ class Kinematics:
             placed = np.linalg.norm(error[:3]) < POSITION_TOLERANCE
             turned = quat is None or np.linalg.norm(error[3:]) < ORIENTATION_TOLERANCE
             if placed and turned:
-                return np.array(configuration.q)
+                return np.concatenate([configuration.q[:count], start[count:]])
         raise BadArgumentError(
             f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}"
         )
@@ -240,61 +248,8 @@ class Kinematics:
         return compile_model(spec)
 
     def _turns(self, angle: Array) -> NDArray[np.complex128]:
-        """exp(i·angle) of each joint's angle (n, j), as (j, n); 1 for a prismatic joint."""
-        turns = _exp_i(angle)
-        for i in self._sliding:
+        """exp(i·angle) of each hinge's angle (n, j), as (j, n); 1 for any other joint."""
+        turns = exp_i(angle)
+        for i in (*self._sliding, *self._gripping):
             turns[i] = 1.0
         return turns
-
-
-def _exp_i(q: Array) -> NDArray[np.complex128]:
-    """exp(iq) of joint positions (n, j), as (j, n).
-
-    exp(iq) = (1 + i·tan(q/2)) / (1 - i·tan(q/2)): NumPy's tangent is far faster than its sine.
-    """
-    half = np.empty(q.T.shape, np.complex128)
-    half.real = 1.0
-    half.imag = np.tan(0.5 * q.T)
-    return half / half.conj()
-
-
-def _propagate(
-    rows: Array,
-    turns: NDArray[np.complex128],
-    slides: Slides,
-    fixed: list[Array],
-) -> None:
-    """Take rows (x, y, z, w) through all joints: fills ``rows[1:]`` from ``rows[0]``.
-
-    Args:
-        rows: (j + 1, k, 4). ``rows[i]`` is turned about z in place by joint i; times ``fixed[i]``
-            it gives ``rows[i + 1]``. The last rows are not turned: no joint follows.
-        turns: (j, k) factors of x + iy.
-        slides: of each prismatic joint, what is added to the rows in place after they were turned.
-        fixed: j constant matrices (4, 4).
-    """
-    complex_xy = list(rows.view(np.complex128)[..., 0])  # x + iy, as views; lists index faster
-    xyzw = list(rows)
-    turn = list(turns)
-    for i, matrix in enumerate(fixed):
-        xy = complex_xy[i]
-        np.multiply(xy, turn[i], xy)
-        if i in slides:
-            to, source, distance = slides[i]
-            xyzw[i][:, to] += distance * xyzw[i][:, source]
-        np.dot(xyzw[i], matrix, xyzw[i + 1])
-
-
-def _cross(a: Array, b: Array, out: Array) -> None:
-    """Write a × b to ``out`` (j, 3, n); the rows of a and b (j, 5, n) are x, y, z, x, y.
-
-    (a × b)[k] = a[k + 1]·b[k + 2] - a[k + 2]·b[k + 1] with indices modulo 3: in five rows, slices.
-    """
-    first = a[:, 1:4] * b[:, 2:]
-    second = a[:, 2:] * b[:, 1:4]
-    np.subtract(first, second, out)
-
-
-def _sum_outward(values: Array, axis: int) -> Array:
-    """For each joint along ``axis`` the sum of its own value and of all later joints'."""
-    return np.flip(np.cumsum(np.flip(values, axis), axis), axis)

@@ -101,6 +101,28 @@ def hull(path: Path, scale: Array) -> "Trimesh":
     return solid
 
 
+def write_obj(vertices: Array, faces: NDArray[np.int64]) -> str:
+    """A mesh (see ``Mesh``) in the format OBJ."""
+    lines = []
+    for x, y, z in vertices.tolist():
+        lines.append(f"v {x:.9g} {y:.9g} {z:.9g}\n")
+    numbers = faces + 1  # the format counts from 1
+    for a, b, c in numbers.tolist():
+        lines.append(f"f {a} {b} {c}\n")
+    return "".join(lines)
+
+
+def read_obj(text: str) -> Mesh:
+    """A mesh that ``write_obj`` has written."""
+    rows: dict[str, list[list[str]]] = {"v": [], "f": []}
+    for line in text.splitlines():
+        kind, *numbers = line.split()
+        rows[kind].append(numbers)
+    vertices = np.array(rows["v"], dtype=np.float64)
+    faces = np.array(rows["f"], dtype=np.int64)
+    return Mesh(vertices, faces - 1)
+
+
 def _candidates(filename: str, urdf: Path) -> list[Path]:
     """The places where a mesh may be."""
     folder = urdf.resolve().parent

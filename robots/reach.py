@@ -57,6 +57,9 @@ def point_speed_bound(chain: SerialChain, limits: Limits, link: Indices, point: 
         joint = chain.links[k]
         moved = link >= k
         to_next = offset[moved]
+        if joint.grips:
+            offset[moved] = to_next @ joint.pose[:3, :3].T + joint.pose[:3, 3]
+            continue
         if joint.slides:
             bound[moved, k] = 1.0
             reach[moved] += travel[k]

@@ -39,6 +39,22 @@ def quaternion_from_matrix(rotation: Array) -> Array:
     return np.where(negative, -quaternion, quaternion)
 
 
+def angle_between(a: Array, b: Array) -> Array:
+    """The angle (...,) rad, in [0, π], of the rotation that leads from one to the other.
+
+    Unit quaternions a and ±b are 2·sin(angle/4) apart. The nearer of the two signs is taken, as
+    both mean the same rotation. Unlike the arccosine this is exact for small angles, too.
+
+    Args:
+        a: unit quaternions (..., 4) w, x, y, z.
+        b: likewise.
+    """
+    chord = np.linalg.norm(a - b, axis=-1)
+    other_chord = np.linalg.norm(a + b, axis=-1)
+    shorter = np.minimum(chord, other_chord)
+    return np.asarray(4 * np.arcsin(np.clip(shorter / 2, 0.0, 1.0)))
+
+
 def skew(v: Array) -> Array:
     """The matrix (3, 3) of the cross product with ``v`` (3,): skew(v) @ x = v × x."""
     x, y, z = v

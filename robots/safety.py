@@ -12,7 +12,7 @@ from robots.clear_line import ClearLine
 from robots.errors import BadArgumentError
 from robots.joint_steps import JointSteps, State, clip, per_arm
 from robots.kinematics import Kinematics
-from robots.signals import Array, Mask, Setpoint, Torque, Verdict
+from robots.signals import Array, Mask, Setpoint, Verdict
 from robots.tool_box import PROMISE, ToolBox
 
 CUT_TOLERANCE = 1e-9  # rad/s, a smaller change of a request is rounding
@@ -78,13 +78,13 @@ class SafetyGate:
 
         self._q_low = per_arm(limits.q_low, n)
         self._q_high = per_arm(limits.q_high, n)
-        self._dq_max = per_arm(dq, n)
         self._two_ddq = per_arm(2 * ddq, n)
         self._slack = per_arm(slack, n)
         self._slack_squared = per_arm(slack**2, n)
 
         self._steps = JointSteps(limits, dt, n)
         self._braking = StraightBraking(limits, dt, n)
+        self._dq_max = per_arm(_highest_target(limits, self._braking.overshoot), n)
         self._on_line = np.zeros(n, dtype=bool)  # arms that brake and have coasted
         self._box: ToolBox | None = None
         if kinematics is not None:
@@ -128,7 +128,7 @@ class SafetyGate:
         Raises:
             BadArgumentError: the target has another shape.
         """
-        target = _checked_target(target, self.setpoint.q.shape)
+        target = checked_target(target, self.setpoint.q.shape)
         requested = np.ascontiguousarray(target.T)
         verdict = np.zeros(len(target), dtype=np.int64)
         finite = np.isfinite(requested)
@@ -215,43 +215,6 @@ class SafetyGate:
         return np.minimum(root - self._slack, self._dq_max)
 
 
-class TorqueGate:
-    """Keeps joint torques within their limits; used like a ``SafetyGate``."""
-
-    def __init__(self, limits: Limits, n: int) -> None:
-        self.limits = limits
-        self._nan = np.full((n, len(limits.tau)), np.nan)
-
-    @property
-    def setpoint(self) -> Setpoint:
-        """NaN, (n, j): a torque-driven joint has no target position."""
-        return Setpoint(self._nan, self._nan, self._nan)
-
-    def reset(self, q: Array, mask: Mask | None = None) -> None:
-        """Do nothing: the limits of a torque do not depend on the past."""
-
-    def __call__(self, target: Array) -> tuple[Torque, NDArray[np.int64]]:
-        """Limit the torques ``target`` (n, j) N·m of one tick; rows that are not finite become 0.
-
-        Returns:
-            The torques (n, j) N·m and Verdict flags (n,).
-
-        Raises:
-            BadArgumentError: the target has another shape.
-        """
-        target = _checked_target(target, self._nan.shape)
-        finite = np.isfinite(target).all(-1, keepdims=True)
-        requested = np.where(finite, target, 0.0)
-        limit = self.limits.tau
-        tau = np.clip(requested, -limit, limit)
-        changed = tau != requested
-        limited = changed.any(-1, keepdims=True)
-        dropped_flags = ~finite * UNUSABLE
-        limited_flags = limited * LIMITED
-        verdict = dropped_flags | limited_flags  # (n, 1)
-        return Torque(tau), verdict[:, 0]
-
-
 def may_start(q: Array, limits: Limits) -> Mask:
     """Which joints may start at ``q`` (..., j): at most ``START_TOLERANCE`` outside; not NaN."""
     tolerance = START_TOLERANCE * (limits.q_high - limits.q_low)
@@ -277,13 +240,32 @@ def _check_promise(promise: float, kept: float, dt: float) -> None:
         )
 
 
+def _highest_target(limits: Limits, overshoot: Array) -> Array:
+    """The highest velocities (j,) rad/s to work toward, from which none exceeds its limit.
+
+    Raises:
+        BadArgumentError: the jerk limit of a joint is too low for its other limits.
+    """
+    highest: Array = limits.dq - overshoot
+    too_low = np.flatnonzero(highest < limits.dq / 2)
+    if too_low.size:
+        joint = int(too_low[0])
+        raise BadArgumentError(
+            f"joint {joint}: with a jerk of {limits.jerk[joint]:g} an acceleration of "
+            f"{limits.ddq[joint]:g} cannot be ended before its velocity exceeds "
+            f"{limits.dq[joint]:g}: raise the jerk, or lower the acceleration"
+        )
+    return highest
+
+
 def _make_links(box: ToolBox | None, limits: Limits, n: int) -> ClearLine:
     if box is None:
         raise BadArgumentError("links are kept clear of an arm with a tool, and there is none")
     return ClearLine(limits, box.kinematics, box.lag, n)
 
 
-def _checked_target(target: Array, shape: tuple[int, ...]) -> Array:
+def checked_target(target: Array, shape: tuple[int, ...]) -> Array:
+    """A gate's target as an array; BadArgumentError where it has another shape."""
     target = np.asarray(target, dtype=np.float64)
     if target.shape != shape:
         raise BadArgumentError(f"the gate takes targets of shape {shape}, got {target.shape}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.arm import Body
 from robots.errors import BadArgumentError
+from robots.mesh_object import MeshObject
 from robots.signals import Array
 
 ROUNDING = 1e-9  # tolerance for the ratio of two time steps
@@ -22,6 +23,7 @@ OBJECT_SIZES = {
     "cylinder": 2,  # radius and half length, along z
     "capsule": 2,  # radius and half length of the cylinder between its caps, along z
     "mesh": 3,  # factors of x, y and z
+    "meshes": 0,  # one of several objects of a user, with their own sizes; the task says which
 }
 FIXTURE_SIZES = {
     "plane": 0,  # without end; z points out of it
@@ -52,6 +54,8 @@ class LooseObject:
     restitution: float = 0.3  # of an impact by the body, in [0, 1]
     position: tuple[float, float, float] = (0.5, 0.0, 0.02)  # where a start does not give one
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
+    # Of the kind "meshes". The numbers of the one that a task has replace those given above.
+    choices: tuple[MeshObject, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -66,6 +70,8 @@ class LooseObject:
         has_mesh = self.mesh is not None
         if has_mesh != (self.kind == "mesh"):
             raise BadArgumentError(f"{self.name}: a mesh belongs to the kind 'mesh'")
+        if bool(self.choices) != (self.kind == "meshes"):
+            raise BadArgumentError(f"{self.name}: choices belong to the kind 'meshes'")
 
 
 @dataclass(frozen=True)

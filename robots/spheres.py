@@ -1,11 +1,11 @@
 """An arm's links, covered by spheres. Axes: j joints, p spheres, n arms, k configurations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
 
-from robots.appearance import Shape, shapes
+from robots.appearance import Shape, link_poses, shapes
 from robots.arm import ArmSpec
 from robots.kinematics import Kinematics
 from robots.reach import point_speed_bound
@@ -37,7 +37,7 @@ class Spheres:
         Raises:
             BadArgumentError: the URDF has a shape that is not supported, or lacks an element.
         """
-        shown = shapes(arm)
+        shown = _with_open_fingers(arm)
         rods = _rods(arm, {shape.link for shape in shown})
         links: list[int] = []
         centers: list[Array] = []
@@ -109,6 +109,19 @@ class MovingSpheres:
         return center
 
 
+def _with_open_fingers(arm: ArmSpec) -> list[Shape]:
+    """The shapes of an arm whose gripper is open, as parts of the link that carries the gripper."""
+    (poses,) = link_poses(arm, arm.home[None])
+    hand = len(arm.tool_joints) - 1
+    result = []
+    for shape in shapes(arm):
+        if shape.link > hand:
+            in_hand = np.linalg.inv(poses[1 + hand]) @ poses[1 + shape.link]
+            shape = replace(shape, link=hand, pose=in_hand @ shape.pose)
+        result.append(shape)
+    return result
+
+
 def _rods(arm: ArmSpec, has_shape: set[int]) -> list[Shape]:
     """A rod from joint to joint, or to the tool, for every moving link without a shape."""
     chain = read_chain(arm)
@@ -122,7 +135,7 @@ def _rods(arm: ArmSpec, has_shape: set[int]) -> list[Shape]:
     radius = THICKNESS * sum(lengths)
     rods = []
     for i, offset in enumerate(offsets):
-        if i in has_shape or lengths[i] == 0:
+        if i in has_shape or lengths[i] == 0 or chain.links[i].grips:
             continue
         middle = rotation_to_axis(offset)
         middle[:3, 3] = offset / 2

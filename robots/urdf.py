@@ -21,8 +21,9 @@ from robots.urdf_elements import (
     required_child,
     required_number,
 )
+from robots.urdf_gripper import mount
 from robots.urdf_joints import check_driven_joints, hold_other_joints
-from robots.urdf_tree import UrdfTree, joint_axis, moves, read_tree
+from robots.urdf_tree import UrdfTree, joint_axis, link_name, moves, read_tree
 
 INERTIA = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
 ROUNDING = 1e-9  # of an inertia's principal moments, relative
@@ -41,6 +42,7 @@ class MovingLink:
     mass: float  # kg
     com: Array  # (3,) m, center of mass
     slides: bool  # whether the joint is prismatic
+    grips: bool = False  # whether it is the gripper's, which does not move the tool
 
     def with_mass(self, mass: float, com: Array) -> "MovingLink":
         """The same link with another mass kg attached at ``com`` (3,) m."""
@@ -58,7 +60,9 @@ class SerialChain:
 
 
 def read_arm_tree(arm: ArmSpec) -> UrdfTree:
-    """An arm's URDF in which every joint is fixed that the arm does not drive.
+    """An arm's URDF, with its gripper, in which every joint is fixed that the arm does not drive.
+
+    A finger that follows a driven one moves too, see ``urdf_gripper.followers``.
 
     A link without mass gets an <inertial> with zero mass, because PyBullet assumes 1 kg otherwise.
 
@@ -68,6 +72,8 @@ def read_arm_tree(arm: ArmSpec) -> UrdfTree:
     """
     with errors_about(arm.urdf.name):
         tree = read_tree(arm.urdf)
+        if arm.gripper is not None:
+            tree = mount(tree, arm.gripper)
         check_driven_joints(tree, arm)
         hold_other_joints(tree, arm)
         for link in tree.links.values():
@@ -99,6 +105,11 @@ def read_chain(arm: ArmSpec) -> SerialChain:
             )
             links.append(link)
             pose = tilt.T
+    tool = pose
+    if arm.gripper is not None:
+        finger = _finger(tree, arm, links[-1])
+        links.append(finger)
+        tool = np.linalg.inv(finger.pose) @ tool
     for name, (index, frame) in tree.link_frames(arm.joints).items():
         mass, center = mass_and_center(tree.links[name])
         if mass and index >= 0:  # what a fixed joint carries belongs to the last moving link
@@ -106,7 +117,29 @@ def read_chain(arm: ArmSpec) -> SerialChain:
             in_carrier = carrier.to_urdf_frame @ frame
             com = in_carrier[:3, :3] @ center + in_carrier[:3, 3]
             links[index] = carrier.with_mass(mass, com)
-    return SerialChain(links, pose)
+    return SerialChain(links, tool)
+
+
+def _finger(tree: UrdfTree, arm: ArmSpec, hand: MovingLink) -> MovingLink:
+    """The driven finger of a gripper, where it is at joint position 0.
+
+    Args:
+        tree: with the gripper.
+        arm: whose gripper it is.
+        hand: the last link that moves the tool.
+    """
+    assert arm.gripper is not None
+    joint = tree.joints[arm.gripper.joint]
+    _, frame = tree.link_frames(arm.tool_joints)[link_name(joint, "parent")]
+    tilt = rotation_to_axis(joint_axis(joint))
+    return MovingLink(
+        pose=hand.to_urdf_frame @ frame @ origin_transform(joint) @ tilt,
+        to_urdf_frame=tilt.T,
+        mass=0.0,
+        com=np.zeros(3),
+        slides=True,
+        grips=True,
+    )
 
 
 def mass_and_center(link: Element) -> tuple[float, Array]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
+from robots.gripper import Gripper
 from robots.rotations import roll_pitch_yaw, rotation_about
 from robots.signals import Array
 from robots.urdf_elements import (
@@ -22,6 +23,7 @@ from robots.urdf_elements import (
     required_attribute,
     required_number,
 )
+from robots.urdf_gripper import followers
 from robots.urdf_tree import UrdfTree, joint_axis, moves
 
 LIMIT_ATTRIBUTES = ("lower", "upper", "effort", "velocity")
@@ -39,14 +41,26 @@ def check_driven_joints(tree: UrdfTree, arm: ArmSpec) -> None:
         for joint in tree.chain(arm.tool)
         if moves(joint) and not _is_held(joint, arm)
     )
-    if driven != arm.joints:
+    if driven != arm.tool_joints:
         raise BadArgumentError(
-            f"the joints {driven} move the link {arm.tool!r}, {arm.name} names {arm.joints}"
+            f"the joints {driven} move the link {arm.tool!r}, {arm.name} names {arm.tool_joints}"
         )
+    if arm.gripper is not None:
+        _check_finger(tree, arm.gripper)
     for i, name in enumerate(arm.joints):
         joint = tree.joints[name]
         with errors_about(describe(joint)):
             _check_limit(joint, arm, i)
+
+
+def _check_finger(tree: UrdfTree, gripper: Gripper) -> None:
+    """Check that the driven finger slides."""
+    name = gripper.joint
+    if name not in tree.joints:
+        raise BadArgumentError(f"there is no joint {name!r}, which gripper {gripper.name} drives")
+    kind = tree.joints[name].attrib["type"]
+    if kind != "prismatic":
+        raise BadArgumentError(f"joint {name!r} is {kind}; the joint of a finger is prismatic")
 
 
 def hold_other_joints(tree: UrdfTree, arm: ArmSpec) -> None:
@@ -55,7 +69,8 @@ def hold_other_joints(tree: UrdfTree, arm: ArmSpec) -> None:
     Raises:
         BadArgumentError: such a joint has no valid position, or ``arm.held`` names another joint.
     """
-    held = [name for name, joint in tree.joints.items() if moves(joint) and name not in arm.joints]
+    moved = {*arm.joints, *followers(tree, arm)}
+    held = [name for name, joint in tree.joints.items() if moves(joint) and name not in moved]
     for name in arm.held:
         if name not in held:
             names = ", ".join(held) or "none"

@@ -31,6 +31,13 @@ class UrdfTree:
     links: dict[str, Element]  # by name
     joints: dict[str, Element]  # by name; the joint of a link comes before those behind the link
 
+    @property
+    def base(self) -> str:
+        """The link that no joint carries."""
+        children = {link_name(joint, "child") for joint in self.joints.values()}
+        (base,) = [name for name in self.links if name not in children]
+        return base
+
     def chain(self, tool: str) -> list[Element]:
         """The <joint> elements from the base to a link.
 
@@ -57,9 +64,7 @@ class UrdfTree:
             By the link's name: index of the driven joint that moves it, -1 for the base, and its
             pose (4, 4) in the frame of the link right behind that joint, or of the base.
         """
-        children = {link_name(joint, "child") for joint in self.joints.values()}
-        (base,) = [name for name in self.links if name not in children]
-        frames = {base: (-1, np.eye(4))}
+        frames = {self.base: (-1, np.eye(4))}
         for name, joint in self.joints.items():
             index, pose = frames[link_name(joint, "parent")]
             pose = pose @ origin_transform(joint)

@@ -37,3 +37,13 @@ class PushZone:
     height: float  # m, z of the tool
     start: float  # m, x where pushes start
     tool_box: Array  # (3, 2) m, of the tool
+
+
+@dataclass(frozen=True)
+class LiftZone:
+    """Two places before an arm with a gripper, side by side along y, to take an object between."""
+
+    ready: Array  # (j,) rad or m, over the pick place, fingers open along y, pointing down
+    pick: tuple[float, float]  # m, x and y where objects lie
+    place: tuple[float, float]  # m, x and y where they are put down
+    tool_box: Array  # (3, 2) m, of the tool

@@ -16,6 +16,7 @@ from robots.scene import LooseObject
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim import outlines
+from sim.mesh_choices import choice_numbers, choice_parts, chosen, numbers_of, part_count
 
 SIZE_NAMES = {
     "outline": ("size_x", "size_y", "size_z"),  # m, half extents; of a cylinder x is the radius
@@ -24,6 +25,7 @@ SIZE_NAMES = {
     "cylinder": ("radius", "half_length"),
     "capsule": ("radius", "half_length"),
     "mesh": (),
+    "meshes": (),
 }
 CENTER_OF_MASS = ("com_x", "com_y", "com_z")  # m, from the centroid
 
@@ -93,6 +95,8 @@ def describe(item: LooseObject, task: Task) -> Objects:
 
 def defaults(item: LooseObject) -> dict[str, float]:
     """Every parameter of an object with its value in the scene; in a task: ``NAME.PARAMETER``."""
+    if item.kind == "meshes":
+        return choice_numbers(item.choices[0])
     values = dict(zip(SIZE_NAMES[item.kind], item.size, strict=False))
     if item.kind == "outline":
         values["shape"] = 0.0
@@ -103,17 +107,32 @@ def defaults(item: LooseObject) -> dict[str, float]:
 
 
 def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
-    """Every parameter in ``defaults``, (n,) each: the task's value, else the scene's."""
+    """Every parameter in ``defaults``, (n,) each: the task's value, else the scene's.
+
+    Raises:
+        BadArgumentError: a task chooses an object of a user that does not exist.
+    """
     values = {}
-    for name, default in defaults(item).items():
+    for name, default in _defaults_by_task(item, task).items():
         full_name = f"{item.name}.{name}"
-        is_given = full_name in task.names
-        values[name] = task[full_name] if is_given else np.full(len(task), default)
+        values[name] = task[full_name] if full_name in task.names else default
     return values
+
+
+def _defaults_by_task(item: LooseObject, task: Task) -> dict[str, Array]:
+    """``defaults``, (n,) each; of several objects of a user those of the one that a task has."""
+    n = len(task)
+    if item.kind != "meshes":
+        return {name: np.full(n, default) for name, default in defaults(item).items()}
+    code = f"{item.name}.shape"
+    codes = task[code] if code in task.names else np.zeros(n)
+    return numbers_of(item.choices, chosen(item.choices, codes))
 
 
 def part_kinds(item: LooseObject) -> tuple[str, ...]:
     """The kinds of an object's parts, (p,)."""
+    if item.kind == "meshes":
+        return ("mesh",) * part_count(item.choices)
     return outlines.PART_KINDS if item.kind == "outline" else (item.kind,)
 
 
@@ -129,6 +148,10 @@ def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
         weight = volume(kinds, size) * used
         centroid = _weighted_mean(pos, weight)
         return Parts(kinds, size, pos - centroid[:, None], used)
+    if item.kind == "meshes":
+        rows = chosen(item.choices, p["shape"])
+        table = choice_parts(item.choices)
+        return Parts(kinds, table.size[rows], table.pos[rows], table.used[rows])
     n = len(p["mass"])
     size = np.zeros((n, 1, 3))
     for column, name in enumerate(SIZE_NAMES[item.kind]):
@@ -173,6 +196,10 @@ def inertia(item: LooseObject, p: dict[str, Array], geometry: Parts) -> Inertia:
     mass = p["mass"]
     if item.kind == "mesh":
         tensor = mass[:, None, None] * mesh_hull(item).tensor
+    elif item.kind == "meshes":
+        tensors = np.array([choice.inertia for choice in item.choices])
+        rows = chosen(item.choices, p["shape"])
+        tensor = mass[:, None, None] * tensors[rows]
     else:
         tensor = _tensor(mass, geometry)
     moments, axes = np.linalg.eigh(tensor)

@@ -14,6 +14,7 @@ from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
 from robots.scene import Fixture, LooseObject, Scene
 from robots.signals import Array, Mask
+from sim.choice_model import add_part_meshes
 from sim.motors import order_motors
 from sim.objects import mesh_hull, part_kinds
 
@@ -29,6 +30,11 @@ GEOMS = {
 # solref of an object on a table: time constant in s (MuJoCo requires at least two time steps, which
 # are at most 5 ms) and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
+# How much stiffer friction is than the normal force of a contact: MuJoCo lets a held object slip
+# slowly, by 4 mm/s at its default of 1.
+GRIP_IMPRATIO = 20.0
+# solimp of the coupling of two fingers: at MuJoCo's 0.95 they would part by 6 mm under 20 N.
+COUPLING_IMPEDANCE = (0.999, 0.9999)
 PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is infinite
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
@@ -144,6 +150,8 @@ def _(body: ArmSpec) -> mujoco.MjSpec:
         geom.conaffinity = 0
     for i in range(len(body.joints)):
         _add_servo(spec, body, i)
+    for name, (factor, offset) in urdf.followers.items():
+        _couple_fingers(spec, body, name, factor, offset)
     _add_velocity_sensor(spec, TOOL_VELOCITY, LINEAR, body.tool)
     return spec
 
@@ -165,6 +173,19 @@ def _add_servo(spec: mujoco.MjSpec, arm: ArmSpec, i: int) -> None:
     servo.biasprm[2] = -damping
     servo.forcelimited = True
     servo.forcerange = [-limit, limit]
+
+
+def _couple_fingers(
+    spec: mujoco.MjSpec, arm: ArmSpec, follower: str, factor: float, offset: float
+) -> None:
+    """Let a finger follow the driven one: its position is offset + factor · that of the other."""
+    spec.option.impratio = GRIP_IMPRATIO
+    coupling = spec.add_equality(name=follower, type=mujoco.mjtEq.mjEQ_JOINT)
+    coupling.name1 = follower
+    coupling.name2 = arm.joints[-1]
+    coupling.data[:2] = [offset, factor]
+    coupling.solref = TABLE_CONTACT
+    coupling.solimp[:2] = COUPLING_IMPEDANCE
 
 
 def _strip_visuals(spec: mujoco.MjSpec) -> None:
@@ -230,10 +251,11 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     link.explicitinertial = True
     link.simple = 0  # a task may move the center of mass, which MuJoCo's simple bodies do not allow
     names = part_names(item)
+    meshes = _add_meshes(spec, item)
     for name, kind in zip(names, part_kinds(item), strict=True):
         geom = link.add_geom(name=name, type=GEOMS[kind], contype=0, conaffinity=0)
         if kind == "mesh":
-            geom.meshname = _add_hull(spec, item)
+            geom.meshname = meshes.pop(0)
         else:
             geom.size = [0.02] * 3
         geom.friction[0] = item.friction
@@ -248,13 +270,17 @@ def _add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> li
     return names
 
 
-def _add_hull(spec: mujoco.MjSpec, item: LooseObject) -> str:
-    """The convex hull of an object's mesh; returns its name."""
+def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
+    """The convex meshes of an object's parts; returns their names."""
+    if item.kind == "meshes":
+        return add_part_meshes(spec, item)
+    if item.kind != "mesh":
+        return []
     solid = mesh_hull(item)
     mesh = spec.add_mesh(name=item.name)
     mesh.uservert = solid.vertices.ravel()
     mesh.userface = solid.faces.ravel()
-    return item.name
+    return [item.name]
 
 
 def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:

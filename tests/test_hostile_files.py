@@ -28,6 +28,8 @@ OPENS: dict[str, str | None] = {
     "evaluate": "evaluate {} --tasks 2",
     "compare": "compare {} --tasks 2",
     "bench": "bench --suite {}",
+    "gap": "gap reach --run {}",
+    "families": None,  # a page of results that cannot be read has none
     "deploy": "deploy {} --arm panda",
     "trial": "trial {} --arm panda",
     "report": "report {}",
@@ -45,6 +47,7 @@ WRITES = {
     "report": ("report {run} --out {out}", ".html"),
     "compare": ("compare {run} --tasks 2 --plot {out}", ".svg"),
     "bench": ("bench --suite quick --no-train --out {run} --page {out}", ".md"),
+    "families": ("families --only point --page {out}", ".md"),
 }
 GARBAGE = b"\xff\x00 garbage {["
 

@@ -17,6 +17,8 @@ COMMANDS = Registry(
         "evaluate": "adaptation.commands.evaluation:Evaluate",
         "compare": "adaptation.commands.bench:Compare",
         "bench": "adaptation.commands.bench:Bench",
+        "gap": "adaptation.commands.gap:Gap",
+        "families": "adaptation.commands.families:Families",
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
         "move": "adaptation.commands.moving:Move",

@@ -15,6 +15,7 @@ from robots.registry import Registry
 
 if TYPE_CHECKING:
     from adaptation.runs.run import Run
+    from robots.mesh_object import MeshObject
 
 # --name alone: there is no --no-name, and no default to tell.
 Flag = Annotated[FlagCreatePairsOff[bool], arg(help_behavior_hint="")]
@@ -137,6 +138,38 @@ def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[name] = text
     return values
+
+
+def read_own_objects(folder: Path) -> "tuple[MeshObject, ...]":
+    """Read a folder of objects; what collides otherwise than its mesh is told on standard error.
+
+    Raises:
+        BadArgumentError: see ``read_objects``.
+    """
+    from sim.object_folder import describe_hull, read_objects
+
+    objects = read_objects(folder)
+    for item in objects:
+        notice = describe_hull(item)
+        if notice:
+            print(f"pliant: warning: {notice}", file=sys.stderr)
+    return objects
+
+
+def read_tried_objects(run: "Run", folder: Path | None) -> "tuple[MeshObject, ...]":
+    """Read the objects that a run is tried on; where its oracle cannot take part, that is told."""
+    from adaptation.jobs.tried_objects import are_foreign, unmarked
+
+    if folder is None:
+        return ()
+    objects = unmarked(read_own_objects(folder))
+    if are_foreign(run, objects) and run.has_checkpoint("oracle"):
+        print(
+            "pliant: the oracle is left out: the parameters that it reads do not describe objects "
+            "that the run was not trained on",
+            file=sys.stderr,
+        )
+    return objects
 
 
 def open_run(folder: Path) -> "Run":

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
@@ -20,6 +21,7 @@ from adaptation.commands.arguments import (
     check_seed,
     open_run,
     parse_pairs,
+    read_tried_objects,
 )
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from adaptation.runs.records import DeployResult, Timing, TrialResult
 
 Clock = Literal["lockstep", "realtime"]
+CountOrFolder = Annotated[str, arg(metavar="COUNT|FOLDER")]
+DEFAULT_OBJECTS = 20
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
@@ -138,8 +142,10 @@ class Trial(ArmOptions):
     signals are those of deploy.
     """
 
-    objects: int = 20
-    """Number of held-out objects."""
+    objects: CountOrFolder = "20"
+    """Number of held-out objects; or a folder of your own objects (objects.toml and meshes)."""
+    tasks: OptionalInt = None
+    """Number of tasks with a folder, whose objects come up in turn. Default: 20."""
     episodes: OptionalInt = None
     """Episodes per object. Default: the family's number."""
     clock: OptionalClock = None
@@ -157,13 +163,18 @@ class Trial(ArmOptions):
     def run(self) -> "TrialResult | Incomplete":
         """Run the trial and print its table."""
         self.check_names()
-        check_counts(objects=self.objects, episodes=self.episodes, workers=self.workers)
+        is_count = self.objects.removeprefix("-").isdecimal()
+        count = int(self.objects) if is_count else self.tasks or DEFAULT_OBJECTS
+        if is_count and self.tasks is not None:
+            raise BadArgumentError("--tasks belongs to --objects FOLDER; else give --objects COUNT")
+        check_counts(objects=count, tasks=self.tasks, episodes=self.episodes, workers=self.workers)
         check_seed(self.seed)
         if self.realtime_episodes < 0:
             raise BadArgumentError(
                 f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
             )
         run = open_run(self.folder)
+        own = read_tried_objects(run, None if is_count else Path(self.objects))
         from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
@@ -173,7 +184,8 @@ class Trial(ArmOptions):
             run=str(self.folder),
             arm=self.arm or run.arm,
             driver=self.driver,
-            objects=self.objects,
+            objects=count,
+            own_objects=own,
             episodes=self.episodes,
             clock=self.clock or default_clock(self.driver),
             realtime_episodes=self.realtime_episodes,

@@ -17,6 +17,7 @@ from adaptation.commands.arguments import (
     check_name,
     check_seed,
     open_run,
+    read_tried_objects,
 )
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -46,6 +47,8 @@ class Evaluate:
     """Physics engine. Default: the first that supports the family's scene."""
     seed: int = 0
     """Random seed of the tasks and their disturbances."""
+    objects: OptionalPath = None
+    """Folder of your own objects (objects.toml and meshes), which the tasks then have."""
     as_json: Json = False
 
     def run(self) -> "Evaluation":
@@ -57,8 +60,13 @@ class Evaluate:
         from adaptation.jobs.evaluate import evaluate
         from adaptation.reporting.table import table
 
-        result = evaluate(run, self.tasks, self.episodes, self.split, self.engine, self.seed)
+        objects = read_tried_objects(run, self.objects)
+        result = evaluate(
+            run, self.tasks, self.episodes, self.split, self.engine, self.seed, objects
+        )
         print(table(result))
+        for name, success in result.by_object.items():
+            print(f"{name}: {success:.0%} adapted, in the last episode")
         return result
 
 

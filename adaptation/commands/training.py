@@ -23,6 +23,7 @@ from adaptation.commands.arguments import (
     open_run,
     parse_pairs,
     parse_seeds,
+    read_own_objects,
 )
 from policies.methods import METHODS
 from robots.catalog import ARMS
@@ -102,6 +103,8 @@ class Train:
     """Stop after this many training iterations."""
     minutes: OptionalFloat = None
     """Stop after this much wall time, min; the references keep up with the method until then."""
+    objects: OptionalPath = None
+    """Folder of your own objects (objects.toml and meshes), which slide and push then have."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
     references: Flag = True
@@ -198,6 +201,7 @@ class Train:
         return Path("runs") / f"{method}-{file_name(family, arm)}-{self.seed}"
 
     def _options(self) -> dict[str, Any]:
+        """The fields of the config that ``RUN_OPTIONS`` names."""
         return {name: getattr(self, name) for name in RUN_OPTIONS}
 
     def _create(self, settings: dict[str, Any]) -> "Run":
@@ -206,7 +210,9 @@ class Train:
         from adaptation.runs.run import Run
         from adaptation.runs.run_config import RunConfig
 
-        run = Run.create(self._folder, RunConfig(**self._options(), settings=settings))
+        objects = () if self.objects is None else read_own_objects(self.objects)
+        config = RunConfig(**self._options(), settings=settings, objects=objects)
+        run = Run.create(self._folder, config)
         notice = describe_untuned(run)
         if notice:
             print(f"pliant: {notice}", file=sys.stderr)
@@ -218,6 +224,8 @@ class Train:
         from adaptation.runs.run_config import BOUNDS
 
         run = open_run(self._folder)
+        if self.objects is not None and read_own_objects(self.objects) != run.config.objects:
+            raise BadArgumentError(f"{run.path} was begun with other objects than {self.objects}")
         untouched = Train()._options()
         given = {name: v for name, v in self._options().items() if v != untouched[name]}
         if settings:

@@ -1,19 +1,18 @@
 """One arm, opened for some time: it runs trials with one object after another and records them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-import numpy as np
 
 from adaptation.background import Background
 from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
-from adaptation.jobs.evaluate import EVALUATION
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
+from adaptation.jobs.placing import OperatorPlacer
 from adaptation.metrics import episode_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
@@ -25,7 +24,8 @@ from hw_interface.recording.process import RecordTo
 from policies.method import TrialBatch
 from robots.catalog import ARMS
 from robots.errors import PliantError
-from robots.world import Family, Start, Step, Task
+from robots.world import Family, Step, Task
+from sim.own_objects import object_names
 
 UPDATE_SHARE = 0.5  # share of a control period for which a tick waits for its own belief update
 
@@ -125,7 +125,7 @@ class ArmSession:
             clock=self.clock,
             record_to=self._record_to,
             seed=self._seed,
-            placer=OperatorPlacer(ask) if needs_operator else None,
+            placer=OperatorPlacer(self.family, ask) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
         )
@@ -240,6 +240,7 @@ class ArmSession:
         metrics = episode_metrics(self.family, task, trial)
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
+        (object_name,) = object_names(self.family, task)
         timing = msgspec.convert(self.world.timing(), Timing | None)
         records = []
         for e in range(len(trial.returns)):
@@ -258,6 +259,7 @@ class ArmSession:
                 timing=timing,
                 most_stale=most_stale,
                 trace=recorder.traces[e],
+                object_name=object_name,
             )
             records.append(record)
         return records
@@ -271,30 +273,3 @@ def pace(policy: Policy[Any], world: ArmWorld) -> Iterator[Policy[Any]]:
         return
     with Background(policy, UPDATE_SHARE * world.dt) as background:
         yield background
-
-
-class OperatorPlacer:
-    """Has a person put the object at its start."""
-
-    def __init__(self, ask: Callable[[str], object] = input) -> None:
-        """``ask`` shows a text and returns when the person has pressed Enter."""
-        self._ask = ask
-
-    def place(self, task: Task, start: Start) -> None:
-        """Ask, and wait until the person confirms."""
-        if start.object_pos is None:
-            return
-        number = int(task.ids[0]) + 1
-        x, y, _ = start.object_pos[0]
-        place = f"x = {x:.3f} m, y = {y:.3f} m"
-        self._ask(f"Put object {number} at {place} before the arm, then press Enter. ")
-
-
-def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
-    """Held-out objects, the same for every policy; parameters unknown on a real arm are NaN."""
-    rng = np.random.default_rng([EVALUATION, seed, 2])
-    task = family.sample(rng, count, "heldout")
-    if task_is_known(driver):
-        return task
-    visible = [name.startswith(("goal.", "marker.")) for name in task.names]
-    return replace(task, values=np.where(visible, task.values, np.nan))

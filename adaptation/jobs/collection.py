@@ -19,6 +19,7 @@ from adaptation.jobs.training_tasks import draw_tasks
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import Policy, rollout
 from adaptation.runs import archive, checkpoint
+from adaptation.runs.journal import acting_state
 from adaptation.runs.run import Run
 from adaptation.teacher import Teacher
 from policies.method import Method, Taught, Transition, TrialBatch
@@ -79,7 +80,7 @@ def collecting_policy(method: Method[Any]) -> Policy[Any]:
 
 def pack_acting_state(method: Method[Any]) -> Packed:
     """What a copy of the method needs to act and to adapt as it does now."""
-    return archive.pack(checkpoint.acting_state(method))
+    return archive.pack(acting_state(method))
 
 
 def build_copy(run: Run, role: str, config: Configurable) -> Method[Any]:

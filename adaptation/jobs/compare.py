@@ -103,6 +103,8 @@ def _check(runs: Sequence[Run]) -> None:
     first, *others = [ranges_in(run.config.settings) for run in runs]
     if any(ranges != first for ranges in others):
         raise BadArgumentError("runs of one family can be compared; these differ in its ranges")
+    if len({run.config.objects for run in runs}) > 1:
+        raise BadArgumentError("runs of one family can be compared; these differ in its objects")
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < len(paths):
         raise BadArgumentError("a run is named twice")

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from adaptation.jobs.arm_options import default_clock
-from adaptation.jobs.arm_session import ArmSession, Ending, sample_objects
+from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
+from adaptation.jobs.placing import sample_objects
 from adaptation.runs.records import DeployResult, EpisodeRecord, Event
 from adaptation.runs.run import Run
 from hw_interface.recording.process import RecorderProcess

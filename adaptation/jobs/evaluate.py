@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
+from adaptation.jobs.tried_objects import success_by_object, tried_family, tried_policies
 from adaptation.metrics import episode_metrics
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import EpisodeGrid, compare_policies
@@ -21,6 +22,7 @@ from adaptation.runs.versions import current_commit
 from policies.method import TrialBatch
 from robots.world import Family, Task
 from sim.engines import engine_for
+from sim.own_objects import Objects
 from sim.vec_world import VecWorld
 
 EVALUATION = 77_003  # first number of every evaluation's seeds: training uses other random numbers
@@ -43,6 +45,7 @@ def evaluate(
     split: str = "heldout",
     engine: str | None = None,
     seed: int = 0,
+    objects: Objects = (),
 ) -> Evaluation:
     """Compare a run's policies in simulation.
 
@@ -53,21 +56,24 @@ def evaluate(
         split: ``"train"`` or ``"heldout"``.
         engine: physics to evaluate in; None: the first engine that supports the scene.
         seed: of the tasks and their disturbances.
+        objects: of a user, which the tasks have instead of those of the training.
 
     Raises:
-        BadArgumentError: there is no such split, or the engine does not support the scene.
+        BadArgumentError: there is no such split, or the engine does not support the scene, or the
+            run cannot be evaluated on the objects.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
 
-    The result is kept as ``evaluation.json`` in the run's folder.
+    The result is kept as ``evaluation.json`` in the run's folder; with other objects as
+    ``evaluation-objects.json``.
     """
     torch.set_num_threads(1)
     started = monotonic()
-    family = run.family
+    family = tried_family(run, objects)
     engine = engine_for(family.scene, engine)
     conditions = Conditions(tasks, episodes or family.episodes, split, engine, seed)
     results = {}
     with ProgressReporter(f"evaluating {run.path.name}") as show:
-        for name, grid in evaluate_policies(family, run.policies(), conditions):
+        for name, grid in evaluate_policies(family, tried_policies(run, family), conditions):
             results[name] = grid
             show(len(results) / len(POLICIES), name)
     comparison = msgspec.structs.asdict(compare_policies(results))
@@ -75,14 +81,21 @@ def evaluate(
     comparison["run"] = str(run.path)
     comparison["commit"] = current_commit()
     comparison["fingerprints"] = run.fingerprints()
-    result = Evaluation(**comparison, split=split, engine=engine)
+    names = [item.name for item in objects]
+    result = Evaluation(
+        **comparison,
+        split=split,
+        engine=engine,
+        objects=names,
+        by_object=success_by_object(family, results["adapted"]),
+    )
     _keep(run, result)
     return result
 
 
 def _keep(run: Run, result: Evaluation) -> None:
     """Write the result to the run folder; a read-only folder is no error."""
-    path = run.path / "evaluation.json"
+    path = run.path / ("evaluation-objects.json" if result.objects else "evaluation.json")
     try:
         replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2))
     except OSError as error:

@@ -78,7 +78,8 @@ def fingerprint(config: RunConfig) -> Fingerprint:
     Raises:
         BadArgumentError: it names something that does not exist.
     """
-    family = checkpoint.family_for(config.family, config.arm, config.settings)
+    c = config
+    family = checkpoint.family_for(c.family, c.arm, c.settings, c.objects)
     found = {package: installed_version(package) for package in VERSIONS}
     versions = {name: version for name, version in found.items() if version is not None}
     versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
@@ -100,6 +101,8 @@ def _config_hash(config: RunConfig, family: Family) -> str:
         del training[name]
     if config.task_sampler == DEFAULT:  # fingerprints from before there were others still hold
         del training["task_sampler"]
+    if not config.objects:  # likewise
+        del training["objects"]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
     parts = [training, settings]
     ranges = ranges_in(config.settings)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from adaptation.jobs.budget import TrainerState
-from adaptation.runs import checkpoint
+from adaptation.runs.journal import acting_state
 from adaptation.runs.soundness import unsound_tensors
 from policies.belief import map_tensors
 from policies.method import Method, TrialBatch
@@ -36,10 +36,10 @@ def learn_or_undo(method: Method[Any], trial: TrialBatch) -> dict[str, float] | 
     """
     if not trial.ticks.valid.any():
         return None
-    before = map_tensors(Tensor.clone, checkpoint.acting_state(method))
+    before = map_tensors(Tensor.clone, acting_state(method))
     log = _try_to_learn(method, trial)
     is_finite = all(map(isfinite, log.values()))
-    if is_finite and not unsound_tensors(checkpoint.acting_state(method)):
+    if is_finite and not unsound_tensors(acting_state(method)):
         return log
     _restore(method, before)
     return None

@@ -1,6 +1,6 @@
-"""Watch a run's policy in simulation, beside the same policy without adaptation."""
+"""Watch a run's policy: beside itself without adaptation, or its best episode beside its worst."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from robots.errors import BadArgumentError
 from robots.signals import Signals
 from robots.world import Family, Step, Task
 from sim.outlines import SHAPES
+from sim.own_objects import shape_names
 from sim.rendering import Clip, show_window
 from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
@@ -37,6 +38,24 @@ class PlayResult(msgspec.Struct, frozen=True):
     task: dict[str, float]
     returns: dict[str, list[float]]  # by policy
     success: dict[str, list[bool]]
+
+
+class ShownEpisode(msgspec.Struct, frozen=True):
+    """One task of many, and what the policy reached in it."""
+
+    task: dict[str, float]
+    returns: float = msgspec.field(name="return")
+    success: bool
+
+
+class ExtremesResult(msgspec.Struct, frozen=True):
+    """The last episodes of a policy with the highest and the lowest return."""
+
+    file: str | None  # None: a window was opened
+    policy: str
+    tasks: int  # of which these are the best and the worst
+    best: ShownEpisode
+    worst: ShownEpisode
 
 
 def play(
@@ -63,13 +82,8 @@ def play(
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    if out is None:
-        check_screen()
-    else:
-        check_out(out, family)
-    torch.set_num_threads(1)
-    drawn = family.sample(np.random.default_rng([PLAY, seed]), 1, split)
-    task = set_values(drawn, values or {})
+    _check(out, family)
+    task = _draw(family, 1, seed, split, values)
     columns = []
     returns = {}
     success = {}
@@ -79,20 +93,105 @@ def play(
                 break
             world.rng = np.random.default_rng([PLAY, seed, 1])
             trial, measured = _act(world, policy, task)
-            columns.append(_clips(name, family, task, trial, measured))
+            columns.append(_clips(name, task, trial, measured))
             returns[name] = trial.returns[:, 0].tolist()
             success[name] = trial.success[:, 0].tolist()
+    _show(out, family, columns)
+    return PlayResult(_name(out), _parameters(task, 0), returns, success)
+
+
+def play_extremes(
+    run: Run,
+    out: Path | None,
+    policy: str = "adapted",
+    tasks: int = 32,
+    seed: int = 0,
+    values: Mapping[str, Any] | None = None,
+    split: str = "heldout",
+    engine: str | None = None,
+) -> ExtremesResult:
+    """Act in many tasks, and show the last episodes with the highest and the lowest return.
+
+    Args:
+        run: what was trained.
+        out: see ``play``; best and worst are side by side.
+        policy: one of the run's policies, such as ``"oracle"``.
+        tasks: how many.
+        seed: see ``play``; so are the others.
+
+    Raises:
+        BadArgumentError: as ``play``; or the run has no such policy.
+        FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
+    """
+    family = run.family
+    _check(out, family)
+    task = _draw(family, tasks, seed, split, values)
+    with closing(VecWorld(family, engine, tasks, seed=seed)) as world:
+        trial, measured = _act(world, _find_policy(run, policy), task)
+    last = trial.returns[-1]
+    shown = {"best": int(last.argmax()), "worst": int(last.argmin())}
+    columns = []
+    episodes = {}
+    for name, index in shown.items():
+        title = f"{policy}, {name} of {tasks} tasks"
+        columns.append(_clips(title, task, trial, measured, index)[-1:])
+        episodes[name] = ShownEpisode(
+            _parameters(task, index), float(last[index]), bool(trial.success[-1, index])
+        )
+    _show(out, family, columns)
+    return ExtremesResult(_name(out), policy, tasks, **episodes)
+
+
+def _find_policy(run: Run, name: str) -> Policy[Any]:
+    """A run's policy by its name.
+
+    Raises:
+        BadArgumentError: the run has no such policy; the message lists those that it has.
+    """
+    names = []
+    for found, policy in run.policies():
+        if found == name:
+            return policy
+        names.append(found)
+    raise BadArgumentError(f"{run.path} has no policy {name}; it has: {', '.join(names)}")
+
+
+def _check(out: Path | None, family: Family) -> None:
+    """Refuse a window or a file that is not possible, before anything slow is done."""
+    if out is None:
+        check_screen()
+    else:
+        check_out(out, family)
+    torch.set_num_threads(1)
+
+
+def _draw(
+    family: Family, count: int, seed: int, split: str, values: Mapping[str, Any] | None
+) -> Task:
+    """Tasks with some parameters set."""
+    drawn = family.sample(np.random.default_rng([PLAY, seed]), count, split)
+    return set_values(drawn, values or {}, shape_names(family))
+
+
+def _show(out: Path | None, family: Family, columns: list[list[Clip]]) -> None:
+    """Open a window, or write the file."""
     if out is None:
         show_window(family, [clip for clips in columns for clip in clips])
     else:
         write_clips(out, family, columns)
-    (row,) = task.values.tolist()
-    shown_task = dict(zip(task.names, row, strict=True))
-    return PlayResult(None if out is None else str(out), shown_task, returns, success)
 
 
-def set_values(task: Task, values: Mapping[str, Any]) -> Task:
-    """The task with some parameters set; a shape may be given by its name.
+def _name(out: Path | None) -> str | None:
+    return None if out is None else str(out)
+
+
+def _parameters(task: Task, index: int) -> dict[str, float]:
+    """One task's parameters by name."""
+    return dict(zip(task.names, task.values[index].tolist(), strict=True))
+
+
+def set_values(task: Task, values: Mapping[str, Any], shapes: Sequence[str] = SHAPES) -> Task:
+    """The task with some parameters set; a shape may be given by its name among ``shapes``.
 
     Raises:
         BadArgumentError: there is no such parameter, or the value is not finite or not physical.
@@ -101,24 +200,24 @@ def set_values(task: Task, values: Mapping[str, Any]) -> Task:
     for name, value in values.items():
         task[name]  # raises what names there are
         number = value
-        if name == "object.shape" and value in SHAPES:
-            number = SHAPES.index(value)
+        if name == "object.shape" and value in shapes:
+            number = shapes.index(value)
         is_number = isinstance(number, int | float) and np.isfinite(number)
         if not is_number:
             raise BadArgumentError(f"--task {name} must be a finite number, got {value!r}")
-        _check_physical(name, float(number))
+        _check_physical(name, float(number), shapes)
         columns[name] = np.full(len(task), float(number))
     return task.with_columns(columns)
 
 
-def _check_physical(name: str, value: float) -> None:
+def _check_physical(name: str, value: float, shapes: Sequence[str]) -> None:
     """Refuse the parameter of an object that could not exist: physics would break down silently."""
     if name.endswith(POSITIVE) and not 0 < value <= LARGEST:
         raise BadArgumentError(f"--task {name} must be above 0, at most {LARGEST:g}, got {value:g}")
     if name.endswith(NOT_NEGATIVE) and not 0 <= value <= LARGEST:
         raise BadArgumentError(f"--task {name} must be from 0 to {LARGEST:g}, got {value:g}")
-    if name == "object.shape" and value not in range(len(SHAPES)):
-        known = ", ".join(SHAPES)
+    if name == "object.shape" and value not in range(len(shapes)):
+        known = ", ".join(shapes)
         raise BadArgumentError(f"--task {name} must be one of {known}, got {value:g}")
 
 
@@ -144,15 +243,15 @@ def _act(
 
 
 def _clips(
-    name: str, family: Family, task: Task, trial: TrialBatch, measured: list[list[Signals]]
+    name: str, task: Task, trial: TrialBatch, measured: list[list[Signals]], index: int = 0
 ) -> list[Clip]:
-    """One clip per episode; its title gives the result."""
+    """One clip per episode of a task; its title gives the result."""
     clips = []
     for episode, signals in enumerate(measured):
-        result = "success" if trial.success[episode, 0] else "no success"
-        gained = float(trial.returns[episode, 0])
+        result = "success" if trial.success[episode, index] else "no success"
+        gained = float(trial.returns[episode, index])
         policy = name.replace("_", " ")
         title = f"{policy}, episode {episode + 1}: {result}, return {gained:+.2f}"
-        t = np.array([float(now.stamp[0]) for now in signals])
-        clips.append(make_clip(title, task, t, signals))
+        t = np.array([float(now.stamp[index]) for now in signals])
+        clips.append(make_clip(title, task, t, signals, index))
     return clips

@@ -255,7 +255,16 @@ class Trainer:
         c = self.run.config
         ranges = ranges_in(c.settings)
         checkpoint.save(
-            folder, name, self._method, c.family, self._trial, trainer, self._journal, c.arm, ranges
+            folder,
+            name,
+            self._method,
+            c.family,
+            self._trial,
+            trainer,
+            self._journal,
+            c.arm,
+            ranges,
+            c.objects,
         )
         self._saved = self._state
         self._saved_at = monotonic()

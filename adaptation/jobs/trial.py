@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from adaptation.jobs.arm_options import task_is_known
-from adaptation.jobs.arm_session import ArmSession, Ending, sample_objects
+from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import EVALUATION, explores
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
+from adaptation.jobs.placing import sample_objects
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
 from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
+from adaptation.jobs.tried_objects import tried_family, tried_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.reporting.trial_grids import episode_grids
@@ -68,7 +70,7 @@ def run_trial(
     started = monotonic()
     for _ in run.policies(config.arm):
         pass  # read and check every checkpoint now; the workers receive the loaded policies
-    open_session(run.family, config, config.clock, folder)
+    open_session(tried_family(run, config.own_objects), config, config.clock, folder)
     open_or_resume(run, config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
@@ -159,7 +161,7 @@ def run_objects(
         EndedByOperator: the operator ended the trial; an incomplete object is not kept.
     """
     torch.set_num_threads(1)
-    family = run.family
+    family = tried_family(run, config.own_objects)
     tasks = sample_objects(family, config.driver, config.seed, config.objects)
     explore = explores(family, config.episodes or family.episodes)
     done = {(record.object, record.policy, record.episode) for record in read_episodes(folder)}
@@ -171,7 +173,7 @@ def run_objects(
         progress_of(f"trial {worker + 1}/{workers}", config.clock, operator) as show,
     ):
         for i, number in enumerate(own_objects):
-            for name, policy in run.policies(config.arm):
+            for name, policy in tried_policies(run, family, config.arm):
                 needs_truth = name == "oracle" and not task_is_known(config.driver)
                 if needs_truth or (number, name, last_episode) in done:
                     continue
@@ -215,7 +217,7 @@ def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
 ) -> Ending:
     """Run some episodes with the adapted policy in real time: the same code, the other clock."""
-    family = run.family
+    family = tried_family(run, config.own_objects)
     task = sample_objects(family, config.driver, config.seed, config.objects).take([0])
     name, policy = next(run.policies(config.arm))
     explore = explores(family, config.realtime_episodes)

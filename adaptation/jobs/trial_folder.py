@@ -15,6 +15,7 @@ from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord
 from adaptation.runs.run import Run
 from robots.errors import BadArgumentError
+from robots.mesh_object import MeshObject
 
 
 class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +29,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str = "lockstep"  # or realtime
     realtime_episodes: int = 0  # further episodes, in real time, after a trial in lockstep
     seed: int = 0
+    own_objects: tuple[MeshObject, ...] = ()  # of a user, of which objects are taken; (): the run's
     # How to connect to the arm and the tracker; this may differ when a trial is resumed.
     options: dict[str, Any] = {}  # of the driver
     tracker: str | None = None
@@ -56,6 +58,8 @@ def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
         DamagedError: ``trial.json`` cannot be read.
     """
     path = folder / "trial.json"
+    own = config.own_objects or run.config.objects
+    config = msgspec.structs.replace(config, own_objects=own)
     header = TrialHeader(**msgspec.structs.asdict(config), fingerprints=run.fingerprints())
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,9 +73,11 @@ def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
             "run. Name a new folder with --out, or remove the old one"
         )
     different = []
+    if earlier.own_objects != header.own_objects:
+        different.append("other objects of yours, or the same ones with other numbers")
     was = msgspec.to_builtins(earlier)
     for name, value in msgspec.to_builtins(header).items():
-        if name not in MAY_CHANGE and was[name] != value:
+        if name not in (*MAY_CHANGE, "own_objects") and was[name] != value:
             different.append(f"{name} {was[name]!r}, not {value!r}")
     if different:
         raise BadArgumentError(

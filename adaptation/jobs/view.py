@@ -12,6 +12,7 @@ from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs.files import check_writable, whole_file
 from robots.bodies import make_kinematics
 from robots.errors import BadArgumentError
+from robots.scene import FLAT_OBJECT
 from robots.world import Family
 from sim.families import file_name, make_family
 from sim.rendering import (
@@ -153,4 +154,5 @@ def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:
     assert kinematics is not None, "check_out refuses other bodies"
     from adaptation.reporting.playback import render_playback  # imports viser, which takes a second
 
-    path.write_text(render_playback(kinematics.arm, clips), encoding="utf-8")
+    item = next(iter(family.scene.objects), FLAT_OBJECT)
+    path.write_text(render_playback(kinematics.arm, clips, item=item), encoding="utf-8")

@@ -7,12 +7,31 @@ them keeps its sections on their families, and a summary its rows.
 import re
 from pathlib import Path
 
+import msgspec
+
+from adaptation.runs.records import REFERENCES, Interval
+from robots.errors import DamagedError
+
+UNKNOWN = "–"
 KEPT = "*Of an earlier page: not all of its results are at hand.*"
 MACHINES = "Machines"  # heading of the last section
 HEADING = re.compile(r"^## (.+)\n", re.MULTILINE)
 NUMBERED = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 TRAINING = re.compile(r"^\| `\S+-\d+` \|", re.MULTILINE)  # METHOD-FAMILY-SEED, in a table's row
 FAMILY = re.compile(r"^\| `([^`]+)` \|")
+# the engine and the table of results in it
+JUDGED = re.compile(r"judged in `([^`]+)`:\n\n((?:\|.*\n)+)")
+RATE = re.compile(r"(\d+)(?: \[(\d+), (\d+)\])?")  # percent, with its interval
+
+
+class ReferenceRow(msgspec.Struct, frozen=True):
+    """What blind or oracle reached in the last episode, as a page says it."""
+
+    seeds: int
+    success: float  # rate in [0, 1], in whole percent
+    interval: Interval | None
+    metric: str  # such as "distance, cm (median)"
+    value: float | None
 
 
 def read_sections(page: Path) -> dict[str, str]:
@@ -60,3 +79,49 @@ def earlier_rows(summary: str, family: str) -> list[dict[str, str]]:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def reference_rows(section: str) -> tuple[str | None, dict[str, ReferenceRow]]:
+    """The references' results in the first engine that a section has a table of.
+
+    Args:
+        section: of a family, as ``read_sections`` gives it.
+
+    Returns:
+        The engine, and the rows by reference; None and no rows where there is no such table.
+
+    Raises:
+        DamagedError: the table is not as ``pliant bench`` writes it.
+    """
+    found = JUDGED.search(section)
+    if found is None:
+        return None, {}
+    header, _, *lines = found[2].splitlines()
+    rows = {}
+    try:
+        for line in lines:
+            row = dict(zip(_cells(header), _cells(line), strict=True))
+            method = row["method"].strip("`")
+            if method in REFERENCES:
+                rows[method] = _reference_row(row)
+    except (KeyError, ValueError) as error:
+        raise DamagedError(f"a table of results cannot be read: {error}") from error
+    return found[1], rows
+
+
+def _reference_row(row: dict[str, str]) -> ReferenceRow:
+    """A row of a table of results; ValueError where it has no success or no metric."""
+    *_, last_success = [cell for name, cell in row.items() if name.startswith("success")]
+    metric, *_ = [name for name in row if name.endswith("(median)")]
+    rate = RATE.fullmatch(last_success)
+    if rate is None:
+        raise ValueError(f"{last_success!r} is no success rate")
+    percent, low, high = rate.groups()
+    value = row[metric]
+    return ReferenceRow(
+        seeds=int(row["seeds"]),
+        success=int(percent) / 100,
+        interval=None if low is None else (int(low) / 100, int(high) / 100),
+        metric=metric,
+        value=None if value == UNKNOWN else float(value),
+    )

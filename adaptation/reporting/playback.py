@@ -10,10 +10,11 @@ from contextlib import redirect_stdout
 import numpy as np
 from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, link_poses, shapes
+from robots.appearance import Shape, link_poses, moving_joints, shapes
 from robots.arm import ArmSpec
 from robots.meshes import Color
 from robots.rotations import quaternion_from_matrix
+from robots.scene import FLAT_OBJECT, LooseObject
 from robots.signals import Array
 from sim.rendering import FRAME_RATE, Clip
 from sim.rendering.arm import (
@@ -34,26 +35,29 @@ TARGET_HEIGHT = 0.001  # m, just above the table
 Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
 
 
-def render_playback(arm: ArmSpec, clips: Sequence[Clip], dark: bool = False) -> str:
+def render_playback(
+    arm: ArmSpec, clips: Sequence[Clip], dark: bool = False, item: LooseObject = FLAT_OBJECT
+) -> str:
     """Render clips as one HTML page.
 
     Args:
         arm: the arm that all clips show.
         clips: at least one; they follow one another, each with its title above the table.
         dark: use the dark theme.
+        item: the object that the tasks of the clips describe.
 
     Returns:
         The page.
     """
     with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
-        return _serialize(arm, clips, dark)
+        return _serialize(arm, clips, dark, item)
 
 
-def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool) -> str:
+def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: LooseObject) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
         _set_up_view(server, arm)
-        moments = _play(server.scene, arm, clips)
+        moments = _play(server.scene, arm, clips, item)
         first = next(moments)
         recording = server.get_scene_serializer()  # begins with all that is in the scene by now
         recording.insert_sleep(first)
@@ -80,12 +84,14 @@ def _set_up_view(server: ViserServer, arm: ArmSpec) -> None:
     )
 
 
-def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[float]:
+def _play(
+    scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip], item: LooseObject
+) -> Iterator[float]:
     """Move everything to its next moment and yield how long that lasts, s."""
     links = _add_arm(scene, arm)
     title_position = _title_position(arm)
     for number, clip in enumerate(clips):
-        body, *decoration = _add_clip(scene, clip, f"/clip{number}", title_position)
+        body, *decoration = _add_clip(scene, clip, f"/clip{number}", title_position, item)
         for poses in _frames(arm, clip):
             for handle, (position, quat) in zip((*links, body), poses, strict=True):
                 handle.position = position
@@ -98,7 +104,8 @@ def _play(scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip]) -> Iterator[floa
 
 def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
     """The frames of the base and of the arm's moving links, with their shapes in them."""
-    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(1 + len(arm.joints))]
+    count = 1 + len(moving_joints(arm))
+    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(count)]
     for i, shape in enumerate(shapes(arm)):
         _add_shape(scene, f"/arm/{shape.link + 1}/{i}", shape)
     return links
@@ -113,12 +120,12 @@ def _title_position(arm: ArmSpec) -> Array:
 
 
 def _add_clip(
-    scene: SceneApi, clip: Clip, name: str, title_position: Array
+    scene: SceneApi, clip: Clip, name: str, title_position: Array, item: LooseObject
 ) -> list[SceneNodeHandle]:
     """The frame of the object, its target and the title; an unmeasured object has no shape."""
     body = scene.add_frame(f"{name}/object", show_axes=False)
     if np.isfinite(clip.object_pos).all():
-        for i, part in enumerate(object_shapes(clip.task)):
+        for i, part in enumerate(object_shapes(clip.task, item)):
             _add_shape(scene, f"{name}/object/{i}", part)
     radius, height = TARGET_SIZE
     target = scene.add_cylinder(
@@ -138,7 +145,7 @@ def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
     """The poses of the base, the links and, last, the object at every moment that is shown."""
     shown = clip.resample(clip.frame_times())
     quats = shown.object_quat / np.linalg.norm(shown.object_quat, axis=1, keepdims=True)
-    all_links = link_poses(arm, shown.q)  # (S, 1 + j, 4, 4)
+    all_links = link_poses(arm, shown.q)  # (S, 1 + m, 4, 4)
     for links, position, quat in zip(all_links, shown.object_pos, quats, strict=True):
         poses = [_split_pose(link) for link in links]
         poses.append((position, quat))

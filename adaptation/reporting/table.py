@@ -71,13 +71,13 @@ def _rows(
     lines = []
     for name, result in policies.items():
         cells = cells_of(result)
-        lines.append(_line(f"  {name}", cells))
+        lines.append(line(f"  {name}", cells))
     numbers = range(1, 1 + len(cells))
-    heading = _line(f"{title}, by episode", [str(number) for number in numbers])
+    heading = line(f"{title}, by episode", [str(number) for number in numbers])
     return [heading, *lines]
 
 
-def _line(label: str, cells: Cells) -> str:
+def line(label: str, cells: Cells) -> str:
     """A label, and cells aligned to the right."""
     aligned = [cell.rjust(CELL) for cell in cells]
     return label.ljust(LABEL) + "".join(aligned)
@@ -87,11 +87,12 @@ def _rates(result: PolicyResult) -> Cells:
     """Success in percent, with its interval."""
     cells = []
     for rate, interval in zip(result.success, result.success_interval, strict=True):
-        cells.append(f"{100 * rate:.0f}" + _percent_interval(interval))
+        cells.append(f"{100 * rate:.0f}" + percent_interval(interval))
     return cells
 
 
-def _percent_interval(interval: Interval | None) -> str:
+def percent_interval(interval: Interval | None) -> str:
+    """The ends of an interval of a share in percent, after a space; empty without one."""
     if interval is None:
         return ""
     low, high = interval
@@ -128,7 +129,7 @@ def describe_estimate(label: str, estimate: Estimate) -> list[str]:
 def _share(gap: GapClosed) -> str:
     if gap.value is None:
         return f"none: {gap.note}"
-    return f"{100 * gap.value:.0f} %" + _percent_interval(gap.interval)
+    return f"{100 * gap.value:.0f} %" + percent_interval(gap.interval)
 
 
 def _describe_sample(comparison: SeedComparison) -> str:

@@ -20,6 +20,8 @@ from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from adaptation.runs.run import Run
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, PliantError
+from robots.mesh_object import MeshObject
+from robots.scene import FLAT_OBJECT, LooseObject
 from robots.signals import Array
 from sim.outlines import SHAPES
 from sim.rendering import Clip
@@ -51,6 +53,7 @@ class TrialHeader(msgspec.Struct, frozen=True):
     clock: str
     seed: int
     fingerprints: dict[str, str] = {}  # of the run's weights by role
+    own_objects: tuple[MeshObject, ...] = ()  # of a user
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
         "meanings": VERDICTS,
         "ticks": sum(record.ticks for record in records),
         "clips": [clip.title for clip in clips],
-        "playback": _encoded_playback(header.arm, clips),
+        "playback": _encoded_playback(header, clips),
     }
 
 
@@ -126,7 +129,7 @@ def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:
     for record in sorted(records, key=_object_and_episode):
         number = record.object
         if number not in rows:
-            shape = _shape_name(record.task)
+            shape = _shape_name(record)
             rows[number] = ObjectRow(number + 1, shape, record.task)
         episodes = rows[number].policies.setdefault(record.policy, [])
         episodes.append(record)
@@ -137,8 +140,10 @@ def _object_and_episode(record: EpisodeRecord) -> tuple[int, int]:
     return record.object, record.episode
 
 
-def _shape_name(task: Mapping[str, float | None]) -> str:
-    code = task.get("object.shape")
+def _shape_name(record: EpisodeRecord) -> str:
+    if record.object_name is not None:
+        return record.object_name
+    code = record.task.get("object.shape")
     return "unknown" if code is None else SHAPES[int(code)]
 
 
@@ -203,7 +208,7 @@ def _clip(record: EpisodeRecord) -> Clip:
 
 
 def _clip_title(record: EpisodeRecord) -> str:
-    title = f"object {record.object + 1} ({_shape_name(record.task)})"
+    title = f"object {record.object + 1} ({_shape_name(record)})"
     title = f"{title}, episode {record.episode + 1}"
     if record.success:
         return f"{title}: success"
@@ -219,9 +224,12 @@ def _array(rows: Sequence[Row]) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def _encoded_playback(arm: str, clips: Sequence[Clip]) -> str | None:
+def _encoded_playback(header: TrialHeader, clips: Sequence[Clip]) -> str | None:
     """The playback's page in base64; None without a clip."""
     if not clips:
         return None
-    page = render_playback(ARMS[arm], clips)
+    item = FLAT_OBJECT
+    if header.own_objects:
+        item = LooseObject(item.name, "meshes", (), choices=header.own_objects)
+    page = render_playback(ARMS[header.arm], clips, item=item)
     return base64.b64encode(page.encode()).decode()

@@ -15,7 +15,7 @@ from adaptation.runs import archive
 from adaptation.runs.contract import Contract, describe, differences, read_contract
 from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decisions
 from adaptation.runs.fitting import check_arm, check_family
-from adaptation.runs.journal import ReplayJournal
+from adaptation.runs.journal import ReplayJournal, acting_state
 from adaptation.runs.range_settings import ranges_in, split_ranges
 from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
@@ -26,6 +26,7 @@ from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
 from sim.families import make_family
+from sim.own_objects import Objects, with_objects
 from sim.randomization import Ranges, with_ranges
 
 WEIGHTS = "weights.safetensors"
@@ -69,9 +70,11 @@ def family_named(name: str, arm: str | None = None) -> Family:
     return make_family_once(name, arm)  # a cache tells an argument from its default
 
 
-def family_for(name: str, arm: str | None, settings: Mapping[str, Any]) -> Family:
-    """A family with the ranges that settings give; errors as of ``with_ranges``."""
-    return with_ranges(family_named(name, arm), ranges_in(settings))
+def family_for(
+    name: str, arm: str | None, settings: Mapping[str, Any], objects: Objects = ()
+) -> Family:
+    """A family with the ranges that settings give and a user's objects; errors as of those."""
+    return with_objects(with_ranges(family_named(name, arm), ranges_in(settings)), objects)
 
 
 def method_config(name: str, family: Family, preset: str, settings: dict[str, Any]) -> Configurable:
@@ -136,6 +139,7 @@ def save(
     journal: ReplayJournal | None = None,
     family_arm: str | None = None,
     ranges: Ranges | None = None,
+    objects: Objects = (),
 ) -> None:
     """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
 
@@ -151,6 +155,7 @@ def save(
         trainer: what training needs to resume, tensors and plain numbers.
         journal: where the replay is kept, if the method has one; None: within the checkpoint.
         ranges: of the family where they are not its own.
+        objects: of a user, in the place of the family's own.
 
     Raises:
         PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
@@ -160,7 +165,7 @@ def save(
     if unsound:
         names = ", ".join(unsound[:3])
         raise PliantError(f"{folder} is left as it is: not finite, or too large: {names}")
-    made = with_ranges(family_named(family, family_arm), ranges or {})
+    made = with_objects(with_ranges(family_named(family, family_arm), ranges or {}), objects)
     copy = _revive(name, made, method.config, acting)
     decisions = record_decisions(copy, trial)
     tree = {"trainer": trainer, "examples": decisions}
@@ -171,7 +176,7 @@ def save(
         tree["method"] = method.state_dict()
     weights, form = archive.pack(tree)
     contract = describe(family, made, name, copy, sha256(weights).hexdigest(), family_arm)
-    contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}))
+    contract = msgspec.structs.replace(contract, ranges=dict(ranges or {}), objects=objects)
     files = {WEIGHTS: weights, STATE: form, CONTRACT: msgspec.json.encode(contract)}
     try:
         _open(files, folder)
@@ -180,13 +185,6 @@ def save(
     archive.write(folder, files)
     if journal is not None:
         journal.remove_old()
-
-
-def acting_state(method: Method[Any]) -> dict[str, Any]:
-    """All of a method's state that acting and adapting need: it is without the replay."""
-    if isinstance(method, LearnsFromReplay):
-        return method.state_without_replay()
-    return method.state_dict()
 
 
 def load(
@@ -287,7 +285,8 @@ def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
 
 
 def _family_of(contract: Contract) -> Family:
-    return with_ranges(family_named(contract.family, contract.family_arm), contract.ranges)
+    named = family_named(contract.family, contract.family_arm)
+    return with_objects(with_ranges(named, contract.ranges), contract.objects)
 
 
 def _receive(contract: Contract, weights: bytes, form: bytes) -> Checkpoint:

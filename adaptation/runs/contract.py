@@ -18,6 +18,7 @@ from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
 from robots.errors import RefusedError
+from robots.mesh_object import MeshObject
 from robots.signals import ArrayLike, Setpoint, Spec
 from robots.world import Family
 
@@ -74,6 +75,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str  # of the weights
     family_arm: str | None = None  # the arm's name the user gave; None: the family's own
     ranges: dict[str, tuple[float, ...]] = {}  # of tasks, where they are not the family's own
+    objects: tuple[MeshObject, ...] = ()  # of a user, in the place of the family's own
 
 
 class _Header(msgspec.Struct):
@@ -152,7 +154,7 @@ def differences(trained: Contract, current: Contract) -> list[str]:
     """One readable line for every field in which two contracts differ."""
     lines: list[str] = []
     for name in Contract.__struct_fields__:
-        if name == "ranges":  # the family was made with them
+        if name in ("ranges", "objects"):  # the family was made with them
             continue
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))

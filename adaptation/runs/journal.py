@@ -20,12 +20,20 @@ import torch
 from torch import Tensor
 
 from adaptation.runs.files import sync_folder
-from policies.rl.replay import Replay
+from policies.method import Method
+from policies.rl.replay import LearnsFromReplay, Replay
 from robots.errors import DamagedError
 from robots.signals import Array
 
 SEGMENTS = 8  # of a full ring: at most an eighth of what is on disk has left the ring
 BYTES_PER_NUMBER = 4
+
+
+def acting_state(method: Method[Any]) -> dict[str, Any]:
+    """All of a method's state that acting and adapting need: it is without the replay."""
+    if isinstance(method, LearnsFromReplay):
+        return method.state_without_replay()
+    return method.state_dict()
 
 
 class SegmentMark(msgspec.Struct, frozen=True):

@@ -86,7 +86,7 @@ def check_needs(config: RunConfig) -> None:
         BadArgumentError: the message names the settings whose product is too large, and what fits.
     """
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    family = checkpoint.family_for(config.family, config.arm, settings)
+    family = checkpoint.family_for(config.family, config.arm, settings, config.objects)
     problem = problem_of(family)
     method = checkpoint.method_config(config.method, family, preset, settings)
     if not isinstance(method, MethodConfig):

@@ -95,6 +95,7 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     timing: Timing | None  # of the control loop; null in lockstep
     most_stale: int  # updates that the belief was behind, at most
     trace: Trace
+    object_name: str | None = None  # of a user's own object
 
 
 class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +176,9 @@ class Evaluation(Comparison, frozen=True, kw_only=True):
 
     split: str
     engine: str
+    objects: list[str] = []  # names of a user's, where the tasks had those instead of the run's own
+    # success rate of adapted in the last episode by the name of a user's object
+    by_object: dict[str, float] = {}
 
 
 class TrialResult(Comparison, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ class Run:
     def family(self) -> Family:
         """The family that the run is trained on, with its arm and the run's ranges."""
         c = self.config
-        return checkpoint.family_for(c.family, c.arm, c.settings)
+        return checkpoint.family_for(c.family, c.arm, c.settings, c.objects)
 
     @property
     def arm(self) -> str:

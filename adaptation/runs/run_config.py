@@ -11,6 +11,7 @@ from policies.presets import resolve_preset
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
 from robots.errors import BadArgumentError
+from robots.mesh_object import MeshObject
 from sim.engines import engine_for
 from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
@@ -39,6 +40,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # of the training's time, at most; an evaluation beyond it is left out, but never the last
     evaluation_share: Share = 0.05
     settings: dict[str, Any] = {}  # changes to the method's config; range.NAME: to its tasks' range
+    objects: tuple[MeshObject, ...] = ()  # of a user, in the place of the family's own
 
 
 def check_config(config: RunConfig) -> RunConfig:
@@ -52,7 +54,7 @@ def check_config(config: RunConfig) -> RunConfig:
         values[name] = convert(name, getattr(config, name), annotation)
     config = RunConfig(**values)
     preset, settings = resolve_preset(config.method, config.preset, config.settings)
-    family = checkpoint.family_for(config.family, config.arm, settings)
+    family = checkpoint.family_for(config.family, config.arm, settings, config.objects)
     method_config = checkpoint.method_config(config.method, family, preset, settings)
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
         _check_overlap(config.method, method_config)

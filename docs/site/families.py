@@ -16,7 +16,7 @@ from sim.randomization import Range, describe_allowed, parameters_of
 
 FOLDER = Path(__file__).parents[1] / "families"
 OVERVIEW = FOLDER.parent / "families.md"
-PICTURE_SIZE = (800, 450)  # pixels
+PICTURE_SIZE = (1280, 720)  # pixels
 PICTURE_QUALITY = 85  # of JPEG; a picture then takes 20 to 40 kB
 SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
 # A gap between sampled values that is wider than this share of their span divides a range in two.

@@ -78,10 +78,12 @@ def menu() -> list[Any]:
     api = [f"api/{name}.md" for name in PACKAGES]
     guides = [{title: uri} for title, uri in GUIDES.items()]
     evidence = [{title: uri} for title, uri in EVIDENCE.items()]
+    measured = {"Measured": "families/measured.md"}
+    suite = {"suite/DOMAIN-TASK": "families/suite.md"}
     return [
         {"Start": "index.md"},
         {"Guides": guides},
-        {"Families": ["families.md", *families, {"suite/DOMAIN-TASK": "families/suite.md"}]},
+        {"Families": ["families.md", measured, *families, suite]},
         {"Settings": ["settings/index.md", *settings]},
         {"Python": api},
         {"Evidence": evidence},

@@ -7,7 +7,9 @@ ARMS = Registry(
     "pliant.arms",
     {
         "panda": "robots.catalog.panda:PANDA",
+        "panda_hand": "robots.catalog.panda_hand:PANDA_HAND",
         "ur5e": "robots.catalog.ur5e:UR5E",
+        "ur5e_2f85": "robots.catalog.ur5e_2f85:UR5E_2F85",
         "viperx": "robots.catalog.viperx:VIPERX",
     },
 )

@@ -29,7 +29,7 @@ from sim.engines.bullet_drives import Drive, bullet_drive
 from sim.engines.bullet_refusals import require_carried
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_world import BulletWorld
-from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.engines.object_fields import ObjectFields
 from sim.scene_model import compile_scene
 
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
@@ -96,7 +96,7 @@ class BulletEngine:
         task = task.take(rows)
         values = {}
         if self.scene.objects:
-            values = {name: self._default(name, len(rows)) for name in OBJECT_FIELDS}
+            values = {name: self._default(name, len(rows)) for name in self._object_fields.names}
             self._object_fields.write(values, task)
         for row, i in enumerate(rows.tolist()):
             drive = self._drive_with_room(i)

@@ -85,7 +85,7 @@ def bullet_drive(body: Body) -> type[Drive]:
 
 @bullet_drive.register
 def _(body: ArmSpec) -> type[Drive]:
-    return Servos
+    return Servos if body.gripper is None else GrippingServos
 
 
 @bullet_drive.register
@@ -144,12 +144,16 @@ class Servos(Drive):
                 client.POSITION_CONTROL,
                 targetPositions=target.tolist(),
                 targetVelocities=setpoint.dq.tolist(),
-                forces=max_torque,
+                forces=self._forces(max_torque, target),
                 positionGains=[STIFFNESS * dt] * count,
                 velocityGains=[1.0] * count,
             )
             client.stepSimulation()
         self.tau = world.measure()
+
+    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
+        """What each servo may use in a substep, N·m, on its way to ``target`` (j,) rad."""
+        return max_torque
 
     def _needs_fine_steps(self, tick: float) -> bool:
         """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
@@ -177,6 +181,26 @@ class Servos(Drive):
         available = self.strength * world.scene.body.limits.tau
         torque = np.maximum(available - damping, 0.0)
         return list(torque.tolist())
+
+
+class GrippingServos(Servos):
+    """The servos of an arm with a gripper, whose motor presses with the force of its spring."""
+
+    LEAST_FORCE = 1.0  # N, close to the setpoint, to overcome the fingers' inertia
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """See ``Drive``."""
+        super().__init__(world, model)
+        self._grip_stiffness = float(model.actuator_gainprm[-1, 0])  # N/m
+
+    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
+        """The last one is the gripper's: stiffness times the distance to its setpoint."""
+        *of_arm, strongest = max_torque
+        world = self.world
+        (state,) = world.client.getJointStates(world.body, world.joints[-1:])
+        stretched = abs(float(target[-1]) - state[0])
+        pull = max(self._grip_stiffness * stretched, self.LEAST_FORCE)
+        return [*of_arm, min(pull, strongest)]
 
 
 class Motors(Drive):

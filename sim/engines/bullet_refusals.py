@@ -3,6 +3,7 @@
 import mujoco
 
 from robots.errors import BadArgumentError
+from sim.couplings import is_coupling
 from sim.engines.bullet_shapes import SUPPORTED
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -27,6 +28,8 @@ def _wholes(model: mujoco.MjModel) -> list[str]:
     """Parts of the model that are there or not."""
     found = []
     for i in range(model.neq):
+        if is_coupling(model, i):
+            continue
         name = model.equality(i).name
         found.append(f"the equality constraint {name!r}")
     for i in range(model.ntendon):

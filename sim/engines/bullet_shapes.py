@@ -9,6 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robots.meshes import write_obj
 from robots.signals import Array
 from sim.outlines import HIDDEN
 
@@ -130,16 +131,10 @@ def _mesh_files(model: mujoco.MjModel, geoms: list[int]) -> Iterator[list[str]]:
 def _as_obj(model: mujoco.MjModel, mesh: int) -> str:
     """A mesh in the format OBJ, of which Bullet takes the convex hull."""
     first = model.mesh_vertadr[mesh]
-    end = first + model.mesh_vertnum[mesh]
-    lines = []
-    for x, y, z in model.mesh_vert[first:end].tolist():
-        lines.append(f"v {x:.9g} {y:.9g} {z:.9g}\n")
+    vertices = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
     first = model.mesh_faceadr[mesh]
-    end = first + model.mesh_facenum[mesh]
-    faces = model.mesh_face[first:end] + 1  # the format counts from 1
-    for a, b, c in faces.tolist():
-        lines.append(f"f {a} {b} {c}\n")
-    return "".join(lines)
+    faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
+    return write_obj(vertices, faces)
 
 
 def rotated(vector: Array, quat: Array) -> Array:

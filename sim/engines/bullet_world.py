@@ -22,6 +22,7 @@ from sim.engines.bullet_contacts import (
     solid_frictions,
     touching_geoms,
 )
+from sim.engines.bullet_fingers import connect_followers, place_followers
 from sim.engines.bullet_free import FreeRoot
 from sim.engines.bullet_object import BulletObject
 from sim.engines.bullet_shapes import Client, make_fixed
@@ -93,6 +94,7 @@ class BulletWorld:
         tree = build_tree(self.client, self._model, root, self._solids, rotors)
         for body, link in tree.links.items():
             self.places[body] = (tree.body, link)
+        connect_followers(self.client, self._model, tree)
         return tree
 
     def _build_fixed(self) -> None:
@@ -124,6 +126,8 @@ class BulletWorld:
         if not found:
             raise BadArgumentError(f"PyBullet cannot measure the joints of {body.name}")
         tree = found[0]
+        self._tree = tree
+        self._numbers = scalar
         self.body = tree.body
         self.joints = [tree.joints[number] for number in scalar]
         self.reference = np.array([reference(model, number) for number in scalar])
@@ -204,6 +208,8 @@ class BulletWorld:
         rows = zip(self.joints, positions.tolist(), velocities.tolist(), strict=True)
         for joint, position, velocity in rows:
             reset_joint(self.body, joint, position, velocity)
+        by_number = dict(zip(self._numbers, positions.tolist(), strict=True))
+        place_followers(self.client, self._model, self._tree, by_number)
         self.measure()
 
     def measure(self) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
+from sim.couplings import place_followers
 from sim.engines.base import (
     count_ticks,
     is_registered,
@@ -30,7 +31,7 @@ from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
-from sim.engines.object_fields import OBJECT_FIELDS, ObjectFields
+from sim.engines.object_fields import ObjectFields
 from sim.ramps import BOX_FIELDS, SLOPES, box_geoms, write_ramps
 from sim.scene_model import body_model, compile_scene
 
@@ -94,7 +95,7 @@ class MujocoEngine:
         names = list(JOINT_FIELDS)
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
-            names += OBJECT_FIELDS
+            names += self._object_fields.names
         self._ramps = box_geoms(model)
         self._known_ramps = SLOPES if len(self._ramps) else ()
         if len(self._ramps):
@@ -144,6 +145,7 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
+        place_followers(self._model, self._signals.qpos)
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)

@@ -33,6 +33,7 @@ class SignalViews:
     """Views of every measurement, which MuJoCo updates in place.
 
     Attributes:
+        qpos: (n, nq) MuJoCo's positions.
         q: (n, j) positions of the root and driven joints.
         dq: (n, j) their velocities.
         views: every measured signal of the body by its name, ``q`` and ``dq`` too.
@@ -57,6 +58,7 @@ class SignalViews:
         qvel = batch.bind("qvel")
         time = batch.bind("time")
         n = len(time)
+        self.qpos: Array = qpos
         self.q: Array = qpos[:, columns.positions]
         self.dq: Array = qvel[:, columns.velocities]
         self.stage = NO_STAGE
@@ -68,8 +70,8 @@ class SignalViews:
         if self._has_sensor(TOOL_VELOCITY):
             self._bind_tool()
         self.objects: dict[str, ObjectMotion] = {}
-        for i, item in enumerate(scene.objects):
-            first = columns.positions.stop + 7 * i
+        for item in scene.objects:
+            first = int(model.joint(item.name).qposadr[0])
             self._bind_object(item, qpos[:, first : first + 7])
         if self._has_sensor(ROOT_ACCELERATION):
             self._bind_contacts()

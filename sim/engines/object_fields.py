@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from robots.scene import LooseObject, Scene
 from robots.signals import Array, Mask
 from robots.world import Task
+from sim.choice_model import choice_geoms
 from sim.contact_spring import contact_spring
 from sim.objects import Objects, Parts, describe
 from sim.scene_model import own_grounds, part_names
@@ -26,6 +27,7 @@ OBJECT_FIELDS = (
     "pair_friction",
     "pair_solref",
 )
+CHOICE_FIELDS = ("geom_type",)  # beside these, where a task chooses a mesh
 Ids = NDArray[np.int32]
 GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 
@@ -38,10 +40,16 @@ class ObjectIds:
     body: int
     geoms: Ids  # of its parts
     strikes: Mask  # (npair,) the pairs with the body that may strike it
+    # fields of the parts for every choice, (c, p, ...); empty without choices
+    choices: dict[str, Array]
 
 
 class ObjectFields:
-    """Writes the objects of tasks into fields of a scene's model. Axes: n tasks."""
+    """Writes the objects of tasks into fields of a scene's model. Axes: n tasks.
+
+    Attributes:
+        names: of the fields that it writes.
+    """
 
     def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
         """Find the scene's objects in its model."""
@@ -49,18 +57,23 @@ class ObjectFields:
         self._grounds = own_grounds(model)
         strikers = _striking_geoms(scene, model)
         self._ids = []
+        self.names: tuple[str, ...] = OBJECT_FIELDS
         for item in scene.objects:
             numbers = [model.geom(name).id for name in part_names(item)]
             geoms = np.array(numbers, dtype=np.int32)
             strikes = _pairs_between(self._pairs, geoms, strikers)
             body = model.body(item.name).id
-            self._ids.append(ObjectIds(item, body, geoms, strikes))
+            choices = {}
+            if item.kind == "meshes":
+                choices = choice_geoms(item, model, geoms)
+                self.names = OBJECT_FIELDS + CHOICE_FIELDS
+            self._ids.append(ObjectIds(item, body, geoms, strikes, choices))
 
     def write(self, values: dict[str, Array], task: Task) -> list[Objects]:
         """Overwrite the objects in model fields.
 
         Args:
-            values: each of ``OBJECT_FIELDS``, (n, ...); changed in place.
+            values: each of ``names``, (n, ...); changed in place.
             task: n rows.
 
         Returns:
@@ -73,7 +86,10 @@ class ObjectFields:
         sliding = values["geom_friction"][:, :, 0]  # (n, ngeom)
         for ids in self._ids:
             described = describe(ids.item, task)
-            _set_geoms(values, ids.geoms, described.parts)
+            if ids.choices:
+                _set_choice(values, ids, described.parameters["shape"])
+            else:
+                _set_geoms(values, ids.geoms, described.parts)
             _set_inertia(values, ids.body, described)
             _set_springs(values, ids.strikes, described.parameters)
             friction = described.parameters["friction"]
@@ -125,6 +141,13 @@ def _set_geoms(values: dict[str, Array], geoms: Ids, parts: Parts) -> None:
         values[name][:, geoms] = value
     bounds = values["geom_aabb"]  # center, half extent
     bounds[:, geoms, 3:] = half_extent
+
+
+def _set_choice(values: dict[str, Array], ids: ObjectIds, codes: Array) -> None:
+    """The meshes of the parts, their places and bounds; shape codes are (n,)."""
+    rows = codes.astype(np.int64)
+    for name, table in ids.choices.items():
+        values[name][:, ids.geoms] = table[rows]
 
 
 def _set_inertia(values: dict[str, Array], body: int, described: Objects) -> None:

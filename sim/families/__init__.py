@@ -45,6 +45,7 @@ FAMILIES = FamilyRegistry(
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
+        "lift": "sim.families.lift:Lift",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",
         "push": "sim.families.push:Push",

@@ -106,9 +106,13 @@ class Carry(BaseFamily):
 
         Raises:
             BadArgumentError: the arm's catalog entry has no reach zone, or one so low that the
-                heaviest payload would sag below the arm's tool box.
+                heaviest payload would sag below the arm's tool box; or the arm has a gripper.
         """
         zone = require_zone(arm, arm.reach_zone, "reach_zone")
+        if arm.gripper is not None:
+            raise BadArgumentError(
+                f"{arm.name!r} has a gripper; carry fixes its payload to an arm's own tool"
+            )
         self.zone = zone
         self.ready = zone.ready
         self.tolerance = TOLERANCE * zone.goal_radius

@@ -1,9 +1,12 @@
-"""Observations of an object on a table and of its target, for several families."""
+"""An object on a table and its target, for several families."""
 
 import numpy as np
 
+from robots.mesh_object import MeshObject
 from robots.signals import Array, ArrayLike, Signals
 from robots.world import Task
+from sim.families.base import BaseFamily
+from sim.outlines import SHAPES
 
 # Columns of the observation.
 OBJECT_X = 0
@@ -12,6 +15,25 @@ SIN_YAW = 2
 COS_YAW = 3
 TARGET_X = 4
 TARGET_Y = 5
+
+
+class ObjectOnTable(BaseFamily):
+    """Defaults of a family whose tasks choose the shape of an object on a table."""
+
+    own_objects: tuple[MeshObject, ...] = ()  # of a user, see ``sim.own_objects``; (): ``SHAPES``
+
+    def nearest_shapes(self, task: Task) -> Array:
+        """Shape codes (n,) that exist: an estimated one may lie between or beyond the shapes."""
+        last = len(self.own_objects or SHAPES) - 1
+        return task["object.shape"].round().clip(0, last)
+
+    def rest_heights(self, task: Task) -> Array:
+        """Heights of objects that lie on the table, (n, 1) m."""
+        if not self.own_objects:
+            return task.columns("object.size_z")
+        heights = np.array([item.rest_height for item in self.own_objects])
+        rows = self.nearest_shapes(task).astype(np.int64)
+        return heights[rows][:, None]
 
 
 def observe_object(signals: Signals) -> Array:

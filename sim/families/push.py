@@ -16,7 +16,7 @@ from robots.scene import TABLE, LooseObject, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
-from sim.families.base import BaseFamily, require_zone
+from sim.families.base import require_zone
 from sim.families.object_on_table import (
     COS_YAW,
     OBJECT_X,
@@ -24,12 +24,14 @@ from sim.families.object_on_table import (
     SIN_YAW,
     TARGET_X,
     TARGET_Y,
+    ObjectOnTable,
     distance_to_target,
     observe_object,
     target_on_table,
 )
 from sim.families.splits import checkerboard
 from sim.outlines import SHAPES
+from sim.own_objects import draw_objects
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform, values_at
 
 SPEED = 0.3  # m/s of a push, so slow that objects hardly slide on after the tool has stopped
@@ -84,7 +86,7 @@ PHYSICS = (
 )
 
 
-class Push(BaseFamily):
+class Push(ObjectOnTable):
     """One straight push per episode, in one decision, to a place and a yaw of zero.
 
     A trial has one object and one target; the object's place and yaw at the start are new in each
@@ -150,6 +152,18 @@ class Push(BaseFamily):
 
         Held-out objects combine halves of the ranges in ways that no training object does.
         """
+        if self.own_objects:
+            drawn = draw(self.parameters, rng, n, split)
+            drawn |= draw_objects(self.own_objects, rng, n, split)
+        else:
+            drawn = self._draw(rng, n, split)
+        drawn["marker.x"] = self.mark[0] + drawn["target.forward"]
+        drawn["marker.y"] = self.mark[1] + drawn["target.sideways"]
+        columns = np.stack([drawn[name] for name in self.task_names], -1)
+        return Task(self.task_names, columns, np.arange(n))
+
+    def _draw(self, rng: np.random.Generator, n: int, split: str) -> dict[str, Array]:
+        """All declared parameters by name, and the center of mass, (n,) each."""
         visible, physics = self.parameters[: len(VISIBLE)], self.parameters[len(VISIBLE) :]
         drawn = draw(visible, rng, n, split)
         share = checkerboard(rng, n, len(physics), split, fields=2)
@@ -159,10 +173,7 @@ class Push(BaseFamily):
         shorter = np.minimum(drawn["object.size_x"], drawn["object.size_y"])
         drawn["object.com_x"] = shorter * drawn["object.com_share_x"]
         drawn["object.com_y"] = shorter * drawn["object.com_share_y"]
-        drawn["marker.x"] = self.mark[0] + drawn["target.forward"]
-        drawn["marker.y"] = self.mark[1] + drawn["target.sideways"]
-        columns = np.stack([drawn[name] for name in self.task_names], -1)
-        return Task(self.task_names, columns, np.arange(n))
+        return drawn
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object near its mark, turned, and the tool behind it."""
@@ -174,10 +185,10 @@ class Push(BaseFamily):
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
         """The object at rest and the target, both where they were observed, and the tool behind.
 
-        An estimated shape may lie between or beyond the shapes: the nearest one is taken.
+        Of an estimated shape the nearest one is taken.
         """
         known = {
-            "object.shape": task["object.shape"].round().clip(0, len(SHAPES) - 1),
+            "object.shape": self.nearest_shapes(task),
             "marker.x": obs[:, TARGET_X],
             "marker.y": obs[:, TARGET_Y],
         }
@@ -188,7 +199,7 @@ class Push(BaseFamily):
 
     def _start_at(self, task: Task, place: Array, yaw: Array) -> Start:
         """Objects at places (n, 2) m with yaws (n,) rad, lying on the table."""
-        height = task.columns("object.size_z")
+        height = self.rest_heights(task)
         zero = np.zeros_like(yaw)
         quat = np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], -1)
         return Start(

@@ -14,18 +14,20 @@ from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
-from sim.families.base import BaseFamily, require_zone
+from sim.families.base import require_zone
 from sim.families.object_on_table import (
     OBJECT_X,
     OBJECT_Y,
     TARGET_X,
     TARGET_Y,
+    ObjectOnTable,
     distance_to_target,
     observe_object,
     target_on_table,
 )
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
+from sim.own_objects import draw_objects
 from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
 # An object with low friction and high restitution reaches the nearest target at 0.35 m/s; one with
@@ -95,7 +97,7 @@ ASIDE = Parameter(
 )
 
 
-class Slide(BaseFamily):
+class Slide(ObjectOnTable):
     """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
@@ -161,22 +163,30 @@ class Slide(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Objects and targets; held-out objects are slipperier or rougher and of new shapes."""
-        shape, *others = self.parameters
-        drawn = draw([shape], rng, n, split)
-        if heldout(split):
-            rng.random(n)  # not used: held-out tasks of a seed are those of earlier versions
-        drawn |= draw(others, rng, n, split)
+        if self.own_objects:
+            drawn = draw(self.parameters, rng, n, split)
+            drawn |= draw_objects(self.own_objects, rng, n, split)
+        else:
+            drawn = self._draw(rng, n, split)
         drawn["marker.x"] = self.mark[0] + drawn.pop("target.ahead")
         drawn["marker.y"] = self.mark[1] + drawn.pop("target.aside")
         values = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, values, np.arange(n))
+
+    def _draw(self, rng: np.random.Generator, n: int, split: str) -> dict[str, Array]:
+        """All declared parameters by name, (n,) each."""
+        shape, *others = self.parameters
+        drawn = draw([shape], rng, n, split)
+        if heldout(split):
+            rng.random(n)  # not used: held-out tasks of a seed are those of earlier versions
+        return drawn | draw(others, rng, n, split)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object at its mark with 1 mm of placement noise, the tool behind it."""
         n = len(task)
         offset = rng.normal(0, 1e-3, (n, 2))
         place = self.mark + offset
-        height = task.columns("object.size_z")
+        height = self.rest_heights(task)
         return Start(
             q=np.tile(self.ready, (n, 1)),
             object_pos=np.concatenate([place, height], 1),
@@ -186,18 +196,16 @@ class Slide(BaseFamily):
     def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
         """The object at rest and the target, both where they were observed, and the tool behind.
 
-        An estimated shape may lie between or beyond the shapes: the nearest one is taken.
+        Of an estimated shape the nearest one is taken.
         """
-        last_shape = len(SHAPES) - 1
-        nearest_shape = task["object.shape"].round().clip(0, last_shape)
         known = {
-            "object.shape": nearest_shape,
+            "object.shape": self.nearest_shapes(task),
             "marker.x": obs[:, TARGET_X],
             "marker.y": obs[:, TARGET_Y],
         }
         task = task.with_columns(known)
         place = obs[:, [OBJECT_X, OBJECT_Y]]
-        height = task.columns("object.size_z")
+        height = self.rest_heights(task)
         start = Start(
             q=np.tile(self.ready, (len(task), 1)),
             object_pos=np.concatenate([place, height], 1),

@@ -3,9 +3,11 @@
 import numpy as np
 
 from robots.appearance import Shape
+from robots.mesh_object import convex_parts
 from robots.meshes import Mesh
 from robots.scene import FLAT_OBJECT, LooseObject
 from sim import objects
+from sim.mesh_choices import chosen
 
 TABLE_SIZE = (2.4, 1.3, 0.7)  # m, its top just below z = 0
 TABLE_POSITION = (1.0, 0.0, -0.351)
@@ -19,8 +21,11 @@ def object_shapes(task: dict[str, float], item: LooseObject = FLAT_OBJECT) -> li
     """What an object of a task looks like, in its own frame."""
     if item.kind == "mesh":
         solid = objects.mesh_hull(item)
-        mesh = Mesh(solid.vertices, solid.faces)
-        return [Shape("mesh", (), link=0, pose=np.eye(4), color=OBJECT_COLOR, mesh=mesh)]
+        return [_mesh_shape(Mesh(solid.vertices, solid.faces))]
+    if item.kind == "meshes":
+        codes = np.array([task.get(f"{item.name}.shape", 0.0)])
+        (row,) = chosen(item.choices, codes)
+        return [_mesh_shape(part) for part in convex_parts(item.choices[row])]
     values = {}
     for name, default in objects.defaults(item).items():
         value = task.get(f"{item.name}.{name}", default)
@@ -38,6 +43,10 @@ def object_shapes(task: dict[str, float], item: LooseObject = FLAT_OBJECT) -> li
         shape = Shape(kind, size, link=0, pose=pose, color=OBJECT_COLOR)
         result.append(shape)
     return result
+
+
+def _mesh_shape(mesh: Mesh) -> Shape:
+    return Shape("mesh", (), link=0, pose=np.eye(4), color=OBJECT_COLOR, mesh=mesh)
 
 
 def _full_size(kind: str, size: list[float]) -> tuple[float, ...]:

@@ -9,13 +9,14 @@ from functools import singledispatch
 import mujoco
 import numpy as np
 
-from robots.appearance import Shape, shapes
+from robots.appearance import Shape, moving_joints, shapes
 from robots.arm import ArmSpec, Body, Walker
 from robots.meshes import Mesh
 from robots.mujoco_model import compile_model
 from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
+from sim.couplings import place_followers
 from sim.rendering.arm import (
     TABLE_COLOR,
     TABLE_POSITION,
@@ -104,6 +105,7 @@ class Stage:
     def place(self, clip: Clip, i: int) -> None:
         """Put everything where it was at the i-th moment of a clip."""
         self.data.qpos[self._addresses] = clip.q[i]
+        place_followers(self.model, self.data.qpos)
         if self._shows_object:
             self.data.mocap_pos[0] = clip.object_pos[i]
             self.data.mocap_quat[0] = clip.object_quat[i]
@@ -124,9 +126,10 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
     spec.compiler.discardvisual = False
     for geom in spec.geoms:
         geom.group = HIDDEN_GROUP
+    joints = moving_joints(body)
     for number, shape in enumerate(shapes(body)):
         is_moving = shape.link >= 0
-        link = spec.joint(body.joints[shape.link]).parent if is_moving else spec.worldbody
+        link = spec.joint(joints[shape.link]).parent if is_moving else spec.worldbody
         add_shape(spec, link, unlike(shape, number))
     table = np.eye(4)
     table[:3, 3] = TABLE_POSITION

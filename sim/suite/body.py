@@ -9,8 +9,8 @@ import numpy as np
 
 from robots.arm import Body, Limits
 from robots.bodies import Gate, make_gate
-from robots.safety import TorqueGate
 from robots.signals import Array, Setpoint, Signals, Spec
+from robots.torque_gate import TorqueGate
 from sim.engines.ideal import follows_setpoints
 from sim.families.gymnasium_bodies import torque_limits
 

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adaptation.jobs.play import play, set_values
+from adaptation.jobs.play import play, play_extremes, set_values
 from adaptation.jobs.train import train
 from adaptation.reporting.live_log import Follower, check_service
 from adaptation.runs.run import Run
@@ -44,6 +44,22 @@ def test_both_policies_are_shown_side_by_side_in_the_task_that_is_asked_for(
     assert len(result.success["adapted"]) == run.family.episodes
     picture = matplotlib.image.imread(tmp_path / "play.png")
     assert picture.shape[:2] == (SIZE[1], 2 * SIZE[0])
+
+
+def test_the_best_episode_is_shown_beside_the_worst(run: Run, tmp_path: Path) -> None:
+    result = play_extremes(run, tmp_path / "extremes.png", tasks=6, values={"goal.x": 0.5})
+    assert result.best.returns > result.worst.returns
+    assert result.best.task["goal.x"] == result.worst.task["goal.x"] == 0.5
+    assert result.best.task["goal.y"] != result.worst.task["goal.y"]
+    picture = matplotlib.image.imread(tmp_path / "extremes.png")
+    assert picture.shape[:2] == (SIZE[1], 2 * SIZE[0])
+    left, right = picture[:, : SIZE[0]], picture[:, SIZE[0] :]
+    assert not np.array_equal(left, right)
+
+
+def test_a_policy_that_a_run_does_not_have_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(BadArgumentError, match="no policy oracle; it has: adapted, no_adaptation"):
+        play_extremes(run, tmp_path / "extremes.png", "oracle")
 
 
 def task() -> Task:

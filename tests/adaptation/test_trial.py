@@ -24,9 +24,10 @@ from adaptation import cli
 from adaptation.belief_keeper import summarize
 from adaptation.jobs import arm_session, collection
 from adaptation.jobs import train as train_job
-from adaptation.jobs.arm_session import ArmSession, OperatorPlacer
+from adaptation.jobs.arm_session import ArmSession
 from adaptation.jobs.deploy import deploy
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
+from adaptation.jobs.placing import OperatorPlacer
 from adaptation.jobs.trial import NOT_PARKED, NOT_RECORDED, run_objects, run_trial, run_worker
 from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
 from adaptation.problem import problem_of

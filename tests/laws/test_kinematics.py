@@ -27,9 +27,12 @@ def arm(request: pytest.FixtureRequest) -> ArmSpec:
 
 
 def configurations(arm: ArmSpec, n: int = 100) -> Array:
-    """Joint positions (n, j) within the limits."""
+    """Joint positions (n, j) within the limits; a gripper is closed, as its masses assume."""
     rng = np.random.default_rng(0)
-    return rng.uniform(arm.limits.q_low, arm.limits.q_high, (n, len(arm.joints)))
+    q = rng.uniform(arm.limits.q_low, arm.limits.q_high, (n, len(arm.joints)))
+    if arm.gripper is not None:
+        q[:, -1] = arm.gripper.closed
+    return q
 
 
 def angle(a: Array, b: Array) -> Array:
@@ -58,7 +61,7 @@ def test_mujoco_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
     quat = []
     torque = []
     for row in q:
-        data.qpos[:] = row
+        data.qpos[: len(row)] = row
         mujoco.mj_forward(model, data)
         pos.append(data.body(arm.tool).xpos.copy())
         quat.append(data.body(arm.tool).xquat.copy())
@@ -72,7 +75,8 @@ def test_pybullet_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
     try:
         pybullet.setGravity(0, 0, -9.81)
         flags = pybullet.URDF_USE_INERTIA_FROM_FILE
-        with engine_urdf(arm).written() as path:
+        urdf = engine_urdf(arm)
+        with urdf.written() as path:
             body = pybullet.loadURDF(str(path), useFixedBase=True, flags=flags)
         joints = {}
         links = {}
@@ -89,8 +93,10 @@ def test_pybullet_agrees_on_pose_and_gravity(arm: ArmSpec) -> None:
             state = pybullet.getLinkState(body, links[arm.tool], computeForwardKinematics=True)
             pos.append(state[4])
             quat.append(np.roll(state[5], 1))
-            zero = [0.0] * len(row)
-            torque.append(pybullet.calculateInverseDynamics(body, row.tolist(), zero, zero))
+            others = [0.0] * len(urdf.followers)  # fingers that follow, closed
+            place = row.tolist() + others
+            zero = [0.0] * len(place)
+            torque.append(pybullet.calculateInverseDynamics(body, place, zero, zero))
     finally:
         pybullet.disconnect(client)
     assert_agreement(arm, q, np.array(pos), np.array(quat), np.array(torque), 1e-5)
@@ -104,7 +110,9 @@ def assert_agreement(
     our_pos, our_quat = kinematics.forward(q)
     assert np.linalg.norm(our_pos - pos, axis=-1).max() < tolerance
     assert angle(our_quat, quat).max() < 1e-4
-    error = kinematics.gravity(q) - torque
+    moving = len(arm.tool_joints)
+    torque = torque[:, :moving]
+    error = kinematics.gravity(q)[:, :moving] - torque
     assert np.abs(error).max() < 0.01 * np.abs(torque).max()
     assert (np.linalg.norm(error, axis=-1) < 0.01 * np.linalg.norm(torque, axis=-1)).all()
 
@@ -125,7 +133,9 @@ def test_the_jacobian_is_the_derivative_of_the_pose(arm: ArmSpec) -> None:
         assert np.allclose(angular, jacobian[:, 3:, j], atol=1e-4)
 
 
-def test_axes_may_point_anywhere(arm: ArmSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in ALL_ARMS if ALL_ARMS[name].gripper is None])
+def test_axes_may_point_anywhere(name: str, tmp_path: Path) -> None:
+    arm = ALL_ARMS[name]
     rng = np.random.default_rng(2)
 
     def random_axis(_: re.Match[str]) -> str:

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from robots.actions import JointTorque
 from robots.errors import BadArgumentError
-from robots.safety import TorqueGate
 from robots.signals import Array, Verdict
+from robots.torque_gate import TorqueGate
 from sim.families.cheetah import CHEETAH
 
 N = 3

@@ -8,8 +8,9 @@ from robots.bodies import make_gate, make_kinematics
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, UnknownNameError
 from robots.kinematics import Kinematics
-from robots.safety import SafetyGate, TorqueGate
+from robots.safety import SafetyGate
 from robots.signals import Signals, Spec
+from robots.torque_gate import TorqueGate
 from robots.world import Start, Task
 from sim.families.cheetah import CHEETAH
 from sim.families.point import POINT

@@ -14,10 +14,11 @@ from robots.kinematics import Kinematics
 from robots.motion import check_measured
 from robots.paths import BOX, FreeSpace, plan_path
 from robots.signals import Array
+from sim.families import arms_for
 from sim.families.reach import Reach
 
-STARTS = {name: Reach(ARMS[name]) for name in ARMS}
-CLEARANCE = {name: Clearance(Kinematics(ARMS[name])) for name in ARMS}
+STARTS = {name: Reach(ARMS[name]) for name in arms_for("reach")}
+CLEARANCE = {name: Clearance(Kinematics(ARMS[name])) for name in arms_for("reach")}
 SLEEP = np.array([0.0, -1.85, 1.55, 0.0, 0.8, 0.0])  # rad, of the maker's vx300s.yaml
 COUNT = 24
 DT = 0.01  # s

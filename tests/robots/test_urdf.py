@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 import pytest
 
-from robots.appearance import link_poses, shapes
+from robots.appearance import link_poses, moving_joints, shapes
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -40,7 +40,7 @@ def test_the_chain_carries_the_mass_of_all_links_but_the_base(arm: ArmSpec) -> N
 
 
 def test_joints_must_be_those_that_the_arm_names(arm: ArmSpec) -> None:
-    with pytest.raises(BadArgumentError, match=rf"{arm.name}.urdf: the joints .* names"):
+    with pytest.raises(BadArgumentError, match=rf"{arm.urdf.name}: the joints .* names"):
         Kinematics(replace(arm, joints=arm.joints[::-1]))
     with pytest.raises(BadArgumentError, match="there is no link 'no such link'; there are "):
         Kinematics(replace(arm, tool="no such link"))
@@ -69,11 +69,12 @@ def test_a_shape_of_another_kind_is_refused(arm: ArmSpec, tmp_path: Path) -> Non
 def test_shapes_belong_to_links_that_have_a_pose(arm: ArmSpec) -> None:
     q = np.stack([arm.home, arm.home])
     poses = link_poses(arm, q)
-    assert poses.shape == (2, 1 + len(arm.joints), 4, 4)
+    links = len(moving_joints(arm))
+    assert poses.shape == (2, 1 + links, 4, 4)
     np.testing.assert_array_equal(poses[:, 0], np.stack([np.eye(4), np.eye(4)]))
     visible = shapes(arm)
     sizes = {"sphere": 1, "cylinder": 2, "box": 3}
-    assert {shape.link for shape in visible} <= set(range(-1, len(arm.joints)))
+    assert {shape.link for shape in visible} <= set(range(-1, links))
     for shape in visible:
         assert len(shape.size) == sizes[shape.kind]
         assert all(0 <= value <= 1 for value in shape.color)

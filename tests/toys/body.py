@@ -8,9 +8,9 @@ import numpy as np
 from robots.actions import JointTorque
 from robots.arm import Body, Limits
 from robots.bodies import Gate, make_gate
-from robots.safety import TorqueGate
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec, Torque
+from robots.torque_gate import TorqueGate
 from robots.world import Start, Task
 from sim.engines.base import require_command
 from sim.engines.ideal import follows_setpoints

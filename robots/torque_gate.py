@@ -1,0 +1,45 @@
+"""The gate of bodies that are driven by torques. Axes: n bodies, j joints."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.arm import Limits
+from robots.safety import LIMITED, UNUSABLE, checked_target
+from robots.signals import Array, Mask, Setpoint, Torque
+
+
+class TorqueGate:
+    """Keeps joint torques within their limits; used like a ``SafetyGate``."""
+
+    def __init__(self, limits: Limits, n: int) -> None:
+        self.limits = limits
+        self._nan = np.full((n, len(limits.tau)), np.nan)
+
+    @property
+    def setpoint(self) -> Setpoint:
+        """NaN, (n, j): a torque-driven joint has no target position."""
+        return Setpoint(self._nan, self._nan, self._nan)
+
+    def reset(self, q: Array, mask: Mask | None = None) -> None:
+        """Do nothing: the limits of a torque do not depend on the past."""
+
+    def __call__(self, target: Array) -> tuple[Torque, NDArray[np.int64]]:
+        """Limit the torques ``target`` (n, j) N·m of one tick; rows that are not finite become 0.
+
+        Returns:
+            The torques (n, j) N·m and Verdict flags (n,).
+
+        Raises:
+            BadArgumentError: the target has another shape.
+        """
+        target = checked_target(target, self._nan.shape)
+        finite = np.isfinite(target).all(-1, keepdims=True)
+        requested = np.where(finite, target, 0.0)
+        limit = self.limits.tau
+        tau = np.clip(requested, -limit, limit)
+        changed = tau != requested
+        limited = changed.any(-1, keepdims=True)
+        dropped_flags = ~finite * UNUSABLE
+        limited_flags = limited * LIMITED
+        verdict = dropped_flags | limited_flags  # (n, 1)
+        return Torque(tau), verdict[:, 0]
