@@ -137,11 +137,11 @@ class Servos(Drive):
             # s until the tick ends; Bullet compares the target with the position before the substep
             remaining = substeps_left * dt
             target = setpoint.q - world.reference - remaining * setpoint.dq
-            self._pull(target, setpoint.dq, max_torque, dt)
+            self._move(target, setpoint.dq, max_torque, dt)
             client.stepSimulation()
         self.tau = world.measure()
 
-    def _pull(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
+    def _move(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
         """Let the servos pull toward ``target`` (j,) rad at ``velocity`` in a substep of dt s."""
         world = self.world
         client = world.client
@@ -197,9 +197,9 @@ class GrippingServos(Servos):
         self._grip_damping = -float(model.actuator_biasprm[-1, 2])  # N·s/m
         self._grip_speed = float(world.scene.body.limits.dq[-1])  # m/s
 
-    def _pull(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
+    def _move(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
         """As every servo, but the gripper has the force of its spring and damper, and its speed."""
-        super()._pull(target, velocity, max_torque, dt)
+        super()._move(target, velocity, max_torque, dt)
         world = self.world
         client = world.client
         finger = world.joints[-1]
