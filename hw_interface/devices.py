@@ -82,7 +82,11 @@ class TrackerKind(Protocol):
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """How to build the devices; sent to the control process, which builds and owns them."""
+    """How to build the devices; sent to the control process, which builds and owns them.
+
+    Raises:
+        BadArgumentError: the arm has a gripper, which the driver does not move.
+    """
 
     arm: ArmSpec
     scene: Scene
@@ -90,6 +94,14 @@ class DevicePlan:
     driver_options: dict[str, Any]
     tracker: TrackerKind | None = None
     tracker_options: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an arm that the driver moves in part only."""
+        gripper = self.arm.gripper
+        if gripper is not None and not self.driver.capabilities.gripper:
+            raise BadArgumentError(
+                f"the driver does not move the gripper {gripper.name} of {self.arm.name}"
+            )
 
     def build(self) -> Devices:
         """Build all devices; a simulated arm brings its own tracker and placer."""

@@ -24,6 +24,7 @@ class Capabilities:
     realtime: bool  # True: time passes by itself; False: in simulation, one tick per ``read``
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
+    gripper: bool = False  # whether it moves the gripper of an arm that has one
     torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
     # whether the arm's controller compensates gravity and load: a joint at rest is then at its
     # setpoint unless contact keeps it away; otherwise it sags below its setpoint

@@ -75,7 +75,9 @@ class Twin:
     """
 
     Options = TwinOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(dt=DT, realtime=False, wrench=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        dt=DT, realtime=False, wrench=True, gripper=True
+    )
 
     def __init__(self, arm: ArmSpec, scene: Scene, options: TwinOptions | None = None) -> None:
         """Prepare the scene of a family with the twin's own time step; ``connect`` builds it."""
