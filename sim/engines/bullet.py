@@ -70,7 +70,8 @@ class BulletEngine:
         require_support(self, scene)
         check_memory(n, available_memory())
         self._model = compile_scene(scene)
-        require_carried(self._model, bullet_drive(scene.body).rotors)
+        names = [item.name for item in scene.objects]
+        require_carried(self._model, bullet_drive(scene.body).rotors, names)
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)

@@ -148,7 +148,7 @@ class Servos(Drive):
                 positionGains=[STIFFNESS * dt] * count,
                 velocityGains=[1.0] * count,
             )
-            client.stepSimulation()
+            world.step()
         self.tau = world.measure()
 
     def _forces(self, max_torque: list[float], target: Array) -> list[float]:
@@ -243,5 +243,5 @@ class Motors(Drive):
                 client.TORQUE_CONTROL,
                 forces=total.tolist(),
             )
-            client.stepSimulation()
+            world.step()
             world.measure()

@@ -41,6 +41,7 @@ FAMILIES = FamilyRegistry(
         "cheetah_params": "sim.families.cheetah_params:CheetahParams",
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
+        "door": "sim.families.door:Door",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "lift": "sim.families.lift:Lift",
