@@ -30,13 +30,13 @@ TARGET = Parameter("target.angle", uniform(0.35, 0.8), "rad", "of the opened doo
 PHYSICS = (
     Parameter(
         "door.joint_y",
-        uniform(-0.085, -0.04, 0.04, 0.085),
+        uniform(-0.09, -0.02, 0.02, 0.09),
         "m",
         "of the hinge from the middle of the panel: negative on the right",
         (-0.1, 0.1),
     ),
     Parameter(
-        "door.joint_friction", log_uniform(0.02, 0.2), "N·m", "dry friction of the hinge", (0, 0.5)
+        "door.joint_friction", log_uniform(0.01, 0.2), "N·m", "dry friction of the hinge", (0, 0.5)
     ),
     Parameter(
         "door.joint_damping", log_uniform(0.003, 0.03), "N·m·s/rad", "of the hinge", (0, 0.1)
