@@ -38,8 +38,8 @@ def play(family: Door, engine: str, task: Task, action: Array) -> tuple[Array, A
 
 def values(family: Door, engine: str, task: Task, actions: Array) -> Array:
     """Returns (n, k) of k pushes at each of n doors; actions are (n, k, 3)."""
-    columns = [play(family, engine, task, actions[:, number])[0] for number in range(len(actions[0]))]
-    return np.stack(columns, 1)
+    pushes = actions.swapaxes(0, 1)
+    return np.stack([play(family, engine, task, push)[0] for push in pushes], 1)
 
 
 def best_of(actions: Array, returns: Array) -> Array:
@@ -80,7 +80,7 @@ def main() -> None:
         for split in SPLITS:
             rng = np.random.default_rng(SPLITS.index(split))
             task = family.sample(rng, options.doors, split)
-            task = task.with_columns({"target.angle": np.full(options.doors, ANGLE)})
+            task = task.with_columns({"marker.angle": np.full(options.doors, ANGLE)})
             cells = []
             for action in search(family, engine, task, rng):
                 returns, success = play(family, engine, task, action)

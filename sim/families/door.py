@@ -69,7 +69,7 @@ class Door(BaseFamily):
         "door.joint_friction",
         "door.joint_damping",
         "door.mass",
-        "target.angle",
+        "marker.angle",
     )
     parameters = (TARGET, *PHYSICS)
     tolerance = np.radians(5)  # rad, a door this close to its target angle is at it
@@ -123,7 +123,7 @@ class Door(BaseFamily):
 
     def marker(self, task: Task) -> Array:
         """A point on a line from the middle of the closed door, turned as far as it is to open."""
-        angle = task["target.angle"]
+        angle = task["marker.angle"]
         zero = np.zeros_like(angle)
         shift = MARKER * np.stack([np.sin(angle), np.cos(angle), zero], -1)
         return self.place + shift
