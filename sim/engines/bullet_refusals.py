@@ -11,9 +11,7 @@ from sim.engines.bullet_shapes import SUPPORTED
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
-def require_carried(
-    model: mujoco.MjModel, rotors: bool, objects: Collection[str] = ()
-) -> None:
+def require_carried(model: mujoco.MjModel, rotors: bool, objects: Collection[str] = ()) -> None:
     """Check that PyBullet can simulate a model.
 
     Args:

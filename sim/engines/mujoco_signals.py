@@ -104,7 +104,7 @@ class SignalViews:
 
     @property
     def has_joints(self) -> bool:
-        """Whether an object is on a joint: its pose is older than the state until it is computed."""
+        """Whether an object is on a joint: its pose is old until it is computed from the state."""
         return bool(self._joints)
 
     def place(self, name: str, pose: Pose, rows: Indices) -> None:

@@ -25,7 +25,7 @@ PANEL = (0.01, 0.1, 0.025)  # m, half extents along x, y and z
 MOST_OPEN = 1.5  # rad, to either side: the stops of the hinge
 MARKER = 0.15  # m, from the middle of the closed door to the marker that shows the target angle
 
-TARGET = Parameter("target.angle", uniform(0.35, 0.8), "rad", "of the opened door", (0.1, 1.2))
+TARGET = Parameter("marker.angle", uniform(0.35, 0.8), "rad", "of the opened door", (0.1, 1.2))
 # The physics of a door; held-out doors have other combinations of halves of these ranges.
 PHYSICS = (
     Parameter(
@@ -113,7 +113,7 @@ class Door(BaseFamily):
         target, *physics = self.parameters
         drawn = draw([target], rng, n, split)
         share = checkerboard(rng, n, len(physics), split, fields=2)
-        columns = [values_at(physics, share), drawn["target.angle"][:, None]]
+        columns = [values_at(physics, share), drawn["marker.angle"][:, None]]
         return Task(self.task_names, np.concatenate(columns, 1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

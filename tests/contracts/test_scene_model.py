@@ -22,7 +22,7 @@ from sim.engines.bullet import BulletEngine, connect
 from sim.engines.bullet_contacts import geom_contacts, solid_contacts, touching_geoms
 from sim.engines.bullet_drives import bullet_drive
 from sim.engines.bullet_shapes import Client
-from sim.engines.bullet_trees import BASE, Tree, build_tree, roots
+from sim.engines.bullet_trees import build_tree, roots
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.mujoco import MujocoEngine
 from sim.engines.object_fields import ObjectFields
