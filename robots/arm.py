@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,6 +15,16 @@ from robots.zones import LiftZone, PushZone, ReachZone, StrikeZone
 PER_JOINT = ("q_low", "q_high", "dq", "ddq", "jerk", "tau")
 SERVOS = ("stiffness", "damping", "armature")  # numbers of an arm for each joint
 SIGNED = ("q_low", "q_high", "tool_box")  # the only limits that may be zero or negative
+
+
+def fill_in(what: str) -> NoReturn:
+    """Stands in a new arm's catalog entry for a number that its model does not have.
+
+    Raises:
+        BadArgumentError: always. The entry cannot be imported, and so the arm cannot move, until a
+            number has been written in every place of this.
+    """
+    raise BadArgumentError(f"the catalog entry of this arm is not filled in: {what}")
 
 
 @dataclass(frozen=True)

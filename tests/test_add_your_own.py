@@ -114,7 +114,7 @@ def test_a_package_of_ones_own_needs_no_line_in_pliant(tmp_path: Path) -> None:
             consoles += 1
         elif block.path is not None and not block.path.startswith("policies/"):
             place.write(block.path, block.text)
-    assert consoles == 8
+    assert consoles == 9
     assert before == {path: path.stat().st_mtime_ns for path in ROOT.glob("*/**/__init__.py")}
     assert_clean(place, "my_lab")
 

@@ -36,6 +36,7 @@ OPENS: dict[str, str | None] = {
     "view": "view point --out {}/point.png",
     "recover": "recover {}",
     "play": "play {}",
+    "arm": "arm add crane --model {}",
     "move": None,
     "park": None,
     "emulate": "emulate dynamixel --arm viperx --seconds 0.1 --calibration {}",

@@ -21,6 +21,7 @@ COMMANDS = Registry(
         "families": "adaptation.commands.families:Families",
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
+        "arm": "adaptation.commands.adding:Arm",
         "move": "adaptation.commands.moving:Move",
         "park": "adaptation.commands.moving:Park",
         "report": "adaptation.commands.evaluation:Report",

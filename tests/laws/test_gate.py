@@ -21,8 +21,7 @@ from robots.signals import Array, Setpoint, Verdict
 from robots.tool_box import PROMISE
 
 TICKS = (0.001, 0.002, 0.01)
-# rad, where the outstretched arm points forward; of the others about as far forward as it goes
-SHOULDER = {"ur5e": 0.0}
+FAR_END = {"fr3": 0.75}  # m, x of the low box; of the others 0.62
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
 
 
@@ -34,7 +33,8 @@ def arm(request: pytest.FixtureRequest) -> ArmSpec:
 @pytest.fixture
 def low_box(arm: ArmSpec) -> Limits:
     """The arm's limits with a low, flat tool box; skips an arm that cannot work there."""
-    box = np.array([[0.25, 0.62], [-0.15, 0.15], [0.02, 0.2]])
+    far_end = FAR_END.get(arm.name, 0.62)
+    box = np.array([[0.25, far_end], [-0.15, 0.15], [0.02, 0.2]])
     low, high = box.T
     arm_low, arm_high = arm.limits.tool_box.T
     home = Kinematics(arm).position(arm.home[None])[0]
@@ -48,6 +48,12 @@ def low_box(arm: ArmSpec) -> Limits:
 def middle_of(arm: ArmSpec) -> Array:
     """Joint positions (j,) in the middle of their range."""
     return (arm.limits.q_low + arm.limits.q_high) / 2
+
+
+def configurations(arm: ArmSpec, n: int) -> Array:
+    """Joint positions (n, j) anywhere within the limits."""
+    rng = np.random.default_rng(0)
+    return rng.uniform(arm.limits.q_low, arm.limits.q_high, (n, len(arm.joints)))
 
 
 def run(gate: SafetyGate, requests: Array) -> tuple[list[Array], Array]:
@@ -194,6 +200,8 @@ def test_a_batch_equals_its_rows(arm: ArmSpec) -> None:
 @pytest.mark.parametrize("map_kind", ["tool", "joint"])
 def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map_kind: str) -> None:
     """In a low box, where the arm is folded and its joints are near their limits as well."""
+    if dt == min(TICKS) and arm.name not in DRIVER_TICKS:
+        pytest.skip("the shortest tick takes seconds; it is tried on the arms that have a driver")
     kinematics = Kinematics(arm)
     rng = np.random.default_rng(1)
     n = 48
@@ -238,10 +246,10 @@ def test_without_its_limit_the_tool_would_be_far_too_fast(arm: ArmSpec) -> None:
     """And with it a fast request is slowed down to the limit, without stops."""
     kinematics = Kinematics(arm)
     limits = arm.limits
-    outstretched = np.zeros(len(arm.joints))
+    anywhere = configurations(arm, 5000)
+    reach = np.linalg.norm(kinematics.position(anywhere)[:, :2], axis=1)
+    outstretched = anywhere[reach.argmax()]
     outstretched[0] = limits.q_low[0]
-    outstretched[1] = SHOULDER.get(arm.name, 1.2)
-    outstretched = np.clip(outstretched, limits.q_low, limits.q_high)
     request = np.zeros((1, len(arm.joints)))
     request[0, :2] = limits.dq[0], -0.3 * limits.dq[1]
     everywhere = replace(limits, tool_box=np.array([[-2.0, 2.0]] * 3))
@@ -262,11 +270,12 @@ def tool_speeds(kinematics: Kinematics, q: Array, dt: float) -> Array:
 
 
 @pytest.mark.parametrize("aim", ["position", "box", "tool speed"])
-def test_a_search_for_a_broken_limit_finds_none(arm: ArmSpec, aim: str) -> None:
+@pytest.mark.parametrize("name", list(DRIVER_TICKS))  # a search takes long; the gate is the same
+def test_a_search_for_a_broken_limit_finds_none(name: str, aim: str) -> None:
     """A short search; ``benchmarks/gate_search.py`` is the long one."""
+    arm = ARMS[name]
     kinematics = Kinematics(arm)
-    dt = DRIVER_TICKS.get(arm.name, 0.002)
-    gate = SafetyGate(arm.limits, dt, 64, kinematics)
+    gate = SafetyGate(arm.limits, DRIVER_TICKS[name], 64, kinematics)
     excess = search(gate, kinematics, aim, generations=8, n=64, seed=0)
     assert excess["position"] < 1e-9
     assert excess["velocity"] < 1e-6
@@ -381,12 +390,13 @@ def test_a_strike_keeps_its_height_and_line(arm: ArmSpec, low_box: Limits) -> No
     trace = np.array(positions)
     speed = np.array(speeds)
     after_the_peak = speed[speed.argmax() :]
-    assert speed.max() > 0.9
+    assert speed.max() > 0.8
     assert (np.diff(after_the_peak) < 0.01).all(), "it brakes once and does not chatter"
     assert not flags & int(Verdict.HELD), "the gate slows down in time, and never stops the arm"
     assert np.abs(trace[:, 1] - home[1]).max() < 1e-3
     assert np.abs(trace[:, 2] - home[2]).max() < 3e-3
-    assert 0.6 < trace[-1, 0] < 0.62
+    far_end = low_box.tool_box[0, 1]
+    assert far_end - 0.02 < trace[-1, 0] < far_end
 
 
 def test_a_planned_move_ends_at_rest_at_its_goal(arm: ArmSpec) -> None:
@@ -487,18 +497,21 @@ def test_a_tool_outside_its_box_comes_back_and_never_goes_further_out(
     rng = np.random.default_rng(6)
     n = 32
     home = kinematics.position(arm.home[None])[0]
-    center = home + side * np.array([0.12, 0.10, 0.08])
-    box = np.stack([center - 0.06, center + 0.06], 1)
+    length = np.ptp(arm.limits.tool_box, axis=1).min()
+    size = min(1.0, length / 0.5)  # smaller for an arm that works in less than half a meter
+    half = 0.06 * size
+    center = home + side * size * np.array([0.12, 0.10, 0.08])
+    box = np.stack([center - half, center + half], 1)
     gate = SafetyGate(replace(arm.limits, tool_box=box), 0.002, n, kinematics)
     gate.reset(np.tile(arm.home, (n, 1)))
-    outside = np.abs(home - center) - 0.06  # (3,) m, along each axis
+    outside = np.abs(home - center) - half  # (3,) m, along each axis
     allowed = np.maximum(outside, 0.0)
     for _ in range(30):
         request = rng.uniform(-2, 2, (n, len(arm.joints))) * arm.limits.dq
         for _ in range(25):
             setpoint, _ = gate(request)
             pos = kinematics.position(setpoint.q)
-            outside = np.abs(pos - center) - 0.06
+            outside = np.abs(pos - center) - half
             assert (outside < allowed + 1e-9).all()
     assert (outside.max(1) < 0.01).any(), "and it can come back"
 

@@ -140,7 +140,7 @@ def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
 def test_a_family_with_a_body_of_its_own_takes_no_arm() -> None:
     with pytest.raises(BadArgumentError, match="point takes no arm"):
         make_family("point", "panda")
-    with pytest.raises(UnknownNameError, match="no arm named 'hand'; there are: panda"):
+    with pytest.raises(UnknownNameError, match=r"no arm named 'hand'; there are: .*panda"):
         make_family("reach", "hand")
 
 

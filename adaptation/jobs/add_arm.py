@@ -1,0 +1,127 @@
+"""A new arm from a URDF: its folder, with the model, a catalog entry to fill in, and a picture."""
+
+import keyword
+import shutil
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from adaptation.runs.records import NewArm
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.meshes import find_mesh
+from robots.new_arm import MISSING, read_new_arm, write_entry
+from robots.scene import Scene
+from robots.urdf_elements import errors_about, required_attribute
+from sim.rendering import Clip, Image, write_picture
+from sim.rendering.render import draw
+
+MESHES = "meshes"  # the folder of the arm's meshes
+MATERIALS = ".mtl"  # of an OBJ file: its colors
+
+
+def add_arm(name: str, model: Path, tool: str | None, package: Path) -> NewArm:
+    """Write a new arm's folder.
+
+    Args:
+        name: of the arm, its folder and, in capitals, its constant.
+        model: its URDF.
+        tool: name of the link whose frame is the tool frame; None: the last link of the arm.
+        package: the folder in which the arm's folder is made.
+
+    Returns:
+        What was written, and what the user has to fill in.
+
+    Raises:
+        BadArgumentError: the name is taken or cannot be a module's, the folder exists or cannot be
+            made, or the model cannot be used: see ``read_new_arm``.
+    """
+    folder = package / name
+    _check_place(name, folder, package)
+    arm = read_new_arm(name, model, tool)
+    with TemporaryDirectory(prefix=f".{name}-", dir=package) as temporary:
+        new = Path(temporary) / name
+        new.mkdir()
+        copy = new / f"{name}.urdf"
+        _copy_model(model, copy)
+        arm = replace(arm, urdf=copy)
+        (new / "__init__.py").write_text(write_entry(arm), encoding="utf-8")
+        write_picture(new / f"{name}.jpg", _picture(arm))
+        new.rename(folder)
+    files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    return NewArm(
+        arm=name,
+        joints=list(arm.joints),
+        tool=arm.tool,
+        files=files,
+        missing=dict(MISSING),
+        entry_point=f'{name} = "{_module(folder)}:{name.upper()}"',
+    )
+
+
+def _check_place(name: str, folder: Path, package: Path) -> None:
+    """Refuse a name or a folder that cannot be the arm's."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise BadArgumentError(f"{name!r} cannot be the name of a Python module, as an arm's is")
+    if name in ARMS:
+        raise BadArgumentError(f"there is an arm named {name!r} already")
+    if folder.exists():
+        raise BadArgumentError(f"{folder} exists already")
+    if not package.is_dir():
+        raise BadArgumentError(f"there is no folder {package}")
+
+
+def _copy_model(model: Path, copy: Path) -> None:
+    """Copy a URDF with its meshes, which it then names by their place beside it."""
+    tree = ElementTree.parse(model)
+    copied: dict[Path, str] = {}
+    with errors_about(str(model)):
+        for mesh in tree.iter("mesh"):
+            source = find_mesh(required_attribute(mesh, "filename"), model)
+            if source not in copied:
+                copied[source] = f"{MESHES}/{len(copied)}_{source.name}"
+                _copy_mesh(source, copy.parent / copied[source])
+            mesh.attrib["filename"] = copied[source]
+    if copied:
+        tree.write(copy, encoding="utf-8", xml_declaration=True)
+    else:
+        shutil.copyfile(model, copy)  # with its comments
+
+
+def _copy_mesh(source: Path, copy: Path) -> None:
+    """Copy the file of a mesh, and the colors of an OBJ file that are named as it is."""
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, copy)
+    materials = source.with_suffix(MATERIALS)
+    if materials.is_file():
+        shutil.copyfile(materials, copy.parent / materials.name)
+
+
+def _picture(arm: ArmSpec) -> Image:
+    """The arm in its home pose, (h, w, 3)."""
+    nowhere = np.full((1, 3), np.nan)
+    clip = Clip(
+        title=arm.name,
+        task={},
+        t=np.zeros(1),
+        q=arm.home[None],
+        object_pos=nowhere,
+        object_quat=np.full((1, 4), np.nan),
+        marker=nowhere[0],
+    )
+    (image,) = draw(Scene(arm), clip, clip.t)
+    return image
+
+
+def _module(folder: Path) -> str:
+    """The name by which Python imports a folder: packages around it come first."""
+    folder = folder.resolve()
+    names = [folder.name]
+    while (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+        names.insert(0, folder.name)
+    return ".".join(names)
