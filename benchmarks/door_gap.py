@@ -20,10 +20,10 @@ from sim.families.splits import SPLITS
 from sim.vec_world import VecWorld
 
 COMMON = 32  # pushes that are tried at every door
-ROUNDS = 3  # of refinement of each door's best push
+ROUNDS = 5  # of refinement of each door's best push
 CANDIDATES = 8  # pushes of a round, for each door
-SPREAD = 0.12  # of the candidates of the first round, in a normalized action
-SHRINKS = 0.5  # their spread from round to round
+SPREAD = 0.15  # of the candidates of the first round, in a normalized action
+SHRINKS = 0.6  # their spread from round to round
 ANGLE = np.radians(33)  # the target of all doors: a push for all must not have to suit several
 
 
