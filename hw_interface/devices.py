@@ -36,6 +36,18 @@ def check_one_object(scene: Scene) -> None:
         )
 
 
+def check_scene(scene: Scene, capabilities: Capabilities) -> None:
+    """Refuse a scene that an arm cannot handle, or cannot feel as its family observes it.
+
+    Raises:
+        BadArgumentError: see ``check_one_object``; also if the scene's wrench is measured, and the
+            driver measures none.
+    """
+    check_one_object(scene)
+    if scene.measures_wrench and not capabilities.wrench:
+        raise BadArgumentError("the task needs the force at the tool, which the driver lacks")
+
+
 def check_tracker(scene: Scene, tracker: object | None) -> None:
     """Refuse an arm that cannot see what its family observes.
 
@@ -106,10 +118,10 @@ class DevicePlan:
         """Refuse objects that cannot be placed or seen, and devices that a simulated arm has.
 
         Raises:
-            BadArgumentError: it is such a device, there is no placer or no tracker, or there are
-                several objects.
+            BadArgumentError: it is such a device, there is no placer or no tracker, there are
+                several objects, or the driver lacks the force at the tool.
         """
-        check_one_object(self.scene)
+        check_scene(self.scene, self.driver.capabilities)
         if self.driver.capabilities.realtime:
             if self.scene.objects and placer is None:
                 raise BadArgumentError("the driver cannot place an object: give a placer")

@@ -39,6 +39,7 @@ def published_signals(
         marker=marker,
         stamp=np.array([stamp]),
         objects={item.name: motion for item in scene.objects},
+        wrench=state["wrench"][None] if scene.measures_wrench else None,
     )
 
 

@@ -32,7 +32,17 @@ FIXTURE_SIZES = {
     "height_field": 2,  # half extents of its grid in x and y
 }
 # Prefixes that a task's parameters use for other things; no object may have such a name.
-RESERVED = ("actuator", "body", "disturbance", "geom", "goal", "joint", "marker", "target")
+RESERVED = (
+    "actuator",
+    "body",
+    "disturbance",
+    "fixture",
+    "geom",
+    "goal",
+    "joint",
+    "marker",
+    "target",
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,9 @@ class LooseObject:
 class Fixture:
     """A solid that does not move, such as a table, a wall or a slope.
 
+    A task's ``fixture.NAME.x``, ``.y`` or ``.z`` replaces a coordinate of its position, and
+    ``fixture.friction`` the friction of all fixtures that the body touches.
+
     Raises:
         BadArgumentError: a number is impossible, the kind does not exist, or heights are missing.
     """
@@ -173,6 +186,7 @@ class Scene:
     timestep: float = 0.002  # s of one physics substep
     # s of a substep during a blow of the tool on an object, to resolve it; None: as always
     contact_timestep: float | None = None
+    measures_wrench: bool = False  # whether ``Signals.wrench`` is measured, for an arm
 
     def __post_init__(self) -> None:
         """Check names and time steps; see the class."""

@@ -142,6 +142,9 @@ class Signals:
     # (n, b, 6) N·m and N, what contacts exert on each of b bodies in this state: torque and force
     # in the world's axes, at the walker's center of mass (MuJoCo's cfrc_ext)
     contact_forces: Array | None = None
+    # (n, 6) N and N·m, force and torque of the tool on what it touches, as in ``JointState``; None
+    # unless the scene asks for it (``Scene.measures_wrench``)
+    wrench: Array | None = None
 
     def __len__(self) -> int:
         return len(self.stamp)

@@ -23,7 +23,7 @@ class Task:
     """n tasks as data: the parameters that differ between worlds.
 
     A parameter's name is dotted, and its first part says what uses it: an object's name, ``joint``,
-    ``actuator``, ``body`` and ``geom`` are physics, written into the engine's model;
+    ``actuator``, ``body``, ``geom`` and ``fixture`` are physics, written into the engine's model;
     ``disturbance`` is applied between policy and engine (noise, delay); ``goal`` and ``marker`` are
     read by the family only. On an arm the physics are unknown: NaN.
     """

@@ -1,8 +1,8 @@
-"""An arm with low servo gains, viscous friction in its joints and a payload at its tool.
+"""A soft arm with a payload at its tool.
 
-The weight of the arm itself is compensated, as always in training; the weight of the payload is
-not. The payload consists of two parts, on either side of the tool along a horizontal line away from
-the base. Their masses determine the payload's mass and center of mass.
+The weight of the arm itself is compensated; the weight of the payload is not. The payload consists
+of two parts, on either side of the tool along a horizontal line away from the base. Their masses
+determine the payload's mass and center of mass.
 """
 
 from dataclasses import dataclass, fields
@@ -13,31 +13,23 @@ import numpy as np
 from robots.arm import ArmSpec
 from robots.kinematics import GRAVITY, Kinematics
 from robots.signals import Array
-from sim.engines.ideal import follows_setpoints
 from sim.scene_model import body_model
+from sim.soft_arm import SoftArm, soften
 
 # The payload's parts by name, and how far they are from the tool, away from the base, m.
 PARTS = {"payload_front": 0.1, "payload_back": -0.1}
 MAX_OFFSET = 0.099  # m, of the center of mass from the tool: both parts have some mass
 INERTIA = 4e-4  # kg·m² about a part's own center, as of a cube of 1 kg and 5 cm
 
-# All ours. Joints of a Panda have 120 to 218 N·m/rad; Franka's own example of impedance control,
-# libfranka's joint_impedance_control.cpp, has 600 in the shoulder and 50 in the last joint.
-STIFFNESS = 2.5  # 1/rad, of all joints, as a share of the strongest joint's torque limit
-MOST_STIFFNESS = 10.0  # 1/rad, as a share of a joint's own torque limit
-DAMPING_TIME = 0.3  # s, damping over stiffness: a loaded arm hardly overshoots
-FRICTION_TIME = 0.02  # s, viscous friction over stiffness: a joint lags by that times its speed
-
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedArm(ArmSpec):
-    """An arm whose joints have viscous friction, and whose tool carries a payload.
+class LoadedArm(SoftArm):
+    """A soft arm whose tool carries a payload.
 
-    Names of its physics in a task, beside those of every arm: ``body.PART.mass_scale``, a factor of
-    the mass of each of ``PARTS``, and ``joint.damping_scale``, a factor of the friction.
+    Names of its physics in a task, beside those of every soft arm: ``body.PART.mass_scale``, a
+    factor of the mass of each of ``PARTS``.
     """
 
-    friction: Array  # (j,) N·m·s/rad or N·s/m
     part_mass: float  # kg, of each of ``PARTS`` unless a task says otherwise
     payload_axis: Array  # (3,) unit vector in the tool's frame, on which ``PARTS`` lie
 
@@ -51,15 +43,10 @@ def load_arm(arm: ArmSpec, mass: float, posture: Array) -> LoadedArm:
         posture: (j,) rad, in which the payload's parts are beside the tool in a horizontal line
             away from the base: there the center of mass changes the torques most.
     """
-    torque = arm.limits.tau
-    stiffness = np.minimum(STIFFNESS * torque.max(), MOST_STIFFNESS * torque)
-    numbers = {field.name: getattr(arm, field.name) for field in fields(arm)}
-    numbers["stiffness"] = stiffness
-    numbers["damping"] = DAMPING_TIME * stiffness
-    friction = FRICTION_TIME * stiffness
+    soft = soften(arm)
+    numbers = {field.name: getattr(soft, field.name) for field in fields(soft)}
     return LoadedArm(
         **numbers,
-        friction=friction,
         part_mass=mass / len(PARTS),
         payload_axis=_outward_axis(arm, posture),
     )
@@ -147,11 +134,9 @@ def mass_scales(arm: LoadedArm, mass: Array, center: Array) -> Array:
 
 @body_model.register
 def _(body: LoadedArm) -> mujoco.MjSpec:
-    """The arm's model, with friction in its joints and a payload without gravity compensation."""
-    model_of_arm = body_model.dispatch(ArmSpec)
+    """The soft arm's model, and a payload without gravity compensation."""
+    model_of_arm = body_model.dispatch(SoftArm)
     spec: mujoco.MjSpec = model_of_arm(body)
-    for name, friction in zip(body.joints, body.friction.tolist(), strict=True):
-        spec.joint(name).damping[0] = friction
     tool = spec.body(body.tool)
     for name, distance in PARTS.items():
         place = distance * body.payload_axis
@@ -161,9 +146,3 @@ def _(body: LoadedArm) -> mujoco.MjSpec:
         part.inertia = [INERTIA] * 3
         part.explicitinertial = True
     return spec
-
-
-@follows_setpoints.register
-def _(body: LoadedArm) -> bool:
-    """False: without physics the arm would neither sag nor lag."""
-    return False

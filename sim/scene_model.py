@@ -24,6 +24,7 @@ GRIP_IMPRATIO = 20.0
 COUPLING_IMPEDANCE = (0.999, 0.9999)
 
 TOOL_VELOCITY = "tool_vel"  # sensor at the tool's frame; a model without it has no tool
+TOOL_ACCELERATION = "tool_acceleration"  # sensor; a model with it measures the tool's wrench
 ROOT_ACCELERATION = "root_acceleration"  # sensor; a model with it has a center of mass and contacts
 
 
@@ -60,6 +61,8 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
         if item.joint is not None:
             touched = [name for name in others if name not in fixtures]
         others += add_object(spec, item, touched)
+    if scene.measures_wrench:
+        _add_wrench(spec)
     return spec
 
 
@@ -177,3 +180,17 @@ def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
     for i, geom in enumerate(spec.geoms):
         geom.name = geom.name or f"{body.name}_{i}"
     return [geom.name for geom in spec.geoms]
+
+
+def _add_wrench(spec: mujoco.MjSpec) -> None:
+    """A sensor that makes MuJoCo compute the forces of contacts.
+
+    Raises:
+        BadArgumentError: the body has no tool.
+    """
+    velocity = spec.sensor(TOOL_VELOCITY)
+    if velocity is None:
+        raise BadArgumentError("a body without a tool has no wrench that could be measured")
+    add_velocity_sensor(
+        spec, TOOL_ACCELERATION, mujoco.mjtSensor.mjSENS_FRAMELINACC, velocity.objname
+    )

@@ -17,7 +17,7 @@ from adaptation.metrics import episode_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
 from hw_interface.arm_world import ArmWorld
-from hw_interface.devices import check_one_object
+from hw_interface.devices import check_scene
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
@@ -104,7 +104,7 @@ class ArmSession:
         self._parked = False
         self._park_error: str | None = None
         kind = DRIVERS[driver]
-        check_one_object(family.scene)
+        check_scene(family.scene, kind.capabilities)
         check_clock(driver, self.clock)
         kind(self._arm, family.scene, kind.Options(**self._options))
 

@@ -14,6 +14,7 @@ from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
 from hw_interface.control.guided_move import Mover
 from hw_interface.control.layout import OBJECT_STATE
+from hw_interface.control.measurements import Measurements
 from hw_interface.control.preflight import preflight
 from hw_interface.control.retreat import Retreat
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
@@ -47,7 +48,8 @@ class ArmController:
         arm = self.driver.arm
         capabilities = self.driver.capabilities
         self.mover = Mover(arm, family.limits, capabilities.dt, report)
-        self.watchdog = Watchdog(family.limits, config, report, capabilities)
+        readings = Measurements(family.limits, config, capabilities, len(arm.tool_joints))
+        self.watchdog = Watchdog(family.limits, config, report, readings)
         self.verdict = 0  # Verdict flags since the newest action
         self.object_state = np.full(OBJECT_STATE, np.nan)  # pose and twist
         # (a,) sum of what was applied in each tick since the episode's first action

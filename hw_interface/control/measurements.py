@@ -41,10 +41,23 @@ class Measurements:
     believed: JointState | None = None
 
     def __init__(
-        self, limits: Limits, config: MeasurementConfig, capabilities: Capabilities
+        self,
+        limits: Limits,
+        config: MeasurementConfig,
+        capabilities: Capabilities,
+        tool_joints: int | None = None,
     ) -> None:
-        """Begin without a reading; ``capabilities`` give the arm's rate and what it measures."""
+        """Begin without a reading.
+
+        Args:
+            limits: of the arm.
+            config: what is tolerated.
+            capabilities: the arm's rate, and what it measures.
+            tool_joints: how many joints move the tool; None: all. The fingers of a gripper come
+                after them. Their motion is not judged, because what they hold may move them.
+        """
         self.limits = limits
+        self._judged = slice(tool_joints)
         self.config = config
         ticks = round(config.overload / capabilities.dt)
         self.overload_ticks = max(1, ticks)  # in a row that are a fault
@@ -107,7 +120,8 @@ class Measurements:
         commanded = setpoint is not None
         self._check_tracking(state.q, setpoint)
         self._check_position(state.q, setpoint)
-        self.speed = float((np.abs(state.dq) / self.limits.dq).max())
+        speeds = np.abs(state.dq) / self.limits.dq
+        self.speed = float(speeds[self._judged].max())
         too_fast = commanded and self.speed > self.config.speed_margin
         self.speed_ticks = _count(self.speed_ticks, too_fast)
         self._check_loads(state, commanded)
@@ -143,16 +157,21 @@ class Measurements:
         elapsed = max(0.0, state.stamp - last.stamp)  # s
         fastest = self.config.speed_margin * self.limits.dq
         reach = self.config.jump + fastest * elapsed  # rad
-        return bool((np.abs(state.q - last.q) <= reach).all())
+        is_near = np.abs(state.q - last.q) <= reach
+        return bool(is_near[self._judged].all())
 
     def _is_slow(self, state: JointState) -> bool:
         """Whether the joints can move as fast as is measured."""
         fastest = self.config.speed_margin * self.limits.dq
-        return bool((np.abs(state.dq) <= fastest).all())
+        is_slow = np.abs(state.dq) <= fastest
+        return bool(is_slow[self._judged].all())
 
     def _check_tracking(self, q: Array, setpoint: Array | None) -> None:
         """Count ticks far from the setpoint."""
-        self.tracking_error = 0.0 if setpoint is None else float(np.abs(q - setpoint).max())
+        self.tracking_error = 0.0
+        if setpoint is not None:
+            error = np.abs(q - setpoint)
+            self.tracking_error = float(error[self._judged].max())
         far = self.tracking_error > self.config.tracking_error
         self.tracking_ticks = _count(self.tracking_ticks, far)
 
@@ -163,7 +182,7 @@ class Measurements:
             low = np.minimum(self.limits.q_low, setpoint)
             high = np.maximum(self.limits.q_high, setpoint)
             beyond = np.maximum(low - q, q - high)
-            self.excess = float(beyond.max())
+            self.excess = float(beyond[self._judged].max())
         outside = self.excess > self.config.position_margin
         self.position_ticks = _count(self.position_ticks, outside)
 

@@ -11,7 +11,6 @@ import numpy as np
 from hw_interface.control.events import CONTACT, UNTRUSTED, Event, Mode, Report
 from hw_interface.control.measurements import MeasurementConfig, Measurements
 from robots.arm import Limits
-from robots.driver import Capabilities
 from robots.signals import Array, Condition, JointState, Verdict
 
 
@@ -34,9 +33,9 @@ class Watchdog:
     """Checks actions and measurements; the controller obeys its ``mode``."""
 
     def __init__(
-        self, limits: Limits, config: WatchdogConfig, report: Report, capabilities: Capabilities
+        self, limits: Limits, config: WatchdogConfig, report: Report, measurements: Measurements
     ) -> None:
-        """``report`` is called once for every event; ``capabilities`` are the driver's."""
+        """``report`` is called once for every event; ``measurements`` check the readings."""
         self.limits = limits
         self.config = config
         self.mode = Mode.DISCONNECTED
@@ -51,7 +50,7 @@ class Watchdog:
         self._bad_actions = 0
         self._unusual = False  # whether the newest observation was
         self.leaving = False  # whether the arm is coming to rest because the process ends
-        self.measurements = Measurements(limits, config, capabilities)
+        self.measurements = measurements
 
     def _reset_counters(self) -> None:
         self._bad_actions = 0

@@ -57,14 +57,15 @@ class Engine(Protocol):
         """Set the physics of some worlds.
 
         Args:
-            task: one row per world. ``NAME.*`` of the scene's objects and the names that begin with
-                one of ``BODY_PHYSICS`` are physics; those that the task does not name are set to
-                the scene's own values. Other names are ignored.
+            task: one row per world. ``NAME.*`` of the scene's objects, ``fixture.*`` (see
+                ``fixture_fields``) and the names that begin with one of ``BODY_PHYSICS`` are
+                physics; those that the task does not name are set to the scene's own values. Other
+                names are ignored.
             mask: (n,) the worlds to set; None: all.
 
         Raises:
             BadArgumentError: an object has a shape that does not exist, or the engine has nothing
-                to write a body's physics to.
+                to write a body's or a fixture's physics to.
         """
         ...
 

@@ -29,6 +29,7 @@ from sim.engines.bullet_drives import Drive, bullet_drive
 from sim.engines.bullet_refusals import require_carried
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_world import BulletWorld
+from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.object_fields import ObjectFields
 from sim.scene_model import compile_scene
 
@@ -76,6 +77,7 @@ class BulletEngine:
         self.n = n
         self._kinematics = make_kinematics(scene.body)
         self._object_fields = ObjectFields(scene, self._model)
+        self._fixture_fields = FixtureFields(scene, self._model)
         self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)
         self._no_quat = np.full((n, 4), np.nan)
@@ -95,15 +97,14 @@ class BulletEngine:
         require_known_physics(body, task, bullet_drive(body).physics)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
-        values = {}
-        if self.scene.objects:
-            values = {name: self._default(name, len(rows)) for name in self._object_fields.names}
-            self._object_fields.write(values, task)
+        names = {*FIXTURE_FIELDS, *self._object_fields.names}
+        values = {name: self._default(name, len(rows)) for name in names}
+        self._fixture_fields.write(values, task)
+        self._object_fields.write(values, task)
         for row, i in enumerate(rows.tolist()):
             drive = self._drive_with_room(i)
             drive.write(task.take([row]))
-            if self.scene.objects:
-                drive.world.write({name: value[row] for name, value in values.items()})
+            drive.world.write({name: value[row] for name, value in values.items()})
 
     def _default(self, name: str, rows: int) -> Array:
         """The model's own values of a field, (rows, ...)."""
@@ -168,6 +169,7 @@ class BulletEngine:
             marker=self._no_vector,
             stamp=self._time.copy(),
             objects=objects,
+            wrench=self.tool_wrenches() if self.scene.measures_wrench else None,
             **(nothing | first_object(objects)),
         )
 

@@ -131,29 +131,31 @@ class Servos(Drive):
             dt /= scene.contact_substeps
             substeps *= scene.contact_substeps
         max_torque = self._max_torque(setpoint)
-        count = len(world.joints)
         client = world.client
         client.setTimeStep(dt)
         for substeps_left in range(substeps, 0, -1):
             # s until the tick ends; Bullet compares the target with the position before the substep
             remaining = substeps_left * dt
             target = setpoint.q - world.reference - remaining * setpoint.dq
-            client.setJointMotorControlArray(
-                world.body,
-                world.joints,
-                client.POSITION_CONTROL,
-                targetPositions=target.tolist(),
-                targetVelocities=setpoint.dq.tolist(),
-                forces=self._forces(max_torque, target),
-                positionGains=[STIFFNESS * dt] * count,
-                velocityGains=[1.0] * count,
-            )
+            self._move(target, setpoint.dq, max_torque, dt)
             world.step()
         self.tau = world.measure()
 
-    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
-        """What each servo may use in a substep, N·m, on its way to ``target`` (j,) rad."""
-        return max_torque
+    def _move(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
+        """Let the servos pull toward ``target`` (j,) rad at ``velocity`` in a substep of dt s."""
+        world = self.world
+        client = world.client
+        count = len(world.joints)
+        client.setJointMotorControlArray(
+            world.body,
+            world.joints,
+            client.POSITION_CONTROL,
+            targetPositions=target.tolist(),
+            targetVelocities=velocity.tolist(),
+            forces=max_torque,
+            positionGains=[STIFFNESS * dt] * count,
+            velocityGains=[1.0] * count,
+        )
 
     def _needs_fine_steps(self, tick: float) -> bool:
         """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
@@ -184,7 +186,7 @@ class Servos(Drive):
 
 
 class GrippingServos(Servos):
-    """The servos of an arm with a gripper, whose motor presses with the force of its spring."""
+    """The servos of an arm with a gripper, whose motor is a spring and a damper, as in MuJoCo."""
 
     LEAST_FORCE = 1.0  # N, close to the setpoint, to overcome the fingers' inertia
 
@@ -192,15 +194,30 @@ class GrippingServos(Servos):
         """See ``Drive``."""
         super().__init__(world, model)
         self._grip_stiffness = float(model.actuator_gainprm[-1, 0])  # N/m
+        self._grip_damping = -float(model.actuator_biasprm[-1, 2])  # N·s/m
+        self._grip_speed = float(world.scene.body.limits.dq[-1])  # m/s
 
-    def _forces(self, max_torque: list[float], target: Array) -> list[float]:
-        """The last one is the gripper's: stiffness times the distance to its setpoint."""
-        *of_arm, strongest = max_torque
+    def _move(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
+        """As every servo, but the gripper has the force of its spring and damper, and its speed."""
+        super()._move(target, velocity, max_torque, dt)
         world = self.world
-        (state,) = world.client.getJointStates(world.body, world.joints[-1:])
-        stretched = abs(float(target[-1]) - state[0])
-        pull = max(self._grip_stiffness * stretched, self.LEAST_FORCE)
-        return [*of_arm, min(pull, strongest)]
+        client = world.client
+        finger = world.joints[-1]
+        position, speed, *_ = client.getJointState(world.body, finger)
+        stretched = abs(float(target[-1]) - position)
+        too_fast = abs(float(velocity[-1]) - speed)
+        force = self._grip_stiffness * stretched + self._grip_damping * too_fast
+        client.setJointMotorControl2(
+            world.body,
+            finger,
+            client.POSITION_CONTROL,
+            targetPosition=float(target[-1]),
+            targetVelocity=float(velocity[-1]),
+            positionGain=STIFFNESS * dt,
+            velocityGain=1.0,
+            force=min(max(force, self.LEAST_FORCE), max_torque[-1]),
+            maxVelocity=self._grip_speed,
+        )
 
 
 class Motors(Drive):

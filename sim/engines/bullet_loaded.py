@@ -1,4 +1,4 @@
-"""PD servos in PyBullet, for arms that carry a payload: springs and dampers, as in MuJoCo."""
+"""PD servos in PyBullet, for soft arms and their payloads: springs and dampers, as in MuJoCo."""
 
 from math import ceil
 
@@ -13,6 +13,7 @@ from sim.engines.base import require_command
 from sim.engines.bullet_drives import Servos, bullet_drive
 from sim.engines.bullet_world import BulletWorld
 from sim.loaded_arm import PARTS, LoadedArm, payload_torque
+from sim.soft_arm import SoftArm
 
 STEP = 0.001  # s of a step at most
 # Forces are computed at the beginning of a step, so it is at most this share of inertia over
@@ -23,13 +24,13 @@ MASS_SCALES = tuple(f"body.{part}.mass_scale" for part in PARTS)
 
 
 class PdServos(Servos):
-    """Springs and dampers toward a setpoint, viscous friction, and the weight of the payload.
+    """Springs and dampers toward a setpoint, and viscous friction.
 
-    There is no gravity but on the payload: as in MuJoCo's model the arm's own is compensated.
+    There is no gravity: as in MuJoCo's model the arm's own is compensated.
     """
 
     rotors = True
-    physics = (FRICTION_SCALE, *MASS_SCALES)
+    physics: tuple[str, ...] = (FRICTION_SCALE,)
 
     def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
         """See ``Drive``.
@@ -42,21 +43,11 @@ class PdServos(Servos):
         if scene.objects:
             raise BadArgumentError(f"PyBullet cannot carry {scene.description}: nothing would fall")
         count = len(world.joints)
-        assert isinstance(scene.body, LoadedArm)
-        self._arm = scene.body
-        self._kinematics = Kinematics(scene.body)
-        self._gravity = model.opt.gravity.copy()
         self._stiffness = model.actuator_gainprm[:, 0].copy()
         self._servo_damping = -model.actuator_biasprm[:, 2]
         self._inertia = model.dof_M0[:count].copy()  # kg·m², of each joint with the links after it
         self._friction = model.dof_damping[:count].copy()
         self._friction_scale = 1.0
-        (tree,) = [tree for tree in world.trees if tree.body == world.body]
-        parts = [model.body(name) for name in PARTS]
-        self._parts = [tree.links[part.id] for part in parts]
-        self._own_masses = [float(part.mass[0]) for part in parts]
-        self._inertias = [part.inertia.tolist() for part in parts]
-        self._masses = self._own_masses
         client = world.client
         client.setGravity(0.0, 0.0, 0.0)
         client.setJointMotorControlArray(
@@ -64,9 +55,68 @@ class PdServos(Servos):
         )
 
     def write(self, task: Task) -> None:
-        """Set the friction and the masses of the payload's parts too; see ``Drive``."""
+        """Set the friction too; see ``Drive``."""
         super().write(task)
         self._friction_scale = _factor(task, FRICTION_SCALE)
+
+    def run(self, command: Setpoint | Torque, substeps: int) -> None:
+        """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
+        world = self.world
+        scene = world.scene
+        setpoint = require_command(scene.body, command, Setpoint)
+        friction = self._friction_scale * self._friction + self.damping
+        damping = self.strength * self._servo_damping + friction
+        stable = STABLE * float((self._inertia / damping).min())
+        ratio = ceil(scene.timestep / min(STEP, stable))
+        dt = scene.timestep / ratio
+        client = world.client
+        client.setTimeStep(dt)
+        for steps_left in range(substeps * ratio, 0, -1):
+            self.tau = self._servo_torque(setpoint, steps_left * dt)
+            total = self.tau - friction * world.dq
+            client.setJointMotorControlArray(
+                world.body, world.joints, client.TORQUE_CONTROL, forces=total.tolist()
+            )
+            self._pull()
+            world.step()
+            world.measure()
+
+    def _servo_torque(self, setpoint: Setpoint, remaining: float) -> Array:
+        """What the servos give, ``remaining`` s before the tick ends, (j,) N·m."""
+        world = self.world
+        error = setpoint.q - remaining * setpoint.dq - world.q
+        slower = setpoint.dq - world.dq
+        wanted = self._stiffness * error + self._servo_damping * slower
+        limit = world.scene.body.limits.tau
+        torque: Array = self.strength * np.clip(wanted, -limit, limit)
+        return torque
+
+    def _pull(self) -> None:
+        """Apply the forces of the next step other than the servos'."""
+
+
+class LoadedServos(PdServos):
+    """The servos of an arm with a payload, and the payload's weight."""
+
+    physics = (FRICTION_SCALE, *MASS_SCALES)
+
+    def __init__(self, world: BulletWorld, model: mujoco.MjModel) -> None:
+        """See ``PdServos``."""
+        super().__init__(world, model)
+        assert isinstance(world.scene.body, LoadedArm)
+        self._arm = world.scene.body
+        self._kinematics = Kinematics(self._arm)
+        self._gravity = model.opt.gravity.copy()
+        (tree,) = [tree for tree in world.trees if tree.body == world.body]
+        parts = [model.body(name) for name in PARTS]
+        self._parts = [tree.links[part.id] for part in parts]
+        self._own_masses = [float(part.mass[0]) for part in parts]
+        self._inertias = [part.inertia.tolist() for part in parts]
+        self._masses = self._own_masses
+
+    def write(self, task: Task) -> None:
+        """Set the masses of the payload's parts too; see ``PdServos``."""
+        super().write(task)
         factors = [_factor(task, name) for name in MASS_SCALES]
         self._masses = [m * f for m, f in zip(self._own_masses, factors, strict=True)]
         world = self.world
@@ -91,39 +141,7 @@ class PdServos(Servos):
         held: Array = target[0]
         return held
 
-    def run(self, command: Setpoint | Torque, substeps: int) -> None:
-        """Simulate one tick toward a setpoint, which is where to be when the tick ends."""
-        world = self.world
-        scene = world.scene
-        setpoint = require_command(scene.body, command, Setpoint)
-        friction = self._friction_scale * self._friction + self.damping
-        damping = self.strength * self._servo_damping + friction
-        stable = STABLE * float((self._inertia / damping).min())
-        ratio = ceil(scene.timestep / min(STEP, stable))
-        dt = scene.timestep / ratio
-        client = world.client
-        client.setTimeStep(dt)
-        for steps_left in range(substeps * ratio, 0, -1):
-            self.tau = self._servo_torque(setpoint, steps_left * dt)
-            total = self.tau - friction * world.dq
-            client.setJointMotorControlArray(
-                world.body, world.joints, client.TORQUE_CONTROL, forces=total.tolist()
-            )
-            self._pull_payload()
-            world.step()
-            world.measure()
-
-    def _servo_torque(self, setpoint: Setpoint, remaining: float) -> Array:
-        """What the servos give, ``remaining`` s before the tick ends, (j,) N·m."""
-        world = self.world
-        error = setpoint.q - remaining * setpoint.dq - world.q
-        slower = setpoint.dq - world.dq
-        wanted = self._stiffness * error + self._servo_damping * slower
-        limit = world.scene.body.limits.tau
-        torque: Array = self.strength * np.clip(wanted, -limit, limit)
-        return torque
-
-    def _pull_payload(self) -> None:
+    def _pull(self) -> None:
         """Let the weight of each part act at its center in the next step."""
         world = self.world
         client = world.client
@@ -149,5 +167,10 @@ def _factor(task: Task, name: str) -> float:
 
 
 @bullet_drive.register
-def _(body: LoadedArm) -> type[PdServos]:
+def _(body: SoftArm) -> type[PdServos]:
     return PdServos
+
+
+@bullet_drive.register
+def _(body: LoadedArm) -> type[LoadedServos]:
+    return LoadedServos

@@ -26,7 +26,7 @@ from sim.engines.bullet_fingers import connect_followers, place_followers
 from sim.engines.bullet_free import FreeRoot
 from sim.engines.bullet_jointed import JointedObject
 from sim.engines.bullet_object import BulletObject
-from sim.engines.bullet_shapes import Client, make_fixed
+from sim.engines.bullet_shapes import Client, make_fixed, xyzw
 from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
 
 # Collision group and mask of every solid, as bits: rays meet it, and it touches nothing but what is
@@ -161,12 +161,16 @@ class BulletWorld:
         return result
 
     def write(self, values: dict[str, Array]) -> None:
-        """Build the objects again, by fields of the model for one world."""
+        """Place the fixtures and build the objects again, by fields of the model for one world."""
         for old in self.objects:
             self.client.removeBody(old.body)
         model = self._model
+        moved = (model.geom_pos != values["geom_pos"]).any(1)
+        smoothed = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
         for name, value in values.items():
             getattr(model, name)[:] = value
+        for geom in np.flatnonzero(moved | smoothed).tolist():
+            self._change_fixture(geom, bool(moved[geom]))
         self.objects = []
         for root in self._loose:
             tree = self._build(root, rotors=False)
@@ -189,6 +193,20 @@ class BulletWorld:
         for item in self.objects:
             item.resist()
         self.client.stepSimulation()
+
+    def _change_fixture(self, geom: int, moved: bool) -> None:
+        """Give a geom of the world the model's friction, and its place if it has moved."""
+        model = self._model
+        solid = model.nbody + geom
+        if solid not in self.places:
+            return
+        body, link = self.places[solid]
+        friction = float(model.geom_friction[geom, 0])
+        self.client.changeDynamics(body, link, lateralFriction=friction)
+        if moved:
+            place = model.geom_pos[geom].tolist()
+            turn = xyzw(model.geom_quat[geom])
+            self.client.resetBasePositionAndOrientation(body, place, turn)
 
     def soften(self) -> None:
         """Make the contacts of what strikes the nearest object its spring and damper."""

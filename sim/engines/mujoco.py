@@ -27,11 +27,13 @@ from sim.engines.base import (
     world_indices,
 )
 from sim.engines.contact_steps import ContactSteps
+from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.mujoco_control import actuator_control
 from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
 from sim.engines.object_fields import ObjectFields
+from sim.ramps import BOX_FIELDS, SLOPES, box_geoms, write_ramps
 from sim.scene_model import body_model, compile_scene
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
@@ -95,6 +97,11 @@ class MujocoEngine:
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
             names += self._object_fields.names
+        self._fixture_fields = FixtureFields(scene, model)
+        self._ramps = box_geoms(model)
+        self._known_ramps = SLOPES if len(self._ramps) else ()
+        if len(self._ramps):
+            names += BOX_FIELDS
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
@@ -109,17 +116,23 @@ class MujocoEngine:
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics, starting from the model's own values."""
         scales = find_scales(self._model, task.names)
-        require_known_physics(self.scene.body, task, [scale.parameter for scale in scales])
+        also = [*self._known_ramps, *(scale.parameter for scale in scales)]
+        require_known_physics(self.scene.body, task, also)
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
         task = task.take(rows)
         self._expand(scale.field for scale in scales)
+        if any(name.startswith("fixture.") for name in task.names):
+            self._expand(FIXTURE_FIELDS)
         values = {}
         for name, default in self._defaults.items():
             values[name] = np.repeat(default[None], len(rows), 0)
         apply_scales(values, scales, task)
         set_joints(values, self.scene.body, self._columns.driven, task)
+        self._fixture_fields.write(values, task)
+        if len(self._ramps):
+            write_ramps(values, self._ramps, task)
         if self.scene.objects:
             described = self._object_fields.write(values, task)
             if self._contact_steps is not None:
@@ -137,7 +150,9 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
-        place_followers(self._model, self._signals.qpos)
+        placed = self._signals.qpos[rows]
+        place_followers(self._model, placed)
+        self._signals.qpos[rows] = placed
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)

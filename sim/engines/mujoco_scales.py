@@ -1,6 +1,7 @@
-"""Task parameters that scale what MuJoCo's model has of its bodies, joints and geoms.
+"""Task parameters that change what MuJoCo's model has of its bodies, joints and geoms.
 
 ``body.thigh.mass_scale`` is the factor of one body's mass, ``body.mass_scale`` that of all bodies.
+``joint.block_1.damping`` is the damping of one joint itself, N·s/m or N·m·s/rad.
 """
 
 from typing import NamedTuple
@@ -21,6 +22,7 @@ SCALED_FIELDS = {
     "joint.damping_scale": "dof_damping",
     "geom.friction_scale": "geom_friction",
 }
+JOINT_DAMPING = "joint.damping"  # with a joint's name in it: the damping of that joint
 KINDS = {
     "body": mujoco.mjtObj.mjOBJ_BODY,
     "joint": mujoco.mjtObj.mjOBJ_JOINT,
@@ -29,11 +31,12 @@ KINDS = {
 
 
 class Scale(NamedTuple):
-    """One task parameter and what it multiplies."""
+    """One task parameter and what it multiplies, or replaces."""
 
     parameter: str  # the task's name of the factor
     field: str  # of the model
     rows: NDArray[np.int64]  # of the field: bodies, degrees of freedom or geoms
+    replaces: bool = False  # whether it is the value itself, not a factor
 
 
 def find_scales(model: mujoco.MjModel, names: tuple[str, ...]) -> list[Scale]:
@@ -41,12 +44,13 @@ def find_scales(model: mujoco.MjModel, names: tuple[str, ...]) -> list[Scale]:
     scales = []
     for name in names:
         kind, *element, quantity = name.split(".")
-        field = SCALED_FIELDS.get(f"{kind}.{quantity}")
+        replaces = f"{kind}.{quantity}" == JOINT_DAMPING and bool(element)
+        field = "dof_damping" if replaces else SCALED_FIELDS.get(f"{kind}.{quantity}")
         if field is None or len(element) > 1:
             continue
         rows = _rows(model, kind, field, element)
         if len(rows):
-            scales.append(Scale(name, field, rows))
+            scales.append(Scale(name, field, rows, replaces))
     return scales
 
 
@@ -62,7 +66,7 @@ def _rows(model: mujoco.MjModel, kind: str, field: str, element: list[str]) -> N
 
 
 def apply_scales(values: dict[str, Array], scales: list[Scale], task: Task) -> None:
-    """Multiply model fields by the tasks' factors.
+    """Multiply model fields by the tasks' factors, and replace those that tasks give themselves.
 
     Args:
         values: the fields of all scales, (n, ...) for n worlds; changed in place.
@@ -70,14 +74,19 @@ def apply_scales(values: dict[str, Array], scales: list[Scale], task: Task) -> N
         task: n rows.
 
     Raises:
-        BadArgumentError: a factor is not finite and positive.
+        BadArgumentError: a factor is not finite and positive, or a value is not finite or negative.
     """
     for scale in scales:
-        factor = task[scale.parameter]
-        is_possible = np.isfinite(factor) & (factor > 0)
+        number = task[scale.parameter]
+        is_possible = np.isfinite(number) & (number >= 0 if scale.replaces else number > 0)
         if not is_possible.all():
-            wrong = factor[~is_possible][0]
-            raise BadArgumentError(f"{scale.parameter} must be finite and positive, got {wrong}")
+            wrong = number[~is_possible][0]
+            least = "not negative" if scale.replaces else "positive"
+            raise BadArgumentError(f"{scale.parameter} must be finite and {least}, got {wrong}")
         field = values[scale.field]
         trailing = (1,) * (field.ndim - 1)
-        field[:, scale.rows] *= factor.reshape(-1, *trailing)
+        numbers = number.reshape(-1, *trailing)
+        if scale.replaces:
+            field[:, scale.rows] = numbers
+        else:
+            field[:, scale.rows] *= numbers

@@ -9,7 +9,7 @@ from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
 from sim.scene_contents import velocity_name
-from sim.scene_model import ROOT_ACCELERATION, TOOL_VELOCITY
+from sim.scene_model import ROOT_ACCELERATION, TOOL_ACCELERATION, TOOL_VELOCITY
 
 # How much of what follows from a state MuJoCo computes.
 NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
@@ -77,6 +77,10 @@ class SignalViews:
             self._bind_object(item)
         if self._has_sensor(ROOT_ACCELERATION):
             self._bind_contacts()
+        self._contacts: ToolContacts | None = None
+        if self._has_sensor(TOOL_ACCELERATION):
+            self._contacts = ToolContacts(batch, model)
+            self.stage = ACCELERATION_STAGE
         widths = OPTIONAL_SIGNALS.items()
         self._nan = {name: np.full((n, width), np.nan) for name, width in widths}
 
@@ -144,4 +148,35 @@ class SignalViews:
         fields = self._nan | first_object(objects)
         for name, view in self.views.items():
             fields[name] = view.copy()
+        if self._contacts is not None:
+            fields["wrench"] = self._contacts.wrench()
         return Signals(tau=tau.copy(), **fields, objects=objects)
+
+
+class ToolContacts:
+    """What the tools of n arms touch: like sensors in their wrists.
+
+    The bodies that the last joint before the tool moves are felt together.
+    """
+
+    def __init__(self, batch: Batch, model: mujoco.MjModel) -> None:
+        """Find the bodies in a model with ``TOOL_ACCELERATION``."""
+        tool = int(model.sensor(TOOL_VELOCITY).objid[0])
+        weld = model.body_weldid
+        self._bodies = np.flatnonzero(weld == weld[tool])
+        root = model.body_rootid[tool]
+        self._forces = batch.bind("cfrc_ext")  # torque, force at the center of mass
+        self._center = batch.bind("subtree_com")[:, root]
+        self._tool = batch.bind("xpos")[:, tool]
+
+    def wrench(self) -> Array:
+        """Force N and torque N·m (n, 6) of the tools on what they touch.
+
+        At the origin of the tool's frame, along the axes of the world.
+        """
+        on_arm = self._forces[:, self._bodies].sum(1)
+        force = on_arm[:, 3:]
+        lever = self._center - self._tool
+        torque = on_arm[:, :3] + np.cross(lever, force)
+        result: Array = -np.concatenate([force, torque], 1)
+        return result

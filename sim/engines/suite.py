@@ -23,7 +23,14 @@ from sim.engines.mujoco_joints import JOINT_FIELDS, JointColumns, set_joints
 from sim.engines.mujoco_signals import VELOCITY_STAGE, SignalViews
 from sim.suite.body import SuiteBody, SuiteSignals
 from sim.suite.control_task import ControlTask
-from sim.suite.factors import SCALED_FIELDS, factors_of, model_fields, scaled_fields
+from sim.suite.factors import (
+    SCALED_FIELDS,
+    SLOPE_X,
+    SLOPE_Y,
+    factors_of,
+    model_fields,
+    scaled_fields,
+)
 
 
 @singledispatch
@@ -73,6 +80,7 @@ class SuiteEngine(MujocoEngine):
         self._warnings_at_reset = self._fatal_warnings()
         self._diverged = np.zeros(n, dtype=bool)
         self._known = [parameter.name for parameter in factors_of(model)]
+        self._known += [SLOPE_X, SLOPE_Y]
         self._fields = {}
         self._defaults = {}
         self._expand(JOINT_FIELDS)
@@ -124,10 +132,16 @@ class SuiteViews(SignalViews):
         super().__init__(batch, model, scene, columns)
         self._sensors = batch.bind("sensordata")
         self._controls = batch.bind("ctrl")
+        self._activations = batch.bind("act")
         self.stage = VELOCITY_STAGE  # as dm_control: the sensors of forces stay as they were
 
     def read(self, tau: Array) -> SuiteSignals:
         """Copies of all views; no later call changes them."""
         signals = super().read(tau)
         sensors = self._sensors.copy()
-        return SuiteSignals(**vars(signals), sensors=sensors, control=self._controls.copy())
+        return SuiteSignals(
+            **vars(signals),
+            sensors=sensors,
+            control=self._controls.copy(),
+            activation=self._activations.copy(),
+        )

@@ -36,26 +36,39 @@ NUM_COORDINATES = len(CHEETAH.root) + len(CHEETAH.joints)
 NOISE = 0.1  # uniform ± rad or m; standard deviation in rad/s or m/s (Gymnasium's reset)
 EFFORT = 0.05  # weight of squared actions, in the families' sources
 
-OBS = Spec.of(
-    ("rootz", -0.6, 0.6, "m"),
-    ("rooty", -1.5, 1.5, "rad"),
-    ("bthigh", -0.52, 1.05, "rad"),  # the joints' limits
-    ("bshin", -0.785, 0.785, "rad"),
-    ("bfoot", -0.4, 0.785, "rad"),
-    ("fthigh", -1.0, 0.7, "rad"),
-    ("fshin", -1.2, 0.87, "rad"),
-    ("ffoot", -0.5, 0.5, "rad"),
-    ("rootx.velocity", -4, 4, "m/s"),
-    ("rootz.velocity", -4, 4, "m/s"),
-    ("rooty.velocity", -8, 8, "rad/s"),
-    ("bthigh.velocity", -20, 20, "rad/s"),
-    ("bshin.velocity", -20, 20, "rad/s"),
-    ("bfoot.velocity", -20, 20, "rad/s"),
-    ("fthigh.velocity", -20, 20, "rad/s"),
-    ("fshin.velocity", -20, 20, "rad/s"),
-    ("ffoot.velocity", -20, 20, "rad/s"),
-    ("rootx", -10, 30, "m"),
-)
+
+def cheetah_obs(
+    height: tuple[float, float] = (-0.6, 0.6), lean: tuple[float, float] = (-1.5, 1.5)
+) -> Spec:
+    """The columns of an observation.
+
+    Args:
+        height: m, the range that scales the root's height.
+        lean: rad, the range that scales the root's angle.
+    """
+    return Spec.of(
+        ("rootz", *height, "m"),
+        ("rooty", *lean, "rad"),
+        ("bthigh", -0.52, 1.05, "rad"),  # the joints' limits
+        ("bshin", -0.785, 0.785, "rad"),
+        ("bfoot", -0.4, 0.785, "rad"),
+        ("fthigh", -1.0, 0.7, "rad"),
+        ("fshin", -1.2, 0.87, "rad"),
+        ("ffoot", -0.5, 0.5, "rad"),
+        ("rootx.velocity", -4, 4, "m/s"),
+        ("rootz.velocity", -4, 4, "m/s"),
+        ("rooty.velocity", -8, 8, "rad/s"),
+        ("bthigh.velocity", -20, 20, "rad/s"),
+        ("bshin.velocity", -20, 20, "rad/s"),
+        ("bfoot.velocity", -20, 20, "rad/s"),
+        ("fthigh.velocity", -20, 20, "rad/s"),
+        ("fshin.velocity", -20, 20, "rad/s"),
+        ("ffoot.velocity", -20, 20, "rad/s"),
+        ("rootx", -10, 30, "m"),
+    )
+
+
+OBS = cheetah_obs()
 VELOCITY = OBS.index("rootx.velocity")
 X = OBS.index("rootx")
 

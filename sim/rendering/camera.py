@@ -12,12 +12,17 @@ import numpy as np
 from robots.appearance import link_poses
 from robots.arm import ArmSpec, Body, FreeWalker, Walker
 from robots.signals import Array
+from sim.peg_arm import PegArm
 
 FIELD = 0.7  # rad, vertical field of view
 
 # The camera of an arm, in its base frame, in shares of the arm's reach.
 ARM_EYE = np.array([2.3, -1.95, 1.3])
 ARM_AT = np.array([0.7, 0.0, 0.4])
+
+# The camera of an arm with a peg, m, from the hole; and the hole below the peg's start.
+PEG_EYE = np.array([0.32, -0.42, 0.28])
+PEG_AT = np.array([0.0, 0.0, 0.04])
 
 # The camera of a walker, m, from the place on the ground below it.
 WALKER_EYE = np.array([0.0, -3.2, 0.9])
@@ -44,6 +49,15 @@ def view_of(body: Body) -> View:
 def _(body: ArmSpec) -> View:
     reach = arm_reach(body)
     return View(reach * ARM_EYE, reach * ARM_AT)
+
+
+@view_of.register
+def _(body: PegArm) -> View:
+    """From near: a hole is small."""
+    zone = body.reach_zone
+    assert zone is not None, "its peg is held where the zone is"
+    at = zone.center - PEG_AT
+    return View(at + PEG_EYE, at)
 
 
 @view_of.register

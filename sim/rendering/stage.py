@@ -17,12 +17,14 @@ from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
 from sim.couplings import place_followers
+from sim.peg_arm import PEG, PegArm
 from sim.rendering.arm import (
     TABLE_COLOR,
     TABLE_POSITION,
     TABLE_SIZE,
     TARGET_COLOR,
     TARGET_SIZE,
+    fixture_shapes,
     object_shapes,
 )
 from sim.rendering.camera import FIELD, aim, view_of
@@ -41,6 +43,7 @@ MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
 SKY = (0.93, 0.95, 0.97)
 HORIZON = (0.78, 0.83, 0.88)
 TILES = ((0.80, 0.82, 0.84), (0.74, 0.76, 0.78))
+PEG_COLOR = (0.75, 0.20, 0.15)
 WALKER_COLOR = (0.85, 0.33, 0.12)
 GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -72,6 +75,8 @@ class Stage:
             shapes_of_object = object_shapes(clip.task, scene.objects[0])
             for number, shape in enumerate(shapes_of_object):
                 add_shape(spec, item, unlike(shape, number))
+        for shape in fixture_shapes(clip.task, scene.fixtures):
+            add_shape(spec, spec.worldbody, shape)
         _add_goal(spec, clip)
         self.model = compile_model(spec)
         self.model.vis.global_.fovy = np.degrees(FIELD)
@@ -134,6 +139,16 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
     table = np.eye(4)
     table[:3, 3] = TABLE_POSITION
     add_shape(spec, spec.worldbody, Shape("box", TABLE_SIZE, -1, table, TABLE_COLOR))
+
+
+@add_visuals.register
+def _(body: PegArm, spec: mujoco.MjSpec) -> None:
+    """What an arm shows, and its peg."""
+    show_arm = add_visuals.dispatch(ArmSpec)
+    show_arm(body, spec)
+    peg = spec.geom(PEG)
+    peg.group = 0
+    peg.rgba = (*PEG_COLOR, 1)
 
 
 @add_visuals.register

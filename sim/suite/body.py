@@ -58,6 +58,7 @@ class SuiteSignals(Signals):
 
     sensors: Array | None = None  # (n, s), MuJoCo's sensordata
     control: Array | None = None  # (n, j) in [-1, 1], the motors' present control signals
+    activation: Array | None = None  # (n, a), the motors' internal states, where they have any
 
 
 class MotorControl:

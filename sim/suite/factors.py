@@ -6,6 +6,9 @@
 ``geom.friction_scale``       of the friction of all geoms
 ``actuator.gear_scale``       of the gears of all motors
 
+Where a task has ``geom.floor.slope_x`` or ``geom.floor.slope_y``, the rise of the ground per meter,
+gravity is tilted against the plane z = 0.
+
 A model has only those that change how it moves. Axes: n worlds.
 """
 
@@ -28,6 +31,9 @@ GRAVITY = "body.gravity_scale"
 DAMPING = "joint.damping_scale"
 FRICTION = "geom.friction_scale"
 GEAR = "actuator.gear_scale"
+SLOPE_X = "geom.floor.slope_x"
+SLOPE_Y = "geom.floor.slope_y"
+STRENGTH = "actuator.strength"
 FIELDS = {  # that a factor of all elements multiplies
     GRAVITY: "opt.gravity",
     DAMPING: "dof_damping",
@@ -124,6 +130,7 @@ def scaled_fields(
         if name in task.names:
             factor = _checked(task, name)
             _multiply(values[field], factor)
+    _tilt(values[FIELDS[GRAVITY]], task)
     for body in _moving_bodies(model):
         name = density_name(body)
         if name in task.names:
@@ -132,6 +139,21 @@ def scaled_fields(
             for field in DENSITY_FIELDS:
                 _multiply(values[field][:, number], factor)
     return values
+
+
+def _tilt(gravity: Array, task: Task) -> None:
+    """Turn gravity (n, 3), which points down, to where it points on a slope; in place."""
+    up = np.zeros_like(gravity)  # in the frame of the ground, not normalized
+    up[:, 2] = 1.0
+    for axis, name in enumerate((SLOPE_X, SLOPE_Y)):
+        if name in task.names:
+            up[:, axis] = task[name]
+    if not np.isfinite(up).all():
+        raise BadArgumentError(f"{SLOPE_X} and {SLOPE_Y} must be finite")
+    length = np.linalg.norm(up, axis=1, keepdims=True)
+    weight = gravity[:, 2:].copy()
+    if (up[:, :2] != 0).any():
+        gravity[:] = weight * up / length
 
 
 def _multiply(field: Array, factor: Array) -> None:

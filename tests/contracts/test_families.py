@@ -18,7 +18,7 @@ from sim.vec_world import VecWorld
 
 N = 4
 NAMES = (*sorted(FAMILIES), *SAMPLE)
-PREFIXES = {*BODY_PHYSICS, "disturbance", "goal", "marker"}
+PREFIXES = {*BODY_PHYSICS, "fixture", "disturbance", "goal", "marker"}
 # Published with two tasks in all, each trained on and tested: their splits are the same.
 TWO_TASKS = {"ant_fwd_back", "cheetah_fwd_back"}
 UNITS = ("_m", "_mps", "_rad", "_n", "_s", "_1")
@@ -254,10 +254,16 @@ def test_a_state_that_is_not_a_number_does_not_terminate(name: str) -> None:
 @every_family
 def test_tasks_differ_in_their_rewards_or_in_their_observations(name: str) -> None:
     family = FAMILIES[name]()
+    # at one end of the actions' range a tool may touch nothing of what differs
+    assert any(count_kinds(family, level) == 8 for level in (0.9, -0.9))
+
+
+def count_kinds(family: Family, level: float) -> int:
+    """How many of 8 tasks differ in what is observed under constant actions, or in rewards."""
     world = VecWorld(family, n=8, seed=0)
     task = family.sample(np.random.default_rng(3), 8)
     first = world.reset(task)
-    action = np.full((8, len(family.action.spec)), 0.9)
+    action = np.full((8, len(family.action.spec)), level)
     steps = [world.step(action) for _ in range(min(family.horizon, 200))]
     observed = np.concatenate(all_observations(first, steps), 1)
     rng = np.random.default_rng(0)
@@ -265,8 +271,8 @@ def test_tasks_differ_in_their_rewards_or_in_their_observations(name: str) -> No
     obs = rng.uniform(family.obs.low, family.obs.high, shape)
     next_obs = rng.uniform(family.obs.low, family.obs.high, shape)
     reward = np.broadcast_to(family.reward(obs, action, next_obs, task.values), (500, 8))
-    assert len(np.unique(np.concatenate([observed, reward.T], 1), axis=0)) == 8
     world.close()
+    return len(np.unique(np.concatenate([observed, reward.T], 1), axis=0))
 
 
 @every_pair

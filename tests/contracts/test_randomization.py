@@ -20,6 +20,7 @@ from sim.families.push import Push
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.loaded_arm import PARTS
+from sim.ramps import SLOPES
 from sim.randomization import (
     HELDOUT,
     Parameter,
@@ -37,7 +38,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
-UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N·m", "N·m·s/rad"}
+UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N·s/m", "N·m", "N·m·s/rad"}
 every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
 
@@ -106,6 +107,24 @@ def payload_mass(task: Task) -> Array:
     return np.asarray(PART_MASS * task.columns(*PAYLOAD).sum(1))
 
 
+def corners(task: Task) -> Array:
+    rises = np.cumsum(task.columns(*SLOPES), 1)  # each ramp is 1 m long
+    return np.pad(rises, ((0, 0), (1, 0)))
+
+
+def ground_height(task: Task) -> Array:
+    return np.asarray(np.ptp(corners(task), axis=1))
+
+
+def ground_shape(task: Task) -> Array:
+    heights = corners(task)
+    shape = np.zeros(len(task))
+    shape[heights.argmax(1) == 3] = 1.0
+    shape[heights.argmin(1) == 3] = 2.0
+    shape[heights[:, -1] > heights[:, 13]] = 3.0
+    return shape
+
+
 def payload_center(task: Task) -> Array:
     front, back = (task[name] for name in PAYLOAD)
     return np.asarray(PARTS["payload_front"] * (front - back) / (front + back))
@@ -127,13 +146,18 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "object.com_share_y": com_share_y,
     "payload.mass": payload_mass,
     "payload.com": payload_center,
+    "command.forward": lambda task: task["marker.x"],
+    "command.left": lambda task: task["marker.y"],
+    "ground.height": ground_height,
+    "ground.shape": ground_shape,
 }
 
 
 def contains(source: Range, values: Array) -> bool:
     """Whether all values can have been drawn, up to rounding."""
     if source.distribution == "categorical":
-        return bool(np.isin(values, source.numbers).all())
+        is_one = np.isclose(values[:, None], source.numbers, rtol=0, atol=1e-9)
+        return bool(is_one.any(-1).all())
     low, high = source.intervals.T
     above = values[:, None] >= low - 1e-9
     below = values[:, None] <= high + 1e-9

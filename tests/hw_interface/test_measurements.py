@@ -8,6 +8,7 @@ from fake import ASIDE, FAMILY, READY, Disturbance, FakeDriver, Rig, assert_with
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.measurements import MeasurementConfig, Measurements
+from robots.catalog.panda_hand import PANDA_HAND
 from robots.signals import Condition, JointState
 
 
@@ -135,6 +136,20 @@ def test_a_reading_after_a_pause_may_be_as_far_as_the_joints_can_move_in_it() ->
     np.testing.assert_array_equal(found.believed.q, READY)
     found.take(reading(0.3, 1.5), None)
     np.testing.assert_array_equal(found.believed.q, READY + 0.3)
+
+
+def test_fingers_may_be_moved_by_what_they_hold_and_joints_may_not() -> None:
+    arm = PANDA_HAND
+    finger = len(arm.joints) - 1
+    for joint, is_judged in ((0, True), (finger, False)):
+        capabilities = FakeDriver.capabilities
+        found = Measurements(arm.limits, MeasurementConfig(), capabilities, len(arm.tool_joints))
+        for tick in range(6):
+            dq = np.zeros(8)
+            dq[joint] = 3 * arm.limits.dq[joint]
+            found.take(JointState(arm.home, dq, np.zeros(8), 0.01 * (tick + 1)), arm.home)
+        assert (found.speed > 1.5) == is_judged
+        assert (found.speed_ticks > 0) == is_judged
 
 
 def test_a_stamp_that_went_back_has_not_advanced_before_it_passes_the_newest() -> None:

@@ -7,6 +7,7 @@ import pytest
 from fake import FAMILY, READY
 
 from hw_interface.control.events import Event, Mode
+from hw_interface.control.measurements import Measurements
 from hw_interface.control.watchdog import Watchdog, WatchdogConfig
 from robots.driver import Capabilities
 from robots.signals import Array, Condition, JointState
@@ -25,7 +26,9 @@ def watchdog_in(mode: Mode, dt: float = 0.004) -> tuple[Watchdog, list[Event]]:
     def report(event: Event, detail: float) -> None:
         events.append(event)
 
-    watchdog = Watchdog(FAMILY.limits, WatchdogConfig(), report, Capabilities(dt, realtime=True))
+    config = WatchdogConfig()
+    readings = Measurements(FAMILY.limits, config, Capabilities(dt, realtime=True))
+    watchdog = Watchdog(FAMILY.limits, config, report, readings)
     watchdog.mode = mode
     return watchdog, events
 

@@ -16,8 +16,9 @@ from sim.engines import ENGINES
 from sim.families import arms_for, make_family
 from sim.families.carry import AHEAD, PERIOD, PHYSICS, RAMP, Carry
 from sim.families.splits import SPLITS
-from sim.loaded_arm import FRICTION_TIME, PARTS, load_arm, mass_scales, payload_torque
+from sim.loaded_arm import PARTS, load_arm, mass_scales, payload_torque
 from sim.randomization import Parameter, with_ranges
+from sim.soft_arm import FRICTION_TIME
 from sim.vec_world import VecWorld
 
 ENGINES_WITH_PHYSICS = ("mujoco", "bullet")

@@ -1,0 +1,89 @@
+"""Fixtures whose place and friction a task says. Axes: n tasks.
+
+``fixture.NAME.x``, ``.y`` and ``.z`` replace the position of the fixture NAME, m in the world;
+``fixture.friction`` replaces the friction of all fixtures that the body touches.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.errors import BadArgumentError
+from robots.scene import Scene
+from robots.signals import Array, Mask
+from robots.world import Task
+
+PREFIX = "fixture"
+FRICTION = f"{PREFIX}.friction"
+AXES = ("x", "y", "z")
+FIXTURE_FIELDS = (
+    "geom_pos",
+    "geom_friction",
+    "pair_friction",
+)  # of the model, that ``write`` changes
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One task parameter, and the geom and axis that it places."""
+
+    parameter: str
+    geom: int
+    axis: int
+
+
+class FixtureFields:
+    """Writes the fixtures of tasks into fields of a scene's model."""
+
+    def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
+        """Find the scene's fixtures in its model."""
+        self.geoms = {fixture.name: model.geom(fixture.name).id for fixture in scene.fixtures}
+        touched = [self.geoms[item.name] for item in scene.fixtures if item.touches_body]
+        self.touched: NDArray[np.int64] = np.array(touched, dtype=np.int64)
+        first = model.pair_geom1
+        second = model.pair_geom2
+        is_arm = ~np.isin(np.arange(model.ngeom), list(self.geoms.values()))
+        # of a geom of the body with a fixture: for each pair, the geom that is no fixture
+        self._pairs: Mask = np.isin(first, self.touched) ^ np.isin(second, self.touched)
+        self._others = np.where(is_arm[first], first, second)[self._pairs]
+
+    def find(self, names: tuple[str, ...]) -> list[Coordinate]:
+        """The coordinates among a task's parameters.
+
+        Raises:
+            BadArgumentError: a parameter of fixtures is none that can be set.
+        """
+        found = []
+        for name in names:
+            kind, *words = name.split(".")
+            if kind != PREFIX or name == FRICTION:
+                continue
+            is_known = len(words) == 2 and words[0] in self.geoms and words[1] in AXES
+            if not is_known:
+                raise BadArgumentError(f"{name} is no number of a fixture that can be set here")
+            found.append(Coordinate(name, self.geoms[words[0]], AXES.index(words[1])))
+        return found
+
+    def write(self, values: dict[str, Array], task: Task) -> None:
+        """Overwrite fields of the model.
+
+        Args:
+            values: each of ``FIXTURE_FIELDS``, (n, ...), the model's own; changed in place.
+            task: n rows.
+
+        Raises:
+            BadArgumentError: see ``find``; also for a negative friction.
+        """
+        for place in self.find(task.names):
+            values["geom_pos"][:, place.geom, place.axis] = task[place.parameter]
+        if FRICTION not in task.names:
+            return
+        friction = task[FRICTION]
+        if not (friction >= 0).all():
+            raise BadArgumentError(f"{FRICTION} must not be negative, got {friction.min()}")
+        sliding = values["geom_friction"][:, :, 0]
+        sliding[:, self.touched] = friction[:, None]
+        product = sliding[:, self._others] * friction[:, None]
+        values["pair_friction"][:, self._pairs, :2] = product[..., None]

@@ -1,0 +1,137 @@
+"""The half-cheetah runs over ground of hidden slopes: one of GrBAL's families."""
+
+import numpy as np
+
+from robots.actions import JointTorque
+from robots.scene import Scene
+from robots.signals import Array, ArrayLike
+from robots.world import Start, Task
+from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah, cheetah_obs
+from sim.families.rewards import effort
+from sim.families.splits import heldout
+from sim.ramps import RAMPS, SLOPES, SlopeWalker, profile
+from sim.randomization import Parameter, categorical, uniform
+
+BODY = SlopeWalker(
+    name=CHEETAH.name,
+    joints=CHEETAH.joints,
+    home=CHEETAH.home,
+    limits=CHEETAH.limits,
+    mjcf=CHEETAH.mjcf,
+    root_joints=CHEETAH.root_joints,
+)
+DROP = 0.3  # m, that the torso starts higher than on flat ground: at 1 m, as in GrBAL's code
+
+# Shapes of the ground.
+RANDOM, HILL, BASIN, ASCENT = range(4)
+SHAPE = Parameter(
+    "ground.shape",
+    categorical(RANDOM),
+    "1",
+    "0 random ramps, 1 a hill, 2 a basin, 3 an ascent",
+    choices=(RANDOM, HILL, BASIN, ASCENT),
+    heldout=categorical(HILL, BASIN, ASCENT, ASCENT),
+)
+HEIGHT = Parameter(
+    "ground.height",
+    uniform(0.2, 1.0),
+    "m",
+    "from the lowest to the highest point",
+    (0.01, 6.0),
+    heldout=categorical(0.6, 0.55, 1.0, 4.0),
+)
+# GrBAL's random ground: six ramps of 2 m, the first 1 m from the start, the first two upward.
+NUM_RANDOM = 6
+RANDOM_START = 1  # of ``RAMPS``, each 1 m long
+RANDOM_LENGTH = 2
+UPWARD = 2
+RISES = uniform(0.2, 0.6)  # of one ramp, before all are scaled to the ground's height
+HILL_LENGTH = 3  # m, of each side of a hill or basin
+
+
+class CheetahSlope(Cheetah):
+    """Run forward over ground whose slopes are hidden.
+
+    As in GrBAL's code (Nagabandi, Clavera et al. 2019): training has six ramps of 2 m, whose rises
+    are random and are scaled to a random height; held out are a hill of 0.6 m, a basin of 0.55 m,
+    and an ascent of 18 m by 1 m (gentle) or by 4 m (steep). The ground before and behind is flat.
+    Reward, duration and a start 1 m above the ground are those of that code.
+
+    There the ground is a height field with cells of 0.2 m, and ramps begin 0.1 m earlier; here it
+    is made of boxes, whose poses are written for each task. An action lasts one step of 10 ms there
+    and an episode 1000 actions; here it lasts five steps and an episode 200 actions, and starts
+    have Gymnasium's noise.
+    """
+
+    name = "cheetah_slope"
+    body = BODY
+    scene = Scene(BODY, timestep=0.01)
+    action = JointTorque(BODY)
+    obs = cheetah_obs(height=(-1.0, 2.0))
+    episodes = 2
+    task_names = SLOPES
+    parameters = (SHAPE, HEIGHT)
+    hidden_reward = False
+    min_speed = 2.0  # m/s, of success; ours, the literature defines none
+
+    def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
+        """The slope of each meter: random ramps in training, four known grounds in held-out tasks.
+
+        A held-out shape has the height at the same place in its list.
+        """
+        shapes, heights = (parameter.of(split) for parameter in self.parameters)
+        if heldout(split):
+            index = rng.integers(max(len(shapes.numbers), len(heights.numbers)), size=n)
+            shape = np.take(shapes.numbers, index % len(shapes.numbers))
+            height = np.take(heights.numbers, index % len(heights.numbers))
+        else:
+            shape = shapes.draw(rng, n)
+            height = heights.draw(rng, n)
+        rises = _random_rises(rng, n)
+        for kind, known in _KNOWN.items():
+            rises[shape == kind] = known
+        _, z = profile(rises)
+        slopes = rises * (height / np.ptp(z, axis=1))[:, None]
+        return Task(self.task_names, slopes, np.arange(n))
+
+    def start(self, rng: np.random.Generator, task: Task) -> Start:
+        """As on flat ground, but higher: no ramp is above the feet."""
+        start = super().start(rng, task)
+        start.q[:, BODY.root.index("rootz")] += DROP
+        return start
+
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """v - 0.05·|a|²."""
+        return self.mean_velocity(obs, next_obs) - EFFORT * effort(applied)
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Forward at more than ``min_speed`` m/s at this instant."""
+        return obs[..., VELOCITY] > self.min_speed
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Forward speed at this instant."""
+        return {"speed_mps": obs[..., VELOCITY]}
+
+
+def _random_rises(rng: np.random.Generator, n: int) -> Array:
+    """Relative rises of the ramps of n random grounds, (n, RAMPS)."""
+    rise = RISES.at(rng.random((n, NUM_RANDOM)))
+    sign = rng.choice([-1.0, 1.0], (n, NUM_RANDOM))
+    sign[:, :UPWARD] = 1.0
+    rises = np.zeros((n, RAMPS))
+    end = RANDOM_START + NUM_RANDOM * RANDOM_LENGTH
+    rises[:, RANDOM_START:end] = np.repeat(sign * rise, RANDOM_LENGTH, 1)
+    return rises
+
+
+def _known_rises() -> dict[int, Array]:
+    """Relative rises (RAMPS,) of the shapes that are not random."""
+    hill = np.zeros(RAMPS)
+    hill[:HILL_LENGTH] = 1.0
+    hill[HILL_LENGTH : 2 * HILL_LENGTH] = -1.0
+    return {HILL: hill, BASIN: -hill, ASCENT: np.ones(RAMPS)}
+
+
+_KNOWN = _known_rises()
