@@ -5,24 +5,28 @@ from collections.abc import Collection
 import mujoco
 
 from robots.errors import BadArgumentError
+from robots.scene import LooseObject
 from sim.couplings import is_coupling
 from sim.engines.bullet_shapes import SUPPORTED
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
-def require_carried(model: mujoco.MjModel, rotors: bool, objects: Collection[str] = ()) -> None:
+def require_carried(
+    model: mujoco.MjModel, rotors: bool, objects: tuple[LooseObject, ...] = ()
+) -> None:
     """Check that PyBullet can simulate a model.
 
     Args:
         model: compiled.
         rotors: whether links are to carry their joints' rotors.
-        objects: names of the loose objects, which may be on joints with dry friction.
+        objects: the scene's, which may be on joints with dry friction.
 
     Raises:
         BadArgumentError: it cannot; the message names the first part that is to blame.
     """
-    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors, objects), *_actuators(model)]
+    names = [item.name for item in objects]
+    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors, names), *_actuators(model)]
     if parts:
         raise BadArgumentError(f"PyBullet cannot carry {parts[0]}")
 
