@@ -46,11 +46,60 @@ RESERVED = (
 
 
 @dataclass(frozen=True)
+class Joint:
+    """What holds an object that does not move freely: the hinge of a door, or a drawer's slide.
+
+    The joint is at 0 where the object is at its ``position``, not turned.
+
+    Raises:
+        BadArgumentError: a number is impossible, or the kind does not exist.
+    """
+
+    kind: str = "hinge"  # or "slide"
+    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)  # a unit vector
+    place: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, of the axis in the object's frame
+    limits: tuple[float, float] = (-1.5, 1.5)  # rad or m
+    friction: float = 0.1  # N·m or N, dry friction: what it takes to move the joint
+    damping: float = 0.0  # N·m·s/rad or N·s/m
+
+    def __post_init__(self) -> None:
+        """Check every number; see the class."""
+        if self.kind not in ("hinge", "slide"):
+            raise BadArgumentError(f"a joint is a hinge or a slide, got {self.kind!r}")
+        if abs(np.linalg.norm(self.axis) - 1) > ROUNDING:
+            raise BadArgumentError(f"the axis of a joint must be a unit vector, got {self.axis}")
+        if not np.isfinite(self.place).all():
+            raise BadArgumentError(f"the place of a joint must be finite, got {self.place}")
+        low, high = self.limits
+        if not -np.inf < low <= 0 <= high < np.inf:
+            raise BadArgumentError(f"the limits of a joint must enclose 0, got {self.limits}")
+        for number in (self.friction, self.damping):
+            if not (np.isfinite(number) and number >= 0):
+                raise BadArgumentError(f"a joint's friction and damping cannot be {number}")
+
+    def position(self, shift: Array, quat: Array | None) -> Array:
+        """Where a joint is, (n,) rad or m, by the pose of its object.
+
+        Args:
+            shift: (n, 3) m, from where the object is with its joint at 0.
+            quat: (n, 4) w, x, y, z; None: the identity. That of a hinge turns about its axis.
+        """
+        axis = np.array(self.axis)
+        if self.kind == "slide":
+            return np.asarray(shift @ axis)
+        if quat is None:
+            return np.zeros(len(shift))
+        w = quat[:, 0]
+        turned = np.where(w < 0, -1.0, 1.0) * (quat[:, 1:] @ axis)
+        return np.asarray(2 * np.arctan2(turned, np.abs(w)))
+
+
+@dataclass(frozen=True)
 class LooseObject:
-    """A body that moves freely. A task's ``NAME.PARAMETER`` replaces a number given here.
+    """A body that moves freely, or on a joint. ``NAME.PARAMETER`` of a task replaces a number here.
 
     Its frame lies at its centroid. The friction coefficient of a contact is the product of the
-    coefficients of the two bodies; a table has 1.
+    coefficients of the two bodies; a table has 1. An object on a joint touches no fixtures.
 
     Raises:
         BadArgumentError: a number is impossible, the kind does not exist, or a mesh is missing.
@@ -66,6 +115,7 @@ class LooseObject:
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
     # Of the kind "meshes". The numbers of the one that a task has replace those given above.
     choices: tuple[MeshObject, ...] = ()
+    joint: Joint | None = None  # None: it moves freely
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""

@@ -28,6 +28,7 @@ SIZE_NAMES = {
     "meshes": (),
 }
 CENTER_OF_MASS = ("com_x", "com_y", "com_z")  # m, from the centroid
+JOINT_PLACE = ("joint_x", "joint_y", "joint_z")  # m, of a joint's axis from the centroid
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,12 @@ def defaults(item: LooseObject) -> dict[str, float]:
     values["mass"] = item.mass
     values["friction"] = item.friction
     values["restitution"] = item.restitution
-    return values | dict.fromkeys(CENTER_OF_MASS, 0.0)
+    values |= dict.fromkeys(CENTER_OF_MASS, 0.0)
+    if item.joint is not None:
+        values |= dict(zip(JOINT_PLACE, item.joint.place, strict=True))
+        values["joint_friction"] = item.joint.friction
+        values["joint_damping"] = item.joint.damping
+    return values
 
 
 def parameters(item: LooseObject, task: Task) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from robots.scene import Fixture, LooseObject
+from robots.scene import Fixture, Joint, LooseObject
 from robots.signals import Array
 from sim.choice_model import add_part_meshes
 from sim.objects import mesh_hull, part_kinds
@@ -16,6 +16,10 @@ GEOMS = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "mesh": mujoco.mjtGeom.mjGEOM_MESH,
     "height_field": mujoco.mjtGeom.mjGEOM_HFIELD,
+}
+JOINTS = {
+    "hinge": mujoco.mjtJoint.mjJNT_HINGE,
+    "slide": mujoco.mjtJoint.mjJNT_SLIDE,
 }
 # solref of an object on a table: time constant in s (MuJoCo requires at least two time steps, which
 # are at most 5 ms) and damping ratio
@@ -76,9 +80,15 @@ def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
 
 
 def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
-    """A free body that touches only the geoms named in ``others``; returns its own geoms' names."""
+    """A body that touches only the geoms named in ``others``; returns its own geoms' names.
+
+    It moves freely, or on its joint.
+    """
     link = spec.worldbody.add_body(name=item.name, pos=item.position)
-    link.add_freejoint(name=item.name)
+    if item.joint is None:
+        link.add_freejoint(name=item.name)
+    else:
+        _add_joint(link, item.name, item.joint)
     link.mass = item.mass
     link.inertia = [1e-3, 1.1e-3, 1.2e-3]
     link.ipos = [1e-3, 0, 0]
@@ -102,6 +112,15 @@ def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> lis
     add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
     add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
     return names
+
+
+def _add_joint(link: mujoco.MjsBody, name: str, joint: Joint) -> None:
+    """The hinge or slide of a body."""
+    added = link.add_joint(name=name, type=JOINTS[joint.kind], axis=joint.axis, pos=joint.place)
+    added.limited = True
+    added.range = joint.limits
+    added.frictionloss = joint.friction
+    added.damping[0] = joint.damping
 
 
 def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:

@@ -40,7 +40,7 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 def build_scene(scene: Scene) -> mujoco.MjSpec:
     """The editable model of a scene: its body, its fixtures and its loose objects.
 
-    An object's body and free joint have its name; its geoms are ``part_names`` and its velocity
+    An object's body and joint have its name; its geoms are ``part_names`` and its velocity
     sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine
     writes those of its task. A fixture's geom has the fixture's name.
 
@@ -54,9 +54,13 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     for fixture in scene.fixtures:
         add_fixture(spec, fixture, body_geoms)
     # what each object may touch: the fixtures, the body and the objects before it
-    others = [fixture.name for fixture in scene.fixtures] + body_geoms
+    fixtures = [fixture.name for fixture in scene.fixtures]
+    others = fixtures + body_geoms
     for item in scene.objects:
-        others += add_object(spec, item, others)
+        touched = others
+        if item.joint is not None:
+            touched = [name for name in others if name not in fixtures]
+        others += add_object(spec, item, touched)
     if scene.measures_wrench:
         _add_wrench(spec)
     return spec

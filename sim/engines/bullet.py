@@ -71,7 +71,7 @@ class BulletEngine:
         require_support(self, scene)
         check_memory(n, available_memory())
         self._model = compile_scene(scene)
-        require_carried(self._model, bullet_drive(scene.body).rotors)
+        require_carried(self._model, bullet_drive(scene.body).rotors, scene.objects)
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)

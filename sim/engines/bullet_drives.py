@@ -138,7 +138,7 @@ class Servos(Drive):
             remaining = substeps_left * dt
             target = setpoint.q - world.reference - remaining * setpoint.dq
             self._move(target, setpoint.dq, max_torque, dt)
-            client.stepSimulation()
+            world.step()
         self.tau = world.measure()
 
     def _move(self, target: Array, velocity: Array, max_torque: list[float], dt: float) -> None:
@@ -260,5 +260,5 @@ class Motors(Drive):
                 client.TORQUE_CONTROL,
                 forces=total.tolist(),
             )
-            client.stepSimulation()
+            world.step()
             world.measure()

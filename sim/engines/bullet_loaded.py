@@ -78,7 +78,7 @@ class PdServos(Servos):
                 world.body, world.joints, client.TORQUE_CONTROL, forces=total.tolist()
             )
             self._pull()
-            client.stepSimulation()
+            world.step()
             world.measure()
 
     def _servo_torque(self, setpoint: Setpoint, remaining: float) -> Array:

@@ -7,27 +7,32 @@ from robots.signals import Array
 from sim.engines.bullet_contacts import Contact
 from sim.engines.bullet_free import FreeBody
 from sim.engines.bullet_shapes import Client
+from sim.engines.bullet_trees import Tree
 from sim.engines.contact_steps import blow_is_due
 
 CONTACT_DISTANCE = 8  # where a closest point of Bullet's has the distance, m
-BASE = -1  # Bullet's number of a body's first link
 FAR = 0.05  # m, beyond which a distance is not measured and counts as this
 
 
 class BulletObject(FreeBody):
-    """One object as its task has it; it is built again for every task."""
+    """One object as its task has it; it is built again for every task.
 
-    def __init__(self, client: Client, model: mujoco.MjModel, root: int, body: int) -> None:
+    Attributes:
+        tree: the object as it was built.
+    """
+
+    def __init__(self, client: Client, model: mujoco.MjModel, root: int, tree: Tree) -> None:
         """Take over what was built; see ``FreeBody``."""
-        super().__init__(client, model, root, body)
+        super().__init__(client, model, root, tree.body)
+        self.tree = tree
         self._root = root
         self._mass = float(model.body_mass[root])
         self._strikers: list[tuple[int, int]] = []
         self._spring = (0.0, 0.0)
         self._gap = np.nan  # m from the body to the object when the last tick began
         client.changeDynamics(
-            body,
-            BASE,
+            tree.body,
+            tree.links[root],
             spinningFriction=0.0,
             rollingFriction=0.0,
             activationState=client.ACTIVATION_STATE_DISABLE_SLEEPING,
@@ -77,6 +82,9 @@ class BulletObject(FreeBody):
     def distance(self) -> float:
         """From the body when the last tick began, m; ``FAR`` or more where it is not known."""
         return FAR if np.isnan(self._gap) else self._gap
+
+    def resist(self) -> None:
+        """Apply what holds the object in the next substep: nothing, if it moves freely."""
 
     def begin(self, pos: Array, quat: Array) -> None:
         """Put the object at rest: its frame at (3,) m, turned by w, x, y, z."""

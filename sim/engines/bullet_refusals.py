@@ -1,25 +1,32 @@
 """What of a compiled MuJoCo model PyBullet cannot carry."""
 
+from collections.abc import Collection
+
 import mujoco
 
 from robots.errors import BadArgumentError
+from robots.scene import LooseObject
 from sim.couplings import is_coupling
 from sim.engines.bullet_shapes import SUPPORTED
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
-def require_carried(model: mujoco.MjModel, rotors: bool) -> None:
+def require_carried(
+    model: mujoco.MjModel, rotors: bool, objects: tuple[LooseObject, ...] = ()
+) -> None:
     """Check that PyBullet can simulate a model.
 
     Args:
         model: compiled.
         rotors: whether links are to carry their joints' rotors.
+        objects: the scene's, which may be on joints with dry friction.
 
     Raises:
         BadArgumentError: it cannot; the message names the first part that is to blame.
     """
-    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors), *_actuators(model)]
+    names = [item.name for item in objects]
+    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors, names), *_actuators(model)]
     if parts:
         raise BadArgumentError(f"PyBullet cannot carry {parts[0]}")
 
@@ -61,14 +68,14 @@ def _geoms(model: mujoco.MjModel) -> list[str]:
     return found
 
 
-def _joints(model: mujoco.MjModel, rotors: bool) -> list[str]:
+def _joints(model: mujoco.MjModel, rotors: bool, objects: Collection[str]) -> list[str]:
     """Joints with forces that Bullet lacks."""
     found = []
     for i in range(model.njnt):
         name = model.joint(i).name
         is_scalar = mujoco.mjtJoint(model.jnt_type[i]) in HINGE_OR_SLIDE
         degree = model.jnt_dofadr[i]
-        if model.dof_frictionloss[degree]:
+        if model.dof_frictionloss[degree] and name not in objects:
             found.append(f"the dry friction of the joint {name!r}")
         is_hinge = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE
         if rotors and not is_hinge and model.dof_armature[degree]:

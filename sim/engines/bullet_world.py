@@ -24,6 +24,7 @@ from sim.engines.bullet_contacts import (
 )
 from sim.engines.bullet_fingers import connect_followers, place_followers
 from sim.engines.bullet_free import FreeRoot
+from sim.engines.bullet_jointed import JointedObject
 from sim.engines.bullet_object import BulletObject
 from sim.engines.bullet_shapes import Client, make_fixed, xyzw
 from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
@@ -174,11 +175,24 @@ class BulletWorld:
         for root in self._loose:
             tree = self._build(root, rotors=False)
             self.made += 1
-            self.objects.append(BulletObject(self.client, model, root, tree.body))
+            self.objects.append(self._take_over(root, tree))
         contacts = self._connect(set(self._loose))
         for built in self.objects:
             built.find_strikers(contacts, self.places)
         self.soften()
+
+    def _take_over(self, root: int, tree: Tree) -> BulletObject:
+        """The object that was built as a tree."""
+        item = self.scene.objects[self._loose.index(root)]
+        if item.joint is None:
+            return BulletObject(self.client, self._model, root, tree)
+        return JointedObject(self.client, self._model, root, tree, item.joint)
+
+    def step(self) -> None:
+        """Simulate one substep."""
+        for item in self.objects:
+            item.resist()
+        self.client.stepSimulation()
 
     def _change_fixture(self, geom: int, moved: bool) -> None:
         """Give a geom of the world the model's friction, and its place if it has moved."""

@@ -39,8 +39,13 @@ class FixtureFields:
 
     def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
         """Find the scene's fixtures in its model."""
-        self.geoms = {fixture.name: model.geom(fixture.name).id for fixture in scene.fixtures}
-        touched = [self.geoms[item.name] for item in scene.fixtures if item.touches_body]
+        self.geoms = {}
+        for fixture in scene.fixtures:
+            number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, fixture.name)
+            if number >= 0:  # the model leaves out what nothing can touch
+                self.geoms[fixture.name] = number
+        is_touched = {item.name: item.touches_body for item in scene.fixtures}
+        touched = [number for name, number in self.geoms.items() if is_touched[name]]
         self.touched: NDArray[np.int64] = np.array(touched, dtype=np.int64)
         first = model.pair_geom1
         second = model.pair_geom2

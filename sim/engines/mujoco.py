@@ -163,13 +163,10 @@ class MujocoEngine:
 
     def _place_objects(self, start: Start, rows: NDArray[np.int64]) -> None:
         """Put the objects at their starts; those without one stay where the reset has put them."""
-        for i, place in enumerate(self._signals.objects.values()):
+        for i, name in enumerate(self._signals.objects):
             pose = start_pose(start, self.scene, i)
-            if pose is None:
-                continue
-            place.pos[rows] = pose.pos[rows]
-            if pose.quat is not None:
-                place.quat[rows] = pose.quat[rows]
+            if pose is not None:
+                self._signals.place(name, pose, rows)
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Simulate some ticks; a world that breaks down stays so until it is reset."""
@@ -189,6 +186,8 @@ class MujocoEngine:
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
         signals = self._signals
+        if signals.has_joints:
+            self._refresh()
         dt = substeps * self.scene.timestep
         needed = contact_steps.needed(signals.q, list(signals.objects.values()), dt)
         fine_substeps = substeps * self.scene.contact_substeps
@@ -204,6 +203,7 @@ class MujocoEngine:
             self._timestep[rows] = model.opt.timestep
             control = self._control(command, model, substeps)
             self._step(control[rows], rows)
+            self._is_stale = True
 
     def _step(self, control: Array, ids: NDArray[np.int64] | None) -> None:
         """Simulate some worlds, or all, with one control signal (m, steps, j) for each step."""
@@ -226,11 +226,15 @@ class MujocoEngine:
 
     def read(self) -> Signals:
         """Fresh; no later call changes what is returned."""
+        self._refresh()
+        return self._signals.read(self._tau)
+
+    def _refresh(self) -> None:
+        """Compute what follows from positions and velocities, if it is older than they are."""
         if self._is_stale and self._signals.stage != NO_STAGE:
             with self._errors_reported():
                 self.batch.forward(stage=self._signals.stage)
             self._is_stale = False
-        return self._signals.read(self._tau)
 
     @contextmanager
     def _errors_reported(self) -> Iterator[None]:

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from robots.scene import LooseObject, Scene
-from robots.signals import Array, ObjectMotion, Signals
+from robots.scene import Joint, LooseObject, Scene
+from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
 from sim.scene_contents import velocity_name
@@ -71,9 +71,10 @@ class SignalViews:
         if self._has_sensor(TOOL_VELOCITY):
             self._bind_tool()
         self.objects: dict[str, ObjectMotion] = {}
+        # of each object on one: where the object is with its joint at 0, and qpos' column (n,)
+        self._joints: dict[str, tuple[Joint, Array, Array]] = {}
         for item in scene.objects:
-            first = int(model.joint(item.name).qposadr[0])
-            self._bind_object(item, qpos[:, first : first + 7])
+            self._bind_object(item)
         if self._has_sensor(ROOT_ACCELERATION):
             self._bind_contacts()
         self._contacts: ToolContacts | None = None
@@ -90,11 +91,37 @@ class SignalViews:
         self.views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
         self.stage = VELOCITY_STAGE
 
-    def _bind_object(self, item: LooseObject, pose: Array) -> None:
-        """``pose`` is the free joint's part of qpos, (n, 7)."""
+    def _bind_object(self, item: LooseObject) -> None:
+        """The pose of a free object is a part of qpos; that of one on a joint follows from it."""
         velocity = self._sensor_columns(velocity_name(item), 6)
-        self.objects[item.name] = ObjectMotion(pose[:, :3], pose[:, 3:], velocity)
+        first = int(self._model.joint(item.name).qposadr[0])
+        if item.joint is None:
+            pos = self.qpos[:, first : first + 3]
+            quat = self.qpos[:, first + 3 : first + 7]
+        else:
+            body = self._model.body(item.name).id
+            pos = self._batch.bind("xpos")[:, body]
+            quat = self._batch.bind("xquat")[:, body]
+            self._joints[item.name] = (item.joint, np.array(item.position), self.qpos[:, first])
+        self.objects[item.name] = ObjectMotion(pos, quat, velocity)
         self.stage = VELOCITY_STAGE
+
+    @property
+    def has_joints(self) -> bool:
+        """Whether an object is on a joint: its pose is old until it is computed from the state."""
+        return bool(self._joints)
+
+    def place(self, name: str, pose: Pose, rows: Indices) -> None:
+        """Put an object of some worlds at its pose (n, ...)."""
+        if name in self._joints:
+            joint, origin, position = self._joints[name]
+            quat = None if pose.quat is None else pose.quat[rows]
+            position[rows] = joint.position(pose.pos[rows] - origin, quat)
+            return
+        motion = self.objects[name]
+        motion.pos[rows] = pose.pos[rows]
+        if pose.quat is not None:
+            motion.quat[rows] = pose.quat[rows]
 
     def _bind_contacts(self) -> None:
         """MuJoCo computes the forces of contacts for the sensor of the root's acceleration."""

@@ -11,7 +11,7 @@ from robots.signals import Array, Mask
 from robots.world import Task
 from sim.choice_model import choice_geoms
 from sim.contact_spring import contact_spring
-from sim.objects import Objects, Parts, describe
+from sim.objects import JOINT_PLACE, Objects, Parts, describe
 from sim.scene_contents import part_names
 from sim.scene_model import own_grounds
 
@@ -29,6 +29,8 @@ OBJECT_FIELDS = (
     "pair_solref",
 )
 CHOICE_FIELDS = ("geom_type",)  # beside these, where a task chooses a mesh
+# beside these, where an object is on a joint
+OBJECT_JOINT_FIELDS = ("jnt_pos", "dof_frictionloss", "dof_damping")
 Ids = NDArray[np.int32]
 GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 
@@ -43,6 +45,8 @@ class ObjectIds:
     strikes: Mask  # (npair,) the pairs with the body that may strike it
     # fields of the parts for every choice, (c, p, ...); empty without choices
     choices: dict[str, Array]
+    joint: int
+    degree: int  # its joint's, or the first one of it
 
 
 class ObjectFields:
@@ -67,8 +71,12 @@ class ObjectFields:
             choices = {}
             if item.kind == "meshes":
                 choices = choice_geoms(item, model, geoms)
-                self.names = OBJECT_FIELDS + CHOICE_FIELDS
-            self._ids.append(ObjectIds(item, body, geoms, strikes, choices))
+                self.names += CHOICE_FIELDS
+            joint = model.joint(item.name)
+            degree = int(joint.dofadr[0])
+            self._ids.append(ObjectIds(item, body, geoms, strikes, choices, joint.id, degree))
+        if any(item.joint is not None for item in scene.objects):
+            self.names += OBJECT_JOINT_FIELDS
 
     def write(self, values: dict[str, Array], task: Task) -> list[Objects]:
         """Overwrite the objects in model fields.
@@ -93,6 +101,8 @@ class ObjectFields:
                 _set_geoms(values, ids.geoms, described.parts)
             _set_inertia(values, ids.body, described)
             _set_springs(values, ids.strikes, described.parameters)
+            if ids.item.joint is not None:
+                _set_joint(values, ids, described.parameters)
             friction = described.parameters["friction"]
             sliding[:, ids.geoms] = friction[:, None]
             all_described.append(described)
@@ -161,6 +171,14 @@ def _set_inertia(values: dict[str, Array], body: int, described: Objects) -> Non
     }
     for name, value in new.items():
         values[name][:, body] = value
+
+
+def _set_joint(values: dict[str, Array], ids: ObjectIds, parameters: dict[str, Array]) -> None:
+    """Where the joint of an object is, and what resists it."""
+    place = [parameters[name] for name in JOINT_PLACE]
+    values["jnt_pos"][:, ids.joint] = np.stack(place, -1)
+    values["dof_frictionloss"][:, ids.degree] = parameters["joint_friction"]
+    values["dof_damping"][:, ids.degree] = parameters["joint_damping"]
 
 
 def _set_springs(values: dict[str, Array], strikes: Mask, parameters: dict[str, Array]) -> None:

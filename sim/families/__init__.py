@@ -43,6 +43,7 @@ FAMILIES = FamilyRegistry(
         "cheetah_slope": "sim.families.cheetah_slope:CheetahSlope",
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
+        "door": "sim.families.door:Door",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "insert": "sim.families.insert:Insert",

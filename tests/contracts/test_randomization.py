@@ -38,7 +38,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
-UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N·s/m"}
+UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N·s/m", "N·m", "N·m·s/rad"}
 every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
 

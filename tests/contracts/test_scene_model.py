@@ -22,10 +22,10 @@ from sim.engines.bullet import BulletEngine, connect
 from sim.engines.bullet_contacts import geom_contacts, solid_contacts, touching_geoms
 from sim.engines.bullet_drives import bullet_drive
 from sim.engines.bullet_shapes import Client
-from sim.engines.bullet_trees import BASE, Tree, build_tree, roots
+from sim.engines.bullet_trees import build_tree, roots
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.mujoco import MujocoEngine
-from sim.engines.object_fields import OBJECT_FIELDS
+from sim.engines.object_fields import ObjectFields
 from sim.families import FAMILIES, arms_for, make_family
 from sim.families.cheetah import CHEETAH
 from sim.objects import SIZE_NAMES
@@ -83,7 +83,7 @@ def check_world(scene: Scene, task: Task, client: Client, rotors: bool) -> None:
     engine.write(task)
     model = engine.batch.get_model(0)
     world = BulletWorld(scene, compile_scene(scene), client, rotors)
-    world.write({name: getattr(model, name) for name in OBJECT_FIELDS})
+    world.write({name: getattr(model, name) for name in ObjectFields(scene, model).names})
     bullet_drive(scene.body)(world, compile_scene(scene)).write(task)  # what a payload weighs
     client.setGravity(*model.opt.gravity.tolist())  # which a drive may have switched off
     solids = touching_geoms(model, geom_contacts(model))
@@ -93,7 +93,7 @@ def check_world(scene: Scene, task: Task, client: Client, rotors: bool) -> None:
     loose = {}
     for item, built in zip(scene.objects, world.objects, strict=True):
         root = model.body(item.name).id
-        loose[root] = Tree(built.body, {root: BASE}, {})
+        loose[root] = built.tree
     fixed = [root for root in roots(model) if root not in loose]
     for root, tree in [*zip(fixed, world.trees, strict=True), *loose.items()]:
         both = Both(client, model, data, root, tree, solids, rotors and root not in loose)
