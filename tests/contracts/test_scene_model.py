@@ -202,7 +202,10 @@ def test_fixtures_are_as_high_in_both_engines(client: Client, tmp_path: Path) ->
 
 # What PyBullet lacks: a part of a model, and what the message calls it.
 REFUSED = {
-    "equality": ('<equality><joint name="tied" joint1="a" joint2="b"/></equality>', "'tied'"),
+    "equality": (
+        '<equality><joint name="tied" joint1="a" joint2="b" polycoef="0 1 1 0 0"/></equality>',
+        "'tied'",
+    ),
     "tendon": (
         '<tendon><fixed name="cord" stiffness="1"><joint joint="a" coef="1"/></fixed></tendon>',
         "'cord'",
