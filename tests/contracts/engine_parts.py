@@ -107,8 +107,8 @@ def hold(q: Array) -> Setpoint:
 
 def root_widths(kind: type[Body]) -> tuple[int, int]:
     """How many columns the root joints of a kind of body have in q and in dq."""
-    # Of the suite's bodies the first is the finger: what it turns has no motor.
-    widths = {ArmSpec: (0, 0), Walker: (3, 3), FreeWalker: (7, 6), SuiteBody: (1, 1)}
+    # Of the suite's bodies the first is the quadruped: a free root and 16 joints with 12 motors.
+    widths = {ArmSpec: (0, 0), Walker: (3, 3), FreeWalker: (7, 6), SuiteBody: (11, 10)}
     return widths[kind]
 
 

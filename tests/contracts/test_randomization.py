@@ -16,6 +16,7 @@ from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
 from sim.families.carry import Carry
+from sim.families.insert import PEG_RADIUS, WALL, Insert
 from sim.families.push import Push
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
@@ -33,6 +34,7 @@ from sim.randomization import (
     with_ranges,
 )
 
+INSERT = Insert()
 N = 400
 MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
@@ -130,6 +132,20 @@ def payload_center(task: Task) -> Array:
     return np.asarray(PARTS["payload_front"] * (front - back) / (front + back))
 
 
+def hole(axis: int, walls: tuple[str, str]) -> Callable[[Task], Array]:
+    """The place of insert's hole along an axis, from where it is supposed to be."""
+
+    def between(task: Task) -> Array:
+        return task.columns(*walls).mean(1) - INSERT.touch[axis]
+
+    return between
+
+
+def clearance(task: Task) -> Array:
+    left, right = task.columns("fixture.left.x", "fixture.right.x").T
+    return np.asarray((right - left) / 2 - WALL - PEG_RADIUS)
+
+
 # Parameters that a task does not hold as they are: what they are in a task.
 DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.angle": angle,
@@ -150,6 +166,9 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "command.left": lambda task: task["marker.y"],
     "ground.height": ground_height,
     "ground.shape": ground_shape,
+    "hole.x": hole(0, ("fixture.left.x", "fixture.right.x")),
+    "hole.y": hole(1, ("fixture.front.y", "fixture.back.y")),
+    "hole.clearance": clearance,
 }
 
 

@@ -296,7 +296,7 @@ def test_no_joint_exceeds_its_speed_while_all_accelerations_end_together() -> No
 
 
 def test_a_jerk_too_low_to_end_an_acceleration_in_time_is_refused(arm: ArmSpec) -> None:
-    limits = replace(arm.limits, jerk=arm.limits.ddq)
+    limits = replace(arm.limits, jerk=arm.limits.ddq / 10)
     with pytest.raises(BadArgumentError, match=r"joint \d: with a jerk of"):
         SafetyGate(limits, 0.002, 1)
 

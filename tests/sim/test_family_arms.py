@@ -131,7 +131,7 @@ def test_an_arm_without_room_is_refused_with_those_that_have_it() -> None:
 
 
 def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
-    assert list(ARMS) == REACHING
+    assert [name for name in ARMS if ARMS[name].reach_zone is not None] == REACHING
     assert [name for name in ARMS if ARMS[name].strike_zone is not None] == STRIKING
     assert [name for name in ARMS if ARMS[name].push_zone is not None] == PUSHING
     assert arms_for("point") == []

@@ -4,8 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from robots.catalog import ARMS
-from sim.families import FAMILIES, make_family
+from sim.families import FAMILIES, arms_for, make_family
 from sim.outlines import SHAPES
 from sim.rendering import SIZE, record_trial, render_frame
 from sim.rendering import canvas as canvas_module
@@ -59,7 +58,7 @@ def test_a_world_must_be_reset_before_it_is_rendered() -> None:
 @pytest.mark.parametrize("opengl", [True, False])
 @pytest.mark.parametrize(
     ("name", "arm"),
-    [("slide", None), ("cheetah_vel", None), *(("reach", arm) for arm in ARMS)],
+    [("slide", None), ("cheetah_vel", None), *(("reach", arm) for arm in arms_for("reach"))],
 )
 def test_the_body_fills_its_share_of_the_picture(
     name: str, arm: str | None, opengl: bool, monkeypatch: pytest.MonkeyPatch

@@ -35,11 +35,11 @@ FRANKA_HAND = Gripper(
 
 PANDA_HAND = replace(
     PANDA.with_gripper(FRANKA_HAND, "panda_hand"),
-    # Ours: the zone of the Panda, with the hand pointing down in its center.
+    # Ours: the middle of the zone of the Panda, with the hand pointing down in its center.
     reach_zone=ReachZone(
         ready=np.array([0.0, -0.1839, 0.0, -2.3536, 0.0, 2.1698, 0.0, 0.04]),
         center=np.array([0.475, 0.0, 0.3]),
-        half_range=np.array([0.125, 0.25, 0.15]),
+        half_range=np.array([0.1, 0.2, 0.1]),
         speed=0.5,
         goal_radius=0.05,
     ),
