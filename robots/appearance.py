@@ -96,6 +96,8 @@ def _finger_poses(arm: ArmSpec, hand: Array, position: Array) -> list[Array]:
         hand: (t, 4, 4), poses of the link that carries the gripper.
         position: (t,) m, of the driven finger.
     """
+    if arm.gripper is None:
+        return []
     tree = read_arm_tree(arm)
     frames = tree.link_frames(arm.tool_joints)
     poses = []

@@ -113,6 +113,11 @@ class Body:
         return ()
 
 
+def numbers_of(body: Body) -> dict[str, Any]:
+    """The fields of a body by name, from which one of a more special kind is made."""
+    return {each.name: getattr(body, each.name) for each in fields(body)}
+
+
 @dataclass(frozen=True)
 class ArmSpec(Body):
     """A manipulator on a fixed base: one URDF serves every engine and the kinematics.

@@ -91,11 +91,17 @@ class PickAndPlace(ToolVelocity):
         turn = self.TURN_GAIN * _rotation_error(rotation, self._orientation)
         twist = np.concatenate([velocity, turn.T])  # (6, n)
         dq = self._joint_velocity(twist, jacobian.T, setpoint.q.T).T
-        speed = self._gripper.speed
-        dq[:, -1] = np.clip(self.FINGER_GAIN * (width - fingers), -speed, speed)
-        dq *= np.clip(force / self.LEAST_FORCE, 0.0, 1.0)[:, None]
-        dq[np.isnan(action).any(-1)] = np.nan
+        dq[:, -1] = self._finger_velocity(width - fingers)
+        moves = np.clip(force / self.LEAST_FORCE, 0.0, 1.0)
+        dq *= moves[:, None]
+        is_nan = np.isnan(action).any(-1)
+        dq[is_nan] = np.nan
         return dq
+
+    def _finger_velocity(self, distance: Array) -> Array:
+        """Velocities (n,) m/s of the driven finger, ``distance`` (n,) m before its goal."""
+        speed = self._gripper.speed
+        return np.clip(self.FINGER_GAIN * distance, -speed, speed)
 
     def standstill(self, setpoint: Setpoint) -> Array:
         """A grasp in the middle, without force, (n, 2)."""

@@ -5,12 +5,12 @@ of two parts, on either side of the tool along a horizontal line away from the b
 determine the payload's mass and center of mass.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
-from robots.arm import ArmSpec
+from robots.arm import ArmSpec, numbers_of
 from robots.kinematics import GRAVITY, Kinematics
 from robots.signals import Array
 from sim.scene_model import body_model
@@ -44,7 +44,7 @@ def load_arm(arm: ArmSpec, mass: float, posture: Array) -> LoadedArm:
             away from the base: there the center of mass changes the torques most.
     """
     soft = soften(arm)
-    numbers = {field.name: getattr(soft, field.name) for field in fields(soft)}
+    numbers = numbers_of(soft)
     return LoadedArm(
         **numbers,
         part_mass=mass / len(PARTS),

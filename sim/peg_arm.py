@@ -1,19 +1,19 @@
 """A soft arm that holds a peg: a rod with a round end, in line with its tool."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
-from robots.arm import ArmSpec
+from robots.arm import ArmSpec, numbers_of
 from robots.kinematics import Kinematics
 from robots.signals import Array
+from robots.upright_tool import DOWN
 from sim.scene_model import body_model
 from sim.soft_arm import SoftArm, soft_stiffness, soften
 
 DAMPING_TIME = 0.15  # s, damping over stiffness, ours: a peg that touches does not bounce
 PEG = "peg"  # the geom of MuJoCo's model
-DOWN = np.array([0.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def hold_peg(arm: ArmSpec, posture: Array, radius: float, length: float, stiff: 
     stiffness = soft_stiffness(arm)
     stiffness = stiffness * stiff / vertical_stiffness(kinematics, posture, stiffness)
     soft = soften(arm, stiffness, DAMPING_TIME)
-    numbers = {field.name: getattr(soft, field.name) for field in fields(soft)}
+    numbers = numbers_of(soft)
     return PegArm(**numbers, peg_axis=axis, peg_radius=radius, peg_length=length)
 
 

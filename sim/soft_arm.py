@@ -3,12 +3,12 @@
 The weight of the arm itself is compensated, as always in training.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
-from robots.arm import ArmSpec
+from robots.arm import ArmSpec, numbers_of
 from robots.signals import Array
 from sim.engines.ideal import follows_setpoints
 from sim.scene_model import body_model
@@ -51,7 +51,7 @@ def soften(
     """
     if stiffness is None:
         stiffness = soft_stiffness(arm)
-    numbers = {field.name: getattr(arm, field.name) for field in fields(arm)}
+    numbers = numbers_of(arm)
     numbers["stiffness"] = stiffness
     numbers["damping"] = damping_time * stiffness
     return SoftArm(**numbers, friction=FRICTION_TIME * stiffness)

@@ -150,9 +150,10 @@ class MujocoEngine:
         self.batch.reset(rows, stage=NO_STAGE)
         self._signals.q[rows] = start.q[rows]
         self._signals.dq[rows] = 0.0 if start.dq is None else start.dq[rows]
-        placed = self._signals.qpos[rows]
-        place_followers(self._model, placed)
-        self._signals.qpos[rows] = placed
+        if self._model.neq:
+            placed = self._signals.qpos[rows]
+            place_followers(self._model, placed)
+            self._signals.qpos[rows] = placed
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)

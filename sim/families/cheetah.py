@@ -18,7 +18,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
 from sim.families.gymnasium_bodies import model_file, torque_limits
-from sim.families.rewards import mean_velocity
+from sim.families.rewards import effort, mean_velocity
 
 CHEETAH = Walker(
     name="half_cheetah",
@@ -108,3 +108,28 @@ class Cheetah(BaseFamily):
     def mean_velocity(self, obs: ArrayLike, next_obs: ArrayLike) -> ArrayLike:
         """Mean forward velocity over a step, m/s."""
         return mean_velocity(obs, next_obs, X, self.dt)
+
+
+class ForwardCheetah(Cheetah):
+    """Run forward, as fast as possible; a subclass defines what is hidden."""
+
+    hidden_reward = False
+    min_speed: float  # m/s, of success; ours, the literature defines none
+    effort_weight = EFFORT
+
+    def reward(
+        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
+    ) -> ArrayLike:
+        """v - w·|a|², where w is 0.05, in ``cheetah_params`` 0.1.
+
+        The action of a faulty actuator counts in full.
+        """
+        return self.mean_velocity(obs, next_obs) - self.effort_weight * effort(applied)
+
+    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
+        """Forward at more than ``min_speed`` m/s at this instant."""
+        return obs[..., VELOCITY] > self.min_speed
+
+    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
+        """Forward speed at this instant."""
+        return {"speed_mps": obs[..., VELOCITY]}

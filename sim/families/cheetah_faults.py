@@ -5,10 +5,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.signals import ArrayLike
 from robots.world import Task
-from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah
-from sim.families.rewards import effort
+from sim.families.cheetah import CHEETAH, ForwardCheetah
 from sim.families.splits import heldout
 from sim.randomization import Parameter, Range, uniform
 
@@ -23,7 +21,7 @@ def fault_strength(train: Range) -> Parameter:
     return Parameter("fault.strength", train, "1", meaning, (-1.0, 1.0))
 
 
-class FaultyCheetah(Cheetah):
+class FaultyCheetah(ForwardCheetah):
     """Run forward with one or two faulty actuators; a subclass defines the fault.
 
     In GrBAL's code (Nagabandi, Clavera et al. 2019) one actuator is dead, and one joint is held
@@ -37,8 +35,6 @@ class FaultyCheetah(Cheetah):
     episodes = 2
     # factor of each motor's torque: 1 healthy, 0 dead, negative where it turns the other way
     task_names = tuple(f"actuator.{joint}" for joint in CHEETAH.joints)
-    hidden_reward = False
-    min_speed: float  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """One or two faulty joints, with uniformly drawn strengths.
@@ -53,20 +49,6 @@ class FaultyCheetah(Cheetah):
         for joint, factor in zip(faulty.T, strength.T, strict=True):
             values[rows, joint] = factor
         return Task(self.task_names, values, rows)
-
-    def reward(
-        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
-    ) -> ArrayLike:
-        """v - 0.05·|a|², where the action of a faulty actuator counts in full."""
-        return self.mean_velocity(obs, next_obs) - EFFORT * effort(applied)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Forward at more than ``min_speed`` m/s at this instant."""
-        return obs[..., VELOCITY] > self.min_speed
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Forward speed at this instant."""
-        return {"speed_mps": obs[..., VELOCITY]}
 
 
 class CheetahCripple(FaultyCheetah):

@@ -3,23 +3,16 @@
 import numpy as np
 
 from robots.actions import JointTorque
+from robots.arm import numbers_of
 from robots.scene import Scene
-from robots.signals import Array, ArrayLike
 from robots.world import Start, Task
-from sim.families.cheetah import CHEETAH, EFFORT, VELOCITY, Cheetah, cheetah_obs
-from sim.families.rewards import effort
+from sim.families.base import BaseFamily
+from sim.families.cheetah import CHEETAH, ForwardCheetah, cheetah_obs
 from sim.families.splits import checkerboard
 from sim.pier import BLOCKS, HALF_HEIGHT, PierWalker, damping_name
 from sim.randomization import Parameter, uniform, values_at
 
-BODY = PierWalker(
-    name=CHEETAH.name,
-    joints=CHEETAH.joints,
-    home=CHEETAH.home,
-    limits=CHEETAH.limits,
-    mjcf=CHEETAH.mjcf,
-    root_joints=CHEETAH.root_joints,
-)
+BODY = PierWalker(**(numbers_of(CHEETAH) | {"needs_mujoco": True}))
 
 
 def damping(number: int) -> Parameter:
@@ -28,7 +21,7 @@ def damping(number: int) -> Parameter:
     return Parameter(damping_name(number), uniform(0.0, 10.0), "N·s/m", meaning, (0.0, 100.0))
 
 
-class CheetahPier(Cheetah):
+class CheetahPier(ForwardCheetah):
     """Run forward over eight floating blocks, each with a hidden damping.
 
     As in GrBAL's code (Nagabandi, Clavera et al. 2019): the blocks, their springs, masses and
@@ -46,11 +39,11 @@ class CheetahPier(Cheetah):
     action = JointTorque(BODY)
     obs = cheetah_obs(height=(-0.6, 1.2), lean=(-5.0, 5.0))  # so light a cheetah leaps and turns
     observes_state = False  # the blocks move, and are not observed
+    state_of = BaseFamily.state_of
     episodes = 2
     parameters = tuple(damping(number) for number in range(len(BLOCKS)))
     task_names = tuple(parameter.name for parameter in parameters)
-    hidden_reward = False
-    min_speed = 2.0  # m/s, of success; ours, the literature defines none
+    min_speed = 2.0
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Dampings drawn uniformly; a held-out task lies on a black field of a checkerboard.
@@ -67,21 +60,3 @@ class CheetahPier(Cheetah):
         start = super().start(rng, task)
         start.q[:, BODY.root.index("rootz")] += 2 * HALF_HEIGHT
         return start
-
-    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The blocks are not observed: NotImplementedError."""
-        raise NotImplementedError("the blocks of this family are not observed")
-
-    def reward(
-        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
-    ) -> ArrayLike:
-        """v - 0.05·|a|²."""
-        return self.mean_velocity(obs, next_obs) - EFFORT * effort(applied)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Forward at more than ``min_speed`` m/s at this instant."""
-        return obs[..., VELOCITY] > self.min_speed
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """Forward speed at this instant."""
-        return {"speed_mps": obs[..., VELOCITY]}

@@ -16,6 +16,7 @@ from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
+from sim.families.rewards import closeness_value
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, draw, log_uniform, uniform, values_at
 
@@ -155,9 +156,7 @@ class Door(BaseFamily):
 
     def _value(self, obs: ArrayLike) -> ArrayLike:
         """1 at the target angle, nearly 0 at ``max_error`` or beyond."""
-        error = _error(obs).clip(max=self.max_error)
-        closeness = 1 / (1 + (error / self.tolerance) ** 2)
-        return 0.5 * (1 - error / self.max_error) + 0.5 * closeness
+        return closeness_value(_error(obs), self.tolerance, self.max_error)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Open to within 5 degrees of the target angle, to either side."""

@@ -16,6 +16,7 @@ from robots.scene import TABLE, Fixture, LooseObject, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
+from sim.families.rewards import closeness_value
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, log_uniform, uniform, values_at
 
@@ -155,9 +156,7 @@ class Lift(BaseFamily):
         tolerated height error. The closeness lies in [0, 1]: one half falls linearly with the
         error, the other half is steep near 0. The hardest grasp costs 0.2.
         """
-        error = self._error(next_obs).clip(max=self.max_error)
-        closeness = 1 / (1 + (error / self.height_error) ** 2)
-        placed = 0.5 * (1 - error / self.max_error) + 0.5 * closeness
+        placed = closeness_value(self._error(next_obs), self.height_error, self.max_error)
         force = (applied[..., 1] + 1) / 2
         return placed - GENTLENESS * force
 

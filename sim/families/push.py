@@ -29,6 +29,7 @@ from sim.families.object_on_table import (
     observe_object,
     target_on_table,
 )
+from sim.families.rewards import closeness_value
 from sim.families.splits import checkerboard
 from sim.outlines import SHAPES
 from sim.own_objects import draw_objects
@@ -231,9 +232,7 @@ class Push(ObjectOnTable):
         """1 on the target, nearly 0 at ``max_error`` or beyond."""
         per_radian = self.target_radius / self.target_yaw
         error = (distance_to_target(obs) ** 2 + (per_radian * _yaw(obs)) ** 2) ** 0.5
-        error = error.clip(max=self.max_error)
-        closeness = 1 / (1 + (error / self.target_radius) ** 2)
-        return 0.5 * (1 - error / self.max_error) + 0.5 * closeness
+        return closeness_value(error, self.target_radius, self.max_error)
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Within 2 cm of the target and 15 degrees of a yaw of zero, at the end, at rest."""

@@ -26,3 +26,18 @@ def mean_velocity(
         (...,) units of the position per s.
     """
     return (next_obs[..., column] - obs[..., column]) / dt
+
+
+def closeness_value(error: ArrayLike, tolerance: float, most: float) -> ArrayLike:
+    """The value of an error (...,) that is not negative: 1 without one, nearly 0 at ``most``.
+
+    One half falls linearly with the error, the other half is proportional to the closeness.
+
+    Args:
+        error: (...,) in any unit.
+        tolerance: an error of this size has a closeness of one half.
+        most: larger errors count as this one.
+    """
+    error = error.clip(max=most)
+    closeness = 1 / (1 + (error / tolerance) ** 2)
+    return 0.5 * (1 - error / most) + 0.5 * closeness
