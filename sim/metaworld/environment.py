@@ -107,7 +107,7 @@ class TaskEnvironment:
     def _checked(self, places: Array) -> Array:
         """The numbers that this task uses, in the ranges that metaworld draws them from."""
         space = self.env._random_reset_space
-        used: Array = np.array(places[: space.low.size])
+        used = places[: space.low.size].copy()
         inside = (used >= space.low - ROUNDING) & (used <= space.high + ROUNDING)
         if not inside.all():
             i = int(np.flatnonzero(~inside)[0])
@@ -132,8 +132,8 @@ class TaskEnvironment:
 def published_places(task: str, seed: int) -> Array:
     """The 50 goals of a task, (50, 6) m, that a benchmark of metaworld draws from a seed.
 
-    metaworld simulates twice how the hand gets to its start before it draws a place. Where things
-    are drawn does not depend on it; here only what follows from positions is computed.
+    metaworld simulates how the hand gets to its start before it draws a place. What is drawn does
+    not depend on it; here the hand stays where it is, which takes a tenth of the time.
 
     Raises:
         MissingExtraError: metaworld is not installed.
@@ -149,11 +149,12 @@ def published_places(task: str, seed: int) -> Array:
         last = random.uniform(space.low, space.high, space.low.size)
         return last
 
-    def compute_places(*_: object) -> None:
+    def leave_hand(*_: object) -> None:
         mujoco.mj_forward(env.model, env.data)
+        env.init_tcp = env.tcp_center
 
     env._get_state_rand_vec = draw
-    env.do_simulation = compute_places
+    env._reset_hand = leave_hand
     for row in drawn:
         env.reset()
         row[: last.size] = last

@@ -18,6 +18,7 @@ from sim.metaworld.names import MANY, TASKS, metaworld_names
 from sim.vec_world import VecWorld
 
 OBSERVED = 39
+FIRST_GOALS = 5
 REACH = "metaworld/ML1-reach"
 PUSH = "metaworld/ML1-push"
 ML10 = "metaworld/ML10"
@@ -45,8 +46,10 @@ def one_goal(family: Metaworld, task: str, goal: int) -> Task:
 
 @pytest.fixture(scope="module")
 def ml1(metaworld: Any) -> Any:
-    """metaworld's benchmark of one task; it draws its goals by simulation, which takes seconds."""
-    return metaworld.ML1("push-v3", seed=0)
+    """metaworld's benchmark of one task, with the first of its 50 goals: it draws them slowly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metaworld, "_N_GOALS", FIRST_GOALS)
+        return metaworld.ML1("push-v3", seed=0)
 
 
 def test_an_episode_is_metaworlds_up_to_its_time_limit(ml1: Any) -> None:
@@ -72,12 +75,13 @@ def test_an_episode_is_metaworlds_up_to_its_time_limit(ml1: Any) -> None:
 
 def test_its_goals_are_those_of_ml1(ml1: Any) -> None:
     family = make(PUSH)
-    for split, theirs in (("train", ml1.train_tasks), ("heldout", ml1.test_tasks)):
-        ours = family.sample(np.random.default_rng(0), 2000, split)
-        goals = [pickle.loads(task.data)["rand_vec"] for task in theirs]
-        places = ours.columns(*family.task_names[1:])
-        np.testing.assert_array_equal(np.unique(places, axis=0), np.unique(goals, axis=0))
-        assert len(np.unique(ours.ids)) == 50
+    splits = {"train": ml1.train_tasks, "heldout": ml1.test_tasks}
+    for seed, (split, theirs) in enumerate(splits.items()):
+        published = published_places("push", seed)
+        first = [pickle.loads(task.data)["rand_vec"] for task in theirs]
+        np.testing.assert_array_equal(published[:FIRST_GOALS], first)
+        drawn = family.sample(np.random.default_rng(0), 1000, split).columns(*family.task_names[1:])
+        np.testing.assert_array_equal(np.unique(drawn, axis=0), np.unique(published, axis=0))
 
 
 def test_a_task_has_the_same_number_in_every_draw_and_no_other_task_has_it() -> None:
@@ -98,7 +102,6 @@ def test_tasks_and_splits_are_the_packages(metaworld: Any) -> None:
         theirs = vars(env_dict)[f"{benchmark}_V3"]
         for ours, split in zip(splits, ("train", "test"), strict=True):
             assert {f"{task}-v3" for task in ours} == set(theirs[split])
-        assert [list(split) for split in splits] == [names(theirs[s]) for s in ("train", "test")]
 
 
 def test_in_ml10_tasks_are_held_out(metaworld: Any) -> None:
@@ -152,6 +155,7 @@ def test_the_goal_is_not_observed(metaworld: Any) -> None:
     assert (moved[:, 0, :OBSERVED] != moved[:, 1, :OBSERVED]).any()
 
 
+@pytest.mark.filterwarnings("ignore:Constant")  # the experts' large gains, which are meant
 @pytest.mark.parametrize("task", ["reach", "push", "door-open"])
 def test_metaworlds_scripted_expert_solves_it(metaworld: Any, task: str) -> None:
     from metaworld.policies import ENV_POLICY_MAP
@@ -195,8 +199,12 @@ def test_physics_that_break_down_are_reported_until_the_reset(metaworld: Any) ->
     broken = world.step(np.zeros((2, 4)))
     assert world.engine.diverged.tolist() == [True, False]
     np.testing.assert_array_equal(broken.obs[0], before.obs[0])
-    world.reset(task)
+    assert np.isfinite(broken.obs).all()
+    obs = world.reset(task, mask=np.array([True, False]))
     assert not world.engine.diverged.any()
+    assert world.signals.stamp.tolist() == [0.0, 2 * family.dt]
+    np.testing.assert_array_equal(obs[1], broken.obs[1])  # the other world goes on
+    world.close()
 
 
 def test_impossible_places_are_refused_by_name(metaworld: Any) -> None:
