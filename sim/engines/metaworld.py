@@ -27,6 +27,9 @@ class MetaworldEngine:
     """An Engine in which metaworld steps each world itself, with physics, observation and reward.
 
     Its signals are ``MetaworldSignals``; where a hand or an object is, they say in the observation.
+
+    Attributes:
+        worlds: metaworld's environments, one of each world's task; none before the first ``write``.
     """
 
     n = 0
@@ -46,7 +49,7 @@ class MetaworldEngine:
         require_support(self, scene)
         self.scene = scene
         self.n = n
-        self._worlds: list[TaskEnvironment] = []
+        self.worlds: list[TaskEnvironment] = []
         self._places = np.zeros((n, PLACES))
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
@@ -57,12 +60,12 @@ class MetaworldEngine:
             BadArgumentError: there is no task of this number.
         """
         names = [_task_name(number) for number in task[TASK].tolist()]
-        if not self._worlds:
-            self._worlds = [TaskEnvironment(name) for name in names]
+        if not self.worlds:
+            self.worlds = [TaskEnvironment(name) for name in names]
         rows = world_indices(mask, self.n)
         for i in rows:
-            if self._worlds[i].task != names[i]:
-                self._worlds[i] = TaskEnvironment(names[i])
+            if self.worlds[i].task != names[i]:
+                self.worlds[i] = TaskEnvironment(names[i])
         self._places[rows] = task.columns(*PLACE_NAMES)[rows]
 
     def reset(self, start: Start, mask: Mask | None = None) -> None:
@@ -72,10 +75,10 @@ class MetaworldEngine:
             RuntimeError: no task was written before.
             BadArgumentError: metaworld does not draw such places.
         """
-        if not self._worlds:
+        if not self.worlds:
             raise RuntimeError("write the tasks before the first reset")
         for i in world_indices(mask, self.n):
-            self._worlds[i].reset(self._places[i])
+            self.worlds[i].reset(self._places[i])
 
     def run(self, command: Setpoint | Torque, substeps: int) -> None:
         """Let metaworld act with each tick's control signals.
@@ -87,7 +90,7 @@ class MetaworldEngine:
         torque = require_command(self.scene.body, command, Torque)
         if substeps != FRAME_SKIP:
             raise BadArgumentError(f"metaworld acts for {FRAME_SKIP} physics steps, not {substeps}")
-        for i, world in enumerate(self._worlds):
+        for i, world in enumerate(self.worlds):
             for action in torque.tau[:, i]:
                 world.step(action)
 
@@ -100,23 +103,23 @@ class MetaworldEngine:
         tick = FRAME_SKIP * self.scene.timestep
         return MetaworldSignals(
             **missing,
-            q=_padded([world.env.data.qpos for world in self._worlds], QPOS),
-            dq=_padded([world.env.data.qvel for world in self._worlds], QVEL),
+            q=_padded([world.env.data.qpos for world in self.worlds], QPOS),
+            dq=_padded([world.env.data.qvel for world in self.worlds], QVEL),
             tau=np.full((n, len(self.scene.body.joints)), np.nan),
-            stamp=np.array([world.steps * tick for world in self._worlds]),
-            observation=np.stack([world.observation for world in self._worlds]),
-            reward=np.array([world.reward for world in self._worlds]),
-            success=np.array([world.success for world in self._worlds]),
+            stamp=np.array([world.steps * tick for world in self.worlds]),
+            observation=np.stack([world.observation for world in self.worlds]),
+            reward=np.array([world.reward for world in self.worlds]),
+            success=np.array([world.success for world in self.worlds]),
         )
 
     @property
     def diverged(self) -> Mask:
         """Worlds whose physics broke down since their last reset."""
-        return np.array([world.diverged for world in self._worlds], dtype=bool)
+        return np.array([world.diverged for world in self.worlds], dtype=bool)
 
     def close(self) -> None:
         """Free every model."""
-        self._worlds = []
+        self.worlds = []
 
 
 def _task_name(number: float) -> str:

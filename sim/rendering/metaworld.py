@@ -1,4 +1,4 @@
-"""Meta-World's tasks as its package shows them: its models, colors, lights and a camera."""
+"""Meta-World's tasks with its package's models, colors and lights."""
 
 import mujoco
 import numpy as np
@@ -8,7 +8,10 @@ from sim.metaworld.names import TASKS
 from sim.rendering.clip import Clip
 from sim.rendering.stage import MAX_GEOMS, Stage
 
-CAMERA = "corner2"  # that Meta-World's own pictures are taken with
+TABLE = (0.0, 0.6, 0.1)  # m, where the camera looks at
+DISTANCE = 1.5  # m, from there
+AZIMUTH = -40.0  # degrees: from the side on which the arm does not stand
+ELEVATION = -30.0
 
 
 class MetaworldStage(Stage):
@@ -24,10 +27,12 @@ class MetaworldStage(Stage):
         self._option = mujoco.MjvOption()
 
     def camera(self, clip: Clip, i: int) -> mujoco.MjvCamera:
-        """One of the task's cameras."""
+        """One that looks down at the table."""
         camera = mujoco.MjvCamera()
-        camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        camera.fixedcamid = self.model.camera(CAMERA).id
+        camera.lookat[:] = TABLE
+        camera.distance = DISTANCE
+        camera.azimuth = AZIMUTH
+        camera.elevation = ELEVATION
         return camera
 
     def place(self, clip: Clip, i: int) -> None:

@@ -169,7 +169,7 @@ def test_metaworlds_scripted_expert_solves_it(metaworld: Any, task: str) -> None
         observed = []
         for _ in range(150):
             told_obs = obs[0, :OBSERVED].copy()
-            told_obs[-3:] = world.engine._worlds[0].env._target_pos  # type: ignore[attr-defined]
+            told_obs[-3:] = world.engine.worlds[0].env._target_pos  # type: ignore[attr-defined]
             step = world.step(expert.get_action(told_obs)[None])
             obs = step.obs
             observed.append(obs)
@@ -195,7 +195,7 @@ def test_physics_that_break_down_are_reported_until_the_reset(metaworld: Any) ->
     task = family.sample(np.random.default_rng(0), 2)
     world.reset(task)
     before = world.step(np.zeros((2, 4)))
-    world.engine._worlds[0].env.data.qvel[:] = np.nan  # type: ignore[attr-defined]
+    world.engine.worlds[0].env.data.qvel[:] = np.nan  # type: ignore[attr-defined]
     broken = world.step(np.zeros((2, 4)))
     assert world.engine.diverged.tolist() == [True, False]
     np.testing.assert_array_equal(broken.obs[0], before.obs[0])
