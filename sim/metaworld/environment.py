@@ -142,7 +142,7 @@ def published_places(task: str, seed: int) -> Array:
     random = RandomState(seed)  # the generator behind np.random.seed, which metaworld draws from
     space = env._random_reset_space
     drawn = np.zeros((GOALS, PLACES))
-    last = np.zeros(0)
+    last: Array = np.zeros(0)
 
     def draw() -> Array:
         nonlocal last
