@@ -14,8 +14,8 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
 Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
-# Bits of the drive mode that the driver cannot work with: its profile is a velocity, not a time, and
-# torque must come on in ``enable``, not with the first goal.
+# Bits of the drive mode that the driver cannot work with: its profile limits the velocity, not the
+# duration, and torque must come on in ``enable``, not with the first goal.
 UNUSABLE_DRIVE_MODES = {2: "a time-based profile", 3: "torque on by goal"}
 
 

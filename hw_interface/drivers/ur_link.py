@@ -294,6 +294,6 @@ class UrLink:
 
 
 def _keep(client: T) -> T:
-    """Never destroy a client: on a broken link its destructor holds the interpreter lock forever."""
+    """Never destroy a client: on a broken link that would hold the interpreter lock forever."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
     return client
