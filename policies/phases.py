@@ -44,7 +44,7 @@ class PhaseProgress:
         self.iterations = 0
         self.teacher_tasks = 0
 
-    def is_of_teacher(self, config: TeacherConfig) -> bool:
+    def collected_by_teacher(self, config: TeacherConfig) -> bool:
         """Whether the teacher collected the trial that is learned from next.
 
         With ``CollectionSchedule.overlap`` a copy collects it one iteration before, but for the

@@ -94,7 +94,8 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
             seed,
             self.replay,
             self.infer,
-            summary_dim=self.summary_dim,
+            self.generator,
+            self.summary_dim,
         )
         self.controller = MpcController(
             problem,

@@ -170,11 +170,11 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
-        is_of_teacher = self.progress.is_of_teacher(self.config)
+        collected_by_teacher = self.progress.collected_by_teacher(self.config)
         self.progress.iterations += 1
         self.student.update(trial.ticks[trial.ticks.valid])
         copy_statistics(self.ema_student, self.student)
-        if is_of_teacher:
+        if collected_by_teacher:
             log = self.teacher.learn(trial)
             self.progress.teacher_tasks = self.replay.added
             return log

@@ -94,7 +94,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             seed,
             self.replay,
             self.infer,
-            summary_dim=self.model.summary_dim,
+            self.generator,
+            self.model.summary_dim,
         )
         self.controller = MpcController(
             problem,

@@ -202,12 +202,12 @@ class Maml(SavedState):
 
         They are 0 where a tick is not valid.
         """
-        follows = ppo.follows(episode)
+        bootstrap = ppo.bootstrap_mask(episode)
         no_value = torch.zeros_like(episode.reward)
-        returns = ppo.advantages(episode.reward, no_value, follows, gamma, 1.0)
+        returns = ppo.advantages(episode.reward, no_value, bootstrap, gamma, 1.0)
         obs = self.obs_norm(episode.obs)
         value = linear_baseline(obs, returns, episode.valid, self.config.baseline_l2)
-        advantage = ppo.advantages(episode.reward, value, follows, gamma, gae_lambda)
+        advantage = ppo.advantages(episode.reward, value, bootstrap, gamma, gae_lambda)
         return ppo.standardized(advantage, episode.valid, 0)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:

@@ -33,8 +33,8 @@ from policies.models.particles import (
     ParticleConfig,
     Particles,
     Prior,
-    choose,
     equal_weights,
+    systematic_sample,
     update,
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
@@ -137,7 +137,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
             seed,
             self.replay,
             self.infer,
-            summary_dim=len(self.hidden),
+            self.generator,
+            len(self.hidden),
         )
         self.controller = MpcController(
             problem,
@@ -214,7 +215,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         start: Plan,
         iterations: int,
     ) -> Plan:
-        u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
+        u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.rollout(

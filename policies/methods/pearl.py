@@ -216,14 +216,14 @@ class Pearl(SavedState, LearnsFromReplay):
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""
         ticks, mask = self.contexts(slots)
-        return self.believe(ticks, mask)
+        return self.posterior(ticks, mask)
 
     def contexts(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """Transitions (n, L, ...) of tasks (n,), and a mask (n, L) of those in the context."""
         c = self.config
         return self.replay.contexts(slots, c.max_context, self.generator, newest=c.context_window)
 
-    def believe(self, ticks: Transition, mask: Tensor) -> Posterior:
+    def posterior(self, ticks: Transition, mask: Tensor) -> Posterior:
         """The posterior of contexts (n, L, ...), by the encoder that is being trained."""
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
@@ -260,12 +260,12 @@ class Pearl(SavedState, LearnsFromReplay):
             context = with_gain(self.problem, context, task, gain)
             ticks = with_gain(self.problem, ticks, task, gain)
         task = task[:, None]
-        posterior = self.believe(with_training_reward(self.problem, context, task), mask)
+        posterior = self.posterior(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
         losses = {}
         if self.problem.training_reward is not None:
-            surprise = self.believe(context, mask).surprise(z.detach())
+            surprise = self.posterior(context, mask).surprise(z.detach())
             losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)

@@ -193,11 +193,11 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         c = self.config
         new = self.replay.add(trial)
         self.row_norm.update(context_features(new))
-        is_of_teacher = self.progress.is_of_teacher(self.config)
+        collected_by_teacher = self.progress.collected_by_teacher(self.config)
         share = c.sac.lr_share(self.progress.iterations * c.gradient_steps)
         self.progress.iterations += 1
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr, c.student_lr))
-        if not is_of_teacher:
+        if not collected_by_teacher:
             return repeat(self.student_step, c.gradient_steps, self.generator)
         self.progress.teacher_tasks = self.replay.added
         self.obs_norm.update(new.obs)
@@ -224,7 +224,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         """One gradient step on encoder, actor, critics and temperature."""
         losses = self.teacher_losses()
         total = torch.stack(list(losses.values())).sum()
-        self._improve(total)
+        self._optimize(total)
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
         return detached(losses)
@@ -251,10 +251,10 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
     def student_step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""
         loss = self.student_loss()
-        self._improve(loss)
+        self._optimize(loss)
         return {"student": loss.detach()}
 
-    def _improve(self, loss: Tensor) -> None:
+    def _optimize(self, loss: Tensor) -> None:
         """A step of Adam on the parameters with a gradient; the others stay unchanged."""
         self.optimizer.zero_grad()
         loss.backward()

@@ -23,7 +23,7 @@ from policies.models.particles import (
     ParticleConfig,
     Particles,
     Prior,
-    choose,
+    systematic_sample,
     update,
 )
 from policies.nn.state import SavedState, make_generator
@@ -206,7 +206,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         start: Plan,
         iterations: int,
     ) -> Plan:
-        u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
+        u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self._simulate_candidates(

@@ -59,7 +59,7 @@ class PpoConfig(MethodConfig):
         )
 
 
-def follows(ticks: Transition) -> Tensor:
+def bootstrap_mask(ticks: Transition) -> Tensor:
     """Whether the next tick's value belongs to a tick's return, (L, ...).
 
     It does where both ticks are valid: not at the end of the sequence, however it ended. An episode
@@ -75,7 +75,7 @@ def follows(ticks: Transition) -> Tensor:
 def advantages(
     reward: Tensor,
     value: Tensor,
-    follows: Tensor,
+    bootstrap: Tensor,
     gamma: float,
     gae_lambda: float,
 ) -> Tensor:
@@ -84,7 +84,7 @@ def advantages(
     Args:
         reward: of each tick.
         value: of the state in which each tick began.
-        follows: whether the next tick's value belongs to this tick's return.
+        bootstrap: whether the next tick's value belongs to this tick's return.
         gamma: discount per tick.
         gae_lambda: λ, the weight of longer returns.
     """
@@ -93,7 +93,7 @@ def advantages(
     next_value = torch.zeros_like(reward[0])
     for t in reversed(range(len(reward))):
         future = gamma * (next_value + gae_lambda * advantage)
-        advantage = reward[t] - value[t] + future.where(follows[t], 0.0)
+        advantage = reward[t] - value[t] + future.where(bootstrap[t], 0.0)
         next_value = value[t]
         reversed_advantages.append(advantage)
     return torch.stack(reversed_advantages[::-1])
@@ -247,7 +247,7 @@ class PpoLearner(SavedState):
         c = self.config
         features = self.net.encoder(ticks)
         value = self.net.return_norm.inverse(self.net.value(features))
-        advantage = advantages(ticks.reward, value, follows(ticks), c.gamma, c.gae_lambda)
+        advantage = advantages(ticks.reward, value, bootstrap_mask(ticks), c.gamma, c.gae_lambda)
         returns = advantage + value
         # The values above are in units of the old statistics, which the critic was trained with;
         # its targets are in units of the new ones.

@@ -92,7 +92,12 @@ class SacLearner(SavedState, LearnsFromReplay):
         self.obs_norm.update(new.obs)
         share = c.lr_share(steps_taken(self.optimizer))
         set_learning_rates(self.optimizer, share, (c.lr,))
-        return repeat(self.step, c.gradient_steps, self.generator)
+        return repeat(self.step, c.gradient_steps, *self.step_generators)
+
+    @property
+    def step_generators(self) -> tuple[torch.Generator, ...]:
+        """The random streams that a gradient step draws from."""
+        return (self.generator,)
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""
