@@ -1,8 +1,10 @@
-"""What memory a training takes with all its processes: too much is refused before it begins.
+"""Estimates the memory of a training with all its processes, and refuses too much in advance.
 
-Settings multiply, the references are trained beside the method, and a container may have less
-memory than its machine. The numbers are estimates: of a training near its limit some are wrong, and
-of an absurd one none matters. PyBullet's worlds are larger and are counted by its engine.
+The product of several settings may be too large, the references are trained in parallel with the
+method, and a container may have less memory than its machine. The estimates are rough: they detect
+settings that are far too large, not those near the limit. Not counted are the weights that a
+hypernetwork generates, and the memory of attention that grows with the square of the window. The
+worlds of PyBullet are larger and are counted by its engine.
 """
 
 from collections.abc import Iterable
@@ -24,14 +26,14 @@ from robots.errors import BadArgumentError
 
 GIB = 2**30
 WORLD_BYTES = 100_000  # of a world's physics; measured: 80 KiB for MuJoCo's humanoid, 11 for slide
-# All measured on ``point``.
+# The next numbers were measured on ``point``.
 PROCESS_BYTES = 400 * 2**20  # of a process that has loaded its libraries
-COPIES = 5  # of what is collected, while it is put together and learned from: 4
+COPIES = 5  # of a collected trial, while it is assembled and learned from; measured: 4
 FLOAT_BYTES = 4
-# Numbers kept for each unit of a network and each row of a batch, until the gradient is there: 5
-# for soft actor-critic, 10 for MAML, 17 for a transformer.
+# Numbers that are stored for each unit of a network and each row of a batch until the backward
+# pass; measured: 5 for soft actor-critic, 10 for MAML, 17 for a transformer.
 GRAPH = 12
-PLANNED = 4  # copies of the actions and states of candidate plans, which take no gradient
+PLANNED = 4  # copies of the actions and states of candidate plans, which have no gradient
 
 # Settings that make up a batch together, without the names of the configs they are in.
 BATCHES = (

@@ -60,7 +60,7 @@ class MamlConfig(MethodConfig):
     )
 
     def __post_init__(self) -> None:
-        """BadArgumentError where no episode follows an inner step."""
+        """BadArgumentError if no episode follows an inner step."""
         episodes = self.schedule.episodes_per_trial
         if episodes < 2:
             raise BadArgumentError(
@@ -151,7 +151,7 @@ class Maml(SavedState):
         return MamlBelief(theta.detach())
 
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
-        """Worlds (n,) in which a valid action differs from the mean of the policy."""
+        """Whether a valid action differs from the policy's mean in each world, (n,) bool."""
         mean, _ = self.distribution(theta, episode)
         noise = episode.action - mean.clamp(-1, 1)
         largest = noise.abs().amax(-1)  # (H, n)

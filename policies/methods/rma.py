@@ -58,7 +58,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, polyak_update, sac_losses
 from robots.errors import BadArgumentError
 
-# The number of rows with which the convolutions leave no row unread.
+# Numbers of rows for which the convolutions read every row, see ``HistoryEncoder``.
 HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)]
 
 
@@ -99,7 +99,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         device: torch.device,
         replay: Replay | None = None,
     ) -> None:
-        """BadArgumentError where a family hides nothing."""
+        """Build it; BadArgumentError if the family has no hidden parameter."""
         sac = config.sac
         self.problem = problem
         self.config = config
@@ -240,12 +240,12 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         end = (share * length).long()
         ticks, exists = self.replay.history(slots, end, c.history)
         rows = self.rows(ticks, exists)
-        found = self.student(rows)
+        z = self.student(rows)
         task = self.replay.task[slots]
         known = self.task_parameters.encode(task)
         with torch.no_grad():
-            wanted = self.ema_encoder(known)
-        error: Tensor = found - wanted
+            target = self.ema_encoder(known)
+        error: Tensor = z - target
         return error.square().sum(-1).mean()
 
     def student_step(self) -> dict[str, Tensor]:
