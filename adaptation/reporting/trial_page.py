@@ -1,4 +1,4 @@
-"""What the report shows of a trial: its result, every object, the control loop, a 3-D playback."""
+"""The report's part on a trial: its result, every object, the control loop, a 3-D playback."""
 
 import base64
 import math
@@ -72,7 +72,7 @@ def read_header(folder: Path) -> TrialHeader:
 
 
 def find_run(folder: Path, header: TrialHeader) -> Path | None:
-    """The folder of a trial's run; None where it is gone, or holds other weights by now."""
+    """The folder of a trial's run; None if it is gone, or holds other weights by now."""
     path = (folder / header.run).resolve()
     try:
         trained = Run.open(path).fingerprint("method")

@@ -305,5 +305,5 @@ def test_a_hidden_sign_is_learned_from_the_rewards_of_a_trial(memory: str) -> No
 
 
 def test_a_setting_that_has_no_effect_is_refused() -> None:
-    with pytest.raises(BadArgumentError, match="sac.batch_per_task has no effect"):
+    with pytest.raises(BadArgumentError, match="batch_per_task has no effect"):
         replace(CONFIG, sac=replace(SAC, batch_per_task=4))
