@@ -2,9 +2,8 @@
 
 The product of several settings may be too large, the references are trained in parallel with the
 method, and a container may have less memory than its machine. The estimates are rough: they detect
-settings that are far too large, not those near the limit. Not counted are the weights that a
-hypernetwork generates, and the memory of attention that grows with the square of the window. The
-worlds of PyBullet are larger and are counted by its engine.
+settings that are far too large, not those near the limit. What attention needs for each pair of
+ticks is not counted. The worlds of PyBullet are larger and are counted by its engine.
 """
 
 from collections.abc import Iterable
@@ -33,6 +32,7 @@ FLOAT_BYTES = 4
 # Numbers that are stored for each unit of a network and each row of a batch until the backward
 # pass; measured: 5 for soft actor-critic, 10 for MAML, 17 for a transformer.
 GRAPH = 12
+GENERATED = 2  # the same for each weight that a hypernetwork generates at a tick; measured: 1.9
 PLANNED = 4  # copies of the actions and states of candidate plans, which have no gradient
 
 # Settings that make up a batch together, without the names of the configs they are in.
@@ -143,14 +143,15 @@ def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
     values = flatten(config)
     widths = _widths(values)
     units = sum(widths)
+    numbers = GRAPH * units + GENERATED * _generated_weights(values, problem)  # of a tick
     each = episode_bytes(problem)
     batches = list(_find_batches(values))
     for batch in batches:
-        yield Need(batch, FLOAT_BYTES * GRAPH * units)
+        yield Need(batch, FLOAT_BYTES * numbers)
     for name in values:
         if name.endswith("schedule.meta_batch"):
             prefix = name.removesuffix("meta_batch")
-            yield from _schedule_needs(prefix, values, problem, 0 if batches else units)
+            yield from _schedule_needs(prefix, values, problem, 0 if batches else numbers)
         if name.endswith("buffer_tasks"):
             episodes = name.removesuffix("buffer_tasks") + "schedule.episodes_per_trial"
             yield Need({name: values[name], episodes: values[episodes]}, each)
@@ -159,16 +160,26 @@ def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
         yield _planner_need(values, tasks, problem, max(widths, default=0))
 
 
+def _generated_weights(values: dict[str, Any], problem: Problem) -> int:
+    """Weights of policy and critic that a hypernetwork generates at every tick, see ``Rl2``."""
+    if not values.get("hypernetwork", False):
+        return 0
+    hidden: int = values["hidden"]
+    first_layers = 2 * (problem.obs_dim + 1) * hidden
+    last_layers = (hidden + 1) * (problem.action_dim + 1)
+    return first_layers + last_layers
+
+
 def _schedule_needs(
-    prefix: str, values: dict[str, Any], problem: Problem, units: int
+    prefix: str, values: dict[str, Any], problem: Problem, numbers: int
 ) -> Iterable[Need]:
-    """What is collected; ``units`` of networks are kept for each of its ticks."""
+    """What is collected; so many ``numbers`` of networks are kept for each of its ticks."""
 
     def setting(name: str) -> dict[str, int]:
         return {prefix + name: values[prefix + name]}
 
     each = COPIES * episode_bytes(problem)
-    learned = problem.horizon * FLOAT_BYTES * GRAPH * units
+    learned = problem.horizon * FLOAT_BYTES * numbers
     tasks = setting("meta_batch")
     trial = tasks | setting("episodes_per_trial")
     yield Need(tasks, WORLD_BYTES)
