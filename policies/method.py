@@ -62,7 +62,7 @@ class Problem:
     task_names: tuple[str, ...]
     task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
-    reward: Reward | None  # the family's own; None where it depends on hidden parameters
+    reward: Reward | None  # the family's own; None if it depends on hidden parameters
     # columns of an observation that say what the goal is, and nothing else depends on
     goal_columns: tuple[int, ...] = ()
     # the family's simulator; None if an observation does not determine the simulator's state

@@ -135,7 +135,7 @@ def write_failure(folder: Path, failure: CellFailure) -> None:
 
 
 def read_failure(folder: Path) -> CellFailure | None:
-    """Why a cell has no result; None where it has one, or was never tried.
+    """Why a cell has no result; None if it has one, or was never tried.
 
     Raises:
         DamagedError: the file does not hold a failure.

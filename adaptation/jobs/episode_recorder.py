@@ -120,5 +120,5 @@ class EpisodeRecorder:
 
 
 def _rounded(values: Array) -> Row:
-    """The numbers of the one world of (1, k), None where they are not finite."""
+    """The numbers of the single world of (1, k); None for each that is not finite."""
     return [finite(round(float(x), DIGITS)) for x in values[0]]

@@ -173,7 +173,7 @@ def _divergence(
 
 
 def _percentiles(values: Sequence[Array], is_counted: Mask, percent: float) -> Row:
-    """A percentile over the tasks that count, at each instant; None where none counts."""
+    """A percentile over the tasks that count, at each instant; None if none counts."""
     row: Row = []
     for at_instant, counts in zip(values, is_counted, strict=True):
         counted = at_instant[counts]

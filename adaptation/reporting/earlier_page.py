@@ -110,7 +110,7 @@ def reference_rows(section: str) -> tuple[str | None, dict[str, ReferenceRow]]:
 
 
 def _reference_row(row: dict[str, str]) -> ReferenceRow:
-    """A row of a table of results; ValueError where it has no success or no metric."""
+    """A row of a table of results; ValueError if it has no success or no metric."""
     *_, last_success = [cell for name, cell in row.items() if name.startswith("success")]
     metric, *_ = [name for name in row if name.endswith("(median)")]
     rate = RATE.fullmatch(last_success)

@@ -279,7 +279,7 @@ def _gap_closed(sample: _Sample) -> GapClosed:
 
 
 def _no_share(sample: _Sample) -> str | None:
-    """Why no share of the gap is given; None where there is one."""
+    """Why no share of the gap is given; None if there is one."""
     missing = [name for name in ("blind", "oracle") if name not in sample.policies]
     if missing:
         return f"there is no {' and no '.join(missing)} to compare with"

@@ -97,7 +97,7 @@ def method_config(name: str, family: Family, preset: str, settings: dict[str, An
 
 
 def method_class(name: str) -> type[Method[Any]]:
-    """The class of a method; UnknownNameError where there is none."""
+    """The class of a method; UnknownNameError if there is none."""
     found: type[Method[Any]] = METHODS[name]
     return found
 

@@ -188,7 +188,7 @@ class ReplayJournal:
 
 
 def _open_for_append(path: Path) -> int:
-    """Descriptor of a file, made where it is missing; OSError where it is a link."""
+    """Descriptor of a file, created if it is missing; OSError if it is a link."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     return os.open(path, flags, mode=0o666)
 

@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 
 def finite(value: SupportsFloat | str) -> float | None:
-    """A number for JSON: None where it is not finite."""
+    """A number for JSON: None if it is not finite."""
     number = float(value)
     return number if isfinite(number) else None
 

@@ -37,7 +37,7 @@ class DynamicsConfig(PredictorConfig):
     kl_weight: NonNegative = 0.005
 
     def __post_init__(self) -> None:
-        """BadArgumentError where ``early_belief_windows`` exceeds the windows of a task."""
+        """BadArgumentError if ``early_belief_windows`` exceeds the windows of a task."""
         if self.early_belief_windows > self.windows_per_task:
             raise BadArgumentError(
                 f"early_belief_windows={self.early_belief_windows} is more than "

@@ -36,7 +36,7 @@ class Window:
 
     x: Tensor  # (n, M, o + a)
     y: Tensor  # (n, M, o + r)
-    mask: Tensor  # (n, M) bool, False where the episode is shorter than the window
+    mask: Tensor  # (n, M) bool, False for ticks before the episode
 
 
 @dataclass(frozen=True)
