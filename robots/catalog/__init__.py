@@ -14,6 +14,7 @@ ARMS = Registry(
         "ur5e": "robots.catalog.ur5e:UR5E",
         "ur5e_2f85": "robots.catalog.ur5e_2f85:UR5E_2F85",
         "viperx": "robots.catalog.viperx:VIPERX",
+        "viperx_gripper": "robots.catalog.viperx_gripper:VIPERX_GRIPPER",
         "xarm7": "robots.catalog.xarm7:XARM7",
     },
 )
