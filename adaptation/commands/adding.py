@@ -26,9 +26,9 @@ class Arm:
     name: Annotated[Positional[str], arg(metavar="NAME")]
     """Name of the new arm, and of its folder."""
     model: Path
-    """URDF of the arm (no MJCF). Of a xacro file make a URDF first, with ROS's xacro."""
+    """URDF or MJCF of the arm. Of a xacro file make a URDF first, with ROS's xacro."""
     tool: OptionalName = None
-    """Link whose frame is the tool frame. Default: the last link of the arm."""
+    """Link, of an MJCF body or site, whose frame is the tool frame. Default: the arm's last."""
     package: Path = Path()
     """Folder that gets the arm's folder, such as that of your Python package."""
     as_json: Json = False

@@ -1,10 +1,11 @@
-"""``pliant arm add``: a catalog entry from a URDF, which its user completes."""
+"""``pliant arm add``: a catalog entry from a model, which its user completes."""
 
 import importlib.util
 import json
 import re
 from pathlib import Path
 
+import dm_control
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from robots.catalog import ARMS
 from robots.catalog.ur5e import UR5E
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.new_arm import MISSING
+from robots.new_arm import MISSING, MISSING_IN_MJCF
 from robots.registry import Registry
 
 URDF = UR5E.urdf.read_text()
@@ -71,6 +72,37 @@ def test_the_ur5e_comes_back_from_its_urdf_and_the_numbers_that_are_filled_in(
     q = np.random.default_rng(0).uniform(arm.limits.q_low, arm.limits.q_high, (20, 6))
     ours = Kinematics(arm).position(q)
     np.testing.assert_array_equal(ours, Kinematics(UR5E).position(q))
+
+
+def test_dm_controls_jaco_becomes_an_arm_from_its_mjcf(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = Path(dm_control.__file__).parent / "third_party" / "kinova" / "jaco_arm.xml"
+    status, answer = add(capfd, "mine", "--model", str(model), "--package", str(tmp_path))
+    assert status == 0
+    assert answer["tool"] == "wristsite"
+    folder = tmp_path / "mine"
+    assert (folder / "mine.jpg").stat().st_size > 5000
+    assert len(list((folder / "meshes").iterdir())) == 5
+    text = (folder / "__init__.py").read_text()
+    assert "mine, from jaco_arm.xml" in text
+    marked = MARK.findall(text)
+    assert set(marked) == set(answer["missing"])  # type: ignore[call-overload]
+    assert set(marked) == {*MISSING, *MISSING_IN_MJCF} - {"armature"}
+    for name in marked:
+        value = f"{name}=np.full(6, 0.5)"
+        if name.endswith("zone") or name == "rest_pose":
+            value = f"{name}=None"
+        elif name in ("tool_speed", "force"):
+            value = f"{name}=0.5"
+        elif name == "tool_box":
+            value = f"{name}=np.array([[-1.0, 1.0]] * 3)"
+        text = re.sub(rf'\b{name}=fill_in\("[^"]*"\)', value, text)
+    (folder / "__init__.py").write_text(text)
+    arm = load(folder)
+    assert arm.armature.tolist() == [4, 4, 4, 2, 2, 2]
+    reach = Kinematics(arm).position(np.array([[0.0, 3.0, 3.0, 0.0, 0.0, 0.0]]))
+    assert 0.5 < np.linalg.norm(reach) < 1.3
 
 
 REFUSALS = {
