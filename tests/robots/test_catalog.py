@@ -194,6 +194,25 @@ PUBLISHED = {
         (1.3963, 1.3963, 1.3963, 1.3963, 1.2218, 1.2218, 1.2218),
         (39, 39, 39, 39, 9, 9, 9),
     ),
+    # dm_control, third_party/kinova/jaco_arm.xml; velocities and peak torques: its jaco_arm.py.
+    "jaco": Published(
+        partial(
+            frames,
+            (
+                (0.0, 0.0, 0.15675, 0.0, 0.0, 1.0, 0.0),
+                (0.0, 0.0016, -0.11875, 0.0, 0.0, -0.707107, 0.707107),
+                (0.0, -0.41, 0.0, 0.0, 0.0, 1.0, 0.0),
+                (0.0, 0.2073, -0.0114, 0.0, 0.0, -0.707107, 0.707107),
+                (0.0, -0.03703, -0.06414, 0.0, 0.0, 0.5, 0.866025),
+                (0.0, -0.03703, -0.06414, 0.0, 0.0, 0.5, 0.866025),
+            ),
+            end=turn(X, np.pi) @ ROD_ON_FLANGE,
+        ),
+        (0.718306, 0.643205, 1.16915, 0.673443, 0.221432, 0.221432, STRIKER),
+        tuple(np.deg2rad([36, 36, 36, 48, 48, 48])),
+        (30.5, 30.5, 30.5, 6.8, 6.8, 6.8),
+        rounding=2e-6,
+    ),
     # SO-ARM100, Simulation/SO101/so101_new_calib.xml, its MuJoCo model; and the servo's data sheet.
     "so101": Published(
         partial(
