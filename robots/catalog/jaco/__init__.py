@@ -65,7 +65,7 @@ JACO = ArmSpec(
         center=np.array([0.42, 0.0, 0.27]),
         half_range=np.array([0.1, 0.2, 0.1]),
         speed=0.3,
-        goal_radius=0.05,
+        goal_radius=0.03,
     ),
     # Ours: closer to the base the wrist is straight, and the tool cannot point down. There is no
     # strike zone: the joints are too slow for strikes.
