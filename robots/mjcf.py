@@ -151,9 +151,10 @@ def _joints_of_tendon(model: "mujoco.MjModel", tendon: int) -> set[int]:
 def _joints_between(model: "mujoco.MjModel", bodies: list[int]) -> set[int]:
     """The joints that move some of the bodies against the others."""
     moved = [_joints_above(model, body) for body in bodies]
-    if not moved:
-        return set()
-    return set.union(*moved) - set.intersection(*moved)
+    some: set[int] = set()
+    for joints in moved:
+        some |= joints
+    return {joint for joint in some if not all(joint in joints for joints in moved)}
 
 
 def _joints_above(model: "mujoco.MjModel", body: int) -> set[int]:

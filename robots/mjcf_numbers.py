@@ -85,7 +85,7 @@ def _torque(model: "mujoco.MjModel", joint: int) -> float:
 def _smaller_side(interval: Array) -> float:
     """The largest magnitude that an interval (2,) has in both directions; 0 if 0 is not in it."""
     low, high = interval.tolist()
-    return max(0.0, min(-low, high))
+    return float(max(0.0, min(-low, high)))
 
 
 def _servo(model: "mujoco.MjModel", joint: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -115,7 +116,6 @@ def read_new_arm(name: str, urdf: Path, tool: str | None) -> Draft:
             could be the last one; or no joint moves the link, or one has no limits. The message
             names the file and the joint or link.
     """
-    _check_file(urdf)
     with errors_about(str(urdf)):
         return Draft(_read_urdf(name, urdf, tool), MISSING)
 
@@ -135,13 +135,12 @@ def convert_new_arm(name: str, mjcf: Path, tool: str | None, urdf: Path) -> Draf
         BadArgumentError: the MJCF cannot be read, or the arm is no open chain of hinges and slides;
             or see ``read_new_arm``. The message names the file and what is wrong in it.
     """
-    _check_file(mjcf)
     with errors_about(str(mjcf)):
         model = compile_mjcf(mjcf)
         UrdfWriter(model, urdf).write(f"written by `pliant arm add` from {mjcf.name}, an MJCF")
         arm = _read_urdf(name, urdf, tool)
         check_couplings(model, arm.joints)
-        known = entry_numbers(model, arm.joints)
+        known: dict[str, Any] = dict(entry_numbers(model, arm.joints))
     missing = {
         field: meaning
         for field, meaning in (MISSING_IN_MJCF | MISSING).items()
@@ -149,11 +148,6 @@ def convert_new_arm(name: str, mjcf: Path, tool: str | None, urdf: Path) -> Draf
     }
     limits = replace(arm.limits, tau=known.pop("tau", arm.limits.tau))
     return Draft(replace(arm, limits=limits, **known), missing)
-
-
-def _check_file(model: Path) -> None:
-    if not model.is_file():
-        raise BadArgumentError(f"there is no file {model}")
 
 
 def _read_urdf(name: str, urdf: Path, tool: str | None) -> ArmSpec:

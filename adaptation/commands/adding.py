@@ -25,8 +25,9 @@ class Arm:
     """What is done."""
     name: Annotated[Positional[str], arg(metavar="NAME")]
     """Name of the new arm, and of its folder."""
-    model: Path
-    """URDF or MJCF of the arm. Of a xacro file make a URDF first, with ROS's xacro."""
+    model: str
+    """URDF or MJCF of the arm: a file, package:NAME/PATH for a file in a Python package, or
+    menagerie:NAME for a robot of the MuJoCo Menagerie."""
     tool: OptionalName = None
     """Link, of an MJCF body or site, whose frame is the tool frame. Default: the arm's last."""
     package: Path = Path()

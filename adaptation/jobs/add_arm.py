@@ -15,6 +15,7 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.meshes import find_mesh
 from robots.mjcf import is_mjcf
+from robots.model_files import find_model
 from robots.new_arm import Draft, convert_new_arm, read_new_arm, write_entry
 from robots.scene import Scene
 from robots.urdf_elements import errors_about, required_attribute
@@ -22,15 +23,16 @@ from sim.rendering import Clip, Image, write_picture
 from sim.rendering.render import draw
 
 MESHES = "meshes"  # the folder of the arm's meshes
+LICENSES = ("LICENSE", "NOTICE")  # files beside a model that go with every copy of it
 MATERIALS = ".mtl"  # of an OBJ file: its colors
 
 
-def add_arm(name: str, model: Path, tool: str | None, package: Path) -> NewArm:
+def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:
     """Write a new arm's folder.
 
     Args:
         name: of the arm, its folder and, in capitals, its constant.
-        model: its URDF or MJCF.
+        model: its URDF or MJCF; see ``find_model``.
         tool: name of the link whose frame is the tool frame, of an MJCF the body or site; None: the
             last link of the arm.
         package: the folder in which the arm's folder is made.
@@ -39,17 +41,23 @@ def add_arm(name: str, model: Path, tool: str | None, package: Path) -> NewArm:
         What was written, and what the user has to fill in.
 
     Raises:
+        MissingExtraError: the model is in a package that is not installed.
         BadArgumentError: the name is taken or cannot be a module's, the folder exists or cannot be
             made, or the model cannot be used: see ``read_new_arm`` and ``convert_new_arm``.
     """
     folder = package / name
     _check_place(name, folder, package)
+    file = find_model(model)
     with TemporaryDirectory(prefix=f".{name}-", dir=package) as temporary:
         new = Path(temporary) / name
         new.mkdir()
-        draft = _read_model(name, model, tool, new / f"{name}.urdf")
+        draft = _read_model(name, file, tool, new / f"{name}.urdf")
         arm = draft.arm
-        (new / "__init__.py").write_text(write_entry(draft, model.name), encoding="utf-8")
+        source = file.name if Path(model) == file else model
+        (new / "__init__.py").write_text(write_entry(draft, source), encoding="utf-8")
+        for license_file in sorted(file.parent.iterdir()):
+            if license_file.is_file() and license_file.stem.upper() in LICENSES:
+                shutil.copyfile(license_file, new / license_file.name)
         write_picture(new / f"{name}.jpg", _picture(arm))
         new.rename(folder)
     files = sorted(str(path) for path in folder.rglob("*") if path.is_file())

@@ -38,7 +38,8 @@ CRANE = """
         <geom type="capsule" fromto="0 0 0 0.3 0.05 0.1" size="0.03" mass="1.2"/>
         <body name="boom" pos="0.3 0.05 0.1">
           <joint name="boom_joint" axis="0 1 0" ref="0.7"/>
-          <inertial pos="0.1 0.02 0" quat="0.9 0.1 0.3 0.2" mass="0.8" diaginertia="0.01 0.02 0.025"/>
+          <inertial pos="0.1 0.02 0" quat="0.9 0.1 0.3 0.2" mass="0.8"
+            diaginertia="0.01 0.02 0.025"/>
           <geom type="ellipsoid" size="0.2 0.04 0.03" class="shell"/>
           <body name="mast_end" pos="0.25 0 0">
             <geom type="box" size="0.03 0.02 0.01" pos="0 0.01 0" mass="0.2"/>

@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import dm_control
 import numpy as np
 import pytest
 
@@ -77,15 +76,15 @@ def test_the_ur5e_comes_back_from_its_urdf_and_the_numbers_that_are_filled_in(
 def test_dm_controls_jaco_becomes_an_arm_from_its_mjcf(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    model = Path(dm_control.__file__).parent / "third_party" / "kinova" / "jaco_arm.xml"
-    status, answer = add(capfd, "mine", "--model", str(model), "--package", str(tmp_path))
+    model = "package:dm_control/third_party/kinova/jaco_arm.xml"
+    status, answer = add(capfd, "mine", "--model", model, "--package", str(tmp_path))
     assert status == 0
     assert answer["tool"] == "wristsite"
     folder = tmp_path / "mine"
     assert (folder / "mine.jpg").stat().st_size > 5000
     assert len(list((folder / "meshes").iterdir())) == 5
     text = (folder / "__init__.py").read_text()
-    assert "mine, from jaco_arm.xml" in text
+    assert f"mine, from {model}: " in text
     marked = MARK.findall(text)
     assert set(marked) == set(answer["missing"])  # type: ignore[call-overload]
     assert set(marked) == {*MISSING, *MISSING_IN_MJCF} - {"armature"}
@@ -174,7 +173,7 @@ def test_what_cannot_become_an_arm_is_refused_and_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"there", "model.urdf"}
 
 
-def test_meshes_are_copied_with_the_model(
+def test_meshes_and_license_are_copied_with_the_model(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -188,8 +187,10 @@ def test_meshes_are_copied_with_the_model(
     text = URDF.replace("</link>", left, 1)
     end = text.rindex("</link>")
     (tmp_path / "model.urdf").write_text(text[:end] + text[end:].replace("</link>", right, 1))
+    (tmp_path / "LICENSE.txt").write_text("of the maker")
     status, _ = add(capfd, "crane", "--model", "model.urdf")
     assert status == 0
+    assert (tmp_path / "crane" / "LICENSE.txt").read_text() == "of the maker"
     for place in ("left", "right"):
         (tmp_path / place / "hook.obj").unlink()
     copies = sorted((tmp_path / "crane" / "meshes").iterdir())
