@@ -2,9 +2,9 @@
 
 Travel and masses: Interbotix, vx300s.urdf.xacro, as in the URDF beside this file. Speed and force:
 vx300s.yaml of interbotix_xsarm_control has the crank's radius of 22 mm and the firmware's velocity
-limit of 131 · 0.229 rev/min; the gripper of interbotix_xs_modules is driven with a current of at
-most 350 · 2.69 mA; the servo XM430-W350 has 4.1 N·m at 2.3 A and 12 V (Robotis, e-Manual). Numbers
-marked "ours" are our own choice.
+limit of 131 · 0.229 rev/min; by gripper.py of interbotix_xs_modules the servo holds about 900 mA
+for some seconds without an overload; an XM430-W350 has 4.1 N·m at 2.3 A and 12 V (Robotis,
+e-Manual). Numbers marked "ours" are our own choice.
 """
 
 from dataclasses import replace
@@ -28,8 +28,8 @@ VIPERX_FINGERS = Gripper(
     # Ours: full speed after 23 ms, full acceleration after 4 ms. The maker publishes neither.
     acceleration=3.0,
     jerk=750.0,
-    # The crank there with 1.68 N·m; both fingers share its force.
-    force=76.0,
+    # The crank there with 1.6 N·m; both fingers share its force.
+    force=72.0,
     # Servo in simulation, ours, as of the Franka Hand.
     stiffness=4000.0,
     damping=120.0,
