@@ -208,16 +208,13 @@ def trial(
 ) -> TrialResult:
     """Try a run's policies on held-out objects through an arm, one object after another.
 
-    A trial that was stopped resumes when it is called again with the same arguments.
-
     Args:
         run: a run, or its folder; the arm is the one that it was trained for.
         driver: what drives the arm; ``"twin"`` simulates it.
-        objects: how many; ``seed`` draws them.
-        own_objects: a folder of your own objects, which then come up in turn.
+        objects: how many; ``seed`` draws them, or those of the folder ``own_objects`` take turns.
         episodes: per object; None: the family's number.
         clock: ``"lockstep"`` or ``"realtime"``; None takes the driver's own.
-        out: the trial folder; None is ``trial`` in the run's folder.
+        out: the folder, in which a stopped trial resumes; None: ``trial`` in the run's folder.
         workers: processes that share the objects in lockstep, each with a twin of its own.
         options: of the driver, such as ``{"port": "/dev/ttyUSB0"}``.
         tracker: measures the object if the driver does not, with ``tracker_options``.
