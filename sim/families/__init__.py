@@ -5,7 +5,7 @@ from functools import partial
 from inspect import signature
 
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, PliantError
 from robots.registry import Registry
 from robots.world import Family
 from sim.metaworld.names import PREFIX as METAWORLD
@@ -116,7 +116,7 @@ def arms_for(name: str) -> list[str]:
     for arm in ARMS:
         try:
             make_family(name, arm)
-        except BadArgumentError:
+        except PliantError:  # it has no room for the tasks, or its entry is not filled in
             continue
         arms.append(arm)
     return arms
