@@ -82,12 +82,14 @@ def imagined(family_name: str, seed: int = 0) -> TrialBatch:
 
 
 def shortened(config: Any) -> Any:
-    """The same config with a single gradient step per iteration, nested ones included."""
+    """The same config with few gradient steps and short plans, nested ones included."""
     changes: dict[str, Any] = {}
     for f in fields(config):
         value = getattr(config, f.name)
         if f.name in ("gradient_steps", "epochs", "steps"):
             changes[f.name] = 1
+        elif f.name == "horizon":
+            changes[f.name] = 2
         elif is_dataclass(value):
             changes[f.name] = shortened(value)
     return replace(config, **changes)

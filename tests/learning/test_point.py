@@ -78,8 +78,8 @@ LEARNERS = [
     ("emaml", 14),
     ("rma", 34),
     ("varibad", 45),
-    ("rl2_transformer", 30),
-    ("snail", 30),
+    ("rl2_transformer", 16),
+    ("snail", 16),
     ("distill", 34),
 ]
 
