@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import Forks
 
 from policies.methods import METHODS
 from robots.catalog import ARMS
@@ -31,6 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -slow[item.path], -cases[item.path]
 
     items.sort(key=longest_first)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs programs in processes that need not import PyTorch."""
+    started = Forks()
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ LEARNERS = [
     ("promp", 14),
     ("emaml", 14),
     ("rma", 34),
-    ("varibad", 45),
+    ("varibad", 32),
     ("rl2_transformer", 16),
     ("snail", 16),
     ("distill", 34),
