@@ -36,7 +36,7 @@ class OperatorKeys:
         self._keyboard: int | None = None  # file descriptor
         self._handlers: dict[signal.Signals, Any] = {}  # as they were
         self._old_wakeup: int | None = None  # file descriptor
-        self._end_signal: int | None = None  # the signal that requested the end
+        self._end_signal: signal.Signals | None = None  # the signal that requested the end
         self._interrupted_at = 0.0  # s, monotonic: when it was last raised
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class OperatorKeys:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         """End in order, once: a shell that ends sends SIGHUP more than once. Ctrl-C may repeat."""
         if number == signal.SIGINT or self._end_signal is None:
-            self._end_signal = number
+            self._end_signal = signal.Signals(number)
             self._interrupted_at = time.monotonic()
             raise KeyboardInterrupt
 
