@@ -20,6 +20,7 @@ from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
 from policies.method import TrialBatch
+from robots.judging import EvaluatedSeveralTimes
 from robots.world import Family, Task
 from sim.engines import engine_for
 from sim.own_objects import Objects
@@ -49,6 +50,9 @@ def evaluate(
 ) -> Evaluation:
     """Compare a run's policies in simulation.
 
+    The result is written to ``evaluation.json`` in the run's folder; with other objects to
+    ``evaluation-objects.json``.
+
     Args:
         run: what to evaluate.
         tasks: n, how many tasks.
@@ -62,9 +66,6 @@ def evaluate(
         BadArgumentError: there is no such split, or the engine does not support the scene, or the
             run cannot be evaluated on the objects.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
-
-    The result is kept as ``evaluation.json`` in the run's folder; with other objects as
-    ``evaluation-objects.json``.
     """
     torch.set_num_threads(1)
     started = monotonic()
@@ -122,8 +123,12 @@ def evaluate_policies(
 
 
 def explores(family: Family, episodes: int) -> list[bool]:
-    """Whether each episode explores: all but the last of the family's trial, and none after it."""
-    exploring = min(family.episodes, episodes) - 1
+    """Whether each episode explores: all but the last of the family's trial, and none after it.
+
+    Where a family is ``EvaluatedSeveralTimes``, its last episodes do not explore.
+    """
+    last = family.evaluation_episodes if isinstance(family, EvaluatedSeveralTimes) else 1
+    exploring = min(family.episodes, episodes) - last
     return [episode < exploring for episode in range(episodes)]
 
 
