@@ -5,6 +5,7 @@ The body is that of dm_control's suite (its ``quadruped-walk``), read from the i
 simulated by a gravity that is tilted against it, which is the same physics.
 """
 
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -56,6 +57,12 @@ FORWARD = OBS.index("forward.velocity")
 COMMAND = OBS.index("command.forward")
 
 
+@cache
+def _timestep() -> float:
+    """dm_control's, s; to load its model takes as long as to build a hundred other families."""
+    return float(ControlTask("quadruped", "walk").model.opt.timestep)
+
+
 class QuadrupedVel(BaseFamily):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
 
@@ -89,12 +96,11 @@ class QuadrupedVel(BaseFamily):
     min_upright = 0.8  # of success: cosine of the torso's lean
 
     def __init__(self) -> None:
-        """Load dm_control's model for its time step."""
-        model = ControlTask("quadruped", "walk").model
+        """On dm_control's quadruped, with its time step."""
         body = suite_body("quadruped", "walk", MOTORS)
         self.body = body
         self.limits = body.limits
-        self.scene = Scene(body, timestep=model.opt.timestep)
+        self.scene = Scene(body, timestep=_timestep())
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

@@ -77,9 +77,9 @@ LEARNERS = [
     ("promp", 14),
     ("emaml", 14),
     ("rma", 34),
-    ("varibad", 45),
-    ("rl2_transformer", 30),
-    ("snail", 30),
+    ("varibad", 32),
+    ("rl2_transformer", 16),
+    ("snail", 16),
     ("distill", 34),
 ]
 
