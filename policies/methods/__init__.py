@@ -9,6 +9,7 @@ METHODS = Registry(
         "blind": "policies.methods.blind:Blind",
         "oracle": "policies.methods.oracle:Oracle",
         "pearl": "policies.methods.pearl:Pearl",
+        "caster": "policies.methods.caster:Caster",
         "context_mpc": "policies.methods.context_mpc:ContextMPC",
         "recurrent_mpc": "policies.methods.recurrent_mpc:RecurrentMPC",
         "grbal": "policies.methods.grbal:Grbal",

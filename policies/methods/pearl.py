@@ -33,12 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.logs import detached
-from policies.method import (
-    Problem,
-    Transition,
-    TrialBatch,
-    with_training_reward,
-)
+from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
@@ -137,16 +132,9 @@ class Pearl(SavedState, LearnsFromReplay):
         context_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
         self.context_norm = RunningNormalizer(context_columns, device)
-        self.encoder = Encoder(
-            context_columns,
-            config.encoder_hidden,
-            config.latent_dim,
-            config.factor_rank,
-            self.generator,
-        )
+        self.encoder = self.make_encoder(context_columns)
         self.ema_encoder = deepcopy(self.encoder).requires_grad_(False)  # builds the beliefs
-        features = problem.obs_dim + config.latent_dim
-        self.sac = Sac(features, problem.action_dim, sac, self.generator)
+        self.sac = Sac(self.num_features, problem.action_dim, sac, self.generator)
         self.net = nn.ModuleDict(
             {
                 "obs_norm": self.obs_norm,
@@ -162,6 +150,16 @@ class Pearl(SavedState, LearnsFromReplay):
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
         self.optimizer = repeatable_adam(groups, device)
+
+    def make_encoder(self, columns: int) -> Encoder:
+        """The encoder of contexts with so many columns."""
+        c = self.config
+        return Encoder(columns, c.encoder_hidden, c.latent_dim, c.factor_rank, self.generator)
+
+    @property
+    def num_features(self) -> int:
+        """Number of inputs of the actor, o + l."""
+        return self.problem.obs_dim + self.config.latent_dim
 
     def prior(self, n: int, task: Tensor | None = None) -> PearlBelief:
         """N(0, I), and a z drawn from it."""
@@ -271,14 +269,18 @@ class Pearl(SavedState, LearnsFromReplay):
         z = z.repeat_interleave(c.batch_per_task, 0)
         ticks = with_training_reward(self.problem, ticks, task)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
+        losses["kl"] = self.config.kl_weight * kl.where(is_recent, kl.detach()).mean()
+        return losses | self.losses_given_z(batch, z)
+
+    def losses_given_z(self, batch: Transition, z: Tensor) -> dict[str, Tensor]:
+        """Those of critics, actor and temperature on transitions (b, ...) under z (b, l)."""
+        c = self.config.sac
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
-
-        actor, log_prob = actor_loss(self.sac, x, g)
+        actor, log_prob = actor_loss(self.sac, x, self.generator)
         target_entropy = c.target_entropy * self.problem.action_dim
-        return losses | {
-            "critic": critic_loss(self.sac, batch, x, next_x, c, g),
-            "kl": self.config.kl_weight * kl.where(is_recent, kl.detach()).mean(),
+        return {
+            "critic": critic_loss(self.sac, batch, x, next_x, c, self.generator),
             "actor": actor,
             "temperature": temperature_loss(self.sac, log_prob, target_entropy),
         }
