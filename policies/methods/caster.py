@@ -42,7 +42,7 @@ MIN_NOISE = 0.01
 
 @dataclass(frozen=True)
 class CasterConfig(PearlConfig):
-    """PEARL's settings and those of states; ``encoder_lr`` is also that of state encoder and decoder."""
+    """PEARL's settings, with those of states; ``encoder_lr`` is also the decoder's rate."""
 
     state_dim: Width = 32  # s, columns of a state
     state_hidden: LayerWidths = (64, 64)  # layer widths of the encoder of states
@@ -86,7 +86,7 @@ class StateEncoder(Encoder):
         predicted = self.decoder(torch.cat([state, applied], -1))
         log_noise = self.log_noise.clamp(min=log(MIN_NOISE))
         error = (outcome - predicted) * torch.exp(-log_noise)
-        terms = 0.5 * error.square() + log_noise
+        terms: Tensor = 0.5 * error.square() + log_noise
         return terms.sum(-1)
 
 
