@@ -49,7 +49,9 @@ RESERVED = (
 class Joint:
     """What holds an object that does not move freely: the hinge of a door, or a drawer's slide.
 
-    The joint is at 0 where the object is at its ``position``, not turned.
+    The joint is at 0 where the object is at its ``position``, not turned: it is closed. A latch,
+    such as a ball catch, pulls it back there, with a torque or force that grows linearly up to
+    ``latch`` at a quarter of ``latch_width`` and falls linearly to nothing at ``latch_width``.
 
     Raises:
         BadArgumentError: a number is impossible, or the kind does not exist.
@@ -61,6 +63,8 @@ class Joint:
     limits: tuple[float, float] = (-1.5, 1.5)  # rad or m
     friction: float = 0.1  # N·m or N, dry friction: what it takes to move the joint
     damping: float = 0.0  # N·m·s/rad or N·s/m
+    latch: float = 0.0  # N·m or N, what it takes to leave the closed position
+    latch_width: float = 0.0  # rad or m, to either side; 0: no latch
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -73,9 +77,11 @@ class Joint:
         low, high = self.limits
         if not -np.inf < low <= 0 <= high < np.inf:
             raise BadArgumentError(f"the limits of a joint must enclose 0, got {self.limits}")
-        for number in (self.friction, self.damping):
+        for number in (self.friction, self.damping, self.latch, self.latch_width):
             if not (np.isfinite(number) and number >= 0):
-                raise BadArgumentError(f"a joint's friction and damping cannot be {number}")
+                raise BadArgumentError(f"a joint's friction, damping and latch cannot be {number}")
+        if self.latch and not self.latch_width:
+            raise BadArgumentError("a latch needs a latch_width")
 
     def position(self, shift: Array, quat: Array | None) -> Array:
         """Where a joint is, (n,) rad or m, by the pose of its object.
@@ -115,7 +121,8 @@ class LooseObject:
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
     # Of the kind "meshes". The numbers of the one that a task has replace those given above.
     choices: tuple[MeshObject, ...] = ()
-    joint: Joint | None = None  # None: it moves freely
+    # What holds it; (): it moves freely. Of several, a task's ``NAME.joint`` is the index of its own.
+    joints: tuple[Joint, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""

@@ -17,6 +17,7 @@ from robots.signals import Array, Mask
 from robots.world import Task
 from sim import outlines
 from sim.mesh_choices import choice_numbers, choice_parts, chosen, numbers_of, part_count
+from sim.object_joints import chosen_joint_numbers, joint_numbers
 
 SIZE_NAMES = {
     "outline": ("size_x", "size_y", "size_z"),  # m, half extents; of a cylinder x is the radius
@@ -28,7 +29,6 @@ SIZE_NAMES = {
     "meshes": (),
 }
 CENTER_OF_MASS = ("com_x", "com_y", "com_z")  # m, from the centroid
-JOINT_PLACE = ("joint_x", "joint_y", "joint_z")  # m, of a joint's axis from the centroid
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,9 @@ def defaults(item: LooseObject) -> dict[str, float]:
     values["friction"] = item.friction
     values["restitution"] = item.restitution
     values |= dict.fromkeys(CENTER_OF_MASS, 0.0)
-    if item.joint is not None:
-        values |= dict(zip(JOINT_PLACE, item.joint.place, strict=True))
-        values["joint_friction"] = item.joint.friction
-        values["joint_damping"] = item.joint.damping
+    if item.joints:
+        values["joint"] = 0.0
+        values |= joint_numbers(item.joints[0])
     return values
 
 
@@ -129,7 +128,10 @@ def _defaults_by_task(item: LooseObject, task: Task) -> dict[str, Array]:
     """``defaults``, (n,) each; of several objects of a user those of the one that a task has."""
     n = len(task)
     if item.kind != "meshes":
-        return {name: np.full(n, default) for name, default in defaults(item).items()}
+        values = {name: np.full(n, default) for name, default in defaults(item).items()}
+        if item.joints:
+            values |= chosen_joint_numbers(item, task)
+        return values
     code = f"{item.name}.shape"
     codes = task[code] if code in task.names else np.zeros(n)
     return numbers_of(item.choices, chosen(item.choices, codes))

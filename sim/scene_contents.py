@@ -6,6 +6,7 @@ import numpy as np
 from robots.scene import Fixture, Joint, LooseObject
 from robots.signals import Array
 from sim.choice_model import add_part_meshes
+from sim.object_joints import has_latch, latch_names
 from sim.objects import mesh_hull, part_kinds
 
 GEOMS = {
@@ -85,10 +86,10 @@ def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> lis
     It moves freely, or on its joint.
     """
     link = spec.worldbody.add_body(name=item.name, pos=item.position)
-    if item.joint is None:
-        link.add_freejoint(name=item.name)
+    if item.joints:
+        _add_joint(link, item.name, item.joints[0])
     else:
-        _add_joint(link, item.name, item.joint)
+        link.add_freejoint(name=item.name)
     link.mass = item.mass
     link.inertia = [1e-3, 1.1e-3, 1.2e-3]
     link.ipos = [1e-3, 0, 0]
@@ -109,6 +110,8 @@ def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> lis
         factor = 1.0 if is_ground else touched.friction[0]
         for name in names:
             _add_pair(spec, name, other, item.friction * factor)
+    if has_latch(item):
+        _add_latch(spec, item)
     add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
     add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
     return names
@@ -121,6 +124,13 @@ def _add_joint(link: mujoco.MjsBody, name: str, joint: Joint) -> None:
     added.range = joint.limits
     added.frictionloss = joint.friction
     added.damping[0] = joint.damping
+
+
+def _add_latch(spec: mujoco.MjSpec, item: LooseObject) -> None:
+    """The springs of an object's latch. An engine writes those of a task."""
+    for name in latch_names(item.name):
+        spring = spec.add_tendon(name=name)
+        spring.wrap_joint(item.name, 1.0)
 
 
 def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:

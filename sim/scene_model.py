@@ -58,7 +58,7 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     others = fixtures + body_geoms
     for item in scene.objects:
         touched = others
-        if item.joint is not None:
+        if item.joints:
             touched = [name for name in others if name not in fixtures]
         others += add_object(spec, item, touched)
     if scene.measures_wrench:

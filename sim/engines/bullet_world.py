@@ -184,9 +184,8 @@ class BulletWorld:
     def _take_over(self, root: int, tree: Tree) -> BulletObject:
         """The object that was built as a tree."""
         item = self.scene.objects[self._loose.index(root)]
-        if item.joint is None:
-            return BulletObject(self.client, self._model, root, tree)
-        return JointedObject(self.client, self._model, root, tree, item.joint)
+        kind = JointedObject if item.joints else BulletObject
+        return kind(self.client, self._model, root, tree)
 
     def step(self) -> None:
         """Simulate one substep."""

@@ -135,6 +135,9 @@ class MujocoEngine:
             write_ramps(values, self._ramps, task)
         if self.scene.objects:
             described = self._object_fields.write(values, task)
+            for item, each in zip(self.scene.objects, described, strict=True):
+                if item.joints:
+                    self._signals.joint_codes[item.name][rows] = each.parameters["joint"]
             if self._contact_steps is not None:
                 self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():

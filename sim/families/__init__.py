@@ -47,6 +47,7 @@ FAMILIES = FamilyRegistry(
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "insert": "sim.families.insert:Insert",
+        "latch": "sim.families.latch:Latch",
         "lift": "sim.families.lift:Lift",
         "point": "sim.families.point:Point",
         "point_sparse": "sim.families.point:SparsePoint",

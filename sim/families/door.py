@@ -93,7 +93,13 @@ class Door(BaseFamily):
         self.limits = arm.limits.narrowed(zone.tool_box)
         hinge = Joint(limits=(-MOST_OPEN, MOST_OPEN))
         panel = LooseObject(
-            "door", "box", PANEL, friction=0.3, restitution=0.1, position=self.place, joint=hinge
+            "door",
+            "box",
+            PANEL,
+            friction=0.3,
+            restitution=0.1,
+            position=self.place,
+            joints=(hinge,),
         )
         self.scene = Scene(arm, (panel,), (TABLE,), timestep=0.005, contact_timestep=0.0025)
         ranges = PushRanges(
