@@ -121,7 +121,7 @@ class LooseObject:
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
     # Of the kind "meshes". The numbers of the one that a task has replace those given above.
     choices: tuple[MeshObject, ...] = ()
-    # What holds it; (): it moves freely. Of several, a task's ``NAME.joint`` is the index of its own.
+    # What holds it; (): it moves freely. A task's ``NAME.joint`` is the index of one of several.
     joints: tuple[Joint, ...] = ()
 
     def __post_init__(self) -> None:

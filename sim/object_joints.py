@@ -1,9 +1,9 @@
 """The joint of a door or drawer: its parameters in a task, and its latch. Axes: n tasks.
 
-A latch is springs, which every engine has. A spring begins at an edge: at the position q it pulls with its stiffness times the distance by
-which |q| is beyond the edge. The sum of three springs rises from the closed position to the latch's
-torque, falls to nothing at its width, and is nothing beyond: the later springs, of which one pushes
-instead of pulling, cancel the slope of those before.
+A latch is three springs, which every engine has. Each begins at an edge: at the position q it pulls
+with its stiffness times the distance by which |q| is beyond the edge. Their sum rises from the
+closed position to the latch's torque, falls to nothing at its width, and is nothing beyond: the
+second one pushes, which cancels the slope of the others.
 """
 
 import numpy as np

@@ -257,6 +257,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "hopper_params": "mujoco",
         "humanoid_dir": "mujoco",
         "insert": "mujoco",
+        "latch": "mujoco",
         "lift": "mujoco",
         "point": "ideal",
         "point_sparse": "ideal",
