@@ -175,6 +175,12 @@ def _strip_visuals(spec: mujoco.MjSpec) -> None:
     spec.compiler.discardvisual = True
 
 
+@singledispatch
+def tool_geoms(body: Body) -> tuple[str, ...]:
+    """The geoms of a body that are its tools, of which a task has one; none if it has no choice."""
+    return ()
+
+
 def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:
     """The names of the body's geoms; those without one get one."""
     for i, geom in enumerate(spec.geoms):

@@ -31,6 +31,7 @@ from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.object_fields import ObjectFields
+from sim.engines.tool_shapes import TOOL_SHAPE_FIELDS, ToolShapes
 from sim.scene_model import compile_scene
 
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
@@ -77,6 +78,7 @@ class BulletEngine:
         self._kinematics = make_kinematics(scene.body)
         self._object_fields = ObjectFields(scene, self._model)
         self._fixture_fields = FixtureFields(scene, self._model)
+        self._tool_shapes = ToolShapes(scene.body, self._model)
         self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)
         self._no_quat = np.full((n, 4), np.nan)
@@ -96,9 +98,10 @@ class BulletEngine:
         require_known_physics(body, task, bullet_drive(body).physics)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
-        names = {*FIXTURE_FIELDS, *self._object_fields.names}
+        names = {*FIXTURE_FIELDS, *TOOL_SHAPE_FIELDS, *self._object_fields.names}
         values = {name: self._default(name, len(rows)) for name in names}
         self._fixture_fields.write(values, task)
+        self._tool_shapes.write(values, task)
         self._object_fields.write(values, task)
         for row, i in enumerate(rows.tolist()):
             drive = self._drive_with_room(i)

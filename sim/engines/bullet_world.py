@@ -20,6 +20,7 @@ from sim.engines.bullet_contacts import (
     geom_contacts,
     solid_contacts,
     solid_frictions,
+    solid_of,
     touching_geoms,
 )
 from sim.engines.bullet_fingers import connect_followers, place_followers
@@ -167,8 +168,11 @@ class BulletWorld:
         model = self._model
         moved = (model.geom_pos != values["geom_pos"]).any(1)
         smoothed = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
+        reached = (model.pair_margin < 0) != (values["pair_margin"] < 0)
         for name, value in values.items():
             getattr(model, name)[:] = value
+        for number in np.flatnonzero(reached).tolist():
+            self._let_touch(number, bool(model.pair_margin[number] >= 0))
         for geom in np.flatnonzero(moved | smoothed).tolist():
             self._change_fixture(geom, bool(moved[geom]))
         self.objects = []
@@ -192,6 +196,15 @@ class BulletWorld:
         for item in self.objects:
             item.resist()
         self.client.stepSimulation()
+
+    def _let_touch(self, number: int, touches: bool) -> None:
+        """Let the geoms of one of the model's pairs touch, or not; their solids have no others."""
+        model = self._model
+        first = solid_of(model, model.pair_geom1[number])
+        second = solid_of(model, model.pair_geom2[number])
+        body, link = self.places[first]
+        other_body, other_link = self.places[second]
+        self.client.setCollisionFilterPair(body, other_body, link, other_link, touches)
 
     def _change_fixture(self, geom: int, moved: bool) -> None:
         """Give a geom of the world the model's friction, and its place if it has moved."""

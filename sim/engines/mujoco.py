@@ -33,8 +33,9 @@ from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
 from sim.engines.object_fields import ObjectFields
+from sim.engines.tool_shapes import TOOL_SHAPE_FIELDS, ToolShapes
 from sim.ramps import BOX_FIELDS, SLOPES, box_geoms, write_ramps
-from sim.scene_model import body_model, compile_scene
+from sim.scene_model import body_model, compile_scene, tool_geoms
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -98,6 +99,9 @@ class MujocoEngine:
             self._object_fields = ObjectFields(scene, model)
             names += self._object_fields.names
         self._fixture_fields = FixtureFields(scene, model)
+        self._tool_shapes = ToolShapes(scene.body, model)
+        if tool_geoms(scene.body):
+            names += TOOL_SHAPE_FIELDS
         self._ramps = box_geoms(model)
         self._known_ramps = SLOPES if len(self._ramps) else ()
         if len(self._ramps):
@@ -131,6 +135,7 @@ class MujocoEngine:
         apply_scales(values, scales, task)
         set_joints(values, self.scene.body, self._columns.driven, task)
         self._fixture_fields.write(values, task)
+        self._tool_shapes.write(values, task)
         if len(self._ramps):
             write_ramps(values, self._ramps, task)
         if self.scene.objects:

@@ -17,7 +17,7 @@ from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
 from sim.couplings import place_followers
-from sim.peg_arm import PEG, PegArm
+from sim.peg_arm import PEGS, PegArm
 from sim.rendering.arm import (
     TABLE_COLOR,
     TABLE_POSITION,
@@ -143,10 +143,10 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
 
 @add_visuals.register
 def _(body: PegArm, spec: mujoco.MjSpec) -> None:
-    """What an arm shows, and its peg."""
+    """What an arm shows, and its first peg."""
     show_arm = add_visuals.dispatch(ArmSpec)
     show_arm(body, spec)
-    peg = spec.geom(PEG)
+    peg = spec.geom(PEGS[0])
     peg.group = 0
     peg.rgba = (*PEG_COLOR, 1)
 
