@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["panda"])
     parser.add_argument("--engines", nargs="+", default=["mujoco"])
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
-    parser.add_argument("--peg", type=int, help="the shape of all pegs; all three if not given")
+    parser.add_argument("--peg", type=int, help="the shape of all pegs, 0 or 1; both if not given")
     parser.add_argument(
         "--timestep", type=float, help="s of a physics substep, if not the family's"
     )

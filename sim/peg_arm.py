@@ -15,8 +15,8 @@ from sim.soft_arm import SoftArm, soft_stiffness, soften
 
 DAMPING_TIME = 0.15  # s, damping over stiffness, ours: a peg that touches does not bounce
 # The geoms of MuJoCo's model, by the index that is a task's ``tool.shape``: a rod with a round end,
-# one with a flat end, and a square one. A body of its own has each, which has its name.
-PEGS = ("round_peg", "flat_peg", "square_peg")
+# and a square one with a flat end. Each is in a body of its own, which has its name.
+PEGS = ("round_peg", "square_peg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def hold_peg(arm: ArmSpec, posture: Array, radius: float, length: float, stiff: 
 
     Args:
         arm: as in the catalog.
-        posture: (j,) rad, in which the peg points down, and the faces of a square one along x and y.
+        posture: (j,) rad, in which the peg points down; a square one's faces are along x and y.
         radius: m, of the peg; half the width of a square one.
         length: m, from the origin of the tool's frame to the peg's end.
         stiff: N/m, of the peg's end in this posture when it is pushed up and kept from moving
@@ -83,7 +83,6 @@ def _(body: PegArm) -> mujoco.MjSpec:
     # kind; radius and half length, or half extents; z of the middle, where the tool is at 0
     sizes = (
         (mujoco.mjtGeom.mjGEOM_CAPSULE, (radius, half - radius / 2, 0.0), radius / 2 - half),
-        (mujoco.mjtGeom.mjGEOM_CYLINDER, (radius, half, 0.0), -half),
         (mujoco.mjtGeom.mjGEOM_BOX, (radius, radius, half), -half),
     )
     for name, (kind, size, middle) in zip(PEGS, sizes, strict=True):

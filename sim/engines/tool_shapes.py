@@ -15,7 +15,9 @@ from sim.scene_model import tool_geoms
 
 SHAPE = "tool.shape"  # an index into the body's tools
 TOOL_SHAPE_FIELDS = ("pair_margin",)  # of the model, that ``write`` changes
-NEVER = -1.0  # m, a margin at which two geoms never touch
+# m, a margin at which two geoms never touch, if MuJoCo has a function for their kinds: the general
+# one, for instance of a cylinder and a box, finds contacts all the same
+NEVER = -1.0
 
 
 class ToolShapes:

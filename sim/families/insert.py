@@ -43,10 +43,10 @@ WALLS = ("fixture.left.x", "fixture.right.x", "fixture.front.y", "fixture.back.y
 
 PEG_SHAPE = Parameter(
     "tool.shape",
-    categorical(0, 1, 2),
+    categorical(0, 1),
     "1",
-    "of the peg: 0 round with a round end, 1 round with a flat end, 2 square",
-    choices=(0, 1, 2),
+    "of the peg: 0 round with a round end, 1 square with a flat end",
+    choices=(0, 1),
 )
 
 
