@@ -56,7 +56,7 @@ def search(
 ) -> tuple[Array, Array]:
     """The push that is best on average, and the best one found for each door, (n, a) each."""
     n = len(task)
-    size = family.action.spec.size
+    size = len(family.action.spec)
     pushes = rng.uniform(-1, 1, (COMMON, size))
     if isinstance(family, Door):
         pushes[:, 2] = rng.uniform(0.2, 1, COMMON)  # beyond the closed door

@@ -84,10 +84,10 @@ class ObjectFields:
                 self.names += CHOICE_FIELDS
             joint = model.joint(item.name)
             degree = int(joint.dofadr[0])
-            springs = [model.tendon(name).id for name in latch_names(item.name) if has_latch(item)]
-            numbers = np.array(springs, dtype=np.int32)
+            latch = latch_names(item.name) if has_latch(item) else []
+            springs = np.array([model.tendon(name).id for name in latch], dtype=np.int32)
             self._ids.append(
-                ObjectIds(item, body, geoms, strikes, choices, joint.id, degree, numbers)
+                ObjectIds(item, body, geoms, strikes, choices, joint.id, degree, springs)
             )
         if any(item.joints for item in scene.objects):
             self.names += OBJECT_JOINT_FIELDS
