@@ -45,7 +45,6 @@ class ToolShapes:
         count = len(self._pairs)
         if SHAPE in task.names and not np.isin(codes, np.arange(count)).all():
             raise BadArgumentError(f"{SHAPE} is the index of one of {count} tools of the body")
-        margin = values["pair_margin"]
         for code, pairs in enumerate(self._pairs):
             rows = np.flatnonzero(codes != code)
-            margin[rows[:, None], pairs] = NEVER
+            values["pair_margin"][rows[:, None], pairs] = NEVER
