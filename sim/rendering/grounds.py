@@ -4,11 +4,12 @@ import mujoco
 import numpy as np
 
 from robots.arm import Walker
+from robots.camera import Camera
 from robots.scene import Scene
 from robots.world import Task
 from sim.pier import BLOCKS, SAG, PierWalker, block_name
 from sim.ramps import BOX_FIELDS, BOXES, SlopeWalker, box_geoms, write_ramps
-from sim.rendering.camera import WALKER_AT, WALKER_EYE, View, view_of
+from sim.rendering.camera import WALKER_AT, WALKER_EYE, camera_for
 from sim.rendering.clip import Clip
 from sim.rendering.stage import Stage, add_visuals
 
@@ -34,11 +35,12 @@ class RampStage(Stage):
         self.model.stat.extent = EXTENT
 
 
-@view_of.register(SlopeWalker)
-@view_of.register(PierWalker)
-def _(body: Walker) -> View:
+@camera_for.register(SlopeWalker)
+@camera_for.register(PierWalker)
+def _(body: Walker) -> Camera:
     """From further away than on even ground, so that several ramps or blocks are seen."""
-    return View(2.5 * WALKER_EYE, WALKER_AT, follows=1)
+    x, y, z = (2.5 * WALKER_EYE).tolist()
+    return Camera("walker", (x, y, z), tuple(WALKER_AT.tolist()), follows=1)
 
 
 @add_visuals.register
