@@ -24,12 +24,14 @@ class KnockRanges:
 class Knock(ToolVelocity):
     """The tool moves sideways to a line along x, then along it to a place where it stops.
 
-    It stops as fast as the gate allows. What it hits shortly before moves on alone.
+    It stops as fast as the gate allows. What it hits shortly before moves on alone. In the lowest
+    1 % of its range the speed falls to nothing: -1 is no motion.
     """
 
     ALIGN_GAIN = 15.0  # 1/s, of the way to the line
     ALIGN_SPEED = 0.4  # m/s, at most, of the way to the line
     TOLERANCE = 0.004  # m, full speed along the line within it, none beyond twice of it
+    NONE_WIDTH = 0.02  # of a normalized action above -1, over which the speed rises from nothing
     STOP_WIDTH = 0.002  # m, over which the speed falls to nothing
 
     def __init__(
@@ -56,7 +58,7 @@ class Knock(ToolVelocity):
         self._stop = stop
 
     def standstill(self, setpoint: Setpoint) -> Array:
-        """The lowest speed, on the line through the tool or the nearest line, (n, 2)."""
+        """No speed, on the line through the tool or the nearest line, (n, 2)."""
         pos, _ = self.kinematics.forward(setpoint.q)
         low = self.spec.low[1]
         high = self.spec.high[1]
@@ -68,6 +70,7 @@ class Knock(ToolVelocity):
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""
         speed, offset = self._middle + self._half_range * action
         x, y, _ = pos
+        speed = speed * np.clip((action[0] + 1) / self.NONE_WIDTH, 0.0, 1.0)
         error = offset - y
         on_line = np.clip(2 - np.abs(error) / self.TOLERANCE, 0.0, 1.0)
         before = np.clip((self._stop - x) / self.STOP_WIDTH, 0.0, 1.0)

@@ -168,7 +168,8 @@ class BulletWorld:
         model = self._model
         moved = (model.geom_pos != values["geom_pos"]).any(1)
         smoothed = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
-        reached = (model.pair_margin < 0) != (values["pair_margin"] < 0)
+        margin = values.get("pair_margin", model.pair_margin)
+        reached = (model.pair_margin < 0) != (margin < 0)
         for name, value in values.items():
             getattr(model, name)[:] = value
         for number in np.flatnonzero(reached).tolist():
