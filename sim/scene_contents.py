@@ -60,8 +60,12 @@ def add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) ->
         return
     for name in body_geoms:
         if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
-            friction = spec.geom(name).friction[0]
-            _add_pair(spec, name, fixture.name, friction * fixture.friction)
+            geom = spec.geom(name)
+            pair = _add_pair(spec, name, fixture.name, geom.friction[0] * fixture.friction)
+            if geom.contype or geom.conaffinity:  # of a walker, whose contacts are as on its ground
+                pair.condim = geom.condim
+                pair.solref = geom.solref
+                pair.solimp = geom.solimp
 
 
 def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
@@ -136,12 +140,13 @@ def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
     return [item.name]
 
 
-def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:
-    """Let two geoms touch, with Coulomb's friction."""
+def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> mujoco.MjsPair:
+    """Let two geoms touch, with Coulomb's friction; returns the pair."""
     pair = spec.add_pair(name=f"{first}_{second}", geomname1=first, geomname2=second)
     pair.condim = 3
     pair.solref = TABLE_CONTACT
     pair.friction[:2] = friction
+    return pair
 
 
 def _padded(size: tuple[float, ...]) -> Array:

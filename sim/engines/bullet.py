@@ -76,7 +76,7 @@ class BulletEngine:
         self.n = n
         self._kinematics = make_kinematics(scene.body)
         self._object_fields = ObjectFields(scene, self._model)
-        self._fixture_fields = FixtureFields(scene, self._model)
+        self._fixture_fields = FixtureFields(scene, self._model, can_slope=False)
         self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)
         self._no_quat = np.full((n, 4), np.nan)

@@ -12,7 +12,7 @@ from sim.families.splits import checkerboard
 from sim.pier import BLOCKS, HALF_HEIGHT, PierWalker, damping_name
 from sim.randomization import Parameter, uniform, values_at
 
-BODY = PierWalker(**(numbers_of(CHEETAH) | {"needs_mujoco": True}))
+BODY = PierWalker(**(numbers_of(CHEETAH) | {"needs_mujoco": True, "left_out": ("floor",)}))
 
 
 def damping(number: int) -> Parameter:

@@ -3,7 +3,7 @@
 A new kind of body may register its own view: ``@view_of.register``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import mujoco
@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.appearance import link_poses
 from robots.arm import ArmSpec, Body, FreeWalker, Walker
+from robots.scene import Scene
 from robots.signals import Array
 from sim.peg_arm import PegArm
 
@@ -27,6 +28,8 @@ PEG_AT = np.array([0.0, 0.0, 0.04])
 # The camera of a walker, m, from the place on the ground below it.
 WALKER_EYE = np.array([0.0, -3.2, 0.9])
 WALKER_AT = np.array([0.0, 0.0, 0.5])
+EXTENT = 10.0  # m; nothing nearer than a share of it is drawn, and a ground may be 100 m long
+FAR = 2.5  # times as far, so that several pieces of a ground are seen
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ def _(body: Walker) -> View:
 @view_of.register
 def _(body: FreeWalker) -> View:
     return View(1.5 * WALKER_EYE, WALKER_AT, follows=2)  # its limbs reach further
+
+
+def view_of_scene(scene: Scene) -> View:
+    """The view of a scene; one that follows its body over fixtures is taken from further away."""
+    view = view_of(scene.body)
+    if not (view.follows and scene.fixtures):
+        return view
+    return replace(view, eye=FAR * view.eye)
 
 
 def arm_reach(arm: ArmSpec) -> float:

@@ -9,9 +9,7 @@ from functools import singledispatch
 from robots.arm import Body
 from robots.scene import Scene
 from sim.engines.base import is_registered
-from sim.ramps import SlopeWalker
 from sim.rendering.clip import Clip
-from sim.rendering.grounds import RampStage
 from sim.rendering.stage import Stage
 from sim.rendering.suite import SuiteStage
 from sim.scene_model import body_model
@@ -29,8 +27,3 @@ def open_stage(body: Body, scene: Scene, clip: Clip) -> Stage | None:
 @open_stage.register
 def _(body: SuiteBody, scene: Scene, clip: Clip) -> Stage:
     return SuiteStage(body, clip)
-
-
-@open_stage.register
-def _(body: SlopeWalker, scene: Scene, clip: Clip) -> Stage:
-    return RampStage(scene, clip)

@@ -27,7 +27,7 @@ from sim.rendering.arm import (
     fixture_shapes,
     object_shapes,
 )
-from sim.rendering.camera import FIELD, aim, view_of
+from sim.rendering.camera import EXTENT, FIELD, aim, view_of_scene
 from sim.rendering.clip import Clip
 from sim.scene_model import body_model
 
@@ -79,6 +79,7 @@ class Stage:
             add_shape(spec, spec.worldbody, shape)
         _add_goal(spec, clip)
         self.model = compile_model(spec)
+        self.model.stat.extent = min(self.model.stat.extent, EXTENT)
         self.model.vis.global_.fovy = np.degrees(FIELD)
         self.data = mujoco.MjData(self.model)
         self._addresses: list[int] = []  # in qpos, of the root and driven joints
@@ -88,7 +89,7 @@ class Stage:
             self._addresses += range(first, first + len(joint.qpos0))
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._option = mujoco.MjvOption()
-        self._view = view_of(body)
+        self._view = view_of_scene(scene)
 
     def show(self, clip: Clip, i: int) -> None:
         """Go to the i-th moment of a clip, and look."""
