@@ -89,7 +89,7 @@ class FixtureFields:
             task: n rows.
 
         Raises:
-            BadArgumentError: see ``find``; also for a negative friction, or a slope that is not finite.
+            BadArgumentError: see ``find``; also for a negative friction and an infinite slope.
         """
         for place in self.find(task.names):
             values["geom_pos"][:, place.geom, place.axis] = task[place.parameter]
