@@ -25,6 +25,7 @@ JOINTS = {
 # are at most 5 ms) and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
 PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is infinite
+PLANE_CONDIM = 3  # of a ground, whose contacts have friction even with a geom that has none
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
@@ -63,7 +64,7 @@ def add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) ->
             geom = spec.geom(name)
             pair = _add_pair(spec, name, fixture.name, geom.friction[0] * fixture.friction)
             if geom.contype or geom.conaffinity:  # of a walker, whose contacts are as on its ground
-                pair.condim = geom.condim
+                pair.condim = max(geom.condim, PLANE_CONDIM)
                 pair.solref = geom.solref
                 pair.solimp = geom.solimp
 

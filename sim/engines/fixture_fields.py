@@ -49,11 +49,13 @@ class FixtureFields:
         """Find the scene's fixtures in its model; an engine may refuse slopes."""
         self._boxes = [item for item in scene.fixtures if can_slope and item.can_slope]
         self._slopes = {slope_name(item.name) for item in self._boxes}
-        self.geoms = {}
+        self.geoms: dict[str, int] = {}
+        self._shifts: dict[int, Array] = {}  # (3,) m, of a height field's frame to its lowest point
         for fixture in scene.fixtures:
             number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, fixture.name)
             if number >= 0:  # the model leaves out what nothing can touch
                 self.geoms[fixture.name] = number
+                self._shifts[number] = model.geom_pos[number] - fixture.position
         is_touched = {item.name: item.touches_body for item in scene.fixtures}
         touched = [number for name, number in self.geoms.items() if is_touched[name]]
         self.touched: NDArray[np.int64] = np.array(touched, dtype=np.int64)
@@ -92,7 +94,8 @@ class FixtureFields:
             BadArgumentError: see ``find``; also for a negative friction and an infinite slope.
         """
         for place in self.find(task.names):
-            values["geom_pos"][:, place.geom, place.axis] = task[place.parameter]
+            shift = self._shifts[place.geom][place.axis]
+            values["geom_pos"][:, place.geom, place.axis] = task[place.parameter] + shift
         if not self._slopes.isdisjoint(task.names):
             self._write_slopes(values, task)
         if FRICTION not in task.names:

@@ -1,8 +1,9 @@
-"""A quadruped keeps a commanded velocity on a hidden slope, with a hidden payload and weak motors.
+"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak motors.
 
 The body is that of dm_control's suite (its ``quadruped-walk``), read from the installed package:
 107 kg, 12 motors with a filter of 0.1 s, control at 50 Hz. The ground is the x-y plane; a slope is
-simulated by a gravity that is tilted against it, which is the same physics.
+simulated by a gravity that is tilted against it, which is the same physics. Rough ground is a
+height field that is lifted out of the plane, so that more and higher bumps rise from it.
 """
 
 from typing import cast
@@ -16,6 +17,7 @@ from sim.families.base import BaseFamily
 from sim.families.rewards import effort
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, uniform, values_at
+from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
 from sim.suite.control_task import ControlTask
 from sim.suite.factors import SLOPE_X, SLOPE_Y, STRENGTH, density_name
@@ -30,7 +32,11 @@ NOISE = 0.1  # rad, uniform ± of the joints at the start
 HEADING = 0.2  # rad, uniform ± at the start
 NUM_COMMANDS = 2
 FIELDS = 2  # of the checkerboard along each hidden number: low and high
+BUMPS = 0.12  # m, the highest
+ROUGHNESS = "fixture.bumps.z"
 EFFORT = 0.005  # weight of squared actions
+
+GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 6.0), level=(0.9, 1.9))
 
 OBS = Spec.of(
     ("z", 0.2, 0.8, "m"),
@@ -60,9 +66,9 @@ class QuadrupedVel(BaseFamily):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
 
     The command is observed: a velocity forward and one to the left, in the torso's frame. Hidden
-    are the slope of the ground along x and y, the factor of the torso's mass (a payload of up to
-    34 kg) and the strength of all motors. The reward of the velocity is that of legged_gym
-    (Rudin et al. 2022). The family itself is ours.
+    are the slope of the ground along x and y, the height of its bumps, the factor of the torso's
+    mass (a payload of up to 34 kg) and the strength of all motors. The reward of the velocity is
+    that of legged_gym (Rudin et al. 2022). The family itself is ours.
     """
 
     name = "quadruped_vel"
@@ -73,12 +79,23 @@ class QuadrupedVel(BaseFamily):
     episodes = 2
     hidden_reward = False
     # the command (marker) is observed; the other numbers are hidden
-    task_names = ("marker.x", "marker.y", SLOPE_X, SLOPE_Y, density_name("torso"), STRENGTH)
+    task_names = (
+        "marker.x",
+        "marker.y",
+        SLOPE_X,
+        SLOPE_Y,
+        ROUGHNESS,
+        density_name("torso"),
+        STRENGTH,
+    )
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
         Parameter("command.left", uniform(-0.3, 0.3), "m/s", "velocity to the left", (-2.0, 2.0)),
         Parameter(SLOPE_X, uniform(-0.2, 0.2), "1", "rise of the ground per meter of x", (-1, 1)),
         Parameter(SLOPE_Y, uniform(-0.2, 0.2), "1", "rise of the ground per meter of y", (-1, 1)),
+        Parameter(
+            ROUGHNESS, uniform(0.0, BUMPS), "m", "how far bumps rise from the ground", (0.0, BUMPS)
+        ),
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
@@ -94,13 +111,13 @@ class QuadrupedVel(BaseFamily):
         body = suite_body("quadruped", "walk", MOTORS)
         self.body = body
         self.limits = body.limits
-        self.scene = Scene(body, timestep=model.opt.timestep)
+        self.scene = Scene(body, fixtures=(GROUND,), timestep=model.opt.timestep)
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out tasks are other combinations of hidden numbers.
 
-        In a held-out task an odd number of the four hidden ones lie in the upper halves of their
+        In a held-out task an odd number of the five hidden ones lie in the upper halves of their
         ranges, in a training task an even number. Commands are the same in both.
         """
         command = rng.random((n, NUM_COMMANDS))

@@ -26,4 +26,4 @@ def open_stage(body: Body, scene: Scene, clip: Clip) -> Stage | None:
 
 @open_stage.register
 def _(body: SuiteBody, scene: Scene, clip: Clip) -> Stage:
-    return SuiteStage(body, clip)
+    return SuiteStage(body, scene, clip)
