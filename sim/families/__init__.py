@@ -44,6 +44,7 @@ FAMILIES = FamilyRegistry(
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
         "door": "sim.families.door:Door",
+        "go1_vel": "sim.families.go1_vel:Go1Vel",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "insert": "sim.families.insert:Insert",

@@ -11,10 +11,9 @@ from typing import cast
 import numpy as np
 
 from robots.scene import Scene
-from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.base import BaseFamily
-from sim.families.rewards import effort
+from sim.families.commanded_velocity import NUM_COMMANDS, CommandedVelocity
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, uniform, values_at
 from sim.rough_ground import rough_ground
@@ -30,11 +29,9 @@ VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
 HEIGHT = 0.57  # m, of the torso at the start, in the model
 NOISE = 0.1  # rad, uniform ± of the joints at the start
 HEADING = 0.2  # rad, uniform ± at the start
-NUM_COMMANDS = 2
 FIELDS = 2  # of the checkerboard along each hidden number: low and high
 BUMPS = 0.12  # m, the highest
 ROUGHNESS = "fixture.bumps.z"
-EFFORT = 0.005  # weight of squared actions
 
 GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 6.0), level=(0.9, 1.9))
 
@@ -56,13 +53,11 @@ OBS = Spec.of(
     ("command.forward", -1, 1, "m/s"),
     ("command.left", -1, 1, "m/s"),
 )
-QUAT_X = OBS.index("quat.x")
-QUAT_Y = OBS.index("quat.y")
 FORWARD = OBS.index("forward.velocity")
 COMMAND = OBS.index("command.forward")
 
 
-class QuadrupedVel(BaseFamily):
+class QuadrupedVel(CommandedVelocity):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
 
     The command is observed: a velocity forward and one to the left, in the torso's frame. Hidden
@@ -77,7 +72,6 @@ class QuadrupedVel(BaseFamily):
     tick = 0.02
     horizon = 500
     episodes = 2
-    hidden_reward = False
     # the command (marker) is observed; the other numbers are hidden
     task_names = (
         "marker.x",
@@ -101,9 +95,6 @@ class QuadrupedVel(BaseFamily):
         ),
         Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
     )
-    deviation = 0.25  # m²/s², a squared error of the velocity at which its reward is 1/e
-    max_error = 0.2  # m/s, of success; ours
-    min_upright = 0.8  # of success: cosine of the torso's lean
 
     def __init__(self) -> None:
         """Load dm_control's model for its time step."""
@@ -154,29 +145,3 @@ class QuadrupedVel(BaseFamily):
             measured.marker[:, :2],
         )
         return np.concatenate(parts, 1)
-
-    def reward(
-        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
-    ) -> ArrayLike:
-        """exp(-|command - v|² / 0.25)·(1 + cos(lean)) / 2 - 0.005·|a|²."""
-        squared = self.error(next_obs) ** 2
-        tracking = 2.718281828459045 ** (-squared / self.deviation)
-        return tracking * (1 + self.upright(next_obs)) / 2 - EFFORT * effort(applied)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Upright, and within ``max_error`` m/s of the command at this instant."""
-        return (self.error(obs) < self.max_error) & (self.upright(obs) > self.min_upright)
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """How far the velocity in the plane is from the command at this instant."""
-        return {"error_mps": self.error(obs)}
-
-    def error(self, obs: ArrayLike) -> ArrayLike:
-        """Distance of the torso's velocity forward and left from the command, m/s."""
-        velocity = obs[..., FORWARD : FORWARD + 2]
-        command = obs[..., COMMAND : COMMAND + 2]
-        return ((velocity - command) ** 2).sum(-1) ** 0.5
-
-    def upright(self, obs: ArrayLike) -> ArrayLike:
-        """Cosine of the angle between the torso's upward axis and the ground's, of unit length."""
-        return 1 - 2 * (obs[..., QUAT_X] ** 2 + obs[..., QUAT_Y] ** 2)

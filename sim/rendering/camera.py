@@ -11,6 +11,7 @@ import numpy as np
 
 from robots.appearance import link_poses
 from robots.arm import ArmSpec, Body, FreeWalker, Walker
+from robots.legged import LeggedRobot
 from robots.scene import Scene
 from robots.signals import Array
 from sim.peg_arm import PegArm
@@ -29,6 +30,8 @@ PEG_AT = np.array([0.0, 0.0, 0.04])
 WALKER_EYE = np.array([0.0, -3.2, 0.9])
 WALKER_AT = np.array([0.0, 0.0, 0.5])
 EXTENT = 10.0  # m; nothing nearer than a share of it is drawn, and a ground may be 100 m long
+LEGGED_EYE = np.array([0.4, -0.6, 0.3])  # of a robot of 0.3 m, taken from further away
+LEGGED_AT = np.array([0.0, 0.0, 0.2])
 FAR = 2.5  # times as far, so that several pieces of a ground are seen
 
 
@@ -71,6 +74,11 @@ def _(body: Walker) -> View:
 @view_of.register
 def _(body: FreeWalker) -> View:
     return View(1.5 * WALKER_EYE, WALKER_AT, follows=2)  # its limbs reach further
+
+
+@view_of.register
+def _(body: LeggedRobot) -> View:
+    return View(LEGGED_EYE, LEGGED_AT, follows=2)
 
 
 def view_of_scene(scene: Scene) -> View:

@@ -254,6 +254,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "cheetah_vel": "mujoco",
         "cripple_arm": "mujoco",
         "door": "mujoco",
+        "go1_vel": "mujoco",
         "hopper_params": "mujoco",
         "humanoid_dir": "mujoco",
         "insert": "mujoco",
