@@ -4,8 +4,8 @@ Masses, centers of mass, inertias, places of joints, ranges, torques, speeds, da
 of joints, and the friction of feet are those of Unitree's ``go1.urdf`` (unitree_ros,
 robots/go1_description; BSD-3). The servos, and control at 50 Hz with steps of 4 ms, are those of
 MuJoCo Playground's Go1 (Zakka et al. 2025). Unitree publishes no inertia of the rotors; theirs is
-that of MuJoCo Menagerie's Go1. The trunk is a box, thighs and calves are capsules, feet spheres;
-they touch the ground only.
+that of MuJoCo Menagerie's Go1. The trunk is a box, hips, thighs and calves are capsules, feet are
+spheres; they touch the ground only.
 """
 
 from typing import NamedTuple
@@ -29,6 +29,7 @@ HIP_PLACE = (0.1881, 0.04675)  # m, of the hip's joint: forward and to the side 
 HIP_LENGTH = 0.08  # m, from the hip's joint to the thigh's, to the side
 LINK = 0.213  # m, the length of a thigh and of a calf
 FOOT_RADIUS = 0.02  # m
+HIP_RADIUS = 0.03
 THIGH_RADIUS = 0.017  # m, half the thickness of Unitree's boxes
 CALF_RADIUS = 0.008
 FRICTION = 0.6  # of the feet
@@ -139,7 +140,7 @@ def _(body: LeggedRobot) -> mujoco.MjSpec:
     trunk = spec.worldbody.add_body(name=TRUNK, pos=[0.0, 0.0, 0.3])
     trunk.add_freejoint(name="root")
     _weigh(trunk, TRUNK_INERTIA._replace(mass=TRUNK_INERTIA.mass + IMU_MASS), 1, 1)
-    _add_solid(trunk, TRUNK, mujoco.mjtGeom.mjGEOM_BOX, TRUNK_SIZE)
+    _add_solid(trunk, TRUNK, mujoco.mjtGeom.mjGEOM_BOX, *TRUNK_SIZE)
     for leg in LEGS:
         _add_leg(trunk, leg)
     for name in body.joints:
@@ -170,14 +171,19 @@ def _add_leg(trunk: mujoco.MjsBody, leg: str) -> None:
         mirrored_front = front if part == "hip" else 1
         _weigh(link, LINK_INERTIAS[part], mirrored_front, side if is_mirrored else 1)
         parent = link
-    capsule = mujoco.mjtGeom.mjGEOM_CAPSULE
-    for part, radius in (("thigh", THIGH_RADIUS), ("calf", CALF_RADIUS)):
+    ends = {
+        "hip": (HIP_RADIUS, (0.0, side * HIP_LENGTH, 0.0)),
+        "thigh": (THIGH_RADIUS, (0.0, 0.0, -LINK)),
+        "calf": (CALF_RADIUS, (0.0, 0.0, -LINK)),
+    }
+    for part, (radius, end) in ends.items():
         link = trunk.find_child(f"{leg}_{part}")
-        _add_solid(link, f"{leg}_{part}", capsule, (radius, LINK / 2, 0.0), -LINK / 2)
+        geom = _add_solid(link, f"{leg}_{part}", mujoco.mjtGeom.mjGEOM_CAPSULE, radius)
+        geom.fromto = [0.0, 0.0, 0.0, *end]
     foot = parent.add_body(name=f"{leg}_foot", pos=[0.0, 0.0, -LINK])
     inertia = 0.4 * FOOT_MASS * FOOT_RADIUS**2
     _weigh(foot, Inertia(FOOT_MASS, (0, 0, 0), (inertia, inertia, inertia, 0, 0, 0)), 1, 1)
-    _add_solid(foot, f"{leg}_foot", mujoco.mjtGeom.mjGEOM_SPHERE, (FOOT_RADIUS, 0.0, 0.0))
+    _add_solid(foot, f"{leg}_foot", mujoco.mjtGeom.mjGEOM_SPHERE, FOOT_RADIUS)
 
 
 def _weigh(link: mujoco.MjsBody, inertia: Inertia, front: int, side: int) -> None:
@@ -191,17 +197,15 @@ def _weigh(link: mujoco.MjsBody, inertia: Inertia, front: int, side: int) -> Non
 
 
 def _add_solid(
-    link: mujoco.MjsBody,
-    name: str,
-    kind: mujoco.mjtGeom,
-    size: tuple[float, ...],
-    height: float = 0.0,
-) -> None:
+    link: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, *size: float
+) -> mujoco.MjsGeom:
     """A geom that touches the ground, and nothing of the robot itself."""
-    geom = link.add_geom(name=name, type=kind, size=size, pos=[0.0, 0.0, height])
+    geom = link.add_geom(name=name, type=kind)
+    geom.size[: len(size)] = size
     geom.friction[0] = FRICTION
     geom.contype = 1
     geom.conaffinity = 0
+    return geom
 
 
 def _add_servo(spec: mujoco.MjSpec, body: LeggedRobot, name: str) -> None:

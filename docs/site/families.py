@@ -20,7 +20,7 @@ PICTURE_SIZE = (1280, 720)  # pixels
 PICTURE_QUALITIES = (85, 70, 55, 40)  # of JPEG; the first with which a picture is small enough
 PICTURE_BYTES = 60_000
 # The decision of the picture, where a body falls under random actions: it still stands there.
-PICTURE_MOMENTS = {"quadruped_vel": 15}
+PICTURE_MOMENTS = {"go1_vel": 5, "quadruped_vel": 15}
 SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
 # A gap between sampled values that is wider than this share of their span divides a range in two.
 GAP = 0.02

@@ -103,8 +103,9 @@ class Go1Vel(CommandedVelocity):
         return Start(q)
 
     def marker(self, task: Task) -> Array:
-        """The command, (n, 3) m/s forward, left and up, in the place of a target."""
-        return np.pad(task.columns("marker.x", "marker.y"), ((0, 0), (0, 1)))
+        """The command in the place of a target, (n, 3): m/s forward and left, and NaN."""
+        command = task.columns("marker.x", "marker.y")
+        return np.pad(command, ((0, 0), (0, 1)), constant_values=np.nan)
 
     def observe(self, signals: Signals) -> Array:
         """Height, attitude, joints, velocities in the trunk's frame, and the command."""
