@@ -70,8 +70,8 @@ class ServoGate:
         q = np.clip(old + slowed * self._dt, self.limits.q_low, self.limits.q_high)
         is_limited = np.abs(q - old - requested * self._dt) > 1e-12
         self.setpoint = Setpoint(q, (q - old) / self._dt, np.zeros_like(q))
-        verdict = ~finite * UNUSABLE | is_limited.any(-1, keepdims=True) * LIMITED
-        return self.setpoint, verdict[:, 0]
+        dropped = ~finite[:, 0] * UNUSABLE
+        return self.setpoint, dropped | is_limited.any(-1) * LIMITED
 
 
 @make_gate.register

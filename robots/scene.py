@@ -152,7 +152,9 @@ class Fixture:
     size: tuple[float, ...] = ()  # see FIXTURE_SIZES
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    friction: float = 1.0  # factor; multiplied with the friction of a body that touches it
+    # Factor; multiplied with the friction of an arm or object that touches it, and with that of the
+    # ground of a walker.
+    friction: float = 1.0
     # (rows along y, columns along x) m over the position, of a height field
     heights: Array | None = None
     touches_body: bool = True  # whether the body can touch it, not only the objects

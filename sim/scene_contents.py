@@ -25,7 +25,6 @@ JOINTS = {
 # are at most 5 ms) and damping ratio
 TABLE_CONTACT = (0.010, 1.0)
 PLANE_SIZE = (3.0, 3.0, 0.1)  # m, the drawn part of a plane, which itself is infinite
-PLANE_CONDIM = 3  # of a ground, whose contacts have friction even with a geom that has none
 GROUND_DEPTH = 0.1  # m, from the lowest point of a height field to its underside
 
 LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
@@ -44,29 +43,36 @@ def velocity_name(item: LooseObject) -> str:
 
 
 def add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
-    """A geom of the world, which touches the moving geoms of the body if ``touches_body``."""
+    """A geom of the world, which touches the moving geoms of the body if ``touches_body``.
+
+    An arm touches by pairs. A walker touches a fixture as it touches a ground in its MJCF, whose
+    defaults the fixture has; the larger of the two frictions counts.
+    """
     size = fixture.size or PLANE_SIZE
     geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
     geom.pos = fixture.position
     geom.quat = fixture.quat
-    geom.friction[0] = fixture.friction
-    geom.contype = 0
-    geom.conaffinity = 0
+    moving = [spec.geom(name) for name in body_geoms if spec.geom(name).parent.id != 0]
+    is_walker = any(part.contype or part.conaffinity for part in moving)
+    if is_walker and fixture.touches_body:
+        geom.friction[0] *= fixture.friction
+        geom.contype = 1
+        geom.conaffinity = 1
+        # The tree that speeds up collisions would keep fixtures where the model has them.
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    else:
+        geom.friction[0] = fixture.friction
+        geom.contype = 0
+        geom.conaffinity = 0
     if fixture.heights is None:
         geom.size = _padded(size)
     else:
         _add_heights(spec, fixture, fixture.heights)
         geom.hfieldname = fixture.name
-    if not fixture.touches_body:
+    if is_walker or not fixture.touches_body:
         return
-    for name in body_geoms:
-        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
-            geom = spec.geom(name)
-            pair = _add_pair(spec, name, fixture.name, geom.friction[0] * fixture.friction)
-            if geom.contype or geom.conaffinity:  # of a walker, whose contacts are as on its ground
-                pair.condim = max(geom.condim, PLANE_CONDIM)
-                pair.solref = geom.solref
-                pair.solimp = geom.solimp
+    for part in moving:
+        _add_pair(spec, part.name, fixture.name, part.friction[0] * fixture.friction)
 
 
 def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
@@ -141,13 +147,12 @@ def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
     return [item.name]
 
 
-def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> mujoco.MjsPair:
-    """Let two geoms touch, with Coulomb's friction; returns the pair."""
+def _add_pair(spec: mujoco.MjSpec, first: str, second: str, friction: float) -> None:
+    """Let two geoms touch, with Coulomb's friction."""
     pair = spec.add_pair(name=f"{first}_{second}", geomname1=first, geomname2=second)
     pair.condim = 3
     pair.solref = TABLE_CONTACT
     pair.friction[:2] = friction
-    return pair
 
 
 def _padded(size: tuple[float, ...]) -> Array:

@@ -4,12 +4,43 @@ Observations have the columns ``quat.x``, ``quat.y``, ``forward.velocity`` follo
 ``left.velocity``, and ``command.forward`` followed by ``command.left``.
 """
 
-from robots.signals import ArrayLike, Spec
+import numpy as np
+
+from robots.signals import Array, ArrayLike, Spec
 from sim.families.base import BaseFamily
 from sim.families.rewards import effort
+from sim.families.splits import checkerboard
+from sim.randomization import Parameter, values_at
 
 NUM_COMMANDS = 2
+FIELDS = 2  # of the checkerboard along each hidden number: low and high
 EFFORT = 0.005  # weight of squared actions
+
+
+def draw(
+    rng: np.random.Generator,
+    n: int,
+    parameters: tuple[Parameter, ...],
+    outside: str,
+    split: str,
+) -> Array:
+    """The values (n, p) of tasks: commands, and hidden numbers on a checkerboard.
+
+    Args:
+        rng: source of randomness.
+        n: number of tasks.
+        parameters: first the commands, which both splits share.
+        outside: the name of the one whose held-out range lies outside that of training.
+        split: ``"train"`` or ``"heldout"``.
+    """
+    names = [parameter.name for parameter in parameters]
+    column = names.index(outside)
+    share = rng.random((n, len(parameters)))
+    combined = [i for i in range(NUM_COMMANDS, len(parameters)) if i != column]
+    share[:, combined] = checkerboard(rng, n, len(combined), split, FIELDS)
+    values = values_at(parameters, share)
+    values[:, column] = parameters[column].of(split).at(share[:, column])
+    return values
 
 
 class CommandedVelocity(BaseFamily):

@@ -6,10 +6,9 @@ from robots.legged import JointPosition
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import NUM_COMMANDS, CommandedVelocity
-from sim.families.splits import checkerboard
+from sim.families.commanded_velocity import CommandedVelocity, draw
 from sim.go1 import GO1, TRUNK
-from sim.randomization import Parameter, uniform, values_at
+from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
@@ -17,7 +16,6 @@ QUAT = slice(3, ROOT)
 HEIGHT = 0.29  # m, of the trunk at the start
 NOISE = 0.1  # rad, uniform ± of the joints at the start
 HEADING = 0.2  # rad, uniform ± at the start
-FIELDS = 2  # of the checkerboard along each hidden number: low and high
 SCALE = 0.5  # rad, of an action of 1, as in MuJoCo Playground
 DT = 0.02  # s
 BUMPS = 0.06  # m, the highest
@@ -39,10 +37,10 @@ OBS = Spec.of(
     ("forward.velocity", -2, 2, "m/s"),
     ("left.velocity", -2, 2, "m/s"),
     ("up.velocity", -2, 2, "m/s"),
-    ("roll.velocity", -4, 4, "rad/s"),
-    ("pitch.velocity", -4, 4, "rad/s"),
-    ("yaw.velocity", -4, 4, "rad/s"),
-    *((f"{joint}.velocity", -10.0, 10.0, "rad/s") for joint in GO1.joints),
+    ("roll.velocity", -8, 8, "rad/s"),
+    ("pitch.velocity", -8, 8, "rad/s"),
+    ("yaw.velocity", -8, 8, "rad/s"),
+    *((f"{joint}.velocity", -20.0, 20.0, "rad/s") for joint in GO1.joints),
     ("command.forward", -1, 1, "m/s"),
     ("command.left", -1, 1, "m/s"),
 )
@@ -74,22 +72,24 @@ class Go1Vel(CommandedVelocity):
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
         Parameter("command.left", uniform(-0.3, 0.3), "m/s", "velocity to the left", (-2.0, 2.0)),
         Parameter(
-            ROUGHNESS, uniform(0.0, BUMPS), "m", "how far bumps rise from the ground", (0.0, BUMPS)
+            ROUGHNESS,
+            uniform(0.0, 0.04),
+            "m",
+            "how far bumps rise from the ground",
+            (0.0, BUMPS),
+            heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
         Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """All numbers drawn uniformly; held-out tasks are other combinations of hidden numbers.
+        """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of the three hidden ones lie in the upper halves of their
-        ranges, in a training task an even number. Commands are the same in both.
+        In a held-out task one of payload and strength lies in the upper half of its range, in a
+        training task none or both. Commands are the same in both.
         """
-        command = rng.random((n, NUM_COMMANDS))
-        hidden = checkerboard(rng, n, len(self.parameters) - NUM_COMMANDS, split, FIELDS)
-        values = values_at(self.parameters, np.concatenate([command, hidden], 1))
-        return Task(self.task_names, values, np.arange(n))
+        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Standing, nearly along x, with noise on the joints; at rest."""

@@ -13,9 +13,8 @@ import numpy as np
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import NUM_COMMANDS, CommandedVelocity
-from sim.families.splits import checkerboard
-from sim.randomization import Parameter, uniform, values_at
+from sim.families.commanded_velocity import CommandedVelocity, draw
+from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
 from sim.suite.control_task import ControlTask
@@ -29,7 +28,6 @@ VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
 HEIGHT = 0.57  # m, of the torso at the start, in the model
 NOISE = 0.1  # rad, uniform ± of the joints at the start
 HEADING = 0.2  # rad, uniform ± at the start
-FIELDS = 2  # of the checkerboard along each hidden number: low and high
 BUMPS = 0.12  # m, the highest
 ROUGHNESS = "fixture.bumps.z"
 
@@ -88,7 +86,12 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(SLOPE_X, uniform(-0.2, 0.2), "1", "rise of the ground per meter of x", (-1, 1)),
         Parameter(SLOPE_Y, uniform(-0.2, 0.2), "1", "rise of the ground per meter of y", (-1, 1)),
         Parameter(
-            ROUGHNESS, uniform(0.0, BUMPS), "m", "how far bumps rise from the ground", (0.0, BUMPS)
+            ROUGHNESS,
+            uniform(0.0, 0.08),
+            "m",
+            "how far bumps rise from the ground",
+            (0.0, BUMPS),
+            heldout=uniform(0.08, BUMPS),
         ),
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
@@ -106,16 +109,12 @@ class QuadrupedVel(CommandedVelocity):
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """All numbers drawn uniformly; held-out tasks are other combinations of hidden numbers.
+        """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of the five hidden ones lie in the upper halves of their
-        ranges, in a training task an even number. Commands are the same in both.
+        In a held-out task an odd number of slopes, payload and strength lie in the upper halves of
+        their ranges, in a training task an even number. Commands are the same in both.
         """
-        command = rng.random((n, NUM_COMMANDS))
-        hidden = checkerboard(rng, n, len(self.parameters) - NUM_COMMANDS, split, FIELDS)
-        share = np.concatenate([command, hidden], 1)
-        values = values_at(self.parameters, share)
-        return Task(self.task_names, values, np.arange(n))
+        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, nearly along x, with noise on the joints; at rest."""
