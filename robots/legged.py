@@ -63,14 +63,14 @@ class ServoGate:
         """
         old = self.setpoint.q
         target = checked_target(target, old.shape)
-        finite = np.isfinite(target).all(-1, keepdims=True)
-        requested = np.where(finite, target, 0.0)
+        finite: Mask = np.isfinite(target).all(-1)
+        requested = np.where(finite[:, None], target, 0.0)
         limit = self.limits.dq
         slowed = np.clip(requested, -limit, limit)
         q = np.clip(old + slowed * self._dt, self.limits.q_low, self.limits.q_high)
         is_limited = np.abs(q - old - requested * self._dt) > 1e-12
         self.setpoint = Setpoint(q, (q - old) / self._dt, np.zeros_like(q))
-        dropped = ~finite[:, 0] * UNUSABLE
+        dropped = ~finite * UNUSABLE
         return self.setpoint, dropped | is_limited.any(-1) * LIMITED
 
 
