@@ -1,5 +1,6 @@
 """Single keys of a terminal, and a signal that an operator may send, read by one thread."""
 
+import _thread
 import contextlib
 import os
 import select
@@ -7,13 +8,15 @@ import signal
 import sys
 import termios
 import threading
+import time
 import tty
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
 STOP_SIGNAL = signal.SIGUSR1
-ENDING = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)  # treated as Ctrl-C
+ENDING = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)  # treated as Ctrl-C
+END_PATIENCE = 3.0  # s for the program to begin its end, before it is interrupted again
 CHUNK = 64  # bytes read at once
 
 Handler = Callable[[int, FrameType | None], None]
@@ -22,9 +25,10 @@ Handler = Callable[[int, FrameType | None], None]
 class OperatorKeys:
     """Keys and signals while it is entered; on every exit the terminal is as it was.
 
-    SIGHUP (the terminal is closed), SIGQUIT (Ctrl-backslash) and SIGTERM become KeyboardInterrupt,
-    so that the arm is stopped and the terminal restored. STOP_SIGNAL is read like a key. Where
-    standard input is no terminal, or belongs to another job in the foreground, there are no keys.
+    SIGHUP (the terminal is closed), SIGQUIT (Ctrl-backslash) and SIGTERM become KeyboardInterrupt
+    as SIGINT (Ctrl-C) does, so that the arm is stopped and the terminal restored. STOP_SIGNAL is
+    read like a key. Where standard input is no terminal, or belongs to another job in the
+    foreground, there are no keys.
     """
 
     def __init__(self) -> None:
@@ -32,6 +36,8 @@ class OperatorKeys:
         self._keyboard: int | None = None  # file descriptor
         self._handlers: dict[signal.Signals, Any] = {}  # as they were
         self._old_wakeup: int | None = None  # file descriptor
+        self._end_signal: signal.Signals | None = None  # the signal that requested the end
+        self._interrupted_at = 0.0  # s, monotonic: when it was last raised
 
     def __enter__(self) -> Self:
         self._signals, self._signals_end = os.pipe()
@@ -42,7 +48,7 @@ class OperatorKeys:
             self._old_wakeup = signal.set_wakeup_fd(self._signals_end, warn_on_full_buffer=False)
             self._handle(STOP_SIGNAL, _ignore)
             for number in ENDING:
-                self._handle(number, _interrupt)
+                self._handle(number, self._interrupt)
         if _is_our_terminal():
             self._keyboard = sys.stdin.fileno()
             self._attributes = termios.tcgetattr(self._keyboard)
@@ -54,6 +60,24 @@ class OperatorKeys:
         if earlier is not signal.SIG_IGN:  # as nohup asks
             self._handlers[number] = earlier
             signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """End in order, once: a shell that ends sends SIGHUP more than once. Ctrl-C may repeat."""
+        if number == signal.SIGINT or self._end_signal is None:
+            self._end_signal = signal.Signals(number)
+            self._interrupted_at = time.monotonic()
+            raise KeyboardInterrupt
+
+    def insist_on_end(self) -> None:
+        """Interrupt the main thread again if it did not end. May be called from any thread.
+
+        Python drops an exception that a signal raises within a finalizer or a callback.
+        """
+        number = self._end_signal
+        overdue = time.monotonic() - self._interrupted_at > END_PATIENCE
+        if number is not None and overdue:
+            self._end_signal = None
+            _thread.interrupt_main(number)
 
     @property
     def has_keyboard(self) -> bool:
@@ -93,13 +117,6 @@ class OperatorKeys:
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Its number has been written to the wake-up pipe already."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End in order, once: a shell that ends sends SIGHUP more than once."""
-    for ending in ENDING:
-        signal.signal(ending, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _is_our_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""A scene as data: a body, loose objects and fixtures, each with a name.
+"""A scene as data: a body, loose objects, fixtures and cameras, each with a name.
 
 Lengths are in m, in the world's frame: the base frame of an arm. Quaternions are w, x, y, z.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from robots.arm import Body
+from robots.camera import Camera, Light
 from robots.errors import BadArgumentError
 from robots.mesh_object import MeshObject
 from robots.signals import Array
@@ -188,7 +189,7 @@ class Fixture:
 
 @dataclass(frozen=True)
 class Scene:
-    """A body, and perhaps objects and fixtures around it.
+    """A body, and perhaps objects and fixtures around it, and cameras and lights for pictures.
 
     Raises:
         BadArgumentError: a name occurs twice, a fixture follows none that a task may tilt, or a
@@ -202,11 +203,15 @@ class Scene:
     # s of a substep during a blow of the tool on an object, to resolve it; None: as always
     contact_timestep: float | None = None
     measures_wrench: bool = False  # whether ``Signals.wrench`` is measured, for an arm
+    # Pictures are taken by the first one; without one, from where the kind of body is seen well.
+    cameras: tuple[Camera, ...] = ()
+    lights: tuple[Light, ...] = (Light(),)
 
     def __post_init__(self) -> None:
         """Check names and time steps; see the class."""
         names = [item.name for item in self.objects]
         names += [fixture.name for fixture in self.fixtures]
+        names += [camera.name for camera in self.cameras]
         if len(set(names)) < len(names):
             raise BadArgumentError(f"a name occurs twice in the scene: {', '.join(names)}")
         earlier: list[str | None] = [None]
@@ -240,6 +245,20 @@ class Scene:
             count = ceil(timestep / fine - ROUNDING)
             fine = timestep / count
         return replace(self, timestep=timestep, contact_timestep=fine)
+
+    def seen_by(self, name: str | None) -> "Scene":
+        """The scene with pictures taken by one of its cameras; None: as it is.
+
+        Raises:
+            BadArgumentError: it has no camera of this name; the message lists those that it has.
+        """
+        if name is None:
+            return self
+        for camera in self.cameras:
+            if camera.name == name:
+                return replace(self, cameras=(camera,))
+        known = ", ".join(camera.name for camera in self.cameras) or "none"
+        raise BadArgumentError(f"the scene has no camera {name!r}; it has: {known}")
 
     @property
     def description(self) -> str:

@@ -107,6 +107,8 @@ class View:
     with the arm after the family if one is named."""
     seed: int = 0
     """Random seed of the task and the actions."""
+    camera: OptionalName = None
+    """A camera of the family's scene. Default: its first, or one that shows the whole body."""
     as_json: Json = False
 
     def run(self) -> dict[str, str | None]:
@@ -116,7 +118,7 @@ class View:
         check_seed(self.seed)
         from adaptation.jobs.view import view
 
-        shown = view(self.family, self.out, self.seed, self.arm)
+        shown = view(self.family, self.out, self.seed, self.arm, self.camera)
         if shown is None:
             return {"family": self.family, "file": None}
         print(f"wrote {shown}")

@@ -55,6 +55,8 @@ class Play:
     """Draw the task from the training ranges, or from held-out ranges."""
     engine: OptionalName = None
     """Physics engine. Default: the first that supports the family's scene."""
+    camera: OptionalName = None
+    """A camera of the family's scene. Default: its first, or one that shows the whole body."""
     as_json: Json = False
 
     def run(self) -> "PlayResult | ExtremesResult":
@@ -71,7 +73,7 @@ class Play:
         from adaptation.jobs.play import play
 
         out = self._out("play.mp4")
-        result = play(run, out, self.seed, values, self.split, self.engine)
+        result = play(run, out, self.seed, values, self.split, self.engine, self.camera)
         for name, success in result.success.items():
             episodes = zip(result.returns[name], success, strict=True)
             words = [_describe(gained, hit) for gained, hit in episodes]
@@ -86,7 +88,7 @@ class Play:
 
         out = self._out(f"{self.policy}-best-and-worst.mp4")
         result = play_extremes(
-            run, out, self.policy, tasks, self.seed, values, self.split, self.engine
+            run, out, self.policy, tasks, self.seed, values, self.split, self.engine, self.camera
         )
         for name, shown in (("best", result.best), ("worst", result.worst)):
             print(f"{name} of {tasks} tasks: return {_describe(shown.returns, shown.success)}")

@@ -137,6 +137,7 @@ class OperatorConsole:
     def _work(self, world: ArmWorld) -> None:
         """The thread: pass requests on until the arm is about to be closed."""
         while not self._closing.is_set():
+            self._keys.insist_on_end()
             pressed, stop = self._keys.read(REFRESH)
             if stop:
                 self._say("stop", world.stop)

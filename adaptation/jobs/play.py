@@ -65,6 +65,7 @@ def play(
     values: Mapping[str, Any] | None = None,
     split: str = "heldout",
     engine: str | None = None,
+    camera: str | None = None,
 ) -> PlayResult:
     """Show one trial of a trained policy, and of the same policy with its belief kept.
 
@@ -75,14 +76,15 @@ def play(
         values: parameters of the task that are set instead of drawn, by name.
         split: the split from which the other parameters are drawn, ``"train"`` or ``"heldout"``.
         engine: physics; None: the first engine that supports the scene.
+        camera: one of the family's scene; None: see ``Scene.cameras``.
 
     Raises:
-        BadArgumentError: the file, a parameter, the split or the engine is not possible, or there
-            is no screen for a window.
+        BadArgumentError: the file, a parameter, the split, the engine or the camera is not
+            possible, or there is no screen for a window.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    _check(out, family)
+    _check(out, family, camera)
     task = _draw(family, 1, seed, split, values)
     columns = []
     returns = {}
@@ -96,7 +98,7 @@ def play(
             columns.append(_clips(name, task, trial, measured))
             returns[name] = trial.returns[:, 0].tolist()
             success[name] = trial.success[:, 0].tolist()
-    _show(out, family, columns)
+    _show(out, family, columns, camera)
     return PlayResult(_name(out), _parameters(task, 0), returns, success)
 
 
@@ -109,6 +111,7 @@ def play_extremes(
     values: Mapping[str, Any] | None = None,
     split: str = "heldout",
     engine: str | None = None,
+    camera: str | None = None,
 ) -> ExtremesResult:
     """Act in many tasks, and show the last episodes with the highest and the lowest return.
 
@@ -124,7 +127,7 @@ def play_extremes(
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    _check(out, family)
+    _check(out, family, camera)
     task = _draw(family, tasks, seed, split, values)
     with closing(VecWorld(family, engine, tasks, seed=seed)) as world:
         trial, measured = _act(world, _find_policy(run, policy), task)
@@ -138,7 +141,7 @@ def play_extremes(
         episodes[name] = ShownEpisode(
             _parameters(task, index), float(last[index]), bool(trial.success[-1, index])
         )
-    _show(out, family, columns)
+    _show(out, family, columns, camera)
     return ExtremesResult(_name(out), policy, tasks, **episodes)
 
 
@@ -156,8 +159,9 @@ def _find_policy(run: Run, name: str) -> Policy[Any]:
     raise BadArgumentError(f"{run.path} has no policy {name}; it has: {', '.join(names)}")
 
 
-def _check(out: Path | None, family: Family) -> None:
-    """Refuse a window or a file that is not possible, before anything slow is done."""
+def _check(out: Path | None, family: Family, camera: str | None) -> None:
+    """Refuse a window, a file or a camera that is not possible, before anything slow is done."""
+    family.scene.seen_by(camera)
     if out is None:
         check_screen()
     else:
@@ -173,12 +177,12 @@ def _draw(
     return set_values(drawn, values or {}, shape_names(family))
 
 
-def _show(out: Path | None, family: Family, columns: list[list[Clip]]) -> None:
+def _show(out: Path | None, family: Family, columns: list[list[Clip]], camera: str | None) -> None:
     """Open a window, or write the file."""
     if out is None:
-        show_window(family, [clip for clips in columns for clip in clips])
+        show_window(family, [clip for clips in columns for clip in clips], camera)
     else:
-        write_clips(out, family, columns)
+        write_clips(out, family, columns, camera)
 
 
 def _name(out: Path | None) -> str | None:

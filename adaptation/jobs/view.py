@@ -24,11 +24,18 @@ from sim.rendering import (
     write_picture,
     write_video,
 )
+from sim.rendering.camera import camera_of
 
 ENDINGS = (".mp4", ".png", ".html")
 
 
-def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = None) -> Path | None:
+def view(
+    name: str,
+    out: Path | None = None,
+    seed: int = 0,
+    arm: str | None = None,
+    camera: str | None = None,
+) -> Path | None:
     """Show one trial of a family under random actions.
 
     Args:
@@ -38,22 +45,24 @@ def view(name: str, out: Path | None = None, seed: int = 0, arm: str | None = No
             NAME-ARM.mp4.
         seed: of the task, the actions and the episodes' starts.
         arm: of the family; None: its own.
+        camera: one of the family's scene; None: see ``Scene.cameras``.
 
     Returns:
         The file that was written; None after a window was closed.
 
     Raises:
-        BadArgumentError: ``out`` ends otherwise or its folder is missing, or the body cannot be
-            shown that way.
+        BadArgumentError: ``out`` ends otherwise or its folder is missing, the body cannot be shown
+            that way, or there is no such camera.
     """
     family = make_family(name, arm)
+    family.scene.seen_by(camera)
     if out is None and _has_screen():
         check_screen()
-        show_window(family, record_trial(family, seed))
+        show_window(family, record_trial(family, seed), camera)
         return None
     out = out or Path(f"{file_name(family.name, arm)}.mp4")
     check_out(out, family)
-    write_clips(out, family, [record_trial(family, seed)])
+    write_clips(out, family, [record_trial(family, seed)], camera)
     return out
 
 
@@ -68,7 +77,9 @@ def check_out(out: Path, family: Family) -> None:
         raise BadArgumentError(f"{family.name} has no arm to show in 3-D; write a .mp4 or .png")
 
 
-def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) -> None:
+def write_clips(
+    out: Path, family: Family, columns: Sequence[Sequence[Clip]], camera: str | None = None
+) -> None:
     """Write a trial to a file; the ending of its name selects the format.
 
     Args:
@@ -76,33 +87,38 @@ def write_clips(out: Path, family: Family, columns: Sequence[Sequence[Clip]]) ->
         family: the family of the trial.
         columns: the episodes of each policy; in a picture and a video the policies are side by
             side, in a 3-D playback one after the other.
+        camera: one of the family's scene; None: see ``Scene.cameras``.
+
+    Raises:
+        BadArgumentError: there is no such camera.
     """
+    family.scene.seen_by(camera)
     with whole_file(out) as new:
         if out.suffix == ".html":
-            _write_page(new, family, [clip for clips in columns for clip in clips])
+            _write_page(new, family, [clip for clips in columns for clip in clips], camera)
         elif out.suffix == ".png":
-            write_picture(new, _draw_picture(family, columns))
+            write_picture(new, _draw_picture(family, columns, camera))
         else:
-            write_video(new, _draw(family, columns))
+            write_video(new, _draw(family, columns, camera))
 
 
-def _draw_picture(family: Family, columns: Sequence[Sequence[Clip]]) -> Image:
+def _draw_picture(family: Family, columns: Sequence[Sequence[Clip]], camera: str | None) -> Image:
     """A moment of every policy's last episode."""
     images = []
     for clips in columns:
         last = clips[-1]
         moment = len(last.t) // 3  # when something is under way
-        images += render_clip(family, last, last.t[[moment]])
+        images += render_clip(family, last, last.t[[moment]], camera)
     return np.concatenate(images, 1)
 
 
-def _draw(family: Family, columns: Sequence[Sequence[Clip]]) -> list[Image]:
+def _draw(family: Family, columns: Sequence[Sequence[Clip]], camera: str | None) -> list[Image]:
     """The frames of a video; a policy whose episode ends before the others' is frozen."""
     frames = []
     episodes = list(zip(*columns, strict=True))
     with ProgressReporter(f"drawing {family.name}") as show:
         for number, clips in enumerate(episodes, start=1):
-            drawn = [render_clip(family, clip, clip.frame_times()) for clip in clips]
+            drawn = [render_clip(family, clip, clip.frame_times(), camera) for clip in clips]
             for images in zip_longest(*drawn):
                 still = [own[-1] for own in drawn]
                 shown = [
@@ -148,11 +164,14 @@ def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _write_page(path: Path, family: Family, clips: Sequence[Clip]) -> None:
+def _write_page(path: Path, family: Family, clips: Sequence[Clip], camera: str | None) -> None:
     """A page with a 3-D playback of an arm."""
     kinematics = make_kinematics(family.body)
     assert kinematics is not None, "check_out refuses other bodies"
     from adaptation.reporting.playback import render_playback  # imports viser, which takes a second
 
-    item = next(iter(family.scene.objects), FLAT_OBJECT)
-    path.write_text(render_playback(kinematics.arm, clips, item=item), encoding="utf-8")
+    scene = family.scene.seen_by(camera)
+    item = next(iter(scene.objects), FLAT_OBJECT)
+    first_view = camera_of(scene)
+    page = render_playback(kinematics.arm, clips, item=item, camera=first_view)
+    path.write_text(page, encoding="utf-8")

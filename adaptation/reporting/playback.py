@@ -12,6 +12,7 @@ from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
 
 from robots.appearance import Shape, link_poses, moving_joints, shapes
 from robots.arm import ArmSpec
+from robots.camera import Camera
 from robots.meshes import Color
 from robots.rotations import quaternion_from_matrix
 from robots.scene import FLAT_OBJECT, LooseObject
@@ -25,7 +26,7 @@ from sim.rendering.arm import (
     TARGET_SIZE,
     object_shapes,
 )
-from sim.rendering.camera import FIELD, view_of
+from sim.rendering.camera import camera_for
 
 PAUSE = 0.8  # s at the end of a clip
 # Of the camera's distance, above the point that it looks at: just below the upper edge.
@@ -36,7 +37,11 @@ Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
 
 
 def render_playback(
-    arm: ArmSpec, clips: Sequence[Clip], dark: bool = False, item: LooseObject = FLAT_OBJECT
+    arm: ArmSpec,
+    clips: Sequence[Clip],
+    dark: bool = False,
+    item: LooseObject = FLAT_OBJECT,
+    camera: Camera | None = None,
 ) -> str:
     """Render clips as one HTML page.
 
@@ -45,19 +50,22 @@ def render_playback(
         clips: at least one; they follow one another, each with its title above the table.
         dark: use the dark theme.
         item: the object that the tasks of the clips describe.
+        camera: where the page is looked at from at first; None: from where the arm is seen well.
 
     Returns:
         The page.
     """
     with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
-        return _serialize(arm, clips, dark, item)
+        return _serialize(arm, clips, dark, item, camera or camera_for(arm))
 
 
-def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: LooseObject) -> str:
+def _serialize(
+    arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: LooseObject, camera: Camera
+) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        _set_up_view(server, arm)
-        moments = _play(server.scene, arm, clips, item)
+        _set_up_view(server, camera)
+        moments = _play(server.scene, arm, clips, item, _title_position(camera))
         first = next(moments)
         recording = server.get_scene_serializer()  # begins with all that is in the scene by now
         recording.insert_sleep(first)
@@ -68,12 +76,11 @@ def _serialize(arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: LooseObjec
         server.stop()
 
 
-def _set_up_view(server: ViserServer, arm: ArmSpec) -> None:
-    view = view_of(arm)
-    camera = server.initial_camera
-    camera.position = view.eye
-    camera.look_at = view.at
-    camera.fov = FIELD
+def _set_up_view(server: ViserServer, camera: Camera) -> None:
+    first = server.initial_camera
+    first.position = camera.position
+    first.look_at = camera.look_at
+    first.fov = camera.field_of_view
     server.scene.set_up_direction("+z")
     server.scene.add_box(
         "/table",
@@ -85,11 +92,14 @@ def _set_up_view(server: ViserServer, arm: ArmSpec) -> None:
 
 
 def _play(
-    scene: SceneApi, arm: ArmSpec, clips: Sequence[Clip], item: LooseObject
+    scene: SceneApi,
+    arm: ArmSpec,
+    clips: Sequence[Clip],
+    item: LooseObject,
+    title_position: Array,
 ) -> Iterator[float]:
     """Move everything to its next moment and yield how long that lasts, s."""
     links = _add_arm(scene, arm)
-    title_position = _title_position(arm)
     for number, clip in enumerate(clips):
         body, *decoration = _add_clip(scene, clip, f"/clip{number}", title_position, item)
         for poses in _frames(arm, clip):
@@ -111,11 +121,11 @@ def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
     return links
 
 
-def _title_position(arm: ArmSpec) -> Array:
+def _title_position(camera: Camera) -> Array:
     """Where a title is in the middle of a picture, near its upper edge, (3,) m."""
-    view = view_of(arm)
-    distance = np.linalg.norm(view.eye - view.at)
-    position: Array = view.at + np.array([0.0, 0.0, TITLE_HEIGHT * distance])
+    look_at = np.array(camera.look_at)
+    distance = np.linalg.norm(look_at - camera.position)
+    position: Array = look_at + np.array([0.0, 0.0, TITLE_HEIGHT * distance])
     return position
 
 

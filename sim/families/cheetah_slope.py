@@ -7,6 +7,7 @@ import numpy as np
 
 from robots.actions import JointTorque
 from robots.arm import Walker, numbers_of
+from robots.camera import Camera
 from robots.scene import Fixture, Scene
 from robots.signals import Array
 from robots.world import Start, Task
@@ -70,6 +71,9 @@ def _box(name: str, begin: float, length: float, after: str | None) -> Fixture:
     return Fixture(name, "box", size, position, after=after)
 
 
+CAMERA = Camera("beside", (0.0, -8.0, 2.25), (0.0, 0.0, 0.5), follows=1)
+
+
 class CheetahSlope(ForwardCheetah):
     """Run forward over ground whose slopes are hidden.
 
@@ -86,7 +90,7 @@ class CheetahSlope(ForwardCheetah):
 
     name = "cheetah_slope"
     body = BODY
-    scene = Scene(BODY, fixtures=ground(), timestep=0.01)
+    scene = Scene(BODY, fixtures=ground(), timestep=0.01, cameras=(CAMERA,))
     action = JointTorque(BODY)
     obs = cheetah_obs(height=(-1.0, 2.0))
     episodes = 2

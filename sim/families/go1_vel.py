@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from robots.camera import Camera
 from robots.legged import JointPosition
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
@@ -20,6 +21,7 @@ SCALE = 0.5  # rad, of an action of 1, as in MuJoCo Playground
 DT = 0.02  # s
 BUMPS = 0.06  # m, the highest
 GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 5.0), level=(0.4, 1.2))
+CAMERA = Camera("beside", (1.0, -1.5, 0.75), (0.0, 0.0, 0.2), follows=2)
 ROUGHNESS = "fixture.bumps.z"
 PAYLOAD = f"body.{TRUNK}.mass_scale"
 STRENGTH = "actuator.strength"
@@ -59,7 +61,7 @@ class Go1Vel(CommandedVelocity):
     name = "go1_vel"
     body = GO1
     limits = GO1.limits
-    scene = Scene(GO1, fixtures=(GROUND,), timestep=0.004)
+    scene = Scene(GO1, fixtures=(GROUND,), timestep=0.004, cameras=(CAMERA,))
     action = JointPosition(GO1, SCALE, DT)
     obs = OBS
     dt = DT

@@ -7,6 +7,7 @@ to unknown offsets, clearances and frictions in simulation and insert on an arm 
 import numpy as np
 
 from robots.arm import ArmSpec
+from robots.camera import Camera
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.reward import RewardFunction
@@ -102,7 +103,13 @@ class Insert(BaseFamily):
         # (3,) m, the tool where the peg's end touches a hole in the supposed place
         self.touch = np.array([*zone.center[:2], rim + PEG_LENGTH])
         walls = _walls(self.touch, rim)
-        self.scene = Scene(self.body, fixtures=walls, timestep=0.0025, measures_wrench=True)
+        self.scene = Scene(
+            self.body,
+            fixtures=walls,
+            timestep=0.0025,
+            measures_wrench=True,
+            cameras=(_camera_near(np.array([*zone.center[:2], rim])),),
+        )
         reach = LARGEST_OFFSET + ROOM
         low = np.array([-reach, -reach, -LOWEST])
         high = np.array([reach, reach, ABOVE + 0.005])
@@ -192,6 +199,12 @@ class Insert(BaseFamily):
         x = (task[..., 0] + task[..., 1]) / 2 - float(self.touch[0])
         y = (task[..., 2] + task[..., 3]) / 2 - float(self.touch[1])
         return x, y
+
+
+def _camera_near(hole: Array) -> Camera:
+    """A camera close to a hole at (3,) m, which is small."""
+    x, y, z = hole.tolist()
+    return Camera("hole", (x + 0.32, y - 0.42, z + 0.305), (x, y, z + 0.025))
 
 
 def _walls(touch: Array, rim: float) -> tuple[Fixture, ...]:

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 
+from robots.camera import Camera
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
@@ -32,6 +33,8 @@ BUMPS = 0.12  # m, the highest
 ROUGHNESS = "fixture.bumps.z"
 
 GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 6.0), level=(0.9, 1.9))
+
+CAMERA = Camera("beside", (2.0, -3.2, 1.9), (0.3, 0.0, 0.3), follows=2)
 
 OBS = Spec.of(
     ("z", 0.2, 0.8, "m"),
@@ -105,7 +108,7 @@ class QuadrupedVel(CommandedVelocity):
         body = suite_body("quadruped", "walk", MOTORS)
         self.body = body
         self.limits = body.limits
-        self.scene = Scene(body, fixtures=(GROUND,), timestep=model.opt.timestep)
+        self.scene = Scene(body, fixtures=(GROUND,), timestep=model.opt.timestep, cameras=(CAMERA,))
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

@@ -1,9 +1,8 @@
-"""Where a picture is taken from, for each kind of body.
+"""Where a picture is taken from: by the scene's camera, or as each kind of body is seen well.
 
-A new kind of body may register its own view: ``@view_of.register``.
+A new kind of body may register its own camera: ``@camera_for.register``.
 """
 
-from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import mujoco
@@ -11,82 +10,50 @@ import numpy as np
 
 from robots.appearance import link_poses
 from robots.arm import ArmSpec, Body, FreeWalker, Walker
-from robots.legged import LeggedRobot
+from robots.camera import Camera, Vector
 from robots.scene import Scene
 from robots.signals import Array
-from sim.peg_arm import PegArm
-
-FIELD = 0.7  # rad, vertical field of view
 
 # The camera of an arm, in its base frame, in shares of the arm's reach.
 ARM_EYE = np.array([2.3, -1.95, 1.3])
 ARM_AT = np.array([0.7, 0.0, 0.4])
 
-# The camera of an arm with a peg, m, from the hole; and the hole below the peg's start.
-PEG_EYE = np.array([0.32, -0.42, 0.28])
-PEG_AT = np.array([0.0, 0.0, 0.04])
-
 # The camera of a walker, m, from the place on the ground below it.
 WALKER_EYE = np.array([0.0, -3.2, 0.9])
 WALKER_AT = np.array([0.0, 0.0, 0.5])
-EXTENT = 10.0  # m; nothing nearer than a share of it is drawn, and a ground may be 100 m long
-LEGGED_EYE = np.array([0.4, -0.6, 0.3])  # of a robot of 0.3 m, taken from further away
-LEGGED_AT = np.array([0.0, 0.0, 0.2])
-FAR = 2.5  # times as far, so that several pieces of a ground are seen
 
 
-@dataclass(frozen=True)
-class View:
-    """A camera, and how it moves along with the body."""
-
-    eye: Array  # (3,) m
-    at: Array  # (3,) m, the point that it looks at
-    # How many of the body's first positions, x and y in m, are added to both; 0: it stands still
-    follows: int = 0
+def camera_of(scene: Scene) -> Camera:
+    """The scene's first camera; where it has none, the one for its body."""
+    return scene.cameras[0] if scene.cameras else camera_for(scene.body)
 
 
 @singledispatch
-def view_of(body: Body) -> View:
-    """The view of a body; by default one of about 3 m around the origin."""
-    return View(np.array([0.0, -3.5, 1.2]), np.zeros(3))
+def camera_for(body: Body) -> Camera:
+    """The camera for a body; by default one that shows about 3 m around the origin."""
+    return Camera("body", (0.0, -3.5, 1.2), (0.0, 0.0, 0.0))
 
 
-@view_of.register
-def _(body: ArmSpec) -> View:
+@camera_for.register
+def _(body: ArmSpec) -> Camera:
     reach = arm_reach(body)
-    return View(reach * ARM_EYE, reach * ARM_AT)
+    return Camera("arm", _point(reach * ARM_EYE), _point(reach * ARM_AT))
 
 
-@view_of.register
-def _(body: PegArm) -> View:
-    """From near: a hole is small."""
-    zone = body.reach_zone
-    assert zone is not None, "its peg is held where the zone is"
-    at = zone.center - PEG_AT
-    return View(at + PEG_EYE, at)
+@camera_for.register
+def _(body: Walker) -> Camera:
+    return Camera("walker", _point(WALKER_EYE), _point(WALKER_AT), follows=1)
 
 
-@view_of.register
-def _(body: Walker) -> View:
-    return View(WALKER_EYE, WALKER_AT, follows=1)
+@camera_for.register
+def _(body: FreeWalker) -> Camera:
+    """From further away: its limbs reach further."""
+    return Camera("walker", _point(1.5 * WALKER_EYE), _point(WALKER_AT), follows=2)
 
 
-@view_of.register
-def _(body: FreeWalker) -> View:
-    return View(1.5 * WALKER_EYE, WALKER_AT, follows=2)  # its limbs reach further
-
-
-@view_of.register
-def _(body: LeggedRobot) -> View:
-    return View(LEGGED_EYE, LEGGED_AT, follows=2)
-
-
-def view_of_scene(scene: Scene) -> View:
-    """The view of a scene; one that follows its body over fixtures is taken from further away."""
-    view = view_of(scene.body)
-    if not (view.follows and scene.fixtures):
-        return view
-    return replace(view, eye=FAR * view.eye)
+def _point(values: Array) -> Vector:
+    x, y, z = values.tolist()
+    return x, y, z
 
 
 def arm_reach(arm: ArmSpec) -> float:
@@ -96,16 +63,16 @@ def arm_reach(arm: ArmSpec) -> float:
     return float(distance.max())
 
 
-def aim(view: View, q: Array) -> mujoco.MjvCamera:
-    """MuJoCo's camera of a view, for a body at positions ``q`` (j,)."""
+def aim(camera: Camera, q: Array) -> mujoco.MjvCamera:
+    """MuJoCo's camera in the place of a scene's, for a body at positions ``q`` (j,)."""
     shift = np.zeros(3)
-    shift[: view.follows] = q[: view.follows]
-    sight = view.at - view.eye
+    shift[: camera.follows] = q[: camera.follows]
+    sight = np.subtract(camera.look_at, camera.position)
     distance = np.linalg.norm(sight)
-    camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.lookat[:] = view.at + shift
-    camera.distance = distance
-    camera.azimuth = np.degrees(np.arctan2(sight[1], sight[0]))
-    camera.elevation = np.degrees(np.arcsin(sight[2] / distance))
-    return camera
+    result = mujoco.MjvCamera()
+    result.type = mujoco.mjtCamera.mjCAMERA_FREE
+    result.lookat[:] = camera.look_at + shift
+    result.distance = distance
+    result.azimuth = np.degrees(np.arctan2(sight[1], sight[0]))
+    result.elevation = np.degrees(np.arcsin(sight[2] / distance))
+    return result

@@ -3,16 +3,18 @@
 import mujoco
 
 from robots.arm import Walker
+from robots.camera import Camera
 from sim.pier import BLOCKS, SAG, PierWalker, block_name
 from sim.rendering.arm import GROUND_COLORS
-from sim.rendering.camera import FAR, WALKER_AT, WALKER_EYE, View, view_of
+from sim.rendering.camera import WALKER_AT, WALKER_EYE, camera_for
 from sim.rendering.stage import add_visuals
 
 
-@view_of.register
-def _(body: PierWalker) -> View:
+@camera_for.register
+def _(body: PierWalker) -> Camera:
     """From further away than on even ground, so that several blocks are seen."""
-    return View(FAR * WALKER_EYE, WALKER_AT, follows=1)
+    x, y, z = (2.5 * WALKER_EYE).tolist()
+    return Camera("walker", (x, y, z), tuple(WALKER_AT.tolist()), follows=1)
 
 
 @add_visuals.register

@@ -24,9 +24,15 @@ def draw(scene: Scene, clip: Clip, times: Array) -> list[Image]:
     return images
 
 
-def render_clip(family: Family, clip: Clip, times: Array) -> list[Image]:
-    """Pictures (h, w, 3) of an episode at some moments (S,) s."""
-    return draw(family.scene, clip, times)
+def render_clip(family: Family, clip: Clip, times: Array, camera: str | None = None) -> list[Image]:
+    """Pictures (h, w, 3) of an episode at some moments (S,) s.
+
+    ``camera`` is the name of one in the family's scene; None: see ``Scene.cameras``.
+
+    Raises:
+        BadArgumentError: the scene has no such camera.
+    """
+    return draw(family.scene.seen_by(camera), clip, times)
 
 
 def render_frame(world: VecWorld, index: int = 0) -> Image:

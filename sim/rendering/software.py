@@ -7,7 +7,6 @@ import numpy as np
 
 from robots.rotations import quaternion_from_matrix
 from sim.engines.bullet import connect
-from sim.rendering.camera import FIELD
 from sim.rendering.clip import Image
 from sim.rendering.stage import Stage
 
@@ -33,10 +32,11 @@ class SoftwareCanvas:
         for geom in stage.scene.geoms[: stage.scene.ngeom]:
             self._add(geom, stage.model)
         width, height = self._size
-        camera = stage.scene.camera[0]
-        eye = np.array(camera.pos, dtype=np.float64)
+        camera, right_camera = stage.scene.camera  # of two eyes; the picture is for one between
+        eye = (camera.pos + right_camera.pos).astype(np.float64) / 2
         target = eye + camera.forward
-        projection = client.computeProjectionMatrixFOV(np.degrees(FIELD), width / height, NEAR, FAR)
+        field = float(stage.model.vis.global_.fovy)  # degrees
+        projection = client.computeProjectionMatrixFOV(field, width / height, NEAR, FAR)
         image = client.getCameraImage(
             width,
             height,

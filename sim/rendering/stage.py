@@ -26,23 +26,20 @@ from sim.rendering.arm import (
     fixture_shapes,
     object_shapes,
 )
-from sim.rendering.camera import EXTENT, FIELD, aim, view_of_scene
+from sim.rendering.camera import aim, camera_of
 from sim.rendering.clip import Clip
 from sim.rendering.solids import add_height_fields, add_shape
+from sim.rendering.surroundings import HIDDEN_GROUP, add_surroundings
 from sim.scene_model import body_model
 
-HIDDEN_GROUP = 3  # MuJoCo draws the groups 0 to 2
-FLOOR = -TABLE_SIZE[2]  # m, under an arm's table
 GOAL_RADIUS = 0.025  # m, of the ball that marks a goal in space
 # Of four consecutive solids each is smaller by 0.6 % than the one before: see ``unlike``. That is
 # twice as much as the sides of a drawn cylinder, which has 28 of them, deviate from its circle.
 SIZES = 4
 SIZE_STEP = 0.006
 PLACE_RADIUS = 0.1  # m, of the ball that marks a goal on the ground, which a walker goes to
+EXTENT = 10.0  # m; nothing nearer than a share of it is drawn, and a ground may be 100 m long
 MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
-SKY = (0.93, 0.95, 0.97)
-HORIZON = (0.78, 0.83, 0.88)
-TILES = ((0.80, 0.82, 0.84), (0.74, 0.76, 0.78))
 PEG_COLOR = (0.75, 0.20, 0.15)
 WALKER_COLOR = (0.85, 0.33, 0.12)
 
@@ -61,7 +58,7 @@ class Stage:
         body = scene.body
         spec = body_model(body)
         add_visuals(body, spec)
-        _add_surroundings(spec)
+        add_surroundings(spec, scene.lights)
         self._shows_object = bool(np.isfinite(clip.object_pos).all())
         if self._shows_object:
             item = spec.worldbody.add_body(name="shown_object", mocap=True)
@@ -74,7 +71,8 @@ class Stage:
         _add_goal(spec, clip)
         self.model = compile_model(spec)
         self.model.stat.extent = min(self.model.stat.extent, EXTENT)
-        self.model.vis.global_.fovy = np.degrees(FIELD)
+        self._camera = camera_of(scene)
+        self.model.vis.global_.fovy = np.degrees(self._camera.field_of_view)
         self.data = mujoco.MjData(self.model)
         self._addresses: list[int] = []  # in qpos, of the root and driven joints
         for name in (*body.root, *body.joints):
@@ -83,7 +81,6 @@ class Stage:
             self._addresses += range(first, first + len(joint.qpos0))
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._option = mujoco.MjvOption()
-        self._view = view_of_scene(scene)
 
     def show(self, clip: Clip, i: int) -> None:
         """Go to the i-th moment of a clip, and look."""
@@ -100,7 +97,7 @@ class Stage:
 
     def camera(self, clip: Clip, i: int) -> mujoco.MjvCamera:
         """The camera at the i-th moment of a clip."""
-        return aim(self._view, clip.q[i])
+        return aim(self._camera, clip.q[i])
 
     def place(self, clip: Clip, i: int) -> None:
         """Put everything where it was at the i-th moment of a clip."""
@@ -187,62 +184,3 @@ def goal_position(clip: Clip) -> Array | None:
         return None
     height = clip.task.get("goal.z", 0.0)
     return np.array([clip.task["goal.x"], clip.task["goal.y"], height])
-
-
-def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    """A sky, a sun with shadows, and a tiled floor, instead of those that the model has."""
-    spec.visual.headlight.ambient = (0.35, 0.35, 0.35)
-    spec.visual.headlight.diffuse = (0.35, 0.35, 0.35)
-    spec.visual.headlight.specular = (0, 0, 0)
-    spec.visual.quality.shadowsize = 4096
-    spec.visual.map.znear = 0.02
-    for light in list(spec.lights):
-        spec.delete(light)
-    spec.worldbody.add_light(
-        pos=(0.5, -1.5, 3.0),
-        dir=(0.0, 0.4, -1.0),
-        diffuse=(0.5, 0.5, 0.5),
-        specular=(0.1, 0.1, 0.1),
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-    )
-    for texture in list(spec.textures):
-        if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
-            spec.delete(texture)
-    spec.add_texture(
-        name="shown_sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=SKY,
-        rgb2=HORIZON,
-        width=256,
-        height=1536,  # six faces
-    )
-    _add_floor(spec)
-
-
-def _add_floor(spec: mujoco.MjSpec) -> None:
-    """Tiles of 1 m, in the place of the model's own ground or under the table."""
-    own_floors = [geom for geom in spec.geoms if geom.type == mujoco.mjtGeom.mjGEOM_PLANE]
-    for geom in own_floors:
-        geom.group = HIDDEN_GROUP
-    spec.add_texture(
-        name="shown_tiles",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=TILES[0],
-        rgb2=TILES[1],
-        width=256,
-        height=256,
-    )
-    material = spec.add_material(name="shown_tiles", texrepeat=(1, 1), texuniform=True)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "shown_tiles"
-    spec.worldbody.add_geom(
-        name="shown_floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(0, 0, 0.05),  # without end
-        pos=(0, 0, 0.0 if own_floors else FLOOR),
-        material="shown_tiles",
-        rgba=(1, 1, 1, 1),
-        contype=0,
-        conaffinity=0,
-    )

@@ -7,13 +7,11 @@ from robots.scene import Scene
 from robots.world import Task
 from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.suite import suite_model
-from sim.rendering.camera import View, aim
+from sim.rendering.camera import aim
 from sim.rendering.clip import Clip
 from sim.rendering.stage import MAX_GEOMS, Stage
 from sim.suite.body import SuiteBody
 from sim.suite.targets import MARKER, TARGETS
-
-OVER_FIXTURES = View(np.array([2.0, -3.2, 1.9]), np.array([0.3, 0.0, 0.3]), follows=2)
 
 
 class SuiteStage(Stage):
@@ -26,7 +24,9 @@ class SuiteStage(Stage):
         if target is not None:
             place = [clip.task[name] for name in MARKER]
             target.place(self.model, np.array(place))
-        self._has_fixtures = bool(scene.fixtures)
+        self._cameras = scene.cameras[:1]
+        for own in self._cameras:
+            self.model.vis.global_.fovy = np.degrees(own.field_of_view)
         self._place_fixtures(scene, clip)
         self.data = mujoco.MjData(self.model)
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
@@ -39,9 +39,9 @@ class SuiteStage(Stage):
         FixtureFields(scene, self.model).write(fields, task)
 
     def camera(self, clip: Clip, i: int) -> mujoco.MjvCamera:
-        """The first camera of the task's model; over fixtures, one that follows the body."""
-        if self._has_fixtures:
-            return aim(OVER_FIXTURES, clip.q[i])
+        """The scene's own camera, or the first one of the task's model."""
+        if self._cameras:
+            return aim(self._cameras[0], clip.q[i])
         camera = mujoco.MjvCamera()
         camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         camera.fixedcamid = 0

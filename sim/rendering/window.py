@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 CLOSING = 10.0  # s that the viewer is waited for, once its window is closed
 
 
-def show_window(family: Family, clips: Sequence[Clip]) -> None:
+def show_window(family: Family, clips: Sequence[Clip], camera: str | None = None) -> None:
     """Show episodes of one task, one after the other.
 
-    The camera goes along with a body that walks; apart from that the mouse moves it.
+    The camera goes along with a body that walks; apart from that the mouse moves it. It begins
+    where the scene's camera of this name is.
 
     Raises:
-        BadArgumentError: this kind of body has no model to show.
+        BadArgumentError: this kind of body has no model to show, or the scene no such camera.
     """
     from mujoco import viewer  # needs a display
 
-    stage = open_stage(family.body, family.scene, clips[0])
+    stage = open_stage(family.body, family.scene.seen_by(camera), clips[0])
     if stage is None:
         message = f"{family.name} has nothing to show in a window; name a .mp4 or .png with --out"
         raise BadArgumentError(message)

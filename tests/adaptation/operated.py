@@ -43,6 +43,14 @@ class Pretended:
         print("said clear", flush=True)
 
 
+class Finalized:
+    """Its finalizer takes long; Python drops what a signal raises within it."""
+
+    def __del__(self) -> None:
+        print("finalizing", flush=True)
+        time.sleep(LONG)
+
+
 def main() -> None:
     world: Any = Pretended()
     with OperatorConsole() as operator:
@@ -52,6 +60,8 @@ def main() -> None:
                 operator.begin_object(0, waits_for_clear=True, real_arm=True)
                 operator.begin_object(1, waits_for_clear=True, real_arm=True)
             print("ready", flush=True)
+            if "finalizer" in sys.argv:
+                Finalized()
             give_up = time.monotonic() + LONG
             while not operator.end_requested and time.monotonic() < give_up:
                 time.sleep(0.01)

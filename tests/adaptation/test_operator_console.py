@@ -159,6 +159,17 @@ def test_a_key_that_ends_the_program_restores_the_terminal_and_says_how_the_arm_
 
 
 @pytest.mark.parametrize("hang_up", [False, True], ids=["Ctrl-C", "closed"])
+def test_the_end_comes_also_where_python_drops_the_exception_of_the_signal(hang_up: bool) -> None:
+    with program("operated.py", "finalizer") as terminal:
+        terminal.read_until("finalizing")
+        if hang_up:
+            terminal.hang_up()
+        else:
+            terminal.press("\x03")
+        assert terminal.wait() != 0
+
+
+@pytest.mark.parametrize("hang_up", [False, True], ids=["Ctrl-C", "closed"])
 def test_a_terminal_that_is_closed_leaves_the_arm_at_rest_and_the_recording_whole(
     tmp_path: Path, hang_up: bool
 ) -> None:

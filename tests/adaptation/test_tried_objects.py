@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from own_objects import write_folder
 
+import pliant
 from adaptation import cli
 from adaptation.jobs.compare import compare
 from adaptation.jobs.fingerprint import fingerprint
@@ -112,6 +113,31 @@ def test_a_usual_run_is_evaluated_on_objects_without_its_oracle(
     assert "wedge: " in out
     assert (usual_run / "evaluation-objects.json").exists()
     assert not (usual_run / "evaluation.json").exists()
+
+
+def test_in_python_objects_are_given_by_their_folder_too(
+    own_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    run = pliant.train(
+        "blind",
+        "slide",
+        tmp_path / "run",
+        iterations=1,
+        settings=SETTINGS,
+        references=False,
+        own_objects=folder,
+    )
+    assert run.config.objects == Run.open(own_run).config.objects
+    found = pliant.evaluate(run, tasks=3, episodes=1, own_objects=folder)
+    assert set(found.by_object) == {"angle", "can", "wedge"}
+    tried = tmp_path / "trial"
+    pliant.trial(run, objects=3, episodes=1, own_objects=str(folder), out=tried)
+    names = {record.object_name for record in read_episodes(tried)}
+    assert names == {"angle", "can", "wedge"}
+    (folder / "nothing").mkdir()
+    with pytest.raises(BadArgumentError, match="nothing"):
+        pliant.train("blind", "slide", tmp_path / "other", own_objects=folder / "nothing")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_method_that_reads_the_task_is_not_tried_on_others(
