@@ -63,7 +63,7 @@ class ServoGate:
         """
         old = self.setpoint.q
         target = checked_target(target, old.shape)
-        finite: Mask = np.isfinite(target).all(-1)
+        finite = np.asarray(np.isfinite(target).all(-1))
         requested = np.where(finite[:, None], target, 0.0)
         limit = self.limits.dq
         slowed = np.clip(requested, -limit, limit)

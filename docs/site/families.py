@@ -19,8 +19,8 @@ OVERVIEW = FOLDER.parent / "families.md"
 PICTURE_SIZE = (1280, 720)  # pixels
 PICTURE_QUALITIES = (85, 70, 55, 40)  # of JPEG; the first with which a picture is small enough
 PICTURE_BYTES = 60_000
-# The decision of the picture, where a body falls under random actions: it still stands there.
-PICTURE_MOMENTS = {"go1_vel": 5, "quadruped_vel": 15}
+# Seed and decision of the picture, where a body falls under random actions: it still stands there.
+PICTURE_MOMENTS = {"go1_vel": (3, 5), "quadruped_vel": (0, 15)}
 SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
 # A gap between sampled values that is wider than this share of their span divides a range in two.
 GAP = 0.02
@@ -51,8 +51,10 @@ def draw_picture(name: str, path: Path) -> None:
     from sim.rendering import record_trial, render_clip
 
     family: Family = FAMILIES[name]()
-    clip = record_trial(family, seed=0)[-1]
-    moment = PICTURE_MOMENTS.get(name, len(clip.t) // 3)  # when something is under way
+    seed, moment = PICTURE_MOMENTS.get(name, (0, None))
+    clip = record_trial(family, seed=seed)[-1]
+    if moment is None:
+        moment = len(clip.t) // 3  # when something is under way
     image = render_clip(family, clip, clip.t[: moment + 1])[-1]  # with the path up to this moment
     picture = Image.fromarray(image).resize(PICTURE_SIZE)
     for quality in PICTURE_QUALITIES:

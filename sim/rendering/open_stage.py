@@ -9,6 +9,7 @@ from functools import singledispatch
 from robots.arm import Body
 from robots.scene import Scene
 from sim.engines.base import is_registered
+from sim.rendering import grounds  # noqa: F401  shows walkers over floating blocks
 from sim.rendering.clip import Clip
 from sim.rendering.stage import Stage
 from sim.rendering.suite import SuiteStage
