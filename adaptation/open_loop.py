@@ -1,4 +1,7 @@
-"""Commands that are fixed in advance, to be given in any engine. Axes: E, H, n, a."""
+"""Open-loop commands: the same actions in any engine.
+
+Axes: E episodes, H decisions, n worlds, a action.
+"""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,14 +18,14 @@ from robots.world import Family, Start, Step, Task
 from sim.vec_world import VecWorld
 
 REPLAY = 77_006  # first number of the seeds: not those of training or of any evaluation
-HOLD = 0.5  # s between the random values that smooth actions lead through
+KNOT_SPACING = 0.5  # s between the random values that smooth actions interpolate
 
 Instant = tuple[int, int]  # episode and decision
 
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """A policy that looks at nothing: its actions are a list. The belief is where in it we are."""
+    """A policy whose actions are given; the belief is the index of the next one."""
 
     actions: Tensor  # (E, H, n, a) in [-1, 1]
     privileged: bool = False
@@ -50,20 +53,24 @@ class OpenLoop:
 def smooth_actions(family: Family, n: int, rng: np.random.Generator) -> Tensor:
     """Random actions for one episode of n worlds, (1, H, n, a).
 
-    Each leads in straight lines through values that are uniform in [-1, 1] and ``HOLD`` s apart.
-    Where an episode is one decision, that decision is one such value.
+    They interpolate linearly between knots, which are ``KNOT_SPACING`` s apart and have values
+    uniform in [-1, 1]. If an episode is a single decision, it is the value of the first knot.
     """
-    decisions = np.arange(family.horizon)
-    knots = decisions * family.dt * family.action_repeat / HOLD
-    before = knots.astype(np.int64)
-    share = (knots - before)[:, None, None]
-    values: Array = rng.uniform(-1, 1, (before[-1] + 2, n, len(family.action.spec)))
-    actions = (1 - share) * values[before] + share * values[before + 1]
-    return torch.from_numpy(actions).float()[None]
+    time = np.arange(family.horizon) * family.dt * family.action_repeat  # s, of each decision
+    position = time / KNOT_SPACING  # in knots
+    knot = position.astype(np.int64)  # the last knot before each decision
+    fraction = (position - knot)[:, None, None]
+    knots = knot[-1] + 2
+    actions = len(family.action.spec)
+    values: Array = rng.uniform(-1, 1, (knots, n, actions))
+    before = values[knot]
+    after = values[knot + 1]
+    interpolated = (1 - fraction) * before + fraction * after
+    return torch.from_numpy(interpolated).float()[None]
 
 
 class SeededWorld(VecWorld):
-    """Worlds whose e-th episode has random numbers of its own: the same starts in every engine."""
+    """Worlds whose episodes have separate random streams: the same starts in every engine."""
 
     def __init__(self, family: Family, engine: str, n: int, seed: int) -> None:
         """As ``VecWorld``."""
@@ -82,7 +89,7 @@ class SeededWorld(VecWorld):
 
 
 class Replay(NamedTuple):
-    """What one engine makes of commands."""
+    """The outcome of commands in one engine."""
 
     start: Signals  # of the last episode
     measured: list[Signals]  # after every control period of the last episode
@@ -90,7 +97,14 @@ class Replay(NamedTuple):
 
 
 def replay(family: Family, engine: str, task: Task, actions: Tensor, seed: int) -> Replay:
-    """Give commands (E, H, n, a) to n tasks in an engine, and measure the last episode.
+    """Run commands in an engine, and measure the last episode.
+
+    Args:
+        family: of the tasks.
+        engine: name of the engine.
+        task: n tasks.
+        actions: (E, H, n, a) in [-1, 1].
+        seed: of the starts and disturbances.
 
     Raises:
         UnknownNameError: there is no engine of this name.

@@ -1,7 +1,7 @@
-"""Beliefs as trees of tensors, and the one walker over them.
+"""Functions on trees of tensors: beliefs, transitions and states.
 
-A belief is a frozen dataclass whose every tensor leads with n worlds. Dataclasses, dicts, lists and
-tuples are walked; any other leaf is kept as it is. Transitions are trees of the same kind.
+A belief is a frozen dataclass in which every tensor has n worlds as its leading axis. The functions
+descend into dataclasses, dicts, lists and tuples; leaves that are no tensors are kept unchanged.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def named_tensors(tree: Any, path: str = "") -> dict[str, Tensor]:
 
 
 def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:
-    """The same tree with the tensors of these paths; KeyError where one is missing."""
+    """The tree with the tensors of these paths; KeyError if one is missing."""
     if isinstance(tree, Tensor):
         return tensors[path]  # type: ignore[return-value]
     children = _children(tree)

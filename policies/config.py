@@ -1,7 +1,7 @@
-"""What every method's config has, and the numbers that follow from the problem.
+"""The base of the methods' configs, and the settings that are derived from the problem.
 
-A config is a frozen dataclass with a default for every field. ``for_problem`` derives what depends
-on the family's shapes and horizon. Numbers that were tuned for a family are data, in
+A config is a frozen dataclass with a default for every field. ``for_problem`` derives the settings
+that depend on the family's shapes and horizon. Settings that were tuned for a family are data, in
 ``policies.presets``.
 """
 
@@ -19,15 +19,15 @@ ON_POLICY_STEPS = 3_000_000  # RL² and MAML on 20-tick episodes: 200 iterations
 MAX_ITERATION_STEPS = 13_000  # half-cheetah: 32 tasks × 2 episodes × 200 ticks
 MAX_DISCOUNT = 0.99  # the usual discount for episodes of 100 ticks and more
 
-# Gradient steps of actor and critics per new transition: on half-cheetah a quarter of it, 1/64,
-# reaches a return of -138 with as many gradient steps as reach -73 at this one.
+# Gradient steps of actor and critics per new transition. On half-cheetah a quarter of this ratio,
+# 1/64, reaches a return of -138 with as many gradient steps as reach -73 with this one.
 UPDATE_TO_DATA = 1 / 16
-# Of a dynamics model that a policy is learned beside: a step of it costs twice as much.
+# The same for a dynamics model that is learned along with a policy: its step costs twice as much.
 MODEL_UPDATE_TO_DATA = 1 / 64
 
 REPLAY_BYTES = 256 * 2**20  # of memory; as much is on disk
 BYTES_PER_NUMBER = 4
-FLAGS_AND_REWARD = 6  # columns of a stored transition beside observations and actions
+FLAGS_AND_REWARD = 6  # columns of a stored transition that are not observations or actions
 
 
 class MethodConfig(ABC):
@@ -60,7 +60,7 @@ def derive_discount(problem: Problem) -> float:
 
 
 def derive_trial_discount(problem: Problem) -> float:
-    """1 - 1/ticks of a trial: returns of whole trials, in which an exploring episode pays off."""
+    """1 - 1/ticks of a trial: a discount for returns of whole trials, which reward exploration."""
     return min(MAX_DISCOUNT, 1 - 1 / (problem.episodes * problem.horizon))
 
 
@@ -104,7 +104,7 @@ def derive_model_steps(
     schedule: CollectionSchedule,
     has_policy: bool,
 ) -> int:
-    """Gradient steps of an iteration on a dynamics model, with or without a policy beside it."""
+    """Gradient steps of an iteration on a dynamics model, learned with or without a policy."""
     if not has_policy:
         return derive_gradient_steps(problem, schedule)
     return max(1, round(MODEL_UPDATE_TO_DATA * iteration_steps(problem, schedule)))

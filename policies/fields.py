@@ -16,7 +16,7 @@ import msgspec
 from policies.ranges import LARGEST
 from robots.errors import BadArgumentError
 
-OFF = (None, "none", "null")  # values that leave an optional setting out
+OFF = (None, "none", "null")  # values that switch an optional setting off
 TYPE_NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -28,7 +28,7 @@ TYPE_NAMES: dict[Any, str] = {
 
 @dataclass(frozen=True)
 class Field:
-    """What is declared of a setting in the source of its config."""
+    """The declaration of a setting in the source of its config."""
 
     annotation: Any  # its type, with the range that it allows
     unit: str  # "" where it has none
@@ -67,7 +67,7 @@ def convert(
     value: Any,
     annotation: Any,
 ) -> Any:
-    """A value as the type that a setting has; BadArgumentError where it is not allowed."""
+    """A value converted to the type of a setting; BadArgumentError if it is not allowed."""
     if NoneType in get_args(annotation) and value in OFF:
         return None
     if config_in(annotation) is not None:
@@ -92,7 +92,7 @@ def _as_list(value: Any) -> Any:
 
 
 def describe_type(annotation: Any) -> str:
-    """What a setting may be, in words."""
+    """The allowed values of a setting, in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         base, *metas = arguments

@@ -1,4 +1,4 @@
-"""What every method promises: a belief about the task, acted under and updated from experience.
+"""The interface of methods: a belief about the task, from which they act and which they update.
 
 Axes: n worlds, E episodes, H steps, o observation, a action, p task parameters. Everything in this
 package is torch on one device; NumPy ends at the loop that calls it.
@@ -36,8 +36,8 @@ class Simulate(Protocol):
         """Act in m worlds for h ticks.
 
         Args:
-            task: (m, p) task parameters. What the observation shows of a task, such as a visible
-                target, is taken from there.
+            task: (m, p) task parameters. Those that the observation shows, such as a visible
+                target, are taken from the observation.
             obs: (m, o) where each world starts.
             actions: (m, h, a) in [-1, 1].
 
@@ -62,14 +62,14 @@ class Problem:
     task_names: tuple[str, ...]
     task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
     task_high: tuple[float, ...]
-    reward: Reward | None  # the family's own; None where it depends on hidden parameters
+    reward: Reward | None  # the family's own; None if it depends on hidden parameters
     # columns of an observation that say what the goal is, and nothing else depends on
     goal_columns: tuple[int, ...] = ()
-    # the family's simulator; None where an observation does not tell the state to start it from
+    # the family's simulator; None if an observation does not determine the simulator's state
     simulate: Simulate | None = None
-    # what actors and critics learn from in training, where the task is known; None: the true reward
+    # reward that actors and critics learn from in training; None: the true reward
     training_reward: Reward | None = None
-    # the family's own reward of tasks that are known, as they are in training
+    # the family's reward for known tasks, as in training, even if it depends on hidden parameters
     true_reward: Reward | None = None
 
     @property
@@ -163,8 +163,8 @@ class CollectionSchedule:
     episodes_per_trial: Count  # episodes of each task, with the belief carried over
     random_trials: WholeNumber = 0  # trials of random actions before the first gradient step
     iterations: LargeCount = 100  # iterations of a full training: collect trials, then learn
-    # collect an iteration while the one before is learned, with the weights from before it; only
-    # for methods that learn from a replay. It takes a second core, and gives the same on one
+    # collect the next iteration while the present one is learned, with the weights from before it;
+    # only for methods that learn from a replay. A second core saves time; results are the same
     overlap: bool = False
 
 
@@ -235,16 +235,16 @@ class Scores(ABC, Generic[B]):
 
 
 class Taught(ABC, Generic[B]):
-    """A method that may act on the true task while it is trained, and never when it is judged."""
+    """A method that may act on the true task in training, but never in evaluation or on an arm."""
 
     @property
     @abstractmethod
     def is_taught(self) -> bool:
-        """Whether the next trial of training is acted in under what the true task tells."""
+        """Whether the policy of the next training trial is given the true task."""
 
     @abstractmethod
     def taught(self, task: Tensor) -> B:
-        """The belief that true task parameters (n, p) give; no experience changes it."""
+        """The belief for true task parameters (n, p); no experience changes it."""
 
     @abstractmethod
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trainings of two phases: first a teacher that knows the task learns, then a student of it."""
+"""Trainings in two phases: first a teacher learns, which knows the task; then its student."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,19 +11,19 @@ from robots.errors import BadArgumentError
 
 @dataclass(frozen=True)
 class TeacherConfig(SacMethodConfig):
-    """Base of the configs: the schedule is that of both phases together."""
+    """Base of the configs; the schedule contains both phases."""
 
-    teacher_iterations: LargeCount = 40  # of the first phase; the student's are the others
+    teacher_iterations: LargeCount = 40  # iterations of the teacher; the others are the student's
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """Two thirds of the iterations are the teacher's; the rest as soft actor-critic's."""
+        """The teacher gets two thirds of the iterations; all else is as for soft actor-critic."""
         sac = SacConfig.for_problem(problem)
         iterations = sac.schedule.iterations
         return cls(sac=sac, teacher_iterations=max(1, 2 * iterations // 3))
 
     def __post_init__(self) -> None:
-        """BadArgumentError where no iteration is left for the student."""
+        """BadArgumentError if no iteration is left for the student."""
         iterations = self.schedule.iterations
         if self.teacher_iterations >= iterations > 1:
             raise BadArgumentError(
@@ -33,26 +33,26 @@ class TeacherConfig(SacMethodConfig):
 
 
 class PhaseProgress:
-    """Counts that a method saves with its weights.
+    """Counters that a method saves with its weights.
 
     Attributes:
-        iterations: learned from.
-        teacher_tasks: tasks that the first phase stored.
+        iterations: number of iterations that the method has learned from.
+        teacher_tasks: number of tasks that the first phase has stored in the replay.
     """
 
     def __init__(self) -> None:
         self.iterations = 0
         self.teacher_tasks = 0
 
-    def is_of_teacher(self, config: TeacherConfig) -> bool:
+    def collected_by_teacher(self, config: TeacherConfig) -> bool:
         """Whether the teacher collected the trial that is learned from next.
 
-        With ``CollectionSchedule.overlap`` a copy collects it one iteration before, but for the
-        first two trials of a training, which are collected in order.
+        With ``CollectionSchedule.overlap`` a trial is collected one iteration ahead, except for the
+        first two of a training. The student's first iteration then learns from a teacher's trial.
         """
-        first_own = config.teacher_iterations
-        is_delayed = config.schedule.overlap and first_own >= 2
-        return self.iterations < first_own + is_delayed
+        student_begins = config.teacher_iterations
+        is_delayed = config.schedule.overlap and student_begins >= 2
+        return self.iterations < student_begins + is_delayed
 
     def state_dict(self) -> dict[str, int]:
         """Both numbers by name."""

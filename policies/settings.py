@@ -1,4 +1,4 @@
-"""Settings of a method by dotted name: what each value may be, where it comes from, what it means.
+"""Settings of a method by dotted name: allowed values, source and meaning of each.
 
 A config is a frozen dataclass in which every field has a default; the settings of a config within
 it are named ``sac.lr``. A setting's meaning is the comment on its field's line in the source. A
@@ -163,7 +163,7 @@ def _switch_on_parents(
     declared: dict[str, Field],
     problem: Problem,
 ) -> None:
-    """Where a setting lies within an optional config that is off, add that config's numbers."""
+    """Add the settings of an optional config that is off, if ``name`` is one of them."""
     parts = name.split(".")
     for depth in range(1, len(parts)):
         parent = ".".join(parts[:depth])

@@ -239,7 +239,7 @@ class Train:
                 )
         if changed:
             bounds = {name: getattr(self, name) for name in BOUNDS}
-            return run.bound_anew(bounds)
+            return run.with_bounds(bounds)
         return run
 
 

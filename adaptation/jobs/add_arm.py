@@ -76,7 +76,7 @@ def _check_place(name: str, folder: Path, package: Path) -> None:
 
 
 def _copy_model(model: Path, copy: Path) -> None:
-    """Copy a URDF with its meshes, which it then names by their place beside it."""
+    """Copy a URDF with its meshes, and make it refer to them by relative paths."""
     tree = ElementTree.parse(model)
     copied: dict[Path, str] = {}
     with errors_about(str(model)):
@@ -89,11 +89,11 @@ def _copy_model(model: Path, copy: Path) -> None:
     if copied:
         tree.write(copy, encoding="utf-8", xml_declaration=True)
     else:
-        shutil.copyfile(model, copy)  # with its comments
+        shutil.copyfile(model, copy)  # unlike ``tree.write``, this keeps comments
 
 
 def _copy_mesh(source: Path, copy: Path) -> None:
-    """Copy the file of a mesh, and the colors of an OBJ file that are named as it is."""
+    """Copy the file of a mesh and, if there is one, the material file of the same name."""
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(source, copy)
     materials = source.with_suffix(MATERIALS)
@@ -103,22 +103,21 @@ def _copy_mesh(source: Path, copy: Path) -> None:
 
 def _picture(arm: ArmSpec) -> Image:
     """The arm in its home pose, (h, w, 3)."""
-    nowhere = np.full((1, 3), np.nan)
     clip = Clip(
         title=arm.name,
         task={},
         t=np.zeros(1),
         q=arm.home[None],
-        object_pos=nowhere,
+        object_pos=np.full((1, 3), np.nan),  # no object
         object_quat=np.full((1, 4), np.nan),
-        marker=nowhere[0],
+        marker=np.full(3, np.nan),
     )
     (image,) = draw(Scene(arm), clip, clip.t)
     return image
 
 
 def _module(folder: Path) -> str:
-    """The name by which Python imports a folder: packages around it come first."""
+    """The dotted name by which Python imports a folder, with its parent packages."""
     folder = folder.resolve()
     names = [folder.name]
     while (folder.parent / "__init__.py").is_file():

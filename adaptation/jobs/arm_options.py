@@ -19,7 +19,7 @@ def check_clock(driver: str, clock: str) -> None:
     """Refuse a clock that does not exist or does not fit the driver.
 
     Raises:
-        BadArgumentError: it is such a clock.
+        BadArgumentError: there is no such clock, or the driver is paced in real time only.
     """
     if clock not in CLOCKS:
         raise BadArgumentError(f"the clock must be one of {', '.join(CLOCKS)}, got {clock!r}")

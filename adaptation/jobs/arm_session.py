@@ -1,4 +1,4 @@
-"""One arm, opened for some time: it runs trials with one object after another and records them."""
+"""A session with one arm: it runs trials with one object after another and records them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,7 +32,7 @@ UPDATE_SHARE = 0.5  # share of a control period for which a tick waits for its o
 
 @dataclass(frozen=True)
 class Ending:
-    """What went wrong after a session's last episode; None where nothing did."""
+    """Errors after a session's last episode; None if there was none."""
 
     recording_error: str | None = None
     park_error: str | None = None

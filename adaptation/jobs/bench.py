@@ -38,7 +38,7 @@ from robots.errors import DamagedError, PliantError
 
 ATTEMPTS = 2
 JUDGING_SHARE = 0.2  # share of a sitting's time, kept for judging trainings that are unfinished
-OUTPUT = "output.txt"  # what a cell's process printed
+OUTPUT = "output.txt"  # file with what a cell's process prints
 
 # Rough times on one core, used to start the longest cell first; a wrong order costs little time.
 GRADIENT_STEP_SECONDS = 0.01

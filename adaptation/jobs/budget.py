@@ -1,4 +1,4 @@
-"""How long a role (method, blind, oracle) is trained, and how all roles get the same budget."""
+"""The budget of a training, which all its roles (method, blind, oracle) get."""
 
 import multiprocessing
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from policies.method import CollectionSchedule
 
 
 class TrainerState(msgspec.Struct, frozen=True):
-    """What training resumes from, beside the method's own state; saved in the checkpoint."""
+    """What training resumes from, apart from the method's own state; saved in the checkpoint."""
 
     iteration: int = 0
     steps: int = 0  # environment steps
@@ -84,7 +84,7 @@ class Pace:
         self._arrays = {role: context.Array("d", len(Progress())) for role in roles}
 
     def report(self, role: str, progress: Progress) -> None:
-        """Say how far a role is."""
+        """Publish how far a role is."""
         array = self._arrays[role]
         with array.get_lock():
             array[:] = list(progress)

@@ -1,4 +1,4 @@
-"""What a cell is and what it gave: the records of a suite, kept as JSON in the cells' folders."""
+"""Cells and their results: the records of a suite, kept as JSON in the cells' folders."""
 
 import os
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
-    """What one policy reached, by episode and task: ``EpisodeGrid`` as JSON."""
+    """The results of one policy by episode and task: ``EpisodeGrid`` as JSON."""
 
     returns: list[Row]
     success: list[list[float]]
@@ -77,7 +77,7 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class CellResult(msgspec.Struct, frozen=True):
-    """What a finished cell gave: the content of ``result.json``."""
+    """The result of a finished cell: the content of ``result.json``."""
 
     format: int
     cell: Cell
@@ -135,7 +135,7 @@ def write_failure(folder: Path, failure: CellFailure) -> None:
 
 
 def read_failure(folder: Path) -> CellFailure | None:
-    """Why a cell has no result; None where it has one, or was never tried.
+    """Why a cell has no result; None if it has one, or was never tried.
 
     Raises:
         DamagedError: the file does not hold a failure.

@@ -147,7 +147,7 @@ def _train(run: Run, name: str, stop_at: float) -> bool:
     return True
 
 
-class _TimeIsOver(Exception):  # noqa: N818  no error: the training continues in another sitting
+class _TimeIsOver(Exception):  # noqa: N818  not an error: the next sitting continues the training
     """Ends a training between two iterations."""
 
 

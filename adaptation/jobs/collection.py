@@ -1,9 +1,8 @@
 """Collecting the experience of an iteration, here or in another process.
 
-With ``CollectionSchedule.overlap``, an iteration is collected while the one before is learned, by a
-copy of the method with the weights from before that: one iteration older than they could be. Its
-random numbers follow from the run's seed and the iteration. Where it is collected changes nothing.
-Its tasks are drawn by who asks for it.
+With ``CollectionSchedule.overlap``, an iteration is collected while the method learns from the one
+before, by a copy with the weights from before that update. Its random numbers depend only on the
+run's seed and the iteration, so results are the same in any process. The caller draws the tasks.
 """
 
 from multiprocessing import Pipe
@@ -72,7 +71,7 @@ def collect(
 
 
 def collecting_policy(method: Method[Any]) -> Policy[Any]:
-    """Who acts in the next trial of training: the method, or what it is when told the task."""
+    """The policy of the next training trial: the method, or its teacher, which knows the task."""
     if isinstance(method, Taught) and method.is_taught:
         return Teacher(method)
     return method
@@ -98,7 +97,7 @@ class LocalCollector:
         self._next: Order | None = None
 
     def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
-        """Say what to collect next, with which weights and in which tasks."""
+        """Set what to collect next, with which weights and in which tasks."""
         self._next = (iteration, packed, tasks)
 
     def finish(self) -> TrialBatch:

@@ -1,4 +1,4 @@
-"""Records what happens in every tick while a policy acts on an arm."""
+"""Records verdicts, events and measurements of every tick while a policy acts on an arm."""
 
 from collections import Counter
 from typing import Any
@@ -90,7 +90,7 @@ class EpisodeRecorder:
             self.events[-1].append(Event(**failure))
 
     def judge_belief(self, policy: Policy[Any], episode: Transition) -> None:
-        """Report where the last belief predicts the last episode worse than the prior does."""
+        """Add an event if the last belief predicts the last episode worse than the prior does."""
         deficit = 0.0
         try:
             deficit = prediction_deficit(policy, self.policy.belief, episode)
@@ -120,5 +120,5 @@ class EpisodeRecorder:
 
 
 def _rounded(values: Array) -> Row:
-    """The numbers of the one world of (1, k), None where they are not finite."""
+    """The numbers of the single world of (1, k); None for each that is not finite."""
     return [finite(round(float(x), DIGITS)) for x in values[0]]

@@ -49,6 +49,9 @@ def evaluate(
 ) -> Evaluation:
     """Compare a run's policies in simulation.
 
+    The result is written to ``evaluation.json`` in the run's folder; with other objects to
+    ``evaluation-objects.json``.
+
     Args:
         run: what to evaluate.
         tasks: n, how many tasks.
@@ -62,9 +65,6 @@ def evaluate(
         BadArgumentError: there is no such split, or the engine does not support the scene, or the
             run cannot be evaluated on the objects.
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
-
-    The result is kept as ``evaluation.json`` in the run's folder; with other objects as
-    ``evaluation-objects.json``.
     """
     torch.set_num_threads(1)
     started = monotonic()

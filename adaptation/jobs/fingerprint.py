@@ -41,10 +41,10 @@ TABLES = (
     "sim.task_samplers",
     "robots.catalog",
 )
-SHOWS_ONLY = "adaptation.reporting"  # changes what is seen of a training, not what it does
-# of a problem: hashed as code
+REPORTING = "adaptation.reporting"  # has no influence on a training
+# fields of a problem that are hashed as code
 FUNCTIONS = ("reward", "training_reward", "true_reward", "simulate")
-HOW_OFTEN = ("references", "save_iterations", "save_seconds")  # do not change what is trained
+NO_INFLUENCE = ("references", "save_iterations", "save_seconds")  # fields of the config
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -97,16 +97,17 @@ def _is_compiled() -> bool:
 
 def _config_hash(config: RunConfig, family: Family) -> str:
     training = msgspec.to_builtins(config)
-    for name in (*HOW_OFTEN, "settings", "preset"):
+    for name in (*NO_INFLUENCE, "settings", "preset"):
         del training[name]
-    if config.task_sampler == DEFAULT:  # fingerprints from before there were others still hold
+    # fields that were added later: with their default, earlier fingerprints stay valid
+    if config.task_sampler == DEFAULT:
         del training["task_sampler"]
-    if not config.objects:  # likewise
+    if not config.objects:
         del training["objects"]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
     parts = [training, settings]
     ranges = ranges_in(config.settings)
-    if ranges:  # a training without any keeps the fingerprint that it always had
+    if ranges:  # likewise
         parts.append(ranges)
     return digest(msgspec.json.encode(parts, order="sorted"))
 
@@ -185,7 +186,7 @@ def reachable_sources(roots: Iterable[str], folder: Path) -> list[Path]:
 
 def _decides(module: str) -> bool:
     """Whether a module may change what a training does."""
-    return module not in TABLES and not module.startswith(SHOWS_ONLY)
+    return module not in TABLES and not module.startswith(REPORTING)
 
 
 @cache

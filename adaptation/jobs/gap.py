@@ -1,7 +1,7 @@
 """The same commands in two physics engines: how far joints and objects drift apart, and outcomes.
 
-Tasks, starts and commands are the same in both engines, and nothing corrects on the way: what
-differs is physics. Axes: n tasks, E episodes, H decisions, T instants.
+Tasks, starts and commands are the same in both engines, and there is no feedback: only the physics
+differ. Axes: n tasks, E episodes, H decisions, T instants.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def measure_gap(
         actions = _act(family, run, pair[0], task, seed)
     first, second = [replay(family, engine, task, actions, seed) for engine in pair]
     instants = _instants(family.horizon * family.action_repeat)
-    is_sound = _sound(family, first, second)[instants - 1]  # (T, n)
+    is_sound = _is_sound(family, first, second)[instants - 1]  # (T, n)
     return EngineGap(
         family=family.name,
         body=family.body.name,
@@ -97,7 +97,8 @@ def choose_engines(family: Family, names: Sequence[str]) -> tuple[str, str]:
         BadArgumentError: the family does not run on two engines, or not on these.
     """
     supporting = _supporting(family)
-    if len(supporting) < 2 and set(names) != set(supporting):  # one may be compared with itself
+    # a single engine may be compared with itself
+    if len(supporting) < 2 and set(names) != set(supporting):
         for name in names:
             ENGINES[name]  # raises what engines there are
         others = ", ".join(sorted(name for name in FAMILIES if _has_two(name)))
@@ -136,7 +137,7 @@ def _instants(periods: int) -> Indices:
     return np.unique(np.maximum(1, np.round(periods * shares).astype(np.int64)))
 
 
-def _sound(family: Family, first: Replay, second: Replay) -> Mask:
+def _is_sound(family: Family, first: Replay, second: Replay) -> Mask:
     """Whether a task has neither ended nor diverged in both engines, (control periods, n)."""
     valid = first.trial.ticks.valid[-1] & second.trial.ticks.valid[-1]  # (H, n)
     by_period: Mask = valid.numpy().repeat(family.action_repeat, 0)
@@ -146,19 +147,19 @@ def _sound(family: Family, first: Replay, second: Replay) -> Mask:
 def _divergence(
     family: Family, first: Replay, second: Replay, instants: Indices, is_sound: Mask
 ) -> list[Divergence]:
-    """How far apart everything is at the instants (T,), of the sound tasks (T, n)."""
-    places = _places_of_body(family)
-    apart = []
-    ways = []
+    """Distances between the engines at the instants (T,), over the sound tasks (T, n)."""
+    columns = _body_position_columns(family)
+    between_engines = []
+    from_start = []
     for instant in instants:
-        here = first.measured[instant - 1]
-        there = second.measured[instant - 1]
-        apart.append(distances(here, there, family, places))
-        ways.append(distances(here, first.start, family, places))
+        in_first = first.measured[instant - 1]
+        in_second = second.measured[instant - 1]
+        between_engines.append(distances(in_first, in_second, family, columns))
+        from_start.append(distances(in_first, first.start, family, columns))
     found = []
-    for quantity, unit in apart[0]:
-        gaps = [each[quantity, unit] for each in apart]
-        motion = [each[quantity, unit] for each in ways]
+    for quantity, unit in between_engines[0]:
+        gaps = [each[quantity, unit] for each in between_engines]
+        motion = [each[quantity, unit] for each in from_start]
         found.append(
             Divergence(
                 quantity=quantity,
@@ -172,7 +173,7 @@ def _divergence(
 
 
 def _percentiles(values: Sequence[Array], is_counted: Mask, percent: float) -> Row:
-    """A percentile over the tasks that count, at each instant; None where none counts."""
+    """A percentile over the tasks that count, at each instant; None if none counts."""
     row: Row = []
     for at_instant, counts in zip(values, is_counted, strict=True):
         counted = at_instant[counts]
@@ -180,8 +181,8 @@ def _percentiles(values: Sequence[Array], is_counted: Mask, percent: float) -> R
     return row
 
 
-def _places_of_body(family: Family) -> list[int]:
-    """The columns of q that place a walker's body, in m; none of an arm."""
+def _body_position_columns(family: Family) -> list[int]:
+    """The columns of q with the position of a walker's body, m; none for an arm."""
     root = family.body.root
     if not root:
         return []
@@ -197,24 +198,27 @@ def _places_of_body(family: Family) -> list[int]:
     return columns
 
 
-def distances(a: Signals, b: Signals, family: Family, places: Sequence[int] = ()) -> Distances:
-    """How far apart two measurements of n tasks are, (n,) each.
+def distances(
+    a: Signals, b: Signals, family: Family, position_columns: Sequence[int] = ()
+) -> Distances:
+    """Distances between two measurements of n tasks, (n,) each.
 
     Args:
         a: a measurement.
         b: another one.
         family: of the tasks.
-        places: columns of q that place the body, m.
+        position_columns: columns of q with the position of the body, m.
 
     Returns:
-        By quantity and unit: the driven joint that differs most, a walker's body, an arm's tool,
-        and the place and the rotation of every loose object.
+        By quantity and unit: the largest difference of a driven joint, the distances of a walker's
+        body and of an arm's tool, and distance and rotation angle of every loose object.
     """
     joints = len(family.body.joints)
-    step = np.abs(a.q - b.q)[:, -joints:]
-    found: Distances = {("joints", "rad"): step.max(-1)}
-    if places:
-        found["body", "m"] = np.linalg.norm((a.q - b.q)[:, places], axis=-1)
+    difference = a.q - b.q
+    of_joints = np.abs(difference)[:, -joints:]
+    found: Distances = {("joints", "rad"): of_joints.max(-1)}
+    if position_columns:
+        found["body", "m"] = np.linalg.norm(difference[:, position_columns], axis=-1)
     if not np.isnan(a.tool_pos).all():
         found["tool", "m"] = np.linalg.norm(a.tool_pos - b.tool_pos, axis=-1)
     for name, motion in a.objects.items():
@@ -225,13 +229,13 @@ def distances(a: Signals, b: Signals, family: Family, places: Sequence[int] = ()
 
 
 def _outcomes(family: Family, task: Task, first: Replay, second: Replay) -> list[OutcomeGap]:
-    """Return, metrics and the ways of objects at the end of the last episode."""
+    """Return, metrics and displacements of objects at the end of the last episode."""
     grids = [episode_grid(family, task, each.trial) for each in (first, second)]
     pairs = {"return": [grid.returns[-1] for grid in grids]}
     for name in grids[0].metrics:
         pairs[name] = [grid.metrics[name][-1] for grid in grids]
     for name in first.start.objects:
-        pairs[f"{name}_way_m"] = [_way(each, name) for each in (first, second)]
+        pairs[f"{name}_way_m"] = [_displacement(each, name) for each in (first, second)]
     (task_of,) = number_rows([task.values])
     found = []
     for name, (x, y) in pairs.items():
@@ -245,10 +249,10 @@ def _median(values: Array) -> float | None:
     return finite(known_median(values[None])[0])
 
 
-def _way(one: Replay, name: str) -> Array:
-    """How far an object is from its start when the last episode ends, (n,) m."""
-    way = one.measured[-1].objects[name].pos - one.start.objects[name].pos
-    return np.asarray(np.linalg.norm(way, axis=-1))
+def _displacement(one: Replay, name: str) -> Array:
+    """The distance of an object from its start when the last episode ends, (n,) m."""
+    difference = one.measured[-1].objects[name].pos - one.start.objects[name].pos
+    return np.asarray(np.linalg.norm(difference, axis=-1))
 
 
 def _compare_success(task: Task, first_trial: TrialBatch, second_trial: TrialBatch) -> SuccessGap:

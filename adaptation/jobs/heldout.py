@@ -1,7 +1,7 @@
 """Evaluation on held-out tasks while a role is trained.
 
-Its tasks and starts differ from those of training and of ``pliant evaluate``, so that a choice made
-by these results (a checkpoint, a setting) is not a choice by the reported results. A copy of the
+Its tasks and starts differ from those of training and of ``pliant evaluate``, so that selection by
+these results (of a checkpoint, of a setting) does not bias the reported results. A copy of the
 method acts, so evaluations leave the training unchanged, bit for bit.
 """
 

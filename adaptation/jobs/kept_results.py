@@ -1,7 +1,7 @@
-"""Results of a suite in a folder of their own, small enough to be kept with the code.
+"""Copies of a suite's results in one folder, small enough to be kept with the code.
 
-Every cell has one file there, ``METHOD-FAMILY-SEED-HASH.json``: a copy of its ``result.json``.
-Without the run folders, these files are enough to write a page and to skip finished cells.
+Every cell has one file, ``METHOD-FAMILY-SEED-HASH.json``: a copy of its ``result.json``. These
+files are enough to write a page and to skip finished cells, without the run folders.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Which objects a trial has, and how a person is asked to put them before a real arm."""
+"""The objects of a trial, and the request to a person to place them in front of a real arm."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ class OperatorPlacer:
 def sample_objects(family: Family, driver: str, seed: int, count: int) -> Task:
     """Held-out objects, the same for every policy; parameters unknown on a real arm are NaN.
 
-    Which of a user's own objects it is stays known.
+    Which of a user's own objects it is remains known on a real arm.
     """
     rng = np.random.default_rng([EVALUATION, seed, 2])
     task = family.sample(rng, count, "heldout")

@@ -1,4 +1,4 @@
-"""Watch a run's policy: beside itself without adaptation, or its best episode beside its worst."""
+"""Show a run's policy next to itself without adaptation, or its best episode next to its worst."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing

@@ -11,7 +11,7 @@ from adaptation.runs.records import TrainProgress
 from adaptation.runs.run import Run
 from robots.errors import PliantError
 
-LOOK = 5.0  # s between two checks of the trainings' progress
+CHECK_INTERVAL = 5.0  # s between two checks of the trainings' progress
 OUTPUT = "output.txt"  # file of a run folder that gets what its process prints
 
 
@@ -42,7 +42,7 @@ def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgre
             executor.submit(Job(name, train, (run, roles), output=run.path / OUTPUT))
         with ProgressReporter(f"{len(runs)} trainings") as show:
             while len(last) + len(failures) < len(runs):
-                for outcome in executor.completed(LOOK):
+                for outcome in executor.completed(CHECK_INTERVAL):
                     if outcome.result is not None:
                         last[outcome.job.name] = outcome.result
                     else:

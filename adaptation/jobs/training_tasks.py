@@ -1,8 +1,8 @@
 """The tasks that a method is trained on: drawn by a task sampler, which learns from their outcomes.
 
-The sampler learns from a trial as soon as that is collected, before the tasks of the next one are
-drawn. So it is never behind, also where the next trial is collected while the method learns. All
-draws are made in the process that trains; another one that collects is sent the tasks.
+The sampler learns from a trial as soon as it is collected, before the tasks of the next trial are
+drawn, so it is up to date even if the next trial is collected while the method learns. All tasks
+are drawn in the training process; a process that collects experience receives them.
 """
 
 from dataclasses import replace
@@ -64,10 +64,9 @@ class TrainingTasks:
         return tasks
 
     def learn(self, trial: TrialBatch) -> None:
-        """Tell the sampler how the last episode went in the tasks that were drawn last.
+        """Update the sampler with the results of the last episode in the tasks drawn last.
 
-        It is not told of random trials, of held-out tasks, and of worlds in which a number was not
-        finite.
+        Random trials, held-out tasks and worlds in which a number was not finite are left out.
         """
         assert self._task is not None, "a trial is collected in tasks that were drawn"
         n = len(self._task)

@@ -1,4 +1,4 @@
-"""Where the trials of a training come from: collected in turn with learning, or beside it."""
+"""Sources of a training's trials: collected between updates, or in parallel with them."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -20,9 +20,10 @@ from policies.method import Method, TrialBatch
 from sim.task_samplers import TASK_SAMPLERS
 from sim.vec_world import VecWorld
 
-SAMPLER = "sampler"  # names in the state: of the task sampler,
-WEIGHTS = "weights"  # and of the weights that the next trial is collected with
-FORM = "form"
+# entries of a source's state
+SAMPLER = "sampler"  # state of the task sampler
+WEIGHTS = "weights"  # packed state that the next trial is collected with: tensors,
+FORM = "form"  # and the tree that refers to them
 
 
 class TrialSource(Protocol):
@@ -33,16 +34,16 @@ class TrialSource(Protocol):
         ...
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
-        """This iteration follows: it may be collected while the method learns."""
+        """Announce the next iteration, which may be collected while the method learns."""
         ...
 
     @property
     def log(self) -> dict[str, float]:
-        """What the task sampler tells."""
+        """Numbers of the task sampler, for the log."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to collect the next trial again, if that was begun."""
+        """State from which the next trial can be collected again, if it was begun."""
         ...
 
     def close(self) -> None:
@@ -51,7 +52,7 @@ class TrialSource(Protocol):
 
 
 class FreshTrials:
-    """Every trial is collected by the method itself, as it is after the last ``learn``."""
+    """Every trial is collected by the method itself, with its newest weights."""
 
     def __init__(self, world: VecWorld, tasks: TrainingTasks, seed: int) -> None:
         self._world = world
@@ -95,7 +96,7 @@ class OverlappingTrials:
         iteration: int,
         packed: Packed | None,
     ) -> None:
-        """Begin anew, or collect an iteration again that a kill interrupted.
+        """Start, or collect again an iteration that a kill interrupted.
 
         Args:
             collector: does the work.

@@ -1,4 +1,4 @@
-"""What a trial or an evaluation is held on: a run's own tasks, or objects of a user instead."""
+"""The tasks of a trial or an evaluation: the run's own, or a user's objects instead."""
 
 from collections.abc import Iterator
 from typing import Any

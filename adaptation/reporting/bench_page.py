@@ -58,12 +58,12 @@ def write_page(
     page: Path,
     kept: Path | None = None,
 ) -> None:
-    """Write the page and, in a folder of its name beside it, its figures.
+    """Write the page, and its figures into a folder of the same name next to it.
 
-    A section that the page has already is kept where it is of more trainings than are at hand.
+    An existing section of the page is kept if it has more trainings than there are results now.
 
     Args:
-        name: of the suite, as it was asked for.
+        name: of the suite, as the user gave it.
         suite: its content.
         statuses: what is known of its cells.
         page: a Markdown file; it is replaced.

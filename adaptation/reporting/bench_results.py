@@ -83,7 +83,7 @@ def engine_results(statuses: Sequence[CellStatus], engine: str) -> EngineResults
         trainings = _with_common_policies(trainings)
         try:
             comparison = compare_seeds(trainings)
-        except BadArgumentError as error:  # as with results of other code, on other tasks
+        except BadArgumentError as error:  # for example, results of other code on other tasks
             notes.append(f"`{method}`: {error}")
             continue
         compared.append(MethodResults(method, trainings, comparison, missing))

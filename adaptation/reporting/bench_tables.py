@@ -36,7 +36,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def result_rows(results: EngineResults) -> list[Row]:
-    """What each method reached, and what adapting is worth, in the order of importance."""
+    """The results of each method, then the gain from adaptation, a row for each method."""
     return [_result_row(one) for one in results.methods]
 
 
@@ -52,7 +52,7 @@ def _result_row(one: MethodResults) -> Row:
 
 
 def _outcome_cells(result: PolicyResult) -> Row:
-    """Success of every episode, the metrics and the return of the last one."""
+    """Success in every episode, and metrics and return in the last one."""
     cells = {}
     for number, rate in enumerate(result.success):
         interval = result.success_interval[number]
@@ -93,7 +93,7 @@ def _p_value(p: float) -> str:
 
 
 def _gap(gap: GapClosed) -> str:
-    """The share in percent; a dash where there is none, and the reason is a note."""
+    """The share in percent; a dash if there is none, and a note gives the reason."""
     if gap.value is None:
         return UNKNOWN
     return _percent(gap.value, gap.interval)
@@ -107,8 +107,8 @@ def summary_rows(
     Args:
         engine: the results.
         family: they are of.
-        missing: methods of which a training is missing or unfinished. They are marked, and so is
-            what is compared with them.
+        missing: methods with a missing or unfinished training. Their rows are marked, and so are
+            those that are compared with them.
         older: methods of which a training is of earlier code or settings; marked likewise.
     """
     rows = []
@@ -137,7 +137,7 @@ def _last_success(result: PolicyResult | None) -> str:
 
 
 def budget_rows(statuses: Sequence[CellStatus]) -> list[Row]:
-    """What the trainings of each method took, as means over seeds."""
+    """The budgets of the trainings of each method, as means over seeds."""
     rows = []
     for method, results in methods_of(statuses).items():
         steps = np.mean([result.steps for result in results])
@@ -157,7 +157,7 @@ def budget_rows(statuses: Sequence[CellStatus]) -> list[Row]:
 
 
 def _cpu_minutes(results: Sequence[CellResult]) -> str:
-    """The mean over trainings of which it was measured."""
+    """The mean over the trainings for which it was measured."""
     seconds = [result.cpu_seconds for result in results if result.cpu_seconds is not None]
     return f"{np.mean(seconds) / 60:.1f}" if seconds else UNKNOWN
 
@@ -167,7 +167,7 @@ def _seeds(results: Sequence[CellResult]) -> str:
 
 
 def cell_rows(statuses: Sequence[CellStatus], machines: Mapping[str, int]) -> list[Row]:
-    """A line for each cell: where its numbers come from.
+    """A row for each cell: the origin of its numbers.
 
     Args:
         statuses: the cells.

@@ -1,6 +1,6 @@
 """Correlation of two outcomes across tasks, with bootstrap intervals.
 
-Axes: n trials, R resamples. A weight says how often a resample has drawn a trial.
+Axes: n trials, R resamples. A weight is the number of times that a resample has drawn a trial.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from adaptation.runs.records import finite
 from robots.signals import Array
 
 Weights = NDArray[np.int64]
-ROUNDING = 1e-12  # a deviation below this share of the largest value is none
+ROUNDING = 1e-12  # a deviation below this share of the largest value counts as 0
 
 
 def correlate(x: Array, y: Array, task_of: NDArray[np.int64]) -> tuple[Correlation, Correlation]:
@@ -79,7 +79,7 @@ def average_ranks(x: Array, weights: Weights) -> Array:
     """The rank of each value (n,) within each resample, (R, n); equal values share their mean rank.
 
     A value's rank is the number of smaller values that were drawn, plus the mean of 1 and the
-    number of equal ones. Of a value that was not drawn it has no meaning.
+    number of equal ones. The rank of a value that was not drawn has no meaning.
     """
     if len(x) == 0:
         return np.zeros(weights.shape)

@@ -1,7 +1,7 @@
-"""What a page and a summary already say of families, where fewer results are at hand now.
+"""Reads an existing page and its summary, to keep what the present results do not cover.
 
-Results are large files and may be gone, or lie on another machine. A page that is written without
-them keeps its sections on their families, and a summary its rows.
+Result files are large, and may be gone or on another machine. A page that is written without them
+keeps its sections on their families, and a summary keeps its rows.
 """
 
 import re
@@ -25,7 +25,7 @@ RATE = re.compile(r"(\d+)(?: \[(\d+), (\d+)\])?")  # percent, with its interval
 
 
 class ReferenceRow(msgspec.Struct, frozen=True):
-    """What blind or oracle reached in the last episode, as a page says it."""
+    """The result of blind or oracle in the last episode, as read from a page."""
 
     seeds: int
     success: float  # rate in [0, 1], in whole percent
@@ -51,7 +51,7 @@ def count_trainings(section: str) -> int:
 
 
 def mark_as_earlier(section: str) -> str:
-    """A section, without its heading, that says once that it is an earlier one."""
+    """A section without its heading, marked once as one of an earlier page."""
     body = section.replace(KEPT, "").strip()
     return f"{KEPT}\n\n{body}\n"
 
@@ -110,7 +110,7 @@ def reference_rows(section: str) -> tuple[str | None, dict[str, ReferenceRow]]:
 
 
 def _reference_row(row: dict[str, str]) -> ReferenceRow:
-    """A row of a table of results; ValueError where it has no success or no metric."""
+    """A row of a table of results; ValueError if it has no success or no metric."""
     *_, last_success = [cell for name, cell in row.items() if name.startswith("success")]
     metric, *_ = [name for name in row if name.endswith("(median)")]
     rate = RATE.fullmatch(last_success)

@@ -21,15 +21,15 @@ NORMAL_975 = 1.959964  # 97.5th percentile of the standard normal distribution
 def wilson_interval(rate: float, trials: float) -> Interval:
     """The 95 % score interval of a success rate (Wilson 1927).
 
-    Unlike an interval of a mean it stays within [0, 1] and has a width where every trial, or none,
-    succeeds.
+    Unlike the normal interval of a mean it stays within [0, 1], and it has a positive width if all
+    trials succeed, or none.
 
     Args:
         rate: share of successes.
         trials: how many independent trials; an effective number need not be whole.
     """
     z = NORMAL_975
-    weight = z**2 / trials  # of a rate of one half, which small samples are drawn toward
+    weight = z**2 / trials  # of a rate of one half, toward which small samples are shrunk
     scale = 1 + weight
     center = (rate + weight / 2) / scale
     variance = rate * (1 - rate) / trials
@@ -44,9 +44,9 @@ def wilson_interval(rate: float, trials: float) -> Interval:
 def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided exact p-value of McNemar's test for paired successes.
 
-    Pairs in which both or neither succeed say nothing. If the two policies are equally good, each
-    of the others is a toss of a fair coin. That holds for one training: the successes of a training
-    resemble each other, so a count over several would be called significant far too often.
+    Pairs in which both or neither succeed carry no information. If the two policies are equally
+    good, each other pair is a toss of a fair coin. This holds for one training only: the successes
+    of a training are correlated, so counts over several would be called significant far too often.
 
     Args:
         gained: pairs in which only the first succeeds.
@@ -65,8 +65,8 @@ def mcnemar_p(gained: int, lost: int) -> float:
 def iqm(values: Array) -> Array:
     """Interquartile mean over the last axis (Agarwal et al. 2021): the mean of the middle half.
 
-    Of s values the int(s / 4) lowest and as many highest are left out: nothing of one, two or three
-    values, whose interquartile mean is the mean; one at each end of four to seven.
+    Of s values, the int(s / 4) lowest and as many highest are left out: none if s is at most 3, one
+    at each end if s is 4 to 7.
     """
     count = values.shape[-1]
     cut = int(TRIMMED * count)
@@ -118,7 +118,7 @@ def known_mean(values: Array) -> Array:
 
 
 def known_median(values: Array) -> Array:
-    """The same of the median."""
+    """Median over trials of (E, n), of the numbers that are finite; NaN where none is."""
     return _of_known(values, np.median)
 
 
@@ -134,12 +134,11 @@ def _of_known(values: Array, statistic: Callable[[Array], np.floating]) -> Array
 
 
 def effective_trials(rates: Array, tasks: int) -> float:
-    """How many independent trials have a success rate as uncertain as one over s trainings.
+    """The number of independent trials whose success rate has the variance of the trainings' mean.
 
-    Successes of one training resemble each other. The variance of the mean over trainings is
-    estimated from their spread, and the number of trials is the one that gives a rate this
-    variance: at least the number of trainings. It is never more than the number of different tasks:
-    another training on the same tasks tells nothing of other tasks.
+    Successes of one training are correlated. The variance of the mean over s trainings is estimated
+    from their spread. The result is at least the number of trainings, and at most the number of
+    different tasks: more trainings on the same tasks give no information about other tasks.
 
     Args:
         rates: (s,) success rate of each training.
@@ -159,9 +158,9 @@ def effective_trials(rates: Array, tasks: int) -> float:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Random draws with replacement, of trainings and of tasks, shared by all that is compared.
+    """Bootstrap draws, with replacement, of trainings and of tasks.
 
-    Comparisons are therefore paired by task, and by training.
+    All policies that are compared share them, so comparisons are paired by task and by training.
     """
 
     trainings: NDArray[np.int64]  # (R, s) which trainings were drawn
@@ -180,8 +179,8 @@ class Resamples:
     def iqm(self, sums: Array, counts: Array) -> Array:
         """The interquartile mean over trainings of the mean over tasks, of each resample (R,).
 
-        Trainings are drawn, and tasks. A task that several trainings were judged on is drawn for
-        all of them at once: what makes it hard is then not averaged away as if it were chance.
+        A task that several trainings were judged on is drawn for all of them together, so that its
+        difficulty is not averaged out as if it were independent noise.
 
         Args:
             sums: (s, t) sum over the starts of a task; 0 where a training has none of it.

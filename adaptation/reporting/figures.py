@@ -1,4 +1,4 @@
-"""The report's figures, as inline SVG: they scale, print, and need no other file."""
+"""The report's figures, as inline SVG: they scale and need no other file."""
 
 import io
 import math
@@ -29,7 +29,7 @@ LABELS = {
 }
 RIVAL_COLORS = ("#3b6fb6", "#8e5ea2", "#a8862b", "#3a8f95")  # in turn, in the order of their names
 SMOOTHING = 1 / 20  # width of the moving average, as a share of the curve
-APART = 0.06  # of an episode: how far the error bars of two policies stand from each other
+BAR_OFFSET = 0.06  # horizontal distance between the error bars of two policies, in episodes
 
 
 def color_map(policies: Iterable[str]) -> dict[str, str]:
@@ -52,7 +52,7 @@ def success_curve(results: Mapping[str, PolicyResult]) -> str:
     """
     figure = new_figure(5.2, 3.2)
     axes = new_axes(figure)
-    offset = -APART * (len(results) - 1) / 2
+    offset = -BAR_OFFSET * (len(results) - 1) / 2
     for policy, result in results.items():
         episodes = np.arange(1, len(result.success) + 1)
         rates = [100 * rate for rate in result.success]
@@ -63,7 +63,7 @@ def success_curve(results: Mapping[str, PolicyResult]) -> str:
                 low, high = interval
                 axes.vlines(episode + offset, 100 * low, 100 * high, color, alpha=0.5)
         axes.set_xticks(episodes)
-        offset += APART
+        offset += BAR_OFFSET
     axes.set_ylim(-3, 103)
     axes.set_xlabel("episode")
     axes.set_ylabel("success, %")
@@ -114,7 +114,7 @@ def _plot(axes: Axes, x: ArrayLike, y: ArrayLike, policy: str, policies: Iterabl
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides no line."""
+    """Add a legend above the axes, where it hides no line."""
     axes.legend(frameon=False, ncols=3, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1))
 
 
@@ -144,7 +144,7 @@ def learning_curve(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
 
 
 def loss_curves(logs: Mapping[str, Sequence[TrainProgress]]) -> str:
-    """What each policy reports of its learning, such as its losses, a panel for each number.
+    """The numbers that each policy reports while it learns, such as losses, a panel for each.
 
     Args:
         logs: the iterations of each policy, at least one.
@@ -200,7 +200,7 @@ def heldout_curve(logs: Mapping[str, Sequence[HeldoutProgress]]) -> str:
 
 
 def _smooth(values: Array) -> Array:
-    """A moving average over the values before each one; the first value is repeated to the left."""
+    """A moving average over each value and those before it, padded with the first value."""
     width = max(1, int(len(values) * SMOOTHING))
     padded = np.pad(values, (width - 1, 0), mode="edge")
     return np.convolve(padded, np.ones(width) / width, "valid")

@@ -9,7 +9,7 @@ from adaptation.runs.records import Row
 
 
 def gap_table(gap: EngineGap) -> str:
-    """How far apart joints and objects are over time, then what became of the episodes."""
+    """Distances of joints and objects over time, then the outcomes of the episodes."""
     first, second = gap.engines
     commands = "random commands"
     if gap.commands != "random":

@@ -1,6 +1,6 @@
-"""A training's curves to a service that draws them while it runs, read from the run's own logs.
+"""Sends a training's curves to a plotting service while it runs, from the run's own logs.
 
-The training does not know of it: a thread follows the files that the run writes anyway.
+The training is not involved: a thread follows the files that the run writes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from robots.errors import BadArgumentError
 
 SERVICES = ("wandb", "trackio")  # both have ``init`` and, in what it returns, ``log``, ``finish``
 PROJECT = "pliant"
-INTERVAL = 2.0  # s between two looks at the logs
+INTERVAL = 2.0  # s between two reads of the logs
 
 Values = dict[str, float]
 
@@ -87,7 +87,7 @@ class Follower:
         """``writer`` gets every number with the environment steps at which it was reached."""
         self._run = run
         self._writer = writer
-        self._sent: dict[str, int] = {}  # iteration or steps of the last line of each log
+        self._sent: dict[str, int] = {}  # iteration of the last line sent of each log
 
     def send_new(self) -> None:
         """Read all logs, and send what is new."""
@@ -117,5 +117,5 @@ def _of_heldout(line: HeldoutProgress) -> Values:
 
 
 def _known(values: Mapping[str, float | None]) -> Values:
-    """Without those that were not finite."""
+    """The values without None, which stands for a number that was not finite."""
     return {name: value for name, value in values.items() if value is not None}

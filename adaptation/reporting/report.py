@@ -17,6 +17,7 @@ from adaptation.runs.log import read_log
 from adaptation.runs.range_settings import range_settings
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
+from policies.settings import flatten
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -125,17 +126,6 @@ def run_settings(run: Run) -> dict[str, str]:
     resolved = checkpoint.method_config(config.method, run.family, config.preset, changes)
     values = flatten(msgspec.to_builtins(resolved)) | range_settings(changes)
     return {name: str(value) for name, value in values.items()}
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names, such as ``sac.lr``."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _read_logs(

@@ -1,11 +1,11 @@
-"""Compare policies on the same tasks: success, metrics, what adaptation gains, share of the gap.
+"""Compare policies on the same tasks: success, metrics, gain from adaptation, share of the gap.
 
 Axes: E episodes, n trials of a training, s trainings (seeds), t different tasks, R resamples. Every
 policy acted in the same tasks under the same seeds, so comparisons are paired by task.
 
-What intervals are over: trainings and tasks are drawn anew (a bootstrap), so that an interval holds
-for another training and other tasks. Of one training only tasks can be drawn. A task that is
-repeated from other starts is still one task: starts are cheap, and tell nothing of other tasks.
+Intervals are bootstrap intervals over trainings and tasks, so they hold for another training and
+other tasks. With one training only tasks are resampled. A task that is repeated from other starts
+is still one task: more starts give no information about other tasks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ from robots.signals import Array
 
 @dataclass(frozen=True)
 class EpisodeGrid:
-    """What one policy of one training reached, by episode and trial."""
+    """The results of one policy of one training, by episode and trial."""
 
     returns: Array  # (E, n)
     success: Array  # (E, n) 0 or 1
@@ -279,7 +279,7 @@ def _gap_closed(sample: _Sample) -> GapClosed:
 
 
 def _no_share(sample: _Sample) -> str | None:
-    """Why no share of the gap is given; None where there is one."""
+    """Why no share of the gap is given; None if there is one."""
     missing = [name for name in ("blind", "oracle") if name not in sample.policies]
     if missing:
         return f"there is no {' and no '.join(missing)} to compare with"

@@ -1,4 +1,4 @@
-"""A comparison as a few lines for a person: success, metrics, returns, then what adapting gains."""
+"""A comparison as lines of text: success, metrics, returns, then the gain from adaptation."""
 
 from collections.abc import Callable, Mapping
 
@@ -28,7 +28,7 @@ def table(comparison: Comparison) -> str:
 
 
 def result_lines(comparison: SeedComparison) -> list[str]:
-    """All numbers of a comparison, in the order in which they are to be read."""
+    """All numbers of a comparison, the most important ones first."""
     policies = present_policies(comparison)
     lines = _rows("success, %", policies, _rates)
     for metric in comparison.adapted.metrics:
@@ -133,7 +133,7 @@ def _share(gap: GapClosed) -> str:
 
 
 def _describe_sample(comparison: SeedComparison) -> str:
-    """How many tasks, and what intervals are over."""
+    """The number of tasks, and what the intervals are over."""
     tasks = "1 task" if comparison.tasks == 1 else f"{comparison.tasks} tasks"
     if comparison.trials > comparison.tasks:
         tasks += f" in {comparison.trials} trials"

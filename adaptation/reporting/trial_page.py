@@ -1,4 +1,4 @@
-"""What the report shows of a trial: its result, every object, the control loop, a 3-D playback."""
+"""The report's part on a trial: its result, every object, the control loop, a 3-D playback."""
 
 import base64
 import math
@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adaptation.jobs.trial_folder import read_episodes
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.reporting.trial_results import result_context
 from adaptation.runs.files import read_record
-from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from adaptation.runs.run import Run
 from robots.catalog import ARMS
@@ -72,7 +72,7 @@ def read_header(folder: Path) -> TrialHeader:
 
 
 def find_run(folder: Path, header: TrialHeader) -> Path | None:
-    """The folder of a trial's run; None where it is gone, or holds other weights by now."""
+    """The folder of a trial's run; None if it is gone, or holds other weights by now."""
     path = (folder / header.run).resolve()
     try:
         trained = Run.open(path).fingerprint("method")
@@ -93,7 +93,7 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
             f"{folder} holds a trial that has not ended: start it again to resume it"
         )
     result = read_record(folder / "result.json", TrialResult)
-    records = _read_episodes(folder)
+    records = read_episodes(folder)
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
     grids = episode_grids(compared, header.clock, folder)
@@ -114,13 +114,6 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
         "clips": [clip.title for clip in clips],
         "playback": _encoded_playback(header, clips),
     }
-
-
-def _read_episodes(folder: Path) -> list[EpisodeRecord]:
-    records = []
-    for path in sorted(folder.glob("episodes-*.jsonl")):
-        records += read_log(path, EpisodeRecord)
-    return records
 
 
 def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:
@@ -162,7 +155,7 @@ def _known_physics(records: Sequence[EpisodeRecord]) -> dict[str, str]:
 def _choose_clips(rows: Sequence[ObjectRow]) -> list[Clip]:
     """All episodes of the object that adaptation helped most, and the last one of the worst object.
 
-    None where an object or its target was not measured: nothing could be shown.
+    The list is empty if an object or its target was not measured.
     """
     adapted = [row.policies["adapted"] for row in rows]
     if not all(_is_visible(record) for episodes in adapted for record in episodes):

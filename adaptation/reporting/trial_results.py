@@ -1,4 +1,4 @@
-"""What the report shows of a trial's result: two figures and three tables, by episode."""
+"""The report's part on a trial's result: two figures and three tables, by episode."""
 
 from collections.abc import Mapping
 from typing import Any

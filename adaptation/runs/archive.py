@@ -1,6 +1,6 @@
-"""Folders that are whole or absent, and trees of tensors and numbers as safetensors and JSON.
+"""Atomic writes of folders, and trees of tensors and numbers as safetensors and JSON.
 
-Nothing here is pickled.
+Nothing is pickled.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 Tree = Any  # nested dicts, lists and tuples of tensors, arrays, texts and plain numbers
 Json = Any
 
-# What bytes that are no packed tree lead to; recursion where it is nested hundreds of times.
+# Errors of decoding bytes that are not a packed tree; RecursionError if it is nested too deeply.
 NOT_A_TREE = (
     msgspec.DecodeError,
     SafetensorError,
@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All files of a folder with their hashes: safetensors does not notice 29 % of flipped bits."""
+    """All files of a folder with their hashes: safetensors misses 29 % of single flipped bits."""
 
     format: int
     files: dict[str, Entry]
@@ -75,7 +75,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Fill a new folder; all of it is on disk afterwards."""
+    """Create and fill a folder; returns when everything is on disk."""
     folder.mkdir(parents=True)
     for name, data in files.items():
         with open(folder / name, "wb") as file:
@@ -86,7 +86,7 @@ def _write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def finish_interrupted_write(folder: Path) -> None:
-    """Finish or undo a ``write`` that was killed; only the process that writes a folder may."""
+    """Finish or undo a ``write`` that was killed; only the process that writes may call this."""
     new, old = _temporary_names(folder)
     if old.exists() and not folder.exists():
         old.rename(folder)
@@ -95,7 +95,7 @@ def finish_interrupted_write(folder: Path) -> None:
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is something to read."""
+    """Whether a folder was written, also if a later write was killed."""
     _, old = _temporary_names(folder)
     return folder.is_dir() or old.is_dir()
 

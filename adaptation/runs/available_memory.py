@@ -1,4 +1,4 @@
-"""How much memory this process may take: that of the machine, or less in a container."""
+"""The memory available to this process: that of the machine, or less in a container."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def available_memory(folder: Path = FOLDER, membership: Path = MEMBERSHIP) -> int:
-    """Bytes that this process and those beside it may take together.
+    """Bytes that this process may use together with the others of its control groups.
 
     Args:
         folder: where the control groups are mounted.
@@ -20,7 +20,7 @@ def available_memory(folder: Path = FOLDER, membership: Path = MEMBERSHIP) -> in
     for file in _limit_files(folder, membership):
         try:
             text = file.read_text().strip()
-        except OSError:  # there is no such group here, as in a container that sees its own alone
+        except OSError:  # the group is not visible, as in a container that sees only its own
             continue
         if text != UNBOUNDED:
             limits.append(int(text))
@@ -28,7 +28,7 @@ def available_memory(folder: Path = FOLDER, membership: Path = MEMBERSHIP) -> in
 
 
 def _limit_files(folder: Path, membership: Path) -> list[Path]:
-    """The files that may hold a limit: of each group and of those that it is in."""
+    """The files that may hold a limit: of each group of the process and of its parents."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:  # not on Linux

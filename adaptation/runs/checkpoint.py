@@ -1,4 +1,4 @@
-"""The only place where methods are built, saved and loaded."""
+"""Builds, saves and loads methods; nothing else does."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,13 +67,13 @@ make_family_once = cache(make_family)
 
 def family_named(name: str, arm: str | None = None) -> Family:
     """``make_family``; the same object for the same names."""
-    return make_family_once(name, arm)  # a cache tells an argument from its default
+    return make_family_once(name, arm)  # always two arguments: the cache key includes their number
 
 
 def family_for(
     name: str, arm: str | None, settings: Mapping[str, Any], objects: Objects = ()
 ) -> Family:
-    """A family with the ranges that settings give and a user's objects; errors as of those."""
+    """A family with the ranges among a run's settings, and a user's objects instead of its own."""
     return with_objects(with_ranges(family_named(name, arm), ranges_in(settings)), objects)
 
 
@@ -97,7 +97,7 @@ def method_config(name: str, family: Family, preset: str, settings: dict[str, An
 
 
 def method_class(name: str) -> type[Method[Any]]:
-    """The class of a method; UnknownNameError where there is none."""
+    """The class of a method; UnknownNameError if there is none."""
     found: type[Method[Any]] = METHODS[name]
     return found
 
@@ -141,10 +141,10 @@ def save(
     ranges: Ranges | None = None,
     objects: Objects = (),
 ) -> None:
-    """Write a checkpoint that was loaded from its own bytes, and decided as recorded.
+    """Write a checkpoint, after checking that it can be loaded and decides as recorded.
 
-    The decisions that loading will repeat are recorded with a second method, which leaves the
-    training one as it is. What cannot be loaded never replaces a checkpoint that can.
+    The decisions that loading will repeat are recorded with a copy, which leaves the method in
+    training unchanged. A checkpoint that cannot be loaded never replaces one that can.
 
     Args:
         folder: where.
@@ -158,7 +158,7 @@ def save(
         objects: of a user, in the place of the family's own.
 
     Raises:
-        PliantError: the state is not finite, or does not load, or decides otherwise once loaded.
+        PliantError: the state is not finite, cannot be loaded, or decides differently once loaded.
     """
     acting = acting_state(method)
     unsound = unsound_tensors(acting)
@@ -206,7 +206,7 @@ def load(
     Raises:
         FileNotFoundError: the folder holds no checkpoint.
         DamagedError: its bytes are not what was written.
-        RefusedError: it was made for something else, or decides otherwise than when it was saved.
+        RefusedError: it was made for something else, or decides differently than when it was saved.
     """
     files = _read(folder)
     if family is not None:
@@ -234,7 +234,7 @@ def _read(folder: Path) -> dict[str, bytes]:
 def _open(
     files: dict[str, bytes], folder: Path, arm: str | None = None
 ) -> tuple[Checkpoint, dict[str, Any]]:
-    """A checkpoint from its files, checked as ``load`` says, and the tree of all that they hold."""
+    """A checkpoint from its files, checked as in ``load``, and the whole tree in them."""
     contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
     if arm is not None:
         check_arm(contract, _family_of(contract), arm, str(folder))
@@ -242,7 +242,7 @@ def _open(
         return _verified(files, folder, contract)
     except (PliantError, OSError):
         raise
-    except Exception as error:  # a method's own code, given a state that it never wrote
+    except Exception as error:  # from a method's own code, for a state that it never wrote
         raise DamagedError(f"{folder} holds no state of {contract.method}: {error!r}") from error
 
 

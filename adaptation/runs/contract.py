@@ -114,7 +114,16 @@ def describe(
     sha256: str,
     family_arm: str | None = None,
 ) -> Contract:
-    """The contract of a method for a family, in their present state."""
+    """The contract of a method and a family in their present state.
+
+    Args:
+        family_name: as the user gave it.
+        family: the family itself.
+        method_name: as the user gave it.
+        method: the method itself.
+        sha256: of its weights, hexadecimal.
+        family_arm: the arm's name as the user gave it; None: the family's own arm.
+    """
     problem = method.problem
     body = family.body
     major, minor, *_ = pliant_version().split(".")
@@ -154,7 +163,7 @@ def differences(trained: Contract, current: Contract) -> list[str]:
     """One readable line for every field in which two contracts differ."""
     lines: list[str] = []
     for name in Contract.__struct_fields__:
-        if name in ("ranges", "objects"):  # the family was made with them
+        if name in ("ranges", "objects"):  # the family is built from these
             continue
         was = msgspec.to_builtins(getattr(trained, name))
         now = msgspec.to_builtins(getattr(current, name))

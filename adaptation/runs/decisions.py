@@ -9,12 +9,12 @@ from policies.belief import named_tensors, replace_tensors
 from policies.method import Method, TrialBatch
 
 EXAMPLES = 10
-# They lie within so many ticks: beliefs up to the last one are built anew for every checkpoint,
-# which would take longer than the rest of it.
+# All lie within so many ticks, because the beliefs up to the last one are recomputed for every
+# checkpoint, which would otherwise take longer than the rest of it.
 OBSERVED_TICKS = 60
 
-# Largest difference of an action in [-1, 1] when a decision is repeated: other processors round
-# differently by less, another policy differs by more.
+# Largest accepted difference of an action in [-1, 1] when a decision is repeated: rounding on other
+# processors is smaller, the difference of another policy larger.
 TOLERANCE = 1e-4
 
 B = TypeVar("B")

@@ -1,4 +1,4 @@
-"""Writing files so that a kill leaves them whole, and reading what strangers may have put there."""
+"""Atomic writes of files, and reading files that may be damaged or not regular files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import msgspec
 
 from robots.errors import BadArgumentError, DamagedError
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # of bytes that are no JSON
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # errors for invalid JSON
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -70,7 +70,7 @@ def check_writable(path: Path, endings: Sequence[str]) -> None:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """All bytes of a file; a pipe would block for ever, and a device may never end.
+    """All bytes of a regular file; a pipe could block forever, and a device may never end.
 
     Raises:
         FileNotFoundError: there is none.

@@ -1,4 +1,4 @@
-"""Whether a checkpoint may do what it is asked for: another family or arm is refused."""
+"""Checks that a checkpoint fits the family and the arm that it is used for."""
 
 import numpy as np
 
@@ -32,10 +32,10 @@ def check_family(contract: Contract, family: str, arm: str | None, origin: str) 
 
 
 def limit_mismatches(family: Family, arm: Body) -> list[str]:
-    """Where an arm is not the body that was trained for, or has tighter limits than it had."""
+    """One line for each limit of an arm that is tighter than in training; or for other joints."""
     if family.body.joints != arm.joints:
         return [f"joints: trained with {family.body.joints}, the arm has {arm.joints}"]
-    # The direction in which a limit gives more room: +1 upward, except for lower bounds.
+    # The sign of a less strict limit: +1, except for lower bounds.
     outward = {"q_low": -1.0, "tool_box": np.array([-1.0, 1.0])}
     mismatches = []
     for name in limit_names(family):

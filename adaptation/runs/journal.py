@@ -1,8 +1,8 @@
-"""A replay on disk: every task is appended once, to segment files beside the checkpoint.
+"""A replay on disk: every task is appended once, to segment files next to the checkpoint.
 
-A checkpoint names the segments, how many tasks of each count, and the SHA-256 of their bytes. What
-a killed training appended after its last checkpoint is cut off when it resumes. A segment is
-deleted when all of its tasks have left the replay's ring.
+A checkpoint lists the segments, the number of their tasks, and the SHA-256 of their bytes. Tasks
+that a killed training appended after its last checkpoint are cut off when it resumes. A segment is
+deleted once all of its tasks have left the replay's ring.
 
 A segment is a matrix of float32, one row per task: its transitions (L·w), its parameters (p), and
 how many of its transitions are valid (1). Numbers up to 2**24 are exact.
@@ -30,14 +30,14 @@ BYTES_PER_NUMBER = 4
 
 
 def acting_state(method: Method[Any]) -> dict[str, Any]:
-    """All of a method's state that acting and adapting need: it is without the replay."""
+    """The part of a method's state that acting and adapting need: all but the replay."""
     if isinstance(method, LearnsFromReplay):
         return method.state_without_replay()
     return method.state_dict()
 
 
 class SegmentMark(msgspec.Struct, frozen=True):
-    """How much of a segment counts."""
+    """The part of a segment that belongs to a checkpoint."""
 
     first: int  # number of its first task, counted from the first one ever added
     tasks: int
@@ -45,7 +45,7 @@ class SegmentMark(msgspec.Struct, frozen=True):
 
 
 class ReplayMark(msgspec.Struct, frozen=True):
-    """What a checkpoint says of the replay: all that is needed to read it back."""
+    """What a checkpoint stores about the replay, to read it back."""
 
     added: int
     widths: list[int]
@@ -188,7 +188,7 @@ class ReplayJournal:
 
 
 def _open_for_append(path: Path) -> int:
-    """Descriptor of a file, made where it is missing; OSError where it is a link."""
+    """Descriptor of a file, created if it is missing; OSError if it is a link."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     return os.open(path, flags, mode=0o666)
 

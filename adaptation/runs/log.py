@@ -1,4 +1,4 @@
-"""A log of JSON lines that a kill cannot break."""
+"""A log of JSON lines that stays readable if the process is killed."""
 
 import contextlib
 import fcntl

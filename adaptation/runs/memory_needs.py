@@ -1,8 +1,9 @@
-"""What memory a training takes with all its processes: too much is refused before it begins.
+"""Estimates the memory of a training with all its processes, and refuses too much in advance.
 
-Settings multiply, the references are trained beside the method, and a container may have less
-memory than its machine. The numbers are estimates: of a training near its limit some are wrong, and
-of an absurd one none matters. PyBullet's worlds are larger and are counted by its engine.
+The product of several settings may be too large, the references are trained in parallel with the
+method, and a container may have less memory than its machine. The estimates are rough: they detect
+settings that are far too large, not those near the limit. What attention needs for each pair of
+ticks is not counted. The worlds of PyBullet are larger and are counted by its engine.
 """
 
 from collections.abc import Iterable
@@ -24,14 +25,15 @@ from robots.errors import BadArgumentError
 
 GIB = 2**30
 WORLD_BYTES = 100_000  # of a world's physics; measured: 80 KiB for MuJoCo's humanoid, 11 for slide
-# All measured on ``point``.
+# The next numbers were measured on ``point``.
 PROCESS_BYTES = 400 * 2**20  # of a process that has loaded its libraries
-COPIES = 5  # of what is collected, while it is put together and learned from: 4
+COPIES = 5  # of a collected trial, while it is assembled and learned from; measured: 4
 FLOAT_BYTES = 4
-# Numbers kept for each unit of a network and each row of a batch, until the gradient is there: 5
-# for soft actor-critic, 10 for MAML, 17 for a transformer.
+# Numbers that are stored for each unit of a network and each row of a batch until the backward
+# pass; measured: 5 for soft actor-critic, 10 for MAML, 17 for a transformer.
 GRAPH = 12
-PLANNED = 4  # copies of the actions and states of candidate plans, which take no gradient
+GENERATED = 2  # the same for each weight that a hypernetwork generates at a tick; measured: 1.9
+PLANNED = 4  # copies of the actions and states of candidate plans, which have no gradient
 
 # Settings that make up a batch together, without the names of the configs they are in.
 BATCHES = (
@@ -141,14 +143,15 @@ def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
     values = flatten(config)
     widths = _widths(values)
     units = sum(widths)
+    numbers = GRAPH * units + GENERATED * _generated_weights(values, problem)  # of a tick
     each = episode_bytes(problem)
     batches = list(_find_batches(values))
     for batch in batches:
-        yield Need(batch, FLOAT_BYTES * GRAPH * units)
+        yield Need(batch, FLOAT_BYTES * numbers)
     for name in values:
         if name.endswith("schedule.meta_batch"):
             prefix = name.removesuffix("meta_batch")
-            yield from _schedule_needs(prefix, values, problem, 0 if batches else units)
+            yield from _schedule_needs(prefix, values, problem, 0 if batches else numbers)
         if name.endswith("buffer_tasks"):
             episodes = name.removesuffix("buffer_tasks") + "schedule.episodes_per_trial"
             yield Need({name: values[name], episodes: values[episodes]}, each)
@@ -157,16 +160,26 @@ def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
         yield _planner_need(values, tasks, problem, max(widths, default=0))
 
 
+def _generated_weights(values: dict[str, Any], problem: Problem) -> int:
+    """Weights of policy and critic that a hypernetwork generates at every tick, see ``Rl2``."""
+    if not values.get("hypernetwork", False):
+        return 0
+    hidden: int = values["hidden"]
+    first_layers = 2 * (problem.obs_dim + 1) * hidden
+    last_layers = (hidden + 1) * (problem.action_dim + 1)
+    return first_layers + last_layers
+
+
 def _schedule_needs(
-    prefix: str, values: dict[str, Any], problem: Problem, units: int
+    prefix: str, values: dict[str, Any], problem: Problem, numbers: int
 ) -> Iterable[Need]:
-    """What is collected; ``units`` of networks are kept for each of its ticks."""
+    """What is collected; so many ``numbers`` of networks are kept for each of its ticks."""
 
     def setting(name: str) -> dict[str, int]:
         return {prefix + name: values[prefix + name]}
 
     each = COPIES * episode_bytes(problem)
-    learned = problem.horizon * FLOAT_BYTES * GRAPH * units
+    learned = problem.horizon * FLOAT_BYTES * numbers
     tasks = setting("meta_batch")
     trial = tasks | setting("episodes_per_trial")
     yield Need(tasks, WORLD_BYTES)

@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 
 def finite(value: SupportsFloat | str) -> float | None:
-    """A number for JSON: None where it is not finite."""
+    """A number for JSON: None if it is not finite."""
     number = float(value)
     return number if isfinite(number) else None
 
@@ -33,11 +33,11 @@ class TrainProgress(msgspec.Struct, frozen=True):
     seconds: float  # wall time so far, s
     returns: Row = field(name="return")  # mean over worlds, one per episode, exploring
     success: list[float]  # rate over worlds, one per episode
-    learn: Mapping[str, float | None]  # what the method reports; empty if the update was undone
+    learn: Mapping[str, float | None]  # numbers of the method; empty if the update was undone
     # episodes cut short because physics, an observation, a reward or an action was not finite
     diverged: int = 0
     undone: bool = False  # whether the update was undone because a number became not finite
-    tasks: Mapping[str, float] = {}  # what the task sampler tells: "width" or "difficulty"
+    tasks: Mapping[str, float] = {}  # numbers of the task sampler: "width" or "difficulty"
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
 
 
 class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one policy reached, one number per episode.
+    """The results of one policy, one number per episode.
 
     Means are over tasks. Of several trainings the success rate is the mean over all of them, and
     the other numbers are interquartile means over trainings.
@@ -129,10 +129,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     gained: int  # tasks in which adapted succeeds more often
     lost: int  # tasks in which adapted succeeds less often
     # Two-sided, exact, of gained against lost; null with a single task, and with several trainings,
-    # whose differences from each other the test does not know of.
+    # because the test does not account for differences between trainings.
     mcnemar_p: float | None
     value: float | None  # difference of the returns; null where a return is not finite
-    interval: Interval | None  # 95 %, of ``value``; null with a single task, which is no sample
+    interval: Interval | None  # 95 %, of ``value``; null with a single task
 
 
 class GapClosed(msgspec.Struct, frozen=True):

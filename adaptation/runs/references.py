@@ -15,10 +15,10 @@ def reference_settings(
 ) -> dict[str, Any]:
     """Changes to a reference's config, so that it can spend the method's budget.
 
-    A reference keeps its own preset, but for two things. Where an iteration of the method holds a
-    multiple of the environment steps of its own, it acts in as many times more tasks, and in as
-    many times fewer random trials. Where it would take fewer gradient steps for the environment
-    steps than the method, it takes as many.
+    A reference keeps its own preset, with two exceptions. If an iteration of the method has k times
+    the environment steps of the reference's, the reference acts in k times as many tasks, and in
+    1/k of the random trials. If it would take fewer gradient steps per environment step than the
+    method, it takes as many.
 
     Args:
         method: name of the method.

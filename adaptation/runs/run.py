@@ -24,7 +24,7 @@ from robots.world import Family
 
 
 class Run:
-    """One run folder, read once and handed on.
+    """One run folder, which is read once and passed on as an object.
 
     A run has up to three roles, each with a checkpoint and a curve: ``method``, and the references
     ``blind`` and ``oracle``. It may be sent to another process, with the checkpoints it has loaded.
@@ -96,7 +96,7 @@ class Run:
         except (*UNREADABLE, KeyError, TypeError) as error:
             raise DamagedError(f"{file}: {error}") from error
 
-    def bound_anew(self, bounds: dict[str, float | None]) -> "Run":
+    def with_bounds(self, bounds: dict[str, float | None]) -> "Run":
         """The run with other bounds, to train it further; they are written to its config.
 
         Args:

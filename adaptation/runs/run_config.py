@@ -1,4 +1,4 @@
-"""What decides a training: the config of a run, and the check of its values."""
+"""The config of a run, which determines its training, and the check of its values."""
 
 from typing import Any, get_type_hints
 
@@ -19,7 +19,7 @@ BOUNDS = ("iterations", "minutes", "steps", "gradient_steps")  # fields that end
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what a training does; it stops at the first bound that is reached."""
+    """Everything that determines a training; it stops at the first bound that is reached."""
 
     method: str
     family: str

@@ -1,4 +1,4 @@
-"""Whether the numbers of a method's state can be those of a method that works."""
+"""Checks that all numbers of a method's state are finite and of a plausible size."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from policies.belief import named_tensors
 
-# Beyond 1.8e19 the square of a single-precision number is infinite: a network with such weights
-# computes nothing. No state that learned anything came near.
+# Beyond 1.8e19 the square of a single-precision number is infinite, and networks with such weights
+# output no finite numbers. No state of a successful training came near.
 LARGEST = 1e18
 
 

@@ -23,7 +23,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def installed_version(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """The version of an installed package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -43,7 +43,7 @@ def pliant_version() -> str:
 
 
 def current_commit() -> str | None:
-    """The commit of the code that is running; None where no git repository tracks that code.
+    """The commit of the code that is running; None if no git repository tracks that code.
 
     A package that is installed within a user's own repository is not part of that repository.
     """
@@ -54,7 +54,7 @@ def current_commit() -> str | None:
 
 
 def _git_answer(*words: str) -> str | None:
-    """What git answers about the code's folder; None where it refuses or is not installed."""
+    """What git answers about the code's folder; None if it refuses or is not installed."""
     command = ["git", *words]
     try:
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=5)

@@ -1,4 +1,4 @@
-"""The policy's side of the control process: start it, post to it, wait for it, end it."""
+"""The policy's side of the control process: start it, send actions and requests, wait, end it."""
 
 import atexit
 import multiprocessing
@@ -31,11 +31,11 @@ from robots.world import Family
 
 TIMEOUT = 20.0  # s, for the control process to answer
 WORD_TIMEOUT = 0.9  # s, for a ``Word`` to be handled in real time; it stays posted
-POLL = 2e-4  # s between two polls of the published state, at least
-LONGEST_POLL = 2e-3  # s, at most
-POLL_SHARE = 0.05  # of the time waited so far: in a long wait, polls become rarer
-# s, for the control process to end: braking and letting go take up to 3.5 s, and a driver may wait
-# for its arm's controller: that of Universal Robots arms 3 s to come to rest, and 3 s to close
+POLL = 2e-4  # s, shortest time between two polls of the published state
+LONGEST_POLL = 2e-3  # s, longest time between two polls
+POLL_SHARE = 0.05  # time between two polls as a share of the time waited so far
+# s, for the control process to end: braking and the release of a contact take up to 3.5 s, and the
+# driver of Universal Robots arms waits up to 3 s for the arm to come to rest, and 3 s to close
 QUIT_TIMEOUT = 12.0
 HANG_TIMEOUT = 1.0  # s, for a control process that hangs to end
 
@@ -66,25 +66,25 @@ class ControlClient:
         """
         sizes = Sizes.of(family)
         self.rate = 1 / plan.driver.capabilities.dt  # Hz
-        with signals_wait():  # also for multiprocessing's process that tracks shared memory
+        with signals_wait():  # this also starts multiprocessing's resource tracker
             self.shared = SharedState(sizes)
         self._last_action_seq = 0
         self._last_request_seq = 0
         self._words_said = np.zeros(len(Word), dtype=np.int64)
         self._word_timeout = TIMEOUT if lockstep else WORD_TIMEOUT
-        self._saying = threading.RLock()  # reentrant for signal handlers
-        self._requesting = threading.Lock()
+        self._word_lock = threading.RLock()  # reentrant for signal handlers
+        self._request_lock = threading.Lock()
         self._closed = False
         self.final_state: Record | None = None  # once closed
         parent = os.getpid()
         config = ControlConfig(family, plan.build, lockstep, self.shared.name, parent)
-        self.shared.promise(TIMEOUT)  # on behalf of the process, until it runs
+        self.shared.promise(TIMEOUT)  # on behalf of the control process, until it runs
         spawn = multiprocessing.get_context("spawn")
         self.process: SpawnProcess = spawn.Process(target=serve, args=(config,), daemon=True)
         with signals_wait():
             self.recorder = RecorderProcess(record_to, family, plan, self.shared.name, lockstep)
             self.process.start()
-        # multiprocessing waits at exit for its processes, also for one that hangs
+        # else multiprocessing would wait at exit for this process, even if it hangs
         atexit.register(self.close)
         try:
             self.wait_for(_is_connected, "connect")
@@ -111,7 +111,7 @@ class ControlClient:
             action: (a,) in [-1, 1].
             stamp: s, monotonic: of the observation that it answers.
             continues: whether it repeats an earlier decision (an action held for several periods).
-            distance: of that observation from its range, see ``range_distance``.
+            distance: of that observation from the middle of its range, see ``range_distance``.
         """
         self._last_action_seq += 1
         self.shared.action.write(
@@ -138,7 +138,7 @@ class ControlClient:
         self.wait_for(handled, word.name.lower(), self._word_timeout)
 
     def _post_word(self, word: Word) -> int:
-        with self._saying:
+        with self._word_lock:
             if self._closed and word is not Word.QUIT:
                 raise ArmError(f"the arm cannot {word.name.lower()}: it is disconnected")
             self._words_said[word] += 1
@@ -157,7 +157,7 @@ class ControlClient:
             ArmError: it was refused.
         """
         name = kind.name.lower().replace("_", " ")
-        with self._requesting:  # there is one slot: a request must be handled before the next
+        with self._request_lock:  # there is one slot: a request must be handled before the next
             self._last_request_seq += 1
             seq = self._last_request_seq
             self.shared.request.write(seq=seq, kind=int(kind), **values)
@@ -239,7 +239,7 @@ class ControlClient:
 
     def close(self) -> None:
         """Stop the arm and end all processes; may be called twice. Always returns."""
-        with self._saying:
+        with self._word_lock:
             if self._closed:
                 return
             self._closed = True

@@ -1,4 +1,4 @@
-"""Errors while an arm starts up: the policy's process reports them, without a traceback here."""
+"""Errors while an arm starts up: they are published, and the policy's process reports them."""
 
 import traceback
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from hw_interface.control.config import ControlConfig
 from hw_interface.control.shared_state import SharedState
 from hw_interface.devices import Devices
 
-EXPLAINED = (OSError, RuntimeError, ValueError, ImportError)  # errors whose message is sufficient
+EXPLAINED = (OSError, RuntimeError, ValueError, ImportError)  # errors whose message says enough
 
 
 def build_devices(config: ControlConfig, shared: SharedState) -> Devices:

@@ -56,20 +56,20 @@ class ArmController:
         self.applied_sum = np.zeros(len(family.action.spec))
         self.applied_ticks = 0  # how many ticks these are
         self._action: Array | None = None  # (1, a) in [-1, 1]
-        self._share = 1.0  # of the velocities that the action asks for
+        self._share = 1.0  # share of the action's velocities that is followed
         self._zero_velocity = np.zeros((1, len(arm.joints)))
         holds_weight = capabilities.holds_weight
         self._retreat = Retreat(family.limits, self.mover.kinematics, holds_weight)
         self.failure = ""  # of the driver
         self._driver_stopped = False
-        self.link_broken = False  # the driver raised, or its readings stood still
+        self.link_broken = False  # whether the driver raised, or its stamp stood still
 
     def start(self) -> None:
         """Connect and enable the arm, at rest where it is.
 
         Raises:
             OSError: there is no connection.
-            RuntimeError: the arm refuses, it is another one, or its readings do not agree.
+            RuntimeError: the arm refuses, is another arm, or its readings do not agree.
             BadArgumentError: the family needs a tracker, or has several objects.
             ArmError: the arm is outside its limits; its motors stay off.
         """
@@ -79,9 +79,9 @@ class ArmController:
         self.watchdog.mode = Mode.IDLE
 
     def _begin_where_the_arm_is(self) -> None:
-        """Enable; the gate starts at the target that the motors hold, else at the measurement.
+        """Enable; the gate starts at the motors' target if it is known, else at the measurement.
 
-        A soft arm sags below its target: starting at the measurement would lower it each time.
+        A soft arm sags below its target; from the measurement it would sag further every time.
         """
         self.state = enable_within_limits(self.driver, self.watchdog.config.frozen_readings)
         self.watchdog.measurements.begin_at(self.state)
@@ -145,7 +145,7 @@ class ArmController:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the setpoint stands still; after a fault or ``leave``, the driver was stopped."""
+        """Whether the setpoint is at rest; after a fault or ``leave``: the driver is stopped."""
         will_stop = self.watchdog.latched or self.watchdog.leaving
         return self._driver_stopped or (not will_stop and self.mover.is_standing)
 
@@ -158,7 +158,7 @@ class ArmController:
         self.mover.abort()
 
     def clear(self) -> None:
-        """Operator: leave a latched fault; an arm that is still letting go stops where it is."""
+        """Operator: leave a latched fault; an arm that still releases a contact stops there."""
         if self.watchdog.in_contact or self._retreat.has_begun:
             self.stop()
         self.watchdog.clear()
@@ -182,9 +182,10 @@ class ArmController:
         continues: bool = False,
         distance: float = 0.0,
     ) -> None:
-        """Take a newly posted action (a,), or drop it; see ``Watchdog.accept_action``.
+        """Take a newly posted action, or drop it.
 
-        ``distance`` is that of the observation it answers, see ``Watchdog.check_observation``.
+        ``distance`` is that of its observation, see ``Watchdog.check_observation``; for the other
+        arguments see ``Watchdog.accept_action``.
         """
         if not self.watchdog.accept_action(seq, stamp, action, taken, continues):
             self.verdict = int(Verdict.DROPPED)
@@ -197,7 +198,7 @@ class ArmController:
         """One period of the driver, at monotonic time ``now`` s."""
         watchdog = self.watchdog
         self.mover.end_stall(now, watchdog.config.stall)
-        if not (self._driver_stopped and self.link_broken):  # reconnected before the next episode
+        if not (self._driver_stopped and self.link_broken):  # the next ``begin_move`` reconnects
             self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self.mover.is_standing
@@ -259,7 +260,7 @@ class ArmController:
         try:
             call()
         except Exception as error:
-            self.link_broken |= not isinstance(error, RuntimeError)  # else refused by the arm
+            self.link_broken |= not isinstance(error, RuntimeError)  # RuntimeError: the arm refused
             self.failure = str(error)
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()

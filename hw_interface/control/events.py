@@ -8,7 +8,7 @@ class Mode(IntEnum):
     """The states; the policy's actions are followed in RUNNING only."""
 
     DISCONNECTED = 0
-    IDLE = 1  # standing, or moving to an episode's start
+    IDLE = 1  # at rest, or moving to an episode's start
     ARMED = 2  # driver enabled, at the start, waiting for the first action
     RUNNING = 3
     HOLD = 4  # braking or at rest; a fresh action resumes, unless an operator holds the arm
@@ -17,7 +17,7 @@ class Mode(IntEnum):
 
 
 class Event(IntEnum):
-    """What happened, its outcome, and the meaning of the number reported with it."""
+    """What happened; each comment gives the consequence and the number reported with the event."""
 
     ACTION_NOT_FINITE = 1  # NaN or infinity: dropped, hold; how many in a row
     OUT_OF_ORDER = 2  # action older than the last: dropped; its sequence number
@@ -51,7 +51,7 @@ class Event(IntEnum):
     BLOCKED = 40  # a move did not arrive, and the arm stands; after how long, s
 
 
-# Faults of contact: something blocks or moves the arm, so joints and setpoint are apart.
+# Faults of contact: something blocks or moves the arm, so the joints are away from their setpoint.
 CONTACT = (Event.NOT_TRACKING, Event.TORQUE_LIMIT, Event.FORCE_LIMIT, Event.ARM_ERROR)
 # Faults in which the readings themselves may be wrong.
 UNTRUSTED = (Event.MEASUREMENT_NOT_FINITE, Event.LINK_LOST, Event.DRIVER_FAILED)

@@ -10,11 +10,15 @@ from robots.errors import ArmError
 from robots.motion import check_measured
 from robots.signals import Array, JointState
 
-SAME_PLACE = 0.02  # rad between two readings that agree; ours: a soft servo may sag by that much
+SAME_PLACE = 0.02  # rad between two readings that agree; ours: a soft servo may sag this far
 
 
 def enable_within_limits(driver: Driver, tries: int) -> JointState:
-    """Switch the motors on, unless the arm is outside its limits; returns the reading after that.
+    """Switch the motors on, unless the arm is outside its limits; returns a reading after that.
+
+    Args:
+        driver: of the arm, connected.
+        tries: readings to wait for two that agree, see ``read_twice``.
 
     Raises:
         ArmError: the arm is outside its limits; the motors are unchanged.
@@ -30,7 +34,7 @@ def enable_within_limits(driver: Driver, tries: int) -> JointState:
 
 
 def read_twice(driver: Driver, tries: int) -> JointState:
-    """The second of two new readings that agree; a single one may be old or wrong.
+    """The second of two new readings that agree; a single reading may be old or wrong.
 
     Raises:
         RuntimeError: there are no two such readings within ``tries`` after the first.

@@ -1,4 +1,4 @@
-"""A move of one arm along waypoints, from rest to rest: followed, waited for, or given up."""
+"""A move of one arm along waypoints, from rest to rest; it replans if the arm cannot follow."""
 
 import numpy as np
 
@@ -12,39 +12,39 @@ from robots.motion import Move, explain_block
 from robots.safety import SafetyGate
 from robots.signals import Array, Setpoint
 
-PROGRESS = 0.01  # rad by which the setpoint must get on; ours
-PATIENCE = 1.0  # s within which it must get on by PROGRESS; ours
-LONGEST = 3.0  # times the planned duration that a move may take; ours
+PROGRESS = 0.01  # rad that the setpoint must move within PATIENCE; ours
+PATIENCE = 1.0  # s without that progress, after which the move counts as blocked; ours
+LONGEST = 3.0  # longest duration of a move, as a multiple of the planned one; ours
 PARKED = 0.05  # rad from the rest pose; ours
-AT_REST = 1e-6  # rad/s, below which a setpoint counts as standing
+AT_REST = 1e-6  # rad/s, below which a setpoint counts as at rest
 
 
 class GuidedMove:
     """The velocities of one move for the gate, tick by tick.
 
-    If the setpoint cannot follow, because the gate limits it or the loop has stalled, it brakes and
-    the rest of the path is planned again. The arm therefore stays on the path.
+    If the setpoint cannot follow the plan, because the gate limits it or the loop has stalled, it
+    brakes and the rest of the path is planned again. The arm therefore stays on the path.
     """
 
     def __init__(self, clearance: Clearance, path: Array) -> None:
         """Prepare to move along ``path``, (k, j) waypoints or (j,) a goal.
 
         Args:
-            clearance: of the arm, to name what blocks it; computed in advance, because that takes
-                many ticks.
-            path: rad.
+            clearance: of the arm, to name what blocks it; built once in advance, because building
+                it takes longer than a tick.
+            path: (k, j) or (j,) rad.
 
         Raises:
             BadArgumentError: a waypoint is outside the position limits.
         """
-        self.arrived = False  # at the goal, and at rest
-        self.blocked = ""  # why it does not arrive
+        self.arrived = False  # whether the setpoint is at the goal, and at rest
+        self.blocked = ""  # why the move is blocked; empty while it is not
         self._clearance = clearance
         self._limits = clearance.kinematics.arm.move_limits
         self._path = path
         self._move: Move | None = None
         self._at_goal = False
-        self._braking = False  # until the rest of the path can be planned again
+        self._braking = False  # whether it comes to rest before the rest of the path is replanned
         self._plan_time = 0.0  # s since the present plan began
         self._time = 0.0  # s since the move began
         self._longest = 0.0  # s that the move may take
@@ -54,12 +54,12 @@ class GuidedMove:
 
     @property
     def time(self) -> float:
-        """How long it has taken, s."""
+        """Time since the move began, s."""
         return self._time
 
     @property
     def has_begun(self) -> bool:
-        """Whether the arm stood, and the move could begin."""
+        """Whether the move has begun; it begins once the setpoint is at rest."""
         return self._move is not None
 
     @property
@@ -116,7 +116,7 @@ class GuidedMove:
 
 
 def is_standing(setpoint: Setpoint) -> bool:
-    """Whether a setpoint (1, j) stands still."""
+    """Whether a setpoint (1, j) is at rest."""
     return bool(np.abs(setpoint.dq).max() < AT_REST)
 
 
@@ -142,11 +142,11 @@ class Mover:
         self._last_tick = np.inf  # s, when the newest tick was
 
     def end_stall(self, now: float, longest: float) -> None:
-        """After a pause of the loop: the arm stands at the last command, and so does the gate.
+        """After a stall of the loop, set the gate to rest: the arm stopped at the last command.
 
         Args:
             now: s, of this tick.
-            longest: s; a shorter time without a tick, or one of up to three ticks, is no pause.
+            longest: s between two ticks without a stall; up to three periods are never a stall.
         """
         elapsed = now - self._last_tick
         self._last_tick = now
@@ -155,7 +155,7 @@ class Mover:
 
     @property
     def is_standing(self) -> bool:
-        """Whether the setpoint stands still."""
+        """Whether the setpoint is at rest."""
         return is_standing(self.gate.setpoint)
 
     @property
@@ -164,7 +164,7 @@ class Mover:
         return self._move is not None
 
     def is_parked(self, measured: Array) -> bool:
-        """Whether the arm stands in its rest pose, where its torque may be switched off.
+        """Whether the arm is at rest in its rest pose, where its torque may be switched off.
 
         Args:
             measured: (j,) rad; a soft arm sags below the setpoint.
@@ -176,7 +176,7 @@ class Mover:
         return is_standing(setpoint) and distance < PARKED and sag < REACHED
 
     def begin(self, path: Array) -> None:
-        """Begin a move along ``path``, see ``GuidedMove``, once the setpoint stands."""
+        """Begin a move along ``path``, see ``GuidedMove``, once the setpoint is at rest."""
         self._move = GuidedMove(self._clearance, path)
         self.arrived = False
         self.failure = ""
@@ -186,7 +186,7 @@ class Mover:
         self._move = None
 
     def velocity(self) -> Array:
-        """Joint velocities (1, j) of the move; it ends on arrival or where it is blocked."""
+        """Joint velocities (1, j) rad/s of the move, which ends on arrival or if it is blocked."""
         setpoint = self.gate.setpoint
         standstill = np.zeros_like(setpoint.q)
         move = self._move

@@ -13,9 +13,9 @@ from robots.world import Family
 POSE = 7  # numbers of an object's pose: position (3) m, quaternion (4) w x y z
 OBJECT_STATE = POSE + 6  # pose, then linear (3) m/s and angular velocity (3) rad/s
 WRENCH = 6  # numbers of a wrench: force (3) N, torque (3) N·m
-EVENTS = 256  # newest events kept
-LATENESS = 60_000  # ticks whose lateness is kept: the newest two minutes at 500 Hz
-RING = 4096  # ticks kept for the recorder: the newest eight seconds at 500 Hz
+EVENTS = 256  # number of newest events kept
+LATENESS = 60_000  # ticks whose lateness is kept: two minutes at 500 Hz
+RING = 4096  # ticks kept for the recorder: eight seconds at 500 Hz
 EXIT_REASON = 400  # bytes of text
 
 Record = NDArray[Any]  # one structured record of shape ()
@@ -74,7 +74,7 @@ def memory_layout(sizes: Sizes) -> np.dtype[Any]:
 
 
 def _request(sizes: Sizes) -> list[Column]:
-    """The columns of a request; those after its kind are for BEGIN_EPISODE and MOVE."""
+    """The fields of a request; those after ``kind`` are for BEGIN_EPISODE and MOVE."""
     joints = (sizes.joints,)
     return [
         ("seq", "i8"),  # counted from 1

@@ -1,4 +1,4 @@
-"""Checks of an arm's measurements, one reading after another; the watchdog decides what follows."""
+"""Checks of an arm's measurements, reading by reading; the watchdog decides on the reaction."""
 
 from dataclasses import dataclass, replace
 
@@ -15,18 +15,19 @@ class MeasurementConfig:
     """When a reading is rejected, and when it is a fault; the numbers are our own choice."""
 
     frozen_readings: int = 3  # readings in a row whose stamp did not advance
-    jump: float = 0.1  # rad, beyond what a joint can move between two readings
-    wild_readings: int = 3  # so many in a row that agree are accepted; so many in all are reported
+    jump: float = 0.1  # rad, tolerance on top of what a joint can move between two readings
+    # implausible readings in a row that agree and are then accepted; in all, that are then reported
+    wild_readings: int = 3
     tracking_error: float = 0.15  # rad between setpoint and joint
     tracking_ticks: int = 5  # in a row
-    # s for which every reading of a torque or force is above the limit: longer than an impact. A
-    # strike of slide lasts 0.03 s, its force a third of that
+    # s for which all readings of a torque or force are above the limit: longer than an impact. A
+    # strike in the family slide lasts 0.03 s, its force a third of that
     overload: float = 0.04
-    # share of a torque or force limit above which an arm at rest presses against something: the
-    # weight of our arms takes 0.6 of a torque at most, in any pose
+    # share of a torque or force limit above which an arm at rest presses against something: their
+    # own weight takes at most 0.6 of our arms' torque limits, in any pose
     pressing: float = 0.8
     position_margin: float = 0.05  # rad beyond a limit: an arm under load sags by less
-    speed_margin: float = 1.5  # times the limit: a joint that catches up may exceed its limit
+    speed_margin: float = 1.5  # multiple of the limit: a joint that catches up may exceed it
     limit_ticks: int = 5  # in a row beyond a margin
     # s without torque from a joint that has measured it, or without a promised wrench
     torque_timeout: float = 1.0
@@ -53,14 +54,14 @@ class Measurements:
             limits: of the arm.
             config: what is tolerated.
             capabilities: the arm's rate, and what it measures.
-            tool_joints: how many joints move the tool; None: all. The fingers of a gripper come
-                after them. Their motion is not judged, because what they hold may move them.
+            tool_joints: how many joints move the tool; None: all. A gripper's fingers come after
+                them; their motion is not checked, because an object in the grasp may move them.
         """
         self.limits = limits
-        self._judged = slice(tool_joints)
+        self._checked = slice(tool_joints)
         self.config = config
         ticks = round(config.overload / capabilities.dt)
-        self.overload_ticks = max(1, ticks)  # in a row that are a fault
+        self.overload_ticks = max(1, ticks)  # ticks of overload in a row that are a fault
         joints = len(limits.dq)
         self.tracking_error = 0.0  # rad, the largest of the newest reading
         self.load = np.zeros(joints)  # torque as a share of its limit
@@ -76,8 +77,8 @@ class Measurements:
         self.reset()
 
     def reset(self) -> None:
-        """Count faults from zero."""
-        self.frozen_readings = 0  # in a row, as are all of these
+        """Reset all counters."""
+        self.frozen_readings = 0  # these counters are of readings in a row
         self.tracking_ticks = 0
         self.torque_ticks = 0
         self.force_ticks = 0
@@ -108,7 +109,7 @@ class Measurements:
 
     @property
     def presses(self) -> bool:
-        """Whether the arm has carried more than its weight for longer than an impact lasts."""
+        """Whether a load above that of the arm's weight has lasted longer than an impact."""
         return self.pressing_ticks >= self.overload_ticks
 
     def take(self, state: JointState, setpoint: Array | None) -> None:
@@ -121,7 +122,7 @@ class Measurements:
         self._check_tracking(state.q, setpoint)
         self._check_position(state.q, setpoint)
         speeds = np.abs(state.dq) / self.limits.dq
-        self.speed = float(speeds[self._judged].max())
+        self.speed = float(speeds[self._checked].max())
         too_fast = commanded and self.speed > self.config.speed_margin
         self.speed_ticks = _count(self.speed_ticks, too_fast)
         self._check_loads(state, commanded)
@@ -143,7 +144,7 @@ class Measurements:
             self.believed = replace(last, condition=state.condition)
 
     def begin_at(self, state: JointState) -> None:
-        """Take a reading as true: the arm is enabled there."""
+        """Accept a reading without checks: the arm is enabled there."""
         self.jumped = False
         self._believe(state)
 
@@ -153,36 +154,36 @@ class Measurements:
         self._wild_in_row = 0
 
     def _is_near(self, state: JointState, last: JointState) -> bool:
-        """Whether the joints can have come from one reading to the other."""
+        """Whether the joints can have moved from one reading to the other."""
         elapsed = max(0.0, state.stamp - last.stamp)  # s
         fastest = self.config.speed_margin * self.limits.dq
         reach = self.config.jump + fastest * elapsed  # rad
         is_near = np.abs(state.q - last.q) <= reach
-        return bool(is_near[self._judged].all())
+        return bool(is_near[self._checked].all())
 
     def _is_slow(self, state: JointState) -> bool:
-        """Whether the joints can move as fast as is measured."""
+        """Whether the measured joint velocities are plausible."""
         fastest = self.config.speed_margin * self.limits.dq
         is_slow = np.abs(state.dq) <= fastest
-        return bool(is_slow[self._judged].all())
+        return bool(is_slow[self._checked].all())
 
     def _check_tracking(self, q: Array, setpoint: Array | None) -> None:
         """Count ticks far from the setpoint."""
         self.tracking_error = 0.0
         if setpoint is not None:
             error = np.abs(q - setpoint)
-            self.tracking_error = float(error[self._judged].max())
+            self.tracking_error = float(error[self._checked].max())
         far = self.tracking_error > self.config.tracking_error
         self.tracking_ticks = _count(self.tracking_ticks, far)
 
     def _check_position(self, q: Array, setpoint: Array | None) -> None:
-        """Count ticks beyond a position limit; a joint on its way in is bounded by its setpoint."""
+        """Count ticks beyond a position limit, or beyond a setpoint that is itself outside it."""
         self.excess = 0.0
         if setpoint is not None:
             low = np.minimum(self.limits.q_low, setpoint)
             high = np.maximum(self.limits.q_high, setpoint)
             beyond = np.maximum(low - q, q - high)
-            self.excess = float(beyond[self._judged].max())
+            self.excess = float(beyond[self._checked].max())
         outside = self.excess > self.config.position_margin
         self.position_ticks = _count(self.position_ticks, outside)
 

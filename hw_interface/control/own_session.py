@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-# a request to end, a closed terminal, and Ctrl-backslash
+# ``kill``, a closed terminal, and Ctrl-\
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 STOP = signal.SIGUSR1
 IGNORED = (signal.SIGINT, signal.SIGUSR2)
@@ -20,7 +20,7 @@ class Signaled:
     """The requests that a process has received as signals."""
 
     def __init__(self) -> None:
-        """No request yet."""
+        """No request was received yet."""
         self.end = threading.Event()
         self.stop = threading.Event()  # by the operator, see ``operator_keys``
 
@@ -40,7 +40,7 @@ def signals_wait() -> Iterator[None]:
 
 
 def enter_own_session(signaled: Signaled) -> None:
-    """Leave the terminal's session, and record the signals that would end the process at once.
+    """Leave the terminal's session, and note signals instead of ending at once.
 
     The policy's process handles keys in the terminal and the closing of the terminal, and then ends
     this process in order. SIGINT is ignored.
@@ -60,7 +60,7 @@ def enter_own_session(signaled: Signaled) -> None:
 
 
 def end_process(process: SpawnProcess, patience: float) -> None:
-    """Wait ``patience`` s for a process to end by itself; then terminate it; then kill it."""
+    """Wait ``patience`` s for a process to end; otherwise terminate it, and at last kill it."""
     try:
         process.join(patience)
     finally:

@@ -17,10 +17,10 @@ MCL_FUTURE = 2
 
 
 class Pacer:
-    """Wakes once per tick. Missed ticks are counted and not caught up in a burst."""
+    """Wakes once per tick. Missed ticks are counted and skipped, not run in a burst."""
 
     def __init__(self, dt: float, lateness: NDArray[np.float32]) -> None:
-        """``dt`` s is the tick; ``lateness`` (LATENESS,) s is filled as a ring, tick by tick."""
+        """``dt`` is the period, s; ``lateness`` (LATENESS,) s is a ring, filled tick by tick."""
         self.dt = dt
         self.missed_ticks = 0
         self.max_lateness = 0.0  # s
@@ -29,7 +29,7 @@ class Pacer:
         self.restart()
 
     def restart(self) -> None:
-        """Let the next tick be due one period from now."""
+        """Make the next tick due one period from now."""
         self._due = time.monotonic()
 
     def wait(self, tick: int) -> float:

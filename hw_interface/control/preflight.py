@@ -1,4 +1,4 @@
-"""Checks before an arm moves, and again before it is armed: an arm that is not ready is refused."""
+"""Checks before an arm moves, and again before it is armed; any failed check refuses it."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from robots.signals import Array, Condition, JointState, Mask
 
 
 def preflight(arm: ArmSpec, state: JointState, setpoint: Array, found: Measurements) -> str:
-    """Name each check that fails, and its first joint; empty where the arm is ready.
+    """The checks that fail, each with its first joint; empty if the arm is ready.
 
     Args:
         arm: the arm.

@@ -1,4 +1,4 @@
-"""Find the joints of an arm at rest that press against something, and release their contact."""
+"""Find joints of an arm at rest that press against something, and release the contact."""
 
 import numpy as np
 
@@ -6,17 +6,18 @@ from robots.arm import Limits
 from robots.kinematics import Kinematics
 from robots.signals import Array, JointState, Mask
 
-STANDS = 0.02  # rad/s, below which a measured joint stands; a Dynamixel servo's own unit is 0.024
-ROUNDING = 1e-6  # share of a torque limit: an upright axis carries no weight except for rounding
-# A joint only sags if its torque exceeds that of its weight by at most this much; ours: gears take
-# some of a servo's current, and the limit's share covers the current's resolution.
+STANDS = 0.02  # rad/s, below which a joint is at rest; a Dynamixel servo's resolution is 0.024
+ROUNDING = 1e-6  # share of a torque limit: smaller gravity torques, as of a vertical axis, are 0
+# A joint only sags if its torque is at most WEIGHT_MARGIN times that of its weight plus
+# TORQUE_MARGIN times its limit; ours: friction in the gears takes some of a servo's current, and
+# the limit's share covers the resolution of the current.
 WEIGHT_MARGIN = 1.25
 TORQUE_MARGIN = 0.05
-FAR = 0.01  # rad from its setpoint, from which a joint is tested; ours: a tool's 5 mm
+FAR = 0.01  # rad from its setpoint beyond which a joint is tested; ours: about 5 mm at the tool
 STEP = 0.01  # rad from the setpoint to its next goal: 0.1 rad/s at the retreat's gain
-FOLLOWED = 0.005  # rad; ours: 3 units of a Dynamixel servo
-# rad; the setpoint of a joint that only its servo supports moves by less than this before the joint
-# follows; ours: twice ``FOLLOWED``, and twice the lag of a soft servo
+FOLLOWED = 0.005  # rad by which a joint must move to have followed; ours: 3 ticks of a Dynamixel
+# rad; a joint that carries a load follows before its setpoint has moved this far; ours: twice
+# ``FOLLOWED``, and twice the lag of a soft servo
 SUPPORTED = 0.02
 
 
@@ -42,7 +43,7 @@ class PressingJoints:
         state: JointState,
         holds_weight: bool = False,
     ) -> None:
-        """Judge the joints.
+        """Decide which joints are tested.
 
         Args:
             limits: of the arm.

@@ -1,7 +1,7 @@
 """The control process: it paces the controller, handles requests and publishes the state.
 
-In real time it sleeps until absolute times, under SCHED_FIFO where that is permitted. In lockstep
-it runs one control period as soon as an action is posted. Nothing else differs between the two.
+In real time it sleeps until absolute times, under SCHED_FIFO if that is permitted. In lockstep it
+runs the ticks of an action as soon as the action is posted. Nothing else differs between the two.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ LOCKSTEP_POLL = 2e-5  # s between two polls for an action in lockstep
 HEARTBEAT = 0.1  # s; in real time the loop must run again within it
 BLOCKING = 20.0  # s that the driver may take to connect, enable or disconnect
 MAX_SEQ = 2**40  # actions; more than an arm executes in a thousand years
-MAX_FAILURES = 3  # errors in Pliant's own code, after which the driver is stopped at once
+MAX_FAILURES = 3  # errors in Pliant's own code; with one more the driver is stopped at once
 
 
 class ControlLoop:
@@ -66,7 +66,7 @@ class ControlLoop:
         return self.lockstep_time if self.config.lockstep else time.monotonic()
 
     def run(self) -> None:
-        """Run until a request to quit or the end of the policy's process, then until at rest."""
+        """Run until a request to quit, or the policy's process ends; then come to rest."""
         try:
             self.shared.promise(BLOCKING)
             self.start()
@@ -114,7 +114,7 @@ class ControlLoop:
             self.check_end()
             self.handle_words()
             self.handle_request()
-            self.shared.promise(self.patience)  # these may have waited for the driver
+            self.shared.promise(self.patience)  # the request may have waited for the driver
             for _ in range(self.shared.newly_unreadable):
                 self.report(Event.BAD_RECORD, 0)
             if self.config.lockstep and not self.has_work():
@@ -273,7 +273,7 @@ class ControlLoop:
         self.publish()
 
     def try_request(self, kind: Request, posted: Record) -> None:
-        """Begin a move or switch the motors off, or publish why that was refused."""
+        """Begin a move or switch the motors off; publish the reason if that is refused."""
         self.pending_start = None
         self.shared.promise(BLOCKING)  # the driver may have to connect or to enable again
         try:

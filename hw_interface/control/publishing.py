@@ -19,7 +19,7 @@ class Progress:
     ticks: int = 0
     events: int = 0
     active_action_seq: int = 0  # the newest action in order
-    ticks_done: int = 0  # ticks_per_action for each earlier action, and those of the active one
+    ticks_done: int = 0  # ticks of all actions, ticks_per_action for each before the active one
     last_request_seq: int = 0
     rejected_seq: int = 0  # the newest request that was refused
     move_seq: int = 0  # the newest request whose move has begun
@@ -40,7 +40,7 @@ class Progress:
             self.ticks_done = (seq - 1) * self.ticks_per_action
 
     def count_tick(self) -> None:
-        """Count one tick; count it for the active action too, if that has ticks left."""
+        """Count a tick, also for the active action if that has ticks left."""
         self.ticks += 1
         if self.action_unfinished:
             self.ticks_done += 1

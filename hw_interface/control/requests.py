@@ -16,12 +16,12 @@ class Request(IntEnum):
 
     BEGIN_EPISODE = 1  # move to the start, have the object placed, arm
     END_EPISODE = 2  # brake, and follow no action
-    MOVE = 3  # move along waypoints, and stand
+    MOVE = 3  # move along waypoints, to rest
     TORQUE_OFF = 4  # switch the motors off, in the rest pose
 
 
 def unname_object(start: Start) -> Start:
-    """The start with its only object as ``object_pos``, even if it is named in ``objects``."""
+    """The start with its only object in ``object_pos``, even if ``objects`` named it."""
     poses = list((start.objects or {}).values())
     if not poses:
         return start
@@ -29,7 +29,7 @@ def unname_object(start: Start) -> Start:
 
 
 def object_pose(start: Start) -> Array:
-    """Position and quaternion (7,) of a start's object, to request it; NaN without an object."""
+    """Position and quaternion (7,) of a start's object for a request; NaN without an object."""
     if start.object_pos is None:
         return np.full(POSE, np.nan)
     quat = np.array([1.0, 0, 0, 0]) if start.object_quat is None else start.object_quat[0]

@@ -1,9 +1,9 @@
 """Lock-free exchange between the control process, the policy and the recorder: shared memory.
 
-Each record has one writer. A sequence number before it is odd while it is being written (a
-seqlock), so a reader never takes a mixture of two records and the control process never waits.
-A checksum over the record and its number detects inconsistent records: processors other than x86
-may reorder the writes, and bytes may be overwritten by accident.
+Each record has one writer. Its sequence number is odd while it is being written (a seqlock), so a
+reader never takes a mixture of two records, and the control process never waits. A checksum over
+the record and its sequence number detects inconsistent records: processors other than x86 may
+reorder the writes, and bytes may be overwritten by accident.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from robots.signals import Array
 
 WRITE_TIMEOUT = 0.005  # s, after which a write in progress counts as abandoned
 WRITE_POLL = 1e-4  # s between two attempts to read
-FOLDER = "/dev/shm"  # where Linux keeps shared memory
-MOST_ROWS = 2**40  # more than are ever pushed
-UNREADABLE = 0.1  # s until a record that cannot be read counts as damaged
+FOLDER = "/dev/shm"  # Linux keeps shared memory here
+MAX_ROWS = 2**40  # more rows than are ever pushed
+UNREADABLE = 0.1  # s, after which a record that cannot be read counts as damaged
 
 
 class Slot:
@@ -53,7 +53,7 @@ class Slot:
         """
         for name, value in values.items():
             self._fields[name][...] = value
-        # counted here, not read from the memory, where the number may have been overwritten
+        # counted in this process: the sequence number in the memory may have been overwritten
         self._writes += 1
         written = 2 * self._writes
         self._sequence[...] = written - 1
@@ -90,7 +90,7 @@ class Slot:
         return True
 
     def _try_update(self) -> bool:
-        """Copy the record; False where it is being written or is damaged."""
+        """Copy the record; False if it is being written or is damaged."""
         before = int(self._sequence)
         checksum = int(self._checksum)
         copy = self._record.copy()
@@ -111,12 +111,12 @@ def _checksum(record: Record, sequence: int) -> int:
 
 
 def _check_room(size: int) -> None:
-    """Refuse to begin without enough shared memory: the kernel would kill a process writing to it.
+    """Refuse to start without enough shared memory: a process writing to it would be killed.
 
     Raises:
         OSError: there are fewer than ``size`` bytes.
     """
-    with contextlib.suppress(FileNotFoundError):  # another system keeps it elsewhere
+    with contextlib.suppress(FileNotFoundError):  # not Linux
         if shutil.disk_usage(FOLDER).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), FOLDER)
 
@@ -178,18 +178,18 @@ class SharedState:
             The rows (k, columns), the new tail, and how many rows were overwritten unread.
         """
         head = int(self._head)
-        if not 0 <= head - tail < MOST_ROWS:  # damaged, until the next row is pushed
+        if not 0 <= head - tail < MAX_ROWS:  # the head is damaged; the next push repairs it
             return self._ring[:0], tail, 0
-        # of RING rows the oldest may be the one that is being overwritten now
+        # the oldest of the RING rows may be the one that is being overwritten now
         first = max(tail, head - RING + 1)
         rows = self._ring[np.arange(first, head) % RING]
         oldest_intact = int(self._head) - RING + 1
-        overwritten = max(0, oldest_intact - first)  # while they were copied
+        overwritten = max(0, oldest_intact - first)  # while the rows were copied
         lost = first - tail + min(overwritten, len(rows))
         return rows[overwritten:], head, lost
 
     def promise(self, seconds: float) -> None:
-        """Called by the control process: it will run, and promise again, within this time."""
+        """Called by the control process: it will run and call this again within so many seconds."""
         self._alive_until[...] = time.monotonic() + seconds
 
     @property

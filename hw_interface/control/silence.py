@@ -1,4 +1,4 @@
-"""Detects measurements that an arm has made before, or has declared, and that are now missing."""
+"""Detects measurements that are missing now, though the arm made them before or declares them."""
 
 import numpy as np
 
@@ -12,22 +12,22 @@ class Silence:
     """
 
     def __init__(self, promised: Mask, timeout: float) -> None:
-        """Begin without a measurement.
+        """No measurement was made yet.
 
         Args:
-            promised: (k,) declared measurements, which count from the first reading on.
+            promised: (k,) measurements that the arm declares; they count from the first reading on.
             timeout: s, after which a loss is reported.
         """
         self._promised = promised
         self._timeout = timeout
-        self._stamps: Array = np.full(promised.shape, np.nan)  # s, when each was made last
-        self._told = False
+        self._stamps: Array = np.full(promised.shape, np.nan)  # s, of the last one of each
+        self._was_reported = False  # whether the present loss was
 
     def newly_lost_for(self, measured: Mask, stamp: float) -> float:
-        """For how long a measurement has been missing, s; 0 if none is, or if it was reported.
+        """For how long a measurement has been missing, s; 0 if none is, or if that was reported.
 
         Args:
-            measured: (k,) whether each is present in the reading.
+            measured: (k,) whether each measurement is in the reading.
             stamp: of the reading, s.
         """
         begins = self._promised & np.isnan(self._stamps)
@@ -35,8 +35,8 @@ class Silence:
         self._stamps = np.minimum(stamps, stamp)  # the arm's clock may restart
         silent = stamp - self._stamps  # NaN where there was no measurement yet
         late = silent > self._timeout
-        was_told = self._told
-        self._told = bool(late.any())
-        if was_told or not late.any():
+        was_reported = self._was_reported
+        self._was_reported = bool(late.any())
+        if was_reported or not late.any():
             return 0.0
         return float(silent[late].max())

@@ -18,15 +18,15 @@ from robots.signals import Array, Condition, JointState, Verdict
 class WatchdogConfig(MeasurementConfig):
     """When a disturbance becomes a fault."""
 
-    max_bad_actions: int = 3  # not finite, in a row; common practice: three are no accident
-    silent_deadlines: float = 4.0  # deadlines without an action until a hold becomes a fault
+    max_bad_actions: int = 3  # actions in a row that are not finite; three are common practice
+    silent_deadlines: float = 4.0  # deadlines without an action, after which a hold is a fault
     object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a 30 Hz camera
     overrun: float = 0.1  # s that the control loop may be late
-    # half ranges from the middle of an observation's range; random actions in simulation stay
-    # within 3 in every family (tests/contracts/test_families.py), degrees for radians are at 57
-    unusual: float = 3.0  # slower beyond it
-    far: float = 10.0  # stops beyond it
-    stall: float = 0.02  # s without a tick; ours: by then a servo stands at its last command
+    # Distances of an observation from the middle of its range, in half ranges; random actions in
+    # simulation stay within 3 (tests/contracts/test_families.py), degrees for radians are at 57.
+    unusual: float = 3.0  # the arm is slowed down beyond it
+    far: float = 10.0  # the arm stops beyond it
+    stall: float = 0.02  # s without a tick; ours: by then a servo has reached its last command
 
 
 class Watchdog:
@@ -35,20 +35,20 @@ class Watchdog:
     def __init__(
         self, limits: Limits, config: WatchdogConfig, report: Report, measurements: Measurements
     ) -> None:
-        """``report`` is called once for every event; ``measurements`` check the readings."""
+        """``report`` is called once for every event; ``measurements`` checks the readings."""
         self.limits = limits
         self.config = config
         self.mode = Mode.DISCONNECTED
         self._report = report
         self._mode_after_release: Mode | None = None  # set while an operator holds the arm
         self._last_action_stamp = 0.0  # s, of the observation that the newest action answers
-        self._heard = 0.0  # s, arrival time of the newest action
+        self._last_arrival = 0.0  # s, arrival time of the newest action
         self._last_action_seq = 0
-        self._object_stamp = -np.inf  # s, the tracker's clock
-        self._object_arrival = 0.0  # s, our clock, when the newest pose arrived
+        self._object_stamp = -np.inf  # s, of the newest pose, on the tracker's clock
+        self._object_arrival = 0.0  # s, arrival time of the newest pose, on our clock
         self.cause: Event | None = None  # of the newest fault or external stop
         self._bad_actions = 0
-        self._unusual = False  # whether the newest observation was
+        self._unusual = False  # whether the newest observation was unusual
         self.leaving = False  # whether the arm is coming to rest because the process ends
         self.measurements = measurements
 
@@ -73,16 +73,13 @@ class Watchdog:
 
     @property
     def in_contact(self) -> bool:
-        """Whether the present fault is one of contact, after which the arm has to let go.
-
-        False if a measured position has jumped: the arm would follow a wrong reading.
-        """
+        """Whether the fault is a contact to release, with readings that have not jumped."""
         contact = self.mode is Mode.FAULT and self.cause in CONTACT
         return contact and not self.measurements.jumped
 
     @property
     def may_release_contact(self) -> bool:
-        """Whether the arm is coming to rest, with readings that may set where a joint is held."""
+        """Whether the arm is coming to rest, with readings that its setpoint may move back to."""
         in_fault = self.mode is Mode.FAULT
         comes_to_rest = in_fault or (self.leaving and not self.latched)
         in_doubt = self.measurements.jumped or (in_fault and self.cause in UNTRUSTED)
@@ -96,10 +93,10 @@ class Watchdog:
         return int(Verdict.HELD) if self.mode is Mode.HOLD else 0
 
     def arm(self, now: float) -> None:
-        """IDLE -> ARMED: follow actions from now on; earlier ones do not count."""
+        """IDLE -> ARMED: follow actions from now on, not earlier ones."""
         self.mode = Mode.ARMED
         self._last_action_stamp = now
-        self._heard = now
+        self._last_arrival = now
         self._reset_counters()
 
     def accept_action(
@@ -110,10 +107,14 @@ class Watchdog:
         taken: float | None = None,
         continues: bool = False,
     ) -> bool:
-        """Check an action (a,); returns whether it is to be followed.
+        """Check an action; returns whether it is to be followed.
 
-        ``stamp`` s is the time of the observation that it answers, ``taken`` s its arrival time
-        (None: its stamp). One that ``continues`` an earlier decision is followed in RUNNING only.
+        Args:
+            seq: its sequence number.
+            stamp: s, of the observation that it answers.
+            action: (a,)
+            taken: s, its arrival time; None: its stamp.
+            continues: whether it repeats an earlier decision; it is then followed in RUNNING only.
         """
         taken = stamp if taken is None else taken
         if seq <= self._last_action_seq:
@@ -121,7 +122,7 @@ class Watchdog:
             return False
         self._last_action_seq = seq
         self._last_action_stamp = taken if stamp > taken else stamp
-        self._heard = taken
+        self._last_arrival = taken
         if not np.isfinite(action).all():
             self._count_bad_action()
             return False
@@ -141,7 +142,7 @@ class Watchdog:
             distance: in half ranges, see ``range_distance``.
 
         Returns:
-            The share of the resulting action to follow; it falls with the distance.
+            The share of the action's velocities to follow; it falls with the distance.
         """
         unusual = not distance <= self.config.unusual
         if not distance <= self.config.far:
@@ -165,11 +166,11 @@ class Watchdog:
         """Hold if the observation is old, fault after a long silence; not in an operator's hold."""
         if self.mode not in (Mode.RUNNING, Mode.HOLD) or self.operator_hold:
             return
-        # a stamp in the future would never become old: it counts as now
+        # a stamp in the future, which would never become old, counts as now
         self._last_action_stamp = min(self._last_action_stamp, now)
-        self._heard = min(self._heard, now)
+        self._last_arrival = min(self._last_arrival, now)
         age = now - self._last_action_stamp
-        silence = now - self._heard
+        silence = now - self._last_arrival
         if np.isnan(age) or silence > self.config.silent_deadlines * self.limits.deadline:
             self.fault(Event.SILENT, silence)
         elif age > self.limits.deadline and self.mode is Mode.RUNNING:
@@ -181,7 +182,7 @@ class Watchdog:
 
         Args:
             state: the driver's newest reading.
-            setpoint: (j,) rad; None while the driver is stopped, when the arm need not be ready.
+            setpoint: (j,) rad; None while the driver is stopped and the arm need not be ready.
         """
         if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
             self.fault(Event.MEASUREMENT_NOT_FINITE)
@@ -208,7 +209,7 @@ class Watchdog:
             self.fault(Event.SPEED_LIMIT, found.speed)
 
     def _report_measurements(self, state: JointState) -> None:
-        """Report problems with the measurements that are no fault."""
+        """Report problems with the measurements that are not faults."""
         wild = self.measurements.wild_to_report()
         if wild:
             self._report(Event.WILD_READINGS, wild)
@@ -270,7 +271,7 @@ class Watchdog:
             self.mode = self._mode_after_release
             self._mode_after_release = None
             self._last_action_stamp = now
-            self._heard = now
+            self._last_arrival = now
             self._report(Event.RELEASED, 0.0)
 
     def end_episode(self) -> None:

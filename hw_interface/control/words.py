@@ -1,7 +1,7 @@
-"""Words: requests that are never lost, from the operator and to end the control process.
+"""Words: requests that are never lost, from the operator or to end the control process.
 
-Each word has a counter of its own in the shared memory. Sending a word increments its counter.
-Nothing else writes to it, so no other request can overwrite a word.
+Each word has its own counter in the shared memory, and sending the word increments it. Nothing else
+writes to the counter, so no other request can overwrite a word.
 """
 
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""Calls of a vendor's client that may never return."""
+"""Calls into a vendor's client that may never return, made in threads with a bounded wait."""
 
 import contextlib
 import os
@@ -6,16 +6,21 @@ import queue
 import threading
 from collections.abc import Callable
 
-# of SCHED_FIFO, for a client's threads; below the control loop's 50: those of ur_rtde wake every
-# 0.1 ms and sometimes wait without sleeping, and would keep the loop from its ticks
+# SCHED_FIFO priority of a client's threads, below the control loop's 50: threads of ur_rtde wake
+# every 0.1 ms and sometimes spin, so that at the loop's priority they would delay its ticks
 PRIORITY = 45
 
 
 class Bounded:
-    """A call in a thread of its own that is not waited for longer than is asked."""
+    """One call in a thread of its own; ``wait`` waits for it no longer than a given time."""
 
     def __init__(self, call: Callable[[], object], what: str) -> None:
-        """Begin the call; ``what`` the arm is to do is for messages."""
+        """Start the call.
+
+        Args:
+            call: what to run.
+            what: what the controller is asked to do, as a verb for the message of a timeout.
+        """
         self._call = call
         self._what = what
         self._error: Exception | None = None
@@ -23,7 +28,7 @@ class Bounded:
         self._thread.start()
 
     def _run(self) -> None:
-        if os.sched_getscheduler(0) == os.SCHED_FIFO:  # as the control loop that began this call
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:  # inherited from the control loop
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
         try:
@@ -37,11 +42,11 @@ class Bounded:
         return self._thread.is_alive()
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has returned.
+        """Wait for the call to return, at most this long.
 
         Raises:
-            TimeoutError: it has not; the thread is left behind.
-            Exception: what the call has raised.
+            TimeoutError: the call has not returned; its thread goes on running.
+            Exception: the call itself has raised.
         """
         self._thread.join(seconds)
         if self.is_running:
@@ -51,13 +56,13 @@ class Bounded:
 
 
 class Streamer:
-    """Makes one call after another in a thread of its own; none is waited for without a bound.
+    """Makes calls one after another in a single thread, and waits for each with a time limit.
 
-    After one that did not return in time it takes no more.
+    After a call that did not return in time, every further call raises TimeoutError.
     """
 
     def __init__(self) -> None:
-        """Begin the thread, under the scheduler of the calling one."""
+        """Start the thread; it inherits the scheduler of the calling thread."""
         self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._hangs = False
@@ -75,11 +80,11 @@ class Streamer:
                 self._results.put(error)
 
     def call(self, call: Callable[[], object], seconds: float) -> object:
-        """What the call returns.
+        """Make a call and return its result.
 
         Raises:
-            TimeoutError: it has not returned within ``seconds``, or an earlier one has not.
-            Exception: what it has raised.
+            TimeoutError: it has not returned within ``seconds``, or an earlier call has not.
+            Exception: the call itself has raised.
         """
         if self._hangs:
             raise TimeoutError("an earlier call to the arm's controller has not returned in time")

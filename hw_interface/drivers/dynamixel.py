@@ -1,9 +1,9 @@
 """An arm of Dynamixel X servos on one serial bus.
 
-A tick costs one fast sync read and one sync write. Where a reading is lost, late or repeated the
-previous one is returned: its stamp, which is the servos' own time, does not advance, and the
-watchdog decides. Goals stay within one turn of the servo, where no packet needs byte stuffing,
-which the vendor's client does not do when it sends.
+A tick costs one fast sync read and one sync write. If a reading is lost, late or repeated, the
+previous one is returned. Its stamp, which is the servos' own time, then does not advance, and the
+watchdog decides what follows. Goals stay within one turn of the servo. In that range no packet
+needs byte stuffing, which the vendor's client does not apply when it sends.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Dynamixel:
 
     Options = DynamixelOptions
     capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
-    max_round_trip: ClassVar[float] = capabilities.dt  # s, of a question and its answer
+    max_round_trip: ClassVar[float] = capabilities.dt  # s, of a request and its answer
 
     def __init__(
         self,
@@ -97,12 +97,12 @@ class Dynamixel:
         self._torque_unit = CURRENT_UNIT * np.array(constants)  # N·m per unit of current
         q_limits = np.stack([arm.limits.q_low, arm.limits.q_high])
         tick_limits = self._zero + self._sign * q_limits / TICK
-        # rounded inward, never past a limit
+        # ticks, rounded inward so that no goal is past a limit
         self._lowest = np.ceil(tick_limits.min(0))
         self._highest = np.floor(tick_limits.max(0))
         self._ids = self.calibration.ids
         self._all_ids = (*self._ids, *self.calibration.shadows)
-        # in units: the bus may be silent for no longer than a command may be followed
+        # in WATCHDOG_UNIT: a silent bus stops the servos when the last command is too old to follow
         self._watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
         self.bus = DynamixelBus(self.options.port, self.calibration.baud)
         self._enabled = False
@@ -129,8 +129,8 @@ class Dynamixel:
         """Switch torque on where the arm is, with bounded speeds and the bus watchdog armed.
 
         Raises:
-            RuntimeError: a servo is in hardware error, does not show what was written to it, or
-                is a shadow that disagrees with its leader.
+            RuntimeError: a servo is in hardware error, does not read back what was written to it,
+                or is a shadow whose position disagrees with its leader's.
             OSError: the servos do not answer.
         """
         self._enabled = False
@@ -154,13 +154,13 @@ class Dynamixel:
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
     def _bound_speed_and_current(self) -> None:
-        """Set the servos' own bounds to the joints' limits, or to the most that they accept."""
+        """Set the servos' speed and current limits to the joints' limits, or as far as possible."""
         if self._bounds is None:
             raise OSError(f"{self.options.port} is not connected")
         limits = self.arm.limits
         wanted = np.ceil(limits.dq / VELOCITY_UNIT).astype(int)
         velocity = np.minimum(wanted, self._bounds.velocity).tolist()
-        # the register's low half is the acceleration: 0, which is unbounded
+        # the register's low half is the profile acceleration: 0 means unlimited
         profile = [v << 32 for v in velocity]
         self._write_all(PROFILE, profile)
         self._check_written(profile_velocity=velocity, profile_acceleration=[0] * len(velocity))
@@ -171,7 +171,7 @@ class Dynamixel:
             self._check_written(goal_current=current)
 
     def _check_written(self, tolerance: int = 0, **written: list[int]) -> None:
-        """Read back one value per joint, of the shadows too."""
+        """Read registers back and compare them with one value per joint; shadows too."""
         of_all = {}
         for name, values in written.items():
             of_shadows = [values[joint] for joint in self.calibration.shadows.values()]
@@ -179,7 +179,7 @@ class Dynamixel:
         check_written(self._all_ids, self._read_health(), of_all, tolerance)
 
     def read(self) -> JointState:
-        """The newest reading; the previous one where it was lost."""
+        """The newest reading; the previous one if it was lost."""
         if self._state is None:
             self._state = self._retry(self._read_present)
         elif self._check_bus_watchdog():
@@ -187,10 +187,10 @@ class Dynamixel:
         return self._state
 
     def _check_bus_watchdog(self) -> bool:
-        """After a silence: ask once whether a servo's watchdog has stopped it.
+        """After a silent bus: ask once whether a servo's bus watchdog has stopped it.
 
         Returns:
-            Whether the servos answer, as far as is known.
+            False if the servos were asked and did not answer, else True.
         """
         silent = time.monotonic() - self.bus.last_reply
         if silent < self._watchdog * WATCHDOG_UNIT / 2:
@@ -223,7 +223,7 @@ class Dynamixel:
         self._check_written(torque=[0] * len(self._ids))
 
     def disconnect(self) -> None:
-        """Close the port; the servos hold. Those of an arm that moves keep their bus watchdog."""
+        """Close the port; the servos hold. While the arm still moves, the bus watchdog stays on."""
         self._enabled = False
         if self.bus.is_open:
             with contextlib.suppress(Exception):
@@ -233,25 +233,25 @@ class Dynamixel:
             self.bus.close()
 
     def _let_go(self) -> bool:
-        """No servo pulls towards a goal far away; returns whether all are known to stand."""
-        if self._state is None:  # it was never read since it was enabled: it stands at its goal
+        """Make far goals the present positions; returns whether all servos are known to stand."""
+        if self._state is None:  # never enabled or read: this driver has sent no goal
             return False
         last = np.array(self._to_ticks(self._state.q))
         return let_go(self.bus, self._ids, self._lowest, self._highest, last)
 
     def _to_ticks(self, q: Array) -> list[int]:
-        """Goal positions of joint angles (j,) rad, never past a limit."""
+        """Goal positions in ticks for joint angles (j,) rad, clipped to the limits."""
         ticks = np.rint(self._zero + self._sign * q / TICK)
         allowed = np.clip(ticks, self._lowest, self._highest)
         return [int(tick) for tick in allowed]
 
     def _read_present(self) -> JointState | None:
-        """One fresh reading; None where any of it was lost, or is not new."""
+        """One fresh reading; None if any part of it was lost, or is not new."""
         replies = self.bus.fast_sync_read(self._all_ids, PRESENT)
         if replies is None:
             return None
         data = b"".join(reply.data for reply in replies)
-        present = np.frombuffer(data, PRESENT_FIELDS)  # the joints' servos, then the shadows
+        present = np.frombuffer(data, PRESENT_FIELDS)  # joints in order, then shadows
         if not self._clocks.advance(present["clock"].astype(int), self.bus.last_reply):
             self.bus.note_loss()
             return None
@@ -276,7 +276,7 @@ class Dynamixel:
         return Condition.READY if self._enabled else Condition.DISABLED
 
     def _ask_health(self) -> NDArray[np.void] | None:
-        """The control registers of every servo; None where any of it was lost."""
+        """The control registers of every servo; None if any part was lost."""
         replies = self.bus.fast_sync_read(self._all_ids, CONTROL)
         if replies is None:
             return None
@@ -284,11 +284,11 @@ class Dynamixel:
         return np.frombuffer(data, CONTROL_FIELDS)
 
     def _read_health(self) -> NDArray[np.void]:
-        """The same; OSError where they do not answer."""
+        """The control registers of every servo; OSError if the servos do not answer."""
         return self._retry(self._ask_health)
 
     def _retry(self, read: Callable[[], T | None]) -> T:
-        """The first answer of a few tries; OSError where all were lost."""
+        """The first answer of a few tries; OSError if all were lost."""
         for _ in range(TRIES):
             answer = read()
             if answer is not None:
@@ -296,5 +296,5 @@ class Dynamixel:
         raise OSError("the servos do not answer")
 
     def _write_all(self, register: Register, values: list[int]) -> None:
-        """Write one value per joint; shadows obey what is sent to their leaders."""
+        """Write one value per joint; shadows execute what is sent to their leaders."""
         self.bus.sync_write(self._ids, register, values)

@@ -1,8 +1,9 @@
-"""A serial bus of Dynamixel servos by the vendor's client, Protocol 2.0.
+"""A serial bus of Dynamixel servos (Protocol 2.0), through the vendor's client.
 
-The vendor's group readers drop every servo's own error and check only the last checksum of a fast
-sync read, so the packet is split and checked here. An answer does not say which question it
-answers: the next question after a loss waits until the line is silent, and has another length.
+The vendor's group readers drop every servo's error field and check only the last checksum of a fast
+sync read, so this module splits and checks the packet itself. A status packet does not say which
+request it answers. After a loss, the next request therefore waits until the line is silent, and
+asks for another number of bytes.
 """
 
 import contextlib
@@ -19,15 +20,15 @@ from hw_interface.drivers.dynamixel_models import ALERT
 from hw_interface.drivers.dynamixel_registers import Register
 from hw_interface.lease import Lease
 
-REPLY_MARGIN = 8.0  # ms for an answer beyond its time on the wire; the vendor's client waits 34 ms
-CONNECT_MARGIN = 100.0  # ms, the same at connect: a slow link is to be measured, not called dead
-# ms without a byte after a loss, until when no earlier answer is expected any more: a USB adapter
-# holds answers back for up to 16 ms, and REPLY_MARGIN of them have passed
+REPLY_MARGIN = 8.0  # ms that an answer may take beyond its wire time; the vendor's client: 34 ms
+CONNECT_MARGIN = 100.0  # ms, the same at connect: a slow link is measured, not reported as dead
+# ms without a byte after a loss, after which no late answer is expected: a USB adapter holds back
+# answers for up to 16 ms, of which REPLY_MARGIN have passed
 SILENCE = 10.0
-MAX_DRAIN = 50.0  # ms, the longest wait for that silence on a line that babbles
-LENGTHS = 4  # how many different lengths the answers to the same question have, in turn
+MAX_DRAIN = 50.0  # ms, the longest wait for that silence while bytes keep arriving
+LENGTHS = 4  # number of different answer lengths that successive requests cycle through
 TRIES = 3
-ROUND_TRIPS = 10  # measured at connect
+ROUND_TRIPS = 10  # measurements at connect
 FAST_HEADER = 8  # bytes before the first servo's part of a fast status packet
 FAST_OVERHEAD = 4  # bytes of a servo's part besides its data: error, id, two of checksum
 
@@ -42,7 +43,7 @@ class Reply(NamedTuple):
 class SerialPort(sdk.PortHandler):  # type: ignore[misc]  # the client has no types
     """The vendor's port, except that it sleeps until bytes arrive, and gives up early."""
 
-    patient = False  # whether an answer may take as long as it may at connect
+    patient = False  # whether an answer may take CONNECT_MARGIN instead of REPLY_MARGIN
 
     def setPacketTimeout(self, packet_length: int) -> None:  # noqa: N802
         """Allow for the time on the wire and a margin."""
@@ -54,7 +55,7 @@ class SerialPort(sdk.PortHandler):  # type: ignore[misc]  # the client has no ty
         return 1e3 * time.monotonic()
 
     def readPort(self, length: int) -> bytes:  # noqa: N802
-        """Up to ``length`` bytes; fewer where the timeout passes."""
+        """Up to ``length`` bytes; fewer if the timeout passes."""
         remaining = self.packet_timeout - self.getTimeSinceStart()  # ms
         if length and remaining > 0:
             select.select([self.ser], [], [], remaining / 1e3)
@@ -66,12 +67,12 @@ class DynamixelBus:
     """All servos on one port."""
 
     def __init__(self, port: str, baud: int) -> None:
-        """Remember where the bus is; ``open`` opens it."""
+        """Nothing is opened yet; see ``open``."""
         self.port = port
         self.baud = baud
         self.last_reply = float("-inf")  # s, monotonic, when the servos last answered a sync read
         self.losses = 0  # answers that were lost, late, repeated or damaged
-        self._drained = True  # whether no answer to an earlier question can be on its way
+        self._drained = True  # whether no answer to an earlier request can still arrive
         self._packets = sdk.PacketHandler(2.0)
         self._serial: SerialPort | None = None
         self._lease = Lease(port)
@@ -92,19 +93,19 @@ class DynamixelBus:
             raise
 
     def _open_port(self) -> SerialPort:
-        """Open the port, and keep out programs that take no lease."""
+        """Open the port exclusively, also against programs that take no lease."""
         serial = SerialPort(self.port)
         serial.patient = True
         if not serial.setBaudRate(self.baud):
             raise OSError(f"{self.port} does not support {self.baud} baud")
         try:
-            serial.ser.exclusive = True  # a lock that other programs of any user may ask for
-            fcntl.ioctl(serial.ser.fileno(), termios.TIOCEXCL)  # nobody can open it from now on
+            serial.ser.exclusive = True  # pyserial's lock, which cooperating programs respect
+            fcntl.ioctl(serial.ser.fileno(), termios.TIOCEXCL)  # further opens fail from now on
         except OSError as error:
             serial.closePort()
             problem = f"{self.port} is in use by another program"
             raise OSError(f"{problem}: an arm obeys one program at a time") from error
-        # fails where it is not allowed, and on ports other than USB adapters; the round trip tells
+        # fails without permission, and on ports that are no USB adapters; ``check_link`` measures
         with contextlib.suppress(Exception):
             serial.ser.set_low_latency_mode(True)
         return serial
@@ -130,12 +131,12 @@ class DynamixelBus:
             self._lease.release()
 
     def note_loss(self) -> None:
-        """An answer was lost or is an old one: be silent and drain before the next question."""
+        """Note an answer that was lost or is old: the next request drains the line first."""
         self.losses += 1
         self._drained = False
 
     def _drain(self) -> None:
-        """After a loss: read and forget what arrives, until the line is silent."""
+        """After a loss: read and discard what arrives until the line is silent."""
         if self._drained or self._serial is None:
             return
         port = self._serial.ser
@@ -148,10 +149,10 @@ class DynamixelBus:
         self._drained = True
 
     def read(self, servo_id: int, register: Register) -> bytes | None:
-        """A register of one servo; None where it does not answer, or not with this register.
+        """A register of one servo; None if it does not answer, or its answer has another length.
 
-        An answer names its servo and has a length, but no address: read registers of different
-        lengths, or only one.
+        A status packet holds the servo's id and a length, but no address: different registers that
+        are read this way must differ in length.
         """
         for _ in range(TRIES):
             self._drain()
@@ -163,9 +164,9 @@ class DynamixelBus:
         return None
 
     def round_trip(self, ids: Sequence[int], register: Register) -> float:
-        """The shortest time, s, in which the servos answered; infinite where they never did.
+        """The shortest time, s, in which the servos answered; infinite if they never did.
 
-        The shortest of several belongs to the link; a longer one may belong to a busy computer.
+        The shortest of several measures the link; longer ones may be due to a busy computer.
         """
         shortest = float("inf")
         for _ in range(ROUND_TRIPS):
@@ -175,15 +176,15 @@ class DynamixelBus:
         return shortest
 
     def fast_sync_read(self, ids: Sequence[int], register: Register) -> list[Reply] | None:
-        """A register of several servos by one packet; None where any of it was lost.
+        """Read a register of several servos with one packet; None if any part was lost.
 
         Raises:
             OSError: nothing can be sent.
         """
         self._drain()
         address, size = register
-        # After a loss some bytes more are asked for than before it, so that the length tells a
-        # late answer from the one to this question.
+        # The number of bytes asked for changes after a loss, so that a late answer is recognized by
+        # its length.
         size += self.losses % LENGTHS
         count = len(ids)
         sent = self._packets.syncReadTx(self._serial, address, size, list(ids), count, True)
@@ -198,7 +199,7 @@ class DynamixelBus:
         return [Reply(reply.error, reply.data[: register.size]) for reply in replies]
 
     def _split(self, packet: list[int], ids: Sequence[int], size: int) -> list[Reply] | None:
-        """The servos' parts of a fast status packet; None where it is another or malformed.
+        """The servos' parts of a fast status packet; None if it is malformed or another packet.
 
         Each part is error, id, data, and the checksum of all bytes before it.
         """

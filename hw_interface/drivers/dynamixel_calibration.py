@@ -14,8 +14,8 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
 Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
-# Bits of the drive mode that the driver cannot work with: it bounds a speed, not a time, and torque
-# comes on when it is enabled, not with any goal.
+# Bits of the drive mode that the driver cannot work with: its profile limits the velocity, not the
+# duration, and torque must come on in ``enable``, not with the first goal.
 UNUSABLE_DRIVE_MODES = {2: "a time-based profile", 3: "torque on by goal"}
 
 
@@ -30,7 +30,7 @@ class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drive_mode: Byte = 0
     homing_offset: int = 0  # ticks
     shadow: Id | None = None  # a second servo on the joint, which obeys commands to the first
-    shadow_drive_mode: Byte = 0  # it faces the first where the two sit on opposite sides
+    shadow_drive_mode: Byte = 0  # reversed if the two servos face each other
     shadow_homing_offset: int = 0  # ticks
 
 
@@ -49,7 +49,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shadows(self) -> dict[int, int]:
-        """The index of the joint by the id of its shadow."""
+        """The joint's index for the id of each shadow."""
         return {servo.shadow: i for i, servo in enumerate(self.servos) if servo.shadow is not None}
 
 

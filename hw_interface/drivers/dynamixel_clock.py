@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CLOCK_RANGE = 32_768  # ms, after which a servo's clock (Realtime Tick) starts again
-MAX_DISAGREEMENT = 50.0  # ms between the servos' steps; ours: none but a restarted one differs so
+CLOCK_RANGE = 32_768  # ms, after which a servo's clock (Realtime Tick) wraps
+MAX_DISAGREEMENT = 50.0  # ms between the servos' steps; ours: only a restarted servo differs more
 
 
 class ServoClocks:
-    """One time for all servos: it advances only where each servo's own clock has advanced."""
+    """One time for all servos: it advances only if every servo's own clock has advanced."""
 
     def __init__(self) -> None:
         """The time starts at zero."""
@@ -17,7 +17,7 @@ class ServoClocks:
         self._arrival = 0.0  # s, our clock, of the newest reading
 
     def restart(self) -> None:
-        """Accept whatever the clocks show next, as after a reboot of a servo; the time goes on."""
+        """Accept the next clock values as they are, as after a reboot of a servo; time goes on."""
         self._ticks = None
 
     def advance(self, ticks: NDArray[np.int64], now: float) -> bool:
@@ -25,16 +25,16 @@ class ServoClocks:
 
         Args:
             ticks: (servos,) ms, as read.
-            now: s, our own monotonic clock, which tells how often the servos' clocks wrapped.
+            now: s, our own monotonic clock, to count how often the servos' clocks have wrapped.
 
         Returns:
-            Whether the reading is new. It is not where a servo's clock stands still or went back:
-            a repeated or late answer, a frozen servo, or one that has restarted.
+            Whether the reading is new. It is not if a servo's clock stands still or went back: a
+            repeated or late answer, a frozen servo, or a servo that has restarted.
         """
         steps = np.ones(len(ticks), dtype=np.float64)
         if self._ticks is not None:
             expected = 1e3 * (now - self._arrival)
-            # of all times that the clock can mean, the one nearest to the expected
+            # of the steps that are equal modulo the clock's range, the one nearest to the expected
             deviation = ticks - self._ticks - expected
             half = CLOCK_RANGE / 2
             steps = np.rint(expected + (deviation + half) % CLOCK_RANGE - half)

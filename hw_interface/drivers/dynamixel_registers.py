@@ -1,4 +1,4 @@
-"""Where things are in a Dynamixel X servo's memory: ROBOTIS e-manual, XM540-W270 and XM430-W350."""
+"""The control table of Dynamixel X servos: ROBOTIS e-manual, XM540-W270 and XM430-W350."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Register(NamedTuple):
-    """A place in the control table."""
+    """An entry of the control table, or several adjacent ones."""
 
     address: int
     size: int  # bytes
@@ -18,8 +18,8 @@ GOAL_CURRENT = Register(102, 2)
 PROFILE = Register(108, 8)  # acceleration, velocity
 GOAL_POSITION = Register(116, 4)
 
-# What is read in every tick. The servo's clock comes with the measurements, so that a repeated or
-# late answer shows its age.
+# Read in every tick. The block includes the servo's clock, which shows the age of an answer that is
+# repeated or late.
 PRESENT = Register(120, 16)
 PRESENT_FIELDS = np.dtype(
     {
@@ -30,7 +30,7 @@ PRESENT_FIELDS = np.dtype(
     }
 )
 
-SETTINGS = Register(0, 64)  # what survives a loss of power
+SETTINGS = Register(0, 64)  # the EEPROM area, which keeps its values without power
 SETTINGS_FIELDS = np.dtype(
     {
         "names": [
@@ -48,7 +48,7 @@ SETTINGS_FIELDS = np.dtype(
     }
 )
 
-CONTROL = Register(64, 72)  # what is written to move the servos, and what they measure
+CONTROL = Register(64, 72)  # the RAM area: goals, limits and measurements
 CONTROL_FIELDS = np.dtype(
     {
         "names": [

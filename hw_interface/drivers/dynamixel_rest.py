@@ -1,4 +1,4 @@
-"""How Dynamixel servos come to rest: one that has not reached its goal holds where it is."""
+"""How Dynamixel servos come to rest: a servo that is far from its goal holds where it is."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ MOTION_FIELDS = np.dtype(
         "offsets": [0, 12, 16],
     }
 )
-STANDING = 1  # units of velocity, 0.024 rad/s: the resolution
+STANDING = 1  # largest velocity of a servo at rest, in VELOCITY_UNIT (0.024 rad/s): the resolution
 
 
 def let_go(
@@ -27,14 +27,14 @@ def let_go(
 ) -> bool:
     """Make the present position the goal of each servo that is far from its goal.
 
-    The servos confirm no write, so their goals are read again.
+    Sync writes are not acknowledged, so the goals are read back.
 
     Args:
-        bus: the servos'.
+        bus: the bus of the servos.
         ids: one servo per joint.
         lowest: (j,) ticks, the lowest goals that are allowed.
         highest: (j,) ticks.
-        last: (j,) ticks, the last measured positions: the goals where a servo does not answer.
+        last: (j,) ticks, the last measured positions: the goals if the servos do not answer.
 
     Returns:
         Whether every servo is known to stand at its goal.
@@ -54,8 +54,8 @@ def let_go(
         is_far = np.abs(goal - position) * TICK > REACHED
         if not is_far.any():
             return bool((np.abs(motion["velocity"]) <= STANDING).all())
-        here = np.clip(position, lowest, highest)
-        goals = np.where(is_far, here, goal)
+        allowed = np.clip(position, lowest, highest)
+        goals = np.where(is_far, allowed, goal)
         _write_goals(bus, ids, goals)
     return False
 

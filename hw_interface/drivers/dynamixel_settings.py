@@ -1,7 +1,7 @@
-"""What the servos' memory must hold: as calibrated at connect, as written when enabled.
+"""Checks of the servos' registers: the calibrated settings at connect, the written ones in enable.
 
-Each of the two blocks is read whole: an answer names no address, and blocks of different lengths
-cannot be taken for each other.
+Each of the two blocks is read as a whole: a status packet has no address, and blocks of different
+lengths cannot be mistaken for each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,9 @@ HARDWARE_ERRORS = {  # by bit
     4: "electrical shock",
     5: "overload",
 }
-# ticks, 2 degrees; ours: two servos on one joint that disagree by more work against each other
+# ticks, 2 degrees; ours: two servos on one joint that differ by more work against each other
 SHADOW_TOLERANCE = 23
-GOAL_TOLERANCE = 23  # ticks; a servo without torque may show its position as its goal
+GOAL_TOLERANCE = 23  # ticks; without torque a servo may report its position as its goal
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
         }
         _check_one(servo.id, servo.joint, leader, expected)
         _check_follows_none(servo, int(leader["secondary_id"]), calibration)
-        together = [leader]
+        of_joint = [leader]
         if servo.shadow is not None:
             shadow = _read_settings(bus, servo.shadow, servo.joint)
             expected["drive_mode"] = servo.shadow_drive_mode
             expected["homing_offset"] = servo.shadow_homing_offset
             expected["secondary_id"] = servo.id
             _check_one(servo.shadow, servo.joint, shadow, expected)
-            together.append(shadow)
-        velocity.append(min(int(settings["velocity_limit"]) for settings in together))
-        current.append(min(int(settings["current_limit"]) for settings in together))
+            of_joint.append(shadow)
+        velocity.append(min(int(settings["velocity_limit"]) for settings in of_joint))
+        current.append(min(int(settings["current_limit"]) for settings in of_joint))
         if velocity[-1] == 0:
             message = "has the velocity limit 0: its speed could not be bounded"
             raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
@@ -85,7 +85,7 @@ def _read_settings(bus: DynamixelBus, servo_id: int, joint: str) -> np.void:
 
 
 def _check_one(servo_id: int, joint: str, settings: np.void, expected: Mapping[str, int]) -> None:
-    """Refuse the first setting that is another than expected."""
+    """Refuse the first setting that differs from the expected value."""
     for name, value in expected.items():
         if settings[name] != value:
             difference = f"the {_words(name)} {settings[name]}, its calibration {value}"
@@ -93,7 +93,7 @@ def _check_one(servo_id: int, joint: str, settings: np.void, expected: Mapping[s
 
 
 def _check_follows_none(servo: ServoWiring, secondary_id: int, calibration: Calibration) -> None:
-    """Refuse a servo that would also obey what is sent to another joint."""
+    """Refuse a servo whose secondary id is another joint's servo: it would execute its commands."""
     if secondary_id in calibration.ids and secondary_id != servo.id:
         message = f"has the secondary id {secondary_id}: it would follow that servo too"
         raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
@@ -136,13 +136,13 @@ def check_written(
     written: Mapping[str, Sequence[int]],
     tolerance: int = 0,
 ) -> None:
-    """Refuse servos that do not show what was written: nobody confirms a sync write.
+    """Refuse servos whose registers differ from what was written: sync writes are not acknowledged.
 
     Args:
         servo_ids: of all servos.
-        control: (servos,) what they show.
-        written: what they must show, by the name of the register, one value per servo.
-        tolerance: how much a value may differ.
+        control: (servos,) the registers as they were read back.
+        written: the expected values by the name of the register, one per servo.
+        tolerance: largest difference that is accepted, in the register's unit.
 
     Raises:
         RuntimeError: a write was lost or refused; the message names servo, register and values.
@@ -151,17 +151,20 @@ def check_written(
         shown = control[name].tolist()
         for servo_id, value, asked in zip(servo_ids, shown, values, strict=True):
             if abs(value - asked) > tolerance:
-                difference = f"the {_words(name)} {value}, not {asked} as it was told"
+                difference = f"the {_words(name)} {value}, not {asked} as it was written"
                 raise RuntimeError(f"servo {servo_id} cannot be enabled: it has {difference}")
 
 
 def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: IntArray) -> None:
-    """Refuse a shadow that shows another position than its leader: they would fight.
+    """Refuse a shadow whose position differs from its leader's: the two would fight.
 
     Args:
         calibration: the wiring.
         servo_ids: of all servos.
-        position: (servos,) ticks, what they show.
+        position: (servos,) ticks, as measured.
+
+    Raises:
+        RuntimeError: the message names both servos and their positions.
     """
     shown = dict(zip(servo_ids, position.tolist(), strict=True))
     for servo in calibration.servos:
@@ -180,11 +183,11 @@ def _words(name: str) -> str:
 
 
 def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> list[int]:
-    """Goals at which every joint stays where it is, in ticks.
+    """Goals, in ticks, at which every joint stays where it is.
 
-    A servo that has reached its goal, see ``REACHED``, keeps it: the joint sags below it under the
-    arm's weight, and would be lowered each time by a goal where it is measured. One that is farther
-    away may press against something, and holds where it is measured.
+    A servo within ``REACHED`` of its goal keeps that goal: the joint sags below it under the arm's
+    weight, and with the measured position as the new goal it would sag further each time. A servo
+    that is farther away may press against something; its goal becomes the measured position.
 
     Args:
         control: the control registers of every servo, the joints' first.

@@ -1,8 +1,8 @@
 """An arm of Universal Robots' e-series, UR3e to UR30, by the client library ``ur_rtde``.
 
 Each tick streams one position target to a program on the controller (URScript's ``servoj``). The
-program runs, and the controller's watchdog is armed, exactly while the driver is enabled. A driver
-whose link was lost connects no more: that takes a new process.
+program runs, and the controller's watchdog is armed, exactly while the driver is enabled. Once its
+link was lost, a driver cannot connect again in the same process.
 """
 
 import contextlib
@@ -25,28 +25,28 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
-PATIENCE = 0.01  # s for a new measurement, which comes every 2 ms: then it counts as lost
+PATIENCE = 0.01  # s, for a new measurement before it counts as lost; one is due every 2 ms
 POLL = 0.01  # s
-TORN_READS = 3  # tries to read one measurement while no newer one arrives
-MAX_REFUSALS = 5  # commands in a row that the program did not take
+TORN_READS = 3  # tries to read all values of one measurement before a newer one arrives
+MAX_REFUSALS = 5  # commands in a row that the program may fail to take
 STOP_PATIENCE = 3.0  # s for the arm to come to rest and the program to end
 POWER_PATIENCE = 5.0  # s for the brakes
 
 
 @dataclass(frozen=True)
 class UrOptions:
-    """Where the controller is, and how stiffly it follows; defaults as in the maker's drivers."""
+    """Address of the controller, and settings of ``servoj``; defaults as in the maker's drivers."""
 
     port: str = ""  # its address
-    lookahead: float = 0.03  # s, of servoj: 0.03 to 0.2, about the lag
-    gain: float = 2000.0  # of servoj: 100 to 2000
+    lookahead: float = 0.03  # s, lookahead time of servoj, 0.03 to 0.2: about the lag
+    gain: float = 2000.0  # proportional gain of servoj, 100 to 2000
 
 
 class Ur:
     """A Driver. The controller holds the arm after ``stop`` and ``disconnect``."""
 
     Options = UrOptions
-    # the controller measures motor currents, and the client passes on no torques
+    # the client passes on no torques: the controller measures motor currents
     capabilities: ClassVar[Capabilities] = Capabilities(
         dt=0.002, realtime=True, wrench=True, torque=False, holds_weight=True
     )
@@ -75,7 +75,7 @@ class Ur:
         self._stopping: Bounded | None = None  # the stop that is under way
         self._is_spent = False  # a client with a lost link was left behind in this process
         self._enabled = False
-        self._tripped = False  # the program has ended by itself, or the speed was reduced
+        self._tripped = False  # whether the program has ended by itself, or the speed was reduced
         self._refusals = 0
         self._is_fresh = False  # whether the newest reading was new
         self._state: JointState | None = None
@@ -92,7 +92,7 @@ class Ur:
         if self._is_spent:
             lost = f"the link to {self.options.port} was lost"
             raise OSError(f"{lost}: look at the arm and the cable, and start the command again")
-        address = _resolve(self.options.port)  # one lease, by whatever name
+        address = _resolve(self.options.port)  # the same lease for every name of the host
         lease = Lease(address)
         lease.take()
         self._lease = lease
@@ -102,10 +102,10 @@ class Ur:
 
     @property
     def link(self) -> UrLink:
-        """The connections.
+        """The open connections.
 
         Raises:
-            OSError: there are none.
+            OSError: the driver is not connected.
         """
         if self._link is None:
             raise OSError(f"{self.options.port} is not connected")
@@ -133,7 +133,11 @@ class Ur:
         self._enabled = True
 
     def read(self) -> JointState:
-        """The newest measurement; the previous one where none came."""
+        """The newest measurement; the previous one if none arrived in time.
+
+        Raises:
+            OSError: nothing was measured yet, or the driver is not connected.
+        """
         before = -np.inf if self._state is None else self._state.stamp
         stamp = self.link.await_measurement(before, PATIENCE)
         self._is_fresh = stamp is not None
@@ -144,7 +148,7 @@ class Ur:
         return self._state
 
     def _read_once(self, stamp: float) -> JointState:
-        """The measurement of ``stamp``, or a newer one; its values belong together."""
+        """The measurement of ``stamp`` s, or a newer one; all values belong to the same one."""
         measured = self.link.measured
         for _ in range(TORN_READS):
             q = np.array(measured.getActualQ())
@@ -166,7 +170,7 @@ class Ur:
         )
 
     def _condition(self) -> Condition:
-        """What the controller's modes mean; commands are ignored once one forbids them."""
+        """The condition that the controller's modes imply; once one forbids motion, trip."""
         measured = self.link.measured
         safety = measured.getSafetyMode()
         may_move = safety in MAY_MOVE and measured.getRobotMode() == RobotMode.RUNNING
@@ -182,7 +186,7 @@ class Ur:
         return Condition.ERROR if self._tripped else Condition.READY
 
     def write(self, command: Command) -> None:
-        """Send a command; ignored unless enabled, and where the last reading was lost.
+        """Send a command; ignored unless enabled, and after a reading that was lost.
 
         Raises:
             BadArgumentError: it is not finite.
@@ -197,7 +201,7 @@ class Ur:
             raise RuntimeError("the control program on the controller takes no commands")
 
     def stop(self) -> None:
-        """Brake and end the program, in the background, and let go of what presses."""
+        """Brake, release joints that press on something, and end the program, in the background."""
         if self._enabled:
             self._enabled = False
             self._begin_stop()
@@ -246,8 +250,8 @@ class Ur:
     def disconnect(self) -> None:
         """Come to rest and close; a program that cannot be ended keeps its watchdog.
 
-        Where the client does not return, or its link was lost, it stays behind, and the lease with
-        it: until this process ends no other one may command this arm.
+        If the client does not return, or its link was lost, it is left open and the lease is kept:
+        no other process may command this arm until this one ends.
         """
         self.stop()
         link = self._link
@@ -266,7 +270,7 @@ class Ur:
 
 
 def _resolve(host: str) -> str:
-    """The address of a host; the name itself where there is none, which nobody answers to."""
+    """The address of a host; its name if it cannot be resolved, so that connecting fails."""
     try:
         return socket.gethostbyname(host)
     except OSError:
@@ -274,10 +278,10 @@ def _resolve(host: str) -> str:
 
 
 def _to_wrench(force: Array) -> Array:
-    """What the tool exerts, along the axes of our base frame.
+    """The wrench that the tool exerts (6,), N and N·m, along the axes of our base frame.
 
-    The controller reports what acts on the tool, in its own base frame, which is ours turned by
-    half a turn about z.
+    The controller reports the wrench that acts on the tool, in its own base frame. That frame is
+    ours, rotated by half a turn about z.
     """
     turned = np.array([-1.0, -1.0, 1.0, -1.0, -1.0, 1.0])
     wrench: Array = -turned * force

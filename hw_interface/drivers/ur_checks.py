@@ -1,4 +1,4 @@
-"""What a Universal Robots controller must say before it is commanded, and what to do if not."""
+"""Checks of a Universal Robots controller before it is commanded; each error names a remedy."""
 
 import re
 
@@ -34,7 +34,7 @@ def check_controller(dashboard: dashboard_client.DashboardClient, arm: ArmSpec) 
         answers.append(dashboard.getRobotModel())
         answers.append(str(dashboard.isInRemoteControl()))
 
-    Bounded(ask, "say what it is").wait(ANSWER_PATIENCE)
+    Bounded(ask, "report its version and model").wait(ANSWER_PATIENCE)
     version, model, in_remote_control = answers
     numbers = re.match(r"(\d+)\.", version)
     if numbers is None or int(numbers[1]) < OLDEST_SOFTWARE:
@@ -47,7 +47,7 @@ def check_controller(dashboard: dashboard_client.DashboardClient, arm: ArmSpec) 
 
 
 def _series(model: str) -> str:
-    """The size of an arm: the maker calls a UR5e ``UR5`` here."""
+    """A model's name without the e of the e-series: the dashboard calls a UR5e ``UR5``."""
     return model.strip().upper().removesuffix("E")
 
 

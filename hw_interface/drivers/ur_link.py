@@ -3,13 +3,14 @@
 What to know about the client (1.6):
 
 - Its constructors hold Python's interpreter lock until the controller answers, so the ports are
-  asked first.
-- Its calls may wait for seconds where the program is not ready, for minutes, or for ever once the
-  link is broken, so they are made in threads that may be left behind.
-- When its link for commands breaks, it opens the link anew by itself, inside of whatever call it
-  is in, and sends the command of that call again. So it is told never to upload its program by
-  itself: what runs on the controller then is the old program, under its watchdog, or nothing.
-- Meanwhile it may end this process with a segmentation fault: then the watchdog stops the arm.
+  checked first (``ur_ports``).
+- A call may wait for seconds if the program is not ready, and for minutes or forever once the link
+  is broken. Calls are therefore made in threads with a bounded wait (``bounded``).
+- If its command link breaks, it reconnects by itself within the current call, and sends the command
+  of that call again. It is therefore configured never to upload its program by itself: after a
+  reconnection either the old program runs, under its watchdog, or none.
+- While it reconnects it may crash this process with a segmentation fault; the watchdog then stops
+  the arm.
 """
 
 import contextlib
@@ -35,18 +36,18 @@ T = TypeVar("T")
 
 FREQUENCY = 500.0  # Hz, of the e-series
 ANSWER_PATIENCE = 5.0  # s, for a call that moves nothing
-CALL_PATIENCE = 0.05  # s, for a streamed call: longer than any late tick that was measured (8 ms)
-CLOSE_PATIENCE = 3.0  # s
-PROGRAM_PATIENCE = 5.0  # s, until a program runs; the client's own
+CALL_PATIENCE = 0.05  # s, for a streamed target: longer than the latest tick measured (8 ms)
+CLOSE_PATIENCE = 3.0  # s, for all connections to close
+PROGRAM_PATIENCE = 5.0  # s, for a program to start or to end; the client's own value
 POLL = 2e-3  # s
 MEASUREMENT_POLL = 1e-4  # s
-STALE = 0.1  # s without a new measurement, where the link counts as broken
-# With this flag alone, the client neither uploads its program nor waits for one, neither when it
-# connects nor when it connects again by itself.
+STALE = 0.1  # s without a new measurement, after which the link counts as broken
+# With only this flag, the client neither uploads its program nor waits for one, both when it
+# connects and when it reconnects by itself.
 NO_UPLOAD = int(rtde_control.RTDEControlInterface.FLAG_NO_WAIT)
-# m/s² of the tool: ``servoStop`` brakes by URScript's ``stopl``, along a line; the client's choice
+# m/s² of the tool: ``servoStop`` brakes along a line by URScript's ``stopl``; the client's default
 BRAKE = 10.0
-VARIABLES = [  # what the controller measures for us, by the names of the RTDE guide
+VARIABLES = [  # RTDE outputs that the controller sends
     "timestamp",
     "actual_q",
     "actual_qd",
@@ -61,7 +62,7 @@ VARIABLES = [  # what the controller measures for us, by the names of the RTDE g
 
 @contextmanager
 def realtime_threads() -> Iterator[None]:
-    """Threads that are started meanwhile run under a real-time scheduler, where it is allowed."""
+    """Threads started in this context run under SCHED_FIFO, if that is permitted."""
     policy = os.sched_getscheduler(0)
     parameters = os.sched_getparam(0)
     with contextlib.suppress(OSError):
@@ -90,7 +91,7 @@ class UrLink:
         with realtime_threads():
             measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, VARIABLES)
         self.measured = _keep(measured)
-        self.is_lost = False  # for good: nothing is sent over a client that may be connecting anew
+        self.is_lost = False  # never reset: a client that may be reconnecting is not used again
         self._is_closed = False
         self._control: rtde_control.RTDEControlInterface | None = None
         with realtime_threads():
@@ -98,7 +99,7 @@ class UrLink:
 
     @property
     def keeps_client(self) -> bool:
-        """Whether there is a client for commands; after ``close``, one that was left behind."""
+        """Whether a client for commands exists; after ``close``, whether one was left open."""
         return self._control is not None
 
     @property
@@ -107,7 +108,7 @@ class UrLink:
         return bool(self.measured.getRuntimeState() == RuntimeState.PLAYING)
 
     def check_usable(self) -> None:
-        """Called before anything is sent.
+        """Check that commands may be sent; called before every command.
 
         Raises:
             OSError: the link was lost, or is closed.
@@ -123,7 +124,7 @@ class UrLink:
         """Upload the client's program, and arm the controller's watchdog.
 
         Args:
-            watchdog: Hz, below which frequency of commands the controller ends the program.
+            watchdog: Hz; if commands arrive less often, the controller ends the program.
 
         Raises:
             RuntimeError: the program does not run, or the watchdog is not armed.
@@ -140,8 +141,8 @@ class UrLink:
         control = self._control
 
         def upload() -> None:
-            # while no program runs, this clears the command register: the new program would
-            # follow the last target in it
+            # clears the command register while no program runs: otherwise the new program would
+            # follow the last target that is left in it
             control.kickWatchdog()
             control.reuploadScript()
 
@@ -158,10 +159,10 @@ class UrLink:
             raise RuntimeError("the controller did not arm its watchdog")
 
     def _await_call(self, call: Callable[[], None], what: str) -> None:
-        """Make a call into the client for commands; one that is left behind loses the link.
+        """Make a call into the client for commands; if it does not return, the link is lost.
 
         Raises:
-            OSError: it has not returned in time.
+            TimeoutError: it has not returned in time.
         """
         try:
             Bounded(call, what).wait(ANSWER_PATIENCE)
@@ -170,10 +171,10 @@ class UrLink:
             raise
 
     def _await_program(self, control: rtde_control.RTDEControlInterface) -> None:
-        """Wait until the program runs, as seen by both of the client's connections.
+        """Wait until both of the client's connections report that the program runs.
 
         Raises:
-            RuntimeError: it does not come to that.
+            RuntimeError: they do not within ``PROGRAM_PATIENCE``.
         """
         deadline = time.monotonic() + PROGRAM_PATIENCE
         while not (self.program_runs and control.isProgramRunning()):
@@ -182,10 +183,18 @@ class UrLink:
             time.sleep(POLL)
 
     def servo(self, goal: Array, lookahead: float, gain: float) -> bool:
-        """Stream a position target (j,) rad; returns whether the program was there to take it.
+        """Stream a position target to the program.
+
+        Args:
+            goal: (j,) rad.
+            lookahead: s, of ``servoj``.
+            gain: of ``servoj``.
+
+        Returns:
+            Whether the program took it; False if no program runs.
 
         Raises:
-            BadArgumentError: it is not finite; the client would pass it on.
+            BadArgumentError: the target is not finite; the client would pass it on.
             OSError: the link is lost.
         """
         if not np.isfinite(goal).all():
@@ -204,11 +213,11 @@ class UrLink:
         try:
             return bool(self._streamer.call(send, CALL_PATIENCE))
         except TimeoutError:
-            self.is_lost = True  # the client may be opening its link anew
+            self.is_lost = True  # the client may be reconnecting
             raise
 
     def await_measurement(self, after: float, patience: float) -> float | None:
-        """The stamp of a measurement later than ``after`` s; None where none comes in time."""
+        """The stamp of a measurement later than ``after``, both s; None after ``patience`` s."""
         deadline = time.monotonic() + patience
         while True:
             stamp = float(self.measured.getTimestamp())
@@ -239,15 +248,15 @@ class UrLink:
         return control is not None and self.program_runs and bool(control.servoStop(BRAKE))
 
     def end_program(self) -> None:
-        """End whatever program there is, and its watchdog with it; blocks.
+        """End the program on the controller, and its watchdog with it; blocks.
 
         Raises:
-            OSError: the link is closed: it may be another session's program.
-            RuntimeError: it goes on.
+            OSError: the link is closed: the program may be another session's.
+            RuntimeError: the program does not end.
         """
         deadline = time.monotonic() + PROGRAM_PATIENCE
         if self.measured.getRuntimeState() != RuntimeState.STOPPED and not self._is_closed:
-            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
                 self.dashboard.stop()
         while self.program_runs:
             if self._is_closed:
@@ -260,11 +269,11 @@ class UrLink:
         """Close the connections; blocks for half a second. Nothing more is sent over them.
 
         Args:
-            keep_commands: leave the client for commands alone, as a call into it is still under
-                way: it would open its link anew and send that command again.
+            keep_commands: leave the client for commands open, because a call into it is still under
+                way: closed now, it would reconnect and send that command again.
 
         Raises:
-            OSError: the client does not return; it is left behind.
+            OSError: the client does not return; it is left open.
         """
         self._is_closed = True
         self._streamer.close()
@@ -272,7 +281,7 @@ class UrLink:
             Bounded(self.dashboard.disconnect, "close its dashboard"),
             Bounded(self.measured.disconnect, "close its measurements"),
         ]
-        # a broken link for commands is left to the client, which may be opening it anew
+        # a broken command link is left to the client, which may be reconnecting
         is_whole = not self.is_lost and self.measured.isConnected()
         may_close = is_whole and not keep_commands
         if self._control is not None and may_close:
@@ -285,6 +294,6 @@ class UrLink:
 
 
 def _keep(client: T) -> T:
-    """Never destroy a client: it would hold the interpreter lock, on a broken link for ever."""
+    """Never destroy a client: on a broken link that would hold the interpreter lock forever."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
     return client

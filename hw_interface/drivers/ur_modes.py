@@ -47,9 +47,8 @@ class RuntimeState(IntEnum):
     RESUMING = 5
 
 
-# the arm follows a program in these
-MAY_MOVE = (SafetyMode.NORMAL, SafetyMode.REDUCED)
-# somebody or something has stopped the arm, and a person releases it
+MAY_MOVE = (SafetyMode.NORMAL, SafetyMode.REDUCED)  # modes in which the arm follows a program
+# stops by a person, a sensor or the controller itself; a person has to release them
 STOPPED_OUTSIDE = (
     SafetyMode.PROTECTIVE_STOP,
     SafetyMode.SAFEGUARD_STOP,

@@ -1,7 +1,7 @@
-"""Whether a Universal Robots controller answers, asked by plain sockets.
+"""Checks by plain sockets that a Universal Robots controller answers, before the client connects.
 
-The client library must not be the first to ask: while it connects it holds the interpreter lock,
-and where no measurement comes it would do so for ever.
+While the client library connects it holds the interpreter lock, and if no measurement arrives it
+holds it forever.
 """
 
 import socket
@@ -9,30 +9,34 @@ import struct
 import time
 
 DASHBOARD = 29999
-SCRIPT = 30003  # to which programs are uploaded
+SCRIPT = 30003  # programs are uploaded here
 RTDE = 30004
 PATIENCE = 2.0  # s, for a port to answer
-HEADER = struct.Struct(">HB")  # of RTDE's packets: their size in bytes, and their type
-REQUESTS = [  # in RTDE: version 2, to be sent the time once a second, and to begin
+HEADER = struct.Struct(">HB")  # of an RTDE packet: size in bytes, type
+# RTDE requests: protocol version 2; the output ``timestamp`` at 1 Hz; start
+REQUESTS = [
     (b"V", struct.pack(">H", 2)),
     (b"O", struct.pack(">d", 1.0) + b"timestamp"),
     (b"S", b""),
 ]
-DATA = ord("U")  # type of a packet with measurements
+DATA = ord("U")  # type of a packet of measurements
 
 
 def check_ports(address: str) -> None:
-    """Ask each port whether a controller answers there, and the last one for a measurement.
+    """Check that a controller answers on each port, and that RTDE sends a measurement.
+
+    Args:
+        address: of the controller.
 
     Raises:
-        OSError: none does; the message says what to look at.
+        OSError: a port does not answer in time; the message names it and what to check.
     """
     for port in (DASHBOARD, SCRIPT, RTDE):
         try:
             with socket.create_connection((address, port), PATIENCE) as connection:
                 if port == DASHBOARD:
                     deadline = time.monotonic() + PATIENCE
-                    _receive(connection, 1, deadline)  # of its greeting
+                    _receive(connection, 1, deadline)  # the first byte of its greeting
                 elif port == RTDE:
                     _await_data(connection)
         except OSError as error:
@@ -54,7 +58,7 @@ def _await_data(connection: socket.socket) -> None:
 
 
 def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:
-    """Exactly ``size`` bytes; OSError where they have not come by ``deadline`` s."""
+    """Exactly ``size`` bytes; OSError if they have not arrived by ``deadline`` s, monotonic."""
     data = b""
     while len(data) < size:
         remaining = deadline - time.monotonic()

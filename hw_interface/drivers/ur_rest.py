@@ -1,4 +1,4 @@
-"""How a Universal Robots arm is brought to rest, so that no joint presses on."""
+"""How a Universal Robots arm is brought to rest: it brakes, and joints in contact are released."""
 
 import time
 
@@ -6,47 +6,47 @@ import numpy as np
 
 from hw_interface.drivers.ur_link import FREQUENCY, UrLink
 
-# rad between a joint and its target, from which on it presses: the controller carries the arm's
-# weight, so that nothing sags. At the catalog's 4500 N·m/rad this is 22 N·m.
+# rad between a joint and its target beyond which the joint presses on something: the controller
+# compensates gravity, so joints do not sag. At the catalog's 4500 N·m/rad this is 22 N·m.
 PRESSES = 0.005
-SETTLED = 0.01  # rad/s, below which a joint stands
-SETTLING = 0.1  # s that the joints may take to stand once their targets do
-STEP = 0.3 / FREQUENCY  # rad in a cycle of the controller: 0.3 rad/s; ours, slow
-PATIENCE = 1.5  # s that letting go may take
-LOOKAHEAD = 0.05  # s
-GAIN = 300.0  # the client's own choice
-ARRIVED = 1e-3  # rad
+SETTLED = 0.01  # rad/s, below which a joint is at rest
+SETTLING = 0.1  # s that the joints may take to come to rest after their targets
+STEP = 0.3 / FREQUENCY  # rad per cycle of the controller: 0.3 rad/s; ours, slow
+PATIENCE = 1.5  # s that the release of a contact may take
+LOOKAHEAD = 0.05  # s, of servoj
+GAIN = 300.0  # of servoj, the client's default
+ARRIVED = 1e-3  # rad between a target and its goal
 
 
 def come_to_rest(link: UrLink) -> None:
-    """Brake, let go of what a joint presses against, end the program; blocks until then.
+    """Brake, release joints that press on something, and end the program; blocks.
 
-    Nothing is sent where no measurement comes, as the client would wait for minutes or end this
-    process: the controller's watchdog ends the program.
+    If no measurement arrives, nothing is sent, because the client would wait for minutes or crash
+    this process; the controller's watchdog then ends the program.
 
     Raises:
         OSError: the link is lost, or is closed meanwhile.
-        RuntimeError: the program goes on.
+        RuntimeError: the program does not end.
     """
     link.await_next()
     try:
-        if link.brake() and _let_go(link):
+        if link.brake() and _release_contact(link):
             link.brake()
     finally:
         link.end_program()
 
 
-def _let_go(link: UrLink) -> bool:
-    """Lead the targets of joints that press back to where these joints are.
+def _release_contact(link: UrLink) -> bool:
+    """Move the targets of joints that press on something back to the measured positions.
 
-    That way the joints came when they began to press. It does not pass the gate, so it is slow, and
-    takes no longer than ``PATIENCE``.
+    The targets retrace the path on which they left the joints behind. They do not pass the safety
+    gate; the motion is therefore slow (``STEP``) and takes at most ``PATIENCE``.
 
     Returns:
-        Whether a joint pressed.
+        Whether a joint pressed on something.
     """
     measured = link.measured
-    _await_standing(link)
+    _await_rest(link)
     target = np.array(measured.getTargetQ())
     q = np.array(measured.getActualQ())
     presses = np.abs(target - q) > PRESSES
@@ -57,16 +57,15 @@ def _let_go(link: UrLink) -> bool:
     deadline = time.monotonic() + PATIENCE
     while np.abs(target - goal).max() > ARRIVED and time.monotonic() < deadline:
         link.await_next()
-        way = np.clip(goal - setpoint, -STEP, STEP)
-        setpoint = setpoint + way
+        setpoint = setpoint + np.clip(goal - setpoint, -STEP, STEP)
         if not link.servo(setpoint, LOOKAHEAD, GAIN):
             break
         target = np.array(measured.getTargetQ())
     return True
 
 
-def _await_standing(link: UrLink) -> None:
-    """Wait until the joints stand, ``SETTLING`` s at most."""
+def _await_rest(link: UrLink) -> None:
+    """Wait until the joints are at rest, at most ``SETTLING`` s."""
     deadline = time.monotonic() + SETTLING
     speed = np.inf
     while speed > SETTLED and time.monotonic() < deadline:

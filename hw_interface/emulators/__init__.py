@@ -1,6 +1,6 @@
-"""Emulators: arm controllers that speak the vendors' protocols, in front of simulated joints.
+"""Emulators: arm controllers that speak the vendors' protocols and move simulated joints.
 
-For tests, and for trying a driver without an arm. An emulator is built as
+For tests, and to try a driver without an arm. An emulator is built as
 ``kind(arm, physics, kind.Options(**options))``.
 """
 
@@ -20,30 +20,30 @@ EMULATORS = Registry(
 
 
 class Physics(Protocol):
-    """The joints behind an emulator, in the angles of the arm. All calls return at once."""
+    """The simulated joints of an emulator, in the arm's joint angles. No call blocks."""
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
         ...
 
     def write(self, q: Array) -> None:
-        """Set the positions (j,) rad that the joints' motors pull towards from now on."""
+        """Set the position targets (j,) rad of the joints' motors."""
         ...
 
     def advance(self, dt: float) -> None:
-        """Let ``dt`` s pass."""
+        """Simulate ``dt`` s."""
         ...
 
 
 class Emulator(Protocol):
-    """A controller that a driver can connect to."""
+    """An emulated controller that a driver can connect to."""
 
     holds_weight: ClassVar[bool]
     """Whether it compensates gravity, so that the joints do not sag."""
 
     @property
     def port(self) -> str:
-        """Where a driver can reach it: the name of a serial port, or an address."""
+        """What a driver connects to: the name of a serial port, or a network address."""
         ...
 
     @property
@@ -53,11 +53,11 @@ class Emulator(Protocol):
 
     @property
     def outside(self) -> int:
-        """How many of these were outside the arm's limits."""
+        """How many of these targets were outside the arm's position limits."""
         ...
 
     def serve(self) -> None:
-        """Answer until ``close`` is called from another thread or a signal handler; blocks."""
+        """Answer until ``close`` is called from another thread; blocks."""
         ...
 
     def close(self) -> None:

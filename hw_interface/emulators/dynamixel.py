@@ -1,8 +1,8 @@
-"""An emulated bus of Dynamixel servos on a pseudo-terminal, in front of simulated joints.
+"""An emulated bus of Dynamixel servos on a pseudo-terminal, with simulated joints.
 
-Packets take the time they need on a wire: ten bits per byte, and the servos' return delay. Bulk and
-registered instructions are not emulated. A servo without torque is held by its gears. The answer to
-a fast sync read ends before the first mute servo.
+Answers take the time that they need on a wire: ten bits per byte, and the servos' return delay.
+Bulk and registered instructions are not emulated. A servo without torque is held by its gears. The
+answer to a fast sync read ends before the first mute servo.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ class Bus:
     def _open_terminal(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
-        os.set_blocking(self._master, False)  # the driver may have gone without reading
+        os.set_blocking(self._master, False)  # the driver may have ended without reading
         self.port = os.ttyname(self._slave)
 
     def serve(self) -> None:
@@ -103,7 +103,7 @@ class Bus:
         self._idle.clear()
         try:
             while not self._closed.is_set():
-                # a driver that was killed leaves the terminal closed to others; a port forgets
+                # a driver that was killed leaves its exclusive lock; a real port would lose it
                 fcntl.ioctl(self._slave, termios.TIOCNXCL)
                 ready, _, _ = select.select([self._master], [], [], POLL)
                 data = os.read(self._master, 4096) if ready else b""
@@ -117,7 +117,7 @@ class Bus:
             self._idle.set()
 
     def close(self) -> None:
-        """Stop answering and remove the port, also for a driver that has it open."""
+        """Stop answering and remove the port, even if a driver has it open."""
         if not self._closed.is_set():
             self._closed.set()
             self._idle.wait()
@@ -152,14 +152,14 @@ class Bus:
                 continue
             joint = self.group.joint_of[servo_id]
             wiring = servo.wiring
-            share = 0.5 if wiring.shadow is not None else 1.0  # two servos share the torque
+            share = 0.5 if wiring.shadow is not None else 1.0  # with a shadow, half of the torque
             constant = SERVO_MODELS[wiring.model].torque_constant
             position = wiring.zero + wiring.sign * q[joint] / TICK
             velocity = wiring.sign * dq[joint] / VELOCITY_UNIT
             current = wiring.sign * share * tau[joint] / constant / CURRENT_UNIT
             position += self.faults.glitches.get(servo_id, 0)
             servo.measure(position, velocity, current)
-            servo.show_time(self._now)
+            servo.set_clock(self._now)
 
     def _occupy_wire(self, size: int) -> None:
         """Reserve the wire for the time that ``size`` bytes need."""
@@ -182,5 +182,5 @@ class Bus:
 
 
 def _to_angle(wiring: ServoWiring, ticks: float) -> float:
-    """The joint's angle, rad."""
+    """The joint angle, rad, at a servo position in ticks."""
     return wiring.sign * (ticks - wiring.zero) * TICK

@@ -1,6 +1,6 @@
 """Dynamixel Protocol 2.0 as a servo speaks it: packets, byte stuffing, checksums.
 
-Written from the ROBOTIS e-manual, not from the vendor's client, which the tests compare it with.
+Written from the ROBOTIS e-manual and not from the vendor's client; the tests compare the two.
 """
 
 from collections.abc import Iterator
@@ -88,9 +88,9 @@ def make_status(servo_id: int, error: int, data: bytes = b"") -> bytes:
 
 
 def make_fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes:
-    """The one packet in which servos answer a fast sync read together.
+    """The single packet in which servos answer a fast sync read together.
 
-    Each part ends with the checksum of all bytes so far; nothing is stuffed. Where fewer servos
+    Each part ends with the checksum of all bytes so far; there is no byte stuffing. If fewer servos
     answer than were asked, the packet breaks off.
 
     Args:
@@ -120,7 +120,7 @@ class InstructionPacket:
 
 
 class Parser:
-    """Finds packets in a stream of bytes and drops everything else."""
+    """Finds packets in a stream of bytes and discards everything else."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -139,14 +139,14 @@ class Parser:
                 return
             packet = self._take(size) if plausible else None
             if packet is None:
-                self._buffer = self._buffer[1:]  # look for a header further on
+                self._buffer = self._buffer[1:]  # search for the next header
             else:
                 yield packet
             start = self._buffer.find(HEADER)
-        self._buffer = self._buffer[-3:]  # may be the beginning of a header
+        self._buffer = self._buffer[-3:]  # may be the start of a header
 
     def _take(self, size: int) -> InstructionPacket | None:
-        """Remove the packet of ``size`` bytes at the front; None where its checksum is wrong."""
+        """Remove the packet of ``size`` bytes at the front; None if its checksum is wrong."""
         packet = self._buffer[:size]
         if crc16(packet[:-2]) != int.from_bytes(packet[-2:], "little"):
             return None

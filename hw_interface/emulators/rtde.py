@@ -12,11 +12,11 @@ HEADER = struct.Struct(">HB")
 PROTOCOL_VERSION = 2
 NOT_FOUND = "NOT_FOUND"
 IN_USE = "IN_USE"
-OUTPUT_RECIPE = 1  # its number: a connection has one
+OUTPUT_RECIPE = 1  # number of the output recipe, of which a connection has only one
 
 Value = float | int | Sequence[float] | Sequence[int]
 
-FORMATS = {  # of ``struct``, by type
+FORMATS = {  # format characters of ``struct`` by RTDE type
     "DOUBLE": "d",
     "INT32": "i",
     "UINT32": "I",
@@ -27,7 +27,7 @@ FORMATS = {  # of ``struct``, by type
 }
 REGISTERS = 48  # of each type and direction
 
-# what the emulated controller can send, besides the registers
+# variables that the emulated controller can send, besides the registers
 OUTPUT_TYPES = {
     "timestamp": "DOUBLE",
     "target_q": "VECTOR6D",
@@ -84,7 +84,7 @@ for _number in range(REGISTERS):
 
 
 class PacketType(IntEnum):
-    """The types of packets, each the code of a letter."""
+    """The packet types; each is the ASCII code of a letter."""
 
     PROTOCOL_VERSION = ord("V")
     CONTROLLER_VERSION = ord("v")
@@ -96,7 +96,7 @@ class PacketType(IntEnum):
 
 
 class Recipe:
-    """The variables of one kind of data packet, in their order."""
+    """The variables of one kind of data packet, in order."""
 
     def __init__(self, names: Sequence[str], known: Mapping[str, str]) -> None:
         """Look up the types; a name that is not in ``known`` gets the type NOT_FOUND."""
@@ -127,7 +127,7 @@ class Recipe:
         return data
 
     def unpack(self, data: bytes) -> dict[str, Value]:
-        """The values by name, of ``size`` bytes; a vector is a tuple."""
+        """The values by name that ``size`` bytes hold; a vector is a tuple."""
         values: dict[str, Value] = {}
         start = 0
         for name, each in zip(self.names, self._structs, strict=True):
@@ -152,7 +152,7 @@ class PacketReader:
         """Type and payload of each packet that ``data`` completes.
 
         Raises:
-            ValueError: a size is impossible; the stream is lost.
+            ValueError: a packet's size is impossible; the rest of the stream cannot be read.
         """
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
@@ -167,15 +167,16 @@ class PacketReader:
 
 
 class InputOwners:
-    """Which connection writes which input: an input belongs to one connection at a time."""
+    """Tells which connection writes which input: an input belongs to one connection at a time."""
 
     def __init__(self) -> None:
         self._owners: dict[str, RtdeSession] = {}
 
     def claim(self, session: "RtdeSession", names: Sequence[str]) -> dict[str, str]:
-        """The types of inputs, by name: IN_USE for one that belongs to another connection.
+        """Claim inputs for a connection, either all of them or none.
 
-        The connection gets all of the inputs or none.
+        Returns:
+            The types of all inputs by name; IN_USE for an input of another connection.
         """
         types = dict(INPUT_TYPES)
         for name in names:
@@ -187,7 +188,7 @@ class InputOwners:
         return types
 
     def release(self, session: "RtdeSession") -> None:
-        """Give up the inputs of a connection that has ended."""
+        """Free the inputs of a connection that has ended."""
         self._owners = {name: each for name, each in self._owners.items() if each is not session}
 
 
@@ -197,7 +198,7 @@ class RtdeSession:
     def __init__(
         self, version: tuple[int, int, int, int], owners: "InputOwners | None" = None
     ) -> None:
-        """Begin without recipes.
+        """Start without recipes.
 
         Args:
             version: the controller's software: major, minor, bugfix, build.
@@ -214,7 +215,7 @@ class RtdeSession:
         """The answer to each packet that ``data`` completes, and the inputs that it carries.
 
         Raises:
-            ValueError: it is no RTDE.
+            ValueError: the data is not valid RTDE.
         """
         for kind, payload in self._reader.feed(data):
             if kind == PacketType.DATA:
@@ -258,7 +259,7 @@ class RtdeSession:
         raise ValueError(f"a packet of the type {kind}")
 
     def make_data(self, variables: Mapping[str, Value]) -> bytes:
-        """The data packet of the output recipe; nothing before the client has started it."""
+        """The data packet of the output recipe; no bytes until the client has sent START."""
         if self.outputs is None or not self.is_started:
             return b""
         payload = bytes([OUTPUT_RECIPE]) + self.outputs.pack(variables)
@@ -266,7 +267,7 @@ class RtdeSession:
 
 
 def _split_names(payload: bytes) -> list[str]:
-    """Names separated by commas; some clients put one at the end too."""
+    """Split names at the commas; some clients append a comma at the end."""
     return [name for name in payload.decode("ascii").split(",") if name]
 
 

@@ -1,4 +1,4 @@
-"""All emulated servos of one bus: how they obey instructions, alone and in groups."""
+"""All emulated servos of one bus: they execute instructions singly and in groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,19 +19,19 @@ from hw_interface.emulators.protocol2 import (
 from hw_interface.emulators.x_series import NO_SECONDARY_ID, REGISTERS, EmulatedServo
 
 CHECKSUM_SIZE = 2  # bytes
-CLOCK_STAGGER = 4.1  # s between the clocks of two servos, which do not agree on a real bus either
+CLOCK_STAGGER = 4.1  # s between the clocks of servos with successive ids; real clocks differ too
 
 
 @dataclass
 class Faults:
     """Faults of the bus, which a test may change while it runs."""
 
-    mute: set[int] = field(default_factory=set)  # ids that obey, but do not answer
-    corrupt: set[int] = field(default_factory=set)  # ids whose data is disturbed on the wire
+    mute: set[int] = field(default_factory=set)  # ids that execute instructions, but do not answer
+    corrupt: set[int] = field(default_factory=set)  # ids whose answers are corrupted on the wire
     silent: bool = False  # no packet passes, in either direction
     frozen: set[int] = field(default_factory=set)  # ids whose state and clock stand still
     glitches: dict[int, int] = field(default_factory=dict)  # ticks added to a position, by id
-    # writes that never arrive, by id and register
+    # writes that are lost, as (id, name of the register)
     lost_writes: set[tuple[int, str]] = field(default_factory=set)
     delay: float = 0.0  # s that every answer is held back, as by a USB adapter
     copies: int = 1  # how often every answer arrives
@@ -63,7 +63,7 @@ class ServoGroup:
             self.joint_of[shadow_id] = joint
 
     def answer(self, packet: InstructionPacket, now: float) -> bytes:
-        """Obey an instruction at ``now`` s; returns the servos' answers as bytes on the wire."""
+        """Execute an instruction at ``now`` s; returns the bytes that the servos answer."""
         for servo in self.servos.values():
             servo.last_instruction = now
         match packet.instruction:
@@ -78,21 +78,21 @@ class ServoGroup:
                 return self._answer_one_by_one(packet)
 
     def _answer_one_by_one(self, packet: InstructionPacket) -> bytes:
-        """An instruction to one servo, or to all of them."""
+        """Execute an instruction to one servo, or to all of them."""
         answers = []
         for servo in self.servos.values():
             if packet.servo_id in (servo.servo_id, BROADCAST):
-                answers.append(self._obey(servo, packet))
+                answers.append(self._execute(servo, packet))
         if packet.instruction in (Instruction.WRITE, Instruction.REBOOT):
             for servo in self.servos.values():
                 if servo.secondary_id == packet.servo_id:
-                    self._obey(servo, packet)  # a shadow obeys, and does not answer
+                    self._execute(servo, packet)  # a shadow executes it without an answer
             if packet.servo_id == BROADCAST:
                 return b""
         return b"".join(answers)
 
-    def _obey(self, servo: EmulatedServo, packet: InstructionPacket) -> bytes:
-        """Let one servo carry out an instruction; returns its answer."""
+    def _execute(self, servo: EmulatedServo, packet: InstructionPacket) -> bytes:
+        """Let one servo execute an instruction; returns its answer."""
         data = b""
         parameters = packet.parameters
         match packet.instruction:
@@ -111,7 +111,7 @@ class ServoGroup:
         return self._status(servo.servo_id, error, data)
 
     def _status(self, servo_id: int, error: int, data: bytes) -> bytes:
-        """A servo's answer as it arrives."""
+        """A servo's answer as it arrives, with the faults of the bus."""
         if servo_id in self.faults.mute:
             return b""
         status = make_status(servo_id, error, data)
@@ -149,7 +149,7 @@ class ServoGroup:
             if last_of_data < len(packet):
                 packet = _flip_bit(packet, last_of_data)
             if servo_id != ids[-1]:
-                # the servos after it compute their checksums from the disturbed bytes
+                # the next servos compute their checksums from the corrupted bytes
                 packet = append_crc(packet[:-CHECKSUM_SIZE])
         return packet
 
@@ -166,8 +166,9 @@ class ServoGroup:
 
     def _write(self, servo: EmulatedServo, address: int, data: bytes) -> int:
         for servo_id, name in self.faults.lost_writes:
-            place = REGISTERS[name].address
-            if servo_id == servo.servo_id and address <= place < address + len(data):
+            lost_address = REGISTERS[name].address
+            is_covered = address <= lost_address < address + len(data)
+            if servo_id == servo.servo_id and is_covered:
                 return Error.NONE
         is_leader = servo.secondary_id == NO_SECONDARY_ID
         if address == REGISTERS["goal_position"].address and is_leader:
@@ -179,8 +180,8 @@ def _uint16(data: bytes) -> int:
     return int.from_bytes(data[:2], "little")
 
 
-def _flip_bit(packet: bytes, place: int) -> bytes:
-    """Disturb one byte."""
-    disturbed = bytearray(packet)
-    disturbed[place] ^= 0x10
-    return bytes(disturbed)
+def _flip_bit(packet: bytes, index: int) -> bytes:
+    """The packet with one bit of one byte flipped."""
+    corrupted = bytearray(packet)
+    corrupted[index] ^= 0x10
+    return bytes(corrupted)

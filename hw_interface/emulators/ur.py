@@ -1,8 +1,8 @@
-"""An emulated Universal Robots controller on an address of this machine, in front of an arm.
+"""An emulated Universal Robots controller on an address of this machine, with a simulated arm.
 
-It serves what the client library ``ur_rtde`` needs: the dashboard, the ports to which programs are
-uploaded, and RTDE at 500 Hz, or as often as this machine manages. The ports are the maker's, which
-the client cannot change; several emulators have an address of the loopback network each.
+It serves what the client library ``ur_rtde`` needs: the dashboard, the ports for program upload,
+and RTDE at 500 Hz or as fast as this machine can. The port numbers are the maker's and cannot be
+changed in the client, so several emulators need different addresses of the loopback network.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
 CYCLE = 0.002  # s, of the controllers of the e-series
-LATEST = 0.01  # s that cycles may be late and are made up for
+LATEST = 0.01  # s that a cycle may be late and is still caught up
 DASHBOARD = 29999
 SCRIPT_PORTS = (30001, 30002, 30003)
 RTDE = 30004
@@ -32,7 +32,7 @@ END_OF_SCRIPT = "\nend"
 
 @dataclass(frozen=True)
 class UrEmulatorOptions:
-    """Where it is served."""
+    """The address that is served."""
 
     port: str = "127.0.0.1"  # an address of this machine
 
@@ -42,9 +42,9 @@ class Faults:
     """Faults of the link, which a test may change while it runs."""
 
     mute: bool = False  # no measurement is sent
-    frozen: bool = False  # the same measurement is sent again and again
-    deaf: bool = False  # nothing that arrives is read
-    lag: int = 0  # cycles by which a client that sends commands gets its measurements later
+    frozen: bool = False  # the same measurement is sent repeatedly
+    deaf: bool = False  # no incoming data is read
+    lag: int = 0  # cycles by which measurements to a client that sends commands are delayed
 
 
 @dataclass
@@ -54,7 +54,7 @@ class _Client:
     socket: socket.socket
     port: int
     session: RtdeSession
-    text: str = ""  # of a line or a script that is not complete
+    text: str = ""  # received part of an incomplete line or script
 
 
 class UrEmulator:
@@ -91,7 +91,7 @@ class UrEmulator:
         self._selector = selectors.DefaultSelector()
         self._clients: list[_Client] = []
         self._owners = InputOwners()
-        # the newest comes last; the first goes to a client that sends commands
+        # oldest first; clients that send commands get the first, the others the last
         self._measurements: deque[dict[str, Value]] = deque([self.controller.variables()])
         self._closed = threading.Event()
         self._idle = threading.Event()
@@ -124,7 +124,7 @@ class UrEmulator:
         return self.controller.outside
 
     def serve(self) -> None:
-        """Run the controller until closed; a cycle that is very late is not made up for."""
+        """Run the controller until closed; cycles later than ``LATEST`` are not caught up."""
         self._idle.clear()
         try:
             due = time.monotonic()
@@ -147,14 +147,14 @@ class UrEmulator:
         self._close_all()
 
     def cut(self) -> None:
-        """Close the connections for measurements and commands, as where a link breaks."""
+        """Close the RTDE connections, as if the link broke."""
         for client in list(self._clients):
             if client.port == RTDE:
                 with contextlib.suppress(OSError):
                     client.socket.shutdown(socket.SHUT_RDWR)
 
     def _answer_until(self, due: float) -> None:
-        """Accept and answer clients until ``due`` s, or once where that is past."""
+        """Accept and answer clients until ``due`` s, monotonic, and at least once."""
         remaining = due - time.monotonic()
         while True:
             for key, _ in self._selector.select(max(0.0, remaining)):
@@ -182,9 +182,9 @@ class UrEmulator:
         try:
             data = client.socket.recv(READ_SIZE)
             if not data:
-                raise ConnectionError("the client has gone")
+                raise ConnectionError("the client has disconnected")
             self._handle(client, data)
-        except (OSError, ValueError):  # it has gone, or it does not speak the protocol
+        except (OSError, ValueError):  # it has disconnected, or does not speak the protocol
             self._drop(client)
 
     def _handle(self, client: _Client, data: bytes) -> None:
@@ -217,7 +217,7 @@ class UrEmulator:
                 self._send(client, client.session.make_data(variables))
 
     def _send(self, client: _Client, data: bytes) -> None:
-        """Send at once what there is room for; a client that does not read is dropped."""
+        """Send without blocking; drop a client whose buffer is full because it does not read."""
         if not data:
             return
         try:

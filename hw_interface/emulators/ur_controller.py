@@ -52,30 +52,31 @@ class UrController:
         self.goals = 0  # position targets that arrived, counted for each joint
         self.outside = 0  # of these, those outside the arm's limits, or not finite
         self.force = np.zeros(6)  # N and N·m that act on the tool, in the controller's base frame
-        self.uploads = 0  # programs that were begun
-        self.refuses_watchdog = False  # faults that a test may provoke
-        self.never_ready = False  # the program says that it takes no command
+        self.uploads = 0  # programs that were started
+        self.refuses_watchdog = False  # fault for tests: the watchdog cannot be armed
+        self.never_ready = False  # fault for tests: the program never becomes ready for commands
         self.messages: list[str] = []  # why a program ended
         self.state = physics.read()  # positions, velocities and torques
         self.targets = JointTargets(arm, self.state[0])
         self._program: ControlProgram | None = None
         self._ints = [0] * REGISTERS  # input registers
         self._doubles = [0.0] * REGISTERS
-        self._watched = 0.0  # s, the longest that the command register may stay unwritten; 0: ever
-        self._silent = 0.0  # s, for which it was not written
-        self._stopped_for = 0.0  # s, of the present protective stop
+        # s, the longest time without a write of the command register; 0: the watchdog is not armed
+        self._watchdog_period = 0.0
+        self._silent = 0.0  # s since the last write of the command register
+        self._stopped_for = 0.0  # s since the protective stop
 
     @property
     def slider(self) -> float:
-        """The speed slider, a share of every speed."""
+        """The speed slider: the fraction of every speed that is applied, in [0, 1]."""
         return self.targets.slider
 
     @slider.setter
-    def slider(self, share: float) -> None:
-        self.targets.slider = share
+    def slider(self, fraction: float) -> None:
+        self.targets.slider = fraction
 
     def upload(self, script: str) -> None:
-        """Run a program; refused where the arm may not move, as the controller does."""
+        """Start a program; like the real controller, refuse it if the arm may not move."""
         may_run = self.robot_mode is RobotMode.RUNNING and self.safety_mode in MAY_MOVE
         if not may_run or not script.startswith("def "):
             self.messages.append("a program was refused")
@@ -88,28 +89,28 @@ class UrController:
     def _set_watchdog(self, frequency: float) -> None:
         if self.refuses_watchdog:
             raise ValueError("there is no such function as rtde_set_watchdog")
-        self._watched = 1 / frequency if frequency > 0 else 0.0
+        self._watchdog_period = 1 / frequency if frequency > 0 else 0.0
         self._silent = 0.0
 
     @property
     def order(self) -> int:
-        """The newest command that a client has sent."""
+        """The command in input register 0, see ``Order``."""
         return self._ints[0]
 
     @property
     def is_watched(self) -> bool:
         """Whether the watchdog is armed."""
-        return self._watched > 0
+        return self._watchdog_period > 0
 
     def stop_program(self) -> None:
-        """End the program: the joints come to rest, and the watchdog goes with it."""
+        """End the program: the joints come to rest, and the watchdog is disarmed."""
         self._program = None
-        self._watched = 0.0
+        self._watchdog_period = 0.0
         self.runtime_state = RuntimeState.STOPPED
         self.targets.brake(STOP_ACCELERATION)
 
     def take_inputs(self, values: Mapping[str, Value]) -> None:
-        """Write what a client has sent into the input registers."""
+        """Write a client's inputs into the input registers."""
         for name, value in values.items():
             kind, _, number = name.rpartition("_register_")
             if kind == "input_int":
@@ -130,7 +131,7 @@ class UrController:
         self.outside += int((~inside).sum())
 
     def protective_stop(self) -> None:
-        """Stop as after a collision; a person has to look and ``release`` it."""
+        """Stop as after a collision; a person has to ``release`` it."""
         self.safety_mode = SafetyMode.PROTECTIVE_STOP
         self._stopped_for = 0.0
         if self._program is not None:
@@ -138,16 +139,16 @@ class UrController:
         self.targets.brake(STOP_ACCELERATION)
 
     def emergency_stop(self) -> None:
-        """Stop as when the button is pressed: then the motors are off and the brakes on."""
+        """Stop as when the button is pressed: at rest, the motors go off and the brakes on."""
         self.stop_program()
         self.safety_mode = SafetyMode.ROBOT_EMERGENCY_STOP
 
     def release(self) -> None:
-        """Release a stop, at the pendant; after an emergency stop the motors stay off."""
+        """Release a stop at the pendant; after an emergency stop the motors stay off."""
         self.safety_mode = SafetyMode.NORMAL
 
     def unlock_protective_stop(self) -> bool:
-        """Release a protective stop, over the network; refused in its first seconds."""
+        """Release a protective stop over the network; refused for ``PROTECTIVE_WAIT``."""
         if self._stopped_for < PROTECTIVE_WAIT:
             return False
         if self.safety_mode is SafetyMode.PROTECTIVE_STOP:
@@ -171,11 +172,11 @@ class UrController:
         self.robot_mode = RobotMode.POWER_OFF
 
     def advance(self, dt: float) -> None:
-        """Let ``dt`` s pass."""
+        """Simulate ``dt`` s."""
         self.time += dt
         self._silent += dt
         self._stopped_for += dt
-        if 0 < self._watched < self._silent:
+        if 0 < self._watchdog_period < self._silent:
             self.messages.append("the watchdog's register was not written in time")
             self.stop_program()
         if self._program is not None and self.runtime_state is RuntimeState.PLAYING:
@@ -183,17 +184,17 @@ class UrController:
         self.targets.advance(dt)
         q, _, _ = self.state
         is_stopped = self.safety_mode not in MAY_MOVE
-        if self.safety_mode in EMERGENCY_STOPS and self.targets.stands:
+        if self.safety_mode in EMERGENCY_STOPS and self.targets.at_rest:
             self.robot_mode = RobotMode.POWER_OFF
         is_braked = self.robot_mode is not RobotMode.RUNNING
-        if is_braked or (is_stopped and self.targets.stands):
+        if is_braked or (is_stopped and self.targets.at_rest):
             self.targets.hold(q)
-        self.physics.write(self.targets.pulled_to)
+        self.physics.write(self.targets.motor_targets)
         self.physics.advance(dt)
         self.state = self.physics.read()
 
     def _run(self, program: ControlProgram) -> None:
-        """One cycle of the program; an error in it ends it."""
+        """Run one cycle of the program; an error ends the program."""
         try:
             goes_on = program.step(self._ints[0], self._doubles)
         except ValueError as error:
@@ -203,7 +204,7 @@ class UrController:
             self.stop_program()
 
     def variables(self) -> dict[str, Value]:
-        """What it sends; the rest of the variables is 0."""
+        """The RTDE outputs by name; all other variables are 0."""
         q, dq, _ = self.state
         is_running = self.runtime_state is RuntimeState.PLAYING
         is_powered = self.robot_mode in (RobotMode.IDLE, RobotMode.RUNNING)

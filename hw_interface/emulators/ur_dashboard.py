@@ -9,7 +9,7 @@ SERIAL_NUMBER = "20230000001"
 
 
 def answer(line: str, controller: UrController) -> str:
-    """Obey one line; returns the answer, without the line's end."""
+    """Execute one line; returns the answer, without the end of the line."""
     match line.strip().lower():
         case "polyscopeversion":
             version = ".".join(str(number) for number in VERSION)
@@ -17,7 +17,7 @@ def answer(line: str, controller: UrController) -> str:
         case "get serial number":
             return SERIAL_NUMBER
         case "get robot model":
-            # the maker's name of an e-series arm is that of the arm before it
+            # the dashboard reports an e-series arm by the name of the older series
             return controller.arm.name.upper().removesuffix("E")
         case "is in remote control":
             return str(controller.remote_control).lower()
@@ -37,7 +37,7 @@ def answer(line: str, controller: UrController) -> str:
 
 
 def _command(request: str, controller: UrController) -> str:
-    """Obey what changes something; the controller does so under remote control only."""
+    """Execute a command that changes the controller's state; refused without remote control."""
     if not controller.remote_control:
         return "Command is not allowed due to safety reasons"
     match request:

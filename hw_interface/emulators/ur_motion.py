@@ -1,7 +1,7 @@
 """How an emulated Universal Robots controller moves its joints' targets.
 
-Simpler than the real one: ``servoj`` follows its target as a filter of first order does. Its time
-constant is the lookahead time, which is about the lag that users measure.
+Simpler than the real controller: ``servoj`` follows its target through a first-order filter, whose
+time constant is the lookahead time. This is about the lag that users measure.
 """
 
 from enum import Enum, auto
@@ -22,17 +22,17 @@ class Motion(Enum):
 
 
 class JointTargets:
-    """The positions and velocities that the controller's joints are driven with."""
+    """Position and velocity targets of the controller's joints."""
 
     def __init__(self, arm: ArmSpec, q: Array) -> None:
-        """The joints stand at ``q`` (j,) rad."""
+        """The targets are at rest at ``q`` (j,) rad."""
         self.q = q.copy()
         self.dq = np.zeros_like(q)
         self.motion = Motion.HOLD
-        self.slider = 1.0  # the speed slider: a share of every speed
+        self.slider = 1.0  # the speed slider: the fraction of every speed that is applied
         self._limits = arm.limits
-        # Motors that are driven with the target's velocity too press with kp (q* - q) + kd (dq* -
-        # dq): as servos do that are pulled towards q* + (kd / kp) dq*, and are only damped.
+        # Motors with a velocity target exert kp (q* - q) + kd (dq* - dq). This equals the torque of
+        # servos with the position target q* + (kd / kp) dq* and the damping kd.
         self._lead = arm.damping / arm.stiffness  # s, (j,)
         self._goal = q.copy()  # rad, of SERVO
         self._speed = np.zeros_like(q)  # rad/s, of SPEED
@@ -40,48 +40,48 @@ class JointTargets:
         self._lookahead = 0.1  # s, of SERVO
 
     @property
-    def pulled_to(self) -> Array:
-        """Where the joints' motors are to pull, (j,) rad."""
+    def motor_targets(self) -> Array:
+        """Position targets of the joints' motors, (j,) rad, which include the target velocity."""
         return self.q + self._lead * self.dq
 
     @property
-    def stands(self) -> bool:
-        """Whether the targets stand still."""
+    def at_rest(self) -> bool:
+        """Whether the targets are at rest."""
         return not self.dq.any()
 
     def servo(self, goal: Array, lookahead: float) -> None:
-        """Follow a position (j,) rad."""
+        """Follow a position (j,) rad; ``lookahead`` is in s."""
         self.motion = Motion.SERVO
         self._goal = goal
         self._lookahead = lookahead
 
     def speed(self, speed: Array, acceleration: float) -> None:
-        """Follow a velocity (j,) rad/s."""
+        """Follow a velocity (j,) rad/s; ``acceleration`` is in rad/s²."""
         self.motion = Motion.SPEED
         self._speed = speed
         self._acceleration = acceleration
 
     def brake(self, acceleration: float) -> None:
-        """Come to rest; no effect on targets that stand."""
+        """Come to rest with ``acceleration`` rad/s²; no effect on targets at rest."""
         if self.motion is not Motion.HOLD:
             self.motion = Motion.BRAKE
             self._acceleration = acceleration
 
     def hold(self, q: Array) -> None:
-        """Stand at ``q`` (j,) rad from now on."""
+        """Set the targets to ``q`` (j,) rad, at rest."""
         self.motion = Motion.HOLD
         self.q = q.copy()
         self.dq = np.zeros_like(q)
 
     def advance(self, dt: float) -> None:
-        """Let ``dt`` s pass."""
+        """Move the targets by ``dt`` s."""
         if dt <= 0:
             return
         before = self.q
         if self.motion is Motion.SERVO:
-            share = 1 - np.exp(-dt / self._lookahead)
+            fraction = 1 - np.exp(-dt / self._lookahead)
             farthest = self._limits.dq * dt
-            step = np.clip(share * (self._goal - before), -farthest, farthest)
+            step = np.clip(fraction * (self._goal - before), -farthest, farthest)
             self.q = before + self.slider * step
             self.dq = (self.q - before) / dt
         elif self.motion is not Motion.HOLD:
@@ -92,5 +92,5 @@ class JointTargets:
             change = self._acceleration * dt
             self.dq = self.dq + np.clip(wanted - self.dq, -change, change)
             self.q = before + self.dq * dt
-            if self.motion is Motion.BRAKE and self.stands:
+            if self.motion is Motion.BRAKE and self.at_rest:
                 self.motion = Motion.HOLD

@@ -1,8 +1,9 @@
 """The control program that ur_rtde uploads, as an emulated controller runs it.
 
-URScript is not interpreted. The program's part of the exchange is written from its description:
-input register 0 names a command, the doubles are its arguments, output register 0 says whether the
-program is ready for the next one (1) or has finished one (2).
+URScript is not interpreted; the program's side of the register protocol is written from its
+description. Integer input register 0 holds a command, the double registers hold its arguments. The
+integer output register 0 tells whether the program is ready for the next command (1) or has
+finished one (2).
 """
 
 from collections.abc import Callable
@@ -33,33 +34,37 @@ class Order(IntEnum):
 
 STREAMED = (Order.SPEED_J, Order.SERVO_J)  # after these the program is ready at once
 STOPS = (Order.SPEED_STOP, Order.SERVO_STOP, Order.STOP_L, Order.STOP_J)
-STOP_L_ACCELERATION = 10.0  # rad/s², where the argument is one of the tool, m/s²
+STOP_L_ACCELERATION = 10.0  # rad/s², in place of the argument, which is the tool's, in m/s²
 
 
 class ControlProgram:
     """The running program: one call of ``step`` per cycle of the controller."""
 
     def __init__(self, targets: JointTargets, set_watchdog: Callable[[float], None]) -> None:
-        """Begin, ready for commands.
+        """Start, ready for commands.
 
         Args:
             targets: of the joints.
-            set_watchdog: told the lowest frequency, Hz, at which register 0 must be written.
+            set_watchdog: called with the lowest frequency, Hz, at which register 0 must be written.
         """
         self.answer = READY  # output register 0
         self._targets = targets
         self._set_watchdog = set_watchdog
-        self._executing = False  # whether the present command has been begun
-        self._braking = False  # whether it lasts until the joints stand
+        self._executing = False  # whether the present command has been started
+        self._braking = False  # whether the present command lasts until the targets are at rest
 
     def step(self, order: int, doubles: list[float]) -> bool:
-        """Obey the command in the input registers; returns whether the program goes on.
+        """Execute the command in the input registers; returns whether the program continues.
+
+        Args:
+            order: integer input register 0, see ``Order``.
+            doubles: the double input registers, with the command's arguments.
 
         Raises:
-            ValueError: a command is unknown or a target is not finite: the program ends.
+            ValueError: the command is unknown or a target is not finite; the program ends.
         """
         if self._braking:
-            self._braking = not self._targets.stands
+            self._braking = not self._targets.at_rest
             self.answer = READY if self._braking else DONE
         elif order in STREAMED:
             self._follow(order, doubles)
@@ -84,7 +89,7 @@ class ControlProgram:
             self._targets.speed(joints, acceleration=doubles[6])
 
     def _begin(self, order: int, doubles: list[float]) -> None:
-        """Begin a command that the client waits for."""
+        """Start a command whose end the client waits for."""
         if order == Order.SET_WATCHDOG:
             self._set_watchdog(doubles[0])
             self.answer = DONE

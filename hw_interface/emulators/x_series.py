@@ -78,7 +78,7 @@ OVERLOAD = 0x20  # bit of the hardware error
 
 
 class EmulatedServo:
-    """One servo's memory and behavior; the position of its horn is given in ticks."""
+    """One servo's control table and behavior; positions of its horn are in ticks."""
 
     def __init__(
         self,
@@ -105,8 +105,8 @@ class EmulatedServo:
         self.servo_id = servo_id
         self.secondary_id = secondary_id
         self.table = bytearray(SIZE)
-        self.reference = 0.0  # ticks, position of the profile on its way to the goal
-        self.last_instruction = 0.0  # s, when the bus last carried one
+        self.reference = 0.0  # ticks, setpoint of the velocity profile on its way to the goal
+        self.last_instruction = 0.0  # s, time of the last instruction on the bus
         for name, register in REGISTERS.items():
             self.set(name, register.initial)
         self.set("model", SERVO_MODELS[wiring.model].number)
@@ -123,29 +123,29 @@ class EmulatedServo:
         return int.from_bytes(self.table[register.address : register.end], "little", signed=signed)
 
     def set(self, name: str, value: int) -> None:
-        """Change a register without the checks of ``write``."""
+        """Set a register without the checks of ``write``."""
         register = REGISTERS[name]
         data = (value % 256**register.size).to_bytes(register.size, "little")
         self.table[register.address : register.end] = data
 
     @property
     def watchdog_tripped(self) -> bool:
-        """Whether the bus was silent for too long: no goal is accepted until it is cleared."""
+        """Whether the bus was silent for too long; goals are refused until this is cleared."""
         return self.get("bus_watchdog") == WATCHDOG_TRIPPED
 
     @property
     def alert(self) -> int:
-        """The bit that is added to every error while the hardware is in error."""
+        """The alert bit, set in every status packet while the servo is in hardware error."""
         return ALERT if self.get("hardware_error") else 0
 
     def read(self, address: int, size: int) -> tuple[int, bytes]:
-        """Error and data."""
+        """Read ``size`` bytes; returns the error and the data."""
         if not size or address + size > SIZE:
             return Error.LENGTH | self.alert, b""
         return self.alert, bytes(self.table[address : address + size])
 
     def write(self, address: int, data: bytes) -> int:
-        """Change whole registers; returns the error of the first that is refused."""
+        """Write whole registers; returns the error of the first that is refused."""
         while data:
             name = NAMES.get(address)
             if name is None:
@@ -192,12 +192,12 @@ class EmulatedServo:
         return register.low, register.high
 
     def measure(self, position: float, velocity: float, current: float) -> None:
-        """Show what it measures.
+        """Set the registers of the measurements.
 
         Args:
-            position: ticks, as a servo with the calibrated settings would show it.
-            velocity: in its unit, likewise.
-            current: in its unit, likewise.
+            position: ticks, as a servo with the calibrated settings would measure it.
+            velocity: in ``VELOCITY_UNIT``, likewise.
+            current: in ``CURRENT_UNIT``, likewise.
         """
         direction = 1
         if (self.get("drive_mode") ^ self.drive_mode) & REVERSE_MODE:
@@ -208,30 +208,30 @@ class EmulatedServo:
         self.set("present_velocity", round(direction * velocity))
         self.set("present_current", round(direction * current))
 
-    def show_time(self, now: float) -> None:
-        """Set its own clock, at ``now`` s of the bus."""
+    def set_clock(self, now: float) -> None:
+        """Set the register of the servo's clock, at ``now`` s."""
         self.set("realtime_tick", int(1e3 * (now - self.started)) % REALTIME_TICK_RANGE)
 
     def halt(self) -> None:
-        """Make the present position the goal."""
+        """Set the goal to the present position."""
         present = self.get("present_position")
         self.set("goal_position", present)
         self.reference = float(present)
 
     def overload(self) -> None:
-        """Shut down as an overloaded servo does; only a reboot ends it."""
+        """Shut down as after an overload; only a reboot clears this."""
         self.set("hardware_error", OVERLOAD)
         self.set("torque", 0)
 
     def reboot(self) -> None:
-        """Reset everything that is not kept in EEPROM; its clock starts again."""
+        """Reset all registers outside the EEPROM, and the clock."""
         self.started = self.last_instruction
         for name, register in REGISTERS.items():
             if register.address >= EEPROM and not name.startswith("present"):
                 self.set(name, register.initial)
 
     def advance(self, now: float, dt: float) -> None:
-        """Let ``dt`` s pass: watch the bus and move the profile towards the goal."""
+        """Simulate ``dt`` s: check the bus watchdog and move the profile towards the goal."""
         watchdog = self.get("bus_watchdog")
         armed = 0 < watchdog <= WATCHDOG_MAX
         silent = now - self.last_instruction

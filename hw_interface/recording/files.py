@@ -1,4 +1,4 @@
-"""Names of recordings: each gets a number of its own, and none is ever overwritten."""
+"""File names of recordings: each gets a new number, and none is ever overwritten."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ NUMBERED = re.compile(r"recording-(\d+)\.mcap")
 
 
 def claim_next(folder: Path) -> Path:
-    """Create the next recording of a folder, empty; no other program is given the same one.
+    """Create the next recording of a folder, an empty file that no other program gets.
 
-    Its number is above all others there, so that recordings are in order also after some were
-    removed.
+    Its number is higher than any other in the folder, so recordings stay in order even after some
+    were removed.
 
     Raises:
         OSError: the folder does not exist, or no file can be created there.
@@ -20,14 +20,14 @@ def claim_next(folder: Path) -> Path:
         path = folder / f"recording-{number}.mcap"
         try:
             path.open("xb").close()
-        except FileExistsError:  # another program was faster
+        except FileExistsError:  # another program has just created it
             number += 1
             continue
         return path
 
 
 def _highest(folder: Path) -> int:
-    """The highest number of a recording in a folder; -1 where there is none."""
+    """The highest number of a recording in a folder; -1 if there is none."""
     numbers = [-1]
     for path in folder.iterdir():
         match = NUMBERED.fullmatch(path.name)

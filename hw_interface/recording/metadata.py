@@ -1,4 +1,4 @@
-"""What a recording says about itself: who acted on what, and the versions of the packages."""
+"""The metadata record of a recording: arm, task, run, and the versions of the packages."""
 
 import json
 import platform
@@ -17,11 +17,11 @@ def describe(notes: dict[str, str]) -> dict[str, str]:
     """The metadata of a new recording.
 
     Args:
-        notes: what the caller knows: arm, family, seed, run, ...
+        notes: entries of the caller: arm, family, seed, run, ...
 
     Returns:
-        The notes, the profile, when the recording began, the versions of the packages, and a
-        checksum over all of it.
+        The notes, the profile, the time at which the recording began, the versions of the packages,
+        and a checksum over all of these.
     """
     metadata = dict(notes)
     metadata["profile"] = PROFILE
@@ -34,7 +34,7 @@ def describe(notes: dict[str, str]) -> dict[str, str]:
 
 
 def checksum(metadata: dict[str, str]) -> str:
-    """CRC-32 over every entry but the checksum itself, as eight hexadecimal digits."""
+    """CRC-32 over all entries except the checksum, as eight hexadecimal digits."""
     entries = sorted(item for item in metadata.items() if item[0] != CHECKSUM)
     return f"{zlib.crc32(json.dumps(entries).encode()):08x}"
 

@@ -1,6 +1,6 @@
-"""The policy's side of the recorder's process: it starts it, writes to it, and notices its end.
+"""The policy's side of the recorder's process: start it, send messages, notice its end.
 
-Nothing here waits for the disk, and nothing that befalls the recorder befalls the arm.
+Nothing here waits for the disk, and a failure of the recorder does not disturb the arm.
 """
 
 import multiprocessing
@@ -26,26 +26,26 @@ from robots.signals import Array
 from robots.world import Family, Step
 
 CLOSE_TIMEOUT = 10.0  # s, for the recorder to write what is left, before it is terminated
-LOCKSTEP_PATIENCE = 1.0  # s that a policy in lockstep waits for the recorder
-LONGEST_REASON = 1000  # bytes
+LOCKSTEP_PATIENCE = 1.0  # s that a policy in lockstep waits for the recorder to take a message
+MAX_REASON = 1000  # bytes of the message that says why the recorder failed
 
 
 @dataclass(frozen=True)
 class RecordTo:
-    """Where to record, and what the recording says about itself."""
+    """The folder to record to, and notes for the recording's metadata."""
 
     folder: Path  # gets the next ``recording-N.mcap``
     notes: dict[str, str] = field(default_factory=dict)  # seed, run, ...; see ``describe_arm``
 
 
 class RecorderProcess:
-    """A recorder that runs beside a control process; it does nothing where nothing is recorded.
+    """A recorder in a process of its own; without a place to record to, it does nothing.
 
     Attributes:
-        path: the file; None where there is none.
-        failure: why the recording is not complete; None while no reason is known.
-        failed_at: when that was noticed, s, monotonic.
-        lost: messages that the recorder did not take, until it is told of them.
+        path: the file; None without one.
+        failure: why the recording is not complete; None while it is, as far as is known.
+        failed_at: when the failure was noticed, s, monotonic.
+        lost: messages that the recorder did not take and that the recording does not mention yet.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class RecorderProcess:
         arm = plan.arm
         notes = describe_arm(family, plan, lockstep) | record_to.notes
         recording_plan = RecordingPlan(self.path, arm.joints, lockstep, notes, arm.urdf)
-        # each message arrives whole or not at all; the answer is the reason of a failure
+        # SEQPACKET: a message arrives whole or not at all; the recorder answers only if it fails
         self._notes, recorder_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # in lockstep time waits for the recorder, else a message that does not fit is lost
+        # in lockstep the policy waits for the recorder; in real time a message that does not fit
+        # into the socket is lost
         self._notes.settimeout(LOCKSTEP_PATIENCE if lockstep else 0.0)
         sizes = Sizes.of(family)
         arguments = (recording_plan, sizes, shared, os.getpid(), recorder_end)
@@ -87,16 +88,21 @@ class RecorderProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the recorder; None where it was not started."""
+        """The process id of the recorder; None if it was not started."""
         return None if self._process is None else self._process.pid
 
     @property
     def is_recording(self) -> bool:
-        """Whether there is a recorder, as far as is known."""
+        """Whether a recorder runs, as far as is known."""
         return self._process is not None and self.failure is None
 
     def write(self, topic: str, message: dict[str, Any]) -> None:
-        """Have a message recorded at the time of the newest decision, see ``schemas.TOPICS``."""
+        """Record a message at the time of the newest decision.
+
+        Args:
+            topic: a key of ``schemas.TOPICS``.
+            message: as its schema says, without the timestamp.
+        """
         if not self.is_recording:
             return
         if self.lost:
@@ -107,16 +113,21 @@ class RecorderProcess:
             self.lost += 1
 
     def log(self, text: str) -> None:
-        """Have a note for people recorded."""
+        """Record a text for human readers."""
         self.write("/events", log_message("policy", text))
 
     def write_decision(
         self, stamp: float, number: int, obs: Array, action: Array, step: Step, distance: float
     ) -> None:
-        """Record what was seen (1, o), what was done about it (1, a), and what came of it.
+        """Record a decision of the policy and its outcome.
 
-        ``number`` counts the decisions of an episode from 1, ``stamp`` is in s on the control
-        process's clock, ``distance`` that of the observation from its range.
+        Args:
+            stamp: s, on the control process's clock.
+            number: of the decision in its episode, from 1.
+            obs: (1, o) the observation.
+            action: (1, a) the action, as the policy chose it.
+            step: the outcome.
+            distance: of the observation from the middle of its range, in half ranges.
         """
         self._stamp = stamp
         if number == 1:
@@ -137,45 +148,45 @@ class RecorderProcess:
         self.write("/decision", message)
 
     def _send(self, topic: str, message: dict[str, Any]) -> bool:
-        """Hand over a message; whether the recorder took it."""
+        """Send a message to the recorder; returns whether it took it."""
         try:
             self._notes.send(msgspec.json.encode((topic, self._stamp, message)))
-        except OSError:  # it is behind, or gone
+        except OSError:  # the recorder is behind, or has ended
             self._notes.settimeout(0.0)
             return False
         return True
 
     def check(self) -> str | None:
-        """Notice that the recorder has failed; returns why, None while all is well."""
+        """Check the recorder; returns why it failed, or None if it has not."""
         if self._process is None or self.failure is not None:
             return self.failure
         status = self._process.exitcode
-        if status:  # it ends with 0 when all is written
+        if status:  # 0 once everything is written
             reason = self._read_reason() or f"the recorder {describe_exit(status)}"
             self._fail(f"the recording {self.path} is not complete: {reason}")
         return self.failure
 
     @property
     def failure_event(self) -> dict[str, Any] | None:
-        """The failure of the recording as an event of the session; None while all is well."""
+        """The failure of the recording as an event of the session; None without one."""
         if self.check() is None:
             return None
         return {"number": 0, "event": "RECORDING_FAILED", "stamp": self.failed_at, "detail": 0.0}
 
     def _read_reason(self) -> str:
         try:
-            return self._notes.recv(LONGEST_REASON).decode(errors="replace")
+            return self._notes.recv(MAX_REASON).decode(errors="replace")
         except OSError:
             return ""
 
     def _fail(self, failure: str) -> None:
-        """Say to the user, once, that the recording has failed."""
+        """Keep the reason, and warn the user once that the recording has failed."""
         self.failure = failure
         self.failed_at = time.monotonic()
         warn(failure)
 
     def close(self) -> None:
-        """Wait until all is written, and end the process; the memory must be finished."""
+        """Wait until all is written, and end the process; ``SharedState.finish`` comes first."""
         if self._process is None:
             return
         end_process(self._process, CLOSE_TIMEOUT)
@@ -184,7 +195,7 @@ class RecorderProcess:
 
 
 def describe_arm(family: Family, plan: DevicePlan, lockstep: bool) -> dict[str, str]:
-    """What is known of every recording: the arm and its task, and the columns of a decision."""
+    """The notes that every recording has: arm, family, clock, and the columns of a decision."""
     return {
         "arm": plan.arm.name,
         "family": family.name,

@@ -1,8 +1,8 @@
-"""Recordings of an arm: MCAP with Foxglove's JSON schemas, written by a process of its own.
+"""Recordings of an arm: MCAP files with Foxglove's JSON schemas, written by a separate process.
 
-The control process fills a ring in shared memory and never waits. The recorder empties it, and
-flushes and syncs every 0.2 s, so that a kill at any moment loses at most that. A file that was cut
-off has no index; ``hw_interface.recording.recovery`` makes one.
+The control process fills a ring in shared memory and never waits. The recorder empties it and syncs
+the file to disk every 0.2 s, so a kill at any moment loses at most that much. A file that was cut
+off has no index; ``hw_interface.recording.recovery`` rebuilds it.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from hw_interface.recording import metadata
 from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
 from robots.signals import Array
 
-INFO = 2  # levels in Foxglove's Log
-WARNING = 3
+INFO = 2  # level in Foxglove's Log
+WARNING = 3  # likewise
 NANOSECONDS = 10**9  # in a second
 LATEST = 2**63  # ns
 DIGITS = 6  # of the numbers of a tick: µrad, µm, µN·m
@@ -37,15 +37,15 @@ class RecordingPlan:
     path: Path  # an empty file, see ``files.claim_next``
     joints: tuple[str, ...]  # names of the arm's joints
     lockstep: bool  # stamps are s of control, not of the monotonic clock
-    notes: dict[str, str]  # who acts on what, see ``metadata.describe``
-    urdf: Path | None = None  # of the arm; kept in the recording
+    notes: dict[str, str]  # entries of the metadata, see ``metadata.describe``
+    urdf: Path | None = None  # of the arm; attached to the recording
 
 
 class Recording:
     """An open MCAP file of one arm."""
 
     def __init__(self, plan: RecordingPlan) -> None:
-        """Begin to write the file.
+        """Start the file.
 
         Raises:
             OSError: the file cannot be written.
@@ -82,10 +82,19 @@ class Recording:
         self._writer.add_attachment(now, now, path.name, "application/xml", path.read_bytes())
 
     def write(self, topic: str, stamp: float, message: dict[str, Any]) -> None:
-        """Add a message at monotonic time ``stamp`` s; numbers that are not finite become null."""
+        """Add a message; numbers that are not finite become null.
+
+        Args:
+            topic: a key of ``schemas.TOPICS``.
+            stamp: s, monotonic; in lockstep s of control.
+            message: as the topic's schema says, without the timestamp.
+
+        Raises:
+            ValueError, OverflowError: the stamp is not a possible time.
+        """
         log_time = int((stamp + self._clock_offset) * NANOSECONDS)
         if not 0 <= log_time < LATEST:
-            raise ValueError(f"{stamp} s is no time")
+            raise ValueError(f"{stamp} s is not a possible time")
         self.stamp = stamp
         seconds, nanoseconds = divmod(log_time, NANOSECONDS)
         timestamp = {"sec": seconds, "nsec": nanoseconds}
@@ -101,20 +110,20 @@ class Recording:
         self.messages += 1
 
     def write_ticks(self, rows: Array) -> int:
-        """Add rows of the control process's ring; returns how many cannot be true."""
-        wrong = 0
+        """Add rows of the control process's ring; returns how many were damaged and left out."""
+        damaged = 0
         for row in rows:
             try:
                 self.write_tick(row)
             except (ValueError, OverflowError):
-                wrong += 1
-        return wrong
+                damaged += 1
+        return damaged
 
     def write_tick(self, row: Array) -> None:
         """Add a row of the control process's ring, see ``ring_columns``.
 
         Raises:
-            ValueError, OverflowError: its numbers cannot be true; nothing is added.
+            ValueError, OverflowError: its numbers are impossible; nothing is added.
         """
         rounded = row.round(DIGITS)
         tick = {name: rounded[column] for name, column in self._columns.items()}
@@ -167,7 +176,7 @@ class Recording:
         """Add an event of the watchdog.
 
         Raises:
-            ValueError, OverflowError: its numbers cannot be true.
+            ValueError, OverflowError: its numbers are impossible.
         """
         self._warn("watchdog", stamp, f"{Event(kind).name.lower()} ({detail:g})")
 
@@ -179,13 +188,13 @@ class Recording:
         self.write("/events", stamp, {"level": WARNING, "name": name, "message": text})
 
     def sync(self) -> None:
-        """Bring everything so far onto the disk."""
+        """Write everything so far to disk."""
         self._writer.flush()
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Write the index and close the file; one that holds no message is removed."""
+        """Write the index and close the file; remove it if it holds no message."""
         if self.messages == 0:
             self.path.unlink()
             self.abandon()
@@ -196,7 +205,7 @@ class Recording:
 
     def abandon(self) -> None:
         """Close the file as it is, after a failure; ``recover`` can repair it."""
-        with contextlib.suppress(OSError):  # the same failure again
+        with contextlib.suppress(OSError):  # the failure may occur again
             self._file.close()
 
 

@@ -22,7 +22,7 @@ class Recovered(NamedTuple):
     """What was kept of a recording, and what was lost."""
 
     messages: int
-    lost_messages: int  # those that are missing before the last one kept
+    lost_messages: int  # messages missing before the last one kept
     lost_bytes: int
 
 
@@ -30,21 +30,21 @@ class _Copier:
     """Copies whole records into a new file, which gets an index."""
 
     def __init__(self, file: IO[bytes], ours: bool) -> None:
-        """``ours``: the file that is copied was made by this version's recorder."""
+        """``ours``: whether the damaged file was written by this version's recorder."""
         self.messages = 0
-        self.unnamed = 0  # messages of topics that no whole record names
-        self.expected = 0  # messages up to the newest, by their numbers
+        self.unnamed = 0  # messages whose channel is declared in no whole record
+        self.expected = 0  # messages up to the newest, by their sequence numbers
         self._ours = ours
         self._writer = Writer(file)
         self._writer.start(PROFILE if ours else "")
         self._schemas: dict[int, int] = {}  # old number: new number
         self._channels: dict[int, int] = {}
-        self._known: dict[str, int] = {}  # what a schema or channel says: its new number
+        self._known: dict[str, int] = {}  # content of a schema or channel: its new number
         if ours:
             self._declare_planned()
 
     def _declare_planned(self) -> None:
-        """Declare the channels that the recorder always declares, should their list be lost."""
+        """Declare the recorder's own channels, in case their declarations are lost."""
         for number, plan in planned_channels().items():
             schema = Schema(number, plan.schema_data, ENCODING, plan.schema)
             channel = Channel(number, plan.topic, "json", {}, number)
@@ -62,7 +62,7 @@ class _Copier:
                 self._copy_message(record)
 
     def copy_attachment(self, attachment: Attachment) -> None:
-        """Copy a file that is kept in the recording."""
+        """Copy an attached file."""
         self._writer.add_attachment(
             attachment.create_time,
             attachment.log_time,
@@ -72,7 +72,7 @@ class _Copier:
         )
 
     def copy_metadata(self, metadata: Metadata) -> None:
-        """Copy what the recording says about itself."""
+        """Copy a metadata record."""
         self._writer.add_metadata(metadata.name, metadata.metadata)
 
     def _copy_schema(self, schema: Schema) -> None:
@@ -112,20 +112,19 @@ class _Copier:
 
 
 def recover(path: Path) -> Recovered:
-    """Keep every whole chunk of a damaged recording and write its index.
+    """Keep every record with a valid checksum of a damaged recording, and write an index.
 
-    A chunk is whole where its checksum says so; nothing else of a recording is believed. The
-    repaired file replaces the damaged one in one step.
+    The repaired file replaces the damaged one atomically.
 
     Returns:
         How many messages were kept, and what was lost.
 
     Raises:
-        BadArgumentError: this is no file, or it is being recorded.
+        BadArgumentError: this is not a file, or it is being recorded.
         DamagedError: there is no whole message; the file is left as it is.
         PliantError: it cannot be read, or there is no space for the repaired file.
     """
-    real = Path(os.path.realpath(path))  # where a link leads
+    real = Path(os.path.realpath(path))  # the target, if it is a link
     temporary = real.with_name(f".{real.name}.recovered")
     try:
         with _open_mapped(path) as data:
@@ -136,7 +135,12 @@ def recover(path: Path) -> Recovered:
 
 @contextmanager
 def _open_mapped(path: Path) -> Iterator[mmap]:
-    """The bytes of a file that no recorder writes to."""
+    """The bytes of a file, locked against a recorder.
+
+    Raises:
+        BadArgumentError: it is not a regular file, or it is being recorded.
+        DamagedError: it is empty.
+    """
     if not path.exists():
         raise BadArgumentError(f"no file {path}")
     status = path.stat()
@@ -157,7 +161,7 @@ def _open_mapped(path: Path) -> Iterator[mmap]:
 
 
 def _write_repaired(data: mmap, path: Path, temporary: Path) -> Recovered:
-    """Write what is whole beside the file, then put it in its place."""
+    """Write the whole records to a temporary file, then replace the damaged file with it."""
     try:
         with temporary.open("wb") as file:
             result = _copy(data, file)
@@ -174,7 +178,7 @@ def _write_repaired(data: mmap, path: Path, temporary: Path) -> Recovered:
 
 
 def _copy(data: mmap, file: IO[bytes]) -> Recovered:
-    """Copy every whole record and count what is between them."""
+    """Copy every whole record, and count the damaged bytes between them."""
     ours = data.find(PROFILE.encode()) >= 0  # in the header and in the metadata
     copier = _Copier(file, ours)
     copied: set[int] = set()  # digests of records
@@ -184,7 +188,7 @@ def _copy(data: mmap, file: IO[bytes]) -> Recovered:
         lost_bytes += count_damaged(data, position, record.start)
         position = record.end
         digest = hash(data[record.start : record.end])
-        if digest in copied:  # a file that was put together may hold a record twice
+        if digest in copied:  # a file put together from parts may hold a record twice
             continue
         copied.add(digest)
         match record.content:

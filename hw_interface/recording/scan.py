@@ -1,9 +1,9 @@
-"""Whole records of an MCAP file that may be damaged anywhere.
+"""Finds the whole records of an MCAP file that may be damaged anywhere.
 
-A record is kept only where a checksum says that it holds what was written: chunks of messages and
-attachments have one in MCAP, our metadata carries its own. Everything else is index, which is made
-anew. Where a record is damaged the search goes on at the next byte, so that no damaged length can
-hide a whole record. The format: https://mcap.dev/spec
+A record counts as whole only if its checksum is correct. Chunks of messages and attachments have a
+checksum in MCAP; our metadata contains its own. All other records are the index, which is rebuilt.
+After a damaged record the search continues at the next byte, so that a damaged length cannot hide a
+whole record. Format: https://mcap.dev/spec
 """
 
 import re
@@ -22,15 +22,15 @@ from mcap.stream_reader import breakup_chunk
 from hw_interface.recording.metadata import CHECKSUM, NAME, checksum
 
 MAGIC = b"\x89MCAP0\r\n"
-HEAD = struct.Struct("<BQ")  # opcode, length of what follows
-CHUNK_HEAD = struct.Struct("<16xQI")  # after two times: uncompressed size, checksum
+HEAD = struct.Struct("<BQ")  # opcode, length of the record's content
+CHUNK_HEAD = struct.Struct("<16xQI")  # two times (skipped), uncompressed size, checksum
 TWO_TIMES = struct.Struct("<QQ")
 TEXT_LENGTH = struct.Struct("<I")
 DATA_LENGTH = struct.Struct("<Q")
 CRC = struct.Struct("<I")
-LARGEST_CHUNK = 2**28  # bytes, uncompressed; ours have 2**20: more would only exhaust the memory
-# what reading a damaged record may raise
-NOT_AS_WRITTEN = (
+LARGEST_CHUNK = 2**28  # bytes, uncompressed; ours have 2**20: a larger size is damaged
+# errors that reading a damaged record may raise
+DAMAGE_ERRORS = (
     McapError,
     ValueError,
     KeyError,
@@ -50,7 +50,7 @@ Content = list[ChunkRecord] | Attachment | Metadata
 
 @dataclass(frozen=True)
 class Whole:
-    """One whole record: where it is, and what it holds."""
+    """One whole record: its first byte, the byte after it, and its content."""
 
     start: int
     end: int
@@ -74,7 +74,7 @@ def find_whole(data: mmap) -> Iterator[Whole]:
 
 
 def count_damaged(data: mmap, start: int, end: int) -> int:
-    """How many bytes between two whole records are no readable record of an index."""
+    """How many bytes between two whole records do not belong to a readable index record."""
     damaged = 0
     position = start
     if data[start:end].startswith(MAGIC):
@@ -92,7 +92,7 @@ def count_damaged(data: mmap, start: int, end: int) -> int:
 
 
 def _read(data: mmap, start: int) -> Whole | None:
-    """The record that begins here; None unless it is whole."""
+    """The record that begins at ``start``; None if it is damaged."""
     opcode, length = HEAD.unpack_from(data, start)
     first = start + HEAD.size
     end = first + length
@@ -100,12 +100,12 @@ def _read(data: mmap, start: int) -> Whole | None:
         return None
     try:
         return Whole(start, end, READERS[opcode](data, first, end))
-    except NOT_AS_WRITTEN:
+    except DAMAGE_ERRORS:
         return None
 
 
 def _read_chunk(data: mmap, first: int, end: int) -> list[ChunkRecord]:
-    """The records of a chunk; one of ``NOT_AS_WRITTEN`` where they are not as written."""
+    """The records of a chunk; raises one of ``DAMAGE_ERRORS`` if it is damaged."""
     size, crc = CHUNK_HEAD.unpack_from(data, first)
     compression, position = _read_text(data, first + CHUNK_HEAD.size, end)
     packed = _read_rest(data, position, end)
@@ -119,17 +119,17 @@ def _read_chunk(data: mmap, first: int, end: int) -> list[ChunkRecord]:
         case _:
             raise ValueError(f"compressed with {compression}")
     if len(content) != size or zlib.crc32(content) != crc:
-        raise ValueError("another checksum")
+        raise ValueError("wrong checksum")
     chunk = Chunk("", content, 0, 0, crc, size)
     records: list[ChunkRecord] = breakup_chunk(chunk)  # type: ignore[assignment]
     return records
 
 
 def _decompress(packed: bytes, size: int) -> bytes:
-    """The ``size`` bytes that were compressed; a frame that promises others is not believed."""
-    promised = zstandard.get_frame_parameters(packed).content_size
-    if promised not in (size, zstandard.CONTENTSIZE_UNKNOWN):
-        raise ValueError(f"a frame of {promised} bytes, not {size}")
+    """Decompress a frame of ``size`` bytes; ValueError if its header declares another size."""
+    declared = zstandard.get_frame_parameters(packed).content_size
+    if declared not in (size, zstandard.CONTENTSIZE_UNKNOWN):
+        raise ValueError(f"a frame of {declared} bytes, not {size}")
     return zstandard.decompress(packed, size)
 
 
@@ -141,7 +141,7 @@ def _read_attachment(data: mmap, first: int, end: int) -> Attachment:
     content = _read_rest(data, position, checked)
     (crc,) = CRC.unpack_from(data, checked)
     if zlib.crc32(data[first:checked]) != crc:
-        raise ValueError("another checksum")
+        raise ValueError("wrong checksum")
     return Attachment(create_time, log_time, name, media_type, content)
 
 
@@ -156,12 +156,12 @@ def _read_metadata(data: mmap, first: int, end: int) -> Metadata:
         key, position = _read_text(data, position, end)
         metadata[key], position = _read_text(data, position, end)
     if metadata[CHECKSUM] != checksum(metadata):
-        raise ValueError("another checksum")
+        raise ValueError("wrong checksum")
     return Metadata(name, metadata)
 
 
 def _read_text(data: mmap, position: int, end: int) -> tuple[str, int]:
-    """A text that its length precedes, and the position after it."""
+    """A length-prefixed text, and the position after it."""
     (length,) = TEXT_LENGTH.unpack_from(data, position)
     first = position + TEXT_LENGTH.size
     after = first + length
@@ -171,7 +171,7 @@ def _read_text(data: mmap, position: int, end: int) -> tuple[str, int]:
 
 
 def _read_rest(data: mmap, position: int, end: int) -> bytes:
-    """The bytes up to ``end``, which their length precedes."""
+    """The length-prefixed bytes up to ``end``."""
     (length,) = DATA_LENGTH.unpack_from(data, position)
     first = position + DATA_LENGTH.size
     if first + length != end:

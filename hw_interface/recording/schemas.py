@@ -22,10 +22,10 @@ TIME: Schema = {"title": "time", **_object(sec=INTEGER, nsec=INTEGER)}
 VECTOR = _object(x=NUMBER, y=NUMBER, z=NUMBER)
 QUATERNION = _object(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER)
 JOINT = _object(name=TEXT, position=NUMBER, velocity=NUMBER, effort=NUMBER)
-# size: how many numbers; values: the numbers themselves where they are few
+# size: how many numbers the tensor has; values: the numbers themselves if they are few
 TENSOR = _object(name=TEXT, size=INTEGER, mean=NUMBER, rms=NUMBER, values=NUMBERS)
 
-# properties by schema
+# properties of each schema, by its name
 SCHEMAS: dict[str, Schema] = {
     "foxglove.JointStates": {
         "timestamp": TIME,
@@ -75,7 +75,7 @@ SCHEMAS: dict[str, Schema] = {
     },
 }
 
-# schema by topic
+# name of the schema of each topic
 TOPICS = {
     "/joints": "foxglove.JointStates",  # as measured
     "/setpoint": "foxglove.JointStates",  # as commanded
@@ -106,6 +106,6 @@ def planned_channels() -> dict[int, ChannelPlan]:
     return channels
 
 
-# In the header and the metadata of every recording. It names the channels above by a checksum, so
-# that a file whose own list of channels is damaged can still be read.
+# In the header and the metadata of every recording. It identifies the channels above by a checksum,
+# so that a file whose channel declarations are damaged can still be read.
 PROFILE = f"pliant-{zlib.crc32(repr(planned_channels()).encode()):08x}"

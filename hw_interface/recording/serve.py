@@ -1,4 +1,4 @@
-"""The target of the recorder's process: it empties the ring and the socket into the recording."""
+"""The recorder's process: it writes the ring's rows and the socket's messages to the recording."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from robots.errors import ArmError, PliantError
 
 SYNC_PERIOD = 0.2  # s between two flushes to the disk
 IDLE_SLEEP = 0.01  # s between two polls of the ring while it is nearly empty
-LARGEST_NOTE = 2**18  # bytes of a message from the policy's process
+MAX_NOTE = 2**18  # bytes of a message from the policy's process
 
 
 def record(
@@ -22,16 +22,16 @@ def record(
 ) -> None:
     """Run the recorder's process from its start to its end.
 
-    It empties the ring and the socket until the control process has finished, the policy's process
-    is gone, or a signal asks it to end. Where it fails it says why on the socket, and ends; one
-    that was asked to end before the arm was closed says so.
+    It ends when the control process has finished, the policy's process is gone, or a signal asks it
+    to end. If it fails, or a signal ends it before the arm was closed, it sends the reason through
+    the socket and exits with status 1.
 
     Args:
         plan: what to record, and where.
         sizes: of the shared memory.
         shared: name of the shared memory.
         parent: process id of the policy.
-        notes: messages of the policy's process come from here.
+        notes: socket on which the policy's process sends messages.
     """
     signaled = Signaled()
     enter_own_session(signaled)
@@ -47,7 +47,7 @@ def record(
             raise
         if not complete:
             raise ArmError("the recorder was told to end before the arm was closed")
-    except Exception as error:  # whatever it is: the arm goes on, and its user is told
+    except Exception as error:  # any error: the arm continues, and the user is warned
         with contextlib.suppress(OSError):
             notes.send(_reason(error).encode())
         raise SystemExit(1) from error
@@ -62,7 +62,11 @@ def _record_until_the_end(
     notes: socket.socket,
     ending: threading.Event,
 ) -> bool:
-    """Write what arrives until the arm is closed, or ``ending`` is set; whether it was closed."""
+    """Write what arrives until the arm is closed or ``ending`` is set.
+
+    Returns:
+        Whether the arm was closed.
+    """
     tail = 0
     events = 0
     synced = time.monotonic()
@@ -100,8 +104,8 @@ def _write_new_notes(recording: Recording, notes: socket.socket) -> None:
     """Add all messages of the policy's process that have arrived."""
     while True:
         try:
-            note = notes.recv(LARGEST_NOTE)
-        except OSError:  # none has arrived, or the policy's process is gone
+            note = notes.recv(MAX_NOTE)
+        except OSError:  # no message, or the policy's process is gone
             return
         if not note:
             return
@@ -109,7 +113,7 @@ def _write_new_notes(recording: Recording, notes: socket.socket) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in a few words."""
+    """What went wrong, as a short text."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, PliantError):

@@ -1,7 +1,7 @@
 """Object trackers: one file per kind, each behind ``robots.driver.Tracker``.
 
-A tracker is built as ``kind(arm, kind.Options(**options))`` in the control process. Simulated arms
-bring a tracker of their own.
+A tracker is built as ``kind(arm, kind.Options(**options))`` in the control process. Drivers of
+simulated arms have a tracker of their own.
 """
 
 from robots.registry import Registry
@@ -9,5 +9,5 @@ from robots.registry import Registry
 TRACKERS = Registry(
     "tracker",
     "pliant.trackers",
-    {},  # a line for each tracker; none is part of Pliant yet
+    {},  # no tracker is part of Pliant yet
 )

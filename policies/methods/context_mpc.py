@@ -1,10 +1,10 @@
 """Model-predictive control under a learned model and a belief about the task.
 
-``BeliefMpc`` is the algorithm: every tick updates the belief, at constant cost, and continues the
-search for a plan; the model is learned from a replay buffer. A subclass defines the belief and the
-model. The planner is iCEM; each member of the model's ensemble simulates the candidates under a
-hypothesis of its own. The reward is the family's own, of predicted observations; a reward that
-depends on hidden parameters is predicted.
+``BeliefMpc`` is the algorithm: every tick updates the belief, at constant cost, and searches for a
+plan from the last one; the model is trained on a replay buffer. A subclass defines the belief and
+the model. The planner is iCEM; each member of the model's ensemble simulates the candidates under
+its own hypothesis. The reward is the family's own, for predicted observations; a reward that
+depends on hidden parameters is predicted, too.
 
 ``ContextMPC`` infers a latent task z with probabilistic context dynamics (similar to CaDM, Lee
 et al. 2020): every transition adds linear measurements of z to a Gaussian belief.
@@ -44,8 +44,8 @@ class BeliefMpcConfig(ModelPlannerConfig):
     """Settings of the model's training."""
 
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that plans
-    # share of the model's learning rate that is left when the schedule's iterations are over; it
-    # falls linearly in the second half of these. 1: it stays
+    # share of the model's learning rate that is left at the end of the schedule's iterations; the
+    # rate falls linearly in the second half of them. 1: a constant rate
     final_lr_share: PositiveShare = 1.0
     meta_batch: Count = 16  # tasks in a batch
 
@@ -58,7 +58,7 @@ class MpcBelief(PlanState, Generic[K]):
 
 
 class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
-    """MPC under a belief about the task, which is carried over from episode to episode."""
+    """MPC under a belief about the task, which is kept across the episodes of a trial."""
 
     privileged = False
     saved_attributes = (
@@ -94,7 +94,8 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
             seed,
             self.replay,
             self.infer,
-            summary_dim=self.summary_dim,
+            self.generator,
+            self.summary_dim,
         )
         self.controller = MpcController(
             problem,
@@ -118,15 +119,15 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         """The belief about the tasks of n worlds before any experience."""
 
     @abstractmethod
-    def update_task_belief(self, known: K, transition: Transition) -> K:
+    def update_task_belief(self, task_belief: K, transition: Transition) -> K:
         """The belief about the task after one more tick of n worlds; without gradient."""
 
     @abstractmethod
-    def summarize(self, known: K) -> Tensor:
+    def summarize(self, task_belief: K) -> Tensor:
         """The summary of the task belief that policy and value read, (n, l)."""
 
     @abstractmethod
-    def hypotheses(self, known: K) -> Tensor:
+    def hypotheses(self, task_belief: K) -> Tensor:
         """The hypothesis about the task that each ensemble member predicts with, (m, n, l)."""
 
     @abstractmethod
@@ -137,9 +138,9 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         """The initial belief about the task, and no plan."""
         return self._without_plan(n, self.initial_task_belief(n))
 
-    def _without_plan(self, n: int, known: K) -> MpcBelief[K]:
+    def _without_plan(self, n: int, task_belief: K) -> MpcBelief[K]:
         plan_state = self.controller.begin_episode(n)
-        return MpcBelief(**vars(plan_state), task_belief=known)
+        return MpcBelief(**vars(plan_state), task_belief=task_belief)
 
     def act(
         self,
@@ -153,9 +154,9 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     @torch.no_grad()
     def observe(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
-        """Learn about the task from a tick, and plan for the next observation."""
-        known = self.update_task_belief(belief.task_belief, transition)
-        return self.replan(replace(belief, task_belief=known), transition)
+        """Update the belief about the task, and plan for the next observation."""
+        task_belief = self.update_task_belief(belief.task_belief, transition)
+        return self.replan(replace(belief, task_belief=task_belief), transition)
 
     @torch.no_grad()
     def replan(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
@@ -219,7 +220,7 @@ class ContextMpcConfig(BeliefMpcConfig):
     """Settings of context MPC."""
 
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
-    # most transitions in a context that policy and value are trained under
+    # largest number of transitions in a context for the training of policy and value
     max_context: Count = 32
     # distance of the members' hypotheses from the belief's mean, in its standard deviations
     belief_spread: NonNegative = 1.0
@@ -240,7 +241,7 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         replay: Replay | None = None,
     ) -> None:
         super().__init__(problem, config, seed, device, replay)
-        # The same hypotheses for every seed and device: plans are a function of the belief.
+        # The same offsets for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
         noise = standard_normal(shape, noise_generator)
@@ -264,17 +265,17 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         """N(0, I)."""
         return prior(n, self.config.dynamics.latent_dim, self.device)
 
-    def update_task_belief(self, known: Posterior, transition: Transition) -> Posterior:
+    def update_task_belief(self, task_belief: Posterior, transition: Transition) -> Posterior:
         """Multiply the Gaussian by the factor of one more transition."""
-        return self.ema_model.observe(known, transition)
+        return self.ema_model.observe(task_belief, transition)
 
-    def summarize(self, known: Posterior) -> Tensor:
+    def summarize(self, task_belief: Posterior) -> Tensor:
         """The mean of the Gaussian."""
-        return known.mean
+        return task_belief.mean
 
-    def hypotheses(self, known: Posterior) -> Tensor:
+    def hypotheses(self, task_belief: Posterior) -> Tensor:
         """Points around the mean; they are further apart if the belief is less certain."""
-        return known.reparameterize(self.hypothesis_offsets[:, None])
+        return task_belief.reparameterize(self.hypothesis_offsets[:, None])
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:

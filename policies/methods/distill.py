@@ -13,8 +13,8 @@ the first phase has no student. The teacher knows the task and does not explore,
 not learn to explore. The method suits tasks that ordinary acting reveals.
 
 RAPTOR trains a teacher for each of a thousand tasks; here one teacher reads the task's parameters.
-``rma`` uses the same idea at another place: its student predicts the latent that the teacher's
-policy reads; the student here predicts the action itself.
+``rma`` applies the same idea to another quantity: its student predicts the latent that the
+teacher's policy reads; the student here predicts the action itself.
 Axes: T ticks of a segment, n worlds, b trials of a batch, o observation, a action, h memory.
 """
 
@@ -51,8 +51,8 @@ class DistillConfig(TeacherConfig):
     student_lr: Positive = 1e-3  # learning rate of the student (RAPTOR)
     ema_rate: PositiveShare = 0.005  # step of the averaged student, the one that acts
     student_trials: Count = 32  # trials in a batch of the student
-    segment: Count = 128  # T, ticks of each of them; a longer trial is cut at a random place
-    exploration_std: NonNegative = 0.1  # of the noise on the student's exploring actions
+    segment: Count = 128  # T, ticks of each trial; of a longer trial a random segment
+    exploration_std: NonNegative = 0.1  # std of the noise on the student's exploring actions
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Student(nn.Module):
         self.actor = mlp([features, config.hidden, problem.action_dim], generator)
 
     def update(self, ticks: Transition) -> None:
-        """Take transitions (b, ...) into the statistics of the normalizers."""
+        """Add transitions (b, ...) to the statistics of the normalizers."""
         self.obs_norm.update(ticks.obs)
         self.row_norm.update(context_features(ticks))
 
@@ -170,11 +170,11 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial and train teacher or student; means over the gradient steps."""
-        is_of_teacher = self.progress.is_of_teacher(self.config)
+        collected_by_teacher = self.progress.collected_by_teacher(self.config)
         self.progress.iterations += 1
         self.student.update(trial.ticks[trial.ticks.valid])
         copy_statistics(self.ema_student, self.student)
-        if is_of_teacher:
+        if collected_by_teacher:
             log = self.teacher.learn(trial)
             self.progress.teacher_tasks = self.replay.added
             return log
@@ -188,9 +188,9 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
         stored, exists, _ = self.replay.segments(slots, c.segment, self.generator)
         known = self.teacher.condition(self.replay.task[slots])
-        wanted = self.teacher_actions(stored.obs, known)
-        found = self.student.act_along(stored)
-        error = (found - wanted).square().sum(-1)
+        target = self.teacher_actions(stored.obs, known)
+        action = self.student.act_along(stored)
+        error = (action - target).square().sum(-1)
         return masked_mean(error, exists)
 
     @torch.no_grad()
@@ -199,8 +199,8 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
         z = known[:, None].expand(-1, obs.shape[1], -1)
         rows = FixedBelief(z.flatten(0, 1))
         action = self.teacher.act(obs.flatten(0, 1), rows, explore=False)
-        wanted: Tensor = action.unflatten(0, obs.shape[:2])
-        return wanted
+        by_trial: Tensor = action.unflatten(0, obs.shape[:2])
+        return by_trial
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""

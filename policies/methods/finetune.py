@@ -6,9 +6,9 @@ transitions of that task alone, not the training's replay buffer, and begin with
 after each episode. Each world has its own weights and transitions, which are its belief: nothing is
 carried over to another task.
 
-The worlds are fine-tuned in blocks, one block after the other with all of its steps, so that the
-weights of a block stay in the processor's cache. Steps of a hundred worlds at once would move
-350 MB through memory each time.
+The worlds are fine-tuned in blocks. A block takes all of its steps before the next one, so that its
+weights stay in the processor's cache; one step of a hundred worlds would move 350 MB through
+memory.
 
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
@@ -30,7 +30,7 @@ from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
 
-BLOCK = 4  # worlds tuned together; weights, gradients and moments take 3 MB each at 256 units
+BLOCK = 4  # worlds of a block; weights, gradients and moments of a world take 3 MB at 256 units
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Finetune(SavedState, LearnsFromReplay):
         """The networks of a block of worlds after all gradient steps on their transitions."""
         c = self.config
         nets = map_tensors(_trainable_copy, belief.nets)
-        # elsewhere PyTorch has no fused Adam
+        # PyTorch has a fused Adam for these devices only
         fused = self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(nets.trained, lr=c.tuning_lr, fused=fused)
         for _ in range(c.steps):

@@ -1,8 +1,8 @@
 """GrBAL (Nagabandi, Clavera et al. 2019): dynamics that adapt by one gradient step at every tick.
 
 At every tick the dynamics take one step on the last M transitions, always from the meta-learned
-weights, and iCEM plans with the result. The reward is the family's own; one that depends on what is
-hidden is predicted and adapted too. With a terminal value a short search is enough.
+weights, and iCEM plans with the result. The reward is the family's own; a reward that depends on
+hidden parameters is predicted and adapted, too. With a terminal value a short search is enough.
 
 Axes: n worlds, M transitions of a window (``past_steps``), H steps, o observation, a action.
 """
@@ -32,7 +32,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 class GrbalConfig(ModelPlannerConfig):
     """Settings of GrBAL; "original" is the code that its authors published."""
 
-    # layer widths of the dynamics; original 3 × 512, these are what a CPU core can plan with
+    # layer widths of the dynamics; original 3 × 512, but a CPU core can plan with these
     hidden: LayerWidths = (128, 128)
     past_steps: Count = 16  # transitions that an inner step is taken on (original)
     future_steps: Count = 16  # transitions predicted after the step in training (original)
@@ -94,7 +94,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             seed,
             self.replay,
             self.infer,
-            summary_dim=self.model.summary_dim,
+            self.generator,
+            self.model.summary_dim,
         )
         self.controller = MpcController(
             problem,
@@ -152,7 +153,8 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         )
         update = self.model.adapt(window)
         stepped = replace(belief, window=window, update=update)
-        return where(usable, self.replan(stepped, transition), belief)
+        planned = self.replan(stepped, transition)
+        return where(usable, planned, belief)
 
     @torch.no_grad()
     def replan(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:

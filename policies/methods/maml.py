@@ -60,7 +60,7 @@ class MamlConfig(MethodConfig):
     )
 
     def __post_init__(self) -> None:
-        """BadArgumentError where no episode follows an inner step."""
+        """BadArgumentError if no episode follows an inner step."""
         episodes = self.schedule.episodes_per_trial
         if episodes < 2:
             raise BadArgumentError(
@@ -151,7 +151,7 @@ class Maml(SavedState):
         return MamlBelief(theta.detach())
 
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
-        """Worlds (n,) in which a valid action differs from the mean of the policy."""
+        """Whether a valid action differs from the policy's mean in each world, (n,) bool."""
         mean, _ = self.distribution(theta, episode)
         noise = episode.action - mean.clamp(-1, 1)
         largest = noise.abs().amax(-1)  # (H, n)
@@ -202,12 +202,12 @@ class Maml(SavedState):
 
         They are 0 where a tick is not valid.
         """
-        follows = ppo.follows(episode)
+        bootstrap = ppo.bootstrap_mask(episode)
         no_value = torch.zeros_like(episode.reward)
-        returns = ppo.advantages(episode.reward, no_value, follows, gamma, 1.0)
+        returns = ppo.advantages(episode.reward, no_value, bootstrap, gamma, 1.0)
         obs = self.obs_norm(episode.obs)
         value = linear_baseline(obs, returns, episode.valid, self.config.baseline_l2)
-        advantage = ppo.advantages(episode.reward, value, follows, gamma, gae_lambda)
+        advantage = ppo.advantages(episode.reward, value, bootstrap, gamma, gae_lambda)
         return ppo.standardized(advantage, episode.valid, 0)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:

@@ -33,8 +33,8 @@ from policies.models.particles import (
     ParticleConfig,
     Particles,
     Prior,
-    choose,
     equal_weights,
+    systematic_sample,
     update,
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
@@ -58,15 +58,15 @@ class ParticleMpcConfig(ModelPlannerConfig):
     particles: ParticleConfig = field(default_factory=ParticleConfig)
     # hypotheses that a candidate is judged under, a multiple of the ensemble's size (PETS has 20)
     hypotheses: Count = 8
-    # std of a gain of the predicted change, a last hidden parameter: it accounts for differences
-    # that no simulated parameter explains, such as another engine's friction
+    # prior std of a gain on the predicted change, inferred as one more hidden parameter: it covers
+    # differences that no simulated parameter explains, such as another engine's friction
     gain_std: NonNegative = 0.1
     ema_rate: PositiveShare = 0.005  # step of the averaged model, the one that predicts
     batch_size: Count = 256  # transitions of a batch, for each member (PETS has 32)
     exploration_std: NonNegative = 0.1  # std of the colored noise on exploring actions
 
     def __post_init__(self) -> None:
-        """BadArgumentError where the members do not share the hypotheses evenly."""
+        """BadArgumentError if the members cannot share the hypotheses evenly."""
         members = self.dynamics.ensemble_size
         if self.hypotheses % members != 0:
             raise BadArgumentError(
@@ -94,9 +94,9 @@ class ParticleMpcBelief(PlanState):
 
 
 class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief]):
-    """Each tick multiplies the particles' weights, and continues the search for a plan.
+    """Each tick updates the particles' weights, and searches for a plan from the last one.
 
-    The posterior is carried over from episode to episode.
+    The posterior is kept across the episodes of a trial.
     """
 
     Config = ParticleMpcConfig
@@ -137,7 +137,8 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
             seed,
             self.replay,
             self.infer,
-            summary_dim=len(self.hidden),
+            self.generator,
+            len(self.hidden),
         )
         self.controller = MpcController(
             problem,
@@ -146,7 +147,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
             self.generator,
             self.terminal_value,
         )
-        # The same noise for every seed and device: plans are a function of the belief.
+        # The same noise for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.planner.horizon, config.hypotheses, self.model.outputs)
         gains = config.gain_std * standard_normal((config.particles.count, 1), noise_generator)
@@ -214,7 +215,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         start: Plan,
         iterations: int,
     ) -> Plan:
-        u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
+        u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.rollout(
@@ -232,10 +233,10 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         return belief.particles.mean[:, : len(self.hidden)]
 
     def infer(self, slots: Tensor) -> Tensor:
-        """The task summary for training policy and value, of tasks (b,) in the replay, (b, h).
+        """Task summaries (b, h) of tasks (b,) in the replay, to train policy and value.
 
         In training the true parameters are known (UP-OSI, Yu et al. 2017). The mean of a posterior
-        lies between them and the prior's mean; here a random point between the two is used.
+        lies between them and the prior's mean, so a random point between the two is used here.
         """
         true = self.hidden.encode(self.replay.task[slots])
         middle = self.particle_prior.u.mean(0)

@@ -4,23 +4,23 @@ Learning is off-policy, by soft actor-critic on features [observation, z]. Diffe
 published code:
 
 - A transition's factor is a Gaussian along a few directions of z instead of along independent axes
-  (see ``policies.models.posterior``); it locates a goal from distances with a seventh of the error.
+  (see ``policies.models.posterior``). This locates a goal from distances with 1/7 of the error.
 - Twin critics with automatic temperature, and no value network.
 - Polyak-averaged copies of encoder and actor act; the rate may also fall (``final_lr_share``).
-- Without exploration it acts under the posterior's mean; the published code draws a z there too.
+- Without exploration it acts under the posterior's mean; the published code samples z here, too.
 - Every trial has a new task, and the replay buffer keeps the newest tasks, so contexts are recent.
 - A batch has few transitions of many tasks, and the KL is per task.
 - The number of transitions in a context is random, for every task in every gradient step.
 - A transition in a context has its next observation too, because dynamics differ between tasks.
-- If a family has a training reward, z is learned from contexts with it. The posterior of contexts
-  with the true reward is trained to predict that z, so it covers every task that is consistent with
-  the context. If the critic trained these contexts, all would agree on the z of the average task,
-  and the policy would not search.
+- If a family has a training reward, z is learned from contexts with this reward. The posterior of
+  contexts with the true reward is trained to predict that z, so it covers every task that is
+  consistent with the context. If it were trained by the critic instead, it would collapse to the z
+  of the average task, and the policy would not search.
 - A share of a batch's tasks may be relabeled with another task's goal, in the contexts and in the
   batch; physics do not depend on goals.
 - The changes of the observations in a batch may be scaled by a random gain (``gain_std``), so that
-  tasks beyond the trained ones are learned too.
-- A posterior may forget: old evidence fades by ``forgetting_factor``, 1 by default.
+  tasks beyond the trained ones are learned, too.
+- A posterior may forget: old evidence decays by ``forgetting_factor``, which is 1 by default.
 
 Axes: n worlds or tasks, b transitions of a batch, l latent.
 """
@@ -216,14 +216,14 @@ class Pearl(SavedState, LearnsFromReplay):
     def infer(self, slots: Tensor) -> Posterior:
         """The posterior of tasks (n,) in the replay, from contexts of random size."""
         ticks, mask = self.contexts(slots)
-        return self.believe(ticks, mask)
+        return self.posterior(ticks, mask)
 
     def contexts(self, slots: Tensor) -> tuple[Transition, Tensor]:
         """Transitions (n, L, ...) of tasks (n,), and a mask (n, L) of those in the context."""
         c = self.config
         return self.replay.contexts(slots, c.max_context, self.generator, newest=c.context_window)
 
-    def believe(self, ticks: Transition, mask: Tensor) -> Posterior:
+    def posterior(self, ticks: Transition, mask: Tensor) -> Posterior:
         """The posterior of contexts (n, L, ...), by the encoder that is being trained."""
         x = self.context_norm(context_features(ticks))
         precision, weighted = self.encoder.total(x, mask)
@@ -260,12 +260,12 @@ class Pearl(SavedState, LearnsFromReplay):
             context = with_gain(self.problem, context, task, gain)
             ticks = with_gain(self.problem, ticks, task, gain)
         task = task[:, None]
-        posterior = self.believe(with_training_reward(self.problem, context, task), mask)
+        posterior = self.posterior(with_training_reward(self.problem, context, task), mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
         losses = {}
         if self.problem.training_reward is not None:
-            surprise = self.believe(context, mask).surprise(z.detach())
+            surprise = self.posterior(context, mask).surprise(z.detach())
             losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)

@@ -62,7 +62,7 @@ class InnerKlPenalty(nn.Module):
         """Mean of the weighted KLs of the steps that a trial has, a scalar."""
         return (self.coefficients[: len(kl)] * kl).mean()
 
-    def follow(self, kl: Tensor) -> None:
+    def update(self, kl: Tensor) -> None:
         """Double the coefficients of steps whose KL is too large; halve those whose KL is small."""
         coefficients = self.coefficients[: len(kl)]
         is_small = kl < self.target / TOLERANCE
@@ -98,7 +98,7 @@ class Promp(Maml):
         logs = [self.step(batch) for _ in range(steps)]
         thetas = self.episode_parameters(batch)
         kl = self.inner_kl(batch, thetas).detach()
-        self.penalty.follow(kl)
+        self.penalty.update(kl)
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
         return {

@@ -58,18 +58,18 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         """An empty memory."""
         return self.ema_model.memory.initial(n)
 
-    def update_task_belief(self, known: Tensor, transition: Transition) -> Tensor:
+    def update_task_belief(self, task_belief: Tensor, transition: Transition) -> Tensor:
         """The memory reads one more transition."""
-        return self.ema_model.observe(known, transition)
+        return self.ema_model.observe(task_belief, transition)
 
-    def summarize(self, known: Tensor) -> Tensor:
+    def summarize(self, task_belief: Tensor) -> Tensor:
         """The summary z."""
-        return self.ema_model.summarize(known)
+        return self.ema_model.summarize(task_belief)
 
-    def hypotheses(self, known: Tensor) -> Tensor:
+    def hypotheses(self, task_belief: Tensor) -> Tensor:
         """The same z for all members."""
         members = self.config.dynamics.ensemble_size
-        return self.summarize(known).expand(members, -1, -1)
+        return self.summarize(task_belief).expand(members, -1, -1)
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:

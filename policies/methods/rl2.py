@@ -74,7 +74,7 @@ class Rl2Encoder(nn.Module, Generic[S]):
         return torch.cat([memory, obs], -1), hidden
 
     def update(self, ticks: Transition) -> None:
-        """Take transitions (b, ...) into the statistics of the normalizers."""
+        """Add transitions (b, ...) to the statistics of the normalizers."""
         self.obs_norm.update(ticks.obs)
         self.reward_norm.update(ticks.reward[:, None])
 
@@ -91,7 +91,7 @@ class Rl2Encoder(nn.Module, Generic[S]):
 
 
 class RemembersTrials(ABC, Generic[S]):
-    """A belief that is a memory: a tick costs one step of it; a new episode only sets a flag.
+    """A belief that is a memory: a tick is one step of the memory, a new episode only sets a flag.
 
     Attributes:
         problem: the family.

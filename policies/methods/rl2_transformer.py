@@ -43,7 +43,7 @@ class Rl2TransformerConfig(PpoConfig):
         return replace(super().for_problem(problem), window=min(MAX_WINDOW, trial_steps))
 
     def __post_init__(self) -> None:
-        """BadArgumentError where the heads do not divide the width of attention."""
+        """BadArgumentError if the heads do not divide the width of attention."""
         check_heads(self.memory_size, self.heads)
 
 

@@ -58,7 +58,7 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, polyak_update, sac_losses
 from robots.errors import BadArgumentError
 
-# The number of rows with which the convolutions leave no row unread.
+# Numbers of rows for which the convolutions read every row, see ``HistoryEncoder``.
 HistoryLength = Annotated[int, Meta(ge=SHORTEST_HISTORY, le=1000, multiple_of=4)]
 
 
@@ -99,7 +99,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         device: torch.device,
         replay: Replay | None = None,
     ) -> None:
-        """BadArgumentError where a family hides nothing."""
+        """Build it; BadArgumentError if the family has no hidden parameter."""
         sac = config.sac
         self.problem = problem
         self.config = config
@@ -193,11 +193,11 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         c = self.config
         new = self.replay.add(trial)
         self.row_norm.update(context_features(new))
-        is_of_teacher = self.progress.is_of_teacher(self.config)
+        collected_by_teacher = self.progress.collected_by_teacher(self.config)
         share = c.sac.lr_share(self.progress.iterations * c.gradient_steps)
         self.progress.iterations += 1
         set_learning_rates(self.optimizer, share, (c.sac.lr, c.encoder_lr, c.student_lr))
-        if not is_of_teacher:
+        if not collected_by_teacher:
             return repeat(self.student_step, c.gradient_steps, self.generator)
         self.progress.teacher_tasks = self.replay.added
         self.obs_norm.update(new.obs)
@@ -224,7 +224,7 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         """One gradient step on encoder, actor, critics and temperature."""
         losses = self.teacher_losses()
         total = torch.stack(list(losses.values())).sum()
-        self._improve(total)
+        self._optimize(total)
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
         return detached(losses)
@@ -240,21 +240,21 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
         end = (share * length).long()
         ticks, exists = self.replay.history(slots, end, c.history)
         rows = self.rows(ticks, exists)
-        found = self.student(rows)
+        z = self.student(rows)
         task = self.replay.task[slots]
         known = self.task_parameters.encode(task)
         with torch.no_grad():
-            wanted = self.ema_encoder(known)
-        error: Tensor = found - wanted
+            target = self.ema_encoder(known)
+        error: Tensor = z - target
         return error.square().sum(-1).mean()
 
     def student_step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""
         loss = self.student_loss()
-        self._improve(loss)
+        self._optimize(loss)
         return {"student": loss.detach()}
 
-    def _improve(self, loss: Tensor) -> None:
+    def _optimize(self, loss: Tensor) -> None:
         """A step of Adam on the parameters with a gradient; the others stay unchanged."""
         self.optimizer.zero_grad()
         loss.backward()

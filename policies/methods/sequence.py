@@ -47,13 +47,14 @@ from policies.rl.sac import (
     polyak_update,
     temperature_loss,
 )
+from robots.errors import BadArgumentError
 
 BATCH_TICKS = 512  # of a batch's segments together, as many transitions as SAC's batch has
 
 
 @dataclass(frozen=True)
 class SequenceConfig(SacMethodConfig):
-    """Settings of the memory, and of soft actor-critic; ``sac.batch_per_task`` is not used."""
+    """Settings of the memory, and of soft actor-critic except ``sac.batch_per_task``."""
 
     memory: Literal["attention", "gru"] = "attention"  # kind of the memory
     memory_size: Width = 64  # units of the memory; AMAGO has 256
@@ -76,17 +77,21 @@ class SequenceConfig(SacMethodConfig):
         return cls(sac=sac, segment=segment)
 
     def __post_init__(self) -> None:
-        """BadArgumentError where the heads do not divide the width of attention."""
+        """BadArgumentError if the heads do not divide the width, or a setting has no effect."""
         if self.memory == "attention":
             check_heads(self.memory_size, self.heads)
+        if self.sac.batch_per_task != SacConfig.batch_per_task:
+            raise BadArgumentError(
+                "sequence learns from segments, and sac.batch_per_task has no effect: set segment"
+            )
 
 
 class Segments(NamedTuple):
     """A batch of parts of stored trials."""
 
     ticks: Transition  # (T + 1, b, ...), fewer where no trial is that long
-    exists: Tensor  # (T + 1, b) which of them belong to the trial: the first ones
-    is_learned: Tensor  # (T + 1, b) which are learned from: those whose next state is known
+    exists: Tensor  # (T + 1, b) bool, which of them belong to the trial: the first ones
+    is_learned: Tensor  # (T + 1, b) bool, which are learned from: those with a known next state
     task: Tensor  # (b, p) the task for which they are learned
 
 
@@ -174,12 +179,12 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
             next_x = self.encoder(extended)[1:]
         batch = with_training_reward(self.problem, ticks, task)
         next_exists = torch.cat([exists[1:], torch.zeros_like(exists[:1])])
-        # Where an episode of the trial follows, its value belongs to the return.
+        # If another episode of the trial follows, its value belongs to the return.
         batch = replace(batch, terminated=batch.terminated & ~next_exists)
         weights = is_learned / is_learned.float().mean()  # the losses are means over these ticks
         actor, log_prob = actor_loss(self.sac, x, g, weights)
         target_entropy = c.target_entropy * self.problem.action_dim
-        log_prob = log_prob.where(is_learned, -target_entropy)  # asks for no other temperature
+        log_prob = log_prob.where(is_learned, -target_entropy)  # no gradient of the temperature
         return {
             "critic": critic_loss(self.sac, batch, x, next_x, c, g, weights),
             "actor": actor,

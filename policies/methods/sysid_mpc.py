@@ -23,7 +23,7 @@ from policies.models.particles import (
     ParticleConfig,
     Particles,
     Prior,
-    choose,
+    systematic_sample,
     update,
 )
 from policies.nn.state import SavedState, make_generator
@@ -56,8 +56,7 @@ class SysidMpcConfig(MethodConfig):
     # degrees of freedom of the errors' Student distribution: with few, outliers matter less
     likelihood_dof: Positive = 2.0
     temper: Positive = 0.5  # power of the likelihood: columns are not independent
-    # 256 tasks, from which the prior is taken; nearly all are met with random actions, which cost
-    # nothing
+    # 256 tasks, from which the prior is set; nearly all are those of random trials, which are cheap
     schedule: CollectionSchedule = CollectionSchedule(
         meta_batch=8,
         episodes_per_trial=1,
@@ -80,9 +79,9 @@ class SysidMpcBelief(PlanState):
 
 
 class SysidMpc(SavedState, Replans[SysidMpcBelief]):
-    """Each tick weighs the particles by simulations, and continues the search for a plan.
+    """Each tick weights the particles by simulations, and searches for a plan from the last one.
 
-    The posterior is carried over from episode to episode.
+    The posterior is kept across the episodes of a trial.
     """
 
     Config = SysidMpcConfig
@@ -118,7 +117,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         high = torch.tensor(problem.obs_high, device=device)
         self.error_std = config.error_std * (high - low)
         middle = torch.tensor([problem.task_low, problem.task_high], device=device).mean(0)
-        self.visible_task = middle  # of the parameters that are not hidden; the observation tells
+        self.visible_task = middle  # placeholder: visible parameters are read from the observation
         self.controller = MpcController(problem, config.planner, 0.0, self.generator)
 
     def prior(self, n: int, task: Tensor | None = None) -> SysidMpcBelief:
@@ -140,7 +139,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
 
     @torch.no_grad()
     def observe(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
-        """Weigh the particles by simulations of the transition, and plan from its end."""
+        """Weight the particles by simulations of the transition, and plan from its end."""
         c = self.config.particles
         likelihood = self._log_likelihood(transition, belief.particles.u)
         particles = update(belief.particles, likelihood, transition.valid, c, self.generator)
@@ -177,7 +176,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         return {}
 
     def _log_likelihood(self, t: Transition, u: Tensor) -> Tensor:
-        """How likely transitions (n, ...) are under simulations with each particle, (n, K)."""
+        """Log-likelihood of transitions (n, ...) by simulations with each particle, (n, K)."""
         n, count, _ = u.shape
         actions = t.applied.repeat_interleave(count, 0)
         next_obs, reward = self.simulate(
@@ -206,7 +205,7 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief]):
         start: Plan,
         iterations: int,
     ) -> Plan:
-        u = choose(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
+        u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self._simulate_candidates(

@@ -61,7 +61,7 @@ class VaribadConfig(PpoConfig):
     buffer_tasks: LargeCount = 10_000  # newest trials that they learn from (VariBAD)
 
     def __post_init__(self) -> None:
-        """BadArgumentError where a trial would be collected with older weights."""
+        """BadArgumentError if a trial would be collected with older weights."""
         if self.schedule.overlap:
             raise BadArgumentError(
                 "VariBAD's policy learns from trials of its newest weights:"

@@ -1,6 +1,6 @@
 """Dynamics under a latent task z that is inferred from transitions.
 
-An encoder reads each transition's measurements of z (``policies.models.posterior``). Given z, an
+An encoder maps each transition to measurements of z (``policies.models.posterior``). Given z, an
 ensemble of networks predicts the next observation (``policies.models.predictor``).
 
 Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, K steps
@@ -29,15 +29,15 @@ class DynamicsConfig(PredictorConfig):
     latent_dim: Width = 4  # dimensions of the latent task
     factor_rank: Count = 2  # measurements of the latent in one transition
     encoder_hidden: LayerWidths = (128, 128)  # layer widths of the encoder (CaDM: 256, 128, 64)
-    # how many of a task's windows are predicted under the belief of an earlier tick, so that the
-    # model is trained under uncertain beliefs too
+    # number of a task's windows that are predicted under the belief of an earlier tick, so that the
+    # model is also trained under uncertain beliefs
     early_belief_windows: WholeNumber = 0
-    # weight of the belief's KL from its prior, beside the likelihood of one step; the evidence
-    # lower bound of a trial of 60 steps has 1/60 = 0.017
+    # weight of the belief's KL from its prior, relative to the log-likelihood of one step; the
+    # evidence lower bound of a trial of 60 steps has 1/60 = 0.017
     kl_weight: NonNegative = 0.005
 
     def __post_init__(self) -> None:
-        """BadArgumentError where ``early_belief_windows`` exceeds the windows of a task."""
+        """BadArgumentError if ``early_belief_windows`` exceeds the windows of a task."""
         if self.early_belief_windows > self.windows_per_task:
             raise BadArgumentError(
                 f"early_belief_windows={self.early_belief_windows} is more than "
@@ -77,13 +77,23 @@ class Dynamics(TaskModel):
         self.context_norm.update(context_features(t))
 
     def evidence(self, t: Transition, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What transitions in a mask add to a belief: precision (..., l, l), weighted (..., l)."""
+        """What transitions add to a belief: precision (..., l, l) and weighted sum (..., l).
+
+        Args:
+            t: transitions (...).
+            mask: (...,) bool; a transition that is not set adds nothing.
+        """
         x = self.context_norm(context_features(t))
         precision, weighted = self.encoder(x, mask)
         return precision, weighted
 
     def infer(self, t: Transition, mask: Tensor) -> Posterior:
-        """The beliefs from contexts (b, c, ...); ``mask`` (b, c) tells what belongs to them."""
+        """The beliefs from contexts.
+
+        Args:
+            t: transitions (b, c, ...).
+            mask: (b, c) bool, which of them belong to the contexts.
+        """
         x = self.context_norm(context_features(t))
         precision, weighted = self.encoder.total(x, mask)
         start = prior(len(mask), self.config.latent_dim, mask.device)
@@ -91,7 +101,7 @@ class Dynamics(TaskModel):
 
     @torch.no_grad()
     def observe(self, belief: Posterior, t: Transition) -> Posterior:
-        """The belief after one more transition of n worlds, at constant cost."""
+        """The belief after one more transition (n, ...), at constant cost."""
         return belief.update(*self.evidence(t, t.valid)).bounded()
 
     def loss(
@@ -102,21 +112,21 @@ class Dynamics(TaskModel):
     ) -> dict[str, Tensor]:
         """Negative ELBO per step of K-step predictions.
 
-        Each member samples windows of its own. z is drawn from the posterior given the transitions
-        before the window (for ``early_belief_windows``, before an earlier random tick), so that the
-        model never conditions on what it predicts. Windows stop at the episode's end.
+        Each member samples its own windows. z is drawn from the posterior given the transitions
+        before the window (for ``early_belief_windows`` of them, before an earlier random tick), so
+        that the model never conditions on what it predicts. Windows end with the episode.
 
         Args:
             t: trials (b, L, ...) in time order.
             mask: (b, L) bool, which transitions exist.
-            generator: of windows and samples of z.
+            generator: of the windows and the samples of z.
 
         Returns:
             "nll" and the weighted "kl", scalars, nats.
         """
         c = self.config
-        start, known = self._sample_windows(mask, generator)  # (m, b, w)
-        belief = self._belief_before(t, known)
+        start, context_length = self._sample_windows(mask, generator)  # (m, b, w)
+        belief = self._belief_after(t, context_length)
         noise = standard_normal((*start.shape, c.latent_dim), generator)
         z = belief.reparameterize(noise).flatten(1, 2)  # (m, b·w, l)
 
@@ -126,29 +136,29 @@ class Dynamics(TaskModel):
         return {"nll": nll, "kl": c.kl_weight * kl}
 
     def _sample_windows(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each window's first transition, and the number of transitions in its belief.
+        """Each window's first tick, and how many of the trial's transitions its belief has seen.
 
-        Both are (m, b, w), from a mask (b, L).
+        Both are (m, b, w), for a mask (b, L).
         """
         c = self.config
         tasks = len(mask)
         length = mask.sum(1)[:, None]
         u = uniform((c.ensemble_size, tasks, c.windows_per_task), generator)
         start = (u * length).long()
-        known = start.clone()
-        early = known[..., : c.early_belief_windows]  # a view
+        context_length = start.clone()
+        early = context_length[..., : c.early_belief_windows]  # a view
         u = uniform(early.shape, generator)
         early.copy_(u * (early + 1))
-        return start, known
+        return start, context_length
 
-    def _belief_before(self, t: Transition, known: Tensor) -> Posterior:
-        """The belief after the first ``known`` (m, b, w) transitions of trials (b, L, ...)."""
+    def _belief_after(self, t: Transition, count: Tensor) -> Posterior:
+        """The belief after the first ``count`` (m, b, w) transitions of trials (b, L, ...)."""
         precision, weighted = self.evidence(t, t.valid)
-        device = known.device
+        device = count.device
         identity = torch.eye(self.config.latent_dim, device=device)
         tasks = torch.arange(len(weighted), device=device)[:, None]
-        precision = _cumulative(precision)[tasks, known]
-        weighted = _cumulative(weighted)[tasks, known]
+        precision = _cumulative(precision)[tasks, count]
+        weighted = _cumulative(weighted)[tasks, count]
         return Posterior(identity + precision, weighted).bounded()
 
 

@@ -1,18 +1,18 @@
 """Dynamics that adapt by one gradient step on the last transitions (GrBAL, Nagabandi et al. 2019).
 
 A network predicts the change of the observation. The step on the last M transitions always starts
-at the meta-learned weights. These are trained by how well the next K transitions of the same
-episode are predicted after the step, differentiated through it. Step sizes are learned, one per
-group of parameters (Li et al. 2017).
+from the meta-learned weights. Their loss is the error of predicting the next K transitions of the
+same episode after the step, differentiated through the step. Step sizes are learned, one per group
+of parameters (Li et al. 2017).
 
-Before the layers every input has a gain, so that the failure of an actuator changes one parameter.
-For M rows with inputs x and output errors δ, the gradient of a linear layer is xᵀδ, of rank
-M. After a step of size α the layer is therefore exactly
-h·W + b - (α_W·h·xᵀ + α_b)·δ: no world has weights of its own, and all of a planner's candidates
-share W.
+Every input is multiplied by a gain before the first layer, so that the failure of an actuator
+changes a single parameter. For M rows with inputs x and output errors δ, the gradient of a linear
+layer is xᵀδ, of rank M. After a step of size α the layer is therefore exactly
+h·W + b - (α_W·h·xᵀ + α_b)·δ. No world needs its own copy of the weights, and all candidates of a
+planner share W.
 
 Axes: n worlds, M transitions of a window, b rows, P candidates, H steps, o observation, a action,
-r = 1 where the reward is predicted too, else 0; i and k the input and output widths of all layers,
+r = 1 if the reward is predicted too, else 0; i and k: the input and output widths of all layers,
 one after the other.
 """
 
@@ -27,7 +27,7 @@ from policies.method import Transition
 from policies.nn.networks import init_
 from policies.nn.normalizer import RunningNormalizer
 
-BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
+BLOCK_ROWS = 512  # rows predicted at a time: this fits into a core's cache
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Window:
 
     x: Tensor  # (n, M, o + a)
     y: Tensor  # (n, M, o + r)
-    mask: Tensor  # (n, M) bool, False where the episode is shorter than the window
+    mask: Tensor  # (n, M) bool, False for ticks before the episode
 
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """What one gradient step changes: new gains, and for each layer a correction of rank M."""
+    """The effect of one gradient step: new gains, and for each layer a correction of rank M."""
 
     gains: Tensor  # (n, o + a) after the step
     inputs: Tensor  # (n, M, i) of every layer, times the step size of its weights
-    errors: Tensor  # (n, M, k) derivative of the loss by every layer's output
+    errors: Tensor  # (n, M, k) derivative of the loss with respect to every layer's output
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ class GrbalDynamics(nn.Module):
         inner_lr: float,
         generator: torch.Generator,
     ) -> None:
-        """Weights are drawn with the generator, on its device.
+        """Draw the weights with the generator, on its device.
 
-        ``past_steps`` is M; the step sizes start at ``inner_lr``.
+        ``hidden`` are the widths of the hidden layers, ``past_steps`` is M, and ``inner_lr`` is the
+        initial value of all step sizes.
         """
         super().__init__()
         device = generator.device
@@ -103,7 +104,7 @@ class GrbalDynamics(nn.Module):
         self.log_gain_rates = nn.Parameter(gain_rates.log())  # observations, actions
 
     def rates(self) -> dict[str, Tensor]:
-        """The step size of each parameter by its name; of the gains, one for each (o + a,)."""
+        """The step sizes by the name of the parameter; those of the gains are (o + a,)."""
         rates = {"gains": self._gain_rates()}
         for layer, log_rates in enumerate(self.log_rates):
             weight_rate, bias_rate = log_rates.exp()
@@ -119,7 +120,7 @@ class GrbalDynamics(nn.Module):
         return torch.cat([obs_rates, action_rates])
 
     def update(self, t: Transition) -> None:
-        """Add transitions (b, ...) to the statistics, which are constant in between."""
+        """Add transitions (b, ...) to the statistics; nothing else changes them."""
         self.obs_norm.update(t.obs)
         self.delta_norm.update(self._target(t))
 
@@ -132,17 +133,17 @@ class GrbalDynamics(nn.Module):
         return torch.cat([change, reward], -1)
 
     def normalized(self, t: Transition) -> tuple[Tensor, Tensor]:
-        """Network inputs (..., o + a) and targets (..., o + r) of transitions (...)."""
+        """Normalized network inputs (..., o + a) and targets (..., o + r) of transitions (...)."""
         obs = self.obs_norm(t.obs)
         inputs = torch.cat([obs, t.applied], -1)
         targets = self.delta_norm(self._target(t))
         return inputs, targets
 
     def adapt(self, window: Window) -> LowRankUpdate:
-        """One gradient step from the meta-learned weights down ½·Σ(error²)/M.
+        """One gradient step from the meta-learned weights on the loss ½·Σ(error²)/M.
 
-        Rows missing from the window count as rows without an error. The step is differentiable by
-        the weights and by the step sizes.
+        Rows missing from the window have no error. The step is differentiable with respect to the
+        weights and the step sizes.
         """
         inputs, prediction = self._activations(window.x)
         row_weight = window.mask[..., None] / self.past_steps
@@ -166,11 +167,11 @@ class GrbalDynamics(nn.Module):
         )
 
     def summary(self, update: LowRankUpdate) -> Tensor:
-        """What a step changes at the ends of the network, (n, o + a + o + r).
+        """A summary of a step: the changes of gains and of the last biases, (n, o + a + o + r).
 
-        These are the changes of the gains and of the last layer's biases. A weak or inverted
-        actuator shows in the gain of its action, another reward in its bias. The learned step sizes
-        weigh them: what does not help to predict hardly changes.
+        A weak or inverted actuator changes the gain of its action; a different reward changes the
+        bias of the reward. The learned step sizes weight these changes: a parameter whose change
+        does not improve predictions hardly changes.
         """
         gains = update.gains - self.gains
         errors = update.errors[..., -self.fan_out[-1] :]
@@ -178,7 +179,7 @@ class GrbalDynamics(nn.Module):
         return torch.cat([gains, -bias_rate * errors.sum(1)], -1)
 
     def _activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The input of every layer and the output of the last, by the meta-learned weights."""
+        """The input of every layer and the output of the last, for the meta-learned weights."""
         h = x * self.gains
         inputs = []
         last = len(self.weights) - 1
@@ -193,7 +194,9 @@ class GrbalDynamics(nn.Module):
     def forward(self, x: Tensor, update: LowRankUpdate | None = None) -> Tensor:
         """Normalized predictions (n, b, o + r) for inputs (n, b, o + a).
 
-        Every world is predicted after its own step; without an update, by the meta-learned weights.
+        Args:
+            x: normalized inputs, see ``normalized``.
+            update: the step of each world; None: predict with the meta-learned weights.
         """
         if update is None:
             return self._predict(x * self.gains, None)
@@ -209,7 +212,7 @@ class GrbalDynamics(nn.Module):
         return [LayerUpdate(*part) for part in parts]
 
     def _predict(self, x: Tensor, updates: list[LayerUpdate] | None) -> Tensor:
-        """The layers, for inputs (n, b, o + a) that the gains were applied to."""
+        """The layers' outputs for inputs (n, b, o + a) that are already multiplied by the gains."""
         h = x
         last = len(self.weights) - 1
         worlds, rows, _ = x.shape
@@ -225,11 +228,14 @@ class GrbalDynamics(nn.Module):
         return h
 
     def loss(self, t: Transition, mask: Tensor) -> dict[str, Tensor]:
-        """Squared prediction error of the future after a step on the past, and without a step.
+        """Squared error of predicting the future, after a step on the past and without a step.
 
         Args:
-            t: windows (b, M + K, ...), the last K transitions to be predicted.
+            t: windows (b, M + K, ...), of which the last K transitions are predicted.
             mask: (b, M + K) bool, which transitions belong to the window.
+
+        Returns:
+            "error" to be minimized, and "unadapted" for the log; scalars.
         """
         x, y = self.normalized(t)
         past = slice(None, self.past_steps)
@@ -254,7 +260,7 @@ class GrbalDynamics(nn.Module):
         actions: Tensor,
         update: LowRankUpdate,
     ) -> tuple[Tensor, Tensor]:
-        """Predictions for candidates, each world after its own step.
+        """Predictions for candidate action sequences, in each world after its own step.
 
         Args:
             obs: (n, o) where all candidates start.
@@ -262,7 +268,7 @@ class GrbalDynamics(nn.Module):
             update: the step of each world.
 
         Returns:
-            Observations (H + 1, n, P, o), the first one ``obs``, and rewards (H, n, P, r).
+            Observations (H + 1, n, P, o), the first of which is ``obs``, and rewards (H, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
         obs_dim = obs.shape[-1]

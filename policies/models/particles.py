@@ -1,9 +1,9 @@
-"""A belief about task parameters as weighted particles: a particle filter of constant parameters.
+"""A belief about task parameters as weighted particles: a particle filter for constant parameters.
 
-Every transition multiplies a particle's weight by how likely the transition is under it (Gordon et
-al. 1993; for the parameters of a simulator: BayesSim, Ramos et al. 2019; UP-OSI, Yu et al. 2017, is
-the version with a point estimate). Where few particles carry the weight they are drawn anew, and
-moved so that mean and covariance stay as they were (Liu and West 2001).
+Every transition multiplies a particle's weight by its likelihood (Gordon et al. 1993; for the
+parameters of a simulator: BayesSim, Ramos et al. 2019; UP-OSI, Yu et al. 2017, uses a point
+estimate). If few particles carry most of the weight, they are resampled and then moved such that
+their mean and covariance do not change (Liu and West 2001).
 
 Axes: n worlds, K particles, m hypotheses, p task parameters, h hidden ones.
 """
@@ -17,12 +17,12 @@ from policies.method import Problem
 from policies.nn.noise import standard_normal, uniform
 from policies.ranges import Count, NonNegative, Positive, Share
 
-GOALS = ("goal", "marker")  # first parts of the names of what physics do not depend on
-LOWEST = -1e4  # log-likelihood of what cannot be: finite, so that weights stay numbers
-# A range is scaled in its logarithm where its lowest value is more than this share of its highest.
-# Ranges are those of drawn tasks: the lowest of thousands of draws from [0, 1] is 1e-4, not 0.
+GOALS = ("goal", "marker")  # first parts of the names of parameters that physics do not depend on
+LOWEST = -1e4  # log-likelihood of an impossible transition: finite, so that weights stay numbers
+# A parameter is scaled in its logarithm if its lowest value is more than this share of its highest.
+# The range is that of sampled tasks: the lowest of thousands of draws from [0, 1] is 1e-4, not 0.
 MIN_LOG_SHARE = 0.01
-VARIANCE = 1e-6  # added to the variances of a cloud, so that one that has collapsed can be moved
+VARIANCE = 1e-6  # added to the particles' variances, so that collapsed particles can be moved
 
 
 def physics_columns(names: tuple[str, ...]) -> list[int]:
@@ -38,16 +38,17 @@ def physics_columns(names: tuple[str, ...]) -> list[int]:
 class HiddenParameters(nn.Module):
     """Scales the task parameters that a method must infer: (..., p) to (..., h) in about [-1, 1].
 
-    Where the reward is known these are the physics; where it is hidden, the goals too. A parameter
-    that is well above zero (a mass, a friction) is scaled in its logarithm: it stays positive
-    wherever a particle is moved to. One whose range begins at zero is never decoded to less.
+    If the reward is known these are the physics parameters; if it is hidden, also the goals. A
+    parameter that is well above zero (a mass, a friction) is scaled in its logarithm, so that it is
+    positive for every particle. A linear parameter whose range begins at zero is never decoded to
+    a negative value.
     """
 
-    columns: Tensor  # (h,) int64, of the task parameters
-    is_log: Tensor  # (h,) bool
-    center: Tensor  # (h,)
-    half_range: Tensor  # (h,)
-    lowest: Tensor  # (h,) what linear ones are decoded to at least: 0, or -inf where negative
+    columns: Tensor  # (h,) int64, columns among the task parameters
+    is_log: Tensor  # (h,) bool, whether a parameter is scaled in its logarithm
+    center: Tensor  # (h,) of the range, after the logarithm
+    half_range: Tensor  # (h,) of the range, after the logarithm
+    lowest: Tensor  # (h,) lower bound of decoded linear parameters: 0, or -inf if they may be less
 
     def __init__(self, problem: Problem, device: torch.device) -> None:
         """Scale by the ranges that the problem declares."""
@@ -82,7 +83,12 @@ class HiddenParameters(nn.Module):
         return (scaled - self.center) / self.half_range
 
     def decode(self, u: Tensor, task: Tensor) -> Tensor:
-        """Task parameters (..., p) in SI units: the hidden ones from (..., h), others as given."""
+        """Task parameters (..., p) in SI units.
+
+        Args:
+            u: (..., h) scaled hidden parameters.
+            task: (p,) or (..., p) task parameters, of which all but the hidden ones are kept.
+        """
         scaled = u * self.half_range + self.center
         exponential = scaled.exp()
         linear = torch.maximum(scaled, self.lowest)
@@ -93,7 +99,7 @@ class HiddenParameters(nn.Module):
 
 
 def _scale(values: Tensor, is_log: Tensor) -> Tensor:
-    """Logarithms where ``is_log``, (..., h)."""
+    """Values (..., h), of which those with ``is_log`` are replaced by their logarithm."""
     ones = torch.ones_like(values)
     positive = torch.where(is_log, values, ones)
     logarithm = positive.log()
@@ -102,16 +108,16 @@ def _scale(values: Tensor, is_log: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ParticleConfig:
-    """Settings of the cloud."""
+    """Settings of the particles."""
 
     count: Count = 512  # particles of each world
-    # factor of the prior's deviations from its mean: tasks may lie outside the trained range
+    # factor on the prior's deviations from its mean: tasks may lie outside the trained range
     prior_width: Positive = 1.25
-    # std of the noise on the prior's draws, as a share of theirs: fills gaps between tasks
+    # std of the noise added to the prior's draws, as a share of theirs: fills gaps between tasks
     prior_noise: NonNegative = 0.1
-    # particles are drawn anew where their effective share falls below this (usual: 0.5)
+    # particles are resampled if their effective share falls below this (usual: 0.5)
     min_effective_share: Share = 0.5
-    move: Share = 0.1  # share of the cloud's std by which they are moved then (Liu and West 2001)
+    move: Share = 0.1  # std of the move after it, as a share of the particles' (Liu and West 2001)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class Particles:
 
     @property
     def effective_size(self) -> Tensor:
-        """How many particles of equal weight would be worth as much, (n,): 1 / Σ w²."""
+        """The effective sample size, 1 / Σ w², (n,)."""
         squares = self.weights.square()
         return 1 / squares.sum(-1)
 
@@ -146,7 +152,7 @@ class Prior(nn.Module):
     is_fitted: Tensor  # () bool, whether ``fit`` was given tasks
 
     def __init__(self, hidden: int, config: ParticleConfig, generator: torch.Generator) -> None:
-        """All over the range of the parameters, until ``fit`` is given tasks."""
+        """Uniform over the range of the parameters, until ``fit``."""
         super().__init__()
         self.config = config
         u = 2 * uniform((config.count, hidden), generator) - 1
@@ -154,7 +160,7 @@ class Prior(nn.Module):
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool, device=u.device))
 
     def fit(self, u: Tensor, generator: torch.Generator) -> None:
-        """Take draws (K, h) of the training tasks, spread wider and blurred."""
+        """Set the particles from draws (K, h) of the training tasks, widened and with noise."""
         c = self.config
         mean = u.mean(0)
         std = u.std(0)
@@ -170,20 +176,20 @@ class Prior(nn.Module):
 
 
 def equal_weights(u: Tensor) -> Particles:
-    """Particles (n, K, h) that are all as likely."""
+    """Particles (n, K, h) of equal weight."""
     n, count, _ = u.shape
     weight = 1 / count
     weights = torch.full((n, count), weight, device=u.device)
     return Particles(u, weights.log())
 
 
-def reweigh(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Particles:
+def reweight(particles: Particles, log_likelihood: Tensor, valid: Tensor) -> Particles:
     """Bayes' rule: multiply the weights by likelihoods.
 
     Args:
         particles: of n worlds.
-        log_likelihood: (n, K) of new evidence; what is not finite counts as impossible.
-        valid: (n,) bool, the worlds with new evidence; the others stay as they are.
+        log_likelihood: (n, K) of the new evidence; NaN and -inf count as impossible.
+        valid: (n,) bool, the worlds with new evidence; the others do not change.
     """
     evidence = log_likelihood.nan_to_num(nan=LOWEST, neginf=LOWEST)
     evidence = evidence.clamp(min=LOWEST)
@@ -200,22 +206,26 @@ def update(
     config: ParticleConfig,
     generator: torch.Generator,
 ) -> Particles:
-    """``reweigh``, then ``rejuvenate`` as the settings say."""
-    weighed = reweigh(particles, log_likelihood, valid)
+    """``reweight``, then ``rejuvenate`` as the settings say."""
+    weighed = reweight(particles, log_likelihood, valid)
     return rejuvenate(weighed, config.min_effective_share, config.move, generator)
 
 
-def choose(particles: Particles, count: int) -> Tensor:
-    """``count`` particles of each world (n, count, h), each as often as its weight demands.
+def systematic_sample(particles: Particles, count: int) -> Tensor:
+    """Systematic resampling: ``count`` particles of each world in proportion to the weights.
 
-    Systematic: the i-th one is where the cumulated weights pass (i + 1/2) / count.
+    The i-th one is the particle at which the cumulative weight passes (i + 1/2) / count; nothing is
+    random.
+
+    Returns:
+        Particles (n, count, h).
     """
     n, size, hidden = particles.u.shape
-    cumulated = particles.weights.cumsum(-1)
-    steps = torch.arange(count, device=cumulated.device)
+    cumulative = particles.weights.cumsum(-1)
+    steps = torch.arange(count, device=cumulative.device)
     levels = (steps + 0.5) / count
     levels = levels.repeat(n, 1)
-    index = torch.searchsorted(cumulated, levels)
+    index = torch.searchsorted(cumulative, levels)
     index = index.clamp(max=size - 1)  # rounding: the last sum may lie below 1
     rows = index[..., None].expand(-1, -1, hidden)
     return particles.u.gather(1, rows)
@@ -227,17 +237,17 @@ def rejuvenate(
     step: float,
     generator: torch.Generator,
 ) -> Particles:
-    """Draw the particles of a world anew where too few of them carry its weight.
+    """Resample and move the particles of the worlds in which too few of them carry the weight.
 
-    A chosen particle u moves to mean + sqrt(1 - step²) (u - mean) + step · noise, where the noise
-    has the covariance of the weighted cloud: mean and covariance stay as they were.
+    A resampled particle u moves to mean + sqrt(1 - step²) (u - mean) + step · noise, and the noise
+    has the covariance of the weighted particles. Mean and covariance do not change.
 
     Args:
         particles: of n worlds.
         min_share: smallest effective share of the particles, in [0, 1].
         step: share of the standard deviation that comes from the noise, in [0, 1].
         generator: of the noise; it is drawn for all worlds whether they need it or not, so that
-            a world's particles do not depend on the other worlds.
+            a world's particles do not depend on other worlds.
     """
     u = particles.u
     noise = standard_normal(u.shape, generator)
@@ -252,7 +262,7 @@ def rejuvenate(
     identity = torch.eye(u.shape[-1], dtype=torch.float64, device=u.device)
     factor = torch.linalg.cholesky(covariance + VARIANCE * identity)
     correlated = noise @ factor.float().transpose(1, 2)
-    chosen = choose(particles, u.shape[1])
+    chosen = systematic_sample(particles, u.shape[1])
     shrinkage = (1 - step**2) ** 0.5
     shrunk = mean + shrinkage * (chosen - mean)
     moved = equal_weights(shrunk + step * correlated)

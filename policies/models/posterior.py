@@ -1,13 +1,13 @@
 """A Gaussian belief about a latent task z; every transition adds linear measurements of z.
 
-A measurement is y = φ·z + N(0, 1), its direction φ and value y read from the transition by a
-network. The posterior is then Bayesian linear regression: a product of Gaussian factors as in PEARL
-(Rakelly et al. 2019), kept as sums. PEARL's factors have independent axes; these may tell one
-direction of z and leave the others open, as a distance does of a goal.
+A measurement is y = φ·z + N(0, 1); a network computes its direction φ and value y from the
+transition. The posterior is that of Bayesian linear regression: a product of Gaussian factors as in
+PEARL (Rakelly et al. 2019), stored as sums. PEARL's factors have independent axes. A factor here
+may measure one direction of z and leave the others uncertain, as a distance does with a goal.
 
-Without forgetting, evidence about a task that has changed is outvoted by all that came before. With
-a factor λ < 1 the older evidence fades towards the prior, as in recursive least squares: a
-transition of t ticks ago counts λ^t.
+Without forgetting, new evidence about a task that has changed is outweighed by the old. With a
+factor λ < 1 old evidence decays towards the prior, as in recursive least squares: a transition t
+ticks ago has the weight λ^t.
 
 Axes: n beliefs, l latent, r measurements per transition, o observation, a action.
 """
@@ -23,9 +23,9 @@ from torch.autograd.function import once_differentiable
 from policies.method import Transition
 from policies.nn.flat_mlp import FlatMlp
 
-# Most evidence of a belief, as the trace of Σ φφᵀ. The prior adds 1 to every eigenvalue of the
-# precision; beside much more evidence it would vanish in the rounding of float32, and the Cholesky
-# factorization would fail.
+# Largest evidence of a belief, as the trace of Σ φφᵀ. The prior adds 1 to every eigenvalue of the
+# precision. With much more evidence this would be lost in float32, and the Cholesky factorization
+# would fail.
 MAX_EVIDENCE = 1e5
 
 
@@ -63,11 +63,16 @@ class Posterior:
         return sample[..., 0]
 
     def update(self, precision: Tensor, weighted: Tensor) -> "Posterior":
-        """The belief after more factors: O(1), however many came before."""
+        """The belief times more factors, at constant cost.
+
+        Args:
+            precision: (n, l, l) sum of φφᵀ of the factors.
+            weighted: (n, l) sum of φ·y of the factors.
+        """
         return Posterior(self.precision + precision, self.weighted + weighted)
 
     def bounded(self) -> "Posterior":
-        """The same belief, its evidence scaled down where there is more than ``MAX_EVIDENCE``."""
+        """The belief with its evidence scaled down to ``MAX_EVIDENCE`` where there is more."""
         latent_dim = self.weighted.shape[-1]
         diagonal = self.precision.diagonal(dim1=-2, dim2=-1)
         evidence = diagonal.sum(-1) - latent_dim
@@ -75,7 +80,7 @@ class Posterior:
         return self.forget(keep)
 
     def forget(self, keep: Tensor) -> "Posterior":
-        """The belief with its evidence scaled by ``keep`` (n,): 1 leaves it, 0 is the prior."""
+        """The belief with its evidence multiplied by ``keep`` (n,): 1 keeps all, 0 is the prior."""
         weight = keep[..., None]
         identity = torch.eye(self.weighted.shape[-1], device=self.weighted.device)
         evidence = self.precision - identity
@@ -93,7 +98,7 @@ class Posterior:
         return kl
 
     def surprise(self, z: Tensor) -> Tensor:
-        """Minus the log-density of z (n, l), (n,), but for a constant, nats."""
+        """The negative log-density of z (n, l) up to a constant, (n,), nats."""
         deviation = z - self.mean
         scaled = self.precision @ deviation[..., None]
         square = (deviation * scaled[..., 0]).sum(-1)
@@ -104,10 +109,10 @@ class Posterior:
 
 
 class _InverseRoot(torch.autograd.Function):
-    """Symmetric positive matrices P = L·Lᵀ (..., l, l) -> L⁻¹, L lower triangular.
+    """L⁻¹ (..., l, l) of symmetric positive definite matrices P = L·Lᵀ, with L lower triangular.
 
-    On a CPU an error is raised where P is not positive. A check would wait for a GPU, where a
-    number that is not finite becomes NaN.
+    On a CPU, torch.linalg.LinAlgError is raised if P is not positive definite. On a GPU the check
+    would wait for the result, so nothing is raised there.
     """
 
     @staticmethod
@@ -154,10 +159,10 @@ def context_dim(obs_dim: int, action_dim: int) -> int:
 
 
 def context_features(t: Transition) -> Tensor:
-    """What the encoder reads of transitions, (..., 2o + a + 1).
+    """The features of transitions for inference, (..., 2o + a + 1).
 
-    These are observation, action, reward and the change of the observation. The action is the one
-    that passed the gate; the change tells the dynamics.
+    They are the observation, the action as it passed the gate, the reward, and the change of the
+    observation, which depends on the dynamics.
     """
     reward = t.reward[..., None]
     change = t.next_obs - t.obs
@@ -165,7 +170,7 @@ def context_features(t: Transition) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Reads a transition's measurements of z."""
+    """Maps transitions to measurements of z."""
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
-"""What happens next, given a summary z of the task: an ensemble of Gaussian networks.
+"""Dynamics given a summary z of the task: an ensemble of Gaussian networks.
 
 The networks (PE-TS, Chua et al. 2018) predict the change of the observation given z, unrolled over
 a few steps in training (CaDM, Lee et al. 2020). Their noise has one variance per column, the mean
-squared error (the optimal σ of Rybkin et al. 2021). A reward that depends on the task has networks
-of its own (``policies.models.reward_model``). Where z comes from is not known here.
+squared error (the optimal σ of Rybkin et al. 2021). A reward that depends on the task is predicted
+by separate networks (``policies.models.reward_model``). How z is inferred is up to the caller.
 
 Axes: m members, n worlds, b rows, w windows per task, K steps of a window, P candidates, H planned
-steps, o observation, a action, l columns of z, r = 1 where the reward is predicted too, else 0.
+steps, o observation, a action, l columns of z, r = 1 if the reward is predicted too, else 0.
 """
 
 from abc import ABC, abstractmethod
@@ -25,19 +25,19 @@ from policies.ranges import Count, LayerWidths, Positive, PositiveShare
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """Settings of the networks and of the windows that they learn from."""
+    """Settings of the networks and of the windows that they are trained on."""
 
     ensemble_size: Count = 3  # networks (PE-TS has 5)
-    # layer widths of the networks; CaDM has 4 × 200, these are what a CPU core can plan with
+    # layer widths of the networks; CaDM has 4 × 200, but a CPU core can plan with these
     hidden: LayerWidths = (128, 128)
     reward_hidden: LayerWidths = (64, 64)  # layer widths of the networks that predict rewards
     unroll_steps: Count = 4  # steps predicted in training (CaDM has 10)
     windows_per_task: Count = 16  # windows of each task and member in a batch
     min_noise_std: Positive = 0.01  # smallest noise, as a share of the change's std
     noise_ema_rate: PositiveShare = 0.02  # rate at which the noise variance follows the errors
-    # plan with products of bfloat16, where the processor has them and there is a C compiler: twice
-    # as fast; predicted changes differ by about 1 %, so another plan may be the best one. Not by
-    # default: a policy must decide on the machine that it drives an arm from as it did in training
+    # plan with products of bfloat16, if the processor has them and there is a C compiler: twice as
+    # fast; predicted changes differ by about 1 %, so another plan may be the best one. Off by
+    # default: on the machine that drives the arm, a policy must decide as it did in training
     bfloat16_rollouts: bool = False
 
 
@@ -99,7 +99,7 @@ class Predictor(nn.Module):
         Args:
             window: (m, b·w, K, ...) windows of one episode each; every member has its own.
             mask: (m, b·w, K) bool, which transitions exist and are of that episode.
-            z: (m, b·w, l)
+            z: (m, b·w, l) summaries under which the windows are predicted.
         """
         error = self._normalized_errors(window, z)
         square = error.square() * mask[..., None]
@@ -113,8 +113,8 @@ class Predictor(nn.Module):
     def _normalized_errors(self, window: Transition, z: Tensor) -> Tensor:
         """Errors (m, b·w, K, o + r) in windows (m, b·w, K, ...), in standard deviations.
 
-        Observations are predicted from the window's first one; every step starts where the last
-        prediction ended. Rewards are those of the true transitions.
+        Observations are predicted from the window's first one; every step starts from the last
+        prediction. Rewards are predicted from the true transitions.
         """
         obs = window.obs[:, :, 0]
         errors = []
@@ -140,7 +140,7 @@ class Predictor(nn.Module):
         actions: Tensor,
         z: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Each member's prediction for candidates: the same as ``predict`` step by step.
+        """Each member's prediction for candidate action sequences, as ``predict`` step by step.
 
         Args:
             obs: (n, o) where all candidates start.
@@ -148,7 +148,8 @@ class Predictor(nn.Module):
             z: (m, n, l)
 
         Returns:
-            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
+            Observations (H + 1, m, n, P, o), the first of which is ``obs``, and rewards
+            (H, m, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
         rows = n * candidates
@@ -189,7 +190,7 @@ class Predictor(nn.Module):
 
 
 class TaskModel(nn.Module, ABC):
-    """A predictor and what infers z from transitions, trained together."""
+    """A predictor, and the part that infers z from transitions; the two are trained together."""
 
     predictor: Predictor
 
@@ -204,5 +205,5 @@ class TaskModel(nn.Module, ABC):
         Args:
             t: trials (b, L, ...) in time order.
             mask: (b, L) bool, which transitions exist.
-            generator: of what is drawn.
+            generator: of all random numbers.
         """

@@ -1,9 +1,9 @@
 """Dynamics under a recurrent summary of the trial: a GRU reads every transition.
 
-What the memory needs of the past to predict the future is all that it keeps, and nothing says of
-what form that is: its summary z may also follow a task that changes. The inputs of the memory are
-whole transitions, so it sees each outcome beside what led to it. Given z, an ensemble of networks
-predicts the next observation (``policies.models.predictor``).
+The memory learns to keep what helps to predict the future, without assumptions about its form, so
+its summary z can also follow a task that changes. An input of the memory is a whole transition:
+observation, action and outcome together. Given z, an ensemble of networks predicts the next
+observation (``policies.models.predictor``).
 
 Axes: m members, n worlds, b tasks of a batch, w windows per task, L transitions of a task, h
 memory, l columns of z.
@@ -31,8 +31,8 @@ class RecurrentDynamicsConfig(PredictorConfig):
 
     memory_size: Width = 64  # units of the GRU
     summary_dim: Width = 8  # columns of z
-    # transitions that gradients go back through; of a longer trial a random part, in which the
-    # memory begins empty. ReBAL has 100
+    # transitions that gradients are backpropagated through; of a longer trial a random part, before
+    # which the memory is empty. ReBAL has 100
     segment: Count = 128
 
 
@@ -70,7 +70,7 @@ class RecurrentDynamics(TaskModel):
 
     @torch.no_grad()
     def observe(self, hidden: Tensor, t: Transition) -> Tensor:
-        """The memory (n, h) after one more transition; where it is not valid, as before."""
+        """The memory (n, h) after one more transition; unchanged if that is not valid."""
         _, after = self.memory.step(self._inputs(t), hidden)
         return torch.where(t.valid[:, None], after, hidden)
 
@@ -82,7 +82,7 @@ class RecurrentDynamics(TaskModel):
         return torch.cat([empty[None], hidden])
 
     def _inputs(self, t: Transition) -> Tensor:
-        """What the memory reads of transitions (...,), (..., h)."""
+        """The memory's inputs (..., h) for transitions (...)."""
         x = self.context_norm(context_features(t))
         return torch.relu(self.embed(x))
 
@@ -94,14 +94,13 @@ class RecurrentDynamics(TaskModel):
     ) -> dict[str, Tensor]:
         """Negative log-likelihood of K-step predictions, as "nll".
 
-        Each member samples windows of its own. z is what the memory makes of the transitions before
-        the window, so that the model never conditions on what it predicts. Windows stop at the
-        episode's end.
+        Each member samples its own windows. z summarizes the transitions before the window, so that
+        the model never conditions on what it predicts. Windows end with the episode.
 
         Args:
             t: trials (b, L, ...) in time order.
             mask: (b, L) bool, which transitions exist.
-            generator: of windows.
+            generator: of the windows.
         """
         c = self.config
         z = self.summarize(self.scan(t)).transpose(0, 1)  # (b, L + 1, l)
@@ -109,6 +108,6 @@ class RecurrentDynamics(TaskModel):
         u = uniform((c.ensemble_size, len(mask), c.windows_per_task), generator)
         start = (u * length).long()  # (m, b, w)
         tasks = torch.arange(len(mask), device=mask.device)[:, None]
-        known = z[tasks, start].flatten(1, 2)  # (m, b·w, l)
+        z_before = z[tasks, start].flatten(1, 2)  # (m, b·w, l)
         window, window_mask = episode_windows(t, mask, start, 0, c.unroll_steps)
-        return {"nll": self.predictor.loss(window, window_mask, known)}
+        return {"nll": self.predictor.loss(window, window_mask, z_before)}

@@ -1,9 +1,9 @@
-"""Rewards under a latent task z: an ensemble of networks that read whole transitions.
+"""Rewards under a latent task z: an ensemble of networks over whole transitions.
 
 A family's reward is a function of the observation, the action, the next observation and the task.
 The networks read all of these, as the decoder of VariBAD does (Zintgraf et al. 2020). A prediction
-from the observation and the action alone would carry the error of the predicted dynamics too, and
-rewards would tell less about z.
+from observation and action alone would include the error of the predicted dynamics, and rewards
+would be less informative about z.
 
 Axes: m members, b rows, H steps, o observation, a action, l latent.
 """

@@ -1,10 +1,11 @@
 """Dynamics given the task parameters: an ensemble of Gaussian networks (PE-TS, Chua et al. 2018).
 
-The networks read the parameters that a simulator knows in training, scaled by ``HiddenParameters``.
-At test time the same networks tell how likely a transition is under hypothetical parameters.
+The networks read the task parameters, which the simulator knows in training, scaled by
+``HiddenParameters``. At test time they give the likelihood of transitions under hypothetical
+parameters.
 
 Axes: m members, b rows, n worlds, K particles, P candidates, H steps, o observation, a action,
-h hidden parameters, r = 1 where the reward is predicted too, else 0.
+h hidden parameters, r = 1 if the reward is predicted too, else 0.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from policies.nn.networks import Ensemble
 from policies.nn.normalizer import MIN_STD, RunningNormalizer
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Share
 
-BLOCK_ROWS = 512  # rows predicted at a time: what stays in a core's cache
-MIN_LOG_STD = -5.0  # of a prediction, in standard deviations of the change
+BLOCK_ROWS = 512  # rows predicted at a time: this fits into a core's cache
+MIN_LOG_STD = -5.0  # of a prediction whose unit is the standard deviation of the change
 MAX_LOG_STD = 1.0
 
 
@@ -30,10 +31,10 @@ class TaskDynamicsConfig:
 
     ensemble_size: Count = 4  # networks (PE-TS has 5)
     hidden: LayerWidths = (128, 128)  # layer widths of the networks
-    # share of the errors' weight by their variance that is taken back (β-NLL, Seitzer et al. 2022)
+    # β of the β-NLL (Seitzer et al. 2022): 0 is the likelihood, 1 weights all errors equally
     beta: Share = 0.5
-    # error of the model that its own noise does not account for, such as another engine's physics
-    # or a real arm's: standard deviation in standard deviations of the change
+    # model error that the networks do not predict, such as the difference to another engine or a
+    # real arm: standard deviation, in standard deviations of the change
     model_error: NonNegative = 0.02
     # degrees of freedom of the likelihood's Student distribution: low ones forgive outliers
     likelihood_dof: Positive = 4.0
@@ -42,9 +43,9 @@ class TaskDynamicsConfig:
 
 
 class SmoothEnsemble(Ensemble):
-    """The same with SiLU between the layers (PE-TS, CaDM): physics are smooth in their parameters.
+    """An ensemble with SiLU instead of ReLU (PE-TS, CaDM): physics are smooth in their parameters.
 
-    On strikes of `slide`, a sixth less error than ReLU from as much data.
+    On strikes of the family `slide` the error is a sixth lower than with ReLU, for the same data.
     """
 
     def activate(self, h: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class TaskDynamics(nn.Module):
         return mean, log_std
 
     def loss(self, t: Transition, u: Tensor) -> dict[str, Tensor]:
-        """The members' β-NLL on batches of their own, and what it means.
+        """The β-NLL of each member on its own batch, and two numbers for the log.
 
         Args:
             t: transitions (m, b, ...).
@@ -147,10 +148,10 @@ class TaskDynamics(nn.Module):
     def predict_scaled(
         self, obs: Tensor, applied: Tensor, hypothesis: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """``predict`` under hypotheses (m, b, h + 1) or (b, h + 1), the last column a gain g.
+        """``predict`` under hypotheses (m, b, h + 1) or (b, h + 1), whose last column is a gain g.
 
-        What the networks predict of the change is multiplied by 1 + g. In the normalized form,
-        (change - shift) / std, that is (1 + g) · mean + g · shift / std.
+        The predicted change is multiplied by 1 + g. In normalized form, (change - shift) / std, it
+        is (1 + g) · mean + g · shift / std.
         """
         u = hypothesis[..., :-1]
         gain = hypothesis[..., -1:]
@@ -160,10 +161,10 @@ class TaskDynamics(nn.Module):
         return mean + gained, log_std
 
     def log_likelihood(self, t: Transition, hypotheses: Tensor) -> Tensor:
-        """How likely transitions of n worlds are under each of their particles, (n, K).
+        """Log-likelihood of transitions under each of their world's particles, (n, K).
 
-        Columns are taken as independent. The members' predictions are one Student distribution,
-        with their mean, their noise and their disagreement.
+        Columns are treated as independent. The members' predictions form one Student distribution,
+        with their mean, and with a variance from their noise and their disagreement.
 
         Args:
             t: transitions (n, ...).
@@ -198,7 +199,7 @@ class TaskDynamics(nn.Module):
         hypotheses: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """What candidates lead to under m hypotheses; the i-th is predicted by member i mod m'.
+        """Predictions for candidates under m hypotheses; the i-th is that of member i mod m'.
 
         Args:
             obs: (n, o) where all candidates start.
@@ -208,7 +209,8 @@ class TaskDynamics(nn.Module):
             noise: (H, m, o + r) standard normal draws, the same for all candidates.
 
         Returns:
-            Observations (H + 1, m, n, P, o), the first one ``obs``, and rewards (H, m, n, P, r).
+            Observations (H + 1, m, n, P, o), the first of which is ``obs``, and rewards
+            (H, m, n, P, r).
         """
         n, candidates, steps, _ = actions.shape
         count = len(hypotheses)

@@ -1,8 +1,8 @@
 """A variational autoencoder of trials (VariBAD, Zintgraf et al. 2020).
 
 A recurrent encoder reads a trial tick by tick and gives, after each tick, a Gaussian over a latent
-description z of the task. Decoders predict from z the reward and the next observation of any tick
-of the trial, read or not yet read. Predictions are in units of the running normalizers, with
+description z of the task. From z, decoders predict the reward and the next observation of every
+tick of the trial, past or future. Predictions are in units of the running normalizers, with
 variance 1.
 Axes: L ticks of a trial, n worlds, o observation, a action, h memory, l latent.
 """
@@ -56,8 +56,8 @@ def standard_gaussian(n: int, latent_dim: int, device: torch.device) -> Diagonal
 class Decoder(nn.Module):
     """Predicts a tick's outcome from z.
 
-    The first layer's parts for z and for the tick are apart, so that each is computed once where
-    many z predict many ticks.
+    The first layer has separate parts for z and for the tick, so that each part is computed once
+    when many z predict many ticks.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class TrialVae(nn.Module):
         """
         obs, change, reward = self._normalized(ticks)
         before = torch.cat([obs, ticks.applied], -1)
-        after = torch.cat([before, change], -1)  # a reward may depend on what came of the action
+        after = torch.cat([before, change], -1)  # a reward may depend on the next observation
         reward_error = self.reward_decoder(z, after) - reward
         change_error = self.obs_decoder(z, before) - change
         squared_reward_error = reward_error.square()
@@ -148,13 +148,13 @@ class TrialVae(nn.Module):
         return squared_reward_error[..., 0], squared_change_error.sum(-1)
 
     def update(self, ticks: Transition) -> None:
-        """Take transitions (b, ...) into the statistics of the normalizers."""
+        """Add transitions (b, ...) to the statistics of the normalizers."""
         self.obs_norm.update(ticks.obs)
         self.change_norm.update(ticks.next_obs - ticks.obs)
         self.reward_norm.update(ticks.reward[:, None])
 
     def _inputs(self, ticks: Transition) -> Tensor:
-        """What the memory reads of ticks (...,), (..., h): transitions, and whether one ends."""
+        """The memory's inputs (..., h): transitions (...), and whether they end an episode."""
         ends = ticks.terminated | ticks.truncated
         obs, change, reward = self._normalized(ticks)
         columns = [

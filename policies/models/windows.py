@@ -13,7 +13,7 @@ def episode_windows(
     past_steps: int,
     future_steps: int,
 ) -> tuple[Transition, Tensor]:
-    """Windows of M past and K future transitions around their starts.
+    """Windows of M past and K future transitions around given starts.
 
     Args:
         t: trials (b, L, ...) in time order.
@@ -23,8 +23,8 @@ def episode_windows(
         future_steps: K
 
     Returns:
-        Transitions (..., b·w, M + K, ...) and a mask (..., b·w, M + K) of those that exist and are
-        of the episode of ``start``.
+        Transitions (..., b·w, M + K, ...) and a mask (..., b·w, M + K) of those that exist and
+        belong to the episode of ``start``.
     """
     tasks, length = mask.shape
     offsets = torch.arange(-past_steps, future_steps, device=mask.device)
@@ -33,8 +33,7 @@ def episode_windows(
     exists = (ticks >= 0) & (ticks < end)
     task = torch.arange(tasks, device=mask.device)[:, None, None]
     window = t[task, ticks.clamp(0, length - 1)]
-    # Ticks of one episode have as many beginnings before them.
-    episode = window.begins.cumsum(-1)
+    episode = window.begins.cumsum(-1)  # counts the episodes that began since the window's start
     same_episode = episode == episode[..., past_steps, None]
     in_window = exists & same_episode
     task_axis = start.dim() - 2

@@ -1,9 +1,9 @@
-"""A memory by causal attention: every tick looks at those before it, within a window.
+"""A memory by causal attention: every tick attends to earlier ticks within a window.
 
-Blocks of attention and a feed-forward layer (Vaswani et al. 2017), each behind a layer norm (Xiong
-et al. 2020). Where a tick lies in time enters by rotary embedding (Su et al. 2021): only the
-distance of two ticks counts, so a window may slide on for ever. The state is the window's keys and
-values, so that one more tick costs as much however long a trial has lasted.
+Blocks of attention and a feed-forward layer (Vaswani et al. 2017), each preceded by a layer norm
+(Xiong et al. 2020). Time enters by rotary embedding (Su et al. 2021): only the distance between two
+ticks matters, so the window may slide without end. The state consists of the window's keys and
+values, so the cost of a tick does not grow with the length of the trial.
 Axes: L ticks, n worlds, W past ticks of the window, S = W + L places in it, b blocks, k width,
 h heads, d = k / h.
 """
@@ -24,7 +24,7 @@ EXPANSION = 2  # width of the feed-forward layer over k; Vaswani et al. have 4
 
 @dataclass(frozen=True)
 class Window:
-    """What attention keeps of the last W ticks of n worlds, the newest last."""
+    """Keys and values of the last W ticks of n worlds, the newest last."""
 
     keys: tuple[Tensor, ...]  # of each block (n, W, k), rotated
     values: tuple[Tensor, ...]  # of each block (n, W, k)
@@ -32,7 +32,7 @@ class Window:
 
 
 class AttentionBlock(nn.Module):
-    """Attention to keys of the past and of now, then a feed-forward layer; both are added on."""
+    """Attention to past and present keys, then a feed-forward layer; both are residual."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class AttentionBlock(nn.Module):
         angle: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Let ticks look at the window and at one another.
+        """Let new ticks attend to the window and to one another.
 
         Args:
             x: (n, L, k) new ticks.
             past_keys: (n, W, k)
             past_values: (n, W, k)
-            angle: (n, L, d / 2) that a new tick's pairs of columns are rotated by, rad.
-            mask: (n, L, S) True where a new tick may look.
+            angle: (n, L, d / 2) rotation of each pair of a new tick's columns, rad.
+            mask: (n, L, S) True where a new tick attends.
 
         Returns:
-            The ticks (n, L, k) with what they found, and keys and values (n, S, k) of all.
+            The block's outputs (n, L, k), and keys and values (n, S, k) of all ticks.
         """
         normalized = self.attention_norm(x)
         projected = self.project(normalized)
@@ -77,15 +77,15 @@ class AttentionBlock(nn.Module):
         key = self._rotated(key, angle)
         keys = torch.cat([past_keys, key], 1)
         values = torch.cat([past_values, value], 1)
-        found = scaled_dot_product_attention(
+        attended = scaled_dot_product_attention(
             query=self._by_head(query),
             key=self._by_head(keys),
             value=self._by_head(values),
             attn_mask=mask[:, None],  # the same for all heads
         )
-        found = found.transpose(1, 2)  # (n, L, h, d)
-        found = found.flatten(2)
-        x = x + self.merge(found)
+        attended = attended.transpose(1, 2)  # (n, L, h, d)
+        attended = attended.flatten(2)
+        x = x + self.merge(attended)
         normalized = self.forward_norm(x)
         x = x + self.feed_forward(normalized)
         return x, keys, values
@@ -96,7 +96,7 @@ class AttentionBlock(nn.Module):
         return split.transpose(1, 2)
 
     def _rotated(self, x: Tensor, angle: Tensor) -> Tensor:
-        """Ticks (n, L, k) whose pairs of columns are turned, in each head by the same angles."""
+        """Ticks (n, L, k) with rotated pairs of columns, in each head by the same angles."""
         pairs: Tensor = x.unflatten(-1, (self.heads, 2, -1))  # (n, L, h, 2, d / 2)
         first, second = pairs.unbind(-2)
         angle = angle[:, :, None]
@@ -175,9 +175,9 @@ class AttentionMemory(nn.Module):
         return outputs.transpose(0, 1), after
 
     def _angles(self, ticks: int, age: Tensor) -> Tensor:
-        """Of the rotations of L new ticks, (n, L, d / 2): their time times each frequency.
+        """Rotation angles of L new ticks, (n, L, d / 2) rad: the time times each frequency.
 
-        In double precision, which tells two neighboring ticks apart in trials of any length.
+        Double precision distinguishes neighboring ticks in trials of any length.
         """
         device = age.device
         steps = torch.arange(ticks, device=device)
@@ -191,7 +191,7 @@ class AttentionMemory(nn.Module):
 
 
 def check_heads(size: int, heads: int) -> None:
-    """BadArgumentError where k / h is not an even number, which rotations in pairs need."""
+    """BadArgumentError if k / h is not an even number, which rotations of pairs need."""
     if size % (2 * heads) != 0:
         raise BadArgumentError(
             f"{heads} heads share a width of {size}: it must be a multiple of {2 * heads}"
@@ -199,10 +199,10 @@ def check_heads(size: int, heads: int) -> None:
 
 
 def window_mask(window: int, ticks: int, age: Tensor) -> Tensor:
-    """Whether new tick t of L may look at place s of S, (n, L, S).
+    """Whether new tick t of L attends to place s of S, (n, L, S) bool.
 
     Args:
-        window: W, past ticks that a tick may look at.
+        window: W, past ticks that a tick attends to.
         ticks: L new ticks.
         age: (n,) ticks before them.
     """

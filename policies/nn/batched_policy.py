@@ -1,4 +1,4 @@
-"""Gaussian policies that differ in their parameters, evaluated at once."""
+"""Gaussian policies with different parameters, evaluated as one batch."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from policies.nn.networks import init_
 
-MIN_LOG_STD = -3.0  # a standard deviation of at least 0.05, whatever a step does to it
+MIN_LOG_STD = -3.0  # the standard deviation is at least 0.05, also after an inner step
 
 
 class BatchedPolicy:

@@ -1,11 +1,10 @@
-"""The C functions beside this file, compiled on first use; None where there is no C compiler.
+"""C functions from the sources in this folder, compiled on first use; None without a C compiler.
 
-The library is kept in the user's cache folder, under a name that changes with the source, the
-compiler and its version, its flags and the processor: one that was compiled for other instructions
-is never loaded, nor is one that another user could have written.
-Where the processor's instructions are not known (outside of Linux), nothing is compiled. Results
-differ in rounding from those without it, so a run that is resumed bit for bit needs the same
-machine, as it does with any BLAS.
+A library is kept in the user's cache folder. Its name contains a hash of the source, the compiler
+and its version, the flags and the processor, so a library for other instructions is never loaded;
+nor is one that another user could have written. If the processor's instructions are not known
+(outside Linux), nothing is compiled. Results differ from those without the libraries in rounding,
+so bit-identical resumption needs the same machine, as with any BLAS.
 """
 
 import ctypes
@@ -43,7 +42,7 @@ def mlp_library() -> ctypes.CDLL | None:
 
 @cache
 def rollout_library() -> ctypes.CDLL | None:
-    """``ensemble_rollout`` of ``rollout_kernel.c``, where the processor multiplies bfloat16."""
+    """``ensemble_rollout`` of ``rollout_kernel.c``; it needs a processor with bfloat16 products."""
     library = _load("rollout_kernel.c")
     if library is not None:
         sizes = 4 * (NUMBER,) + (POINTER, POINTER)
@@ -80,13 +79,13 @@ def long_array(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_long]:
 
 
 def check(failed: int) -> None:
-    """MemoryError where a C function failed, which is for want of memory alone."""
+    """MemoryError if a C function failed; they fail only for lack of memory."""
     if failed:
         raise MemoryError("no memory for the passes through a network")
 
 
 def _load(source: str) -> ctypes.CDLL | None:
-    """A library; None where it cannot be compiled, or ``PLIANT_COMPILE`` is 0."""
+    """A library; None if it cannot be compiled, or if ``PLIANT_COMPILE`` is 0."""
     processor = _processor()
     if os.environ.get("PLIANT_COMPILE") == "0" or processor is None:
         return None
@@ -97,11 +96,11 @@ def _load(source: str) -> ctypes.CDLL | None:
         with tempfile.TemporaryDirectory() as private:
             return _load_from(Path(private), FOLDER / source, processor)
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
-        return None  # no compiler, or no folder to keep a library in
+        return None  # no compiler, or no writable folder
 
 
 def _load_from(folder: Path, source: Path, processor: str) -> ctypes.CDLL:
-    """A library kept in a folder; compiled anew where its file is damaged, as by a power cut."""
+    """A library kept in a folder; compiled again if its file is damaged, as by a power cut."""
     path = _compile(source, processor, folder)
     try:
         return ctypes.CDLL(str(path))
@@ -111,7 +110,7 @@ def _load_from(folder: Path, source: Path, processor: str) -> ctypes.CDLL:
 
 
 def _compile(source: Path, processor: str, folder: Path) -> Path:
-    """The library's path; compiled now where it is not in the folder."""
+    """The path of a library, which is compiled now if it is not in the folder."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
     version = [*compiler, "--version"]
     answer = subprocess.run(version, check=True, capture_output=True, timeout=120)
@@ -122,7 +121,7 @@ def _compile(source: Path, processor: str, folder: Path) -> Path:
     if path.exists() and _is_ours(path):
         return path
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        # Another process may compile the same: each makes a file of its own and renames it.
+        # Another process may compile the same source: each writes its own file and renames it.
         made = Path(scratch) / path.name
         command = [*compiler, *FLAGS, str(source), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -132,7 +131,7 @@ def _compile(source: Path, processor: str, folder: Path) -> Path:
 
 
 def _cache_folder() -> Path:
-    """The folder that libraries are kept in; made where it is missing, for this user alone."""
+    """The folder of the libraries; created if it is missing, for this user alone."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(root).expanduser() / "pliant"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -147,7 +146,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _processor() -> str | None:
-    """The names of the processor's instruction sets; None where they are not known."""
+    """The names of the processor's instruction sets; None if they are not known."""
     if not CPU_INFO.exists():
         return None
     lines = CPU_INFO.read_text(encoding="utf-8").splitlines()

@@ -1,9 +1,9 @@
-"""Networks whose parameters are one matrix, with their gradient written by hand.
+"""Networks whose parameters are one matrix, with a handwritten gradient.
 
-A gradient step of small networks is limited by the number of operations as much as by their size.
-With one matrix for a stack of networks, the optimizer and the averaged copies take one operation
-each. On a CPU with a C compiler, a pass through the stack is one call (``mlp_kernel.c``); elsewhere
-it is one node in autograd's graph, with no more operations than its products need.
+The time of a gradient step on small networks depends on the number of operations as much as on
+their size. With one matrix for a stack of networks, the optimizer and the averaged copies need one
+operation each. On a CPU with a C compiler, a pass through the stack is one call (``mlp_kernel.c``);
+otherwise it is one node in autograd's graph, with only the operations that its products need.
 
 Axes: m networks of a stack, N parameters of one, b rows, i inputs and k outputs of a layer.
 """
@@ -21,14 +21,14 @@ from policies.nn.compiled import check, is_plain, long_array, mlp_library, point
 from policies.nn.networks import init_
 from robots.errors import BadArgumentError
 
-EPSILON = 1e-5  # of the variance by which a layer is normalized; as in mlp_kernel.c
+EPSILON = 1e-5  # added to the variance in layer normalization; as in mlp_kernel.c
 
 Layer = tuple[Tensor, Tensor]  # weight (m, i, k) and bias (m, 1, k)
 Sizes = tuple[int, ...]
-# What the forward pass keeps for the backward pass: the hidden layers and, where they are
-# normalized, their units before ReLU and the factors that those were normalized by.
+# Saved by the forward pass for the backward pass: the hidden layers and, if they are normalized,
+# their units before ReLU and the factors of the normalization.
 Kept = list[Tensor]
-# of the outputs (m, b, k), given; of the parameters and of the rows, written where they are wanted
+# of the outputs (m, b, k), given; of the parameters and of the rows, written unless None
 Gradients = tuple[Tensor, Tensor | None, Tensor | None]
 
 # BLAS multiplies by matrices of few columns several times faster as (Wᵀ·Xᵀ)ᵀ than as X·W: for
@@ -40,7 +40,7 @@ class FlatMlp(nn.Module):
     """Linear layers with ReLU between them; one network, or m of one shape.
 
     Before each ReLU a layer may be normalized to mean 0 and variance 1 over its units (LayerNorm,
-    Ba et al. 2016, without gains and offsets of its own: those of the next layer serve).
+    Ba et al. 2016, without gains and offsets: the weights of the next layer take their place).
 
     Attributes:
         flat: parameters (m, N): weight (i, k) and bias (k,) of each layer, one after the other.
@@ -57,9 +57,9 @@ class FlatMlp(nn.Module):
 
         Args:
             sizes: widths of inputs, hidden layers and outputs.
-            generator: what the weights are drawn with.
+            generator: of the weights.
             members: m; None: one network, whose outputs have no axis m.
-            normalize: the hidden layers.
+            normalize: whether the hidden layers are normalized.
         """
         super().__init__()
         self.normalize = normalize
@@ -151,7 +151,7 @@ def _call_forward(
     sizes: Sizes,
     normalize: bool,
 ) -> tuple[Tensor, Kept]:
-    """Outputs (m, b, k), and for the backward pass each quantity of all layers as one tensor."""
+    """Outputs (m, b, k), and what the backward pass needs, one tensor for all layers each."""
     members = len(flat)
     count = len(rows)
     hidden = rows.new_empty(members, count * sum(sizes[1:-1]))
@@ -160,7 +160,7 @@ def _call_forward(
         scales = rows.new_empty(members, count * (len(sizes) - 2))
         kept += [torch.empty_like(hidden), scales]
     output = rows.new_empty(members, count, sizes[-1])
-    tensors = (flat, rows, *_all_three(kept), output)
+    tensors = (flat, rows, *_kernel_arguments(kept), output)
     check(library.mlp_forward(*_shape(members, count, sizes), *pointers(tensors)))
     return output, kept
 
@@ -173,14 +173,14 @@ def _call_backward(
     gradients: Gradients,
     sizes: Sizes,
 ) -> None:
-    """Write the gradients of the parameters and of the rows, where they are wanted."""
+    """Write the gradients of the parameters and of the rows, unless they are None."""
     shape = _shape(len(flat), len(rows), sizes)
-    addresses = pointers((flat, rows, *_all_three(kept), *gradients))
+    addresses = pointers((flat, rows, *_kernel_arguments(kept), *gradients))
     check(library.mlp_backward(*shape, *addresses))
 
 
-def _all_three(kept: Kept) -> Sequence[Tensor | None]:
-    """What the C functions take: None for what they are not to normalize."""
+def _kernel_arguments(kept: Kept) -> Sequence[Tensor | None]:
+    """The three arrays that the C functions take; without normalization, two are None."""
     return kept if len(kept) > 1 else [*kept, None, None]
 
 
@@ -217,8 +217,8 @@ def _backward(
 ) -> None:
     """The same as ``_call_backward``, without C.
 
-    With G the gradient of a layer's outputs and X its inputs, its weights get Xᵀ·G, its bias the
-    sum of G over rows, and its inputs G·Wᵀ where ReLU let them pass.
+    With G the gradient of a layer's outputs and X its inputs, the gradient of the weights is Xᵀ·G,
+    that of the bias is the sum of G over rows, and that of the inputs is G·Wᵀ where ReLU is active.
     """
     g, flat_gradient, rows_gradient = gradients
     layers = split_layers(flat, sizes)
@@ -244,7 +244,7 @@ def _backward(
 
 
 def _before_normalization(g: Tensor, normalized: Tensor, scales: Tensor) -> Tensor:
-    """The gradient of a layer's units (m, b, width), from that of its normalized ones."""
+    """The gradient of a layer's units (m, b, width), from that of its normalized units."""
     mean = g.mean(-1, keepdim=True)
     along = (g * normalized).mean(-1, keepdim=True)
     gradient: Tensor = scales * (g - mean - normalized * along)

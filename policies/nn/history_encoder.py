@@ -1,4 +1,4 @@
-"""A network that reads a history of fixed length by convolutions over time."""
+"""A network over a history of fixed length: convolutions over time."""
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,9 @@ SHORTEST_HISTORY = 40  # rows: the last convolution then has one output
 
 
 class HistoryEncoder(nn.Module):
-    """Rows (n, K, c) to outputs (n, l), as the adaptation module of Kumar et al. 2021.
+    """Maps rows (n, K, c) to outputs (n, l), like the adaptation module of Kumar et al. 2021.
 
-    A layer for each row, three convolutions over time with ReLU, and a linear layer.
+    A linear layer on each row, three convolutions over time with ReLU, and a linear layer.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class HistoryEncoder(nn.Module):
 
         Args:
             columns: c, numbers in a row.
-            length: K, rows of a history: ``SHORTEST_HISTORY`` and any number of strides more. Of
-                other numbers of rows the newest would not be read.
+            length: K, rows of a history: ``SHORTEST_HISTORY`` plus a multiple of the first stride.
+                With any other number the convolutions would not read the newest rows.
             channels: outputs of the first layer and of each convolution.
             outputs: l
-            generator: what the weights are drawn with.
+            generator: of the weights.
         """
         super().__init__()
         device = generator.device

@@ -1,9 +1,9 @@
-"""A network whose weights are a function of a memory (Ha et al. 2017).
+"""A hypernetwork: a network whose weights are a function of a memory (Ha et al. 2017).
 
-A policy whose weights the memory makes learns more in meta-RL than one that reads the memory as an
-input, if at first every memory makes the same network (Beck et al. 2022, their Bias-HyperInit; Beck
-et al. 2023).
-Axes: m columns of the memory, i inputs, k outputs, P weights of the network that is made.
+In meta-RL, a policy whose weights are generated from the memory learns better than one that reads
+the memory as an input, provided that at first all memories generate the same network (Beck et al.
+2022, their Bias-HyperInit; Beck et al. 2023).
+Axes: m columns of the memory, i inputs, k outputs, P weights of the generated network.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ class HyperMlp(nn.Module):
         sizes: Sequence[int],
         generator: torch.Generator,
     ) -> None:
-        """Start with one network for every memory, drawn as ``mlp`` draws it.
+        """Start with the same network for every memory, with weights as those of ``mlp``.
 
         Args:
             memory: m
             sizes: widths (i, ..., k) of inputs, hidden layers and outputs.
-            generator: draws the weights, on its device.
+            generator: of the weights, which are on its device.
         """
         super().__init__()
         first = list(mlp(sizes, generator).parameters())  # (k, i) and (k,) of each layer
@@ -42,11 +42,11 @@ class HyperMlp(nn.Module):
             self.make.bias.copy_(torch.cat([weight.flatten() for weight in first]))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Outputs (..., k) of rows (..., m + i): the memory, then the inputs."""
+        """Outputs (..., k) for rows (..., m + i): the memory, then the inputs."""
         memory, inputs = features.split(self.columns, -1)
         x: Tensor = inputs
-        made: Tensor = self.make(memory)
-        pieces = made.split(self.lengths, -1)
+        generated: Tensor = self.make(memory)
+        pieces = generated.split(self.lengths, -1)
         for layer in range(0, len(pieces), 2):
             if layer > 0:
                 x = torch.relu(x)
@@ -58,7 +58,13 @@ class HyperMlp(nn.Module):
 
 
 def mlp_or_hyper(hyper: int, sizes: Sequence[int], generator: torch.Generator) -> nn.Module:
-    """A network of these widths; the first ``hyper`` of its inputs make its weights, if any do."""
+    """A network; if ``hyper`` is not 0, so many first inputs generate the weights for the others.
+
+    Args:
+        hyper: number of inputs that generate weights.
+        sizes: widths of all inputs, of the hidden layers and of the outputs.
+        generator: of the weights, which are on its device.
+    """
     if hyper == 0:
         return mlp(sizes, generator)
     return HyperMlp(hyper, [sizes[0] - hyper, *sizes[1:]], generator)

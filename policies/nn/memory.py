@@ -1,4 +1,4 @@
-"""Memories: what sums up a sequence of inputs, folded in tick by tick or all at once."""
+"""Memories: a state of fixed size that summarizes a sequence of inputs."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -6,11 +6,12 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-S = TypeVar("S")  # a state: a tensor or a dataclass of tensors, each of which leads with n worlds
+S = TypeVar("S")  # a state: a tensor or a dataclass of tensors, each with n worlds as leading axis
+R = TypeVar("R", nn.GRU, nn.LSTM)
 
 
 class Memory(Protocol[S]):
-    """Folds inputs (n, i) into a state of fixed size, and gives an output (n, k) after each.
+    """Updates a state with every input (n, i), and gives an output (n, k) after each.
 
     ``step`` is for acting, ``scan`` for learning from whole trials; both give the same numbers.
     """
@@ -26,11 +27,11 @@ class Memory(Protocol[S]):
         ...
 
     def scan(self, inputs: Tensor, state: S) -> tuple[Tensor, S]:
-        """Fold a sequence of inputs.
+        """Read a sequence of inputs.
 
         Args:
             inputs: (L, n, i) in time order.
-            state: before the first of them.
+            state: before the first input.
 
         Returns:
             The outputs after each input (L, n, k), and the state after the last of them.
@@ -50,8 +51,7 @@ class GruMemory(nn.Module):
         """Weights are uniform in ±1/√size, as in ``torch.nn.GRU``, on the generator's device."""
         super().__init__()
         self.size = size
-        self.gru = nn.GRU(inputs, size, device="meta").to_empty(device=generator.device)
-        _draw_weights(self.gru, size, generator)
+        self.gru = _make_layer(nn.GRU, inputs, size, generator)
 
     def initial(self, n: int) -> Tensor:
         """Zeros, (n, k)."""
@@ -59,7 +59,7 @@ class GruMemory(nn.Module):
         return weight.new_zeros(n, self.size)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, which is the state, (n, k) after one more input (n, i); twice."""
+        """The output (n, k) after one more input (n, i), and the state, which is the same."""
         _, state = self.scan(inputs[None], state)
         return state, state
 
@@ -89,8 +89,7 @@ class LstmMemory(nn.Module):
         """Weights are uniform in ±1/√size, as in ``torch.nn.LSTM``, on the generator's device."""
         super().__init__()
         self.size = size
-        self.lstm = nn.LSTM(inputs, size, device="meta").to_empty(device=generator.device)
-        _draw_weights(self.lstm, size, generator)
+        self.lstm = _make_layer(nn.LSTM, inputs, size, generator)
 
     def initial(self, n: int) -> LstmState:
         """Zeros, (n, k) each."""
@@ -109,8 +108,10 @@ class LstmMemory(nn.Module):
         return outputs, LstmState(hidden[0], cell[0])
 
 
-def _draw_weights(module: nn.Module, size: int, generator: torch.Generator) -> None:
-    """Draw all weights of a recurrent layer of ``size`` units, uniform in ±1/√size."""
+def _make_layer(kind: type[R], inputs: int, size: int, generator: torch.Generator) -> R:
+    """A recurrent layer of ``size`` units, with weights from the generator, uniform in ±1/√size."""
+    layer: R = kind(inputs, size, device="meta").to_empty(device=generator.device)
     bound = size**-0.5
-    for weight in module.parameters():
+    for weight in layer.parameters():
         nn.init.uniform_(weight, -bound, bound, generator=generator)
+    return layer

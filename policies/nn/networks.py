@@ -1,4 +1,4 @@
-"""Small networks with their own random stream, and a stack of them evaluated as one."""
+"""Small networks with weights from a given generator, and ensembles evaluated as one batch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -83,5 +83,5 @@ class Ensemble(nn.Module):
         return h
 
     def activate(self, h: Tensor) -> Tensor:
-        """What stands between two layers: ReLU, which overwrites its input."""
+        """The activation between two layers: ReLU, in place."""
         return torch.relu_(h)

@@ -21,10 +21,10 @@ def uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """A stream on the CPU that depends on its key alone, and on no draw before.
+    """A generator on the CPU whose stream depends only on the key.
 
-    NumPy's ``SeedSequence`` mixes the numbers, none of which may be negative, so that keys that
-    differ in one number have unrelated streams.
+    NumPy's ``SeedSequence`` mixes the numbers, so that keys that differ in one number give
+    unrelated streams. No number may be negative.
     """
     mixed = np.random.SeedSequence(key).generate_state(1)
     return torch.Generator().manual_seed(int(mixed[0]))

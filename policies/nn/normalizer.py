@@ -7,10 +7,10 @@ MIN_STD = 1e-6  # a column that varies less than this is only centered, not scal
 
 
 class RunningNormalizer(nn.Module):
-    """Scales columns (..., k) to mean 0 and standard deviation 1, by the statistics of all data.
+    """Scales columns (..., k) to mean 0 and standard deviation 1, by running statistics.
 
-    Only ``update`` changes the statistics, so that between two iterations of training the same
-    input gives the same output. They are buffers, and therefore part of the saved state.
+    Only ``update`` changes the statistics, so between two updates the same input gives the same
+    output. They are buffers, and therefore part of the saved state.
 
     Attributes:
         count: number of rows so far, ().
@@ -72,5 +72,5 @@ class RunningNormalizer(nn.Module):
         return variance.sqrt()
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Values in the original units from normalized ones that were not clipped, same shape."""
+        """Values in original units for normalized values that were not clipped, same shape."""
         return x / self.inv_std + self.mean

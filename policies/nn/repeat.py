@@ -14,9 +14,9 @@ WARM_UP_STEPS = 3  # before a capture, as PyTorch asks for: libraries allocate t
 
 
 def repeatable_adam(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Adam:
-    """Adam for a step that ``repeat`` takes.
+    """Adam for a step that is given to ``repeat``.
 
-    On a GPU that step is recorded as a graph, which must hold the optimizer's step count too.
+    On a GPU that step is captured in a CUDA graph, and Adam's step count must then be on the GPU.
 
     Args:
         groups: of parameters, each with its learning rate: ``{"params": ..., "lr": ...}``.
@@ -48,27 +48,30 @@ def set_learning_rates(optimizer: torch.optim.Adam, share: float, rates: Sequenc
         group["lr"] = share * rate
 
 
-def repeat(step: Step, times: int, generator: torch.Generator) -> dict[str, float]:
+def repeat(step: Step, times: int, *generators: torch.Generator) -> dict[str, float]:
     """Take gradient steps.
 
-    On a GPU a step is hundreds of small kernels, whose launches take longer than they run. The
-    first steps run as they are; then one is recorded as a CUDA graph and launched as a whole. What
-    Python computes in a step, such as the number of stored tasks, must not change between steps.
+    On a GPU a step consists of hundreds of small kernels, which take longer to launch than to run.
+    The first steps run one kernel at a time; then one step is captured as a CUDA graph, and every
+    further step is one launch of it. What Python computes in a step, such as the number of stored
+    tasks, must therefore not change between steps.
 
     Args:
-        step: takes one step; never waits for the GPU.
+        step: takes one step; it never waits for the GPU.
         times: number of steps, at least 1.
-        generator: what all random numbers of a step are drawn with, on the device of the step.
+        generators: all that a step draws random numbers from, at least one, on the step's device.
+            A graph that draws from another one cannot be captured.
 
     Returns:
         The mean of every logged scalar over the steps.
     """
-    if generator.device.type != "cuda" or times <= WARM_UP_STEPS:
+    if generators[0].device.type != "cuda" or times <= WARM_UP_STEPS:
         logs = [step() for _ in range(times)]
         return mean_logs(logs)
     totals = _warm_up(step)
     graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
+    for generator in generators:
+        graph.register_generator_state(generator)
     with torch.cuda.graph(graph):
         for name, value in step().items():
             totals[name].add_(value)
@@ -78,7 +81,7 @@ def repeat(step: Step, times: int, generator: torch.Generator) -> dict[str, floa
 
 
 def _warm_up(step: Step) -> dict[str, Tensor]:
-    """Take the first steps on a stream of their own; returns the sums of their logs."""
+    """Take the first steps on a side stream, as a capture requires; returns sums of their logs."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -9,7 +9,7 @@ from torch import Tensor
 from policies.nn.compiled import check, is_plain, long_array, pointers, rollout_library
 from policies.nn.flat_mlp import Layer
 
-BLOCK_ROWS = 512  # rows predicted at a time on a CPU: what stays in a core's cache
+BLOCK_ROWS = 512  # rows predicted at a time on a CPU: this fits into a core's cache
 
 
 def predict_steps(
@@ -19,14 +19,14 @@ def predict_steps(
     z: Tensor,
     bfloat16: bool,
 ) -> None:
-    """Fill in the states; a network reads observation, action and z, and gives the change.
+    """Fill in predicted states; a network predicts the change from observation, action and z.
 
     Args:
         layers: weight (m, i, k) and bias (m, 1, k) of each, with ReLU between them.
-        states: (H + 1, m, b, o), the first one given.
-        actions: (H, b, a).
-        z: (m, b, l).
-        bfloat16: multiply in bfloat16, where the processor can and a compiler is
+        states: (H + 1, m, b, o); the first state is given, the others are written.
+        actions: (H, b, a)
+        z: (m, b, l)
+        bfloat16: multiply in bfloat16, if the processor can and there is a C compiler
             (``rollout_kernel.c``).
 
     Raises:
@@ -57,7 +57,7 @@ def _predict_block(
     actions: Tensor,
     z: Tensor,
 ) -> None:
-    """The same for some rows, with torch."""
+    """``predict_steps`` for some of the rows, with torch."""
     members = len(z)
     obs_dim = states.shape[-1]
     *inner_layers, (last_weight, last_bias) = layers
@@ -80,7 +80,7 @@ def _predict_compiled(
     actions: Tensor,
     z: Tensor,
 ) -> bool:
-    """The same for all rows, in one call; False, with nothing done, where it is not compiled."""
+    """``predict_steps`` in one call of a C function; without a library, does nothing: False."""
     given = (states, actions, z, layers[0][0])
     library = rollout_library() if all(map(is_plain, given)) else None
     if library is None:

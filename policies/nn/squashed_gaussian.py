@@ -1,6 +1,6 @@
-"""A Gaussian squashed by tanh, with its density and a gradient written by hand.
+"""A Gaussian squashed by tanh, with its density and a handwritten gradient.
 
-Soft actor-critic's policy (Haarnoja et al. 2018a, appendix C). A network gives the mean and,
+The policy of soft actor-critic (Haarnoja et al. 2018a, appendix C). A network outputs the mean and,
 through another tanh, the log standard deviation.
 """
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
-MIN_LOG_STD = -5.0  # before squashing
-MAX_LOG_STD = 2.0
+MIN_LOG_STD = -5.0  # of the Gaussian before squashing
+MAX_LOG_STD = 2.0  # likewise
 HALF_RANGE = (MAX_LOG_STD - MIN_LOG_STD) / 2
 
 
@@ -22,7 +22,7 @@ def squashed_gaussian(out: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Draw actions.
 
     Args:
-        out: (..., 2a) of the network: the mean, and what gives the log standard deviation.
+        out: (..., 2a) outputs of the network: the mean, and the raw log standard deviation.
         noise: (..., a) draws of N(0, 1).
 
     Returns:
@@ -33,7 +33,7 @@ def squashed_gaussian(out: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def squashed_mean(out: Tensor) -> Tensor:
-    """The action of the mean (..., a), of a network's output (..., 2a)."""
+    """The squashed mean (..., a) of a network's outputs (..., 2a)."""
     mean, _ = out.chunk(2, -1)
     return torch.tanh(mean)
 

@@ -1,4 +1,4 @@
-"""Saved state: what a method needs to resume exactly, and how its weights reach a copy."""
+"""Saving and restoring a method's state, and copying its weights."""
 
 from typing import Any, ClassVar
 
@@ -7,15 +7,15 @@ from torch import Generator, nn
 
 
 def make_generator(seed: int, device: torch.device) -> Generator:
-    """A random stream on a device; networks that are built with it are on that device too."""
+    """A random generator on a device; networks that are built with it are on the same device."""
     return Generator(device).manual_seed(seed)
 
 
 class SavedState:
     """Saves and restores the attributes named in ``saved_attributes``.
 
-    Each of them is a module, an optimizer, a replay, a generator or another ``SavedState``. An
-    attribute that is None has no state and is skipped.
+    Each is a module, an optimizer, a replay, a generator or another ``SavedState``. An attribute
+    that is None is skipped.
     """
 
     saved_attributes: ClassVar[tuple[str, ...]]
@@ -39,7 +39,7 @@ class SavedState:
                 part.load_state_dict(state[name])
 
     def reseed(self, seed: int) -> None:
-        """Begin all random streams anew from a seed."""
+        """Restart all random streams from a seed."""
         for part in self._saved_parts().values():
             if isinstance(part, Generator):
                 part.manual_seed(seed)

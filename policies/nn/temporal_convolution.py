@@ -1,10 +1,9 @@
 """A memory by temporal convolutions and attention (SNAIL, Mishra et al. 2018).
 
-Each layer passes its inputs on and appends columns to them: a convolution what it makes of a tick
-and of one tick before it, attention what it finds in all ticks of its window. Convolutions whose
-distances double reach over a whole trial with few layers; attention picks single ticks from it.
-The state is what each layer needs of the past, so that one more tick costs as much however long a
-trial has lasted.
+Each layer appends columns to its inputs. A convolution computes them from a tick and one earlier
+tick, attention from all ticks of its window. Convolutions with doubling distances (dilations) cover
+a whole trial with few layers; attention selects single ticks of it. The state is what each layer
+needs of the past, so the cost of a tick does not grow with the length of the trial.
 Axes: L ticks, n worlds, W past ticks of the window, k columns, f filters, h attention columns.
 """
 
@@ -20,7 +19,7 @@ from policies.nn.networks import mlp
 
 @dataclass(frozen=True)
 class BlockState:
-    """What a block keeps of the past of n worlds, the newest tick last."""
+    """The past inputs, keys and values of a block in n worlds, the newest tick last."""
 
     inputs: tuple[Tensor, ...]  # of each convolution (n, distance, k); zeros before the first tick
     keys: Tensor  # (n, W, h)
@@ -29,14 +28,14 @@ class BlockState:
 
 @dataclass(frozen=True)
 class SnailState:
-    """What the blocks keep."""
+    """The states of all blocks."""
 
     blocks: tuple[BlockState, ...]
     age: Tensor  # (n,) int64, ticks since the first one
 
 
 class GatedConvolution(nn.Module):
-    """Appends tanh(x) · sigmoid(y), x and y linear in a tick and in one ``distance`` before it."""
+    """Appends tanh(x) · sigmoid(y), linear in a tick and in the one ``distance`` ticks earlier."""
 
     def __init__(
         self,
@@ -64,12 +63,12 @@ class GatedConvolution(nn.Module):
         earlier = all_ticks[:, :ticks]
         projected = self.project(torch.cat([earlier, x], -1))
         value, gate = projected.chunk(2, -1)
-        found = value.tanh() * gate.sigmoid()
-        return torch.cat([x, found], -1), all_ticks[:, ticks:]
+        convolved = value.tanh() * gate.sigmoid()
+        return torch.cat([x, convolved], -1), all_ticks[:, ticks:]
 
 
 class CausalAttention(nn.Module):
-    """Appends what one head of attention finds in the window."""
+    """Appends the output of one attention head over the window."""
 
     def __init__(
         self,
@@ -90,13 +89,13 @@ class CausalAttention(nn.Module):
         past_values: Tensor,
         mask: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Let ticks look at the window and at one another.
+        """Let new ticks attend to the window and to one another.
 
         Args:
             x: (n, L, k) new ticks.
             past_keys: (n, W, h)
             past_values: (n, W, h)
-            mask: (n, L, W + L) True where a new tick may look.
+            mask: (n, L, W + L) True where a new tick attends.
 
         Returns:
             The ticks (n, L, k + h), and keys and values (n, W, h) of the window after them.
@@ -105,8 +104,8 @@ class CausalAttention(nn.Module):
         query, key, value = self.project(x).chunk(3, -1)
         keys = torch.cat([past_keys, key], 1)
         values = torch.cat([past_values, value], 1)
-        found = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-        return torch.cat([x, found], -1), keys[:, ticks:], values[:, ticks:]
+        attended = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        return torch.cat([x, attended], -1), keys[:, ticks:], values[:, ticks:]
 
 
 class SnailBlock(nn.Module):
@@ -153,7 +152,7 @@ class SnailBlock(nn.Module):
         Args:
             x: (n, L, k) new ticks.
             past: the state before them.
-            mask: (n, L, W + L) True where a new tick may look.
+            mask: (n, L, W + L) True where a new tick attends.
         """
         after = []
         for layer, before in zip(self.convolutions, past.inputs, strict=True):
@@ -184,7 +183,7 @@ class SnailMemory(nn.Module):
             filters: f of each convolution.
             attention: h of each attention layer.
             blocks: their number.
-            window: W, past ticks that attention looks at, and that a block's convolutions span.
+            window: W, past ticks that attention reads and that a block's convolutions span.
             generator: draws the weights.
         """
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the configs of the methods share that learn a model and plan with it."""
+"""Settings that are common to the methods that learn a model and plan with it."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -25,8 +25,8 @@ class ModelPlannerConfig(MethodConfig):
     lr: Positive = 1e-3  # learning rate of the model (CaDM, GrBAL, PETS)
     gradient_steps: LargeCount = 300  # gradient steps on the model per iteration
     buffer_tasks: LargeCount = 4096  # tasks in the replay
-    # settings of a learned policy that plans start from, and of the value of their last state, both
-    # under the belief; none: a plan's return ends with the plan
+    # settings of a learned policy from which searches start, and of a learned value of the plan's
+    # last state, both under the belief; none: a plan's return ends with the plan
     terminal_value: SacConfig | None = None
     # std of the colored noise on exploring actions; with a terminal value the policy explores
     exploration_std: NonNegative = 0.3

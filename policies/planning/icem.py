@@ -1,9 +1,8 @@
 """Planning by sampling for n worlds at once: iCEM (Pinneri et al. 2020).
 
-The colored noise is fresh at every tick and in every iteration of a search. It is a function of
-seed, tick and iteration, and of nothing that happened before. A plan therefore depends on its own
-world only: it is the same whether that world is searched alone or among others, and when it is
-searched again.
+The colored noise is new at every tick and in every iteration of a search. It is a function of seed,
+tick and iteration alone. A plan therefore depends only on its own world: it is the same if that
+world is searched alone or together with others, and if the search is repeated.
 
 Axes: n worlds, P candidates, K kept elites, H steps, a actions.
 """
@@ -18,7 +17,7 @@ from policies.nn.noise import keyed_generator, standard_normal
 from policies.ranges import AtLeastOne, Count, LargeCount, NonNegative, Positive, Share
 from robots.errors import BadArgumentError
 
-Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> their values (n, P), more is better
+Score = Callable[[Tensor], Tensor]  # candidates (n, P, H, a) -> values (n, P); higher is better
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class IcemConfig:
 
     horizon: Count = 20  # steps planned ahead
     num_samples: Count = 64  # N, candidates of the first iteration
-    # γ: iteration i has N·γ^-i candidates, and at least twice the elites. iCEM has 1.25; with three
-    # iterations that is 19 % cheaper and plans are 2 % worse
+    # γ: iteration i has N·γ^-i candidates, but at least twice the elites. iCEM has 1.25; with three
+    # iterations this is 19 % cheaper, and plans are 2 % worse
     population_decay: AtLeastOne = 1.0
     iterations: LargeCount = 3  # iterations of a search that starts from the last plan (iCEM)
     cold_iterations: LargeCount = 4  # iterations of a search that starts without a plan
@@ -42,7 +41,7 @@ class IcemConfig:
     momentum: Share = 0.1  # share of mean and std kept from the last iteration (iCEM)
 
     def __post_init__(self) -> None:
-        """BadArgumentError where the elites do not fit the candidates."""
+        """BadArgumentError if the numbers of elites and candidates do not fit together."""
         if not 1 <= self.num_kept_elites <= self.num_elites < self.num_samples:
             raise BadArgumentError(
                 f"1 <= num_kept_elites <= num_elites < num_samples does not hold for {self}"
@@ -79,7 +78,7 @@ class Icem:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        """Draw the seed of the noise with ``generator``, and plan on ``device``."""
+        """Draw the seed of the noise from ``generator``, and plan on ``device``."""
         self.config = config
         self.action_dim = action_dim
         self.device = device
@@ -111,20 +110,13 @@ class Icem:
             tick=torch.zeros(n, dtype=torch.int64, device=self.device),
         )
 
-    def search(
-        self,
-        plan: Plan,
-        score: Score,
-        iterations: int,
-        proposal: Tensor | None = None,
-    ) -> Plan:
-        """Improve a plan. The best value never falls, because the best candidates stay candidates.
+    def search(self, plan: Plan, score: Score, iterations: int) -> Plan:
+        """Improve a plan. The best candidates are kept, so the best value never decreases.
 
         Args:
             plan: where the search starts.
             score: values of candidates; NaN counts as the lowest.
-            iterations: at most as many as there is noise for, ``max(iterations, cold_iterations)``.
-            proposal: (n, H, a) one more candidate in every iteration.
+            iterations: at most ``max(config.iterations, config.cold_iterations)``.
         """
         c = self.config
         mean = plan.mean
@@ -136,8 +128,6 @@ class Icem:
             candidates = (mean[:, None] + deviation).clamp(-1, 1)  # (n, P, H, a)
             candidates[:, : c.num_kept_elites] = kept_elites
             candidates[:, c.num_kept_elites] = mean
-            if proposal is not None:
-                candidates[:, -1] = proposal
             values = score(candidates).nan_to_num(nan=-torch.inf)
             ranking = values.topk(c.num_elites, 1).indices  # (n, elites), the best first
             index = ranking[..., None, None].expand(-1, -1, *mean.shape[1:])
@@ -166,8 +156,8 @@ def colored_noise(
 ) -> Tensor:
     """Gaussian noise (..., H, a) of std 1 whose power falls with frequency as 1/f^β along H.
 
-    Method of Timmer and König (1995): a random spectrum, transformed to time. The lowest frequency
-    stands in for frequency 0, whose power would be infinite.
+    Method of Timmer and König (1995): a random spectrum, transformed to time. At frequency 0, where
+    1/f^β is infinite, the amplitude is that of the lowest frequency.
     """
     *lead, steps, actions = shape
     device = generator.device

@@ -1,12 +1,12 @@
 """Receding-horizon planning: a search at every observation.
 
-Without a learned policy the plan is kept in the belief, and warm-starts the next search. With one
-(``policies.planning.terminal_value``) every search starts from the policy's own actions, and
-exploring actions are samples of the policy: value and policy are then learned from the policy's own
-experience, and acting without a search is cheap while data is collected.
+Without a learned policy the plan is kept in the belief, and warm-starts the next search. With a
+learned policy (``policies.planning.terminal_value``) every search starts from the policy's actions,
+and exploring actions are samples of the policy. Value and policy are then trained on the policy's
+own experience, and data is collected without the cost of a search.
 
 Axes: n worlds, m hypotheses (such as the members of an ensemble), P candidates, H steps,
-o observation, a action, r = 1 where the reward is predicted too, else 0.
+o observation, a action, r = 1 if the reward is predicted too, else 0.
 """
 
 from collections.abc import Callable
@@ -52,9 +52,9 @@ B = TypeVar("B", bound=PlanState)  # a method's belief
 
 
 def derive_search(problem: Problem) -> tuple[IcemConfig, SacConfig | None]:
-    """The planner's settings, and those of a terminal value where episodes are longer than plans.
+    """The planner's settings, and those of a terminal value if episodes are longer than plans.
 
-    A plan that is much shorter than the episode does not see what its actions lead to.
+    A plan that is much shorter than the episode ignores the later consequences of its actions.
     """
     whole_episode = IcemConfig()
     if problem.horizon <= whole_episode.horizon:
@@ -63,7 +63,7 @@ def derive_search(problem: Problem) -> tuple[IcemConfig, SacConfig | None]:
 
 
 class MpcController:
-    """Model-predictive control for methods that can imagine where actions lead."""
+    """Model-predictive control for methods that can predict the outcomes of actions."""
 
     def __init__(
         self,
@@ -76,15 +76,15 @@ class MpcController:
         """A controller on the generator's device.
 
         Args:
-            problem: gives the reward, where it is known, and the episode's length.
+            problem: gives the reward, if it is known, and the episode's length.
             planner: settings of the search.
             exploration_std: std of the colored noise that is added to exploring actions; not used
                 with a terminal value.
-            generator: what that noise is drawn with.
-            terminal_value: value of the last imagined state, and a policy to start from.
+            generator: of that noise.
+            terminal_value: value of the last predicted state, and a policy to start from.
         """
         self.problem = problem
-        # The same noise for every seed and device: plans are a function of the belief.
+        # The same noise for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         device = generator.device
         self.planner = Icem(planner, problem.action_dim, noise_generator, device)
@@ -94,7 +94,7 @@ class MpcController:
         self.terminal_value = terminal_value
 
     def begin_episode(self, n: int) -> PlanState:
-        """No plan yet, and the exploration noise of an episode."""
+        """The plan state of n worlds: no plan, and the exploration noise of one episode."""
         p = self.problem
         beta = self.planner.config.noise_beta
         noise = colored_noise((n, p.horizon, p.action_dim), beta, self.generator)
@@ -108,7 +108,7 @@ class MpcController:
 
     @property
     def keeps_plans(self) -> bool:
-        """Whether a search starts from the last plan; else from the learned policy."""
+        """Whether searches start from the last plan; otherwise from the learned policy."""
         return self.terminal_value is None
 
     def act(
@@ -121,16 +121,16 @@ class MpcController:
     ) -> Tensor:
         """Actions (n, a).
 
-        Without a terminal value, the plan's first action; a world without a plan for this
-        observation gets one. With a terminal value, that of a search made here; while exploring, a
-        sample of the policy.
+        Without a terminal value: the plan's first action; worlds without a plan for this
+        observation are planned for now. With a terminal value: the first action of a search made
+        now, or, while exploring, a sample of the policy.
 
         Args:
             obs: (n, o)
             state: the plan, and the exploration noise.
             explore: whether to explore.
             search: the method's search.
-            summary: (n, l) of the belief, for the policy.
+            summary: (n, l) of the belief about the task, for the policy.
         """
         start = self.planner.initial_plan(len(obs))
         if self.terminal_value is not None:
@@ -157,12 +157,12 @@ class MpcController:
     ) -> B:
         """The belief one tick later, with a plan for the next observation.
 
-        The search starts from the last plan, one step later, in the worlds where that plan was made
-        for the transition's observation. It was not at an episode's first tick, nor after a
-        transition that was not observed.
+        In worlds whose last plan was made for the transition's observation, the search starts from
+        that plan, shifted by one step. In the others (at an episode's first tick, or after a
+        transition that was not observed) it starts without a plan.
 
-        No plan is made where the episode ends in every world, nor where searches start from a
-        policy. A world whose transition is not valid stays as it is.
+        No plan is made if the episode ends in every world, or if searches start from a policy. A
+        world whose transition is not valid does not change.
         """
         later = replace(belief, tick=belief.tick + transition.valid)
         is_over = transition.terminated | transition.truncated | ~transition.valid
@@ -188,14 +188,14 @@ class MpcController:
     ) -> Plan:
         """Search for the highest return, averaged over the hypotheses.
 
-        The reward is the family's own, of imagined observations, or the predicted one where it
-        depends on what is hidden. It is summed until the episode ends; with a terminal value it is
-        discounted, and the value of the last imagined state is added.
+        The reward is the family's own, for predicted observations; if it depends on hidden
+        parameters, it is predicted too. It is summed until the episode ends. With a terminal value
+        it is discounted, and the value of the last predicted state is added.
 
         Args:
             obs: (n, o) where the plan starts.
             state: gives the tick of the episode.
-            start: the plan that the search starts from, without a terminal value.
+            start: the plan that the search starts from; not used with a terminal value.
             iterations: of the search.
             imagine: the model.
             summary: (n, l) of the belief, for the terminal value.
@@ -239,10 +239,10 @@ class MpcController:
         return reward
 
     def _discounts(self, state: PlanState) -> Tensor:
-        """The weight of a reward by steps ahead and world, (H, n).
+        """The weight of the reward after each number of steps in each world, (H, n).
 
-        Without a terminal value it is 0 after the episode's end, and H is cut to the longest
-        remainder of an episode.
+        Without a terminal value it is 1 until the episode's end and then 0, and H is cut to the
+        longest remainder of an episode.
         """
         horizon = self.planner.config.horizon
         steps_ahead = torch.arange(horizon, device=self.device)[:, None]  # (H, 1)

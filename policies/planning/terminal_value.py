@@ -1,10 +1,10 @@
-"""A policy that plans start from, and the value of a plan's last state, learned from data.
+"""A learned value of a plan's last state, and a learned policy from which the search starts.
 
-A search of a few steps ignores the value of its last state, and one of many steps accumulates the
-model's errors. The return of a plan therefore ends with a learned value, and the search begins at
-the policy's own actions (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021; TD-MPC, Hansen et al.
-2022). Value and policy read a summary of the belief about the task: without it they would have to
-be robust to all tasks, and a search of a few steps does not make up for that.
+A search over a few steps ignores what follows its last state, and one over many steps accumulates
+the model's errors. The return of a plan therefore ends with a learned value, and the search starts
+from the policy's actions (POLO, Lowrey et al. 2019; LOOP, Sikchi et al. 2021; TD-MPC, Hansen et al.
+2022). Value and policy read a summary of the belief about the task. Without it they would have to
+be robust to all tasks, which a search over a few steps does not compensate.
 
 Axes as in ``policies.planning.mpc``; l columns of the summary.
 """
@@ -19,7 +19,7 @@ from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig, q_values
 from policies.rl.sac_learner import FixedBelief, SacLearner
 
-BATCHES = 16  # whose beliefs are inferred at once
+BATCHES = 16  # batches whose beliefs are inferred in one call
 
 # From (n, o) along candidates (n, P, H, a): states (H + 1, m, n, P, o) and rewards (H, m, n, P, r).
 Imagine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -40,6 +40,7 @@ class TerminalValue(SacLearner):
         device: torch.device,
         replay: Replay,
         infer: Infer,
+        infer_generator: torch.Generator,
         summary_dim: int,
     ) -> None:
         """A new learner.
@@ -51,22 +52,29 @@ class TerminalValue(SacLearner):
             device: of everything.
             replay: where it learns from; the method that owns it adds the trials.
             infer: the method's belief about tasks in the replay, as a summary.
+            infer_generator: what ``infer`` draws random numbers from.
             summary_dim: l, number of columns of a summary.
         """
         super().__init__(problem, config, seed, device, replay, condition_dim=summary_dim)
         self.infer = infer
-        self._drawn: list[tuple[Tensor, Tensor]] = []  # batches of the iteration, still to come
+        self.infer_generator = infer_generator
+        self._drawn: list[tuple[Tensor, Tensor]] = []  # batches for the next steps
 
     def train_on(self, new: Transition) -> dict[str, float]:
         """The gradient steps of an iteration; ``new`` (b, ...) are the transitions just stored."""
         self._drawn.clear()  # the method's beliefs change between two iterations
         return super().train_on(new)
 
+    @property
+    def step_generators(self) -> tuple[torch.Generator, ...]:
+        """Its own random stream, and that of ``infer``."""
+        return (self.generator, self.infer_generator)
+
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks, and the summaries (b, l) of beliefs about them.
 
         On a CPU several batches are inferred at once, which takes a fraction of the time. On a GPU
-        a step is recorded once and launched again, so each one must infer its own.
+        a step is captured once and launched repeatedly, so every step infers its own batch.
         """
         if not self._drawn:
             n = self.config.meta_batch
@@ -82,7 +90,7 @@ class TerminalValue(SacLearner):
 
     @torch.no_grad()
     def value(self, obs: Tensor, summary: Tensor) -> Tensor:
-        """Discounted return from observations on: the lower of two critics.
+        """Discounted return from observations on: the lower value of the two critics.
 
         Args:
             obs: (m, n, P, o)
@@ -132,12 +140,15 @@ def make_terminal_value(
     seed: int,
     replay: Replay,
     infer: Infer,
+    infer_generator: torch.Generator,
     summary_dim: int,
 ) -> TerminalValue | None:
-    """The learner that a method's settings ask for; None where they ask for none.
+    """A terminal value on the replay's device; None without settings of one.
 
-    See ``TerminalValue`` for the arguments; it is made on the replay's device.
+    For the arguments see ``TerminalValue``.
     """
     if config is None:
         return None
-    return TerminalValue(problem, config, seed, replay.device, replay, infer, summary_dim)
+    return TerminalValue(
+        problem, config, seed, replay.device, replay, infer, infer_generator, summary_dim
+    )

@@ -2,10 +2,10 @@
 
 ``inherit = "FAMILY"`` at the head of a file: every table starts from that family's table.
 ``inherit = "METHOD"`` in a table: it starts from the table of that method, same family and budget.
-What no table sets follows from the problem (``Config.for_problem``).
+Settings that no table sets are derived from the problem (``Config.for_problem``).
 
-Another package provides FAMILY.toml by an entry point of group ``pliant.presets``: its name is the
-family's, its value the package that contains the file.
+Another package can provide FAMILY.toml by an entry point of the group ``pliant.presets``: its name
+is the family's, its value the package that contains the file.
 """
 
 import tomllib
@@ -28,7 +28,7 @@ def load_preset(
     family: str,
     budget: str = "cpu",
 ) -> dict[str, Any] | None:
-    """Settings of a method on a family, nested as its config is; None where it was not tuned.
+    """Settings of a method on a family, nested like its config; None if it was not tuned.
 
     Raises:
         BadArgumentError: there is no such budget.

@@ -1,4 +1,4 @@
-"""A value estimate without a network: a linear fit on the episode that it is used for."""
+"""A linear value estimate, fitted to the episode that it is used for."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ def linear_baseline(
 
     Args:
         obs: (H, n, o) normalized observations.
-        returns: (H, n) to be fitted.
-        valid: (H, n) ticks that count.
+        returns: (H, n) that are fitted.
+        valid: (H, n) bool, the ticks that are fitted.
         l2: weight of the squared norm of the coefficients.
     """
     time = torch.linspace(0, 1, len(obs), dtype=obs.dtype, device=obs.device)

@@ -1,8 +1,8 @@
 """A policy in [-1, 1]: a Gaussian whose samples are clipped to the range of the actions.
 
-The likelihood is that of the clipped action: a density inside the range, and at either end the mass
-of the whole tail beyond it (Fujita and Maeda 2018). Likelihood ratios are therefore exact at the
-ends too.
+The likelihood is that of the clipped action: inside the range a density, at either end the mass of
+the whole tail beyond it (Fujita and Maeda 2018). Likelihood ratios are therefore exact at the ends,
+too.
 """
 
 from math import log
@@ -51,8 +51,7 @@ def divergence(
 ) -> Tensor:
     """KL(old ‖ new) of the Gaussians before they are clipped, nats, (...,); all broadcast.
 
-    The KL of the clipped actions is at most as large: clipping forgets how far beyond an end a
-    sample was.
+    It is an upper bound of the KL of the clipped actions, because clipping discards information.
     """
     ratio = (log_std - new_log_std).exp()
     score = (mean - new_mean) * torch.exp(-new_log_std)

@@ -1,8 +1,8 @@
 """Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
-The functions below are shared with methods that have a learning loop of their own; ``PpoLearner``
-is the loop for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a
-action, k features.
+The functions are shared with methods that have their own training loop; ``PpoLearner`` is the loop
+for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a action,
+k features.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from policies.nn.state import SavedState
 from policies.ranges import Discount, LargeCount, NonNegative, Positive, Share, Width
 from policies.rl import clipped_gaussian
 
-STD_EPSILON = 1e-4  # added to a standard deviation, which may be 0
+STD_EPSILON = 1e-4  # added to a standard deviation that may be 0
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class PpoConfig(MethodConfig):
         )
 
 
-def follows(ticks: Transition) -> Tensor:
-    """Whether the next tick's value belongs to a tick's return, (L, ...).
+def bootstrap_mask(ticks: Transition) -> Tensor:
+    """Whether a tick's return includes the value of the next tick, (L, ...) bool.
 
-    It does where both ticks are valid: not at the end of the sequence, however it ended. An episode
-    that ends within the sequence, ``terminated`` or ``truncated``, cuts nothing: the next episode
-    is a part of the same trial (Duan et al. 2016).
+    It does if both ticks are valid: at the end of the sequence there is no bootstrap, however it
+    ended. An episode that ends within the sequence, ``terminated`` or ``truncated``, does not cut
+    the return, because the next episode is a part of the same trial (Duan et al. 2016).
     """
     valid = ticks.valid
     none = torch.zeros_like(valid[:1])
@@ -75,7 +75,7 @@ def follows(ticks: Transition) -> Tensor:
 def advantages(
     reward: Tensor,
     value: Tensor,
-    follows: Tensor,
+    bootstrap: Tensor,
     gamma: float,
     gae_lambda: float,
 ) -> Tensor:
@@ -84,7 +84,7 @@ def advantages(
     Args:
         reward: of each tick.
         value: of the state in which each tick began.
-        follows: whether the next tick's value belongs to this tick's return.
+        bootstrap: whether the return includes the next tick's value, see ``bootstrap_mask``.
         gamma: discount per tick.
         gae_lambda: λ, the weight of longer returns.
     """
@@ -93,7 +93,7 @@ def advantages(
     next_value = torch.zeros_like(reward[0])
     for t in reversed(range(len(reward))):
         future = gamma * (next_value + gae_lambda * advantage)
-        advantage = reward[t] - value[t] + future.where(follows[t], 0.0)
+        advantage = reward[t] - value[t] + future.where(bootstrap[t], 0.0)
         next_value = value[t]
         reversed_advantages.append(advantage)
     return torch.stack(reversed_advantages[::-1])
@@ -139,7 +139,7 @@ def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PpoBatch:
-    """Trials as sequences, and what stays fixed of them while the policy changes."""
+    """Trials as sequences, with the quantities that stay fixed while the policy changes."""
 
     ticks: Transition  # (L, n, ...) as in ``TrialBatch.sequences``
     log_prob: Tensor  # (L, n) of the actions under the policy that took them
@@ -170,7 +170,7 @@ class ActorCritic(nn.Module):
     ) -> None:
         """Heads for an encoder of ``features`` outputs, on the generator's device.
 
-        The first ``hyper`` of these make the weights of the heads, which read the others.
+        The first ``hyper`` of these generate the weights of the heads, which read the others.
         """
         super().__init__()
         self.encoder = encoder
@@ -181,7 +181,7 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(std.log())
 
     def value(self, features: Tensor) -> Tensor:
-        """The critic's normalized return (...,) from features (..., k) on."""
+        """The critic's estimate of the normalized return (...,), for features (..., k)."""
         value: Tensor = self.critic(features)
         return value[..., 0]
 
@@ -199,10 +199,10 @@ class ActorCritic(nn.Module):
 
 
 class PpoLearner(SavedState):
-    """Improves a policy over features of whole trials; a minibatch is a part of the trials.
+    """Trains a policy over features of whole trials; a minibatch consists of whole trials.
 
     The encoder is a module ``encoder(ticks) -> (L, n, k)``: the features of each tick of sequences
-    (L, n, ...), computed from the past of its trial alone. It is trained with policy and critic.
+    (L, n, ...), computed only from the past of its trial. It is trained with policy and critic.
     """
 
     saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "generator")
@@ -218,7 +218,7 @@ class PpoLearner(SavedState):
     ) -> None:
         """``features`` is k, ``actions`` is a; the generator draws weights and minibatches.
 
-        ``hyper`` as in ``ActorCritic``.
+        For ``hyper`` see ``ActorCritic``.
         """
         self.config = config
         self.generator = generator
@@ -239,17 +239,17 @@ class PpoLearner(SavedState):
     def prepare(self, ticks: Transition) -> PpoBatch:
         """Log-likelihoods, advantages and value targets under the policy that acted.
 
-        A trial is one return: after an episode, terminated or truncated, the value of the next
-        episode's first tick follows, discounted like any other. Nothing follows the last valid tick
-        of a trial: the objective is the return of so many episodes, and no value is ever learned of
-        a state beyond them.
+        The return is that of the whole trial: after an episode, terminated or truncated, the value
+        of the next episode's first tick is added, discounted as usual. After the last valid tick of
+        a trial there is no bootstrap: the objective is the return of this number of episodes, and
+        no value is ever learned for a state beyond them.
         """
         c = self.config
         features = self.net.encoder(ticks)
         value = self.net.return_norm.inverse(self.net.value(features))
-        advantage = advantages(ticks.reward, value, follows(ticks), c.gamma, c.gae_lambda)
+        advantage = advantages(ticks.reward, value, bootstrap_mask(ticks), c.gamma, c.gae_lambda)
         returns = advantage + value
-        # The values above are in units of the old statistics, which the critic was trained with;
+        # The values above are in units of the old statistics, with which the critic was trained;
         # its targets are in units of the new ones.
         self.net.return_norm.update(returns[ticks.valid][:, None])
         return PpoBatch(

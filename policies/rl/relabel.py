@@ -1,11 +1,15 @@
-"""Hindsight: what a transition would have earned for another goal (Andrychowicz et al. 2017).
+"""Hindsight: the reward of a transition for another goal (Andrychowicz et al. 2017).
 
-Physics do not depend on goals, so that every transition teaches every goal. Where the goal is
-observed, it is exchanged in the observations. Where it is hidden, it is exchanged in the task, and
-the belief is inferred from a context of the new rewards (hindsight task relabeling, Packer et al.
-2021). Goals are those of others in the batch, so that they come from the distribution of the tasks.
+Physics do not depend on goals, so every transition is training data for every goal. An observed
+goal is replaced in the observations. A hidden goal is replaced in the task, and the belief is
+inferred from a context with the new rewards (hindsight task relabeling, Packer et al. 2021). The
+new goals are those of other samples in the batch, and so come from the distribution of the tasks.
+
+Columns are copied one by one: indexing by a list would copy the list to a GPU, which a step that is
+captured as a CUDA graph must not do (``policies.nn.repeat``).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -21,15 +25,20 @@ def relabel_goals(
     problem: Problem,
     generator: torch.Generator,
 ) -> Transition:
-    """The batch (b, ...) with its goals exchanged at random; itself where no goal is observed."""
+    """The batch (b, ...) with permuted goals; the same batch if no goal is observed.
+
+    Args:
+        batch: transitions of any tasks.
+        problem: gives the columns of the goal, and the reward.
+        generator: of the permutation.
+    """
     if not problem.goal_columns or problem.reward is None:
         return batch
-    columns = list(problem.goal_columns)
     order = torch.randperm(len(batch.obs), generator=generator, device=batch.obs.device)
-    goals = batch.obs[order][:, columns]
-    obs = _with_goals(batch.obs, columns, goals)
-    next_obs = _with_goals(batch.next_obs, columns, goals)
-    # a reward that needs the hidden task is not known to a problem: there is none to pass on
+    others = batch.obs[order]
+    obs = _with_columns(batch.obs, problem.goal_columns, others)
+    next_obs = _with_columns(batch.next_obs, problem.goal_columns, others)
+    # this reward depends on no hidden parameter, see ``Problem.reward``
     unknown = obs.new_full((len(obs), problem.task_dim), torch.nan)
     reward = problem.reward(obs, batch.applied, next_obs, unknown)
     return replace(batch, obs=obs, next_obs=next_obs, reward=reward)
@@ -41,22 +50,21 @@ def exchange_hidden_goals(
     share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Tasks (n, p), a ``share`` of them with the goal of another one.
+    """Tasks (n, p), a ``share`` of them with the goal of another; unchanged if no goal is hidden.
 
-    The same tasks where no goal is hidden. Rewards have to be computed anew: ``with_true_reward``.
+    The rewards must then be recomputed, see ``with_true_reward``.
     """
     if problem.reward is not None:
         return task
     physics = physics_columns(problem.task_names)
     order = torch.randperm(len(task), generator=generator, device=task.device)
-    exchanged = task[order]
-    exchanged[:, physics] = task[:, physics]
+    exchanged = _with_columns(task[order], physics, task)
     chosen = uniform((len(task), 1), generator) < share
     return exchanged.where(chosen, task)
 
 
 def with_true_reward(problem: Problem, ticks: Transition, task: Tensor) -> Transition:
-    """Transitions (n, b, ...) with the rewards that they would have earned in tasks (n, p)."""
+    """Transitions (n, b, ...) with their rewards in tasks (n, p)."""
     if problem.reward is not None or problem.true_reward is None:
         return ticks
     reward = problem.true_reward(ticks.obs, ticks.applied, ticks.next_obs, task[:, None])
@@ -64,10 +72,11 @@ def with_true_reward(problem: Problem, ticks: Transition, task: Tensor) -> Trans
 
 
 def with_gain(problem: Problem, ticks: Transition, task: Tensor, gain: Tensor) -> Transition:
-    """Transitions (n, b, ...) whose observations change ``gain`` (n,) times as much as they did.
+    """Transitions (n, b, ...) whose observations change ``gain`` (n,) times as much.
 
-    They are those of imagined tasks: an object that goes further after the same blow is more
-    slippery. Rewards are those of the new outcomes, with the goals of tasks (n, p).
+    They stand for transitions of other tasks: an object that slides farther after the same strike
+    has less friction. Rewards are those of the new next observations, with the goals of tasks
+    (n, p).
     """
     if problem.true_reward is None:
         return ticks
@@ -77,7 +86,9 @@ def with_gain(problem: Problem, ticks: Transition, task: Tensor, gain: Tensor) -
     return replace(ticks, next_obs=next_obs, reward=reward)
 
 
-def _with_goals(obs: Tensor, columns: list[int], goals: Tensor) -> Tensor:
-    changed = obs.clone()
-    changed[:, columns] = goals
+def _with_columns(x: Tensor, columns: Sequence[int], source: Tensor) -> Tensor:
+    """A copy of rows (n, k) with some columns from other rows (n, k)."""
+    changed = x.clone()
+    for column in columns:
+        changed[:, column] = source[:, column]
     return changed

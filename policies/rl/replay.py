@@ -1,77 +1,18 @@
-"""Transitions by task: a ring of the newest tasks, sampled without a Python loop."""
+"""Random batches of stored transitions, by task, sampled without a Python loop."""
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from policies.method import Transition, TrialBatch
+from policies.method import Transition
 from policies.nn.noise import uniform
-
-COLUMNS = tuple(f.name for f in fields(Transition))
-FLAGS = ("terminated", "truncated", "first", "begins", "valid")
+from policies.rl.replay_storage import ReplayStorage
 
 
-class Replay:
-    """Keeps all valid transitions of each task's one trial, in time order.
-
-    Every trial has a new task, so that all transitions of a task come from the policy of one
-    iteration. The ring overwrites the oldest tasks. The flag ``begins`` of the transitions marks
-    where a task's episodes begin. A slot is a task's place in the ring: ``tasks`` draws slots, the
-    other samplers take them.
-
-    Attributes:
-        data: (capacity, L, w) all fields of ``Transition`` side by side, w columns in all.
-        length: (capacity,) valid transitions of each task.
-        task: (capacity, p) true task parameters.
-        widths: columns of each field in ``data``; empty before the first trial.
-        added: number of tasks added so far, also those overwritten since.
-    """
-
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        """``capacity`` is a number of tasks; everything is stored on ``device``."""
-        self.capacity = capacity
-        self.device = device
-        self.added = 0
-        self.widths: list[int] = []
-        self._clear()
-
-    def __len__(self) -> int:
-        """Number of tasks that are stored."""
-        return min(self.added, self.capacity)
-
-    def add(self, trial: TrialBatch) -> Transition:
-        """Store a trial, each of its n worlds as a task; a world without a valid tick is left out.
-
-        Returns:
-            The valid transitions of the trial (b, ...), for statistics of the new data.
-
-        Raises:
-            ValueError: trials of another shape are stored already.
-        """
-        ticks = trial.sequences().transpose(0, 1)  # (n, L, ...)
-        columns = [_as_columns(getattr(ticks, name)) for name in COLUMNS]
-        rows = torch.cat(columns, -1)
-        # A diverged world may hold NaN, and a mask alone does not keep NaN out of gradients.
-        rows = rows.where(ticks.valid[..., None], 0.0)
-        if not self.widths:
-            self.widths = [column.shape[-1] for column in columns]
-            self._allocate(rows, trial.task)
-        if rows.shape[1:] != self.data.shape[1:]:
-            given = tuple(rows.shape[1:])
-            stored = tuple(self.data.shape[1:])
-            raise ValueError(f"trials of {given} do not fit a replay of {stored}")
-
-        length = ticks.valid.sum(1)
-        worlds = length.nonzero().flatten()[-self.capacity :]
-        slots = (self.added + torch.arange(len(worlds), device=self.device)) % self.capacity
-        self.data[slots] = rows[worlds]
-        self.length[slots] = length[worlds]
-        self.task[slots] = trial.task[worlds]
-        self.added += len(worlds)
-        return ticks[ticks.valid]
+class Replay(ReplayStorage):
+    """A replay buffer: ``tasks`` draws slots, the other samplers draw transitions of slots."""
 
     def tasks(
         self,
@@ -82,18 +23,14 @@ class Replay:
         """Slots (n,) of random tasks, with replacement.
 
         Args:
-            n: how many.
-            generator: what they are drawn with.
+            n: number of tasks.
+            generator: of the random numbers.
             newest: draw only from so many of the newest tasks; None: from all.
         """
         eligible = len(self) if newest is None else min(newest, len(self))
         age = torch.randint(eligible, (n,), generator=generator, device=self.device)
         # A task of age k was added as number added - 1 - k; number i is in slot i % capacity.
         return (self.added - 1 - age) % self.capacity
-
-    def age(self, slots: Tensor) -> Tensor:
-        """How many tasks were added after those in ``slots`` (n,): 0 for the newest task."""
-        return (self.added - 1 - slots) % self.capacity
 
     def transitions(
         self,
@@ -104,7 +41,7 @@ class Replay:
         """``size`` random transitions of each task, with replacement, (n, size, ...)."""
         u = uniform((len(slots), size), generator)
         columns = (u * self.length[slots, None]).long()
-        return self._gather(slots, columns)
+        return self.gather(slots, columns)
 
     def contexts(
         self,
@@ -117,30 +54,32 @@ class Replay:
 
         Args:
             slots: (n,) tasks.
-            size: most transitions of a context.
-            generator: what they are drawn with.
-            newest: draw only from so many of each task's newest transitions; None: from all. The
-                samples of ``transitions`` are not restricted by it.
+            size: largest number of transitions in a context.
+            generator: of the random numbers.
+            newest: draw only from so many of each task's newest transitions; None: from all. This
+                does not restrict ``transitions``.
 
         Returns:
             Transitions (n, size, ...) and a mask (n, size) of those that belong to the context;
-            fewer columns than ``size`` where no trial is that long.
+            fewer columns than ``size`` if no trial is that long.
         """
         length = self.length[slots, None]
         available = length if newest is None else length.clamp(max=newest)
         ticks = self._ticks()
         eligible = (ticks >= length - available) & (ticks < length)
 
-        # The ticks of the lowest u in a random order: u is in [0, 1) for the eligible ones, and
-        # one more for the others.
+        # The ticks with the smallest u, in random order: u is in [0, 1) for eligible ticks and in
+        # [1, 2) for all others.
         u = uniform(eligible.shape, generator)
         u += ~eligible
-        columns = u.topk(min(size, len(ticks)), dim=1, largest=False).indices
+        width = min(size, len(ticks))
+        columns = u.topk(width, dim=1, largest=False).indices
 
         u = uniform((len(slots), 1), generator)
-        sizes = 1 + (u * available.clamp(max=size)).long()
-        mask = ticks[: columns.shape[1]] < sizes
-        return self._gather(slots, columns), mask
+        largest = available.clamp(max=size)
+        sizes = 1 + (u * largest).long()
+        mask = ticks[:width] < sizes
+        return self.gather(slots, columns), mask
 
     def windows(
         self,
@@ -148,20 +87,19 @@ class Replay:
         end: Tensor,
         size: int,
     ) -> tuple[Transition, Tensor]:
-        """The ``size`` transitions before one of each task, in time order.
+        """The ``size`` transitions before a given one of the same episode, in time order.
 
         Args:
             slots: (n,) tasks.
-            end: (n,) the transition after the window's last one, counted from 0.
-            size: of a window.
+            end: (n,) index in the trial of the transition that follows the window.
+            size: transitions in a window.
 
         Returns:
-            Transitions (n, size, ...) and a mask (n, size) of those that exist and are of the
+            Transitions (n, size, ...) and a mask (n, size) of those that exist and belong to the
             episode of ``end``.
         """
-        t, exists = self.history(slots, end + 1, size + 1)  # the last one is ``end`` itself
-        # Ticks of one episode have as many beginnings before them.
-        episode = t.begins.cumsum(1)
+        t, exists = self.history(slots, end + 1, size + 1)  # the window, and ``end`` itself
+        episode = t.begins.cumsum(1)  # counts the episodes that began since the first column
         same_episode = episode == episode[:, -1:]
         mask = exists & same_episode
         return t[:, :size], mask[:, :size]
@@ -172,106 +110,69 @@ class Replay:
         end: Tensor,
         size: int,
     ) -> tuple[Transition, Tensor]:
-        """The ``size`` transitions before one of each task, in time order, over its episodes.
+        """The ``size`` transitions before a given one, across episodes, in time order.
 
         Args:
             slots: (n,) tasks.
-            end: (n,) number of transitions of the task before that one.
-            size: of a history.
+            end: (n,) index in the trial of the transition that follows the history.
+            size: transitions in a history.
 
         Returns:
             Transitions (n, size, ...) and a mask (n, size) of those that exist: the last ``end``.
         """
         offsets = torch.arange(-size, 0, device=self.device)
         columns = end[:, None] + offsets
-        return self._gather(slots, columns.clamp(min=0)), columns >= 0
+        exists = columns >= 0
+        return self.gather(slots, columns.clamp(min=0)), exists
 
     def segments(
         self, slots: Tensor, size: int, generator: torch.Generator
     ) -> tuple[Transition, Tensor, Tensor]:
-        """Up to ``size`` consecutive transitions of each task, over its episodes.
+        """Up to ``size`` consecutive transitions of each task, across episodes.
 
-        One that would pass an end of its trial is moved inside it: no transition is rare.
+        The first tick is uniform over all that give an overlap with the trial. A segment that
+        reaches beyond an end of the trial is then moved inside. Ticks near the ends are therefore
+        not drawn less often than the others.
+
+        Args:
+            slots: (n,) tasks.
+            size: transitions in a segment; fewer columns if no trial is that long.
+            generator: of the random numbers.
 
         Returns:
-            Transitions (n, size, ...), a mask (n, size) of those that exist, the first ones, and
-            (n,) whether the trial goes on after them.
+            Transitions (n, size, ...), a mask (n, size) of those that exist, which come first, and
+            (n,) whether the trial continues after the segment.
         """
         length = self.length[slots, None]
         u = uniform((len(slots), 1), generator)
-        begin = (u * (length + size - 1)).long() - (size - 1)
-        begin = begin.clamp(min=0).minimum((length - size).clamp(min=0))
-        columns = begin + self._ticks()[:size]
-        return self._gather(slots, columns), columns < length, columns[:, -1] + 1 < length[:, 0]
+        overlapping = length + size - 1  # number of first ticks, from 1 - size to length - 1
+        first = (u * overlapping).long() - (size - 1)
+        last_inside = (length - size).clamp(min=0)
+        first = first.clamp(min=0).minimum(last_inside)
+        columns = first + self._ticks()[:size]
+        exists = columns < length
+        end = columns[:, -1] + 1
+        continues = end < length[:, 0]
+        return self.gather(slots, columns), exists, continues
 
     def trials(self, slots: Tensor) -> tuple[Transition, Tensor]:
-        """All transitions of some tasks in time order (n, L, ...), and a mask (n, L) of them."""
+        """All transitions of tasks in time order (n, L, ...), and a mask (n, L) of valid ones."""
         ticks = self._ticks()
         columns = ticks.expand(len(slots), -1)
-        return self._gather(slots, columns), ticks < self.length[slots, None]
-
-    def state_dict(self) -> dict[str, Any]:
-        """What is stored, without the empty slots; like a module's, its tensors are not copies."""
-        n = len(self)
-        return {
-            "added": self.added,
-            "widths": list(self.widths),
-            "data": self.data[:n],
-            "length": self.length[:n],
-            "task": self.task[:n],
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of ``state_dict``."""
-        self.added = state["added"]
-        self.widths = list(state["widths"])
-        if not self.widths:
-            self._clear()
-            return
-        n = len(self)
-        self._allocate(state["data"], state["task"])
-        self.data[:n] = state["data"]
-        self.length[:n] = state["length"]
-        self.task[:n] = state["task"]
+        exists = ticks < self.length[slots, None]
+        return self.gather(slots, columns), exists
 
     def _ticks(self) -> Tensor:
         """0, 1, ..., L - 1."""
         return torch.arange(self.data.shape[1], device=self.device)
 
-    def _clear(self) -> None:
-        """Make no slots: there is nothing to store yet."""
-        self.data = torch.zeros(0, device=self.device)
-        self.length = torch.zeros(0, dtype=torch.int64, device=self.device)
-        self.task = torch.zeros(0, device=self.device)
-
-    def _allocate(self, rows: Tensor, task: Tensor) -> None:
-        """Make empty slots for rows (..., L, w) and task parameters (..., p)."""
-        n = self.capacity
-        self.data = torch.zeros(n, *rows.shape[1:], device=self.device)
-        self.length = torch.zeros(n, dtype=torch.int64, device=self.device)
-        self.task = torch.zeros(n, *task.shape[1:], device=self.device)
-
-    def _gather(self, slots: Tensor, columns: Tensor) -> Transition:
-        """Transition ``columns[i, k]`` of task ``slots[i]`` at place (i, k): (n, size, ...)."""
-        _, length, width = self.data.shape
-        # data[slot, column] is row slot * L + column of data as (capacity * L, w).
-        index = slots[:, None] * length + columns
-        rows = self.data.view(-1, width).index_select(0, index.flatten())
-        rows = rows.view(*columns.shape, width)
-        split = rows.split(self.widths, -1)
-        parts = dict(zip(COLUMNS, split, strict=True))
-        parts["reward"] = parts["reward"].squeeze(-1)
-        for name in FLAGS:
-            flag = parts[name].squeeze(-1)
-            parts[name] = flag.bool()
-        return Transition(**parts)
-
 
 class LearnsFromReplay(ABC):
-    """A method that learns from all experience in a replay, not from the newest trial alone.
+    """A method that learns from a replay, not only from the newest trial.
 
-    Training may then collect a trial with weights one iteration old while the method learns, and
-    saves the replay apart from the weights. The method's state has the replay's as ``"replay"``.
+    Training may then collect a trial with weights that are one iteration old, while the method
+    learns; and it saves the replay apart from the weights. The entry ``"replay"`` of the method's
+    state is the replay's.
 
     Attributes:
         replay: what it learns from.
@@ -281,7 +182,7 @@ class LearnsFromReplay(ABC):
 
     @abstractmethod
     def reseed(self, seed: int) -> None:
-        """Begin the random streams anew, so that a copy does not repeat this method's numbers."""
+        """Restart the random streams, so that a copy does not repeat this method's numbers."""
 
     def state_without_replay(self) -> dict[str, Any]:
         """The method's state with an empty replay: all that acting and adapting need."""
@@ -291,10 +192,3 @@ class LearnsFromReplay(ABC):
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """As of every method."""
-
-
-def _as_columns(x: Tensor) -> Tensor:
-    """A field (n, L, k) or (n, L) as float32 columns (n, L, k) or (n, L, 1)."""
-    if x.dim() == 2:
-        x = x[..., None]
-    return x.float()

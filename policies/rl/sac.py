@@ -1,12 +1,12 @@
-"""Soft actor-critic (Haarnoja et al. 2018b) with twin critics, as networks and losses of a batch.
+"""Soft actor-critic (Haarnoja et al. 2018b) with twin critics: the networks, and losses of a batch.
 
 Actor and critics read features x (..., k) of a state: the normalized observation, and what a method
 knows of the task (nothing, the truth, or a sample of its belief). Features of the next state are a
 separate argument, so that a belief may change from tick to tick. Axes: leading axes (b,) or (L, b),
 k features, a action.
 
-Each loss reaches its own networks only: the critic's loss the critics and the features, the actor's
-loss the actor, the temperature's loss the temperature.
+Each loss has gradients for its own part only: the critic's loss for the critics and the features,
+the actor's loss for the actor, the temperature's loss for the temperature.
 """
 
 from copy import deepcopy
@@ -45,14 +45,14 @@ from policies.ranges import (
 class SacConfig(MethodConfig):
     """Settings of the networks, the losses and the learner."""
 
-    # layer widths of actor and critics; PEARL has 3 × 300, these are what a CPU core can train
+    # layer widths of actor and critics; PEARL has 3 × 300, but a CPU core can train these
     hidden: LayerWidths = (128, 128)
-    # LayerNorm in the critics' hidden layers: values of actions that were never tried stay bounded,
-    # so that early gradient steps do not drive the actor to them (RLPD, Ball et al. 2023)
+    # LayerNorm in the critics' hidden layers: it bounds the values of actions that were never
+    # tried, so that early gradient steps do not drive the actor to them (RLPD, Ball et al. 2023)
     critic_layer_norm: bool = False
     lr: Positive = 1e-3  # learning rate; PEARL has 3e-4, for a million steps
-    # share of the learning rates that is left when the schedule's iterations are over; they fall
-    # linearly in the second half of these. 1: they stay
+    # share of the learning rates that is left at the end of the schedule's iterations; the rates
+    # fall linearly in the second half of them. 1: constant rates
     final_lr_share: PositiveShare = 1.0
     gamma: Discount = 0.95  # discount of a tick, for horizons of about 20 ticks
     tau: PositiveShare = 0.01  # step of the target critics; PEARL has 0.005, for more steps
@@ -93,7 +93,7 @@ class SacConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class SacMethodConfig(MethodConfig):
-    """Base of the configs of methods that learn by soft actor-critic, and collect as it does."""
+    """Base of the configs of methods that learn by soft actor-critic, with its schedule."""
 
     sac: SacConfig = field(default_factory=SacConfig)
 
@@ -109,7 +109,7 @@ class SacMethodConfig(MethodConfig):
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
-        """As soft actor-critic's."""
+        """The settings of soft actor-critic follow from the problem."""
         return cls(sac=SacConfig.for_problem(problem))
 
 
@@ -150,7 +150,7 @@ class Sac(nn.Module):
 
     @torch.no_grad()
     def act(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Actions (n, a) of the averaged actor: a sample, or its mean without a generator."""
+        """Actions (n, a) of the averaged actor: a sample, or the mean without a generator."""
         out = self.ema_actor(x)
         if generator is None:
             return squashed_mean(out)
@@ -171,7 +171,7 @@ def polyak_update(slow: nn.Module, fast: nn.Module, rate: float) -> None:
 
 
 def copy_statistics(slow: nn.Module, fast: nn.Module) -> None:
-    """Give an averaged copy what is no parameter, such as the statistics of normalizers."""
+    """Copy all buffers, such as the statistics of normalizers, to an averaged copy."""
     for averaged, current in zip(slow.buffers(), fast.buffers(), strict=True):
         averaged.copy_(current)
 
@@ -199,8 +199,8 @@ def critic_loss(
 ) -> Tensor:
     """Squared TD error of both critics, summed over them.
 
-    The value of the next state is left out where the task ended; where only the time was up
-    (``truncated``), it counts.
+    After a terminated transition the target has no value of the next state; after a truncated one
+    it does.
 
     Args:
         sac: the networks.
@@ -208,11 +208,11 @@ def critic_loss(
         x: features of their observations (..., k); gradients pass through.
         next_x: features of their next observations (..., k); no gradients.
         config: discount and scale of the reward.
-        generator: what the next action is drawn with.
+        generator: of the next actions.
         weights: (...,) factors of each transition's error, such as propensities, or a mask.
     """
     target = config.reward_scale * batch.reward
-    if config.gamma > 0:  # otherwise what follows has no value
+    if config.gamma > 0:
         with torch.no_grad():
             next_action, log_prob = sac.sample(next_x, generator)
             next_q = q_values(sac.target_critic, next_x, next_action).amin(0)
@@ -237,7 +237,7 @@ def actor_loss(
     Args:
         sac: the networks; the critics get no gradient.
         x: features (..., k); detached.
-        generator: what actions are drawn with.
+        generator: of the actions.
         weights: (...,) factors of each state's loss.
 
     Returns:
@@ -258,7 +258,7 @@ def temperature_loss(
     log_prob: Tensor,
     target_entropy: float,
 ) -> Tensor:
-    """Minimized by the temperature at which the policy's entropy is at its target, nats."""
+    """The loss that moves the policy's entropy to ``target_entropy``, nats, by the temperature."""
     return -sac.log_alpha * (log_prob.detach().mean() + target_entropy)
 
 

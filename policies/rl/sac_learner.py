@@ -20,7 +20,7 @@ Condition = Callable[[Tensor], Tensor]
 
 
 def no_condition(task: Tensor) -> Tensor:
-    """Nothing is known of the task: (n, p) -> (n, 0)."""
+    """The policy knows nothing of the task: (n, p) -> (n, 0)."""
     return task[:, :0]
 
 
@@ -53,8 +53,8 @@ class SacLearner(SavedState, LearnsFromReplay):
             config: settings.
             seed: of the generator of its weights, batches and actions.
             device: of everything.
-            replay: where it learns from; a new one by default. The owner of a shared replay adds
-                the trials itself and calls ``train_on`` instead of ``learn``.
+            replay: what it learns from; a new one by default. The owner of a shared replay adds the
+                trials itself and calls ``train_on`` instead of ``learn``.
             condition: what the policy knows of the task.
             condition_dim: l, number of columns that ``condition`` gives.
         """
@@ -72,7 +72,7 @@ class SacLearner(SavedState, LearnsFromReplay):
         self.optimizer = repeatable_adam([group], device)
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
-        """What actor and critics read, (..., o + l), of observations (..., o) and z (..., l)."""
+        """The inputs of actor and critics, (..., o + l), from obs (..., o) and z (..., l)."""
         return torch.cat([self.obs_norm(obs), z], -1)
 
     def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
@@ -92,7 +92,12 @@ class SacLearner(SavedState, LearnsFromReplay):
         self.obs_norm.update(new.obs)
         share = c.lr_share(steps_taken(self.optimizer))
         set_learning_rates(self.optimizer, share, (c.lr,))
-        return repeat(self.step, c.gradient_steps, self.generator)
+        return repeat(self.step, c.gradient_steps, *self.step_generators)
+
+    @property
+    def step_generators(self) -> tuple[torch.Generator, ...]:
+        """The random streams that a gradient step draws from."""
+        return (self.generator,)
 
     def draw_tasks(self) -> tuple[Tensor, Tensor]:
         """Slots (b,) of random tasks in the replay, and what the policy knows of them, (b, l)."""

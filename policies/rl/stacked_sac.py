@@ -1,7 +1,7 @@
-"""Soft actor-critic with weights of its own for each world: all of it is data of a belief.
+"""Soft actor-critic with separate weights for each world; the weights are tensors of a belief.
 
-The losses are those of ``policies.rl.sac`` for one network; here every network has a leading axis
-of n worlds, and a sum over worlds gives each world its own gradient.
+The losses are those of ``policies.rl.sac``. Here every network has a leading axis of n worlds, and
+the sum of the worlds' losses gives each world its own gradient.
 
 Axes: n worlds, b rows of a batch, k features, a action, two critics.
 """
@@ -22,7 +22,7 @@ from policies.rl.sac import Sac, SacConfig
 
 @dataclass(frozen=True)
 class StackedSac:
-    """Weights and biases, one after the other, of every network; each leads with (n, ...)."""
+    """Weights and biases of every network, alternating; each tensor has the leading axis n."""
 
     actor: list[Tensor]
     critic: list[Tensor]  # weights (n, 2, i, k), biases (n, 2, 1, k)
@@ -30,7 +30,7 @@ class StackedSac:
 
     @property
     def trained(self) -> list[Tensor]:
-        """What gradients are taken of."""
+        """The tensors that are trained."""
         return [*self.actor, *self.critic]
 
 
@@ -124,11 +124,11 @@ def losses(
     noise: Tensor,
     config: SacConfig,
 ) -> Tensor:
-    """Critics' squared TD errors plus minus the actor's soft value, summed over the worlds.
+    """The critics' squared TD errors minus the actor's soft value, summed over the worlds.
 
     Args:
         nets: of n worlds.
-        batch: transitions (n, b, ...); those that are not valid have no weight.
+        batch: transitions (n, b, ...); invalid ones have no weight.
         x: features (n, b, k) of the observations.
         next_x: features (n, b, k) of the next observations.
         alpha: the temperature, ().
@@ -141,7 +141,7 @@ def losses(
     weight = valid / count.clamp(min=1)
     next_noise, actor_noise = noise
     target = config.reward_scale * batch.reward
-    if config.gamma > 0:  # otherwise what follows has no value
+    if config.gamma > 0:
         with torch.no_grad():
             next_action, next_log_prob = sample(nets.actor, next_x, next_noise)
             next_q = q_values(nets.target_critic, next_x, next_action, normalize).amin(1)

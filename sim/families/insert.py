@@ -177,9 +177,10 @@ class Insert(BaseFamily):
     ) -> ArrayLike:
         """See ``training_reward``."""
         x, y = self.hole(task)
-        above = (self.full_depth - self._depth(next_obs)).clip(0.0, None)
-        beside = (next_obs[..., 0] - x) ** 2 + (next_obs[..., 1] - y) ** 2
-        distance = (beside + above**2) ** 0.5
+        dx = next_obs[..., 0] - x
+        dy = next_obs[..., 1] - y
+        dz = (self.full_depth - self._depth(next_obs)).clip(0.0, None)
+        distance = (dx**2 + dy**2 + dz**2) ** 0.5
         return self.reward(obs, applied, next_obs, task) - GUIDE * distance
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:

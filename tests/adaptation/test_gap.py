@@ -7,7 +7,7 @@ from test_cli import pliant
 
 from adaptation.jobs.gap import measure_gap
 from adaptation.jobs.train import train
-from adaptation.open_loop import HOLD, SeededWorld, replay, smooth_actions
+from adaptation.open_loop import KNOT_SPACING, SeededWorld, replay, smooth_actions
 from adaptation.reporting.correlation import average_ranks, correlate, pearson_r
 from adaptation.reporting.gap_table import gap_table
 from adaptation.rollout import rollout
@@ -165,7 +165,7 @@ def test_random_commands_are_smooth() -> None:
     assert actions.shape == (1, family.horizon, 50, len(family.action.spec))
     assert actions.abs().max() <= 1
     steps = actions.diff(dim=1).abs()
-    assert steps.max() <= 2 * family.dt / HOLD + 1e-6
+    assert steps.max() <= 2 * family.dt / KNOT_SPACING + 1e-6
     assert actions[0, 100].std() > 0.5  # of uniform values: 0.58
 
 

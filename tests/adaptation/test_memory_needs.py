@@ -114,6 +114,13 @@ def test_as_much_is_allowed_as_the_message_says_and_not_much_more(kind: str) -> 
             check_needs(config(method, more, references=False))
 
 
+def test_the_weights_that_a_hypernetwork_generates_are_counted() -> None:
+    settings = {"schedule.meta_batch": 2000, "schedule.episodes_per_trial": 3, "hidden": 2048}
+    check_needs(config("rl2", settings, references=False))
+    with pytest.raises(BadArgumentError, match="GiB of memory"):
+        check_needs(config("rl2", settings | {"hypernetwork": True}, references=False))
+
+
 def test_the_references_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"schedule.meta_batch": 2000}
     set_memory(monkeypatch, 1.5)

@@ -430,17 +430,17 @@ def test_a_run_trained_further_is_the_run_trained_at_once(tmp_path: Path) -> Non
     trained(at_once)
     run = run_of(tmp_path / "further", "counter", iterations=3, evaluations=0)
     trained(run)
-    longer = run.bound_anew({"iterations": 8, "steps": None})
+    longer = run.with_bounds({"iterations": 8, "steps": None})
     trained(longer)
     assert Run.open(run.path).config == longer.config
     assert same(state(longer), state(at_once))
     with pytest.raises(BadArgumentError, match="has 8 iterations already"):
-        longer.bound_anew({"iterations": 8})
+        longer.with_bounds({"iterations": 8})
 
 
 def test_evaluations_are_spread_over_what_is_trained_further(tmp_path: Path) -> None:
     changes = {"evaluations": 4, "evaluation_share": 1.0}
     run = run_of(tmp_path / "run", "counter", iterations=4, **changes)
     trained(run)
-    trained(run.bound_anew({"iterations": 16}))
+    trained(run.with_bounds({"iterations": 16}))
     assert [line.iteration for line in evaluations(run)] == [1, 2, 3, 4, 8, 12, 16]

@@ -15,8 +15,8 @@ from hw_interface.control.guided_move import is_standing
 from hw_interface.control.retreat import (
     ARRIVED_TOLERANCE,
     DURATION,
-    JUDGE_AGAIN,
     SETTLING,
+    TEST_AGAIN,
     Retreat,
 )
 from hw_interface.drivers import dynamixel_bus
@@ -268,7 +268,7 @@ def rest_after(rig: BusRig, event: Event | None) -> Array:
     while not is_standing(rig.controller.gate.setpoint):
         rig.ticks(1)
     braked = rig.controller.gate.setpoint.q[0]
-    longest = SETTLING + JUDGE_AGAIN + DURATION
+    longest = SETTLING + TEST_AGAIN + DURATION
     for _ in range(round(longest / rig.driver.capabilities.dt) + 5):
         if not rig.controller.at_rest:
             rig.ticks(1)

@@ -11,7 +11,7 @@ from hw_interface.control import last_reading, pacing
 from hw_interface.control.client import ControlClient
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.first_reading import SAME_PLACE, enable_within_limits, read_twice
-from hw_interface.control.last_reading import LONGEST, SETTLED, settle
+from hw_interface.control.last_reading import MAX_READINGS, SETTLED, settle
 from hw_interface.control.layout import LATENESS, Record, Sizes, memory_layout
 from hw_interface.control.pacing import Pacer
 from hw_interface.control.publishing import Progress, publish_state
@@ -159,7 +159,7 @@ def test_an_arm_that_stands_is_not_read_again_and_one_that_never_stands_not_for_
     assert driver.count == 0
     driver = Readings([reading(1.0, dq=1.0)])
     assert settle(driver, reading(0.0, dq=1.0), pause=0.0).dq.all()
-    assert driver.count == LONGEST
+    assert driver.count == MAX_READINGS
 
 
 def posted_record(**values: ArrayLike) -> Record:

@@ -81,10 +81,10 @@ def test_a_stop_is_done_once_the_joints_stand(controller: UrController) -> None:
     post(controller, Order.SPEED_STOP, [5.0])
     run(controller, 50)
     assert controller.variables()["output_int_register_0"] == READY
-    assert not controller.targets.stands
+    assert not controller.targets.at_rest
     run(controller, 100)
     assert controller.variables()["output_int_register_0"] == DONE
-    assert controller.targets.stands
+    assert controller.targets.at_rest
 
 
 def test_the_slider_slows_every_motion_down() -> None:

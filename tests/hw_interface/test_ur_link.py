@@ -45,7 +45,7 @@ def is_moving(emulator: UrEmulator) -> bool:
 
 def stands(emulator: UrEmulator) -> bool:
     _, dq, _ = emulator.controller.state
-    return emulator.controller.targets.stands and bool(np.abs(dq).max() < STANDING)
+    return emulator.controller.targets.at_rest and bool(np.abs(dq).max() < STANDING)
 
 
 def program_runs_unwatched(emulator: UrEmulator) -> bool:

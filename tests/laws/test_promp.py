@@ -149,10 +149,10 @@ def test_a_coefficient_follows_the_divergence_of_its_step() -> None:
     config = replace(CONFIG, inner_kl_target=target, inner_kl_coef=1.0)
     kl = torch.tensor([0.0, 0.6, 0.7, 1.0, 1.4, 1.6, 50.0]) * target
     penalty = InnerKlPenalty(len(kl), config, CPU)
-    penalty.follow(kl)
+    penalty.update(kl)
     assert penalty.coefficients.tolist() == [0.5, 0.5, 1.0, 1.0, 1.0, 2.0, 2.0]
     assert penalty(torch.ones(len(kl))).item() == pytest.approx(8 / 7)
-    penalty.follow(kl.flip(0))
+    penalty.update(kl.flip(0))
     assert penalty.coefficients.tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
@@ -161,7 +161,7 @@ def test_a_coefficient_recovers_from_many_iterations_without_divergence() -> Non
     history = []
     for kl in (0.0, 1.0):
         for _ in range(300):
-            penalty.follow(torch.tensor([kl]))
+            penalty.update(torch.tensor([kl]))
             history.append(float(penalty.coefficients))
     low = history[299]
     high = history[-1]

@@ -424,13 +424,13 @@ def test_a_trial_is_one_return(ends: dict[str, dict[int, int]], ticks: int) -> N
     sequence = trial.sequences()
     with torch.no_grad():
         value = net.return_norm.inverse(net.value(method.encoder(sequence)))
-    follows = ppo.follows(sequence)
-    returns = ppo.advantages(sequence.reward, value, follows, gamma, 1.0) + value
+    bootstrap = ppo.bootstrap_mask(sequence)
+    returns = ppo.advantages(sequence.reward, value, bootstrap, gamma, 1.0) + value
     for world in range(N):
         rows = valid_ticks(trial, world)
         assert len(rows) == ticks
         reward = trial.ticks.reward.flatten(0, 1)[rows, world]
-        assert follows[:, world].tolist() == [True] * (ticks - 1) + [False] * (16 - ticks)
+        assert bootstrap[:, world].tolist() == [True] * (ticks - 1) + [False] * (16 - ticks)
         for t in range(ticks):
             weights = gamma ** torch.arange(float(ticks - t))
             expected = (weights * reward[t:]).sum()

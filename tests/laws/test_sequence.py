@@ -17,6 +17,7 @@ from policies.method import Problem, Transition, TrialBatch, stack
 from policies.methods import sequence
 from policies.methods.sequence import Sequence, SequenceConfig, with_final_obs
 from policies.rl.sac import SacConfig
+from robots.errors import BadArgumentError
 
 CPU = torch.device("cpu")
 FAMILY = Tiny()
@@ -301,3 +302,8 @@ def test_a_hidden_sign_is_learned_from_the_rewards_of_a_trial(memory: str) -> No
     unadapted = play(method, sign, explore=False, adapt=False).ticks.reward
     assert adapted[1].mean() > 0.8  # the most is 1
     assert unadapted[1].mean().abs() < 0.2
+
+
+def test_a_setting_that_has_no_effect_is_refused() -> None:
+    with pytest.raises(BadArgumentError, match="batch_per_task has no effect"):
+        replace(CONFIG, sac=replace(SAC, batch_per_task=4))

@@ -238,11 +238,11 @@ def test_rewards_of_the_next_episode_count_for_the_last_action() -> None:
     method = trained()
     trial, _ = recorded(method)
     sequence = method.with_hyper_states(trial.sequences())
-    assert ppo.follows(sequence)[:-1].all()
+    assert ppo.bootstrap_mask(sequence)[:-1].all()
     g = method.config.gamma
     value = torch.zeros_like(sequence.reward)
-    follows = ppo.follows(sequence)
-    returns = ppo.advantages(sequence.reward, value, follows, g, 1.0)
+    bootstrap = ppo.bootstrap_mask(sequence)
+    returns = ppo.advantages(sequence.reward, value, bootstrap, g, 1.0)
     expected = sequence.reward[H - 1] + g * returns[H]
     torch.testing.assert_close(returns[H - 1], expected)
 

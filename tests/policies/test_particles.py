@@ -15,11 +15,11 @@ from policies.models.particles import (
     ParticleConfig,
     Particles,
     Prior,
-    choose,
     equal_weights,
     physics_columns,
     rejuvenate,
-    reweigh,
+    reweight,
+    systematic_sample,
 )
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import make_generator
@@ -52,7 +52,7 @@ def likelihood(particles: Particles, measured: Tensor) -> Tensor:
 
 def updated(particles: Particles, measured: Tensor) -> Particles:
     for one in measured:
-        particles = reweigh(particles, likelihood(particles, one), ALL)
+        particles = reweight(particles, likelihood(particles, one), ALL)
     return particles
 
 
@@ -68,7 +68,7 @@ def test_weights_sum_to_one_whatever_the_evidence() -> None:
     evidence[0] = -torch.inf
     evidence[1, :10] = torch.nan
     evidence[2] = -1e6
-    total = reweigh(particles, evidence, ALL).weights.sum(-1)
+    total = reweight(particles, evidence, ALL).weights.sum(-1)
     assert torch.allclose(total, torch.ones(N), atol=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_evidence_multiplies_odds() -> None:
     particles = cloud()
     evidence = standard_normal((N, K), make_generator(3, CPU))
     log_odds = particles.log_weights[:, 0] - particles.log_weights[:, 1]
-    after = reweigh(particles, evidence, ALL)
+    after = reweight(particles, evidence, ALL)
     change = after.log_weights[:, 0] - after.log_weights[:, 1] - log_odds
     assert torch.allclose(change, evidence[:, 0] - evidence[:, 1], atol=1e-5)
 
@@ -111,7 +111,7 @@ def test_the_true_parameters_gain_weight() -> None:
 def test_worlds_without_valid_evidence_stay_as_they_were() -> None:
     particles = cloud()
     valid = torch.tensor([True, False, True, False])
-    after = reweigh(particles, likelihood(particles, measurements(1)[0]), valid)
+    after = reweight(particles, likelihood(particles, measurements(1)[0]), valid)
     assert torch.equal(after.log_weights[~valid], particles.log_weights[~valid])
     assert not torch.equal(after.log_weights[valid], particles.log_weights[valid])
 
@@ -119,7 +119,7 @@ def test_worlds_without_valid_evidence_stay_as_they_were() -> None:
 def test_particles_are_chosen_as_often_as_their_weights_demand() -> None:
     u = torch.arange(4.0).view(1, 4, 1)
     weights = torch.tensor([[0.5, 0.0, 0.25, 0.25]])
-    chosen = choose(Particles(u, weights.log()), 8)
+    chosen = systematic_sample(Particles(u, weights.log()), 8)
     assert chosen.flatten().tolist() == [0, 0, 0, 0, 2, 2, 3, 3]
 
 
@@ -134,7 +134,7 @@ def test_rejuvenating_keeps_mean_and_covariance_and_evens_the_weights() -> None:
 def test_only_worlds_with_few_effective_particles_are_rejuvenated() -> None:
     rich = equal_weights(cloud().u)
     evidence = likelihood(rich, measurements(1)[0])
-    particles = reweigh(rich, evidence, torch.tensor([True, False, False, False]))
+    particles = reweight(rich, evidence, torch.tensor([True, False, False, False]))
     fresh = rejuvenate(particles, 0.9, 0.2, make_generator(5, CPU))
     assert torch.equal(fresh.u[1:], particles.u[1:])
     assert not torch.equal(fresh.u[0], particles.u[0])

@@ -393,17 +393,17 @@ def rewards_learned_from(method: Pearl, monkeypatch: pytest.MonkeyPatch) -> tupl
     """Rewards of the context (n, L) and of the batch (n, b) of each task in one gradient step."""
     contexts: list[Tensor] = []
     batches: list[Tensor] = []
-    believe = method.believe
+    posterior = method.posterior
 
     def note_context(ticks: Transition, mask: Tensor) -> Posterior:
         contexts.append(ticks.reward)
-        return believe(ticks, mask)
+        return posterior(ticks, mask)
 
     def note_batch(batch: Transition, *arguments: Any) -> Transition:
         batches.append(batch.reward)
         return batch
 
-    monkeypatch.setattr(method, "believe", note_context)
+    monkeypatch.setattr(method, "posterior", note_context)
     monkeypatch.setattr("policies.methods.pearl.relabel_goals", note_batch)
     method.losses()
     context = contexts[0]

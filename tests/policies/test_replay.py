@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from policies.method import Transition, TrialBatch
-from policies.rl.replay import FLAGS, Replay
+from policies.rl.replay import Replay
+from policies.rl.replay_storage import FLAGS
 
 CPU = torch.device("cpu")
 E, H = 2, 5

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition, TrialBatch, stack
+from policies.methods import METHODS
 from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import Imagine, TerminalValue
@@ -89,7 +90,7 @@ def make_terminal_value(kind: type[TerminalValue] = TerminalValue) -> TerminalVa
     def infer(slots: Tensor) -> Tensor:
         return replay.task[slots]
 
-    return kind(PROBLEM, SAC, 0, CPU, replay, infer, summary_dim=1)
+    return kind(PROBLEM, SAC, 0, CPU, replay, infer, torch.Generator(), summary_dim=1)
 
 
 def test_a_value_is_the_discounted_return_under_the_belief_in_the_unit_of_the_reward() -> None:
@@ -189,3 +190,17 @@ def test_a_search_of_the_policys_neighborhood_begins_anew_at_every_tick() -> Non
     exploring = [controller.act(obs, state, True, search, NO_SUMMARY) for _ in range(2)]
     assert len(starts) == 2
     assert not torch.equal(*exploring)
+
+
+@pytest.mark.parametrize("name", ["context_mpc", "recurrent_mpc", "grbal", "particle_mpc"])
+def test_a_gradient_step_draws_from_the_generators_that_it_names(name: str) -> None:
+    """A CUDA graph of a step can draw from these alone."""
+    kind = METHODS[name]
+    method = kind(PROBLEM, kind.Config(terminal_value=SAC), 0, CPU)
+    trial = random_trial(16, torch.Generator().manual_seed(1))
+    method.replay.add(trial)
+    learner = method.terminal_value
+    before = {g: g.get_state() for g in (method.generator, learner.generator)}
+    learner.step()
+    drawn = {g for g, state in before.items() if not torch.equal(g.get_state(), state)}
+    assert drawn == set(learner.step_generators)
