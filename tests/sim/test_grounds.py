@@ -220,3 +220,9 @@ def test_an_object_slides_down_a_tilted_table_as_its_friction_lets_it() -> None:
     pull = 9.81 * (np.sin(angle) - frictions * np.cos(angle))
     expected = np.maximum(pull, 0.0) * seconds**2 / 2
     np.testing.assert_allclose(way, expected, atol=0.012)
+
+
+def test_a_geom_that_is_left_out_must_exist() -> None:
+    body = replace(SLOPE_SCENE.body, left_out=("ceiling",))
+    with pytest.raises(BadArgumentError, match="no geom 'ceiling'"):
+        compile_scene(Scene(body))
