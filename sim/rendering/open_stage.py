@@ -9,8 +9,10 @@ from functools import singledispatch
 from robots.arm import Body
 from robots.scene import Scene
 from sim.engines.base import is_registered
+from sim.metaworld.body import MetaworldBody
 from sim.rendering import grounds  # noqa: F401  shows walkers over floating blocks
 from sim.rendering.clip import Clip
+from sim.rendering.metaworld import MetaworldStage
 from sim.rendering.stage import Stage
 from sim.rendering.suite import SuiteStage
 from sim.scene_model import body_model
@@ -28,3 +30,8 @@ def open_stage(body: Body, scene: Scene, clip: Clip) -> Stage | None:
 @open_stage.register
 def _(body: SuiteBody, scene: Scene, clip: Clip) -> Stage:
     return SuiteStage(body, scene, clip)
+
+
+@open_stage.register
+def _(body: MetaworldBody, scene: Scene, clip: Clip) -> Stage:
+    return MetaworldStage(clip)

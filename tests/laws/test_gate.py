@@ -22,6 +22,7 @@ from robots.tool_box import PROMISE
 
 TICKS = (0.001, 0.002, 0.01)
 FAR_END = {"fr3": 0.75}  # m, x of the low box; of the others 0.62
+STRIKE = {"jaco": 0.3}  # m/s that a slow arm's strike exceeds; of the others 0.8
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
 
 
@@ -167,7 +168,9 @@ def test_a_request_that_is_not_finite_is_dropped_and_brakes_its_own_arm_only(
     start = np.stack([middle, middle])
     pair.reset(start)
     single.reset(middle[None])
-    requests = np.repeat(0.3 * np.tile(arm.limits.dq, (1, 2, 1)), 400, 0)
+    span = arm.limits.q_high - arm.limits.q_low
+    velocity = np.minimum(0.3 * arm.limits.dq, span / 2.4)  # no joint is at its end after 0.8 s
+    requests = np.repeat(np.tile(velocity, (1, 2, 1)), 400, 0)
     requests[100:, 0, 2] = bad
     trace, verdicts = run(pair, requests)
     undisturbed, _ = run(single, requests[:, 1:])
@@ -259,7 +262,7 @@ def test_without_its_limit_the_tool_would_be_far_too_fast(arm: ArmSpec) -> None:
         trace, verdicts = run(gate, np.tile(request, (400, 1, 1)))
         speed = tool_speeds(kinematics, trace[0], 0.002)
         assert speed.max() < highest * (1 + 1e-6)
-        assert speed[-100:].min() > min(0.9 * highest, 0.6)
+        assert speed[-100:].min() > min(0.9 * highest, 0.55)
     assert not (verdicts & int(Verdict.HELD)).any()
 
 
@@ -334,8 +337,8 @@ def test_an_arm_brakes_along_the_line_that_was_checked(arm: ArmSpec, dt: float) 
 def test_a_tick_that_is_too_long_for_the_box_is_refused(arm: ArmSpec) -> None:
     kinematics = Kinematics(arm)
     with pytest.raises(BadArgumentError, match=r"leave its box by .* take a shorter tick"):
-        SafetyGate(arm.limits, 0.05, 1, kinematics)
-    SafetyGate(arm.limits, 0.05, 1, kinematics, promise=np.inf)
+        SafetyGate(arm.limits, 0.1, 1, kinematics)
+    SafetyGate(arm.limits, 0.1, 1, kinematics, promise=np.inf)
 
 
 @pytest.mark.parametrize("dt", [0.002, 0.05])
@@ -390,7 +393,7 @@ def test_a_strike_keeps_its_height_and_line(arm: ArmSpec, low_box: Limits) -> No
     trace = np.array(positions)
     speed = np.array(speeds)
     after_the_peak = speed[speed.argmax() :]
-    assert speed.max() > 0.8
+    assert speed.max() > STRIKE.get(arm.name, 0.8)
     assert (np.diff(after_the_peak) < 0.01).all(), "it brakes once and does not chatter"
     assert not flags & int(Verdict.HELD), "the gate slows down in time, and never stops the arm"
     assert np.abs(trace[:, 1] - home[1]).max() < 1e-3
