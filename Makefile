@@ -16,8 +16,9 @@ demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."
 
 # One worker per core; a file's tests stay together, because they share what is expensive to build.
+# The workers take files in the order of tests/conftest.py, so xdist must not sort them.
 test: check  ## lint, types and every test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ simulated by a gravity that is tilted against it, which is the same physics. Rou
 height field that is lifted out of the plane, so that more and higher bumps rise from it.
 """
 
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -58,6 +59,12 @@ FORWARD = OBS.index("forward.velocity")
 COMMAND = OBS.index("command.forward")
 
 
+@cache
+def _timestep() -> float:
+    """dm_control's, s; to load its model takes as long as to build a hundred other families."""
+    return float(ControlTask("quadruped", "walk").model.opt.timestep)
+
+
 class QuadrupedVel(CommandedVelocity):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
 
@@ -103,12 +110,11 @@ class QuadrupedVel(CommandedVelocity):
     )
 
     def __init__(self) -> None:
-        """Load dm_control's model for its time step."""
-        model = ControlTask("quadruped", "walk").model
+        """On dm_control's quadruped, with its time step."""
         body = suite_body("quadruped", "walk", MOTORS)
         self.body = body
         self.limits = body.limits
-        self.scene = Scene(body, fixtures=(GROUND,), timestep=model.opt.timestep, cameras=(CAMERA,))
+        self.scene = Scene(body, fixtures=(GROUND,), timestep=_timestep(), cameras=(CAMERA,))
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
