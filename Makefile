@@ -16,8 +16,9 @@ demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."
 
 # One worker per core; a file's tests stay together, because they share what is expensive to build.
+# The workers take files in the order of tests/conftest.py, so xdist must not sort them.
 test: check  ## lint, types and every test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .
@@ -25,15 +26,17 @@ check: $(READY)  ## lint and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed against peers and limits, each a ratio from one run
-	for b in $(filter-out %peers.py %/point_sparse.py, $(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
+	for b in $(filter-out %peers.py %/point_sparse.py %/meta_world.py, $(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
 
 results: $(READY)  ## train what docs/results.md claims, and write the page
 	$(BIN)/pliant bench --suite full --results docs/results/cells --page docs/results.md --readme README.md
 
+# metaworld, for the tests of its families, requires an old MuJoCo but runs with ours: no dependencies.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Pliant needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
 	touch $@
 
 docs: $(READY)  ## the site, in build/site: the documents, the API, every setting, every family

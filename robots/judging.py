@@ -1,4 +1,4 @@
-"""Families whose success depends on a whole episode, such as on how well a path was followed."""
+"""Families that are judged otherwise than by the last state of a trial's last episode."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -20,4 +20,14 @@ class JudgedByMean(Protocol):
         Args:
             metrics: the mean of each of ``Family.metrics`` over an episode's decisions, (n,).
         """
+        ...
+
+
+@runtime_checkable
+class EvaluatedSeveralTimes(Protocol):
+    """A family whose trials end with several episodes of evaluation; those before explore."""
+
+    @property
+    def evaluation_episodes(self) -> int:
+        """How many."""
         ...

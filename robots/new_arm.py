@@ -1,17 +1,22 @@
-"""A new catalog entry from a URDF: its numbers, and a mark for each number that it does not have.
+"""A new catalog entry from a URDF or MJCF: its numbers, and a mark for each that it does not have.
 
 Axes: j driven joints.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
 from robots.errors import BadArgumentError
+from robots.mjcf import check_couplings, compile_mjcf
+from robots.mjcf_numbers import entry_numbers
+from robots.mjcf_urdf import UrdfWriter
 from robots.signals import Array
 from robots.urdf import read_arm_tree
 from robots.urdf_elements import describe, errors_about, required_number
@@ -34,12 +39,18 @@ MISSING = {
     "strike_zone": "a StrikeZone for slide; or None",
     "push_zone": "a PushZone for push; or None",
 }
+# Fields that a URDF has, and an MJCF may not have.
+MISSING_IN_MJCF = {
+    "dq": "largest speed of each joint, (j,) rad/s or m/s",
+    "tau": "largest torque or force of each joint, (j,) N·m or N",
+}
+OF_LIMITS = ("dq", "ddq", "jerk", "tau")  # those of these fields that are in Limits, per joint
 PLACEHOLDER = 1.0  # of a missing number, while the URDF is read and drawn
 FULL_TURN = (-np.pi, np.pi)  # rad, of a continuous joint, which has no end of its own
 LINE = 100  # characters
 
 ENTRY = '''\
-"""{name}, from {model}: the numbers here are those of its URDF. Cite their source.
+"""{name}, from {source}: the numbers here are those of this model. Cite their source.
 
 Write a number in every place of ``fill_in``. Until then this module cannot be imported, and the arm
 does not move. {page} explains them.
@@ -82,7 +93,15 @@ from robots.arm import ArmSpec, Limits, fill_in
 PAGE = "docs/add_your_own.md"
 
 
-def read_new_arm(name: str, urdf: Path, tool: str | None) -> ArmSpec:
+@dataclass(frozen=True)
+class Draft:
+    """A new arm with the numbers of its model, and placeholders for the others."""
+
+    arm: ArmSpec
+    missing: Mapping[str, str]  # fields of ArmSpec and Limits without a number, and their meaning
+
+
+def read_new_arm(name: str, urdf: Path, tool: str | None) -> Draft:
     """An arm with the numbers of its URDF, and placeholders for those in ``MISSING``.
 
     Its home is the position 0 of every joint, or the limit nearest to 0.
@@ -97,15 +116,48 @@ def read_new_arm(name: str, urdf: Path, tool: str | None) -> ArmSpec:
             could be the last one; or no joint moves the link, or one has no limits. The message
             names the file and the joint or link.
     """
-    if not urdf.is_file():
-        raise BadArgumentError(f"there is no file {urdf}")
     with errors_about(str(urdf)):
-        tree = read_tree(urdf)
-        tool = tool or _last_link(tree)
-        driven = _driven(tree, tool)
-        if not driven:
-            raise BadArgumentError(f"no joint moves the link {tool!r}")
-        limits = _limits(driven)
+        return Draft(_read_urdf(name, urdf, tool), MISSING)
+
+
+def convert_new_arm(name: str, mjcf: Path, tool: str | None, urdf: Path) -> Draft:
+    """Write an arm's MJCF as a URDF with meshes beside it, and read that: see ``read_new_arm``.
+
+    Its home is that of the MJCF, if it has one.
+
+    Args:
+        name: of the arm.
+        mjcf: its model.
+        tool: name of the body or site whose frame is the tool frame; None: the last one.
+        urdf: the file to write.
+
+    Raises:
+        BadArgumentError: the MJCF cannot be read, or the arm is no open chain of hinges and slides;
+            or see ``read_new_arm``. The message names the file and what is wrong in it.
+    """
+    with errors_about(str(mjcf)):
+        model = compile_mjcf(mjcf)
+        UrdfWriter(model, urdf).write(f"written by `pliant arm add` from {mjcf.name}, an MJCF")
+        arm = _read_urdf(name, urdf, tool)
+        check_couplings(model, arm.joints)
+        known: dict[str, Any] = dict(entry_numbers(model, arm.joints))
+    missing = {
+        field: meaning
+        for field, meaning in (MISSING_IN_MJCF | MISSING).items()
+        if field not in known
+    }
+    limits = replace(arm.limits, tau=known.pop("tau", arm.limits.tau))
+    return Draft(replace(arm, limits=limits, **known), missing)
+
+
+def _read_urdf(name: str, urdf: Path, tool: str | None) -> ArmSpec:
+    """The arm of a URDF; see ``read_new_arm``."""
+    tree = read_tree(urdf)
+    tool = tool or _last_link(tree)
+    driven = _driven(tree, tool)
+    if not driven:
+        raise BadArgumentError(f"no joint moves the link {tool!r}")
+    limits = _limits(driven)
     low = limits.q_low
     ones = np.full(len(low), PLACEHOLDER)
     arm = ArmSpec(
@@ -123,23 +175,34 @@ def read_new_arm(name: str, urdf: Path, tool: str | None) -> ArmSpec:
     return arm
 
 
-def write_entry(arm: ArmSpec) -> str:
-    """The Python source of an arm's catalog entry; ``MISSING`` numbers are marked."""
-    limits = arm.limits
-    marks = {field: f'fill_in("{field}: {meaning}")' for field, meaning in MISSING.items()}
+def write_entry(draft: Draft, source: str) -> str:
+    """The Python source of an arm's catalog entry; the missing numbers are marked.
+
+    Args:
+        draft: the arm.
+        source: name of the model that the numbers come from.
+    """
+    arm = draft.arm
+    fields = {}
+    for field in MISSING_IN_MJCF | MISSING:
+        if field in draft.missing:
+            fields[field] = f'fill_in("{field}: {draft.missing[field]}")'
+        elif field in OF_LIMITS:
+            fields[field] = _array(getattr(arm.limits, field), indent=8)
+        else:
+            fields[field] = _array(getattr(arm, field), indent=4)
     return ENTRY.format(
         name=arm.name,
         constant=arm.name.upper(),
+        source=source,
         model=arm.urdf.name,
         page=PAGE,
         joints=_wrapped("(", [f'"{joint}",' for joint in arm.joints], ")", indent=4),
-        q_low=_array(limits.q_low),
-        q_high=_array(limits.q_high),
-        dq=_array(limits.dq),
-        tau=_array(limits.tau),
-        deadline=limits.deadline,
+        q_low=_array(arm.limits.q_low, indent=8),
+        q_high=_array(arm.limits.q_high, indent=8),
+        deadline=arm.limits.deadline,
         tool=arm.tool,
-        **marks,
+        **fields,
     )
 
 
@@ -205,10 +268,10 @@ def _joint_limits(joint: Element) -> tuple[float, float, float, float]:
     return low, high, velocity, effort
 
 
-def _array(values: Array) -> str:
+def _array(values: Array, indent: int) -> str:
     """The source of an array (j,)."""
     words = [f"{value!r}," for value in values.tolist()]
-    return _wrapped("np.array([", words, "])", indent=8)
+    return _wrapped("np.array([", words, "])", indent)
 
 
 def _wrapped(begin: str, words: Sequence[str], end: str, indent: int) -> str:

@@ -146,11 +146,13 @@ class LooseObject:
 class Fixture:
     """A solid that does not move, such as a table, a wall or a slope.
 
-    A task's ``fixture.NAME.x``, ``.y`` or ``.z`` replaces a coordinate of its position, and
-    ``fixture.friction`` the friction of all fixtures that the body touches.
+    A task's ``fixture.NAME.x``, ``.y`` or ``.z`` replaces a coordinate of its position,
+    ``fixture.NAME.slope`` tilts a box (see ``sim.slopes``), and
+    ``fixture.friction`` replaces the friction of all fixtures that the body touches.
 
     Raises:
-        BadArgumentError: a number is impossible, the kind does not exist, or heights are missing.
+        BadArgumentError: a number is impossible, the kind does not exist, heights are missing, or
+            what follows a slope is no box, or turned.
     """
 
     name: str
@@ -158,10 +160,15 @@ class Fixture:
     size: tuple[float, ...] = ()  # see FIXTURE_SIZES
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    friction: float = 1.0  # factor; multiplied with the friction of a body that touches it
+    # Factor; multiplied with the friction of an arm or object that touches it, and with that of the
+    # ground of a walker.
+    friction: float = 1.0
     # (rows along y, columns along x) m over the position, of a height field
     heights: Array | None = None
     touches_body: bool = True  # whether the body can touch it, not only the objects
+    # The box, earlier in the scene, that this box follows: it is lifted by the rise of all boxes
+    # before it, so that their upper faces have no steps.
+    after: str | None = None
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -171,6 +178,13 @@ class Fixture:
             raise BadArgumentError(f"{self.name}: heights belong to the kind 'height_field'")
         if self.heights is not None:
             self._check_heights(self.heights)
+        if self.after is not None and not self.can_slope:
+            raise BadArgumentError(f"{self.name}: only a box that is not turned follows a slope")
+
+    @property
+    def can_slope(self) -> bool:
+        """Whether a task may tilt it."""
+        return self.kind == "box" and self.quat == (1.0, 0.0, 0.0, 0.0)
 
     def _check_heights(self, heights: Array) -> None:
         is_grid = heights.ndim == 2 and min(heights.shape) >= 2
@@ -185,7 +199,8 @@ class Scene:
     """A body, and perhaps objects and fixtures around it, and cameras and lights for pictures.
 
     Raises:
-        BadArgumentError: a name occurs twice, or a finer step does not divide the usual one.
+        BadArgumentError: a name occurs twice, a fixture follows none that a task may tilt, or a
+            finer step does not divide the usual one.
     """
 
     body: Body
@@ -206,6 +221,12 @@ class Scene:
         names += [camera.name for camera in self.cameras]
         if len(set(names)) < len(names):
             raise BadArgumentError(f"a name occurs twice in the scene: {', '.join(names)}")
+        earlier: list[str | None] = [None]
+        for fixture in self.fixtures:
+            if fixture.after not in earlier:
+                raise BadArgumentError(f"{fixture.name}: there is no {fixture.after!r} before it")
+            if fixture.can_slope:
+                earlier.append(fixture.name)
         fine = self.contact_timestep
         if fine is None:
             return

@@ -33,6 +33,7 @@ from sim.gym_info import (
     task_values,
     with_masks,
 )
+from sim.metaworld.names import metaworld_names
 from sim.suite.names import suite_names
 from sim.vec_world import VecWorld
 
@@ -270,13 +271,13 @@ def spaces(family: Family) -> tuple[Box, Box]:
 
 
 def environment_id(family: str) -> str:
-    """Gymnasium's name of a family: ``pliant/FAMILY-v0``, with - for the slash of the suite's."""
+    """Gymnasium's name of a family: ``pliant/FAMILY-v0``, with - for a slash."""
     return f"pliant/{family.replace('/', '-')}-v0"
 
 
 def register() -> None:
     """Make every family known to Gymnasium by its ``environment_id``."""
-    for family in (*FAMILIES, *suite_names()):
+    for family in (*FAMILIES, *suite_names(), *metaworld_names()):
         name = environment_id(family)
         if name not in gymnasium.registry:
             gymnasium.register(

@@ -44,25 +44,36 @@ def velocity_name(item: LooseObject) -> str:
 
 
 def add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
-    """A geom of the world, which touches the moving geoms of the body if ``touches_body``."""
+    """A geom of the world, which touches the moving geoms of the body if ``touches_body``.
+
+    An arm touches by pairs. A walker touches a fixture as it touches a ground in its MJCF, whose
+    defaults the fixture has; the larger of the two frictions counts.
+    """
     size = fixture.size or PLANE_SIZE
     geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
     geom.pos = fixture.position
     geom.quat = fixture.quat
-    geom.friction[0] = fixture.friction
-    geom.contype = 0
-    geom.conaffinity = 0
+    moving = [spec.geom(name) for name in body_geoms if spec.geom(name).parent.id != 0]
+    is_walker = any(part.contype or part.conaffinity for part in moving)
+    if is_walker and fixture.touches_body:
+        geom.friction[0] *= fixture.friction
+        geom.contype = 1
+        geom.conaffinity = 1
+        # The tree that speeds up collisions would keep fixtures where the model has them.
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    else:
+        geom.friction[0] = fixture.friction
+        geom.contype = 0
+        geom.conaffinity = 0
     if fixture.heights is None:
         geom.size = _padded(size)
     else:
         _add_heights(spec, fixture, fixture.heights)
         geom.hfieldname = fixture.name
-    if not fixture.touches_body:
+    if is_walker or not fixture.touches_body:
         return
-    for name in body_geoms:
-        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
-            friction = spec.geom(name).friction[0]
-            _add_pair(spec, name, fixture.name, friction * fixture.friction)
+    for part in moving:
+        _add_pair(spec, part.name, fixture.name, part.friction[0] * fixture.friction)
 
 
 def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:

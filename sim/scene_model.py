@@ -92,17 +92,25 @@ def body_model(body: Body) -> mujoco.MjSpec:
 
 @body_model.register
 def _(body: Walker) -> mujoco.MjSpec:
-    """A walker's MJCF, which has ground and motors."""
+    """A walker's MJCF, which has motors and, unless it is left out, ground.
+
+    Raises:
+        BadArgumentError: a geom that is to be left out does not exist.
+    """
     spec = mujoco.MjSpec.from_file(str(body.mjcf))
     order_motors(spec, body)
+    for name in body.left_out:
+        geom = spec.geom(name)
+        if geom is None:
+            raise BadArgumentError(f"{body.name}: {body.mjcf} has no geom {name!r}")
+        spec.delete(geom)
     return spec
 
 
 @body_model.register
 def _(body: FreeWalker) -> mujoco.MjSpec:
     """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
-    spec = mujoco.MjSpec.from_file(str(body.mjcf))
-    order_motors(spec, body)
+    spec = body_model.dispatch(Walker)(body)
     (root,) = body.root_joints
     joint = spec.joint(root)
     if joint is None:

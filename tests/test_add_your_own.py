@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from forked import Forks
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_your_own.md").read_text(encoding="utf-8")
@@ -53,8 +54,9 @@ def blocks(part: str) -> Iterator[Block]:
 class Place:
     """A folder in which the page is followed."""
 
-    def __init__(self, folder: Path, *path: Path) -> None:
+    def __init__(self, forks: Forks, folder: Path, *path: Path) -> None:
         """``path``: where Python looks for modules besides."""
+        self.forks = forks
         self.folder = folder
         self.installed = folder / "installed"
         self._path = os.pathsep.join(map(str, (folder, *path, self.installed)))
@@ -95,7 +97,7 @@ class Place:
             if name == "pip":  # nothing is installed into the environment of the tests
                 words = ["install", "--no-deps", "--no-build-isolation", "--no-index", "."]
                 words += ["--target", str(self.installed)]
-            done = self.run("-m", MODULES[name], *words)
+            done = self.forks.run(MODULES[name], words, self.folder, self._path)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             for option, path in pairwise(words):
                 assert option != "--out" or (self.folder / path).exists(), command
@@ -104,8 +106,8 @@ class Place:
             assert same, f"{command} printed\n{done.stdout}and not\n{expected}"
 
 
-def test_a_package_of_ones_own_needs_no_line_in_pliant(tmp_path: Path) -> None:
-    place = Place(tmp_path, ROOT)
+def test_a_package_of_ones_own_needs_no_line_in_pliant(forks: Forks, tmp_path: Path) -> None:
+    place = Place(forks, tmp_path, ROOT)
     before = {path: path.stat().st_mtime_ns for path in ROOT.glob("*/**/__init__.py")}
     consoles = 0
     for block in blocks(OWN_PACKAGE):
@@ -119,7 +121,7 @@ def test_a_package_of_ones_own_needs_no_line_in_pliant(tmp_path: Path) -> None:
     assert_clean(place, "my_lab")
 
 
-def test_in_the_repository_a_part_is_one_file_and_one_line(tmp_path: Path) -> None:
+def test_in_the_repository_a_part_is_one_file_and_one_line(forks: Forks, tmp_path: Path) -> None:
     for name in COPIED:
         source = ROOT / name
         copy = tmp_path / name
@@ -128,7 +130,7 @@ def test_in_the_repository_a_part_is_one_file_and_one_line(tmp_path: Path) -> No
             shutil.copytree(source, copy)
         else:
             shutil.copy2(source, copy)
-    place = Place(tmp_path)
+    place = Place(forks, tmp_path)
     names = ", ".join(f"{package}.__file__" for package in PACKAGES)
     found = place.run("-c", f"import {', '.join(PACKAGES)}; print({names})")
     assert found.stdout.split() == [str(tmp_path / name / "__init__.py") for name in PACKAGES]

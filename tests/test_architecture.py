@@ -3,12 +3,10 @@
 import ast
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("robots", "sim", "policies", "adaptation", "hw_interface")
@@ -55,7 +53,24 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-every_source = pytest.mark.parametrize("path", SOURCES, ids=map(relative, SOURCES))
+def every_source(law: Callable[[Path], None]) -> Callable[[], None]:
+    """A test that a law holds for every file; it names all that break it.
+
+    A case for each file and law would be thousands that take a millisecond: it costs more to
+    collect and to report them than to run them.
+    """
+
+    def test_every_source() -> None:
+        broken = []
+        for path in SOURCES:
+            try:
+                law(path)
+            except AssertionError as error:
+                broken.append(f"{relative(path)}: {error}")
+        assert not broken, "\n".join(broken)
+
+    test_every_source.__doc__ = law.__doc__
+    return test_every_source
 
 
 @cache
@@ -63,9 +78,15 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a file."""
+    return list(ast.walk(tree(path)))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every imported module; also those imported in functions and under TYPE_CHECKING."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -125,7 +146,7 @@ def module_name(path: Path) -> str:
 def imported_modules(path: Path, modules: dict[str, Path]) -> set[str]:
     """The modules of the five packages that a file imports, submodules told from attributes."""
     found = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -180,7 +201,7 @@ def test_there_is_no_import_circle() -> None:
 @every_source
 def test_nothing_unpickles(path: Path) -> None:
     assert not roots(path) & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used = (node.value.id, node.attr)
             unpickles = {("torch", "load"), ("torch", "save")}
@@ -193,7 +214,7 @@ def test_nothing_unpickles(path: Path) -> None:
 @every_source
 def test_no_global_randomness(path: Path) -> None:
     allowed = {"default_rng", "Generator", "SeedSequence", "PCG64"}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             called = ast.unparse(node.func)
             where = f"{path}:{node.lineno} {called}"
@@ -206,7 +227,7 @@ def test_no_global_randomness(path: Path) -> None:
 
 @every_source
 def test_no_hosts_and_no_absolute_paths(path: Path) -> None:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             where = f"{path}:{node.lineno}"
             assert "0.0.0.0" not in node.value, where
@@ -218,7 +239,7 @@ def files_with(kind: type[ast.AST], pattern: str) -> set[str]:
     return {
         relative(path)
         for path in SOURCES
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, kind) and re.search(pattern, ast.unparse(node))
     }
 
@@ -228,7 +249,7 @@ def test_only_the_controller_writes_to_a_driver() -> None:
     callers = [
         f"{relative(path)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and re.search(r"driver\w*\.write$", ast.unparse(node.func))
     ]
     assert len(callers) == 1, callers
@@ -256,7 +277,7 @@ def test_the_kind_of_a_body_is_not_asked_for(path: Path) -> None:
     """A new kind of body registers its answers in its own file: see ``robots.bodies``."""
     questions = [
         node.lineno
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and re.match(r"isinstance\(.*\b(ArmSpec|Walker)\b", ast.unparse(node))
     ]
@@ -267,7 +288,7 @@ def test_the_kind_of_a_body_is_not_asked_for(path: Path) -> None:
 @every_source
 def test_nothing_is_guessed_from_attributes(path: Path) -> None:
     """What a part can do is declared by its type or in its capabilities."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             where = f"{path}:{node.lineno}"
             assert node.func.id != "hasattr", where
@@ -278,7 +299,7 @@ def test_nothing_is_guessed_from_attributes(path: Path) -> None:
 def targets_of_literals(path: Path) -> Iterator[ast.expr]:
     """What is assigned or looped over where the value is written out as a tuple or list."""
     literal = (ast.Tuple, ast.List)
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Assign) and isinstance(node.value, literal):
             yield from node.targets
         elif isinstance(node, LOOPS) and isinstance(node.iter, literal):
@@ -295,7 +316,7 @@ def test_an_assignment_names_at_most_two_things(path: Path) -> None:
 
 @every_source
 def test_no_lambda_has_defaults(path: Path) -> None:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Lambda):
             defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
             assert not defaults, f"{path}:{node.lineno}"
@@ -305,7 +326,7 @@ def test_no_lambda_has_defaults(path: Path) -> None:
 def test_files_and_functions_stay_short(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= FILE_LINES, f"{path} has {lines} lines"
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, FUNCTION):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{path}: {node.name} has {length} lines"
@@ -355,13 +376,13 @@ def count_nodes(node: ast.AST) -> int:
 def measure_density(path: Path) -> Density:
     code = code_lines(path)
     functions = {}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, FUNCTION):
             own = code & set(range(node.lineno, (node.end_lineno or 0) + 1))
             if len(own) >= SHORTEST_FUNCTION:
                 name = f"{relative(path)}:{node.lineno} {node.name}"
                 functions[name] = count_nodes(node) / len(own)
-    return Density(count_nodes(tree(path)), len(code), functions)
+    return Density(len(nodes(path)), len(code), functions)
 
 
 def test_lines_are_not_packed() -> None:

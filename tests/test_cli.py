@@ -114,8 +114,10 @@ def test_list_prints_what_is_registered_without_importing_it() -> None:
         "trackers",
         "emulators",
         "suite",
+        "metaworld",
     }
     assert "suite/walker-walk" in names["suite"]
+    assert "metaworld/ML10" in names["metaworld"]
     for kind, table in REGISTRIES.items():
         assert names[kind] == sorted(table)
 

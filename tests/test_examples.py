@@ -1,11 +1,9 @@
 """Every example runs as it stands, in seconds, and prints something."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import Forks
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -20,12 +18,8 @@ PRINTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(example: Path, tmp_path: Path) -> None:
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(example)]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
-    )
+def test_an_example_runs(example: Path, forks: Forks, tmp_path: Path) -> None:
+    done = forks.run(str(example), (), tmp_path, str(ROOT))
     assert done.returncode == 0, done.stderr
     for text in PRINTS[example.stem]:
         assert text in done.stdout

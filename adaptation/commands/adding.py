@@ -25,10 +25,11 @@ class Arm:
     """What is done."""
     name: Annotated[Positional[str], arg(metavar="NAME")]
     """Name of the new arm, and of its folder."""
-    model: Path
-    """URDF of the arm (no MJCF). Of a xacro file make a URDF first, with ROS's xacro."""
+    model: str
+    """URDF or MJCF of the arm: a file, package:NAME/PATH for a file in a Python package, or
+    menagerie:NAME for a robot of the MuJoCo Menagerie."""
     tool: OptionalName = None
-    """Link whose frame is the tool frame. Default: the last link of the arm."""
+    """Link, of an MJCF body or site, whose frame is the tool frame. Default: the arm's last."""
     package: Path = Path()
     """Folder that gets the arm's folder, such as that of your Python package."""
     as_json: Json = False

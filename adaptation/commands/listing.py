@@ -15,7 +15,10 @@ from policies.methods import METHODS
 from robots.catalog import ARMS
 from sim.engines import ENGINES
 from sim.families import FAMILIES
-from sim.suite.names import PREFIX, suite_names
+from sim.metaworld.names import PREFIX as METAWORLD
+from sim.metaworld.names import metaworld_names
+from sim.suite.names import PREFIX as SUITE
+from sim.suite.names import suite_names
 from sim.task_samplers import TASK_SAMPLERS
 
 if TYPE_CHECKING:
@@ -39,7 +42,8 @@ HEADINGS = ("setting", "value", "source", "unit", "meaning")
 class List:
     """List the families, methods, arms, engines, task samplers, drivers, trackers and emulators.
 
-    The tasks of dm_control's suite are families as well; their names begin with suite/.
+    The tasks of dm_control's suite and of Meta-World are families as well; their names begin with
+    suite/ and metaworld/.
     """
 
     as_json: Json = False
@@ -49,9 +53,10 @@ class List:
         names = {kind: sorted(table) for kind, table in REGISTRIES.items()}
         for kind, entries in names.items():
             print(f"{kind:<9} {' '.join(entries) or '-'}")
-        names["suite"] = suite_names()  # families, too
-        tasks = [name.removeprefix(PREFIX) for name in names["suite"]]
-        print(f"{PREFIX:<9} {' '.join(tasks)}")
+        more_families = {SUITE: suite_names(), METAWORLD: metaworld_names()}
+        for prefix, entries in more_families.items():
+            names[prefix.rstrip("/")] = entries
+            print(f"{prefix:<9} {' '.join(entry.removeprefix(prefix) for entry in entries)}")
         return names
 
 

@@ -1,4 +1,4 @@
-"""A new arm from a URDF: its folder, with the model, a catalog entry to fill in, and a picture."""
+"""A new arm from its model: a folder with the model, an entry to fill in, and a picture."""
 
 import keyword
 import shutil
@@ -14,42 +14,50 @@ from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.meshes import find_mesh
-from robots.new_arm import MISSING, read_new_arm, write_entry
+from robots.mjcf import is_mjcf
+from robots.model_files import find_model
+from robots.new_arm import Draft, convert_new_arm, read_new_arm, write_entry
 from robots.scene import Scene
 from robots.urdf_elements import errors_about, required_attribute
 from sim.rendering import Clip, Image, write_picture
 from sim.rendering.render import draw
 
 MESHES = "meshes"  # the folder of the arm's meshes
+LICENSES = ("LICENSE", "NOTICE")  # files beside a model that go with every copy of it
 MATERIALS = ".mtl"  # of an OBJ file: its colors
 
 
-def add_arm(name: str, model: Path, tool: str | None, package: Path) -> NewArm:
+def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:
     """Write a new arm's folder.
 
     Args:
         name: of the arm, its folder and, in capitals, its constant.
-        model: its URDF.
-        tool: name of the link whose frame is the tool frame; None: the last link of the arm.
+        model: its URDF or MJCF; see ``find_model``.
+        tool: name of the link whose frame is the tool frame, of an MJCF the body or site; None: the
+            last link of the arm.
         package: the folder in which the arm's folder is made.
 
     Returns:
         What was written, and what the user has to fill in.
 
     Raises:
+        MissingExtraError: the model is in a package that is not installed.
         BadArgumentError: the name is taken or cannot be a module's, the folder exists or cannot be
-            made, or the model cannot be used: see ``read_new_arm``.
+            made, or the model cannot be used: see ``read_new_arm`` and ``convert_new_arm``.
     """
     folder = package / name
     _check_place(name, folder, package)
-    arm = read_new_arm(name, model, tool)
+    file = find_model(model)
     with TemporaryDirectory(prefix=f".{name}-", dir=package) as temporary:
         new = Path(temporary) / name
         new.mkdir()
-        copy = new / f"{name}.urdf"
-        _copy_model(model, copy)
-        arm = replace(arm, urdf=copy)
-        (new / "__init__.py").write_text(write_entry(arm), encoding="utf-8")
+        draft = _read_model(name, file, tool, new / f"{name}.urdf")
+        arm = draft.arm
+        source = file.name if Path(model) == file else model
+        (new / "__init__.py").write_text(write_entry(draft, source), encoding="utf-8")
+        for license_file in sorted(file.parent.iterdir()):
+            if license_file.is_file() and license_file.stem.upper() in LICENSES:
+                shutil.copyfile(license_file, new / license_file.name)
         write_picture(new / f"{name}.jpg", _picture(arm))
         new.rename(folder)
     files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
@@ -58,9 +66,18 @@ def add_arm(name: str, model: Path, tool: str | None, package: Path) -> NewArm:
         joints=list(arm.joints),
         tool=arm.tool,
         files=files,
-        missing=dict(MISSING),
+        missing=dict(draft.missing),
         entry_point=f'{name} = "{_module(folder)}:{name.upper()}"',
     )
+
+
+def _read_model(name: str, model: Path, tool: str | None, urdf: Path) -> Draft:
+    """The arm of a model, which becomes the file ``urdf``, with its meshes beside it."""
+    if is_mjcf(model):
+        return convert_new_arm(name, model, tool, urdf)
+    draft = read_new_arm(name, model, tool)
+    _copy_model(model, urdf)
+    return replace(draft, arm=replace(draft.arm, urdf=urdf))
 
 
 def _check_place(name: str, folder: Path, package: Path) -> None:

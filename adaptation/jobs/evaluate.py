@@ -20,6 +20,7 @@ from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
 from policies.method import TrialBatch
+from robots.judging import EvaluatedSeveralTimes
 from robots.world import Family, Task
 from sim.engines import engine_for
 from sim.own_objects import Objects
@@ -122,8 +123,12 @@ def evaluate_policies(
 
 
 def explores(family: Family, episodes: int) -> list[bool]:
-    """Whether each episode explores: all but the last of the family's trial, and none after it."""
-    exploring = min(family.episodes, episodes) - 1
+    """Whether each episode explores: all but the last of the family's trial, and none after it.
+
+    Where a family is ``EvaluatedSeveralTimes``, its last episodes do not explore.
+    """
+    last = family.evaluation_episodes if isinstance(family, EvaluatedSeveralTimes) else 1
+    exploring = min(family.episodes, episodes) - last
     return [episode < exploring for episode in range(episodes)]
 
 

@@ -80,10 +80,11 @@ def menu() -> list[Any]:
     evidence = [{title: uri} for title, uri in EVIDENCE.items()]
     measured = {"Measured": "families/measured.md"}
     suite = {"suite/DOMAIN-TASK": "families/suite.md"}
+    metaworld = {"metaworld/BENCHMARK": "families/metaworld.md"}
     return [
         {"Start": "index.md"},
         {"Guides": guides},
-        {"Families": ["families.md", measured, *families, suite]},
+        {"Families": ["families.md", measured, *families, suite, metaworld]},
         {"Settings": ["settings/index.md", *settings]},
         {"Python": api},
         {"Evidence": evidence},

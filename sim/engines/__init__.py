@@ -12,6 +12,7 @@ ENGINES = Registry(
         "bullet": "sim.engines.bullet:BulletEngine",
         "ideal": "sim.engines.ideal:IdealEngine",
         "dm_control": "sim.engines.suite:SuiteEngine",
+        "metaworld": "sim.engines.metaworld:MetaworldEngine",
     },
 )
 

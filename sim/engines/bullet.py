@@ -78,7 +78,7 @@ class BulletEngine:
         self._kinematics = make_kinematics(scene.body)
         objects = ObjectFields(scene, self._model)
         self._field_names = {*FIXTURE_FIELDS, *TOOL_SHAPE_FIELDS, *objects.names}
-        fixtures = FixtureFields(scene, self._model)
+        fixtures = FixtureFields(scene, self._model, can_slope=False)
         self._writers = (fixtures, ToolShapes(scene.body, self._model), objects)
         self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)

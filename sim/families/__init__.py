@@ -5,26 +5,36 @@ from functools import partial
 from inspect import signature
 
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, PliantError
 from robots.registry import Registry
 from robots.world import Family
-from sim.suite.names import PREFIX, domain_and_task, suite_names
+from sim.metaworld.names import PREFIX as METAWORLD
+from sim.metaworld.names import metaworld_names, split_tasks
+from sim.suite.names import PREFIX as SUITE
+from sim.suite.names import domain_and_task, suite_names
 
 
 class FamilyRegistry(Registry):
-    """The families, and the tasks of dm_control's suite, which iteration leaves out."""
+    """The families, and those of dm_control's suite and of Meta-World.
+
+    Iteration leaves out the latter two.
+    """
 
     def __getitem__(self, name: str) -> Callable[..., Family]:
-        """A family's class, or a factory of one of the suite's; errors as in ``Registry``."""
-        if not name.startswith(PREFIX):
-            kind: Callable[..., Family] = super().__getitem__(name)
-            return kind
-        domain, task = domain_and_task(name)
-        return partial(self["sim.families.suite:Suite"], domain, task)
+        """A family's class, or a factory of one of the others; errors as in ``Registry``."""
+        if name.startswith(SUITE):
+            domain, task = domain_and_task(name)
+            return partial(self["sim.families.suite:Suite"], domain, task)
+        if name.startswith(METAWORLD):
+            split_tasks(name)  # an unknown name is an error
+            return partial(self["sim.families.metaworld:Metaworld"], name)
+        kind: Callable[..., Family] = super().__getitem__(name)
+        return kind
 
     def __contains__(self, name: object) -> bool:
         """Whether the name can be looked up; nothing is imported to find out."""
-        return name in suite_names() or super().__contains__(name)
+        others = (*suite_names(), *metaworld_names())
+        return name in others or super().__contains__(name)
 
 
 FAMILIES = FamilyRegistry(
@@ -44,6 +54,7 @@ FAMILIES = FamilyRegistry(
         "cheetah_vel": "sim.families.cheetah_goals:CheetahVel",
         "cripple_arm": "sim.families.cripple_arm:CrippleArm",
         "door": "sim.families.door:Door",
+        "go1_vel": "sim.families.go1_vel:Go1Vel",
         "hopper_params": "sim.families.hopper:HopperParams",
         "humanoid_dir": "sim.families.humanoid:HumanoidDir",
         "insert": "sim.families.insert:Insert",
@@ -107,7 +118,7 @@ def arms_for(name: str) -> list[str]:
     for arm in ARMS:
         try:
             make_family(name, arm)
-        except BadArgumentError:
+        except PliantError:  # it has no room for the tasks, or its entry is not filled in
             continue
         arms.append(arm)
     return arms

@@ -6,7 +6,7 @@ import numpy as np
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, PliantError
 from robots.reward import RewardFunction
 from robots.signals import Array, ArrayLike
 from robots.world import Start, Task
@@ -27,9 +27,17 @@ def require_zone(arm: ArmSpec, zone: Z | None, name: str) -> Z:
         BadArgumentError: the arm has no such zone; the message lists the arms that do.
     """
     if zone is None:
-        able = ", ".join(known for known in ARMS if getattr(ARMS[known], name) is not None)
+        able = ", ".join(known for known in ARMS if _has_zone(known, name))
         raise BadArgumentError(f"{arm.name!r} has no {name}; arms that have one: {able}")
     return zone
+
+
+def _has_zone(arm: str, name: str) -> bool:
+    """Whether an arm can be imported and has a zone: a new arm's entry may not be filled in yet."""
+    try:
+        return getattr(ARMS[arm], name) is not None
+    except PliantError:
+        return False
 
 
 class BaseFamily:

@@ -62,9 +62,9 @@ class SuiteSignals(Signals):
 
 
 class MotorControl:
-    """Each motor's control signal, as dm_control takes it."""
+    """Each motor's control signal in [-1, 1], as dm_control and metaworld take it."""
 
-    def __init__(self, body: SuiteBody) -> None:
+    def __init__(self, body: Body) -> None:
         columns = [(f"{motor}.control", -1.0, 1.0, "1") for motor in body.joints]
         self.spec = Spec.of(*columns)
 

@@ -28,6 +28,18 @@ def test_the_last_episode_of_a_familys_trial_and_those_after_it_do_not_explore()
         assert evaluate_job.explores(FAMILY, episodes) == explore
 
 
+class EvaluatedThreeTimes(tiny.Tiny):
+    episodes = 5
+    evaluation_episodes = 3
+
+
+def test_where_several_episodes_evaluate_only_those_before_them_explore() -> None:
+    family: Any = EvaluatedThreeTimes()
+    assert evaluate_job.explores(family, 5) == [True, True, False, False, False]
+    assert evaluate_job.explores(family, 4) == [True, False, False, False]
+    assert evaluate_job.explores(family, 2) == [False, False]
+
+
 def test_metrics_are_of_the_last_valid_state_of_each_episode() -> None:
     world = tiny.Script(4, terminated={1: 2}, diverged={2: 2, 3: 0})
     task = Task(FAMILY.task_names, np.zeros((4, 3)), np.arange(4))

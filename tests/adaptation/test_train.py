@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from forked import Forks
 
 from adaptation.jobs import collection
 from adaptation.jobs import train as train_job
@@ -62,20 +62,19 @@ def same(a: Any, b: Any) -> bool:
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
-def train_in_process(path: Path, method: str, *when: str) -> int:
+def train_in_process(forks: Forks, path: Path, method: str, *when: str) -> int:
     """Run ``dying.py``; returns its exit status."""
     script = Path(__file__).parent / "dying.py"
-    command = [sys.executable, str(script), str(path), str(ITERATIONS), method, *when]
+    words = [str(path), str(ITERATIONS), method, *when]
     search_path = os.pathsep.join([str(script.parents[1]), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": search_path}
-    return subprocess.run(command, timeout=120, env=environment).returncode
+    return forks.run(str(script), words, path.parent, search_path).returncode
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def unbroken(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = {method: tmp_path_factory.mktemp("unbroken") / method for method in ("counter", "blind")}
     for method, path in runs.items():
-        assert train_in_process(path, method) == 0
+        assert train_in_process(forks, path, method) == 0
     return runs
 
 
@@ -120,15 +119,14 @@ def test_a_training_ends_at_once_when_a_reference_fails(
     assert len(read_log(run.log_path("method"), TrainProgress)) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", list(KILLS))
 def test_a_killed_training_resumes_bit_for_bit(
-    unbroken: dict[str, Path], tmp_path: Path, method: str
+    forks: Forks, unbroken: dict[str, Path], tmp_path: Path, method: str
 ) -> None:
     path = tmp_path / method
     for where, when in KILLS[method]:
-        assert train_in_process(path, method, where, when) == -signal.SIGKILL
-    assert train_in_process(path, method) == 0
+        assert train_in_process(forks, path, method, where, when) == -signal.SIGKILL
+    assert train_in_process(forks, path, method) == 0
     assert [line["iteration"] for line in curve(path)] == list(range(1, ITERATIONS + 1))
     assert curve(path) == curve(unbroken[method])
     assert same(state(path), state(unbroken[method]))
@@ -138,9 +136,9 @@ def test_a_killed_training_resumes_bit_for_bit(
     assert replay == [file.read_bytes() for file in sorted(whole)]
 
 
-def test_a_finished_training_is_left_as_it_is(unbroken: dict[str, Path]) -> None:
+def test_a_finished_training_is_left_as_it_is(forks: Forks, unbroken: dict[str, Path]) -> None:
     before = (unbroken["counter"] / "log.jsonl").read_bytes()
-    assert train_in_process(unbroken["counter"], "counter") == 0
+    assert train_in_process(forks, unbroken["counter"], "counter") == 0
     assert (unbroken["counter"] / "log.jsonl").read_bytes() == before
 
 

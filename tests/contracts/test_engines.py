@@ -254,6 +254,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "cheetah_vel": "mujoco",
         "cripple_arm": "mujoco",
         "door": "mujoco",
+        "go1_vel": "mujoco",
         "hopper_params": "mujoco",
         "humanoid_dir": "mujoco",
         "insert": "mujoco",
@@ -275,5 +276,7 @@ def test_a_requested_engine_is_chosen_or_refused_with_those_that_support_the_sce
     reason = "panda with object runs on mujoco, bullet, not on ideal"
     with pytest.raises(BadArgumentError, match=reason):
         engine_for(scene, "ideal")
-    with pytest.raises(UnknownNameError, match="there are: bullet, dm_control, ideal, mujoco"):
+    with pytest.raises(
+        UnknownNameError, match="there are: bullet, dm_control, ideal, metaworld, mujoco"
+    ):
         engine_for(scene, "unknown")

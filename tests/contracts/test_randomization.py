@@ -16,13 +16,13 @@ from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
 from sim.families.carry import Carry
+from sim.families.cheetah_slope import SLOPES
 from sim.families.insert import PEG_RADIUS, WALL, Insert
 from sim.families.latch import LEVER
 from sim.families.push import Push
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.loaded_arm import PARTS
-from sim.ramps import SLOPES
 from sim.randomization import (
     HELDOUT,
     Parameter,

@@ -22,7 +22,10 @@ from robots.tool_box import PROMISE
 
 TICKS = (0.001, 0.002, 0.01)
 FAR_END = {"fr3": 0.75}  # m, x of the low box; of the others 0.62
+STRIKE = {"jaco": 0.3}  # m/s that a slow arm's strike exceeds; of the others 0.8
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
+# An example of ten arms takes as long as one of two: it is the ticks that take time.
+ten_examples = settings(few_examples, max_examples=10)
 
 
 @pytest.fixture(params=list(ARMS))
@@ -85,20 +88,21 @@ def assert_within_limits(limits: Limits, dt: float, q: Array, start: Array) -> N
     assert (np.abs(jerk) <= limits.jerk * (1 + slack) + 1e-2).all()
 
 
-def requests_of(kind: str, limits: Limits, hold: int, rng: np.random.Generator) -> Array:
-    """600 ticks of velocities for two arms, up to twice the limit, each kept for ``hold`` ticks."""
-    ticks = 600
+def requests_of(
+    kind: str, limits: Limits, hold: int, rng: np.random.Generator, n: int = 2, ticks: int = 600
+) -> Array:
+    """Velocities for n arms, up to twice the limit, each kept for ``hold`` ticks."""
     j = len(limits.dq)
     highest = 2 * limits.dq
     if kind == "random":
-        values = rng.uniform(-highest, highest, (ticks // hold + 1, 2, j))
+        values = rng.uniform(-highest, highest, (ticks // hold + 1, n, j))
         return np.repeat(values, hold, 0)[:ticks]
     if kind == "constant":
-        value = rng.choice([-1, 1], (1, 2, j)) * highest
+        value = rng.choice([-1, 1], (1, n, j)) * highest
         return np.repeat(value, ticks, 0)
     time = np.arange(ticks)[:, None, None]
     sign = np.where(time % (2 * hold) < hold, 1, -1)
-    return sign * np.tile(highest, (ticks, 2, 1))
+    return sign * np.tile(highest, (ticks, n, 1))
 
 
 @few_examples
@@ -167,7 +171,9 @@ def test_a_request_that_is_not_finite_is_dropped_and_brakes_its_own_arm_only(
     start = np.stack([middle, middle])
     pair.reset(start)
     single.reset(middle[None])
-    requests = np.repeat(0.3 * np.tile(arm.limits.dq, (1, 2, 1)), 400, 0)
+    span = arm.limits.q_high - arm.limits.q_low
+    velocity = np.minimum(0.3 * arm.limits.dq, span / 2.4)  # no joint is at its end after 0.8 s
+    requests = np.repeat(np.tile(velocity, (1, 2, 1)), 400, 0)
     requests[100:, 0, 2] = bad
     trace, verdicts = run(pair, requests)
     undisturbed, _ = run(single, requests[:, 1:])
@@ -196,8 +202,11 @@ def test_a_batch_equals_its_rows(arm: ArmSpec) -> None:
         assert (verdicts[:, i] == row_verdicts[:, 0]).all()
 
 
-@pytest.mark.parametrize("dt", TICKS)
-@pytest.mark.parametrize("map_kind", ["tool", "joint"])
+# Whether the box holds depends on the arm and on the tick: every arm with each tick, every arm with
+# each map, and with both maps only at the tick that is quickest to try.
+@pytest.mark.parametrize(
+    ("dt", "map_kind"), [(0.001, "tool"), (0.002, "joint"), (0.01, "tool"), (0.01, "joint")]
+)
 def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map_kind: str) -> None:
     """In a low box, where the arm is folded and its joints are near their limits as well."""
     if dt == min(TICKS) and arm.name not in DRIVER_TICKS:
@@ -224,7 +233,7 @@ def test_the_tool_stays_in_its_box(arm: ArmSpec, low_box: Limits, dt: float, map
     assert np.ptp(trace, axis=0).max() > 0.1, "and it was not simply held in place"
 
 
-@few_examples
+@ten_examples
 @given(
     seed=st.integers(0, 10_000),
     dt=st.sampled_from([0.002, 0.01]),
@@ -234,9 +243,9 @@ def test_the_tool_is_never_faster_than_its_limit(seed: int, dt: float, kind: str
     for arm in ARMS.values():
         kinematics = Kinematics(arm)
         rng = np.random.default_rng(seed)
-        requests = requests_of(kind, arm.limits, 100, rng)[:200]
-        start = rng.uniform(arm.limits.q_low, arm.limits.q_high, (2, len(arm.joints)))
-        gate = SafetyGate(arm.limits, dt, 2, kinematics)
+        requests = requests_of(kind, arm.limits, 100, rng, n=10, ticks=200)
+        start = rng.uniform(arm.limits.q_low, arm.limits.q_high, (10, len(arm.joints)))
+        gate = SafetyGate(arm.limits, dt, 10, kinematics)
         gate.reset(start)
         trace, _ = run(gate, requests)
         assert tool_speeds(kinematics, trace[0], dt).max() < arm.limits.tool_speed * (1 + 1e-6)
@@ -259,7 +268,7 @@ def test_without_its_limit_the_tool_would_be_far_too_fast(arm: ArmSpec) -> None:
         trace, verdicts = run(gate, np.tile(request, (400, 1, 1)))
         speed = tool_speeds(kinematics, trace[0], 0.002)
         assert speed.max() < highest * (1 + 1e-6)
-        assert speed[-100:].min() > min(0.9 * highest, 0.6)
+        assert speed[-100:].min() > min(0.9 * highest, 0.55)
     assert not (verdicts & int(Verdict.HELD)).any()
 
 
@@ -334,8 +343,8 @@ def test_an_arm_brakes_along_the_line_that_was_checked(arm: ArmSpec, dt: float) 
 def test_a_tick_that_is_too_long_for_the_box_is_refused(arm: ArmSpec) -> None:
     kinematics = Kinematics(arm)
     with pytest.raises(BadArgumentError, match=r"leave its box by .* take a shorter tick"):
-        SafetyGate(arm.limits, 0.05, 1, kinematics)
-    SafetyGate(arm.limits, 0.05, 1, kinematics, promise=np.inf)
+        SafetyGate(arm.limits, 0.1, 1, kinematics)
+    SafetyGate(arm.limits, 0.1, 1, kinematics, promise=np.inf)
 
 
 @pytest.mark.parametrize("dt", [0.002, 0.05])
@@ -390,7 +399,7 @@ def test_a_strike_keeps_its_height_and_line(arm: ArmSpec, low_box: Limits) -> No
     trace = np.array(positions)
     speed = np.array(speeds)
     after_the_peak = speed[speed.argmax() :]
-    assert speed.max() > 0.8
+    assert speed.max() > STRIKE.get(arm.name, 0.8)
     assert (np.diff(after_the_peak) < 0.01).all(), "it brakes once and does not chatter"
     assert not flags & int(Verdict.HELD), "the gate slows down in time, and never stops the arm"
     assert np.abs(trace[:, 1] - home[1]).max() < 1e-3

@@ -77,9 +77,9 @@ LEARNERS = [
     ("promp", 14),
     ("emaml", 14),
     ("rma", 34),
-    ("varibad", 45),
-    ("rl2_transformer", 30),
-    ("snail", 30),
+    ("varibad", 36),
+    ("rl2_transformer", 20),
+    ("snail", 20),
     ("distill", 34),
 ]
 

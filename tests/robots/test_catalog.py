@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from xml.etree import ElementTree
 
+import dm_control
+import mujoco
 import numpy as np
 import pytest
 
@@ -194,6 +197,25 @@ PUBLISHED = {
         (1.3963, 1.3963, 1.3963, 1.3963, 1.2218, 1.2218, 1.2218),
         (39, 39, 39, 39, 9, 9, 9),
     ),
+    # dm_control, third_party/kinova/jaco_arm.xml; velocities and peak torques: its jaco_arm.py.
+    "jaco": Published(
+        partial(
+            frames,
+            (
+                (0.0, 0.0, 0.15675, 0.0, 0.0, 1.0, 0.0),
+                (0.0, 0.0016, -0.11875, 0.0, 0.0, -0.707107, 0.707107),
+                (0.0, -0.41, 0.0, 0.0, 0.0, 1.0, 0.0),
+                (0.0, 0.2073, -0.0114, 0.0, 0.0, -0.707107, 0.707107),
+                (0.0, -0.03703, -0.06414, 0.0, 0.0, 0.5, 0.866025),
+                (0.0, -0.03703, -0.06414, 0.0, 0.0, 0.5, 0.866025),
+            ),
+            end=turn(X, np.pi) @ ROD_ON_FLANGE,
+        ),
+        (0.718306, 0.643205, 1.16915, 0.673443, 0.221432, 0.221432, 0.1, STRIKER),
+        tuple(np.deg2rad([36, 36, 36, 48, 48, 48])),
+        (30.5, 30.5, 30.5, 6.8, 6.8, 6.8),
+        rounding=2e-6,
+    ),
     # SO-ARM100, Simulation/SO101/so101_new_calib.xml, its MuJoCo model; and the servo's data sheet.
     "so101": Published(
         partial(
@@ -247,6 +269,25 @@ def test_it_has_no_file_of_its_maker(arm: ArmSpec) -> None:
     assert not list(ElementTree.parse(arm.urdf).iter("mesh"))
     drawn = set(Spheres.cover(arm).link.tolist())
     assert drawn == set(range(-1, len(arm.joints))), "every link and the base are drawn"
+
+
+def test_the_jacos_links_weigh_as_dm_controls() -> None:
+    """Centers of mass and inertias, which MuJoCo computes of its meshes; ours are rounded."""
+    file = Path(dm_control.__file__).parent / "third_party" / "kinova" / "jaco_arm.xml"
+    theirs = mujoco.MjModel.from_xml_path(str(file))
+    ours = mujoco.MjModel.from_xml_path(str(ARMS["jaco"].urdf))
+    data = [mujoco.MjData(model) for model in (theirs, ours)]
+    for model, state in zip((theirs, ours), data, strict=True):
+        mujoco.mj_forward(model, state)
+    for i in range(1, 6):  # the sixth has only a hand there
+        link, own = theirs.body(f"b_{i}"), ours.body(f"link_{i}")
+        assert own.mass == pytest.approx(link.mass)
+        np.testing.assert_allclose(data[1].xipos[own.id], data[0].xipos[link.id], atol=2e-6)
+        turned = data[0].ximat[link.id].reshape(3, 3)
+        inertia = turned @ np.diag(link.inertia) @ turned.T
+        turned = data[1].ximat[own.id].reshape(3, 3)
+        own_inertia = turned @ np.diag(own.inertia) @ turned.T
+        np.testing.assert_allclose(own_inertia, inertia, atol=1e-5)
 
 
 def test_the_fr3_is_never_faster_than_its_maker_allows_at_its_position() -> None:

@@ -1,4 +1,4 @@
-"""``pliant arm add``: a catalog entry from a URDF, which its user completes."""
+"""``pliant arm add``: a catalog entry from a model, which its user completes."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from robots.catalog import ARMS
 from robots.catalog.ur5e import UR5E
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.new_arm import MISSING
+from robots.new_arm import MISSING, MISSING_IN_MJCF
 from robots.registry import Registry
 
 URDF = UR5E.urdf.read_text()
@@ -71,6 +71,37 @@ def test_the_ur5e_comes_back_from_its_urdf_and_the_numbers_that_are_filled_in(
     q = np.random.default_rng(0).uniform(arm.limits.q_low, arm.limits.q_high, (20, 6))
     ours = Kinematics(arm).position(q)
     np.testing.assert_array_equal(ours, Kinematics(UR5E).position(q))
+
+
+def test_dm_controls_jaco_becomes_an_arm_from_its_mjcf(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = "package:dm_control/third_party/kinova/jaco_arm.xml"
+    status, answer = add(capfd, "mine", "--model", model, "--package", str(tmp_path))
+    assert status == 0
+    assert answer["tool"] == "wristsite"
+    folder = tmp_path / "mine"
+    assert (folder / "mine.jpg").stat().st_size > 5000
+    assert len(list((folder / "meshes").iterdir())) == 5
+    text = (folder / "__init__.py").read_text()
+    assert f"mine, from {model}: " in text
+    marked = MARK.findall(text)
+    assert set(marked) == set(answer["missing"])  # type: ignore[call-overload]
+    assert set(marked) == {*MISSING, *MISSING_IN_MJCF} - {"armature"}
+    for name in marked:
+        value = f"{name}=np.full(6, 0.5)"
+        if name.endswith("zone") or name == "rest_pose":
+            value = f"{name}=None"
+        elif name in ("tool_speed", "force"):
+            value = f"{name}=0.5"
+        elif name == "tool_box":
+            value = f"{name}=np.array([[-1.0, 1.0]] * 3)"
+        text = re.sub(rf'\b{name}=fill_in\("[^"]*"\)', value, text)
+    (folder / "__init__.py").write_text(text)
+    arm = load(folder)
+    assert arm.armature.tolist() == [4, 4, 4, 2, 2, 2]
+    reach = Kinematics(arm).position(np.array([[0.0, 3.0, 3.0, 0.0, 0.0, 0.0]]))
+    assert 0.5 < np.linalg.norm(reach) < 1.3
 
 
 REFUSALS = {
@@ -142,7 +173,7 @@ def test_what_cannot_become_an_arm_is_refused_and_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"there", "model.urdf"}
 
 
-def test_meshes_are_copied_with_the_model(
+def test_meshes_and_license_are_copied_with_the_model(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -156,8 +187,10 @@ def test_meshes_are_copied_with_the_model(
     text = URDF.replace("</link>", left, 1)
     end = text.rindex("</link>")
     (tmp_path / "model.urdf").write_text(text[:end] + text[end:].replace("</link>", right, 1))
+    (tmp_path / "LICENSE.txt").write_text("of the maker")
     status, _ = add(capfd, "crane", "--model", "model.urdf")
     assert status == 0
+    assert (tmp_path / "crane" / "LICENSE.txt").read_text() == "of the maker"
     for place in ("left", "right"):
         (tmp_path / place / "hook.obj").unlink()
     copies = sorted((tmp_path / "crane" / "meshes").iterdir())

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -135,6 +136,21 @@ def test_the_arms_of_a_family_are_those_with_room_for_it() -> None:
     assert [name for name in ARMS if ARMS[name].strike_zone is not None] == STRIKING
     assert [name for name in ARMS if ARMS[name].push_zone is not None] == PUSHING
     assert arms_for("point") == []
+
+
+def test_an_entry_that_is_not_filled_in_hides_no_other_arm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entry = 'from robots.arm import fill_in\nARM = fill_in("home: a pose")\n'
+    (tmp_path / "half_done.py").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    with ARMS.temporarily("half_done", "half_done:ARM"):
+        assert arms_for("slide") == STRIKING
+        able = ", ".join(STRIKING)
+        with pytest.raises(BadArgumentError, match=rf"'viperx' has no strike_zone.*: {able}$"):
+            make_family("slide", "viperx")
+        with pytest.raises(BadArgumentError, match="not filled in: home"):
+            make_family("slide", "half_done")
 
 
 def test_a_family_with_a_body_of_its_own_takes_no_arm() -> None:

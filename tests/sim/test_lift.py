@@ -171,12 +171,13 @@ def test_an_arm_without_a_gripper_is_refused() -> None:
         Lift(replace(PANDA_HAND, gripper=None))
 
 
+@every_engine
 @pytest.mark.parametrize("arm", arms_for("lift"))
-def test_every_arm_with_a_gripper_places_a_bar_that_it_knows(arm: str) -> None:
+def test_every_arm_with_a_gripper_places_a_bar_that_it_knows(arm: str, engine: str) -> None:
     family = Lift(ARMS[arm])
-    n = 6
+    n = 6 if engine == "mujoco" else 3
     task = family.sample(np.random.default_rng(5), n)
-    world = VecWorld(family, "mujoco", n, seed=0)
+    world = VecWorld(family, engine, n, seed=0)
     world.reset(task)
     place = world.signals.object_pos[:, 0] - family.zone.pick[0]
     step = world.step(action_of(place + task["object.com_x"], np.full(n, 30.0)))

@@ -1,0 +1,1 @@
+"""Meta-World's tasks: the package's own environments give physics, observation and reward."""
