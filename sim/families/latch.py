@@ -12,6 +12,7 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
 from robots.knock import Knock, KnockRanges
 from robots.scene import TABLE, Joint, LooseObject, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
@@ -109,9 +110,15 @@ class Latch(BaseFamily):
         """Build the scene, the action map and the observation for an arm.
 
         Raises:
-            BadArgumentError: the arm's catalog entry has no push zone.
+            BadArgumentError: the arm's catalog entry has no push zone, or the arm is too slow.
         """
         zone = require_zone(arm, arm.push_zone, "push_zone")
+        fastest = KNOCKS.speed[1]
+        if arm.limits.tool_speed < fastest:
+            raise BadArgumentError(
+                f"latch knocks at up to {fastest} m/s; the tool of {arm.name!r} moves at"
+                f" {arm.limits.tool_speed} m/s at most"
+            )
         x = zone.start + AHEAD
         self.place = (x, 0.0, zone.height)  # m, the middle of the closed panel
         self.ready = zone.ready
