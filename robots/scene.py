@@ -1,4 +1,4 @@
-"""A scene as data: a body, loose objects, fixtures and cameras, each with a name.
+"""A scene as data: a body, objects, fixtures and cameras, each with a name.
 
 Lengths are in m, in the world's frame: the base frame of an arm. Quaternions are w, x, y, z.
 """
@@ -102,7 +102,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class LooseObject:
+class SceneObject:
     """A body that moves freely, or on a joint. ``NAME.PARAMETER`` of a task replaces a number here.
 
     Its frame lies at its centroid. The friction coefficient of a contact is the product of the
@@ -204,7 +204,7 @@ class Scene:
     """
 
     body: Body
-    objects: tuple[LooseObject, ...] = ()
+    objects: tuple[SceneObject, ...] = ()
     fixtures: tuple[Fixture, ...] = ()
     timestep: float = 0.002  # s of one physics substep
     # s of a substep during a blow of the tool on an object, to resolve it; None: as always
@@ -294,6 +294,6 @@ def _check_friction(name: str, friction: float) -> None:
 
 
 # The object of the families that slide and push: a flat one whose shape the task chooses.
-FLAT_OBJECT = LooseObject("object", "outline", (0.05, 0.05, 0.02))
+FLAT_OBJECT = SceneObject("object", "outline", (0.05, 0.05, 0.02))
 # The plane z = 0. An arm does not touch it in simulation: its gate keeps it above.
 TABLE = Fixture("table", "plane", touches_body=False)

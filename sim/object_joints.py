@@ -9,7 +9,7 @@ second one pushes, which cancels the slope of the others.
 import numpy as np
 
 from robots.errors import BadArgumentError
-from robots.scene import Joint, LooseObject
+from robots.scene import Joint, SceneObject
 from robots.signals import Array
 from robots.world import Task
 
@@ -28,7 +28,7 @@ def joint_numbers(joint: Joint) -> dict[str, float]:
     }
 
 
-def chosen_joint_numbers(item: LooseObject, task: Task) -> dict[str, Array]:
+def chosen_joint_numbers(item: SceneObject, task: Task) -> dict[str, Array]:
     """The parameters of the joints that tasks choose, (n,) each.
 
     Raises:
@@ -43,7 +43,7 @@ def chosen_joint_numbers(item: LooseObject, task: Task) -> dict[str, Array]:
     return {key: np.array([numbers[key] for numbers in table])[rows] for key in table[0]}
 
 
-def has_latch(item: LooseObject) -> bool:
+def has_latch(item: SceneObject) -> bool:
     """Whether an object has a joint with a latch."""
     return any(joint.latch_width for joint in item.joints)
 

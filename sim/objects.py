@@ -1,4 +1,4 @@
-"""Loose objects as data: parameters, geometry and mass properties. Pure NumPy.
+"""Objects as data: parameters, geometry and mass properties. Pure NumPy.
 
 Axes: n objects, p parts of each.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robots.meshes import hull
 from robots.rotations import quaternion_from_matrix
-from robots.scene import LooseObject
+from robots.scene import SceneObject
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim import outlines
@@ -66,7 +66,7 @@ class Inertia:
 
 @dataclass(frozen=True)
 class Objects:
-    """Everything that an engine needs to know about one loose object in n tasks."""
+    """Everything that an engine needs to know about one object in n tasks."""
 
     parameters: dict[str, Array]  # every name of ``defaults``, (n,) each
     parts: Parts
@@ -83,7 +83,7 @@ class Hull:
     half_extent: Array  # (3,) m, of the smallest box about the centroid that holds it
 
 
-def describe(item: LooseObject, task: Task) -> Objects:
+def describe(item: SceneObject, task: Task) -> Objects:
     """An object with the parameters of n tasks.
 
     Raises:
@@ -94,7 +94,7 @@ def describe(item: LooseObject, task: Task) -> Objects:
     return Objects(values, geometry, inertia(item, values, geometry))
 
 
-def defaults(item: LooseObject) -> dict[str, float]:
+def defaults(item: SceneObject) -> dict[str, float]:
     """Every parameter of an object with its value in the scene; in a task: ``NAME.PARAMETER``."""
     if item.kind == "meshes":
         return choice_numbers(item.choices[0])
@@ -111,7 +111,7 @@ def defaults(item: LooseObject) -> dict[str, float]:
     return values
 
 
-def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
+def parameters(item: SceneObject, task: Task) -> dict[str, Array]:
     """Every parameter in ``defaults``, (n,) each: the task's value, else the scene's.
 
     Raises:
@@ -124,7 +124,7 @@ def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
     return values
 
 
-def _defaults_by_task(item: LooseObject, task: Task) -> dict[str, Array]:
+def _defaults_by_task(item: SceneObject, task: Task) -> dict[str, Array]:
     """``defaults``, (n,) each; of several objects of a user those of the one that a task has."""
     n = len(task)
     if item.kind != "meshes":
@@ -137,14 +137,14 @@ def _defaults_by_task(item: LooseObject, task: Task) -> dict[str, Array]:
     return numbers_of(item.choices, chosen(item.choices, codes))
 
 
-def part_kinds(item: LooseObject) -> tuple[str, ...]:
+def part_kinds(item: SceneObject) -> tuple[str, ...]:
     """The kinds of an object's parts, (p,)."""
     if item.kind == "meshes":
         return ("mesh",) * part_count(item.choices)
     return outlines.PART_KINDS if item.kind == "outline" else (item.kind,)
 
 
-def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
+def parts(item: SceneObject, p: dict[str, Array]) -> Parts:
     """The geometry of an object with parameters (n,) each.
 
     Raises:
@@ -196,7 +196,7 @@ def volume(kinds: tuple[str, ...], size: Array) -> Array:
     return np.stack(columns, -1)
 
 
-def inertia(item: LooseObject, p: dict[str, Array], geometry: Parts) -> Inertia:
+def inertia(item: SceneObject, p: dict[str, Array], geometry: Parts) -> Inertia:
     """Mass properties at uniform density; an offset of the center of mass does not change moments.
 
     The overlap of the two bars of a cross counts twice, like a hub.
@@ -267,7 +267,7 @@ def _steiner_per_mass(pos: Array) -> Array:
     return np.asarray(squared[..., None, None] * np.eye(3) - outer)
 
 
-def mesh_hull(item: LooseObject) -> Hull:
+def mesh_hull(item: SceneObject) -> Hull:
     """The hull of an object's mesh.
 
     Raises:

@@ -1,9 +1,9 @@
-"""The fixtures and loose objects of a scene, added to its MuJoCo model."""
+"""The fixtures and objects of a scene, added to its MuJoCo model."""
 
 import mujoco
 import numpy as np
 
-from robots.scene import Fixture, Joint, LooseObject
+from robots.scene import Fixture, Joint, SceneObject
 from robots.signals import Array
 from sim.choice_model import add_part_meshes
 from sim.object_joints import has_latch, latch_names
@@ -32,13 +32,13 @@ LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
 
 
-def part_names(item: LooseObject) -> list[str]:
+def part_names(item: SceneObject) -> list[str]:
     """The names of the geoms of an object's parts."""
     count = len(part_kinds(item))
     return [f"{item.name}_{part}" for part in range(count)]
 
 
-def velocity_name(item: LooseObject) -> str:
+def velocity_name(item: SceneObject) -> str:
     """The sensor of an object's linear velocity; the next three readings are angular velocity."""
     return f"{item.name}_vel"
 
@@ -91,7 +91,7 @@ def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
     spec.geom(fixture.name).pos = fixture.position + shift
 
 
-def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
+def add_object(spec: mujoco.MjSpec, item: SceneObject, others: list[str]) -> list[str]:
     """A body that touches only the geoms named in ``others``; returns its own geoms' names.
 
     It moves freely, or on its joint.
@@ -137,14 +137,14 @@ def _add_joint(link: mujoco.MjsBody, name: str, joint: Joint) -> None:
     added.damping[0] = joint.damping
 
 
-def _add_latch(spec: mujoco.MjSpec, item: LooseObject) -> None:
+def _add_latch(spec: mujoco.MjSpec, item: SceneObject) -> None:
     """The springs of an object's latch. An engine writes those of a task."""
     for name in latch_names(item.name):
         spring = spec.add_tendon(name=name)
         spring.wrap_joint(item.name, 1.0)
 
 
-def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
+def _add_meshes(spec: mujoco.MjSpec, item: SceneObject) -> list[str]:
     """The convex meshes of an object's parts; returns their names."""
     if item.kind == "meshes":
         return add_part_meshes(spec, item)

@@ -38,7 +38,7 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 
 
 def build_scene(scene: Scene) -> mujoco.MjSpec:
-    """The editable model of a scene: its body, its fixtures and its loose objects.
+    """The editable model of a scene: its body, its fixtures and its objects.
 
     An object's body and joint have its name; its geoms are ``part_names`` and its velocity
     sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine

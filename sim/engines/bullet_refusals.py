@@ -5,7 +5,7 @@ from collections.abc import Collection
 import mujoco
 
 from robots.errors import BadArgumentError
-from robots.scene import LooseObject
+from robots.scene import SceneObject
 from sim.couplings import is_coupling
 from sim.engines.bullet_shapes import SUPPORTED
 from sim.object_joints import latch_names
@@ -14,7 +14,7 @@ HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
 def require_carried(
-    model: mujoco.MjModel, rotors: bool, objects: tuple[LooseObject, ...] = ()
+    model: mujoco.MjModel, rotors: bool, objects: tuple[SceneObject, ...] = ()
 ) -> None:
     """Check that PyBullet can simulate a model.
 

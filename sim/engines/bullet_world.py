@@ -81,8 +81,8 @@ class BulletWorld:
         geoms = geom_contacts(model)
         self._solids = touching_geoms(model, geoms)
         self.places: dict[int, Place] = {}
-        self._loose = [model.body(item.name).id for item in scene.objects]
-        fixed = [root for root in roots(model) if root not in self._loose]
+        self._item_bodies = [model.body(item.name).id for item in scene.objects]
+        fixed = [root for root in roots(model) if root not in self._item_bodies]
         self.trees = [self._build(root, rotors) for root in fixed]
         self._build_fixed()
         self._find_joints()
@@ -177,18 +177,18 @@ class BulletWorld:
         for geom in np.flatnonzero(moved | smoothed).tolist():
             self._change_fixture(geom, bool(moved[geom]))
         self.objects = []
-        for root in self._loose:
+        for root in self._item_bodies:
             tree = self._build(root, rotors=False)
             self.made += 1
             self.objects.append(self._take_over(root, tree))
-        contacts = self._connect(set(self._loose))
+        contacts = self._connect(set(self._item_bodies))
         for built in self.objects:
             built.find_strikers(contacts, self.places)
         self.soften()
 
     def _take_over(self, root: int, tree: Tree) -> BulletObject:
         """The object that was built as a tree."""
-        item = self.scene.objects[self._loose.index(root)]
+        item = self.scene.objects[self._item_bodies.index(root)]
         kind = JointedObject if item.joints else BulletObject
         return kind(self.client, self._model, root, tree)
 

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from robots.scene import Joint, LooseObject, Scene
+from robots.scene import Joint, Scene, SceneObject
 from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
@@ -93,7 +93,7 @@ class SignalViews:
         self.views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
         self.stage = VELOCITY_STAGE
 
-    def _bind_object(self, item: LooseObject) -> None:
+    def _bind_object(self, item: SceneObject) -> None:
         """The pose of a free object is a part of qpos; that of one on a joint follows from it."""
         velocity = self._sensor_columns(velocity_name(item), 6)
         first = int(self._model.joint(item.name).qposadr[0])

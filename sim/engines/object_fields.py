@@ -1,4 +1,4 @@
-"""Loose objects in a scene's model: which fields describe them, and the values of n tasks."""
+"""Objects in a scene's model: which fields describe them, and the values of n tasks."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.scene import LooseObject, Scene
+from robots.scene import Scene, SceneObject
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim.choice_model import choice_geoms
@@ -48,7 +48,7 @@ GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 class ObjectIds:
     """Where an object is in a model."""
 
-    item: LooseObject
+    item: SceneObject
     body: int
     geoms: Ids  # of its parts
     strikes: Mask  # (npair,) the pairs with the body that may strike it

@@ -14,7 +14,7 @@ from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.knock import Knock, KnockRanges
-from robots.scene import TABLE, Joint, LooseObject, Scene
+from robots.scene import TABLE, Joint, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
@@ -124,7 +124,7 @@ class Latch(BaseFamily):
         self.ready = zone.ready
         self.body = arm
         self.limits = arm.limits.narrowed(zone.tool_box)
-        panel = LooseObject(
+        panel = SceneObject(
             "panel",
             "box",
             PANEL,

@@ -6,7 +6,7 @@ import numpy as np
 from robots.appearance import Shape
 from robots.mesh_object import convex_parts
 from robots.meshes import Mesh
-from robots.scene import FLAT_OBJECT, Fixture, LooseObject
+from robots.scene import FLAT_OBJECT, Fixture, SceneObject
 from robots.world import Task
 from sim import objects
 from sim.mesh_choices import chosen
@@ -23,7 +23,7 @@ LOWER = 5e-4  # m, see ``fixture_shapes``
 OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 
 
-def object_shapes(task: dict[str, float], item: LooseObject = FLAT_OBJECT) -> list[Shape]:
+def object_shapes(task: dict[str, float], item: SceneObject = FLAT_OBJECT) -> list[Shape]:
     """What an object of a task looks like, in its own frame."""
     if item.kind == "mesh":
         solid = objects.mesh_hull(item)

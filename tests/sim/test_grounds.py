@@ -8,7 +8,7 @@ import pytest
 
 from robots.errors import BadArgumentError
 from robots.mujoco_model import compile_model
-from robots.scene import FLAT_OBJECT, Fixture, LooseObject, Scene
+from robots.scene import FLAT_OBJECT, Fixture, Scene, SceneObject
 from robots.signals import Array, Setpoint, Torque
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
@@ -194,7 +194,7 @@ def test_an_object_slides_down_a_tilted_table_as_its_friction_lets_it() -> None:
     slope = 0.5
     frictions = np.array([0.2, 0.4, 0.6])  # of the object; at the last it stays
     table = Fixture("table", "box", (1.0, 1.0, 0.1), (0.0, 0.0, -0.1), touches_body=False)
-    item = LooseObject("crate", "box", (0.05, 0.05, 0.02), friction=0.2)
+    item = SceneObject("crate", "box", (0.05, 0.05, 0.02), friction=0.2)
     scene = Scene(FAMILIES["reach"]().body, (item,), (table,))
     n = len(frictions)
     engine = MujocoEngine()
