@@ -58,12 +58,22 @@ class StateEncoder(Encoder):
     """PEARL's encoder of contexts, and f with its decoder, which are trained together."""
 
     def __init__(
-        self, obs_dim: int, action_dim: int, config: CasterConfig, generator: torch.Generator
+        self,
+        obs_dim: int,
+        action_dim: int,
+        config: CasterConfig,
+        generator: torch.Generator,
     ) -> None:
         """Draw the weights with the generator, on its device."""
         c = config
         columns = context_dim(obs_dim, action_dim)
-        super().__init__(columns, c.encoder_hidden, c.latent_dim, c.factor_rank, generator)
+        super().__init__(
+            columns,
+            c.encoder_hidden,
+            c.latent_dim,
+            c.factor_rank,
+            generator,
+        )
         self.state_net = FlatMlp([obs_dim + c.latent_dim, *c.state_hidden, c.state_dim], generator)
         self.outcomes = 1 + obs_dim
         sizes = [c.state_dim + action_dim, *c.decoder_hidden, self.outcomes]
@@ -72,7 +82,8 @@ class StateEncoder(Encoder):
 
     def state(self, obs: Tensor, z: Tensor) -> Tensor:
         """States (..., s) of normalized observations (..., o) in tasks z (..., l)."""
-        state: Tensor = self.state_net(torch.cat([obs, z], -1))
+        inputs = torch.cat([obs, z], -1)
+        state: Tensor = self.state_net(inputs)
         return state
 
     def nll(self, state: Tensor, applied: Tensor, outcome: Tensor) -> Tensor:
@@ -83,9 +94,11 @@ class StateEncoder(Encoder):
             applied: (..., a) actions as they passed the gate.
             outcome: (..., 1 + o) reward and change of the observation, normalized.
         """
-        predicted = self.decoder(torch.cat([state, applied], -1))
+        inputs = torch.cat([state, applied], -1)
+        predicted = self.decoder(inputs)
         log_noise = self.log_noise.clamp(min=log(MIN_NOISE))
-        error = (outcome - predicted) * torch.exp(-log_noise)
+        inv_noise = torch.exp(-log_noise)
+        error = (outcome - predicted) * inv_noise
         terms: Tensor = 0.5 * error.square() + log_noise
         return terms.sum(-1)
 
@@ -100,8 +113,12 @@ class Caster(Pearl):
 
     def make_encoder(self, columns: int) -> StateEncoder:
         """The encoders of contexts and of states."""
-        problem = self.problem
-        return StateEncoder(problem.obs_dim, problem.action_dim, self.config, self.generator)
+        return StateEncoder(
+            self.problem.obs_dim,
+            self.problem.action_dim,
+            self.config,
+            self.generator,
+        )
 
     @property
     def num_features(self) -> int:
@@ -111,17 +128,22 @@ class Caster(Pearl):
     @torch.no_grad()
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """The states (b, s) that the policy acts on: those of the averaged encoder."""
-        return self.ema_encoder.state(self.obs_norm(obs), z)
+        normalized = self.obs_norm(obs)
+        return self.ema_encoder.state(normalized, z)
 
     def losses_given_z(self, batch: Transition, z: Tensor) -> dict[str, Tensor]:
         """Those of prediction and of soft actor-critic on transitions (b, ...) under z (b, l)."""
-        state = self.encoder.state(self.obs_norm(batch.obs), z)
+        c = self.config
+        obs = self.obs_norm(batch.obs)
+        next_obs = self.obs_norm(batch.next_obs)
+        state = self.encoder.state(obs, z)
         row = self.context_norm(context_features(batch))
         outcome = row[:, -self.encoder.outcomes :]
         nll = self.encoder.nll(state, batch.applied, outcome)
         with torch.no_grad():
-            next_state = self.encoder.state(self.obs_norm(batch.next_obs), z)
-        if not self.config.critic_trains_encoders:
+            next_state = self.encoder.state(next_obs, z)
+        if not c.critic_trains_encoders:
             state = state.detach()
-        losses = sac_losses(self.sac, batch, state, next_state, self.config.sac, self.generator)
-        return losses | {"outcome": nll.mean()}
+        losses = sac_losses(self.sac, batch, state, next_state, c.sac, self.generator)
+        losses["outcome"] = nll.mean()
+        return losses

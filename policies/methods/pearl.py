@@ -154,7 +154,8 @@ class Pearl(SavedState, LearnsFromReplay):
     def make_encoder(self, columns: int) -> Encoder:
         """The encoder of contexts with so many columns."""
         c = self.config
-        return Encoder(columns, c.encoder_hidden, c.latent_dim, c.factor_rank, self.generator)
+        rank = c.factor_rank
+        return Encoder(columns, c.encoder_hidden, c.latent_dim, rank, self.generator)
 
     @property
     def num_features(self) -> int:
@@ -269,7 +270,8 @@ class Pearl(SavedState, LearnsFromReplay):
         z = z.repeat_interleave(c.batch_per_task, 0)
         ticks = with_training_reward(self.problem, ticks, task)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
-        losses["kl"] = self.config.kl_weight * kl.where(is_recent, kl.detach()).mean()
+        kl = kl.where(is_recent, kl.detach())
+        losses["kl"] = self.config.kl_weight * kl.mean()
         return losses | self.losses_given_z(batch, z)
 
     def losses_given_z(self, batch: Transition, z: Tensor) -> dict[str, Tensor]:
