@@ -92,7 +92,7 @@ class Rl2Encoder(nn.Module, Generic[S]):
             begins=torch.zeros_like(rows.reward),
         )
         features, _ = self.step(rows.next_obs, outcome)
-        return features.unflatten(0, ticks.reward.shape)
+        return features.view(*ticks.reward.shape, -1)
 
     def update(self, ticks: Transition) -> None:
         """Add transitions (b, ...) to the statistics of the normalizers."""

@@ -41,6 +41,7 @@ def trial_of(method: Any, **ends: dict[int, int]) -> TrialBatch:
     return rollout(NoisyScript(N, **ends), method, tasks, episodes=3)
 
 
+@torch.enable_grad()
 def taught(**tuning: Any) -> Mql:
     """A method whose networks, normalizers and sample of the replay come from a trial."""
     method = make(**tuning)
@@ -89,7 +90,7 @@ def test_propensities_of_two_gaussians_are_the_ratio_of_their_densities() -> Non
 
 def test_propensities_are_bounded_and_one_without_data() -> None:
     reference = torch.linspace(-1, 1, 50)[:, None]
-    new = torch.full((2, 4, 1), 3.0)
+    new = torch.linspace(0.5, 1, 4)[None, :, None].expand(2, -1, -1)
     exists = torch.tensor([[True] * 4, [False] * 4])
     ratio = propensities(new, exists, reference, 1e-3, 2.0)
     assert ratio[0].max() == 2

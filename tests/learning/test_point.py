@@ -81,6 +81,7 @@ LEARNERS = [
     ("rl2_transformer", 20),
     ("snail", 20),
     ("distill", 34),
+    ("mql", 28),
 ]
 
 
