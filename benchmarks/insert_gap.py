@@ -20,6 +20,7 @@ from robots.signals import Array, Mask
 from robots.world import Task
 from sim.families.insert import ABOVE, LARGEST_OFFSET, LOWEST, POSITION, Insert
 from sim.families.splits import SPLITS
+from sim.randomization import with_ranges
 from sim.vec_world import VecWorld
 
 NEAR = 0.001  # m, beside the hole's center, from which the peg goes down
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["panda"])
     parser.add_argument("--engines", nargs="+", default=["mujoco"])
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
+    parser.add_argument("--peg", type=int, help="the shape of all pegs, 0 or 1; both if not given")
     parser.add_argument(
         "--timestep", type=float, help="s of a physics substep, if not the family's"
     )
@@ -135,6 +137,8 @@ def main() -> None:
     table = Table("arm", "engine", "tasks", *CONTROLLERS)
     for arm in options.arms:
         family = Insert(ARMS[arm])
+        if options.peg is not None:
+            family = with_ranges(family, {"tool.shape": (options.peg,)})
         if options.timestep is not None:
             family.scene = family.scene.with_timestep(options.timestep)
         for engine in options.engines:

@@ -31,8 +31,7 @@ def check_one_object(scene: Scene) -> None:
     """
     if len(scene.objects) > 1:
         raise BadArgumentError(
-            f"an arm handles one loose object, and the task has {len(scene.objects)}:"
-            f" {scene.description}"
+            f"an arm handles one object, and the task has {len(scene.objects)}: {scene.description}"
         )
 
 

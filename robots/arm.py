@@ -205,6 +205,8 @@ class Walker(Body):
     # Whether MuJoCo alone can simulate it: for bodies whose rotors weigh much more than their
     # links, and for tasks that change what only MuJoCo's model has.
     needs_mujoco: bool = False
+    # Names of the MJCF's geoms that are not built, such as its ground where a scene has another.
+    left_out: tuple[str, ...] = ()
 
     @property
     def root(self) -> tuple[str, ...]:

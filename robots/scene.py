@@ -1,4 +1,4 @@
-"""A scene as data: a body, loose objects, fixtures and cameras, each with a name.
+"""A scene as data: a body, objects, fixtures and cameras, each with a name.
 
 Lengths are in m, in the world's frame: the base frame of an arm. Quaternions are w, x, y, z.
 """
@@ -50,7 +50,9 @@ RESERVED = (
 class Joint:
     """What holds an object that does not move freely: the hinge of a door, or a drawer's slide.
 
-    The joint is at 0 where the object is at its ``position``, not turned.
+    The joint is at 0 where the object is at its ``position``, not turned: it is closed. A latch,
+    such as a ball catch, pulls it back there, with a torque or force that grows linearly up to
+    ``latch`` at a quarter of ``latch_width`` and falls linearly to nothing at ``latch_width``.
 
     Raises:
         BadArgumentError: a number is impossible, or the kind does not exist.
@@ -62,6 +64,8 @@ class Joint:
     limits: tuple[float, float] = (-1.5, 1.5)  # rad or m
     friction: float = 0.1  # N·m or N, dry friction: what it takes to move the joint
     damping: float = 0.0  # N·m·s/rad or N·s/m
+    latch: float = 0.0  # N·m or N, what it takes to leave the closed position
+    latch_width: float = 0.0  # rad or m, to either side; 0: no latch
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -74,9 +78,11 @@ class Joint:
         low, high = self.limits
         if not -np.inf < low <= 0 <= high < np.inf:
             raise BadArgumentError(f"the limits of a joint must enclose 0, got {self.limits}")
-        for number in (self.friction, self.damping):
+        for number in (self.friction, self.damping, self.latch, self.latch_width):
             if not (np.isfinite(number) and number >= 0):
-                raise BadArgumentError(f"a joint's friction and damping cannot be {number}")
+                raise BadArgumentError(f"a joint's friction, damping and latch cannot be {number}")
+        if self.latch and not self.latch_width:
+            raise BadArgumentError("a latch needs a latch_width")
 
     def position(self, shift: Array, quat: Array | None) -> Array:
         """Where a joint is, (n,) rad or m, by the pose of its object.
@@ -96,7 +102,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class LooseObject:
+class SceneObject:
     """A body that moves freely, or on a joint. ``NAME.PARAMETER`` of a task replaces a number here.
 
     Its frame lies at its centroid. The friction coefficient of a contact is the product of the
@@ -116,7 +122,8 @@ class LooseObject:
     mesh: Path | None = None  # of the kind "mesh": its convex hull collides
     # Of the kind "meshes". The numbers of the one that a task has replace those given above.
     choices: tuple[MeshObject, ...] = ()
-    joint: Joint | None = None  # None: it moves freely
+    # What holds it; (): it moves freely. A task's ``NAME.joint`` is the index of one of several.
+    joints: tuple[Joint, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -139,11 +146,13 @@ class LooseObject:
 class Fixture:
     """A solid that does not move, such as a table, a wall or a slope.
 
-    A task's ``fixture.NAME.x``, ``.y`` or ``.z`` replaces a coordinate of its position, and
-    ``fixture.friction`` the friction of all fixtures that the body touches.
+    A task's ``fixture.NAME.x``, ``.y`` or ``.z`` replaces a coordinate of its position,
+    ``fixture.NAME.slope`` tilts a box (see ``sim.slopes``), and
+    ``fixture.friction`` replaces the friction of all fixtures that the body touches.
 
     Raises:
-        BadArgumentError: a number is impossible, the kind does not exist, or heights are missing.
+        BadArgumentError: a number is impossible, the kind does not exist, heights are missing, or
+            what follows a slope is no box, or turned.
     """
 
     name: str
@@ -151,10 +160,15 @@ class Fixture:
     size: tuple[float, ...] = ()  # see FIXTURE_SIZES
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    friction: float = 1.0  # factor; multiplied with the friction of a body that touches it
+    # Factor; multiplied with the friction of an arm or object that touches it, and with that of the
+    # ground of a walker.
+    friction: float = 1.0
     # (rows along y, columns along x) m over the position, of a height field
     heights: Array | None = None
     touches_body: bool = True  # whether the body can touch it, not only the objects
+    # The box, earlier in the scene, that this box follows: it is lifted by the rise of all boxes
+    # before it, so that their upper faces have no steps.
+    after: str | None = None
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -164,6 +178,13 @@ class Fixture:
             raise BadArgumentError(f"{self.name}: heights belong to the kind 'height_field'")
         if self.heights is not None:
             self._check_heights(self.heights)
+        if self.after is not None and not self.can_slope:
+            raise BadArgumentError(f"{self.name}: only a box that is not turned follows a slope")
+
+    @property
+    def can_slope(self) -> bool:
+        """Whether a task may tilt it."""
+        return self.kind == "box" and self.quat == (1.0, 0.0, 0.0, 0.0)
 
     def _check_heights(self, heights: Array) -> None:
         is_grid = heights.ndim == 2 and min(heights.shape) >= 2
@@ -178,11 +199,12 @@ class Scene:
     """A body, and perhaps objects and fixtures around it, and cameras and lights for pictures.
 
     Raises:
-        BadArgumentError: a name occurs twice, or a finer step does not divide the usual one.
+        BadArgumentError: a name occurs twice, a fixture follows none that a task may tilt, or a
+            finer step does not divide the usual one.
     """
 
     body: Body
-    objects: tuple[LooseObject, ...] = ()
+    objects: tuple[SceneObject, ...] = ()
     fixtures: tuple[Fixture, ...] = ()
     timestep: float = 0.002  # s of one physics substep
     # s of a substep during a blow of the tool on an object, to resolve it; None: as always
@@ -199,6 +221,12 @@ class Scene:
         names += [camera.name for camera in self.cameras]
         if len(set(names)) < len(names):
             raise BadArgumentError(f"a name occurs twice in the scene: {', '.join(names)}")
+        earlier: list[str | None] = [None]
+        for fixture in self.fixtures:
+            if fixture.after not in earlier:
+                raise BadArgumentError(f"{fixture.name}: there is no {fixture.after!r} before it")
+            if fixture.can_slope:
+                earlier.append(fixture.name)
         fine = self.contact_timestep
         if fine is None:
             return
@@ -266,6 +294,6 @@ def _check_friction(name: str, friction: float) -> None:
 
 
 # The object of the families that slide and push: a flat one whose shape the task chooses.
-FLAT_OBJECT = LooseObject("object", "outline", (0.05, 0.05, 0.02))
+FLAT_OBJECT = SceneObject("object", "outline", (0.05, 0.05, 0.02))
 # The plane z = 0. An arm does not touch it in simulation: its gate keeps it above.
 TABLE = Fixture("table", "plane", touches_body=False)

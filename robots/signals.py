@@ -95,7 +95,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Pose:
-    """The pose at which a loose object of n worlds is placed."""
+    """The pose at which an object of n worlds is placed."""
 
     pos: Array  # (n, 3) m
     quat: Array | None = None  # (n, 4) w, x, y, z; None: the identity
@@ -103,7 +103,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class ObjectMotion:
-    """Pose and velocity of one loose object of n worlds."""
+    """Pose and velocity of one object of n worlds."""
 
     pos: Array  # (n, 3) m
     quat: Array  # (n, 4) w, x, y, z

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.mesh_object import convex_parts
-from robots.scene import LooseObject
+from robots.scene import SceneObject
 from robots.signals import Array
 from sim.mesh_choices import choice_parts
 from sim.outlines import HIDDEN
 
 
-def add_part_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
+def add_part_meshes(spec: mujoco.MjSpec, item: SceneObject) -> list[str]:
     """Add the mesh of every part to a model; returns their names, (p,)."""
     names = []
     for choice, own in enumerate(item.choices):
@@ -28,7 +28,7 @@ def add_part_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
 
 
 def choice_geoms(
-    item: LooseObject, model: mujoco.MjModel, geoms: NDArray[np.int32]
+    item: SceneObject, model: mujoco.MjModel, geoms: NDArray[np.int32]
 ) -> dict[str, Array]:
     """The fields that make one choice of an object solid, (c, p, ...) by name.
 

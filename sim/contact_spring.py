@@ -1,4 +1,4 @@
-"""The contact between tool and loose object: a spring and a damper, the same in every engine."""
+"""The contact between tool and object: a spring and a damper, the same in every engine."""
 
 from dataclasses import dataclass
 

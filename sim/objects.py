@@ -1,4 +1,4 @@
-"""Loose objects as data: parameters, geometry and mass properties. Pure NumPy.
+"""Objects as data: parameters, geometry and mass properties. Pure NumPy.
 
 Axes: n objects, p parts of each.
 """
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from robots.meshes import hull
 from robots.rotations import quaternion_from_matrix
-from robots.scene import LooseObject
+from robots.scene import SceneObject
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim import outlines
 from sim.mesh_choices import choice_numbers, choice_parts, chosen, numbers_of, part_count
+from sim.object_joints import chosen_joint_numbers, joint_numbers
 
 SIZE_NAMES = {
     "outline": ("size_x", "size_y", "size_z"),  # m, half extents; of a cylinder x is the radius
@@ -28,7 +29,6 @@ SIZE_NAMES = {
     "meshes": (),
 }
 CENTER_OF_MASS = ("com_x", "com_y", "com_z")  # m, from the centroid
-JOINT_PLACE = ("joint_x", "joint_y", "joint_z")  # m, of a joint's axis from the centroid
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Inertia:
 
 @dataclass(frozen=True)
 class Objects:
-    """Everything that an engine needs to know about one loose object in n tasks."""
+    """Everything that an engine needs to know about one object in n tasks."""
 
     parameters: dict[str, Array]  # every name of ``defaults``, (n,) each
     parts: Parts
@@ -83,7 +83,7 @@ class Hull:
     half_extent: Array  # (3,) m, of the smallest box about the centroid that holds it
 
 
-def describe(item: LooseObject, task: Task) -> Objects:
+def describe(item: SceneObject, task: Task) -> Objects:
     """An object with the parameters of n tasks.
 
     Raises:
@@ -94,7 +94,7 @@ def describe(item: LooseObject, task: Task) -> Objects:
     return Objects(values, geometry, inertia(item, values, geometry))
 
 
-def defaults(item: LooseObject) -> dict[str, float]:
+def defaults(item: SceneObject) -> dict[str, float]:
     """Every parameter of an object with its value in the scene; in a task: ``NAME.PARAMETER``."""
     if item.kind == "meshes":
         return choice_numbers(item.choices[0])
@@ -105,14 +105,13 @@ def defaults(item: LooseObject) -> dict[str, float]:
     values["friction"] = item.friction
     values["restitution"] = item.restitution
     values |= dict.fromkeys(CENTER_OF_MASS, 0.0)
-    if item.joint is not None:
-        values |= dict(zip(JOINT_PLACE, item.joint.place, strict=True))
-        values["joint_friction"] = item.joint.friction
-        values["joint_damping"] = item.joint.damping
+    if item.joints:
+        values["joint"] = 0.0
+        values |= joint_numbers(item.joints[0])
     return values
 
 
-def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
+def parameters(item: SceneObject, task: Task) -> dict[str, Array]:
     """Every parameter in ``defaults``, (n,) each: the task's value, else the scene's.
 
     Raises:
@@ -125,24 +124,27 @@ def parameters(item: LooseObject, task: Task) -> dict[str, Array]:
     return values
 
 
-def _defaults_by_task(item: LooseObject, task: Task) -> dict[str, Array]:
+def _defaults_by_task(item: SceneObject, task: Task) -> dict[str, Array]:
     """``defaults``, (n,) each; of several objects of a user those of the one that a task has."""
     n = len(task)
     if item.kind != "meshes":
-        return {name: np.full(n, default) for name, default in defaults(item).items()}
+        values = {name: np.full(n, default) for name, default in defaults(item).items()}
+        if item.joints:
+            values |= chosen_joint_numbers(item, task)
+        return values
     code = f"{item.name}.shape"
     codes = task[code] if code in task.names else np.zeros(n)
     return numbers_of(item.choices, chosen(item.choices, codes))
 
 
-def part_kinds(item: LooseObject) -> tuple[str, ...]:
+def part_kinds(item: SceneObject) -> tuple[str, ...]:
     """The kinds of an object's parts, (p,)."""
     if item.kind == "meshes":
         return ("mesh",) * part_count(item.choices)
     return outlines.PART_KINDS if item.kind == "outline" else (item.kind,)
 
 
-def parts(item: LooseObject, p: dict[str, Array]) -> Parts:
+def parts(item: SceneObject, p: dict[str, Array]) -> Parts:
     """The geometry of an object with parameters (n,) each.
 
     Raises:
@@ -194,7 +196,7 @@ def volume(kinds: tuple[str, ...], size: Array) -> Array:
     return np.stack(columns, -1)
 
 
-def inertia(item: LooseObject, p: dict[str, Array], geometry: Parts) -> Inertia:
+def inertia(item: SceneObject, p: dict[str, Array], geometry: Parts) -> Inertia:
     """Mass properties at uniform density; an offset of the center of mass does not change moments.
 
     The overlap of the two bars of a cross counts twice, like a hub.
@@ -265,7 +267,7 @@ def _steiner_per_mass(pos: Array) -> Array:
     return np.asarray(squared[..., None, None] * np.eye(3) - outer)
 
 
-def mesh_hull(item: LooseObject) -> Hull:
+def mesh_hull(item: SceneObject) -> Hull:
     """The hull of an object's mesh.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.mesh_object import Interval, MeshObject
-from robots.scene import LooseObject, Scene
+from robots.scene import Scene, SceneObject
 from robots.signals import Array
 from robots.world import Family, Task
 from sim.families.splits import heldout
@@ -48,7 +48,7 @@ def with_objects(family: F, objects: Objects) -> F:
     if all(item.heldout for item in objects):
         raise BadArgumentError(f"all objects are held out: {family.name} needs one to train on")
     (old,) = family.scene.objects
-    new = LooseObject(old.name, "meshes", (), choices=objects)
+    new = SceneObject(old.name, "meshes", (), choices=objects)
     changed = copy(family)
     changed.own_objects = objects
     changed.scene = replace(family.scene, objects=(new,))

@@ -1,4 +1,4 @@
-"""A soft arm that holds a peg: a rod with a round end, in line with its tool."""
+"""A soft arm that holds a peg: a rod in line with its tool, of one of several shapes."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,30 @@ import numpy as np
 
 from robots.arm import ArmSpec, numbers_of
 from robots.kinematics import Kinematics
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.upright_tool import DOWN
-from sim.scene_model import body_model
+from sim.scene_model import body_model, tool_geoms
 from sim.soft_arm import SoftArm, soft_stiffness, soften
 
 DAMPING_TIME = 0.15  # s, damping over stiffness, ours: a peg that touches does not bounce
-PEG = "peg"  # the geom of MuJoCo's model
+# The geoms of MuJoCo's model, by the index that is a task's ``tool.shape``: a rod with a round end,
+# and a square one with a flat end. Each is in a body of its own, which has its name.
+PEGS = ("round_peg", "square_peg")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PegArm(SoftArm):
     """A soft arm with a peg; the rest of its tool touches nothing that the peg does not keep off.
 
+    Its physics in a task, beside those of a soft arm: ``tool.shape``, an index into ``PEGS``.
     The peg is weightless, as the weight of the arm is compensated.
     """
 
     peg_axis: Array  # (3,) unit vector in the tool's frame, from the tool to the peg's end
     peg_radius: float  # m
     peg_length: float  # m, from the origin of the tool's frame to the end
+    peg_quat: Array  # (4,) from the peg's frame to the tool's; z points up the peg
 
 
 def hold_peg(arm: ArmSpec, posture: Array, radius: float, length: float, stiff: float) -> PegArm:
@@ -33,8 +38,8 @@ def hold_peg(arm: ArmSpec, posture: Array, radius: float, length: float, stiff: 
 
     Args:
         arm: as in the catalog.
-        posture: (j,) rad, in which the peg points down.
-        radius: m, of the peg.
+        posture: (j,) rad, in which the peg points down; a square one's faces are along x and y.
+        radius: m, of the peg; half the width of a square one.
         length: m, from the origin of the tool's frame to the peg's end.
         stiff: N/m, of the peg's end in this posture when it is pushed up and kept from moving
             sideways.
@@ -46,7 +51,8 @@ def hold_peg(arm: ArmSpec, posture: Array, radius: float, length: float, stiff: 
     stiffness = stiffness * stiff / vertical_stiffness(kinematics, posture, stiffness)
     soft = soften(arm, stiffness, DAMPING_TIME)
     numbers = numbers_of(soft)
-    return PegArm(**numbers, peg_axis=axis, peg_radius=radius, peg_length=length)
+    quat = quaternion_from_matrix(rotation[0].T[None])[0]
+    return PegArm(**numbers, peg_axis=axis, peg_radius=radius, peg_length=length, peg_quat=quat)
 
 
 def vertical_stiffness(kinematics: Kinematics, q: Array, stiffness: Array) -> float:
@@ -67,17 +73,29 @@ def vertical_stiffness(kinematics: Kinematics, q: Array, stiffness: Array) -> fl
 
 @body_model.register
 def _(body: PegArm) -> mujoco.MjSpec:
-    """The soft arm's model with a capsule, which replaces all that the arm collides with."""
+    """The soft arm's model with its pegs, which replace all that the arm collides with."""
     model_of_arm = body_model.dispatch(SoftArm)
     spec: mujoco.MjSpec = model_of_arm(body)
     for geom in list(spec.geoms):
         spec.delete(geom)
-    end = (body.peg_length - body.peg_radius) * body.peg_axis  # m, the center of the round end
-    peg = spec.body(body.tool).add_geom(name=PEG, type=mujoco.mjtGeom.mjGEOM_CAPSULE)
-    peg.fromto = [0.0, 0.0, 0.0, *end.tolist()]
-    peg.size[0] = body.peg_radius
-    peg.friction[0] = 1.0
-    peg.contype = 0
-    peg.conaffinity = 0
-    peg.mass = 0.0
+    radius = body.peg_radius
+    half = body.peg_length / 2
+    # kind; radius and half length, or half extents; z of the middle, where the tool is at 0
+    sizes = (
+        (mujoco.mjtGeom.mjGEOM_CAPSULE, (radius, half - radius / 2, 0.0), radius / 2 - half),
+        (mujoco.mjtGeom.mjGEOM_BOX, (radius, radius, half), -half),
+    )
+    for name, (kind, size, middle) in zip(PEGS, sizes, strict=True):
+        link = spec.body(body.tool).add_body(name=name, quat=body.peg_quat)
+        peg = link.add_geom(name=name, type=kind, size=size)
+        peg.pos = [0.0, 0.0, middle]
+        peg.friction[0] = 1.0
+        peg.contype = 0
+        peg.conaffinity = 0
+        peg.mass = 0.0
     return spec
+
+
+@tool_geoms.register
+def _(body: PegArm) -> tuple[str, ...]:
+    return PEGS

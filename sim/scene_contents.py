@@ -1,11 +1,12 @@
-"""The fixtures and loose objects of a scene, added to its MuJoCo model."""
+"""The fixtures and objects of a scene, added to its MuJoCo model."""
 
 import mujoco
 import numpy as np
 
-from robots.scene import Fixture, Joint, LooseObject
+from robots.scene import Fixture, Joint, SceneObject
 from robots.signals import Array
 from sim.choice_model import add_part_meshes
+from sim.object_joints import has_latch, latch_names
 from sim.objects import mesh_hull, part_kinds
 
 GEOMS = {
@@ -31,37 +32,48 @@ LINEAR = mujoco.mjtSensor.mjSENS_FRAMELINVEL
 ANGULAR = mujoco.mjtSensor.mjSENS_FRAMEANGVEL
 
 
-def part_names(item: LooseObject) -> list[str]:
+def part_names(item: SceneObject) -> list[str]:
     """The names of the geoms of an object's parts."""
     count = len(part_kinds(item))
     return [f"{item.name}_{part}" for part in range(count)]
 
 
-def velocity_name(item: LooseObject) -> str:
+def velocity_name(item: SceneObject) -> str:
     """The sensor of an object's linear velocity; the next three readings are angular velocity."""
     return f"{item.name}_vel"
 
 
 def add_fixture(spec: mujoco.MjSpec, fixture: Fixture, body_geoms: list[str]) -> None:
-    """A geom of the world, which touches the moving geoms of the body if ``touches_body``."""
+    """A geom of the world, which touches the moving geoms of the body if ``touches_body``.
+
+    An arm touches by pairs. A walker touches a fixture as it touches a ground in its MJCF, whose
+    defaults the fixture has; the larger of the two frictions counts.
+    """
     size = fixture.size or PLANE_SIZE
     geom = spec.worldbody.add_geom(name=fixture.name, type=GEOMS[fixture.kind])
     geom.pos = fixture.position
     geom.quat = fixture.quat
-    geom.friction[0] = fixture.friction
-    geom.contype = 0
-    geom.conaffinity = 0
+    moving = [spec.geom(name) for name in body_geoms if spec.geom(name).parent.id != 0]
+    is_walker = any(part.contype or part.conaffinity for part in moving)
+    if is_walker and fixture.touches_body:
+        geom.friction[0] *= fixture.friction
+        geom.contype = 1
+        geom.conaffinity = 1
+        # The tree that speeds up collisions would keep fixtures where the model has them.
+        spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    else:
+        geom.friction[0] = fixture.friction
+        geom.contype = 0
+        geom.conaffinity = 0
     if fixture.heights is None:
         geom.size = _padded(size)
     else:
         _add_heights(spec, fixture, fixture.heights)
         geom.hfieldname = fixture.name
-    if not fixture.touches_body:
+    if is_walker or not fixture.touches_body:
         return
-    for name in body_geoms:
-        if spec.geom(name).parent.id != 0:  # the world's own geoms do not move
-            friction = spec.geom(name).friction[0]
-            _add_pair(spec, name, fixture.name, friction * fixture.friction)
+    for part in moving:
+        _add_pair(spec, part.name, fixture.name, part.friction[0] * fixture.friction)
 
 
 def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
@@ -79,16 +91,16 @@ def _add_heights(spec: mujoco.MjSpec, fixture: Fixture, heights: Array) -> None:
     spec.geom(fixture.name).pos = fixture.position + shift
 
 
-def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> list[str]:
+def add_object(spec: mujoco.MjSpec, item: SceneObject, others: list[str]) -> list[str]:
     """A body that touches only the geoms named in ``others``; returns its own geoms' names.
 
     It moves freely, or on its joint.
     """
     link = spec.worldbody.add_body(name=item.name, pos=item.position)
-    if item.joint is None:
-        link.add_freejoint(name=item.name)
+    if item.joints:
+        _add_joint(link, item.name, item.joints[0])
     else:
-        _add_joint(link, item.name, item.joint)
+        link.add_freejoint(name=item.name)
     link.mass = item.mass
     link.inertia = [1e-3, 1.1e-3, 1.2e-3]
     link.ipos = [1e-3, 0, 0]
@@ -109,6 +121,8 @@ def add_object(spec: mujoco.MjSpec, item: LooseObject, others: list[str]) -> lis
         factor = 1.0 if is_ground else touched.friction[0]
         for name in names:
             _add_pair(spec, name, other, item.friction * factor)
+    if has_latch(item):
+        _add_latch(spec, item)
     add_velocity_sensor(spec, velocity_name(item), LINEAR, item.name)
     add_velocity_sensor(spec, f"{item.name}_spin", ANGULAR, item.name)
     return names
@@ -123,7 +137,14 @@ def _add_joint(link: mujoco.MjsBody, name: str, joint: Joint) -> None:
     added.damping[0] = joint.damping
 
 
-def _add_meshes(spec: mujoco.MjSpec, item: LooseObject) -> list[str]:
+def _add_latch(spec: mujoco.MjSpec, item: SceneObject) -> None:
+    """The springs of an object's latch. An engine writes those of a task."""
+    for name in latch_names(item.name):
+        spring = spec.add_tendon(name=name)
+        spring.wrap_joint(item.name, 1.0)
+
+
+def _add_meshes(spec: mujoco.MjSpec, item: SceneObject) -> list[str]:
     """The convex meshes of an object's parts; returns their names."""
     if item.kind == "meshes":
         return add_part_meshes(spec, item)

@@ -38,7 +38,7 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
 
 
 def build_scene(scene: Scene) -> mujoco.MjSpec:
-    """The editable model of a scene: its body, its fixtures and its loose objects.
+    """The editable model of a scene: its body, its fixtures and its objects.
 
     An object's body and joint have its name; its geoms are ``part_names`` and its velocity
     sensor is ``velocity_name``. Sizes, masses and the friction of pairs are placeholders: an engine
@@ -58,7 +58,7 @@ def build_scene(scene: Scene) -> mujoco.MjSpec:
     others = fixtures + body_geoms
     for item in scene.objects:
         touched = others
-        if item.joint is not None:
+        if item.joints:
             touched = [name for name in others if name not in fixtures]
         others += add_object(spec, item, touched)
     if scene.measures_wrench:
@@ -92,17 +92,25 @@ def body_model(body: Body) -> mujoco.MjSpec:
 
 @body_model.register
 def _(body: Walker) -> mujoco.MjSpec:
-    """A walker's MJCF, which has ground and motors."""
+    """A walker's MJCF, which has motors and, unless it is left out, ground.
+
+    Raises:
+        BadArgumentError: a geom that is to be left out does not exist.
+    """
     spec = mujoco.MjSpec.from_file(str(body.mjcf))
     order_motors(spec, body)
+    for name in body.left_out:
+        geom = spec.geom(name)
+        if geom is None:
+            raise BadArgumentError(f"{body.name}: {body.mjcf} has no geom {name!r}")
+        spec.delete(geom)
     return spec
 
 
 @body_model.register
 def _(body: FreeWalker) -> mujoco.MjSpec:
     """A walker's MJCF, with a sensor that makes MuJoCo compute the forces of contacts."""
-    spec = mujoco.MjSpec.from_file(str(body.mjcf))
-    order_motors(spec, body)
+    spec = body_model.dispatch(Walker)(body)
     (root,) = body.root_joints
     joint = spec.joint(root)
     if joint is None:
@@ -173,6 +181,12 @@ def _strip_visuals(spec: mujoco.MjSpec) -> None:
     for picture in [*spec.materials, *spec.textures]:
         spec.delete(picture)
     spec.compiler.discardvisual = True
+
+
+@singledispatch
+def tool_geoms(body: Body) -> tuple[str, ...]:
+    """The geoms of a body that are its tools, of which a task has one; none if it has no choice."""
+    return ()
 
 
 def _named_geoms(body: Body, spec: mujoco.MjSpec) -> list[str]:

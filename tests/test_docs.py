@@ -110,7 +110,7 @@ def row(method: str, setting: str) -> str:
 def test_the_values_of_presets_are_shown_beside_the_default() -> None:
     discount = row("blind", "gamma")
     assert "<br>*a number of at least 0 and below 1* | `0.95` |" in discount
-    assert "`0.0`: door, lift, push, slide" in discount
+    assert "`0.0`: door, latch, lift, push, slide" in discount
     assert "`the settings below`: carry, cheetah_cripple" in row("context_mpc", "terminal_value")
 
 

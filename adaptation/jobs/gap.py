@@ -211,7 +211,7 @@ def distances(
 
     Returns:
         By quantity and unit: the largest difference of a driven joint, the distances of a walker's
-        body and of an arm's tool, and distance and rotation angle of every loose object.
+        body and of an arm's tool, and distance and rotation angle of every object.
     """
     joints = len(family.body.joints)
     difference = a.q - b.q

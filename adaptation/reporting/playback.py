@@ -15,7 +15,7 @@ from robots.arm import ArmSpec
 from robots.camera import Camera
 from robots.meshes import Color
 from robots.rotations import quaternion_from_matrix
-from robots.scene import FLAT_OBJECT, LooseObject
+from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.rendering import FRAME_RATE, Clip
 from sim.rendering.arm import (
@@ -40,7 +40,7 @@ def render_playback(
     arm: ArmSpec,
     clips: Sequence[Clip],
     dark: bool = False,
-    item: LooseObject = FLAT_OBJECT,
+    item: SceneObject = FLAT_OBJECT,
     camera: Camera | None = None,
 ) -> str:
     """Render clips as one HTML page.
@@ -60,7 +60,7 @@ def render_playback(
 
 
 def _serialize(
-    arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: LooseObject, camera: Camera
+    arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: SceneObject, camera: Camera
 ) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
@@ -95,7 +95,7 @@ def _play(
     scene: SceneApi,
     arm: ArmSpec,
     clips: Sequence[Clip],
-    item: LooseObject,
+    item: SceneObject,
     title_position: Array,
 ) -> Iterator[float]:
     """Move everything to its next moment and yield how long that lasts, s."""
@@ -130,7 +130,7 @@ def _title_position(camera: Camera) -> Array:
 
 
 def _add_clip(
-    scene: SceneApi, clip: Clip, name: str, title_position: Array, item: LooseObject
+    scene: SceneApi, clip: Clip, name: str, title_position: Array, item: SceneObject
 ) -> list[SceneNodeHandle]:
     """The frame of the object, its target and the title; an unmeasured object has no shape."""
     body = scene.add_frame(f"{name}/object", show_axes=False)

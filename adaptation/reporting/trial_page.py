@@ -21,7 +21,7 @@ from adaptation.runs.run import Run
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, PliantError
 from robots.mesh_object import MeshObject
-from robots.scene import FLAT_OBJECT, LooseObject
+from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.outlines import SHAPES
 from sim.rendering import Clip
@@ -223,6 +223,6 @@ def _encoded_playback(header: TrialHeader, clips: Sequence[Clip]) -> str | None:
         return None
     item = FLAT_OBJECT
     if header.own_objects:
-        item = LooseObject(item.name, "meshes", (), choices=header.own_objects)
+        item = SceneObject(item.name, "meshes", (), choices=header.own_objects)
     page = render_playback(ARMS[header.arm], clips, item=item)
     return base64.b64encode(page.encode()).decode()

@@ -17,7 +17,10 @@ from sim.randomization import Range, describe_allowed, parameters_of
 FOLDER = Path(__file__).parents[1] / "families"
 OVERVIEW = FOLDER.parent / "families.md"
 PICTURE_SIZE = (1280, 720)  # pixels
-PICTURE_QUALITY = 85  # of JPEG; a picture then takes 20 to 40 kB
+PICTURE_QUALITIES = (85, 70, 55, 40)  # of JPEG; the first with which a picture is small enough
+PICTURE_BYTES = 60_000
+# Seed and decision of the picture, where a body falls under random actions: it still stands there.
+PICTURE_MOMENTS = {"go1_vel": (3, 5), "quadruped_vel": (0, 15)}
 SAMPLES = 100_000  # tasks of a split: their extremes agree with the ranges to three digits
 # A gap between sampled values that is wider than this share of their span divides a range in two.
 GAP = 0.02
@@ -48,10 +51,16 @@ def draw_picture(name: str, path: Path) -> None:
     from sim.rendering import record_trial, render_clip
 
     family: Family = FAMILIES[name]()
-    clip = record_trial(family, seed=0)[-1]
-    moment = len(clip.t) // 3  # when something is under way
+    seed, moment = PICTURE_MOMENTS.get(name, (0, None))
+    clip = record_trial(family, seed=seed)[-1]
+    if moment is None:
+        moment = len(clip.t) // 3  # when something is under way
     image = render_clip(family, clip, clip.t[: moment + 1])[-1]  # with the path up to this moment
-    Image.fromarray(image).resize(PICTURE_SIZE).save(path, quality=PICTURE_QUALITY)
+    picture = Image.fromarray(image).resize(PICTURE_SIZE)
+    for quality in PICTURE_QUALITIES:
+        picture.save(path, quality=quality)
+        if path.stat().st_size <= PICTURE_BYTES:
+            return
 
 
 def family_page(name: str) -> str:

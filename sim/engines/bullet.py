@@ -31,6 +31,7 @@ from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_world import BulletWorld
 from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.object_fields import ObjectFields
+from sim.engines.tool_shapes import TOOL_SHAPE_FIELDS, ToolShapes
 from sim.scene_model import compile_scene
 
 # Bullet never frees the shapes of removed objects, 5 KiB each: a world whose client has built so
@@ -75,8 +76,10 @@ class BulletEngine:
         self.scene = scene
         self.n = n
         self._kinematics = make_kinematics(scene.body)
-        self._object_fields = ObjectFields(scene, self._model)
-        self._fixture_fields = FixtureFields(scene, self._model)
+        objects = ObjectFields(scene, self._model)
+        self._field_names = {*FIXTURE_FIELDS, *TOOL_SHAPE_FIELDS, *objects.names}
+        fixtures = FixtureFields(scene, self._model, can_slope=False)
+        self._writers = (fixtures, ToolShapes(scene.body, self._model), objects)
         self._drives = [self._build() for _ in range(n)]
         self._no_vector = np.full((n, 3), np.nan)
         self._no_quat = np.full((n, 4), np.nan)
@@ -96,19 +99,15 @@ class BulletEngine:
         require_known_physics(body, task, bullet_drive(body).physics)
         rows = world_indices(mask, self.n)
         task = task.take(rows)
-        names = {*FIXTURE_FIELDS, *self._object_fields.names}
-        values = {name: self._default(name, len(rows)) for name in names}
-        self._fixture_fields.write(values, task)
-        self._object_fields.write(values, task)
+        values = {}
+        for name in self._field_names:
+            values[name] = np.repeat(getattr(self._model, name)[None], len(rows), 0)
+        for writer in self._writers:
+            writer.write(values, task)
         for row, i in enumerate(rows.tolist()):
             drive = self._drive_with_room(i)
             drive.write(task.take([row]))
             drive.world.write({name: value[row] for name, value in values.items()})
-
-    def _default(self, name: str, rows: int) -> Array:
-        """The model's own values of a field, (rows, ...)."""
-        value = getattr(self._model, name)
-        return np.repeat(value[None], rows, 0)
 
     def _drive_with_room(self, i: int) -> Drive:
         """The i-th world, with its joints in a fresh client if the old one is full of shapes."""

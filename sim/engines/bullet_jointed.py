@@ -9,6 +9,7 @@ from robots.signals import Array
 from sim.engines.bullet_object import BulletObject
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_trees import Tree
+from sim.object_joints import latch_names
 
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])  # quaternion w, x, y, z
 
@@ -17,18 +18,21 @@ class JointedObject(BulletObject):
     """One object on a joint as its task has it.
 
     Dry friction is a motor that holds the joint with at most this torque, as Bullet means it.
-    Damping is a torque, computed in each substep from the velocity before.
+    Damping and the latch are torques, computed in each substep from the state before.
     """
 
-    def __init__(
-        self, client: Client, model: mujoco.MjModel, root: int, tree: Tree, joint: Joint
-    ) -> None:
-        """Take over what was built; ``joint`` is the scene's, whose numbers the model replaces."""
+    def __init__(self, client: Client, model: mujoco.MjModel, root: int, tree: Tree) -> None:
+        """Take over what was built, with the joint that the model has."""
         super().__init__(client, model, root, tree)
-        number = model.joint(model.body(root).name).id
+        name = model.body(root).name
+        number = model.joint(name).id
         degree = model.jnt_dofadr[number]
-        self._joint = joint
-        self._axis = np.array(joint.axis)
+        is_slide = model.jnt_type[number] == mujoco.mjtJoint.mjJNT_SLIDE
+        self._axis = model.jnt_axis[number].copy()
+        self._joint = Joint("slide" if is_slide else "hinge", tuple(self._axis.tolist()))
+        springs = [i for i in range(model.ntendon) if model.tendon(i).name in latch_names(name)]
+        self._edges = model.tendon_lengthspring[springs, 1].copy()
+        self._stiffness = model.tendon_stiffness[springs].copy()
         self._origin = model.body_pos[root].copy()
         self._place = model.jnt_pos[number].copy()
         self._link = tree.joints[number]
@@ -47,11 +51,15 @@ class JointedObject(BulletObject):
         client.setJointMotorControl2(
             self.body, self._link, client.VELOCITY_CONTROL, targetVelocity=0.0, force=self._friction
         )
-        if self._damping:
-            velocity = client.getJointState(self.body, self._link)[1]
-            client.setJointMotorControl2(
-                self.body, self._link, client.TORQUE_CONTROL, force=-self._damping * velocity
-            )
+        if self._damping or self._stiffness.any():
+            position, velocity = client.getJointState(self.body, self._link)[:2]
+            torque = -self._damping * velocity - self._latch(position)
+            client.setJointMotorControl2(self.body, self._link, client.TORQUE_CONTROL, force=torque)
+
+    def _latch(self, position: float) -> float:
+        """With what the latch's springs pull back to the closed position, N·m or N."""
+        beyond = np.maximum(abs(position) - self._edges, 0.0)
+        return float(np.sign(position) * (self._stiffness @ beyond))
 
     def state(self) -> Array:
         """Position, quaternion w x y z and twist of the frame, (13,), by the joint's."""

@@ -36,7 +36,7 @@ class PdServos(Servos):
         """See ``Drive``.
 
         Raises:
-            BadArgumentError: the scene has loose objects, which would not fall.
+            BadArgumentError: the scene has objects, which would not fall.
         """
         super().__init__(world, model)
         scene = world.scene

@@ -1,4 +1,4 @@
-"""A loose object in PyBullet: a body that moves freely, and how the scene's body strikes it."""
+"""An object in PyBullet: a body that moves freely, and how the scene's body strikes it."""
 
 import mujoco
 import numpy as np

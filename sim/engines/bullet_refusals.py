@@ -5,33 +5,40 @@ from collections.abc import Collection
 import mujoco
 
 from robots.errors import BadArgumentError
-from robots.scene import LooseObject
+from robots.scene import SceneObject
 from sim.couplings import is_coupling
 from sim.engines.bullet_shapes import SUPPORTED
+from sim.object_joints import latch_names
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
 def require_carried(
-    model: mujoco.MjModel, rotors: bool, objects: tuple[LooseObject, ...] = ()
+    model: mujoco.MjModel, rotors: bool, objects: tuple[SceneObject, ...] = ()
 ) -> None:
     """Check that PyBullet can simulate a model.
 
     Args:
         model: compiled.
         rotors: whether links are to carry their joints' rotors.
-        objects: the scene's, which may be on joints with dry friction.
+        objects: the scene's, which may be on joints with dry friction and a latch.
 
     Raises:
         BadArgumentError: it cannot; the message names the first part that is to blame.
     """
     names = [item.name for item in objects]
-    parts = [*_wholes(model), *_geoms(model), *_joints(model, rotors, names), *_actuators(model)]
+    latches = [spring for name in names for spring in latch_names(name)]
+    parts = [
+        *_wholes(model, latches),
+        *_geoms(model),
+        *_joints(model, rotors, names),
+        *_actuators(model),
+    ]
     if parts:
         raise BadArgumentError(f"PyBullet cannot carry {parts[0]}")
 
 
-def _wholes(model: mujoco.MjModel) -> list[str]:
+def _wholes(model: mujoco.MjModel, latches: Collection[str]) -> list[str]:
     """Parts of the model that are there or not."""
     found = []
     for i in range(model.neq):
@@ -42,7 +49,7 @@ def _wholes(model: mujoco.MjModel) -> list[str]:
     for i in range(model.ntendon):
         name = model.tendon(i).name
         pulls = model.tendon_stiffness[i] or model.tendon_damping[i]
-        if pulls or model.tendon_limited[i]:
+        if name not in latches and (pulls or model.tendon_limited[i]):
             found.append(f"the tendon {name!r}")
     if model.nflex:
         found.append("flexible bodies")

@@ -20,6 +20,7 @@ from sim.engines.bullet_contacts import (
     geom_contacts,
     solid_contacts,
     solid_frictions,
+    solid_of,
     touching_geoms,
 )
 from sim.engines.bullet_fingers import connect_followers, place_followers
@@ -80,8 +81,8 @@ class BulletWorld:
         geoms = geom_contacts(model)
         self._solids = touching_geoms(model, geoms)
         self.places: dict[int, Place] = {}
-        self._loose = [model.body(item.name).id for item in scene.objects]
-        fixed = [root for root in roots(model) if root not in self._loose]
+        self._item_bodies = [model.body(item.name).id for item in scene.objects]
+        fixed = [root for root in roots(model) if root not in self._item_bodies]
         self.trees = [self._build(root, rotors) for root in fixed]
         self._build_fixed()
         self._find_joints()
@@ -167,32 +168,44 @@ class BulletWorld:
         model = self._model
         moved = (model.geom_pos != values["geom_pos"]).any(1)
         smoothed = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
+        margin = values.get("pair_margin", model.pair_margin)
+        reached = (model.pair_margin < 0) != (margin < 0)
         for name, value in values.items():
             getattr(model, name)[:] = value
+        for number in np.flatnonzero(reached).tolist():
+            self._let_touch(number, bool(model.pair_margin[number] >= 0))
         for geom in np.flatnonzero(moved | smoothed).tolist():
             self._change_fixture(geom, bool(moved[geom]))
         self.objects = []
-        for root in self._loose:
+        for root in self._item_bodies:
             tree = self._build(root, rotors=False)
             self.made += 1
             self.objects.append(self._take_over(root, tree))
-        contacts = self._connect(set(self._loose))
+        contacts = self._connect(set(self._item_bodies))
         for built in self.objects:
             built.find_strikers(contacts, self.places)
         self.soften()
 
     def _take_over(self, root: int, tree: Tree) -> BulletObject:
         """The object that was built as a tree."""
-        item = self.scene.objects[self._loose.index(root)]
-        if item.joint is None:
-            return BulletObject(self.client, self._model, root, tree)
-        return JointedObject(self.client, self._model, root, tree, item.joint)
+        item = self.scene.objects[self._item_bodies.index(root)]
+        kind = JointedObject if item.joints else BulletObject
+        return kind(self.client, self._model, root, tree)
 
     def step(self) -> None:
         """Simulate one substep."""
         for item in self.objects:
             item.resist()
         self.client.stepSimulation()
+
+    def _let_touch(self, number: int, touches: bool) -> None:
+        """Let the geoms of one of the model's pairs touch, or not; their solids have no others."""
+        model = self._model
+        first = solid_of(model, model.pair_geom1[number])
+        second = solid_of(model, model.pair_geom2[number])
+        body, link = self.places[first]
+        other_body, other_link = self.places[second]
+        self.client.setCollisionFilterPair(body, other_body, link, other_link, touches)
 
     def _change_fixture(self, geom: int, moved: bool) -> None:
         """Give a geom of the world the model's friction, and its place if it has moved."""

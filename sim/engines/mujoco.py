@@ -33,8 +33,8 @@ from sim.engines.mujoco_joints import JOINT_FIELDS, joint_columns, set_joints
 from sim.engines.mujoco_scales import apply_scales, find_scales
 from sim.engines.mujoco_signals import NO_STAGE, SignalViews
 from sim.engines.object_fields import ObjectFields
-from sim.ramps import BOX_FIELDS, SLOPES, box_geoms, write_ramps
-from sim.scene_model import body_model, compile_scene
+from sim.engines.tool_shapes import TOOL_SHAPE_FIELDS, ToolShapes
+from sim.scene_model import body_model, compile_scene, tool_geoms
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
 # numbers of that world are meaningless.
@@ -98,10 +98,9 @@ class MujocoEngine:
             self._object_fields = ObjectFields(scene, model)
             names += self._object_fields.names
         self._fixture_fields = FixtureFields(scene, model)
-        self._ramps = box_geoms(model)
-        self._known_ramps = SLOPES if len(self._ramps) else ()
-        if len(self._ramps):
-            names += BOX_FIELDS
+        self._tool_shapes = ToolShapes(scene.body, model)
+        if tool_geoms(scene.body):
+            names += TOOL_SHAPE_FIELDS
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
@@ -116,8 +115,7 @@ class MujocoEngine:
     def write(self, task: Task, mask: Mask | None = None) -> None:
         """Set some worlds' physics, starting from the model's own values."""
         scales = find_scales(self._model, task.names)
-        also = [*self._known_ramps, *(scale.parameter for scale in scales)]
-        require_known_physics(self.scene.body, task, also)
+        require_known_physics(self.scene.body, task, [scale.parameter for scale in scales])
         rows = world_indices(mask, self.n)
         if not len(rows):
             return
@@ -131,10 +129,12 @@ class MujocoEngine:
         apply_scales(values, scales, task)
         set_joints(values, self.scene.body, self._columns.driven, task)
         self._fixture_fields.write(values, task)
-        if len(self._ramps):
-            write_ramps(values, self._ramps, task)
+        self._tool_shapes.write(values, task)
         if self.scene.objects:
             described = self._object_fields.write(values, task)
+            for item, each in zip(self.scene.objects, described, strict=True):
+                if item.joints:
+                    self._signals.joint_codes[item.name][rows] = each.parameters["joint"]
             if self._contact_steps is not None:
                 self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():

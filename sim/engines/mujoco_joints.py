@@ -16,7 +16,7 @@ JOINT_FIELDS = ("dof_damping", *FORCE_FIELDS, FORCE_RANGE)
 
 
 class JointColumns(NamedTuple):
-    """Where a body's joints are in a model's state; a loose object comes after them."""
+    """Where a body's joints are in a model's state; an object comes after them."""
 
     positions: slice  # of qpos: root joints, then driven joints
     velocities: slice  # of qvel: the same joints

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from robots.scene import Joint, LooseObject, Scene
+from robots.scene import Joint, Scene, SceneObject
 from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
 from sim.engines.mujoco_joints import JointColumns
@@ -39,6 +39,7 @@ class SignalViews:
         dq: (n, j) their velocities.
         views: every measured signal of the body by its name, ``q`` and ``dq`` too.
         objects: every object by its name.
+        joint_codes: of each object on a joint, (n,): which one its tasks have.
         stage: how much MuJoCo has to compute of a new state before the views are fresh.
     """
 
@@ -72,7 +73,8 @@ class SignalViews:
             self._bind_tool()
         self.objects: dict[str, ObjectMotion] = {}
         # of each object on one: where the object is with its joint at 0, and qpos' column (n,)
-        self._joints: dict[str, tuple[Joint, Array, Array]] = {}
+        self._joints: dict[str, tuple[tuple[Joint, ...], Array, Array]] = {}
+        self.joint_codes: dict[str, Array] = {}
         for item in scene.objects:
             self._bind_object(item)
         if self._has_sensor(ROOT_ACCELERATION):
@@ -91,18 +93,19 @@ class SignalViews:
         self.views["tool_vel"] = self._sensor_columns(TOOL_VELOCITY, 3)
         self.stage = VELOCITY_STAGE
 
-    def _bind_object(self, item: LooseObject) -> None:
+    def _bind_object(self, item: SceneObject) -> None:
         """The pose of a free object is a part of qpos; that of one on a joint follows from it."""
         velocity = self._sensor_columns(velocity_name(item), 6)
         first = int(self._model.joint(item.name).qposadr[0])
-        if item.joint is None:
+        if not item.joints:
             pos = self.qpos[:, first : first + 3]
             quat = self.qpos[:, first + 3 : first + 7]
         else:
             body = self._model.body(item.name).id
             pos = self._batch.bind("xpos")[:, body]
             quat = self._batch.bind("xquat")[:, body]
-            self._joints[item.name] = (item.joint, np.array(item.position), self.qpos[:, first])
+            self._joints[item.name] = (item.joints, np.array(item.position), self.qpos[:, first])
+            self.joint_codes[item.name] = np.zeros(len(self.qpos))
         self.objects[item.name] = ObjectMotion(pos, quat, velocity)
         self.stage = VELOCITY_STAGE
 
@@ -114,9 +117,11 @@ class SignalViews:
     def place(self, name: str, pose: Pose, rows: Indices) -> None:
         """Put an object of some worlds at its pose (n, ...)."""
         if name in self._joints:
-            joint, origin, position = self._joints[name]
+            joints, origin, position = self._joints[name]
             quat = None if pose.quat is None else pose.quat[rows]
-            position[rows] = joint.position(pose.pos[rows] - origin, quat)
+            codes = self.joint_codes[name][rows]
+            by_joint = [joint.position(pose.pos[rows] - origin, quat) for joint in joints]
+            position[rows] = np.choose(codes.astype(np.int64), by_joint)
             return
         motion = self.objects[name]
         motion.pos[rows] = pose.pos[rows]

@@ -1,4 +1,4 @@
-"""Loose objects in a scene's model: which fields describe them, and the values of n tasks."""
+"""Objects in a scene's model: which fields describe them, and the values of n tasks."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,14 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.scene import LooseObject, Scene
+from robots.scene import Scene, SceneObject
 from robots.signals import Array, Mask
 from robots.world import Task
 from sim.choice_model import choice_geoms
 from sim.contact_spring import contact_spring
-from sim.objects import JOINT_PLACE, Objects, Parts, describe
-from sim.scene_contents import part_names
+from sim.object_joints import JOINT_PLACE, has_latch, latch_edges, latch_names, latch_stiffness
+from sim.objects import Objects, Parts, describe
+from sim.scene_contents import JOINTS, part_names
 from sim.scene_model import own_grounds
 
 OBJECT_FIELDS = (
@@ -30,7 +31,15 @@ OBJECT_FIELDS = (
 )
 CHOICE_FIELDS = ("geom_type",)  # beside these, where a task chooses a mesh
 # beside these, where an object is on a joint
-OBJECT_JOINT_FIELDS = ("jnt_pos", "dof_frictionloss", "dof_damping")
+OBJECT_JOINT_FIELDS = (
+    "jnt_type",
+    "jnt_axis",
+    "jnt_range",
+    "jnt_pos",
+    "dof_frictionloss",
+    "dof_damping",
+)
+LATCH_FIELDS = ("tendon_stiffness", "tendon_lengthspring")  # beside these, where it has a latch
 Ids = NDArray[np.int32]
 GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 
@@ -39,7 +48,7 @@ GROUNDS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 class ObjectIds:
     """Where an object is in a model."""
 
-    item: LooseObject
+    item: SceneObject
     body: int
     geoms: Ids  # of its parts
     strikes: Mask  # (npair,) the pairs with the body that may strike it
@@ -47,6 +56,7 @@ class ObjectIds:
     choices: dict[str, Array]
     joint: int
     degree: int  # its joint's, or the first one of it
+    springs: Ids  # of its latch, (3,); (0,) without a latch
 
 
 class ObjectFields:
@@ -74,9 +84,15 @@ class ObjectFields:
                 self.names += CHOICE_FIELDS
             joint = model.joint(item.name)
             degree = int(joint.dofadr[0])
-            self._ids.append(ObjectIds(item, body, geoms, strikes, choices, joint.id, degree))
-        if any(item.joint is not None for item in scene.objects):
+            latch = latch_names(item.name) if has_latch(item) else []
+            springs = np.array([model.tendon(name).id for name in latch], dtype=np.int32)
+            self._ids.append(
+                ObjectIds(item, body, geoms, strikes, choices, joint.id, degree, springs)
+            )
+        if any(item.joints for item in scene.objects):
             self.names += OBJECT_JOINT_FIELDS
+        if any(has_latch(item) for item in scene.objects):
+            self.names += LATCH_FIELDS
 
     def write(self, values: dict[str, Array], task: Task) -> list[Objects]:
         """Overwrite the objects in model fields.
@@ -101,7 +117,7 @@ class ObjectFields:
                 _set_geoms(values, ids.geoms, described.parts)
             _set_inertia(values, ids.body, described)
             _set_springs(values, ids.strikes, described.parameters)
-            if ids.item.joint is not None:
+            if ids.item.joints:
                 _set_joint(values, ids, described.parameters)
             friction = described.parameters["friction"]
             sliding[:, ids.geoms] = friction[:, None]
@@ -174,7 +190,20 @@ def _set_inertia(values: dict[str, Array], body: int, described: Objects) -> Non
 
 
 def _set_joint(values: dict[str, Array], ids: ObjectIds, parameters: dict[str, Array]) -> None:
-    """Where the joint of an object is, and what resists it."""
+    """Which joint an object is on, where it is, and what resists it."""
+    codes = parameters["joint"]
+    for code, joint in enumerate(ids.item.joints):
+        rows = np.flatnonzero(codes == code)
+        values["jnt_type"][rows, ids.joint] = JOINTS[joint.kind]
+        values["jnt_axis"][rows, ids.joint] = joint.axis
+        values["jnt_range"][rows, ids.joint] = joint.limits
+        if len(ids.springs):
+            edges = latch_edges(joint)
+            stiffness = latch_stiffness(joint, parameters["joint_latch"][rows])
+            values["tendon_stiffness"][rows[:, None], ids.springs] = stiffness
+            values["tendon_lengthspring"][rows[:, None], ids.springs] = np.stack(
+                [-edges, edges], -1
+            )
     place = [parameters[name] for name in JOINT_PLACE]
     values["jnt_pos"][:, ids.joint] = np.stack(place, -1)
     values["dof_frictionloss"][:, ids.degree] = parameters["joint_friction"]

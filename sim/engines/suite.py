@@ -8,7 +8,7 @@ from mujoco.batch import Batch
 
 from robots.arm import Body
 from robots.errors import BadArgumentError
-from robots.scene import Scene
+from robots.scene import Fixture, Scene
 from robots.signals import Array, Mask, Setpoint, Torque
 from robots.world import Start, Task
 from sim.engines.base import (
@@ -18,6 +18,7 @@ from sim.engines.base import (
     require_support,
     world_indices,
 )
+from sim.engines.fixture_fields import FIXTURE_FIELDS, FixtureFields
 from sim.engines.mujoco import MujocoEngine
 from sim.engines.mujoco_joints import JOINT_FIELDS, JointColumns, set_joints
 from sim.engines.mujoco_signals import VELOCITY_STAGE, SignalViews
@@ -31,16 +32,22 @@ from sim.suite.factors import (
     model_fields,
     scaled_fields,
 )
+from sim.suite.grounds import EDITABLE, model_with_fixtures
 
 
 @singledispatch
-def suite_model(body: Body) -> mujoco.MjModel:
-    """The model of a body of dm_control's suite; BadArgumentError for any other body."""
+def suite_model(body: Body, fixtures: tuple[Fixture, ...] = ()) -> mujoco.MjModel:
+    """The model of a body of dm_control's suite; BadArgumentError for any other body.
+
+    Only those in ``EDITABLE`` take fixtures.
+    """
     raise BadArgumentError(f"{body.name} is no body of dm_control's suite")
 
 
 @suite_model.register
-def _(body: SuiteBody) -> mujoco.MjModel:
+def _(body: SuiteBody, fixtures: tuple[Fixture, ...] = ()) -> mujoco.MjModel:
+    if fixtures:
+        return model_with_fixtures(body.name, fixtures)
     return ControlTask(body.domain, body.task).model
 
 
@@ -52,9 +59,10 @@ class SuiteEngine(MujocoEngine):
 
     @staticmethod
     def supports(scene: Scene) -> bool:
-        """The suite's bodies, with nothing beside them."""
-        is_alone = not scene.objects and not scene.fixtures
-        return is_alone and is_registered(suite_model, scene.body)
+        """The suite's bodies without objects; a few of them take fixtures."""
+        if scene.objects or not is_registered(suite_model, scene.body):
+            return False
+        return not scene.fixtures or scene.body.name in EDITABLE
 
     def load(self, scene: Scene, n: int) -> None:
         """Make n simulations of dm_control's model.
@@ -65,7 +73,7 @@ class SuiteEngine(MujocoEngine):
         require_support(self, scene)
         self.scene = scene
         self.n = n
-        model = suite_model(scene.body)
+        model = suite_model(scene.body, scene.fixtures)
         self._model = model
         threads = min(self._threads, n)
         # Each simulation keeps an MjData of its own: where they share one, the sensors of forces
@@ -86,6 +94,9 @@ class SuiteEngine(MujocoEngine):
         self._expand(JOINT_FIELDS)
         self._defaults |= model_fields(model)
         self._fields |= {name: self.batch.expand(name) for name in SCALED_FIELDS}
+        self._fixture_fields = FixtureFields(scene, model)
+        if scene.fixtures:
+            self._expand(FIXTURE_FIELDS)
         self._gear = self._fields["actuator_gear"][:, :, 0]  # N·m or N per unit of control
 
     def write(self, task: Task, mask: Mask | None = None) -> None:
@@ -97,6 +108,7 @@ class SuiteEngine(MujocoEngine):
         task = task.take(rows)
         values = scaled_fields(self._model, self._defaults, task)
         set_joints(values, self.scene.body, self._velocities, task)
+        self._fixture_fields.write(values, task)
         for name, value in values.items():
             self._fields[name][rows] = value
         self.batch.set_const(rows)

@@ -1,19 +1,32 @@
-"""The half-cheetah runs over ground of hidden slopes: one of GrBAL's families."""
+"""The half-cheetah runs over ground of hidden slopes: one of GrBAL's families.
+
+The ground is a row of boxes. Axes: n tasks, r ramps.
+"""
 
 import numpy as np
 
 from robots.actions import JointTorque
-from robots.arm import numbers_of
-from robots.scene import Scene
+from robots.arm import Walker, numbers_of
+from robots.camera import Camera
+from robots.scene import Fixture, Scene
 from robots.signals import Array
 from robots.world import Start, Task
 from sim.families.cheetah import CHEETAH, ForwardCheetah, cheetah_obs
 from sim.families.splits import heldout
-from sim.ramps import RAMPS, SLOPES, SlopeWalker, profile
 from sim.randomization import Parameter, categorical, uniform
+from sim.slopes import slope_name
 
-BODY = SlopeWalker(**(numbers_of(CHEETAH) | {"needs_mujoco": True}))
+# the ground is made of fixtures, and PyBullet does not tilt those
+BODY = Walker(**(numbers_of(CHEETAH) | {"needs_mujoco": True, "left_out": ("floor",)}))
 DROP = 0.3  # m, that the torso starts higher than on flat ground: at 1 m, as in GrBAL's code
+
+RAMPS = 18
+LENGTH = 1.0  # m, of each ramp along x; the first begins at x = 0
+FLAT = 100.0  # m, of the level ground before and behind the ramps
+HALF_WIDTH = 2.0  # m, along y
+HALF_THICKNESS = 0.25  # m, of the boxes, whose upper faces are the ground
+NAMES = tuple(f"ramp_{number}" for number in range(RAMPS))
+SLOPES = tuple(slope_name(name) for name in NAMES)
 
 # Shapes of the ground.
 RANDOM, HILL, BASIN, ASCENT = range(4)
@@ -42,6 +55,25 @@ RISES = uniform(0.2, 0.6)  # of one ramp, before all are scaled to the ground's 
 HILL_LENGTH = 3  # m, of each side of a hill or basin
 
 
+def ground() -> tuple[Fixture, ...]:
+    """Level ground, the ramps, which a task tilts, and again level ground."""
+    boxes = [_box("flat_before", -FLAT, FLAT, None)]
+    for number, name in enumerate(NAMES):
+        boxes.append(_box(name, LENGTH * number, LENGTH, boxes[-1].name))
+    boxes.append(_box("flat_behind", LENGTH * RAMPS, FLAT, boxes[-1].name))
+    return tuple(boxes)
+
+
+def _box(name: str, begin: float, length: float, after: str | None) -> Fixture:
+    """A box whose upper face is level at z = 0; ``begin`` and ``length`` in m along x."""
+    size = (length / 2, HALF_WIDTH, HALF_THICKNESS)
+    position = (begin + length / 2, 0.0, -HALF_THICKNESS)
+    return Fixture(name, "box", size, position, after=after)
+
+
+CAMERA = Camera("beside", (0.0, -8.0, 2.25), (0.0, 0.0, 0.5), follows=1)
+
+
 class CheetahSlope(ForwardCheetah):
     """Run forward over ground whose slopes are hidden.
 
@@ -58,7 +90,7 @@ class CheetahSlope(ForwardCheetah):
 
     name = "cheetah_slope"
     body = BODY
-    scene = Scene(BODY, timestep=0.01)
+    scene = Scene(BODY, fixtures=ground(), timestep=0.01, cameras=(CAMERA,))
     action = JointTorque(BODY)
     obs = cheetah_obs(height=(-1.0, 2.0))
     episodes = 2
@@ -82,7 +114,7 @@ class CheetahSlope(ForwardCheetah):
         rises = _random_rises(rng, n)
         for kind, known in _KNOWN.items():
             rises[shape == kind] = known
-        _, z = profile(rises)
+        z = np.pad(np.cumsum(LENGTH * rises, 1), ((0, 0), (1, 0)))  # of the ramps' ends
         slopes = rises * (height / np.ptp(z, axis=1))[:, None]
         return Task(self.task_names, slopes, np.arange(n))
 

@@ -11,7 +11,7 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
-from robots.scene import TABLE, Joint, LooseObject, Scene
+from robots.scene import TABLE, Joint, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
@@ -92,8 +92,14 @@ class Door(BaseFamily):
         self.body = arm
         self.limits = arm.limits.narrowed(zone.tool_box)
         hinge = Joint(limits=(-MOST_OPEN, MOST_OPEN))
-        panel = LooseObject(
-            "door", "box", PANEL, friction=0.3, restitution=0.1, position=self.place, joint=hinge
+        panel = SceneObject(
+            "door",
+            "box",
+            PANEL,
+            friction=0.3,
+            restitution=0.1,
+            position=self.place,
+            joints=(hinge,),
         )
         self.scene = Scene(arm, (panel,), (TABLE,), timestep=0.005, contact_timestep=0.0025)
         ranges = PushRanges(

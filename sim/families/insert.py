@@ -18,7 +18,7 @@ from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
 from sim.families.splits import checkerboard
 from sim.peg_arm import hold_peg
-from sim.randomization import Parameter, uniform, values_at
+from sim.randomization import Parameter, categorical, uniform, values_at
 
 PEG_RADIUS = 0.005  # m
 PEG_LENGTH = 0.05  # m, from the tool's point to the peg's end
@@ -42,6 +42,15 @@ HEIGHT = 2  # column tool.z
 WALLS = ("fixture.left.x", "fixture.right.x", "fixture.front.y", "fixture.back.y")
 
 
+PEG_SHAPE = Parameter(
+    "tool.shape",
+    categorical(0, 1),
+    "1",
+    "of the peg: 0 round with a round end, 1 square with a flat end",
+    choices=(0, 1),
+)
+
+
 class Insert(BaseFamily):
     """Find the hole by touch and put the peg into it; the reward is the peg's depth.
 
@@ -56,9 +65,10 @@ class Insert(BaseFamily):
     horizon = 15
     episodes = 3
     hidden_reward = False  # the depth is measured; only the training's reward knows the hole
-    task_names = (*WALLS, "fixture.friction")
+    task_names = (*WALLS, "fixture.friction", "tool.shape")
     full_depth = 0.01  # m, of an inserted peg
     parameters = (
+        PEG_SHAPE,
         Parameter(
             "hole.x",
             uniform(-LARGEST_OFFSET, LARGEST_OFFSET),
@@ -138,12 +148,14 @@ class Insert(BaseFamily):
         Held-out holes combine halves of the ranges of place, clearance and friction in ways that
         no training hole does.
         """
-        shares = checkerboard(rng, n, len(self.parameters), split, fields=2)
-        x, y, clearance, friction = values_at(self.parameters, shares).T
+        shape, *others = self.parameters
+        shares = checkerboard(rng, n, len(others), split, fields=2)
+        x, y, clearance, friction = values_at(others, shares).T
         x = self.touch[0] + x
         y = self.touch[1] + y
         middle = PEG_RADIUS + clearance + WALL  # m, from the hole's center to that of a wall
-        columns = (x - middle, x + middle, y - middle, y + middle, friction)
+        shapes = shape.of(split).draw(rng, n)
+        columns = (x - middle, x + middle, y - middle, y + middle, friction, shapes)
         return Task(self.task_names, np.stack(columns, -1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

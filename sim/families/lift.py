@@ -12,7 +12,7 @@ from robots.arm import ArmSpec
 from robots.catalog.panda_hand import PANDA_HAND
 from robots.errors import BadArgumentError
 from robots.pick_and_place import GraspRanges, Heights, PickAndPlace
-from robots.scene import TABLE, Fixture, LooseObject, Scene
+from robots.scene import TABLE, Fixture, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily, require_zone
@@ -91,7 +91,7 @@ class Lift(BaseFamily):
         top = 2 * SUPPORT[2]
         self.goal_height = top + HALF_HEIGHT  # m, of the middle of a bar on the support
         support = Fixture("support", "box", SUPPORT, (*zone.place, SUPPORT[2]), touches_body=False)
-        bar = LooseObject(
+        bar = SceneObject(
             "object",
             "box",
             (0.115, HALF_WIDTH, HALF_HEIGHT),

@@ -12,7 +12,7 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
-from robots.scene import TABLE, LooseObject, Scene
+from robots.scene import TABLE, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
@@ -37,7 +37,7 @@ from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 
 SPEED = 0.3  # m/s of a push, so slow that objects hardly slide on after the tool has stopped
 AHEAD = 0.12  # m, from the start of pushes to the middle of the places where objects begin
-OBJECT = LooseObject("object", "outline", (0.04, 0.04, 0.025))
+OBJECT = SceneObject("object", "outline", (0.04, 0.04, 0.025))
 MOST_COM = 1 / 3  # share of half the object's shorter side
 PLACE_NOISE = 0.02  # m, of the object's place at the start, along x and along y
 YAW_NOISE = 0.5  # rad, of its yaw

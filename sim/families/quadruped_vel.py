@@ -1,8 +1,9 @@
-"""A quadruped keeps a commanded velocity on a hidden slope, with a hidden payload and weak motors.
+"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak motors.
 
 The body is that of dm_control's suite (its ``quadruped-walk``), read from the installed package:
 107 kg, 12 motors with a filter of 0.1 s, control at 50 Hz. The ground is the x-y plane; a slope is
-simulated by a gravity that is tilted against it, which is the same physics.
+simulated by a gravity that is tilted against it, which is the same physics. Rough ground is a
+height field that is lifted out of the plane, so that more and higher bumps rise from it.
 """
 
 from functools import cache
@@ -10,13 +11,13 @@ from typing import cast
 
 import numpy as np
 
+from robots.camera import Camera
 from robots.scene import Scene
-from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.base import BaseFamily
-from sim.families.rewards import effort
-from sim.families.splits import checkerboard
-from sim.randomization import Parameter, uniform, values_at
+from sim.families.commanded_velocity import CommandedVelocity, draw
+from sim.randomization import Parameter, uniform
+from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
 from sim.suite.control_task import ControlTask
 from sim.suite.factors import SLOPE_X, SLOPE_Y, STRENGTH, density_name
@@ -29,9 +30,12 @@ VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
 HEIGHT = 0.57  # m, of the torso at the start, in the model
 NOISE = 0.1  # rad, uniform ± of the joints at the start
 HEADING = 0.2  # rad, uniform ± at the start
-NUM_COMMANDS = 2
-FIELDS = 2  # of the checkerboard along each hidden number: low and high
-EFFORT = 0.005  # weight of squared actions
+BUMPS = 0.12  # m, the highest
+ROUGHNESS = "fixture.bumps.z"
+
+GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 6.0), level=(0.9, 1.9))
+
+CAMERA = Camera("beside", (2.0, -3.2, 1.9), (0.3, 0.0, 0.3), follows=2)
 
 OBS = Spec.of(
     ("z", 0.2, 0.8, "m"),
@@ -51,8 +55,6 @@ OBS = Spec.of(
     ("command.forward", -1, 1, "m/s"),
     ("command.left", -1, 1, "m/s"),
 )
-QUAT_X = OBS.index("quat.x")
-QUAT_Y = OBS.index("quat.y")
 FORWARD = OBS.index("forward.velocity")
 COMMAND = OBS.index("command.forward")
 
@@ -63,13 +65,13 @@ def _timestep() -> float:
     return float(ControlTask("quadruped", "walk").model.opt.timestep)
 
 
-class QuadrupedVel(BaseFamily):
+class QuadrupedVel(CommandedVelocity):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
 
     The command is observed: a velocity forward and one to the left, in the torso's frame. Hidden
-    are the slope of the ground along x and y, the factor of the torso's mass (a payload of up to
-    34 kg) and the strength of all motors. The reward of the velocity is that of legged_gym
-    (Rudin et al. 2022). The family itself is ours.
+    are the slope of the ground along x and y, the height of its bumps, the factor of the torso's
+    mass (a payload of up to 34 kg) and the strength of all motors. The reward of the velocity is
+    that of legged_gym (Rudin et al. 2022). The family itself is ours.
     """
 
     name = "quadruped_vel"
@@ -78,42 +80,50 @@ class QuadrupedVel(BaseFamily):
     tick = 0.02
     horizon = 500
     episodes = 2
-    hidden_reward = False
     # the command (marker) is observed; the other numbers are hidden
-    task_names = ("marker.x", "marker.y", SLOPE_X, SLOPE_Y, density_name("torso"), STRENGTH)
+    task_names = (
+        "marker.x",
+        "marker.y",
+        SLOPE_X,
+        SLOPE_Y,
+        ROUGHNESS,
+        density_name("torso"),
+        STRENGTH,
+    )
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
         Parameter("command.left", uniform(-0.3, 0.3), "m/s", "velocity to the left", (-2.0, 2.0)),
         Parameter(SLOPE_X, uniform(-0.2, 0.2), "1", "rise of the ground per meter of x", (-1, 1)),
         Parameter(SLOPE_Y, uniform(-0.2, 0.2), "1", "rise of the ground per meter of y", (-1, 1)),
         Parameter(
+            ROUGHNESS,
+            uniform(0.0, 0.08),
+            "m",
+            "how far bumps rise from the ground",
+            (0.0, BUMPS),
+            heldout=uniform(0.08, BUMPS),
+        ),
+        Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
         Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
     )
-    deviation = 0.25  # m²/s², a squared error of the velocity at which its reward is 1/e
-    max_error = 0.2  # m/s, of success; ours
-    min_upright = 0.8  # of success: cosine of the torso's lean
 
     def __init__(self) -> None:
         """On dm_control's quadruped, with its time step."""
         body = suite_body("quadruped", "walk", MOTORS)
         self.body = body
         self.limits = body.limits
-        self.scene = Scene(body, timestep=_timestep())
+        self.scene = Scene(body, fixtures=(GROUND,), timestep=_timestep(), cameras=(CAMERA,))
         self.action = MotorControl(body)
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
-        """All numbers drawn uniformly; held-out tasks are other combinations of hidden numbers.
+        """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of the four hidden ones lie in the upper halves of their
-        ranges, in a training task an even number. Commands are the same in both.
+        In a held-out task an odd number of slopes, payload and strength lie in the upper halves of
+        their ranges, in a training task an even number. Commands are the same in both.
         """
-        command = rng.random((n, NUM_COMMANDS))
-        hidden = checkerboard(rng, n, len(self.parameters) - NUM_COMMANDS, split, FIELDS)
-        share = np.concatenate([command, hidden], 1)
-        values = values_at(self.parameters, share)
-        return Task(self.task_names, values, np.arange(n))
+        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, nearly along x, with noise on the joints; at rest."""
@@ -143,29 +153,3 @@ class QuadrupedVel(BaseFamily):
             measured.marker[:, :2],
         )
         return np.concatenate(parts, 1)
-
-    def reward(
-        self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
-    ) -> ArrayLike:
-        """exp(-|command - v|² / 0.25)·(1 + cos(lean)) / 2 - 0.005·|a|²."""
-        squared = self.error(next_obs) ** 2
-        tracking = 2.718281828459045 ** (-squared / self.deviation)
-        return tracking * (1 + self.upright(next_obs)) / 2 - EFFORT * effort(applied)
-
-    def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-        """Upright, and within ``max_error`` m/s of the command at this instant."""
-        return (self.error(obs) < self.max_error) & (self.upright(obs) > self.min_upright)
-
-    def metrics(self, obs: ArrayLike, task: ArrayLike) -> dict[str, ArrayLike]:
-        """How far the velocity in the plane is from the command at this instant."""
-        return {"error_mps": self.error(obs)}
-
-    def error(self, obs: ArrayLike) -> ArrayLike:
-        """Distance of the torso's velocity forward and left from the command, m/s."""
-        velocity = obs[..., FORWARD : FORWARD + 2]
-        command = obs[..., COMMAND : COMMAND + 2]
-        return ((velocity - command) ** 2).sum(-1) ** 0.5
-
-    def upright(self, obs: ArrayLike) -> ArrayLike:
-        """Cosine of the angle between the torso's upward axis and the ground's, of unit length."""
-        return 1 - 2 * (obs[..., QUAT_X] ** 2 + obs[..., QUAT_Y] ** 2)

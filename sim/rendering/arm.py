@@ -6,9 +6,11 @@ import numpy as np
 from robots.appearance import Shape
 from robots.mesh_object import convex_parts
 from robots.meshes import Mesh
-from robots.scene import FLAT_OBJECT, Fixture, LooseObject
+from robots.scene import FLAT_OBJECT, Fixture, SceneObject
+from robots.world import Task
 from sim import objects
 from sim.mesh_choices import chosen
+from sim.slopes import tilted_boxes
 
 TABLE_SIZE = (2.4, 1.3, 0.7)  # m, its top just below z = 0
 TABLE_POSITION = (1.0, 0.0, -0.351)
@@ -16,11 +18,12 @@ TABLE_COLOR = (0.86, 0.84, 0.80)
 TARGET_SIZE = (0.05, 0.002)  # m, radius and height
 TARGET_COLOR = (0.25, 0.63, 0.38)
 FIXTURE_COLOR = (0.52, 0.58, 0.64)
+GROUND_COLORS = ((0.55, 0.60, 0.52), (0.68, 0.73, 0.64))  # of neighbors in a row of boxes
 LOWER = 5e-4  # m, see ``fixture_shapes``
 OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 
 
-def object_shapes(task: dict[str, float], item: LooseObject = FLAT_OBJECT) -> list[Shape]:
+def object_shapes(task: dict[str, float], item: SceneObject = FLAT_OBJECT) -> list[Shape]:
     """What an object of a task looks like, in its own frame."""
     if item.kind == "mesh":
         solid = objects.mesh_hull(item)
@@ -54,18 +57,30 @@ def fixture_shapes(task: dict[str, float], fixtures: tuple[Fixture, ...]) -> lis
     Each is a little lower than the one before: faces that coincide are drawn in speckles.
     """
     result: list[Shape] = []
+    row = Task(tuple(task), np.array([list(task.values())]), np.arange(1))
+    tilted = tilted_boxes(fixtures, row)
     for fixture in fixtures:
         if fixture.kind not in ("box", "cylinder"):
             continue
+        place = np.array(fixture.position)
+        for axis, name in enumerate("xyz"):
+            place[axis] = task.get(f"fixture.{fixture.name}.{name}", place[axis])
+        quat = np.array(fixture.quat)
+        size = [*fixture.size, 0.0]
+        if fixture.name in tilted:
+            box = tilted[fixture.name]
+            place += box.shift[0]
+            quat = box.quat[0]
+            size = box.size[0].tolist()
+        place[2] -= LOWER * len(result)
         pose = np.eye(4)
         turn = np.zeros(9)
-        mujoco.mju_quat2Mat(turn, np.array(fixture.quat))
+        mujoco.mju_quat2Mat(turn, quat)
         pose[:3, :3] = turn.reshape(3, 3)
-        for axis, (name, default) in enumerate(zip("xyz", fixture.position, strict=True)):
-            pose[axis, 3] = task.get(f"fixture.{fixture.name}.{name}", default)
-        pose[2, 3] -= LOWER * len(result)
-        size = _full_size(fixture.kind, [*fixture.size, 0.0])
-        result.append(Shape(fixture.kind, size, link=-1, pose=pose, color=FIXTURE_COLOR))
+        pose[:3, 3] = place
+        color = FIXTURE_COLOR if fixture.after is None else GROUND_COLORS[len(result) % 2]
+        full = _full_size(fixture.kind, size)
+        result.append(Shape(fixture.kind, full, link=-1, pose=pose, color=color))
     return result
 
 

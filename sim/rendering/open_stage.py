@@ -10,9 +10,8 @@ from robots.arm import Body
 from robots.scene import Scene
 from sim.engines.base import is_registered
 from sim.metaworld.body import MetaworldBody
-from sim.ramps import SlopeWalker
+from sim.rendering import grounds  # noqa: F401  shows walkers over floating blocks
 from sim.rendering.clip import Clip
-from sim.rendering.grounds import RampStage
 from sim.rendering.metaworld import MetaworldStage
 from sim.rendering.stage import Stage
 from sim.rendering.suite import SuiteStage
@@ -30,14 +29,9 @@ def open_stage(body: Body, scene: Scene, clip: Clip) -> Stage | None:
 
 @open_stage.register
 def _(body: SuiteBody, scene: Scene, clip: Clip) -> Stage:
-    return SuiteStage(body, clip)
+    return SuiteStage(body, scene, clip)
 
 
 @open_stage.register
 def _(body: MetaworldBody, scene: Scene, clip: Clip) -> Stage:
     return MetaworldStage(clip)
-
-
-@open_stage.register
-def _(body: SlopeWalker, scene: Scene, clip: Clip) -> Stage:
-    return RampStage(scene, clip)

@@ -11,13 +11,12 @@ import numpy as np
 
 from robots.appearance import Shape, moving_joints, shapes
 from robots.arm import ArmSpec, Body, Walker
-from robots.meshes import Mesh
+from robots.legged import LeggedRobot
 from robots.mujoco_model import compile_model
-from robots.rotations import quaternion_from_matrix
 from robots.scene import Scene
 from robots.signals import Array
 from sim.couplings import place_followers
-from sim.peg_arm import PEG, PegArm
+from sim.peg_arm import PEGS, PegArm
 from sim.rendering.arm import (
     TABLE_COLOR,
     TABLE_POSITION,
@@ -29,6 +28,7 @@ from sim.rendering.arm import (
 )
 from sim.rendering.camera import aim, camera_of
 from sim.rendering.clip import Clip
+from sim.rendering.solids import add_height_fields, add_shape
 from sim.rendering.surroundings import HIDDEN_GROUP, add_surroundings
 from sim.scene_model import body_model
 
@@ -38,16 +38,10 @@ GOAL_RADIUS = 0.025  # m, of the ball that marks a goal in space
 SIZES = 4
 SIZE_STEP = 0.006
 PLACE_RADIUS = 0.1  # m, of the ball that marks a goal on the ground, which a walker goes to
+EXTENT = 10.0  # m; nothing nearer than a share of it is drawn, and a ground may be 100 m long
 MAX_GEOMS = 1000  # in one picture, those of a model and of its lights
 PEG_COLOR = (0.75, 0.20, 0.15)
 WALKER_COLOR = (0.85, 0.33, 0.12)
-GEOMS = {
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
-    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
-}
 
 
 class Stage:
@@ -73,8 +67,10 @@ class Stage:
                 add_shape(spec, item, unlike(shape, number))
         for shape in fixture_shapes(clip.task, scene.fixtures):
             add_shape(spec, spec.worldbody, shape)
+        add_height_fields(spec, clip.task, scene.fixtures)
         _add_goal(spec, clip)
         self.model = compile_model(spec)
+        self.model.stat.extent = min(self.model.stat.extent, EXTENT)
         self._camera = camera_of(scene)
         self.model.vis.global_.fovy = np.degrees(self._camera.field_of_view)
         self.data = mujoco.MjData(self.model)
@@ -139,16 +135,17 @@ def _(body: ArmSpec, spec: mujoco.MjSpec) -> None:
 
 @add_visuals.register
 def _(body: PegArm, spec: mujoco.MjSpec) -> None:
-    """What an arm shows, and its peg."""
+    """What an arm shows, and its first peg."""
     show_arm = add_visuals.dispatch(ArmSpec)
     show_arm(body, spec)
-    peg = spec.geom(PEG)
+    peg = spec.geom(PEGS[0])
     peg.group = 0
     peg.rgba = (*PEG_COLOR, 1)
 
 
-@add_visuals.register
-def _(body: Walker, spec: mujoco.MjSpec) -> None:
+@add_visuals.register(Walker)
+@add_visuals.register(LeggedRobot)
+def _(body: Body, spec: mujoco.MjSpec) -> None:
     """Its own geoms in one color that stands out from the ground."""
     for geom in spec.geoms:
         geom.material = ""
@@ -162,53 +159,6 @@ def unlike(shape: Shape, number: int) -> Shape:
     """
     scale = 1 - SIZE_STEP * (number % SIZES)
     return replace(shape, size=tuple(scale * edge for edge in shape.size))
-
-
-def add_shape(spec: mujoco.MjSpec, link: mujoco.MjsBody, shape: Shape) -> None:
-    """Add a visible geom without collisions to a link of a model."""
-    rotation = shape.pose[None, :3, :3]
-    geom = link.add_geom(
-        type=GEOMS[shape.kind],
-        size=_geom_size(shape),
-        pos=shape.pose[:3, 3],
-        quat=quaternion_from_matrix(rotation)[0],
-        rgba=(*shape.color, 1),
-        contype=0,
-        conaffinity=0,
-    )
-    if shape.mesh is not None:
-        geom.meshname = _add_mesh(spec, shape.mesh)
-
-
-def _add_mesh(spec: mujoco.MjSpec, mesh: Mesh) -> str:
-    """Add a mesh to a model; returns its name.
-
-    As a shell it may be open or flat, which MuJoCo refuses of a solid. It needs at least four
-    vertices, also where it is a single triangle.
-    """
-    vertices = mesh.vertices
-    missing = max(4 - len(vertices), 0)
-    vertices = np.concatenate([vertices, vertices[:missing]])
-    name = f"shown_mesh{len(spec.meshes)}"
-    added = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
-    added.uservert = vertices.ravel()
-    added.userface = mesh.faces.ravel()
-    return name
-
-
-def _geom_size(shape: Shape) -> tuple[float, ...]:
-    """MuJoCo's size (3,) of a shape: half edges, or radius and half length, then zeros.
-
-    Of a mesh all are zero: it has its size itself.
-    """
-    if shape.mesh is not None:
-        return (0.0, 0.0, 0.0)
-    if shape.kind == "box":
-        return tuple(edge / 2 for edge in shape.size)
-    radius, *length = shape.size
-    half_lengths = [value / 2 for value in length]
-    padded = (radius, *half_lengths, 0.0, 0.0)
-    return padded[:3]
 
 
 def _add_goal(spec: mujoco.MjSpec, clip: Clip) -> None:

@@ -44,7 +44,7 @@ from hw_interface.recording.process import RecorderProcess, RecordTo
 from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
-from robots.scene import FLAT_OBJECT, LooseObject
+from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array, Verdict
 from robots.world import Step
 
@@ -677,7 +677,7 @@ def test_an_impossible_arm_is_refused_before_anything_moves(
 
 def test_a_task_with_several_objects_is_refused_before_anything_moves() -> None:
     family = tiny.Tiny()
-    objects = (FLAT_OBJECT, LooseObject("ball", "sphere", (0.04,)))
+    objects = (FLAT_OBJECT, SceneObject("ball", "sphere", (0.04,)))
     family.scene = replace(tiny.Tiny.scene, objects=objects)
     with pytest.raises(BadArgumentError, match="object, ball"):
         ArmSession(family, "tiny-arm")

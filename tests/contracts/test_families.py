@@ -20,7 +20,7 @@ from sim.vec_world import VecWorld
 
 N = 4
 NAMES = (*sorted(FAMILIES), *SAMPLE)
-PREFIXES = {*BODY_PHYSICS, "fixture", "disturbance", "goal", "marker"}
+PREFIXES = {"tool", *BODY_PHYSICS, "fixture", "disturbance", "goal", "marker"}
 # Published with two tasks in all, each trained on and tested: their splits are the same.
 TWO_TASKS = {"ant_fwd_back", "cheetah_fwd_back"}
 SOME_STEPS = 200  # enough for a law that holds at every step alike
@@ -119,7 +119,9 @@ def test_a_seed_repeats_its_tasks_and_another_seed_does_not(name: str, split: st
 @pytest.mark.parametrize("name", sorted(FAMILIES))  # of the suite's: tests/sim/test_suite.py
 def test_held_out_tasks_are_apart_from_training_ones(name: str) -> None:
     family = FAMILIES[name]()
-    train = family.sample(np.random.default_rng(0), 2000, "train").values
+    # two pegs halve the density of tasks of insert
+    count = 4000 if name == "insert" else 2000
+    train = family.sample(np.random.default_rng(0), count, "train").values
     # From the same seed the two splits would draw the same points, moved by a field.
     heldout = family.sample(np.random.default_rng(1), 2000, "heldout").values
     if name in TWO_TASKS:
@@ -132,6 +134,9 @@ def test_held_out_tasks_are_apart_from_training_ones(name: str) -> None:
     outside = ((heldout < train.min(0)) | (heldout > train.max(0))).any(-1)
     inside = heldout[~outside]
     if len(inside):  # then they share a range, and must not be drawn from the same density
+        if name == "latch":  # all drawers are outside: doors are compared with doors
+            train = train[train[:, 0] == inside[0, 0]][:, 1:]
+            inside = inside[:, 1:]
         scale = train.std(0)
 
         def distances(x: Array) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robots.catalog.panda import PANDA
-from robots.scene import FLAT_OBJECT, TABLE, Fixture, LooseObject, Scene
+from robots.scene import FLAT_OBJECT, TABLE, Fixture, Scene, SceneObject
 from robots.signals import Array, Pose, Setpoint, Signals
 from robots.world import Start, Task
 from sim.engines import ENGINES
@@ -20,9 +20,9 @@ STEPPED = 0.004  # s
 SCENE = Scene(
     PANDA,
     objects=(
-        LooseObject("cube", "box", (0.03, 0.03, 0.03), position=(0.5, 0.5, 0.03)),
-        LooseObject("ball", "sphere", (0.04,), position=(-0.5, 0.02, 0.3)),
-        LooseObject("pill", "capsule", (0.02, 0.05), position=(-0.5, 0.0, 0.07)),
+        SceneObject("cube", "box", (0.03, 0.03, 0.03), position=(0.5, 0.5, 0.03)),
+        SceneObject("ball", "sphere", (0.04,), position=(-0.5, 0.02, 0.3)),
+        SceneObject("pill", "capsule", (0.02, 0.05), position=(-0.5, 0.0, 0.07)),
     ),
     fixtures=(
         TABLE,
@@ -184,7 +184,7 @@ class Crowded(Slide):
 
     def __init__(self) -> None:
         super().__init__()
-        far = LooseObject("far", "box", (0.05, 0.05, 0.05), mass=5.0, restitution=0.0)
+        far = SceneObject("far", "box", (0.05, 0.05, 0.05), mass=5.0, restitution=0.0)
         far = replace(far, position=(-0.5, 0.5, 0.05))
         self.scene = replace(self.scene, objects=(far, FLAT_OBJECT))
 

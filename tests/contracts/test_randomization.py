@@ -16,12 +16,13 @@ from robots.world import Family, Task
 from sim.families import FAMILIES
 from sim.families.ant import ANT
 from sim.families.carry import Carry
+from sim.families.cheetah_slope import SLOPES
 from sim.families.insert import PEG_RADIUS, WALL, Insert
+from sim.families.latch import LEVER
 from sim.families.push import Push
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
 from sim.loaded_arm import PARTS
-from sim.ramps import SLOPES
 from sim.randomization import (
     HELDOUT,
     Parameter,
@@ -40,7 +41,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
-UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N·s/m", "N·m", "N·m·s/rad"}
+UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N", "N·s/m", "N·m", "N·m·s/rad"}
 every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
 
@@ -146,6 +147,11 @@ def clearance(task: Task) -> Array:
     return np.asarray((right - left) / 2 - WALL - PEG_RADIUS)
 
 
+def lever(task: Task, power: int) -> Array:
+    """Of a door, m to a power: its forces are meant 10 cm from the hinge; 1 of a drawer."""
+    return np.where(task["panel.joint"] == 0, LEVER**power, 1.0)
+
+
 # Parameters that a task does not hold as they are: what they are in a task.
 DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.angle": angle,
@@ -169,6 +175,9 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "hole.x": hole(0, ("fixture.left.x", "fixture.right.x")),
     "hole.y": hole(1, ("fixture.front.y", "fixture.back.y")),
     "hole.clearance": clearance,
+    "panel.friction_force": lambda task: task["panel.joint_friction"] / lever(task, 1),
+    "panel.damping_force": lambda task: task["panel.joint_damping"] / lever(task, 2),
+    "panel.latch_force": lambda task: task["panel.joint_latch"] / lever(task, 1),
 }
 
 

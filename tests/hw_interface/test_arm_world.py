@@ -31,7 +31,7 @@ from hw_interface.trackers import TRACKERS
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import ArmError, BadArgumentError
-from robots.scene import FLAT_OBJECT, LooseObject
+from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array, Pose, Signals, Verdict
 from robots.world import Family, Start, Step, Task
 from sim.families import FAMILIES, make_family
@@ -691,14 +691,14 @@ class Named(Push):
 class TwoObjects(Named):
     def __init__(self) -> None:
         super().__init__()
-        ball = LooseObject("ball", "sphere", (0.04,))
+        ball = SceneObject("ball", "sphere", (0.04,))
         self.scene = replace(self.scene, objects=(FLAT_OBJECT, ball))
 
 
 @pytest.mark.parametrize("driver", ["twin", "fake"])
 def test_several_objects_are_refused_by_name(real_arm: str, driver: str) -> None:
     clock = "realtime" if driver == real_arm else "lockstep"
-    with pytest.raises(BadArgumentError, match=r"one loose object, and the task has 2.*ball"):
+    with pytest.raises(BadArgumentError, match=r"one object, and the task has 2.*ball"):
         build(TwoObjects(), driver=driver, clock=clock)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tiny import BODY
 
 from robots.errors import BadArgumentError
-from robots.scene import FLAT_OBJECT, TABLE, Fixture, LooseObject, Scene
+from robots.scene import FLAT_OBJECT, TABLE, Fixture, Scene, SceneObject
 
 GRID = np.arange(6.0).reshape(2, 3)
 
@@ -41,9 +41,9 @@ BAD_FIXTURES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "reason"), BAD_OBJECTS)
 def test_an_impossible_object_is_refused(changes: dict[str, Any], reason: str) -> None:
     numbers: dict[str, Any] = {"name": "cube", "kind": "box", "size": (0.1, 0.1, 0.1)}
-    LooseObject(**numbers)
+    SceneObject(**numbers)
     with pytest.raises(BadArgumentError, match=reason):
-        LooseObject(**(numbers | changes))
+        SceneObject(**(numbers | changes))
 
 
 @pytest.mark.parametrize(("changes", "reason"), BAD_FIXTURES)
@@ -55,14 +55,14 @@ def test_an_impossible_fixture_is_refused(changes: dict[str, Any], reason: str) 
 
 
 def test_a_name_occurs_once_in_a_scene() -> None:
-    table = LooseObject("table", "sphere", (0.1,))
+    table = SceneObject("table", "sphere", (0.1,))
     with pytest.raises(BadArgumentError, match="a name occurs twice in the scene: table, table"):
         Scene(BODY, (table,), (TABLE,))
 
 
 def test_a_scene_says_what_is_in_it() -> None:
     assert Scene(BODY).description == "tiny-arm"
-    ball = LooseObject("ball", "sphere", (0.1,))
+    ball = SceneObject("ball", "sphere", (0.1,))
     assert Scene(BODY, (FLAT_OBJECT, ball)).description == "tiny-arm with object, ball"
 
 

@@ -136,7 +136,7 @@ def test_a_drawer_moves_along_its_slide_alone(engine: str) -> None:
     family = Door()
     (panel,) = family.scene.objects
     slide = Joint("slide", (1.0, 0.0, 0.0), limits=(-0.01, 0.06), friction=2.0)
-    family.scene = replace(family.scene, objects=(replace(panel, joint=slide),))
+    family.scene = replace(family.scene, objects=(replace(panel, joints=(slide,)),))
     task = doors(np.zeros(2), friction=2.0)  # N
     x = family.place[0]
     depth = np.array([0.03, 0.09])

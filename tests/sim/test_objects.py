@@ -9,7 +9,7 @@ import trimesh
 from toys.body import CART
 
 from robots.errors import BadArgumentError
-from robots.scene import FLAT_OBJECT, LooseObject, Scene
+from robots.scene import FLAT_OBJECT, Scene, SceneObject
 from robots.signals import Array
 from robots.world import Task
 from sim import contact_spring, objects
@@ -111,7 +111,7 @@ def test_every_kind_has_the_inertia_and_the_box_that_mujoco_gives_it(
     if kind == "mesh":
         mesh = tmp_path / "cone.stl"
         trimesh.creation.cone(0.05, 0.1).export(mesh)
-    item = LooseObject("thing", kind, SIZES[kind], mass=0.7, mesh=mesh)
+    item = SceneObject("thing", kind, SIZES[kind], mass=0.7, mesh=mesh)
     described = objects.describe(item, Task((), np.zeros((1, 0)), np.arange(1)))
     spec = build_scene(Scene(CART, (item,)))
     (geom,) = spec.body("thing").geoms
@@ -131,11 +131,11 @@ def test_every_kind_has_the_inertia_and_the_box_that_mujoco_gives_it(
 
 def test_a_mesh_that_is_missing_or_flat_is_refused_by_its_file(tmp_path: Path) -> None:
     nothing = Task((), np.zeros((1, 0)), np.arange(1))
-    missing = LooseObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "absent.stl")
+    missing = SceneObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "absent.stl")
     with pytest.raises(BadArgumentError, match=r"absent\.stl"):
         objects.describe(missing, nothing)
     sheet = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 3, 2]])
     sheet.export(tmp_path / "sheet.stl")
-    flat = LooseObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "sheet.stl")
+    flat = SceneObject("thing", "mesh", (1.0, 1.0, 1.0), mesh=tmp_path / "sheet.stl")
     with pytest.raises(BadArgumentError, match=r"sheet\.stl is flat"):
         objects.describe(flat, nothing)

@@ -1,14 +1,31 @@
 """dm_control's quadruped at a commanded velocity, on slopes and with payloads."""
 
+from dataclasses import replace
+
+import mujoco
 import numpy as np
 import pytest
 
+from robots.arm import Body
 from robots.errors import BadArgumentError
-from robots.signals import Torque
+from robots.scene import Scene
+from robots.signals import Array, Torque
 from robots.world import Start, Task
 from sim.engines.suite import SuiteEngine
-from sim.families.quadruped_vel import COMMAND, FORWARD, HEIGHT, OBS, QuadrupedVel
+from sim.families.quadruped_vel import (
+    BUMPS,
+    COMMAND,
+    FORWARD,
+    GROUND,
+    HEIGHT,
+    OBS,
+    ROUGHNESS,
+    QuadrupedVel,
+)
+from sim.suite.body import suite_body
+from sim.suite.control_task import ControlTask
 from sim.suite.factors import SLOPE_X, SLOPE_Y, density_name
+from sim.suite.grounds import model_with_fixtures
 
 FAMILY = QuadrupedVel()
 GRAVITY = 9.81
@@ -72,3 +89,78 @@ def test_a_reward_is_the_command_that_is_kept_less_the_effort() -> None:
     obs[OBS.index("quat.x")] = 1.0  # on its back
     assert FAMILY.reward(obs, 0 * action, obs, task) == pytest.approx(0.0)
     assert not FAMILY.success(obs, task)
+
+
+def lifted(roughness: float) -> mujoco.MjModel:
+    """dm_control's model with the field compiled where a roughness has it."""
+    x, y, _ = GROUND.position
+    field = replace(GROUND, position=(x, y, roughness))
+    return model_with_fixtures("quadruped-walk", (field,))
+
+
+def ground_below(model: mujoco.MjModel, x: float, y: float) -> float:
+    """The height of the ground at a place, m, by a ray from above."""
+    data = mujoco.MjData(model)
+    data.qpos[0] = 100.0  # the quadruped is elsewhere
+    mujoco.mj_forward(model, data)
+    above = np.array([x, y, 5.0])
+    down = np.array([0.0, 0.0, -1.0])
+    hit = np.zeros(1, np.int32)
+    return 5.0 - mujoco.mj_ray(model, data, above, down, None, 1, -1, hit)
+
+
+@pytest.mark.parametrize("roughness", [0.0, 0.05, BUMPS])
+def test_the_ground_is_the_plane_and_what_rises_from_it(roughness: float) -> None:
+    model = lifted(roughness)
+    heights = GROUND.heights
+    assert heights is not None
+    rows, columns = heights.shape
+    x = np.linspace(-6.0, 14.0, columns)
+    y = np.linspace(-6.0, 6.0, rows)
+    rng = np.random.default_rng(0)
+    for row, column in rng.integers(1, (rows - 1, 150), (60, 2)):  # rays end with the drawn floor
+        expected = max(0.0, heights[row, column] + roughness)
+        height = ground_below(model, x[column] + 1e-7, y[row] + 1e-7)
+        assert height == pytest.approx(expected, abs=1e-5)
+    assert ground_below(model, 0.5, -0.5) == pytest.approx(0.0, abs=1e-9)  # where episodes begin
+
+
+def walk(engine: SuiteEngine, task: Task, control: Array) -> Array:
+    """Positions (k, n, 23) after every decision of k control signals (k, n, 12)."""
+    q = np.zeros((len(task), 23))
+    q[:, 0] = 4.0  # m, amid the bumps
+    q[:, 2] = HEIGHT + BUMPS
+    q[:, 3] = 1.0
+    engine.write(task)
+    engine.reset(Start(q))
+    seen = []
+    for signal in control:
+        engine.run(Torque(signal[None]), 4)
+        seen.append(engine.read().q)
+    return np.stack(seen)
+
+
+def test_a_quadruped_walks_over_bumps_as_in_a_model_that_is_compiled_with_them() -> None:
+    roughness = np.array([0.0, 0.05, BUMPS])
+    n = len(roughness)
+    control = np.random.default_rng(0).uniform(-1, 1, (25, n, 12))
+    engine = SuiteEngine()
+    engine.load(FAMILY.scene, n)
+    seen = walk(engine, Task((ROUGHNESS,), roughness[:, None], np.arange(n)), control)
+    engine.close()
+    models = [ControlTask("quadruped", "walk").model, *map(lifted, roughness[1:])]
+    for i, model in enumerate(models):  # the first is dm_control's own
+        data = mujoco.MjData(model)
+        data.qpos[:] = 0.0
+        data.qpos[:4] = (4.0, 0.0, HEIGHT + BUMPS, 1.0)
+        for k, signal in enumerate(control[:, i]):
+            data.ctrl[:] = signal
+            mujoco.mj_step(model, data, 4)
+            np.testing.assert_allclose(seen[k, i], data.qpos, rtol=0, atol=1e-7)
+    assert abs(seen[-1, 1] - seen[-1, 2]).max() > 0.01
+
+
+def test_only_bodies_whose_mjcf_is_at_hand_take_fixtures() -> None:
+    cheetah: Body = suite_body("cheetah", "run", ("bthigh",))
+    assert SuiteEngine.supports(Scene(cheetah))
+    assert not SuiteEngine.supports(Scene(cheetah, fixtures=(GROUND,)))

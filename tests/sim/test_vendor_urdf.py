@@ -12,7 +12,7 @@ from vendor_arm import BOX, JOINTS, edited, write_vendor_arm
 from robots.appearance import link_poses, shapes
 from robots.arm import ArmSpec
 from robots.kinematics import Kinematics
-from robots.scene import FLAT_OBJECT, LooseObject, Scene
+from robots.scene import FLAT_OBJECT, Scene, SceneObject
 from robots.signals import Array
 from robots.urdf import read_arm_tree
 from sim.engines.bullet import connect
@@ -37,7 +37,7 @@ def configurations(arm: ArmSpec, n: int) -> Array:
 class MujocoArm:
     """The arm as MuJoCo simulates it."""
 
-    def __init__(self, arm: ArmSpec, *items: LooseObject) -> None:
+    def __init__(self, arm: ArmSpec, *items: SceneObject) -> None:
         self.model = compile_scene(Scene(arm, items))
         self.data = mujoco.MjData(self.model)
         self.j = len(arm.joints)
@@ -63,7 +63,7 @@ class MujocoArm:
 class PybulletArm:
     """The arm as PyBullet simulates it; only what moves has a link there."""
 
-    def __init__(self, arm: ArmSpec, *items: LooseObject) -> None:
+    def __init__(self, arm: ArmSpec, *items: SceneObject) -> None:
         scene = Scene(arm, items)
         model = compile_scene(scene)
         self.client = connect()
