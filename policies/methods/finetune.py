@@ -80,8 +80,9 @@ class Finetune(SavedState, LearnsFromReplay):
     def prior(self, n: int, task: Tensor | None = None) -> FinetuneBelief:
         """The trained networks in every world, and no experience."""
         p = self.problem
+        nets = stacked_sac.stack_sac(self.learner.sac, n)
         return FinetuneBelief(
-            nets=stacked_sac.stack_sac(self.learner.sac, n),
+            nets=nets,
             transitions=no_transitions(p, n, p.obs_dim, self.device),
             count=torch.zeros(n, dtype=torch.int64, device=self.device),
         )

@@ -263,28 +263,32 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         g = self.generator
         ticks, exists = self.draw_segments(c.meta_batch)
         rows = random_ticks(exists, c.batch_per_task, g)
-        x = self.trained_encoder(ticks)[rows]
+        encoded = self.trained_encoder(ticks)
+        x = encoded[rows]
         batch = ticks[rows]
         with torch.no_grad():
             memory = self.encoder(ticks)[rows][..., : self.config.memory_size]
             next_x = self.encoder.after(memory, batch)
         actor, log_prob = actor_loss(self.sac, x, g, trains_features=True)
         target_entropy = c.target_entropy * self.problem.action_dim
+        critic = critic_loss(self.sac, batch, x, next_x, c, g)
+        temperature = temperature_loss(self.sac, log_prob, target_entropy)
         return {
-            "critic": critic_loss(self.sac, batch, x, next_x, c, g),
+            "critic": critic,
             "actor": actor,
-            "temperature": temperature_loss(self.sac, log_prob, target_entropy),
+            "temperature": temperature,
         }
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on GRU, actor, critics and temperature."""
+        c = self.config.sac
         losses = self.losses()
-        total = torch.stack(list(losses.values())).sum()
+        total = sum(losses.values(), torch.zeros((), device=self.device))
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
-        self.sac.update_targets(self.config.sac)
-        polyak_update(self.encoder, self.trained_encoder, self.config.sac.ema_rate)
+        self.sac.update_targets(c)
+        polyak_update(self.encoder, self.trained_encoder, c.ema_rate)
         return detached(losses)
 
 
