@@ -249,3 +249,12 @@ class Taught(ABC, Generic[B]):
     @abstractmethod
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """As of every method."""
+
+
+class CollectsOtherwise(ABC):
+    """A method that collects its training trials without the adaptation that it is judged with."""
+
+    @property
+    @abstractmethod
+    def collector(self) -> Any:
+        """The policy that acts and adapts in training trials."""

@@ -21,7 +21,7 @@ from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import acting_state
 from adaptation.runs.run import Run
 from adaptation.teacher import Teacher
-from policies.method import Method, Taught, Transition, TrialBatch
+from policies.method import CollectsOtherwise, Method, Taught, Transition, TrialBatch
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
@@ -71,9 +71,12 @@ def collect(
 
 
 def collecting_policy(method: Method[Any]) -> Policy[Any]:
-    """The policy of the next training trial: the method, or its teacher, which knows the task."""
+    """The policy of the next training trial: the method, its teacher, or what it collects with."""
     if isinstance(method, Taught) and method.is_taught:
         return Teacher(method)
+    if isinstance(method, CollectsOtherwise):
+        collector: Policy[Any] = method.collector
+        return collector
     return method
 
 

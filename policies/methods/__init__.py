@@ -19,6 +19,7 @@ METHODS = Registry(
         "rl2_transformer": "policies.methods.rl2_transformer:Rl2Transformer",
         "snail": "policies.methods.snail:Snail",
         "sequence": "policies.methods.sequence:Sequence",
+        "mql": "policies.methods.mql:Mql",
         "varibad": "policies.methods.varibad:Varibad",
         "maml": "policies.methods.maml:Maml",
         "fomaml": "policies.methods.maml:Fomaml",

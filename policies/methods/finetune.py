@@ -14,7 +14,7 @@ Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
+
+T = TypeVar("T")
 
 BLOCK = 4  # worlds of a block; weights, gradients and moments of a world take 3 MB at 256 units
 
@@ -77,28 +79,12 @@ class Finetune(SavedState, LearnsFromReplay):
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> FinetuneBelief:
         """The trained networks in every world, and no experience."""
-        return FinetuneBelief(
-            nets=stacked_sac.stack_sac(self.learner.sac, n),
-            transitions=self._no_transitions(n),
-            count=torch.zeros(n, dtype=torch.int64, device=self.device),
-        )
-
-    def _no_transitions(self, n: int) -> Transition:
-        """Room for the transitions of one trial, none of them valid."""
         p = self.problem
-        rows = torch.zeros(n, p.episodes * p.horizon, device=self.device)
-        flags = rows.bool()
-        return Transition(
-            obs=rows.new_zeros(*rows.shape, p.obs_dim),
-            action=rows.new_zeros(*rows.shape, p.action_dim),
-            applied=rows.new_zeros(*rows.shape, p.action_dim),
-            reward=rows,
-            next_obs=rows.new_zeros(*rows.shape, p.obs_dim),
-            terminated=flags,
-            truncated=flags,
-            first=flags,
-            begins=flags,
-            valid=flags,
+        nets = stacked_sac.stack_sac(self.learner.sac, n)
+        return FinetuneBelief(
+            nets=nets,
+            transitions=no_transitions(p, n, p.obs_dim, self.device),
+            count=torch.zeros(n, dtype=torch.int64, device=self.device),
         )
 
     @torch.no_grad()
@@ -126,11 +112,13 @@ class Finetune(SavedState, LearnsFromReplay):
     @torch.no_grad()
     def adapt(self, belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
         """Store the episode's transitions, and take gradient steps on all stored transitions."""
-        belief = _store(belief, episode.transpose(0, 1))
+        ticks = episode.transpose(0, 1)
+        transitions, count = store(belief.transitions, belief.count, ticks)
+        belief = replace(belief, transitions=transitions, count=count)
         tuned = []
         for start in range(0, len(belief.count), BLOCK):
-            tuned.append(self._tune(_block(belief, start)))
-        return replace(belief, nets=map_tensors(_joined, *tuned))
+            tuned.append(self._tune(block(belief, start)))
+        return replace(belief, nets=map_tensors(joined, *tuned))
 
     def _tune(self, belief: FinetuneBelief) -> StackedSac:
         """The networks of a block of worlds after all gradient steps on their transitions."""
@@ -178,39 +166,64 @@ class Finetune(SavedState, LearnsFromReplay):
         return {**self.state_dict(), "learner": self.learner.state_without_replay()}
 
 
+def no_transitions(problem: Problem, n: int, columns: int, device: torch.device) -> Transition:
+    """Room for the transitions (n, L, ...) of one trial, with observations of so many columns."""
+    rows = torch.zeros(n, problem.episodes * problem.horizon, device=device)
+    flags = rows.bool()
+    return Transition(
+        obs=rows.new_zeros(*rows.shape, columns),
+        action=rows.new_zeros(*rows.shape, problem.action_dim),
+        applied=rows.new_zeros(*rows.shape, problem.action_dim),
+        reward=rows,
+        next_obs=rows.new_zeros(*rows.shape, columns),
+        terminated=flags,
+        truncated=flags,
+        first=flags,
+        begins=flags,
+        valid=flags,
+    )
+
+
 def _trainable_copy(x: Tensor) -> Tensor:
     return x.detach().clone().requires_grad_()
 
 
-def _block(belief: FinetuneBelief, start: int) -> FinetuneBelief:
-    """The belief of ``BLOCK`` worlds, or of those that are left, from number ``start`` on."""
+def block(tree: T, start: int) -> T:
+    """The rows of ``BLOCK`` worlds, or of those that are left, from number ``start`` on."""
 
     def rows(x: Tensor) -> Tensor:
         return x[start : start + BLOCK]
 
-    return map_tensors(rows, belief)
+    return map_tensors(rows, tree)
 
 
-def _joined(*blocks: Tensor) -> Tensor:
+def joined(*blocks: Tensor) -> Tensor:
+    """The rows of all blocks."""
     return torch.cat(blocks)
 
 
-def _store(belief: FinetuneBelief, episode: Transition) -> FinetuneBelief:
-    """The belief with the valid transitions of an episode (n, H, ...) appended.
+def store(stored: Transition, count: Tensor, episode: Transition) -> tuple[Transition, Tensor]:
+    """Append the valid transitions of an episode (n, H, ...).
 
     The i-th transition ever stored is kept at column i mod L.
+
+    Args:
+        stored: (n, L, ...) those of earlier episodes.
+        count: (n,) transitions ever stored.
+        episode: (n, H, ...).
+
+    Returns:
+        Both arguments with the episode's transitions.
     """
-    length = belief.transitions.valid.shape[1]
+    length = stored.valid.shape[1]
     order = episode.valid.cumsum(1) - 1  # (n, H) place of each among the episode's valid ones
-    number = belief.count[:, None] + order
+    number = count[:, None] + order
     worlds, ticks = episode.valid.nonzero(as_tuple=True)
     columns = number[worlds, ticks] % length
 
-    def write(stored: Tensor, new: Tensor) -> Tensor:
-        written = stored.clone()
+    def write(old: Tensor, new: Tensor) -> Tensor:
+        written = old.clone()
         written[worlds, columns] = new[worlds, ticks]
         return written
 
-    transitions = map_tensors(write, belief.transitions, episode)
-    count = belief.count + episode.valid.sum(1)
-    return replace(belief, transitions=transitions, count=count)
+    return map_tensors(write, stored, episode), count + episode.valid.sum(1)

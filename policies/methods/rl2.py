@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from policies.belief import where
+from policies.belief import map_tensors, where
 from policies.method import Problem, Transition, TrialBatch
 from policies.nn.memory import GruMemory, LstmMemory, Memory
 from policies.nn.normalizer import RunningNormalizer
@@ -72,6 +72,27 @@ class Rl2Encoder(nn.Module, Generic[S]):
         inputs = self._inputs(obs, belief.action, belief.reward, belief.begins)
         memory, hidden = self.memory.step(inputs, belief.hidden)
         return torch.cat([memory, obs], -1), hidden
+
+    def after(self, hidden: S, ticks: Transition) -> Tensor:
+        """Features of the next observations of ticks (..., k), in their episodes.
+
+        Args:
+            hidden: the memory's states (..., h) after the ticks' observations.
+            ticks: with the same leading axes.
+        """
+
+        def flat(x: Tensor) -> Tensor:
+            return x.flatten(0, ticks.reward.dim() - 1)
+
+        rows = map_tensors(flat, ticks)
+        outcome = Rl2Belief(
+            hidden=map_tensors(flat, hidden),
+            action=rows.applied,
+            reward=rows.reward,
+            begins=torch.zeros_like(rows.reward),
+        )
+        features, _ = self.step(rows.next_obs, outcome)
+        return features.view(*ticks.reward.shape, -1)
 
     def update(self, ticks: Transition) -> None:
         """Add transitions (b, ...) to the statistics of the normalizers."""

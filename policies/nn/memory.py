@@ -6,6 +6,10 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from policies.nn.networks import mlp
+
+EMBEDDING = 64  # units of the layers before a GRU
+
 S = TypeVar("S")  # a state: a tensor or a dataclass of tensors, each with n worlds as leading axis
 R = TypeVar("R", nn.GRU, nn.LSTM)
 
@@ -67,6 +71,18 @@ class GruMemory(nn.Module):
         """The states (L, n, k) after each of the inputs (L, n, i), and the last of them (n, k)."""
         states, last = self.gru(inputs, state[None])
         return states, last[0]
+
+
+class EmbeddingGru(GruMemory):
+    """A GRU behind two layers, which can square: a goal is not linear in place and reward."""
+
+    def __init__(self, inputs: int, size: int, generator: torch.Generator) -> None:
+        super().__init__(EMBEDDING, size, generator)
+        self.embed = mlp([inputs, EMBEDDING, EMBEDDING], generator)
+
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """As of a GRU, with embedded inputs."""
+        return super().scan(self.embed(inputs), state)
 
 
 @dataclass(frozen=True)

@@ -231,21 +231,23 @@ def actor_loss(
     x: Tensor,
     generator: torch.Generator,
     weights: Tensor | None = None,
+    trains_features: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Minus the soft value of the policy's own actions.
 
     Args:
         sac: the networks; the critics get no gradient.
-        x: features (..., k); detached.
+        x: features (..., k); detached where the critics read them.
         generator: of the actions.
         weights: (...,) factors of each state's loss.
+        trains_features: whether gradients pass through what the actor reads of ``x``.
 
     Returns:
         The loss, a scalar, and the log-density of the drawn actions (...,).
     """
-    x = x.detach()
-    action, log_prob = sac.sample(x, generator)
-    q = q_values(sac.critic, x, action, detach_weights=True).amin(0)
+    fixed = x.detach()
+    action, log_prob = sac.sample(x if trains_features else fixed, generator)
+    q = q_values(sac.critic, fixed, action, detach_weights=True).amin(0)
     alpha = sac.log_alpha.exp().detach()
     loss = alpha * log_prob - q
     if weights is not None:

@@ -123,6 +123,7 @@ def losses(
     alpha: Tensor,
     noise: Tensor,
     config: SacConfig,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The critics' squared TD errors minus the actor's soft value, summed over the worlds.
 
@@ -134,11 +135,14 @@ def losses(
         alpha: the temperature, ().
         noise: standard normal draws (2, n, b, a), for the next actions and for the actor's.
         config: discount and scale of the reward, and whether critics are normalized.
+        weights: (n, b) factors of each transition's losses, such as propensities.
     """
     normalize = config.critic_layer_norm
     valid = batch.valid.float()
     count = valid.sum(-1, keepdim=True)
     weight = valid / count.clamp(min=1)
+    if weights is not None:
+        weight = weight * weights
     next_noise, actor_noise = noise
     target = config.reward_scale * batch.reward
     if config.gamma > 0:

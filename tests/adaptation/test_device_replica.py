@@ -31,7 +31,7 @@ REPLICATED = [name for name in METHODS if issubclass(METHODS[name], state.SavedS
 # Drawn at an episode's end from a random stream that the replica has for itself.
 DRAWN = ("exploration_noise", "z")
 # Methods whose updates draw numbers: they agree only where both draw the same ones.
-UPDATE_BY_DRAWS = ("finetune", "sysid_mpc")
+UPDATE_BY_DRAWS = ("finetune", "mql", "sysid_mpc")
 SMALL = {"steps": 3}  # settings of methods that would take long
 N = 2
 TICKS = 3

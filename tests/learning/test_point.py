@@ -82,6 +82,7 @@ LEARNERS = [
     ("snail", 20),
     ("distill", 34),
     ("caster", 20),
+    ("mql", 30),
 ]
 
 
