@@ -143,6 +143,8 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
             world.release()
         return seq
 
+    far = READY + np.array([1.5, 0, 0, 0, 0, 0, 0])
+    world.moves.move_to(far)  # the way back lasts longer than the words take
     world.control.request = request_and_hold  # type: ignore[method-assign]
     if operated:
         world.wait_for_operator = nobody_holds
@@ -152,7 +154,6 @@ def test_a_hold_that_is_released_at_once_ends_the_move(
         with pytest.raises(ArmError, match=r"IDLE.*RELEASED"):
             world.reset(sample_task())
     assert [event["event"] for event in world.events] == ["OPERATOR_HOLD", "RELEASED"]
-    far = READY + np.array([1.5, 0, 0, 0, 0, 0, 0])
 
     def move_to_and_fro() -> None:
         """On a busy machine the arm may arrive before the word comes."""
