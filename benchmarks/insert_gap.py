@@ -39,9 +39,9 @@ def knowing(family: Insert, task: Task) -> Controller:
     hole = np.column_stack(family.hole(task.values))
 
     def target(obs: Array, decision: int) -> Array:
-        beside = np.abs(obs[:, :2] - hole).max(1)
+        distance = np.abs(obs[:, :2] - hole).max(1)
         is_inside = obs[:, 2] < -SUNK
-        goes_down = (beside < NEAR) | is_inside
+        goes_down = (distance < NEAR) | is_inside
         height = np.where(goes_down, -LOWEST, ABOVE / 2)
         return np.column_stack([hole, height])
 

@@ -84,9 +84,9 @@ def count_solved(task: str, goals: int) -> int:
     for i in range(len(every_goal)):
         obs = world.reset(every_goal.take([i]))
         for _ in range(family.horizon):
-            told = obs[0, :OBSERVED].copy()
-            told[-3:] = engine.worlds[0].env._target_pos
-            step = world.step(expert.get_action(told)[None])
+            with_goal = obs[0, :OBSERVED].copy()
+            with_goal[-3:] = engine.worlds[0].env._target_pos
+            step = world.step(expert.get_action(with_goal)[None])
             obs = step.obs
             if step.success[0]:
                 solved += 1

@@ -70,9 +70,12 @@ class Knock(ToolVelocity):
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""
         speed, offset = self._middle + self._half_range * action
         x, y, _ = pos
-        speed = speed * np.clip((action[0] + 1) / self.NONE_WIDTH, 0.0, 1.0)
         error = offset - y
-        on_line = np.clip(2 - np.abs(error) / self.TOLERANCE, 0.0, 1.0)
-        before = np.clip((self._stop - x) / self.STOP_WIDTH, 0.0, 1.0)
-        sideways = np.clip(self.ALIGN_GAIN * error, -self.ALIGN_SPEED, self.ALIGN_SPEED)
-        return np.stack([speed * on_line * before, sideways])
+        wanted = (action[0] + 1) / self.NONE_WIDTH
+        on_line = 2 - np.abs(error) / self.TOLERANCE
+        before_stop = (self._stop - x) / self.STOP_WIDTH
+        forward = speed
+        for share in (wanted, on_line, before_stop):
+            forward = forward * share.clip(0.0, 1.0)
+        sideways = (self.ALIGN_GAIN * error).clip(-self.ALIGN_SPEED, self.ALIGN_SPEED)
+        return np.stack([forward, sideways])

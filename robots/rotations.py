@@ -39,6 +39,18 @@ def quaternion_from_matrix(rotation: Array) -> Array:
     return np.where(negative, -quaternion, quaternion)
 
 
+def quaternion_about_z(yaw: Array) -> Array:
+    """Unit quaternions (n, 4) w, x, y, z of rotations by ``yaw`` (n,) rad about z."""
+    zero = np.zeros_like(yaw)
+    return np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], -1)
+
+
+def yaw_about_z(quat: Array) -> Array:
+    """The angles (n,) rad of rotations about z, from unit quaternions (n, 4) w, x, y, z."""
+    yaw: Array = 2 * np.arctan2(quat[:, 3], quat[:, 0])
+    return yaw
+
+
 def angle_between(a: Array, b: Array) -> Array:
     """The angle (...,) rad, in [0, π], of the rotation that leads from one to the other.
 

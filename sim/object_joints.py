@@ -38,9 +38,13 @@ def chosen_joint_numbers(item: SceneObject, task: Task) -> dict[str, Array]:
     codes = task[name] if name in task.names else np.zeros(len(task))
     if not np.isin(codes, np.arange(len(item.joints))).all():
         raise BadArgumentError(f"{name} is the index of one of {len(item.joints)} joints")
-    table = [joint_numbers(joint) for joint in item.joints]
-    rows = codes.astype(np.int64)
-    return {key: np.array([numbers[key] for numbers in table])[rows] for key in table[0]}
+    chosen = codes.astype(np.int64)
+    numbers = [joint_numbers(joint) for joint in item.joints]
+    result = {}
+    for name_of_number in numbers[0]:
+        of_each_joint = np.array([of_joint[name_of_number] for of_joint in numbers])
+        result[name_of_number] = of_each_joint[chosen]
+    return result
 
 
 def has_latch(item: SceneObject) -> bool:

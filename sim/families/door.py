@@ -11,6 +11,7 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
+from robots.rotations import yaw_about_z
 from robots.scene import TABLE, Joint, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
@@ -140,9 +141,7 @@ class Door(BaseFamily):
 
     def observe(self, signals: Signals) -> Array:
         """Place and yaw of the panel, and the target angle, (n, 4)."""
-        w = signals.object_quat[:, 0]
-        z = signals.object_quat[:, 3]
-        yaw = 2 * np.arctan2(z, w)
+        yaw = yaw_about_z(signals.object_quat)
         shift = signals.marker - self.place
         target = np.arctan2(shift[:, 0], shift[:, 1])
         return np.concatenate(

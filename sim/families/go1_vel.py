@@ -4,6 +4,7 @@ import numpy as np
 
 from robots.camera import Camera
 from robots.legged import JointPosition
+from robots.rotations import quaternion_about_z
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
@@ -99,8 +100,7 @@ class Go1Vel(CommandedVelocity):
         q = np.zeros((n, ROOT + len(GO1.joints)))
         q[:, 2] = HEIGHT
         heading = rng.uniform(-HEADING, HEADING, n)
-        q[:, 3] = np.cos(heading / 2)
-        q[:, 6] = np.sin(heading / 2)
+        q[:, QUAT] = quaternion_about_z(heading)
         q[:, ROOT:] = GO1.home + rng.uniform(-NOISE, NOISE, (n, len(GO1.joints)))
         return Start(q)
 

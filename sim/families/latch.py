@@ -14,6 +14,7 @@ from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.knock import Knock, KnockRanges
+from robots.rotations import yaw_about_z
 from robots.scene import TABLE, Joint, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
@@ -180,10 +181,9 @@ class Latch(BaseFamily):
 
     def observe(self, signals: Signals) -> Array:
         """Place and yaw of the panel, and the target opening, (n, 5)."""
-        w = signals.object_quat[:, 0]
-        z = signals.object_quat[:, 3]
+        yaw = yaw_about_z(signals.object_quat)
         target = signals.marker[:, 0] - self.place[0]
-        others = np.stack([2 * w * z, w**2 - z**2, target], 1)
+        others = np.stack([np.sin(yaw), np.cos(yaw), target], 1)
         return np.concatenate([signals.object_pos[:, :2], others], 1)
 
     def opening(self, obs: ArrayLike) -> ArrayLike:

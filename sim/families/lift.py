@@ -12,6 +12,7 @@ from robots.arm import ArmSpec
 from robots.catalog.panda_hand import PANDA_HAND
 from robots.errors import BadArgumentError
 from robots.pick_and_place import GraspRanges, Heights, PickAndPlace
+from robots.rotations import quaternion_about_z
 from robots.scene import TABLE, Fixture, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
@@ -129,11 +130,10 @@ class Lift(BaseFamily):
         place = self.zone.pick + rng.uniform(-PLACE_NOISE, PLACE_NOISE, (n, 2))
         yaw = rng.uniform(-YAW_NOISE, YAW_NOISE, n)
         height = np.full((n, 1), HALF_HEIGHT)
-        zero = np.zeros_like(yaw)
         return Start(
             q=np.tile(self.zone.ready, (n, 1)),
             object_pos=np.concatenate([place, height], 1),
-            object_quat=np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], -1),
+            object_quat=quaternion_about_z(yaw),
         )
 
     def marker(self, task: Task) -> Array:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from robots.mesh_object import MeshObject
+from robots.rotations import yaw_about_z
 from robots.signals import Array, ArrayLike, Signals
 from robots.world import Task
 from sim.families.base import BaseFamily
@@ -38,9 +39,7 @@ class ObjectOnTable(BaseFamily):
 
 def observe_object(signals: Signals) -> Array:
     """Object and target in the plane, (n, 6)."""
-    w = signals.object_quat[:, 0]
-    z = signals.object_quat[:, 3]
-    yaw = 2 * np.arctan2(z, w)
+    yaw = yaw_about_z(signals.object_quat)
     columns = (
         signals.object_pos[:, :2],
         np.stack([np.sin(yaw), np.cos(yaw)], 1),

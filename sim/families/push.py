@@ -12,6 +12,7 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
+from robots.rotations import quaternion_about_z
 from robots.scene import TABLE, Scene, SceneObject
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.straight_push import PushRanges, StraightPush
@@ -201,12 +202,10 @@ class Push(ObjectOnTable):
     def _start_at(self, task: Task, place: Array, yaw: Array) -> Start:
         """Objects at places (n, 2) m with yaws (n,) rad, lying on the table."""
         height = self.rest_heights(task)
-        zero = np.zeros_like(yaw)
-        quat = np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], -1)
         return Start(
             q=np.tile(self.ready, (len(task), 1)),
             object_pos=np.concatenate([place, height], 1),
-            object_quat=quat,
+            object_quat=quaternion_about_z(yaw),
         )
 
     def marker(self, task: Task) -> Array:

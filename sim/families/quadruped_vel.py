@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from robots.camera import Camera
+from robots.rotations import quaternion_about_z
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
@@ -26,6 +27,7 @@ LEGS = ("front_left", "front_right", "back_right", "back_left")
 JOINTS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "pitch", "knee", "ankle"))
 MOTORS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "lift", "extend"))
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
+QUAT = slice(3, ROOT)
 VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
 HEIGHT = 0.57  # m, of the torso at the start, in the model
 NOISE = 0.1  # rad, uniform ± of the joints at the start
@@ -131,8 +133,7 @@ class QuadrupedVel(CommandedVelocity):
         q = np.zeros((n, ROOT + len(JOINTS)))
         q[:, 2] = HEIGHT
         heading = rng.uniform(-HEADING, HEADING, n)
-        q[:, 3] = np.cos(heading / 2)
-        q[:, 6] = np.sin(heading / 2)
+        q[:, QUAT] = quaternion_about_z(heading)
         q[:, ROOT:] = rng.uniform(-NOISE, NOISE, (n, len(JOINTS)))
         return Start(q)
 

@@ -42,13 +42,18 @@ def _(body: ArmSpec) -> Camera:
 
 @camera_for.register
 def _(body: Walker) -> Camera:
-    return Camera("walker", _point(WALKER_EYE), _point(WALKER_AT), follows=1)
+    return walker_camera()
 
 
 @camera_for.register
 def _(body: FreeWalker) -> Camera:
     """From further away: its limbs reach further."""
-    return Camera("walker", _point(1.5 * WALKER_EYE), _point(WALKER_AT), follows=2)
+    return walker_camera(1.5, follows=2)
+
+
+def walker_camera(distance: float = 1.0, follows: int = 1) -> Camera:
+    """A camera beside a walker, ``distance`` times as far away as for a half-cheetah."""
+    return Camera("walker", _point(distance * WALKER_EYE), _point(WALKER_AT), follows=follows)
 
 
 def _point(values: Array) -> Vector:

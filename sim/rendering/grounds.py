@@ -6,15 +6,14 @@ from robots.arm import Walker
 from robots.camera import Camera
 from sim.pier import BLOCKS, SAG, PierWalker, block_name
 from sim.rendering.arm import GROUND_COLORS
-from sim.rendering.camera import WALKER_AT, WALKER_EYE, camera_for
+from sim.rendering.camera import camera_for, walker_camera
 from sim.rendering.stage import add_visuals
 
 
 @camera_for.register
 def _(body: PierWalker) -> Camera:
     """From further away than on even ground, so that several blocks are seen."""
-    x, y, z = (2.5 * WALKER_EYE).tolist()
-    return Camera("walker", (x, y, z), tuple(WALKER_AT.tolist()), follows=1)
+    return walker_camera(2.5)
 
 
 @add_visuals.register
@@ -23,13 +22,9 @@ def _(body: PierWalker, spec: mujoco.MjSpec) -> None:
 
     A clip does not have their motion.
     """
-    _color_walker(body, spec)
+    color_walker = add_visuals.dispatch(Walker)
+    color_walker(body, spec)
     for number in range(len(BLOCKS)):
         block = spec.body(block_name(number))
         block.pos[2] -= SAG
         spec.geom(block_name(number)).rgba = (*GROUND_COLORS[number % 2], 1)
-
-
-def _color_walker(body: Walker, spec: mujoco.MjSpec) -> None:
-    color = add_visuals.dispatch(Walker)
-    color(body, spec)
