@@ -1,6 +1,5 @@
 """Single keys of a terminal, and a signal that an operator may send, read by one thread."""
 
-import _thread
 import contextlib
 import os
 import select
@@ -36,8 +35,9 @@ class OperatorKeys:
         self._keyboard: int | None = None  # file descriptor
         self._handlers: dict[signal.Signals, Any] = {}  # as they were
         self._old_wakeup: int | None = None  # file descriptor
-        self._end_signal: signal.Signals | None = None  # the signal that requested the end
-        self._interrupted_at = 0.0  # s, monotonic: when it was last raised
+        self._end_signal: int | None = None  # the signal that requested the end
+        self._insisted_at = 0.0  # s, monotonic: when it was seen, or last sent again
+        self._may_interrupt = True  # whether a signal raises; after one, only Ctrl-C does
 
     def __enter__(self) -> Self:
         self._signals, self._signals_end = os.pipe()
@@ -63,21 +63,30 @@ class OperatorKeys:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         """End in order, once: a shell that ends sends SIGHUP more than once. Ctrl-C may repeat."""
-        if number == signal.SIGINT or self._end_signal is None:
-            self._end_signal = signal.Signals(number)
-            self._interrupted_at = time.monotonic()
+        if number == signal.SIGINT or self._may_interrupt:
+            self._may_interrupt = False
             raise KeyboardInterrupt
 
     def insist_on_end(self) -> None:
         """Interrupt the main thread again if it did not end. May be called from any thread.
 
-        Python drops an exception that a signal raises within a finalizer or a callback.
+        Python drops an exception that a signal raises within a finalizer or a callback. And a
+        signal that the system gives to another thread does not wake the main thread.
         """
-        number = self._end_signal
-        overdue = time.monotonic() - self._interrupted_at > END_PATIENCE
-        if number is not None and overdue:
-            self._end_signal = None
-            _thread.interrupt_main(number)
+        now = time.monotonic()
+        main = threading.main_thread().ident
+        if self._end_signal is None or main is None or now - self._insisted_at < END_PATIENCE:
+            return
+        self._insisted_at = now
+        self._may_interrupt = True
+        signal.pthread_kill(main, self._end_signal)
+
+    def _note_end(self, numbers: bytes) -> None:
+        """Remember the first signal that requests the end."""
+        for number in numbers:
+            if self._end_signal is None and number in ENDING and number in self._handlers:
+                self._end_signal = number
+                self._insisted_at = time.monotonic()
 
     @property
     def has_keyboard(self) -> bool:
@@ -90,7 +99,9 @@ class OperatorKeys:
         if self._keyboard is not None and _is_our_terminal():
             watched.append(self._keyboard)
         ready, _, _ = select.select(watched, [], [], timeout)
-        stop = self._signals in ready and STOP_SIGNAL in os.read(self._signals, CHUNK)
+        numbers = os.read(self._signals, CHUNK) if self._signals in ready else b""
+        self._note_end(numbers)
+        stop = STOP_SIGNAL in numbers
         if self._keyboard not in ready:
             return "", stop
         pressed = b""

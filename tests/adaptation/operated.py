@@ -1,6 +1,8 @@
 """A program in a terminal of its own: an operator's console over a pretended arm."""
 
+import signal
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +53,14 @@ class Finalized:
         time.sleep(LONG)
 
 
+def send_to_another_thread() -> None:
+    """The main thread sleeps on: only a signal of its own would wake it."""
+    (other,) = (each for each in threading.enumerate() if each is not threading.main_thread())
+    assert other.ident is not None
+    print("sent to another thread", flush=True)
+    threading.Timer(0.5, signal.pthread_kill, (other.ident, signal.SIGHUP)).start()
+
+
 def main() -> None:
     world: Any = Pretended()
     with OperatorConsole() as operator:
@@ -62,6 +72,9 @@ def main() -> None:
             print("ready", flush=True)
             if "finalizer" in sys.argv:
                 Finalized()
+            if "thread" in sys.argv:
+                send_to_another_thread()
+                time.sleep(LONG)
             give_up = time.monotonic() + LONG
             while not operator.end_requested and time.monotonic() < give_up:
                 time.sleep(0.01)

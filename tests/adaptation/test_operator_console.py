@@ -158,10 +158,20 @@ def test_a_key_that_ends_the_program_restores_the_terminal_and_says_how_the_arm_
         assert "arm: at rest, torque on; not recorded" in terminal.text
 
 
-def test_the_end_comes_also_where_python_drops_the_exception_of_the_signal() -> None:
+@pytest.mark.parametrize("hang_up", [False, True], ids=["Ctrl-C", "closed"])
+def test_the_end_comes_also_where_python_drops_the_exception_of_the_signal(hang_up: bool) -> None:
     with program("operated.py", "finalizer") as terminal:
         terminal.read_until("finalizing")
-        terminal.press("\x03")
+        if hang_up:
+            terminal.hang_up()
+        else:
+            terminal.press("\x03")
+        assert terminal.wait() != 0
+
+
+def test_the_end_comes_also_where_another_thread_gets_the_signal() -> None:
+    with program("operated.py", "thread") as terminal:
+        terminal.read_until("sent to another thread")
         assert terminal.wait() != 0
 
 
