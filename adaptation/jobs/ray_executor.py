@@ -81,7 +81,7 @@ class RayExecutor(Generic[R]):
         try:
             self._ray = import_module("ray")
             if address is not None:
-                _check_token_is_asked(address)
+                check_token_is_asked(address)
             self._connect(workers, address)
         except BaseException:
             self._restore_environment()
@@ -118,7 +118,7 @@ class RayExecutor(Generic[R]):
                 _node_ip_address=LOOPBACK_HOSTS[0],
                 **quiet,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise PliantError(f"no Ray cluster: {error}") from error
         host = self._ray.util.get_node_ip_address()
         if host not in LOOPBACK_HOSTS:
@@ -176,6 +176,7 @@ class RayExecutor(Generic[R]):
         except errors.RayError as error:  # the machine, or the task's process, is gone
             sent.losses += 1
             if sent.losses < MOST_LOSSES:
+                print(f"ray: lost with its machine, sent again: {sent.job.name}", file=sys.stderr)
                 self._waiting.insert(0, sent)
                 return None
             return Outcome(sent.job, None, f"lost {sent.losses} times: {error}", 0.0)
@@ -209,16 +210,19 @@ class RayExecutor(Generic[R]):
                 os.environ[name] = value
 
 
-def _check_token_is_asked(address: str) -> None:
+def check_token_is_asked(address: str) -> None:
     """Refuse a cluster that takes any token: whoever reaches it runs code on all its members."""
-    probe = subprocess.run(
-        [sys.executable, "-c", PROBE, address],
-        env={**os.environ, TOKEN: "not the token of any cluster, but as long as one"},
-        capture_output=True,
-        text=True,
-        timeout=PROBE_SECONDS,
-        check=False,
-    )
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", PROBE, address],
+            env={**os.environ, TOKEN: "not the token of any cluster, but as long as one"},
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PliantError(f"no Ray cluster answers at {address}: {error}") from error
     if probe.returncode == 0:
         raise RefusedError(
             f"the Ray cluster at {address} asks for no token: start its nodes with "
