@@ -89,9 +89,8 @@ class RayExecutor(Generic[R]):
         self._workers = workers
         self._waiting: list[_Sent[R]] = []
         self._running: dict[Reference, _Sent[R]] = {}
-        # Lost tasks are sent again here, which counts them; ``max_calls``: a fresh worker each.
-        options = self._ray.remote(num_cpus=1, max_retries=0, max_calls=1)
-        self._task = options(compute)
+        # ``max_retries``: lost tasks are sent again here, where that is counted.
+        self._task = self._ray.remote(num_cpus=1, max_retries=0)(compute)
         self.sent_bytes = 0
         self.received_bytes = 0
 
