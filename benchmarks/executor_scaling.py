@@ -4,6 +4,8 @@ Jobs with a fixed amount of work on one core leave a folder of a fixed size. Pri
 time by the number of workers, the CPU time of the driver for each job (packing, sending, receiving,
 unpacking, writing), and the bytes that went to the jobs and came back. On a busy machine the CPU
 time still holds, the wall time does not.
+
+``--folders PATH ...`` measures only what packing, and unpacking and writing, such folders take.
 """
 
 import argparse
@@ -21,8 +23,10 @@ import executor_scaling  # this file: jobs are found by their module, and __main
 
 from adaptation.jobs.executor import Job
 from adaptation.jobs.executors import EXECUTORS
+from adaptation.jobs.packed_folder import pack_folder, replace_folder
 
 SIZE = 300  # of the matrices that are multiplied
+REPEATS = 5  # of writing a folder; the median is printed
 FIRST = 2  # jobs that are not measured: they start processes and import
 
 
@@ -71,6 +75,24 @@ def measure(options: argparse.Namespace, workers: int) -> None:
         )
 
 
+def measure_folder(folder: Path) -> None:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    packed = pack_folder(folder)
+    wall = []
+    cpu = []
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        for _ in range(REPEATS):
+            started = monotonic()
+            used = process_time()
+            replace_folder(packed, Path(place) / folder.name)
+            wall.append(monotonic() - started)
+            cpu.append(process_time() - used)
+    print(
+        f"{folder.name}: {size:,} bytes, packed {len(packed):,}; unpacked and written in "
+        f"{1e3 * np.median(cpu):.0f} ms of CPU, {1e3 * np.median(wall):.0f} ms of wall time"
+    )
+
+
 def submit(executor: object, folder: Path, products: int, kilobytes: int) -> None:
     arguments = (folder, products, kilobytes)
     job = Job(folder.name, executor_scaling.work, arguments, folder=folder)
@@ -85,6 +107,9 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--products", type=int, default=3000, help="of matrices, in each job")
     parser.add_argument("--kilobytes", type=int, default=1300, help="that each job leaves")
+    parser.add_argument("--folders", type=Path, nargs="+", default=[])
     given = parser.parse_args()
-    for count in given.workers:
+    for path in given.folders:
+        measure_folder(path)
+    for count in [] if given.folders else given.workers:
         measure(given, count)

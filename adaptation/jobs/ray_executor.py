@@ -6,7 +6,6 @@ folder as bytes. The driver writes it before it sends the next job.
 """
 
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,7 +160,8 @@ class RayExecutor(Generic[R]):
             sent = self._waiting.pop(0)
             packed = None if sent.job.folder is None else pack_folder(sent.job.folder)
             self.sent_bytes += len(packed or b"")
-            reference = self._task.remote(sys.path, pickle.dumps(sent.job), packed)
+            job = self._ray.put(sent.job)
+            reference = self._task.remote(sys.path, [job], packed)
             self._running[reference] = sent
 
     def _take(self, reference: Reference) -> Outcome[R] | None:
@@ -232,16 +232,16 @@ def check_token_is_asked(address: str) -> None:
         raise PliantError(f"no Ray cluster answers at {address}: {reason}")
 
 
-def compute(search_path: list[str], pickled: bytes, packed: bytes | None) -> Answer:
+def compute(search_path: list[str], jobs: list[Reference], packed: bytes | None) -> Answer:
     """The Ray task: run a job in a process of its own, with a copy of its folder.
 
     Args:
         search_path: of the driver, which has the modules of a user's own methods and families.
-        pickled: the job.
+        jobs: one, in a list, in which Ray leaves it until the modules that it needs can be found.
         packed: its folder.
     """
     sys.path += [folder for folder in search_path if folder not in sys.path]
-    job: Job[Any] = pickle.loads(pickled)
+    job: Job[Any] = import_module("ray").get(jobs[0])
     with TemporaryDirectory(prefix="pliant-") as place:
         here = _moved(job, packed, Path(place))
         with ProcessExecutor[Any](1) as executor:
