@@ -116,7 +116,8 @@ class RayExecutor(Generic[R]):
                 _node_ip_address=LOOPBACK_HOSTS[0],
                 **quiet,
             )
-        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises many kinds, and a bare one where it is too slow
+            self._ray.shutdown()
             raise PliantError(f"no Ray cluster: {error}") from error
         host = self._ray.util.get_node_ip_address()
         if host not in LOOPBACK_HOSTS:
