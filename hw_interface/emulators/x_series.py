@@ -10,11 +10,10 @@ from hw_interface.drivers.dynamixel_calibration import ServoWiring
 from hw_interface.drivers.dynamixel_models import (
     ALERT,
     SERVO_MODELS,
-    TICK,
-    TURN,
     VELOCITY_UNIT,
     WATCHDOG_UNIT,
 )
+from hw_interface.drivers.servo_calibration import TICK, TURN
 from hw_interface.emulators.protocol2 import Error
 
 

@@ -17,10 +17,10 @@ from driver_rig import DriverRig
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.events import Event, Mode
-from hw_interface.drivers import DRIVERS, dynamixel_bus
+from hw_interface.drivers import DRIVERS, serial_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
 from hw_interface.drivers.dynamixel_calibration import read_calibration
-from hw_interface.drivers.dynamixel_models import TICK
+from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
 from robots.clearance import Clearance
@@ -262,7 +262,7 @@ def test_servos_that_are_not_as_calibrated_are_refused(
     with emulated_arm() as (driver, bus):
         change(bus)
         if bus.faults.mute:
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", 30.0)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", 30.0)
         with pytest.raises(kind, match=message):
             driver.connect()
         driver.disconnect()
@@ -389,7 +389,7 @@ FAULTS: dict[str, tuple[Provocation, Event]] = {
 def shorten_waiting(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
     """Where answers stay away, do not wait long; elsewhere a busy machine may take its time."""
     if event is Event.LINK_LOST:
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", SHORT)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -412,7 +412,7 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
             rig.pass_time(1.0)
             _, dq, _ = rig.bus.physics.read()
             assert np.abs(dq).max() < 1e-2
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
 
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name != UNPLUGGED])
@@ -430,7 +430,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
         with pytest.raises(ArmError, match="cannot be enabled"):
             rig.controller.begin_move(FAMILY.ready, rig.now)
         assert rig.mode is Mode.FAULT
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
         repair(rig.bus)
         rig.watchdog.clear()
         rig.begin()
@@ -441,11 +441,11 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
 def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     with moving_arm() as rig:
         for provoke in (mute, corrupt):
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", SHORT)
             provoke(rig.bus)
             rig.ticks(1)
             repair(rig.bus)
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
             rig.ticks(5)
         assert rig.mode is Mode.RUNNING
         assert rig.events == []
