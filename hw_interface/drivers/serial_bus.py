@@ -49,6 +49,8 @@ class PatientPort:
     packet_timeout: float  # ms
     tx_time_per_byte: float  # ms
     is_open: bool
+    is_using: bool
+    isPacketTimeout: Callable[[], bool]  # noqa: N815  # whether the wait is over
     setPacketTimeoutMillis: Callable[[float], None]  # noqa: N815  # begin to wait for ms
     getTimeSinceStart: Callable[[], float]  # noqa: N815  # ms since then
     setBaudRate: Callable[[int], bool]  # noqa: N815  # opens the port

@@ -5,7 +5,6 @@ Units and signs, refusals, and every fault of the bus through the real controlle
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver_rig import DriverRig
+from driver_rig import BusRig
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.events import Event, Mode
@@ -290,32 +289,11 @@ def test_after_disconnect_the_servos_hold_and_can_be_used_again() -> None:
         again.disconnect()
 
 
-class Rig(DriverRig[PacedDynamixel]):
+class Rig(BusRig[PacedDynamixel]):
     """The controller over the driver over the emulated bus."""
 
     def __init__(self, driver: PacedDynamixel, bus: Bus) -> None:
-        self.bus = bus
-        super().__init__(FAMILY, driver)
-
-    def come_to_rest(self) -> None:
-        for _ in range(1000):
-            self.ticks(1)
-            if self.controller.at_rest:
-                break
-        self.ticks(20)
-        heard = -1
-        while heard != self.bus.goals:  # goals may still be on their way to the servos
-            heard = self.bus.goals
-            time.sleep(0.1)
-
-    def act(self, ticks: int = 32) -> None:
-        super().act(ticks)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass at the bus alone."""
-        for _ in range(round(seconds / 0.01)):
-            self.driver.clock.now += 0.01
-            self.bus.pass_time()
+        super().__init__(FAMILY, driver, bus)
 
 
 @contextmanager
