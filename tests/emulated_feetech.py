@@ -44,8 +44,10 @@ def emulated_so101(
     driver.clock = clock
     try:
         with patient_driver():
-            yield driver, bus
-            driver.disconnect()
+            try:
+                yield driver, bus
+            finally:
+                driver.disconnect()
     finally:
         bus.close()
         serving.join()
