@@ -29,5 +29,6 @@ COMMANDS = Registry(
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
         "emulate": "adaptation.commands.tools:Emulate",
+        "doctor": "adaptation.commands.checking:Doctor",
     },
 )
