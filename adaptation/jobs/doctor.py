@@ -191,9 +191,7 @@ def check_memory(checked: Checked) -> Finding:
 def check_loop(checked: Checked) -> Finding:
     """How late the control loop is: for some seconds, in a process of its own as on an arm."""
     dt = _tick(checked.driver)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        is_realtime, lateness = pool.submit(measure_loop, dt, checked.seconds).result()
+    is_realtime, lateness = _measure(dt, checked.seconds)
     latest = float(lateness.max())
     missed = float((lateness > dt).mean())
     scheduler = "SCHED_FIFO" if is_realtime else "without SCHED_FIFO"
@@ -209,6 +207,13 @@ def check_loop(checked: Checked) -> Finding:
         advice = "set 'rtprio 60' for your user in limits.conf"
         return Finding("loop", "warn", found, advice)
     return Finding("loop", "ok", found)
+
+
+def _measure(dt: float, seconds: float) -> tuple[bool, Array]:
+    """``measure_loop`` in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure_loop, dt, seconds).result()
 
 
 def _tick(driver: str) -> float:
