@@ -240,6 +240,14 @@ class MoveResult(msgspec.Struct, frozen=True):
     seconds: float  # that the plan takes
 
 
+class JogResult(msgspec.Struct, frozen=True):
+    """Where an arm stands after it was moved by keys."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    steps: int  # that keys have asked for
+
+
 class Finding(msgspec.Struct, frozen=True):
     """What one check of the doctor has found."""
 
