@@ -264,6 +264,7 @@ REFUSALS = [
     ("trial nowhere --arm panda --realtime-episodes -1", "--realtime-episodes must not be"),
     ("trial nowhere", "nowhere is no run folder"),
     ("park", "--arm"),
+    ("jog", "--arm"),
     ("doctor --arm panda --seconds 0", "--seconds"),
     ("train blind --family reach --arm hand", "no arm named 'hand'; there are: fr3"),
     ("train blind --family point --arm panda", "point takes no arm"),

@@ -38,6 +38,7 @@ OPENS: dict[str, str | None] = {
     "play": "play {}",
     "arm": "arm add crane --model {}",
     "move": None,
+    "jog": None,
     "park": None,
     "doctor": None,  # a damaged calibration is a finding
     "emulate": "emulate dynamixel --arm viperx --seconds 0.1 --calibration {}",
