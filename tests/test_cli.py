@@ -276,10 +276,8 @@ REFUSALS = [
     ("view skate", "no family named 'skate'"),
     ("view cheetah_vel --out cheetah.html", "cheetah_vel has no arm to show in 3-D"),
     ("recover nowhere.mcap", "no file nowhere.mcap"),
-    (
-        "emulate pigeon --arm viperx",
-        "no emulator named 'pigeon'; there are: dynamixel, feetech, ur",
-    ),
+    ("replay nowhere.mcap", "nowhere.mcap"),
+    ("emulate pigeon --arm viperx", "no emulator named 'pigeon'; there are: dynamixel, feetech"),
     ("emulate dynamixel --arm hand", "no arm named 'hand'"),
     ("emulate dynamixel --arm panda", "no calibration file"),
     ("emulate dynamixel --arm viperx --port 127.0.0.1", "'dynamixel' has no port, but calibration"),
