@@ -161,6 +161,10 @@ class Feetech(ServoDriver):
         bounded: Array = np.clip(q, self._state.q - LEAD, self._state.q + LEAD)
         return bounded
 
+    def _let_go(self) -> bool:
+        """As for every servo, but only after ``enable``: a goal may switch a servo's torque on."""
+        return self._target is not None and super()._let_go()
+
     def _read_motion(self) -> Motion | None:
         motion = self._read_block(self._ids, MOTION, MOTION_FIELDS)
         if motion is None:

@@ -50,7 +50,7 @@ class ServoModel:
         return self.stall_torque / self.stall_current
 
 
-# Torque: SO-ARM100's README (30 kg·cm); current: Feetech's data of the STS3215-C018.
+# Torque: SO-ARM100's README (30 kg·cm); current: data of the servo as quoted in its issue 132.
 SERVO_MODELS = {"sts3215": ServoModel(777, 2.94, 2.7)}
 
 TORQUE = Register(40, 1)

@@ -396,6 +396,16 @@ def test_a_soft_arm_is_not_lowered_by_a_stop_and_a_start() -> None:
         assert [servo.get("goal_position") for servo in bus.servos.values()] == goals
 
 
+def test_a_driver_that_only_reads_sends_no_goal() -> None:
+    """A servo without torque may have any goal; in some firmware a new one switches torque on."""
+    with emulated_so101() as (driver, bus):
+        bus.servos[2].set("goal_position", 100)
+        driver.connect()
+        driver.read()
+        driver.disconnect()
+        assert bus.goals == 0
+
+
 def test_the_torque_is_off_once_it_is_said_to_be() -> None:
     with emulated_so101() as (driver, bus):
         driver.connect()
