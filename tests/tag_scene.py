@@ -12,6 +12,7 @@ from hw_interface.trackers.fiducial_config import (
     rotation_of,
     tag_corners,
 )
+from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 
 WIDTH, HEIGHT = 960, 720
@@ -62,7 +63,7 @@ def project(config: FiducialConfig, points: Array, pos: Array, quat: Array) -> A
 def picture_of(
     config: FiducialConfig, pos: Array, quat: Array, hidden: tuple[int, ...] = ()
 ) -> Any:
-    """The picture (h, w) of the object's tags; those that face away, or are hidden, are left out."""
+    """The picture (h, w) of the object's tags; without hidden tags and backs."""
     s = SMOOTHING
     large = np.full((s * HEIGHT, s * WIDTH), 170, dtype=np.uint8)
     family = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, config.dictionary))
@@ -102,6 +103,4 @@ def random_pose(rng: np.random.Generator) -> tuple[Array, Array]:
     turn, _ = cv2.Rodrigues(np.array([*tilt, 0.0]))
     yaw = rng.uniform(-np.pi, np.pi)
     quat = np.array([np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
-    from robots.rotations import quaternion_from_matrix
-
     return pos, quaternion_from_matrix((rotation_of(quat) @ turn)[None])[0]

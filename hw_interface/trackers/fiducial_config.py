@@ -144,7 +144,8 @@ def _lens_problem(camera: CameraEntry) -> str:
 
     center = matrix[:2, 2]
     if (center <= 0).any() or (center >= (camera.width, camera.height)).any():
-        return f"camera: cx, cy = {center.tolist()} is outside a {camera.width}x{camera.height} picture"
+        size = f"{camera.width}x{camera.height}"
+        return f"camera: cx, cy = {center.tolist()} is outside a picture of {size} pixels"
 
     count = len(camera.distortion)
     if count not in NUMBERS_OF_DISTORTION:

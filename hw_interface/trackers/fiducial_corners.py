@@ -1,4 +1,4 @@
-"""Corners of a tag to a small part of a pixel: a line is fitted to each edge, and lines intersected.
+"""Corners of a tag to a small part of a pixel: lines are fitted to its edges, and intersected.
 
 OpenCV's own refinement (``cornerSubPix``) places the corners of a blurred square inside it, by 0.4
 pixels where the blur is 0.7. The position of a straight edge has no such bias: a symmetric blur
@@ -42,6 +42,14 @@ def refine_corners(gray: NDArray[np.uint8], corners: Array) -> Array:
     return refined if distance.max() <= FARTHEST else corners
 
 
+def cell_widths(corners: Array) -> Array:
+    """Pixels (4,) of a cell of the tag with these corners (4, 2), across each edge."""
+    area = abs(cv2.contourArea(corners.astype(np.float32)))
+    lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    widths: Array = area / lengths / CELLS
+    return widths
+
+
 def _intersect_edges(gray: NDArray[np.uint8], corners: Array) -> Array | None:
     """The intersections (4, 2) of the lines fitted to the edges; None if one has no contrast."""
     ends = np.roll(corners, -1, axis=0)
@@ -76,10 +84,7 @@ def _measure_edges(
     Returns:
         Pixels (4, m) outward, and the contrast (4, m) in gray levels.
     """
-    area = abs(cv2.contourArea(corners.astype(np.float32)))
-    lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
-    cells = area / lengths / CELLS  # (4,) pixels across each edge
-    reach = np.clip(cells / 2, *REACH)
+    reach = np.clip(cell_widths(corners) / 2, *REACH)
     across = reach[:, None] * np.linspace(-1, 1, ACROSS)  # (4, k)
 
     on_edge = corners[:, None] + distances[..., None] * along[:, None]  # (4, m, 2)

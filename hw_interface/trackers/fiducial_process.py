@@ -1,6 +1,6 @@
 """The process of the tag tracker: pictures in, poses out, through a socket that never blocks.
 
-Started by ``fiducial.Fiducial`` as ``python -m hw_interface.trackers.fiducial_process FILE SOCKET``.
+``fiducial.Fiducial`` starts it, with the configuration, the socket and its own process id.
 """
 
 import contextlib
