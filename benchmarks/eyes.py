@@ -1,0 +1,323 @@
+"""How exactly printed tags are measured, on pictures that MuJoCo renders of a box with tags.
+
+The box is 0.12 x 0.06 x 0.06 m, with two tags of 40 mm on its top and one on each side. A camera of
+1280 x 720 pixels looks down on it from 0.8 m away. Each pose is rendered twice: as it is, and with
+blur and noise. Then a video of the box in motion, with blur and noise, is played to the tracker in
+its own process, as a deployment runs it.
+
+    MUJOCO_GL=egl python benchmarks/eyes.py --poses 1000
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import mujoco
+import numpy as np
+
+from hw_interface.trackers.fiducial import Fiducial, FiducialOptions
+from hw_interface.trackers.fiducial_config import FiducialConfig, rotation_of
+from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetector
+from robots.catalog.panda import PANDA
+from robots.rotations import angle_between, quaternion_from_matrix
+from robots.signals import Array
+
+WIDTH, HEIGHT = 1280, 720
+FIELD = 0.75  # rad, vertical
+SIZE = 0.04  # m, a tag's black square
+PAPER = 1.25  # edge of the paper, in tags
+PAPER_THICKNESS = 1e-4  # m
+PRINT = 320  # pixels of a tag in its texture
+HALF = np.array([0.06, 0.03, 0.03])  # m, of the box
+CAMERA = np.array([0.5, -0.45, 0.7])  # m
+AIM = np.array([0.5, 0.0, 0.03])
+BLUR = 1.0  # pixels, standard deviation
+NOISE = 5.0  # gray levels
+RATE = 25.0  # Hz, of the video
+DICTIONARY = "DICT_APRILTAG_36h11"
+UP = np.array([0.0, 0.0, 1.0])
+
+
+def look_at(position: Array, target: Array) -> Array:
+    """The rotation (3, 3) of the optical frame of a camera that looks at a point."""
+    forward = (target - position) / np.linalg.norm(target - position)
+    right = np.cross(forward, UP)
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    return np.stack([right, down, forward], axis=1)
+
+
+def place_tags() -> list[dict[str, Any]]:
+    """Two tags on top and one on each side, as the tracker's file has them."""
+    x, y, z = (HALF + PAPER_THICKNESS).tolist()
+    half = 0.5**0.5
+    faces = {
+        0: ([-0.03, 0, z], [1, 0, 0, 0]),
+        1: ([0.03, 0, z], [1, 0, 0, 0]),
+        2: ([0, -y, 0], [half, half, 0, 0]),
+        3: ([x, 0, 0], [0.5, 0.5, 0.5, 0.5]),
+        4: ([0, y, 0], [0, 0, half, half]),
+        5: ([-x, 0, 0], [0.5, 0.5, -0.5, -0.5]),
+    }
+    return [
+        {"id": number, "size": SIZE, "position": position, "quaternion": quaternion}
+        for number, (position, quaternion) in faces.items()
+    ]
+
+
+def tracker_table(source: str | int = 0) -> dict[str, Any]:
+    """The tracker's file; a pixel's center is at a whole number."""
+    focal = float(HEIGHT / 2 / np.tan(FIELD / 2))
+    rotation = look_at(CAMERA, AIM)
+    camera = {
+        "source": source,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "matrix": [[focal, 0, (WIDTH - 1) / 2], [0, focal, (HEIGHT - 1) / 2], [0, 0, 1]],
+        "position": CAMERA.tolist(),
+        "quaternion": quaternion_from_matrix(rotation[None])[0].tolist(),
+    }
+    return {"dictionary": DICTIONARY, "camera": camera, "tag": place_tags()}
+
+
+def write_config(file: Path, table: dict[str, Any]) -> None:
+    """The table as TOML, whose numbers and lists are written as in JSON."""
+    lines = [f"dictionary = {msgspec.json.encode(table['dictionary']).decode()}", "[camera]"]
+    sections = [("", table["camera"]), *(("[[tag]]", tag) for tag in table["tag"])]
+    for header, section in sections:
+        lines.append(header)
+        lines += [
+            f"{key} = {msgspec.json.encode(value).decode()}" for key, value in section.items()
+        ]
+    file.write_text("\n".join(lines))
+
+
+def build_scene() -> mujoco.MjModel:
+    """The box with its papers, on a table, lit from above."""
+    spec = mujoco.MjSpec()
+    spec.visual.global_.offwidth = WIDTH
+    spec.visual.global_.offheight = HEIGHT
+    spec.visual.quality.offsamples = 8
+    spec.visual.map.znear = 0.01
+    world = spec.worldbody
+    world.add_light(pos=[0.3, -0.5, 2.0], dir=[0.1, 0.25, -1.0], castshadow=False)
+    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], rgba=[0.5, 0.45, 0.4, 1])
+    box = world.add_body(name="box", mocap=True)
+    box.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=HALF, rgba=[0.7, 0.6, 0.5, 1])
+    family = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
+    for tag in place_tags():
+        add_paper(spec, box, family, tag)
+    camera = world.add_camera(name="eye", pos=CAMERA, fovy=np.degrees(FIELD))
+    optical = look_at(CAMERA, AIM)
+    camera.quat = quaternion_from_matrix((optical * [1, -1, -1])[None])[0]  # y up, -z forward
+    return spec.compile()
+
+
+def add_paper(spec: Any, box: Any, family: Any, tag: dict[str, Any]) -> None:
+    """A square of paper with a printed tag on the box."""
+    name = f"tag{tag['id']}"
+    margin = round(PRINT * (PAPER - 1) / 2)
+    edge = PRINT + 2 * margin
+    paper = np.full((edge, edge), 235, dtype=np.uint8)
+    printed = cv2.aruco.generateImageMarker(family, tag["id"], PRINT)
+    paper[margin:-margin, margin:-margin] = np.clip(printed, 20, 235)
+    # MuJoCo's textures begin at the lower left corner
+    colors = np.repeat(np.flipud(paper)[..., None], 3, axis=-1)
+    texture = spec.add_texture(
+        name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=edge, height=edge, nchannel=3
+    )
+    texture.data = colors.tobytes()
+    material = spec.add_material(name=name, specular=0.0, shininess=0.0)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+    half = SIZE * PAPER / 2
+    mesh = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+    mesh.uservert = [-half, -half, 0, half, -half, 0, half, half, 0, -half, half, 0]
+    mesh.usertexcoord = [0, 0, 1, 0, 1, 1, 0, 1]
+    mesh.userface = [0, 1, 2, 0, 2, 3]
+    box.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=name,
+        material=name,
+        contype=0,
+        conaffinity=0,
+        pos=tag["position"],
+        quat=tag["quaternion"],
+    )
+
+
+class Studio:
+    """Renders the box at poses."""
+
+    def __init__(self) -> None:
+        self.model = build_scene()
+        self.data = mujoco.MjData(self.model)
+        self.renderer = mujoco.Renderer(self.model, HEIGHT, WIDTH)
+
+    def photograph(self, pos: Array, quat: Array) -> Any:
+        """The gray picture (h, w) of the box at a pose."""
+        self.data.mocap_pos[0] = pos
+        self.data.mocap_quat[0] = quat
+        mujoco.mj_forward(self.model, self.data)
+        self.renderer.update_scene(self.data, camera="eye")
+        return cv2.cvtColor(self.renderer.render(), cv2.COLOR_RGB2GRAY)
+
+
+def spoil(picture: Any, rng: np.random.Generator) -> Any:
+    """The picture as a camera might give it: out of focus, and with noise."""
+    blurred = cv2.GaussianBlur(picture, (0, 0), BLUR)
+    noisy = blurred + rng.normal(0, NOISE, picture.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def random_pose(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Within 0.2 m of the middle, any yaw, tilted by up to 0.5 rad."""
+    pos = AIM + rng.uniform(-1, 1, 3) * [0.2, 0.15, 0.0] + [0, 0, rng.uniform(0, 0.1)]
+    tilt = rng.uniform(0, 0.5)
+    towards = rng.uniform(-np.pi, np.pi)
+    turn, _ = cv2.Rodrigues(tilt * np.array([np.cos(towards), np.sin(towards), 0]))
+    yaw, _ = cv2.Rodrigues(np.array([0, 0, rng.uniform(-np.pi, np.pi)]))
+    return pos, quaternion_from_matrix((turn @ yaw)[None])[0]
+
+
+def error_of(pose: ObjectPose, pos: Array, quat: Array) -> tuple[float, float, float]:
+    """Errors in mm and degrees, and the squared one in units of the covariance, over 6."""
+    turn, _ = cv2.Rodrigues(rotation_of(pose.quat) @ rotation_of(quat).T)
+    error = np.concatenate([pose.pos - pos, turn.ravel()])
+    normalized = error @ np.linalg.solve(pose.covariance, error) / 6
+    distance = 1000 * float(np.linalg.norm(error[:3]))
+    return distance, float(np.degrees(angle_between(pose.quat, quat))), float(normalized)
+
+
+def describe(name: str, errors: list[tuple[float, float, float]], count: int) -> None:
+    """One line of the table."""
+    mm, degrees, normalized = np.array(errors).T
+    cells = [name, f"{100 * len(errors) / count:.1f} %"]
+    for values in (mm, degrees):
+        cells += [f"{np.median(values):.3f}", f"{np.quantile(values, 0.95):.3f}"]
+        cells.append(f"{values.max():.3f}")
+    cells.append(f"{normalized.mean():.2f}")
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def measure_poses(studio: Studio, count: int, seed: int) -> None:
+    """Print the errors over random poses."""
+    config = msgspec.convert(tracker_table(), FiducialConfig)
+    detect = TagDetector(config.dictionary)
+    solve = PoseSolver(config)
+    rng = np.random.default_rng(seed)
+    errors: dict[str, list[tuple[float, float, float]]] = {"sharp": [], "blur and noise": []}
+    seconds = 0.0
+    for _ in range(count):
+        pos, quat = random_pose(rng)
+        picture = studio.photograph(pos, quat)
+        for name, seen in {"sharp": picture, "blur and noise": spoil(picture, rng)}.items():
+            began = time.process_time()
+            pose = solve(detect(seen))
+            seconds += time.process_time() - began
+            if pose is not None:
+                errors[name].append(error_of(pose, pos, quat))
+    print("| picture | measured | mm: median | 95 % | max | degrees: median | 95 % | max | e²/σ² |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, values in errors.items():
+        describe(name, values, count)
+    print(f"{1000 * seconds / (2 * count):.1f} ms of one core for each picture")
+
+
+def move(stamp: float) -> tuple[Array, Array]:
+    """Where the box is in the video: on a circle, turning, at up to 0.2 m/s."""
+    angle = 2.0 * stamp
+    pos = AIM + 0.1 * np.array([np.cos(angle), np.sin(angle), 0])
+    return pos, np.array([np.cos(angle / 2), 0, 0, np.sin(angle / 2)])
+
+
+def write_video(studio: Studio, file: Path, seconds: float, rng: np.random.Generator) -> None:
+    """A video of the box in motion; it is hidden for the fifth of the time in the middle."""
+    video = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (WIDTH, HEIGHT))
+    for number in range(round(seconds * RATE)):
+        stamp = number / RATE
+        picture = studio.photograph(*move(stamp))
+        if 0.4 < stamp / seconds < 0.6:
+            picture[:] = 120
+        video.write(cv2.cvtColor(spoil(picture, rng), cv2.COLOR_GRAY2BGR))
+    video.release()
+
+
+def measure_video(studio: Studio, folder: Path, seconds: float, seed: int) -> None:
+    """Play a video to the tracker in its process, and read it at 500 Hz as an arm does."""
+    video = folder / "box.avi"
+    write_video(studio, video, seconds, np.random.default_rng(seed))
+    file = folder / "eyes.toml"
+    write_config(file, tracker_table(str(video)))
+    tracker = Fiducial(PANDA, FiducialOptions(str(file)))
+    readings, longest = read_until_the_end(tracker)
+    start = find_start(readings)
+    mm = []
+    degrees = []
+    for stamp, (pos, quat, _) in readings.items():
+        true_pos, true_quat = move(stamp - start)
+        mm.append(1000 * np.linalg.norm(pos - true_pos))
+        degrees.append(np.degrees(angle_between(quat, true_quat)))
+    ages = [1000 * age for _, _, age in readings.values()]
+    print(f"\nvideo of {seconds:.0f} s, {RATE:.0f} Hz: {len(readings)} poses published")
+    print(f"mm: median {np.median(mm):.3f}, 95 % {np.quantile(mm, 0.95):.3f}, max {max(mm):.3f}")
+    print(f"degrees: median {np.median(degrees):.3f}, max {max(degrees):.3f}")
+    print(f"age of a new pose: median {np.median(ages):.1f} ms, max {max(ages):.1f} ms")
+    print(f"longest time without a new pose: {max(np.diff(sorted(readings))):.2f} s")
+    print(
+        f"read(): median {np.median(longest):.1f} us, 99.9 % {np.quantile(longest, 0.999):.1f} us"
+    )
+
+
+def find_start(readings: dict[float, tuple[Array, Array, float]]) -> float:
+    """When the video began, s: the stamps are whole periods after it, and the first is the second.
+
+    A first frame that was skipped would show as an error of 8 mm.
+    """
+    return min(readings) - 1 / RATE
+
+
+def read_until_the_end(
+    tracker: Fiducial,
+) -> tuple[dict[float, tuple[Array, Array, float]], list[float]]:
+    """Each new pose by its stamp, with its age in s when it was read; and how long reads took."""
+    readings: dict[float, tuple[Array, Array, float]] = {}
+    took = []
+    while True:
+        began = time.perf_counter()
+        try:
+            state = tracker.read()
+        except OSError as error:
+            if "has ended" in str(error):
+                return readings, took
+            time.sleep(0.002)
+            continue
+        took.append(1e6 * (time.perf_counter() - began))
+        age = time.monotonic() - state.stamp
+        readings.setdefault(state.stamp, (state.pos, state.quat, age))
+        time.sleep(0.002)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--poses", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the video")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, help="also write one picture here")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    studio = Studio()
+    if arguments.picture is not None:
+        rng = np.random.default_rng(arguments.seed)
+        cv2.imwrite(str(arguments.picture), spoil(studio.photograph(*random_pose(rng)), rng))
+    measure_poses(studio, arguments.poses, arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        measure_video(studio, Path(folder), arguments.seconds, arguments.seed)
+    studio.renderer.close()
+
+
+if __name__ == "__main__":
+    main()
