@@ -1,5 +1,6 @@
 """Pictures of tags at known poses: warped prints of the tags, without any renderer."""
 
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -104,3 +105,21 @@ def random_pose(rng: np.random.Generator) -> tuple[Array, Array]:
     yaw = rng.uniform(-np.pi, np.pi)
     quat = np.array([np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
     return pos, quaternion_from_matrix((rotation_of(quat) @ turn)[None])[0]
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """A configuration file of the scene with changes."""
+    given = table(**changes)
+    lines = []
+    for name, value in given.items():
+        if not isinstance(value, dict | list):
+            lines.append(f"{name} = {value!r}")
+    lines += ["tag = []"] if given["tag"] == [] else []
+    lines.append("[camera]")
+    lines += [f"{name} = {value!r}" for name, value in given["camera"].items()]
+    for tag in given["tag"]:
+        lines.append("[[tag]]")
+        lines += [f"{name} = {value!r}" for name, value in tag.items()]
+    file = folder / "eyes.toml"
+    file.write_text("\n".join(lines))
+    return file

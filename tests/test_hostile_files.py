@@ -39,6 +39,7 @@ OPENS: dict[str, str | None] = {
     "replay": "replay {}",
     "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
+    "calibrate": "calibrate camera {}",
     "move": None,
     "jog": None,
     "park": None,

@@ -14,14 +14,17 @@ from robots.signals import Array
 SAMPLES = 24  # places along an edge at which its position is measured
 MARGIN = 0.15  # share of an edge at each end that is left out: there the other edge begins
 ACROSS = 25  # samples across an edge
-REACH = (1.5, 4.0)  # pixels across an edge to each side, at least and at most
-CELLS = 8  # across an AprilTag 36h11, with its black border, which is one cell wide
-ROUNDS = 4  # each centers its samples on the edge that the last one found
-FARTHEST = 3.0  # pixels that a corner may move
+ENDS = 3  # of them at each end, which are taken as black and as white
+REACH = (1.5, 5.0)  # pixels, at least and at most
+CELLS = 8  # across a tag with its black border, at most: 8 of an AprilTag 36h11, 6 of a DICT_4X4
+# Samples across an edge reach so many cells to each side; each round begins at the edges that the
+# last one found. The black border is one cell wide.
+ROUNDS = (0.9, 0.7, 0.5, 0.5)
+FARTHEST = 4.0  # pixels that a corner may move
 CONTRAST = 15.0  # gray levels across an edge, below which it is not trusted
 
 
-def refine_corners(gray: NDArray[np.uint8], corners: Array) -> Array:
+def refine_corners(gray: NDArray[np.uint8], corners: Array) -> Array | None:
     """The corners of one tag, more exactly.
 
     Args:
@@ -29,17 +32,17 @@ def refine_corners(gray: NDArray[np.uint8], corners: Array) -> Array:
         corners: (4, 2) pixels, clockwise.
 
     Returns:
-        The corners (4, 2); those that were given if the edges cannot be measured.
+        The corners (4, 2); None if the edges cannot be measured, and the tag is better left out.
     """
     refined = corners
-    for _ in range(ROUNDS):
-        moved = _intersect_edges(gray, refined)
+    for cells in ROUNDS:
+        moved = _intersect_edges(gray, refined, cells)
         if moved is None:
-            return corners
+            return None
         refined = moved
 
     distance = np.linalg.norm(refined - corners, axis=1)
-    return refined if distance.max() <= FARTHEST else corners
+    return refined if distance.max() <= FARTHEST else None
 
 
 def cell_widths(corners: Array) -> Array:
@@ -50,7 +53,7 @@ def cell_widths(corners: Array) -> Array:
     return widths
 
 
-def _intersect_edges(gray: NDArray[np.uint8], corners: Array) -> Array | None:
+def _intersect_edges(gray: NDArray[np.uint8], corners: Array, cells: float) -> Array | None:
     """The intersections (4, 2) of the lines fitted to the edges; None if one has no contrast."""
     ends = np.roll(corners, -1, axis=0)
     lengths = np.linalg.norm(ends - corners, axis=1)  # (4,)
@@ -59,55 +62,56 @@ def _intersect_edges(gray: NDArray[np.uint8], corners: Array) -> Array | None:
 
     share = np.linspace(MARGIN, 1 - MARGIN, SAMPLES)
     distances = lengths[:, None] * share  # (4, m) from the first corner
-    offsets, weights = _measure_edges(gray, corners, along, outward, distances)
-    if not (weights.mean(1) > CONTRAST).all():
+    on_edges = corners[:, None] + distances[..., None] * along[:, None]  # (4, m, 2)
+    reach = np.clip(cells * cell_widths(corners), *REACH)
+    offsets, contrast = _measure_edges(gray, on_edges, outward, reach)
+    if (contrast < CONTRAST).any():
         return None
 
-    slopes, intercepts = _fit_lines(distances, offsets, weights)
+    slopes, intercepts = _fit_lines(distances, offsets)
     directions = along + slopes[:, None] * outward
     starts = corners + intercepts[:, None] * outward
     return _intersections(starts, directions)
 
 
 def _measure_edges(
-    gray: NDArray[np.uint8], corners: Array, along: Array, outward: Array, distances: Array
+    gray: NDArray[np.uint8], on_edges: Array, outward: Array, reach: Array
 ) -> tuple[Array, Array]:
     """Where the edges are, from the lines between the corners.
 
     Args:
         gray: the picture.
-        corners: (4, 2) where each edge begins.
-        along: (4, 2) unit vectors along the edges.
+        on_edges: (4, m, 2) places along these lines.
         outward: (4, 2) unit vectors across them, away from the tag.
-        distances: (4, m) pixels along the edges.
+        reach: (4,) pixels across them to each side.
 
     Returns:
-        Pixels (4, m) outward, and the contrast (4, m) in gray levels.
+        Pixels (4, m) outward, and the contrast (4,) in gray levels.
     """
-    reach = np.clip(cell_widths(corners) / 2, *REACH)
     across = reach[:, None] * np.linspace(-1, 1, ACROSS)  # (4, k)
-
-    on_edge = corners[:, None] + distances[..., None] * along[:, None]  # (4, m, 2)
     shifts = across[..., None] * outward[:, None]  # (4, k, 2)
-    points = on_edge[:, :, None] + shifts[:, None]  # (4, m, k, 2)
+    points = on_edges[:, :, None] + shifts[:, None]  # (4, m, k, 2)
     grid = points.astype(np.float32).reshape(4 * SAMPLES, ACROSS, 2)
     levels = cv2.remap(gray, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     levels = levels.reshape(4, SAMPLES, ACROSS).astype(np.float64)
 
-    rises = np.clip(np.diff(levels, axis=-1), 0, None)  # from black to the white around it
-    centers = (across[:, :-1] + across[:, 1:]) / 2
-    contrast = rises.sum(-1)
-    offsets = (rises * centers[:, None]).sum(-1) / np.maximum(contrast, 1.0)
+    # Black and white of each edge, and from them the share of white across it. The more white, the
+    # farther inside is the edge. This is linear in the gray levels: noise shifts it to no side.
+    black = levels[..., :ENDS].mean((1, 2))  # (4,)
+    white = levels[..., -ENDS:].mean((1, 2))
+    contrast = white - black
+    above_black = levels.mean(-1) - black[:, None]
+    share = above_black / np.maximum(contrast, 1.0)[:, None]  # (4, m)
+    offsets = reach[:, None] * (1 - 2 * share)
     return offsets, contrast
 
 
-def _fit_lines(distances: Array, offsets: Array, weights: Array) -> tuple[Array, Array]:
-    """Slope (4,) and offset (4,) at distance 0 of weighted least-squares lines."""
-    total = weights.sum(1)
-    mean_distance = (weights * distances).sum(1) / total
-    mean_offset = (weights * offsets).sum(1) / total
+def _fit_lines(distances: Array, offsets: Array) -> tuple[Array, Array]:
+    """Slope (4,) and offset (4,) at distance 0 of least-squares lines through (4, m) places."""
+    mean_distance = distances.mean(1)
+    mean_offset = offsets.mean(1)
     centered = distances - mean_distance[:, None]
-    slopes = (weights * centered * offsets).sum(1) / (weights * centered**2).sum(1)
+    slopes = (centered * offsets).sum(1) / (centered**2).sum(1)
     intercepts = mean_offset - slopes * mean_distance
     return slopes, intercepts
 

@@ -59,19 +59,23 @@ class TagDetector:
     def __call__(self, picture: Picture) -> dict[int, Array]:
         """The corners (4, 2) in pixels, clockwise from the upper left one, by the tag's id.
 
-        An id that is seen twice is left out: a reflection, or two prints of one tag.
+        An id that is seen twice is left out (a reflection, or two prints of one tag), and so is a
+        tag whose edges are not clear.
         """
         gray = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         corners, ids, _ = self._detector.detectMarkers(gray)
         if ids is None:
             return {}
 
+        found = {}
         seen = ids.ravel().tolist()
-        return {
-            tag: refine_corners(gray, np.asarray(four, dtype=np.float64).reshape(4, 2))
-            for tag, four in zip(seen, corners, strict=True)
-            if seen.count(tag) == 1
-        }
+        for tag, four in zip(seen, corners, strict=True):
+            if seen.count(tag) > 1:
+                continue
+            refined = refine_corners(gray, np.asarray(four, dtype=np.float64).reshape(4, 2))
+            if refined is not None:
+                found[tag] = refined
+        return found
 
 
 class PoseSolver:

@@ -12,7 +12,7 @@ from hw_interface.trackers.fiducial_config import CameraEntry
 from hw_interface.trackers.fiducial_pose import Picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-LATE = 0.1  # s, after which a picture of a file is skipped
+LATE = 0.02  # s, after which a picture of a file is skipped
 SILENCE = 1.0  # s without a picture, after which a camera counts as lost
 Frames = Iterator[tuple[float, Picture]]
 

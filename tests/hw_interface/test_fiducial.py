@@ -22,6 +22,7 @@ from tag_scene import (
     random_pose,
     spoil,
     table,
+    write_config,
 )
 
 from hw_interface.control.first_reading import read_object
@@ -243,24 +244,6 @@ def test_a_wrong_file_is_refused_by_name(
     with pytest.raises(BadArgumentError, match=message) as error:
         read_fiducial_config(str(file))
     assert str(file) in str(error.value)
-
-
-def write_config(folder: Path, **changes: Any) -> Path:
-    """A configuration file of the scene with changes."""
-    given = table(**changes)
-    lines = []
-    for name, value in given.items():
-        if not isinstance(value, dict | list):
-            lines.append(f"{name} = {value!r}")
-    lines += ["tag = []"] if given["tag"] == [] else []
-    lines.append("[camera]")
-    lines += [f"{name} = {value!r}" for name, value in given["camera"].items()]
-    for tag in given["tag"]:
-        lines.append("[[tag]]")
-        lines += [f"{name} = {value!r}" for name, value in tag.items()]
-    file = folder / "eyes.toml"
-    file.write_text("\n".join(lines))
-    return file
 
 
 def write_video(file: Path, pictures: list[Any]) -> None:
