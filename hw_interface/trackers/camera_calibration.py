@@ -73,7 +73,10 @@ def board_points(board: tuple[int, int], square: float) -> Array:
     """The inner corners (k, 3) m of a board, row by row."""
     columns, rows = board
     x, y = np.meshgrid(np.arange(columns), np.arange(rows))
-    return square * np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
+    points = np.zeros((x.size, 3))
+    points[:, 0] = square * x.ravel()
+    points[:, 1] = square * y.ravel()
+    return points
 
 
 def find_board(picture: Picture, board: tuple[int, int]) -> Array | None:

@@ -65,7 +65,7 @@ class LimitsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jump: Positive = 0.01  # m, tolerance on top of what the object can move between two frames
     jump_angle: Positive = 0.1  # rad, likewise
     confirmations: Annotated[int, msgspec.Meta(ge=2)] = 3  # poses in a row that confirm a jump
-    window: Positive = 0.15  # s, of the poses from which a velocity is computed
+    window: Positive = 0.2  # s, of the poses from which a velocity is computed
 
 
 class FiducialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,7 +168,7 @@ def lens_of(camera: CameraEntry) -> Lens:
     return Lens(np.array(camera.matrix), np.array(camera.distortion, dtype=np.float64))
 
 
-def rotation_of(quaternion: Sequence[float]) -> Array:
+def rotation_of(quaternion: Sequence[float] | Array) -> Array:
     """The rotation matrix (3, 3) of a quaternion w, x, y, z of any length.
 
     R = I + 2·w·K + 2·K², with K the matrix of the cross product with (x, y, z).

@@ -12,7 +12,6 @@ from hw_interface.trackers.fiducial_config import CameraEntry
 from hw_interface.trackers.fiducial_pose import Picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-LATE = 0.02  # s, after which a picture of a file is skipped
 SILENCE = 1.0  # s without a picture, after which a camera counts as lost
 Frames = Iterator[tuple[float, Picture]]
 
@@ -84,17 +83,26 @@ def read_picture(file: Path) -> Picture:
 
 
 def _in_real_time(timed: Frames) -> Frames:
-    """Play pictures at their times from now on; late ones are skipped."""
-    start: float | None = None
+    """Play pictures at their times from now on; one that is over when its turn comes is skipped."""
+    start = time.monotonic()
+    pending: tuple[float, Picture] | None = None
     for stamp, picture in timed:
-        if start is None:
-            start = time.monotonic() - stamp
         due = start + stamp
-        wait = due - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        if wait > -LATE:
-            yield due, picture
+        if pending is not None:
+            _wait_until(pending[0])
+            is_over = due <= time.monotonic()
+            if not is_over:
+                yield pending
+        pending = due, picture
+
+    if pending is not None:
+        _wait_until(pending[0])
+        yield pending
+
+
+def _wait_until(due: float) -> None:
+    """Sleep until a time of the monotonic clock, s, if it is still to come."""
+    time.sleep(max(0.0, due - time.monotonic()))
 
 
 class _Newest:
