@@ -288,6 +288,9 @@ REFUSALS = [
     ("emulate dynamixel --arm panda", "no calibration file"),
     ("emulate dynamixel --arm viperx --port 127.0.0.1", "'dynamixel' has no port, but calibration"),
     ("emulate ur --arm panda", "panda has no controller of Universal Robots"),
+    ("calibrate camera nowhere", "nowhere is no folder of pictures"),
+    ("calibrate camera nowhere --board 9", "--board takes inner corners such as 9x6, got '9'"),
+    ("calibrate hand-eye nowhere.toml", "needs --arm NAME and --tracker FILE"),
     ("conquer", "conquer"),
     ("", "--json"),
 ]

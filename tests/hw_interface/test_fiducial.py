@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +39,7 @@ from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetec
 from hw_interface.trackers.fiducial_source import open_frames
 from hw_interface.trackers.fiducial_track import Track
 from robots.catalog.panda import PANDA
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, MissingExtraError
 from robots.rotations import angle_between
 from robots.signals import Array
 
@@ -333,3 +334,11 @@ def test_a_folder_and_a_video_give_the_times_of_their_pictures(tmp_path: Path) -
         camera = table()["camera"] | {"source": str(source), "rate": RATE}
         stamps = [stamp for stamp, _ in open_frames(config_of(camera=camera).camera, paced=False)]
         np.testing.assert_allclose(np.diff(stamps), 1 / RATE, atol=1e-6)
+
+
+def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if "trackers.fiducial" in name]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[eyes\]'"):
+        TRACKERS["fiducial"]
