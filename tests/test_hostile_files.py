@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from forked import Forks
 from test_cli import pliant
 
 from adaptation import cli
@@ -76,30 +75,9 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-# Runs a command whose files may not grow beyond some bytes. What it prints goes into pipes, which
-# have no such limit, and from there to where the process prints.
-ON_A_FULL_DISK = """
-import os
-import resource
-import sys
-from adaptation.cli import main
-
-outputs = {1: os.dup(1), 2: os.dup(2)}
-pipes = {number: os.pipe() for number in outputs}
-for number, (_, write) in pipes.items():
-    os.dup2(write, number)
-_, highest = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (16, highest))
-status = main(sys.argv[1:])
-sys.stdout.flush()
-sys.stderr.flush()
-resource.setrlimit(resource.RLIMIT_FSIZE, (highest, highest))
-for number, (read, _) in pipes.items():
-    os.set_blocking(read, False)
-    os.write(outputs[number], os.read(read, 2**16))
-    os.dup2(outputs[number], number)
-sys.exit(status)
-"""
+def fill_disk() -> None:
+    """No file of this process may grow beyond some bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 
 
 def test_every_command_is_tried() -> None:
@@ -293,10 +271,8 @@ def test_memory_that_cannot_be_had_is_an_error_of_one_line(
 
 @pytest.mark.parametrize("command", ["train", "report", "play", "compare"])
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
-    forks: Forks, copied: Path, command: str
+    copied: Path, command: str
 ) -> None:
-    script = copied.parent / "on_a_full_disk.py"
-    script.write_text(ON_A_FULL_DISK, encoding="utf-8")
     before = sorted(copied.parent.rglob("*"))
     if command == "train":
         words = str(OPENS[command]).format(copied.parent / "new").split()
@@ -304,7 +280,10 @@ def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing_half_written(
         template, ending = WRITES[command]
         out = copied.parent / f"new{ending}"
         words = template.format(run=copied, out=out).split()
-    answer = forks.run(str(script), [*words, "--json"], ROOT, str(ROOT))
+    program = [sys.executable, "-m", "adaptation.cli", *words, "--json"]
+    answer = subprocess.run(
+        program, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=fill_disk
+    )
     assert answer.returncode == 1, answer.stderr
     assert "File too large" in json.loads(answer.stdout)["error"]
     assert "Traceback" not in answer.stderr
