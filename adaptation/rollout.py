@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adaptation.metrics import judge
 from policies.belief import map_tensors
-from policies.method import Transition, TrialBatch, stack
+from policies.method import DrawsNoise, Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
 
@@ -81,8 +81,11 @@ def rollout(
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
     successes: list[Tensor] = []
+    noises: list[Tensor] = []
     for e in range(episodes):
         ticks: list[Transition] = []
+        if isinstance(method, DrawsNoise):
+            noises.append(method.episode_noise(belief))
         success = torch.zeros(world.n, dtype=torch.bool)
         obs = _tensor(world.reset(task))
         alive = obs.isfinite().all(-1)
@@ -106,7 +109,8 @@ def rollout(
             break  # no episode follows that could use this update of the belief
         belief = method.adapt(belief, finished[-1])
     ids = torch.as_tensor(task.ids)
-    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
+    noise = torch.stack(noises) if noises else None
+    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes), noise)
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:
