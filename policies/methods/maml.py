@@ -94,6 +94,7 @@ class OuterBatch:
     theta: Tensor  # (E, n, P) of the policies that acted
     log_prob: Tensor  # (E, H, n) of the actions under the policy that took them
     advantage: Tensor  # (E, H, n) standardized, for the outer objective
+    task: Tensor | None = None  # (n, p) if training tasks start at parameters of their own
 
 
 class Maml(SavedState):
@@ -127,9 +128,10 @@ class Maml(SavedState):
         """The meta-learned parameters for every task."""
         return MamlBelief(self.start(n).detach().clone())
 
-    def start(self, n: int) -> Tensor:
+    def start(self, n: int, task: Tensor | None = None) -> Tensor:
         """The parameters (n, P) before any step, as a function of the meta-learned ones."""
-        return self.net["theta"].expand(n, -1)
+        theta: Tensor = self.net["theta"]
+        return theta.expand(n, -1)
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
@@ -157,8 +159,8 @@ class Maml(SavedState):
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
         """Whether a valid action differs from the policy's mean in each world, (n,) bool."""
         mean, _ = self.distribution(theta, episode)
-        noise = episode.action - mean.clamp(-1, 1)
-        largest = noise.abs().amax(-1) * episode.valid  # (H, n)
+        noise = (episode.action - mean.clamp(-1, 1)).abs()
+        largest = noise.amax(-1) * episode.valid  # (H, n)
         return largest.amax(0) > MIN_EXPLORATION
 
     def distribution(self, theta: Tensor, episode: Transition) -> tuple[Tensor, Tensor]:
@@ -167,8 +169,8 @@ class Maml(SavedState):
 
     def observations(self, episode: Transition) -> Tensor:
         """Normalized observations (H, n, o), which policy and baseline read."""
-        obs: Tensor = self.obs_norm(episode.obs)
-        return obs
+        normalized: Tensor = self.obs_norm(episode.obs)
+        return normalized
 
     def log_prob(self, theta: Tensor, episode: Transition) -> Tensor:
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
@@ -223,17 +225,16 @@ class Maml(SavedState):
         """PPO through the inner steps; returns means over the gradient steps."""
         ticks = trial.ticks
         batch = self.prepare(ticks)
-        steps = self.config.gradient_steps
-        logs = [self.step(batch) for _ in range(steps)]
+        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
         return mean_logs(logs)
 
-    def prepare(self, ticks: Transition) -> OuterBatch:
+    def prepare(self, ticks: Transition, task: Tensor | None = None) -> OuterBatch:
         """Log-likelihoods under the acting policies, and advantages, of episodes (E, H, n, ...)."""
         c = self.config
         episodes, _, n = ticks.reward.shape
-        theta = self.start(n)
+        theta = self.start(n, task)
         thetas = []
         log_probs: list[Tensor] = []
         advantages = []
@@ -246,7 +247,7 @@ class Maml(SavedState):
             log_probs.append(log_prob.detach())
             advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
         log_prob = torch.stack(log_probs)
-        return OuterBatch(ticks, torch.stack(thetas), log_prob, torch.stack(advantages))
+        return OuterBatch(ticks, torch.stack(thetas), log_prob, torch.stack(advantages), task)
 
     def episode_parameters(self, batch: OuterBatch) -> list[Tensor]:
         """The parameters (n, P) that act in each of the E episodes, the meta-learned ones first.
@@ -254,7 +255,7 @@ class Maml(SavedState):
         The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
         """
         episodes, _, n = batch.ticks.reward.shape
-        thetas = [self.start(n)]
+        thetas = [self.start(n, batch.task)]
         for e in range(episodes - 1):
             stepped = self.inner_step(thetas[-1], batch.ticks[e], batch.log_prob[e])
             thetas.append(stepped)

@@ -11,41 +11,44 @@ import pytest
 import torch
 from noisy import BeliefRecorder
 from test_maml import CPU, E, N, double, gradient, likelihood, trial
-from tiny import Tiny
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.problem import problem_of
+from adaptation.runs import checkpoint
 from policies.belief import map_tensors
 from policies.method import DrawsNoise, TrialBatch, with_training_reward
 from policies.methods.maesn import Maesn, MaesnBelief, MaesnConfig, with_noise
 from policies.methods.maml import MamlBelief, OuterBatch
 
+PROBLEM = problem_of(checkpoint.family_named("point"))
 LATENT = 2
-CONFIG = MaesnConfig(hidden=(5,), latent_dim=LATENT, latent_lr=0.4, score_lr=0.2, inner_lr=0.3)
+CONFIG = MaesnConfig(hidden=(5,), latent_dim=LATENT, latent_lr=0.4, score_lr=0.05, inner_lr=0.3)
 RETURN_MEAN = -24.0  # of episodes in training, and its deviation
 RETURN_STD = 6.0
 WIDTHS = [20, 5, 10, 2, 2]  # of the pieces of a policy with 2 + 2 inputs, 5 units and 2 actions
 
 
 def maesn(**changes: Any) -> Maesn:
-    method = Maesn(problem_of(Tiny()), replace(CONFIG, **changes), 0, CPU)
+    method = Maesn(PROBLEM, replace(CONFIG, **changes), 0, CPU)
     earlier = [[RETURN_MEAN - RETURN_STD], [RETURN_MEAN + RETURN_STD]]
     method.return_norm.update(torch.tensor(earlier))
     return method
 
 
 class NoiseRecorder(BeliefRecorder, DrawsNoise[MaesnBelief]):
-    """Keeps the beliefs of a method that draws noise."""
+    """Keeps the beliefs of a collector."""
+
+    privileged = True
 
     def episode_noise(self, belief: MaesnBelief) -> Tensor:
         return self.method.episode_noise(belief)
 
 
 def recorded(method: Maesn) -> tuple[TrialBatch, list[MaesnBelief]]:
-    """A trial on ``point``, and the belief that was acted under at every tick."""
-    recorder: Any = NoiseRecorder(method)
+    """A training trial on ``point``, and the belief that was acted under at every tick."""
+    recorder: Any = NoiseRecorder(method.collector)
     return trial(recorder), recorder.beliefs
 
 
@@ -56,7 +59,7 @@ def moved(**changes: Any) -> tuple[Maesn, OuterBatch, dict[str, Tensor]]:
     method.net.double()
     batch = method.outer_batch(map_tensors(double, ticks))
     g = torch.Generator().manual_seed(1)
-    for parameter in method.net.values():
+    for parameter in method.net.parameters():
         noise = torch.randn(parameter.shape, generator=g, dtype=torch.float64)
         parameter.data += 0.01 * noise
     return method, batch, dict(method.net.items())
@@ -89,22 +92,20 @@ def by_return(mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
 
 
 def world_loss(
-    method: Maesn, batch: OuterBatch, noise: Tensor, learned: dict[str, Tensor], i: int
+    method: Maesn, batch: OuterBatch, start: Tensor, learned: dict[str, Tensor], i: int
 ) -> Tensor:
-    """Clipped surrogate after each step plus weighted KL before it, of world i, by hand."""
+    """Clipped surrogate after each step plus weighted KL of the first belief, of world i."""
     c = method.config
     theta = learned["theta"]
     alpha = learned["latent_lr"].split(LATENT)
     beta = learned["score_lr"].split(LATENT)
     zeros = torch.zeros(LATENT, dtype=torch.float64)
     prior = Normal(zeros, torch.ones_like(zeros))
-    mean = zeros
-    log_std = zeros
-    loss = torch.zeros((), dtype=torch.float64)
+    noise = batch.ticks.obs[:, 0, :, 2:]
+    mean, log_std = start.split(LATENT)
+    kl = kl_divergence(Normal(mean, log_std.exp()), prior).sum()
+    loss = c.kl_weight * (E - 1) * kl
     for e in range(E - 1):
-        kl = kl_divergence(Normal(mean, log_std.exp()), prior).sum()
-        loss = loss + c.kl_weight * kl / (E - 1)
-
         before = batch.ticks[e]
         gain = method.advantages(before, c.inner_gamma, c.inner_gae_lambda)[:, i]
         data = (before.obs[:, i, :2], before.action[:, i], batch.log_prob[e, :, i], gain)
@@ -127,24 +128,39 @@ def world_loss(
     return loss
 
 
+def own_belief(weights: dict[str, Tensor], task: Tensor) -> Tensor:
+    """μ and log σ of one task (2,) by hand."""
+    low = torch.tensor(PROBLEM.task_low)
+    high = torch.tensor(PROBLEM.task_high)
+    scaled = 2 * (task - low) / (high - low) - 1
+    hidden = torch.relu(weights["network.0.weight"] @ scaled + weights["network.0.bias"])
+    return weights["network.2.weight"] @ hidden + weights["network.2.bias"]
+
+
 @pytest.mark.parametrize("adapt_policy", [False, True])
 def test_loss_and_gradient_are_those_of_an_independent_implementation(adapt_policy: bool) -> None:
-    method, batch, learned = moved(adapt_policy=adapt_policy, kl_weight=0.7)
-    noise = batch.ticks.obs[:, 0, :, 2:]
+    """Two of three tasks begin at beliefs of their own."""
+    method, batch, learned = moved(adapt_policy=adapt_policy, kl_weight=0.7, own_share=0.67)
     found = gradient(method, batch)
-    free = {name: x.detach().requires_grad_() for name, x in learned.items()}
-    losses = [world_loss(method, batch, noise, free, i) for i in range(N)]
+    own = dict(method.own_beliefs.named_parameters())
+    variables = [*learned.values(), *own.values()]
+    assert batch.task is not None
+    starts = [own_belief(own, task) for task in batch.task[:2]]
+    starts.append(torch.zeros(2 * LATENT, dtype=torch.float64))
+    losses = [world_loss(method, batch, starts[i], learned, i) for i in range(N)]
     expected = torch.stack(losses).mean()
     torch.testing.assert_close(method.losses(batch)["outer"], expected, rtol=1e-6, atol=1e-8)
-    gradients = torch.autograd.grad(expected, list(free.values()))
-    for name, wanted in zip(free, gradients, strict=True):
-        torch.testing.assert_close(found[name], wanted, rtol=1e-5, atol=1e-8)
+    gradients = torch.autograd.grad(expected, variables)
+    for variable, wanted in zip(variables, gradients, strict=True):
+        torch.testing.assert_close(variable.grad, wanted, rtol=1e-5, atol=1e-8)
+    assert set(found) == set(learned)
 
 
 def test_the_steps_that_are_learned_through_are_those_that_were_taken() -> None:
     """From the recorded noise, after the normalizers have moved."""
     method = maesn()
     method.learn(trial(method))
+    method.learn(recorded(method)[0])
     recording, beliefs = recorded(method)
     batch = method.outer_batch(recording)
     horizon = len(recording.ticks.reward[0])
@@ -169,7 +185,7 @@ def test_before_any_data_the_belief_is_the_prior_also_after_learning() -> None:
     method = maesn()
     method.learn(trial(method))
     belief = method.prior(N)
-    mean, log_std = method.gaussian(belief.theta)
+    _, mean, log_std = method.parts(belief.theta)
     assert (mean == 0).all()
     assert (log_std == 0).all()
     assert (method.latent(belief.theta, belief.noise) == belief.noise).all()
@@ -187,21 +203,32 @@ def test_z_of_many_tasks_has_the_mean_and_deviation_of_the_belief() -> None:
     torch.testing.assert_close(z.std(0), torch.tensor([0.3, 2.0]), rtol=0.03, atol=0)
 
 
-def test_the_kl_is_that_of_the_beliefs_before_a_step_alone() -> None:
+def test_the_kl_is_that_of_the_first_beliefs_alone() -> None:
     method = maesn()
     thetas = [method.start(N).detach().clone() for _ in range(E)]
     g = torch.Generator().manual_seed(3)
     for theta in thetas:
         theta[:, -4:] = torch.randn(N, 4, generator=g)
+    mean, log_std = thetas[0][:, -4:].split(LATENT, -1)
     prior = Normal(torch.zeros(LATENT), torch.ones(LATENT))
-    expected = []
-    for theta in thetas[:-1]:
-        mean, log_std = theta[:, -4:].split(LATENT, -1)
-        kl = kl_divergence(Normal(mean, log_std.exp()), prior)
-        expected.append(kl.sum(-1).mean())
+    expected = kl_divergence(Normal(mean, log_std.exp()), prior).sum(-1).mean()
     batch = method.outer_batch(trial(method))
     found = method.outer_losses(batch, thetas)["belief_kl"]
-    torch.testing.assert_close(found, torch.stack(expected).mean())
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_share_of_the_training_tasks_begins_at_beliefs_of_their_own() -> None:
+    method = maesn(own_share=0.67)
+    for parameter in method.own_beliefs.parameters():
+        parameter.data += 0.1
+    task = torch.tensor([[0.5, -0.5], [-0.9, 0.1], [0.2, 0.2]])
+    belief = method.collector.prior(N, task)
+    own = belief.theta[:, -2 * LATENT :]
+    torch.testing.assert_close(own[:2], method.own_beliefs(task[:2]))
+    assert (own[0] != own[1]).all()
+    assert (own[2] == 0).all()
+    assert method.collector.privileged
+    assert not method.privileged
 
 
 def test_exploration_depends_on_z_and_what_is_judged_does_not() -> None:
@@ -220,8 +247,8 @@ def test_a_step_changes_the_policy_only_if_it_is_to(adapt_policy: bool) -> None:
     method = maesn(adapt_policy=adapt_policy)
     prior = method.prior(N)
     adapted = method.adapt(prior, trial(method).ticks[0])
-    before = method.policy_part(prior.theta)
-    after = method.policy_part(adapted.theta)
+    before, _, _ = method.parts(prior.theta)
+    after, _, _ = method.parts(adapted.theta)
     assert torch.equal(before, after) is not adapt_policy
     assert not torch.equal(prior.theta, adapted.theta)
 
@@ -244,7 +271,7 @@ def test_an_episode_without_exploration_or_without_a_tick_changes_no_belief() ->
 
 
 def test_before_any_training_no_return_is_better_than_usual() -> None:
-    method = Maesn(problem_of(Tiny()), CONFIG, 0, CPU)
+    method = Maesn(PROBLEM, CONFIG, 0, CPU)
     recording = trial(method)
     assert recording.noise is not None
     noisy = with_noise(recording.ticks[0], recording.noise[0])
@@ -280,7 +307,7 @@ STD = 0.1  # of the actions
 def test_both_gradients_are_those_of_the_expected_return(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a bandit whose action is 0.3 z and noise, and whose reward is -(action - GOAL)²."""
     bandit = replace(
-        problem_of(Tiny()),
+        PROBLEM,
         obs_names=("one",),
         obs_low=(0.0,),
         obs_high=(1.0,),
@@ -321,3 +348,11 @@ def test_without_adaptation_a_trial_has_no_noise_and_is_learned_as_acted_under_t
     assert recording.noise is None
     batch = method.outer_batch(recording)
     assert (batch.ticks.obs[..., 2:] == 0).all()
+
+
+def test_a_beliefs_deviation_is_bounded_whatever_a_step_does() -> None:
+    method = maesn()
+    theta = method.start(N).detach().clone()
+    theta[:, -LATENT:] = torch.tensor([-50.0, 50.0])
+    _, _, log_std = method.parts(theta)
+    assert (log_std == torch.tensor([-3.0, 3.0])).all()
