@@ -26,6 +26,7 @@ METHODS = Registry(
         "promp": "policies.methods.promp:Promp",
         "emaml": "policies.methods.emaml:Emaml",
         "maesn": "policies.methods.maesn:Maesn",
+        "viable": "policies.methods.viable:Viable",
         "distill": "policies.methods.distill:Distill",
         "rma": "policies.methods.rma:Rma",
         "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
