@@ -27,7 +27,7 @@ Axes: L ticks of a trial, n worlds, T ELBO terms, D decoded ticks, u units of th
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from msgspec import Meta
@@ -45,15 +45,18 @@ from policies.rl.ppo import PpoBatch, PpoConfig, PpoLearner
 DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]
 
 
+LOG_STD_BOUND = 3.0  # |log σ| is at most this much, whatever a step does
+
+
 @dataclass(frozen=True)
 class ViableConfig(PpoConfig):
     """Settings: PPO's, and those of the belief."""
 
     latent_dim: Width = 5  # l (as varibad)
     loss_units: Width = 64  # u of the learned loss, and of the layer that reads a transition
-    step_size: Positive = 0.1  # initial α of μ and log σ
+    step_size: Positive = 0.05  # initial α of μ and log σ
     decoder_hidden: DecoderWidths = (64, 32)  # layer widths of each decoder (as varibad)
-    elbo_weight: NonNegative = 0.1  # weight of minus the ELBO beside PPO's loss
+    elbo_weight: NonNegative = 1.0  # weight of minus the ELBO beside PPO's loss
     kl_weight: NonNegative = 0.1  # weight of the KL within the ELBO (as varibad)
     obs_weight: NonNegative = 1.0  # weight of the next observation's likelihood; 0: only rewards
     elbo_terms: Count = 8  # T, terms drawn of a trial's (as varibad)
@@ -84,8 +87,14 @@ class LearnedLoss(nn.Module):
 
     def loss(self, inputs: Tensor, b: Tensor) -> Tensor:
         """The loss (n,) of beliefs (n, 2l), given embedded transitions (n, u)."""
+        v, e = self.terms(inputs)
+        units = v * nn.functional.softplus(e + b @ self.weight.T)
+        return units.sum(-1)
+
+    def terms(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """v > 0 and e (..., u) of embedded transitions (..., u)."""
         v, e = self.coefficients(inputs).chunk(2, -1)
-        return (v * nn.functional.softplus(e + b @ self.weight.T)).sum(-1)
+        return nn.functional.softplus(v), e
 
     def step(self, inputs: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """The beliefs after one step, twice: a memory's output and its state."""
@@ -97,13 +106,15 @@ class LearnedLoss(nn.Module):
 
         The gradient of the loss is written out, so that acting needs no automatic differentiation.
         """
-        v, e = self.coefficients(inputs).chunk(2, -1)
+        v, e = self.terms(inputs)
         step_sizes = self.log_step_sizes.exp()
         beliefs = []
         for t in range(len(inputs)):
             slope = torch.sigmoid(torch.addmm(e[t], b, self.weight.T))  # of softplus
             gradient = (v[t] * slope) @ self.weight
-            b = b - step_sizes * gradient
+            mean, log_std = (b - step_sizes * gradient).chunk(2, -1)
+            log_std = log_std.clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
+            b = torch.cat([mean, log_std], -1)
             beliefs.append(b)
         return torch.stack(beliefs), b
 
@@ -137,12 +148,16 @@ class ViableLearner(PpoLearner):
 
     config: ViableConfig
 
+    @property
+    def vae(self) -> LossVae:
+        """The autoencoder, whose beliefs policy and critic read."""
+        return cast(LossVae, self.net.encoder)
+
     def losses(self, batch: PpoBatch) -> dict[str, Tensor]:
         """PPO's, and the parts of minus the ELBO."""
-        vae: LossVae = self.net.encoder
         ticks = batch.ticks
-        beliefs = vae.encode(ticks)
-        features = vae.features(ticks.obs, beliefs[:-1])
+        beliefs = self.vae.encode(ticks)
+        features = self.vae.features(ticks.obs, beliefs[:-1])
         return self.losses_given(features, batch) | self.elbo_losses(beliefs, ticks)
 
     def elbo_losses(self, beliefs: DiagonalGaussian, ticks: Transition) -> dict[str, Tensor]:
@@ -154,14 +169,13 @@ class ViableLearner(PpoLearner):
         """
         c = self.config
         g = self.generator
-        vae: LossVae = self.net.encoder
         length = ticks.valid.sum(0).clamp(min=1)  # (n,)
         worlds = torch.arange(len(length), device=length.device)
         terms = random_ticks(c.elbo_terms, length + 1, g)
         decoded = random_ticks(c.decoded_ticks, length, g)
         own = beliefs[terms, worlds]  # (T, n, l)
         z = own.sample(g)
-        reward_error, obs_error = vae.errors(z[:, None], ticks[decoded, worlds])  # (T, D, n)
+        reward_error, obs_error = self.vae.errors(z[:, None], ticks[decoded, worlds])  # (T, D, n)
         prior = standard_gaussian(1, c.latent_dim, length.device)
         kl = own.kl(prior) / length
         return {

@@ -181,6 +181,18 @@ def test_z_is_constant_within_an_episode_and_drawn_again_for_the_next() -> None:
     assert len(draws.unique()) == len(draws)
 
 
+def test_the_actions_of_an_episode_are_those_of_its_recorded_noise() -> None:
+    """But for their own noise, which is as small as it can be: 0.05."""
+    method = maesn()
+    method.net["theta"].data[-2:] = -20.0
+    recording, _ = recorded(method)
+    batch = method.outer_batch(recording)
+    for e, theta in enumerate(batch.theta):
+        mean, _ = method.distribution(theta, batch.ticks[e])
+        deviation = recording.ticks.action[e] - mean.clamp(-1, 1)
+        assert deviation.abs().max() < 0.25
+
+
 def test_before_any_data_the_belief_is_the_prior_also_after_learning() -> None:
     method = maesn()
     method.learn(trial(method))

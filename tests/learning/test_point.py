@@ -84,6 +84,7 @@ LEARNERS = [
     ("caster", 20),
     ("mql", 30),
     ("maesn", 20),
+    ("viable", 40),
 ]
 
 
