@@ -6,13 +6,14 @@ embedding z, and begins at N(0, I). Every transition x gives a loss of the belie
 
     loss(x, b) = v(x) · softplus(W b + e(x)),    b = (μ, log σ),
 
-where networks compute v(x) and e(x), and b takes one gradient step on it,
+where a network computes v(x) > 0 and e(x), so that the loss is convex in b. The belief takes one
+gradient step on it,
 
     b' = b - α ∇_b loss(x, b),
 
-with step sizes α that are learned, one per parameter. The policy and the critic read the
-observation, μ and log σ. All of it is learned end to end, through the steps of whole trials: PPO's
-loss, plus ``elbo_weight`` times minus an evidence lower bound,
+with step sizes α that are learned, one per parameter; log σ stays within bounds. Policy and critic
+read the observation, μ and log σ. All is learned end to end, through the steps of whole trials, from
+the newest trials: PPO's loss, plus ``elbo_weight`` times minus an evidence lower bound,
 
     ELBO_t = E[log p(trial | z), z ~ q_t] - KL(q_t ‖ N(0, I)),
 
@@ -27,23 +28,20 @@ Axes: L ticks of a trial, n worlds, T ELBO terms, D decoded ticks, u units of th
 """
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import cast
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import where
 from policies.method import Problem, Transition, TrialBatch
+from policies.methods.varibad import DecoderWidths, random_ticks
 from policies.models.trial_vae import DiagonalGaussian, TrialVae, standard_gaussian
 from policies.nn.networks import mlp
-from policies.nn.noise import standard_normal, uniform
+from policies.nn.noise import standard_normal
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
+from policies.ranges import Count, NonNegative, Positive, Width
 from policies.rl.ppo import PpoBatch, PpoConfig, PpoLearner
-
-DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]
-
 
 LOG_STD_BOUND = 3.0  # |log σ| is at most this much, whatever a step does
 
@@ -240,9 +238,3 @@ class Viable(SavedState):
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.vae.update(ticks[ticks.valid])
         return log
-
-
-def random_ticks(count: int, length: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers (count, n) from 0 to ``length`` (n,), exclusive, with replacement."""
-    u = uniform((count, len(length)), generator)
-    return (u * length).long()

@@ -231,8 +231,7 @@ class PpoLearner(SavedState):
         trials = ticks.reward.shape[1]
         logs = []
         for index in self._minibatches(trials):
-            minibatch = batch.trials(index)
-            logs.append(self.step(minibatch))
+            logs.append(self.step(batch.trials(index)))
         return mean_logs(logs)
 
     @torch.no_grad()
@@ -260,11 +259,11 @@ class PpoLearner(SavedState):
         )
 
     def losses(self, batch: PpoBatch) -> dict[str, Tensor]:
-        """Scalars: surrogate, value error, entropy, and the KL from the policy that acted."""
+        """The losses of a batch, see ``losses_given``."""
         return self.losses_given(self.net.encoder(batch.ticks), batch)
 
     def losses_given(self, features: Tensor, batch: PpoBatch) -> dict[str, Tensor]:
-        """The losses under features (L, n, k) of the batch's ticks."""
+        """Scalars: surrogate, value error, entropy, and the KL from the policy that acted."""
         valid = batch.ticks.valid
         log_prob = self.net.log_prob(features, batch.ticks.action)
         log_ratio = log_prob - batch.log_prob
