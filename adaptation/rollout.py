@@ -84,8 +84,7 @@ def rollout(
     noises: list[Tensor] = []
     for e in range(episodes):
         ticks: list[Transition] = []
-        if isinstance(method, DrawsNoise):
-            noises.append(method.episode_noise(belief))
+        noises += _episode_noise(method, belief)
         success = torch.zeros(world.n, dtype=torch.bool)
         obs = _tensor(world.reset(task))
         alive = obs.isfinite().all(-1)
@@ -108,9 +107,15 @@ def rollout(
         if e + 1 == episodes or (is_over is not None and is_over()):
             break  # no episode follows that could use this update of the belief
         belief = method.adapt(belief, finished[-1])
-    ids = torch.as_tensor(task.ids)
-    noise = torch.stack(noises) if noises else None
-    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes), noise)
+    trial = TrialBatch(stack(finished), parameters, torch.as_tensor(task.ids), torch.stack(successes))
+    return replace(trial, noise=torch.stack(noises)) if noises else trial
+
+
+def _episode_noise(method: Policy[B], belief: B) -> list[Tensor]:
+    """The noise (n, l) of the episode that begins, if the method draws some."""
+    if isinstance(method, DrawsNoise):
+        return [method.episode_noise(belief)]
+    return []
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:

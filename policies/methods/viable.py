@@ -12,8 +12,8 @@ gradient step on it,
     b' = b - α ∇_b loss(x, b),
 
 with step sizes α that are learned, one per parameter; log σ stays within bounds. Policy and critic
-read the observation, μ and log σ. All is learned end to end, through the steps of whole trials, from
-the newest trials: PPO's loss, plus ``elbo_weight`` times minus an evidence lower bound,
+read the observation, μ and log σ. All is learned end to end, through the steps of whole trials:
+PPO's loss on the newest trials, plus ``elbo_weight`` times minus an evidence lower bound,
 
     ELBO_t = E[log p(trial | z), z ~ q_t] - KL(q_t ‖ N(0, I)),
 
