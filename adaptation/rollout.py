@@ -74,10 +74,10 @@ def rollout(
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
     """
-    if len(task) != world.n:
-        raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
+    _check_count(task, world)
     explores = _per_episode(explore, episodes)
     parameters = _tensor(task.values)
+    ids = torch.as_tensor(task.ids)
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
     successes: list[Tensor] = []
@@ -107,8 +107,14 @@ def rollout(
         if e + 1 == episodes or (is_over is not None and is_over()):
             break  # no episode follows that could use this update of the belief
         belief = method.adapt(belief, finished[-1])
-    trial = TrialBatch(stack(finished), parameters, torch.as_tensor(task.ids), torch.stack(successes))
-    return replace(trial, noise=torch.stack(noises)) if noises else trial
+    return _with_noise(TrialBatch(stack(finished), parameters, ids, torch.stack(successes)), noises)
+
+
+def _with_noise(trial: TrialBatch, noises: list[Tensor]) -> TrialBatch:
+    """The trial with the noise of its episodes, if there is any."""
+    if not noises:
+        return trial
+    return replace(trial, noise=torch.stack(noises))
 
 
 def _episode_noise(method: Policy[B], belief: B) -> list[Tensor]:
@@ -116,6 +122,11 @@ def _episode_noise(method: Policy[B], belief: B) -> list[Tensor]:
     if isinstance(method, DrawsNoise):
         return [method.episode_noise(belief)]
     return []
+
+
+def _check_count(task: Task, world: World) -> None:
+    if len(task) != world.n:
+        raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:

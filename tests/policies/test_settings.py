@@ -26,6 +26,7 @@ ON_POLICY = (
     "rl2_transformer",
     "snail",
     "varibad",
+    "viable",
     "maml",
     "fomaml",
     "promp",
