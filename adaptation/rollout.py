@@ -80,8 +80,7 @@ def rollout(
     ids = torch.as_tensor(task.ids)
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
-    successes: list[Tensor] = []
-    noises: list[Tensor] = []
+    successes, noises = list[Tensor](), list[Tensor]()
     for e in range(episodes):
         ticks: list[Transition] = []
         noises += _episode_noise(method, belief)
