@@ -239,6 +239,8 @@ def test_a_share_of_the_training_tasks_begins_at_beliefs_of_their_own() -> None:
     torch.testing.assert_close(own[:2], method.own_beliefs(task[:2]))
     assert (own[0] != own[1]).all()
     assert (own[2] == 0).all()
+    in_use = method.prior(N, task).theta[:, -2 * LATENT :]
+    assert (in_use == 0).all()
     assert method.collector.privileged
     assert not method.privileged
 
