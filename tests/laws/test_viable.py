@@ -127,6 +127,8 @@ def test_learning_uses_the_beliefs_that_were_acted_under(ends: dict[str, dict[in
     ticks = trial.sequences()
     encoded = method.vae.encode(ticks)
     acted = torch.stack([belief.b for belief in beliefs])
+    batch = method.learner.prepare(ticks)
+    assert method.learner.losses(batch)["kl"] < 1e-8
     valid = trial.ticks.valid.flatten(0, 1)[: len(acted)]
     for i in range(N):
         own = acted[valid[:, i], i]
