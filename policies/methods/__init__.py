@@ -25,6 +25,7 @@ METHODS = Registry(
         "fomaml": "policies.methods.maml:Fomaml",
         "promp": "policies.methods.promp:Promp",
         "emaml": "policies.methods.emaml:Emaml",
+        "hierarchical": "policies.methods.hierarchical:Hierarchical",
         "distill": "policies.methods.distill:Distill",
         "rma": "policies.methods.rma:Rma",
         "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
