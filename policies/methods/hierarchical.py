@@ -8,14 +8,10 @@ whose actions are sub-goals, and whose rewards are sums of the family's rewards.
 what the task rewards.
 
 HIRO's high level learns off-policy, and has to correct old sub-goals for a low level that acts
-differently by now. Here it learns by PPO from the newest trials, in which the present low level
-acted, so nothing is to be corrected.
-
+differently by now. Here it learns by PPO from the newest trials: nothing is to be corrected.
 The sub-goals of a training trial are samples, drawn with noise that the belief holds. A trial does
-not record them: ``learn`` computes them again from the same weights and the same noise. In
-evaluation and on an arm a sub-goal is the mean of the high level.
-Axes: n worlds, E episodes, H ticks, k ticks of a sub-goal, M sub-goals of a trial, o observation,
-a action, g columns of a sub-goal.
+not record them: ``learn`` computes them again. In evaluation and on an arm they are the means.
+Axes: n worlds, E episodes, H ticks, M sub-goals of a trial, o observation, a action, g columns.
 """
 
 from dataclasses import dataclass, field, replace
@@ -165,9 +161,9 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.k = min(config.subgoal_ticks, problem.horizon)
         self.high = Rl2(self.space.high_problem(self.k), config.high, seed + 1, device)
         self.low = self._make_low(seed + 2, replay)
-        has_replay = isinstance(self.low, LearnsFromReplay)
-        self.replay = self.low.replay if has_replay else Replay(1, device)
-        self.collector_policy = Collector(self)
+        self.replay = Replay(1, device)  # stays empty where the low level has none
+        if isinstance(self.low, LearnsFromReplay):
+            self.replay = self.low.replay
 
     def _make_low(self, seed: int, replay: Replay | None) -> LowMethod:
         """The method of the low level."""
@@ -182,21 +178,20 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
     @property
     def collector(self) -> Collector:
         """The method, with sub-goals that are samples."""
-        return self.collector_policy
+        return Collector(self)
 
     def prior(self, n: int, task: Tensor | None = None) -> HierarchicalBelief:
         """Both levels' priors, and no sub-goal."""
-        zero = torch.zeros(n, device=self.device)
         none = torch.zeros(n, dtype=torch.int64, device=self.device)
-        empty = zero[:, None].expand(n, self.space.size)
+        noise = torch.zeros(n, self.subgoals_per_trial, self.space.size, device=self.device)
         high = SubgoalBelief(
             memory=self.high.prior(n),
-            action=empty,
-            target=empty,
-            start=zero[:, None].expand(n, self.problem.obs_dim),
-            reward=zero,
+            action=noise[:, 0],
+            target=noise[:, 0],
+            start=torch.zeros(n, self.problem.obs_dim, device=self.device),
+            reward=torch.zeros(n, device=self.device),
             age=none,
-            noise=zero[:, None, None].expand(n, self.subgoals_per_trial, self.space.size),
+            noise=noise,
             count=none,
         )
         return HierarchicalBelief(high, self.low.prior(n))
@@ -224,8 +219,6 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         """The sub-goal ends with the episode. None of the methods reads the episode again here."""
         high = self.end_episode(belief.high, episode)
         return HierarchicalBelief(high, self.low.adapt(belief.low, episode))
-
-    # ---- the high level ----
 
     @torch.no_grad()
     def begin(self, high: SubgoalBelief, obs: Tensor) -> SubgoalBelief:
@@ -262,8 +255,6 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         ended = self.end(high, high.age > 0)
         return replace(ended, memory=self.high.adapt(ended.memory, episode))
 
-    # ---- learning ----
-
     def coming_noise(self, n: int) -> Tensor:
         """The noise (n, M, g) that the next ``learn`` will draw; nothing is drawn yet."""
         copy = make_generator(0, self.device)
@@ -288,8 +279,8 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
                 targets.append(begun.target)
                 high = where(tick.valid, self.advance(begun, tick), high)
             high = self.end_episode(high, ticks[e])
-        shape = (episodes, horizon, n, self.space.size)
-        return torch.stack(actions).view(shape), torch.stack(targets).view(shape)
+        lead = (episodes, horizon)
+        return torch.stack(actions).unflatten(0, lead), torch.stack(targets).unflatten(0, lead)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Each level learns from the trial as it saw it."""
@@ -297,20 +288,14 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         standard_normal((len(trial.task), self.subgoals_per_trial, self.space.size), self.generator)
         high_ticks = subgoals.high_ticks(trial.ticks, actions, self.k)
         low_ticks = self.space.low_ticks(trial.ticks, targets)
-        logs = {
-            "high": self.high.learn(replace(trial, ticks=high_ticks)),
-            "low": self.low.learn(replace(trial, ticks=low_ticks)),
-        }
-        reached = low_ticks.reward[low_ticks.valid].mean()
-        log = {"low_reward": float(reached)}
-        for level, numbers in logs.items():
-            for name, value in numbers.items():
-                log[f"{level}_{name}"] = value
-        return log
+        high = self.high.learn(replace(trial, ticks=high_ticks))
+        low = self.low.learn(replace(trial, ticks=low_ticks))
+        log = {"low_reward": float(low_ticks.reward[low_ticks.valid].mean())}
+        log |= {f"high_{name}": value for name, value in high.items()}
+        return log | {f"low_{name}": value for name, value in low.items()}
 
     def state_without_replay(self) -> dict[str, Any]:
         """The state with an empty replay, which is the low level's."""
-        state = self.state_dict()
-        if isinstance(self.low, LearnsFromReplay):
-            state["low"] = self.low.state_without_replay()
-        return state
+        if not isinstance(self.low, LearnsFromReplay):
+            return self.state_dict()
+        return {**self.state_dict(), "low": self.low.state_without_replay()}

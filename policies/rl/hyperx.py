@@ -83,7 +83,7 @@ class RandomDistillation(nn.Module):
         """Novelty (...,) of hyper-states (..., k): the predictor's mean squared error."""
         with torch.no_grad():
             target = self.target(self.input_scale * states)
-        error = self.predictor(states) - target
+        error: Tensor = self.predictor(states) - target
         return error.square().mean(-1)
 
 
