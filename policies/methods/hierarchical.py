@@ -116,7 +116,7 @@ class HierarchicalBelief:
     """Both levels' beliefs."""
 
     high: SubgoalBelief
-    low: Any  # of the low level's method
+    low: Any
 
 
 class Collector:
@@ -263,11 +263,7 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
 
     @torch.no_grad()
     def pursued(self, ticks: Transition) -> tuple[Tensor, Tensor]:
-        """What the high level chose in the newest trial (E, H, n, ...).
-
-        Returns:
-            Its actions and the targets at every tick, both (E, H, n, g).
-        """
+        """Actions and targets of the high level at all ticks (E, H, n, ...), both (E, H, n, g)."""
         episodes, horizon, n = ticks.reward.shape
         high = self.collector.prior(n).high
         actions, targets = [], []
@@ -279,12 +275,13 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
                 targets.append(begun.target)
                 high = where(tick.valid, self.advance(begun, tick), high)
             high = self.end_episode(high, ticks[e])
-        lead = (episodes, horizon)
-        return torch.stack(actions).unflatten(0, lead), torch.stack(targets).unflatten(0, lead)
+        lead = (episodes, horizon, n)
+        return torch.stack(actions).view(*lead, -1), torch.stack(targets).view(*lead, -1)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Each level learns from the trial as it saw it."""
         actions, targets = self.pursued(trial.ticks)
+        # The noise is drawn only now, so that the trial had this one and the next has another.
         standard_normal((len(trial.task), self.subgoals_per_trial, self.space.size), self.generator)
         high_ticks = subgoals.high_ticks(trial.ticks, actions, self.k)
         low_ticks = self.space.low_ticks(trial.ticks, targets)

@@ -83,6 +83,7 @@ LEARNERS = [
     ("distill", 34),
     ("caster", 20),
     ("mql", 30),
+    ("hierarchical", 26),
 ]
 
 
