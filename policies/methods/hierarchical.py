@@ -28,7 +28,7 @@ from policies.methods.pearl import Pearl, PearlConfig
 from policies.methods.rl2 import Rl2, Rl2Belief, Rl2Config
 from policies.methods.varibad import Varibad, VaribadConfig
 from policies.models import subgoals
-from policies.models.subgoals import SubgoalSpace
+from policies.models.subgoals import SubgoalCollector, SubgoalSpace
 from policies.nn.noise import standard_normal
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Positive
@@ -55,12 +55,11 @@ class HierarchicalConfig(MethodConfig):
     varibad: VaribadConfig = field(default_factory=VaribadConfig)  # used where low is varibad
 
     def __post_init__(self) -> None:
-        """BadArgumentError if the high level would learn from sub-goals that it did not set."""
-        schedule = self.high.schedule
-        if schedule.overlap or schedule.random_trials > 0:
+        """BadArgumentError if a trial would be collected with older weights."""
+        if self.high.schedule.overlap:
             raise BadArgumentError(
                 "the high level learns from trials of its newest weights:"
-                " high.schedule.overlap must be false and high.schedule.random_trials 0"
+                " high.schedule.overlap must be false"
             )
 
     @property
@@ -79,22 +78,28 @@ class HierarchicalConfig(MethodConfig):
         k = min(cls.subgoal_ticks, problem.horizon)
         subgoal = replace(problem, horizon=k)
         trial = replace(problem, horizon=ceil(problem.horizon / k))
-        pearl = PearlConfig.for_problem(problem)
         gamma = derive_discount(subgoal)
+        high_gamma = derive_trial_discount(trial)
+        pearl = PearlConfig.for_problem(problem)
+        rl2 = Rl2Config.for_problem(problem)
+        varibad = VaribadConfig.for_problem(problem)
+        sac = replace(pearl.sac, gamma=gamma)
         return cls(
-            high=replace(Rl2Config.for_problem(problem), gamma=derive_trial_discount(trial)),
-            pearl=replace(pearl, sac=replace(pearl.sac, gamma=gamma)),
-            rl2=replace(Rl2Config.for_problem(problem), gamma=gamma),
-            varibad=replace(VaribadConfig.for_problem(problem), gamma=gamma),
+            high=replace(rl2, gamma=high_gamma),
+            pearl=replace(pearl, sac=sac),
+            rl2=replace(rl2, gamma=gamma),
+            varibad=replace(varibad, gamma=gamma),
         )
 
     def low_config(self) -> LowConfig:
         """The settings of the chosen low level, with the schedule of the high level."""
+        schedule = self.schedule
         if self.low == "pearl":
-            return replace(self.pearl, sac=replace(self.pearl.sac, schedule=self.schedule))
+            sac = replace(self.pearl.sac, schedule=schedule)
+            return replace(self.pearl, sac=sac)
         if self.low == "rl2":
-            return replace(self.rl2, schedule=self.schedule)
-        return replace(self.varibad, schedule=self.schedule)
+            return replace(self.rl2, schedule=schedule)
+        return replace(self.varibad, schedule=schedule)
 
 
 @dataclass(frozen=True)
@@ -117,24 +122,6 @@ class HierarchicalBelief:
 
     high: SubgoalBelief
     low: Any
-
-
-class Collector:
-    """Collects training trials: the method, with sub-goals that are samples."""
-
-    privileged = False
-
-    def __init__(self, method: "Hierarchical") -> None:
-        self.method = method
-        self.act = method.act
-        self.observe = method.observe
-        self.adapt = method.adapt
-
-    def prior(self, n: int, task: Tensor | None = None) -> HierarchicalBelief:
-        """The method's own prior, with noise."""
-        belief = self.method.prior(n)
-        noise = self.method.coming_noise(n)
-        return replace(belief, high=replace(belief.high, noise=noise))
 
 
 class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
@@ -169,16 +156,17 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         """The method of the low level."""
         problem = self.space.low_problem()
         config = self.config.low_config()
+        device = self.device
         if isinstance(config, PearlConfig):
-            return Pearl(problem, config, seed, self.device, replay)
+            return Pearl(problem, config, seed, device, replay)
         if isinstance(config, VaribadConfig):
-            return Varibad(problem, config, seed, self.device, replay)
-        return Rl2(problem, config, seed, self.device)
+            return Varibad(problem, config, seed, device, replay)
+        return Rl2(problem, config, seed, device)
 
     @property
-    def collector(self) -> Collector:
+    def collector(self) -> SubgoalCollector:
         """The method, with sub-goals that are samples."""
-        return Collector(self)
+        return SubgoalCollector(self)
 
     def prior(self, n: int, task: Tensor | None = None) -> HierarchicalBelief:
         """Both levels' priors, and no sub-goal."""
@@ -259,37 +247,50 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         """The noise (n, M, g) that the next ``learn`` will draw; nothing is drawn yet."""
         copy = make_generator(0, self.device)
         copy.set_state(self.generator.get_state())
-        return standard_normal((n, self.subgoals_per_trial, self.space.size), copy)
+        return self.draw_noise(n, copy)
+
+    def draw_noise(self, n: int, generator: torch.Generator) -> Tensor:
+        """Of the sub-goals of n trials, (n, M, g)."""
+        shape = (n, self.subgoals_per_trial, self.space.size)
+        return standard_normal(shape, generator)
 
     @torch.no_grad()
     def pursued(self, ticks: Transition) -> tuple[Tensor, Tensor]:
         """Actions and targets of the high level at all ticks (E, H, n, ...), both (E, H, n, g)."""
         episodes, horizon, n = ticks.reward.shape
         high = self.collector.prior(n).high
-        actions, targets = [], []
+        actions = []
+        targets = []
         for e in range(episodes):
             for t in range(horizon):
                 tick = ticks[e, t]
                 begun = self.begin(high, tick.obs)
+                after = self.advance(begun, tick)
                 actions.append(begun.action)
                 targets.append(begun.target)
-                high = where(tick.valid, self.advance(begun, tick), high)
+                high = where(tick.valid, after, high)
             high = self.end_episode(high, ticks[e])
-        lead = (episodes, horizon, n)
-        return torch.stack(actions).view(*lead, -1), torch.stack(targets).view(*lead, -1)
+        lead = (episodes, horizon)
+        action = torch.stack(actions).unflatten(0, lead)
+        target = torch.stack(targets).unflatten(0, lead)
+        return action, target
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Each level learns from the trial as it saw it."""
-        actions, targets = self.pursued(trial.ticks)
-        # The noise is drawn only now, so that the trial had this one and the next has another.
-        standard_normal((len(trial.task), self.subgoals_per_trial, self.space.size), self.generator)
-        high_ticks = subgoals.high_ticks(trial.ticks, actions, self.k)
-        low_ticks = self.space.low_ticks(trial.ticks, targets)
-        high = self.high.learn(replace(trial, ticks=high_ticks))
-        low = self.low.learn(replace(trial, ticks=low_ticks))
+        """Each level learns from the trial as it saw it; random trials had no sub-goals."""
+        own = subgoals.newest_worlds(trial, self.schedule.meta_batch)
+        actions, targets = self.pursued(own.ticks)
+        self.draw_noise(len(own.task), self.generator)  # the next trial gets another
+        high_ticks = subgoals.high_ticks(own.ticks, actions, self.k)
+        low_ticks = self.space.low_ticks(own.ticks, targets)
+
         log = {"low_reward": float(low_ticks.reward[low_ticks.valid].mean())}
-        log |= {f"high_{name}": value for name, value in high.items()}
-        return log | {f"low_{name}": value for name, value in low.items()}
+        high_log = self.high.learn(replace(own, ticks=high_ticks))
+        low_log = self.low.learn(replace(own, ticks=low_ticks))
+        for name, value in high_log.items():
+            log[f"high_{name}"] = value
+        for name, value in low_log.items():
+            log[f"low_{name}"] = value
+        return log
 
     def state_without_replay(self) -> dict[str, Any]:
         """The state with an empty replay, which is the low level's."""

@@ -7,11 +7,12 @@ Axes: n worlds, E episodes, H ticks, k ticks of a sub-goal, o observation, g col
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from policies.method import Problem, Transition
+from policies.method import Problem, Transition, TrialBatch
 from robots.errors import BadArgumentError
 from robots.signals import ArrayLike
 
@@ -153,3 +154,32 @@ def outcome(start: Tensor, action: Tensor, reward: Tensor, is_over: Tensor) -> T
         begins=no,
         valid=is_over,
     )
+
+
+def newest_worlds(trial: TrialBatch, n: int) -> TrialBatch:
+    """The last n worlds of a trial, or all; before them are those of random trials."""
+    return TrialBatch(
+        ticks=trial.ticks[:, :, -n:],
+        task=trial.task[-n:],
+        task_ids=trial.task_ids[-n:],
+        success=trial.success[:, -n:],
+    )
+
+
+class SubgoalCollector:
+    """Collects training trials: the policy of ``hierarchical``, with sub-goals that are samples."""
+
+    privileged = False
+
+    def __init__(self, method: Any) -> None:
+        self.method = method
+        self.act = method.act
+        self.observe = method.observe
+        self.adapt = method.adapt
+
+    def prior(self, n: int, task: Tensor | None = None) -> Any:
+        """The method's own prior, with noise."""
+        belief = self.method.prior(n)
+        noise = self.method.coming_noise(n)
+        high = replace(belief.high, noise=noise)
+        return replace(belief, high=high)

@@ -146,7 +146,8 @@ class HyperxBonus(SavedState):
     def step(self, states: Tensor) -> dict[str, Tensor]:
         """One gradient step on random rows of the hyper-states (b, k)."""
         g = self.generator
-        rows = torch.randint(len(states), (self.config.batch_size,), generator=g, device=g.device)
+        size = (self.config.batch_size,)
+        rows = torch.randint(len(states), size, generator=g, device=g.device)
         loss = self.net(states[rows]).mean()
         self.optimizer.zero_grad()
         loss.backward()

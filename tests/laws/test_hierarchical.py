@@ -11,6 +11,7 @@ from tiny import Tiny
 from torch import Tensor
 
 from adaptation.problem import problem_of
+from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import rollout
 from policies.belief import named_tensors
 from policies.method import CollectionSchedule, Transition, TrialBatch
@@ -362,11 +363,25 @@ def test_sub_goals_change_the_named_columns_and_never_an_observed_goal() -> None
         SubgoalSpace(problem_of(FAMILY), ("z",), REACH, CPU)
 
 
-@pytest.mark.parametrize("change", [{"overlap": True}, {"random_trials": 1}])
-def test_trials_that_the_high_level_did_not_act_in_are_refused(change: dict[str, Any]) -> None:
-    schedule = replace(CONFIG.high.schedule, **change)
+def test_it_refuses_trials_of_older_weights() -> None:
+    schedule = replace(CONFIG.high.schedule, overlap=True)
     with pytest.raises(BadArgumentError, match=r"high\.schedule\.overlap must be false"):
         HierarchicalConfig(high=replace(CONFIG.high, schedule=schedule))
+
+
+def test_random_trials_are_not_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = trained()
+    trial, _ = recorded(method)
+    task = FAMILY.sample(np.random.default_rng(1), N)
+    random: Any = RandomPolicy(2, torch.Generator().manual_seed(0))
+    other = rollout(NoisyScript(N), random, task, episodes=E)
+    with monkeypatch.context() as patch:
+        expected = given_to(method, trial, patch)
+    method = trained()
+    found = given_to(method, concat_trials([other, trial]), monkeypatch)
+    for level in ("high", "low"):
+        for path, x in named_tensors(expected[level]).items():
+            assert torch.equal(x, named_tensors(found[level])[path]), path
 
 
 @LOW

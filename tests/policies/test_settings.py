@@ -21,7 +21,17 @@ from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 
 LEARN_NOTHING = {"sysid_mpc"}  # whose training is as short as it can be
-ON_POLICY = ("rl2", "rl2_transformer", "snail", "varibad", "maml", "fomaml", "promp", "emaml")
+ON_POLICY = (
+    "rl2",
+    "rl2_transformer",
+    "snail",
+    "varibad",
+    "maml",
+    "fomaml",
+    "promp",
+    "emaml",
+    "hierarchical",
+)
 PROBLEM = Problem(
     family="line",
     obs_names=("x", "v"),
