@@ -164,9 +164,9 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         return Rl2(problem, config, seed, device)
 
     @property
-    def collector(self) -> SubgoalCollector:
+    def collector(self) -> SubgoalCollector[HierarchicalBelief]:
         """The method, with sub-goals that are samples."""
-        return SubgoalCollector(self)
+        return SubgoalCollector(self, self.coming_noise)
 
     def prior(self, n: int, task: Tensor | None = None) -> HierarchicalBelief:
         """Both levels' priors, and no sub-goal."""
@@ -262,14 +262,15 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         actions = []
         targets = []
         for e in range(episodes):
+            episode = ticks[e]
             for t in range(horizon):
-                tick = ticks[e, t]
+                tick = episode[t]
                 begun = self.begin(high, tick.obs)
                 after = self.advance(begun, tick)
                 actions.append(begun.action)
                 targets.append(begun.target)
                 high = where(tick.valid, after, high)
-            high = self.end_episode(high, ticks[e])
+            high = self.end_episode(high, episode)
         lead = (episodes, horizon)
         action = torch.stack(actions).unflatten(0, lead)
         target = torch.stack(targets).unflatten(0, lead)

@@ -5,16 +5,18 @@ largest one, so the high level's actions lie in [-1, 1].
 Axes: n worlds, E episodes, H ticks, k ticks of a sub-goal, o observation, g columns of a sub-goal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from policies.method import Problem, Transition, TrialBatch
+from policies.method import Method, Problem, Transition, TrialBatch
 from robots.errors import BadArgumentError
 from robots.signals import ArrayLike
+
+B = TypeVar("B")  # a belief
 
 
 class SubgoalSpace:
@@ -166,20 +168,22 @@ def newest_worlds(trial: TrialBatch, n: int) -> TrialBatch:
     )
 
 
-class SubgoalCollector:
-    """Collects training trials: the policy of ``hierarchical``, with sub-goals that are samples."""
+class SubgoalCollector(Generic[B]):
+    """Collects training trials: a method with sub-goals, which are samples here."""
 
     privileged = False
 
-    def __init__(self, method: Any) -> None:
+    def __init__(self, method: Method[B], noise: Callable[[int], Tensor]) -> None:
+        """``noise(n)`` is that of the sub-goals of n trials, (n, M, g)."""
         self.method = method
+        self.noise = noise
         self.act = method.act
         self.observe = method.observe
         self.adapt = method.adapt
 
-    def prior(self, n: int, task: Tensor | None = None) -> Any:
+    def prior(self, n: int, task: Tensor | None = None) -> B:
         """The method's own prior, with noise."""
-        belief = self.method.prior(n)
-        noise = self.method.coming_noise(n)
-        high = replace(belief.high, noise=noise)
-        return replace(belief, high=high)
+        belief: Any = self.method.prior(n)
+        high = replace(belief.high, noise=self.noise(n))
+        noisy: B = replace(belief, high=high)
+        return noisy

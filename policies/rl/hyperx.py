@@ -148,7 +148,9 @@ class HyperxBonus(SavedState):
         g = self.generator
         size = (self.config.batch_size,)
         rows = torch.randint(len(states), size, generator=g, device=g.device)
-        loss = self.net(states[rows]).mean()
+        batch = states[rows]
+        novelty = self.net(batch)
+        loss = novelty.mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

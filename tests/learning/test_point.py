@@ -83,7 +83,7 @@ LEARNERS = [
     ("distill", 34),
     ("caster", 20),
     ("mql", 30),
-    ("hierarchical", 26),
+    ("hierarchical", 30),
 ]
 
 
