@@ -79,13 +79,12 @@ class HierarchicalConfig(MethodConfig):
         subgoal = replace(problem, horizon=k)
         trial = replace(problem, horizon=ceil(problem.horizon / k))
         gamma = derive_discount(subgoal)
-        high_gamma = derive_trial_discount(trial)
         pearl = PearlConfig.for_problem(problem)
         rl2 = Rl2Config.for_problem(problem)
         varibad = VaribadConfig.for_problem(problem)
         sac = replace(pearl.sac, gamma=gamma)
         return cls(
-            high=replace(rl2, gamma=high_gamma),
+            high=replace(rl2, gamma=derive_trial_discount(trial)),
             pearl=replace(pearl, sac=sac),
             rl2=replace(rl2, gamma=gamma),
             varibad=replace(varibad, gamma=gamma),
@@ -272,9 +271,9 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
                 high = where(tick.valid, after, high)
             high = self.end_episode(high, episode)
         lead = (episodes, horizon)
-        action = torch.stack(actions).unflatten(0, lead)
-        target = torch.stack(targets).unflatten(0, lead)
-        return action, target
+        action = torch.stack(actions)
+        target = torch.stack(targets)
+        return action.unflatten(0, lead), target.unflatten(0, lead)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Each level learns from the trial as it saw it; random trials had no sub-goals."""

@@ -243,7 +243,8 @@ class Varibad(SavedState, LearnsFromReplay):
     def step(self) -> dict[str, Tensor]:
         """One gradient step on encoder and decoders."""
         losses = self.losses()
-        total = torch.stack(list(losses.values())).sum()
+        parts = list(losses.values())
+        total = torch.stack(parts).sum()
         self.optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.vae.parameters(), self.config.vae_max_grad_norm)
