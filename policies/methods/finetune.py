@@ -13,7 +13,7 @@ memory.
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +25,7 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
+from policies.rl.exchange import ReplayConfig
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
@@ -42,6 +43,8 @@ class FinetuneConfig(SacMethodConfig):
     steps: LargeCount = 50  # gradient steps on a new task after each of its episodes
     tuning_lr: Positive = 3e-4  # their learning rate (that of SAC's paper)
     batch_size: Count = 64  # transitions of a batch, with replacement
+    # what a batch of the training learns from
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Finetune(SavedState, LearnsFromReplay):
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.learner = SacLearner(problem, config.sac, seed, device, replay)
+        self.learner = SacLearner(problem, config.sac, seed, device, replay, sampling=config.replay)
         self.replay = self.learner.replay
 
     @torch.no_grad()
