@@ -89,7 +89,7 @@ class Exchange(SavedState, ABC):
         """
         n, b = ticks.reward.shape
         count = round(self.config.share * b)
-        of_rows = belief.view(n, b, -1)
+        of_rows = belief.view(n, b, belief.shape[-1])
         fixed = of_rows.detach()
         others = self.draw(ticks, fixed, compare, count)
         mixed = map_tensors(_join, others, ticks[:, count:])

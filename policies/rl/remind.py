@@ -98,7 +98,7 @@ class Remind(Exchange):
         condition = belief.flatten(0, 1)
         steps = self.config.denoising_steps
         rows = self.model.sample(condition, steps, self.generator)
-        rows = rows.view(*belief.shape[:-1], -1)
+        rows = rows.view(*belief.shape[:-1], rows.shape[-1])
         bound = self.norm.bound
         numbers = self.norm.inverse(rows[..., :-1].clamp(-bound, bound))
         ended = rows[..., -1] > 0
