@@ -258,11 +258,16 @@ def check_replay(method: str) -> None:
     Args:
         method: its name.
     """
+    from adaptation.runs.checkpoint import method_class
     from policies.fields import declared_fields
 
-    if REPLAY_SETTING in declared_fields(METHODS[method].Config):
+    def takes_it(name: str) -> bool:
+        kind: Any = method_class(name)
+        return REPLAY_SETTING in declared_fields(kind.Config)
+
+    if takes_it(method):
         return
-    able = [name for name in METHODS if REPLAY_SETTING in declared_fields(METHODS[name].Config)]
+    able = [name for name in METHODS if takes_it(name)]
     raise BadArgumentError(
         f"{method} takes no --replay: it learns from whole trials or segments, or has no replay; "
         f"those that take it: {', '.join(able)}"

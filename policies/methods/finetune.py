@@ -13,7 +13,7 @@ memory.
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -25,9 +25,8 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
-from policies.rl.exchange import ReplayConfig
+from policies.rl.exchange import ReplayMethodConfig
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
 
@@ -37,14 +36,12 @@ BLOCK = 4  # worlds of a block; weights, gradients and moments of a world take 3
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(SacMethodConfig):
+class FinetuneConfig(ReplayMethodConfig):
     """Settings of fine-tuning; those of the training before it are ``sac``."""
 
     steps: LargeCount = 50  # gradient steps on a new task after each of its episodes
     tuning_lr: Positive = 3e-4  # their learning rate (that of SAC's paper)
     batch_size: Count = 64  # transitions of a batch, with replacement
-    # what a batch of the training learns from
-    replay: ReplayConfig = field(default_factory=ReplayConfig)
 
 
 @dataclass(frozen=True)

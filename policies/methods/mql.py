@@ -44,14 +44,13 @@ from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, step
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Positive, Width
 from policies.rl import stacked_sac
-from policies.rl.exchange import Comparison, ReplayConfig, exchange_log
+from policies.rl.exchange import Comparison, ReplayMethodConfig, exchange_log
 from policies.rl.propensity_tuning import Reference, Tuning, TuningConfig, draw
 from policies.rl.remind import make_exchange
 from policies.rl.replay import LearnsFromReplay, Replay, random_ticks
 from policies.rl.sac import (
     Sac,
     SacConfig,
-    SacMethodConfig,
     actor_loss,
     copy_statistics,
     critic_loss,
@@ -64,14 +63,13 @@ Context = Rl2Belief[Tensor]
 
 
 @dataclass(frozen=True)
-class MqlConfig(SacMethodConfig):
+class MqlConfig(ReplayMethodConfig):
     """Settings of the context, the adaptation, and soft actor-critic."""
 
     memory_size: Width = 32  # h, units of the GRU; the paper has 15 to 40
     encoder_lr: Positive = 1e-3  # learning rate of the GRU
     segment: WindowLength = 60  # T, ticks that the GRU reads in training; the paper has 10 to 40
     tuning: TuningConfig = field(default_factory=TuningConfig)  # steps on a new task
-    replay: ReplayConfig = field(default_factory=ReplayConfig)  # what a batch learns from
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:

@@ -26,7 +26,7 @@ Axes: n worlds or tasks, b transitions of a batch, l latent.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -41,14 +41,13 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
-from policies.rl.exchange import ReplayConfig, compare_evidence, exchange_log
+from policies.rl.exchange import ReplayMethodConfig, compare_evidence, exchange_log
 from policies.rl.relabel import Varied, relabel_goals, vary_tasks
 from policies.rl.remind import make_exchange
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import (
     Sac,
     SacConfig,
-    SacMethodConfig,
     actor_loss,
     critic_loss,
     polyak_update,
@@ -61,7 +60,7 @@ MAX_CONTEXT = 64
 
 
 @dataclass(frozen=True)
-class PearlConfig(SacMethodConfig):
+class PearlConfig(ReplayMethodConfig):
     """Settings of the encoder, and of soft actor-critic."""
 
     latent_dim: Width = 5  # dimensions of the latent task (PEARL)
@@ -92,7 +91,6 @@ class PearlConfig(SacMethodConfig):
     # λ: when acting, a transition of t ticks ago counts λ^t in the posterior, so that a task that
     # changes is tracked within 1 / (1 - λ) ticks; 1: a task never changes (PEARL)
     forgetting_factor: PositiveShare = 1.0
-    replay: ReplayConfig = field(default_factory=ReplayConfig)  # what a batch learns from
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:

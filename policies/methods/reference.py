@@ -22,6 +22,11 @@ class ReferenceConfig(SacConfig):
 
     replay: ReplayConfig = field(default_factory=ReplayConfig)  # what a batch learns from
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of soft actor-critic, and of the denoiser."""
+        return self.replay.optimizer_steps(self.gradient_steps)
+
 
 class Reference(LearnsFromReplay):
     """A method without adaptation; a subclass adds ``privileged`` and ``prior``."""

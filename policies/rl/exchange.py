@@ -17,7 +17,7 @@ Axes: n tasks, b transitions of each, L of a context, k columns that are compare
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -31,6 +31,7 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
 from policies.ranges import Count, LayerWidths, Positive, Share, WholeNumber
 from policies.rl.propensity import propensities
+from policies.rl.sac import SacMethodConfig
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,22 @@ class ReplayConfig:
     denoising_steps: Count = 12  # remind: steps of a sample; SynthER has 128
     # remind: gradient steps before the first transition is generated
     warm_up_steps: WholeNumber = 256
+
+    def optimizer_steps(self, gradient_steps: int) -> int:
+        """Steps of all optimizers: with ``remind``, each gradient step also trains the denoiser."""
+        return 2 * gradient_steps if self.sampling == "remind" else gradient_steps
+
+
+@dataclass(frozen=True)
+class ReplayMethodConfig(SacMethodConfig):
+    """Base of the configs of methods whose batches may be exchanged in part."""
+
+    replay: ReplayConfig = field(default_factory=ReplayConfig)  # what a batch learns from
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of soft actor-critic, and of the denoiser."""
+        return self.replay.optimizer_steps(self.gradient_steps)
 
 
 class Comparison(NamedTuple):

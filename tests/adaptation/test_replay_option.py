@@ -8,7 +8,7 @@ from adaptation import cli
 from adaptation.runs.run import Run
 
 WORDS = ["--no-references", "--evaluations", "0", "--iterations", "1"]
-SMALL = ["--set", "gradient_steps=1", "schedule.meta_batch=2", "meta_batch=2"]
+SMALL = ["--set", "gradient_steps=1", "--set", "schedule.meta_batch=2", "--set", "meta_batch=2"]
 
 
 def test_the_choice_is_a_setting_of_the_run_and_the_method_is_trained_with_it(
@@ -20,7 +20,11 @@ def test_the_choice_is_a_setting_of_the_run_and_the_method_is_trained_with_it(
     run = Run.open(tmp_path / "run")
     assert run.config.settings["replay.sampling"] == "remind"
     assert run.load("method").method.config.replay.sampling == "remind"
-    assert "denoising" in run.last_progress("method").learn  # type: ignore[union-attr, operator]
+    progress = run.last_progress("method")
+    assert progress is not None
+    assert "denoising" in (progress.learn or {})
+    assert progress.gradient_steps == 2, "one of the method, one of the denoiser"
+    assert run.load("method").method.config.optimizer_steps == 2
     again = ["train", "--resume", "--out", out, "--iterations", "2", "--replay", "propensity"]
     assert cli.main(again) != 0
     assert "was begun with settings" in capfd.readouterr().err
