@@ -22,11 +22,9 @@ from hw_interface.recording.reading import (
     Decision,
     RecordedSession,
     RecordedTrial,
-    Track,
     read_recording,
 )
 from robots.errors import BadArgumentError, RefusedError
-from robots.signals import Array
 from robots.world import Family, Task
 from sim.own_objects import Objects
 from sim.rendering import Clip, show_window
@@ -109,9 +107,11 @@ def _check_weights(run: Run, session: RecordedSession, path: Path) -> None:
     for role, fingerprint in run.fingerprints().items():
         recorded = session.notes.get(f"{WEIGHTS}.{role}")
         if recorded not in (None, fingerprint):
+            found = fingerprint[:12]
+            wanted = recorded[:12]
             raise RefusedError(
                 f"{run.path} was trained since {path} was recorded, or is another run: its {role} "
-                f"has the weights {fingerprint[:12]}, not {recorded[:12]}; name the run with --run"
+                f"has the weights {found}, not {wanted}; name the run with --run"
             )
 
 
@@ -139,14 +139,23 @@ def _repeat(
         return RepeatedTrial(start.object, start.policy, decisions, None, reason)
     task = _task(trial)
     decorrelate_rng(policy, start.object, len(task.names))
-    world = RecordedWorld(family, trial)
     acting: Policy[Any] = BeliefKeeper(policy)
     if session.notes["clock"] == "realtime":
-        updates = [decision.updates for episode in trial.episodes for decision in episode]
-        acting = DelayedUpdates(policy, updates)
+        acting = DelayedUpdates(policy, _updates(trial))
+    world = RecordedWorld(family, trial)
     episodes = len(decisions)
-    rollout(world, acting, task, episodes, start.explore[:episodes])
-    return RepeatedTrial(start.object, start.policy, decisions, max(world.differences))
+    explore = start.explore[:episodes]
+    rollout(world, acting, task, episodes, explore)
+    largest = max(world.differences)
+    return RepeatedTrial(start.object, start.policy, decisions, largest)
+
+
+def _updates(trial: RecordedTrial) -> list[int | None]:
+    """How many updates the belief had at each decision."""
+    updates = []
+    for episode in trial.episodes:
+        updates += [decision.updates for decision in episode]
+    return updates
 
 
 def _find_policy(run: Run, family: Family, arm: str, name: str) -> Policy[Any] | None:
@@ -205,8 +214,8 @@ def _clip(
     """One episode, from the beginning of its first action to the end of its last."""
     task = _task(trial)
     begin = decisions[0].time - family.dt * family.action_repeat
-    t, q = _between(session.joints, begin, decisions[-1].time)
-    object_times, pose = _between(session.object, begin, decisions[-1].time)
+    t, joints = session.joints.between(begin, decisions[-1].time)
+    object_times, pose = session.object.between(begin, decisions[-1].time)
     if len(object_times):
         nearest = np.searchsorted(object_times, t).clip(max=len(object_times) - 1)
         object_pose = pose[nearest]
@@ -216,16 +225,8 @@ def _clip(
         title=title,
         task=dict(zip(task.names, task.values[0].tolist(), strict=True)),
         t=t - begin,
-        q=q,
+        q=joints[:, : len(family.body.joints)],
         object_pos=object_pose[:, :3],
         object_quat=object_pose[:, 3:],
         marker=family.marker(task)[0],
     )
-
-
-def _between(track: Track, begin: float, end: float) -> tuple[Array, Array]:
-    """Times (T,) and rows (T, k) of a track from one time to another."""
-    times = np.array(track.times)
-    chosen = (times >= begin) & (times <= end)
-    rows = np.array(track.rows)[chosen] if len(times) else np.empty((0, 0))
-    return times[chosen], rows
