@@ -433,7 +433,7 @@ SMALL = {
 
 
 RESUMED: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in sorted(METHODS)]
-RESUMED += [("mql", {"replay.sampling": "propensity"}), ("pearl", {"replay.sampling": "remind"})]
+RESUMED += [("blind", {"replay.sampling": "propensity"}), ("pearl", {"replay.sampling": "remind"})]
 
 
 @pytest.mark.parametrize(("name", "choice"), RESUMED)
