@@ -40,7 +40,7 @@ STRIKES = AroundRanges(
 )
 
 DISTANCE = Parameter(
-    "target.distance", uniform(0.4, 0.45), "m", "from the mark to the target", (0.4, 0.5)
+    "target.distance", uniform(0.425, 0.475), "m", "from the mark to the target", (0.425, 0.5)
 )
 BEARING = Parameter(
     "target.bearing",
