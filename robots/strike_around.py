@@ -108,12 +108,14 @@ class StrikeAround(ToolVelocity):
         turn = np.remainder(entry - angle + np.pi, 2 * np.pi) - np.pi  # in [-π, π)
         outward = self._approach(self._radius - np.hypot(*place))
         along = self._approach(self._radius * turn)
-        return outward * _unit(angle) + along * _unit(angle + np.pi / 2)
+        velocity: Array = outward * _unit(angle) + along * _unit(angle + np.pi / 2)
+        return velocity
 
     def _approach(self, error: Array) -> Array:
         """Velocities m/s that remove an error in m, both of any shape."""
         speed = self.TRAVEL_SPEED
-        return np.clip(self.GAIN * error, -speed, speed)
+        velocity: Array = np.clip(self.GAIN * error, -speed, speed)
+        return velocity
 
 
 def _unit(angle: Array) -> Array:
