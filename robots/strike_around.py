@@ -95,7 +95,8 @@ class StrikeAround(ToolVelocity):
         pace = np.minimum(speed, self._braking_speed(room))
         strike = pace * forward + self._approach(error) * left
         entry = direction + np.pi - np.arcsin(offset / self._radius)
-        return on_line * strike + (1 - on_line) * self._around(entry, place)
+        velocity: Array = on_line * strike + (1 - on_line) * self._around(entry, place)
+        return velocity
 
     def _around(self, entry: Array, place: Array) -> Array:
         """The velocity (2, n) m/s to the angle ``entry`` (n,) of the circle, on the circle.
