@@ -36,6 +36,7 @@ OPENS: dict[str, str | None] = {
     "view": "view point --out {}/point.png",
     "recover": "recover {}",
     "play": "play {}",
+    "replay": "replay {}",
     "arm": "arm add crane --model {}",
     "move": None,
     "park": None,

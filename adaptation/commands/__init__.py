@@ -26,6 +26,7 @@ COMMANDS = Registry(
         "park": "adaptation.commands.moving:Park",
         "report": "adaptation.commands.evaluation:Report",
         "play": "adaptation.commands.playing:Play",
+        "replay": "adaptation.commands.playing:Replay",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
         "emulate": "adaptation.commands.tools:Emulate",
