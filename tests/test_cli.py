@@ -275,6 +275,8 @@ REFUSALS = [
     ("view cheetah_vel --out cheetah.html", "cheetah_vel has no arm to show in 3-D"),
     ("recover nowhere.mcap", "no file nowhere.mcap"),
     ("replay nowhere.mcap", "nowhere.mcap"),
+    ("sysid nowhere.mcap", "nowhere.mcap"),
+    ("sysid nowhere.mcap --family skate", "no family named 'skate'"),
     ("emulate pigeon --arm viperx", "no emulator named 'pigeon'; there are: dynamixel, ur"),
     ("emulate dynamixel --arm hand", "no arm named 'hand'"),
     ("emulate dynamixel --arm panda", "no calibration file"),

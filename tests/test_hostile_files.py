@@ -37,6 +37,7 @@ OPENS: dict[str, str | None] = {
     "recover": "recover {}",
     "play": "play {}",
     "replay": "replay {}",
+    "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
     "move": None,
     "park": None,

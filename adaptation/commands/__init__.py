@@ -29,6 +29,7 @@ COMMANDS = Registry(
         "replay": "adaptation.commands.playing:Replay",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
+        "sysid": "adaptation.commands.tools:Sysid",
         "emulate": "adaptation.commands.tools:Emulate",
     },
 )

@@ -22,11 +22,9 @@ from hw_interface.recording.reading import (
     Decision,
     RecordedSession,
     RecordedTrial,
-    Track,
     read_recording,
 )
 from robots.errors import BadArgumentError, RefusedError
-from robots.signals import Array
 from robots.world import Family, Task
 from sim.own_objects import Objects
 from sim.rendering import Clip, show_window
@@ -205,8 +203,8 @@ def _clip(
     """One episode, from the beginning of its first action to the end of its last."""
     task = _task(trial)
     begin = decisions[0].time - family.dt * family.action_repeat
-    t, q = _between(session.joints, begin, decisions[-1].time)
-    object_times, pose = _between(session.object, begin, decisions[-1].time)
+    t, joints = session.joints.between(begin, decisions[-1].time)
+    object_times, pose = session.object.between(begin, decisions[-1].time)
     if len(object_times):
         nearest = np.searchsorted(object_times, t).clip(max=len(object_times) - 1)
         object_pose = pose[nearest]
@@ -216,16 +214,8 @@ def _clip(
         title=title,
         task=dict(zip(task.names, task.values[0].tolist(), strict=True)),
         t=t - begin,
-        q=q,
+        q=joints[:, : len(family.body.joints)],
         object_pos=object_pose[:, :3],
         object_quat=object_pose[:, 3:],
         marker=family.marker(task)[0],
     )
-
-
-def _between(track: Track, begin: float, end: float) -> tuple[Array, Array]:
-    """Times (T,) and rows (T, k) of a track from one time to another."""
-    times = np.array(track.times)
-    chosen = (times >= begin) & (times <= end)
-    rows = np.array(track.rows)[chosen] if len(times) else np.empty((0, 0))
-    return times[chosen], rows

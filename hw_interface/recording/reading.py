@@ -1,15 +1,18 @@
 """Reads a recording again: its trials with every decision, and every measured tick."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from mcap.exceptions import McapError
 from mcap.reader import McapReader, make_reader
 from msgspec import Struct
 
 from hw_interface.recording.metadata import NAME
 from robots.errors import BadArgumentError, DamagedError
+from robots.signals import Array
 
 NANOSECONDS = 1e9  # in a second
 
@@ -59,6 +62,13 @@ class Track:
     times: list[float] = field(default_factory=list)  # s
     rows: list[list[float]] = field(default_factory=list)
 
+    def between(self, begin: float, end: float) -> tuple[Array, Array]:
+        """Times (T,) and rows (T, k) from one time to another, both included."""
+        times = np.array(self.times)
+        chosen = (times >= begin) & (times <= end)
+        rows = np.array(self.rows)[chosen] if len(times) else np.empty((0, 0))
+        return times[chosen], rows
+
 
 @dataclass
 class RecordedSession:
@@ -67,18 +77,21 @@ class RecordedSession:
     Attributes:
         notes: the metadata, see ``metadata.describe``.
         trials: in the order in which they were run.
-        joints: positions (j,) of every tick, rad or m.
+        joints: positions (j,), then velocities (j,) of every tick: rad or m, and per s.
+        setpoints: likewise, as they left the gate.
         object: poses (7,) of the ticks in which it was measured: m, then w, x, y, z.
     """
 
     notes: dict[str, str]
     trials: list[RecordedTrial] = field(default_factory=list)
     joints: Track = field(default_factory=Track)
+    setpoints: Track = field(default_factory=Track)
     object: Track = field(default_factory=Track)
 
 
 class _Joint(Struct):
-    position: float
+    position: Number
+    velocity: Number
 
 
 class _Joints(Struct):
@@ -156,6 +169,8 @@ def _read_messages(reader: McapReader, session: RecordedSession) -> None:
             session.trials[-1].episodes[-1][-1].updates = belief.updates
         elif channel.topic == "/joints":
             _add_joints(session.joints, time, msgspec.json.decode(data, type=_Joints))
+        elif channel.topic == "/setpoint":
+            _add_joints(session.setpoints, time, msgspec.json.decode(data, type=_Joints))
         elif channel.topic == "/object":
             _add_object(session.object, time, msgspec.json.decode(data, type=_Object))
 
@@ -172,7 +187,10 @@ def _add_decision(trial: RecordedTrial, decision: Decision) -> None:
 
 def _add_joints(track: Track, time: float, message: _Joints) -> None:
     track.times.append(time)
-    track.rows.append([joint.position for joint in message.joints])
+    positions = [joint.position for joint in message.joints]
+    velocities = [joint.velocity for joint in message.joints]
+    numbers = positions + velocities
+    track.rows.append([math.nan if number is None else number for number in numbers])
 
 
 def _add_object(track: Track, time: float, message: _Object) -> None:
