@@ -74,13 +74,19 @@ class StrikeAround(ToolVelocity):
         """
         pos, _ = self.kinematics.forward(setpoint.q)
         x, y = pos.T[:2] - self._mark
-        low, high = self.spec.low, self.spec.high
+        low = self.spec.low
+        high = self.spec.high
+
         toward = np.arctan2(-y, -x)
+        away = np.arctan2(y, x)
         is_strike = (toward >= low[0]) & (toward <= high[0])
-        direction = np.where(is_strike, toward, np.arctan2(y, x))
-        nothing = np.zeros_like(direction)
-        values = np.stack([direction, nothing + low[1], nothing], -1)
-        return np.clip(2 * (values - low) / (high - low) - 1, -1, 1)
+        direction = np.where(is_strike, toward, away)
+        speed = np.full_like(direction, low[1])
+        offset = np.zeros_like(direction)
+
+        values = np.stack([direction, speed, offset], -1)
+        share = (values - low) / (high - low)
+        return np.clip(2 * share - 1, -1, 1)
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (3, n) at pos (3, n) m."""
@@ -105,11 +111,16 @@ class StrikeAround(ToolVelocity):
             entry: (n,) rad, from the x axis.
             place: (2, n) m, of the tool from the center.
         """
-        angle = np.arctan2(place[1], place[0])
-        turn = np.remainder(entry - angle + np.pi, 2 * np.pi) - np.pi  # in [-π, π)
-        outward = self._approach(self._radius - np.hypot(*place))
+        x, y = place
+        angle = np.arctan2(y, x)
+        turn = _wrapped(entry - angle)
+        from_center = np.hypot(x, y)
+
+        outward = self._approach(self._radius - from_center)
         along = self._approach(self._radius * turn)
-        velocity: Array = outward * _unit(angle) + along * _unit(angle + np.pi / 2)
+        radial = _unit(angle)
+        tangent = _unit(angle + np.pi / 2)
+        velocity: Array = outward * radial + along * tangent
         return velocity
 
     def _approach(self, error: Array) -> Array:
@@ -117,6 +128,12 @@ class StrikeAround(ToolVelocity):
         speed = self.TRAVEL_SPEED
         velocity: Array = np.clip(self.GAIN * error, -speed, speed)
         return velocity
+
+
+def _wrapped(angle: Array) -> Array:
+    """The same angles (n,) in [-π, π) rad."""
+    turned: Array = np.remainder(angle + np.pi, 2 * np.pi)
+    return turned - np.pi
 
 
 def _unit(angle: Array) -> Array:

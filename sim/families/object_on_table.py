@@ -16,6 +16,7 @@ SIN_YAW = 2
 COS_YAW = 3
 TARGET_X = 4
 TARGET_Y = 5
+PLACE = [OBJECT_X, OBJECT_Y]
 
 
 class ObjectOnTable(BaseFamily):
@@ -35,8 +36,10 @@ class ObjectOnTable(BaseFamily):
             "marker.y": obs[:, TARGET_Y],
         }
         task = task.with_columns(known)
-        place = obs[:, [OBJECT_X, OBJECT_Y]]
-        yaw = np.arctan2(obs[:, SIN_YAW], obs[:, COS_YAW])
+        place = obs[:, PLACE]
+        sine = obs[:, SIN_YAW]
+        cosine = obs[:, COS_YAW]
+        yaw = np.arctan2(sine, cosine)
         return task, self.start_at(task, place, yaw)
 
     def start_at(self, task: Task, place: Array, yaw: Array) -> Start:
@@ -65,9 +68,11 @@ class ObjectOnTable(BaseFamily):
         """Heights of objects that lie on the table, (n, 1) m."""
         if not self.own_objects:
             return task.columns("object.size_z")
-        heights = np.array([item.rest_height for item in self.own_objects])
-        rows = self.nearest_shapes(task).astype(np.int64)
-        return heights[rows][:, None]
+        known = [item.rest_height for item in self.own_objects]
+        shapes = self.nearest_shapes(task)
+        rows = shapes.astype(np.int64)
+        heights = np.array(known)[rows]
+        return heights[:, None]
 
 
 def observe_object(signals: Signals) -> Array:

@@ -145,7 +145,7 @@ class Slide(ObjectOnTable):
         self.ready = zone.ready
         self.body = arm
         self.limits = arm.limits.narrowed(zone.tool_box)
-        self.scene = Scene(arm, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
+        self.scene = strike_scene(arm)
         self.action: ActionMap = Strike(arm, self.limits, STRIKES, x + PIVOT, zone.height)
         self.obs = Spec.of(
             ("object.x", x - 0.1, x + 0.9, "m"),
@@ -195,16 +195,21 @@ class Slide(ObjectOnTable):
         plus half of its closeness. The reward is the increase of this value, divided by that of a
         strike that ends on the target.
         """
-        start_x, start_y = self.mark
-        x = obs[..., TARGET_X] - start_x
-        y = obs[..., TARGET_Y] - start_y
-        at_mark = (x**2 + y**2) ** 0.5
+        at_mark = self._from_mark(obs)
         before = self._bounded_distance(obs)
         after = self._bounded_distance(next_obs)
+
         progress = (before - after) / at_mark
-        gain = progress + 0.5 * (self._closeness(after) - self._closeness(before))
+        closer = self._closeness(after) - self._closeness(before)
+        gain = progress + 0.5 * closer
         perfect = 1.5 - 0.5 * self._closeness(at_mark)
         return gain / perfect
+
+    def _from_mark(self, obs: ArrayLike) -> ArrayLike:
+        """From the mark to the target, m (...,)."""
+        x = obs[..., TARGET_X] - self.mark[0]
+        y = obs[..., TARGET_Y] - self.mark[1]
+        return (x**2 + y**2) ** 0.5
 
     def _closeness(self, distance: ArrayLike) -> ArrayLike:
         """1 at a distance (...,) of 0 m, 0.5 at the target's radius; it makes centimeters count."""
@@ -220,3 +225,14 @@ class Slide(ObjectOnTable):
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
         return distance_to_target(obs).clip(max=self.max_distance)
+
+
+def strike_scene(arm: ArmSpec) -> Scene:
+    """An arm, a table and a flat object, in steps so fine that a blow does not depend on them."""
+    return Scene(
+        arm,
+        (FLAT_OBJECT,),
+        (TABLE,),
+        timestep=0.005,
+        contact_timestep=0.0005,
+    )

@@ -10,7 +10,6 @@ import numpy as np
 
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
-from robots.scene import FLAT_OBJECT, TABLE, Scene
 from robots.signals import Array, Spec
 from robots.strike_around import AroundRanges, StrikeAround
 from robots.world import Start, Task
@@ -25,6 +24,7 @@ from sim.families.slide import (
     SIZE_Y,
     SIZE_Z,
     Slide,
+    strike_scene,
 )
 from sim.randomization import Parameter, uniform
 
@@ -81,8 +81,9 @@ class SlidePlane(Slide):
         self.mark = (x, 0.0)  # m, the middle of the places where objects begin
         self.ready = zone.ready
         self.body = arm
-        self.limits = arm.limits.narrowed(_tool_box(arm, x, zone.tool_box[2]))
-        self.scene = Scene(arm, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
+        box = _tool_box(arm, x, zone.tool_box[2])
+        self.limits = arm.limits.narrowed(box)
+        self.scene = strike_scene(arm)
         self.action = StrikeAround(arm, self.limits, STRIKES, self.mark, RADIUS, zone.height)
         self.obs = Spec.of(
             ("object.x", x - 0.5, x + 0.5, "m"),
@@ -104,9 +105,12 @@ class SlidePlane(Slide):
         It faces along the x axis of its own frame.
         """
         n = len(task)
-        place = self.mark + rng.uniform(-PLACE_NOISE, PLACE_NOISE, (n, 2))
-        x, y = (task.columns("marker.x", "marker.y") - place).T
-        yaw = np.arctan2(y, x) + rng.uniform(-YAW_NOISE, YAW_NOISE, n)
+        shift = rng.uniform(-PLACE_NOISE, PLACE_NOISE, (n, 2))
+        place = self.mark + shift
+        target = task.columns("marker.x", "marker.y")
+        x, y = (target - place).T
+        toward_target = np.arctan2(y, x)
+        yaw = toward_target + rng.uniform(-YAW_NOISE, YAW_NOISE, n)
         return self.start_at(task, place, yaw)
 
 
