@@ -29,5 +29,6 @@ METHODS = Registry(
         "distill": "policies.methods.distill:Distill",
         "rma": "policies.methods.rma:Rma",
         "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
+        "torque_adapter": "policies.methods.torque_adapter:TorqueAdapterMethod",
     },
 )

@@ -233,9 +233,7 @@ def map_windows(windows: list[list[Transition]]) -> Transition:
 def test_nothing_is_predicted_from_a_memory_that_has_read_it(method: Rebal) -> None:
     """The loss reads no observation beyond the last start, and no outcome of a predicted tick."""
     t = make_trial(4).ticks[0, : 1 + M + 1].transpose(0, 1)
-    mask = torch.zeros(4, 1 + M + 1, dtype=torch.bool)
-    mask[:, -1] = True  # with K = 1 only the prediction after M ticks counts
-    full = torch.ones_like(mask)
+    mask = torch.ones(4, 1 + M + 1, dtype=torch.bool)
     obs = t.obs.clone().requires_grad_()
     next_obs = t.next_obs.clone().requires_grad_()
     read: list[Tensor] = []
@@ -244,7 +242,7 @@ def test_nothing_is_predicted_from_a_memory_that_has_read_it(method: Rebal) -> N
         read.append(inputs[0])
 
     hook = method.model.embed.register_forward_pre_hook(record)
-    method.model.loss(replace(t, obs=obs, next_obs=next_obs), full, 1)
+    method.model.loss(replace(t, obs=obs, next_obs=next_obs), mask, 1)
     hook.remove()
     assert len(read) == M + 1
     for k in range(M):  # what is read at the k-th tick of the past
