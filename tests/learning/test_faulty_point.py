@@ -62,7 +62,7 @@ def blind() -> np.ndarray:
     return evaluated(trained("blind", SAC, 12))
 
 
-@pytest.mark.parametrize(("name", "settings", "iterations"), LEARNERS, ids=lambda x: str(x)[:14])
+@pytest.mark.parametrize(("name", "settings", "iterations"), LEARNERS, ids=[x[0] for x in LEARNERS])
 def test_knowing_the_plant_is_worth_it(
     name: str, settings: dict[str, Any], iterations: int, blind: np.ndarray
 ) -> None:
