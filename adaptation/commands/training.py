@@ -109,7 +109,7 @@ class Train:
     minutes: OptionalFloat = None
     """Stop after this much wall time, min; the references keep up with the method until then."""
     objects: OptionalPath = None
-    """Folder of your own objects (objects.toml and meshes), which slide and push then have."""
+    """Folder of your own objects (objects.toml and meshes) for slide, slide_plane and push."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
     references: Flag = True
