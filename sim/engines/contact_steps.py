@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.bodies import make_kinematics
+from robots.rotations import cross
 from robots.scene import Scene
 from robots.signals import Array, Mask, ObjectMotion
 from sim.contact_spring import STRIKE_TIME
@@ -114,18 +115,6 @@ def _rotate_back(v: Array, quat: Array) -> Array:
     """
     w = quat[:, :1]
     u = -quat[:, 1:]
-    cross = _cross(u, v)
-    turned: Array = v + 2 * w * cross + 2 * _cross(u, cross)
+    across = cross(u, v)
+    turned: Array = v + 2 * w * across + 2 * cross(u, across)
     return turned
-
-
-def _cross(u: Array, v: Array) -> Array:
-    """u x v of vectors (n, 3), without the overhead of ``np.cross``."""
-    ux, uy, uz = u.T
-    vx, vy, vz = v.T
-    columns = (
-        uy * vz - uz * vy,
-        uz * vx - ux * vz,
-        ux * vy - uy * vx,
-    )
-    return np.stack(columns, 1)

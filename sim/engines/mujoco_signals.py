@@ -4,6 +4,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from robots.rotations import cross
 from robots.scene import Joint, Scene, SceneObject
 from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
@@ -182,6 +183,6 @@ class ToolContacts:
         on_arm = self._forces[:, self._bodies].sum(1)
         force = on_arm[:, 3:]
         lever = self._center - self._tool
-        torque = on_arm[:, :3] + np.cross(lever, force)
+        torque = on_arm[:, :3] + cross(lever, force)
         result: Array = -np.concatenate([force, torque], 1)
         return result
