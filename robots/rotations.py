@@ -82,6 +82,18 @@ def cross(u: Array, v: Array) -> Array:
     return np.stack(columns, 1)
 
 
+def rotate(v: Array, quat: Array) -> Array:
+    """Vectors (n, 3), turned by unit quaternions (n, 4) w, x, y, z.
+
+    With the quaternion's vector part u, v' = v + 2·w·(u × v) + 2·u × (u × v).
+    """
+    w = quat[:, :1]
+    u = quat[:, 1:]
+    across = cross(u, v)
+    turned: Array = v + 2 * w * across + 2 * cross(u, across)
+    return turned
+
+
 def skew(v: Array) -> Array:
     """The matrix (3, 3) of the cross product with ``v`` (3,): skew(v) @ x = v × x."""
     x, y, z = v

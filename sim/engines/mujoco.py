@@ -131,7 +131,7 @@ class MujocoEngine:
             described = self._object_fields.write(values, task)
             for item, each in zip(self.scene.objects, described, strict=True):
                 if item.joints:
-                    self._signals.joint_codes[item.name][rows] = each.parameters["joint"]
+                    self._signals.jointed[item.name].choose(each.parameters, rows)
             if self._contact_steps is not None:
                 self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():
@@ -184,10 +184,8 @@ class MujocoEngine:
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
         signals = self._signals
-        if signals.has_joints:
-            self._refresh()
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(signals.q, list(signals.objects.values()), dt)
+        needed = contact_steps.needed(signals.q, signals.object_motions(), dt)
         fine_substeps = substeps * self.scene.contact_substeps
         self._advance(self._fine_model, needed, command, fine_substeps)
         self._advance(self._model, ~needed, command, substeps)
