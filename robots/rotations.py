@@ -4,6 +4,8 @@ import numpy as np
 
 from robots.signals import Array
 
+CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])  # times a unit quaternion: its inverse
+
 
 def quaternion_from_matrix(rotation: Array) -> Array:
     """Unit quaternions (n, 4) w, x, y, z of rotation matrices (n, 3, 3), with w >= 0.
@@ -92,6 +94,11 @@ def rotate(v: Array, quat: Array) -> Array:
     across = cross(u, v)
     turned: Array = v + 2 * w * across + 2 * cross(u, across)
     return turned
+
+
+def rotate_back(v: Array, quat: Array) -> Array:
+    """Vectors (n, 3) in frames that are turned by unit quaternions (n, 4) w, x, y, z."""
+    return rotate(v, quat * CONJUGATE)
 
 
 def skew(v: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.bodies import make_kinematics
-from robots.rotations import rotate
+from robots.rotations import rotate_back
 from robots.scene import Scene
 from robots.signals import Array, Mask, ObjectMotion
 from sim.contact_spring import STRIKE_TIME
@@ -24,7 +24,6 @@ NOWHERE = 1e6  # m², square of the distance to a part that an object lacks
 LOOKAHEAD = 2.0  # ticks within which a tool that approaches the object could touch it
 # m/s, of a blow that the usual steps resolve: a tenth of the fastest one, at ten times the step
 SLOW = 0.1
-INVERSE = np.array([1.0, -1.0, -1.0, -1.0])  # times a unit quaternion: its inverse
 
 
 def blow_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
@@ -99,7 +98,7 @@ class _Outline:
 
     def distance(self, tool: Array, motion: ObjectMotion) -> Array:
         """From points (n, 3) m to the object, (n,) m."""
-        in_object = rotate(tool - motion.pos, motion.quat * INVERSE)
+        in_object = rotate_back(tool - motion.pos, motion.quat)
         # from the tool to each part, along the axes of the object
         outside = np.abs(in_object[:, None] - self.pos) - self.half_extent
         outside = np.maximum(outside, 0.0)
