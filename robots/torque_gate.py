@@ -39,7 +39,7 @@ class TorqueGate:
         is_kept = tau == target  # False of NaN
         if is_kept.all():
             return Torque(tau), np.zeros(len(target), dtype=np.int64)
-        is_finite = np.isfinite(target).all(-1)
-        tau = np.where(is_finite[:, None], tau, 0.0)
-        is_limited = is_finite & ~is_kept.all(-1)
-        return Torque(tau), ~is_finite * UNUSABLE | is_limited * LIMITED
+        is_finite = np.isfinite(target).all(-1, keepdims=True)
+        is_limited = is_finite & ~is_kept.all(-1, keepdims=True)
+        verdict = ~is_finite * UNUSABLE | is_limited * LIMITED  # (n, 1)
+        return Torque(np.where(is_finite, tau, 0.0)), verdict[:, 0]

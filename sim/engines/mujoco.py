@@ -86,10 +86,7 @@ class MujocoEngine:
         driven = len(scene.body.joints)
         self._tau = np.zeros((n, driven))
         self._is_stale = True  # frames and sensors are older than positions and velocities
-        # how often MuJoCo has given each fatal warning, (n, kinds): a view
-        self._warnings = self.batch.warning[:, FATAL, 1]
-        self._warnings_at_reset = self._warnings.copy()
-        self._diverged = np.zeros(n, dtype=bool)
+        self._watch_warnings()
         names = list(JOINT_FIELDS)
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
@@ -101,6 +98,13 @@ class MujocoEngine:
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
+
+    def _watch_warnings(self) -> None:
+        """Begin without worlds that broke down."""
+        # how often MuJoCo has given each fatal warning, (n, kinds): a view
+        self._warnings = self.batch.warning[:, FATAL, 1]
+        self._warnings_at_reset = self._warnings.copy()
+        self._diverged = np.zeros(self.n, dtype=bool)
 
     def _expand(self, names: Iterable[str]) -> None:
         """Give model fields a value per world, beginning with the model's own."""
