@@ -36,6 +36,8 @@ OPENS: dict[str, str | None] = {
     "view": "view point --out {}/point.png",
     "recover": "recover {}",
     "play": "play {}",
+    "replay": "replay {}",
+    "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
     "move": None,
     "park": None,

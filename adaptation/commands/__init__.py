@@ -26,8 +26,10 @@ COMMANDS = Registry(
         "park": "adaptation.commands.moving:Park",
         "report": "adaptation.commands.evaluation:Report",
         "play": "adaptation.commands.playing:Play",
+        "replay": "adaptation.commands.playing:Replay",
         "view": "adaptation.commands.evaluation:View",
         "recover": "adaptation.commands.tools:Recover",
+        "sysid": "adaptation.commands.tools:Sysid",
         "emulate": "adaptation.commands.tools:Emulate",
     },
 )

@@ -1,12 +1,14 @@
-"""``pliant play``: watch what was trained."""
+"""``pliant play`` and ``pliant replay``: watch what was trained, and what an arm did."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from adaptation.commands.arguments import (
+    Incomplete,
     Json,
     OptionalInt,
     OptionalName,
@@ -23,6 +25,7 @@ from sim.engines import ENGINES
 
 if TYPE_CHECKING:
     from adaptation.jobs.play import ExtremesResult, PlayResult
+    from adaptation.jobs.replay import ReplayResult
     from adaptation.runs.run import Run
 
 TaskPairs = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE")]
@@ -99,6 +102,53 @@ class Play:
     def _out(self, default: str) -> Path | None:
         """The file to write; None for a window."""
         return None if self.window else self.out or self.folder / default
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Repeat an arm's recording: the policy acts again on what was observed.
+
+    Prints by how much its actions differ from the recorded ones. Status 1 if any differs by more
+    than a millionth of its range. With --out or --window the measured motion is shown as well.
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="RECORDING")]
+    """The .mcap file, recorded by `pliant deploy` or `pliant trial`."""
+    run_folder: Annotated[OptionalPath, arg(name="run")] = None
+    """The run that acted. Default: the one that the recording names."""
+    out: OptionalPath = None
+    """Write the motion of a trial: .mp4, .png (one frame) or .html (in 3-D)."""
+    window: bool = False
+    """Show the motion of a trial in MuJoCo's viewer."""
+    trial: int = 0
+    """The trial to show: its number in the recording, from 0."""
+    camera: OptionalName = None
+    """A camera of the family's scene. Default: its first, or one that shows the whole body."""
+    as_json: Json = False
+
+    def run(self) -> "ReplayResult | Incomplete":
+        """Repeat all trials, and show one."""
+        if self.window and self.out is not None:
+            raise BadArgumentError("give --out or --window, not both")
+        from adaptation.jobs.replay import replay
+
+        result = replay(self.file, self.run_folder, self.out, self.window, self.trial, self.camera)
+        print(f"{self.file}: {len(result.trials)} trials of {result.run}, {result.clock}")
+        for number, trial in enumerate(result.trials):
+            decisions = ", ".join(str(count) for count in trial.decisions)
+            outcome = f"not repeated: {trial.reason}"
+            if trial.largest_difference is not None:
+                outcome = f"actions differ by at most {trial.largest_difference:.1e}"
+            print(
+                f"trial {number}: object {trial.object}, {trial.policy}, {decisions} decisions: "
+                f"{outcome}"
+            )
+        if result.file is not None:
+            print(f"wrote {result.file}")
+        if result.same:
+            return result
+        print("pliant: the policy does not act as recorded", file=sys.stderr)
+        return Incomplete(result)
 
 
 def _describe(gained: float, success: bool) -> str:

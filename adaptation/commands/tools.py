@@ -1,5 +1,6 @@
-"""``pliant recover`` and ``pliant emulate``: tools around an arm."""
+"""``pliant recover``, ``pliant sysid`` and ``pliant emulate``: tools around an arm."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import (
+    Incomplete,
     Json,
     OptionalFloat,
     OptionalName,
@@ -16,8 +18,10 @@ from adaptation.commands.arguments import (
 )
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
+from sim.families import FAMILIES
 
 if TYPE_CHECKING:
+    from adaptation.jobs.sysid import SysidResult
     from adaptation.runs.records import EmulationResult
 
 
@@ -74,3 +78,51 @@ class Emulate:
         result = emulate(self.emulator, self.arm, options, self.seconds)
         print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
         return result
+
+
+@dataclass(frozen=True)
+class Sysid:
+    """Find the parameters of a recorded arm: mass, friction, gain, delay, with intervals.
+
+    The recorded setpoints are simulated with other and other parameters of the family, until the
+    simulated joints move as the measured ones. The last quarter of the episodes is held out, to
+    check the result. Prints the ranges to train with. Status 1 if the held-out motion is not
+    explained better than by the middle of the present ranges.
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="RECORDING")]
+    """The .mcap file, recorded by `pliant deploy` or `pliant trial`."""
+    family: OptionalName = None
+    """Family whose parameters are fitted, such as carry. Default: the recording's own."""
+    fit: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
+    """Parameters to fit. Default: all numbers among the family's ranges, and the delay."""
+    trial: int = 0
+    """A trial in the recording, from 0: its object is meant."""
+    as_json: Json = False
+
+    def run(self) -> "SysidResult | Incomplete":
+        """Fit, check, and print."""
+        check_name(FAMILIES, self.family)
+        from adaptation.jobs.sysid import sysid
+
+        result = sysid(self.file, self.fit, self.family, self.trial)
+        for each in result.parameters:
+            shown = f"not shown by this motion (effect {1e3 * each.effect:.2g} mrad)"
+            if each.value is not None:
+                shown = f"{each.value:.4g} {each.unit} [{each.low:.4g}, {each.high:.4g}]"
+            print(f"{each.name:<24} {shown}")
+        print(
+            f"joints, rms error: {1e3 * result.error:.3g} mrad over {result.episodes} episodes, "
+            f"{1e3 * result.nominal_error:.3g} in the middle of the ranges"
+        )
+        print(
+            f"held out:          {1e3 * result.heldout_error:.3g} mrad over "
+            f"{result.heldout_episodes} episodes, {1e3 * result.heldout_nominal_error:.3g} in the "
+            "middle of the ranges"
+        )
+        if result.better:
+            words = " ".join(f"--set {setting}" for setting in result.settings)
+            print(f"to train for this arm: pliant train METHOD --family {result.family} {words}")
+            return result
+        print("pliant: the held-out motion is not explained better than before", file=sys.stderr)
+        return Incomplete(result)

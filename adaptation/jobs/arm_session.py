@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import torch
 
 from adaptation.background import Background
 from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import OperatorPlacer
+from adaptation.jobs.recording_notes import notes_of, trial_message
 from adaptation.metrics import episode_metrics
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord, Timing, finite
+from adaptation.runs.run import Run
 from hw_interface.arm_world import ArmWorld
 from hw_interface.devices import check_scene
 from hw_interface.drivers import DRIVERS
@@ -60,7 +63,7 @@ class ArmSession:
         record_to: Path | None = None,
         tracker: str | None = None,
         tracker_options: dict[str, Any] | None = None,
-        run: Path | None = None,
+        run: Run | None = None,
         operator: OperatorConsole | None = None,
         park: bool = False,
     ) -> None:
@@ -77,7 +80,7 @@ class ArmSession:
             tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
                 brings its own.
             tracker_options: of the tracker.
-            run: folder of the policies' run, for the recording.
+            run: of the policies, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
             park: whether to move the arm to its rest pose after a session without an error.
 
@@ -95,7 +98,7 @@ class ArmSession:
         self._seed = seed
         self._record_to: RecordTo | None = None
         if record_to is not None:
-            notes = {"driver": driver, "seed": str(seed), "run": str(run or "")}
+            notes = {"driver": driver, "seed": str(seed), "run": "", **notes_of(run)}
             self._record_to = RecordTo(record_to, notes)
         self._tracker = tracker
         self._tracker_options = tracker_options
@@ -205,9 +208,11 @@ class ArmSession:
         if operator is not None:
             real_arm = DRIVERS[self._driver].capabilities.realtime
             operator.begin_object(number, waits_for_clear=not must_count, real_arm=real_arm)
+        decorrelate_rng(policy, number, len(task.names))
         with pace(policy, self.world) as paced:
             recorder = EpisodeRecorder(self.world, paced)
             self.world.recorder.log(f"object {number}, policy {name}")
+            self.world.recorder.write("/trial", trial_message(name, task, explore, number))
 
             def follow(episode: int, tick: int, step: Step) -> None:
                 recorder(episode, tick, step)
@@ -263,6 +268,15 @@ class ArmSession:
             )
             records.append(record)
         return records
+
+
+def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
+    """Advance a policy's random stream by the object's number.
+
+    Every object then has its own random numbers, independent of the objects before it.
+    """
+    n = number + 2
+    policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
 
 
 @contextmanager

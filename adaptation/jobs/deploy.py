@@ -63,7 +63,7 @@ def deploy(
         record_to=run.path,
         tracker=tracker,
         tracker_options=tracker_options,
-        run=run.path,
+        run=run,
         operator=operator,
         park=park,
     )

@@ -30,6 +30,7 @@ class EpisodeRecorder:
         self.events: list[list[Event]] = []
         self.traces: list[Trace] = []
         self.policy = BeliefKeeper(policy)
+        self._acting = policy
         self._world = world
         self._belief_events = [self.policy.events]
         if isinstance(policy, Background):
@@ -69,7 +70,9 @@ class EpisodeRecorder:
         recorder = self._world.recorder
         if recorder.is_recording:
             tensors = summarize(self.policy.belief)
-            message = {"episode": episode, "tick": tick, "tensors": tensors}
+            message: dict[str, Any] = {"episode": episode, "tick": tick, "tensors": tensors}
+            if isinstance(self._acting, Background):
+                message["updates"] = self._acting.acted_after
             recorder.write("/belief", message)
 
     def collect_events(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,7 +24,6 @@ from adaptation.jobs.tried_objects import tried_family, tried_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.reporting.trial_grids import episode_grids
-from adaptation.rollout import Policy
 from adaptation.runs.files import replace_file
 from adaptation.runs.log import Log
 from adaptation.runs.records import EpisodeRecord, TrialResult
@@ -33,7 +31,6 @@ from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
 from hw_interface.warn import warn
 from robots.errors import PliantError
-from robots.world import Family
 
 # exit statuses of a worker that has run its objects, and what went wrong at its end
 NOT_RECORDED = 3
@@ -70,7 +67,7 @@ def run_trial(
     started = monotonic()
     for _ in run.policies(config.arm):
         pass  # read and check every checkpoint now; the workers receive the loaded policies
-    open_session(tried_family(run, config.own_objects), config, config.clock, folder)
+    open_session(run, config, config.clock, folder)
     open_or_resume(run, config, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
@@ -108,7 +105,7 @@ def _first(reasons: list[str | None]) -> str | None:
 
 
 def open_session(
-    family: Family,
+    run: Run,
     config: TrialConfig,
     clock: str,
     folder: Path,
@@ -116,7 +113,7 @@ def open_session(
 ) -> ArmSession:
     """The session with the trial's arm, checked but not connected; it will be recorded."""
     return ArmSession(
-        family,
+        tried_family(run, config.own_objects),
         config.arm,
         driver=config.driver,
         clock=clock,
@@ -125,7 +122,7 @@ def open_session(
         record_to=folder,
         tracker=config.tracker,
         tracker_options=config.tracker_options,
-        run=Path(config.run),
+        run=run,
         operator=operator,
         park=config.park,
     )
@@ -169,7 +166,7 @@ def run_objects(
     own_objects = range(worker, config.objects, workers)
     with (
         closing(Log(folder / f"episodes-{worker}.jsonl")) as log,
-        open_session(family, config, config.clock, folder, operator) as session,
+        open_session(run, config, config.clock, folder, operator) as session,
         progress_of(f"trial {worker + 1}/{workers}", config.clock, operator) as show,
     ):
         for i, number in enumerate(own_objects):
@@ -179,7 +176,6 @@ def run_objects(
                     continue
                 if parent_exited():
                     raise SystemExit("the trial that this worker belongs to is gone")
-                decorrelate_rng(policy, number, len(family.task_names))
                 session.world.rng = np.random.default_rng([EVALUATION, config.seed, 3, number])
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
@@ -204,15 +200,6 @@ def _show_nothing(share: float, text: str) -> None:
     pass
 
 
-def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:
-    """Advance a policy's random stream by the object's number.
-
-    Every object then has its own random numbers, independent of the objects before it.
-    """
-    n = number + 2
-    policy.prior(n, torch.zeros(n, task_dim) if policy.privileged else None)
-
-
 def run_realtime_check(
     run: Run, config: TrialConfig, folder: Path, operator: OperatorConsole | None = None
 ) -> Ending:
@@ -223,7 +210,7 @@ def run_realtime_check(
     explore = explores(family, config.realtime_episodes)
     with (
         closing(Log(folder / "episodes-realtime.jsonl")) as log,
-        open_session(family, config, "realtime", folder, operator) as session,
+        open_session(run, config, "realtime", folder, operator) as session,
     ):
         log.write(*session.run_object(name, policy, task, explore))
     return session.ending

@@ -141,6 +141,7 @@ class RecorderProcess:
             "applied": step.applied[0].tolist(),
             "verdict": int(step.verdict[0]),
             "reward": float(step.reward[0]),
+            "next_observation": step.obs[0].tolist(),
             "success": bool(step.success[0]),
             "terminated": bool(step.terminated[0]),
             "truncated": bool(step.truncated[0]),

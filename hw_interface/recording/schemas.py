@@ -53,6 +53,13 @@ SCHEMAS: dict[str, Schema] = {
         "verdict": INTEGER,  # robots.signals.Verdict flags
         "action": INTEGER,  # sequence number of the active action
     },
+    "pliant.Trial": {
+        "timestamp": TIME,
+        "object": INTEGER,  # number among the trial's
+        "policy": TEXT,
+        "explore": {"type": "array", "items": FLAG},  # whether each episode explores
+        "parameters": {"type": "object", "additionalProperties": NUMBER},  # null: unknown
+    },
     "pliant.Decision": {
         "timestamp": TIME,
         "episode": INTEGER,  # since the arm was opened, from 0
@@ -63,6 +70,7 @@ SCHEMAS: dict[str, Schema] = {
         "applied": NUMBERS,  # in [-1, 1], mean of what reached the joints, after the gate
         "verdict": INTEGER,  # robots.signals.Verdict flags of all ticks of the action
         "reward": NUMBER,
+        "next_observation": NUMBERS,  # after the action
         "success": FLAG,
         "terminated": FLAG,
         "truncated": FLAG,
@@ -71,6 +79,9 @@ SCHEMAS: dict[str, Schema] = {
         "timestamp": TIME,
         "episode": INTEGER,  # of the trial with this task, from 0
         "tick": INTEGER,  # decision that the belief follows, from 0
+        # how many updates the belief had under which this decision was made; not there if that
+        # was all of them, as it always is in lockstep
+        "updates": INTEGER,
         "tensors": {"type": "array", "items": TENSOR},
     },
 }
@@ -83,6 +94,7 @@ TOPICS = {
     "/wrench": "pliant.Wrench",
     "/events": "foxglove.Log",
     "/control": "pliant.Control",
+    "/trial": "pliant.Trial",
     "/decision": "pliant.Decision",
     "/belief": "pliant.Belief",
 }

@@ -358,11 +358,11 @@ def test_a_gpu_that_runs_out_of_memory_in_a_trial_fails_updates_and_the_device_s
     full = torch.OutOfMemoryError("no memory is left on the device")
     method = Watched(FailsUpdates(3, error=full))
     with Background(method, torch.inf) as background:
-        updater = background._updater
+        updater = background._guarded.updater
         act(background, episodes=1)
     assert method.acted_by == [0, 1, 2, 2, 3]
     assert [event.event for event in background.events.all] == ["UPDATE_FAILED"]
-    assert background._updater is updater
+    assert background._guarded.updater is updater
 
 
 class CollapsedBelief(Watched, Scores[TickBelief]):

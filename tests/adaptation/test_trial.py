@@ -551,12 +551,11 @@ class Notes:
     failure_event = None
 
     def __init__(self) -> None:
-        self.beliefs: list[dict[str, Any]] = []
+        self.messages: dict[str, list[dict[str, Any]]] = {"/belief": [], "/trial": []}
         self.texts: list[str] = []
 
     def write(self, topic: str, message: dict[str, Any]) -> None:
-        assert topic == "/belief"
-        self.beliefs.append(message)
+        self.messages[topic].append(message)
 
     def log(self, text: str) -> None:
         self.texts.append(text)
@@ -571,8 +570,11 @@ def test_what_the_policy_believes_is_recorded_after_every_decision(trained: Path
         task = run.family.sample(np.random.default_rng(0), 1)
         session.run_object(name, policy, task, [False, False], number=3)
     assert notes.texts == ["object 3, policy adapted"]
-    assert len(notes.beliefs) == 2 * TICKS
-    for message in notes.beliefs:
+    parameters = dict(zip(task.names, task.values[0].tolist(), strict=True))
+    trial = {"object": 3, "policy": name, "explore": [False, False], "parameters": parameters}
+    assert notes.messages["/trial"] == [trial]
+    assert len(notes.messages["/belief"]) == 2 * TICKS
+    for message in notes.messages["/belief"]:
         by_name = {tensor["name"]: tensor for tensor in message["tensors"]}
         assert set(by_name) == {"ticks", "last", "inner/noise"}
         counted = 1.0 + message["tick"] + message["episode"] * (TICKS + 100)

@@ -1,0 +1,28 @@
+"""What a session adds to its recording, so that the policy can be repeated on it later."""
+
+from typing import Any
+
+from adaptation.runs.records import finite
+from adaptation.runs.run import Run
+from robots.world import Task
+
+WEIGHTS = "weights"  # in the metadata, ``weights.ROLE`` is the fingerprint of a role
+
+
+def notes_of(run: Run | None) -> dict[str, str]:
+    """The folder of a run and its weights, for the metadata of a recording."""
+    if run is None:
+        return {}
+    weights = {f"{WEIGHTS}.{role}": sha256 for role, sha256 in run.fingerprints().items()}
+    return {"run": str(run.path), **weights}
+
+
+def trial_message(policy: str, task: Task, explore: list[bool], number: int) -> dict[str, Any]:
+    """A message of the topic ``/trial``."""
+    parameters = [finite(value) for value in task.values[0]]
+    return {
+        "object": number,
+        "policy": policy,
+        "explore": explore,
+        "parameters": dict(zip(task.names, parameters, strict=True)),
+    }

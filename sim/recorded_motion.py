@@ -1,0 +1,163 @@
+"""A recorded motion of an arm, and its simulation under many parameters at once.
+
+Axes: n worlds, p parameters, T ticks, S samples of all motions, j joints, r = S·j residuals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, isfinite, log
+
+import numpy as np
+
+from robots.errors import BadArgumentError
+from robots.signals import Array, Setpoint
+from robots.world import Family, Start, Task
+from sim.engines import ENGINES
+from sim.randomization import Parameter, parameters_of, uniform, with_ranges
+
+SAMPLE = 0.02  # s between two comparisons of the joints
+# from a setpoint to the joints, of the arm's controller and the link to it
+DELAY = Parameter("delay", uniform(0.0, 0.05), "s", "from a setpoint to the joints", (0.0, 0.1))
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A recorded motion of an arm."""
+
+    t: Array  # (T,) s, from 0
+    q: Array  # (T, j) measured, rad or m
+    dq: Array  # (T, j) measured, per s
+    q_set: Array  # (T, j) setpoints as they left the gate
+    dq_set: Array  # (T, j)
+
+
+class Scale:
+    """The scale of one parameter: 0 and 1 are the ends of its range, of both splits together."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        """Logarithmic where the range is.
+
+        Raises:
+            BadArgumentError: the parameter is one of a few choices.
+        """
+        ranges = [parameter.train, *([parameter.heldout] if parameter.heldout else [])]
+        if any(each.distribution == "categorical" for each in ranges):
+            raise BadArgumentError(f"{parameter.name} is a choice: it cannot be fitted")
+        numbers = [number for each in ranges for number in each.numbers]
+        self.parameter = parameter
+        self._is_log = parameter.train.distribution == "log-uniform"
+        self.low = min(numbers)
+        self.high = max(numbers)
+        lowest, highest = parameter.allowed
+        width = self.high - self.low
+        self.lowest = max(lowest, self.low - width) if isfinite(lowest) else self.low - width
+        self.highest = min(highest, self.high + width) if isfinite(highest) else self.high + width
+        if self._is_log:
+            self.lowest = max(self.lowest, self.low**2 / self.high)
+
+    def value(self, share: float) -> float:
+        """The value at a share of the range."""
+        if self._is_log:
+            return exp(log(self.low) + share * (log(self.high) - log(self.low)))
+        return self.low + share * (self.high - self.low)
+
+    def share(self, value: float) -> float:
+        """Where a value lies in the range."""
+        if self._is_log:
+            return (log(value) - log(self.low)) / (log(self.high) - log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+
+class MotionModel:
+    """Simulates recorded setpoints under many parameters at once, in n worlds."""
+
+    def __init__(self, family: Family, scales: Sequence[Scale], n: int) -> None:
+        """Build n worlds of a family; ``scales`` are the p parameters that differ."""
+        self.n = n
+        self._family = family
+        self._scales = scales
+        self._engine = ENGINES["mujoco"]()
+        self._engine.load(family.scene, n)
+        self._dt: float = family.scene.timestep
+        self._stride = max(1, round(SAMPLE / self._dt))  # ticks of physics per sample
+
+    def close(self) -> None:
+        """Release the worlds."""
+        self._engine.close()
+
+    def residuals(self, shares: Array, motions: Sequence[Motion]) -> Array:
+        """Simulated minus measured joint positions, (n, r), in the order of the motions.
+
+        Args:
+            shares: (m, p) of the parameters' ranges, m at most n.
+            motions: to simulate, each from its measured start.
+        """
+        missing = self.n - len(shares)
+        every_world = np.concatenate([shares, np.tile(shares[-1], (missing, 1))])
+        self._engine.write(self._task(every_world))
+        delays = [self._delay(row) for row in every_world]
+        columns = [self._one(motion, delays) for motion in motions]
+        return np.concatenate(columns, 1)[: len(shares)]
+
+    def _one(self, motion: Motion, delays: Sequence[float]) -> Array:
+        """Residuals (n, S·j) of one motion."""
+        n = self.n
+        start = Start(np.tile(motion.q[0], (n, 1)), np.tile(motion.dq[0], (n, 1)))
+        self._engine.reset(start)
+        samples = int(motion.t[-1] / (self._stride * self._dt))
+        # ticks end at these times
+        times = self._dt * np.arange(1.0, samples * self._stride + 1)
+        worlds = [self._setpoints(motion, times - delay) for delay in delays]
+        q_set, dq_set = (np.stack(column, 1) for column in zip(*worlds, strict=True))
+        found = []
+        for sample in range(samples):
+            ticks = slice(sample * self._stride, (sample + 1) * self._stride)
+            q = q_set[ticks]
+            dq = dq_set[ticks]
+            self._engine.run(Setpoint(q, dq, np.zeros_like(q)), 1)
+            found.append(self._engine.read().q)
+        measured = interpolate(times[self._stride - 1 :: self._stride], motion.t, motion.q)
+        difference: Array = np.stack(found, 1) - measured
+        return difference.reshape(n, -1)
+
+    def _setpoints(self, motion: Motion, times: Array) -> tuple[Array, Array]:
+        """Setpoints (k, j) and their rates at some times; before the first one that one."""
+        return (
+            interpolate(times, motion.t, motion.q_set),
+            interpolate(times, motion.t, motion.dq_set),
+        )
+
+    def _delay(self, shares: Array) -> float:
+        for scale, share in zip(self._scales, shares, strict=True):
+            if scale.parameter is DELAY:
+                return scale.value(share)
+        return 0.0
+
+    def _task(self, shares: Array) -> Task:
+        """The task of every world."""
+        rows = []
+        for row in shares.tolist():
+            values = {}
+            for scale, share in zip(self._scales, row, strict=True):
+                if scale.parameter is not DELAY:
+                    values[scale.parameter.name] = scale.value(share)
+            rows.append(fixed_task(self._family, values).values)
+        names = fixed_task(self._family, {}).names
+        return Task(names, np.concatenate(rows), np.arange(len(rows)))
+
+
+def interpolate(times: Array, t: Array, x: Array) -> Array:
+    """Each column of x (T, k), known at t (T,), at other times (S,): (S, k)."""
+    return np.stack([np.interp(times, t, column) for column in x.T], -1)
+
+
+def fixed_task(family: Family, values: Mapping[str, float]) -> Task:
+    """A task whose parameters have these values, and of which the others are in mid-range."""
+    ranges: dict[str, tuple[float, ...]] = {}
+    for parameter in parameters_of(family):
+        if parameter.train.distribution == "categorical":
+            ranges[parameter.name] = parameter.train.numbers[:1]
+        else:
+            ranges[parameter.name] = (Scale(parameter).value(0.5),)
+    ranges |= {name: (value,) for name, value in values.items()}
+    return with_ranges(family, ranges).sample(np.random.default_rng(0), 1, "train")
