@@ -190,7 +190,8 @@ class VecWorld:
         if not is_nan.any():
             return action
         rows = is_nan.any(-1, keepdims=True)
-        return np.where(rows, self.family.action.standstill(setpoint), action)
+        standstill = self.family.action.standstill(setpoint)
+        return np.where(rows, standstill, action)
 
     def _observe(self) -> Array:
         """The true observation (n, o) of fresh signals."""

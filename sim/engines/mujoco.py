@@ -177,7 +177,8 @@ class MujocoEngine:
             self._step(control, None)
         else:
             for tick in range(count_ticks(command)):
-                self._run_tick(self._contact_steps, take_tick(command, tick), substeps)
+                one_tick = take_tick(command, tick)
+                self._run_tick(self._contact_steps, one_tick, substeps)
         self._tau = self._force * self._gear
         has_warned = self._warnings > self._warnings_at_reset
         self._diverged |= has_warned.any(-1)
@@ -189,7 +190,8 @@ class MujocoEngine:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
         signals = self._signals
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(signals.q, signals.object_motions(), dt)
+        objects = signals.object_motions()
+        needed = contact_steps.needed(signals.q, objects, dt)
         fine_substeps = substeps * self.scene.contact_substeps
         self._advance(self._fine_model, needed, command, fine_substeps)
         self._advance(self._model, ~needed, command, substeps)

@@ -46,11 +46,13 @@ class ObjectOnJoint:
         """
         axis = self._axes[self._code]
         turns = self._turns[self._code]
-        half_angle = np.where(turns, self._position / 2, 0.0)
-        distance = np.where(turns, 0.0, self._position)
-        quat = np.concatenate(
-            [np.cos(half_angle)[:, None], np.sin(half_angle)[:, None] * axis],
-            1,
-        )
-        hinge_shift = self._place - rotate(self._place, quat)
-        return self._origin + hinge_shift + distance[:, None] * axis, quat
+        position = self._position
+        angle = np.where(turns, position, 0.0)[:, None]
+        distance = np.where(turns, 0.0, position)[:, None]
+        w = np.cos(angle / 2)
+        u = np.sin(angle / 2) * axis
+        quat = np.concatenate([w, u], 1)
+        turned = rotate(self._place, quat)
+        shift = self._place - turned
+        shift += distance * axis
+        return self._origin + shift, quat
