@@ -115,5 +115,7 @@ def count_not_finite(belief: B, prior: B) -> int:
     before = named_tensors(prior)
     broken = 0
     for path, tensor in named_tensors(belief).items():
-        broken += int((~tensor.isfinite() & before[path].isfinite()).sum())
+        was_finite = before[path].isfinite()
+        is_broken = was_finite & ~tensor.isfinite()
+        broken += int(is_broken.sum())
     return broken

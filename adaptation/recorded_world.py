@@ -1,6 +1,6 @@
 """A recorded trial as a world, and a policy whose belief is updated as late as it was recorded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -30,9 +30,10 @@ class RecordedWorld:
         self.family = family
         self.dt = family.dt
         self.differences: list[float] = []
-        self._episodes = iter(trial.episodes)
-        self._decisions: Iterator[Decision] = iter(())
         self._next: Decision | None = None
+        self._episodes = iter(trial.episodes)
+        nothing: list[Decision] = []
+        self._decisions = iter(nothing)
 
     def reset(self, task: Task) -> Array:
         """The first observation (1, o) of the next episode."""
@@ -87,19 +88,24 @@ class DelayedUpdates(Generic[B]):
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Act under the belief that had as many updates then."""
         due = next(self._due)
-        while self._waiting and (due is None or self._applied < due):
-            self._guarded.apply(self._waiting.pop(0))
+        while self._waiting:
+            if self._applied == due:
+                break
+            oldest = self._waiting.pop(0)
+            self._guarded.apply(oldest)
             self._applied += 1
         return self._policy.act(obs, self._guarded.belief, explore)
 
     def observe(self, belief: B, transition: Transition) -> B:
         """Request the update for a tick."""
-        self._waiting.append(self._guarded.after_tick(transition))
+        update = self._guarded.after_tick(transition)
+        self._waiting.append(update)
         return self._guarded.belief
 
     def adapt(self, belief: B, episode: Transition) -> B:
         """Request the update at the end of an episode."""
-        self._waiting.append(self._guarded.after_episode(episode))
+        update = self._guarded.after_episode(episode)
+        self._waiting.append(update)
         return self._guarded.belief
 
 

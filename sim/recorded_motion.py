@@ -92,19 +92,25 @@ class MotionModel:
             shares: (m, p) of the parameters' ranges, m at most n.
             motions: to simulate, each from its measured start.
         """
-        missing = self.n - len(shares)
-        every_world = np.concatenate([shares, np.tile(shares[-1], (missing, 1))])
-        self._engine.write(self._task(every_world))
+        asked = len(shares)
+        unused = np.tile(shares[-1], (self.n - asked, 1))
+        every_world = np.concatenate([shares, unused])
+        task = self._task(every_world)
+        self._engine.write(task)
         delays = [self._delay(row) for row in every_world]
         columns = [self._one(motion, delays) for motion in motions]
-        return np.concatenate(columns, 1)[: len(shares)]
+        residuals = np.concatenate(columns, 1)
+        return residuals[:asked]
 
     def _one(self, motion: Motion, delays: Sequence[float]) -> Array:
         """Residuals (n, S·j) of one motion."""
         n = self.n
-        start = Start(np.tile(motion.q[0], (n, 1)), np.tile(motion.dq[0], (n, 1)))
-        self._engine.reset(start)
-        samples = int(motion.t[-1] / (self._stride * self._dt))
+        q = np.tile(motion.q[0], (n, 1))
+        dq = np.tile(motion.dq[0], (n, 1))
+        self._engine.reset(Start(q, dq))
+        duration = motion.t[-1]
+        interval = self._stride * self._dt
+        samples = int(duration / interval)
         # ticks end at these times
         times = self._dt * np.arange(1.0, samples * self._stride + 1)
         worlds = [self._setpoints(motion, times - delay) for delay in delays]

@@ -81,8 +81,12 @@ def _scales(family: Family, names: Sequence[str]) -> list[Scale]:
         )
     if names:
         return [Scale(known[name]) for name in names]
-    numbers = [each for each in known.values() if each.train.distribution != "categorical"]
-    return [Scale(parameter) for parameter in numbers]
+    scales = []
+    for parameter in known.values():
+        is_choice = parameter.train.distribution == "categorical"
+        if not is_choice:
+            scales.append(Scale(parameter))
+    return scales
 
 
 def _fit(
@@ -142,12 +146,13 @@ def _identifiable(jacobian: Array) -> tuple[Array, Mask]:
     is_fitted = np.ones(p, dtype=bool)
     while is_fitted.any():
         kept = np.flatnonzero(is_fitted)
-        own = np.array([_own_effect(jacobian[:, kept], i) for i in range(len(kept))])
-        effects[kept] = own
-        weakest = int(own.argmin())
-        if own[weakest] >= SMALLEST_EFFECT:
+        columns = jacobian[:, kept]
+        for index, parameter in enumerate(kept):
+            effects[parameter] = _own_effect(columns, index)
+        weakest = kept[effects[kept].argmin()]
+        if effects[weakest] >= SMALLEST_EFFECT:
             break
-        is_fitted[kept[weakest]] = False
+        is_fitted[weakest] = False
     return effects, is_fitted
 
 

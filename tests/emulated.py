@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import mujoco
 import numpy as np
 
-from hw_interface.drivers import dynamixel_bus
+from hw_interface.drivers import serial_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
 from hw_interface.emulators import Physics
 from hw_interface.emulators.dynamixel import Bus, BusOptions
@@ -213,12 +213,12 @@ def emulated_bus(
 @contextmanager
 def patient_driver(margin: float = LONG) -> Iterator[None]:
     """The driver waits for every answer at least this long, ms."""
-    before = dynamixel_bus.REPLY_MARGIN
-    dynamixel_bus.REPLY_MARGIN = margin
+    before = serial_bus.REPLY_MARGIN
+    serial_bus.REPLY_MARGIN = margin
     try:
         yield
     finally:
-        dynamixel_bus.REPLY_MARGIN = before
+        serial_bus.REPLY_MARGIN = before
 
 
 @contextmanager

@@ -40,7 +40,9 @@ OPENS: dict[str, str | None] = {
     "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
     "move": None,
+    "jog": None,
     "park": None,
+    "doctor": None,  # a damaged calibration is a finding
     "emulate": "emulate dynamixel --arm viperx --seconds 0.1 --calibration {}",
 }
 # Words of every command that writes one file, with {out} for it and {run} for a run; its ending.

@@ -23,6 +23,7 @@ COMMANDS = Registry(
         "trial": "adaptation.commands.arm:Trial",
         "arm": "adaptation.commands.adding:Arm",
         "move": "adaptation.commands.moving:Move",
+        "jog": "adaptation.commands.moving:Jog",
         "park": "adaptation.commands.moving:Park",
         "report": "adaptation.commands.evaluation:Report",
         "play": "adaptation.commands.playing:Play",
@@ -31,5 +32,6 @@ COMMANDS = Registry(
         "recover": "adaptation.commands.tools:Recover",
         "sysid": "adaptation.commands.tools:Sysid",
         "emulate": "adaptation.commands.tools:Emulate",
+        "doctor": "adaptation.commands.checking:Doctor",
     },
 )

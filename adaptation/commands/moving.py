@@ -1,4 +1,4 @@
-"""``pliant park`` and ``pliant move``: bring an arm, or its twin, to a pose."""
+"""``pliant park``, ``move`` and ``jog``: bring an arm, or its twin, to a pose."""
 
 import sys
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from adaptation.commands.arguments import Flag, Incomplete, Json, check_name
+from adaptation.commands.arguments import Flag, Incomplete, Json, check_name, check_positive
 from adaptation.commands.arm import DriverOptions
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import MoveResult, ParkResult
+    from adaptation.runs.records import JogResult, MoveResult, ParkResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,55 @@ class Move(DriverOptions):
             print(f"{self.arm} has not moved")
             return Incomplete(result)
         print(f"{self.arm} is there; its motors are on")
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jog(DriverOptions):
+    """Move an arm by keys: each key is a small step of a joint or of the tool, inside the limits.
+
+    It prints the keys before; a real arm then waits for Enter. The arm stops when no key is
+    pressed, and at once with space or any key that has no meaning. The motors stay on.
+    """
+
+    arm: str
+    """Arm to move."""
+    speed: float = 0.2
+    """Largest velocity of a joint, rad/s."""
+    tool_speed: float = 0.05
+    """Velocity of the tool's steps, m/s."""
+    yes: Flag = False
+    """Do not wait for Enter."""
+    as_json: Json = False
+
+    def run(self) -> "JogResult | Incomplete":
+        """Move the arm until q is pressed."""
+        check_name(ARMS, self.arm)
+        self.check_names()
+        check_positive(speed=self.speed, tool_speed=self.tool_speed)
+        if not sys.stdin.isatty():
+            raise BadArgumentError("jog takes keys, and there is no terminal: use move")
+        from adaptation.jobs.arm_options import task_is_known
+        from adaptation.jobs.jog import describe_keys, jog
+        from hw_interface.operator_keys import OperatorKeys
+
+        keys = describe_keys(ARMS[self.arm], self.speed, self.tool_speed)
+        asks = not (self.yes or task_is_known(self.driver))
+        confirm = _ask if asks else _tell
+        if not confirm(keys):
+            print(f"{self.arm} has not moved")
+            return Incomplete({"moved": False})
+        with OperatorKeys() as operator:
+            result = jog(
+                self.arm,
+                operator,
+                self.driver,
+                self.driver_options,
+                self.speed,
+                self.tool_speed,
+            )
+        angles = " ".join(f"{angle:.3f}" for angle in result.q)
+        print(f"{self.arm} stands at {angles} rad; its motors are on")
         return result
 
 

@@ -107,9 +107,11 @@ def _check_weights(run: Run, session: RecordedSession, path: Path) -> None:
     for role, fingerprint in run.fingerprints().items():
         recorded = session.notes.get(f"{WEIGHTS}.{role}")
         if recorded not in (None, fingerprint):
+            found = fingerprint[:12]
+            wanted = recorded[:12]
             raise RefusedError(
                 f"{run.path} was trained since {path} was recorded, or is another run: its {role} "
-                f"has the weights {fingerprint[:12]}, not {recorded[:12]}; name the run with --run"
+                f"has the weights {found}, not {wanted}; name the run with --run"
             )
 
 
@@ -137,14 +139,23 @@ def _repeat(
         return RepeatedTrial(start.object, start.policy, decisions, None, reason)
     task = _task(trial)
     decorrelate_rng(policy, start.object, len(task.names))
-    world = RecordedWorld(family, trial)
     acting: Policy[Any] = BeliefKeeper(policy)
     if session.notes["clock"] == "realtime":
-        updates = [decision.updates for episode in trial.episodes for decision in episode]
-        acting = DelayedUpdates(policy, updates)
+        acting = DelayedUpdates(policy, _updates(trial))
+    world = RecordedWorld(family, trial)
     episodes = len(decisions)
-    rollout(world, acting, task, episodes, start.explore[:episodes])
-    return RepeatedTrial(start.object, start.policy, decisions, max(world.differences))
+    explore = start.explore[:episodes]
+    rollout(world, acting, task, episodes, explore)
+    largest = max(world.differences)
+    return RepeatedTrial(start.object, start.policy, decisions, largest)
+
+
+def _updates(trial: RecordedTrial) -> list[int | None]:
+    """How many updates the belief had at each decision."""
+    updates = []
+    for episode in trial.episodes:
+        updates += [decision.updates for decision in episode]
+    return updates
 
 
 def _find_policy(run: Run, family: Family, arm: str, name: str) -> Policy[Any] | None:

@@ -69,7 +69,8 @@ def sysid(
     session = read_recording(path)
     family = make_family(family_name or session.notes["family"], session.notes["arm"])
     motions = _motions(session, family, trial, path)
-    count = max(1, round(HELDOUT_SHARE * len(motions)))
+    share = round(HELDOUT_SHARE * len(motions))
+    count = max(1, share)
     if len(motions) < 2:
         raise BadArgumentError(
             f"{path} holds {len(motions)} episode with this object: one more is needed to check "
@@ -96,15 +97,23 @@ def _motions(session: RecordedSession, family: Family, trial: int, path: Path) -
     if not 0 <= trial < len(session.trials):
         raise BadArgumentError(f"{path} holds {len(session.trials)} trials; there is no {trial}")
     meant = session.trials[trial].start.object
-    same = [each for each in session.trials if each.start.object == meant]
-    episodes = [episode for each in same for episode in each.episodes]
-    return [_motion(session, family, episode) for episode in episodes]
+    motions = []
+    for each in session.trials:
+        if each.start.object != meant:
+            continue
+        for episode in each.episodes:
+            motion = _motion(session, family, episode)
+            motions.append(motion)
+    return motions
 
 
 def _motion(session: RecordedSession, family: Family, episode: Sequence[Decision]) -> Motion:
     """From the beginning of the first action to the end of the last."""
-    begin = episode[0].time - family.dt * family.action_repeat
-    end = episode[-1].time
+    first = episode[0]
+    last = episode[-1]
+    duration = family.dt * family.action_repeat
+    begin = first.time - duration
+    end = last.time
     t, measured = session.joints.between(begin, end)
     set_times, setpoints = session.setpoints.between(begin, end)
     assert np.array_equal(t, set_times), "both are recorded in every tick"

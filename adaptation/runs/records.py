@@ -240,6 +240,31 @@ class MoveResult(msgspec.Struct, frozen=True):
     seconds: float  # that the plan takes
 
 
+class JogResult(msgspec.Struct, frozen=True):
+    """Where an arm stands after it was moved by keys."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    steps: int  # that keys have asked for
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check of the doctor has found."""
+
+    check: str
+    status: str  # "ok", "warn" or "fail"
+    found: str
+    advice: str = ""  # what to do; empty: nothing
+
+
+class DoctorResult(msgspec.Struct, frozen=True):
+    """The findings of all checks of a computer and an arm."""
+
+    arm: str
+    driver: str
+    findings: list[Finding]
+
+
 class EmulationResult(msgspec.Struct, frozen=True):
     """What an emulated controller was sent."""
 

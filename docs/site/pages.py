@@ -30,6 +30,7 @@ GUIDES = {
     "Recordings": "recordings.md",
     "Arms": "arms.md",
     "Dynamixel arms": "dynamixel.md",
+    "Feetech arms": "feetech.md",
     "Universal Robots arms": "ur.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",

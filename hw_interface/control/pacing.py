@@ -1,14 +1,18 @@
 """Pacing: sleep until absolute times, under a real-time scheduler where that is permitted."""
 
 import ctypes
+import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_interface.control.layout import LATENESS
 from robots.errors import BadArgumentError
+from robots.signals import Array
 from robots.world import Family
 
 PRIORITY = 50  # of SCHED_FIFO, below the kernel's own threads
@@ -58,6 +62,33 @@ def become_realtime() -> bool:
     # locked memory avoids page faults; the loop also runs without it
     ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE)
     return True
+
+
+@contextmanager
+def realtime() -> Iterator[None]:
+    """For a while under the scheduler of a control process, where that is permitted."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def measure_loop(dt: float, seconds: float) -> tuple[bool, Array]:
+    """Run an empty loop in this process, which becomes a real-time one.
+
+    Args:
+        dt: its period, s.
+        seconds: for how long.
+
+    Returns:
+        Whether SCHED_FIFO was granted, and the lateness of each tick (ticks,) s.
+    """
+    is_realtime = become_realtime()
+    pacer = Pacer(dt, np.zeros(LATENESS, dtype=np.float32))
+    lateness = [pacer.wait(tick) for tick in range(math.ceil(seconds / dt))]
+    return is_realtime, np.array(lateness)
 
 
 def count_ticks_per_action(family: Family, dt: float) -> int:

@@ -13,8 +13,9 @@ DRIVERS = Registry(
     "pliant.drivers",
     {
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
+        "feetech": "hw_interface.drivers.feetech:Feetech",
         "twin": "sim.twin:Twin",
         "ur": "hw_interface.drivers.ur:Ur",
     },
-    extras={"dynamixel": "dynamixel", "ur": "ur"},
+    extras={"dynamixel": "dynamixel", "feetech": "feetech", "ur": "ur"},
 )

@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 
-from hw_interface.drivers.dynamixel_models import SERVO_MODELS, TICK, TURN
+from hw_interface.drivers.dynamixel_models import SERVO_MODELS
+from hw_interface.drivers.servo_calibration import (
+    TURN,
+    check_ids,
+    check_ranges,
+    decode_calibration,
+)
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
@@ -64,34 +69,16 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
         BadArgumentError: there is no such file, or it does not fit the arm; the message says why.
     """
     path = Path(file) if file else arm.urdf.with_name("dynamixel.json")
-    if not path.is_file():
-        raise BadArgumentError(f"no calibration file {path}")
-    try:
-        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except msgspec.DecodeError as error:
-        raise BadArgumentError(f"{path}: {error}") from error
-    if calibration.arm != arm.name:
-        message = f"is for the arm {calibration.arm!r}, not for {arm.name!r}"
-        raise BadArgumentError(f"{path}: {message}")
-    _check_names(path, calibration, arm)
+    calibration = decode_calibration(path, Calibration, arm)
+    check_ids(path, [*calibration.ids, *_shadow_ids(calibration)])
     _check_models(path, calibration)
     _check_drive_modes(path, calibration)
-    _check_ranges(path, calibration, arm)
+    check_ranges(path, calibration.servos, arm)
     return calibration
 
 
-def _check_names(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
-    """Refuse other joints than the arm's, and ids that occur twice."""
-    joints = tuple(servo.joint for servo in calibration.servos)
-    if joints != arm.joints:
-        given = ", ".join(joints)
-        expected = ", ".join(arm.joints)
-        raise BadArgumentError(f"{path}: names the joints {given}; {arm.name} has {expected}")
-    shadows = [servo.shadow for servo in calibration.servos if servo.shadow is not None]
-    ids = [*calibration.ids, *shadows]
-    duplicates = {number for number in ids if ids.count(number) > 1}
-    if duplicates:
-        raise BadArgumentError(f"{path}: id {min(duplicates)} occurs twice")
+def _shadow_ids(calibration: Calibration) -> list[int]:
+    return [servo.shadow for servo in calibration.servos if servo.shadow is not None]
 
 
 def _check_models(path: Path, calibration: Calibration) -> None:
@@ -109,17 +96,3 @@ def _check_drive_modes(path: Path, calibration: Calibration) -> None:
             if (servo.drive_mode | servo.shadow_drive_mode) >> bit & 1:
                 problem = f"has the drive mode {meaning} (bit {bit})"
                 raise BadArgumentError(f"{path}: {servo.joint} {problem}, which cannot be used")
-
-
-def _check_ranges(path: Path, calibration: Calibration, arm: ArmSpec) -> None:
-    """Refuse a zero from which a joint's range would leave the servo's one turn."""
-    for i, servo in enumerate(calibration.servos):
-        bounds = np.array([arm.limits.q_low[i], arm.limits.q_high[i]])
-        ends = servo.zero + servo.sign * bounds / TICK
-        low = ends.min()
-        high = ends.max()
-        if low >= 0 and high <= TURN - 1:
-            continue
-        where = f"with its zero at {servo.zero}, {servo.joint} would go"
-        reach = f"from {low:.0f} to {high:.0f} ticks, not 0 to {TURN - 1}"
-        raise BadArgumentError(f"{path}: {where} {reach}")

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TURN = 4096  # ticks of one turn
-TICK = 2 * np.pi / TURN  # rad
 VELOCITY_UNIT = 0.229 * 2 * np.pi / 60  # rad/s, of 0.229 rpm
 CURRENT_UNIT = 2.69e-3  # A
 WATCHDOG_UNIT = 0.02  # s
+STANDING = 1  # largest velocity of a servo at rest, in VELOCITY_UNIT (0.024 rad/s): the resolution
 ALERT = 0x80  # bit of a status packet's error: the servo is in hardware error
 OPERATING_MODES = {"position": 3, "current": 5}  # 5: position control with bounded current
 

@@ -1,16 +1,8 @@
 """The control table of Dynamixel X servos: ROBOTIS e-manual, XM540-W270 and XM430-W350."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-
-class Register(NamedTuple):
-    """An entry of the control table, or several adjacent ones."""
-
-    address: int
-    size: int  # bytes
-
+from hw_interface.drivers.serial_bus import Register
 
 TORQUE = Register(64, 1)
 BUS_WATCHDOG = Register(98, 1)
@@ -64,5 +56,15 @@ CONTROL_FIELDS = np.dtype(
         "formats": ["u1", "u1", "u1", "<i2", "<u4", "<u4", "<i4", "<i4"],
         "offsets": [0, 6, 34, 38, 44, 48, 52, 68],
         "itemsize": CONTROL.size,
+    }
+)
+
+# from the goal position to the present position; no other block that is read has this length
+MOTION = Register(116, 20)
+MOTION_FIELDS = np.dtype(
+    {
+        "names": ["goal", "velocity", "position"],
+        "formats": ["<i4", "<i4", "<i4"],
+        "offsets": [0, 12, 16],
     }
 )

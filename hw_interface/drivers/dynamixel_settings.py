@@ -4,18 +4,17 @@ Each of the two blocks is read as a whole: a status packet has no address, and b
 lengths cannot be mistaken for each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_interface.drivers.dynamixel_bus import DynamixelBus
 from hw_interface.drivers.dynamixel_calibration import Calibration, ServoWiring
-from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS, TICK
-from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS, Register
-from robots.driver import REACHED
-from robots.signals import Array
+from hw_interface.drivers.dynamixel_models import OPERATING_MODES, SERVO_MODELS
+from hw_interface.drivers.dynamixel_registers import SETTINGS, SETTINGS_FIELDS
+from hw_interface.drivers.serial_bus import SerialBus
+from hw_interface.drivers.servo_checks import check_setting
 
 IntArray = NDArray[np.int64]
 
@@ -28,7 +27,6 @@ HARDWARE_ERRORS = {  # by bit
 }
 # ticks, 2 degrees; ours: two servos on one joint that differ by more work against each other
 SHADOW_TOLERANCE = 23
-GOAL_TOLERANCE = 23  # ticks; without torque a servo may report its position as its goal
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class JointBounds:
     current: IntArray
 
 
-def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
+def check_settings(bus: SerialBus, calibration: Calibration) -> JointBounds:
     """Compare the settings of every servo and shadow with the calibration.
 
     Raises:
@@ -57,7 +55,7 @@ def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
             "homing_offset": servo.homing_offset,
             "operating_mode": mode,
         }
-        _check_one(servo.id, servo.joint, leader, expected)
+        check_setting(servo.id, servo.joint, leader, expected)
         _check_follows_none(servo, int(leader["secondary_id"]), calibration)
         of_joint = [leader]
         if servo.shadow is not None:
@@ -65,7 +63,7 @@ def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
             expected["drive_mode"] = servo.shadow_drive_mode
             expected["homing_offset"] = servo.shadow_homing_offset
             expected["secondary_id"] = servo.id
-            _check_one(servo.shadow, servo.joint, shadow, expected)
+            check_setting(servo.shadow, servo.joint, shadow, expected)
             of_joint.append(shadow)
         velocity.append(min(int(settings["velocity_limit"]) for settings in of_joint))
         current.append(min(int(settings["current_limit"]) for settings in of_joint))
@@ -75,7 +73,7 @@ def check_settings(bus: DynamixelBus, calibration: Calibration) -> JointBounds:
     return JointBounds(np.array(velocity), np.array(current))
 
 
-def _read_settings(bus: DynamixelBus, servo_id: int, joint: str) -> np.void:
+def _read_settings(bus: SerialBus, servo_id: int, joint: str) -> np.void:
     data = bus.read(servo_id, SETTINGS)
     if data is None:
         where = f"on {bus.port} at {bus.baud} baud"
@@ -84,40 +82,11 @@ def _read_settings(bus: DynamixelBus, servo_id: int, joint: str) -> np.void:
     return settings
 
 
-def _check_one(servo_id: int, joint: str, settings: np.void, expected: Mapping[str, int]) -> None:
-    """Refuse the first setting that differs from the expected value."""
-    for name, value in expected.items():
-        if settings[name] != value:
-            difference = f"the {_words(name)} {settings[name]}, its calibration {value}"
-            raise RuntimeError(f"servo {servo_id} ({joint}) has {difference}")
-
-
 def _check_follows_none(servo: ServoWiring, secondary_id: int, calibration: Calibration) -> None:
     """Refuse a servo whose secondary id is another joint's servo: it would execute its commands."""
     if secondary_id in calibration.ids and secondary_id != servo.id:
         message = f"has the secondary id {secondary_id}: it would follow that servo too"
         raise RuntimeError(f"servo {servo.id} ({servo.joint}) {message}")
-
-
-def check_link(
-    bus: DynamixelBus, servo_ids: Sequence[int], register: Register, longest: float
-) -> None:
-    """Refuse a link on which reading ``register`` of all servos takes longer than ``longest`` s.
-
-    Raises:
-        OSError: the servos do not answer to a fast sync read.
-        RuntimeError: the link is slow; the message says how slow.
-    """
-    round_trip = bus.round_trip(servo_ids, register)
-    if np.isinf(round_trip):
-        problem = "the servos answer, but not to a fast sync read"
-        raise OSError(f"{problem}: their firmware must be 45 or newer")
-    if round_trip > longest:
-        times = f"{1e3 * round_trip:.1f} ms, a tick {1e3 * longest:.1f} ms"
-        timer = "/sys/bus/usb-serial/devices/NAME/latency_timer"
-        remedy = f"a USB adapter holds answers back for 16 ms unless 1 is written to {timer}"
-        problem = f"{bus.port} is too slow: one reading takes {times}"
-        raise RuntimeError(f"{problem}; {remedy}")
 
 
 def check_hardware_errors(servo_ids: Sequence[int], control: NDArray[np.void]) -> None:
@@ -128,31 +97,6 @@ def check_hardware_errors(servo_ids: Sequence[int], control: NDArray[np.void]) -
             problem = ", ".join(names) or f"code {error}"
             remedy = "support the arm, remove the cause, reboot the servo"
             raise RuntimeError(f"servo {servo_id} reports {problem}: {remedy}")
-
-
-def check_written(
-    servo_ids: Sequence[int],
-    control: NDArray[np.void],
-    written: Mapping[str, Sequence[int]],
-    tolerance: int = 0,
-) -> None:
-    """Refuse servos whose registers differ from what was written: sync writes are not acknowledged.
-
-    Args:
-        servo_ids: of all servos.
-        control: (servos,) the registers as they were read back.
-        written: the expected values by the name of the register, one per servo.
-        tolerance: largest difference that is accepted, in the register's unit.
-
-    Raises:
-        RuntimeError: a write was lost or refused; the message names servo, register and values.
-    """
-    for name, values in written.items():
-        shown = control[name].tolist()
-        for servo_id, value, asked in zip(servo_ids, shown, values, strict=True):
-            if abs(value - asked) > tolerance:
-                difference = f"the {_words(name)} {value}, not {asked} as it was written"
-                raise RuntimeError(f"servo {servo_id} cannot be enabled: it has {difference}")
 
 
 def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: IntArray) -> None:
@@ -176,29 +120,3 @@ def check_shadows(calibration: Calibration, servo_ids: Sequence[int], position: 
             difference = f"shows {shadow} ticks and servo {servo.id}, its leader, {leader}"
             remedy = "set the shadow's homing offset so that both show the same"
             raise RuntimeError(f"servo {servo.shadow} ({servo.joint}) {difference}: {remedy}")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> list[int]:
-    """Goals, in ticks, at which every joint stays where it is.
-
-    A servo within ``REACHED`` of its goal keeps that goal: the joint sags below it under the arm's
-    weight, and with the measured position as the new goal it would sag further each time. A servo
-    that is farther away may press against something; its goal becomes the measured position.
-
-    Args:
-        control: the control registers of every servo, the joints' first.
-        lowest: (j,) ticks, the lowest goals that are allowed.
-        highest: (j,) ticks.
-    """
-    of_joints = control[: len(lowest)]
-    goal = of_joints["goal_position"].astype(np.int64)
-    present = of_joints["present_position"].astype(np.int64)
-    is_near = np.abs(goal - present) * TICK < REACHED
-    is_held = is_near & (of_joints["torque"] == 1)
-    goals = np.where(is_held, goal, present)
-    allowed: list[int] = np.clip(goals, lowest, highest).astype(int).tolist()
-    return allowed

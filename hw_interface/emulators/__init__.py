@@ -14,6 +14,7 @@ EMULATORS = Registry(
     "pliant.emulators",
     {
         "dynamixel": "hw_interface.emulators.dynamixel:Bus",
+        "feetech": "hw_interface.emulators.feetech:FeetechEmulator",
         "ur": "hw_interface.emulators.ur:UrEmulator",
     },
 )

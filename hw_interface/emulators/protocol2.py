@@ -4,8 +4,9 @@ Written from the ROBOTIS e-manual and not from the vendor's client; the tests co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+
+from hw_interface.emulators.serial_bus import InstructionPacket
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST = 0xFE
@@ -107,16 +108,6 @@ def make_fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes
     for servo_id, error, data in answers:
         packet = append_crc(packet + bytes([error, servo_id]) + data)
     return packet
-
-
-@dataclass(frozen=True)
-class InstructionPacket:
-    """One instruction that arrived whole."""
-
-    servo_id: int
-    instruction: int
-    parameters: bytes
-    size: int  # bytes on the wire
 
 
 class Parser:

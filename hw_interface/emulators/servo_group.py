@@ -1,7 +1,6 @@
 """All emulated servos of one bus: they execute instructions singly and in groups."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from hw_interface.drivers.dynamixel_calibration import Calibration
 from hw_interface.drivers.dynamixel_models import OPERATING_MODES
@@ -11,30 +10,15 @@ from hw_interface.emulators.protocol2 import (
     FAST_OVERHEAD,
     Error,
     Instruction,
-    InstructionPacket,
     append_crc,
     make_fast_status,
     make_status,
 )
+from hw_interface.emulators.serial_bus import Faults, InstructionPacket, flip_bit, uint16
 from hw_interface.emulators.x_series import NO_SECONDARY_ID, REGISTERS, EmulatedServo
 
 CHECKSUM_SIZE = 2  # bytes
 CLOCK_STAGGER = 4.1  # s between the clocks of servos with successive ids; real clocks differ too
-
-
-@dataclass
-class Faults:
-    """Faults of the bus, which a test may change while it runs."""
-
-    mute: set[int] = field(default_factory=set)  # ids that execute instructions, but do not answer
-    corrupt: set[int] = field(default_factory=set)  # ids whose answers are corrupted on the wire
-    silent: bool = False  # no packet passes, in either direction
-    frozen: set[int] = field(default_factory=set)  # ids whose state and clock stand still
-    glitches: dict[int, int] = field(default_factory=dict)  # ticks added to a position, by id
-    # writes that are lost, as (id, name of the register)
-    lost_writes: set[tuple[int, str]] = field(default_factory=set)
-    delay: float = 0.0  # s that every answer is held back, as by a USB adapter
-    copies: int = 1  # how often every answer arrives
 
 
 class ServoGroup:
@@ -100,9 +84,9 @@ class ServoGroup:
                 error = servo.alert
                 data = bytes(servo.table[0:2]) + bytes(servo.table[6:7])  # model, firmware
             case Instruction.READ:
-                error, data = servo.read(_uint16(parameters), _uint16(parameters[2:]))
+                error, data = servo.read(uint16(parameters), uint16(parameters[2:]))
             case Instruction.WRITE:
-                error = self._write(servo, _uint16(parameters), parameters[2:])
+                error = self._write(servo, uint16(parameters), parameters[2:])
             case Instruction.REBOOT:
                 servo.reboot()
                 error = servo.alert
@@ -117,13 +101,13 @@ class ServoGroup:
         status = make_status(servo_id, error, data)
         if servo_id in self.faults.corrupt:
             last_of_data = len(status) - CHECKSUM_SIZE - 1
-            status = _flip_bit(status, last_of_data)
+            status = flip_bit(status, last_of_data)
         return status
 
     def _sync_read(self, parameters: bytes) -> bytes:
         """Every servo answers with a packet of its own."""
-        address = _uint16(parameters)
-        size = _uint16(parameters[2:])
+        address = uint16(parameters)
+        size = uint16(parameters[2:])
         answers = []
         for servo_id in parameters[4:]:
             if servo_id in self.servos:
@@ -133,8 +117,8 @@ class ServoGroup:
 
     def _fast_sync_read(self, parameters: bytes) -> bytes:
         """All servos answer in one packet, which breaks off at the first that does not answer."""
-        address = _uint16(parameters)
-        size = _uint16(parameters[2:])
+        address = uint16(parameters)
+        size = uint16(parameters[2:])
         ids = parameters[4:]
         answers = []
         for servo_id in ids:
@@ -147,15 +131,15 @@ class ServoGroup:
             start = FAST_HEADER + (FAST_OVERHEAD + size) * ids.index(servo_id)
             last_of_data = start + 1 + size  # after error and id
             if last_of_data < len(packet):
-                packet = _flip_bit(packet, last_of_data)
+                packet = flip_bit(packet, last_of_data)
             if servo_id != ids[-1]:
                 # the next servos compute their checksums from the corrupted bytes
                 packet = append_crc(packet[:-CHECKSUM_SIZE])
         return packet
 
     def _sync_write(self, parameters: bytes) -> None:
-        address = _uint16(parameters)
-        size = _uint16(parameters[2:])
+        address = uint16(parameters)
+        size = uint16(parameters[2:])
         body = parameters[4:]
         for start in range(0, len(body) - size, 1 + size):
             servo_id = body[start]
@@ -174,14 +158,3 @@ class ServoGroup:
         if address == REGISTERS["goal_position"].address and is_leader:
             self._on_goal(servo, int.from_bytes(data[:4], "little", signed=True))
         return servo.write(address, data)
-
-
-def _uint16(data: bytes) -> int:
-    return int.from_bytes(data[:2], "little")
-
-
-def _flip_bit(packet: bytes, index: int) -> bytes:
-    """The packet with one bit of one byte flipped."""
-    corrupted = bytearray(packet)
-    corrupted[index] ^= 0x10
-    return bytes(corrupted)

@@ -4,35 +4,16 @@ Addresses, ranges and behavior: ROBOTIS e-manual, XM540-W270. Not emulated: indi
 velocity and PWM modes, temperatures. Gains can be written without effect.
 """
 
-from dataclasses import dataclass
-
 from hw_interface.drivers.dynamixel_calibration import ServoWiring
 from hw_interface.drivers.dynamixel_models import (
     ALERT,
     SERVO_MODELS,
-    TICK,
-    TURN,
     VELOCITY_UNIT,
     WATCHDOG_UNIT,
 )
+from hw_interface.drivers.servo_calibration import TICK, TURN
 from hw_interface.emulators.protocol2 import Error
-
-
-@dataclass(frozen=True)
-class Register:
-    """One entry of the control table."""
-
-    address: int
-    size: int  # bytes
-    initial: int
-    low: int | None = None  # None: read only
-    high: int | None = None
-
-    @property
-    def end(self) -> int:
-        """The first address after it."""
-        return self.address + self.size
-
+from hw_interface.emulators.register_table import Register
 
 REGISTERS = {
     "model": Register(0, 2, 0),

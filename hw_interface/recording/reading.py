@@ -179,18 +179,25 @@ def _add_decision(trial: RecordedTrial, decision: Decision) -> None:
     """Add a decision; the first of an episode begins one."""
     if decision.tick == 0:
         trial.episodes.append([])
-    expected = len(trial.episodes[-1]) if trial.episodes else 0
+    if not trial.episodes:
+        raise ValueError("the first decision of an episode is missing")
+    episode = trial.episodes[-1]
+    expected = len(episode)
     if decision.tick != expected:
         raise ValueError(f"decision {expected} of an episode is missing")
-    trial.episodes[-1].append(decision)
+    episode.append(decision)
 
 
 def _add_joints(track: Track, time: float, message: _Joints) -> None:
     track.times.append(time)
     positions = [joint.position for joint in message.joints]
     velocities = [joint.velocity for joint in message.joints]
-    numbers = positions + velocities
-    track.rows.append([math.nan if number is None else number for number in numbers])
+    row = []
+    for number in positions + velocities:
+        if number is None:
+            number = math.nan
+        row.append(number)
+    track.rows.append(row)
 
 
 def _add_object(track: Track, time: float, message: _Object) -> None:

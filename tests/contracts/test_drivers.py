@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import emulated
+import emulated_feetech
 import emulated_ur
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
             dynamixel.connect()
             yield dynamixel, plant.block
             dynamixel.disconnect()
+        return
+    if request.param == "feetech":
+        plant = emulated.BlockablePlant(emulated_feetech.SO101)
+        with emulated_feetech.emulated_so101(plant) as (feetech, _):
+            feetech.connect()
+            yield feetech, plant.block
         return
     if request.param == "ur":
         pytest.importorskip("rtde_control", reason="needs the extra 'ur'")

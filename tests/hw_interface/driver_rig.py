@@ -1,6 +1,7 @@
 """The controller over a driver of an emulated arm, tick by tick."""
 
-from typing import Generic, TypeVar
+import time
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from robots.driver import Driver
 from sim.families.reach import Reach
 
 D = TypeVar("D", bound=Driver)
+
+
+class Clocked(Driver, Protocol):
+    """A driver whose emulated arm has this clock."""
+
+    clock: Any
+
+
+C = TypeVar("C", bound=Clocked)
 
 
 class DriverRig(Generic[D]):
@@ -54,3 +64,31 @@ class DriverRig(Generic[D]):
         self.seq += 1
         self.controller.set_action(self.seq, self.now, np.array([0.5, -1.0, 0.5]))
         self.ticks(ticks)
+
+
+class BusRig(DriverRig[C]):
+    """The controller over a driver over an emulated bus of servos."""
+
+    def __init__(self, family: Reach, driver: C, bus: Any) -> None:
+        self.bus = bus
+        super().__init__(family, driver)
+
+    def come_to_rest(self) -> None:
+        for _ in range(1000):
+            self.ticks(1)
+            if self.controller.at_rest:
+                break
+        self.ticks(20)
+        heard = -1
+        while heard != self.bus.goals:  # goals may still be on their way to the servos
+            heard = self.bus.goals
+            time.sleep(0.1)
+
+    def act(self, ticks: int = 32) -> None:
+        super().act(ticks)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass at the bus alone."""
+        for _ in range(round(seconds / 0.01)):
+            self.driver.clock.now += 0.01
+            self.bus.pass_time()

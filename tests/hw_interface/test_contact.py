@@ -19,8 +19,8 @@ from hw_interface.control.retreat import (
     TEST_AGAIN,
     Retreat,
 )
-from hw_interface.drivers import dynamixel_bus
-from hw_interface.drivers.dynamixel_models import TICK
+from hw_interface.drivers import serial_bus
+from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
 from robots.driver import REACHED
@@ -548,7 +548,7 @@ def test_dynamixel_servos_let_go_also_when_one_of_them_is_mute(
     with emulated.emulated_arm(plant) as (driver, bus):
         press_at_the_bus(driver, plant)
         assert distance_to_goal(bus) > 0.1
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", 20.0)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", 20.0)
         bus.faults.mute = {6}
         if verb == "stop":
             driver.stop()

@@ -5,7 +5,6 @@ Units and signs, refusals, and every fault of the bus through the real controlle
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver_rig import DriverRig
+from driver_rig import BusRig
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.events import Event, Mode
-from hw_interface.drivers import DRIVERS, dynamixel_bus
+from hw_interface.drivers import DRIVERS, serial_bus
 from hw_interface.drivers.dynamixel import Dynamixel, DynamixelOptions
 from hw_interface.drivers.dynamixel_calibration import read_calibration
-from hw_interface.drivers.dynamixel_models import TICK
+from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators.dynamixel import Bus
 from robots.catalog.panda import PANDA
 from robots.clearance import Clearance
@@ -262,7 +261,7 @@ def test_servos_that_are_not_as_calibrated_are_refused(
     with emulated_arm() as (driver, bus):
         change(bus)
         if bus.faults.mute:
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", 30.0)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", 30.0)
         with pytest.raises(kind, match=message):
             driver.connect()
         driver.disconnect()
@@ -290,32 +289,11 @@ def test_after_disconnect_the_servos_hold_and_can_be_used_again() -> None:
         again.disconnect()
 
 
-class Rig(DriverRig[PacedDynamixel]):
+class Rig(BusRig[PacedDynamixel]):
     """The controller over the driver over the emulated bus."""
 
     def __init__(self, driver: PacedDynamixel, bus: Bus) -> None:
-        self.bus = bus
-        super().__init__(FAMILY, driver)
-
-    def come_to_rest(self) -> None:
-        for _ in range(1000):
-            self.ticks(1)
-            if self.controller.at_rest:
-                break
-        self.ticks(20)
-        heard = -1
-        while heard != self.bus.goals:  # goals may still be on their way to the servos
-            heard = self.bus.goals
-            time.sleep(0.1)
-
-    def act(self, ticks: int = 32) -> None:
-        super().act(ticks)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass at the bus alone."""
-        for _ in range(round(seconds / 0.01)):
-            self.driver.clock.now += 0.01
-            self.bus.pass_time()
+        super().__init__(FAMILY, driver, bus)
 
 
 @contextmanager
@@ -389,7 +367,7 @@ FAULTS: dict[str, tuple[Provocation, Event]] = {
 def shorten_waiting(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
     """Where answers stay away, do not wait long; elsewhere a busy machine may take its time."""
     if event is Event.LINK_LOST:
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", SHORT)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -412,7 +390,7 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
             rig.pass_time(1.0)
             _, dq, _ = rig.bus.physics.read()
             assert np.abs(dq).max() < 1e-2
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
 
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name != UNPLUGGED])
@@ -430,7 +408,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
         with pytest.raises(ArmError, match="cannot be enabled"):
             rig.controller.begin_move(FAMILY.ready, rig.now)
         assert rig.mode is Mode.FAULT
-        monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+        monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
         repair(rig.bus)
         rig.watchdog.clear()
         rig.begin()
@@ -441,11 +419,11 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
 def test_one_lost_reading_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     with moving_arm() as rig:
         for provoke in (mute, corrupt):
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", SHORT)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", SHORT)
             provoke(rig.bus)
             rig.ticks(1)
             repair(rig.bus)
-            monkeypatch.setattr(dynamixel_bus, "REPLY_MARGIN", LONG)
+            monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
             rig.ticks(5)
         assert rig.mode is Mode.RUNNING
         assert rig.events == []

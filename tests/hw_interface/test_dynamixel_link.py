@@ -6,7 +6,7 @@ from emulated import PacedDynamixel, emulated_arm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_interface.drivers import dynamixel_bus
+from hw_interface.drivers import serial_bus
 from hw_interface.drivers.dynamixel import Dynamixel
 from hw_interface.drivers.dynamixel_bus import DynamixelBus
 from hw_interface.drivers.dynamixel_clock import CLOCK_RANGE, ServoClocks
@@ -33,7 +33,7 @@ def test_a_late_answer_is_not_taken_for_another_register(
 ) -> None:
     with emulated_arm() as (driver, bus):
         for margin in ("REPLY_MARGIN", "CONNECT_MARGIN"):
-            monkeypatch.setattr(dynamixel_bus, margin, 8.0)
+            monkeypatch.setattr(serial_bus, margin, 8.0)
         bus.faults.delay = delay
         with pytest.raises((OSError, RuntimeError)) as refusal:
             driver.connect()

@@ -16,7 +16,6 @@ from hw_interface.emulators.protocol2 import (
     HEADER,
     Error,
     Instruction,
-    InstructionPacket,
     Parser,
     crc16,
     make_packet,
@@ -24,6 +23,7 @@ from hw_interface.emulators.protocol2 import (
     stuff,
     unstuff,
 )
+from hw_interface.emulators.serial_bus import InstructionPacket
 
 VENDOR = sdk.PacketHandler(2.0)
 law = settings(deadline=None, max_examples=100, derandomize=True)

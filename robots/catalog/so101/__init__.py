@@ -1,7 +1,8 @@
 """SO-101 follower arm: five joints of Feetech STS3215 servos, and a stylus held between its jaws.
 
 Torque and velocity: of the servo at 12 V, as in the URDF beside this file. No accelerations or
-jerks are published for this arm. Numbers marked "ours" are our own choice.
+jerks are published for this arm. Numbers marked "ours" are our own choice. ``feetech.json`` has the
+ids that the maker's instructions give the servos, and zeros that every owner measures anew.
 """
 
 from pathlib import Path

@@ -1,0 +1,66 @@
+"""How an arm's Feetech servos are wired and where their zeros are: a JSON file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from hw_interface.drivers.feetech_registers import SERVO_MODELS
+from hw_interface.drivers.servo_calibration import (
+    TURN,
+    check_ids,
+    check_ranges,
+    decode_calibration,
+)
+from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
+Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
+Offset = Annotated[int, msgspec.Meta(ge=-2047, le=2047)]
+
+
+class FeetechServo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One joint's servo, and the setting in its memory when its zero was measured."""
+
+    joint: str
+    id: Id
+    zero: Ticks  # present position of the servo where the joint's angle is zero
+    sign: Literal[-1, 1] = 1  # 1 where the servo's ticks grow with the joint's angle
+    homing_offset: Offset = 0  # ticks, which the servo subtracts from what it measures
+    model: str = "sts3215"
+
+
+class FeetechCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All servos of an arm that move its tool, on one bus, in the order of its joints."""
+
+    arm: str
+    servos: tuple[FeetechServo, ...]
+    baud: int = 1_000_000
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """One servo per joint."""
+        return tuple(servo.id for servo in self.servos)
+
+
+def read_calibration(file: str, arm: ArmSpec) -> FeetechCalibration:
+    """Read and check a calibration.
+
+    Args:
+        file: its path; empty: the wiring of the arm as its maker assembles it.
+        arm: the arm it must fit.
+
+    Raises:
+        BadArgumentError: there is no such file, or it does not fit the arm; the message says why.
+    """
+    path = Path(file) if file else arm.urdf.with_name("feetech.json")
+    calibration = decode_calibration(path, FeetechCalibration, arm)
+    check_ids(path, calibration.ids)
+    unknown = {servo.model for servo in calibration.servos} - set(SERVO_MODELS)
+    if unknown:
+        known = ", ".join(SERVO_MODELS)
+        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
+        raise BadArgumentError(f"{path}: {message}")
+    check_ranges(path, calibration.servos, arm)
+    return calibration

@@ -1,0 +1,113 @@
+"""What every calibration of servos needs: units of their positions, and checks of its file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+import numpy as np
+
+from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
+
+TURN = 4096  # ticks of one turn
+TICK = 2 * np.pi / TURN  # rad
+
+
+class JointServo(Protocol):
+    """One joint's servo."""
+
+    @property
+    def joint(self) -> str:
+        """The joint's name."""
+        ...
+
+    @property
+    def id(self) -> int:
+        """The servo's id on the bus."""
+        ...
+
+    @property
+    def sign(self) -> int:
+        """1 where the servo's ticks grow with the joint's angle, else -1."""
+        ...
+
+    @property
+    def zero(self) -> int:
+        """Present position of the servo, in ticks, where the joint's angle is zero."""
+        ...
+
+
+class AnyCalibration(Protocol):
+    """All servos of an arm, in the order of its joints."""
+
+    @property
+    def arm(self) -> str:
+        """The arm's name."""
+        ...
+
+    @property
+    def servos(self) -> Sequence[JointServo]:
+        """One servo per joint."""
+        ...
+
+
+C = TypeVar("C", bound=AnyCalibration)
+
+
+def decode_calibration(path: Path, kind: type[C], arm: ArmSpec) -> C:
+    """Read a calibration, and check what all calibrations have.
+
+    Args:
+        path: its file.
+        kind: the struct that it is.
+        arm: the arm it must fit.
+
+    Raises:
+        BadArgumentError: there is no such file, it is malformed or for another arm, names other
+            joints than the arm's, or would turn a servo beyond its one turn.
+    """
+    if not path.is_file():
+        raise BadArgumentError(f"no calibration file {path}")
+    try:
+        calibration: C = msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        raise BadArgumentError(f"{path}: {error}") from error
+    if calibration.arm != arm.name:
+        message = f"is for the arm {calibration.arm!r}, not for {arm.name!r}"
+        raise BadArgumentError(f"{path}: {message}")
+    joints = tuple(servo.joint for servo in calibration.servos)
+    if joints != arm.joints:
+        given = ", ".join(joints)
+        expected = ", ".join(arm.joints)
+        raise BadArgumentError(f"{path}: names the joints {given}; {arm.name} has {expected}")
+    return calibration
+
+
+def check_ids(path: Path, ids: Sequence[int]) -> None:
+    """Refuse ids that occur twice.
+
+    Raises:
+        BadArgumentError: one does.
+    """
+    duplicates = {number for number in ids if ids.count(number) > 1}
+    if duplicates:
+        raise BadArgumentError(f"{path}: id {min(duplicates)} occurs twice")
+
+
+def check_ranges(path: Path, servos: Sequence[JointServo], arm: ArmSpec) -> None:
+    """Refuse a zero from which a joint's range would leave the servo's one turn.
+
+    Raises:
+        BadArgumentError: there is one; the message has its joint and range.
+    """
+    for i, servo in enumerate(servos):
+        bounds = np.array([arm.limits.q_low[i], arm.limits.q_high[i]])
+        ends = servo.zero + servo.sign * bounds / TICK
+        low = ends.min()
+        high = ends.max()
+        if low >= 0 and high <= TURN - 1:
+            continue
+        where = f"with its zero at {servo.zero}, {servo.joint} would go"
+        reach = f"from {low:.0f} to {high:.0f} ticks, not 0 to {TURN - 1}"
+        raise BadArgumentError(f"{path}: {where} {reach}")
