@@ -13,6 +13,7 @@ METHODS = Registry(
         "context_mpc": "policies.methods.context_mpc:ContextMPC",
         "recurrent_mpc": "policies.methods.recurrent_mpc:RecurrentMPC",
         "grbal": "policies.methods.grbal:Grbal",
+        "rebal": "policies.methods.rebal:Rebal",
         "finetune": "policies.methods.finetune:Finetune",
         "particle_mpc": "policies.methods.particle_mpc:ParticleMpc",
         "rl2": "policies.methods.rl2:Rl2",
@@ -27,8 +28,10 @@ METHODS = Registry(
         "emaml": "policies.methods.emaml:Emaml",
         "maesn": "policies.methods.maesn:Maesn",
         "viable": "policies.methods.viable:Viable",
+        "hierarchical": "policies.methods.hierarchical:Hierarchical",
         "distill": "policies.methods.distill:Distill",
         "rma": "policies.methods.rma:Rma",
         "sysid_mpc": "policies.methods.sysid_mpc:SysidMpc",
+        "torque_adapter": "policies.methods.torque_adapter:TorqueAdapterMethod",
     },
 )

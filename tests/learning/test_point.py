@@ -85,6 +85,7 @@ LEARNERS = [
     ("mql", 30),
     ("maesn", 20),
     ("viable", 40),
+    ("hierarchical", 30),
 ]
 
 

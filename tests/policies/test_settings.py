@@ -32,6 +32,7 @@ ON_POLICY = (
     "promp",
     "emaml",
     "maesn",
+    "hierarchical",
 )
 PROBLEM = Problem(
     family="line",
