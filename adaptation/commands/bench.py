@@ -1,11 +1,13 @@
 """``pliant compare`` and ``pliant bench``: finished runs side by side, and whole suites."""
 
+import shlex
+import sys
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from adaptation.commands.arguments import (
     Flag,
@@ -21,11 +23,15 @@ from adaptation.commands.arguments import (
     check_seed,
     open_run,
 )
+from adaptation.jobs.executors import EXECUTORS
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 
 if TYPE_CHECKING:
+    from adaptation.jobs.bench import CellStatus
+    from adaptation.jobs.cell_records import Cell
     from adaptation.runs.records import RunsComparison
+    from adaptation.suites import Suite
 
 
 RunFolders = Annotated[
@@ -33,6 +39,7 @@ RunFolders = Annotated[
     arg(name="runs", metavar="RUN ...", help_behavior_hint=""),
 ]
 Seeds = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
+Grid = Annotated[tuple[str, ...], UseAppendAction, arg(metavar="SETTING=VALUE,VALUE")]
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,9 @@ class Bench:
     Cells are trained in parallel, one thread each. A finished cell is not trained again unless its
     settings, its family or the code that trains it changes. After Ctrl-C or a kill, run the same
     command again to continue.
+
+    With --grid, every cell is trained once for each combination of the values, and a table compares
+    these points. With --executor ray, cells are trained on the machines of a Ray cluster.
     """
 
     suite: str = "quick"
@@ -104,6 +114,15 @@ class Bench:
     """Only cells whose name METHOD-FAMILY-SEED fits this pattern, such as 'pearl-slide-*'."""
     seeds: Seeds = ()
     """Seeds instead of the suite's."""
+    grid: Grid = ()
+    """Sweep over a setting, such as sac.lr=1e-4,3e-4; repeat it for the combinations of several.
+    Methods without these settings are left out."""
+    executor: str = "processes"
+    """processes, on this machine, or ray, the extra pliant[ray]: on this machine's loopback, or
+    with --address on a cluster."""
+    address: OptionalName = None
+    """HOST:PORT of a Ray cluster that this machine is part of. Its token is read from the variable
+    RAY_AUTH_TOKEN, or from the file that RAY_AUTH_TOKEN_PATH names."""
     out: Path = Path("runs/bench")
     """Folder of the cells."""
     results: OptionalPath = None
@@ -128,18 +147,13 @@ class Bench:
             restore_results(self.results, self.out)
         for family, table in suite.families.items():
             allow_local_modules(family, table.arm or "", *table.methods)
-        from adaptation.jobs.bench import read_suite_results, train_suite
+        if self.grid:
+            return self._sweep(suite)
+        from adaptation.jobs.bench import chosen_cells, read_suite_results
 
-        if self.train:
-            minutes = inf if self.minutes is None else self.minutes
-            train_suite(suite, self.out, self.workers, minutes, self.only, self.seeds)
+        self._train(suite, chosen_cells(suite, self.seeds, self.only))
         statuses = read_suite_results(suite, self.out, self.seeds)
-        if self.results is not None:
-            from adaptation.jobs.kept_results import keep_results
-
-            keep_results(statuses, self.results)
-        finished = sum(1 for status in statuses if status.result is not None)
-        print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
+        self._keep(statuses)
         if self.page is not None:
             from adaptation.reporting.bench_page import write_page, write_summary
 
@@ -148,10 +162,79 @@ class Bench:
             if self.readme is not None:
                 write_summary(statuses, self.page, self.readme)
                 print(f"wrote {self.readme}")
+        return self._answer(suite, statuses)
+
+    def _sweep(self, suite: "Suite") -> dict[str, object]:
+        """Train what is missing of a sweep, print its tables and write them as a page."""
+        from adaptation.jobs.bench import chosen_cells, read_status, read_suite_results
+        from adaptation.jobs.grid import left_out, read_grid, sweep
+        from adaptation.reporting.sweep_page import (
+            PointStatuses,
+            sweep_tables,
+            unvaried_references,
+            write_sweep_page,
+        )
+
+        chosen = chosen_cells(suite, self.seeds, self.only)
+        axes = read_grid(self.grid)
+        points = sweep(chosen, axes)
+        without = left_out(chosen, axes)
+        if without:
+            print(
+                f"bench: left out, as they lack these settings: {', '.join(without)}",
+                file=sys.stderr,
+            )
+        cells = [cell for point in points for cell in point.cells]
+        self._train(suite, cells)
+        known = []
+        for point in points:
+            statuses = [read_status(cell, self.out) for cell in point.cells]
+            known.append(PointStatuses(point.name, statuses))
+        every = [status for point in known for status in point.statuses]
+        self._keep(every)
+        varied = {cell.training.method for cell in cells}
+        references = unvaried_references(read_suite_results(suite, self.out, self.seeds), varied)
+        print(sweep_tables(known, references))
+        if self.page is not None:
+            write_sweep_page(self._words(), known, references, self.page)
+            print(f"wrote {self.page}")
+        return self._answer(suite, every)
+
+    def _words(self) -> str:
+        """The command that writes a sweep's page, without what only this machine knows."""
+        words = ["pliant", "bench", "--suite", Path(self.suite).name]
+        if self.only != "*":
+            words += ["--only", self.only]
+        for axis in self.grid:
+            words += ["--grid", axis]
+        if self.seeds:
+            words += ["--seeds", *map(str, self.seeds)]
+        page = Path("" if self.page is None else self.page)
+        return shlex.join([*words, "--page", page.name])
+
+    def _train(self, suite: "Suite", cells: "list[Cell]") -> None:
+        """Train what is missing, unless --no-train says otherwise."""
+        from adaptation.jobs.bench import train_cells
+
+        if self.train:
+            minutes = inf if self.minutes is None else self.minutes
+            with EXECUTORS[self.executor](self.workers, self.address) as executor:
+                train_cells(cells, suite, self.out, executor, minutes)
+
+    def _keep(self, statuses: "list[CellStatus]") -> None:
+        """Copy the results to --results."""
+        if self.results is not None:
+            from adaptation.jobs.kept_results import keep_results
+
+            keep_results(statuses, self.results)
+        finished = sum(1 for status in statuses if status.result is not None)
+        print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
+
+    def _answer(self, suite: "Suite", statuses: "list[CellStatus]") -> dict[str, object]:
         return {
             "suite": suite.title,
             "cells": len(statuses),
-            "finished": finished,
+            "finished": sum(1 for status in statuses if status.result is not None),
             "current": sum(1 for status in statuses if status.is_current),
             "page": None if self.page is None else str(self.page),
         }
@@ -159,6 +242,10 @@ class Bench:
     def _check(self) -> None:
         """Refuse what is impossible before hours of training."""
         check_positive(workers=self.workers, minutes=self.minutes)
+        check_name(EXECUTORS, self.executor)
+        EXECUTORS[self.executor].check(self.address)
+        if self.grid and self.readme is not None:
+            raise BadArgumentError("--readme takes the summary of a suite, not of a --grid")
         for seed in self.seeds:
             check_seed(seed)
         if self.readme is not None and self.page is None:

@@ -5,7 +5,6 @@ that fails is tried once more; if it fails again, its folder and the page show t
 of the command is a *sitting*; evaluating a trained cell is called *judging* it.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -25,8 +24,10 @@ from adaptation.jobs.cell_records import (
     read_result,
     write_failure,
 )
-from adaptation.jobs.cells import cell_folder, suite_cells, train_cell
-from adaptation.jobs.executor import Executor, Job, Outcome, ProcessExecutor
+from adaptation.jobs.cells import cell_folder, suite_cells
+from adaptation.jobs.executor import Executor, Job, Outcome
+from adaptation.jobs.grid import describe_cell
+from adaptation.jobs.sent_cell import train_sent_cell
 from adaptation.problem import problem_of
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
@@ -64,32 +65,6 @@ class Plan(NamedTuple):
     seconds: float  # a rough guess
 
 
-def train_suite(
-    suite: Suite,
-    out: Path,
-    workers: int | None = None,
-    minutes: float = inf,
-    only: str = "*",
-    seeds: tuple[int, ...] = (),
-) -> int:
-    """Train the cells of a suite on this machine; see ``run_bench``.
-
-    Args:
-        suite: what to train.
-        out: folder of the cells.
-        workers: cells that are trained at once; None: the number of cores.
-        minutes: see ``run_bench``.
-        only: see ``run_bench``.
-        seeds: see ``run_bench``.
-    """
-    with ProcessExecutor[CellResult](workers or os.cpu_count() or 1) as executor:
-        try:
-            return run_bench(suite, out, executor, minutes, only, seeds)
-        except KeyboardInterrupt:
-            say("interrupted; run the same command again to continue")
-            raise
-
-
 def run_bench(
     suite: Suite,
     out: Path,
@@ -98,31 +73,58 @@ def run_bench(
     only: str = "*",
     seeds: tuple[int, ...] = (),
 ) -> int:
-    """Train the cells of a suite that have no result yet.
+    """Train the cells of a suite that have no result yet; see ``train_cells``.
 
     Args:
         suite: what to train.
         out: folder of the cells.
         executor: trains them.
+        minutes: wall time after which the call returns.
+        only: see ``chosen_cells``.
+        seeds: instead of the suite's.
+    """
+    return train_cells(chosen_cells(suite, seeds, only), suite, out, executor, minutes)
+
+
+def chosen_cells(suite: Suite, seeds: tuple[int, ...], only: str) -> list[Cell]:
+    """The cells of a suite whose names fit a pattern, such as ``pearl-slide-*``."""
+    return [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]
+
+
+def train_cells(
+    cells: list[Cell],
+    suite: Suite,
+    out: Path,
+    executor: Executor[CellResult],
+    minutes: float = inf,
+) -> int:
+    """Train those of the cells that have no result yet.
+
+    Args:
+        cells: of the suite, or of a sweep over it.
+        suite: its title and its time limit count.
+        out: folder of the cells.
+        executor: trains them.
         minutes: wall time after which the call returns. Shortly before, unfinished trainings are
             judged as they are; they continue in the next sitting.
-        only: pattern of cells' names, such as ``pearl-slide-*``.
-        seeds: instead of the suite's.
 
     Returns:
         The number of cells that still have no result.
     """
     ends = monotonic() + 60 * minutes
     stop_at = time() + (1 - JUDGING_SHARE) * 60 * minutes
-    chosen = [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]
-    plans = _plan(chosen, out)
-    say(f"{len(chosen)} cells: {len(plans)} to train")
-    with ProgressReporter(f"bench {suite.title}") as show:
-        sitting = _Sitting(plans, executor, suite.time_limit, stop_at)
-        for outcome in executor.completed(ends - monotonic()):
-            sitting.take(outcome)
-            show(sitting.done / len(plans), f"{sitting.done} of {len(plans)} cells")
-    statuses = [read_status(cell, out) for cell in chosen]
+    plans = _plan(cells, out)
+    say(f"{len(cells)} cells: {len(plans)} to train")
+    try:
+        with ProgressReporter(f"bench {suite.title}") as show:
+            sitting = _Sitting(plans, executor, suite.time_limit, stop_at)
+            for outcome in executor.completed(ends - monotonic()):
+                sitting.take(outcome)
+                show(sitting.done / len(plans), f"{sitting.done} of {len(plans)} cells")
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to continue")
+        raise
+    statuses = [read_status(cell, out) for cell in cells]
     return sum(1 for status in statuses if not status.is_current)
 
 
@@ -154,17 +156,18 @@ class _Sitting:
         self._attempts[plan.folder.name] += 1
         job = Job(
             name=plan.folder.name,
-            function=train_cell,
+            function=train_sent_cell,
             arguments=(plan.cell, plan.folder, self._stop_at),
             seconds=self._seconds,
             output=plan.folder / OUTPUT,
+            folder=plan.folder,
         )
         self._executor.submit(job)
 
     def take(self, outcome: Outcome[CellResult]) -> None:
         """Note a result; try a failed cell once more, and then keep its error."""
         plan = self._plans[outcome.job.name]
-        name = plan.cell.name
+        name = describe_cell(plan.cell)
         if outcome.error is None:
             self.done += 1
             say(f"judged {_describe(plan, outcome)}")
@@ -222,7 +225,7 @@ def _guess_seconds(cell: Cell) -> float:
 
 def _describe(plan: Plan, outcome: Outcome[CellResult]) -> str:
     """A finished cell in a few words."""
-    words = f"{plan.cell.name} in {outcome.seconds:.0f} s"
+    words = f"{describe_cell(plan.cell)} in {outcome.seconds:.0f} s"
     if outcome.result is None:
         return words
     if not outcome.result.is_finished:

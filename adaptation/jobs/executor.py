@@ -1,4 +1,7 @@
-"""Executors compute the cells of a suite: a protocol, and an executor with local processes."""
+"""Executors compute the cells of a suite: a protocol, and an executor with local processes.
+
+``ray_executor`` has the other one, which computes on several machines.
+"""
 
 import multiprocessing
 import os
@@ -14,6 +17,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from robots.errors import BadArgumentError
 
 # Libraries that would otherwise start a thread per core in every process.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -33,6 +38,9 @@ class Job(Generic[R]):
     arguments: tuple[Any, ...]
     seconds: float = inf  # time limit
     output: Path | None = None  # file that gets what the process prints; None: nothing is kept
+    # The folder that the function reads and writes, one of the arguments: where it runs on another
+    # machine, it gets a copy of the folder, which comes back when the job has ended.
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,27 @@ class ProcessExecutor(Generic[R]):
     A job that crashes, hangs beyond its time limit or is killed is an outcome like any other.
     """
 
-    def __init__(self, workers: int) -> None:
-        """Run at most so many jobs at once."""
-        self._workers = workers
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        """Run jobs on this machine.
+
+        Args:
+            workers: jobs that run at once, at most; None: the number of cores.
+            address: see ``check``.
+        """
+        self.check(address)
+        self._workers = workers or os.cpu_count() or 1
         self._waiting: list[Job[R]] = []
         self._running: list[_Running[R]] = []
+
+    @staticmethod
+    def check(address: str | None) -> None:
+        """Refuse an address: these processes are on this machine.
+
+        Raises:
+            BadArgumentError: there is one.
+        """
+        if address is not None:
+            raise BadArgumentError("--address is of --executor ray: processes run on this machine")
 
     def __enter__(self) -> Self:
         return self

@@ -185,12 +185,12 @@ def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
     """Cells without a result or with one of other code, and engines that were left out."""
     names: dict[str, list[str]] = {}  # of the cells that each note is about
     for status in cells:
-        for note in _describe_problems(status):
+        for note in describe_problems(status):
             names.setdefault(note, []).append(f"`{status.cell.name}`")
     return [f"{note}: {', '.join(about)}." for note, about in names.items()]
 
 
-def _describe_problems(status: CellStatus) -> list[str]:
+def describe_problems(status: CellStatus) -> list[str]:
     """What is to be said of a cell before its name."""
     if status.error is not None:
         return [f"Failed ({status.error.strip().splitlines()[-1]})"]

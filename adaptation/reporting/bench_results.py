@@ -20,6 +20,7 @@ class MethodResults:
     trainings: list[Grids]  # with the references that every seed has
     comparison: SeedComparison
     missing: dict[str, list[int]]  # seeds without a reference that other seeds have, by its name
+    seeds: list[int]  # of the trainings
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def engine_results(statuses: Sequence[CellStatus], engine: str) -> EngineResults
         except BadArgumentError as error:  # for example, results of other code on other tasks
             notes.append(f"`{method}`: {error}")
             continue
-        compared.append(MethodResults(method, trainings, comparison, missing))
+        compared.append(MethodResults(method, trainings, comparison, missing, list(by_seed)))
     return EngineResults(engine, compared, notes)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import tiny
 
-from adaptation.jobs.bench import train_suite
+from adaptation.jobs.bench import run_bench
+from adaptation.jobs.executor import ProcessExecutor
 from adaptation.suites import FamilyTable, Suite, Training
 
 ITERATIONS = 6
@@ -25,4 +26,5 @@ TABLE = FamilyTable({"bench_main:Slow": Training(iterations=ITERATIONS)}, tasks=
 SUITE = Suite({"point": TABLE}, evaluations=0, save_seconds=0.0)
 
 if __name__ == "__main__":
-    sys.exit(train_suite(SUITE, Path(sys.argv[1]), workers=1))
+    with ProcessExecutor[Any](1) as pool:
+        sys.exit(run_bench(SUITE, Path(sys.argv[1]), pool))

@@ -29,7 +29,7 @@ from sim.vec_world import VecWorld
 REPLICATED = [name for name in METHODS if issubclass(METHODS[name], state.SavedState)]
 
 # Drawn at an episode's end from a random stream that the replica has for itself.
-DRAWN = ("exploration_noise", "z")
+DRAWN = ("exploration_noise", "noise", "z")
 # Methods whose updates draw numbers: they agree only where both draw the same ones.
 UPDATE_BY_DRAWS = ("finetune", "mql", "sysid_mpc")
 # Settings of methods that would take long.

@@ -1,4 +1,4 @@
-"""Jobs run side by side in processes of their own; whatever becomes of one, the others go on."""
+"""What only the executor with local processes does; ``contracts`` has what all of them do."""
 
 import os
 import subprocess
@@ -29,45 +29,11 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def test_results_and_every_kind_of_failure_are_outcomes(tmp_path: Path) -> None:
-    output = tmp_path / "square" / "output.txt"
-    outcomes = run_all(
-        2,
-        Job("square", executor_jobs.square, (7,), output=output),
-        Job("fail", executor_jobs.fail, ("no such thing",)),
-        Job("die", executor_jobs.die, ()),
-        Job("leave", executor_jobs.leave, (3,)),
-        Job("hang", executor_jobs.hang, (), seconds=0.5),
-        Job("threads", executor_jobs.threads, ()),
-    )
-    results = {name: outcome.result for name, outcome in outcomes.items()}
-    failed = dict.fromkeys(("fail", "die", "leave", "hang"))
-    assert results == {"square": 49, "threads": "1", **failed}
-    errors = {name: outcome.error or "" for name, outcome in outcomes.items()}
-    assert errors["square"] == ""
-    assert errors["fail"].endswith("ValueError: no such thing\n")
-    assert "exit status -9" in errors["die"]
-    assert "exit status 3" in errors["leave"]
-    assert "time limit of 0.00833 minutes" in errors["hang"]
-    assert output.read_text() == "squaring 7\n"
-
-
 def test_a_process_that_has_answered_may_end_by_itself(tmp_path: Path) -> None:
     """As one that is killed would leave its semaphores behind."""
     file = tmp_path / "ended"
     run_all(1, Job("touch", executor_jobs.touch_at_exit, (file,)))
     assert file.exists()
-
-
-def test_a_job_may_be_submitted_while_outcomes_come() -> None:
-    with ProcessExecutor[int](1) as executor:
-        executor.submit(Job("first", executor_jobs.square, (2,)))
-        results = []
-        for outcome in executor.completed(PATIENCE):
-            results.append(outcome.result)
-            if len(results) == 1:
-                executor.submit(Job("second", executor_jobs.square, (3,)))
-    assert results == [4, 9]
 
 
 def test_what_runs_when_the_time_is_over_is_ended(tmp_path: Path) -> None:

@@ -433,13 +433,21 @@ SMALL = {
     "planner.num_samples": 16,
     "planner.num_elites": 4,
     "planner.num_kept_elites": 2,
+    "warm_up_steps": 0,
+    "denoising_steps": 2,
 }
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
+RESUMED: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in sorted(METHODS)]
+RESUMED += [("blind", {"replay.sampling": "propensity"}), ("pearl", {"replay.sampling": "remind"})]
+
+
+@pytest.mark.parametrize(("name", "choice"), RESUMED)
+def test_every_method_resumes_bit_for_bit(
+    tmp_path: Path, name: str, choice: dict[str, Any]
+) -> None:
     """On a real family: three iterations in one go, or one, a load, and two."""
-    settings = {}
+    settings = dict(choice)
     for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
             if f".{setting}".endswith(f".{end}"):

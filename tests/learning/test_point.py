@@ -88,6 +88,9 @@ LEARNERS = [
     ("distill", 34),
     ("caster", 20),
     ("mql", 30),
+    ("maesn", 20),
+    ("viable", 40),
+    ("hierarchical", 30),
 ]
 
 

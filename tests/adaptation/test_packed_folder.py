@@ -1,0 +1,93 @@
+"""A folder goes to another machine as bytes and comes back, whole or not at all."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+
+from adaptation.jobs import packed_folder
+from adaptation.jobs.packed_folder import pack_folder, replace_folder, unpack_folder
+from robots.errors import DamagedError
+
+FILES = {"config.json": b"{}", "method/weights.safetensors": bytes(range(256)), "a/b/c": b""}
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
+    packed = pack_folder(write(tmp_path / "cell", FILES))
+    unpack_folder(packed, tmp_path / "copy")
+    assert read(tmp_path / "copy") == FILES
+    assert pack_folder(tmp_path / "copy") == packed
+
+
+def test_a_folder_that_does_not_exist_has_no_files(tmp_path: Path) -> None:
+    unpack_folder(pack_folder(tmp_path / "none"), tmp_path / "copy")
+    assert (tmp_path / "copy").is_dir()
+    assert read(tmp_path) == {}
+
+
+def test_a_replaced_folder_keeps_no_old_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    packed = pack_folder(write(tmp_path / "new", FILES))
+    folder = write(tmp_path / "cell", {"old": b"1", "config.json": b"2"})
+    replace_folder(packed, folder)
+    assert read(folder) == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "cell"}
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", ""])
+def test_a_file_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    packed = zstandard.compress(msgspec.msgpack.encode({"a": b"1", name: b"2"}))
+    folder = write(tmp_path / "cell", {"old": b"1"})
+    with pytest.raises(DamagedError, match="may not hold"):
+        replace_folder(packed, folder)
+    assert read(tmp_path) == {"cell/old": b"1"}
+
+
+@pytest.mark.parametrize(
+    "packed", [b"", b"PK", zstandard.compress(b"\xc1"), zstandard.compress(b"\x01")]
+)
+def test_bytes_that_are_no_folder_are_refused(tmp_path: Path, packed: bytes) -> None:
+    with pytest.raises(DamagedError, match="no packed folder"):
+        unpack_folder(packed, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+class Killed(BaseException):
+    """Ends the process, as far as this test is concerned."""
+
+
+@pytest.mark.parametrize("step", ["written", "removed"])
+def test_a_replacement_that_was_killed_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Before the old folder is touched, and when only a part of it is left."""
+    packed = pack_folder(write(tmp_path / "new", FILES))
+    folder = write(tmp_path / "cell", {"old": b"1", "config.json": b"2"})
+    remove = shutil.rmtree
+
+    def remove_until_killed(path: Path, ignore_errors: bool = False) -> None:
+        if path != folder:
+            return remove(path, ignore_errors=ignore_errors)
+        if step == "removed":
+            (folder / "old").unlink()
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packed_folder.shutil, "rmtree", remove_until_killed)
+        with pytest.raises(Killed):
+            replace_folder(packed, folder)
+    assert pack_folder(folder) == packed
+    assert read(folder) == FILES

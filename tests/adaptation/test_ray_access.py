@@ -1,0 +1,105 @@
+"""A Ray cluster is on loopback, or is joined by address and token; no test needs Ray."""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from adaptation.jobs import ray_access, ray_executor
+from adaptation.jobs.executor import ProcessExecutor
+from adaptation.jobs.executors import EXECUTORS
+from adaptation.jobs.ray_access import BEYOND_LOOPBACK, check_ray, ray_environment
+from robots.errors import BadArgumentError, MissingExtraError, PliantError, RefusedError
+
+REMOTE = "10.0.0.1:6379"
+
+
+def test_our_own_cluster_is_on_loopback_and_has_a_token() -> None:
+    variables = ray_environment(None, {})
+    assert variables[BEYOND_LOOPBACK] == "0"
+    assert variables["RAY_AUTH_MODE"] == "token"
+    assert len(variables["RAY_AUTH_TOKEN"]) >= 32
+    assert variables["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert ray_environment(None, {"RAY_AUTH_TOKEN": "mine"})["RAY_AUTH_TOKEN"] == "mine"
+
+
+@pytest.mark.parametrize("address", [REMOTE, "127.0.0.1:6379", "localhost:6379", "[::1]:6379"])
+def test_an_address_without_a_token_is_refused(address: str, tmp_path: Path) -> None:
+    empty = tmp_path / "token"
+    empty.write_text("\n")
+    nowhere = {"HOME": str(tmp_path)}
+    for environment in (
+        nowhere,
+        {**nowhere, "RAY_AUTH_TOKEN": ""},
+        {**nowhere, "RAY_AUTH_TOKEN_PATH": str(empty)},
+        {**nowhere, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")},
+    ):
+        with pytest.raises(BadArgumentError, match="needs the cluster's token"):
+            ray_environment(address, environment)
+
+
+def test_a_token_of_the_environment_or_of_a_file_is_accepted(tmp_path: Path) -> None:
+    kept = tmp_path / ".ray" / "auth_token"
+    kept.parent.mkdir()
+    kept.write_text("secret")
+    for environment in (
+        {"HOME": "/", "RAY_AUTH_TOKEN": "secret"},
+        {"HOME": "/", "RAY_AUTH_TOKEN_PATH": str(kept)},
+        {"HOME": str(tmp_path)},
+    ):
+        remote = ray_environment(REMOTE, environment)
+        assert remote["RAY_AUTH_MODE"] == "token"
+        assert BEYOND_LOOPBACK not in remote
+        assert ray_environment("127.0.0.1:6379", environment)[BEYOND_LOOPBACK] == "0"
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "head", "head:", ":6379", "ray://head:10001"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(BadArgumentError, match="HOST:PORT"):
+        ray_environment(address, {"RAY_AUTH_TOKEN": "secret"})
+
+
+def test_without_ray_or_with_one_that_has_no_tokens_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(ray_access, "version", missing)
+    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[ray\]'"):
+        EXECUTORS["ray"].check(None)
+    monkeypatch.setattr(ray_access, "version", lambda package: "2.51.2")
+    with pytest.raises(RefusedError, match=r"ray 2\.51\.2 cannot ask for a token"):
+        EXECUTORS["ray"](1)
+    monkeypatch.setattr(ray_access, "version", lambda package: "2.52.0")
+    check_ray()
+
+
+def test_processes_take_no_address() -> None:
+    with pytest.raises(BadArgumentError, match="--address is of --executor ray"):
+        ProcessExecutor[int](1, REMOTE)
+
+
+ANSWERS = {
+    "it takes a wrong token": ("", RefusedError, "asks for no token: start its nodes with"),
+    "nobody answers": ("raise SystemExit('no route')", PliantError, "head:1: no route"),
+    "not in time": ("import time; time.sleep(60)", PliantError, "answers at head:1: .* timed out"),
+}
+
+
+@pytest.mark.parametrize(("probe", "kind", "reason"), ANSWERS.values(), ids=list(ANSWERS))
+def test_only_a_cluster_that_refuses_a_wrong_token_is_joined(
+    monkeypatch: pytest.MonkeyPatch, probe: str, kind: type[PliantError], reason: str
+) -> None:
+    monkeypatch.setattr(ray_executor, "PROBE", probe)
+    monkeypatch.setattr(ray_executor, "PROBE_SECONDS", 1.0 if "sleep" in probe else 60.0)
+    with pytest.raises(kind, match=reason):
+        ray_executor.check_token_is_asked("head:1")
+
+
+def test_a_cluster_that_refuses_a_wrong_token_asks_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe = "import os, sys; sys.exit(f'AuthenticationError {os.environ[\"RAY_AUTH_TOKEN\"]}')"
+    monkeypatch.setattr(ray_executor, "PROBE", probe)
+    ray_executor.check_token_is_asked("head:1")
