@@ -16,7 +16,8 @@ from policies.method import Method
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
-pytestmark = pytest.mark.slow
+# On a busy machine a training takes several times its minute.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 SMALL_NETWORKS = {"sac.hidden": [64, 64]}
