@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adaptation.metrics import judge
 from policies.belief import map_tensors
-from policies.method import Transition, TrialBatch, stack
+from policies.method import DrawsNoise, Transition, TrialBatch, stack
 from robots.signals import ArrayLike, Verdict
 from robots.world import Step, Task, World
 
@@ -74,15 +74,16 @@ def rollout(
     Raises:
         ValueError: the number of tasks or of ``explore`` does not fit.
     """
-    if len(task) != world.n:
-        raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
+    _check_count(task, world)
     explores = _per_episode(explore, episodes)
     parameters = _tensor(task.values)
+    ids = torch.as_tensor(task.ids)
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
-    successes: list[Tensor] = []
+    successes, noises = list[Tensor](), list[Tensor]()
     for e in range(episodes):
         ticks: list[Transition] = []
+        noises += _episode_noise(method, belief)
         success = torch.zeros(world.n, dtype=torch.bool)
         obs = _tensor(world.reset(task))
         alive = obs.isfinite().all(-1)
@@ -105,8 +106,26 @@ def rollout(
         if e + 1 == episodes or (is_over is not None and is_over()):
             break  # no episode follows that could use this update of the belief
         belief = method.adapt(belief, finished[-1])
-    ids = torch.as_tensor(task.ids)
-    return TrialBatch(stack(finished), parameters, ids, torch.stack(successes))
+    return _with_noise(TrialBatch(stack(finished), parameters, ids, torch.stack(successes)), noises)
+
+
+def _with_noise(trial: TrialBatch, noises: list[Tensor]) -> TrialBatch:
+    """The trial with the noise of its episodes, if there is any."""
+    if not noises:
+        return trial
+    return replace(trial, noise=torch.stack(noises))
+
+
+def _episode_noise(method: Policy[B], belief: B) -> list[Tensor]:
+    """The noise (n, l) of the episode that begins, if the method draws some."""
+    if isinstance(method, DrawsNoise):
+        return [method.episode_noise(belief)]
+    return []
+
+
+def _check_count(task: Task, world: World) -> None:
+    if len(task) != world.n:
+        raise ValueError(f"{len(task)} tasks do not fit a world of {world.n}")
 
 
 def _per_episode(explore: bool | Sequence[bool], episodes: int) -> list[bool]:

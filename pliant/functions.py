@@ -91,7 +91,8 @@ def train(
         preset: budget of the tuned settings, ``"cpu"`` or ``"paper"``; or the path of a TOML file.
         settings: changes to the method's settings, by dotted name: ``{"sac.lr": 3e-4}``.
         references: whether to train the references blind and oracle too.
-        own_objects: a folder of objects.toml and meshes, which slide and push then have.
+        own_objects: a folder of objects.toml and meshes, which slide, slide_plane and push then
+            have.
 
     Raises:
         BadArgumentError: a name, number, setting or object is not allowed; nothing is written.

@@ -138,6 +138,7 @@ class TrialBatch:
     task: Tensor  # (n, p) true parameters; NaN where unknown. Only privileged methods act on them
     task_ids: Tensor  # (n,)
     success: Tensor  # (E, n) bool, in the last valid state of each episode
+    noise: Tensor | None = None  # (E, n, l) of a method that ``DrawsNoise``
 
     @property
     def returns(self) -> Tensor:
@@ -249,6 +250,17 @@ class Taught(ABC, Generic[B]):
     @abstractmethod
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """As of every method."""
+
+
+class DrawsNoise(ABC, Generic[B]):
+    """A method that explores a whole episode under noise that is drawn once, before its first tick.
+
+    The trial records the noise, so that the method can learn what its actions depended on.
+    """
+
+    @abstractmethod
+    def episode_noise(self, belief: B) -> Tensor:
+        """The noise (n, l) of the episode that is acted in under this belief."""
 
 
 class CollectsOtherwise(ABC):

@@ -7,6 +7,7 @@ import numpy as np
 
 from robots.arm import ArmSpec, Body, Limits
 from robots.errors import BadArgumentError
+from robots.joint_steps import clip
 from robots.kinematics import Kinematics
 from robots.signals import Array, Setpoint, Spec
 
@@ -88,7 +89,7 @@ class JointVelocity:
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, j) in [-1, 1] to joint velocities (n, j) rad/s."""
-        dq: Array = np.clip(action, -1, 1) * self.scale
+        dq: Array = clip(action, -1, 1) * self.scale
         return dq
 
     def standstill(self, setpoint: Setpoint) -> Array:
@@ -105,7 +106,7 @@ class JointTorque:
 
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, j) in [-1, 1] to joint torques (n, j) N·m."""
-        return np.clip(action, -1, 1) * self.scale
+        return clip(action, -1, 1) * self.scale
 
     def standstill(self, setpoint: Setpoint) -> Array:
         """Zero torques (n, j)."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec, Limits
+from robots.joint_steps import clip
 from robots.signals import Array, Setpoint
 
 
@@ -76,6 +77,6 @@ class Knock(ToolVelocity):
         before_stop = (self._stop - x) / self.STOP_WIDTH
         forward = speed
         for share in (wanted, on_line, before_stop):
-            forward = forward * share.clip(0.0, 1.0)
-        sideways = (self.ALIGN_GAIN * error).clip(-self.ALIGN_SPEED, self.ALIGN_SPEED)
+            forward = forward * clip(share, 0.0, 1.0)
+        sideways = clip(self.ALIGN_GAIN * error, -self.ALIGN_SPEED, self.ALIGN_SPEED)
         return np.stack([forward, sideways])

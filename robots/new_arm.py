@@ -36,7 +36,7 @@ MISSING = {
     "armature": "(j,) kg·m² or kg, inertia of the rotors behind their gears",
     "rest_pose": "(j,) rad or m, where it rests without torque; None: home",
     "reach_zone": "a ReachZone for reach, cripple_arm and carry; or None",
-    "strike_zone": "a StrikeZone for slide; or None",
+    "strike_zone": "a StrikeZone for slide and slide_plane; or None",
     "push_zone": "a PushZone for push; or None",
 }
 # Fields that a URDF has, and an MJCF may not have.

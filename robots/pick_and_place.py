@@ -12,6 +12,8 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec, Limits
+from robots.joint_steps import clip
+from robots.rotations import cross
 from robots.signals import Array, Mask, Setpoint
 from robots.zones import LiftZone
 
@@ -84,15 +86,15 @@ class PickAndPlace(ToolVelocity):
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, 2) in [-1, 1] to joint velocities (n, j): rad/s, and m/s of the fingers."""
         pos, rotation, jacobian = self.kinematics.forward_jacobian(setpoint.q)
-        offset, force = self._middle + self._half_range * np.clip(action.T, -1.0, 1.0)
+        offset, force = self._middle + self._half_range * clip(action.T, -1.0, 1.0)
         fingers = setpoint.q[:, -1]
         target, width = self._next_goal(pos.T, fingers, offset, force)
-        velocity = np.clip(self.GAIN * (target - pos.T), -self.SPEED, self.SPEED)
+        velocity = clip(self.GAIN * (target - pos.T), -self.SPEED, self.SPEED)
         turn = self.TURN_GAIN * _rotation_error(rotation, self._orientation)
         twist = np.concatenate([velocity, turn.T])  # (6, n)
         dq = self._joint_velocity(twist, jacobian.T, setpoint.q.T).T
         dq[:, -1] = self._finger_velocity(width - fingers)
-        moves = np.clip(force / self.LEAST_FORCE, 0.0, 1.0)
+        moves = clip(force / self.LEAST_FORCE, 0.0, 1.0)
         dq *= moves[:, None]
         is_nan = np.isnan(action).any(-1)
         dq[is_nan] = np.nan
@@ -101,7 +103,7 @@ class PickAndPlace(ToolVelocity):
     def _finger_velocity(self, distance: Array) -> Array:
         """Velocities (n,) m/s of the driven finger, ``distance`` (n,) m before its goal."""
         speed = self._gripper.speed
-        return np.clip(self.FINGER_GAIN * distance, -speed, speed)
+        return clip(self.FINGER_GAIN * distance, -speed, speed)
 
     def standstill(self, setpoint: Setpoint) -> Array:
         """A grasp in the middle, without force, (n, 2)."""
@@ -168,6 +170,6 @@ def _rotation_error(rotation: Array, goal: Array) -> Array:
 
     Half the sum of the cross products of the axes; its length is sin(angle).
     """
-    crosses = [np.cross(rotation[:, :, axis], goal[:, axis]) for axis in range(3)]
+    crosses = [cross(rotation[:, :, axis], goal[:, axis]) for axis in range(3)]
     error: Array = np.sum(crosses, axis=0) / 2
     return error

@@ -12,6 +12,7 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec, Limits
+from robots.joint_steps import clip
 from robots.signals import Array, Setpoint
 
 
@@ -89,13 +90,13 @@ class StraightPush(ToolVelocity):
         slope = np.tan(direction)
         error = offset + slope * (x - self._pivot) - y
         start = self.spec.low[2]
-        on_line = np.clip(2 - np.abs(error) / self.TOLERANCE, 0.0, 1.0)
-        at_start = np.clip(2 - (x - start) / self.AT_START, 0.0, 1.0)
+        on_line = clip(2 - np.abs(error) / self.TOLERANCE, 0.0, 1.0)
+        at_start = clip(2 - (x - start) / self.AT_START, 0.0, 1.0)
         travel = self.TRAVEL_SPEED
-        along = np.clip(self.GAIN * (end - x), -travel, self._speed)
-        back = np.clip(self.GAIN * (start - x), -travel, travel)
+        along = clip(self.GAIN * (end - x), -travel, self._speed)
+        back = clip(self.GAIN * (start - x), -travel, travel)
         vx = on_line * along + (1 - on_line) * back
-        correction = np.clip(self.GAIN * error, -travel, travel)
+        correction = clip(self.GAIN * error, -travel, travel)
         free = np.maximum(on_line, at_start)  # to move sideways
         vy = free * correction + on_line * slope * along
         return np.stack([vx, vy])

@@ -12,6 +12,7 @@ import numpy as np
 
 from robots.actions import ToolVelocity
 from robots.arm import ArmSpec, Limits
+from robots.joint_steps import clip
 from robots.signals import Array, Setpoint
 
 
@@ -86,7 +87,7 @@ class Strike(ToolVelocity):
         line = slope * (x - self._pivot)
         error = line - y
         beyond = np.abs(error) / self.TOLERANCE - 1
-        forward = speed * np.clip(1 - beyond, 0.0, 1.0)
-        correction = np.clip(self.ALIGN_GAIN * error, -self.ALIGN_SPEED, self.ALIGN_SPEED)
+        forward = speed * clip(1 - beyond, 0.0, 1.0)
+        correction = clip(self.ALIGN_GAIN * error, -self.ALIGN_SPEED, self.ALIGN_SPEED)
         sideways = correction + slope * forward
         return np.stack([forward, sideways])

@@ -4,6 +4,7 @@ import numpy as np
 
 from robots.actions import AXES, ToolVelocity
 from robots.arm import ArmSpec, Limits
+from robots.joint_steps import clip
 from robots.signals import Array, Setpoint
 
 
@@ -51,4 +52,4 @@ class ToolPosition(ToolVelocity):
         """Velocities (3, n) m/s toward the targets of actions (3, n), from pos (3, n) m."""
         target = self._middle + self._half_range * action
         velocity = (target - pos) / self._time
-        return np.clip(velocity, -self._speed, self._speed)
+        return clip(velocity, -self._speed, self._speed)

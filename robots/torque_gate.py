@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import Limits
+from robots.joint_steps import clip
 from robots.safety import LIMITED, UNUSABLE, checked_target
 from robots.signals import Array, Mask, Setpoint, Torque
 
@@ -33,13 +34,12 @@ class TorqueGate:
             BadArgumentError: the target has another shape.
         """
         target = checked_target(target, self._nan.shape)
-        finite = np.isfinite(target).all(-1, keepdims=True)
-        requested = np.where(finite, target, 0.0)
         limit = self.limits.tau
-        tau = np.clip(requested, -limit, limit)
-        changed = tau != requested
-        limited = changed.any(-1, keepdims=True)
-        dropped_flags = ~finite * UNUSABLE
-        limited_flags = limited * LIMITED
-        verdict = dropped_flags | limited_flags  # (n, 1)
-        return Torque(tau), verdict[:, 0]
+        tau = clip(target, -limit, limit)
+        is_kept = tau == target  # False of NaN
+        if is_kept.all():
+            return Torque(tau), np.zeros(len(target), dtype=np.int64)
+        is_finite = np.isfinite(target).all(-1, keepdims=True)
+        is_limited = is_finite & ~is_kept.all(-1, keepdims=True)
+        verdict = ~is_finite * UNUSABLE | is_limited * LIMITED  # (n, 1)
+        return Torque(np.where(is_finite, tau, 0.0)), verdict[:, 0]

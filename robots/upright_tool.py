@@ -3,6 +3,7 @@
 import numpy as np
 
 from robots.arm import ArmSpec, Limits
+from robots.rotations import cross
 from robots.signals import Array, Setpoint
 from robots.tool_position import ToolPosition
 
@@ -48,7 +49,7 @@ class UprightToolPosition(ToolPosition):
         pos, rotation, jacobian = self.kinematics.forward_jacobian(setpoint.q)
         velocity = self._tool_velocity(action.T, pos.T)
         pointing = rotation @ self._axis  # (n, 3)
-        turn = self.UPRIGHT_GAIN * np.cross(pointing, DOWN)  # (n, 3) rad/s
+        turn = self.UPRIGHT_GAIN * cross(pointing, DOWN)  # (n, 3) rad/s
         wanted = np.concatenate([velocity, turn.T[:2]])
         rows = jacobian.T[:, :5]  # (j, 5, n): linear, and about x and y
         return self._joint_velocity(wanted, rows, setpoint.q.T).T

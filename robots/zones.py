@@ -21,7 +21,10 @@ class ReachZone:
 
 @dataclass(frozen=True)
 class StrikeZone:
-    """A lane on the table along the x axis, for tasks of striking an object out of reach."""
+    """A lane on the table along the x axis, for tasks of striking an object out of reach.
+
+    ``slide_plane`` also needs the ground to its left and right, 19 cm about the mark.
+    """
 
     ready: Array  # (j,) rad or m, the tool behind the object on the x axis, pointing down
     height: float  # m, z of the tool

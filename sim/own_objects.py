@@ -41,7 +41,9 @@ def with_objects(family: F, objects: Objects) -> F:
     if not objects:
         return family
     if not isinstance(family, TakesObjects):
-        raise BadArgumentError(f"{family.name} takes no objects of yours; slide and push do")
+        raise BadArgumentError(
+            f"{family.name} takes no objects of yours; slide, slide_plane and push do"
+        )
     declared = {parameter.name: parameter for parameter in type(family).parameters}
     for item in objects:
         _check_fits(family, item, declared)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from robots.bodies import make_gate
 from robots.errors import BadArgumentError
+from robots.joint_steps import clip
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Verdict
 from robots.world import Family, Start, Step, Task
@@ -15,6 +16,8 @@ from sim.disturbances import Disturbances
 from sim.engines import ENGINES, engine_for
 from sim.engines.base import Engine, stack_ticks
 from sim.joint_faults import JointFaults
+
+DIVERGED = int(Verdict.DIVERGED)
 
 
 class VecWorld:
@@ -111,7 +114,7 @@ class VecWorld:
         action = np.asarray(action, dtype=np.float64)
         if action.shape != self._action_shape:
             raise BadArgumentError(f"actions must be {self._action_shape}, got {action.shape}")
-        clipped = np.clip(action, -1, 1)
+        clipped = clip(action, -1.0, 1.0)
         repeat = self.family.action_repeat
         applied = np.zeros(self._action_shape)
         verdict = np.zeros(self.n, dtype=np.int64)
@@ -141,7 +144,8 @@ class VecWorld:
         next_obs = self._observe()
         is_finite = np.isfinite(next_obs).all(-1)
         diverged = self.engine.diverged | ~is_finite
-        next_obs = np.where(diverged[:, None], obs, next_obs)
+        if diverged.any():
+            next_obs = np.where(diverged[:, None], obs, next_obs)
         reward = family.reward(obs, applied, next_obs, task)
         diverged |= ~np.isfinite(reward)
         is_valid = ~diverged
@@ -153,7 +157,7 @@ class VecWorld:
             truncated=self._age >= family.horizon,
             success=family.success(next_obs, task) & is_valid,
             applied=applied,
-            verdict=np.where(diverged, verdict | Verdict.DIVERGED, verdict),
+            verdict=verdict | diverged * DIVERGED,
             stamp=np.asarray(self._age * self._decision_time, dtype=np.float64),
         )
 
@@ -182,10 +186,12 @@ class VecWorld:
 
     def _usable(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, a), with the standstill action for those that have a NaN."""
-        is_nan = np.isnan(action).any(-1, keepdims=True)
+        is_nan = np.isnan(action)
         if not is_nan.any():
             return action
-        return np.where(is_nan, self.family.action.standstill(setpoint), action)
+        rows = is_nan.any(-1, keepdims=True)
+        standstill = self.family.action.standstill(setpoint)
+        return np.where(rows, standstill, action)
 
     def _observe(self) -> Array:
         """The true observation (n, o) of fresh signals."""

@@ -54,6 +54,7 @@ RUN_OPTIONS = (
     "references",
     "save_seconds",
 )
+REPLAY_SETTING = "replay.sampling"  # what --replay sets
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Train:
     task_sampler: str = DEFAULT
     """Which training tasks are drawn: uniform, as the family declares them; widening, from ranges
     that widen as success grows; hard, those with low returns more often."""
+    replay: OptionalName = None
+    """What a batch of a method with a replay learns from, besides uniform draws of each task's
+    transitions: uniform, nothing; propensity, transitions of similar tasks; remind, transitions
+    that a diffusion model generates for the belief. Short for --set replay.sampling=NAME."""
     preset: str = "cpu"
     """Budget of the tuned settings, cpu (minutes on a few cores) or paper; or a .toml file."""
     seed: int = 0
@@ -104,7 +109,7 @@ class Train:
     minutes: OptionalFloat = None
     """Stop after this much wall time, min; the references keep up with the method until then."""
     objects: OptionalPath = None
-    """Folder of your own objects (objects.toml and meshes), which slide and push then have."""
+    """Folder of your own objects (objects.toml and meshes) for slide, slide_plane and push."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
     references: Flag = True
@@ -165,6 +170,8 @@ class Train:
 
     def _open_or_create(self) -> "Run":
         settings = parse_pairs("--set", self.set)
+        if self.replay is not None:
+            settings[REPLAY_SETTING] = self.replay
         return self._resume(settings) if self.resume else self._create(settings)
 
     def _check(self) -> None:
@@ -210,6 +217,8 @@ class Train:
         from adaptation.runs.run import Run
         from adaptation.runs.run_config import RunConfig
 
+        if self.replay is not None:
+            check_replay(str(self.method))
         objects = () if self.objects is None else read_own_objects(self.objects)
         config = RunConfig(**self._options(), settings=settings, objects=objects)
         run = Run.create(self._folder, config)
@@ -241,6 +250,28 @@ class Train:
             bounds = {name: getattr(self, name) for name in BOUNDS}
             return run.with_bounds(bounds)
         return run
+
+
+def check_replay(method: str) -> None:
+    """Refuse --replay for a method that has no such setting; BadArgumentError names those with it.
+
+    Args:
+        method: its name.
+    """
+    from adaptation.runs.checkpoint import method_class
+    from policies.fields import declared_fields
+
+    def takes_it(name: str) -> bool:
+        kind: Any = method_class(name)
+        return REPLAY_SETTING in declared_fields(kind.Config)
+
+    if takes_it(method):
+        return
+    able = [name for name in METHODS if takes_it(name)]
+    raise BadArgumentError(
+        f"{method} takes no --replay: it learns from whole trials or segments, or has no replay; "
+        f"those that take it: {', '.join(able)}"
+    )
 
 
 def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -> dict[str, object]:

@@ -25,8 +25,8 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
+from policies.rl.exchange import ReplayMethodConfig
 from policies.rl.replay import LearnsFromReplay, Replay
-from policies.rl.sac import SacMethodConfig
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
 
@@ -36,7 +36,7 @@ BLOCK = 4  # worlds of a block; weights, gradients and moments of a world take 3
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(SacMethodConfig):
+class FinetuneConfig(ReplayMethodConfig):
     """Settings of fine-tuning; those of the training before it are ``sac``."""
 
     steps: LargeCount = 50  # gradient steps on a new task after each of its episodes
@@ -73,7 +73,7 @@ class Finetune(SavedState, LearnsFromReplay):
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.learner = SacLearner(problem, config.sac, seed, device, replay)
+        self.learner = SacLearner(problem, config.sac, seed, device, replay, sampling=config.replay)
         self.replay = self.learner.replay
 
     @torch.no_grad()

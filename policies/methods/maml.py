@@ -94,6 +94,7 @@ class OuterBatch:
     theta: Tensor  # (E, n, P) of the policies that acted
     log_prob: Tensor  # (E, H, n) of the actions under the policy that took them
     advantage: Tensor  # (E, H, n) standardized, for the outer objective
+    task: Tensor | None = None  # (n, p) if training tasks start at parameters of their own
 
 
 class Maml(SavedState):
@@ -125,7 +126,12 @@ class Maml(SavedState):
 
     def prior(self, n: int, task: Tensor | None = None) -> MamlBelief:
         """The meta-learned parameters for every task."""
-        return MamlBelief(self.net["theta"].detach().repeat(n, 1))
+        return MamlBelief(self.start(n).detach().clone())
+
+    def start(self, n: int, task: Tensor | None = None) -> Tensor:
+        """The parameters (n, P) before any step, as a function of the meta-learned ones."""
+        theta: Tensor = self.net["theta"]
+        return theta.expand(n, -1)
 
     @torch.no_grad()
     def act(self, obs: Tensor, belief: MamlBelief, explore: bool) -> Tensor:
@@ -153,15 +159,18 @@ class Maml(SavedState):
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
         """Whether a valid action differs from the policy's mean in each world, (n,) bool."""
         mean, _ = self.distribution(theta, episode)
-        noise = episode.action - mean.clamp(-1, 1)
-        largest = noise.abs().amax(-1)  # (H, n)
-        largest = largest * episode.valid
+        noise = (episode.action - mean.clamp(-1, 1)).abs()
+        largest = noise.amax(-1) * episode.valid  # (H, n)
         return largest.amax(0) > MIN_EXPLORATION
 
     def distribution(self, theta: Tensor, episode: Transition) -> tuple[Tensor, Tensor]:
         """Means (H, n, a) and log standard deviations (n, a) of actions in an episode's states."""
-        obs = self.obs_norm(episode.obs)
-        return self.policy(theta, obs)
+        return self.policy(theta, self.observations(episode))
+
+    def observations(self, episode: Transition) -> Tensor:
+        """Normalized observations (H, n, o), which policy and baseline read."""
+        normalized: Tensor = self.obs_norm(episode.obs)
+        return normalized
 
     def log_prob(self, theta: Tensor, episode: Transition) -> Tensor:
         """Log-likelihood (H, n) of an episode's actions under parameters (n, P)."""
@@ -169,9 +178,12 @@ class Maml(SavedState):
         return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
     def inner_step(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
-        """θ' = θ + α ∇ mean(π / π_acting · advantage), (n, P).
+        """θ' = θ + α ∇ mean(π / π_acting · advantage), (n, P)."""
+        step_sizes: Tensor = self.net["inner_lr"]
+        return theta + step_sizes * self.inner_gradient(theta, episode, acting_log_prob)
 
-        With ``second_order``, derivatives of the result include those of the gradient ∇.
+    def inner_gradient(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
+        """The policy gradient (n, P); with ``second_order``, a function of the parameters.
 
         Args:
             theta: (n, P) parameters before the step.
@@ -189,8 +201,7 @@ class Maml(SavedState):
         # holds the gradient of every world.
         total = objective.sum()
         (gradient,) = torch.autograd.grad(total, theta, create_graph=self.second_order)
-        step_sizes: Tensor = self.net["inner_lr"]
-        return theta + step_sizes * gradient
+        return gradient
 
     def inner_weight(self, log_ratio: Tensor) -> Tensor:
         """The factor of the advantages in an inner step, for log-ratios (H, n): the ratio."""
@@ -205,7 +216,7 @@ class Maml(SavedState):
         bootstrap = ppo.bootstrap_mask(episode)
         no_value = torch.zeros_like(episode.reward)
         returns = ppo.advantages(episode.reward, no_value, bootstrap, gamma, 1.0)
-        obs = self.obs_norm(episode.obs)
+        obs = self.observations(episode)
         value = linear_baseline(obs, returns, episode.valid, self.config.baseline_l2)
         advantage = ppo.advantages(episode.reward, value, bootstrap, gamma, gae_lambda)
         return ppo.standardized(advantage, episode.valid, 0)
@@ -214,17 +225,16 @@ class Maml(SavedState):
         """PPO through the inner steps; returns means over the gradient steps."""
         ticks = trial.ticks
         batch = self.prepare(ticks)
-        steps = self.config.gradient_steps
-        logs = [self.step(batch) for _ in range(steps)]
+        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
         return mean_logs(logs)
 
-    def prepare(self, ticks: Transition) -> OuterBatch:
+    def prepare(self, ticks: Transition, task: Tensor | None = None) -> OuterBatch:
         """Log-likelihoods under the acting policies, and advantages, of episodes (E, H, n, ...)."""
         c = self.config
         episodes, _, n = ticks.reward.shape
-        theta = self.net["theta"].expand(n, -1)
+        theta = self.start(n, task)
         thetas = []
         log_probs: list[Tensor] = []
         advantages = []
@@ -236,12 +246,8 @@ class Maml(SavedState):
             thetas.append(theta.detach())
             log_probs.append(log_prob.detach())
             advantages.append(self.advantages(episode, c.gamma, c.gae_lambda))
-        return OuterBatch(
-            ticks=ticks,
-            theta=torch.stack(thetas),
-            log_prob=torch.stack(log_probs),
-            advantage=torch.stack(advantages),
-        )
+        log_prob = torch.stack(log_probs)
+        return OuterBatch(ticks, torch.stack(thetas), log_prob, torch.stack(advantages), task)
 
     def episode_parameters(self, batch: OuterBatch) -> list[Tensor]:
         """The parameters (n, P) that act in each of the E episodes, the meta-learned ones first.
@@ -249,7 +255,7 @@ class Maml(SavedState):
         The steps are those that ``adapt`` took, as functions of the meta-learned parameters.
         """
         episodes, _, n = batch.ticks.reward.shape
-        thetas = [self.net["theta"].expand(n, -1)]
+        thetas = [self.start(n, batch.task)]
         for e in range(episodes - 1):
             stepped = self.inner_step(thetas[-1], batch.ticks[e], batch.log_prob[e])
             thetas.append(stepped)
@@ -270,10 +276,7 @@ class Maml(SavedState):
             divergence = ppo.divergence(log_ratio)
             outer.append(ppo.masked_mean(loss, valid))
             kl.append(ppo.masked_mean(divergence, valid))
-        return {
-            "outer": torch.stack(outer).sum(),
-            "kl": torch.stack(kl).mean(),
-        }
+        return {"outer": torch.stack(outer).sum(), "kl": torch.stack(kl).mean()}
 
     def log_ratio(self, batch: OuterBatch, e: int, theta: Tensor) -> Tensor:
         """Log-likelihood ratios (H, n) of episode e's actions to the policy that took them."""

@@ -2,8 +2,7 @@
 
 Training: a GRU reads the trial tick by tick, rewards included; actor and critics read its state,
 the context. They learn from the replay of all training tasks at once. The losses of both train the
-GRU. There is no inner loop. Test: after every episode, each world starts again from the trained
-weights and takes gradient steps on a copy of its own:
+GRU. Test: after every episode, each world takes gradient steps on a copy of the trained weights:
 
 1. on the transitions of its own task;
 2. on transitions of the training tasks, each weighted by its propensity, the ratio of its density
@@ -19,6 +18,7 @@ Axes: T ticks of a segment, n worlds, b rows, m rows of the sample, k features, 
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil
 from typing import Self
 
@@ -39,17 +39,18 @@ from policies.methods import finetune
 from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
 from policies.methods.rl2_transformer import MAX_WINDOW, WindowLength
 from policies.nn.memory import EmbeddingGru
-from policies.nn.noise import standard_normal, uniform
+from policies.nn.noise import standard_normal
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Positive, Width
 from policies.rl import stacked_sac
+from policies.rl.exchange import Comparison, ReplayMethodConfig, exchange_log
 from policies.rl.propensity_tuning import Reference, Tuning, TuningConfig, draw
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.remind import make_exchange
+from policies.rl.replay import LearnsFromReplay, Replay, random_ticks
 from policies.rl.sac import (
     Sac,
     SacConfig,
-    SacMethodConfig,
     actor_loss,
     copy_statistics,
     critic_loss,
@@ -62,7 +63,7 @@ Context = Rl2Belief[Tensor]
 
 
 @dataclass(frozen=True)
-class MqlConfig(SacMethodConfig):
+class MqlConfig(ReplayMethodConfig):
     """Settings of the context, the adaptation, and soft actor-critic."""
 
     memory_size: Width = 32  # h, units of the GRU; the paper has 15 to 40
@@ -109,7 +110,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
 
     Config = MqlConfig
     privileged = False
-    saved_attributes = ("net", "optimizer", "replay", "generator")
+    saved_attributes = ("net", "optimizer", "exchange", "replay", "generator")
 
     def __init__(
         self,
@@ -133,8 +134,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         features = config.memory_size + problem.obs_dim
         self.sac = Sac(features, problem.action_dim, sac, self.generator)
         rows = finetune.no_transitions(problem, 1, features, device)
-        size = config.tuning.reference_size
-        room = torch.zeros(size, dtype=torch.int64, device=device)
+        room = torch.zeros(config.tuning.reference_size, dtype=torch.int64, device=device)
         self.reference = Reference(rows[0, room])
         self.net = nn.ModuleDict(
             {
@@ -149,12 +149,12 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
             {"params": self.trained_encoder.parameters(), "lr": config.encoder_lr},
         ]
         self.optimizer = repeatable_adam(groups, device)
+        self.exchange = make_exchange(config.replay, problem, config.memory_size, self.generator)
         self.policy = ContextPolicy(problem, self.encoder, self)
 
     def _make_encoder(self) -> Rl2Encoder[Tensor]:
         p = self.problem
-        inputs = p.obs_dim + p.action_dim + 2
-        memory = EmbeddingGru(inputs, self.config.memory_size, self.generator)
+        memory = EmbeddingGru(p.obs_dim + p.action_dim + 2, self.config.memory_size, self.generator)
         return Rl2Encoder(p.obs_dim, memory, self.device)
 
     @property
@@ -198,8 +198,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         draws = draw(self.config.tuning, self.problem.action_dim, self.generator)
         tuned = []
         for start in range(0, len(count), finetune.BLOCK):
-            own, number = finetune.block((transitions, count), start)
-            tuned.append(tuning.tune(own, number, draws))
+            tuned.append(tuning.tune(*finetune.block((transitions, count), start), draws))
         nets = map_tensors(finetune.joined, *tuned)
         return MqlBelief(context, context, nets, transitions, count)
 
@@ -252,9 +251,8 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         ticks, exists = self.draw_segments(ceil(size / c.sac.batch_per_task))
         chosen = random_ticks(exists, c.sac.batch_per_task, self.generator)
         x = self.encoder(ticks)[chosen]
-        rows = ticks[chosen]
-        next_x = self.encoder.after(x[..., : c.memory_size], rows)
-        rows = replace(rows, obs=x, next_obs=next_x).flatten(0, 1)
+        next_x = self.encoder.after(x[..., : c.memory_size], ticks[chosen])
+        rows = replace(ticks[chosen], obs=x, next_obs=next_x).flatten(0, 1)
         self.reference.fill(rows[:size])
 
     def losses(self) -> dict[str, Tensor]:
@@ -266,6 +264,11 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         encoded = self.trained_encoder(ticks)
         x = encoded[rows]
         batch = ticks[rows]
+        if self.exchange is not None:
+            compare = partial(self.compare, ticks, exists, rows)
+            context = x[..., : self.config.memory_size]
+            batch, context = self.exchange.mix(batch, context, compare)
+            x = torch.cat([context, self.trained_encoder.obs_norm(batch.obs)], -1)
         with torch.no_grad():
             memory = self.encoder(ticks)[rows][..., : self.config.memory_size]
             next_x = self.encoder.after(memory, batch)
@@ -273,11 +276,14 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         target_entropy = c.target_entropy * self.problem.action_dim
         critic = critic_loss(self.sac, batch, x, next_x, c, g)
         temperature = temperature_loss(self.sac, log_prob, target_entropy)
-        return {
-            "critic": critic,
-            "actor": actor,
-            "temperature": temperature,
-        }
+        return {"critic": critic, "actor": actor, "temperature": temperature}
+
+    @torch.no_grad()
+    def compare(self, ticks: Transition, exists: Tensor, rows: tuple[Tensor, Tensor]) -> Comparison:
+        """The contexts after segments' ticks (T, b, ...), and those of chosen rows of them."""
+        size = self.config.memory_size
+        after = self.encoder.after(self.encoder(ticks)[..., :size], ticks)[..., :size]
+        return Comparison(after[rows], after.transpose(0, 1), exists.T)
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on GRU, actor, critics and temperature."""
@@ -289,12 +295,4 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.optimizer.step()
         self.sac.update_targets(c)
         polyak_update(self.encoder, self.trained_encoder, c.ema_rate)
-        return detached(losses)
-
-
-def random_ticks(exists: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Indices (b, size) each of random ticks of every segment, given which exist, (T, b)."""
-    segments = exists.shape[1]
-    share = uniform((segments, size), generator)
-    ticks = (share * exists.sum(0)[:, None]).long()
-    return ticks, torch.arange(segments, device=exists.device)[:, None].expand(-1, size)
+        return detached(losses) | exchange_log(self.exchange)

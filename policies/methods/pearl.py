@@ -27,6 +27,7 @@ Axes: n worlds or tasks, b transitions of a batch, l latent.
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -40,12 +41,13 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
-from policies.rl.relabel import exchange_hidden_goals, relabel_goals, with_gain, with_true_reward
+from policies.rl.exchange import ReplayMethodConfig, compare_evidence, exchange_log
+from policies.rl.relabel import Varied, relabel_goals, vary_tasks
+from policies.rl.remind import make_exchange
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import (
     Sac,
     SacConfig,
-    SacMethodConfig,
     actor_loss,
     critic_loss,
     polyak_update,
@@ -58,7 +60,7 @@ MAX_CONTEXT = 64
 
 
 @dataclass(frozen=True)
-class PearlConfig(SacMethodConfig):
+class PearlConfig(ReplayMethodConfig):
     """Settings of the encoder, and of soft actor-critic."""
 
     latent_dim: Width = 5  # dimensions of the latent task (PEARL)
@@ -111,7 +113,7 @@ class Pearl(SavedState, LearnsFromReplay):
 
     Config = PearlConfig
     privileged = False
-    saved_attributes = ("net", "optimizer", "replay", "generator")
+    saved_attributes = ("net", "optimizer", "exchange", "replay", "generator")
 
     def __init__(
         self,
@@ -150,6 +152,7 @@ class Pearl(SavedState, LearnsFromReplay):
             {"params": self.encoder.parameters(), "lr": config.encoder_lr},
         ]
         self.optimizer = repeatable_adam(groups, device)
+        self.exchange = make_exchange(config.replay, problem, config.latent_dim, self.generator)
 
     def make_encoder(self, columns: int) -> Encoder:
         """The encoder of contexts with so many columns."""
@@ -248,18 +251,11 @@ class Pearl(SavedState, LearnsFromReplay):
         slots, is_recent = self.draw_tasks()
         context, mask = self.contexts(slots)
         ticks = self.replay.transitions(slots, c.batch_per_task, g)
-        task = self.replay.task[slots]
-        if self.config.hindsight_share > 0:
-            task = exchange_hidden_goals(task, self.problem, self.config.hindsight_share, g)
-            context = with_true_reward(self.problem, context, task)
-            ticks = with_true_reward(self.problem, ticks, task)
-        if self.config.gain_std > 0:
-            log_gain = self.config.gain_std * standard_normal((len(slots),), g)
-            gain = log_gain.exp()
-            context = with_gain(self.problem, context, task, gain)
-            ticks = with_gain(self.problem, ticks, task, gain)
-        task = task[:, None]
-        posterior = self.posterior(with_training_reward(self.problem, context, task), mask)
+        stored = Varied(context, ticks, self.replay.task[slots])
+        shares = (self.config.hindsight_share, self.config.gain_std)
+        context, ticks, task = vary_tasks(self.problem, stored, *shares, g)
+        dense = with_training_reward(self.problem, context, task[:, None])
+        posterior = self.posterior(dense, mask)
         kl = posterior.kl()
         z = self.draw(posterior).z
         losses = {}
@@ -268,7 +264,10 @@ class Pearl(SavedState, LearnsFromReplay):
             losses["prediction"] = self.config.prediction_weight * surprise.mean()
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
-        ticks = with_training_reward(self.problem, ticks, task)
+        ticks = with_training_reward(self.problem, ticks, task[:, None])
+        if self.exchange is not None:
+            compare = partial(compare_evidence, self.encoder, self.context_norm, ticks, dense, mask)
+            ticks, z = self.exchange.mix(ticks, z, compare)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
         kl = kl.where(is_recent, kl.detach())
         losses["kl"] = self.config.kl_weight * kl.mean()
@@ -296,4 +295,4 @@ class Pearl(SavedState, LearnsFromReplay):
         self.optimizer.step()
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
-        return detached(losses)
+        return detached(losses) | exchange_log(self.exchange)

@@ -6,9 +6,9 @@ value are conditioned on its summary z of the present dynamics. No prior regular
 no measure of its uncertainty: all members of the ensemble predict under the same z. The model does
 not assume that a task stays the same, so the GRU can follow a task that changes.
 
-The method is similar to ReBAL (Nagabandi, Clavera et al. 2019), without its gradient step, and to
-recurrent world models. The summary is deterministic, like the deterministic path of Dreamer (Hafner
-et al. 2019), and planning is by search, not by a policy learned in imagination.
+The method is similar to recurrent world models; for ReBAL see ``rebal``. The summary is
+deterministic, like the deterministic path of Dreamer (Hafner et al. 2019), and planning is by
+search, not by a policy learned in imagination.
 """
 
 from dataclasses import dataclass, field

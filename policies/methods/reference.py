@@ -3,21 +3,35 @@
 They are the references with which every adapting method is compared.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition, TrialBatch
+from policies.rl.exchange import ReplayConfig
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import Condition, FixedBelief, SacLearner, no_condition
 
 
+@dataclass(frozen=True)
+class ReferenceConfig(SacConfig):
+    """Settings of soft actor-critic, and of what its batches are drawn from."""
+
+    replay: ReplayConfig = field(default_factory=ReplayConfig)  # what a batch learns from
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Those of soft actor-critic, and of the denoiser."""
+        return self.replay.optimizer_steps(self.gradient_steps)
+
+
 class Reference(LearnsFromReplay):
     """A method without adaptation; a subclass adds ``privileged`` and ``prior``."""
 
-    Config = SacConfig
+    Config = ReferenceConfig
 
     def __init__(
         self,
@@ -34,7 +48,9 @@ class Reference(LearnsFromReplay):
         self.config = config
         self.schedule = config.schedule
         self.device = device
-        self.learner = SacLearner(problem, config, seed, device, replay, condition, condition_dim)
+        self.learner = SacLearner(
+            problem, config, seed, device, replay, condition, condition_dim, sampling_of(config)
+        )
         self.replay = self.learner.replay
 
     def act(self, obs: Tensor, belief: FixedBelief, explore: bool) -> Tensor:
@@ -68,3 +84,8 @@ class Reference(LearnsFromReplay):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from a state; the inverse of ``state_dict``."""
         self.learner.load_state_dict(state)
+
+
+def sampling_of(config: SacConfig) -> ReplayConfig | None:
+    """The replay's settings; None for a teacher, which has those of soft actor-critic alone."""
+    return config.replay if isinstance(config, ReferenceConfig) else None

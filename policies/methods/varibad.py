@@ -6,7 +6,8 @@ the whole trial, past and future, from z. PPO trains the policy, whose input is 
 the belief's mean and log-variance. This is the state of the Bayes-adaptive decision process, in
 which information about the task has the value of the rewards that it earns later. The two are
 trained separately: no gradient of PPO's loss reaches the encoder, and the autoencoder learns from a
-buffer of trials.
+buffer of trials. For sparse rewards the policy may learn from exploration bonuses too
+(``policies.rl.hyperx``).
 
 The evidence lower bound after t ticks, with the belief q_t, is
 
@@ -34,6 +35,7 @@ from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, LayerWidths, NonNegative, Positive, Width
+from policies.rl.hyperx import HyperxBonus, HyperxConfig
 from policies.rl.ppo import PpoConfig, PpoLearner
 from policies.rl.replay import LearnsFromReplay, Replay
 from robots.errors import BadArgumentError
@@ -59,6 +61,8 @@ class VaribadConfig(PpoConfig):
     obs_weight: NonNegative = 1.0  # weight of the next observation's likelihood; 0: only rewards
     vae_max_grad_norm: Positive = 1.0  # norm that their gradients are clipped to (VariBAD)
     buffer_tasks: LargeCount = 10_000  # newest trials that they learn from (VariBAD)
+    # bonuses for exploration in the reward that trains the policy (HyperX); none: VariBAD
+    hyperx: HyperxConfig | None = None
 
     def __post_init__(self) -> None:
         """BadArgumentError if a trial would be collected with older weights."""
@@ -70,8 +74,9 @@ class VaribadConfig(PpoConfig):
 
     @property
     def optimizer_steps(self) -> int:
-        """Of PPO and of the autoencoder, per iteration."""
-        return self.gradient_steps + self.vae_steps
+        """Of PPO, of the autoencoder and of the bonuses, per iteration."""
+        bonus_steps = self.hyperx.steps if self.hyperx is not None else 0
+        return self.gradient_steps + self.vae_steps + bonus_steps
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
@@ -110,7 +115,7 @@ class Varibad(SavedState, LearnsFromReplay):
 
     Config = VaribadConfig
     privileged = False
-    saved_attributes = ("vae", "optimizer", "learner", "replay", "generator")
+    saved_attributes = ("vae", "optimizer", "learner", "bonus", "replay", "generator")
 
     def __init__(
         self,
@@ -141,6 +146,12 @@ class Varibad(SavedState, LearnsFromReplay):
         self.learner = PpoLearner(
             self.hyper_state, features, problem.action_dim, config, self.generator
         )
+        self.bonus: HyperxBonus | None = None
+        if config.hyperx is not None:
+            iterations = config.schedule.iterations
+            self.bonus = HyperxBonus(
+                features, config.hyperx, config.gamma, iterations, self.generator
+            )
 
     def prior(self, n: int, task: Tensor | None = None) -> VaribadBelief:
         """An empty memory, and N(0, I)."""
@@ -166,8 +177,12 @@ class Varibad(SavedState, LearnsFromReplay):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """PPO on the trials, then gradient steps of the autoencoder on the buffer."""
         new = self.replay.add(trial)
-        ticks = self.with_hyper_states(trial.sequences())
-        log = self.learner.learn(ticks)
+        sequence = trial.sequences()
+        ticks = self.with_hyper_states(sequence)
+        if self.bonus is None:
+            log = self.learner.learn(ticks)
+        else:
+            log = self.learn_with_bonus(self.bonus, sequence, ticks)
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.hyper_state.norm.update(ticks.obs[ticks.valid])
         self.vae.update(new)
@@ -182,6 +197,36 @@ class Varibad(SavedState, LearnsFromReplay):
         """
         beliefs = self.vae.encode(ticks)
         return replace(ticks, obs=hyper_states(ticks.obs, beliefs[:-1]))
+
+    def learn_with_bonus(
+        self, bonus: HyperxBonus, sequence: Transition, ticks: Transition
+    ) -> dict[str, float]:
+        """PPO on rewards with bonuses, which nothing else sees; then on the bonuses themselves.
+
+        Args:
+            bonus: gives them.
+            sequence: trials (L, n, ...).
+            ticks: the same, whose observations are hyper-states.
+        """
+        states, error = self.outcomes(sequence)
+        reward = bonus.reward(states, error, ticks.valid)
+        log = self.learner.learn(replace(ticks, reward=ticks.reward + reward))
+        log["bonus"] = float(reward[ticks.valid].mean())
+        return log | bonus.learn(states[ticks.valid])
+
+    @torch.no_grad()
+    def outcomes(self, sequence: Transition) -> tuple[Tensor, Tensor]:
+        """What each tick of trials (L, n, ...) led to, under the belief that has read it.
+
+        Returns:
+            Normalized hyper-states (L, n, o + 2l), and the errors (L, n) of what the decoders
+            reconstruct from a sample of the belief.
+        """
+        after = self.vae.encode(sequence)[1:]
+        states = self.hyper_state.norm(hyper_states(sequence.next_obs, after))
+        z = after.sample(self.generator)
+        reward_error, obs_error = self.vae.errors(z, sequence)
+        return states, reward_error + self.config.obs_weight * obs_error
 
     def losses(self) -> dict[str, Tensor]:
         """Minus the ELBO of a batch by its parts, means over terms and trials; scalars."""
@@ -198,7 +243,8 @@ class Varibad(SavedState, LearnsFromReplay):
     def step(self) -> dict[str, Tensor]:
         """One gradient step on encoder and decoders."""
         losses = self.losses()
-        total = torch.stack(list(losses.values())).sum()
+        parts = list(losses.values())
+        total = torch.stack(parts).sum()
         self.optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.vae.parameters(), self.config.vae_max_grad_norm)

@@ -207,6 +207,15 @@ class Encoder(nn.Module):
         weighted = direction.mT @ value
         return precision, weighted[..., 0]
 
+    def evidence(self, x: Tensor, mask: Tensor) -> Tensor:
+        """φ·y and φφᵀ of each transition as columns, (..., l + l²).
+
+        The logarithm of a factor is linear in them, for every z. The arguments are those of
+        ``forward``.
+        """
+        precision, weighted = self(x, mask)
+        return torch.cat([weighted, precision.flatten(-2)], -1)
+
     def total(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The product of the factors of whole contexts.
 

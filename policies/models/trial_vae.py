@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
-from policies.nn.memory import GruMemory
+from policies.nn.memory import GruMemory, Memory
 from policies.nn.networks import mlp
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
@@ -100,8 +100,8 @@ class TrialVae(nn.Module):
         self.change_norm = RunningNormalizer(obs, generator.device)
         self.reward_norm = RunningNormalizer(1, generator.device)
         self.embed = mlp([2 * obs + actions + 2, memory], generator)
-        self.memory = GruMemory(memory, memory, generator)
-        self.head = mlp([memory, 2 * latent_dim], generator)
+        self.memory: Memory[Tensor] = GruMemory(memory, memory, generator)
+        self.head: nn.Module = mlp([memory, 2 * latent_dim], generator)
         before = obs + actions
         self.obs_decoder = Decoder(latent_dim, before, decoder_hidden, obs, generator)
         self.reward_decoder = Decoder(latent_dim, before + obs, decoder_hidden, 1, generator)

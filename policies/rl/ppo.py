@@ -231,8 +231,7 @@ class PpoLearner(SavedState):
         trials = ticks.reward.shape[1]
         logs = []
         for index in self._minibatches(trials):
-            minibatch = batch.trials(index)
-            logs.append(self.step(minibatch))
+            logs.append(self.step(batch.trials(index)))
         return mean_logs(logs)
 
     @torch.no_grad()
@@ -260,9 +259,12 @@ class PpoLearner(SavedState):
         )
 
     def losses(self, batch: PpoBatch) -> dict[str, Tensor]:
+        """The losses of a batch, see ``losses_given``."""
+        return self.losses_given(self.net.encoder(batch.ticks), batch)
+
+    def losses_given(self, features: Tensor, batch: PpoBatch) -> dict[str, Tensor]:
         """Scalars: surrogate, value error, entropy, and the KL from the policy that acted."""
         valid = batch.ticks.valid
-        features = self.net.encoder(batch.ticks)
         log_prob = self.net.log_prob(features, batch.ticks.action)
         log_ratio = log_prob - batch.log_prob
         log_ratio = log_ratio.where(valid, 0.0)
@@ -277,15 +279,18 @@ class PpoLearner(SavedState):
 
     def step(self, batch: PpoBatch) -> dict[str, Tensor]:
         """One gradient step, back through the whole of each trial."""
-        c = self.config
         losses = self.losses(batch)
-        bonus = c.entropy_coef * losses["entropy"]
-        total = losses["actor"] + c.value_coef * losses["critic"] - bonus
         self.optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
+        self.total(losses).backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return detached(losses)
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """What is minimized, a scalar."""
+        c = self.config
+        bonus = c.entropy_coef * losses["entropy"]
+        return losses["actor"] + c.value_coef * losses["critic"] - bonus
 
     def _minibatches(self, trials: int) -> Iterator[Tensor]:
         """Indices of trials, all of them once per epoch, in random order."""

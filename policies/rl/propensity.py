@@ -56,6 +56,8 @@ def fit(new: Tensor, is_new: Tensor, reference: Tensor, ridge: float) -> Tensor:
     penalty[-1] = 0
     jitter = 1e-6 * torch.eye(k, device=new.device)  # keeps the bias solvable without curvature
     weights = new.new_zeros(n, k)
+    # on a GPU the check would wait for the result, which a step in a CUDA graph must not do
+    on_cpu = new.device.type == "cpu"
     for _ in range(NEWTON_STEPS):
         new_odds = torch.sigmoid((new @ weights[..., None]).squeeze(-1))  # (n, L)
         odds = torch.sigmoid(weights @ reference.T)  # (n, m)
@@ -66,7 +68,8 @@ def fit(new: Tensor, is_new: Tensor, reference: Tensor, ridge: float) -> Tensor:
         hessian = new.mT @ (new_curvature[..., None] * new)
         hessian = hessian + reference.T @ (curvature[..., None] * reference)
         hessian = hessian + torch.diag(penalty) + jitter
-        weights = weights - torch.linalg.solve(hessian, gradient)
+        step, _ = torch.linalg.solve_ex(hessian, gradient, check_errors=on_cpu)
+        weights = weights - step
     return weights
 
 

@@ -11,13 +11,14 @@ captured as a CUDA graph must not do (``policies.nn.repeat``).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from policies.method import Problem, Transition
 from policies.models.particles import physics_columns
-from policies.nn.noise import uniform
+from policies.nn.noise import standard_normal, uniform
 
 
 def relabel_goals(
@@ -84,6 +85,43 @@ def with_gain(problem: Problem, ticks: Transition, task: Tensor, gain: Tensor) -
     next_obs = ticks.obs + gain[:, None, None] * change
     reward = problem.true_reward(ticks.obs, ticks.applied, next_obs, task[:, None])
     return replace(ticks, next_obs=next_obs, reward=reward)
+
+
+class Varied(NamedTuple):
+    """Contexts and batches as those of other tasks."""
+
+    context: Transition  # (n, L, ...)
+    ticks: Transition  # (n, b, ...)
+    task: Tensor  # (n, p) with the goals that the rewards are of
+
+
+def vary_tasks(
+    problem: Problem,
+    original: Varied,
+    hindsight_share: float,
+    gain_std: float,
+    generator: torch.Generator,
+) -> Varied:
+    """Exchange hidden goals of a share of the tasks, and scale what changes by a random gain.
+
+    Args:
+        problem: the family.
+        original: what was stored.
+        hindsight_share: of the tasks; 0: none.
+        gain_std: deviation of ln(gain), one for each task; 0: no gain.
+        generator: of the random numbers.
+    """
+    context, ticks, task = original
+    if hindsight_share > 0:
+        task = exchange_hidden_goals(task, problem, hindsight_share, generator)
+        context = with_true_reward(problem, context, task)
+        ticks = with_true_reward(problem, ticks, task)
+    if gain_std > 0:
+        log_gain = gain_std * standard_normal((len(task),), generator)
+        gain = log_gain.exp()
+        context = with_gain(problem, context, task, gain)
+        ticks = with_gain(problem, ticks, task, gain)
+    return Varied(context, ticks, task)
 
 
 def _with_columns(x: Tensor, columns: Sequence[int], source: Tensor) -> Tensor:

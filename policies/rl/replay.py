@@ -167,6 +167,14 @@ class Replay(ReplayStorage):
         return torch.arange(self.data.shape[1], device=self.device)
 
 
+def random_ticks(exists: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices (b, size) each of random ticks of every segment, given which exist, (T, b)."""
+    segments = exists.shape[1]
+    share = uniform((segments, size), generator)
+    ticks = (share * exists.sum(0)[:, None]).long()
+    return ticks, torch.arange(segments, device=exists.device)[:, None].expand(-1, size)
+
+
 class LearnsFromReplay(ABC):
     """A method that learns from a replay, not only from the newest trial.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,9 @@ from policies.method import Problem, Transition, TrialBatch, with_training_rewar
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
+from policies.rl.exchange import ReplayConfig, compare_outcomes, exchange_log
 from policies.rl.relabel import relabel_goals
+from policies.rl.remind import make_exchange
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import Sac, SacConfig, sac_losses
 
@@ -34,7 +37,13 @@ class FixedBelief:
 class SacLearner(SavedState, LearnsFromReplay):
     """Learns a policy over features [normalized observation, z] with z = condition(task)."""
 
-    saved_attributes: ClassVar[tuple[str, ...]] = ("net", "optimizer", "replay", "generator")
+    saved_attributes: ClassVar[tuple[str, ...]] = (
+        "net",
+        "optimizer",
+        "exchange",
+        "replay",
+        "generator",
+    )
 
     def __init__(
         self,
@@ -45,6 +54,7 @@ class SacLearner(SavedState, LearnsFromReplay):
         replay: Replay | None = None,
         condition: Condition = no_condition,
         condition_dim: int = 0,
+        sampling: ReplayConfig | None = None,
     ) -> None:
         """A new learner.
 
@@ -57,6 +67,7 @@ class SacLearner(SavedState, LearnsFromReplay):
                 trials itself and calls ``train_on`` instead of ``learn``.
             condition: what the policy knows of the task.
             condition_dim: l, number of columns that ``condition`` gives.
+            sampling: what a batch learns from; None: uniform draws.
         """
         self.problem = problem
         self.config = config
@@ -70,6 +81,9 @@ class SacLearner(SavedState, LearnsFromReplay):
         trained = [p for p in self.net.parameters() if p.requires_grad]
         group = {"params": trained, "lr": config.lr}
         self.optimizer = repeatable_adam([group], device)
+        self.exchange = None
+        if sampling is not None:
+            self.exchange = make_exchange(sampling, problem, condition_dim, self.generator)
 
     def features(self, obs: Tensor, z: Tensor) -> Tensor:
         """The inputs of actor and critics, (..., o + l), from obs (..., o) and z (..., l)."""
@@ -110,8 +124,11 @@ class SacLearner(SavedState, LearnsFromReplay):
         g = self.generator
         slots, known = self.draw_tasks()
         z = known.repeat_interleave(c.batch_per_task, 0)
-        stored = self.replay.transitions(slots, c.batch_per_task, g).flatten(0, 1)
-        batch = relabel_goals(stored, self.problem, g)
+        stored = self.replay.transitions(slots, c.batch_per_task, g)
+        if self.exchange is not None:
+            compare = partial(compare_outcomes, stored)
+            stored, z = self.exchange.mix(stored, z, compare)
+        batch = relabel_goals(stored.flatten(0, 1), self.problem, g)
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 
@@ -125,4 +142,5 @@ class SacLearner(SavedState, LearnsFromReplay):
             "critic": losses["critic"].detach(),
             "actor": losses["actor"].detach(),
             "alpha": self.sac.log_alpha.detach().exp(),
+            **exchange_log(self.exchange),
         }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.bodies import make_kinematics
+from robots.rotations import rotate_back
 from robots.scene import Scene
 from robots.signals import Array, Mask, ObjectMotion
 from sim.contact_spring import STRIKE_TIME
@@ -97,7 +98,7 @@ class _Outline:
 
     def distance(self, tool: Array, motion: ObjectMotion) -> Array:
         """From points (n, 3) m to the object, (n,) m."""
-        in_object = _rotate_back(tool - motion.pos, motion.quat)
+        in_object = rotate_back(tool - motion.pos, motion.quat)
         # from the tool to each part, along the axes of the object
         outside = np.abs(in_object[:, None] - self.pos) - self.half_extent
         outside = np.maximum(outside, 0.0)
@@ -105,27 +106,3 @@ class _Outline:
         squares = np.where(self.used, squares, NOWHERE)
         distance: Array = np.sqrt(squares.min(1))
         return distance
-
-
-def _rotate_back(v: Array, quat: Array) -> Array:
-    """Vectors (n, 3) in frames that are turned by quaternions (n, 4) w, x, y, z.
-
-    With the vector part u of the inverse rotation, v' = v + 2·w·(u x v) + 2·u x (u x v).
-    """
-    w = quat[:, :1]
-    u = -quat[:, 1:]
-    cross = _cross(u, v)
-    turned: Array = v + 2 * w * cross + 2 * _cross(u, cross)
-    return turned
-
-
-def _cross(u: Array, v: Array) -> Array:
-    """u x v of vectors (n, 3), without the overhead of ``np.cross``."""
-    ux, uy, uz = u.T
-    vx, vy, vz = v.T
-    columns = (
-        uy * vz - uz * vy,
-        uz * vx - ux * vz,
-        ux * vy - uy * vx,
-    )
-    return np.stack(columns, 1)

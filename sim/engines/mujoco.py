@@ -37,13 +37,8 @@ from sim.engines.tool_shapes import TOOL_SHAPE_FIELDS, ToolShapes
 from sim.scene_model import body_model, compile_scene, tool_geoms
 
 # After these warnings MuJoCo continues with a zeroed command or a state that it has reset: the
-# numbers of that world are meaningless.
-FATAL = [
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-    int(mujoco.mjtWarning.mjWARN_BADCTRL),
-]
+# numbers of that world are meaningless. BADQPOS, BADQVEL, BADQACC and BADCTRL are in a row.
+FATAL = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1)
 
 
 class MujocoEngine:
@@ -91,8 +86,7 @@ class MujocoEngine:
         driven = len(scene.body.joints)
         self._tau = np.zeros((n, driven))
         self._is_stale = True  # frames and sensors are older than positions and velocities
-        self._warnings_at_reset = self._fatal_warnings()
-        self._diverged = np.zeros(n, dtype=bool)
+        self._watch_warnings()
         names = list(JOINT_FIELDS)
         if scene.objects:
             self._object_fields = ObjectFields(scene, model)
@@ -104,6 +98,13 @@ class MujocoEngine:
         self._fields: dict[str, Array] = {}
         self._defaults: dict[str, Array] = {}
         self._expand(names)
+
+    def _watch_warnings(self) -> None:
+        """Begin without worlds that broke down."""
+        # how often MuJoCo has given each fatal warning, (n, kinds): a view
+        self._warnings = self.batch.warning[:, FATAL, 1]
+        self._warnings_at_reset = self._warnings.copy()
+        self._diverged = np.zeros(self.n, dtype=bool)
 
     def _expand(self, names: Iterable[str]) -> None:
         """Give model fields a value per world, beginning with the model's own."""
@@ -134,7 +135,7 @@ class MujocoEngine:
             described = self._object_fields.write(values, task)
             for item, each in zip(self.scene.objects, described, strict=True):
                 if item.joints:
-                    self._signals.joint_codes[item.name][rows] = each.parameters["joint"]
+                    self._signals.jointed[item.name].choose(each.parameters, rows)
             if self._contact_steps is not None:
                 self._contact_steps.describe([each.parts for each in described], rows)
         for name, field in self._fields.items():
@@ -157,7 +158,7 @@ class MujocoEngine:
         self._place_objects(start, rows)
         if self._contact_steps is not None:
             self._contact_steps.begin(rows)
-        self._warnings_at_reset[rows] = self._fatal_warnings()[rows]
+        self._warnings_at_reset[rows] = self._warnings[rows]
         self._tau[rows] = 0.0
         self._diverged[rows] = False
         self._is_stale = True
@@ -176,9 +177,10 @@ class MujocoEngine:
             self._step(control, None)
         else:
             for tick in range(count_ticks(command)):
-                self._run_tick(self._contact_steps, take_tick(command, tick), substeps)
+                one_tick = take_tick(command, tick)
+                self._run_tick(self._contact_steps, one_tick, substeps)
         self._tau = self._force * self._gear
-        has_warned = self._fatal_warnings() > self._warnings_at_reset
+        has_warned = self._warnings > self._warnings_at_reset
         self._diverged |= has_warned.any(-1)
         self._is_stale = True
 
@@ -187,10 +189,9 @@ class MujocoEngine:
     ) -> None:
         """Simulate one tick, with fine steps in the worlds where a blow needs them."""
         signals = self._signals
-        if signals.has_joints:
-            self._refresh()
         dt = substeps * self.scene.timestep
-        needed = contact_steps.needed(signals.q, list(signals.objects.values()), dt)
+        objects = signals.object_motions()
+        needed = contact_steps.needed(signals.q, objects, dt)
         fine_substeps = substeps * self.scene.contact_substeps
         self._advance(self._fine_model, needed, command, fine_substeps)
         self._advance(self._model, ~needed, command, substeps)
@@ -220,10 +221,6 @@ class MujocoEngine:
         by_tick = actuator_control(self.scene.body, command, model, substeps)
         by_world = by_tick.swapaxes(0, 1)
         return by_world.reshape(self.n, -1, by_world.shape[-1])
-
-    def _fatal_warnings(self) -> NDArray[np.int64]:
-        """How often MuJoCo has given each fatal warning, (n, kinds)."""
-        return np.asarray(self.batch.warning[:, FATAL, 1])
 
     def read(self) -> Signals:
         """Fresh; no later call changes what is returned."""

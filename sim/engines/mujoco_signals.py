@@ -4,9 +4,11 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from robots.scene import Joint, Scene, SceneObject
+from robots.rotations import cross
+from robots.scene import Scene, SceneObject
 from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
 from sim.engines.base import first_object
+from sim.engines.mujoco_jointed import ObjectOnJoint
 from sim.engines.mujoco_joints import JointColumns
 from sim.scene_contents import velocity_name
 from sim.scene_model import ROOT_ACCELERATION, TOOL_ACCELERATION, TOOL_VELOCITY
@@ -39,7 +41,7 @@ class SignalViews:
         dq: (n, j) their velocities.
         views: every measured signal of the body by its name, ``q`` and ``dq`` too.
         objects: every object by its name.
-        joint_codes: of each object on a joint, (n,): which one its tasks have.
+        jointed: the objects on joints, by their names.
         stage: how much MuJoCo has to compute of a new state before the views are fresh.
     """
 
@@ -72,9 +74,7 @@ class SignalViews:
         if self._has_sensor(TOOL_VELOCITY):
             self._bind_tool()
         self.objects: dict[str, ObjectMotion] = {}
-        # of each object on one: where the object is with its joint at 0, and qpos' column (n,)
-        self._joints: dict[str, tuple[tuple[Joint, ...], Array, Array]] = {}
-        self.joint_codes: dict[str, Array] = {}
+        self.jointed: dict[str, ObjectOnJoint] = {}
         for item in scene.objects:
             self._bind_object(item)
         if self._has_sensor(ROOT_ACCELERATION):
@@ -104,24 +104,24 @@ class SignalViews:
             body = self._model.body(item.name).id
             pos = self._batch.bind("xpos")[:, body]
             quat = self._batch.bind("xquat")[:, body]
-            self._joints[item.name] = (item.joints, np.array(item.position), self.qpos[:, first])
-            self.joint_codes[item.name] = np.zeros(len(self.qpos))
+            self.jointed[item.name] = ObjectOnJoint(item, self.qpos[:, first])
         self.objects[item.name] = ObjectMotion(pos, quat, velocity)
         self.stage = VELOCITY_STAGE
 
-    @property
-    def has_joints(self) -> bool:
-        """Whether an object is on a joint: its pose is old until it is computed from the state."""
-        return bool(self._joints)
+    def object_motions(self) -> list[ObjectMotion]:
+        """Every object where qpos has it; velocities are old until MuJoCo computes them."""
+        motions = []
+        for name, motion in self.objects.items():
+            if name in self.jointed:
+                pos, quat = self.jointed[name].pose()
+                motion = ObjectMotion(pos, quat, motion.vel)
+            motions.append(motion)
+        return motions
 
     def place(self, name: str, pose: Pose, rows: Indices) -> None:
         """Put an object of some worlds at its pose (n, ...)."""
-        if name in self._joints:
-            joints, origin, position = self._joints[name]
-            quat = None if pose.quat is None else pose.quat[rows]
-            codes = self.joint_codes[name][rows]
-            by_joint = [joint.position(pose.pos[rows] - origin, quat) for joint in joints]
-            position[rows] = np.choose(codes.astype(np.int64), by_joint)
+        if name in self.jointed:
+            self.jointed[name].put(pose, rows)
             return
         motion = self.objects[name]
         motion.pos[rows] = pose.pos[rows]
@@ -182,6 +182,6 @@ class ToolContacts:
         on_arm = self._forces[:, self._bodies].sum(1)
         force = on_arm[:, 3:]
         lever = self._center - self._tool
-        torque = on_arm[:, :3] + np.cross(lever, force)
+        torque = on_arm[:, :3] + cross(lever, force)
         result: Array = -np.concatenate([force, torque], 1)
         return result

@@ -85,8 +85,7 @@ class SuiteEngine(MujocoEngine):
         self._velocities = slice(model.nv)
         self._tau = np.zeros((n, model.nu))
         self._is_stale = True
-        self._warnings_at_reset = self._fatal_warnings()
-        self._diverged = np.zeros(n, dtype=bool)
+        self._watch_warnings()
         self._known = [parameter.name for parameter in factors_of(model)]
         self._known += [SLOPE_X, SLOPE_Y]
         self._fields = {}

@@ -66,6 +66,7 @@ FAMILIES = FamilyRegistry(
         "quadruped_vel": "sim.families.quadruped_vel:QuadrupedVel",
         "reach": "sim.families.reach:Reach",
         "slide": "sim.families.slide:Slide",
+        "slide_plane": "sim.families.slide_plane:SlidePlane",
         "walker_params": "sim.families.walker:WalkerParams",
     },
 )

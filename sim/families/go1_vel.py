@@ -4,7 +4,7 @@ import numpy as np
 
 from robots.camera import Camera
 from robots.legged import JointPosition
-from robots.rotations import quaternion_about_z
+from robots.rotations import quaternion_about_z, rotate_back
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
@@ -111,13 +111,6 @@ class Go1Vel(CommandedVelocity):
 
     def observe(self, signals: Signals) -> Array:
         """Height, attitude, joints, velocities in the trunk's frame, and the command."""
-        velocity = in_body_frame(signals.q[:, QUAT], signals.dq[:, :3])
+        velocity = rotate_back(signals.dq[:, :3], signals.q[:, QUAT])
         parts = (signals.q[:, 2:], velocity, signals.dq[:, 3:], signals.marker[:, :2])
         return np.concatenate(parts, 1)
-
-
-def in_body_frame(quat: Array, vector: Array) -> Array:
-    """Vectors (n, 3) of the world in the frames of bodies with quaternions (n, 4) w, x, y, z."""
-    backward = -quat[:, 1:]
-    turn = 2 * np.cross(backward, vector)
-    return np.asarray(vector + quat[:, :1] * turn + np.cross(backward, turn))

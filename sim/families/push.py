@@ -12,23 +12,16 @@ import numpy as np
 from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
-from robots.rotations import quaternion_about_z
 from robots.scene import TABLE, Scene, SceneObject
-from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.signals import Array, ArrayLike, Spec
 from robots.straight_push import PushRanges, StraightPush
 from robots.world import Start, Task
 from sim.families.base import require_zone
 from sim.families.object_on_table import (
     COS_YAW,
-    OBJECT_X,
-    OBJECT_Y,
     SIN_YAW,
-    TARGET_X,
-    TARGET_Y,
     ObjectOnTable,
     distance_to_target,
-    observe_object,
-    target_on_table,
 )
 from sim.families.rewards import closeness_value
 from sim.families.splits import checkerboard
@@ -182,39 +175,7 @@ class Push(ObjectOnTable):
         n = len(task)
         place = self.mark + rng.uniform(-PLACE_NOISE, PLACE_NOISE, (n, 2))
         yaw = rng.uniform(-YAW_NOISE, YAW_NOISE, n)
-        return self._start_at(task, place, yaw)
-
-    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The object at rest and the target, both where they were observed, and the tool behind.
-
-        Of an estimated shape the nearest one is taken.
-        """
-        known = {
-            "object.shape": self.nearest_shapes(task),
-            "marker.x": obs[:, TARGET_X],
-            "marker.y": obs[:, TARGET_Y],
-        }
-        task = task.with_columns(known)
-        place = obs[:, [OBJECT_X, OBJECT_Y]]
-        yaw = np.arctan2(obs[:, SIN_YAW], obs[:, COS_YAW])
-        return task, self._start_at(task, place, yaw)
-
-    def _start_at(self, task: Task, place: Array, yaw: Array) -> Start:
-        """Objects at places (n, 2) m with yaws (n,) rad, lying on the table."""
-        height = self.rest_heights(task)
-        return Start(
-            q=np.tile(self.ready, (len(task), 1)),
-            object_pos=np.concatenate([place, height], 1),
-            object_quat=quaternion_about_z(yaw),
-        )
-
-    def marker(self, task: Task) -> Array:
-        """The target, on the table."""
-        return target_on_table(task)
-
-    def observe(self, signals: Signals) -> Array:
-        """Object and target in the plane, (n, 6)."""
-        return observe_object(signals)
+        return self.start_at(task, place, yaw)
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike

@@ -11,19 +11,15 @@ from robots.actions import ActionMap
 from robots.arm import ArmSpec
 from robots.catalog.panda import PANDA
 from robots.scene import FLAT_OBJECT, TABLE, Scene
-from robots.signals import Array, ArrayLike, Signals, Spec
+from robots.signals import Array, ArrayLike, Spec
 from robots.strike import Strike, StrikeRanges
 from robots.world import Start, Task
 from sim.families.base import require_zone
 from sim.families.object_on_table import (
-    OBJECT_X,
-    OBJECT_Y,
     TARGET_X,
     TARGET_Y,
     ObjectOnTable,
     distance_to_target,
-    observe_object,
-    target_on_table,
 )
 from sim.families.splits import heldout
 from sim.outlines import SHAPES
@@ -35,7 +31,6 @@ from sim.randomization import Parameter, categorical, draw, log_uniform, uniform
 # the arm's acceleration limits allow on the way to the object.
 STRIKES = StrikeRanges(speed=(0.0, 1.05), direction=(-0.2, 0.2))
 PIVOT = 0.04  # m beyond the mark: objects of every shape are sent to targets at either side
-IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
 
 
 SHAPE = Parameter(
@@ -150,7 +145,7 @@ class Slide(ObjectOnTable):
         self.ready = zone.ready
         self.body = arm
         self.limits = arm.limits.narrowed(zone.tool_box)
-        self.scene = Scene(arm, (FLAT_OBJECT,), (TABLE,), timestep=0.005, contact_timestep=0.0005)
+        self.scene = strike_scene(arm)
         self.action: ActionMap = Strike(arm, self.limits, STRIKES, x + PIVOT, zone.height)
         self.obs = Spec.of(
             ("object.x", x - 0.1, x + 0.9, "m"),
@@ -168,10 +163,15 @@ class Slide(ObjectOnTable):
             drawn |= draw_objects(self.own_objects, rng, n, split)
         else:
             drawn = self._draw(rng, n, split)
-        drawn["marker.x"] = self.mark[0] + drawn.pop("target.ahead")
-        drawn["marker.y"] = self.mark[1] + drawn.pop("target.aside")
+        ahead, aside = self.target(drawn)
+        drawn["marker.x"] = self.mark[0] + ahead
+        drawn["marker.y"] = self.mark[1] + aside
         values = np.stack([drawn[name] for name in self.task_names], -1)
         return Task(self.task_names, values, np.arange(n))
+
+    def target(self, drawn: dict[str, Array]) -> tuple[Array, Array]:
+        """The targets of drawn parameters from the mark along x and along y, (n,) m each."""
+        return drawn["target.ahead"], drawn["target.aside"]
 
     def _draw(self, rng: np.random.Generator, n: int, split: str) -> dict[str, Array]:
         """All declared parameters by name, (n,) each."""
@@ -183,43 +183,8 @@ class Slide(ObjectOnTable):
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The object at its mark with 1 mm of placement noise, the tool behind it."""
-        n = len(task)
-        offset = rng.normal(0, 1e-3, (n, 2))
-        place = self.mark + offset
-        height = self.rest_heights(task)
-        return Start(
-            q=np.tile(self.ready, (n, 1)),
-            object_pos=np.concatenate([place, height], 1),
-            object_quat=np.tile(IDENTITY, (n, 1)),
-        )
-
-    def state_of(self, obs: Array, task: Task) -> tuple[Task, Start]:
-        """The object at rest and the target, both where they were observed, and the tool behind.
-
-        Of an estimated shape the nearest one is taken.
-        """
-        known = {
-            "object.shape": self.nearest_shapes(task),
-            "marker.x": obs[:, TARGET_X],
-            "marker.y": obs[:, TARGET_Y],
-        }
-        task = task.with_columns(known)
-        place = obs[:, [OBJECT_X, OBJECT_Y]]
-        height = self.rest_heights(task)
-        start = Start(
-            q=np.tile(self.ready, (len(task), 1)),
-            object_pos=np.concatenate([place, height], 1),
-            object_quat=np.tile(IDENTITY, (len(task), 1)),
-        )
-        return task, start
-
-    def marker(self, task: Task) -> Array:
-        """The target, on the table."""
-        return target_on_table(task)
-
-    def observe(self, signals: Signals) -> Array:
-        """Object and target in the plane, (n, 6)."""
-        return observe_object(signals)
+        place = self.mark + rng.normal(0, 1e-3, (len(task), 2))
+        return self.start_at(task, place, np.zeros(len(task)))
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -230,16 +195,21 @@ class Slide(ObjectOnTable):
         plus half of its closeness. The reward is the increase of this value, divided by that of a
         strike that ends on the target.
         """
-        start_x, start_y = self.mark
-        x = obs[..., TARGET_X] - start_x
-        y = obs[..., TARGET_Y] - start_y
-        at_mark = (x**2 + y**2) ** 0.5
+        at_mark = self._from_mark(obs)
         before = self._bounded_distance(obs)
         after = self._bounded_distance(next_obs)
+
         progress = (before - after) / at_mark
-        gain = progress + 0.5 * (self._closeness(after) - self._closeness(before))
+        closer = self._closeness(after) - self._closeness(before)
+        gain = progress + 0.5 * closer
         perfect = 1.5 - 0.5 * self._closeness(at_mark)
         return gain / perfect
+
+    def _from_mark(self, obs: ArrayLike) -> ArrayLike:
+        """From the mark to the target, m (...,)."""
+        x = obs[..., TARGET_X] - self.mark[0]
+        y = obs[..., TARGET_Y] - self.mark[1]
+        return (x**2 + y**2) ** 0.5
 
     def _closeness(self, distance: ArrayLike) -> ArrayLike:
         """1 at a distance (...,) of 0 m, 0.5 at the target's radius; it makes centimeters count."""
@@ -255,3 +225,14 @@ class Slide(ObjectOnTable):
 
     def _bounded_distance(self, obs: ArrayLike) -> ArrayLike:
         return distance_to_target(obs).clip(max=self.max_distance)
+
+
+def strike_scene(arm: ArmSpec) -> Scene:
+    """An arm, a table and a flat object, in steps so fine that a blow does not depend on them."""
+    return Scene(
+        arm,
+        (FLAT_OBJECT,),
+        (TABLE,),
+        timestep=0.005,
+        contact_timestep=0.0005,
+    )

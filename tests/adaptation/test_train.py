@@ -420,20 +420,34 @@ def test_two_processes_never_write_one_log(tmp_path: Path, monkeypatch: pytest.M
 # How long the iterations are does not matter here.
 SMALL = {
     "gradient_steps": 1,
+    "epochs": 1,
     "random_trials": 1,
     "schedule.meta_batch": 2,
     "steps": 2,  # of fine-tuning
+    "tuning.own_steps": 1,
+    "tuning.replay_steps": 1,
     "particles.count": 32,
+    "planner.horizon": 2,
+    "planner.iterations": 1,
+    "planner.cold_iterations": 1,
     "planner.num_samples": 16,
     "planner.num_elites": 4,
     "planner.num_kept_elites": 2,
+    "warm_up_steps": 0,
+    "denoising_steps": 2,
 }
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_resumes_bit_for_bit(tmp_path: Path, name: str) -> None:
+RESUMED: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in sorted(METHODS)]
+RESUMED += [("blind", {"replay.sampling": "propensity"}), ("pearl", {"replay.sampling": "remind"})]
+
+
+@pytest.mark.parametrize(("name", "choice"), RESUMED)
+def test_every_method_resumes_bit_for_bit(
+    tmp_path: Path, name: str, choice: dict[str, Any]
+) -> None:
     """On a real family: three iterations in one go, or one, a load, and two."""
-    settings = {}
+    settings = dict(choice)
     for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
             if f".{setting}".endswith(f".{end}"):

@@ -266,6 +266,7 @@ def test_the_first_registered_engine_that_supports_a_scene_is_chosen() -> None:
         "quadruped_vel": "dm_control",
         "reach": "mujoco",
         "slide": "mujoco",
+        "slide_plane": "mujoco",
         "walker_params": "mujoco",
     }
 

@@ -86,6 +86,20 @@ def aside(task: Task) -> Array:
     return task["marker.y"] - MARK[1]
 
 
+def from_mark(task: Task) -> Array:
+    """Of slide_plane's target, (n, 2) m: its mark is that of slide."""
+    return np.asarray(task.columns("marker.x", "marker.y") - MARK)
+
+
+def target_distance(task: Task) -> Array:
+    return np.asarray(np.hypot(*from_mark(task).T))
+
+
+def target_bearing(task: Task) -> Array:
+    x, y = from_mark(task).T
+    return np.asarray(np.arctan2(y, x))
+
+
 def forward(task: Task) -> Array:
     return task["marker.x"] - PUSH_MARK[0]
 
@@ -162,6 +176,8 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "fault.weak": weak,
     "target.ahead": ahead,
     "target.aside": aside,
+    "target.distance": target_distance,
+    "target.bearing": target_bearing,
     "target.forward": forward,
     "target.sideways": sideways,
     "object.com_share_x": com_share_x,

@@ -15,7 +15,7 @@ from robots.catalog import ARMS
 from robots.engine_urdf import engine_urdf
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion_from_matrix
+from robots.rotations import quaternion_from_matrix, rotate, rotate_back
 from robots.signals import Array
 
 ALL_ARMS = {**ARMS, RAIL.name: RAIL}
@@ -206,3 +206,7 @@ def test_quaternions_turn_vectors_as_matrices_do() -> None:
         ]
     ).transpose(2, 0, 1)
     assert angle(quaternion_from_matrix(matrix), quat).max() < 1e-6
+    v = np.random.default_rng(2).normal(size=(200, 3))
+    turned = np.einsum("nij,nj->ni", matrix, v)
+    np.testing.assert_allclose(rotate(v, quat), turned, atol=1e-12)
+    np.testing.assert_allclose(rotate_back(turned, quat), v, atol=1e-12)

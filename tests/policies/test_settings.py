@@ -21,7 +21,19 @@ from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 
 LEARN_NOTHING = {"sysid_mpc"}  # whose training is as short as it can be
-ON_POLICY = ("rl2", "rl2_transformer", "snail", "varibad", "maml", "fomaml", "promp", "emaml")
+ON_POLICY = (
+    "rl2",
+    "rl2_transformer",
+    "snail",
+    "varibad",
+    "viable",
+    "maml",
+    "fomaml",
+    "promp",
+    "emaml",
+    "maesn",
+    "hierarchical",
+)
 PROBLEM = Problem(
     family="line",
     obs_names=("x", "v"),

@@ -9,10 +9,10 @@ from robots.signals import Array, Setpoint, Verdict
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
 from sim.engines.mujoco import MujocoEngine
-from sim.families.go1_vel import HEIGHT, OBS, PAYLOAD, ROOT, ROUGHNESS, STRENGTH, Go1Vel
-from sim.families.go1_vel import in_body_frame as to_body
+from sim.families.go1_vel import HEIGHT, OBS, PAYLOAD, QUAT, ROOT, ROUGHNESS, STRENGTH, Go1Vel
 from sim.go1 import GO1
 from sim.scene_model import compile_scene
+from sim.vec_world import VecWorld
 
 FAMILY = Go1Vel()
 MODEL = compile_scene(FAMILY.scene)
@@ -142,7 +142,14 @@ def test_velocities_are_observed_in_the_frame_of_the_trunk() -> None:
     quat = rng.standard_normal((5, 4))
     quat /= np.linalg.norm(quat, axis=1, keepdims=True)
     vector = rng.standard_normal((5, 3))
-    for i, seen in enumerate(to_body(quat, vector)):
+    world = VecWorld(FAMILY, "mujoco", 5)
+    world.reset(FAMILY.sample(rng, 5))
+    signals = world.signals
+    first = OBS.index("forward.velocity")
+    signals.q[:, QUAT] = quat
+    signals.dq[:, :3] = vector
+    velocity = FAMILY.observe(signals)[:, first : first + 3]
+    for i, seen in enumerate(velocity):
         backward = np.zeros(4)
         mujoco.mju_negQuat(backward, quat[i])
         expected = np.zeros(3)

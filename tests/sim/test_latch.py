@@ -9,8 +9,10 @@ from robots.errors import BadArgumentError
 from robots.scene import Joint
 from robots.signals import Array, Signals
 from robots.world import Start, Step, Task
+from sim.engines.mujoco_jointed import ObjectOnJoint
 from sim.families import arms_for, make_family
 from sim.families.latch import HINGE, PANEL, SLIDE, Latch
+from sim.objects import describe
 from sim.vec_world import VecWorld
 
 FAMILY = Latch()
@@ -68,6 +70,27 @@ def latch_energy(position: Array, latch: float, width: float) -> Array:
     rest = width - np.maximum(beyond, peak)
     falling = latch * ((width - peak) ** 2 - rest**2) / (2 * (width - peak))
     return rising + falling
+
+
+def test_the_pose_that_follows_from_a_joint_is_that_of_mujocos_kinematics() -> None:
+    """Doors and drawers, closed and open, with hinges in several places."""
+    kind = np.array([DOOR, DOOR, DRAWER, DRAWER])
+    task = panels(kind, joint_y=np.array([0.1, 0.12, 0.08, 0.1]))
+    angle = np.array([0.0, 0.7, 0.0, 0.0])
+    opening = np.array([0.0, 0.0, 0.0, 0.15])
+    shift = np.stack([opening, 0 * opening, 0 * opening], -1)
+    world = VecWorld(FAMILY, "mujoco", len(task))
+    start = FAMILY.start(world.rng, task)
+    start = replace(start, object_pos=FAMILY.place + shift, object_quat=turned(angle))
+    world.reset(task, start=start)
+    (item,) = FAMILY.scene.objects
+    panel = ObjectOnJoint(item, angle + opening)
+    panel.choose(describe(item, task).parameters, np.arange(len(kind)))
+    pos, quat = panel.pose()
+    np.testing.assert_allclose(pos, world.signals.object_pos, atol=1e-12)
+    np.testing.assert_allclose(quat, world.signals.object_quat, atol=1e-12)
+    moved = np.linalg.norm(pos - FAMILY.place, axis=-1)
+    assert (moved[[1, 3]] > 0.05).all()  # they are open
 
 
 @every_engine

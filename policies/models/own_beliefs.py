@@ -1,0 +1,38 @@
+"""Beliefs of training tasks, as a function of their true parameters (MAESN, Gupta et al. 2018).
+
+Axes: n tasks, p task parameters, l latent.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from policies.method import Problem
+from policies.nn.networks import mlp
+
+
+class OwnBeliefs(nn.Module):
+    """A belief N(μ, σ²) for every task; before any learning it is the prior N(0, I)."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        generator: torch.Generator,
+    ) -> None:
+        """``hidden`` are the widths of the layers, ``latent_dim`` is l."""
+        super().__init__()
+        device = generator.device
+        low = torch.tensor(problem.task_low, device=device)
+        high = torch.tensor(problem.task_high, device=device)
+        self.center = (high + low) / 2
+        self.half_range = (high - low) / 2
+        sizes = [problem.task_dim, *hidden, 2 * latent_dim]
+        self.network = mlp(sizes, generator)
+        for parameter in self.network[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, task: Tensor) -> Tensor:
+        """μ and log σ side by side, (n, 2l), of tasks (n, p) in SI units."""
+        belief: Tensor = self.network((task - self.center) / self.half_range)
+        return belief
