@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from mcap.exceptions import McapError
 from mcap.reader import McapReader, make_reader
 from msgspec import Struct
 
 from hw_interface.recording.metadata import NAME
+from hw_interface.recording.scan import DAMAGE_ERRORS
 from robots.errors import BadArgumentError, DamagedError
 from robots.signals import Array
 
@@ -138,7 +138,7 @@ def read_recording(path: Path) -> RecordedSession:
             raise BadArgumentError(
                 f"{path} was recorded by another version of Pliant: {error}"
             ) from error
-        except (McapError, ValueError, KeyError, EOFError) as error:
+        except (*DAMAGE_ERRORS, msgspec.DecodeError, LookupError, EOFError) as error:
             raise DamagedError(
                 f"{path} is no whole recording ({error}); `pliant recover {path}` may repair it"
             ) from error
