@@ -24,6 +24,9 @@ from policies.nn.memory import GruMemory
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
 
+# share of half a range by which samples may miss its end: the ranges are those of samples
+SAMPLED = 0.01
+
 
 class Plant:
     """The task parameters that physics depend on, scaled to [-1, 1] by their ranges.
@@ -40,8 +43,9 @@ class Plant:
         high = torch.tensor(problem.task_high, device=device)[self.columns]
         self.center = (low + high) / 2
         self.half_range = (high - low) / 2
-        is_factor = (low <= 1) & (high >= 1)
         scaled_one = (1 - self.center) / self.half_range
+        is_factor = scaled_one.abs() <= 1 + SAMPLED
+        scaled_one = scaled_one.clamp(-1, 1)
         self.nominal = torch.where(is_factor, scaled_one, torch.zeros_like(low))  # (p,)
 
     def __len__(self) -> int:
