@@ -109,7 +109,8 @@ class Replay:
     """Repeat an arm's recording: the policy acts again on what was observed.
 
     Prints by how much its actions differ from the recorded ones. Status 1 if any differs by more
-    than a millionth, or no trial can be repeated. With --out or --window the measured motion is shown as well.
+    than a millionth, or if no trial can be repeated. With --out or --window the measured motion is
+    shown as well.
     """
 
     file: Annotated[Positional[Path], arg(metavar="RECORDING")]
