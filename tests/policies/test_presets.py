@@ -11,7 +11,7 @@ from adaptation.problem import problem_of
 from policies import presets
 from policies.methods import METHODS
 from policies.presets import BUDGETS, INHERIT, load_preset, resolve_preset
-from policies.settings import configure, list_settings
+from policies.settings import configure, estimate, list_settings
 from robots.errors import BadArgumentError
 from sim.families import FAMILIES
 
@@ -49,6 +49,26 @@ def test_a_preset_leaves_nothing_to_derive(family: str) -> None:
         if preset is not None:
             settings = list_settings(METHODS[method].Config, problem, preset, {})
             assert [s.name for s in settings if s.source == "derived"] == [], method
+
+
+@pytest.mark.parametrize(
+    ("method", "family", "steps", "gradient_steps"),
+    [
+        ("pearl", "cheetah_vel", 2_700_000, 1_000_000),
+        ("pearl", "ant_goal", 2_700_000, 2_000_000),
+        ("rl2", "cheetah_vel", 100_000_000, 8 * 7_812),
+        ("varibad", "cheetah_vel", 100_000_000, (2 * 8 + 10) * 7_812),
+    ],
+)
+def test_the_paper_s_budget_is_the_published_one(
+    method: str, family: str, steps: int, gradient_steps: int
+) -> None:
+    problem = problem_of(FAMILIES[family]())
+    preset = load_preset(method, family, "paper")
+    config = configure(METHODS[method].Config, problem, preset, {})
+    found_steps, found_gradient_steps = estimate(config, problem)
+    assert found_steps == pytest.approx(steps, rel=0.001)
+    assert found_gradient_steps == gradient_steps
 
 
 def test_what_a_family_inherits_it_may_replace(
