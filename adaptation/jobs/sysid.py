@@ -148,7 +148,13 @@ def _settings(found: Fit) -> list[str]:
         scale = Scale(each.parameter)
         low, high = (scale.share(number) for number in each.interval)
         lowest, highest = each.parameter.allowed
-        low = max(scale.value(low - MARGIN), lowest)
-        high = min(scale.value(high + MARGIN), highest)
-        settings.append(f"range.{each.parameter.name}={low:.4g},{high:.4g}")
+        # rounded first: a bound must not be rounded to beyond what is allowed
+        low = max(_rounded(scale.value(low - MARGIN)), lowest)
+        high = min(_rounded(scale.value(high + MARGIN)), highest)
+        settings.append(f"range.{each.parameter.name}={low},{high}")
     return settings
+
+
+def _rounded(number: float) -> float:
+    """With four digits."""
+    return float(f"{number:.4g}")

@@ -1,6 +1,7 @@
 """Reads a recording again: its trials with every decision, and every measured tick."""
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,15 +60,15 @@ class RecordedTrial:
 class Track:
     """Something that was measured over time."""
 
-    times: list[float] = field(default_factory=list)  # s
+    times: list[float] = field(default_factory=list)  # s, ascending
     rows: list[list[float]] = field(default_factory=list)
 
     def between(self, begin: float, end: float) -> tuple[Array, Array]:
         """Times (T,) and rows (T, k) from one time to another, both included."""
-        times = np.array(self.times)
-        chosen = (times >= begin) & (times <= end)
-        rows = np.array(self.rows)[chosen] if len(times) else np.empty((0, 0))
-        return times[chosen], rows
+        chosen = slice(bisect_left(self.times, begin), bisect_right(self.times, end))
+        times = np.array(self.times[chosen])
+        rows = self.rows[chosen]
+        return times, np.array(rows) if rows else np.empty((0, 0))
 
 
 @dataclass
