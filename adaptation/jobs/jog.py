@@ -24,6 +24,7 @@ TURN_DOWN = "asdfghj"  # in their negative direction
 TOOL_UP = "xyz"  # keys of the tool's axes
 TOOL_DOWN = "XYZ"
 END = "q"
+ESCAPE = "\x1b"  # begins what a terminal sends for a special key; letters of motion may follow it
 PERIODS = 2  # control periods that a key moves: 0.2 s
 WAIT = 0.05  # s that simulated time waits for a key
 DAMPING = 1e-4  # m², of the least squares near a singularity
@@ -165,6 +166,12 @@ def jog(
     return JogResult(arm=arm, q=q.tolist(), steps=steps.count)
 
 
+def _plain(pressed: str) -> str:
+    """Keys up to the first special one, such as Shift-Tab, which is a key without a meaning."""
+    before, escape, _ = pressed.partition(ESCAPE)
+    return before + escape
+
+
 def _follow(
     world: ArmWorld,
     keys: Keys,
@@ -178,7 +185,7 @@ def _follow(
         pressed, stop = keys.read(pause)
         if stop:
             world.stop()
-        for key in pressed:
+        for key in _plain(pressed):
             if key == END:
                 return
             steps.press(key)

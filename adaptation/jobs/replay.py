@@ -49,7 +49,8 @@ class ReplayResult(msgspec.Struct, frozen=True):
     run: str
     clock: str
     trials: list[RepeatedTrial]
-    same: bool  # whether no action of a repeated trial differs by more than ``TOLERANCE``
+    # whether a trial was repeated, and no action of those that were differs more than ``TOLERANCE``
+    same: bool
     file: str | None = None  # what was drawn
 
 
@@ -91,13 +92,14 @@ def replay(
     trials = [_repeat(run, family, session, trial) for trial in session.trials]
     if out is not None or window:
         _show(family, session, session.trials[number], out, camera)
-    repeated = [trial.largest_difference for trial in trials]
+    differences = [trial.largest_difference for trial in trials]
+    compared = [difference for difference in differences if difference is not None]
     return ReplayResult(
         recording=str(path),
         run=str(run.path),
         clock=session.notes["clock"],
         trials=trials,
-        same=all(difference is None or difference <= TOLERANCE for difference in repeated),
+        same=bool(compared) and max(compared) <= TOLERANCE,
         file=None if out is None else str(out),
     )
 
