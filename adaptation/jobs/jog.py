@@ -64,10 +64,10 @@ class Steps:
     """What the keys ask for: the velocities of the present step."""
 
     def __init__(self, arm: ArmSpec, tool_speed: float) -> None:
-        """``tool_speed`` is that of a step of the tool, m/s."""
+        """``tool_speed`` is that of a step of the tool, m/s; at most the arm's own limit."""
         self.count = 0  # steps that were asked for
         self._kinematics = Kinematics(arm)
-        self._tool_speed = tool_speed
+        self._tool_speed = min(tool_speed, arm.limits.tool_speed)
         self._joints = len(arm.tool_joints)
         self._key = ""
         self._remaining = 0  # control periods of the present step
@@ -123,6 +123,8 @@ def describe_keys(arm: ArmSpec, speed: float, tool_speed: float) -> str:
         lines.append(f"{up} {down}  {joint}")
     for up, down in zip(TOOL_UP, TOOL_DOWN, strict=True):
         lines.append(f"{up} {down}  the tool along {up}")
+    speed = min(speed, float(arm.limits.dq.max()))
+    tool_speed = min(tool_speed, arm.limits.tool_speed)
     bounds = f"at most {speed:g} rad/s, the tool {tool_speed:g} m/s"
     lines.append(f"each key is a step of 0.2 s, {bounds}; {END} ends, any other key stops")
     return "\n".join(lines)

@@ -83,12 +83,15 @@ def replay(
     session = read_recording(path)
     if not session.trials:
         raise BadArgumentError(f"{path} holds no trial of a policy")
+    if not 0 <= number < len(session.trials):
+        last = len(session.trials) - 1
+        raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
     run = Run.open(run_folder or Path(session.notes["run"]))
     _check_weights(run, session, path)
     objects = _own_objects(path)
     family = tried_family(run, objects)
     if out is not None or window:
-        _check_shown(session, number, family, out, camera)
+        _check_shown(family, out, camera)
     trials = [_repeat(run, family, session, trial) for trial in session.trials]
     if out is not None or window:
         _show(family, session, session.trials[number], out, camera)
@@ -173,13 +176,8 @@ def _task(trial: RecordedTrial) -> Task:
     return Task(tuple(parameters), values, np.array([trial.start.object]))
 
 
-def _check_shown(
-    session: RecordedSession, number: int, family: Family, out: Path | None, camera: str | None
-) -> None:
+def _check_shown(family: Family, out: Path | None, camera: str | None) -> None:
     """Refuse what cannot be shown, before anything slow is done."""
-    if not 0 <= number < len(session.trials):
-        last = len(session.trials) - 1
-        raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
     family.scene.seen_by(camera)
     if out is None:
         check_screen()

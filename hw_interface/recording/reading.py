@@ -11,6 +11,7 @@ from mcap.reader import McapReader, make_reader
 from msgspec import Struct
 
 from hw_interface.recording.metadata import NAME
+from hw_interface.recording.regular import check_regular
 from hw_interface.recording.scan import DAMAGE_ERRORS
 from robots.errors import BadArgumentError, DamagedError
 from robots.signals import Array
@@ -128,8 +129,9 @@ def read_recording(path: Path) -> RecordedSession:
     Raises:
         FileNotFoundError: there is no such file.
         DamagedError: it is no whole recording; ``pliant recover`` may repair it.
-        BadArgumentError: it was not recorded by this version of Pliant.
+        BadArgumentError: it is no regular file, or was not recorded by this version of Pliant.
     """
+    check_regular(path)
     with path.open("rb") as file:
         try:
             reader = make_reader(file, validate_crcs=True)
@@ -140,8 +142,9 @@ def read_recording(path: Path) -> RecordedSession:
                 f"{path} was recorded by another version of Pliant: {error}"
             ) from error
         except (*DAMAGE_ERRORS, msgspec.DecodeError, LookupError, EOFError) as error:
+            reason = str(error) or "it ends too early"
             raise DamagedError(
-                f"{path} is no whole recording ({error}); `pliant recover {path}` may repair it"
+                f"{path} is no whole recording ({reason}); `pliant recover {path}` may repair it"
             ) from error
     return session
 

@@ -105,6 +105,22 @@ def test_no_step_of_the_tool_turns_a_joint_faster_than_allowed() -> None:
         assert velocity[0] <= 1e-9
 
 
+def test_a_huge_speed_of_the_tool_is_the_arms_own() -> None:
+    """Without that bound the sum of infinite velocities is no number, and the arm stands."""
+    q = PANDA.rest
+    scale = np.full(7, 0.02)
+
+    actions = []
+    for tool_speed in (PANDA.limits.tool_speed, 1e308, np.inf):
+        steps = Steps(PANDA, tool_speed)
+        steps.press("Z")
+        actions.append(steps.action(q, scale))
+
+    assert np.abs(actions[0]).max() == pytest.approx(1)
+    np.testing.assert_array_equal(actions[1], actions[0])
+    np.testing.assert_array_equal(actions[2], actions[0])
+
+
 def test_an_operators_stop_ends_it_with_the_cause() -> None:
     with pytest.raises(ArmError, match="FAULT: OPERATOR_STOP"):
         run(["1", "stop", ""])

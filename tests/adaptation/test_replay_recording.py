@@ -1,6 +1,8 @@
 """A recording is repeated: on what was observed, the policy acts as it did."""
 
 import json
+import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,24 @@ def test_a_belief_without_its_decision_is_damage(tmp_path: Path) -> None:
         read_recording(path)
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (Path.touch, DamagedError, "it ends too early"),
+        (os.mkfifo, BadArgumentError, "is a pipe or device, no file"),
+        (Path.mkdir, BadArgumentError, "is a folder, no file"),
+    ],
+)
+def test_what_is_no_file_or_empty_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], object], error: type[Exception], reason: str
+) -> None:
+    """A pipe without a writer would be waited for forever."""
+    path = tmp_path / "r.mcap"
+    make(path)
+    with pytest.raises(error, match=reason):
+        read_recording(path)
+
+
 def test_a_session_without_a_policy_holds_no_trial(tmp_path: Path) -> None:
     family = FAMILIES["reach"]()
     with closing(ArmWorld(family, ARMS["panda"], "twin", record_to=RecordTo(tmp_path))) as world:
@@ -217,6 +237,8 @@ def test_the_measured_motion_is_drawn(tried: Path, tmp_path: Path) -> None:
     assert out.stat().st_size > 10_000
     with pytest.raises(BadArgumentError, match="the trials 0 to 3, not 4"):
         replay(path, out=out, number=4)
+    with pytest.raises(BadArgumentError, match="the trials 0 to 3, not -1"):
+        replay(path, number=-1)  # also where nothing is drawn
     with pytest.raises(BadArgumentError, match="must end in"):
         replay(path, out=tmp_path / "motion.gif")
 
