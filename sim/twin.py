@@ -7,6 +7,7 @@ import numpy as np
 
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
+from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
@@ -24,6 +25,19 @@ class TwinOptions:
     noise: float = 5e-5  # rad, of a joint reading; below an encoder's resolution after the gears
     tracker_noise: float = 5e-4  # m, of the object's position; a good camera's
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is not possible.
+
+        Raises:
+            BadArgumentError: the message names the option.
+        """
+        for name in ("latency", "noise", "tracker_noise", "seed"):
+            value = getattr(self, name)
+            if not 0 <= value < np.inf:
+                raise BadArgumentError(
+                    f"the twin's {name} must be finite and not negative: {value}"
+                )
 
 
 class TwinTracker:

@@ -86,7 +86,7 @@ def replay(
     if not 0 <= number < len(session.trials):
         last = len(session.trials) - 1
         raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
-    run = Run.open(run_folder or Path(session.notes["run"]))
+    run = Run.open(run_folder or _run_of(path, session))
     _check_weights(run, session, path)
     objects = _own_objects(path)
     family = tried_family(run, objects)
@@ -105,6 +105,20 @@ def replay(
         same=bool(compared) and max(compared) <= TOLERANCE,
         file=None if out is None else str(out),
     )
+
+
+def _run_of(path: Path, session: RecordedSession) -> Path:
+    """The run's folder: where the recording says, or the folder of the recording or above it.
+
+    Raises:
+        BadArgumentError: none of these is a run.
+    """
+    recorded = Path(session.notes["run"])
+    folder = path.absolute().parent
+    for candidate in (recorded, folder, folder.parent):
+        if (candidate / "config.json").exists():
+            return candidate
+    raise BadArgumentError(f"the run {recorded} of {path} is not there: name it with --run")
 
 
 def _check_weights(run: Run, session: RecordedSession, path: Path) -> None:

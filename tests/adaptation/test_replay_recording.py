@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_an_action_that_is_not_finite_differs_from_one_that_is(tried: Path, tmp_
     result = replay(altered, tried)
     assert not result.same
     assert [trial.largest_difference for trial in result.trials] == [WIDEST] * len(result.trials)
+
+
+def test_a_run_that_was_moved_is_found_beside_its_recordings(tried: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(tried, moved)
+    lost = tmp_path / "lost.mcap"
+    shutil.copy(recordings(tried)[0], lost)
+    hidden = tried.rename(tried.with_name("elsewhere"))
+    try:
+        assert replay(recordings(moved)[0]).run == str(moved)
+        with pytest.raises(BadArgumentError, match="name it with --run"):
+            replay(lost)
+    finally:
+        hidden.rename(tried)
 
 
 def test_each_object_draws_its_own_numbers(tried: Path, tmp_path: Path) -> None:

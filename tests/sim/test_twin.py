@@ -4,10 +4,12 @@ What every driver promises is in ``tests/contracts/test_drivers.py``.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.scene import TABLE
 from robots.signals import Command, JointState
@@ -131,3 +133,11 @@ def test_its_wrench_is_what_its_joints_bear_beyond_the_arm_s_weight() -> None:
     weight = kinematics.gravity(state.q[None])[0]
     np.testing.assert_allclose(state.tau - weight, torque, atol=1e-3)
     twin.disconnect()
+
+
+@pytest.mark.parametrize("option", ["latency", "noise", "tracker_noise", "seed"])
+@pytest.mark.parametrize("value", [-1, np.nan, np.inf])
+def test_options_that_are_not_possible_are_refused_by_name(option: str, value: float) -> None:
+    impossible: dict[str, Any] = {option: value}
+    with pytest.raises(BadArgumentError, match=f"the twin's {option} must be finite"):
+        TwinOptions(**impossible)
