@@ -33,6 +33,7 @@ GUIDES = {
     "Feetech arms": "feetech.md",
     "Franka Research 3": "franka.md",
     "Universal Robots arms": "ur.md",
+    "Eyes": "eyes.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",
