@@ -31,6 +31,7 @@ GUIDES = {
     "Arms": "arms.md",
     "Dynamixel arms": "dynamixel.md",
     "Feetech arms": "feetech.md",
+    "Franka Research 3": "franka.md",
     "Universal Robots arms": "ur.md",
     "Eyes": "eyes.md",
     "Add your own": "add_your_own.md",

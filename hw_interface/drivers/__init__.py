@@ -14,8 +14,9 @@ DRIVERS = Registry(
     {
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
         "feetech": "hw_interface.drivers.feetech:Feetech",
+        "franka": "hw_interface.drivers.franka:Franka",
         "twin": "sim.twin:Twin",
         "ur": "hw_interface.drivers.ur:Ur",
     },
-    extras={"dynamixel": "dynamixel", "feetech": "feetech", "ur": "ur"},
+    extras={"dynamixel": "dynamixel", "feetech": "feetech", "franka": "franka", "ur": "ur"},
 )

@@ -6,7 +6,6 @@ link was lost, a driver cannot connect again in the same process.
 """
 
 import contextlib
-import socket
 import time
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.host_address import resolve
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
 from hw_interface.drivers.ur_link import UrLink
 from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
@@ -92,7 +92,7 @@ class Ur:
         if self._is_spent:
             lost = f"the link to {self.options.port} was lost"
             raise OSError(f"{lost}: look at the arm and the cable, and start the command again")
-        address = _resolve(self.options.port)  # the same lease for every name of the host
+        address = resolve(self.options.port)  # the same lease for every name of the host
         lease = Lease(address)
         lease.take()
         self._lease = lease
@@ -267,14 +267,6 @@ class Ur:
         if self._lease is not None and not self._is_spent:
             self._lease.release()
             self._lease = None
-
-
-def _resolve(host: str) -> str:
-    """The address of a host; its name if it cannot be resolved, so that connecting fails."""
-    try:
-        return socket.gethostbyname(host)
-    except OSError:
-        return host
 
 
 def _to_wrench(force: Array) -> Array:

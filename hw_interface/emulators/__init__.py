@@ -15,8 +15,10 @@ EMULATORS = Registry(
     {
         "dynamixel": "hw_interface.emulators.dynamixel:Bus",
         "feetech": "hw_interface.emulators.feetech:FeetechEmulator",
+        "franka": "hw_interface.emulators.franka:FrankaEmulator",
         "ur": "hw_interface.emulators.ur:UrEmulator",
     },
+    extras={"franka": "franka"},
 )
 
 

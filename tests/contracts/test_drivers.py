@@ -5,6 +5,7 @@ from typing import cast
 
 import emulated
 import emulated_feetech
+import emulated_franka
 import emulated_ur
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
             feetech.connect()
             yield feetech, plant.block
         return
+    if request.param == "franka":
+        pytest.importorskip("franky_sim", reason="needs the extra 'franka'")
+        with emulated_franka.patient_driver(), emulated_franka.emulated_franka() as remote:
+            yield from connected_franka(remote)
+        return
     if request.param == "ur":
         pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
         with emulated_ur.patient_driver(), emulated_ur.emulated_ur() as remote:
@@ -62,6 +68,17 @@ def connected_ur(remote: emulated_ur.Remote) -> Iterator[tuple[Driver, Block]]:
 
     kind = DRIVERS["ur"]
     driver: Driver = kind(emulated_ur.UR5E, None, kind.Options(remote.address))
+    driver.connect()
+    yield driver, block
+    driver.disconnect()
+
+
+def connected_franka(remote: emulated_ur.Remote) -> Iterator[tuple[Driver, Block]]:
+    def block(blocked: bool) -> None:
+        remote.do(emulated_franka.put_wall if blocked else emulated_franka.take_wall_away)
+
+    kind = DRIVERS["franka"]
+    driver: Driver = kind(emulated_franka.FR3, None, kind.Options(remote.address))
     driver.connect()
     yield driver, block
     driver.disconnect()

@@ -1,0 +1,92 @@
+"""An emulated controller of a Franka Research 3 in a process of its own.
+
+The client's threads need the interpreter rarely, but a test must not delay the emulator's cycles.
+Its reflex for a silent client waits for seconds: on a busy machine the client may.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from emulated import BlockablePlant
+from emulated_ur import Remote, loopback_address
+
+from robots.arm import ArmSpec
+from robots.catalog import ARMS
+
+FR3: ArmSpec = ARMS["fr3"]
+PATIENT = 5000  # cycles of 1 ms
+
+
+def run_emulator(pipe: Connection, address: str, patience: int) -> None:
+    """The emulator's process; takes the test's calls between two of its cycles."""
+    from hw_interface.emulators.franka import FrankaEmulator, FrankaEmulatorOptions
+
+    assert FR3.reach_zone is not None
+    plant = BlockablePlant(FR3, FR3.reach_zone.ready, gravity=False)
+    emulator = FrankaEmulator(FR3, plant, FrankaEmulatorOptions(address, patience))
+    server = emulator.server
+    parent = os.getppid()
+    cycle = server.cycle
+
+    def cycle_and_answer() -> None:
+        if os.getppid() != parent:
+            raise SystemExit("the test has gone")
+        cycle()
+        while pipe.poll():
+            call: Callable[[Any], Any] = pipe.recv()
+            pipe.send(call(server))
+
+    server.cycle = cycle_and_answer
+    pipe.send("serving")
+    emulator.serve()
+
+
+@contextmanager
+def emulated_franka(patience: int = PATIENT) -> Iterator[Remote]:
+    """A controller that may move; no desired position outside the limits may have come of it."""
+    here, there = multiprocessing.Pipe()
+    address = loopback_address()
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=run_emulator, args=(there, address, patience), daemon=True)
+    process.start()
+    there.close()
+    try:
+        assert here.poll(30)
+        assert here.recv() == "serving"
+        remote = Remote(address, here)
+        yield remote
+        assert remote.do(count_outside) == 0
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+
+
+@contextmanager
+def patient_driver(seconds: float = 5.0) -> Iterator[None]:
+    """The driver waits this long for a state: the machine may be busy."""
+    from hw_interface.drivers import franka  # needs an extra
+
+    before = franka.PATIENCE
+    franka.PATIENCE = seconds
+    try:
+        yield
+    finally:
+        franka.PATIENCE = before
+
+
+def count_outside(server: Any) -> int:
+    outside: int = server.outside
+    return outside
+
+
+def put_wall(server: Any) -> None:
+    server.plant.block(True)
+
+
+def take_wall_away(server: Any) -> None:
+    server.plant.block(False)

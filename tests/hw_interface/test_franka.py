@@ -1,0 +1,116 @@
+"""The driver of a Franka Research 3: refusals, and its emulated controller's reflex."""
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+from emulated_franka import FR3, emulated_franka, patient_driver
+
+from hw_interface.drivers import DRIVERS
+from hw_interface.drivers.franka_modes import RobotMode, condition_of, describe_stop
+from robots.catalog import ARMS
+from robots.errors import BadArgumentError
+from robots.signals import Command, Condition
+
+
+def has_client() -> bool:
+    return importlib.util.find_spec("franky") is not None
+
+
+needs_client = pytest.mark.skipif(not has_client(), reason="needs the extra 'franka'")
+
+
+@pytest.mark.parametrize(
+    ("mode", "condition"),
+    [
+        (RobotMode.IDLE, Condition.READY),
+        (RobotMode.MOVE, Condition.READY),
+        (RobotMode.USER_STOPPED, Condition.EXTERNAL_STOP),
+        (RobotMode.GUIDING, Condition.EXTERNAL_STOP),
+        (RobotMode.REFLEX, Condition.ERROR),
+        (RobotMode.OTHER, Condition.ERROR),
+    ],
+)
+def test_only_a_mode_in_which_the_arm_follows_is_ready(
+    mode: RobotMode, condition: Condition
+) -> None:
+    assert condition_of(mode) is condition
+
+
+def test_a_stop_is_described_with_its_error_and_its_remedy() -> None:
+    text = describe_stop(RobotMode.REFLEX, "communication_constraints_violation")
+    assert "REFLEX, communication_constraints_violation" in text
+    assert "recover=true" in text
+
+
+@needs_client
+@pytest.mark.parametrize(
+    ("arm", "port", "reason"),
+    [
+        ("fr3", "", "give --port"),
+        ("panda", "127.0.0.1", "Research 3 only"),
+        ("ur5e", "127.0.0.1", "not ur5e"),
+    ],
+)
+def test_what_cannot_be_driven_is_refused(arm: str, port: str, reason: str) -> None:
+    kind = DRIVERS["franka"]
+    with pytest.raises(BadArgumentError, match=reason):
+        kind(ARMS[arm], None, kind.Options(port))
+
+
+def cause_reflex(server: Any) -> None:
+    from hw_interface.emulators.franka_server import COMMUNICATION
+
+    server.reflex(COMMUNICATION)
+
+
+def press_stop(server: Any) -> None:
+    server.user_stop(True)
+
+
+@needs_client
+def test_a_reflex_of_an_earlier_session_is_ended_only_by_the_operators_word() -> None:
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        remote.do(cause_reflex)
+        driver = kind(FR3, None, kind.Options(remote.address))
+        with pytest.raises(RuntimeError, match="communication_constraints_violation"):
+            driver.connect()
+        driver.disconnect()
+        permitted = kind(FR3, None, kind.Options(remote.address, recover=True))
+        permitted.connect()
+        permitted.enable()
+        assert permitted.read().condition is Condition.READY
+        permitted.disconnect()
+
+
+@needs_client
+def test_a_user_stop_is_reported_and_refuses_to_enable() -> None:
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        remote.do(press_stop)
+        driver.read()
+        assert driver.read().condition is Condition.EXTERNAL_STOP
+        driver.stop()
+        with pytest.raises(RuntimeError, match="activation device"):
+            driver.enable()
+        driver.disconnect()
+
+
+@needs_client
+def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None:
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        q = driver.read().q
+        with pytest.raises(RuntimeError, match=r"0\.20 rad ahead"):
+            driver.write(Command(q + 0.2, np.zeros(7)))
+        driver.read()
+        assert np.abs(driver.read().q - q).max() < 1e-3
+        driver.disconnect()
