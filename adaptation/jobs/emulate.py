@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 from dataclasses import fields
+from typing import Any
 
 from adaptation.runs.records import EmulationResult
 from hw_interface.emulators import EMULATORS
@@ -15,7 +16,7 @@ PRIORITY = 40  # SCHED_FIFO priority, below that of the control process
 
 
 def emulate(
-    name: str, arm: str, options: dict[str, str] | None = None, seconds: float | None = None
+    name: str, arm: str, options: dict[str, Any] | None = None, seconds: float | None = None
 ) -> EmulationResult:
     """Serve until Ctrl-C or for some time; prints the port first.
 

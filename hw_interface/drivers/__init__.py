@@ -14,8 +14,9 @@ DRIVERS = Registry(
     {
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
         "feetech": "hw_interface.drivers.feetech:Feetech",
+        "ros2": "hw_interface.drivers.ros2:Ros2",
         "twin": "sim.twin:Twin",
         "ur": "hw_interface.drivers.ur:Ur",
     },
-    extras={"dynamixel": "dynamixel", "feetech": "feetech", "ur": "ur"},
+    extras={"dynamixel": "dynamixel", "feetech": "feetech", "ros2": "ros2", "ur": "ur"},
 )

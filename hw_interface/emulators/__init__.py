@@ -15,8 +15,10 @@ EMULATORS = Registry(
     {
         "dynamixel": "hw_interface.emulators.dynamixel:Bus",
         "feetech": "hw_interface.emulators.feetech:FeetechEmulator",
+        "ros2": "hw_interface.emulators.ros2:Ros2Emulator",
         "ur": "hw_interface.emulators.ur:UrEmulator",
     },
+    extras={"ros2": "ros2"},
 )
 
 
