@@ -32,6 +32,7 @@ GUIDES = {
     "Dynamixel arms": "dynamixel.md",
     "Feetech arms": "feetech.md",
     "Universal Robots arms": "ur.md",
+    "Arms under ros2_control": "ros2.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",
