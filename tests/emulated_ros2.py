@@ -37,7 +37,8 @@ class PacedRos2(Ros2):
         """Let time pass, and wait until the arm has come to the end of it."""
         self.clock.now += seconds
         deadline = time.monotonic() + LONGEST
-        while self.emulator.handled < self.clock.now:
+        period = 1 / self.emulator.options.rate
+        while self.clock.now - self.emulator.handled >= period:
             if time.monotonic() > deadline:
                 raise TimeoutError("the emulator does not run")
             time.sleep(5e-5)

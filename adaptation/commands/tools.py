@@ -60,7 +60,7 @@ class Emulate:
     calibration: OptionalPath = None
     """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
     port: OptionalName = None
-    """Address to serve at, or network interface, for an emulator on a network. Default: loopback."""
+    """Address or interface to serve at, for an emulator on a network. Default: loopback."""
     emulator_set: Pairs = ()
     """Further options of the emulator, as NAME=VALUE, such as fault=silence for ros2."""
     seconds: OptionalFloat = None

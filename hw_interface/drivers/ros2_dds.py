@@ -1,6 +1,6 @@
 """DDS as ROS 2 uses it: names of topics, qualities of service, and the network interface."""
 
-from typing import Any
+from typing import Any, TypeVar
 from xml.sax.saxutils import quoteattr
 
 from cyclonedds.core import DDSException
@@ -11,6 +11,8 @@ from cyclonedds.qos import Policy, Qos
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
+
+T = TypeVar("T")
 
 LOOPBACK = "lo"
 MOST = 1000  # samples that are taken at once
@@ -80,12 +82,16 @@ def topic_name(namespace: str, name: str, prefix: str = "rt") -> str:
     return "/".join(part for part in parts if part)
 
 
-def make_reader(participant: DomainParticipant, name: str, kind: Any, qos: Qos) -> DataReader[Any]:
+def make_reader(
+    participant: DomainParticipant, name: str, kind: type[T], qos: Qos
+) -> DataReader[T]:
     """A reader of the topic with this DDS name."""
     return DataReader(participant, Topic(participant, name, kind), qos=qos)
 
 
-def make_writer(participant: DomainParticipant, name: str, kind: Any, qos: Qos) -> DataWriter[Any]:
+def make_writer(
+    participant: DomainParticipant, name: str, kind: type[T], qos: Qos
+) -> DataWriter[T]:
     """A writer to the topic with this DDS name."""
     return DataWriter(participant, Topic(participant, name, kind), qos=qos)
 

@@ -1,8 +1,8 @@
 """An emulated arm under ros2_control, over DDS: a broadcaster, a controller and their manager.
 
-It publishes ``joint_states`` in another order than the catalog's and with a joint more, takes
+It publishes ``joint_states`` in another order than the catalog's and with one joint more. It takes
 commands as a position ``forward_command_controller`` does, publishes the states of its controllers,
-and tells the controller's parameters. It is no ROS 2 node: it does not appear in ``ros2 node list``.
+and tells the controller's parameters. It is no ROS 2 node: ``ros2 node list`` does not show it.
 """
 
 import threading
