@@ -4,7 +4,7 @@ VENV   := .venv
 READY  := $(VENV)/ready
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check bench results docs clean
+.PHONY: demo test check pytest bench results docs clean
 
 # Half of the preset's gradient steps: 95 % at the third strike all the same, 78 % instead of 82 at
 # the second (means of three seeds), and a minute less.
@@ -15,9 +15,11 @@ demo: $(READY)  ## meta-train, deploy to the twin, trial on new objects, report
 	$(BIN)/pliant report runs/demo/trial
 	@echo "The command is $(BIN)/pliant; after '. $(BIN)/activate' it is pliant."
 
+test: check pytest  ## lint, types and every test
+
 # One worker per core; a file's tests stay together, because they share what is expensive to build.
 # The workers take files in the order of tests/conftest.py, so xdist must not sort them.
-test: check  ## lint, types and every test
+pytest: $(READY)  ## every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint and types
@@ -32,11 +34,12 @@ results: $(READY)  ## train what docs/results.md claims, and write the page
 	$(BIN)/pliant bench --suite full --results docs/results/cells --page docs/results.md --readme README.md
 
 # metaworld, for the tests of its families, requires an old MuJoCo but runs with ours: no dependencies.
+# Python compiles the modules that it imports, a small part of those that are installed.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Pliant needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps metaworld==3.1.1
 	touch $@
 
 docs: $(READY)  ## the site, in build/site: the documents, the API, every setting, every family

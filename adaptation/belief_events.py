@@ -1,5 +1,6 @@
 """What went wrong with the belief of a policy that acts on an arm."""
 
+import threading
 import time
 
 from adaptation.runs.records import Event, finite
@@ -18,14 +19,18 @@ class BeliefEvents:
         self.all: list[Event] = []
         self._started = time.monotonic()
         self._last_problem = ""  # kind of the last event, while it lasts
+        self._lock = threading.Lock()
 
     def report(self, kind: str, detail: float) -> bool:
         """Add an event, unless it is the problem that there is already; whether it was added."""
-        if kind == self._last_problem:
-            return False
-        self._last_problem = kind
-        stamp = time.monotonic() - self._started
-        self.all.append(Event(len(self.all), kind, stamp, finite(detail)))
+        with self._lock:  # updates run in a thread of their own
+            if kind == self._last_problem:
+                return False
+            self._last_problem = kind
+            number = len(self.all)
+            stamp = time.monotonic() - self._started
+            event = Event(number, kind, stamp, finite(detail))
+            self.all.append(event)
         return True
 
     def report_failure(self, error: Exception) -> None:

@@ -41,6 +41,7 @@ WRONG_PATH = (
 NO_MEMORY = "not enough memory"
 PYTORCH_NO_MEMORY = "can't allocate memory"  # in the message of PyTorch's RuntimeError
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+INTERRUPTION = {"error": "interrupted"}  # the answer after Ctrl-C
 
 
 class Command(Protocol):
@@ -81,6 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the help, such as ``head``, has gone
         _discard_output()
         return FAILURE
+    except KeyboardInterrupt:
+        if "--json" in words:
+            print(msgspec.json.encode(INTERRUPTION).decode())
+        return INTERRUPTED
     if not command.as_json:
         status, _ = _run(command)
         return status
@@ -162,7 +167,7 @@ def _run(command: Command) -> tuple[int, object]:
     except MemoryError:
         return FAILURE, _report(NO_MEMORY)
     except KeyboardInterrupt:
-        return INTERRUPTED, {"error": "interrupted"}
+        return INTERRUPTED, INTERRUPTION
     except Exception as failure:
         if PYTORCH_NO_MEMORY in str(failure):
             return FAILURE, _report(NO_MEMORY)

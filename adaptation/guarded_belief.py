@@ -100,14 +100,16 @@ class GuardedBelief(Generic[B]):
     def _deficit(self, belief: B) -> float:
         """By how much the prior predicts the latest transitions better, at most over the worlds.
 
-        Zero for a method without ``Scores``.
+        Zero for a method without ``Scores``, and in worlds that the prior does not predict either.
+        Infinite if the belief predicts no number where the prior does.
         """
         if not isinstance(self._policy, Scores) or not self._recent:
             return 0.0
         recent = stack(list(self._recent))
         prior_score = self._policy.score(self._prior, recent)
         score = self._policy.score(belief, recent)
-        return float((prior_score - score).max())
+        deficit = (prior_score - score).nan_to_num(nan=torch.inf, posinf=torch.inf)
+        return float(deficit.where(prior_score.isfinite(), 0.0).max())
 
 
 def count_not_finite(belief: B, prior: B) -> int:

@@ -13,6 +13,8 @@ from policies.method import Transition
 from robots.signals import Array
 from robots.world import Family, Step, Task
 
+WIDEST = 2.0  # between two actions in [-1, 1]; also where only one of them is finite
+
 B = TypeVar("B")  # a belief
 
 
@@ -46,8 +48,7 @@ class RecordedWorld:
         decision = self._next
         assert decision is not None, "the episode is over"
         self._next = next(self._decisions, None)
-        difference = np.abs(action - row(decision.action)).max()
-        self.differences.append(float(difference))
+        self.differences.append(_difference(action, row(decision.action)))
         is_last = self._next is None
         return Step(
             obs=row(decision.next_observation),
@@ -107,6 +108,14 @@ class DelayedUpdates(Generic[B]):
         update = self._guarded.after_episode(episode)
         self._waiting.append(update)
         return self._guarded.belief
+
+
+def _difference(action: Array, recorded: Array) -> float:
+    """The largest difference of two actions (1, a); two numbers that are not finite are equal."""
+    difference = np.abs(action - recorded)
+    both_broken = ~np.isfinite(action) & ~np.isfinite(recorded)
+    difference = np.where(np.isfinite(difference), difference, WIDEST)
+    return float(np.where(both_broken, 0.0, difference).max())
 
 
 def row(numbers: Sequence[float | None]) -> Array:

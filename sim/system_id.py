@@ -97,7 +97,8 @@ def _fit(
 ) -> Fit:
     p = len(scales)
     middle = np.full(p, 0.5)
-    guesses = np.random.default_rng(0).random((GUESSES - 1, p))
+    # not so near the ends that a finite difference leaves a range, and perhaps what is allowed
+    guesses = np.random.default_rng(0).uniform(STEP, 1 - STEP, (GUESSES - 1, p))
     guesses = np.concatenate([middle[None], guesses])
     found = model.residuals(guesses, motions)
     best = guesses[np.nanargmin((found**2).mean(1))]

@@ -16,6 +16,7 @@ from adaptation.commands import COMMANDS
 from adaptation.commands.listing import REGISTRIES
 from adaptation.jobs import collection, evaluate
 
+INTERRUPTED = '{"error":"interrupted"}\n'
 POLICIES = ("adapted", "no_adaptation", "blind", "oracle")
 COMPARISON = {
     *POLICIES,
@@ -55,6 +56,23 @@ def pliant(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[st
 
 def run_process(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(("words", "answer"), [(["list"], ""), (["list", "--json"], INTERRUPTED)])
+def test_an_interruption_while_words_are_read_has_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    answer: str,
+) -> None:
+    def interrupt(words: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_parse", interrupt)
+    assert cli.main(words) == 130
+    printed = capsys.readouterr()
+    assert printed.out == answer
+    assert "Traceback" not in printed.err
 
 
 def test_help_whose_reader_has_gone_ends_without_a_traceback() -> None:
@@ -270,6 +288,7 @@ REFUSALS = [
     ("park", "--arm"),
     ("jog", "--arm"),
     ("doctor --arm panda --seconds 0", "--seconds"),
+    ("doctor --arm panda --seconds inf", "--seconds must be finite, got inf"),
     ("train blind --family reach --arm hand", "no arm named 'hand'; there are: fr3"),
     ("train blind --family point --arm panda", "point takes no arm"),
     ("view slide --arm viperx --out slide.png", "arms that have one: panda"),
@@ -288,6 +307,9 @@ REFUSALS = [
     ("emulate dynamixel --arm panda", "no calibration file"),
     ("emulate dynamixel --arm viperx --port 127.0.0.1", "'dynamixel' has no port, but calibration"),
     ("emulate ur --arm panda", "panda has no controller of Universal Robots"),
+    ("calibrate camera nowhere", "nowhere is no folder of pictures"),
+    ("calibrate camera nowhere --board 9", "--board takes inner corners such as 9x6, got '9'"),
+    ("calibrate hand-eye nowhere.toml", "needs --arm NAME and --tracker FILE"),
     ("conquer", "conquer"),
     ("", "--json"),
 ]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from test_cli import pliant
 
+from adaptation import cli
 from adaptation.commands import COMMANDS
 from adaptation.jobs import train as train_job
 from adaptation.runs import archive
@@ -39,6 +40,7 @@ OPENS: dict[str, str | None] = {
     "replay": "replay {}",
     "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
+    "calibrate": "calibrate camera {}",
     "move": None,
     "jog": None,
     "park": None,
@@ -63,8 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     words = f"train blind --family point --iterations 1 --no-references --out {folder}"
     settings = "--set gradient_steps=1 --set schedule.meta_batch=2 --evaluations 0"
-    program = [sys.executable, "-m", "adaptation.cli", *words.split(), *settings.split()]
-    subprocess.run(program, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert cli.main([*words.split(), *settings.split()]) == 0
     return folder
 
 

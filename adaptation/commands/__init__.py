@@ -32,6 +32,7 @@ COMMANDS = Registry(
         "recover": "adaptation.commands.tools:Recover",
         "sysid": "adaptation.commands.tools:Sysid",
         "emulate": "adaptation.commands.tools:Emulate",
+        "calibrate": "adaptation.commands.calibrating:Calibrate",
         "doctor": "adaptation.commands.checking:Doctor",
     },
 )

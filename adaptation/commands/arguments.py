@@ -1,6 +1,7 @@
 """Options that several commands share, checks of their values, and incomplete answers."""
 
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -67,15 +68,17 @@ def allow_local_modules(*names: str) -> None:
 
 
 def check_positive(**numbers: float | None) -> None:
-    """Refuse numbers that are not above zero; None (option not given) is accepted.
+    """Refuse numbers that are not above zero or not finite; None (not given) is accepted.
 
     Raises:
         BadArgumentError: the message names the option.
     """
     for name, value in numbers.items():
+        option = name.replace("_", "-")
         if value is not None and not value > 0:
-            option = name.replace("_", "-")
             raise BadArgumentError(f"--{option} must be above 0, got {value}")
+        if value == math.inf:
+            raise BadArgumentError(f"--{option} must be finite, got {value}")
 
 
 def check_counts(**counts: int | None) -> None:

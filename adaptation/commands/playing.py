@@ -109,7 +109,8 @@ class Replay:
     """Repeat an arm's recording: the policy acts again on what was observed.
 
     Prints by how much its actions differ from the recorded ones. Status 1 if any differs by more
-    than a millionth of its range. With --out or --window the measured motion is shown as well.
+    than a millionth, or if no trial can be repeated. With --out or --window the measured motion is
+    shown as well.
     """
 
     file: Annotated[Positional[Path], arg(metavar="RECORDING")]
@@ -147,7 +148,9 @@ class Replay:
             print(f"wrote {result.file}")
         if result.same:
             return result
-        print("pliant: the policy does not act as recorded", file=sys.stderr)
+        compared = any(trial.largest_difference is not None for trial in result.trials)
+        reason = "the policy does not act as recorded" if compared else "no trial was repeated"
+        print(f"pliant: {reason}", file=sys.stderr)
         return Incomplete(result)
 
 

@@ -88,10 +88,10 @@ class Emulate:
 class Sysid:
     """Find the parameters of a recorded arm: mass, friction, gain, delay, with intervals.
 
-    The recorded setpoints are simulated with other and other parameters of the family, until the
-    simulated joints move as the measured ones. The last quarter of the episodes is held out, to
-    check the result. Prints the ranges to train with. Status 1 if the held-out motion is not
-    explained better than by the middle of the present ranges.
+    The recorded setpoints are simulated again and again, each time with other parameters of the
+    family, until the simulated joints move as the measured ones. The last quarter of the episodes
+    is held out, to check the result. Prints the ranges to train with. Status 1 if the held-out
+    motion is not explained better than by the middle of the present ranges.
     """
 
     file: Annotated[Positional[Path], arg(metavar="RECORDING")]

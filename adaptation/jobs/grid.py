@@ -53,6 +53,8 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
         if name in axes:
             raise BadArgumentError(f"--grid names {name!r} twice: give all its values at once")
         axes[name] = _read_values(values)
+        if not axes[name]:
+            raise BadArgumentError(f"--grid has no value for {name!r}")
     points = prod(len(values) for values in axes.values())
     if points > MOST_POINTS:
         raise BadArgumentError(f"--grid has {points} points, at most {MOST_POINTS} are allowed")

@@ -24,6 +24,7 @@ TURN_DOWN = "asdfghj"  # in their negative direction
 TOOL_UP = "xyz"  # keys of the tool's axes
 TOOL_DOWN = "XYZ"
 END = "q"
+ESCAPE = "\x1b"  # begins what a terminal sends for a special key; letters of motion may follow it
 PERIODS = 2  # control periods that a key moves: 0.2 s
 WAIT = 0.05  # s that simulated time waits for a key
 DAMPING = 1e-4  # m², of the least squares near a singularity
@@ -63,10 +64,10 @@ class Steps:
     """What the keys ask for: the velocities of the present step."""
 
     def __init__(self, arm: ArmSpec, tool_speed: float) -> None:
-        """``tool_speed`` is that of a step of the tool, m/s."""
+        """``tool_speed`` is that of a step of the tool, m/s; at most the arm's own limit."""
         self.count = 0  # steps that were asked for
         self._kinematics = Kinematics(arm)
-        self._tool_speed = tool_speed
+        self._tool_speed = min(tool_speed, arm.limits.tool_speed)
         self._joints = len(arm.tool_joints)
         self._key = ""
         self._remaining = 0  # control periods of the present step
@@ -122,6 +123,8 @@ def describe_keys(arm: ArmSpec, speed: float, tool_speed: float) -> str:
         lines.append(f"{up} {down}  {joint}")
     for up, down in zip(TOOL_UP, TOOL_DOWN, strict=True):
         lines.append(f"{up} {down}  the tool along {up}")
+    speed = min(speed, float(arm.limits.dq.max()))
+    tool_speed = min(tool_speed, arm.limits.tool_speed)
     bounds = f"at most {speed:g} rad/s, the tool {tool_speed:g} m/s"
     lines.append(f"each key is a step of 0.2 s, {bounds}; {END} ends, any other key stops")
     return "\n".join(lines)
@@ -165,6 +168,12 @@ def jog(
     return JogResult(arm=arm, q=q.tolist(), steps=steps.count)
 
 
+def _plain(pressed: str) -> str:
+    """Keys up to the first special one, such as Shift-Tab, which is a key without a meaning."""
+    before, escape, _ = pressed.partition(ESCAPE)
+    return before + escape
+
+
 def _follow(
     world: ArmWorld,
     keys: Keys,
@@ -178,7 +187,7 @@ def _follow(
         pressed, stop = keys.read(pause)
         if stop:
             world.stop()
-        for key in pressed:
+        for key in _plain(pressed):
             if key == END:
                 return
             steps.press(key)

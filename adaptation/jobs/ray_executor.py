@@ -14,7 +14,7 @@ from importlib import import_module
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from adaptation.jobs.executor import Job, Outcome, ProcessExecutor
@@ -145,8 +145,7 @@ class RayExecutor(Generic[R]):
         while self._waiting or self._running:
             self._send()
             patience = max(0.0, min(deadline - monotonic(), CHECK_INTERVAL))
-            ended, _ = self._ray.wait(list(self._running), timeout=patience)
-            for reference in ended:
+            for reference in self._wait(patience):
                 outcome = self._take(reference)
                 if outcome is not None:
                     yield outcome
@@ -164,6 +163,14 @@ class RayExecutor(Generic[R]):
             job = self._ray.put(sent.job)
             reference = self._task.remote(sys.path, [job], packed)
             self._running[reference] = sent
+
+    def _wait(self, seconds: float) -> list[Reference]:
+        """The tasks that have ended, at the latest after so many seconds."""
+        if not self._running:  # the cluster has no core now; Ray does not wait for nothing
+            sleep(seconds)
+            return []
+        ended, _ = self._ray.wait(list(self._running), timeout=seconds)
+        return list(ended)
 
     def _take(self, reference: Reference) -> Outcome[R] | None:
         """How a job ended, its folder written; None if it was lost and waits again."""
@@ -196,11 +203,13 @@ class RayExecutor(Generic[R]):
     def close(self) -> None:
         """End the running jobs, drop the queued ones, and leave or end the cluster."""
         self._waiting.clear()
-        for reference in self._running:
-            self._ray.cancel(reference, force=True)
-        self._running.clear()
-        self._ray.shutdown()
-        self._restore_environment()
+        try:
+            for reference in self._running:
+                self._ray.cancel(reference, force=True)
+        finally:
+            self._running.clear()
+            self._ray.shutdown()
+            self._restore_environment()
 
     def _restore_environment(self) -> None:
         for name, value in self._before.items():

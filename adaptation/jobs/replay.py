@@ -49,7 +49,8 @@ class ReplayResult(msgspec.Struct, frozen=True):
     run: str
     clock: str
     trials: list[RepeatedTrial]
-    same: bool  # whether no action of a repeated trial differs by more than ``TOLERANCE``
+    # whether a trial was repeated, and no action of those that were differs more than ``TOLERANCE``
+    same: bool
     file: str | None = None  # what was drawn
 
 
@@ -82,22 +83,26 @@ def replay(
     session = read_recording(path)
     if not session.trials:
         raise BadArgumentError(f"{path} holds no trial of a policy")
+    if not 0 <= number < len(session.trials):
+        last = len(session.trials) - 1
+        raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
     run = Run.open(run_folder or Path(session.notes["run"]))
     _check_weights(run, session, path)
     objects = _own_objects(path)
     family = tried_family(run, objects)
     if out is not None or window:
-        _check_shown(session, number, family, out, camera)
+        _check_shown(family, out, camera)
     trials = [_repeat(run, family, session, trial) for trial in session.trials]
     if out is not None or window:
         _show(family, session, session.trials[number], out, camera)
-    repeated = [trial.largest_difference for trial in trials]
+    differences = [trial.largest_difference for trial in trials]
+    compared = [difference for difference in differences if difference is not None]
     return ReplayResult(
         recording=str(path),
         run=str(run.path),
         clock=session.notes["clock"],
         trials=trials,
-        same=all(difference is None or difference <= TOLERANCE for difference in repeated),
+        same=bool(compared) and max(compared) <= TOLERANCE,
         file=None if out is None else str(out),
     )
 
@@ -171,13 +176,8 @@ def _task(trial: RecordedTrial) -> Task:
     return Task(tuple(parameters), values, np.array([trial.start.object]))
 
 
-def _check_shown(
-    session: RecordedSession, number: int, family: Family, out: Path | None, camera: str | None
-) -> None:
+def _check_shown(family: Family, out: Path | None, camera: str | None) -> None:
     """Refuse what cannot be shown, before anything slow is done."""
-    if not 0 <= number < len(session.trials):
-        last = len(session.trials) - 1
-        raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
     family.scene.seen_by(camera)
     if out is None:
         check_screen()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hw_interface.recording.reading import Decision, RecordedSession, read_recording
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.families import make_family
 from sim.recorded_motion import DELAY, Motion, Scale
@@ -62,7 +62,8 @@ def sysid(
         trial: number of a trial in the recording, from 0, whose object is meant.
 
     Raises:
-        FileNotFoundError, DamagedError: see ``read_recording``.
+        FileNotFoundError: there is no such recording.
+        DamagedError: it is no whole recording, or lacks joints or setpoints of an episode.
         BadArgumentError: there is no such trial, parameter or family, or fewer than two episodes.
     """
     torch.set_num_threads(1)
@@ -102,12 +103,14 @@ def _motions(session: RecordedSession, family: Family, trial: int, path: Path) -
         if each.start.object != meant:
             continue
         for episode in each.episodes:
-            motion = _motion(session, family, episode)
+            motion = _motion(session, family, episode, path)
             motions.append(motion)
     return motions
 
 
-def _motion(session: RecordedSession, family: Family, episode: Sequence[Decision]) -> Motion:
+def _motion(
+    session: RecordedSession, family: Family, episode: Sequence[Decision], path: Path
+) -> Motion:
     """From the beginning of the first action to the end of the last."""
     first = episode[0]
     last = episode[-1]
@@ -116,7 +119,9 @@ def _motion(session: RecordedSession, family: Family, episode: Sequence[Decision
     end = last.time
     t, measured = session.joints.between(begin, end)
     set_times, setpoints = session.setpoints.between(begin, end)
-    assert np.array_equal(t, set_times), "both are recorded in every tick"
+    is_whole = len(t) > 1 and np.array_equal(t, set_times)  # both are recorded in every tick
+    if not is_whole or not np.isfinite([measured, setpoints]).all():
+        raise DamagedError(f"{path} lacks joints or setpoints of the episode that ends at {end} s")
     joints = len(family.body.joints)
     return Motion(
         t=t - t[0],
@@ -143,7 +148,13 @@ def _settings(found: Fit) -> list[str]:
         scale = Scale(each.parameter)
         low, high = (scale.share(number) for number in each.interval)
         lowest, highest = each.parameter.allowed
-        low = max(scale.value(low - MARGIN), lowest)
-        high = min(scale.value(high + MARGIN), highest)
-        settings.append(f"range.{each.parameter.name}={low:.4g},{high:.4g}")
+        # rounded first: a bound must not be rounded to beyond what is allowed
+        low = max(_rounded(scale.value(low - MARGIN)), lowest)
+        high = min(_rounded(scale.value(high + MARGIN)), highest)
+        settings.append(f"range.{each.parameter.name}={low},{high}")
     return settings
+
+
+def _rounded(number: float) -> float:
+    """With four digits."""
+    return float(f"{number:.4g}")

@@ -9,6 +9,7 @@ from hw_interface.drivers.dynamixel_models import SERVO_MODELS
 from hw_interface.drivers.servo_calibration import (
     TURN,
     check_ids,
+    check_models,
     check_ranges,
     decode_calibration,
 )
@@ -71,7 +72,7 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
     path = Path(file) if file else arm.urdf.with_name("dynamixel.json")
     calibration = decode_calibration(path, Calibration, arm)
     check_ids(path, [*calibration.ids, *_shadow_ids(calibration)])
-    _check_models(path, calibration)
+    check_models(path, [servo.model for servo in calibration.servos], SERVO_MODELS)
     _check_drive_modes(path, calibration)
     check_ranges(path, calibration.servos, arm)
     return calibration
@@ -79,14 +80,6 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
 
 def _shadow_ids(calibration: Calibration) -> list[int]:
     return [servo.shadow for servo in calibration.servos if servo.shadow is not None]
-
-
-def _check_models(path: Path, calibration: Calibration) -> None:
-    unknown = {servo.model for servo in calibration.servos} - set(SERVO_MODELS)
-    if unknown:
-        known = ", ".join(SERVO_MODELS)
-        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
-        raise BadArgumentError(f"{path}: {message}")
 
 
 def _check_drive_modes(path: Path, calibration: Calibration) -> None:

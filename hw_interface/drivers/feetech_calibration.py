@@ -9,11 +9,11 @@ from hw_interface.drivers.feetech_registers import SERVO_MODELS
 from hw_interface.drivers.servo_calibration import (
     TURN,
     check_ids,
+    check_models,
     check_ranges,
     decode_calibration,
 )
 from robots.arm import ArmSpec
-from robots.errors import BadArgumentError
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
 Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
@@ -57,10 +57,6 @@ def read_calibration(file: str, arm: ArmSpec) -> FeetechCalibration:
     path = Path(file) if file else arm.urdf.with_name("feetech.json")
     calibration = decode_calibration(path, FeetechCalibration, arm)
     check_ids(path, calibration.ids)
-    unknown = {servo.model for servo in calibration.servos} - set(SERVO_MODELS)
-    if unknown:
-        known = ", ".join(SERVO_MODELS)
-        message = f"no servo model {min(unknown)!r} is known; there are: {known}"
-        raise BadArgumentError(f"{path}: {message}")
+    check_models(path, [servo.model for servo in calibration.servos], SERVO_MODELS)
     check_ranges(path, calibration.servos, arm)
     return calibration

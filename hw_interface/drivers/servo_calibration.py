@@ -1,6 +1,6 @@
 """What every calibration of servos needs: units of their positions, and checks of its file."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -93,6 +93,18 @@ def check_ids(path: Path, ids: Sequence[int]) -> None:
     duplicates = {number for number in ids if ids.count(number) > 1}
     if duplicates:
         raise BadArgumentError(f"{path}: id {min(duplicates)} occurs twice")
+
+
+def check_models(path: Path, models: Collection[str], known: Collection[str]) -> None:
+    """Refuse a servo model that is not among the known ones.
+
+    Raises:
+        BadArgumentError: there is one; the message lists the known ones.
+    """
+    unknown = set(models) - set(known)
+    if unknown:
+        message = f"no servo model {min(unknown)!r} is known; there are: {', '.join(known)}"
+        raise BadArgumentError(f"{path}: {message}")
 
 
 def check_ranges(path: Path, servos: Sequence[JointServo], arm: ArmSpec) -> None:

@@ -84,6 +84,7 @@ class ServoDriver:
         off = [0] * len(self._ids)
         self._write_all(self.torque_register, off)
         self._check_written(torque=off)
+        self._target = None  # no goal is in force any more
 
     def disconnect(self) -> None:
         """Close the port; the servos hold."""

@@ -1,16 +1,18 @@
 """Reads a recording again: its trials with every decision, and every measured tick."""
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from mcap.exceptions import McapError
 from mcap.reader import McapReader, make_reader
 from msgspec import Struct
 
 from hw_interface.recording.metadata import NAME
+from hw_interface.recording.regular import check_regular
+from hw_interface.recording.scan import DAMAGE_ERRORS
 from robots.errors import BadArgumentError, DamagedError
 from robots.signals import Array
 
@@ -59,15 +61,15 @@ class RecordedTrial:
 class Track:
     """Something that was measured over time."""
 
-    times: list[float] = field(default_factory=list)  # s
+    times: list[float] = field(default_factory=list)  # s, ascending
     rows: list[list[float]] = field(default_factory=list)
 
     def between(self, begin: float, end: float) -> tuple[Array, Array]:
         """Times (T,) and rows (T, k) from one time to another, both included."""
-        times = np.array(self.times)
-        chosen = (times >= begin) & (times <= end)
-        rows = np.array(self.rows)[chosen] if len(times) else np.empty((0, 0))
-        return times[chosen], rows
+        chosen = slice(bisect_left(self.times, begin), bisect_right(self.times, end))
+        times = np.array(self.times[chosen])
+        rows = self.rows[chosen]
+        return times, np.array(rows) if rows else np.empty((0, 0))
 
 
 @dataclass
@@ -127,8 +129,9 @@ def read_recording(path: Path) -> RecordedSession:
     Raises:
         FileNotFoundError: there is no such file.
         DamagedError: it is no whole recording; ``pliant recover`` may repair it.
-        BadArgumentError: it was not recorded by this version of Pliant.
+        BadArgumentError: it is no regular file, or was not recorded by this version of Pliant.
     """
+    check_regular(path)
     with path.open("rb") as file:
         try:
             reader = make_reader(file, validate_crcs=True)
@@ -138,9 +141,10 @@ def read_recording(path: Path) -> RecordedSession:
             raise BadArgumentError(
                 f"{path} was recorded by another version of Pliant: {error}"
             ) from error
-        except (McapError, ValueError, KeyError, EOFError) as error:
+        except (*DAMAGE_ERRORS, msgspec.DecodeError, LookupError, EOFError) as error:
+            reason = str(error) or "it ends too early"
             raise DamagedError(
-                f"{path} is no whole recording ({error}); `pliant recover {path}` may repair it"
+                f"{path} is no whole recording ({reason}); `pliant recover {path}` may repair it"
             ) from error
     return session
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
@@ -13,6 +12,7 @@ from typing import IO, NamedTuple
 from mcap.records import Attachment, Channel, Message, Metadata, Schema
 from mcap.writer import Writer
 
+from hw_interface.recording.regular import check_regular
 from hw_interface.recording.scan import ChunkRecord, count_damaged, find_whole
 from hw_interface.recording.schemas import ENCODING, PROFILE, planned_channels
 from robots.errors import BadArgumentError, DamagedError, PliantError
@@ -143,11 +143,8 @@ def _open_mapped(path: Path) -> Iterator[mmap]:
     """
     if not path.exists():
         raise BadArgumentError(f"no file {path}")
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        kind = "folder" if path.is_dir() else "pipe or device"
-        raise BadArgumentError(f"{path} is a {kind}, no file")
-    if status.st_size == 0:
+    check_regular(path)
+    if path.stat().st_size == 0:
         raise DamagedError(f"{path} holds no whole message: it is empty")
     with path.open("rb") as file:
         try:

@@ -9,5 +9,8 @@ from robots.registry import Registry
 TRACKERS = Registry(
     "tracker",
     "pliant.trackers",
-    {},  # no tracker is part of Pliant yet
+    {
+        "fiducial": "hw_interface.trackers.fiducial:Fiducial",
+    },
+    extras={"fiducial": "eyes"},
 )

@@ -6,6 +6,7 @@ from torch import Tensor
 from policies.method import Problem
 from policies.methods.reference import Reference
 from policies.models.particles import physics_columns
+from policies.models.task_scale import TaskScale
 from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import FixedBelief
@@ -31,11 +32,7 @@ class Oracle(Reference):
         columns = list(range(problem.task_dim))
         if problem.goal_columns:
             columns = physics_columns(problem.task_names)
-        self.columns = torch.tensor(columns, dtype=torch.int64, device=device)
-        low = torch.tensor(problem.task_low, device=device)[self.columns]
-        high = torch.tensor(problem.task_high, device=device)[self.columns]
-        self.center = (high + low) / 2
-        self.half_range = (high - low) / 2
+        self.scaled = TaskScale(problem, columns, device)
         super().__init__(
             problem,
             config,
@@ -45,11 +42,6 @@ class Oracle(Reference):
             condition=self.scaled,
             condition_dim=len(columns),
         )
-
-    def scaled(self, task: Tensor) -> Tensor:
-        """Task parameters (n, p) in SI units, scaled by the range of the family, (n, l)."""
-        known = task[:, self.columns]
-        return (known - self.center) / self.half_range
 
     def prior(self, n: int, task: Tensor | None = None) -> FixedBelief:
         """The true task.

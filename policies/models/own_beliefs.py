@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Problem
+from policies.models.task_scale import TaskScale
 from policies.nn.networks import mlp
 
 
@@ -22,11 +23,7 @@ class OwnBeliefs(nn.Module):
     ) -> None:
         """``hidden`` are the widths of the layers, ``latent_dim`` is l."""
         super().__init__()
-        device = generator.device
-        low = torch.tensor(problem.task_low, device=device)
-        high = torch.tensor(problem.task_high, device=device)
-        self.center = (high + low) / 2
-        self.half_range = (high - low) / 2
+        self.scaled = TaskScale(problem, range(problem.task_dim), generator.device)
         sizes = [problem.task_dim, *hidden, 2 * latent_dim]
         self.network = mlp(sizes, generator)
         for parameter in self.network[-1].parameters():
@@ -34,5 +31,5 @@ class OwnBeliefs(nn.Module):
 
     def forward(self, task: Tensor) -> Tensor:
         """μ and log σ side by side, (n, 2l), of tasks (n, p) in SI units."""
-        belief: Tensor = self.network((task - self.center) / self.half_range)
+        belief: Tensor = self.network(self.scaled(task))
         return belief

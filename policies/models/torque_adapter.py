@@ -20,9 +20,13 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition
 from policies.models.particles import physics_columns
+from policies.models.task_scale import TaskScale
 from policies.nn.memory import GruMemory
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
+
+# share of half a range by which samples may miss its end: the ranges are those of samples
+SAMPLED = 0.01
 
 
 class Plant:
@@ -35,22 +39,14 @@ class Plant:
     def __init__(self, problem: Problem, device: torch.device) -> None:
         """Scale by the ranges that the problem declares."""
         columns = physics_columns(problem.task_names)
-        self.columns = torch.tensor(columns, dtype=torch.int64, device=device)
-        low = torch.tensor(problem.task_low, device=device)[self.columns]
-        high = torch.tensor(problem.task_high, device=device)[self.columns]
-        self.center = (low + high) / 2
-        self.half_range = (high - low) / 2
-        is_factor = (low <= 1) & (high >= 1)
-        scaled_one = (1 - self.center) / self.half_range
-        self.nominal = torch.where(is_factor, scaled_one, torch.zeros_like(low))  # (p,)
+        self.scaled = TaskScale(problem, columns, device)  # tasks in SI units to (..., p)
+        one = self.scaled.scale(torch.ones(len(columns), device=device))
+        is_factor = one.abs() <= 1 + SAMPLED
+        self.nominal = torch.where(is_factor, one.clamp(-1, 1), 0.0)  # (p,)
 
     def __len__(self) -> int:
         """Number of parameters, p."""
-        return len(self.columns)
-
-    def scaled(self, task: Tensor) -> Tensor:
-        """The plant's parameters (..., p) of tasks in SI units."""
-        return (task[..., self.columns] - self.center) / self.half_range
+        return len(self.scaled)
 
 
 def last_actions(t: Transition) -> Tensor:

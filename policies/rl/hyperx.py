@@ -10,7 +10,8 @@ bonuses to the reward that the policy is trained with:
   experience that the model does not explain yet.
 
 Each is divided by the running standard deviation of its discounted sum over a trial. Both weights
-fall linearly to zero over the training, so the final policy has learned from the true reward alone.
+fall linearly to zero by the end of the training. With an ``anneal_share`` below 1 the last
+iterations learn from the true reward alone.
 Axes: L ticks of a trial, n worlds, b rows, k columns of a hyper-state.
 """
 

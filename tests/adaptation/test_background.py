@@ -259,6 +259,19 @@ def test_a_belief_is_not_good_enough_where_it_is_worse_in_one_world_alone() -> N
     assert (event.event, event.detail) == ("BELIEF_WORSE", 1.0)
 
 
+def test_a_belief_that_predicts_no_number_is_rolled_back() -> None:
+    class PredictsNothing(Judged):
+        def score(self, belief: TickBelief, ticks: Transition) -> torch.Tensor:
+            return torch.where(belief.ticks == 4, torch.nan, 0.0)
+
+    method = PredictsNothing()
+    with Background(method, torch.inf) as background:
+        act(background, episodes=1)
+        (event,) = background.events.all
+    assert (event.event, event.detail) == ("BELIEF_WORSE", None)
+    assert method.acted_by == [0, 1, 2, 3, 3]
+
+
 def test_a_worker_that_is_too_slow_leaves_ticks_out_and_reports_it() -> None:
     gate = Gate("observe")
     method = Watched(gate)

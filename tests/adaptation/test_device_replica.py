@@ -32,7 +32,16 @@ REPLICATED = [name for name in METHODS if issubclass(METHODS[name], state.SavedS
 DRAWN = ("exploration_noise", "noise", "z")
 # Methods whose updates draw numbers: they agree only where both draw the same ones.
 UPDATE_BY_DRAWS = ("finetune", "mql", "sysid_mpc")
-SMALL = {"steps": 3}  # settings of methods that would take long
+# Settings of methods that would take long.
+SMALL = {
+    "steps": 3,
+    "tuning.own_steps": 2,
+    "tuning.replay_steps": 2,
+    "tuning.reference_size": 100,
+    "particles.count": 64,
+    "planner.iterations": 1,
+    "planner.cold_iterations": 1,
+}
 N = 2
 TICKS = 3
 

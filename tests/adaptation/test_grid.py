@@ -97,6 +97,7 @@ REFUSED = {
     "a value twice": (["gain=1,2,1.0"], r"names gain=1\.0 twice"),
     "a setting twice": (["gain=1", "gain=2"], "names 'gain' twice"),
     "no list": (["sizes=[[2],"], "no JSON list"),
+    "an empty list": (["sizes=[]"], "has no value for 'sizes'"),
     "too many": ([f"{name}={','.join(map(str, range(11)))}" for name in "abc"], "1331 points"),
 }
 

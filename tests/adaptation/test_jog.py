@@ -71,12 +71,13 @@ def test_a_key_that_is_kept_pressed_goes_on_at_the_bounded_speed() -> None:
     assert q[-1, 0] - PANDA.rest[0] == pytest.approx(0.1 * PERIOD * (8 + PERIODS - 1), abs=SAG)
 
 
-@pytest.mark.parametrize("key", [" ", "\x1b[A"])
+@pytest.mark.parametrize("key", [" ", "\x1b[A", "\x1b[Z"])  # space, arrow up, Shift-Tab
 def test_space_and_an_unknown_key_stop_at_once(key: str) -> None:
     q = run(["1", key, *[""] * 6])
-    moved = q[-1, 0] - PANDA.rest[0]
-    assert 0 < moved < 0.75 * STEP
-    assert moved == pytest.approx(STEP / 2, abs=SAG)
+    moved = q[-1] - PANDA.rest
+    assert 0 < moved[0] < 0.75 * STEP
+    assert moved[0] == pytest.approx(STEP / 2, abs=SAG)
+    assert np.abs(moved[1:]).max() < SAG
 
 
 def test_a_key_of_the_tool_moves_it_along_its_axis() -> None:
@@ -102,6 +103,22 @@ def test_no_step_of_the_tool_turns_a_joint_faster_than_allowed() -> None:
         assert np.abs(action).max() <= 1
         velocity = kinematics.jacobian(q[None])[0, :3] @ (action[0] * scale)
         assert velocity[0] <= 1e-9
+
+
+def test_a_huge_speed_of_the_tool_is_the_arms_own() -> None:
+    """Without that bound the sum of infinite velocities is no number, and the arm stands."""
+    q = PANDA.rest
+    scale = np.full(7, 0.02)
+
+    actions = []
+    for tool_speed in (PANDA.limits.tool_speed, 1e308, np.inf):
+        steps = Steps(PANDA, tool_speed)
+        steps.press("Z")
+        actions.append(steps.action(q, scale))
+
+    assert np.abs(actions[0]).max() == pytest.approx(1)
+    np.testing.assert_array_equal(actions[1], actions[0])
+    np.testing.assert_array_equal(actions[2], actions[0])
 
 
 def test_an_operators_stop_ends_it_with_the_cause() -> None:

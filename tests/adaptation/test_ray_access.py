@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from adaptation.jobs import ray_access, ray_executor
-from adaptation.jobs.executor import ProcessExecutor
+from adaptation.jobs.executor import Job, ProcessExecutor
 from adaptation.jobs.executors import EXECUTORS
 from adaptation.jobs.ray_access import BEYOND_LOOPBACK, check_ray, ray_environment
+from adaptation.jobs.ray_executor import RayExecutor
 from robots.errors import BadArgumentError, MissingExtraError, PliantError, RefusedError
 
 REMOTE = "10.0.0.1:6379"
@@ -103,3 +104,63 @@ def test_a_cluster_that_refuses_a_wrong_token_asks_for_its_own(
     probe = "import os, sys; sys.exit(f'AuthenticationError {os.environ[\"RAY_AUTH_TOKEN\"]}')"
     monkeypatch.setattr(ray_executor, "PROBE", probe)
     ray_executor.check_token_is_asked("head:1")
+
+
+class Coreless:
+    """A cluster whose machines are gone; it cannot be told to end a job either."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.is_shut_down = False
+
+    def cluster_resources(self) -> dict[str, float]:
+        self.looks += 1
+        return {}
+
+    def wait(self, references: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        return [], references  # at once, as Ray does without references
+
+    def cancel(self, reference: object, force: bool) -> None:
+        raise ConnectionError("gone")
+
+    def shutdown(self) -> None:
+        self.is_shut_down = True
+
+
+def coreless_executor() -> tuple[RayExecutor[int], Coreless]:
+    """An executor on a cluster without cores, as it is once it has been joined."""
+    executor: RayExecutor[int] = object.__new__(RayExecutor)
+    cluster = Coreless()
+    state = {"_ray": cluster, "_workers": None, "_waiting": [], "_running": {}, "_before": {}}
+    vars(executor).update(state)
+    return executor, cluster
+
+
+def test_a_cluster_without_a_core_is_looked_at_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    def monotonic() -> float:
+        nonlocal now
+        now += 1e-3
+        return now
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(ray_executor, "monotonic", monotonic)
+    monkeypatch.setattr(ray_executor, "sleep", sleep, raising=False)
+    executor, cluster = coreless_executor()
+    executor.submit(Job("waits", abs, (1,)))
+    assert list(executor.completed(10.0)) == []
+    assert cluster.looks <= 10 / ray_executor.CHECK_INTERVAL + 1
+
+
+def test_an_executor_leaves_a_cluster_that_does_not_answer() -> None:
+    executor, cluster = coreless_executor()
+    executor._running["reference"] = ray_executor._Sent(Job("runs", abs, (1,)))
+    with pytest.raises(ConnectionError):
+        executor.close()
+    assert cluster.is_shut_down

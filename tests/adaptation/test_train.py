@@ -420,10 +420,16 @@ def test_two_processes_never_write_one_log(tmp_path: Path, monkeypatch: pytest.M
 # How long the iterations are does not matter here.
 SMALL = {
     "gradient_steps": 1,
+    "epochs": 1,
     "random_trials": 1,
     "schedule.meta_batch": 2,
     "steps": 2,  # of fine-tuning
+    "tuning.own_steps": 1,
+    "tuning.replay_steps": 1,
     "particles.count": 32,
+    "planner.horizon": 2,
+    "planner.iterations": 1,
+    "planner.cold_iterations": 1,
     "planner.num_samples": 16,
     "planner.num_elites": 4,
     "planner.num_kept_elites": 2,

@@ -32,7 +32,7 @@ from sim.vec_world import VecWorld
 
 TASKS = 64  # of a trial: the samplers change with the first, or with the second
 OVERLAPPING = ("blind", {"gradient_steps": 1, "buffer_tasks": 256, "schedule.random_trials": 1})
-IN_ORDER = ("rl2", {})
+IN_ORDER = ("rl2", {"epochs": 2, "minibatches": 2})
 every_sampler = pytest.mark.parametrize("sampler", sorted(TASK_SAMPLERS))
 every_source = pytest.mark.parametrize("method", [OVERLAPPING, IN_ORDER], ids=lambda m: m[0])
 

@@ -1,6 +1,7 @@
 """Shared by the tests of engines: the bodies that each engine supports, and commands for them."""
 
 from dataclasses import fields
+from functools import cache
 
 import numpy as np
 import pytest
@@ -29,10 +30,11 @@ SAMPLED_FIELDS = (
 )
 
 
-def families_on(name: str) -> list[Family]:
+@cache
+def families_on(name: str) -> tuple[Family, ...]:
     """The registered families that an engine supports."""
     families = [FAMILIES[each]() for each in (*FAMILIES, *SAMPLE)]
-    return [family for family in families if ENGINES[name].supports(family.scene)]
+    return tuple(family for family in families if ENGINES[name].supports(family.scene))
 
 
 def _supported_bodies() -> list[tuple[str, type[Body]]]:

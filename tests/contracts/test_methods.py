@@ -43,6 +43,7 @@ SHORT_PLANS = {
 FEW_CANDIDATES = {"particles.count": 64, **SHORT_PLANS}
 CHEAP = {"sysid_mpc": FEW_SIMULATIONS, "particle_mpc": FEW_CANDIDATES, "rebal": SHORT_PLANS}
 NEED_A_SIMULATOR = ("sysid_mpc",)
+ONCE = ("gradient_steps", "epochs", "steps", "own_steps", "replay_steps", "cold_iterations")
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 
 
@@ -86,7 +87,7 @@ def shortened(config: Any) -> Any:
     changes: dict[str, Any] = {}
     for f in fields(config):
         value = getattr(config, f.name)
-        if f.name in ("gradient_steps", "epochs", "steps"):
+        if f.name in ONCE:
             changes[f.name] = 1
         elif f.name == "horizon":
             changes[f.name] = 2

@@ -413,3 +413,15 @@ def test_the_torque_is_off_once_it_is_said_to_be() -> None:
         driver.torque_off()
         assert not any(servo.get("torque") for servo in bus.servos.values())
         assert driver.read().condition is Condition.DISABLED
+
+
+def test_no_goal_follows_once_the_torque_is_off() -> None:
+    """The arm sinks away from its goals; a new goal would switch torque on in some firmware."""
+    with emulated_so101() as (driver, bus):
+        driver.connect()
+        driver.enable()
+        driver.torque_off()
+        bus.servos[2].set("goal_position", 100)
+        goals = bus.goals
+        driver.disconnect()
+        assert bus.goals == goals

@@ -40,6 +40,15 @@ def method() -> TorqueAdapterMethod:
     return make_method()
 
 
+def test_one_is_nominal_also_at_the_end_of_a_range() -> None:
+    """The ranges are those of samples, which reach their ends almost."""
+    low = (0.6, 0.3, 2.0)
+    high = (0.9999, 0.5, 4.0)
+    names = ("actuator.strength", "object.friction", "object.mass")
+    problem = replace(make_problem(), task_names=names, task_low=low, task_high=high)
+    assert Plant(problem, CPU).nominal.tolist() == [1.0, 0.0, 0.0]
+
+
 def sequences(trial: TrialBatch) -> Transition:
     """Trials (n, L, ...)."""
     return trial.sequences().transpose(0, 1)

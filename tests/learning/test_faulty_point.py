@@ -18,7 +18,8 @@ from policies.methods import METHODS
 from policies.settings import configure
 from sim.vec_world import VecWorld
 
-pytestmark = pytest.mark.slow
+# On a busy machine a training takes several times its minute.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 FAMILY = FaultyPoint()
 SCHEDULE = {"meta_batch": 64, "episodes_per_trial": 2, "random_trials": 4, "iterations": 30}

@@ -16,12 +16,25 @@ from policies.method import Method
 from sim.families import FAMILIES
 from sim.vec_world import VecWorld
 
-pytestmark = pytest.mark.slow
+# On a busy machine a training takes several times its minute.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+SMALL_NETWORKS = {"sac.hidden": [64, 64]}
+FEW_TASKS = {"schedule.meta_batch": 128}
+# Changes of the presets with which a method learns enough in less time, with each of three seeds.
+SMALLER: dict[str, dict[str, Any]] = {
+    "pearl": SMALL_NETWORKS,
+    "rma": {**SMALL_NETWORKS, "teacher_iterations": 16},
+    "rl2_transformer": FEW_TASKS,
+    "snail": FEW_TASKS,
+}
 
 
 def trained(name: str, iterations: int) -> Method[Any]:
     family = FAMILIES["point"]()
-    method = checkpoint.build(name, family, 0)
+    config = checkpoint.method_config(name, family, "cpu", SMALLER.get(name, {}))
+    method = checkpoint.build(name, family, 0, config)
     world = VecWorld(family, n=method.schedule.meta_batch)
     for iteration in range(iterations):
         method.learn(collect(world, method, 0, iteration))
@@ -44,7 +57,7 @@ def blind() -> np.ndarray:
 
 
 def test_pearl_finds_hidden_goals_that_a_blind_policy_cannot(blind: np.ndarray) -> None:
-    method = trained("pearl", 25)
+    method = trained("pearl", 20)
     adapted = evaluated(method)
     no_adaptation = evaluated(NoAdaptation(method))
     gain = adapted[-1] - blind[-1]
@@ -76,10 +89,10 @@ class ActsUnderAnothersBelief:
 LEARNERS = [
     ("promp", 14),
     ("emaml", 14),
-    ("rma", 34),
+    ("rma", 22),
     ("varibad", 36),
     ("rl2_transformer", 20),
-    ("snail", 20),
+    ("snail", 18),
     ("distill", 34),
     ("caster", 20),
     ("mql", 30),

@@ -1,6 +1,7 @@
 """Moves to a start from wherever an arm is found, through the gate of a move."""
 
 from collections.abc import Container
+from functools import cache
 
 import numpy as np
 import pytest
@@ -62,6 +63,13 @@ def drive(name: str, start: Array, stall_at: Container[int] = ()) -> tuple[Array
     return np.array(setpoints), mover.failure
 
 
+@cache
+def undisturbed_move(name: str) -> Array:
+    """Joint positions (t, j) on the way from rest, which several tests compare with."""
+    q, _ = drive(name, ARMS[name].rest)
+    return q
+
+
 @pytest.mark.parametrize("name", list(DRIVER_TICKS))  # it takes seconds; the planner is the same
 def test_an_arm_arrives_from_wherever_it_is_found(name: str) -> None:
     arm = ARMS[name]
@@ -93,7 +101,7 @@ def test_the_maker_s_sleep_pose_is_a_start() -> None:
 @pytest.mark.parametrize("stall_at", [[30], [60], range(20, 200, 40)])
 def test_a_move_goes_on_after_a_stall_of_the_loop(name: str, stall_at: Container[int]) -> None:
     arm = ARMS[name]
-    undisturbed, _ = drive(name, arm.rest)
+    undisturbed = undisturbed_move(name)
     q, failure = drive(name, arm.rest, stall_at)
     assert failure == ""
     np.testing.assert_allclose(q[-1], STARTS[name].ready, atol=2e-3)

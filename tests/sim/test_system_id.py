@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from adaptation.jobs.sysid import SysidResult, sysid
+from hw_interface.recording.reading import read_recording
 from hw_interface.recording.recorder import Recording, RecordingPlan
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, DamagedError
 from robots.signals import Array, Setpoint
 from robots.world import Start
 from sim.engines import ENGINES
 from sim.families import make_family
+from sim.randomization import Parameter, uniform
 from sim.recorded_motion import DELAY, Motion, Scale, fixed_task, interpolate
-from sim.system_id import Fit, _half_widths, _identifiable, fit
+from sim.system_id import Fit, _fit, _half_widths, _identifiable, fit
 
 FAMILY = make_family("carry")
 TRUTH = {
@@ -103,6 +105,25 @@ def test_parameters_that_do_not_exist_or_are_choices_are_refused() -> None:
         fit(FAMILY, [motion(0)], [motion(1)], ["mass"])
     with pytest.raises(BadArgumentError, match="is a choice"):
         fit(make_family("slide"), [motion(0)], [motion(1)], ["object.shape"])
+
+
+class LeastAtTheEnd:
+    """A model whose best parameter lies at the lower end of its range; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.lowest = 1.0
+
+    def residuals(self, shares: Array, motions: list[Motion]) -> Array:
+        self.lowest = min(self.lowest, shares.min())
+        return np.tile(shares, (1, 4))
+
+
+def test_no_parameter_leaves_what_is_allowed() -> None:
+    model = LeastAtTheEnd()
+    parameter = Parameter("mass", uniform(0.5, 2.0), "kg", "of a load", (0.5, 2.0))
+    found = _fit(model, [Scale(parameter)], [motion(0)], [motion(0)])  # type: ignore[arg-type]
+    assert found.parameters[0].interval is not None
+    assert model.lowest >= 0.0
 
 
 def test_of_two_parameters_with_the_same_effect_one_is_left_out() -> None:
@@ -195,3 +216,19 @@ def test_one_episode_and_trials_that_are_not_there_are_refused(tmp_path: Path) -
         sysid(path)
     with pytest.raises(BadArgumentError, match="holds 1 trials; there is no 1"):
         sysid(path, trial=1)
+
+
+@pytest.mark.parametrize("fault", ["a setpoint is missing", "a joint was not measured"])
+def test_an_episode_that_was_not_measured_whole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    path = recorded(tmp_path, [0, 1], [4, 4])
+    session = read_recording(path)
+    if fault == "a setpoint is missing":
+        del session.setpoints.times[5]
+        del session.setpoints.rows[5]
+    else:
+        session.joints.rows[5][0] = np.nan
+    monkeypatch.setattr("adaptation.jobs.sysid.read_recording", lambda path: session)
+    with pytest.raises(DamagedError, match="lacks joints or setpoints of the episode that ends"):
+        sysid(path, ["payload.mass"])

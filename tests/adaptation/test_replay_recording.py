@@ -1,6 +1,8 @@
 """A recording is repeated: on what was observed, the policy acts as it did."""
 
 import json
+import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from adaptation.background import Background
 from adaptation.jobs.replay import TOLERANCE, replay
 from adaptation.jobs.trial import run_trial
 from adaptation.jobs.trial_folder import TrialConfig
-from adaptation.recorded_world import DelayedUpdates
+from adaptation.recorded_world import WIDEST, DelayedUpdates
 from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
 from hw_interface.arm_world import ArmWorld
 from hw_interface.recording.process import RecordTo
 from hw_interface.recording.reading import read_recording
+from hw_interface.recording.recorder import Recording, RecordingPlan
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, RefusedError
 from robots.world import Step
@@ -113,6 +116,18 @@ def test_a_policy_that_acts_otherwise_is_told(tried: Path, tmp_path: Path, field
     assert replay(altered, tried).same
 
 
+def test_an_action_that_is_not_finite_differs_from_one_that_is(tried: Path, tmp_path: Path) -> None:
+    def spoil(topic: str, message: dict[str, Any]) -> None:
+        if topic == "/decision" and message["tick"] == 3:
+            message["action"][0] = None
+
+    altered = tmp_path / "altered.mcap"
+    rewrite(recordings(tried)[0], altered, spoil)
+    result = replay(altered, tried)
+    assert not result.same
+    assert [trial.largest_difference for trial in result.trials] == [WIDEST] * len(result.trials)
+
+
 def test_each_object_draws_its_own_numbers(tried: Path, tmp_path: Path) -> None:
     """A replay that took another object's random numbers would explore otherwise."""
 
@@ -143,9 +158,11 @@ def test_a_policy_that_reads_what_an_arm_does_not_know_is_left_out(
 
     altered = tmp_path / "altered.mcap"
     rewrite(recordings(tried)[0], altered, forget)
-    for trial in replay(altered, tried).trials:
+    result = replay(altered, tried)
+    for trial in result.trials:
         assert trial.largest_difference is None
         assert trial.reason == "the run has no policy oracle"
+    assert not result.same, "nothing was compared"
 
 
 def test_what_is_no_whole_recording_is_refused(tried: Path, tmp_path: Path) -> None:
@@ -173,6 +190,35 @@ def test_what_is_no_whole_recording_is_refused(tried: Path, tmp_path: Path) -> N
         replay(old, tried)
 
 
+def test_a_belief_without_its_decision_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "recording.mcap"
+    recording = Recording(RecordingPlan(path, ("a",), True, {}))
+    trial = {"object": 0, "policy": "adapted", "explore": [False], "parameters": {}}
+    recording.write("/trial", 0.0, trial)
+    recording.write("/belief", 0.1, {"episode": 0, "tick": 0, "tensors": {}, "updates": 0})
+    recording.close()
+    with pytest.raises(DamagedError, match="no whole recording"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (Path.touch, DamagedError, "it ends too early"),
+        (os.mkfifo, BadArgumentError, "is a pipe or device, no file"),
+        (Path.mkdir, BadArgumentError, "is a folder, no file"),
+    ],
+)
+def test_what_is_no_file_or_empty_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], object], error: type[Exception], reason: str
+) -> None:
+    """A pipe without a writer would be waited for forever."""
+    path = tmp_path / "r.mcap"
+    make(path)
+    with pytest.raises(error, match=reason):
+        read_recording(path)
+
+
 def test_a_session_without_a_policy_holds_no_trial(tmp_path: Path) -> None:
     family = FAMILIES["reach"]()
     with closing(ArmWorld(family, ARMS["panda"], "twin", record_to=RecordTo(tmp_path))) as world:
@@ -191,6 +237,8 @@ def test_the_measured_motion_is_drawn(tried: Path, tmp_path: Path) -> None:
     assert out.stat().st_size > 10_000
     with pytest.raises(BadArgumentError, match="the trials 0 to 3, not 4"):
         replay(path, out=out, number=4)
+    with pytest.raises(BadArgumentError, match="the trials 0 to 3, not -1"):
+        replay(path, number=-1)  # also where nothing is drawn
     with pytest.raises(BadArgumentError, match="must end in"):
         replay(path, out=tmp_path / "motion.gif")
 

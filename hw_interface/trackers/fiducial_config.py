@@ -1,0 +1,194 @@
+"""What the tag tracker must know about its camera and the tags on the object: a TOML file.
+
+Frames: the base frame of the arm; the camera's optical frame (x to the right, y down, z out of the
+lens); the object's frame, as its family uses it; and the frame of each tag (origin at the center of
+its black square, x to the right, y up, z out of the paper towards the reader).
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from robots.errors import BadArgumentError
+from robots.signals import Array
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NUMBERS_OF_DISTORTION = (0, 4, 5, 8)  # of OpenCV's models: none, k1 k2 p1 p2, with k3, rational
+UNIT_TOLERANCE = 1e-3  # by which a quaternion's length may differ from 1: rounded numbers in a file
+
+Dictionary = Literal[
+    "DICT_APRILTAG_36h11",
+    "DICT_APRILTAG_25h9",
+    "DICT_APRILTAG_16h5",
+    "DICT_4X4_50",
+    "DICT_5X5_50",
+    "DICT_6X6_50",
+]
+
+
+class CameraEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The camera: where its pictures come from, its lens, and where it stands."""
+
+    source: int | str  # index of a camera, a video file, or a folder of pictures
+    width: Annotated[int, msgspec.Meta(gt=0)]  # pixels
+    height: Annotated[int, msgspec.Meta(gt=0)]
+    matrix: tuple[Vector, Vector, Vector]  # pixels: fx 0 cx, 0 fy cy, 0 0 1
+    position: Vector  # m, of the optical frame in the base frame
+    quaternion: Quaternion  # w x y z, of the optical frame in the base frame
+    distortion: tuple[float, ...] = ()  # in OpenCV's order
+    rate: Positive = 30.0  # Hz, of a camera or a folder of pictures; a video has times of its own
+
+
+class TagEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One tag on the object."""
+
+    id: Annotated[int, msgspec.Meta(ge=0)]
+    size: Positive  # m, edge of the black square
+    position: Vector  # m, of the tag's center in the object's frame
+    quaternion: Quaternion = (1.0, 0.0, 0.0, 0.0)  # w x y z, of the tag in the object's frame
+
+
+class LimitsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is believed; the numbers are our own choice."""
+
+    pixel_noise: Positive = 0.1  # pixels, standard deviation of a corner's coordinate
+    residual: Positive = 2.0  # pixels RMS, above which the tags do not fit what was seen
+    speed: Positive = 1.5  # m/s, the fastest that the object can move
+    turn_rate: Positive = 12.0  # rad/s, the fastest that it can turn
+    jump: Positive = 0.01  # m, tolerance on top of what the object can move between two frames
+    jump_angle: Positive = 0.1  # rad, likewise
+    confirmations: Annotated[int, msgspec.Meta(ge=2)] = 3  # poses in a row that confirm a jump
+    window: Positive = 0.2  # s, of the poses from which a velocity is computed
+
+
+class FiducialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    camera: CameraEntry
+    tag: tuple[TagEntry, ...]
+    dictionary: Dictionary = "DICT_APRILTAG_36h11"
+    limits: LimitsEntry = LimitsEntry()
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How a camera projects: OpenCV's pinhole model with distortion."""
+
+    matrix: Array  # (3, 3) pixels
+    distortion: Array  # (d,)
+
+
+def read_fiducial_config(file: str) -> FiducialConfig:
+    """Read and check the tracker's file.
+
+    Args:
+        file: its path.
+
+    Raises:
+        BadArgumentError: there is no such file, or a number is missing, unknown or impossible; the
+            message names the file and the entry.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise BadArgumentError(f"the tracker needs config=FILE, and there is no file {file!r}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = msgspec.convert(table, FiducialConfig)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise BadArgumentError(f"{path}: {error}") from error
+
+    problem = find_problem(config)
+    if problem:
+        raise BadArgumentError(f"{path}: {problem}")
+    return config
+
+
+def find_problem(config: FiducialConfig) -> str:
+    """What is impossible in a configuration whose types are right; empty if nothing is."""
+    camera = config.camera
+    problem = _lens_problem(camera) or _pose_problem("camera", camera.position, camera.quaternion)
+    if problem:
+        return problem
+
+    if not config.tag:
+        return "no [[tag]] is on the object"
+    ids = [tag.id for tag in config.tag]
+    for tag in config.tag:
+        if ids.count(tag.id) > 1:
+            return f"tag {tag.id} occurs twice: the tracker could not tell one from the other"
+        problem = _pose_problem(f"tag {tag.id}", tag.position, tag.quaternion)
+        if problem:
+            return problem
+    return ""
+
+
+def _lens_problem(camera: CameraEntry) -> str:
+    """What is impossible in the intrinsics."""
+    matrix = np.array(camera.matrix)
+    if not np.isfinite(matrix).all() or not np.isfinite(camera.distortion).all():
+        return "camera: matrix and distortion must be finite"
+
+    expected = np.array(
+        [[matrix[0, 0], 0, matrix[0, 2]], [0, matrix[1, 1], matrix[1, 2]], [0, 0, 1]]
+    )
+    focal_lengths = matrix[[0, 1], [0, 1]]
+    if (matrix != expected).any() or (focal_lengths <= 0).any():
+        return "camera: matrix must be fx 0 cx, 0 fy cy, 0 0 1, with fx and fy above 0"
+
+    center = matrix[:2, 2]
+    if (center <= 0).any() or (center >= (camera.width, camera.height)).any():
+        size = f"{camera.width}x{camera.height}"
+        return f"camera: cx, cy = {center.tolist()} is outside a picture of {size} pixels"
+
+    count = len(camera.distortion)
+    if count not in NUMBERS_OF_DISTORTION:
+        return f"camera: distortion has 0, 4, 5 or 8 numbers, got {count}"
+    return ""
+
+
+def _pose_problem(where: str, position: Vector, quaternion: Quaternion) -> str:
+    """What is impossible in a pose."""
+    if not np.isfinite([*position, *quaternion]).all():
+        return f"{where}: position and quaternion must be finite"
+    length = float(np.linalg.norm(quaternion))
+    if abs(length - 1) > UNIT_TOLERANCE:
+        return f"{where}: the length of its quaternion (w, x, y, z) must be 1, got {length:.4f}"
+    return ""
+
+
+def lens_of(camera: CameraEntry) -> Lens:
+    """The camera's intrinsics as arrays."""
+    return Lens(np.array(camera.matrix), np.array(camera.distortion, dtype=np.float64))
+
+
+def rotation_of(quaternion: Sequence[float] | Array) -> Array:
+    """The rotation matrix (3, 3) of a quaternion w, x, y, z of any length.
+
+    R = I + 2·w·K + 2·K², with K the matrix of the cross product with (x, y, z).
+    """
+    w, x, y, z = np.asarray(quaternion) / np.linalg.norm(quaternion)
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    rotation: Array = np.eye(3) + 2 * w * k + 2 * k @ k
+    return rotation
+
+
+def tag_corners(tag: TagEntry) -> Array:
+    """A tag's corners (4, 3) m in the object's frame, clockwise from the upper left one."""
+    half = tag.size / 2
+    corners = np.array(
+        [
+            [-half, half, 0],
+            [half, half, 0],
+            [half, -half, 0],
+            [-half, -half, 0],
+        ]
+    )
+    placed: Array = corners @ rotation_of(tag.quaternion).T + np.array(tag.position)
+    return placed

@@ -1,0 +1,88 @@
+"""The process of the tag tracker: pictures in, poses out, through a socket that never blocks.
+
+``fiducial.Fiducial`` starts it, with the configuration, the socket and its own process id.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hw_interface.control.own_session import Signaled, enter_own_session
+from hw_interface.trackers.fiducial_config import FiducialConfig, read_fiducial_config
+from hw_interface.trackers.fiducial_message import READY, encode
+from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetector
+from hw_interface.trackers.fiducial_source import Frames, open_frames
+from hw_interface.trackers.fiducial_track import Track
+from robots.errors import PliantError
+from robots.signals import ObjectState
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one frame gave."""
+
+    stamp: float  # s
+    pose: ObjectPose | None  # None: the object was not seen well enough
+    published: ObjectState | None  # None: nothing is published for this frame
+
+
+def track(config: FiducialConfig, frames: Frames) -> Iterator[Sighting]:
+    """Find the object in every frame; the same steps in the process, tests and benchmarks."""
+    detect = TagDetector(config.dictionary)
+    solve = PoseSolver(config)
+    poses = Track(config.limits)
+    for stamp, picture in frames:
+        pose = solve(detect(picture), poses.recent(stamp))
+        yield Sighting(stamp, pose, poses.take(stamp, pose))
+
+
+def serve(file: str, link: socket.socket, parent: int) -> None:
+    """Send poses until the source ends, the control process is gone, or a signal asks to end.
+
+    The first message says that the source is open, or why it is not; a last one why it ended.
+
+    Args:
+        file: of the configuration.
+        link: socket to the control process.
+        parent: its process id.
+    """
+    signaled = Signaled()
+    enter_own_session(signaled)
+    cv2.setNumThreads(1)  # the control loop needs the other cores
+    link.setblocking(False)
+    try:
+        config = read_fiducial_config(file)
+        is_first = True
+        for sighting in track(config, open_frames(config.camera)):
+            if is_first:
+                link.send(READY)
+                is_first = False
+            if signaled.end.is_set() or os.getppid() != parent:
+                return
+            if sighting.pose is not None and sighting.published is not None:
+                # a reader that is behind loses this pose, and takes the next one
+                with contextlib.suppress(BlockingIOError):
+                    link.send(encode(sighting.published, sighting.pose))
+        reason = f"{config.camera.source} has ended"
+    except (OSError, PliantError, cv2.error) as error:
+        reason = str(error)
+    with contextlib.suppress(OSError):  # the control process is gone, or behind
+        link.send(reason.encode())
+
+
+def main() -> None:
+    """Run the process with the words of its command line."""
+    file, descriptor, parent = sys.argv[1:]
+    np.seterr(all="ignore")  # a pose that is not finite is refused
+    with socket.socket(fileno=int(descriptor)) as link:
+        serve(file, link, int(parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Calibration of the tag tracker's camera: drawn pictures and made-up poses of known truth."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from tag_scene import DICTIONARY, picture_of, table, write_config
+
+from adaptation.cli import main
+from hw_interface.trackers.camera_calibration import calibrate_camera
+from hw_interface.trackers.fiducial_config import FiducialConfig
+from hw_interface.trackers.hand_eye import solve_hand_eye
+from hw_interface.trackers.hand_eye_pictures import position_and_quaternion, read_held_poses
+from robots.catalog.panda import PANDA
+from robots.errors import BadArgumentError
+from robots.kinematics import Kinematics
+from robots.rotations import angle_between, rotation_to_axis
+from robots.signals import Array
+
+BOARD = (7, 5)
+SQUARE = 0.03  # m
+WIDTH, HEIGHT = 640, 480
+MATRIX = np.array([[610.0, 0, 325.0], [0, 605.0, 236.0], [0, 0, 1]])
+DISTORTION = np.array([-0.12, 0.04, 0.001, -0.0005])
+SMOOTHING = 2  # each pixel is the mean of so many, squared
+
+
+@cache
+def rays() -> Array:
+    """Directions (3, k) in which the pixels of a larger picture look, without distortion."""
+    x, y = np.meshgrid(np.arange(SMOOTHING * WIDTH), np.arange(SMOOTHING * HEIGHT))
+    pixels = (np.stack([x.ravel(), y.ravel()], 1) + 0.5) / SMOOTHING - 0.5
+    straight = cv2.undistortPoints(pixels[:, None], MATRIX, DISTORTION).reshape(-1, 2)
+    return np.concatenate([straight, np.ones((len(straight), 1))], 1).T
+
+
+def draw_board(turn: Array, position: Array) -> Any:
+    """The board as the distorted camera sees it: each pixel is traced back to the board's plane."""
+    rotation, _ = cv2.Rodrigues(turn)
+    # a point X, Y of the board is seen along rotation @ (X, Y, 0) + position
+    to_ray = np.stack([rotation[:, 0], rotation[:, 1], position], axis=1)
+    on_board = np.linalg.inv(to_ray) @ rays()
+    columns, rows = np.floor(on_board[:2] / on_board[2] / SQUARE + 1).astype(int)
+    is_inside = (columns >= 0) & (columns <= BOARD[0]) & (rows >= 0) & (rows <= BOARD[1])
+    is_black = is_inside & ((columns + rows) % 2 == 0)
+    large = np.where(is_black, 20, 230).astype(np.uint8)
+    large = large.reshape(SMOOTHING * HEIGHT, SMOOTHING * WIDTH)
+    return cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+
+
+def write_boards(folder: Path, tilt: float, count: int = 10) -> None:
+    for number in range(count):
+        angle = 2 * np.pi * number / count
+        turn = tilt * np.array([np.cos(angle), np.sin(angle), 0])
+        place = np.array([-0.09 + 0.05 * np.cos(angle), -0.06 + 0.04 * np.sin(angle), 0.4])
+        cv2.imwrite(str(folder / f"{number}.png"), draw_board(turn, place))
+
+
+def test_the_lens_is_found_with_its_distortion(tmp_path: Path) -> None:
+    write_boards(tmp_path, tilt=0.5)
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((HEIGHT, WIDTH), dtype=np.uint8))
+    found = calibrate_camera(tmp_path, BOARD, SQUARE)
+    np.testing.assert_allclose(found.matrix, MATRIX, atol=2.0)
+    assert found.residual < 0.2
+    assert found.unused == ("empty.png",)
+    assert len(found.residuals) == 10
+    # what both lenses do to a point near the edge of the picture
+    ray = np.array([[0.4, 0.3, 1.0]])
+    still = np.zeros(3)
+    true, _ = cv2.projectPoints(ray, still, still, MATRIX, DISTORTION)
+    ours, _ = cv2.projectPoints(ray, still, still, found.matrix, found.distortion)
+    np.testing.assert_allclose(ours, true, atol=1.0)
+
+
+def test_boards_that_are_not_tilted_and_too_few_boards_are_refused(tmp_path: Path) -> None:
+    picture = draw_board(np.zeros(3), np.array([-0.09, -0.06, 0.4]))
+    for number in range(8):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    with pytest.raises(BadArgumentError, match="tilt it more"):
+        calibrate_camera(tmp_path, BOARD, SQUARE)
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(BadArgumentError, match=r"in 7 of 7 pictures of .*; 8 are needed"):
+        calibrate_camera(tmp_path, BOARD, SQUARE)
+
+
+def pose_of(turn: Array, position: Array) -> Array:
+    pose = np.eye(4)
+    pose[:3, :3], _ = cv2.Rodrigues(turn)
+    pose[:3, 3] = position
+    return pose
+
+
+CAMERA = pose_of(np.array([2.0, 0.3, -0.4]), np.array([0.9, -0.4, 0.6]))
+HELD = pose_of(np.array([0.2, -0.5, 1.1]), np.array([0.01, 0.02, 0.08]))
+
+
+def motions(rng: np.random.Generator, count: int, axes: Array) -> tuple[Array, Array]:
+    """Poses of the tool, turned about the axes, and of the object in the camera's frame."""
+    tools = []
+    for _ in range(count):
+        turn = rng.uniform(-0.6, 0.6, 3) * axes
+        tools.append(pose_of(turn, np.array([0.5, 0, 0.4]) + rng.uniform(-0.1, 0.1, 3)))
+    stacked = np.array(tools)
+    return stacked, np.linalg.inv(CAMERA) @ stacked @ HELD
+
+
+def test_the_camera_is_found_exactly_from_exact_poses() -> None:
+    tools, objects = motions(np.random.default_rng(0), 6, np.ones(3))
+    found = solve_hand_eye(tools, objects)
+    np.testing.assert_allclose(found.camera, CAMERA, atol=1e-6)
+    np.testing.assert_allclose(found.object_in_tool, HELD, atol=1e-6)
+    assert found.position_residual < 1e-6
+
+
+def test_residuals_and_the_error_of_the_camera_are_as_large_as_the_noise_makes_them() -> None:
+    rng = np.random.default_rng(1)
+    noise = np.array([1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3])  # rad, m: the lever makes them equal
+    errors = []
+    told = []
+    for _ in range(20):
+        tools, objects = motions(rng, 12, np.ones(3))
+        for number, seen in enumerate(objects):
+            drawn = rng.normal(0, noise)
+            objects[number] = seen @ pose_of(drawn[:3], drawn[3:])
+        found = solve_hand_eye(tools, objects)
+        errors.append(np.sum((found.camera[:3, 3] - CAMERA[:3, 3]) ** 2))
+        told.append(found.camera_position_error**2)
+        assert 0.5e-3 * 3**0.5 < found.position_residual < 1.3e-3 * 3**0.5
+    assert 0.5 < np.mean(errors) / np.mean(told) < 2.0
+
+
+@pytest.mark.parametrize(
+    ("count", "axes", "message"),
+    [
+        (5, [1, 1, 1], "needs 6 pictures, got 5"),
+        (9, [0, 0, 1], "turn the wrist about two axes"),
+        (9, [0, 0, 0], "turn the wrist about two axes"),
+    ],
+)
+def test_too_few_and_degenerate_motions_are_refused(
+    count: int, axes: list[float], message: str
+) -> None:
+    tools, objects = motions(np.random.default_rng(2), count, np.array(axes))
+    with pytest.raises(BadArgumentError, match=message):
+        solve_hand_eye(tools, objects)
+
+
+# Rad, around the Panda's home: the tool turns about two axes and stays in the picture.
+OFFSETS = 0.12 * np.array(
+    [
+        [0, 0, 0, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0, 0, 3],
+        [0, 1, 0, 1, 0, 0, -3],
+        [0, 0, 1, 0, 2, 0, 1],
+        [0, 0, 0, 0, -2, 2, 0],
+        [-1, 0, 0, 1, 0, -2, 2],
+        [0, -1, 0, 0, 2, 2, -2],
+        [1, 1, 0, 1, -2, -2, 0],
+    ]
+)
+
+
+def camera_in_front_of(place: Array) -> Array:
+    """A camera 0.5 m from a place of the base frame, that looks at it from its front and below."""
+    forward = np.array([-0.4, 0.1, 0.9])
+    pose = rotation_to_axis(forward)
+    pose[:3, 3] = place - 0.5 * forward / np.linalg.norm(forward)
+    return pose
+
+
+def test_hand_eye_by_its_command_from_drawn_pictures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The tags are on a plate under the Panda's flange, seen from below."""
+    kinematics = Kinematics(PANDA)
+    joints = PANDA.home + OFFSETS
+    positions, quaternions = kinematics.forward(joints)
+    camera = camera_in_front_of(positions[0])
+    place, quaternion = position_and_quaternion(camera)
+    tags = [
+        {"id": 3, "size": 0.05, "position": [-0.04, 0, 0]},
+        {"id": 4, "size": 0.05, "position": [0.04, 0, 0]},
+    ]
+    there = table()["camera"] | {"position": place, "quaternion": quaternion}
+    config = msgspec.convert(
+        {"camera": there, "tag": tags, "dictionary": DICTIONARY}, FiducialConfig
+    )
+
+    lines = []
+    for number, (q, pos, quat) in enumerate(zip(joints, positions, quaternions, strict=True)):
+        picture = picture_of(config, pos, quat)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+        lines += ["[[pose]]", f'picture = "{number}.png"', f"q = {q.tolist()}"]
+    poses = tmp_path / "poses.toml"
+    poses.write_text("\n".join(lines))
+    tracker = write_config(tmp_path, tag=tags)  # whose camera stands elsewhere
+
+    words = ["calibrate", "hand-eye", str(poses), "--arm", "panda", "--tracker", str(tracker)]
+    assert main([*words, "--json"]) == 0
+    answer = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert len(answer["residuals_mm"]) == len(joints)
+    assert answer["residual_mm"] < 0.5
+    np.testing.assert_allclose(answer["position"], place, atol=2e-3)
+    assert angle_between(np.array(answer["quaternion"]), np.array(quaternion)) < 5e-3
+
+
+def test_a_list_of_pictures_that_does_not_fit_the_arm_is_refused(tmp_path: Path) -> None:
+    poses = tmp_path / "poses.toml"
+    poses.write_text('[[pose]]\npicture = "a.png"\nq = [0.0, 1.0]')
+    with pytest.raises(BadArgumentError, match=r"a\.png: panda has 7 joints"):
+        read_held_poses(poses, PANDA)
+    with pytest.raises(BadArgumentError, match="there is no file"):
+        read_held_poses(tmp_path / "none.toml", PANDA)
