@@ -13,8 +13,10 @@ from adaptation.commands.arguments import (
     OptionalFloat,
     OptionalName,
     OptionalPath,
+    Pairs,
     check_name,
     check_positive,
+    parse_pairs,
 )
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
@@ -58,7 +60,9 @@ class Emulate:
     calibration: OptionalPath = None
     """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
     port: OptionalName = None
-    """Address to serve at, for an emulator on a network. Default: 127.0.0.1."""
+    """Address or interface to serve at, for an emulator on a network. Default: loopback."""
+    emulator_set: Pairs = ()
+    """Further options of the emulator, as NAME=VALUE, such as fault=silence for ros2."""
     seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
@@ -70,7 +74,7 @@ class Emulate:
         check_positive(seconds=self.seconds)
         from adaptation.jobs.emulate import emulate
 
-        options = {}
+        options = parse_pairs("--emulator-set", self.emulator_set)
         if self.calibration is not None:
             options["calibration"] = str(self.calibration)
         if self.port is not None:

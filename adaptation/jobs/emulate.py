@@ -1,11 +1,11 @@
 """Emulate an arm's controller on this machine: its protocol, with simulated physics behind it."""
 
-import contextlib
-import os
 import threading
 from dataclasses import fields
+from typing import Any
 
 from adaptation.runs.records import EmulationResult
+from hw_interface.control.pacing import realtime
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -15,7 +15,7 @@ PRIORITY = 40  # SCHED_FIFO priority, below that of the control process
 
 
 def emulate(
-    name: str, arm: str, options: dict[str, str] | None = None, seconds: float | None = None
+    name: str, arm: str, options: dict[str, Any] | None = None, seconds: float | None = None
 ) -> EmulationResult:
     """Serve until Ctrl-C or for some time; prints the port first.
 
@@ -31,8 +31,6 @@ def emulate(
     """
     kind = EMULATORS[name]
     body = ARMS[arm]
-    with contextlib.suppress(OSError):  # real motors do not wait for other programs, either
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     given = options or {}
     names = [field.name for field in fields(kind.Options)]
     unknown = [option for option in given if option not in names]
@@ -46,7 +44,8 @@ def emulate(
         timer.daemon = True
         timer.start()
     try:
-        emulator.serve()
+        with realtime(PRIORITY):  # real motors do not wait for other programs, either
+            emulator.serve()
     except KeyboardInterrupt:
         pass
     finally:

@@ -33,6 +33,7 @@ GUIDES = {
     "Feetech arms": "feetech.md",
     "Franka Research 3": "franka.md",
     "Universal Robots arms": "ur.md",
+    "Arms under ros2_control": "ros2.md",
     "Eyes": "eyes.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",

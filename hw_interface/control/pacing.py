@@ -65,14 +65,17 @@ def become_realtime() -> bool:
 
 
 @contextmanager
-def realtime() -> Iterator[None]:
-    """For a while under the scheduler of a control process, where that is permitted."""
+def realtime(priority: int = PRIORITY) -> Iterator[None]:
+    """This thread runs for a while under SCHED_FIFO, where that is permitted."""
+    policy = os.sched_getscheduler(0)
+    before = os.sched_getparam(0)
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy, before)
 
 
 def measure_loop(dt: float, seconds: float) -> tuple[bool, Array]:

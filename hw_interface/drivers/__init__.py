@@ -15,8 +15,9 @@ DRIVERS = Registry(
         "dynamixel": "hw_interface.drivers.dynamixel:Dynamixel",
         "feetech": "hw_interface.drivers.feetech:Feetech",
         "franka": "hw_interface.drivers.franka:Franka",
+        "ros2": "hw_interface.drivers.ros2:Ros2",
         "twin": "sim.twin:Twin",
         "ur": "hw_interface.drivers.ur:Ur",
     },
-    extras={"dynamixel": "dynamixel", "feetech": "feetech", "franka": "franka", "ur": "ur"},
+    extras={name: name for name in ("dynamixel", "feetech", "franka", "ros2", "ur")},
 )

@@ -16,9 +16,10 @@ EMULATORS = Registry(
         "dynamixel": "hw_interface.emulators.dynamixel:Bus",
         "feetech": "hw_interface.emulators.feetech:FeetechEmulator",
         "franka": "hw_interface.emulators.franka:FrankaEmulator",
+        "ros2": "hw_interface.emulators.ros2:Ros2Emulator",
         "ur": "hw_interface.emulators.ur:UrEmulator",
     },
-    extras={"franka": "franka"},
+    extras={"franka": "franka", "ros2": "ros2"},
 )
 
 

@@ -50,6 +50,15 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
         with emulated_franka.patient_driver(), emulated_franka.emulated_franka() as remote:
             yield from connected_franka(remote)
         return
+    if request.param == "ros2":
+        pytest.importorskip("cyclonedds", reason="needs the extra 'ros2'")
+        from emulated_ros2 import VIPERX, emulated_ros2
+
+        plant = emulated.BlockablePlant(VIPERX, VIPERX.home)
+        with emulated_ros2(plant) as (ros2, _):
+            ros2.connect()
+            yield ros2, plant.block
+        return
     if request.param == "ur":
         pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
         with emulated_ur.patient_driver(), emulated_ur.emulated_ur() as remote:
