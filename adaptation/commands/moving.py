@@ -13,6 +13,7 @@ from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
     from adaptation.runs.records import JogResult, MoveResult, ParkResult
+    from robots.signals import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,7 @@ class Jog(DriverOptions):
         if not confirm(keys):
             print(f"{self.arm} has not moved")
             return Incomplete({"moved": False})
+        show_pose = _show_pose if sys.stderr.isatty() else None
         with OperatorKeys() as operator:
             result = jog(
                 self.arm,
@@ -120,10 +122,19 @@ class Jog(DriverOptions):
                 self.driver_options,
                 self.speed,
                 self.tool_speed,
+                show_pose,
             )
+        if show_pose is not None:
+            print(file=sys.stderr)  # the pose stays on its line
         angles = " ".join(f"{angle:.3f}" for angle in result.q)
         print(f"{self.arm} stands at {angles} rad; its motors are on")
         return result
+
+
+def _show_pose(q: "Array") -> None:
+    """Show joint positions on one line, which the next ones replace."""
+    angles = " ".join(f"{angle:7.3f}" for angle in q.tolist())
+    print(f"\r{angles} rad", end="", file=sys.stderr, flush=True)
 
 
 def _tell(plan: str) -> bool:

@@ -28,7 +28,7 @@ from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
-from robots.errors import PliantError
+from robots.errors import MissingExtraError, PliantError
 from robots.scene import Scene
 from robots.signals import Array
 
@@ -283,7 +283,12 @@ def doctor(
         options: of the driver.
         seconds: for which the loop is measured.
         tell: gets each finding as soon as it is there.
+
+    Raises:
+        BadArgumentError: the driver has no such option.
     """
+    with suppress(MissingExtraError):  # which a check reports
+        check_options(driver, options, 0)
     checked = Checked(ARMS[arm], driver, options, seconds)
     findings = []
     for check in CHECKS:

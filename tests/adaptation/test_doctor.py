@@ -20,6 +20,7 @@ from adaptation.jobs import doctor
 from adaptation.jobs.doctor import CHECKS, Checked
 from hw_interface.control.pacing import measure_loop
 from robots.arm import ArmSpec, Limits
+from robots.errors import BadArgumentError
 
 Usage = namedtuple("Usage", "total used free")
 TICKS = 400
@@ -212,3 +213,10 @@ def test_the_twin_is_read_too_and_a_wrong_option_is_a_failure() -> None:
     finding = doctor.check_link(checked("twin", speed=3))
     assert finding.status == "fail"
     assert "speed" in finding.found
+
+
+def test_an_option_that_the_driver_lacks_is_refused_before_the_checks() -> None:
+    found: list[Any] = []
+    with pytest.raises(BadArgumentError, match="'twin' has no option 'port'"):
+        doctor.doctor("panda", "twin", {"port": "/dev/null"}, 10.0, found.append)
+    assert not found
