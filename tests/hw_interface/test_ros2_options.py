@@ -7,8 +7,9 @@ import pytest
 
 from hw_interface.drivers.ros2 import Ros2, Ros2Options
 from hw_interface.drivers.ros2_options import check_order, joints_of
+from hw_interface.lease import Lease
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, MissingExtraError
+from robots.errors import ArmError, BadArgumentError, MissingExtraError
 
 VIPERX = ARMS["viperx"]
 
@@ -30,6 +31,16 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
 def test_impossible_options_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(BadArgumentError, match=words):
         Ros2(VIPERX, None, Ros2Options(**options))
+
+
+def test_two_programs_do_not_command_one_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    driver = Ros2(VIPERX, None, Ros2Options(domain=7, namespace="left"))
+    lease = Lease("ros2-7-left-forward_position_controller")
+    lease.take()
+    with pytest.raises(ArmError, match="in use by process"):
+        driver.connect()
+    lease.release()
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
