@@ -165,6 +165,9 @@ class Feetech(ServoDriver):
         """As for every servo, but only after ``enable``: a goal may switch a servo's torque on."""
         return self._target is not None and super()._let_go()
 
+    def _release_watchdog(self) -> None:
+        """These servos have none."""
+
     def _read_motion(self) -> Motion | None:
         motion = self._read_block(self._ids, MOTION, MOTION_FIELDS)
         if motion is None:

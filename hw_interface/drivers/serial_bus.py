@@ -11,6 +11,7 @@ import fcntl
 import select
 import termios
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ class PatientPort:
         return received
 
 
-class SerialBus:
+class SerialBus(ABC):
     """All servos on one port."""
 
     def __init__(
@@ -222,13 +223,13 @@ class SerialBus:
         self.last_reply = time.monotonic()
         return [Reply(reply.error, reply.data[: register.size]) for reply in replies]
 
+    @abstractmethod
     def _ask(self, ids: Sequence[int], address: int, size: int) -> list[Reply] | None:
         """Send a sync read and receive its answer; None if any part was lost.
 
         Raises:
             OSError: nothing can be sent.
         """
-        raise NotImplementedError
 
     def sync_write(self, ids: Sequence[int], register: Register, values: Sequence[int]) -> None:
         """Write one value to a register of each servo; the servos do not confirm.

@@ -5,6 +5,7 @@ one is returned. Its stamp then does not advance, and the watchdog decides what 
 """
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
@@ -22,7 +23,7 @@ from robots.signals import Array, Command, JointState
 T = TypeVar("T")
 
 
-class ServoDriver:
+class ServoDriver(ABC):
     """The part of a Driver that is the same for all servos; subclasses know their registers."""
 
     goal_register: ClassVar[Register]
@@ -95,6 +96,7 @@ class ServoDriver:
                     self._release_watchdog()
             self.bus.close()
 
+    @abstractmethod
     def _release_watchdog(self) -> None:
         """Disarm the servos' own watchdog, if they have one: the arm is at rest."""
 
@@ -105,13 +107,13 @@ class ServoDriver:
         last = np.array(self._to_ticks(self._state.q))
         return let_go(self._read_motion, self._write_goals, self._lowest, self._highest, last)
 
+    @abstractmethod
     def _read_motion(self) -> Motion | None:
         """Goals and measurements of the joints; None if any part was lost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ask_health(self) -> NDArray[np.void] | None:
         """The control registers of every servo; None if any part was lost."""
-        raise NotImplementedError
 
     def _read_health(self) -> NDArray[np.void]:
         """The control registers of every servo; OSError if the servos do not answer."""

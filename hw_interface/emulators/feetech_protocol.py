@@ -4,10 +4,9 @@ Written from Feetech's "Communication Protocol User Manual" and not from the ven
 tests compare the two.
 """
 
-from collections.abc import Iterator
 from enum import IntEnum
 
-from hw_interface.emulators.serial_bus import InstructionPacket
+from hw_interface.emulators.packets import InstructionPacket, PacketParser
 
 HEADER = b"\xff\xff"
 BROADCAST = 0xFE
@@ -43,37 +42,19 @@ def make_status(servo_id: int, error: int, data: bytes = b"") -> bytes:
     return make_packet(servo_id, error, data)
 
 
-class Parser:
-    """Finds packets in a stream of bytes and discards everything else."""
+class Parser(PacketParser):
+    """Finds the packets of this protocol."""
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    header = HEADER
+    prefix_size = PREFIX
 
-    def feed(self, data: bytes) -> Iterator[InstructionPacket]:
-        """The packets that ``data`` completes."""
-        self._buffer += data
-        start = self._buffer.find(HEADER)
-        while start >= 0:
-            self._buffer = self._buffer[start:]
-            if len(self._buffer) < PREFIX:
-                return
-            length = self._buffer[3]
-            is_plausible = self._buffer[2] <= BROADCAST and MIN_LENGTH <= length <= MAX_LENGTH
-            size = PREFIX + length
-            if is_plausible and len(self._buffer) < size:
-                return
-            packet = self._take(size) if is_plausible else None
-            if packet is None:
-                self._buffer = self._buffer[1:]  # search for the next header
-            else:
-                yield packet
-            start = self._buffer.find(HEADER)
-        self._buffer = self._buffer[-1:]  # may be the start of a header
+    def _size(self, prefix: bytes) -> int | None:
+        servo_id = prefix[2]
+        length = prefix[3]
+        is_plausible = servo_id <= BROADCAST and MIN_LENGTH <= length <= MAX_LENGTH
+        return PREFIX + length if is_plausible else None
 
-    def _take(self, size: int) -> InstructionPacket | None:
-        """Remove the packet of ``size`` bytes at the front; None if its checksum is wrong."""
-        packet = self._buffer[:size]
+    def _read(self, packet: bytes) -> InstructionPacket | None:
         if packet[-1] != checksum(packet[2:-1]):
             return None
-        self._buffer = self._buffer[size:]
-        return InstructionPacket(packet[2], packet[4], packet[5:-1], size)
+        return InstructionPacket(packet[2], packet[4], packet[5:-1], len(packet))

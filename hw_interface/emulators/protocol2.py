@@ -3,10 +3,9 @@
 Written from the ROBOTIS e-manual and not from the vendor's client; the tests compare the two.
 """
 
-from collections.abc import Iterator
 from enum import IntEnum
 
-from hw_interface.emulators.serial_bus import InstructionPacket
+from hw_interface.emulators.packets import InstructionPacket, PacketParser
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST = 0xFE
@@ -110,37 +109,18 @@ def make_fast_status(answers: list[tuple[int, int, bytes]], count: int) -> bytes
     return packet
 
 
-class Parser:
-    """Finds packets in a stream of bytes and discards everything else."""
+class Parser(PacketParser):
+    """Finds the packets of this protocol."""
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    header = HEADER
+    prefix_size = PREFIX
 
-    def feed(self, data: bytes) -> Iterator[InstructionPacket]:
-        """The packets that ``data`` completes."""
-        self._buffer += data
-        start = self._buffer.find(HEADER)
-        while start >= 0:
-            self._buffer = self._buffer[start:]
-            if len(self._buffer) < PREFIX:
-                return
-            size = PREFIX + int.from_bytes(self._buffer[5:PREFIX], "little")
-            plausible = MIN_PACKET <= size <= MAX_PACKET
-            if plausible and len(self._buffer) < size:
-                return
-            packet = self._take(size) if plausible else None
-            if packet is None:
-                self._buffer = self._buffer[1:]  # search for the next header
-            else:
-                yield packet
-            start = self._buffer.find(HEADER)
-        self._buffer = self._buffer[-3:]  # may be the start of a header
+    def _size(self, prefix: bytes) -> int | None:
+        size = PREFIX + int.from_bytes(prefix[5:], "little")
+        return size if MIN_PACKET <= size <= MAX_PACKET else None
 
-    def _take(self, size: int) -> InstructionPacket | None:
-        """Remove the packet of ``size`` bytes at the front; None if its checksum is wrong."""
-        packet = self._buffer[:size]
+    def _read(self, packet: bytes) -> InstructionPacket | None:
         if crc16(packet[:-2]) != int.from_bytes(packet[-2:], "little"):
             return None
-        self._buffer = self._buffer[size:]
         body = unstuff(packet[PREFIX:-2])
-        return InstructionPacket(packet[4], body[0], body[1:], size)
+        return InstructionPacket(packet[4], body[0], body[1:], len(packet))

@@ -11,7 +11,8 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from hw_interface.drivers.servo_calibration import TICK, JointServo
 from hw_interface.emulators import Physics
+from hw_interface.emulators.packets import InstructionPacket, PacketParser
 from robots.arm import ArmSpec
 from robots.signals import Array
 
@@ -48,24 +50,6 @@ class Faults:
     lost_writes: set[tuple[int, str]] = field(default_factory=set)
     delay: float = 0.0  # s that every answer is held back, as by a USB adapter
     copies: int = 1  # how often every answer arrives
-
-
-@dataclass(frozen=True)
-class InstructionPacket:
-    """One instruction that arrived whole."""
-
-    servo_id: int
-    instruction: int
-    parameters: bytes
-    size: int  # bytes on the wire
-
-
-class PacketParser(Protocol):
-    """Finds packets in a stream of bytes."""
-
-    def feed(self, data: bytes) -> Iterator[InstructionPacket]:
-        """The packets that ``data`` completes."""
-        ...
 
 
 class Servo(Protocol):
@@ -108,7 +92,7 @@ class Group(Protocol[S]):
         ...
 
 
-class EmulatedBus(Generic[S]):
+class EmulatedBus(ABC, Generic[S]):
     """An Emulator: all servos of one arm. Subclasses know one vendor's protocol and registers."""
 
     holds_weight: ClassVar[bool] = False
@@ -223,6 +207,7 @@ class EmulatedBus(Generic[S]):
                 position = wiring.zero + wiring.sign * q[joint] / TICK + glitch
                 self._show(servo, position, wiring.sign * dq[joint], wiring.sign * tau[joint])
 
+    @abstractmethod
     def _show(self, servo: S, position: float, velocity: float, torque: float) -> None:
         """Write a measurement into a servo's registers.
 
@@ -232,7 +217,6 @@ class EmulatedBus(Generic[S]):
             velocity: rad/s in the servo's direction.
             torque: N·m in the servo's direction, of the joint.
         """
-        raise NotImplementedError
 
     def _occupy_wire(self, size: int) -> None:
         """Reserve the wire for the time that ``size`` bytes need."""

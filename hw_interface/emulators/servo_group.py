@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from hw_interface.drivers.dynamixel_calibration import Calibration
 from hw_interface.drivers.dynamixel_models import OPERATING_MODES
+from hw_interface.emulators.packets import InstructionPacket
 from hw_interface.emulators.protocol2 import (
     BROADCAST,
     FAST_HEADER,
@@ -14,7 +15,7 @@ from hw_interface.emulators.protocol2 import (
     make_fast_status,
     make_status,
 )
-from hw_interface.emulators.serial_bus import Faults, InstructionPacket, flip_bit, uint16
+from hw_interface.emulators.serial_bus import Faults, flip_bit, uint16
 from hw_interface.emulators.x_series import NO_SECONDARY_ID, REGISTERS, EmulatedServo
 
 CHECKSUM_SIZE = 2  # bytes

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from hw_interface.drivers.feetech_calibration import FeetechCalibration
 from hw_interface.emulators.feetech_protocol import BROADCAST, Instruction, make_status
-from hw_interface.emulators.serial_bus import Faults, InstructionPacket, flip_bit, uint16
+from hw_interface.emulators.packets import InstructionPacket
+from hw_interface.emulators.serial_bus import Faults, flip_bit, uint16
 from hw_interface.emulators.sts_series import REGISTERS, EmulatedSts
 
 

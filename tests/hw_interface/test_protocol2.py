@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hw_interface.drivers.dynamixel_bus import SerialPort
 from hw_interface.drivers.dynamixel_models import ALERT
 from hw_interface.emulators.dynamixel import Bus
+from hw_interface.emulators.packets import InstructionPacket
 from hw_interface.emulators.protocol2 import (
     HEADER,
     Error,
@@ -23,7 +24,6 @@ from hw_interface.emulators.protocol2 import (
     stuff,
     unstuff,
 )
-from hw_interface.emulators.serial_bus import InstructionPacket
 
 VENDOR = sdk.PacketHandler(2.0)
 law = settings(deadline=None, max_examples=100, derandomize=True)
