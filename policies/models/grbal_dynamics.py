@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
+from policies.models.outcome import outcome_of
 from policies.nn.networks import init_
 from policies.nn.normalizer import RunningNormalizer
 
@@ -122,21 +123,13 @@ class GrbalDynamics(nn.Module):
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics; nothing else changes them."""
         self.obs_norm.update(t.obs)
-        self.delta_norm.update(self._target(t))
-
-    def _target(self, t: Transition) -> Tensor:
-        """The change of the observation, then the reward, (..., o + r)."""
-        change = t.next_obs - t.obs
-        if not self.predict_reward:
-            return change
-        reward = t.reward[..., None]
-        return torch.cat([change, reward], -1)
+        self.delta_norm.update(outcome_of(t, self.predict_reward))
 
     def normalized(self, t: Transition) -> tuple[Tensor, Tensor]:
         """Normalized network inputs (..., o + a) and targets (..., o + r) of transitions (...)."""
         obs = self.obs_norm(t.obs)
         inputs = torch.cat([obs, t.applied], -1)
-        targets = self.delta_norm(self._target(t))
+        targets = self.delta_norm(outcome_of(t, self.predict_reward))
         return inputs, targets
 
     def adapt(self, window: Window) -> LowRankUpdate:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.method import Transition
+from policies.models.outcome import outcome_of
 from policies.nn.memory import LstmMemory, LstmState
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
@@ -49,21 +50,14 @@ class RebalDynamics(nn.Module):
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics; nothing else changes them."""
         self.obs_norm.update(t.obs)
-        self.outcome_norm.update(self._outcome(t))
-
-    def _outcome(self, t: Transition) -> Tensor:
-        """The change of the observation, then the reward, (..., o + r)."""
-        change = t.next_obs - t.obs
-        if not self.predict_reward:
-            return change
-        return torch.cat([change, t.reward[..., None]], -1)
+        self.outcome_norm.update(outcome_of(t, self.predict_reward))
 
     def as_last(self, t: Transition) -> Tensor:
         """Ticks (...) as the next ones read them: action and normalized outcome, (..., a + o + r).
 
         Before the first tick of an episode it is zero.
         """
-        outcome = self.outcome_norm(self._outcome(t))
+        outcome = self.outcome_norm(outcome_of(t, self.predict_reward))
         return torch.cat([t.applied, outcome], -1)
 
     def read(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.method import Problem, Transition
+from policies.models.outcome import outcome_of
 from policies.nn.networks import Ensemble
 from policies.nn.normalizer import MIN_STD, RunningNormalizer
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Share
@@ -83,16 +84,9 @@ class TaskDynamics(nn.Module):
     def update(self, t: Transition) -> None:
         """Add transitions (b, ...) to the statistics."""
         read = t.obs[:, self.inputs]
-        target = self.target(t)
+        target = outcome_of(t, self.predict_reward)
         self.obs_norm.update(read)
         self.delta_norm.update(target)
-
-    def target(self, t: Transition) -> Tensor:
-        """What the networks predict, (..., o + r): the change of the observation, the reward."""
-        change = t.next_obs - t.obs
-        if not self.predict_reward:
-            return change
-        return torch.cat([change, t.reward[..., None]], -1)
 
     def delta_std(self) -> Tensor:
         """Standard deviation of each predicted column, (o + r,); 0 for one that never changes."""
@@ -133,7 +127,7 @@ class TaskDynamics(nn.Module):
         """
         changes = self.delta_std() > 0
         mean, log_std = self.predict(t.obs, t.applied, u)
-        target = self.delta_norm(self.target(t))
+        target = self.delta_norm(outcome_of(t, self.predict_reward))
         square = (mean - target).square()
         precision = (-2 * log_std).exp()
         nll = 0.5 * square * precision + log_std
@@ -182,7 +176,7 @@ class TaskDynamics(nn.Module):
         noise = (2 * log_std).exp().mean(0)
         disagreement = mean.var(0, correction=0)
         variance = noise + disagreement + c.model_error**2
-        target = self.delta_norm(self.target(t))
+        target = self.delta_norm(outcome_of(t, self.predict_reward))
         target = target.repeat_interleave(count, 0)
         error = (target - mean.mean(0)).square() / variance
         dof = c.likelihood_dof
