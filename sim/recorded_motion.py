@@ -13,6 +13,7 @@ from robots.errors import BadArgumentError
 from robots.signals import Array, Setpoint
 from robots.world import Family, Start, Task
 from sim.engines import ENGINES
+from sim.interpolation import interpolate
 from sim.randomization import Parameter, parameters_of, uniform, with_ranges
 
 SAMPLE = 0.02  # s between two comparisons of the joints
@@ -141,20 +142,16 @@ class MotionModel:
 
     def _task(self, shares: Array) -> Task:
         """The task of every world."""
-        rows = []
+        tasks = []
         for row in shares.tolist():
             values = {}
             for scale, share in zip(self._scales, row, strict=True):
                 if scale.parameter is not DELAY:
                     values[scale.parameter.name] = scale.value(share)
-            rows.append(fixed_task(self._family, values).values)
-        names = fixed_task(self._family, {}).names
-        return Task(names, np.concatenate(rows), np.arange(len(rows)))
-
-
-def interpolate(times: Array, t: Array, x: Array) -> Array:
-    """Each column of x (T, k), known at t (T,), at other times (S,): (S, k)."""
-    return np.stack([np.interp(times, t, column) for column in x.T], -1)
+            task = fixed_task(self._family, values)
+            tasks.append(task)
+        rows = np.concatenate([task.values for task in tasks])
+        return Task(tasks[0].names, rows, np.arange(len(rows)))
 
 
 def fixed_task(family: Family, values: Mapping[str, float]) -> Task:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from robots.signals import Array, Signals
 from robots.world import Family, Task
+from sim.interpolation import interpolate
 from sim.vec_world import VecWorld
 
 Image = NDArray[np.uint8]  # (h, w, 3)
@@ -32,9 +33,9 @@ class Clip:
         return replace(
             self,
             t=times,
-            q=_interpolate(times, self.t, self.q),
-            object_pos=_interpolate(times, self.t, self.object_pos),
-            object_quat=_interpolate(times, self.t, self.object_quat),
+            q=interpolate(times, self.t, self.q),
+            object_pos=interpolate(times, self.t, self.object_pos),
+            object_quat=interpolate(times, self.t, self.object_quat),
         )
 
     def frame_times(self) -> Array:
@@ -96,9 +97,3 @@ def make_clip(
         object_quat=np.stack([signals.object_quat[index] for signals in measured]),
         marker=measured[0].marker[index],
     )
-
-
-def _interpolate(times: Array, t: Array, x: Array) -> Array:
-    """Each column of x (T, k), known at t (T,), at other times (S,): (S, k)."""
-    columns = [np.interp(times, t, column) for column in x.T]
-    return np.stack(columns, -1)

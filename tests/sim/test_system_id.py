@@ -14,8 +14,9 @@ from robots.signals import Array, Setpoint
 from robots.world import Start
 from sim.engines import ENGINES
 from sim.families import make_family
+from sim.interpolation import interpolate
 from sim.randomization import Parameter, uniform
-from sim.recorded_motion import DELAY, Motion, Scale, fixed_task, interpolate
+from sim.recorded_motion import DELAY, Motion, Scale, fixed_task
 from sim.system_id import Fit, _fit, _half_widths, _identifiable, fit
 
 FAMILY = make_family("carry")
