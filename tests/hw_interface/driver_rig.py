@@ -1,6 +1,9 @@
 """The controller over a driver of an emulated arm, tick by tick."""
 
+import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -92,3 +95,15 @@ class BusRig(DriverRig[C]):
         for _ in range(round(seconds / 0.01)):
             self.driver.clock.now += 0.01
             self.bus.pass_time()
+
+
+Change = Callable[[dict[str, Any]], Any]  # of a calibration
+
+
+def write_calibration(folder: Path, nominal: dict[str, Any], change: Change) -> str:
+    """Write a calibration that differs from the catalog's; returns its path."""
+    calibration = json.loads(json.dumps(nominal))
+    change(calibration)
+    path = folder / "calibration.json"
+    path.write_text(json.dumps(calibration))
+    return str(path)

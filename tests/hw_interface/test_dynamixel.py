@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver_rig import BusRig
+from driver_rig import BusRig, Change, write_calibration
 from emulated import LONG, VIPERX, PacedDynamixel, emulated_arm
 
 from hw_interface.control.events import Event, Mode
@@ -35,17 +35,7 @@ NOMINAL = json.loads(VIPERX.urdf.with_name("dynamixel.json").read_text())
 UNPLUGGED = "the bus is unplugged"
 SHORT = 20.0  # ms, where answers stay away for ever
 
-Change = Callable[[dict[str, Any]], Any]  # of a calibration
 Provocation = Callable[[Bus], None]
-
-
-def write_calibration(folder: Path, change: Change) -> str:
-    """Write a calibration that differs from the maker's; returns its path."""
-    calibration = json.loads(json.dumps(NOMINAL))
-    change(calibration)
-    path = folder / "calibration.json"
-    path.write_text(json.dumps(calibration))
-    return str(path)
 
 
 def mirror(calibration: dict[str, Any]) -> None:
@@ -63,7 +53,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
         calibration["mode"] = mode
 
     plant = Plant(VIPERX, VIPERX.home, gravity=False)
-    with emulated_arm(plant, write_calibration(tmp_path, change)) as (driver, bus):
+    with emulated_arm(plant, write_calibration(tmp_path, NOMINAL, change)) as (driver, bus):
         driver.connect()
         driver.enable()
         start, _, _ = plant.read()
@@ -84,7 +74,7 @@ def test_angles_are_the_joints_whatever_the_zeros_and_signs(tmp_path: Path, mode
 
 def test_speed_and_torque_have_the_joints_sign(tmp_path: Path) -> None:
     plant = Plant(VIPERX, VIPERX.home, gravity=False)
-    with emulated_arm(plant, write_calibration(tmp_path, mirror)) as (driver, _):
+    with emulated_arm(plant, write_calibration(tmp_path, NOMINAL, mirror)) as (driver, _):
         driver.connect()
         driver.enable()
         q, _, _ = plant.read()
@@ -161,7 +151,7 @@ def test_a_tick_takes_at_most_a_300th_of_a_second_on_the_wire() -> None:
 def test_a_calibration_that_does_not_fit_is_refused(
     tmp_path: Path, change: Change, message: str
 ) -> None:
-    options = DynamixelOptions("nowhere", write_calibration(tmp_path, change))
+    options = DynamixelOptions("nowhere", write_calibration(tmp_path, NOMINAL, change))
     with pytest.raises(ValueError, match=message):
         Dynamixel(VIPERX, None, options)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver_rig import BusRig
+from driver_rig import BusRig, Change, write_calibration
 from emulated import LONG
 from emulated_feetech import SO101, PacedFeetech, emulated_so101
 
@@ -32,17 +32,7 @@ OVERLOAD = 5  # bits of the status
 OVERHEATING = 2
 VOLTAGE = 0
 
-Change = Callable[[dict[str, Any]], Any]  # of a calibration
 Provocation = Callable[[FeetechEmulator], Any]
-
-
-def write_calibration(folder: Path, change: Change) -> str:
-    """Write a calibration that differs from the catalog's; returns its path."""
-    calibration = json.loads(json.dumps(NOMINAL))
-    change(calibration)
-    path = folder / "calibration.json"
-    path.write_text(json.dumps(calibration))
-    return str(path)
 
 
 def mirror(calibration: dict[str, Any]) -> None:
@@ -55,7 +45,7 @@ def mirror(calibration: dict[str, Any]) -> None:
 
 def test_angles_speeds_and_torques_have_the_joints_zeros_and_signs(tmp_path: Path) -> None:
     plant = Plant(SO101, SO101.home, gravity=False)
-    with emulated_so101(plant, write_calibration(tmp_path, mirror)) as (driver, bus):
+    with emulated_so101(plant, write_calibration(tmp_path, NOMINAL, mirror)) as (driver, bus):
         driver.connect()
         driver.enable()
         start, _, _ = plant.read()
@@ -149,7 +139,7 @@ def test_a_tick_takes_less_than_a_third_of_its_time_on_the_wire() -> None:
 def test_a_calibration_that_does_not_fit_is_refused(
     tmp_path: Path, change: Change, message: str
 ) -> None:
-    options = FeetechOptions("nowhere", write_calibration(tmp_path, change))
+    options = FeetechOptions("nowhere", write_calibration(tmp_path, NOMINAL, change))
     with pytest.raises(ValueError, match=message):
         Feetech(SO101, None, options)
 
