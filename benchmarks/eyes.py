@@ -40,12 +40,18 @@ def spoil(picture: Any, rng: np.random.Generator) -> Any:
 
 def random_pose(rng: np.random.Generator) -> tuple[Array, Array]:
     """Within 0.2 m of the middle, any yaw, tilted by up to 0.5 rad."""
-    pos = AIM + rng.uniform(-1, 1, 3) * [0.2, 0.15, 0.0] + [0, 0, rng.uniform(0, 0.1)]
+    aside = rng.uniform(-1, 1, 3) * [0.2, 0.15, 0.0]
+    above = np.array([0.0, 0.0, rng.uniform(0, 0.1)])
+    pos = AIM + aside + above
     tilt = rng.uniform(0, 0.5)
-    towards = rng.uniform(-np.pi, np.pi)
-    turn, _ = cv2.Rodrigues(tilt * np.array([np.cos(towards), np.sin(towards), 0]))
-    yaw, _ = cv2.Rodrigues(np.array([0, 0, rng.uniform(-np.pi, np.pi)]))
-    return pos, quaternion_from_matrix((turn @ yaw)[None])[0]
+    direction = rng.uniform(-np.pi, np.pi)
+    axis = np.array([np.cos(direction), np.sin(direction), 0.0])
+    tilted, _ = cv2.Rodrigues(tilt * axis)
+    yaw = np.array([0.0, 0.0, rng.uniform(-np.pi, np.pi)])
+    turned, _ = cv2.Rodrigues(yaw)
+    rotation = tilted @ turned
+    (quat,) = quaternion_from_matrix(rotation[None])
+    return pos, quat
 
 
 def error_of(pose: ObjectPose, pos: Array, quat: Array) -> tuple[float, float, float]:
@@ -79,9 +85,10 @@ def measure_poses(studio: Studio, count: int, seed: int) -> None:
     for _ in range(count):
         pos, quat = random_pose(rng)
         picture = studio.photograph(pos, quat)
-        for name, seen in {"sharp": picture, "blur and noise": spoil(picture, rng)}.items():
+        pictures = {"sharp": picture, "blur and noise": spoil(picture, rng)}
+        for name, taken in pictures.items():
             began = time.process_time()
-            pose = solve(detect(seen))
+            pose = solve(detect(taken))
             seconds += time.process_time() - began
             if pose is not None:
                 errors[name].append(error_of(pose, pos, quat))

@@ -96,11 +96,13 @@ class Ros2Link:
 
     def other_writers(self) -> int:
         """How many others publish commands to this controller."""
-        mine = self._writer.guid
+        own_key = self._writer.guid
         reader = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication)
         alive = ReadCondition(reader, ViewState.Any | SampleState.Any | InstanceState.Alive)
         found = reader.read(MOST, alive)
-        others = [each for each in found if each.topic_name == self._commands and each.key != mine]
+        others = [
+            each for each in found if each.topic_name == self._commands and each.key != own_key
+        ]
         return len(others)
 
     def parameters(

@@ -68,9 +68,9 @@ class TagDetector:
             return {}
 
         found = {}
-        seen = ids.ravel().tolist()
-        for tag, four in zip(seen, corners, strict=True):
-            if seen.count(tag) > 1:
+        tags = ids.ravel().tolist()
+        for tag, four in zip(tags, corners, strict=True):
+            if tags.count(tag) > 1:
                 continue
             refined = refine_corners(gray, np.asarray(four, dtype=np.float64).reshape(4, 2))
             if refined is not None:

@@ -107,10 +107,10 @@ def _solve_linear(tools: Array, objects: Array) -> tuple[Array, Array]:
     """The poses X and Z of the module's equation, not yet refined."""
     eye = np.eye(3)
     rows = []
-    for tool, seen in zip(tools, objects, strict=True):
+    for tool, in_camera in zip(tools, objects, strict=True):
         # vec(A·Z) = (I ⊗ A)·vec(Z) and vec(X·B) = (Bᵀ ⊗ I)·vec(X), column by column
         of_object = np.kron(eye, tool[:3, :3])
-        of_camera = np.kron(seen[:3, :3].T, eye)
+        of_camera = np.kron(in_camera[:3, :3].T, eye)
         rows.append(np.concatenate([-of_camera, of_object], axis=1))
     _, _, right = np.linalg.svd(np.concatenate(rows))
     camera_rotation, object_rotation = _nearest_rotations(right[-1])

@@ -81,13 +81,13 @@ def measure_held_poses(
     used = []
     unused = []
     for pose in poses.pose:
-        seen = solve(detect(read_picture(file.parent / pose.picture)))
-        if seen is None:
+        found = solve(detect(read_picture(file.parent / pose.picture)))
+        if found is None:
             unused.append(pose.picture)
             continue
         used.append(pose.picture)
         tools.append(_tool_pose(kinematics, pose))
-        objects.append(_matrix(seen.pos, seen.quat))
+        objects.append(_matrix(found.pos, found.quat))
     return np.array(tools), np.array(objects), used, unused
 
 
