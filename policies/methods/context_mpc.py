@@ -19,13 +19,13 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from policies.logs import detached, mean_logs
+from policies.logs import mean_logs
 from policies.method import Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.models.predictor import TaskModel
 from policies.nn.noise import standard_normal, uniform
-from policies.nn.repeat import falling_share, set_learning_rates, steps_taken
+from policies.nn.repeat import falling_share, minimize, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
@@ -206,13 +206,9 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         """One gradient step on the model."""
         slots = self.replay.tasks(self.config.meta_batch, self.generator)
         t, mask = self.draw_trials(slots)
-        losses = self.model.loss(t, mask, self.generator)
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, self.model.loss(t, mask, self.generator))
         polyak_update(self.ema_model, self.model, self.config.ema_rate)
-        return detached(losses)
+        return log
 
 
 @dataclass(frozen=True)

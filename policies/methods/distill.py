@@ -32,7 +32,7 @@ from policies.nn.memory import GruMemory
 from policies.nn.networks import mlp
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress, TeacherConfig
 from policies.ranges import Count, NonNegative, Positive, PositiveShare, Width
@@ -204,12 +204,9 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""
-        loss = self.loss()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, {"student": self.loss()})
         polyak_update(self.ema_student, self.student, self.config.ema_rate)
-        return {"student": loss.detach()}
+        return log
 
     def state_without_replay(self) -> dict[str, Any]:
         """The state with an empty replay, which is the teacher's."""

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from policies.belief import where
-from policies.logs import detached, mean_logs
+from policies.logs import mean_logs
 from policies.method import Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 from policies.models.windows import episode_windows
 from policies.nn.noise import uniform
+from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
@@ -236,11 +237,7 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         u = uniform((c.meta_batch, c.windows_per_task), self.generator)
         start = (u * length).long()
         window, window_mask = episode_windows(t, mask, start, c.past_steps, c.future_steps)
-        losses = self.model.loss(window, window_mask)
-        self.optimizer.zero_grad()
-        losses["error"].backward()
-        self.optimizer.step()
-        return detached(losses)
+        return minimize(self.optimizer, self.model.loss(window, window_mask))
 
 
 def _append(rows: Tensor, newest: Tensor) -> Tensor:

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from policies.belief import map_tensors
-from policies.logs import detached
 from policies.method import (
     CollectsOtherwise,
     Problem,
@@ -40,7 +39,7 @@ from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
 from policies.methods.rl2_transformer import MAX_WINDOW, WindowLength
 from policies.nn.memory import EmbeddingGru
 from policies.nn.noise import standard_normal
-from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
+from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Positive, Width
 from policies.rl import stacked_sac
@@ -288,11 +287,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
     def step(self) -> dict[str, Tensor]:
         """One gradient step on GRU, actor, critics and temperature."""
         c = self.config.sac
-        losses = self.losses()
-        total = sum(losses.values(), torch.zeros((), device=self.device))
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, self.losses())
         self.sac.update_targets(c)
         polyak_update(self.encoder, self.trained_encoder, c.ema_rate)
-        return detached(losses) | exchange_log(self.exchange)
+        return log | exchange_log(self.exchange)

@@ -39,6 +39,7 @@ from policies.models.particles import (
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
 from policies.nn.noise import standard_normal, uniform
+from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import IcemConfig, Plan
@@ -273,8 +274,6 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         lead = (members, c.batch_size)
         split = partial(torch.unflatten, dim=0, sizes=lead)
         losses = self.model.loss(map_tensors(split, t), split(u))
-        self.optimizer.zero_grad()
-        losses["loss"].backward()
-        self.optimizer.step()
+        minimize(self.optimizer, {"loss": losses["loss"]})
         polyak_update(self.ema_model, self.model, c.ema_rate)
         return detached(losses)

@@ -33,12 +33,11 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from policies.logs import detached
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.models.posterior import Encoder, Posterior, context_dim, context_features, prior
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
+from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, PositiveShare, Share, Width
 from policies.rl.exchange import ReplayMethodConfig, compare_evidence, exchange_log
@@ -288,11 +287,7 @@ class Pearl(SavedState, LearnsFromReplay):
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on encoder, actor, critics and temperature."""
-        losses = self.losses()
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, self.losses())
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
-        return detached(losses) | exchange_log(self.exchange)
+        return log | exchange_log(self.exchange)

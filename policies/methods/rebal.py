@@ -45,12 +45,13 @@ from policies.config import (
     derive_model_steps,
     derive_schedule,
 )
-from policies.logs import detached, mean_logs
+from policies.logs import mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.rebal_dynamics import RebalDynamics
 from policies.models.windows import episode_windows
 from policies.nn.memory import LstmState
 from policies.nn.noise import uniform
+from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import IcemConfig, Plan
 from policies.planning.mpc import MpcController, PlanState
@@ -220,7 +221,4 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
         start = (u * mask.sum(1)[:, None]).long()
         window, exists = episode_windows(t, mask, start, 1, c.past_steps + c.future_steps)
         error = self.model.loss(window, exists, c.future_steps)
-        self.optimizer.zero_grad()
-        error.backward()
-        self.optimizer.step()
-        return detached({"error": error})
+        return minimize(self.optimizer, {"error": error})

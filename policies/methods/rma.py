@@ -35,7 +35,6 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.logs import detached
 from policies.method import (
     Problem,
     Taught,
@@ -49,7 +48,7 @@ from policies.nn.flat_mlp import FlatMlp
 from policies.nn.history_encoder import SHORTEST_HISTORY, HistoryEncoder
 from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates
+from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates
 from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress, TeacherConfig
 from policies.ranges import Count, LayerWidths, Positive, Width
@@ -222,12 +221,10 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
 
     def teacher_step(self) -> dict[str, Tensor]:
         """One gradient step on encoder, actor, critics and temperature."""
-        losses = self.teacher_losses()
-        total = torch.stack(list(losses.values())).sum()
-        self._optimize(total)
+        log = minimize(self.optimizer, self.teacher_losses())
         self.sac.update_targets(self.config.sac)
         polyak_update(self.ema_encoder, self.encoder, self.config.sac.ema_rate)
-        return detached(losses)
+        return log
 
     def student_loss(self) -> Tensor:
         """Squared distance to the z of the true task, at random ticks of the student's trials."""
@@ -250,12 +247,4 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
 
     def student_step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""
-        loss = self.student_loss()
-        self._optimize(loss)
-        return {"student": loss.detach()}
-
-    def _optimize(self, loss: Tensor) -> None:
-        """A step of Adam on the parameters with a gradient; the others stay unchanged."""
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        return minimize(self.optimizer, {"student": self.student_loss()})

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from policies.belief import map_tensors
 from policies.config import derive_trial_discount
-from policies.logs import detached
 from policies.method import (
     Problem,
     Transition,
@@ -32,7 +31,7 @@ from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
 from policies.methods.rl2_transformer import MAX_WINDOW, Depth, WindowLength
 from policies.nn.attention import AttentionMemory, check_heads
 from policies.nn.memory import GruMemory, Memory
-from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
+from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, Positive, Share, Width
 from policies.rl.relabel import exchange_hidden_goals, with_true_reward
@@ -193,14 +192,10 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on memory, actor, critics and temperature."""
-        losses = self.losses()
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, self.losses())
         self.sac.update_targets(self.config.sac)
         polyak_update(self.encoder, self.trained_encoder, self.config.sac.ema_rate)
-        return detached(losses)
+        return log
 
 
 def with_final_obs(ticks: Transition, exists: Tensor) -> Transition:

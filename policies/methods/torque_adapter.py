@@ -39,11 +39,10 @@ import torch
 from torch import Tensor
 
 from policies.belief import where
-from policies.logs import detached
 from policies.method import Problem, Taught, Transition, TrialBatch
 from policies.models.torque_adapter import Plant, TorqueAdapter
 from policies.nn.noise import standard_normal
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress, TeacherConfig
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
@@ -172,11 +171,7 @@ class TorqueAdapterMethod(SavedState, LearnsFromReplay, Taught[Any]):
         ticks, exists, _ = self.replay.segments(slots, c.segment, self.generator)
         plant = self.plant.scaled(self.replay.task[slots])
         losses = self.adapter.losses(ticks, exists, plant, self.plant.nominal)
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
-        return detached(losses)
+        return minimize(self.optimizer, losses)
 
     def state_without_replay(self) -> dict[str, Any]:
         """The state with an empty replay, which is the base policy's."""

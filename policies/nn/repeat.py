@@ -1,4 +1,4 @@
-"""A gradient step, repeated; on a GPU as one CUDA graph."""
+"""Gradient steps: one of them, and many; on a GPU the many are one CUDA graph."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from policies.logs import mean_logs
+from policies.logs import detached, mean_logs
 
 Step = Callable[[], dict[str, Tensor]]  # one gradient step; returns scalars for the log
 
@@ -24,6 +24,21 @@ def repeatable_adam(groups: list[dict[str, Any]], device: torch.device) -> torch
     """
     on_gpu = device.type == "cuda"
     return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+
+
+def minimize(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One gradient step on the sum of losses, which are scalars.
+
+    Parameters to which no gradient comes stay as they are.
+
+    Returns:
+        The losses for the log, without the graphs that computed them.
+    """
+    total = torch.stack(list(losses.values())).sum()
+    optimizer.zero_grad()
+    total.backward()
+    optimizer.step()
+    return detached(losses)
 
 
 def steps_taken(optimizer: torch.optim.Adam) -> int:

@@ -23,11 +23,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from policies.logs import detached
 from policies.method import Problem
 from policies.nn.networks import mlp
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam
+from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState
 from policies.ranges import (
     Count,
@@ -151,11 +150,7 @@ class HyperxBonus(SavedState):
         rows = torch.randint(len(states), size, generator=g, device=g.device)
         batch = states[rows]
         novelty = self.net(batch)
-        loss = novelty.mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return detached({"novelty": loss})
+        return minimize(self.optimizer, {"novelty": novelty.mean()})
 
     def _scaled(self, x: Tensor, valid: Tensor, norm: RunningNormalizer) -> Tensor:
         """A bonus (L, n) in units of the standard deviation of its discounted sums."""

@@ -33,7 +33,7 @@ from policies.belief import map_tensors
 from policies.method import Problem, Transition
 from policies.models.diffusion import DiffusionModel
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeatable_adam
+from policies.nn.repeat import minimize, repeatable_adam
 from policies.rl.exchange import Compare, Exchange, Propensity, ReplayConfig
 
 
@@ -85,12 +85,10 @@ class Remind(Exchange):
         rows = torch.cat([self.norm(numbers), ended], -1)
         condition = belief.flatten(0, 1)
         loss = self.model.loss(rows, condition, self.generator)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, {"denoising": loss})
         self.model.update_average()
         self.progress.steps += 1
-        self.progress.loss.copy_(loss.detach())
+        self.progress.loss.copy_(log["denoising"])
 
     @torch.no_grad()
     def generate(self, belief: Tensor) -> Transition:

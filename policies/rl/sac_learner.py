@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from policies.method import Problem, Transition, TrialBatch, with_training_reward
 from policies.nn.normalizer import RunningNormalizer
-from policies.nn.repeat import repeat, repeatable_adam, set_learning_rates, steps_taken
+from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.rl.exchange import ReplayConfig, compare_outcomes, exchange_log
 from policies.rl.relabel import relabel_goals
@@ -132,15 +132,11 @@ class SacLearner(SavedState, LearnsFromReplay):
         x = self.features(batch.obs, z)
         next_x = self.features(batch.next_obs, z)
 
-        losses = sac_losses(self.sac, batch, x, next_x, c, g)
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
+        log = minimize(self.optimizer, sac_losses(self.sac, batch, x, next_x, c, g))
         self.sac.update_targets(c)
         return {
-            "critic": losses["critic"].detach(),
-            "actor": losses["actor"].detach(),
+            "critic": log["critic"],
+            "actor": log["actor"],
             "alpha": self.sac.log_alpha.detach().exp(),
             **exchange_log(self.exchange),
         }
