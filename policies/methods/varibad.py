@@ -19,28 +19,30 @@ a action, h memory, l latent.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
+from typing import Self
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.belief import where
 from policies.config import ON_POLICY_STEPS, derive_buffer_tasks, derive_discount, derive_schedule
 from policies.logs import detached
 from policies.method import Problem, Transition, TrialBatch
-from policies.models.trial_vae import DiagonalGaussian, TrialVae, standard_gaussian
-from policies.nn.noise import uniform
+from policies.models.trial_vae import (
+    DecoderWidths,
+    DiagonalGaussian,
+    TrialVae,
+    random_ticks,
+    standard_gaussian,
+)
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.ranges import Count, LargeCount, LayerWidths, NonNegative, Positive, Width
+from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
 from policies.rl.hyperx import HyperxBonus, HyperxConfig
 from policies.rl.ppo import PpoConfig, PpoLearner
 from policies.rl.replay import LearnsFromReplay, Replay
 from robots.errors import BadArgumentError
-
-DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,7 @@ class Varibad(SavedState, LearnsFromReplay):
     def step(self) -> dict[str, Tensor]:
         """One gradient step on encoder and decoders."""
         losses = self.losses()
-        parts = list(losses.values())
-        total = torch.stack(parts).sum()
+        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.vae.parameters(), self.config.vae_max_grad_norm)
@@ -255,12 +256,6 @@ class Varibad(SavedState, LearnsFromReplay):
 def hyper_states(obs: Tensor, task: DiagonalGaussian) -> Tensor:
     """Observation, mean and log-variance side by side, (..., o + 2l)."""
     return torch.cat([obs, task.mean, task.log_var], -1)
-
-
-def random_ticks(count: int, length: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers (count, n) from 0 to ``length`` (n,), exclusive, with replacement."""
-    u = uniform((count, len(length)), generator)
-    return (u * length).long()
 
 
 def elbo_losses(

@@ -35,8 +35,14 @@ from torch import Tensor, nn
 
 from policies.belief import where
 from policies.method import Problem, Transition, TrialBatch
-from policies.methods.varibad import DecoderWidths, random_ticks
-from policies.models.trial_vae import DiagonalGaussian, TrialVae, standard_gaussian
+from policies.models.trial_vae import (
+    DecoderWidths,
+    DiagonalGaussian,
+    TrialVae,
+    random_ticks,
+    standard_gaussian,
+)
+from policies.nn.memory import Memory
 from policies.nn.networks import mlp
 from policies.nn.noise import standard_normal
 from policies.nn.state import SavedState, make_generator
@@ -68,7 +74,7 @@ class ViableBelief:
     b: Tensor  # (n, 2l) μ and log σ
 
 
-class LearnedLoss(nn.Module):
+class LearnedLoss(Memory[Tensor]):
     """Steps of beliefs along the gradient of a learned loss, as a memory of a trial."""
 
     def __init__(self, units: int, latent_dim: int, step_size: float, g: torch.Generator) -> None:
@@ -94,16 +100,12 @@ class LearnedLoss(nn.Module):
         v, e = self.coefficients(inputs).chunk(2, -1)
         return nn.functional.softplus(v), e
 
-    def step(self, inputs: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """The beliefs after one step, twice: a memory's output and its state."""
-        states, last = self.scan(inputs[None], b)
-        return states[0], last
-
-    def scan(self, inputs: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The beliefs (L, n, 2l) after each of the transitions (L, n, u), and the last of them.
 
         The gradient of the loss is written out, so that acting needs no automatic differentiation.
         """
+        b = state
         v, e = self.terms(inputs)
         step_sizes = self.log_step_sizes.exp()
         beliefs = []

@@ -8,16 +8,20 @@ Axes: L ticks of a trial, n worlds, o observation, a action, h memory, l latent.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from policies.method import Transition
 from policies.nn.memory import GruMemory, Memory
 from policies.nn.networks import mlp
-from policies.nn.noise import standard_normal
+from policies.nn.noise import standard_normal, uniform
 from policies.nn.normalizer import RunningNormalizer
+from policies.ranges import LayerWidths
+
+DecoderWidths = Annotated[LayerWidths, Meta(min_length=1)]  # of each decoder, at least one layer
 
 
 @dataclass(frozen=True)
@@ -177,3 +181,9 @@ class TrialVae(nn.Module):
     def _belief(self, hidden: Tensor) -> DiagonalGaussian:
         mean, log_var = self.head(hidden).chunk(2, -1)
         return DiagonalGaussian(mean, log_var)
+
+
+def random_ticks(count: int, length: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers (count, n) from 0 to ``length`` (n,), exclusive, with replacement."""
+    u = uniform((count, len(length)), generator)
+    return (u * length).long()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from policies.nn.memory import Memory
 from policies.nn.networks import mlp
 from robots.errors import BadArgumentError
 
@@ -108,7 +109,7 @@ class AttentionBlock(nn.Module):
         return turned.flatten(-3)
 
 
-class AttentionMemory(nn.Module):
+class AttentionMemory(Memory[Window]):
     """A ``Memory`` whose outputs are the last block's, after a layer norm."""
 
     def __init__(
@@ -146,11 +147,6 @@ class AttentionMemory(nn.Module):
             values=of_each_block,
             age=torch.zeros(n, dtype=torch.int64, device=device),
         )
-
-    def step(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
-        """The output (n, k) and the window after one more input (n, i)."""
-        outputs, state = self.scan(inputs[None], state)
-        return outputs[0], state
 
     def scan(self, inputs: Tensor, state: Window) -> tuple[Tensor, Window]:
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last window."""

@@ -1,7 +1,8 @@
 """Memories: a state of fixed size that summarizes a sequence of inputs."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ S = TypeVar("S")  # a state: a tensor or a dataclass of tensors, each with n wor
 R = TypeVar("R", nn.GRU, nn.LSTM)
 
 
-class Memory(Protocol[S]):
+class Memory(nn.Module, ABC, Generic[S]):
     """Updates a state with every input (n, i), and gives an output (n, k) after each.
 
     ``step`` is for acting, ``scan`` for learning from whole trials; both give the same numbers.
@@ -22,14 +23,16 @@ class Memory(Protocol[S]):
 
     size: int  # k
 
+    @abstractmethod
     def initial(self, n: int) -> S:
         """The state of n worlds before the first input."""
-        ...
 
     def step(self, inputs: Tensor, state: S) -> tuple[Tensor, S]:
         """The output (n, k) and the state after one more input (n, i)."""
-        ...
+        outputs, state = self.scan(inputs[None], state)
+        return outputs[0], state
 
+    @abstractmethod
     def scan(self, inputs: Tensor, state: S) -> tuple[Tensor, S]:
         """Read a sequence of inputs.
 
@@ -40,10 +43,9 @@ class Memory(Protocol[S]):
         Returns:
             The outputs after each input (L, n, k), and the state after the last of them.
         """
-        ...
 
 
-class GruMemory(nn.Module):
+class GruMemory(Memory[Tensor]):
     """A gated recurrent unit (Cho et al. 2014)."""
 
     def __init__(
@@ -62,15 +64,16 @@ class GruMemory(nn.Module):
         weight = next(self.gru.parameters())
         return weight.new_zeros(n, self.size)
 
-    def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The output (n, k) after one more input (n, i), and the state, which is the same."""
-        _, state = self.scan(inputs[None], state)
-        return state, state
-
     def scan(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The states (L, n, k) after each of the inputs (L, n, i), and the last of them (n, k)."""
         states, last = self.gru(inputs, state[None])
         return states, last[0]
+
+    def scan_before(self, inputs: Tensor) -> Tensor:
+        """The states (L, n, k) before each of the inputs (L, n, i), of which the first is empty."""
+        empty = self.initial(inputs.shape[1])
+        after, _ = self.scan(inputs, empty)
+        return torch.cat([empty[None], after[:-1]])
 
 
 class EmbeddingGru(GruMemory):
@@ -93,7 +96,7 @@ class LstmState:
     cell: Tensor  # (n, k)
 
 
-class LstmMemory(nn.Module):
+class LstmMemory(Memory[LstmState]):
     """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
 
     def __init__(
@@ -112,11 +115,6 @@ class LstmMemory(nn.Module):
         weight = next(self.lstm.parameters())
         zeros = weight.new_zeros(n, self.size)
         return LstmState(zeros, zeros.clone())
-
-    def step(self, inputs: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
-        """The output (n, k) and the state after one more input (n, i)."""
-        _, state = self.scan(inputs[None], state)
-        return state.hidden, state
 
     def scan(self, inputs: Tensor, state: LstmState) -> tuple[Tensor, LstmState]:
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last state."""

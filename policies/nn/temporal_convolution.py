@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from policies.nn.attention import window_mask
+from policies.nn.memory import Memory
 from policies.nn.networks import mlp
 
 
@@ -162,7 +163,7 @@ class SnailBlock(nn.Module):
         return x, BlockState(tuple(after), keys, values)
 
 
-class SnailMemory(nn.Module):
+class SnailMemory(Memory[SnailState]):
     """A ``Memory`` whose outputs are all columns of the last block."""
 
     def __init__(
@@ -204,11 +205,6 @@ class SnailMemory(nn.Module):
         blocks = [block.initial(n, weight.device) for block in self._blocks]
         age = torch.zeros(n, dtype=torch.int64, device=weight.device)
         return SnailState(tuple(blocks), age)
-
-    def step(self, inputs: Tensor, state: SnailState) -> tuple[Tensor, SnailState]:
-        """The output (n, k) and the state after one more input (n, i)."""
-        outputs, state = self.scan(inputs[None], state)
-        return outputs[0], state
 
     def scan(self, inputs: Tensor, state: SnailState) -> tuple[Tensor, SnailState]:
         """The outputs (L, n, k) after each of the inputs (L, n, i), and the last state."""

@@ -229,9 +229,7 @@ class PpoLearner(SavedState):
         """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""
         batch = self.prepare(ticks)
         trials = ticks.reward.shape[1]
-        logs = []
-        for index in self._minibatches(trials):
-            logs.append(self.step(batch.trials(index)))
+        logs = [self.step(batch.trials(index)) for index in self._minibatches(trials)]
         return mean_logs(logs)
 
     @torch.no_grad()

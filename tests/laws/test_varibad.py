@@ -16,8 +16,8 @@ from adaptation.rollout import rollout
 from policies.belief import named_tensors
 from policies.method import CollectionSchedule, Transition, TrialBatch
 from policies.methods import varibad as module
-from policies.methods.varibad import Varibad, VaribadConfig, elbo_losses, random_ticks
-from policies.models.trial_vae import DiagonalGaussian
+from policies.methods.varibad import Varibad, VaribadConfig, elbo_losses
+from policies.models.trial_vae import DiagonalGaussian, random_ticks
 from policies.rl import ppo
 from robots.errors import BadArgumentError
 
