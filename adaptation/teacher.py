@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from policies.method import Taught, Transition
+from policies.phases import TwoPhases
 
 B = TypeVar("B")
 
@@ -38,3 +39,17 @@ class Teacher(Generic[B]):
     def adapt(self, belief: B, episode: Transition) -> B:
         """The same belief."""
         return belief
+
+
+def missing_student(method: object) -> str | None:
+    """Why a method cannot act without the true task yet; None if it can.
+
+    A training whose bound ends it in the first phase leaves a student that has learned nothing.
+    """
+    if not isinstance(method, TwoPhases) or method.has_student:
+        return None
+    return (
+        f"its training ended after {method.progress.iterations} iterations, in the first phase of"
+        f" {method.config.teacher_iterations}: the teacher has learned, but not the student, which"
+        " acts without knowing the task; train it further with a larger bound"
+    )

@@ -1,9 +1,10 @@
 """Trainings in two phases: first a teacher learns, which knows the task; then its student."""
 
+from abc import ABC
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from policies.method import Problem
+from policies.method import Problem, Taught
 from policies.ranges import LargeCount
 from policies.rl.sac import SacConfig, SacMethodConfig
 from robots.errors import BadArgumentError
@@ -45,14 +46,12 @@ class PhaseProgress:
         self.teacher_tasks = 0
 
     def collected_by_teacher(self, config: TeacherConfig) -> bool:
-        """Whether the teacher collected the trial that is learned from next.
+        """Whether the teacher collected the trial that is learned from next."""
+        return self.iterations < _iterations_of_teacher(config)
 
-        With ``CollectionSchedule.overlap`` a trial is collected one iteration ahead, except for the
-        first two of a training. The student's first iteration then learns from a teacher's trial.
-        """
-        student_begins = config.teacher_iterations
-        is_delayed = config.schedule.overlap and student_begins >= 2
-        return self.iterations < student_begins + is_delayed
+    def has_student(self, config: TeacherConfig) -> bool:
+        """Whether an iteration of the second phase has been learned from."""
+        return self.iterations > _iterations_of_teacher(config)
 
     def state_dict(self) -> dict[str, int]:
         """Both numbers by name."""
@@ -62,3 +61,36 @@ class PhaseProgress:
         """The inverse of ``state_dict``."""
         self.iterations = state["iterations"]
         self.teacher_tasks = state["teacher_tasks"]
+
+
+class TwoPhases(Taught[Any], ABC):
+    """A method whose student learns from the teacher that the first phase trains.
+
+    Attributes:
+        config: when the second phase begins.
+        progress: how far the training is.
+    """
+
+    config: TeacherConfig
+    progress: PhaseProgress
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether training is in its first phase."""
+        return self.progress.iterations < self.config.teacher_iterations
+
+    @property
+    def has_student(self) -> bool:
+        """Whether the student, which acts without the true task, has learned anything yet."""
+        return self.progress.has_student(self.config)
+
+
+def _iterations_of_teacher(config: TeacherConfig) -> int:
+    """How many iterations learn from trials that the teacher collected.
+
+    With ``CollectionSchedule.overlap`` a trial is collected one iteration ahead, except for the
+    first two of a training. The student's first iteration then learns from a teacher's trial.
+    """
+    student_begins = config.teacher_iterations
+    is_delayed = config.schedule.overlap and student_begins >= 2
+    return student_begins + is_delayed

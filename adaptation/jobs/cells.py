@@ -34,6 +34,7 @@ from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import current_commit, this_machine
 from adaptation.suites import Suite
+from adaptation.teacher import missing_student
 from robots.errors import PliantError
 from sim.engines import engine_for
 
@@ -152,10 +153,12 @@ class _TimeIsOver(Exception):  # noqa: N818  not an error: the next sitting cont
 
 
 def _judge(run: Run, judging: Judging) -> tuple[dict[str, dict[str, Grid]], list[str]]:
-    """The grids by engine and policy, and why an engine is missing."""
+    """The grids by engine and policy, and notes on what is missing, and why."""
     family = run.family
     grids = {}
     notes = []
+    if missing_student(run.load("method").method) is not None:
+        notes.append("Judged without a student (the training ended in its first phase)")
     for engine in judging.engines or (engine_for(family.scene),):
         episodes = judging.episodes or family.episodes
         conditions = Conditions(judging.tasks, episodes, SPLIT, engine)

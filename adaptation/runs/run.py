@@ -19,7 +19,8 @@ from adaptation.runs.records import REFERENCES, TrainProgress
 from adaptation.runs.references import reference_settings
 from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
-from robots.errors import BadArgumentError, DamagedError
+from adaptation.teacher import missing_student
+from robots.errors import BadArgumentError, DamagedError, RefusedError
 from robots.world import Family
 
 
@@ -228,8 +229,15 @@ class Run:
         """Every policy of the run by name, each in the state in which it was saved.
 
         The policies ``adapted`` and ``no_adaptation`` share one method: use one at a time.
+
+        Raises:
+            RefusedError: the method is to drive an arm, and its student has learned nothing.
+            FileNotFoundError, DamagedError: see ``load``.
         """
         loaded = self.load("method", arm)
+        missing = missing_student(loaded.method)
+        if arm is not None and missing is not None:
+            raise RefusedError(f"{self.path}: {missing}")
         loaded.restore()
         yield "adapted", loaded.method
         loaded.restore()

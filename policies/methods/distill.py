@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.belief import where
-from policies.method import Problem, Taught, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch
 from policies.methods.oracle import Oracle
 from policies.models.posterior import context_dim, context_features
 from policies.nn.memory import GruMemory
@@ -34,7 +34,7 @@ from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress, TeacherConfig
+from policies.phases import PhaseProgress, TeacherConfig, TwoPhases
 from policies.ranges import Count, NonNegative, Positive, PositiveShare, Width
 from policies.rl.ppo import masked_mean
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -97,16 +97,15 @@ class Student(nn.Module):
     def act_along(self, ticks: Transition) -> Tensor:
         """Actions (b, T, a) at each tick of segments (b, T, ...), remembering the earlier ticks."""
         rows = self.row_norm(context_features(ticks))
-        empty = self.memory.initial(len(rows))
-        after, _ = self.memory.scan(rows.transpose(0, 1), empty)
-        hidden = torch.cat([empty[None], after[:-1]])
+        hidden = self.memory.scan_before(rows.transpose(0, 1))
         return self.act(hidden.transpose(0, 1), ticks.obs)
 
 
-class Distill(SavedState, LearnsFromReplay, Taught[Any]):
+class Distill(SavedState, LearnsFromReplay, TwoPhases):
     """Acts by the student; every tick updates its memory, nothing happens between episodes."""
 
     Config = DistillConfig
+    config: DistillConfig
     privileged = False
     saved_attributes = ("teacher", "net", "progress", "optimizer", "generator")
 
@@ -137,11 +136,6 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
     def prior(self, n: int, task: Tensor | None = None) -> DistillBelief:
         """An empty memory."""
         return DistillBelief(self.ema_student.memory.initial(n))
-
-    @property
-    def is_taught(self) -> bool:
-        """Whether training is in its first phase."""
-        return self.progress.iterations < self.config.teacher_iterations
 
     def taught(self, task: Tensor) -> FixedBelief:
         """The teacher's belief: the true task."""
@@ -196,11 +190,11 @@ class Distill(SavedState, LearnsFromReplay, Taught[Any]):
     @torch.no_grad()
     def teacher_actions(self, obs: Tensor, known: Tensor) -> Tensor:
         """The teacher's mean actions (b, T, a) at observations (b, T, o) of known tasks (b, l)."""
-        z = known[:, None].expand(-1, obs.shape[1], -1)
-        rows = FixedBelief(z.flatten(0, 1))
-        action = self.teacher.act(obs.flatten(0, 1), rows, explore=False)
-        by_trial: Tensor = action.unflatten(0, obs.shape[:2])
-        return by_trial
+        ticks = obs.shape[1]
+        rows = obs.flatten(0, 1)
+        belief = FixedBelief(known.repeat_interleave(ticks, 0))
+        action = self.teacher.act(rows, belief, explore=False)
+        return action.unflatten(0, (-1, ticks))
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""

@@ -37,7 +37,6 @@ from torch import Tensor, nn
 from policies.belief import where
 from policies.method import (
     Problem,
-    Taught,
     Transition,
     TrialBatch,
     with_training_reward,
@@ -50,7 +49,7 @@ from policies.nn.noise import uniform
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress, TeacherConfig
+from policies.phases import PhaseProgress, TeacherConfig, TwoPhases
 from policies.ranges import Count, LayerWidths, Positive, Width
 from policies.rl.relabel import relabel_goals
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -83,10 +82,11 @@ class RmaBelief:
     z: Tensor  # (n, l)
 
 
-class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
+class Rma(SavedState, LearnsFromReplay, TwoPhases):
     """Acts under the student's z, which every tick updates; nothing happens between episodes."""
 
     Config = RmaConfig
+    config: RmaConfig
     privileged = False
     saved_attributes = ("net", "progress", "optimizer", "replay", "generator")
 
@@ -164,11 +164,6 @@ class Rma(SavedState, LearnsFromReplay, Taught[RmaBelief]):
     def adapt(self, belief: RmaBelief, episode: Transition) -> RmaBelief:
         """The same belief."""
         return belief
-
-    @property
-    def is_taught(self) -> bool:
-        """Whether training is in its first phase."""
-        return self.progress.iterations < self.config.teacher_iterations
 
     @torch.no_grad()
     def taught(self, task: Tensor) -> RmaBelief:

@@ -1,6 +1,8 @@
 """Laws of distillation: who acts when, what the student imitates, and what each phase changes."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,14 @@ from torch import Tensor
 from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
-from adaptation.teacher import Teacher
+from adaptation.runs.run import Run
+from adaptation.runs.run_config import RunConfig
+from adaptation.teacher import Teacher, missing_student
 from policies.belief import map_tensors
 from policies.method import CollectionSchedule, TrialBatch
 from policies.methods.distill import Distill, DistillConfig
 from policies.rl.sac import SacConfig
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, RefusedError
 from sim.families.point import Point
 from sim.vec_world import VecWorld
 
@@ -201,6 +205,27 @@ def test_a_restored_method_is_in_the_same_phase_and_goes_on_alike(trained: Disti
     assert other.learn(more) == trained.learn(more)
 
 
+def test_a_training_that_ends_in_the_first_phase_has_no_student(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told wherever the student is judged, and the student drives no arm."""
+    method = distill(teacher_iterations=1)
+    method.learn(trial(Teacher(method)))
+    assert not method.is_taught
+    assert "after 1 iterations" in str(missing_student(method))
+
+    run = Run(Path("runs/distill"), RunConfig(method="distill", family="point"))
+    loaded = SimpleNamespace(method=method, restore=lambda: None)
+    monkeypatch.setattr(Run, "load", lambda run, role, arm=None: loaded)
+    assert next(run.policies()) == ("adapted", method)
+    with pytest.raises(RefusedError, match="not the student"):
+        next(run.policies("panda"))
+
+    method.learn(trial(method, seed=1))
+    assert missing_student(method) is None
+    assert next(run.policies("panda")) == ("adapted", method)
+
+
 def test_the_student_sees_the_outcome_of_an_action(trained: Distill) -> None:
     """In an episode of one decision nothing else tells of the task."""
     tick = trial(trained).ticks[0, 0]
@@ -241,8 +266,10 @@ def test_what_the_teacher_collected_while_the_method_learned_is_not_the_student_
     assert not method.is_taught
     method.learn(trial(Teacher(method), seed=2))  # its collection began before the last line
     assert method.progress.teacher_tasks == 3 * N
+    assert not method.has_student
     before = weights(method)
     method.learn(trial(method, seed=3))
+    assert method.has_student
     assert changed(method, before) == {"student", "ema_student"}
 
 
