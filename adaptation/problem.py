@@ -16,7 +16,8 @@ def problem_of(family: Family) -> Problem:
     values = np.concatenate(splits)
     low = values.min(0)
     high = values.max(0)
-    high = np.where(high > low, high, low + 1.0)  # a constant parameter must not scale by zero
+    is_constant = high <= low
+    high = np.where(is_constant, low + 1.0, high)  # a constant parameter must not scale by zero
     return Problem(
         family=family.name,
         obs_names=tuple(family.obs.names),
@@ -31,6 +32,7 @@ def problem_of(family: Family) -> Problem:
         reward=None if family.hidden_reward else family.reward,
         simulate=Simulator(family) if family.observes_state else None,
         goal_columns=tuple(family.obs.indices(family.goal_names)),
+        constant_columns=tuple(np.flatnonzero(is_constant).tolist()),
         training_reward=family.training_reward,
         true_reward=family.reward,
     )

@@ -65,6 +65,8 @@ class Problem:
     reward: Reward | None  # the family's own; None if it depends on hidden parameters
     # columns of an observation that say what the goal is, and nothing else depends on
     goal_columns: tuple[int, ...] = ()
+    # columns of a task that are the same in every task, at the low end of the range named above
+    constant_columns: tuple[int, ...] = ()
     # the family's simulator; None if an observation does not determine the simulator's state
     simulate: Simulate | None = None
     # reward that actors and critics learn from in training; None: the true reward

@@ -39,12 +39,12 @@ import torch
 from torch import Tensor
 
 from policies.belief import where
-from policies.method import Problem, Taught, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch
 from policies.models.torque_adapter import Plant, TorqueAdapter
 from policies.nn.noise import standard_normal
 from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
-from policies.phases import PhaseProgress, TeacherConfig
+from policies.phases import PhaseProgress, TeacherConfig, TwoPhases
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac_learner import FixedBelief, SacLearner
@@ -73,10 +73,11 @@ class AdapterBelief:
 Belief = AdapterBelief | FixedBelief  # of the adapter, or of the base policy in the first phase
 
 
-class TorqueAdapterMethod(SavedState, LearnsFromReplay, Taught[Any]):
+class TorqueAdapterMethod(SavedState, LearnsFromReplay, TwoPhases):
     """Acts by a fixed policy through the adapter, whose memory every tick updates."""
 
     Config = TorqueAdapterConfig
+    config: TorqueAdapterConfig
     privileged = False
     saved_attributes = ("base", "adapter", "progress", "optimizer", "generator")
 
@@ -115,11 +116,6 @@ class TorqueAdapterMethod(SavedState, LearnsFromReplay, Taught[Any]):
         """An empty memory."""
         last = torch.zeros(n, self.problem.action_dim, device=self.device)
         return AdapterBelief(self.adapter.memory.initial(n), last)
-
-    @property
-    def is_taught(self) -> bool:
-        """Whether training is in its first phase."""
-        return self.progress.iterations < self.config.teacher_iterations
 
     def taught(self, task: Tensor) -> FixedBelief:
         """The base policy's belief: the true plant."""

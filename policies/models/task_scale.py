@@ -14,8 +14,10 @@ class TaskScale:
     def __init__(self, problem: Problem, columns: Sequence[int], device: torch.device) -> None:
         """Scale the parameters in these columns by the ranges that the problem declares."""
         self.columns = torch.tensor(columns, dtype=torch.int64, device=device)
-        low = torch.tensor(problem.task_low, device=device)[self.columns]
-        high = torch.tensor(problem.task_high, device=device)[self.columns]
+        all_low = torch.tensor(problem.task_low, device=device)
+        all_high = torch.tensor(problem.task_high, device=device)
+        low = all_low[self.columns]
+        high = all_high[self.columns]
         self._center = (high + low) / 2
         self._half_range = (high - low) / 2
 

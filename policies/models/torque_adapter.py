@@ -33,7 +33,7 @@ class Plant:
     """The task parameters that physics depend on, scaled to [-1, 1] by their ranges.
 
     A parameter is nominally 1 if its range contains 1, as that of a factor (a gain, a friction's
-    scale) does; otherwise it is in the middle of its range.
+    scale) does; otherwise it is in the middle of its range. A constant one is what it always is.
     """
 
     def __init__(self, problem: Problem, device: torch.device) -> None:
@@ -42,7 +42,10 @@ class Plant:
         self.scaled = TaskScale(problem, columns, device)  # tasks in SI units to (..., p)
         one = self.scaled.scale(torch.ones(len(columns), device=device))
         is_factor = one.abs() <= 1 + SAMPLED
-        self.nominal = torch.where(is_factor, one.clamp(-1, 1), 0.0)  # (p,)
+        nominal = torch.where(is_factor, one.clamp(-1, 1), 0.0)
+        constant = [column in problem.constant_columns for column in columns]
+        is_constant = torch.tensor(constant, dtype=torch.bool, device=device)
+        self.nominal = nominal.masked_fill(is_constant, -1.0)  # (p,)
 
     def __len__(self) -> int:
         """Number of parameters, p."""
@@ -134,9 +137,8 @@ class TorqueAdapter(nn.Module):
         with torch.no_grad():
             command = self.nominal_command(t, last, nominal.expand_as(known))
 
-        empty = self.memory.initial(len(mask))
-        after, _ = self.memory.scan(self.rows(t).transpose(0, 1), empty)
-        before = torch.cat([empty[None], after[:-1]]).transpose(0, 1)  # (b, L, h)
+        before = self.memory.scan_before(self.rows(t).transpose(0, 1))
+        before = before.transpose(0, 1)  # (b, L, h)
         error = self.adapted_command(before, t.obs, last, command) - t.applied
         weight = mask / mask.sum()
         return {
