@@ -6,15 +6,13 @@ transitions of that task alone, not the training's replay buffer, and begin with
 after each episode. Each world has its own weights and transitions, which are its belief: nothing is
 carried over to another task.
 
-The worlds are fine-tuned in blocks. A block takes all of its steps before the next one, so that its
-weights stay in the processor's cache; one step of a hundred worlds would move 350 MB through
-memory.
+The worlds are fine-tuned in blocks; one step of a hundred worlds would move 350 MB through memory.
 
 Axes: n worlds, L transitions of a trial, b rows of a batch, a action.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,13 +24,10 @@ from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
 from policies.rl.exchange import ReplayMethodConfig
+from policies.rl.own_transitions import BLOCK, block, draw_batch, joined, no_transitions, store
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
-
-T = TypeVar("T")
-
-BLOCK = 4  # worlds of a block; weights, gradients and moments of a world take 3 MB at 256 units
 
 
 @dataclass(frozen=True)
@@ -95,11 +90,9 @@ class Finetune(SavedState, LearnsFromReplay):
         explore: bool,
     ) -> Tensor:
         """A sample of the world's own policy, or its mean."""
-        x = self.learner.obs_norm(obs)[:, None]  # (n, 1, o)
-        raw, log_std = stacked_sac.gaussian(belief.nets.actor, x)
-        if explore:
-            raw = raw + log_std.exp() * standard_normal(raw.shape, self.generator)
-        return torch.tanh(raw[:, 0])
+        x = self.learner.obs_norm(obs)
+        generator = self.generator if explore else None
+        return stacked_sac.act(belief.nets, x, generator)
 
     def observe(
         self,
@@ -123,10 +116,7 @@ class Finetune(SavedState, LearnsFromReplay):
     def _tune(self, belief: FinetuneBelief) -> StackedSac:
         """The networks of a block of worlds after all gradient steps on their transitions."""
         c = self.config
-        nets = map_tensors(_trainable_copy, belief.nets)
-        # PyTorch has a fused Adam for these devices only
-        fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(nets.trained, lr=c.tuning_lr, fused=fused)
+        nets, optimizer = stacked_sac.begin_tuning(belief.nets, c.tuning_lr)
         for _ in range(c.steps):
             optimizer.zero_grad()
             with torch.enable_grad():
@@ -140,12 +130,8 @@ class Finetune(SavedState, LearnsFromReplay):
     def _loss(self, nets: StackedSac, belief: FinetuneBelief) -> Tensor:
         """The sum of the worlds' losses, each on a batch of the world's own transitions."""
         g = self.generator
-        n, length = belief.transitions.valid.shape
-        stored = belief.count.clamp(min=1, max=length)
-        share = uniform((n, self.config.batch_size), g)
-        columns = (share * stored[:, None]).long()
-        worlds = torch.arange(n, device=self.device)
-        batch = belief.transitions[worlds[:, None], columns]
+        share = uniform((len(belief.count), self.config.batch_size), g)
+        batch = draw_batch(belief.transitions, belief.count, share)
         noise = standard_normal((2, *batch.action.shape), g)
         return stacked_sac.losses(
             nets,
@@ -164,66 +150,3 @@ class Finetune(SavedState, LearnsFromReplay):
     def state_without_replay(self) -> dict[str, Any]:
         """The state with an empty replay, which is the learner's."""
         return {**self.state_dict(), "learner": self.learner.state_without_replay()}
-
-
-def no_transitions(problem: Problem, n: int, columns: int, device: torch.device) -> Transition:
-    """Room for the transitions (n, L, ...) of one trial, with observations of so many columns."""
-    rows = torch.zeros(n, problem.episodes * problem.horizon, device=device)
-    flags = rows.bool()
-    return Transition(
-        obs=rows.new_zeros(*rows.shape, columns),
-        action=rows.new_zeros(*rows.shape, problem.action_dim),
-        applied=rows.new_zeros(*rows.shape, problem.action_dim),
-        reward=rows,
-        next_obs=rows.new_zeros(*rows.shape, columns),
-        terminated=flags,
-        truncated=flags,
-        first=flags,
-        begins=flags,
-        valid=flags,
-    )
-
-
-def _trainable_copy(x: Tensor) -> Tensor:
-    return x.detach().clone().requires_grad_()
-
-
-def block(tree: T, start: int) -> T:
-    """The rows of ``BLOCK`` worlds, or of those that are left, from number ``start`` on."""
-
-    def rows(x: Tensor) -> Tensor:
-        return x[start : start + BLOCK]
-
-    return map_tensors(rows, tree)
-
-
-def joined(*blocks: Tensor) -> Tensor:
-    """The rows of all blocks."""
-    return torch.cat(blocks)
-
-
-def store(stored: Transition, count: Tensor, episode: Transition) -> tuple[Transition, Tensor]:
-    """Append the valid transitions of an episode (n, H, ...).
-
-    The i-th transition ever stored is kept at column i mod L.
-
-    Args:
-        stored: (n, L, ...) those of earlier episodes.
-        count: (n,) transitions ever stored.
-        episode: (n, H, ...).
-
-    Returns:
-        Both arguments with the episode's transitions.
-    """
-    length = stored.valid.shape[1]
-    order = episode.valid.cumsum(1) - 1  # (n, H) place of each among the episode's valid ones
-    number = count[:, None] + order
-    worlds, ticks = episode.valid.nonzero(as_tuple=True)
-    columns = number[worlds, ticks] % length
-
-    def write(old: Tensor, new: Tensor) -> Tensor:
-        written = old.clone()
-        written[worlds, columns] = new[worlds, ticks]
-        return written
-
-    return map_tensors(write, stored, episode), count + episode.valid.sum(1)

@@ -34,15 +34,13 @@ from policies.method import (
     stack,
     with_training_reward,
 )
-from policies.methods import finetune
 from policies.methods.rl2 import RemembersTrials, Rl2Belief, Rl2Encoder
 from policies.methods.rl2_transformer import MAX_WINDOW, WindowLength
 from policies.nn.memory import EmbeddingGru
-from policies.nn.noise import standard_normal
 from policies.nn.repeat import minimize, repeat, repeatable_adam, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Positive, Width
-from policies.rl import stacked_sac
+from policies.rl import own_transitions, stacked_sac
 from policies.rl.exchange import Comparison, ReplayMethodConfig, exchange_log
 from policies.rl.propensity_tuning import Reference, Tuning, TuningConfig, draw
 from policies.rl.remind import make_exchange
@@ -132,7 +130,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.encoder.load_state_dict(self.trained_encoder.state_dict())
         features = config.memory_size + problem.obs_dim
         self.sac = Sac(features, problem.action_dim, sac, self.generator)
-        rows = finetune.no_transitions(problem, 1, features, device)
+        rows = own_transitions.no_transitions(problem, 1, features, device)
         room = torch.zeros(config.tuning.reference_size, dtype=torch.int64, device=device)
         self.reference = Reference(rows[0, room])
         self.net = nn.ModuleDict(
@@ -170,7 +168,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
             context=context,
             start=context,
             nets=stacked_sac.stack_sac(self.sac, n),
-            transitions=finetune.no_transitions(self.problem, n, features, self.device),
+            transitions=own_transitions.no_transitions(self.problem, n, features, self.device),
             count=torch.zeros(n, dtype=torch.int64, device=self.device),
         )
 
@@ -178,10 +176,8 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
     def act(self, obs: Tensor, belief: MqlBelief, explore: bool) -> Tensor:
         """A sample of the world's own policy under its context, or its mean."""
         x, _ = self.encoder.step(obs, belief.context)
-        raw, log_std = stacked_sac.gaussian(belief.nets.actor, x[:, None])
-        if explore:
-            raw = raw + log_std.exp() * standard_normal(raw.shape, self.generator)
-        return torch.tanh(raw[:, 0])
+        generator = self.generator if explore else None
+        return stacked_sac.act(belief.nets, x, generator)
 
     def observe(self, belief: MqlBelief, transition: Transition) -> MqlBelief:
         """The context after one more tick."""
@@ -191,14 +187,16 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
     def adapt(self, belief: MqlBelief, episode: Transition) -> MqlBelief:
         """Store the episode, and tune the trained networks for each world's own task."""
         ticks = self.with_context(belief.start, episode).transpose(0, 1)
-        transitions, count = finetune.store(belief.transitions, belief.count, ticks)
+        transitions, count = own_transitions.store(belief.transitions, belief.count, ticks)
         context = self.policy.adapt(belief.context, episode)
         tuning = self.tuning()
         draws = draw(self.config.tuning, self.problem.action_dim, self.generator)
         tuned = []
-        for start in range(0, len(count), finetune.BLOCK):
-            tuned.append(tuning.tune(*finetune.block((transitions, count), start), draws))
-        nets = map_tensors(finetune.joined, *tuned)
+        for start in range(0, len(count), own_transitions.BLOCK):
+            own = own_transitions.block(transitions, start)
+            own_count = own_transitions.block(count, start)
+            tuned.append(tuning.tune(own, own_count, draws))
+        nets = map_tensors(own_transitions.joined, *tuned)
         return MqlBelief(context, context, nets, transitions, count)
 
     def tuning(self) -> Tuning:
@@ -247,12 +245,15 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         """Draw the sample of the training tasks anew, with the contexts of the present GRU."""
         c = self.config
         size = c.tuning.reference_size
-        ticks, exists = self.draw_segments(ceil(size / c.sac.batch_per_task))
-        chosen = random_ticks(exists, c.sac.batch_per_task, self.generator)
-        x = self.encoder(ticks)[chosen]
-        next_x = self.encoder.after(x[..., : c.memory_size], ticks[chosen])
-        rows = replace(ticks[chosen], obs=x, next_obs=next_x).flatten(0, 1)
-        self.reference.fill(rows[:size])
+        each = c.sac.batch_per_task
+        ticks, exists = self.draw_segments(ceil(size / each))
+        rows = random_ticks(exists, each, self.generator)
+        chosen = ticks[rows]
+        x = self.encoder(ticks)[rows]
+        context = x[..., : c.memory_size]
+        next_x = self.encoder.after(context, chosen)
+        with_features = replace(chosen, obs=x, next_obs=next_x).flatten(0, 1)
+        self.reference.fill(with_features[:size])
 
     def losses(self) -> dict[str, Tensor]:
         """The losses of a random batch; those of critics and actor train the GRU as well."""
@@ -281,7 +282,8 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
     def compare(self, ticks: Transition, exists: Tensor, rows: tuple[Tensor, Tensor]) -> Comparison:
         """The contexts after segments' ticks (T, b, ...), and those of chosen rows of them."""
         size = self.config.memory_size
-        after = self.encoder.after(self.encoder(ticks)[..., :size], ticks)[..., :size]
+        context = self.encoder(ticks)[..., :size]
+        after = self.encoder.after(context, ticks)[..., :size]
         return Comparison(after[rows], after.transpose(0, 1), exists.T)
 
     def step(self) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from policies.method import Transition
 from policies.nn.noise import standard_normal, uniform
 from policies.ranges import Count, NonNegative, Positive
 from policies.rl import stacked_sac
+from policies.rl.own_transitions import draw_batch
 from policies.rl.propensity import normalized_sample_size, propensities
 from policies.rl.sac import SacConfig
 from policies.rl.stacked_sac import StackedSac
@@ -98,15 +99,12 @@ class Tuning:
         c = self.config
         n = len(count)
         trained = map_tensors(lambda x: x.expand(n, *x.shape[1:]), self.trained)
-        nets = map_tensors(_trainable_copy, trained)
+        nets, optimizer = stacked_sac.begin_tuning(trained, c.lr)
         weights = self.weigh(own)
         penalty = c.proximal * (1 - normalized_sample_size(weights))
-        # PyTorch has a fused Adam for these devices only
-        fused = count.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(nets.trained, lr=c.lr, fused=fused)
         for i, share in enumerate(draws.share):
             if i < c.own_steps:
-                batch = _own_batch(own, count, share)
+                batch = draw_batch(own, count, share)
                 factors = None
             else:
                 columns = (share * weights.shape[1]).long().expand(n, -1)
@@ -150,15 +148,3 @@ def proximal_penalty(nets: StackedSac, trained: StackedSac, weight: Tensor) -> T
         distance = (current - before).square().flatten(1).sum(1)
         total = total + (weight * distance).sum()
     return total
-
-
-def _own_batch(own: Transition, count: Tensor, share: Tensor) -> Transition:
-    """Transitions (n, b, ...) of each world at shares (b,) of those that it has stored."""
-    n, length = own.valid.shape
-    stored = count.clamp(min=1, max=length)
-    worlds = torch.arange(n, device=count.device)
-    return own[worlds[:, None], (share * stored[:, None]).long()]
-
-
-def _trainable_copy(x: Tensor) -> Tensor:
-    return x.detach().clone().requires_grad_()

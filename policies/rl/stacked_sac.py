@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from policies.belief import map_tensors
 from policies.method import Transition
 from policies.nn.flat_mlp import EPSILON, FlatMlp, split_layers
+from policies.nn.noise import standard_normal
 from policies.nn.squashed_gaussian import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD
 from policies.rl.sac import Sac, SacConfig
 
@@ -41,6 +43,23 @@ def stack_sac(sac: Sac, n: int) -> StackedSac:
         critic=_copies(_twin_layers(sac.critic), n),
         target_critic=_copies(_twin_layers(sac.target_critic), n),
     )
+
+
+def begin_tuning(nets: StackedSac, lr: float) -> tuple[StackedSac, torch.optim.Adam]:
+    """A copy of networks that gradients can be computed for, and an optimizer of what is trained.
+
+    Args:
+        nets: of n worlds.
+        lr: learning rate.
+    """
+
+    def trainable_copy(x: Tensor) -> Tensor:
+        return x.detach().clone().requires_grad_()
+
+    copies = map_tensors(trainable_copy, nets)
+    device = copies.actor[0].device
+    fused = device.type in ("cpu", "cuda")  # PyTorch has a fused Adam for these devices only
+    return copies, torch.optim.Adam(copies.trained, lr=lr, fused=fused)
 
 
 def _layers(net: FlatMlp) -> list[Tensor]:
@@ -102,6 +121,18 @@ def sample(actor: Sequence[Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, T
     log_slope = 2 * (log(2) - raw - decay)
     log_prob = log_density - log_slope
     return action, log_prob.sum(-1)
+
+
+def act(nets: StackedSac, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Actions (n, a) of each world's own actor, for features (n, k).
+
+    A sample of the policy, or its mean without a generator.
+    """
+    raw, log_std = gaussian(nets.actor, x[:, None])
+    if generator is not None:
+        noise = standard_normal(raw.shape, generator)
+        raw = raw + log_std.exp() * noise
+    return torch.tanh(raw[:, 0])
 
 
 def q_values(critic: Sequence[Tensor], x: Tensor, action: Tensor, normalize: bool) -> Tensor:

@@ -15,9 +15,8 @@ from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from policies.belief import map_tensors, named_tensors
 from policies.method import TrialBatch
-from policies.methods import finetune
 from policies.methods.mql import Mql, MqlConfig
-from policies.rl import propensity, stacked_sac
+from policies.rl import own_transitions, propensity, stacked_sac
 from policies.rl.propensity import normalized_sample_size, propensities
 from policies.rl.propensity_tuning import TuningConfig, draw, proximal_penalty
 from policies.rl.sac import SacConfig
@@ -161,7 +160,7 @@ def test_many_worlds_are_tuned_as_each_alone() -> None:
     tuning = method.tuning()
     ticks = trial_of(method.collector, **RAGGED).ticks[0]
     own = method.with_context(method.collector.prior(N), ticks).transpose(0, 1)
-    own, count = finetune.store(method.prior(N).transitions, torch.zeros(N).long(), own)
+    own, count = own_transitions.store(method.prior(N).transitions, torch.zeros(N).long(), own)
     draws = draw(TUNING, method.problem.action_dim, method.generator)
     together = tuning.tune(own, count, draws)
     for world in range(N):

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from policies.belief import map_tensors, named_tensors
 from policies.method import Problem, Transition
-from policies.methods.finetune import BLOCK, Finetune, FinetuneBelief, FinetuneConfig
+from policies.methods.finetune import Finetune, FinetuneBelief, FinetuneConfig
 from policies.nn.flat_mlp import split_layers
 from policies.nn.noise import standard_normal
 from policies.nn.state import make_generator
 from policies.rl import sac, stacked_sac
+from policies.rl.own_transitions import BLOCK
 from policies.rl.sac import Sac, SacConfig
 
 N, H = 3, 4
