@@ -23,7 +23,7 @@ METHODS = Registry(
         "mql": "policies.methods.mql:Mql",
         "varibad": "policies.methods.varibad:Varibad",
         "maml": "policies.methods.maml:Maml",
-        "fomaml": "policies.methods.maml:Fomaml",
+        "fomaml": "policies.methods.fomaml:Fomaml",
         "promp": "policies.methods.promp:Promp",
         "emaml": "policies.methods.emaml:Emaml",
         "maesn": "policies.methods.maesn:Maesn",

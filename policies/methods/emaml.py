@@ -63,7 +63,7 @@ class Emaml(Maml):
         objectives = []
         for e, theta in enumerate(thetas[:-1]):
             valid = batch.ticks.valid[e]
-            log_ratio = self.log_ratio(batch, e, theta)
+            log_ratio = self.log_ratio(theta, batch.ticks[e], batch.log_prob[e])
             loss = ppo.surrogate(log_ratio, returns[e], self.config.clip_ratio)
             mean_loss = ppo.masked_mean(loss, valid)
             objectives.append(-mean_loss)

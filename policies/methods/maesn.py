@@ -44,7 +44,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from policies.logs import mean_logs
 from policies.method import (
     CollectsOtherwise,
     DrawsNoise,
@@ -54,7 +53,7 @@ from policies.method import (
     with_training_reward,
 )
 from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch
-from policies.models.own_beliefs import OwnBeliefs
+from policies.models.own_beliefs import OwnBeliefs, with_noise
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
@@ -154,10 +153,7 @@ class Maesn(Maml, DrawsNoise[MaesnBelief], CollectsOtherwise):
         """Actions (n, a): a sample of the policy under the episode's z, or its mean under μ."""
         assert isinstance(belief, MaesnBelief)
         noise = belief.noise if explore else torch.zeros_like(belief.noise)
-        z = self.latent(belief.theta, noise)
-        inputs = torch.cat([self.obs_norm(obs), z], -1)
-        policy, _, _ = self.parts(belief.theta)
-        mean, log_std = self.policy(policy, inputs[None])
+        mean, log_std = self.policy_under(belief.theta, self.obs_norm(obs)[None], noise)
         return clipped_gaussian.sample(mean[0], log_std, self.generator if explore else None)
 
     def adapt(self, belief: MamlBelief, episode: Transition) -> MaesnBelief:
@@ -197,21 +193,34 @@ class Maesn(Maml, DrawsNoise[MaesnBelief], CollectsOtherwise):
     def distribution(self, theta: Tensor, episode: Transition) -> tuple[Tensor, Tensor]:
         """Means (H, n, a) and log standard deviations (n, a) of actions under the episode's z."""
         _, noise = self.split(episode.obs)
-        z = self.latent(theta, noise)
-        inputs = torch.cat([self.observations(episode), z], -1)
+        return self.policy_under(theta, self.observations(episode), noise)
+
+    def policy_under(self, theta: Tensor, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (H, n, a) and log standard deviations (n, a) of actions under z = μ + σ · noise.
+
+        Args:
+            theta: (n, P + 2l)
+            obs: (H, n, o) normalized.
+            noise: (n, l) or (H, n, l)
+        """
         policy, _, _ = self.parts(theta)
+        z = self.latent(theta, noise)
+        inputs = torch.cat([obs, z.expand(len(obs), -1, -1)], -1)
         return self.policy(policy, inputs)
 
     def inner_step(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
         """The parameters (n, P + 2l) after a step, see the top of the file."""
         gradient = self.inner_gradient(theta, episode, acting_log_prob)
         latent = 2 * self.config.latent_dim
-        by_actions = self.net["latent_lr"] * gradient[:, -latent:]
-        by_return = self.net["score_lr"] * self.score(theta, episode)
-        policy_step = torch.zeros_like(gradient[:, :-latent])
+        of_policy = gradient[:, :-latent]
+        of_latent = gradient[:, -latent:]
+        policy_step = torch.zeros_like(of_policy)
         if self.config.adapt_policy:
-            policy_step = self.net["inner_lr"] * gradient[:, :-latent]
-        return theta + torch.cat([policy_step, by_actions + by_return], -1)
+            policy_step = self.net["inner_lr"] * of_policy
+        by_actions = self.net["latent_lr"] * of_latent
+        by_return = self.net["score_lr"] * self.score(theta, episode)
+        step = torch.cat([policy_step, by_actions + by_return], -1)
+        return theta + step
 
     def score(self, theta: Tensor, episode: Transition) -> Tensor:
         """∇ log N(z; μ, σ²) with respect to (μ, log σ), times the standardized return, (n, 2l).
@@ -220,7 +229,9 @@ class Maesn(Maml, DrawsNoise[MaesnBelief], CollectsOtherwise):
         """
         _, noise = self.split(episode.obs[0])
         _, _, log_std = self.parts(theta)
-        gradient = torch.cat([noise * torch.exp(-log_std), noise.square() - 1], -1)
+        of_mean = noise * torch.exp(-log_std)
+        of_log_std = noise.square() - 1
+        gradient = torch.cat([of_mean, of_log_std], -1)
         returns = (episode.reward * episode.valid).sum(0)
         standardized = self.return_norm(returns[:, None])
         # Without statistics nothing is known to be better than usual.
@@ -229,13 +240,9 @@ class Maesn(Maml, DrawsNoise[MaesnBelief], CollectsOtherwise):
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """PPO through the inner steps; returns means over the gradient steps."""
-        ticks = trial.ticks
-        batch = self.outer_batch(trial)
-        logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
-        # Only now, so that every likelihood ratio is between policies of the same normalization.
-        self.obs_norm.update(ticks.obs[ticks.valid])
+        log = super().learn(trial)
         self.return_norm.update(trial.returns.flatten()[:, None])
-        return mean_logs(logs)
+        return log
 
     def outer_batch(self, trial: TrialBatch) -> OuterBatch:
         """The collector's trials with their noise; advantages are those of the training reward.
@@ -290,9 +297,3 @@ class StartsAtOwnBeliefs(DrawsNoise[MaesnBelief]):
     def episode_noise(self, belief: MaesnBelief) -> Tensor:
         """As of the method."""
         return self.method.episode_noise(belief)
-
-
-def with_noise(ticks: Transition, noise: Tensor) -> Transition:
-    """Ticks (..., H, n, k) with their episode's noise (..., n, l) beside the observations."""
-    wide = noise.unsqueeze(-3).expand(*ticks.reward.shape, -1)
-    return replace(ticks, obs=torch.cat([ticks.obs, wide], -1))

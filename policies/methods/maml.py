@@ -3,8 +3,8 @@
 Every task has its own parameters. After an episode they take one step along the policy gradient of
 that episode. The next episode gives new data for the outer objective of that step. The outer
 objective is PPO's on the episodes after a step, differentiated through the steps: with the
-derivative of the gradient itself (MAML), or with the gradient as a constant (FOMAML). Step sizes
-are learned, one per parameter (Meta-SGD, Li et al. 2017).
+derivative of the gradient itself (MAML), or with the gradient as a constant (``fomaml``). Step
+sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
 ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
@@ -152,9 +152,8 @@ class Maml(SavedState):
         theta = belief.theta.detach().requires_grad_()
         acting_log_prob = self.log_prob(theta, episode).detach()
         stepped = self.inner_step(theta, episode, acting_log_prob)
-        explored = self._explored(theta, episode)
-        theta = torch.where(explored[:, None], stepped, theta)
-        return MamlBelief(theta.detach())
+        explored = self._explored(theta, episode)[:, None]
+        return MamlBelief(torch.where(explored, stepped, theta).detach())
 
     def _explored(self, theta: Tensor, episode: Transition) -> Tensor:
         """Whether a valid action differs from the policy's mean in each world, (n,) bool."""
@@ -177,6 +176,11 @@ class Maml(SavedState):
         mean, log_std = self.distribution(theta, episode)
         return clipped_gaussian.log_prob(mean, log_std, episode.action)
 
+    def log_ratio(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
+        """Log-likelihood ratios (H, n) to the policy that acted; 0 where a tick is not valid."""
+        log_ratio = self.log_prob(theta, episode) - acting_log_prob
+        return log_ratio.where(episode.valid, 0.0)
+
     def inner_step(self, theta: Tensor, episode: Transition, acting_log_prob: Tensor) -> Tensor:
         """θ' = θ + α ∇ mean(π / π_acting · advantage), (n, P)."""
         step_sizes: Tensor = self.net["inner_lr"]
@@ -192,16 +196,14 @@ class Maml(SavedState):
         """
         c = self.config
         advantage = self.advantages(episode, c.inner_gamma, c.inner_gae_lambda)
-        log_ratio = self.log_prob(theta, episode) - acting_log_prob
-        log_ratio = log_ratio.where(episode.valid, 0.0)
+        log_ratio = self.log_ratio(theta, episode, acting_log_prob)
         weight = self.inner_weight(log_ratio)
         ticks = episode.valid.sum(0).clamp(min=1)
         objective = (weight * advantage).sum(0) / ticks  # (n,)
         # Each world's objective depends on its own parameters alone: the gradient of the sum
         # holds the gradient of every world.
         total = objective.sum()
-        (gradient,) = torch.autograd.grad(total, theta, create_graph=self.second_order)
-        return gradient
+        return torch.autograd.grad(total, theta, create_graph=self.second_order)[0]
 
     def inner_weight(self, log_ratio: Tensor) -> Tensor:
         """The factor of the advantages in an inner step, for log-ratios (H, n): the ratio."""
@@ -224,11 +226,20 @@ class Maml(SavedState):
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """PPO through the inner steps; returns means over the gradient steps."""
         ticks = trial.ticks
-        batch = self.prepare(ticks)
+        batch = self.outer_batch(trial)
         logs = [self.step(batch) for _ in range(self.config.gradient_steps)]
+        log = mean_logs(logs) | self.after_steps(batch)
         # Only now, so that every likelihood ratio is between policies of the same normalization.
         self.obs_norm.update(ticks.obs[ticks.valid])
-        return mean_logs(logs)
+        return log
+
+    def outer_batch(self, trial: TrialBatch) -> OuterBatch:
+        """What all gradient steps of an iteration learn from."""
+        return self.prepare(trial.ticks)
+
+    def after_steps(self, batch: OuterBatch) -> dict[str, float]:
+        """Learn what follows from an iteration's steps; numbers for the log. Here it is nothing."""
+        return {}
 
     def prepare(self, ticks: Transition, task: Tensor | None = None) -> OuterBatch:
         """Log-likelihoods under the acting policies, and advantages, of episodes (E, H, n, ...)."""
@@ -270,19 +281,13 @@ class Maml(SavedState):
         outer = []
         kl = []
         for e in range(1, len(thetas)):
-            log_ratio = self.log_ratio(batch, e, thetas[e])
+            log_ratio = self.log_ratio(thetas[e], batch.ticks[e], batch.log_prob[e])
             valid = batch.ticks.valid[e]
             loss = ppo.surrogate(log_ratio, batch.advantage[e], self.config.clip_ratio)
             divergence = ppo.divergence(log_ratio)
             outer.append(ppo.masked_mean(loss, valid))
             kl.append(ppo.masked_mean(divergence, valid))
         return {"outer": torch.stack(outer).sum(), "kl": torch.stack(kl).mean()}
-
-    def log_ratio(self, batch: OuterBatch, e: int, theta: Tensor) -> Tensor:
-        """Log-likelihood ratios (H, n) of episode e's actions to the policy that took them."""
-        episode = batch.ticks[e]
-        log_ratio = self.log_prob(theta, episode) - batch.log_prob[e]
-        return log_ratio.where(episode.valid, 0.0)
 
     def step(self, batch: OuterBatch) -> dict[str, Tensor]:
         """One gradient step on the meta-learned parameters and step sizes."""
@@ -292,9 +297,3 @@ class Maml(SavedState):
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return detached(losses)
-
-
-class Fomaml(Maml):
-    """MAML without second derivatives."""
-
-    second_order = False

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from policies.logs import mean_logs
-from policies.method import Problem, TrialBatch
+from policies.method import Problem
 from policies.methods.maml import Maml, MamlConfig, OuterBatch
 from policies.ranges import LargeCount, Positive
 from policies.rl import clipped_gaussian, ppo
@@ -90,19 +89,12 @@ class Promp(Maml):
         steps = config.schedule.episodes_per_trial - 1
         self.penalty = InnerKlPenalty(steps, config, device)
 
-    def learn(self, trial: TrialBatch) -> dict[str, float]:
-        """Several gradient steps on the same trials, then the coefficients of the next ones."""
-        ticks = trial.ticks
-        batch = self.prepare(ticks)
-        steps = self.config.gradient_steps
-        logs = [self.step(batch) for _ in range(steps)]
+    def after_steps(self, batch: OuterBatch) -> dict[str, float]:
+        """Adapt the coefficients to the KLs that the steps have led to."""
         thetas = self.episode_parameters(batch)
         kl = self.inner_kl(batch, thetas).detach()
         self.penalty.update(kl)
-        # Only now, so that every likelihood ratio is between policies of the same normalization.
-        self.obs_norm.update(ticks.obs[ticks.valid])
         return {
-            **mean_logs(logs),
             "inner_kl": kl.mean().item(),
             "inner_kl_coef": self.penalty.coefficients.mean().item(),
         }

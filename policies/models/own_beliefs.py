@@ -1,12 +1,14 @@
-"""Beliefs of training tasks, as a function of their true parameters (MAESN, Gupta et al. 2018).
+"""Parts of ``maesn``: beliefs of training tasks as a function of their parameters, and noise.
 
-Axes: n tasks, p task parameters, l latent.
+Axes: H steps, n tasks, p task parameters, l latent.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from policies.method import Problem
+from policies.method import Problem, Transition
 from policies.models.task_scale import TaskScale
 from policies.nn.networks import mlp
 
@@ -33,3 +35,9 @@ class OwnBeliefs(nn.Module):
         """μ and log σ side by side, (n, 2l), of tasks (n, p) in SI units."""
         belief: Tensor = self.network(self.scaled(task))
         return belief
+
+
+def with_noise(ticks: Transition, noise: Tensor) -> Transition:
+    """Ticks (..., H, n, k) with their episode's noise (..., n, l) beside the observations."""
+    wide = noise.unsqueeze(-3).expand(*ticks.reward.shape, -1)
+    return replace(ticks, obs=torch.cat([ticks.obs, wide], -1))

@@ -19,8 +19,9 @@ from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
 from policies.belief import map_tensors
 from policies.method import DrawsNoise, TrialBatch, with_training_reward
-from policies.methods.maesn import Maesn, MaesnBelief, MaesnConfig, with_noise
+from policies.methods.maesn import Maesn, MaesnBelief, MaesnConfig
 from policies.methods.maml import MamlBelief, OuterBatch
+from policies.models.own_beliefs import with_noise
 
 PROBLEM = problem_of(checkpoint.family_named("point"))
 LATENT = 2

@@ -18,7 +18,8 @@ from adaptation.rollout import rollout
 from adaptation.runs import checkpoint
 from policies.belief import map_tensors
 from policies.method import Transition, TrialBatch, stack
-from policies.methods.maml import Fomaml, Maml, MamlBelief, MamlConfig, OuterBatch
+from policies.methods.fomaml import Fomaml
+from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch
 from policies.nn.batched_policy import BatchedPolicy
 from policies.rl.baseline import linear_baseline
 from robots.errors import BadArgumentError
