@@ -68,9 +68,14 @@ class HardTasks:
         self._shown_bins = self._bins(shown)
         everywhere = np.full(SHOWN, 1 / SHOWN)
         self.declared = self._shares(self._shown_bins, everywhere)
-        self.probabilities = self.declared.copy()
+        self._set_probabilities(self.declared.copy())
         self._difficulty = 0.5
         self._forget()
+
+    def _set_probabilities(self, probabilities: Array) -> None:
+        """Draw tasks by these probabilities (p, b) from now on."""
+        self.probabilities = probabilities
+        self._mean_weight = self._weights(self._shown_bins).mean()
 
     def _forget(self) -> None:
         """Begin to gather tasks for the next fit."""
@@ -84,7 +89,8 @@ class HardTasks:
         task = self.family.sample(rng, n)
         candidates = self.family.sample(rng, self.config.candidates * n)
         weights = self._weights(self._bins(candidates))
-        chosen = rng.choice(len(weights), n - count, replace=False, p=weights / weights.sum())
+        shares = weights / weights.sum()
+        chosen = rng.choice(len(weights), n - count, replace=False, p=shares)
         rows = rng.permutation(n)[count:]
         values = task.values.copy()
         values[rows] = candidates.values[chosen]
@@ -110,8 +116,7 @@ class HardTasks:
     def _excess_of(self, task: Task) -> Array:
         """How much more often these tasks are drawn than they are declared, (n,)."""
         share = self._reference_count(len(task)) / len(task)
-        mean = self._weights(self._shown_bins).mean()
-        weighted: Array = self._weights(self._bins(task)) / mean
+        weighted: Array = self._weights(self._bins(task)) / self._mean_weight
         return share + (1 - share) * weighted
 
     def _fit(self) -> None:
@@ -125,7 +130,7 @@ class HardTasks:
         bins = self._bins_of(self._values)
         fitted = self._shares(bins, weight / weight.sum())
         kept = (1 - c.floor) * fitted + c.floor * self.declared
-        self.probabilities = (1 - c.rate) * self.probabilities + c.rate * kept
+        self._set_probabilities((1 - c.rate) * self.probabilities + c.rate * kept)
 
     def _tail(self, importance: Array) -> Mask:
         """Which of the gathered tasks are in the lower tail of the returns, (n,).
@@ -137,7 +142,8 @@ class HardTasks:
         below = np.cumsum(importance[order])
         declared = int(np.searchsorted(below, self.config.tail))
         drawn = int(np.ceil(self.config.min_tail * len(order))) - 1
-        last = order[min(max(declared, drawn), len(order) - 1)]
+        place = min(max(declared, drawn), len(order) - 1)
+        last = order[place]
         in_tail: Mask = self._returns <= self._returns[last]
         return in_tail
 
@@ -187,7 +193,7 @@ class HardTasks:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a state."""
-        self.probabilities = np.asarray(state["probabilities"])
+        self._set_probabilities(np.asarray(state["probabilities"]))
         self._values = np.asarray(state["values"])
         self._returns = np.asarray(state["returns"])
         self._excess = np.asarray(state["excess"])
