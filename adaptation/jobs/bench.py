@@ -13,15 +13,15 @@ from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-import msgspec
-
 from adaptation.jobs.cell_records import (
     FAILURE,
+    RESULT,
     Cell,
     CellFailure,
     CellResult,
     read_failure,
     read_result,
+    same_json,
     write_failure,
 )
 from adaptation.jobs.cells import cell_folder, suite_cells
@@ -265,23 +265,18 @@ def _is_complete(result: CellResult, cell: Cell) -> bool:
 
 def _newest_other(cell: Cell, out: Path) -> CellResult | None:
     """The newest result of the same training and judging by other code or versions."""
-    found = []
-    for file in out.glob(f"{cell.name}-*/result.json"):
+    newest = None
+    newest_time = -inf
+    for file in out.glob(f"{cell.name}-*/{RESULT}"):
         try:
             result = read_result(file.parent)
         except DamagedError:
             continue
-        if result is not None and _same(result.cell, cell):
-            found.append((file.stat().st_mtime, result))
-    if not found:
-        return None
-    times = [time for time, _ in found]
-    newest = times.index(max(times))
-    return found[newest][1]
-
-
-def _same(one: Cell, other: Cell) -> bool:
-    return msgspec.json.encode(one) == msgspec.json.encode(other)
+        written = file.stat().st_mtime
+        if result is not None and same_json(result.cell, cell) and written > newest_time:
+            newest = result
+            newest_time = written
+    return newest
 
 
 def read_suite_results(suite: Suite, out: Path, seeds: tuple[int, ...] = ()) -> list[CellStatus]:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from adaptation.jobs.fingerprint import Fingerprint
-from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import HeldoutProgress, Row, finite
 from adaptation.runs.run_config import RunConfig
@@ -147,6 +147,11 @@ def read_failure(folder: Path) -> CellFailure | None:
         return msgspec.json.decode(file.read_bytes(), type=CellFailure)
     except msgspec.DecodeError as error:
         raise DamagedError(f"{file}: {error}") from error
+
+
+def same_json(one: msgspec.Struct, other: msgspec.Struct) -> bool:
+    """Whether two records are the same in a file, where a tuple and a list are no different."""
+    return msgspec.json.encode(one) == msgspec.json.encode(other)
 
 
 def _array(rows: Sequence[Row] | list[list[float]]) -> Array:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 
 from adaptation.jobs.evaluate import Conditions, evaluate_policies
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.progress import ProgressReporter
-from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
+from adaptation.reporting.statistics import compare_seeds
 from adaptation.runs.log import read_log
 from adaptation.runs.range_settings import ranges_in
 from adaptation.runs.records import (

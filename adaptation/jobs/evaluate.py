@@ -12,13 +12,15 @@ import torch
 
 from adaptation.jobs.tried_objects import success_by_object, tried_family, tried_policies
 from adaptation.metrics import episode_metrics
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.progress import ProgressReporter
-from adaptation.reporting.statistics import EpisodeGrid, compare_policies
+from adaptation.reporting.statistics import compare_policies
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
+from adaptation.teacher import missing_student
 from policies.method import TrialBatch
 from robots.judging import EvaluatedSeveralTimes
 from robots.world import Family, Task
@@ -72,6 +74,9 @@ def evaluate(
     family = tried_family(run, objects)
     engine = engine_for(family.scene, engine)
     conditions = Conditions(tasks, episodes or family.episodes, split, engine, seed)
+    missing = missing_student(run.load("method").method)
+    if missing is not None:
+        print(f"pliant: warning: {run.path}: {missing}", file=sys.stderr)
     results = {}
     with ProgressReporter(f"evaluating {run.path.name}") as show:
         for name, grid in evaluate_policies(family, tried_policies(run, family), conditions):

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from adaptation.jobs.bench import CellStatus
-from adaptation.jobs.cell_records import RESULT, Cell, CellResult, read_result
+from adaptation.jobs.cell_records import RESULT, Cell, CellResult, read_result, same_json
 from adaptation.runs.files import replace_file
 from robots.errors import DamagedError
 
@@ -76,6 +76,6 @@ def _files_of(cell: Cell, kept: Path) -> list[Path]:
             result = msgspec.json.decode(file.read_bytes(), type=CellResult)
         except msgspec.DecodeError:
             continue
-        if msgspec.json.encode(result.cell.training) == msgspec.json.encode(cell.training):
+        if same_json(result.cell.training, cell.training):
             found.append(file)
     return found

@@ -1,12 +1,13 @@
 """The tasks of a trial or an evaluation: the run's own, or a user's objects instead."""
 
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.rollout import Policy
 from adaptation.runs import checkpoint
 from adaptation.runs.run import Run
@@ -51,11 +52,13 @@ def success_by_object(family: Family, grid: EpisodeGrid) -> dict[str, float]:
     """Success rates in the last episode of tasks by the name of a user's object; {}: no such."""
     assert grid.tasks is not None, "in simulation tasks are known"
     task = Task(family.task_names, grid.tasks, np.arange(len(grid.tasks)))
+    names = object_names(family, task)
+    last_episode = grid.success[-1].tolist()
     by_name: dict[str, list[float]] = {}
-    for name, success in zip(object_names(family, task), grid.success[-1].tolist(), strict=True):
+    for name, success in zip(names, last_episode, strict=True):
         if name is not None:
             by_name.setdefault(name, []).append(success)
-    return {name: sum(found) / len(found) for name, found in by_name.items()}
+    return {name: fmean(found) for name, found in by_name.items()}
 
 
 def unmarked(objects: Objects) -> Objects:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from adaptation.jobs.bench import CellStatus
 from adaptation.jobs.cell_records import CellResult
-from adaptation.reporting.statistics import EpisodeGrid, compare_seeds
+from adaptation.reporting.episode_grid import EpisodeGrid
+from adaptation.reporting.statistics import compare_seeds
 from adaptation.runs.records import POLICIES, REFERENCES, SeedComparison
 from robots.errors import BadArgumentError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from adaptation.reporting.curves import EpisodeCurves, episode_figure, training_figure
-from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.table import describe_estimate, result_lines
 from adaptation.runs.files import whole_file
 from adaptation.runs.records import ComparedEntry, HeldoutProgress, RunsComparison

@@ -3,6 +3,8 @@
 Axes: n trials, R resamples. A weight is the number of times that a resample has drawn a trial.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from adaptation.runs.records import finite
 from robots.signals import Array
 
 Weights = NDArray[np.int64]
+Coefficient = Callable[[Array, Array, Weights], Array]  # of each resample, (R,)
 ROUNDING = 1e-12  # a deviation below this share of the largest value counts as 0
 
 
@@ -27,20 +30,19 @@ def correlate(x: Array, y: Array, task_of: NDArray[np.int64]) -> tuple[Correlati
     x = x[is_known]
     y = y[is_known]
     _, task_of = np.unique(task_of[is_known], return_inverse=True)
+    return _estimate(pearson_r, x, y, task_of), _estimate(spearman_r, x, y, task_of)
+
+
+def _estimate(coefficient: Coefficient, x: Array, y: Array, task_of: Weights) -> Correlation:
+    """A coefficient of two outcomes (n,), with its interval over tasks if there are several."""
     once = np.ones((1, len(x)), dtype=np.int64)
+    value = finite(coefficient(x, y, once)[0])
     tasks = len(np.unique(task_of))
-    drawn = Resamples.draw(1, tasks).tasks[:, task_of] if tasks > 1 else None
-    pearson = _estimate(pearson_r(x, y, once), None if drawn is None else pearson_r(x, y, drawn))
-    of_ranks = None if drawn is None else spearman_r(x, y, drawn)
-    return pearson, _estimate(spearman_r(x, y, once), of_ranks)
-
-
-def _estimate(value: Array, resampled: Array | None) -> Correlation:
-    """The coefficient (1,) with the interval of its resamples (R,)."""
-    coefficient = finite(value[0])
-    if coefficient is None or resampled is None:
-        return Correlation(coefficient, None)
-    return Correlation(coefficient, percentile_interval(resampled))
+    if value is None or tasks < 2:
+        return Correlation(value, None)
+    drawn = Resamples.draw(1, tasks).tasks[:, task_of]
+    resampled = coefficient(x, y, drawn)
+    return Correlation(value, percentile_interval(resampled))
 
 
 def pearson_r(x: Array, y: Array, weights: Weights) -> Array:

@@ -8,14 +8,13 @@ other tasks. With one training only tasks are resampled. A task that is repeated
 is still one task: more starts give no information about other tasks.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from adaptation.reporting.episode_grid import EpisodeGrid, Results, check_alike, number_tasks
 from adaptation.reporting.estimators import (
     Resamples,
     aggregate,
@@ -24,7 +23,6 @@ from adaptation.reporting.estimators import (
     known_mean,
     known_median,
     mcnemar_p,
-    number_rows,
     percentile_interval,
     plain_mean,
     wilson_interval,
@@ -39,23 +37,7 @@ from adaptation.runs.records import (
     SeedComparison,
     finite,
 )
-from robots.errors import BadArgumentError
 from robots.signals import Array
-
-
-@dataclass(frozen=True)
-class EpisodeGrid:
-    """The results of one policy of one training, by episode and trial."""
-
-    returns: Array  # (E, n)
-    success: Array  # (E, n) 0 or 1
-    metrics: dict[str, Array]  # (E, n) each, NaN where not known
-    # (n, p) numbers that tell tasks apart, such as their parameters: equal rows are one task, also
-    # in another training. None: each trial has a task of its own, the same in every training.
-    tasks: Array | None = None
-
-
-Results = Mapping[str, EpisodeGrid]  # of one training, by policy; see ``POLICIES`` for the names
 
 
 def compare_policies(results: Results) -> Comparison:
@@ -118,7 +100,7 @@ class _Sample:
     """The results of all trainings, arranged by training and task."""
 
     def __init__(self, results: Sequence[Results]) -> None:
-        _check_alike(results)
+        check_alike(results)
         self._results = results
         grids = [one["adapted"] for one in results]
         self.policies = list(results[0])
@@ -223,42 +205,6 @@ class _Sample:
         """
         is_estimate = self.tasks > 1 and np.isfinite(value)
         return percentile_interval(resampled) if is_estimate else None
-
-
-def _check_alike(results: Sequence[Results]) -> None:
-    """BadArgumentError where results cannot be compared."""
-    if not results:
-        raise BadArgumentError("there is no training to compare")
-    for one in results:
-        if set(one) != set(results[0]):
-            raise BadArgumentError(
-                "every training needs the same policies: "
-                f"one has {', '.join(results[0])}, another one {', '.join(one)}"
-            )
-        adapted = one["adapted"]
-        for name, grid in one.items():
-            same_shape = grid.returns.shape == adapted.returns.shape
-            if not same_shape or not _same_tasks(grid, adapted):
-                raise BadArgumentError(f"{name} was judged on other tasks than adapted")
-    episodes = {len(one["adapted"].returns) for one in results}
-    if len(episodes) > 1:
-        raise BadArgumentError(f"trainings were judged after {sorted(episodes)} episodes")
-
-
-def _same_tasks(a: EpisodeGrid, b: EpisodeGrid) -> bool:
-    if a.tasks is None or b.tasks is None:
-        return a.tasks is b.tasks
-    return np.array_equal(a.tasks, b.tasks, equal_nan=True)
-
-
-def number_tasks(grids: Sequence[EpisodeGrid]) -> list[NDArray[np.int64]]:
-    """The number, from 0, of each trial's task, (n,) for each training."""
-    rows = []
-    for grid in grids:
-        trial_number = np.arange(grid.returns.shape[1], dtype=np.float64)
-        own_task = trial_number[:, None]
-        rows.append(own_task if grid.tasks is None else grid.tasks)
-    return number_rows(rows)
 
 
 def _gap_closed(sample: _Sample) -> GapClosed:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adaptation.reporting.statistics import EpisodeGrid
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.runs.records import POLICIES, EpisodeRecord
 from robots.errors import DamagedError
 from robots.signals import Array

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from adaptation.reporting.episode_grid import EpisodeGrid, number_tasks
 from adaptation.reporting.estimators import known_mean, mean_band
 from adaptation.reporting.figures import color_map, label_map, metric_curve, success_curve
 from adaptation.reporting.metrics import Metric, describe_metric
-from adaptation.reporting.statistics import EpisodeGrid, number_tasks
 from adaptation.reporting.table import present_policies
 from adaptation.runs.records import PolicyResult, TrialResult
 

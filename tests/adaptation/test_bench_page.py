@@ -25,7 +25,8 @@ from adaptation.jobs.fingerprint import Fingerprint, fingerprint
 from adaptation.jobs.kept_results import keep_results, restore_results
 from adaptation.reporting.bench_page import BEGIN, END, write_page, write_summary
 from adaptation.reporting.earlier_page import KEPT
-from adaptation.reporting.statistics import EpisodeGrid, policy_result
+from adaptation.reporting.episode_grid import EpisodeGrid
+from adaptation.reporting.statistics import policy_result
 from adaptation.runs.records import HeldoutProgress
 from adaptation.runs.run_config import check_config
 from adaptation.runs.versions import Machine

@@ -13,7 +13,8 @@ from adaptation.jobs import train as train_job
 from adaptation.jobs.compare import Entry, _compare_entry, compare, group_runs, heldout_curves
 from adaptation.jobs.evaluate import evaluate
 from adaptation.reporting.compare_table import FORMATS, compare_table, write_plots
-from adaptation.reporting.statistics import EpisodeGrid, policy_result
+from adaptation.reporting.episode_grid import EpisodeGrid
+from adaptation.reporting.statistics import policy_result
 from adaptation.runs.files import check_writable
 from adaptation.runs.log import Log
 from adaptation.runs.records import HeldoutProgress

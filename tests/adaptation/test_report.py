@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.report import write_report
-from adaptation.reporting.statistics import EpisodeGrid, compare_policies, policy_result
+from adaptation.reporting.statistics import compare_policies, policy_result
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.runs.records import (
     EpisodeRecord,

@@ -7,13 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.estimators import wilson_interval
-from adaptation.reporting.statistics import (
-    EpisodeGrid,
-    compare_policies,
-    compare_seeds,
-    policy_result,
-)
+from adaptation.reporting.statistics import compare_policies, compare_seeds, policy_result
 from adaptation.reporting.table import result_lines, table
 from adaptation.runs.records import Comparison, SeedComparison
 from robots.errors import BadArgumentError
