@@ -85,10 +85,11 @@ def draw_objects(
     Held-out tasks have the objects that are marked as held out, which training tasks never have;
     where none are marked, both splits have all of them.
     """
-    marked = [row for row, item in enumerate(objects) if item.heldout]
-    others = [row for row, item in enumerate(objects) if not item.heldout]
-    available = np.array(marked if heldout(split) and marked else others)
-    turn = rng.integers(len(available)) + np.arange(n)
+    is_marked = np.array([item.heldout for item in objects])
+    wants_marked = heldout(split) and is_marked.any()
+    available = np.flatnonzero(is_marked == wants_marked)
+    first = rng.integers(len(available))
+    turn = first + np.arange(n)
     rows = available[turn % len(available)]
     numbers = numbers_of(objects, rows)
     for name in DRAWN:

@@ -5,7 +5,7 @@ Axes: n worlds, p parameters, T ticks, S samples of all motions, j joints, r = S
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, isfinite, log
+from math import exp, log
 
 import numpy as np
 
@@ -41,7 +41,9 @@ class Scale:
         Raises:
             BadArgumentError: the parameter is one of a few choices.
         """
-        ranges = [parameter.train, *([parameter.heldout] if parameter.heldout else [])]
+        ranges = [parameter.train]
+        if parameter.heldout is not None:
+            ranges.append(parameter.heldout)
         if any(each.distribution == "categorical" for each in ranges):
             raise BadArgumentError(f"{parameter.name} is a choice: it cannot be fitted")
         numbers = [number for each in ranges for number in each.numbers]
@@ -51,21 +53,25 @@ class Scale:
         self.high = max(numbers)
         lowest, highest = parameter.allowed
         width = self.high - self.low
-        self.lowest = max(lowest, self.low - width) if isfinite(lowest) else self.low - width
-        self.highest = min(highest, self.high + width) if isfinite(highest) else self.high + width
+        self.lowest = max(lowest, self.low - width)
+        self.highest = min(highest, self.high + width)
         if self._is_log:
             self.lowest = max(self.lowest, self.low**2 / self.high)
 
     def value(self, share: float) -> float:
         """The value at a share of the range."""
         if self._is_log:
-            return exp(log(self.low) + share * (log(self.high) - log(self.low)))
+            low = log(self.low)
+            high = log(self.high)
+            return exp(low + share * (high - low))
         return self.low + share * (self.high - self.low)
 
     def share(self, value: float) -> float:
         """Where a value lies in the range."""
         if self._is_log:
-            return (log(value) - log(self.low)) / (log(self.high) - log(self.low))
+            low = log(self.low)
+            high = log(self.high)
+            return (log(value) - low) / (high - low)
         return (value - self.low) / (self.high - self.low)
 
 

@@ -50,5 +50,7 @@ def _noise(rng: np.random.Generator, x: Array, y: Array) -> Array:
     columns = np.arange(x[0], x[-1] + BUMP, BUMP)
     rows = np.arange(y[0], y[-1] + BUMP, BUMP)
     drawn = rng.random((len(rows), len(columns)))
-    along_x = np.array([np.interp(x, columns, row) for row in drawn])
-    return np.array([np.interp(y, rows, column) for column in along_x.T]).T
+    along_x = [np.interp(x, columns, row) for row in drawn]
+    by_column = np.transpose(along_x)  # (x, rows)
+    along_y = [np.interp(y, rows, column) for column in by_column]
+    return np.transpose(along_y)

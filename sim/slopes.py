@@ -63,8 +63,11 @@ def _tilt(box: Fixture, slope: Array, lift: Array) -> Tilted:
     half_turn = -np.arctan(slope) / 2  # about y, which turns x down
     zero = np.zeros_like(slope)
     rise = half_length * slope  # of the middle of the upper face
+    forward = half_height * sine
+    upward = lift + rise + half_height * (1 - cosine)
+    longer = half_length / cosine
     return Tilted(
-        shift=np.stack([half_height * sine, zero, lift + rise + half_height * (1 - cosine)], -1),
+        shift=np.stack([forward, zero, upward], -1),
         quat=np.stack([np.cos(half_turn), zero, np.sin(half_turn), zero], -1),
-        size=np.stack([half_length / cosine, zero + half_width, zero + half_height], -1),
+        size=np.stack([longer, zero + half_width, zero + half_height], -1),
     )

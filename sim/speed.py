@@ -142,8 +142,8 @@ def median_seconds(runs: Mapping[str, Callable[[], float]], repeats: int) -> dic
         runs: by name; each does its work and returns the seconds it took.
         repeats: each run takes its turn in every repeat; one more before them is the warm-up.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    rows = []
     for _ in range(1 + repeats):
-        for name, run in runs.items():
-            seconds[name].append(run())
-    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+        rows.append([run() for run in runs.values()])
+    medians = np.median(rows[1:], 0)
+    return dict(zip(runs, medians.tolist(), strict=True))

@@ -230,19 +230,27 @@ def distances(
 
 def _outcomes(family: Family, task: Task, first: Replay, second: Replay) -> list[OutcomeGap]:
     """Return, metrics and displacements of objects at the end of the last episode."""
-    grids = [episode_grid(family, task, each.trial) for each in (first, second)]
-    pairs = {"return": [grid.returns[-1] for grid in grids]}
-    for name in grids[0].metrics:
-        pairs[name] = [grid.metrics[name][-1] for grid in grids]
-    for name in first.start.objects:
-        pairs[f"{name}_way_m"] = [_displacement(each, name) for each in (first, second)]
+    in_first = _outcomes_of(first, family, task)
+    in_second = _outcomes_of(second, family, task)
     (task_of,) = number_rows([task.values])
     found = []
-    for name, (x, y) in pairs.items():
+    for name, x in in_first.items():
+        y = in_second[name]
         pearson, spearman = correlate(x, y, task_of)
         medians = (_median(x), _median(y))
         found.append(OutcomeGap(name, medians, pearson, spearman))
     return found
+
+
+def _outcomes_of(replay: Replay, family: Family, task: Task) -> dict[str, Array]:
+    """The outcomes of one engine by name, (n,) each."""
+    grid = episode_grid(family, task, replay.trial)
+    outcomes = {"return": grid.returns[-1]}
+    for name, values in grid.metrics.items():
+        outcomes[name] = values[-1]
+    for name in replay.start.objects:
+        outcomes[f"{name}_way_m"] = _displacement(replay, name)
+    return outcomes
 
 
 def _median(values: Array) -> float | None:

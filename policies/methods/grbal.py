@@ -197,13 +197,14 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
     def _random_window(self, slots: Tensor) -> Window:
         """The last 0 to M transitions before a random tick of each task (b,) in the replay."""
         m = self.config.past_steps
-        u = uniform((2, len(slots)), self.generator)
-        end = u[0] * self.replay.length[slots]
-        t, mask = self.replay.windows(slots, end.long(), m)
-        size = u[1, :, None] * (m + 1)
+        end_share, size_share = uniform((2, len(slots)), self.generator)
+        end = (end_share * self.replay.length[slots]).long()
+        size = (size_share * (m + 1)).long()
+        t, mask = self.replay.windows(slots, end, m)
         age = torch.arange(m, 0, -1, device=self.device)  # ticks before the end
+        is_chosen = age <= size[:, None]
         x, y = self.model.normalized(t)
-        return Window(x, y, mask & (age <= size.long()))
+        return Window(x, y, mask & is_chosen)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

@@ -191,7 +191,8 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
     def act(self, obs: Tensor, belief: HierarchicalBelief, explore: bool) -> Tensor:
         """Actions (n, a) of the low level toward the sub-goal."""
         high = self.begin(belief.high, obs)
-        return self.low.act(self.space.widen(obs, high.target), belief.low, explore)
+        wide = self.space.widen(obs, high.target)
+        return self.low.act(wide, belief.low, explore)
 
     @torch.no_grad()
     def observe(self, belief: HierarchicalBelief, transition: Transition) -> HierarchicalBelief:
@@ -215,9 +216,11 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         worlds = torch.arange(len(obs), device=self.device)
         number = high.count.clamp(max=self.subgoals_per_trial - 1)
         noise = high.noise[worlds, number]
-        action = net.actor(features) + net.log_std.exp() * noise
-        action = action.clamp(-1, 1)
-        chosen = replace(high, action=action, target=self.space.target(obs, action), start=obs)
+        std = net.log_std.exp()
+        sample = net.actor(features) + std * noise
+        action = sample.clamp(-1, 1)
+        target = self.space.target(obs, action)
+        chosen = replace(high, action=action, target=target, start=obs)
         return where(high.age == 0, chosen, high)
 
     def advance(self, begun: SubgoalBelief, tick: Transition) -> SubgoalBelief:
@@ -286,10 +289,8 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         log = {"low_reward": float(low_ticks.reward[low_ticks.valid].mean())}
         high_log = self.high.learn(replace(own, ticks=high_ticks))
         low_log = self.low.learn(replace(own, ticks=low_ticks))
-        for name, value in high_log.items():
-            log[f"high_{name}"] = value
-        for name, value in low_log.items():
-            log[f"low_{name}"] = value
+        log |= {f"high_{name}": value for name, value in high_log.items()}
+        log |= {f"low_{name}": value for name, value in low_log.items()}
         return log
 
     def state_without_replay(self) -> dict[str, Any]:

@@ -259,8 +259,10 @@ class Pearl(SavedState, LearnsFromReplay):
         z = self.draw(posterior).z
         losses = {}
         if self.problem.training_reward is not None:
-            surprise = self.posterior(context, mask).surprise(z.detach())
-            losses["prediction"] = self.config.prediction_weight * surprise.mean()
+            losses["prediction"] = self.prediction_loss(context, mask, z)
+        kl = kl.where(is_recent, kl.detach())
+        losses["kl"] = self.config.kl_weight * kl.mean()
+
         z = z.where(is_recent[:, None], z.detach())
         z = z.repeat_interleave(c.batch_per_task, 0)
         ticks = with_training_reward(self.problem, ticks, task[:, None])
@@ -268,9 +270,13 @@ class Pearl(SavedState, LearnsFromReplay):
             compare = partial(compare_evidence, self.encoder, self.context_norm, ticks, dense, mask)
             ticks, z = self.exchange.mix(ticks, z, compare)
         batch = relabel_goals(ticks.flatten(0, 1), self.problem, g)
-        kl = kl.where(is_recent, kl.detach())
-        losses["kl"] = self.config.kl_weight * kl.mean()
         return losses | self.losses_given_z(batch, z)
+
+    def prediction_loss(self, context: Transition, mask: Tensor, z: Tensor) -> Tensor:
+        """How badly beliefs from the true reward predict the z (n, l) from the training reward."""
+        posterior = self.posterior(context, mask)
+        surprise = posterior.surprise(z.detach())
+        return self.config.prediction_weight * surprise.mean()
 
     def losses_given_z(self, batch: Transition, z: Tensor) -> dict[str, Tensor]:
         """Those of critics, actor and temperature on transitions (b, ...) under z (b, l)."""

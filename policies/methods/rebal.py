@@ -37,7 +37,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from policies.belief import where
+from policies.belief import map_tensors, where
 from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
@@ -174,21 +174,28 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
 
     def _read(self, belief: RebalBelief, t: Transition) -> LstmState:
         """The memories (n, M, h) after one more tick, each in the place of the next one."""
-        old = belief.memories
-        n, count, _ = old.hidden.shape
-        empty = torch.zeros_like(old.hidden[:, :1])
-        hidden = torch.cat([empty, old.hidden[:, :-1]], 1)
-        cell = torch.cat([empty, old.cell[:, :-1]], 1)
+        count = self.config.past_steps
         continues = (~t.begins)[:, None]
-        kept = continues[..., None]
-        before = LstmState((hidden * kept).flatten(0, 1), (cell * kept).flatten(0, 1))
 
-        obs = t.obs.repeat_interleave(count, 0)
-        last = (belief.last * continues).repeat_interleave(count, 0)
-        action = t.applied.repeat_interleave(count, 0)
-        _, after = self.model.read(obs, last, action, before)
-        shape = (n, count)
-        return LstmState(after.hidden.unflatten(0, shape), after.cell.unflatten(0, shape))
+        def moved_on(memories: Tensor) -> Tensor:
+            """An empty memory, then all but the last, as rows (n·M, h); all empty at a begin."""
+            empty = torch.zeros_like(memories[:, :1])
+            moved = torch.cat([empty, memories[:, :-1]], 1)
+            kept = moved * continues[..., None]
+            return kept.flatten(0, 1)
+
+        def by_world(rows: Tensor) -> Tensor:
+            return rows.unflatten(0, (-1, count))
+
+        before = map_tensors(moved_on, belief.memories)
+        last = belief.last * continues
+        _, after = self.model.read(
+            obs=t.obs.repeat_interleave(count, 0),
+            last=last.repeat_interleave(count, 0),
+            action=t.applied.repeat_interleave(count, 0),
+            memory=before,
+        )
+        return map_tensors(by_world, after)
 
     @torch.no_grad()
     def replan(self, belief: RebalBelief, transition: Transition) -> RebalBelief:
@@ -218,7 +225,8 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
         slots = self.replay.tasks(c.meta_batch, self.generator)
         t, mask = self.replay.trials(slots)
         u = uniform((c.meta_batch, c.windows_per_task), self.generator)
-        start = (u * mask.sum(1)[:, None]).long()
+        length = mask.sum(1)[:, None]
+        start = (u * length).long()
         window, exists = episode_windows(t, mask, start, 1, c.past_steps + c.future_steps)
         error = self.model.loss(window, exists, c.future_steps)
         return minimize(self.optimizer, {"error": error})

@@ -28,9 +28,11 @@ class JointedObject(BulletObject):
         number = model.joint(name).id
         degree = model.jnt_dofadr[number]
         is_slide = model.jnt_type[number] == mujoco.mjtJoint.mjJNT_SLIDE
+        kind = "slide" if is_slide else "hinge"
         self._axis = model.jnt_axis[number].copy()
-        self._joint = Joint("slide" if is_slide else "hinge", tuple(self._axis.tolist()))
-        springs = [i for i in range(model.ntendon) if model.tendon(i).name in latch_names(name)]
+        self._joint = Joint(kind, tuple(self._axis.tolist()))
+        latch = latch_names(name)
+        springs = [i for i in range(model.ntendon) if model.tendon(i).name in latch]
         self._edges = model.tendon_lengthspring[springs, 1].copy()
         self._stiffness = model.tendon_stiffness[springs].copy()
         self._origin = model.body_pos[root].copy()

@@ -199,11 +199,11 @@ def _set_joint(values: dict[str, Array], ids: ObjectIds, parameters: dict[str, A
         values["jnt_range"][rows, ids.joint] = joint.limits
         if len(ids.springs):
             edges = latch_edges(joint)
+            slack = np.stack([-edges, edges], -1)
             stiffness = latch_stiffness(joint, parameters["joint_latch"][rows])
-            values["tendon_stiffness"][rows[:, None], ids.springs] = stiffness
-            values["tendon_lengthspring"][rows[:, None], ids.springs] = np.stack(
-                [-edges, edges], -1
-            )
+            springs = (rows[:, None], ids.springs)
+            values["tendon_stiffness"][springs] = stiffness
+            values["tendon_lengthspring"][springs] = slack
     place = [parameters[name] for name in JOINT_PLACE]
     values["jnt_pos"][:, ids.joint] = np.stack(place, -1)
     values["dof_frictionloss"][:, ids.degree] = parameters["joint_friction"]

@@ -25,11 +25,11 @@ class ToolShapes:
 
     def __init__(self, body: Body, model: mujoco.MjModel) -> None:
         """Find the tools in the model."""
-        numbers = [model.geom(name).id for name in tool_geoms(body)]
-        self._pairs = [
-            np.flatnonzero((model.pair_geom1 == number) | (model.pair_geom2 == number))
-            for number in numbers
-        ]
+        self._pairs = []  # of each tool
+        for name in tool_geoms(body):
+            number = model.geom(name).id
+            is_its = (model.pair_geom1 == number) | (model.pair_geom2 == number)
+            self._pairs.append(np.flatnonzero(is_its))
 
     def write(self, values: dict[str, Array], task: Task) -> None:
         """Overwrite fields of the model; without ``tool.shape`` every task has the first tool.
@@ -41,10 +41,12 @@ class ToolShapes:
         Raises:
             BadArgumentError: the body has no such tool.
         """
-        codes = task[SHAPE] if SHAPE in task.names else np.zeros(len(task))
-        count = len(self._pairs)
-        if SHAPE in task.names and not np.isin(codes, np.arange(count)).all():
-            raise BadArgumentError(f"{SHAPE} is the index of one of {count} tools of the body")
+        codes = np.zeros(len(task))
+        if SHAPE in task.names:
+            codes = task[SHAPE]
+            count = len(self._pairs)
+            if not np.isin(codes, np.arange(count)).all():
+                raise BadArgumentError(f"{SHAPE} is the index of one of {count} tools of the body")
         for code, pairs in enumerate(self._pairs):
             rows = np.flatnonzero(codes != code)
             values["pair_margin"][rows[:, None], pairs] = NEVER

@@ -42,12 +42,12 @@ class FaultyCheetah(ForwardCheetah):
         Two joints that are faulty together in a held-out task are never faulty together in
         training.
         """
-        faulty = rng.choice(_faulty_joints(split), n)  # (n, 2)
+        pairs = rng.choice(_faulty_joints(split), n)  # (n, 2); twice the same joint: it alone
         strength = self.parameters[0].train.at(rng.random((n, 2)))
         rows = np.arange(n)
         values = np.ones((n, len(CHEETAH.joints)))
-        for joint, factor in zip(faulty.T, strength.T, strict=True):
-            values[rows, joint] = factor
+        for i in range(2):
+            values[rows, pairs[:, i]] = strength[:, i]
         return Task(self.task_names, values, rows)
 
 

@@ -57,11 +57,13 @@ HILL_LENGTH = 3  # m, of each side of a hill or basin
 
 def ground() -> tuple[Fixture, ...]:
     """Level ground, the ramps, which a task tilts, and again level ground."""
-    boxes = [_box("flat_before", -FLAT, FLAT, None)]
+    before = _box("flat_before", -FLAT, FLAT, None)
+    boxes = [before]
     for number, name in enumerate(NAMES):
-        boxes.append(_box(name, LENGTH * number, LENGTH, boxes[-1].name))
-    boxes.append(_box("flat_behind", LENGTH * RAMPS, FLAT, boxes[-1].name))
-    return tuple(boxes)
+        last = boxes[-1].name
+        boxes.append(_box(name, LENGTH * number, LENGTH, last))
+    behind = _box("flat_behind", LENGTH * RAMPS, FLAT, NAMES[-1])
+    return (*boxes, behind)
 
 
 def _box(name: str, begin: float, length: float, after: str | None) -> Fixture:
@@ -105,17 +107,20 @@ class CheetahSlope(ForwardCheetah):
         """
         shapes, heights = (parameter.of(split) for parameter in self.parameters)
         if heldout(split):
-            index = rng.integers(max(len(shapes.numbers), len(heights.numbers)), size=n)
-            shape = np.take(shapes.numbers, index % len(shapes.numbers))
-            height = np.take(heights.numbers, index % len(heights.numbers))
+            count = max(len(shapes.numbers), len(heights.numbers))
+            index = rng.integers(count, size=n)
+            shape = np.take(shapes.numbers, index, mode="wrap")
+            height = np.take(heights.numbers, index, mode="wrap")
         else:
             shape = shapes.draw(rng, n)
             height = heights.draw(rng, n)
         rises = _random_rises(rng, n)
         for kind, known in _KNOWN.items():
             rises[shape == kind] = known
-        z = np.pad(np.cumsum(LENGTH * rises, 1), ((0, 0), (1, 0)))  # of the ramps' ends
-        slopes = rises * (height / np.ptp(z, axis=1))[:, None]
+        z = np.zeros((n, RAMPS + 1))  # of the ramps' ends
+        z[:, 1:] = np.cumsum(LENGTH * rises, 1)
+        scale = height / np.ptp(z, axis=1)
+        slopes = rises * scale[:, None]
         return Task(self.task_names, slopes, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

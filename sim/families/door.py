@@ -124,8 +124,8 @@ class Door(BaseFamily):
         target, *physics = self.parameters
         drawn = draw([target], rng, n, split)
         share = checkerboard(rng, n, len(physics), split, fields=2)
-        columns = [values_at(physics, share), drawn["marker.angle"][:, None]]
-        return Task(self.task_names, np.concatenate(columns, 1), np.arange(n))
+        columns = np.column_stack([values_at(physics, share), drawn["marker.angle"]])
+        return Task(self.task_names, columns, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """The door closed, and the tool in front of it."""
@@ -144,10 +144,7 @@ class Door(BaseFamily):
         yaw = yaw_about_z(signals.object_quat)
         shift = signals.marker - self.place
         target = np.arctan2(shift[:, 0], shift[:, 1])
-        return np.concatenate(
-            [signals.object_pos[:, :2], np.stack([yaw, target], 1)],
-            1,
-        )
+        return np.column_stack([signals.object_pos[:, :2], yaw, target])
 
     def reward(
         self, obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -174,5 +171,5 @@ class Door(BaseFamily):
 
 def _error(obs: ArrayLike) -> ArrayLike:
     """From the opened angle to the target angle, rad (...,)."""
-    opened = (obs[..., YAW] ** 2) ** 0.5
-    return ((opened - obs[..., TARGET_ANGLE]) ** 2) ** 0.5
+    opened = abs(obs[..., YAW])
+    return abs(opened - obs[..., TARGET_ANGLE])

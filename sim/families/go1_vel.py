@@ -92,16 +92,19 @@ class Go1Vel(CommandedVelocity):
         In a held-out task one of payload and strength lies in the upper half of its range, in a
         training task none or both. Commands are the same in both.
         """
-        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
+        values = draw(rng, n, self.parameters, ROUGHNESS, split)
+        return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Standing, nearly along x, with noise on the joints; at rest."""
         n = len(task)
-        q = np.zeros((n, ROOT + len(GO1.joints)))
+        joints = len(GO1.joints)
+        q = np.zeros((n, ROOT + joints))
         q[:, 2] = HEIGHT
         heading = rng.uniform(-HEADING, HEADING, n)
         q[:, QUAT] = quaternion_about_z(heading)
-        q[:, ROOT:] = GO1.home + rng.uniform(-NOISE, NOISE, (n, len(GO1.joints)))
+        noise = rng.uniform(-NOISE, NOISE, (n, joints))
+        q[:, ROOT:] = GO1.home + noise
         return Start(q)
 
     def marker(self, task: Task) -> Array:

@@ -154,9 +154,10 @@ class Insert(BaseFamily):
         x = self.touch[0] + x
         y = self.touch[1] + y
         middle = PEG_RADIUS + clearance + WALL  # m, from the hole's center to that of a wall
+        walls = [x - middle, x + middle, y - middle, y + middle]
         shapes = shape.of(split).draw(rng, n)
-        columns = (x - middle, x + middle, y - middle, y + middle, friction, shapes)
-        return Task(self.task_names, np.stack(columns, -1), np.arange(n))
+        columns = np.stack([*walls, friction, shapes], -1)
+        return Task(self.task_names, columns, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Always the same posture, with the peg above the place for which the hole is taken."""
@@ -169,7 +170,8 @@ class Insert(BaseFamily):
         """
         assert signals.wrench is not None, "the scene asks for it"
         place = signals.tool_pos - self.touch
-        wrench = signals.wrench[:, :5].clip(-MOST * self._scale, MOST * self._scale)
+        bound = MOST * self._scale
+        wrench = signals.wrench[:, :5].clip(-bound, bound)
         return np.concatenate([place, wrench], 1)
 
     def reward(

@@ -183,8 +183,8 @@ class Latch(BaseFamily):
         """Place and yaw of the panel, and the target opening, (n, 5)."""
         yaw = yaw_about_z(signals.object_quat)
         target = signals.marker[:, 0] - self.place[0]
-        others = np.stack([np.sin(yaw), np.cos(yaw), target], 1)
-        return np.concatenate([signals.object_pos[:, :2], others], 1)
+        place = signals.object_pos[:, :2]
+        return np.column_stack([place, np.sin(yaw), np.cos(yaw), target])
 
     def opening(self, obs: ArrayLike) -> ArrayLike:
         """How far that end of the panel has moved that has moved furthest, m (...,)."""
@@ -196,7 +196,7 @@ class Latch(BaseFamily):
         turned_y = half * (obs[..., COS_YAW] - 1)
         left = (x + turned_x) ** 2 + (y + turned_y) ** 2
         right = (x - turned_x) ** 2 + (y - turned_y) ** 2
-        larger = (left + right + ((left - right) ** 2) ** 0.5) / 2
+        larger = (left + right + abs(left - right)) / 2
         return larger**0.5
 
     def reward(
@@ -215,7 +215,7 @@ class Latch(BaseFamily):
 
     def _error(self, obs: ArrayLike) -> ArrayLike:
         """From the opening to the target, m (...,)."""
-        return ((self.opening(obs) - obs[..., TARGET_OPENING]) ** 2) ** 0.5
+        return abs(self.opening(obs) - obs[..., TARGET_OPENING])
 
     def success(self, obs: ArrayLike, task: ArrayLike) -> ArrayLike:
         """Open to within 2 cm of the target, at the end."""

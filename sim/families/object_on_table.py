@@ -78,18 +78,15 @@ class ObjectOnTable(BaseFamily):
 def observe_object(signals: Signals) -> Array:
     """Object and target in the plane, (n, 6)."""
     yaw = yaw_about_z(signals.object_quat)
-    columns = (
-        signals.object_pos[:, :2],
-        np.stack([np.sin(yaw), np.cos(yaw)], 1),
-        signals.marker[:, :2],
-    )
-    return np.concatenate(columns, 1)
+    place = signals.object_pos[:, :2]
+    target = signals.marker[:, :2]
+    return np.column_stack([place, np.sin(yaw), np.cos(yaw), target])
 
 
 def target_on_table(task: Task) -> Array:
     """The target, on the table, (n, 3) m."""
-    height = np.zeros((len(task), 1))
-    return np.concatenate([task.columns("marker.x", "marker.y"), height], 1)
+    height = np.zeros(len(task))
+    return np.column_stack([task.columns("marker.x", "marker.y"), height])
 
 
 def distance_to_target(obs: ArrayLike) -> ArrayLike:

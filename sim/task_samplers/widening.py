@@ -125,8 +125,10 @@ class WideningRanges:
         values = task.values.copy()
         for number in np.unique(end[is_at_end]):
             rows = np.flatnonzero(end == number)
-            fixed = {self.ends[number].parameter.name: (self.ends[number].value,)}
-            values[rows] = with_ranges(family, fixed).sample(rng, len(rows)).values
+            at_end = self.ends[number]
+            fixed = {at_end.parameter.name: (at_end.value,)}
+            drawn = with_ranges(family, fixed).sample(rng, len(rows))
+            values[rows] = drawn.values
         return TaskAtEnd(task.names, values, task.ids, end)
 
     def learn(self, task: Task, returns: Array, success: Array) -> None:
@@ -139,7 +141,8 @@ class WideningRanges:
             raise BadArgumentError(f"success must be of the tasks that were drawn, got {success!r}")
         is_known = ~np.isnan(success)
         for number, end in enumerate(self.ends):
-            end.success += success[is_known & (task.end == number)].tolist()
+            is_here = is_known & (task.end == number)
+            end.success += success[is_here].tolist()
             end.move(self.config)
 
     def log(self) -> dict[str, float]:
