@@ -194,7 +194,8 @@ class Distill(SavedState, LearnsFromReplay, TwoPhases):
         rows = obs.flatten(0, 1)
         belief = FixedBelief(known.repeat_interleave(ticks, 0))
         action = self.teacher.act(rows, belief, explore=False)
-        return action.unflatten(0, (-1, ticks))
+        by_trial: Tensor = action.unflatten(0, (-1, ticks))
+        return by_trial
 
     def step(self) -> dict[str, Tensor]:
         """One gradient step on the student."""

@@ -185,7 +185,8 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
             return kept.flatten(0, 1)
 
         def by_world(rows: Tensor) -> Tensor:
-            return rows.unflatten(0, (-1, count))
+            split: Tensor = rows.unflatten(0, (-1, count))
+            return split
 
         before = map_tensors(moved_on, belief.memories)
         last = belief.last * continues
