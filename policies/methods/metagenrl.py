@@ -20,14 +20,13 @@ Nothing in α depends on the sizes of observation and action. Differences from t
   critic's: a new task has no critic.
 - Steps are plain gradient steps on the newest episode, as the paper has in training. At test it has
   Adam and a replay of the new task, and trains that task's critic as well.
-- L_α reads whole episodes instead of chunks of 20 ticks. Its networks have one hidden layer instead
-  of two, and tanh does not bound its output.
-- All is learned at every gradient step; the paper updates objective and policies at every second
-  one, and begins with policies that learn from the critic alone.
+- L_α reads whole episodes instead of chunks of 20 ticks, and the advantage of each tick too. Its
+  networks have one hidden layer instead of two, the last one also reads the actions of its tick,
+  and tanh does not bound its output.
+- The paper begins with policies that learn from the critic alone.
 - The critics' targets use the present policy instead of an average.
 
-Axes: E episodes, H steps, L = E · H ticks, n worlds, o observation, a action, p task parameters,
-P parameters of a policy.
+Axes: E episodes, H steps, L = E · H ticks, n worlds, o observation, a action, P parameters of θ.
 """
 
 from collections.abc import Sequence
@@ -87,7 +86,9 @@ class MetaGenRlConfig(MethodConfig):
     max_grad_norm: Positive = (
         1.0  # norm that the gradients of policy and α are clipped to (original)
     )
-    meta_batch: Count = 32  # tasks in a batch, each with its whole trial
+    meta_batch: Count = 64  # tasks in a batch, each with its whole trial
+    critic_steps: Count = 4  # steps of the critics after each one of the objective; original 2
+    batch_per_task: Count = 8  # transitions of each task in a batch of the critics
     gradient_steps: LargeCount = 32  # gradient steps per iteration
     buffer_tasks: LargeCount = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
@@ -110,13 +111,8 @@ class MetaGenRlConfig(MethodConfig):
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Discount, schedule, replay and the tasks of a batch follow from horizon and episodes."""
-        schedule = derive_schedule(
-            problem,
-            OFF_POLICY_STEPS,
-            random_trials=1,
-            min_episodes=2,
-            overlap=True,
-        )
+        steps = OFF_POLICY_STEPS
+        schedule = derive_schedule(problem, steps, random_trials=1, min_episodes=2, overlap=True)
         trial_ticks = schedule.episodes_per_trial * problem.horizon
         return cls(
             gamma=derive_discount(problem),
@@ -145,6 +141,7 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         "obs_norm",
         "reward_norm",
         "optimizer",
+        "critic_optimizer",
         "replay",
         "generator",
     )
@@ -178,9 +175,10 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         groups = [
             {"params": [self.theta], "lr": config.lr},
             {"params": self.objective.parameters(), "lr": config.objective_lr},
-            {"params": self.critic.parameters(), "lr": config.critic_lr},
         ]
         self.optimizer = torch.optim.Adam(groups, fused=True)
+        critics = self.critic.parameters()
+        self.critic_optimizer = torch.optim.Adam(critics, lr=config.critic_lr, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> MetaGenRlBelief:
         """The learned first policy for every task."""
@@ -190,7 +188,7 @@ class MetaGenRl(SavedState, LearnsFromReplay):
     def act(self, obs: Tensor, belief: MetaGenRlBelief, explore: bool) -> Tensor:
         """Actions (n, a): of each task's own policy, with noise if it explores."""
         mean = self.actions(belief.theta, obs[None])[0]
-        log_std = belief.theta[:, -self.problem.action_dim :]
+        log_std = belief.theta[:, -mean.shape[-1] :]
         return clipped_gaussian.sample(mean, log_std, self.generator if explore else None)
 
     def actions(self, theta: Tensor, obs: Tensor) -> Tensor:
@@ -235,30 +233,28 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         return mean_logs(logs)
 
     def step(self) -> dict[str, Tensor]:
-        """One gradient step on objective, first policy and critics."""
-        slots = self.replay.tasks(self.config.meta_batch, self.generator)
+        """One gradient step on objective and first policy, then some on the critics."""
+        c = self.config
+        slots = self.replay.tasks(c.meta_batch, self.generator)
         by_task, exists = self.replay.trials(slots)
         ticks = replace(by_task, valid=exists).transpose(0, 1)
-        losses = self.losses(ticks, self.replay.task[slots])
-        self.optimizer.zero_grad()
-        (losses["outer"] + losses["critic"]).backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
-        polyak_update(self.target_critic, self.critic, self.config.tau)
-        return detached(losses)
-
-    def losses(self, ticks: Transition, task: Tensor) -> dict[str, Tensor]:
-        """``outer`` trains objective and first policy, ``critic`` the critics.
-
-        The trials (L, n, ...) have their valid ticks first; tasks are true parameters (n, p).
-        """
+        task = self.replay.task[slots]
         thetas = self.thetas(ticks)
         values = self.values(thetas, ticks, task)
-        return {
-            "outer": -values.mean(),
-            "critic": self.critic_loss(thetas[-1].detach(), ticks, task),
-            "gain": values[-1] - values[0],  # of Q by adaptation, for the log
-        }
+        self.optimizer.zero_grad()
+        (-values.mean()).backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), c.max_grad_norm)
+        self.optimizer.step()
+
+        adapted = thetas[-1].detach()
+        for _ in range(c.critic_steps):
+            rows = self.replay.transitions(slots, c.batch_per_task, self.generator)
+            critic = self.critic_loss(adapted, rows.transpose(0, 1), task)
+            self.critic_optimizer.zero_grad()
+            critic.backward()
+            self.critic_optimizer.step()
+            polyak_update(self.target_critic, self.critic, c.tau)
+        return detached({"critic": critic, "q": values.mean(), "gain": values[-1] - values[0]})
 
     def thetas(self, ticks: Transition) -> list[Tensor]:
         """θ (n, P) in each of the E episodes, as functions of the first θ and of α."""
@@ -279,12 +275,12 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         return torch.stack(values)
 
     def features(self, obs: Tensor, task: Tensor) -> Tensor:
-        """What critics read of states (L, n, o) beside actions: the true tasks (n, p) as well."""
+        """What critics read of states (..., n, o) beside actions: the true tasks (n, p) as well."""
         known = self.scaled(task).expand(len(obs), -1, -1)
         return torch.cat([self.obs_norm(obs), known], -1)
 
     def critic_loss(self, theta: Tensor, ticks: Transition, task: Tensor) -> Tensor:
-        """Squared TD error of both critics as values of policies (n, P), in the reward's std."""
+        """Squared TD error of both critics in ticks (b, n, ...), as values of policies (n, P)."""
         learned_from = with_training_reward(self.problem, ticks, task)
         scaled = learned_from.reward * self.reward_norm.inv_std
         target = td3_target(
@@ -297,4 +293,4 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         )
         q = q_values(self.critic, self.features(ticks.obs, task), ticks.action)
         error = (q - target).square().sum(0)
-        return ppo.masked_mean(error, ticks.valid)
+        return error.mean()

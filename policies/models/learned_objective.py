@@ -24,7 +24,7 @@ from policies.rl import ppo
 from policies.rl.baseline import linear_baseline
 
 FEATURES = 8  # columns that an action, and its outcome, are mapped to (authors' code)
-OUTCOME = 5  # columns of an outcome
+OUTCOME = 6  # columns of an outcome
 BASELINE_L2 = 1e-3  # L2 of the linear value estimates, as in ``maml``
 
 
@@ -35,6 +35,7 @@ class Outcomes:
     reward: Tensor
     value: Tensor  # of the state before the action
     next_value: Tensor  # of the state after it, 0 if the task has ended
+    advantage: Tensor  # TD error of the step, standardized over those of the episode
     terminated: Tensor  # bool, the task has ended
     valid: Tensor  # bool; the valid steps of a world come first
 
@@ -44,7 +45,8 @@ class Outcomes:
         steps = torch.linspace(0, 1, len(reward), dtype=reward.dtype, device=reward.device)
         time = steps[:, None].expand_as(reward)
         ended = self.terminated.to(reward.dtype)
-        return torch.stack([reward, self.value, self.next_value, ended, time], -1)
+        values = [self.value, self.next_value, self.advantage]
+        return torch.stack([reward, *values, ended, time], -1)
 
 
 @torch.no_grad()
@@ -61,10 +63,12 @@ def estimated_outcomes(episode: Transition, obs: Tensor, reward: Tensor, gamma: 
     bootstrap = ppo.bootstrap_mask(episode)
     returns = ppo.advantages(reward, no_value, bootstrap, gamma, 1.0)
     value = linear_baseline(obs, returns, episode.valid, BASELINE_L2)
-    # The last step has no next one; its own value stands for the value of the state after it.
-    following = torch.cat([value[1:], value[-1:]])
+    # After the last step, its own value stands for that of the state that follows.
+    following = torch.cat([value[1:], value[-1:]]).where(bootstrap, value)
     next_value = following.where(~episode.terminated, 0.0)
-    return Outcomes(reward, value, next_value, episode.terminated, episode.valid)
+    td_error = reward + gamma * next_value - value
+    advantage = ppo.standardized(td_error, episode.valid, 0)
+    return Outcomes(reward, value, next_value, advantage, episode.terminated, episode.valid)
 
 
 class SquareMlp(nn.Module):
@@ -115,7 +119,7 @@ class LearnedObjective(nn.Module):
         self.read_action = SquareMlp((2, units, FEATURES), generator)
         self.read_outcome = SquareMlp((OUTCOME, units, FEATURES), generator)
         self.memory = LstmMemory(2 * FEATURES, units, generator)
-        self.head = SquareMlp((units, units, 1), generator, normalize=True)
+        self.head = SquareMlp((units + FEATURES, units, 1), generator, normalize=True)
 
     def forward(self, action: Tensor, policy: Tensor, outcomes: Outcomes) -> Tensor:
         """The mean over the valid steps of each world, (n,); 0 without a valid step.
@@ -143,7 +147,7 @@ class LearnedObjective(nn.Module):
         with torch.backends.cudnn.flags(enabled=False):
             backward, _ = self.memory.scan(inputs[order, worlds], start)
         hidden = backward[order, worlds]  # in time order again
-        terms: Tensor = self.head(hidden)[..., 0]
+        terms: Tensor = self.head(torch.cat([hidden, acted], -1))[..., 0]
         return terms
 
 
